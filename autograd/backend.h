@@ -1,0 +1,61 @@
+// SPDX-License-Identifier: MIT
+// What a device must provide: memory and a dozen kernels on tensors. Operations (ops.h) call these and never say which
+// device it is. Kernels know no Var and no gradient; shapes were checked by the caller.
+#pragma once
+
+#include <cstdint>
+#include <span>
+
+#include "autograd/kernel.h"
+#include "autograd/tensor.h"
+
+namespace tapeloop {
+
+enum class Reduction : std::uint8_t { sum, product, max, min };
+
+struct Product {  // a [B, M, K] times b [B, K, N]
+  Tensor a;
+  Tensor b;
+};
+
+class Backend {
+ public:
+  virtual ~Backend() = default;
+
+  // --- memory (of devices other than the CPU, whose blocks come from memory.h) ---
+  virtual detail::Storage* allocate(std::size_t bytes) const = 0;
+  virtual void release(detail::Storage* storage) const noexcept = 0;
+  virtual void* address(detail::Storage* storage) const = 0;
+
+  // --- kernels; `to` is written, everything else is read ---
+  virtual void copy(const Tensor& to, const Tensor& from) const = 0;  // any strides; converts the element type
+  virtual void fill(const Tensor& to, double value) const = 0;
+  virtual void pointwise(const PointwiseKernel& kernel, const void* functor, DType dtype,
+                         const LoopPlan& plan) const = 0;
+  // to [B, M, N] contiguous = (accumulate ? to : 0) + the sum of the products, which may differ in K.
+  virtual void matmul(const Tensor& to, std::span<const Product> products, bool accumulate) const = 0;
+  // `to` has the rank of `from`, and size 1 along the axes reduced. An empty sum is 0, an empty product 1.
+  virtual void reduce(Reduction kind, const Tensor& to, const Tensor& from) const = 0;
+  virtual void cumulative_sum(const Tensor& to, const Tensor& from, int axis) const = 0;
+  // Index of the first largest element along the last axis: to [...] int64, from [..., N], N > 0.
+  virtual void argmax(const Tensor& to, const Tensor& from) const = 0;
+  // Rows by number: to[i] = from[index[i]], and to[index[i]] += from[i]; to, from [rows, width], index [n] int64.
+  virtual void take_rows(const Tensor& to, const Tensor& from, const Tensor& index) const = 0;
+  virtual void add_rows(const Tensor& to, const Tensor& index, const Tensor& from) const = 0;
+  // Elements by number along an axis: to[i][j] = from[i][index[i][j]] for axis 1; and its adjoint.
+  virtual void gather(const Tensor& to, const Tensor& from, const Tensor& index, int axis) const = 0;
+  virtual void scatter_add(const Tensor& to, const Tensor& index, const Tensor& from, int axis) const = 0;
+  // Element i gets the i-th number of the counter-based stream (seed, first): the same on every device.
+  virtual void uniform(const Tensor& to, std::uint64_t seed, std::uint64_t first) const = 0;  // in [0, 1)
+  virtual void normal(const Tensor& to, std::uint64_t seed, std::uint64_t first) const = 0;
+};
+
+// The backend of a device. Throws Error for cuda when this build has none, or there is no GPU.
+const Backend& backend(Device device);
+
+namespace detail {
+const Backend& cpu_backend();
+const Backend& cuda_backend();  // autograd/cuda
+}  // namespace detail
+
+}  // namespace tapeloop

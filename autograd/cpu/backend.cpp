@@ -1,0 +1,156 @@
+// SPDX-License-Identifier: MIT
+// The CPU as a backend: splits work over threads and hands it to the kernels of this machine's instruction set.
+#include "autograd/backend.h"
+
+#include <algorithm>
+
+#include "autograd/cpu/kernels.h"
+#include "autograd/cpu/move.h"
+#include "autograd/cpu/threads.h"
+#include "autograd/memory.h"
+#include "autograd/random.h"
+
+namespace tapeloop {
+namespace {
+
+constexpr std::int64_t kGrain = 16384;  // elements below which a second thread costs more than it does
+
+// Calls work(type tag) for the tensor's floating-point type.
+template <class Work>
+void with_type(const Tensor& tensor, Work work) {
+  if (tensor.dtype() == DType::float32) {
+    work(float{});
+  } else {
+    work(double{});
+  }
+}
+
+template <class T>
+MatrixView<T> matrix(const Tensor& batch, std::int64_t index) {
+  return {batch.data<T>() + index * batch.stride(0), batch.stride(1), batch.stride(2)};
+}
+
+cpu::ReducePlan reduce_plan(const Tensor& to, const Tensor& from) {
+  cpu::ReducePlan plan;
+  for (int axis = 0; axis < from.rank(); ++axis) {
+    std::int64_t size = from.shape()[axis];
+    if (size == 1) continue;
+    if (to.shape()[axis] == 1) {
+      int n = plan.reduced;
+      if (n > 0 && plan.reduced_from[n - 1] == size * from.stride(axis)) {
+        --n;
+        plan.reduced_sizes[n] *= size;
+      } else {
+        plan.reduced_sizes[n] = size;
+      }
+      plan.reduced_from[n] = from.stride(axis);
+      plan.reduced = n + 1;
+    } else {
+      int n = plan.kept++;
+      plan.kept_sizes[n] = size;
+      plan.kept_from[n] = from.stride(axis);
+      plan.kept_to[n] = to.stride(axis);
+    }
+  }
+  return plan;
+}
+
+class CpuBackend final : public Backend {
+ public:
+  detail::Storage* allocate(std::size_t bytes) const override { return detail::new_storage(bytes, Device::cpu); }
+  void release(detail::Storage* storage) const noexcept override { detail::delete_storage(storage); }
+  void* address(detail::Storage* storage) const override { return reinterpret_cast<char*>(storage) + 64; }
+
+  void copy(const Tensor& to, const Tensor& from) const override { cpu::copy(to, from); }
+  void fill(const Tensor& to, double value) const override { cpu::fill(to, value); }
+
+  void pointwise(const PointwiseKernel& kernel, const void* functor, DType dtype,
+                 const LoopPlan& plan) const override {
+    std::int64_t rows = plan.rows();
+    std::int64_t length = plan.sizes[plan.rank - 1];
+    auto run = kernel.cpu[dtype == DType::float32 ? 0 : 1];
+    if (plan.rank == 1) {
+      parallel_for(length, kGrain, [&](std::int64_t begin, std::int64_t end) { run(functor, plan, begin, end); });
+    } else {
+      std::int64_t grain = std::max<std::int64_t>(1, kGrain / length);
+      parallel_for(rows, grain, [&](std::int64_t begin, std::int64_t end) { run(functor, plan, begin, end); });
+    }
+  }
+
+  void matmul(const Tensor& to, std::span<const Product> products, bool accumulate) const override {
+    with_type(to, [&]<class T>(T) {
+      PoolVector<GemmPiece<T>> pieces(products.size());
+      for (std::int64_t i = 0; i < to.dim(0); ++i) {
+        for (std::size_t p = 0; p < products.size(); ++p) {
+          pieces[p] = {matrix<T>(products[p].a, i), matrix<T>(products[p].b, i), products[p].a.dim(2)};
+        }
+        cpu::kernels().of<T>().gemm(to.dim(1), to.dim(2), pieces, to.data<T>() + i * to.stride(0), to.stride(1),
+                                    accumulate);
+      }
+    });
+  }
+
+  void reduce(Reduction kind, const Tensor& to, const Tensor& from) const override {
+    if (from.numel() == 0) return fill(to, kind == Reduction::product ? 1.0 : 0.0);
+    with_type(to, [&]<class T>(T) {
+      cpu::ReducePlan plan = reduce_plan(to, from);
+      // Results side by side are one item of work (see ReduceLoop::run).
+      int last = plan.kept - 1;
+      bool across = plan.kept > 0 && plan.kept_from[last] == 1 && plan.kept_to[last] == 1 &&
+                    !(plan.reduced > 0 && plan.reduced_from[plan.reduced - 1] == 1);
+      std::int64_t items = across ? to.numel() / plan.kept_sizes[last] : to.numel();
+      std::int64_t grain = std::max<std::int64_t>(1, kGrain * items / std::max<std::int64_t>(1, from.numel()));
+      auto run = cpu::kernels().of<T>().reduce[static_cast<std::size_t>(kind)];
+      parallel_for(items, grain, [&](std::int64_t begin, std::int64_t end) {
+        run(plan, from.data<T>(), to.data<T>(), begin, end);
+      });
+    });
+  }
+
+  void cumulative_sum(const Tensor& to, const Tensor& from, int axis) const override {
+    cpu::cumulative_sum(to, from, axis);
+  }
+  void argmax(const Tensor& to, const Tensor& from) const override { cpu::argmax(to, from); }
+  void take_rows(const Tensor& to, const Tensor& from, const Tensor& index) const override {
+    cpu::take_rows(to, from, index);
+  }
+  void add_rows(const Tensor& to, const Tensor& index, const Tensor& from) const override {
+    cpu::add_rows(to, index, from);
+  }
+  void gather(const Tensor& to, const Tensor& from, const Tensor& index, int axis) const override {
+    cpu::gather(to, from, index, axis);
+  }
+  void scatter_add(const Tensor& to, const Tensor& index, const Tensor& from, int axis) const override {
+    cpu::scatter_add(to, index, from, axis);
+  }
+
+  void uniform(const Tensor& to, std::uint64_t seed, std::uint64_t first) const override {
+    with_type(to, [&]<class T>(T) {
+      T* out = to.data<T>();
+      parallel_for(to.numel(), kGrain, [&](std::int64_t begin, std::int64_t end) {
+        for (std::int64_t i = begin; i < end; ++i) {
+          out[i] = static_cast<T>(uniform_at(seed, first + static_cast<std::uint64_t>(i)));
+        }
+      });
+    });
+  }
+  void normal(const Tensor& to, std::uint64_t seed, std::uint64_t first) const override {
+    with_type(to, [&]<class T>(T) {
+      T* out = to.data<T>();
+      parallel_for(to.numel(), kGrain / 8, [&](std::int64_t begin, std::int64_t end) {
+        for (std::int64_t i = begin; i < end; ++i) {
+          out[i] = static_cast<T>(normal_at(seed, first + static_cast<std::uint64_t>(i)));
+        }
+      });
+    });
+  }
+};
+
+}  // namespace
+
+const Backend& detail::cpu_backend() {
+  static const CpuBackend kBackend;
+  return kBackend;
+}
+
+}  // namespace tapeloop

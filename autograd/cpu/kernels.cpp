@@ -1,0 +1,23 @@
+// SPDX-License-Identifier: MIT
+// Matrix products and reductions for the instruction set of this file's compiler flags. The portable build compiles it
+// twice; everything in it is a template on that set, so that the linker cannot mix the two.
+#include "autograd/cpu/kernels.h"
+
+#include "autograd/cpu/gemm_kernel.h"
+
+namespace tapeloop::cpu {
+
+namespace {
+template <class Isa, class T>
+constexpr TypedKernels<T> kTyped = {&gemm<Isa, T>,
+                                    {&ReduceLoop<Isa, T, Reduction::sum>::run, &ReduceLoop<Isa, T, Reduction::product>::run,
+                                     &ReduceLoop<Isa, T, Reduction::max>::run, &ReduceLoop<Isa, T, Reduction::min>::run}};
+}  // namespace
+
+template <>
+const Kernels& kernels_for<isa::Native>() {
+  static constexpr Kernels kKernels = {kTyped<isa::Native, float>, kTyped<isa::Native, double>};
+  return kKernels;
+}
+
+}  // namespace tapeloop::cpu

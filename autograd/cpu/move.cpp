@@ -1,0 +1,196 @@
+// SPDX-License-Identifier: MIT
+// Copies, gathers, scatters and running sums; each walks over rows along one axis.
+#include "autograd/cpu/move.h"
+
+#include <algorithm>
+#include <array>
+#include <cstring>
+
+#include "autograd/cpu/threads.h"
+#include "autograd/plan.h"
+
+namespace tapeloop::cpu {
+namespace {
+
+constexpr std::int64_t kGrain = 32768;
+
+template <class Work>
+void with_any_type(DType dtype, Work work) {
+  switch (dtype) {
+    case DType::float32: return work(float{});
+    case DType::float64: return work(double{});
+    case DType::int64: return work(std::int64_t{});
+  }
+}
+
+// Calls line(pointers of each operand) for rows [begin, end) of the plan.
+template <std::size_t kOperands, class Line>
+void walk_rows(const LoopPlan& plan, const std::array<std::int64_t, kOperands>& element_bytes, std::int64_t begin,
+               std::int64_t end, Line line) {
+  const int outer = plan.rank - 1;
+  for (std::int64_t row = begin; row < end; ++row) {
+    std::array<char*, kOperands> at;
+    for (std::size_t k = 0; k < kOperands; ++k) at[k] = plan.operands[k].data;
+    std::int64_t rest = row;
+    for (int axis = outer - 1; axis >= 0; --axis) {
+      std::int64_t index = rest % plan.sizes[axis];
+      rest /= plan.sizes[axis];
+      for (std::size_t k = 0; k < kOperands; ++k) at[k] += index * plan.operands[k].strides[axis] * element_bytes[k];
+    }
+    line(at);
+  }
+}
+
+template <class To, class From>
+void copy_row(To* to, std::int64_t to_stride, const From* from, std::int64_t from_stride, std::int64_t length) {
+  if constexpr (std::is_same_v<To, From>) {
+    if (to_stride == 1 && from_stride == 1) {
+      std::memcpy(to, from, static_cast<std::size_t>(length) * sizeof(To));
+      return;
+    }
+  }
+  for (std::int64_t i = 0; i < length; ++i) to[i * to_stride] = static_cast<To>(from[i * from_stride]);
+}
+
+// A view of `tensor` with `axis` moved to the end.
+Tensor axis_last(const Tensor& tensor, int axis) {
+  std::array<int, kMaxRank> order{};
+  int n = 0;
+  for (int i = 0; i < tensor.rank(); ++i) {
+    if (i != axis) order[static_cast<std::size_t>(n++)] = i;
+  }
+  order[static_cast<std::size_t>(n)] = axis;
+  return tensor.permute({order.data(), static_cast<std::size_t>(tensor.rank())});
+}
+
+// Calls line(a, b, c) with each operand's row along `axis`; operands agree in all other axes.
+template <class A, class B, class C, class Line>
+void along_axis(const Tensor& a, const Tensor& b, const Tensor& c, int axis, Line line) {
+  Tensor lines[3] = {axis_last(a, axis).select(-1, 0), axis_last(b, axis).select(-1, 0),
+                     axis_last(c, axis).select(-1, 0)};
+  LoopPlan plan = plan_loop(lines[0].shape(), lines);
+  std::int64_t inner = plan.sizes[plan.rank - 1];
+  walk_rows<3>(plan, {sizeof(A), sizeof(B), sizeof(C)}, 0, plan.rows(), [&](const std::array<char*, 3>& at) {
+    const LoopPlan::Operand* operand = plan.operands;
+    for (std::int64_t i = 0; i < inner; ++i) {
+      line(reinterpret_cast<A*>(at[0]) + i * operand[0].strides[plan.rank - 1],
+           reinterpret_cast<B*>(at[1]) + i * operand[1].strides[plan.rank - 1],
+           reinterpret_cast<C*>(at[2]) + i * operand[2].strides[plan.rank - 1]);
+    }
+  });
+}
+
+}  // namespace
+
+void copy(const Tensor& to, const Tensor& from) {
+  if (to.numel() == 0) return;
+  const Tensor operands[] = {to, from};
+  LoopPlan plan = plan_loop(to.shape(), operands);
+  std::int64_t length = plan.sizes[plan.rank - 1];
+  std::int64_t to_stride = plan.operands[0].strides[plan.rank - 1];
+  std::int64_t from_stride = plan.operands[1].strides[plan.rank - 1];
+  with_any_type(to.dtype(), [&]<class To>(To) {
+    with_any_type(from.dtype(), [&]<class From>(From) {
+      parallel_for(plan.rows(), std::max<std::int64_t>(1, kGrain / length), [&](std::int64_t begin, std::int64_t end) {
+        walk_rows<2>(plan, {sizeof(To), sizeof(From)}, begin, end, [&](const std::array<char*, 2>& at) {
+          copy_row(reinterpret_cast<To*>(at[0]), to_stride, reinterpret_cast<const From*>(at[1]), from_stride, length);
+        });
+      });
+    });
+  });
+}
+
+void fill(const Tensor& to, double value) {
+  if (to.numel() == 0) return;
+  LoopPlan plan = plan_loop(to.shape(), {&to, 1});
+  std::int64_t length = plan.sizes[plan.rank - 1];
+  std::int64_t stride = plan.operands[0].strides[plan.rank - 1];
+  with_any_type(to.dtype(), [&]<class T>(T) {
+    walk_rows<1>(plan, {sizeof(T)}, 0, plan.rows(), [&](const std::array<char*, 1>& at) {
+      T* row = reinterpret_cast<T*>(at[0]);
+      if (stride == 1) {
+        std::fill_n(row, length, static_cast<T>(value));
+      } else {
+        for (std::int64_t i = 0; i < length; ++i) row[i * stride] = static_cast<T>(value);
+      }
+    });
+  });
+}
+
+void cumulative_sum(const Tensor& to, const Tensor& from, int axis) {
+  if (to.numel() == 0) return;
+  with_any_type(to.dtype(), [&]<class T>(T) {
+    along_axis<T, T, T>(to, from, from, axis, [&](T* result, const T* x, const T*) {
+      T total = 0;
+      for (std::int64_t i = 0; i < to.dim(axis); ++i) {
+        total += x[i * from.stride(axis)];
+        result[i * to.stride(axis)] = total;
+      }
+    });
+  });
+}
+
+void argmax(const Tensor& to, const Tensor& from) {
+  if (to.numel() == 0) return;
+  with_any_type(from.dtype(), [&]<class T>(T) {
+    Tensor index = to.insert_axis(-1);
+    int axis = from.rank() - 1;
+    along_axis<std::int64_t, T, T>(index, from, from, axis, [&](std::int64_t* result, const T* x, const T*) {
+      std::int64_t best = 0;
+      for (std::int64_t i = 1; i < from.dim(axis); ++i) {
+        if (x[i * from.stride(axis)] > x[best * from.stride(axis)]) best = i;
+      }
+      *result = best;
+    });
+  });
+}
+
+void take_rows(const Tensor& to, const Tensor& from, const Tensor& index) {
+  const std::int64_t width = to.dim(1);
+  const std::int64_t* row = index.data<std::int64_t>();
+  with_any_type(to.dtype(), [&]<class T>(T) {
+    parallel_for(to.dim(0), std::max<std::int64_t>(1, kGrain / std::max<std::int64_t>(1, width)),
+                 [&](std::int64_t begin, std::int64_t end) {
+                   for (std::int64_t i = begin; i < end; ++i) {
+                     copy_row(to.data<T>() + i * to.stride(0), to.stride(1),
+                              from.data<T>() + row[i * index.stride(0)] * from.stride(0), from.stride(1), width);
+                   }
+                 });
+  });
+}
+
+void add_rows(const Tensor& to, const Tensor& index, const Tensor& from) {
+  const std::int64_t width = to.dim(1);
+  const std::int64_t* row = index.data<std::int64_t>();
+  with_any_type(to.dtype(), [&]<class T>(T) {
+    for (std::int64_t i = 0; i < from.dim(0); ++i) {
+      T* sum = to.data<T>() + row[i * index.stride(0)] * to.stride(0);
+      const T* x = from.data<T>() + i * from.stride(0);
+      for (std::int64_t k = 0; k < width; ++k) sum[k * to.stride(1)] += x[k * from.stride(1)];
+    }
+  });
+}
+
+void gather(const Tensor& to, const Tensor& from, const Tensor& index, int axis) {
+  if (to.numel() == 0) return;
+  with_any_type(to.dtype(), [&]<class T>(T) {
+    along_axis<T, T, std::int64_t>(to, from, index, axis, [&](T* result, const T* x, const std::int64_t* number) {
+      for (std::int64_t i = 0; i < to.dim(axis); ++i) {
+        result[i * to.stride(axis)] = x[number[i * index.stride(axis)] * from.stride(axis)];
+      }
+    });
+  });
+}
+
+void scatter_add(const Tensor& to, const Tensor& index, const Tensor& from, int axis) {
+  if (from.numel() == 0) return;
+  with_any_type(to.dtype(), [&]<class T>(T) {
+    along_axis<T, T, std::int64_t>(to, from, index, axis, [&](T* sum, const T* x, const std::int64_t* number) {
+      for (std::int64_t i = 0; i < from.dim(axis); ++i) {
+        sum[number[i * index.stride(axis)] * to.stride(axis)] += x[i * from.stride(axis)];
+      }
+    });
+  });
+}
+
+}  // namespace tapeloop::cpu

@@ -1,0 +1,208 @@
+// SPDX-License-Identifier: MIT
+// The thread pool behind parallel_for: workers that spin for a moment after each loop, then sleep.
+// It does not pin threads to cores and does not survive fork().
+#include "autograd/cpu/threads.h"
+
+#include <algorithm>
+#include <atomic>
+#include <chrono>
+#include <condition_variable>
+#include <exception>
+#include <memory>
+#include <mutex>
+#include <stdexcept>
+#include <string>
+#include <system_error>
+#include <thread>
+#include <utility>
+#include <vector>
+
+namespace tapeloop {
+namespace {
+
+constexpr std::chrono::microseconds kSpinTime{30};
+
+std::atomic<int> thread_limit{1};
+
+// Set while a loop runs on the pool; whoever finds it set runs its own loop alone. That covers nested calls
+// and other user threads, and stays set once the pool has been destroyed at exit.
+std::atomic<bool> pool_busy{false};
+
+void pause_briefly() {
+#if defined(__x86_64__) || defined(__i386__)
+  __builtin_ia32_pause();
+#elif defined(__aarch64__)
+  asm volatile("yield");
+#else
+  std::this_thread::yield();
+#endif
+}
+
+// A number that one thread waits on: it spins for kSpinTime, then sleeps. Changing the number wakes it.
+class WaitableNumber {
+ public:
+  int get() const { return value_.load(std::memory_order_acquire); }
+  void set(int value) {
+    value_.store(value);
+    wake();
+  }
+  int subtract_one() {
+    const int left = value_.fetch_sub(1) - 1;
+    if (left == 0) wake();
+    return left;
+  }
+
+  template <class Condition>
+  void wait_until(Condition condition) {
+    const auto deadline = std::chrono::steady_clock::now() + kSpinTime;
+    do {
+      for (int i = 0; i < 32; ++i) {
+        if (condition(get())) return;
+        pause_briefly();
+      }
+    } while (std::chrono::steady_clock::now() < deadline);
+    std::unique_lock lock(mutex_);
+    sleeping_.store(true);
+    condition_.wait(lock, [&] { return condition(value_.load()); });
+    sleeping_.store(false);
+  }
+
+ private:
+  // Both sides write, then read what the other wrote, in one total order: the sleeper sees the new value or
+  // the waker sees the sleeper. Taking the mutex makes sure that the sleeper is really waiting by then.
+  void wake() {
+    if (!sleeping_.load()) return;
+    { std::lock_guard lock(mutex_); }
+    condition_.notify_one();
+  }
+
+  std::atomic<int> value_{0};
+  std::atomic<bool> sleeping_{false};
+  std::mutex mutex_;
+  std::condition_variable condition_;
+};
+
+struct Loop {
+  std::int64_t count = 0;
+  int parts = 0;
+  internal::RangeFunction function = nullptr;
+  void* body = nullptr;
+
+  std::exception_ptr run(int part) const noexcept {
+    const std::int64_t length = count / parts;
+    const std::int64_t longer = count % parts;  // the first `longer` parts are one longer
+    const std::int64_t begin = part * length + (part < longer ? part : longer);
+    try {
+      function(body, begin, begin + length + (part < longer ? 1 : 0));
+    } catch (...) {
+      return std::current_exception();
+    }
+    return nullptr;
+  }
+};
+
+class Pool {
+ public:
+  Pool() = default;
+  Pool(const Pool&) = delete;
+  Pool& operator=(const Pool&) = delete;
+
+  ~Pool() {
+    pool_busy.store(true);
+    for (auto& worker : workers_) {
+      worker->order.set(kStop);
+      if (worker->thread.get_id() == std::this_thread::get_id()) {
+        worker->thread.detach();  // exit() was called inside a loop body on this worker
+      } else {
+        worker->thread.join();
+      }
+    }
+  }
+
+  void run(Loop loop) {
+    start_workers(loop.parts - 1);
+    const int helpers = std::min(loop.parts - 1, static_cast<int>(workers_.size()));
+    loop.parts = helpers + 1;
+    loop_ = loop;
+    unfinished_.set(helpers);
+    ticket_ = ticket_ == kLastTicket ? 1 : ticket_ + 1;
+    for (int i = 0; i < helpers; ++i) worker(i).order.set(ticket_);
+    std::exception_ptr error = loop.run(0);
+    unfinished_.wait_until([](int left) { return left == 0; });
+    for (int i = 0; i < helpers; ++i) {
+      std::exception_ptr other = std::exchange(worker(i).error, nullptr);
+      if (!error) error = std::move(other);
+    }
+    if (error) std::rethrow_exception(error);
+  }
+
+ private:
+  static constexpr int kStop = -1;
+  static constexpr int kLastTicket = 1 << 30;
+
+  struct alignas(64) Worker {
+    WaitableNumber order;  // the ticket of the newest loop for this worker, or kStop
+    std::exception_ptr error;
+    std::thread thread;
+  };
+
+  Worker& worker(int i) { return *workers_[static_cast<std::size_t>(i)]; }
+
+  void start_workers(int wanted) {
+    while (static_cast<int>(workers_.size()) < wanted) {
+      auto fresh = std::make_unique<Worker>();
+      const int part = static_cast<int>(workers_.size()) + 1;
+      workers_.reserve(workers_.size() + 1);
+      try {
+        fresh->thread = std::thread([this, part, self = fresh.get()] { work(part, *self); });
+      } catch (const std::system_error&) {
+        return;  // the system has no more threads: the loop runs on those that exist
+      }
+      workers_.push_back(std::move(fresh));
+    }
+  }
+
+  void work(int part, Worker& self) {
+    int done = 0;
+    for (;;) {
+      self.order.wait_until([done](int order) { return order != done; });
+      const int order = self.order.get();
+      if (order == kStop) return;
+      done = order;
+      self.error = loop_.run(part);
+      unfinished_.subtract_one();
+    }
+  }
+
+  Loop loop_;
+  int ticket_ = 0;
+  WaitableNumber unfinished_;
+  std::vector<std::unique_ptr<Worker>> workers_;
+};
+
+}  // namespace
+
+void set_num_threads(int count) {
+  if (count < 1 || count > kMaxThreads) {
+    throw std::invalid_argument("set_num_threads: got " + std::to_string(count) + ", expected 1 to " +
+                                std::to_string(kMaxThreads) +
+                                "; pass 1 to run everything in the calling thread");
+  }
+  thread_limit.store(count, std::memory_order_relaxed);
+}
+
+int num_threads() { return thread_limit.load(std::memory_order_relaxed); }
+
+void internal::run_in_parts(std::int64_t count, int parts, RangeFunction function, void* body) {
+  if (pool_busy.exchange(true)) {
+    function(body, 0, count);
+    return;
+  }
+  struct Release {
+    ~Release() { pool_busy.store(false); }
+  } release;
+  static Pool pool;
+  pool.run({count, parts, function, body});
+}
+
+}  // namespace tapeloop

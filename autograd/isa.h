@@ -1,0 +1,34 @@
+// SPDX-License-Identifier: MIT
+// The instruction sets that kernels are compiled for, as tag types, and the one this file's compiler flags give.
+// Kernels are templates on the tag, so one program can hold several builds of a kernel without a name clash.
+#pragma once
+
+namespace tapeloop::isa {
+
+struct Baseline {  // whatever the platform always has: SSE2 on x86-64
+  static constexpr int vector_bytes = 16;
+  static constexpr int registers = 16;
+  static constexpr const char* name = "baseline";
+};
+
+struct Avx2 {  // AVX2 and FMA
+  static constexpr int vector_bytes = 32;
+  static constexpr int registers = 16;
+  static constexpr const char* name = "avx2";
+};
+
+struct Avx512 {  // AVX-512 F, BW, DQ and VL
+  static constexpr int vector_bytes = 64;
+  static constexpr int registers = 32;
+  static constexpr const char* name = "avx512";
+};
+
+#if defined(__AVX512F__) && defined(__AVX512BW__) && defined(__AVX512DQ__) && defined(__AVX512VL__)
+using Native = Avx512;
+#elif defined(__AVX2__) && defined(__FMA__)
+using Native = Avx2;
+#else
+using Native = Baseline;
+#endif
+
+}  // namespace tapeloop::isa

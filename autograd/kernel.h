@@ -1,0 +1,188 @@
+// SPDX-License-Identifier: MIT
+// What a pointwise kernel is to the rest of the library: function pointers for one functor, and the kernel of its
+// backward. Also Backward<F>, the functor that is F's exact gradient, and pages of functors compiled in the library.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <span>
+#include <type_traits>
+
+#include "autograd/dual.h"
+#include "autograd/shape.h"
+
+namespace tapeloop {
+
+inline constexpr int kMaxOperands = 40;           // of one kernel: inputs and outputs
+inline constexpr std::size_t kMaxFunctorBytes = 64;  // settings of one functor
+
+// Which elements a kernel walks over: for each operand where its first element is and how far apart the next ones
+// are along each axis. Inputs come first, then outputs. An output with data == nullptr is not wanted.
+struct LoopPlan {
+  struct Operand {
+    char* data;
+    std::int64_t strides[kMaxRank];  // in elements
+  };
+  int rank;  // at least 1
+  std::int64_t sizes[kMaxRank];
+  Operand operands[kMaxOperands];
+
+  std::int64_t rows() const {  // runs along the last axis
+    std::int64_t count = 1;
+    for (int i = 0; i + 1 < rank; ++i) count *= sizes[i];
+    return count;
+  }
+};
+
+struct PointwiseKernel {
+  const char* name;
+  int inputs;
+  int outputs;
+  std::size_t functor_bytes;
+  const PointwiseKernel* backward;  // inputs, then upstream gradients -> gradients of the inputs; null: none compiled
+  // float32 and float64 on the CPU: rows [begin, end) where the plan has several rows, else elements [begin, end).
+  void (*cpu[2])(const void* functor, const LoopPlan& plan, std::int64_t begin, std::int64_t end);
+};
+
+// --- what a functor looks like ---
+
+namespace detail {
+using Probe = Vec<float, isa::Baseline>;  // some number to ask a functor what it takes and gives
+template <class F, std::size_t... I>
+constexpr bool takes(std::index_sequence<I...>) {
+  return std::is_invocable_v<const F&, decltype((void)I, Probe{})...>;
+}
+template <class F, int N = 1>
+constexpr int find_arity() {
+  static_assert(N <= 24, "a pointwise functor takes 1 to 24 numbers: auto operator()(auto a, auto b, ...) const");
+  if constexpr (takes<F>(std::make_index_sequence<N>{})) {
+    return N;
+  } else {
+    return find_arity<F, N + 1>();
+  }
+}
+template <class F, std::size_t... I>
+auto result_of(std::index_sequence<I...>)
+    -> decltype(as_outputs(std::declval<const F&>()((static_cast<void>(I), Probe{})...)));
+}  // namespace detail
+
+template <class F>
+inline constexpr int kArity = detail::find_arity<F>();
+template <class F>
+inline constexpr int kResultCount = static_cast<int>(
+    decltype(detail::result_of<F>(std::make_index_sequence<static_cast<std::size_t>(kArity<F>)>{}))::size);
+template <class F>
+constexpr const char* functor_name() {
+  if constexpr (requires { F::name; }) {
+    return F::name;
+  } else {
+    return "lambda";
+  }
+}
+
+// --- its gradient, as a functor again ---
+
+// Takes F's inputs x and the upstream gradients dy of its results; returns dx_i = sum over j of dy_j * dF_j/dx_i.
+template <class F>
+struct Backward {
+  static constexpr const char* name = functor_name<F>();
+  F formula;
+
+  template <class... Args>
+  TL_HD auto operator()(Args... args) const {
+    return evaluate(outputs(args...), std::make_index_sequence<static_cast<std::size_t>(kArity<F>)>{},
+                    std::make_index_sequence<static_cast<std::size_t>(kResultCount<F>)>{});
+  }
+
+ private:
+  template <class Pack, std::size_t... I, std::size_t... J>
+  TL_HD auto evaluate(const Pack& args, std::index_sequence<I...>, std::index_sequence<J...>) const {
+    auto results = as_outputs(formula(seed<(1u << I)>(output<I>(args))...));
+    return outputs(gradient_of<I>(args, outputs(output<J>(results)...), outputs(output<kArity<F> + J>(args)...),
+                                  std::index_sequence<J...>{})...);
+  }
+  template <std::size_t I, class Pack, class Results, class Upstream, std::size_t... J>
+  TL_HD static auto gradient_of(const Pack& args, const Results& results, const Upstream& upstream,
+                                std::index_sequence<J...>) {
+    return sum(output<I>(args), term<(1u << I)>(output<J>(results), output<J>(upstream))...);
+  }
+  struct Nothing {};
+  template <unsigned Bit, class Result, class Dy>
+  TL_HD static auto term(const Result& result, const Dy& dy) {
+    if constexpr ((dual::kInputs<Result> & Bit) != 0) {
+      return dy * result.partial[dual::index_of(dual::kInputs<Result>, Bit)];
+    } else {
+      return Nothing{};
+    }
+  }
+  template <class X>
+  TL_HD static auto sum(const X& x) {
+    return dual::As<decltype(dual::innermost(x))>::convert(0.0);
+  }
+  template <class X, class First, class... Rest>
+  TL_HD static auto sum(const X& x, const First& first, const Rest&... rest) {
+    if constexpr (std::is_same_v<First, Nothing>) {
+      return sum(x, rest...);
+    } else {
+      return plus(first, sum(x, rest...), std::bool_constant<(std::is_same_v<Rest, Nothing> && ...)>{});
+    }
+  }
+  template <class A, class B>
+  TL_HD static auto plus(const A& a, const B&, std::true_type) {
+    return a;  // the last term
+  }
+  template <class A, class B>
+  TL_HD static auto plus(const A& a, const B& b, std::false_type) {
+    return a + b;
+  }
+};
+
+template <class F>
+inline constexpr int kArity<Backward<F>> = kArity<F> + kResultCount<F>;
+template <class F>
+inline constexpr int kResultCount<Backward<F>> = kArity<F>;
+
+// --- kernels ---
+
+inline constexpr int kMaxOrder = 2;  // derivatives compiled for every functor
+
+// A functor that declares `static constexpr bool differentiable = false;` gets no kernels of its gradient: for formulas
+// that never stand on a tape, such as the update rules of optimizers.
+template <class F>
+inline constexpr bool kDifferentiable = true;
+template <class F>
+  requires requires { F::differentiable; }
+inline constexpr bool kDifferentiable<F> = F::differentiable;
+
+template <class F>
+inline constexpr int kOrder = 0;
+template <class F>
+inline constexpr int kOrder<Backward<F>> = 1 + kOrder<F>;
+
+template <class F>
+inline constexpr bool kIsBackward = false;
+template <class F>
+inline constexpr bool kIsBackward<Backward<F>> = true;
+
+// A list of functors whose kernels are compiled in the library, once for each instruction set.
+template <class... F>
+struct Page {
+  static constexpr std::size_t size = sizeof...(F);
+  template <class G>
+  static constexpr bool contains = (std::is_same_v<F, G> || ...);
+  template <class G>
+  static constexpr std::size_t index_of() {
+    std::size_t index = 0;
+    static_cast<void>(((std::is_same_v<F, G> ? true : (++index, false)) || ...));
+    return index;
+  }
+};
+
+// The page that F stands on; void for a user's functor, which is compiled where it is used. A page P has a static
+// member function kernels() that returns its kernels for this machine, in order.
+template <class F>
+struct PageOf {
+  using type = void;
+};
+
+}  // namespace tapeloop

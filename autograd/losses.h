@@ -1,0 +1,32 @@
+// SPDX-License-Identifier: MIT
+// Loss functions, composed of operations: cross-entropy, squared, absolute and Huber errors, BCE, KL divergence.
+// Formulas and defaults are PyTorch's. All in nats where a logarithm appears.
+#pragma once
+
+#include "autograd/ops.h"
+
+namespace tapeloop {
+
+enum class Reduce { mean, sum, none };
+
+struct CrossEntropyOptions {
+  Var class_weights = {};           // [V]; the mean divides by the weights of the items kept
+  std::int64_t ignore_index = -100;  // targets that do not count
+  double label_smoothing = 0.0;      // 0 to 1: this share of the target is spread over all classes
+  Reduce reduce = Reduce::mean;
+};
+// -log softmax(logits)[target]: logits [..., V] (the classes last), target [...] int64. Result: a scalar, or [...] for
+// Reduce::none. All targets ignored: NaN for the mean, 0 for the sum, as in PyTorch.
+Var cross_entropy(const Var& logits, const Tensor& target, const CrossEntropyOptions& options = {});
+
+Var mse(const Var& x, const Var& target, Reduce reduce = Reduce::mean);      // (x - t)^2
+Var l1_loss(const Var& x, const Var& target, Reduce reduce = Reduce::mean);  // |x - t|
+// 0.5 e^2 for |e| <= delta, delta (|e| - 0.5 delta) beyond.
+Var huber(const Var& x, const Var& target, double delta = 1.0, Reduce reduce = Reduce::mean);
+// Binary cross-entropy of sigmoid(logits) against targets in [0, 1]: softplus(x) - t x.
+Var bce_with_logits(const Var& logits, const Var& target, Reduce reduce = Reduce::mean);
+// KL(t || exp(x)) = t (log t - x) for log-probabilities x and probabilities t; 0 where t = 0. Reduce::mean divides by
+// the number of elements (PyTorch's "mean").
+Var kl_divergence(const Var& log_probabilities, const Var& target, Reduce reduce = Reduce::mean);
+
+}  // namespace tapeloop

@@ -1,0 +1,131 @@
+// SPDX-License-Identifier: MIT
+// Matrix products and the affine map of a layer; the weight gradients of many calls become one product.
+//   C = A B            dA = dC B^T,  dB = A^T dC            cost 2 M N K flops, twice that backward
+//   y = x w^T + b      dx = dy w,    dw = dy^T x, db = sum dy
+#include <fmt/format.h>
+
+#include "autograd/backend.h"
+#include "autograd/error.h"
+#include "autograd/memory.h"
+#include "autograd/ops.h"
+
+namespace tapeloop {
+
+namespace {
+
+void check_matrices(const char* name, const Var& a, const Var& b) {
+  if (a.dtype() != b.dtype() || a.dtype() == DType::int64 || a.device() != b.device()) {
+    fail(name, fmt::format("operands must be of one floating-point type on one device, got {} and {}",
+                           a.value().describe(), b.value().describe()));
+  }
+}
+
+// x as [batch, rows, columns], its leading axes stretched to `lead` and merged.
+Tensor as_batch(const Tensor& x, const Shape& lead) {
+  Shape full = lead;
+  full = full.inserted(full.rank(), x.dim(-2));
+  full = full.inserted(full.rank(), x.dim(-1));
+  return x.expand(full).reshape(Shape{lead.numel(), x.dim(-2), x.dim(-1)});
+}
+
+Shape leading(const Shape& shape) { return shape.removed(-1).removed(-1); }
+
+// Matrices [.., M, K] [.., K, N] of rank 2 or more.
+Var matrix_product(const Var& a, const Var& b) {
+  Shape lead = broadcast("matmul", leading(a.shape()), leading(b.shape()));
+  std::int64_t m = a.dim(-2);
+  std::int64_t n = b.dim(-1);
+  Tensor c = Tensor::empty({lead.numel(), m, n}, a.dtype(), a.device());
+  const Product product[] = {{as_batch(a.value(), lead), as_batch(b.value(), lead)}};
+  backend(a.device()).matmul(c, product, false);
+  Shape shape = lead;
+  shape = shape.inserted(shape.rank(), m);
+  shape = shape.inserted(shape.rank(), n);
+  return record("matmul", {&a, &b}, c.reshape(shape),
+                [a = keep_if(b, a), b = keep_if(a, b), a_shape = a.shape(), b_shape = b.shape()](const Var& dc,
+                                                                                                 Grads& grads) {
+                  grads.add(0, [&] { return sum_to(matrix_product(dc, transpose(b)), a_shape); });
+                  grads.add(1, [&] { return sum_to(matrix_product(transpose(a), dc), b_shape); });
+                });
+}
+
+// dw [O, I] = the sum over calls of dy^T x, with dy [rows, O] and x [rows, I]: one product, K running over all rows.
+Tensor weight_gradient(std::span<const detail::Deferred> calls) {
+  const Tensor& dy0 = calls[0].a.value();
+  const Tensor& x0 = calls[0].b.value();
+  Tensor dw = Tensor::empty({1, dy0.dim(-1), x0.dim(-1)}, dy0.dtype(), dy0.device());
+  PoolVector<Product> products;
+  products.reserve(calls.size());
+  for (const detail::Deferred& call : calls) {
+    products.push_back({call.a.value().transpose(0, 1).insert_axis(0), call.b.value().insert_axis(0)});
+  }
+  backend(dy0.device()).matmul(dw, products, false);
+  return dw.select(0, 0);
+}
+
+}  // namespace
+
+Var matmul(const Var& a, const Var& b) {
+  check_matrices("matmul", a, b);
+  if (a.rank() == 0 || b.rank() == 0 || a.dim(-1) != b.dim(b.rank() == 1 ? 0 : -2)) {
+    fail("matmul", fmt::format("inner dimensions must match: a is {}, b is {}{}", a.shape().str(), b.shape().str(),
+                               a.rank() == 0 || b.rank() == 0
+                                   ? "; a number multiplies by *"
+                                   : fmt::format(" ({} vs {})", a.dim(-1), b.dim(b.rank() == 1 ? 0 : -2))));
+  }
+  Var row = a.rank() == 1 ? insert_axis(a, 0) : a;
+  Var column = b.rank() == 1 ? insert_axis(b, 1) : b;
+  Var c = matrix_product(row, column);
+  if (a.rank() > 1 && b.rank() > 1) return c;
+  Shape shape = c.shape();
+  if (b.rank() == 1) shape = shape.removed(-1);
+  if (a.rank() == 1) shape = shape.removed(b.rank() == 1 ? -1 : -2);
+  return reshape(c, shape);
+}
+
+Var linear(const Var& x, const Var& w, const Var& b) {
+  check_matrices("linear", x, w);
+  if (w.rank() != 2 || x.rank() < 1 || x.dim(-1) != w.dim(1)) {
+    fail("linear", fmt::format("x is {}, w is {}: w must be [out, in] and the last axis of x must be in{}",
+                               x.shape().str(), w.shape().str(),
+                               w.rank() == 2 ? fmt::format(" = {}", w.dim(1)) : ""));
+  }
+  Shape shape = x.shape().with(-1, w.dim(0));
+  std::int64_t rows = shape.numel() / std::max<std::int64_t>(1, w.dim(0));
+  if (w.dim(0) == 0) rows = x.shape().removed(-1).numel();
+  Tensor y = Tensor::empty({1, rows, w.dim(0)}, x.dtype(), x.device());
+  if (b.defined()) {
+    check_matrices("linear", x, b);
+    if (broadcast("linear", b.shape(), shape) != shape) {
+      fail("linear", fmt::format("the bias is {}, which does not broadcast to the result {}", b.shape().str(), shape.str()));
+    }
+    Tensor target = y.reshape(shape);
+    target.copy_from(b.value().expand(shape));
+  }
+  Tensor flat_x = x.value().reshape(Shape{rows, x.dim(-1)});
+  const Product product[] = {{flat_x.insert_axis(0), w.value().transpose(0, 1).insert_axis(0)}};
+  backend(x.device()).matmul(y, product, b.defined());
+  return record("linear", {&x, &w, &b}, y.reshape(shape),
+                [x = keep_if(w, x), w = keep_if(x, w), b_shape = b.defined() ? b.shape() : Shape{}](const Var& dy,
+                                                                                                    Grads& grads) {
+                  grads.add(0, [&] {
+                    // dy w, which is dy (w^T)^T
+                    return linear(dy, transpose(w));
+                  });
+                  if (grads.needs(1)) {
+                    std::int64_t in = x.dim(-1);
+                    std::int64_t out = dy.dim(-1);
+                    std::int64_t count = x.shape().removed(-1).numel();
+                    Var flat_dy = reshape(dy, Shape{count, out});
+                    Var flat = reshape(x, Shape{count, in});
+                    if (grads.recording()) {
+                      grads.add(1, matrix_product(transpose(flat_dy), flat));
+                    } else {
+                      grads.defer(1, flat_dy, flat, &weight_gradient);
+                    }
+                  }
+                  grads.add(2, [&] { return sum_to(dy, b_shape); });
+                });
+}
+
+}  // namespace tapeloop

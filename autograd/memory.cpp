@@ -1,0 +1,143 @@
+// SPDX-License-Identifier: MIT
+// Per-thread free lists by size class, eight classes to a doubling of size (at most 12.5 % is lost to rounding).
+#include "autograd/memory.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <array>
+#include <bit>
+#include <new>
+
+#include "autograd/error.h"
+
+namespace tapeloop::memory {
+namespace {
+
+constexpr std::size_t kAlignment = 64;
+constexpr int kClasses = 400;
+
+#if defined(__SANITIZE_ADDRESS__)
+constexpr bool kKeepBlocks = false;  // the sanitizer must see each block's own bounds and lifetime
+#elif defined(__has_feature)
+#if __has_feature(address_sanitizer)
+constexpr bool kKeepBlocks = false;
+#else
+constexpr bool kKeepBlocks = true;
+#endif
+#else
+constexpr bool kKeepBlocks = true;
+#endif
+
+struct SizeClass {
+  int index;
+  std::size_t bytes;
+};
+
+SizeClass class_of(std::size_t bytes) {
+  bytes = std::max(bytes, kAlignment);
+  if (bytes <= 512) {
+    std::size_t rounded = (bytes + kAlignment - 1) / kAlignment * kAlignment;
+    return {static_cast<int>(rounded / kAlignment), rounded};
+  }
+  int doubling = static_cast<int>(std::bit_width(bytes - 1));  // bytes is in (2^(doubling-1), 2^doubling]
+  std::size_t step = std::size_t{1} << (doubling - 4);
+  std::size_t steps = (bytes + step - 1) / step;  // 9..16
+  return {8 * (doubling - 9) + static_cast<int>(steps), steps * step};
+}
+
+struct FreeBlock {
+  FreeBlock* next;
+};
+
+struct Pool {
+  std::array<FreeBlock*, kClasses> free{};
+  std::array<std::size_t, kClasses> bytes_of_class{};
+  Stats stats{};
+
+  Pool() = default;
+  Pool(const Pool&) = delete;
+  Pool& operator=(const Pool&) = delete;
+  ~Pool();
+
+  void give_back_to_heap(std::int64_t keep_bytes) {
+    for (std::size_t i = kClasses; i-- > 0 && stats.cached_bytes > keep_bytes;) {
+      while (free[i] != nullptr && stats.cached_bytes > keep_bytes) {
+        FreeBlock* block = free[i];
+        free[i] = block->next;
+        stats.cached_bytes -= static_cast<std::int64_t>(bytes_of_class[i]);
+        ::operator delete(block, std::align_val_t{kAlignment});
+      }
+    }
+  }
+};
+
+// Destroyed at thread exit, before some static objects that still hold tensors: those go to the heap directly.
+thread_local bool pool_is_gone = false;
+Pool::~Pool() {
+  give_back_to_heap(0);
+  pool_is_gone = true;
+}
+thread_local Pool pool;
+
+}  // namespace
+
+void* allocate(std::size_t bytes) {
+  SizeClass size = class_of(bytes);
+  std::size_t index = static_cast<std::size_t>(size.index);
+  if (!pool_is_gone) {
+    auto signed_bytes = static_cast<std::int64_t>(size.bytes);
+    pool.stats.live_bytes += signed_bytes;
+    pool.stats.peak_bytes = std::max(pool.stats.peak_bytes, pool.stats.live_bytes);
+    if (FreeBlock* block = pool.free[index]) {
+      pool.free[index] = block->next;
+      pool.stats.cached_bytes -= signed_bytes;
+      return block;
+    }
+    ++pool.stats.heap_calls;
+    // Shapes that come and go must not pile up: kept blocks are bounded by half of what was ever in use.
+    pool.give_back_to_heap(std::max<std::int64_t>(
+        std::int64_t{1} << 20, pool.stats.peak_bytes + pool.stats.peak_bytes / 2 - pool.stats.live_bytes));
+  }
+  void* block = ::operator new(size.bytes, std::align_val_t{kAlignment}, std::nothrow);
+  if (block == nullptr) {
+    release_cached();
+    block = ::operator new(size.bytes, std::align_val_t{kAlignment}, std::nothrow);
+  }
+  if (block == nullptr) {
+    if (!pool_is_gone) pool.stats.live_bytes -= static_cast<std::int64_t>(size.bytes);
+    fail("memory", fmt::format("the system has no {} bytes left ({} are in use by this thread); use a "
+                               "smaller batch, or cut the sequence by truncated BPTT",
+                               size.bytes, pool_is_gone ? 0 : pool.stats.live_bytes));
+  }
+  return block;
+}
+
+void release(void* block, std::size_t bytes) noexcept {
+  SizeClass size = class_of(bytes);
+  std::size_t index = static_cast<std::size_t>(size.index);
+  if (pool_is_gone) {
+    ::operator delete(block, std::align_val_t{kAlignment});
+    return;
+  }
+  pool.stats.live_bytes -= static_cast<std::int64_t>(size.bytes);
+  if (!kKeepBlocks) {
+    ::operator delete(block, std::align_val_t{kAlignment});
+    return;
+  }
+  pool.free[index] = new (block) FreeBlock{pool.free[index]};
+  pool.bytes_of_class[index] = size.bytes;
+  pool.stats.cached_bytes += static_cast<std::int64_t>(size.bytes);
+}
+
+Stats stats() { return pool_is_gone ? Stats{} : pool.stats; }
+
+void reset_peak() {
+  if (!pool_is_gone) pool.stats.peak_bytes = pool.stats.live_bytes;
+}
+
+void release_cached() {
+  if (!pool_is_gone) pool.give_back_to_heap(0);
+}
+
+}  // namespace tapeloop::memory

@@ -1,0 +1,72 @@
+// SPDX-License-Identifier: MIT
+// What a formula needs besides arithmetic: TL_HD, outputs(...) for several results, and levels of numbers.
+// No containers, no text: formula pages are compiled by g++, clang and nvcc alike.
+#pragma once
+
+#include <cstddef>
+#include <type_traits>
+#include <utility>
+
+// On every function of a formula page: always inlined, and compiled for the GPU too under nvcc.
+#if defined(__CUDACC__)
+#define TL_HD __host__ __device__ __forceinline__
+#else
+#define TL_HD __attribute__((always_inline)) inline
+#endif
+
+namespace tapeloop {
+
+template <class T>
+concept Scalar = std::is_arithmetic_v<T>;
+
+// How many times a number has been wrapped for differentiation: 0 for a scalar or a SIMD register, one
+// more for each Dual around it. A number of a lower level is a constant to one of a higher level.
+template <class T>
+inline constexpr int kLevel = 0;
+
+template <class A, class B>
+concept SameLevel = kLevel<A> == kLevel<B>;
+
+template <std::size_t I, class T>
+struct Output {
+  T value;
+};
+
+template <class Indices, class... Ts>
+struct OutputPack;
+
+template <std::size_t... I, class... Ts>
+struct OutputPack<std::index_sequence<I...>, Ts...> : Output<I, Ts>... {
+  static constexpr std::size_t size = sizeof...(Ts);
+};
+
+template <class... Ts>
+using Outputs = OutputPack<std::index_sequence_for<Ts...>, Ts...>;
+
+// The results of a formula with several of them: `return outputs(h, c);`
+template <class... Ts>
+TL_HD constexpr Outputs<Ts...> outputs(Ts... results) {
+  return Outputs<Ts...>{{results}...};
+}
+
+template <std::size_t I, class T>
+TL_HD constexpr const T& output(const Output<I, T>& pack) {
+  return pack.value;
+}
+
+template <class T>
+inline constexpr bool kIsOutputs = false;
+template <class Indices, class... Ts>
+inline constexpr bool kIsOutputs<OutputPack<Indices, Ts...>> = true;
+
+// Every formula's result as a pack, also that of a formula that returns one bare number.
+template <class R>
+TL_HD constexpr auto as_outputs(R result) {
+  if constexpr (kIsOutputs<R>) {
+    return result;
+  } else {
+    return outputs(result);
+  }
+}
+
+}  // namespace tapeloop

@@ -1,0 +1,176 @@
+// SPDX-License-Identifier: MIT
+// The operations on Vars. This table is the only list of them; tests/ops_test.cpp has a row for each.
+// Nothing here says CPU or CUDA. Axes may be negative. Every gradient can be differentiated again.
+//
+//   operation                   shapes                                  gradient                             saves
+//   ---- pointwise: operands broadcast; formulas and derivatives: elementwise.h -------------------------------------
+//   + - * /  pow max min        a, b -> broadcast(a, b)                 by dual numbers                      inputs
+//   exp log log1p sqrt square abs sin cos erf clamp tanh sigmoid softplus relu leaky_relu elu gelu silu      inputs
+//   select(mask, a, b)          a where mask != 0, else b               by dual numbers                      inputs
+//   less equal sign argmax      results without gradient
+//   ---- shape ------------------------------------------------------------------------------------------------------
+//   reshape transpose permute expand sum_to insert_axis flip            the inverse movement                 -
+//   slice select_index          a part                                  adds to that part                    -
+//   concat stack                parts -> whole                          slices of dy                         -
+//   chunk split unstack         whole -> parts                          concat, stack of dys                 -
+//   tril                        lower triangle of [..., M, N]           lower triangle of dy                 -
+//   ---- reductions over any axes -----------------------------------------------------------------------------------
+//   sum mean                    [...] -> axes gone, or 1 if keep        dy spread                            -
+//   max min (over axes)         ties share the gradient                 dy where x = y                       x, y
+//   prod cumsum                                                         products of the rest; reversed sum   factors; -
+//   var std norm logsumexp      correction: 1 divides by n - 1          compositions; dy e^(x - y)           x (, y)
+//   ---- rows of logits ---------------------------------------------------------------------------------------------
+//   softmax log_softmax         along one axis                          y (dy - sum(y dy)); dy - e^y sum(dy) y
+//   ---- products ---------------------------------------------------------------------------------------------------
+//   matmul(a, b)                [.., M, K] [.., K, N] -> [.., M, N]     dA = dC B^T, dB = A^T dC             a, b
+//   linear(x, w, b)             [.., I] [O, I] [..O] -> [.., O]         dx = dy w, dw = dy^T x, db = sum dy  x, w
+//   ---- indices (int64) --------------------------------------------------------------------------------------------
+//   embedding(w, index)         [V, E] [..] -> [.., E]                  rows of dy added up                  index
+//   take(x, index, axis)        rows of one axis by number              added up                             index
+//   gather(x, index, axis)      elements of one axis by number          added up                             index
+//   ---- losses: losses.h;  dropout, layer_norm: below --------------------------------------------------------------
+#pragma once
+
+#include <array>
+#include <initializer_list>
+#include <span>
+#include <vector>
+
+#include "autograd/elementwise.h"
+#include "autograd/memory.h"
+#include "autograd/pointwise.h"
+#include "autograd/random.h"
+#include "autograd/tape.h"
+
+namespace tapeloop {
+
+// --- arithmetic; a double beside a Var takes its element type ---
+Var add(const Var& a, const Var& b);
+Var operator+(const Var& a, const Var& b);
+Var operator-(const Var& a, const Var& b);
+Var operator*(const Var& a, const Var& b);
+Var operator/(const Var& a, const Var& b);
+Var operator+(const Var& a, double b);
+Var operator+(double a, const Var& b);
+Var operator-(const Var& a, double b);
+Var operator-(double a, const Var& b);
+Var operator*(const Var& a, double b);
+Var operator*(double a, const Var& b);
+Var operator/(const Var& a, double b);
+Var operator/(double a, const Var& b);
+Var operator-(const Var& x);
+Var pow(const Var& x, const Var& exponent);
+Var pow(const Var& x, double exponent);
+Var max(const Var& a, const Var& b);  // elementwise; at a tie each gets half of the gradient
+Var min(const Var& a, const Var& b);
+
+// --- elementwise functions: formulas in elementwise.h ---
+Var exp(const Var& x);
+Var log(const Var& x);
+Var log1p(const Var& x);
+Var sqrt(const Var& x);
+Var square(const Var& x);
+Var abs(const Var& x);
+Var sin(const Var& x);
+Var cos(const Var& x);
+Var erf(const Var& x);
+Var clamp(const Var& x, double low, double high);
+Var tanh(const Var& x);
+Var sigmoid(const Var& x);
+Var softplus(const Var& x);
+Var relu(const Var& x);
+Var leaky_relu(const Var& x, double slope = 0.01);
+Var elu(const Var& x, double alpha = 1.0);
+Var gelu(const Var& x);
+Var silu(const Var& x);
+Var sign(const Var& x);                  // no gradient
+Var less(const Var& a, const Var& b);   // 1 where a < b, else 0; no gradient
+Var equal(const Var& a, const Var& b);  // 1 where a = b, else 0; no gradient
+// a where mask is not 0, else b. The mask is a tensor of the same type and gets no gradient.
+Var select(const Var& mask, const Var& a, const Var& b);
+
+// --- shape: views where strides allow, no arithmetic ---
+// One size may be -1 and follows from the others.
+Var reshape(const Var& x, std::initializer_list<std::int64_t> sizes);
+Var reshape(const Var& x, const Shape& shape);
+Var transpose(const Var& x, int axis_a = -2, int axis_b = -1);
+Var permute(const Var& x, std::span<const int> axes);
+inline Var permute(const Var& x, std::initializer_list<int> axes) {
+  return permute(x, std::span<const int>(axes.begin(), axes.size()));
+}
+Var insert_axis(const Var& x, int axis);            // [.., 1, ..]
+Var expand(const Var& x, const Shape& shape);       // sizes 1 stretched, new axes in front
+Var sum_to(const Var& x, const Shape& shape);       // the adjoint of expand; x itself where shapes agree
+Var flip(const Var& x, int axis);
+Var slice(const Var& x, int axis, std::int64_t start, std::int64_t stop, std::int64_t step = 1);
+Var select_index(const Var& x, int axis, std::int64_t index);  // x[.., index, ..], the axis gone
+Var concat(std::span<const Var> parts, int axis);
+inline Var concat(std::initializer_list<Var> parts, int axis) {
+  return concat(std::span<const Var>(parts.begin(), parts.size()), axis);
+}
+Var stack(std::span<const Var> parts, int axis = 0);  // along a new axis
+inline Var stack(std::initializer_list<Var> parts, int axis = 0) {
+  return stack(std::span<const Var>(parts.begin(), parts.size()), axis);
+}
+// Parts of the given sizes; equal parts; single indices with the axis gone. One node each, whose backward joins the
+// parts' gradients once: the way to walk over time steps.
+PoolVector<Var> split(const Var& x, std::span<const std::int64_t> sizes, int axis);
+PoolVector<Var> chunk(const Var& x, int parts, int axis);
+PoolVector<Var> unstack(const Var& x, int axis = 0);
+Var tril(const Var& x, std::int64_t diagonal = 0);  // zero above the diagonal of the last two axes
+Var to(const Var& x, DType dtype);                  // float32 <-> float64; the gradient is converted back
+
+// --- reductions: over the given axes, or over all of them. Reduced axes disappear, or stay as size 1 if keep ---
+using Axes = std::initializer_list<int>;
+Var sum(const Var& x);
+Var sum(const Var& x, std::span<const int> axes, bool keep = false);
+Var mean(const Var& x);
+Var mean(const Var& x, std::span<const int> axes, bool keep = false);
+Var max(const Var& x, std::span<const int> axes, bool keep = false);  // ties share the gradient
+Var min(const Var& x, std::span<const int> axes, bool keep = false);
+Var logsumexp(const Var& x, std::span<const int> axes, bool keep = false);
+// sum((x - mean)^2) / (n - correction)
+Var var(const Var& x, std::span<const int> axes, int correction = 1, bool keep = false);
+Var prod(const Var& x, int axis, bool keep = false);
+Var cumsum(const Var& x, int axis);
+Var norm(const Var& x);  // sqrt(sum(x^2)) over all elements
+inline std::span<const int> as_span(const Axes& axes) { return {axes.begin(), axes.size()}; }
+inline Var sum(const Var& x, Axes axes, bool keep = false) { return sum(x, as_span(axes), keep); }
+inline Var mean(const Var& x, Axes axes, bool keep = false) { return mean(x, as_span(axes), keep); }
+inline Var max(const Var& x, Axes axes, bool keep = false) { return max(x, as_span(axes), keep); }
+inline Var min(const Var& x, Axes axes, bool keep = false) { return min(x, as_span(axes), keep); }
+inline Var logsumexp(const Var& x, Axes axes, bool keep = false) { return logsumexp(x, as_span(axes), keep); }
+inline Var var(const Var& x, Axes axes, int correction = 1, bool keep = false) {
+  return var(x, as_span(axes), correction, keep);
+}
+Tensor argmax(const Tensor& x);  // first largest along the last axis: [..., N] -> [...] int64
+
+// --- rows of logits ---
+Var softmax(const Var& x, int axis = -1);
+Var log_softmax(const Var& x, int axis = -1);
+
+// --- products ---
+// Matrices in the last two axes, the others broadcast; a vector [K] is a row on the left, a column on the right.
+Var matmul(const Var& a, const Var& b);
+// x w^T + b: x [..., I], w [O, I], b broadcasts to [..., O] (a bias [O], or a whole addend); b may be undefined.
+// What several calls contribute to dw is done as one product over all of them.
+Var linear(const Var& x, const Var& w, const Var& b = Var());
+
+// --- indices; out-of-range ones throw, naming the value and its place ---
+Var embedding(const Var& w, const Tensor& index);               // rows of w [V, E]: index [...] -> [..., E]
+Var take(const Var& x, const Tensor& index, int axis);          // index [n] along one axis
+Var gather(const Var& x, const Tensor& index, int axis);        // index of x's shape but for that axis
+
+// --- layers' formulas ---
+// Zeroes each element with probability p and divides the others by 1 - p. Srivastava et al. 2014
+Var dropout(const Var& x, double p, Random& random);
+// (x - mean) / sqrt(var + epsilon) * weight + bias over the last axis, biased variance. Ba et al. 2016
+Var layer_norm(const Var& x, const Var& weight, const Var& bias, double epsilon = 1e-5);
+
+// --- tensors, no tape ---
+Tensor random_uniform(const Shape& shape, double low, double high, Random& random, DType dtype = DType::float32);
+Tensor random_normal(const Shape& shape, double mean, double deviation, Random& random,
+                     DType dtype = DType::float32);
+void add_in_place(const Tensor& sum, const Tensor& addend);  // sum += addend, which broadcasts
+
+}  // namespace tapeloop

@@ -1,0 +1,45 @@
+// SPDX-License-Identifier: MIT
+// Dropout, layer normalisation, and tensors of random numbers.
+#include <fmt/format.h>
+
+#include "autograd/backend.h"
+#include "autograd/error.h"
+#include "autograd/ops.h"
+
+namespace tapeloop {
+
+using namespace formula;
+
+Var dropout(const Var& x, double p, Random& random) {
+  if (!(p >= 0 && p < 1)) fail("dropout", fmt::format("p is {}, expected 0 <= p < 1", p));
+  if (p == 0) return x;
+  Tensor u = Tensor::empty(x.shape(), x.dtype(), x.device());
+  backend(x.device()).uniform(u, random.seed, random.take(static_cast<std::uint64_t>(x.numel())));
+  return pointwise(KeepScaled{p}, x, Var(std::move(u)));
+}
+
+Var layer_norm(const Var& x, const Var& weight, const Var& bias, double epsilon) {
+  if (x.rank() == 0 || weight.shape() != Shape{x.dim(-1)} || bias.shape() != weight.shape()) {
+    fail("layer_norm", fmt::format("x is {}, weight {}, bias {}: weight and bias must be [features], the last axis of x",
+                                   x.shape().str(), weight.shape().str(), bias.shape().str()));
+  }
+  Var centre = mean(x, {-1}, true);
+  Var spread = mean(square(x - centre), {-1}, true);
+  return pointwise(ScaleShift{}, pointwise(Standardize{epsilon}, x, centre, spread), weight, bias);
+}
+
+Tensor random_uniform(const Shape& shape, double low, double high, Random& random, DType dtype) {
+  Tensor result = Tensor::empty(shape, dtype);
+  backend(Device::cpu).uniform(result, random.seed, random.take(static_cast<std::uint64_t>(shape.numel())));
+  transform(Affine{high - low, low}, {result}, {result});
+  return result;
+}
+
+Tensor random_normal(const Shape& shape, double mean, double deviation, Random& random, DType dtype) {
+  Tensor result = Tensor::empty(shape, dtype);
+  backend(Device::cpu).normal(result, random.seed, random.take(static_cast<std::uint64_t>(shape.numel())));
+  transform(Affine{deviation, mean}, {result}, {result});
+  return result;
+}
+
+}  // namespace tapeloop

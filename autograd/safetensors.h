@@ -1,0 +1,33 @@
+// SPDX-License-Identifier: MIT
+// Named tensors in safetensors files, the format that PyTorch and others read and write (Hugging Face, 2022).
+// Values and texts only, no code; tensors on the CPU only. Little-endian machines only.
+#pragma once
+
+#include <map>
+#include <string>
+
+#include "autograd/named.h"
+
+namespace tapeloop {
+
+using Metadata = std::map<std::string, std::string>;
+
+struct TensorFile {
+  StateDict tensors;  // in the order of their data in the file
+  Metadata metadata;  // the header's "__metadata__"
+};
+
+// Reads a whole file. F32, F64 and I64 come as they are; F16 and BF16 as float32; BOOL, U8, I8, U16, I16, U32,
+// I32 and U64 as int64. Throws FileError for every departure from the format, any other element type, a tensor
+// of more than 6 axes and a U64 above 2^63 - 1: the message names the file and the tensor. A damaged header
+// cannot make it take more memory than about nine times the file.
+TensorFile read_safetensors(const std::string& path);
+
+// Replaces or makes the file (see NewFile: never half a file). Strided tensors are written row-major. Data are
+// sorted by element size, largest first, then by name, so that every element is aligned. Throws Error for names
+// given twice, names or metadata that are not UTF-8, and tensors that are undefined or not on the CPU; FileError
+// with the system's reason if the file cannot be written.
+void write_safetensors(const std::string& path, const StateDict& tensors,
+                       const Metadata& metadata = {});
+
+}  // namespace tapeloop

@@ -1,0 +1,207 @@
+// SPDX-License-Identifier: MIT
+// The JSON header is read event by event, never as a tree: that shows duplicate keys, takes no memory for nonsense
+// and needs no stack for deep nesting. Nothing here opens files.
+#include "autograd/safetensors_header.h"
+
+#include <fmt/format.h>
+
+#include <cstring>
+#include <nlohmann/json.hpp>
+#include <unordered_set>
+#include <utility>
+
+#include "autograd/error.h"
+
+namespace tapeloop::safetensors {
+
+using nlohmann::json;
+
+void bad(const std::string& path, const std::string& problem) {
+  throw FileError(path + ": " + problem);
+}
+
+std::string shown(const std::string& name) {
+  constexpr std::size_t kShown = 100;
+  return json(name.substr(0, kShown)).dump(-1, ' ', false, json::error_handler_t::replace) +
+         (name.size() > kShown ? "..." : "");
+}
+
+std::string json_string(const std::string& text) {
+  try {
+    return json(text).dump();
+  } catch (const json::exception&) {
+    return {};
+  }
+}
+
+namespace {
+
+class HeaderReader final : public nlohmann::json_sax<json> {
+ public:
+  HeaderReader(const std::string& path, Header& header) : path_(path), header_(header) {}
+
+  bool null() override { unexpected("null"); }
+  bool boolean(bool) override { unexpected("true or false"); }
+  bool number_integer(number_integer_t) override { unexpected("a negative number"); }
+  bool number_float(number_float_t, const string_t&) override {
+    unexpected("a fraction or too large a number");
+  }
+  bool binary(binary_t&) override { unexpected("binary data"); }
+
+  bool number_unsigned(number_unsigned_t value) override {
+    if (place_ == Place::shape) {
+      if (entry().rank < kMaxRank) entry().sizes[entry().rank] = value;
+      ++entry().rank;
+    } else if (place_ == Place::offsets) {
+      if (offset_count_ < 2) entry().offsets[offset_count_] = value;
+      ++offset_count_;
+    } else {
+      unexpected("a number");
+    }
+    return true;
+  }
+  bool string(string_t& value) override {
+    if (place_ == Place::metadata) {
+      header_.metadata[field_] = std::move(value);
+    } else if (place_ == Place::entry && field_ == "dtype") {
+      entry().dtype = std::move(value);
+    } else {
+      unexpected("a string");
+    }
+    return true;
+  }
+
+  bool start_object(std::size_t) override {
+    if (place_ == Place::outside) {
+      place_ = Place::top;
+    } else if (place_ != Place::top) {
+      unexpected("an object");
+    } else if (name_ == kMetadata) {
+      place_ = Place::metadata;
+    } else {
+      place_ = Place::entry;
+      header_.entries.emplace_back().name = name_;
+      has_dtype_ = has_shape_ = has_offsets_ = false;
+      offset_count_ = 0;
+    }
+    return true;
+  }
+  bool key(string_t& value) override {
+    if (place_ == Place::top) {
+      if (!names_.insert(value).second) {
+        bad(path_, fmt::format("the header has {} twice; a name may be given once; {}",
+                               shown(value), kDamaged));
+      }
+      name_ = std::move(value);
+      return true;
+    }
+    if (place_ == Place::metadata) {
+      if (header_.metadata.contains(value)) twice(value);
+    } else {
+      bool* seen = value == "dtype"          ? &has_dtype_
+                   : value == "shape"        ? &has_shape_
+                   : value == "data_offsets" ? &has_offsets_
+                                             : nullptr;
+      if (seen == nullptr) {
+        bad(path_, fmt::format("tensor {} has an unknown field {}; expected dtype, shape and "
+                               "data_offsets; save the "
+                               "file without it",
+                               shown(name_), shown(value)));
+      }
+      if (std::exchange(*seen, true)) twice(value);
+    }
+    field_ = std::move(value);
+    return true;
+  }
+  bool end_object() override {
+    if (place_ == Place::entry && !(has_dtype_ && has_shape_ && has_offsets_)) {
+      bad(path_, fmt::format("tensor {} has no {}; expected dtype, shape and data_offsets; {}",
+                             shown(name_),
+                             !has_dtype_   ? "dtype"
+                             : !has_shape_ ? "shape"
+                                           : "data_offsets",
+                             kDamaged));
+    }
+    place_ = place_ == Place::top ? Place::outside : Place::top;
+    return true;
+  }
+
+  bool start_array(std::size_t) override {
+    if (place_ == Place::entry && field_ == "shape") {
+      place_ = Place::shape;
+    } else if (place_ == Place::entry && field_ == "data_offsets") {
+      place_ = Place::offsets;
+    } else {
+      unexpected("a list");
+    }
+    return true;
+  }
+  bool end_array() override {
+    if (place_ == Place::offsets && offset_count_ != 2) {
+      bad(path_, fmt::format("tensor {} has {} data_offsets; expected 2, begin and end; {}",
+                             shown(name_), offset_count_, kDamaged));
+    }
+    place_ = Place::entry;
+    return true;
+  }
+
+  bool parse_error(std::size_t position, const std::string&,
+                   const json::exception& error) override {
+    const bool encoding = std::strstr(error.what(), "ill-formed UTF-8") != nullptr;
+    bad(path_,
+        fmt::format(
+            "the header is not valid {} at its byte {}; expected UTF-8 text, a JSON object; {}",
+            encoding ? "UTF-8" : "JSON", position, kDamaged));
+  }
+
+ private:
+  enum class Place { outside, top, entry, shape, offsets, metadata };
+
+  Entry& entry() { return header_.entries.back(); }
+  [[noreturn]] void twice(const std::string& field) const {
+    bad(path_, fmt::format("{} has {} twice; a name may be given once; {}", shown(name_),
+                           shown(field), kDamaged));
+  }
+  [[noreturn]] void unexpected(const char* found) const {
+    const bool metadata = name_ == kMetadata;
+    const char* expected = place_ == Place::metadata ? "a string"
+                           : place_ == Place::top    ? "an object"
+                           : place_ != Place::entry  ? "a whole number, 0 or more"
+                           : field_ == "dtype"       ? "a string"
+                                                     : "a list of whole numbers";
+    bad(path_,
+        fmt::format("{}{} in the header: found {}; expected {}; {}", metadata ? "" : "tensor ",
+                    shown(name_) + (place_ == Place::top ? "" : ", " + shown(field_)), found,
+                    expected, kDamaged));
+  }
+
+  const std::string& path_;
+  Header& header_;
+  std::unordered_set<std::string> names_;
+  std::string name_;   // the tensor, or "__header_.metadata_"
+  std::string field_;  // within it
+  Place place_ = Place::outside;
+  std::size_t offset_count_ = 0;
+  bool has_dtype_ = false;
+  bool has_shape_ = false;
+  bool has_offsets_ = false;
+};
+
+}  // namespace
+
+Header parse_header(const std::string& path, const std::string& text) {
+  if (!text.starts_with('{')) {
+    bad(path, fmt::format("its header does not begin with '{{'; {}", kDamaged));
+  }
+  // The JSON reader takes a zero byte for the end of the text.
+  if (std::size_t zero = text.find('\0'); zero != std::string::npos) {
+    bad(path, fmt::format("the header is not valid JSON at its byte {}: a zero byte; {}", zero + 1,
+                          kDamaged));
+  }
+  Header header;
+  HeaderReader reader(path, header);
+  json::sax_parse(text, &reader);
+  return header;
+}
+
+}  // namespace tapeloop::safetensors

@@ -1,0 +1,62 @@
+// SPDX-License-Identifier: MIT
+// Shape: the sizes of a tensor's axes, and the rules of broadcasting. Also element types and devices.
+// Knows nothing of memory. Axes count from 0; a negative axis counts from the end.
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <initializer_list>
+#include <span>
+#include <string>
+
+namespace tapeloop {
+
+enum class DType : std::uint8_t { float32, float64, int64 };
+enum class Device : std::uint8_t { cpu, cuda };
+
+const char* name(DType dtype);
+const char* name(Device device);
+std::int64_t size_of(DType dtype);  // bytes per element
+
+template <class T>
+inline constexpr DType kDType = DType::int64;
+template <>
+inline constexpr DType kDType<float> = DType::float32;
+template <>
+inline constexpr DType kDType<double> = DType::float64;
+
+inline constexpr int kMaxRank = 6;
+
+class Shape {
+ public:
+  constexpr Shape() = default;  // rank 0: a scalar, one element
+  Shape(std::initializer_list<std::int64_t> sizes);
+  explicit Shape(std::span<const std::int64_t> sizes);
+
+  int rank() const { return rank_; }
+  std::int64_t numel() const;
+  std::int64_t operator[](int axis) const { return sizes_[static_cast<std::size_t>(axis)]; }
+  std::int64_t& operator[](int axis) { return sizes_[static_cast<std::size_t>(axis)]; }
+  std::int64_t dim(int axis) const { return sizes_[static_cast<std::size_t>(this->axis(axis))]; }
+  // The axis counted from 0; throws Error naming the shape when there is no such axis.
+  int axis(int axis) const;
+
+  Shape with(int axis, std::int64_t size) const;     // one size replaced
+  Shape inserted(int axis, std::int64_t size) const;  // one axis more, at this place
+  Shape removed(int axis) const;                      // one axis less
+
+  const std::int64_t* begin() const { return sizes_.data(); }
+  const std::int64_t* end() const { return sizes_.data() + rank_; }
+  bool operator==(const Shape& other) const;
+  std::string str() const;  // "[2, 3]"
+
+ private:
+  std::array<std::int64_t, kMaxRank> sizes_{};
+  int rank_ = 0;
+};
+
+// The shape two operands are stretched to: aligned at the last axis, sizes equal or 1 (numpy's rule).
+// Throws Error("operation: cannot broadcast [..] with [..] ...").
+Shape broadcast(const char* operation, const Shape& a, const Shape& b);
+
+}  // namespace tapeloop

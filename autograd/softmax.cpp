@@ -1,0 +1,74 @@
+// SPDX-License-Identifier: MIT
+// logsumexp, softmax and log-softmax, safe for any logits: the largest of a row is subtracted first.
+//   y = log sum_j exp(x_j)            dx = dy exp(x - y)
+//   y_i = exp(x_i) / sum_j exp(x_j)   dx = y (dy - sum(y dy))
+//   y_i = x_i - logsumexp(x)          dx = dy - exp(y) sum(dy)
+#include "autograd/error.h"
+#include "autograd/ops.h"
+
+namespace tapeloop {
+
+using namespace formula;
+
+namespace {
+
+// The largest of each row, kept finite, so that x - m is never inf - inf.
+Var row_shift(const Var& x, std::span<const int> axes) { return clamp(max(x, axes, true), -1e30, 1e30); }
+
+void check_row(const char* name, const Var& x, int axis) {
+  if (x.dim(axis) == 0) fail(name, "the axis is empty in " + x.value().describe());
+}
+
+// The value is calculated unrecorded; the gradient is written with y itself, which the graph knows.
+template <class Forward, class Gradient>
+Var with_gradient(const char* name, const Var& x, Forward forward, Gradient gradient) {
+  Var y;
+  {
+    PauseRecording pause;
+    y = forward();
+  }
+  const Var* input = &x;
+  if (Recorder::wanted(name, {&input, 1})) {
+    Recorder::record(name, {&input, 1}, {&y, 1}, [gradient, y](const Var& dy, Grads& grads) {
+      grads.add(0, [&] { return gradient(y, dy); });
+    });
+  }
+  return y;
+}
+
+}  // namespace
+
+Var logsumexp(const Var& x, std::span<const int> axes, bool keep) {
+  Shape kept = x.shape();
+  for (int axis : axes) kept[x.shape().axis(axis)] = 1;
+  auto forward = [&] {
+    Var m = row_shift(x, axes);
+    Var total = sum(pointwise(Centered{}, x, m), axes, true);
+    Var y = log(total) + m;
+    return keep ? y : sum(y, axes);  // drops the axes, which have size 1
+  };
+  return with_gradient("logsumexp", x, forward, [x, kept](const Var& y, const Var& dy) {
+    return pointwise(LogSumExpGradient{}, x, reshape(y, kept), reshape(dy, kept));
+  });
+}
+
+Var softmax(const Var& x, int axis) {
+  check_row("softmax", x, axis);
+  auto forward = [&] {
+    Var e = pointwise(Centered{}, x, row_shift(x, {&axis, 1}));
+    return e / sum(e, {axis}, true);
+  };
+  return with_gradient("softmax", x, forward, [axis](const Var& y, const Var& dy) {
+    return pointwise(SoftmaxGradient{}, y, dy, sum(y * dy, {axis}, true));
+  });
+}
+
+Var log_softmax(const Var& x, int axis) {
+  check_row("log_softmax", x, axis);
+  auto forward = [&] { return x - logsumexp(x, {axis}, true); };
+  return with_gradient("log_softmax", x, forward, [axis](const Var& y, const Var& dy) {
+    return pointwise(LogSoftmaxGradient{}, y, dy, sum(dy, {axis}, true));
+  });
+}
+
+}  // namespace tapeloop

@@ -1,0 +1,178 @@
+// SPDX-License-Identifier: MIT
+// Tape: records operations while it is in scope and plays them backwards. Knows no operation: each brings its own
+// backward function, written with operations, so that a gradient can be differentiated again.
+#pragma once
+
+#include <concepts>
+#include <initializer_list>
+#include <span>
+#include <string>
+#include <type_traits>
+#include <utility>
+#include <vector>
+
+#include "autograd/var.h"
+
+namespace tapeloop {
+
+class Grads;
+class Tape;
+struct TapeMemory;
+
+namespace detail {
+
+// One contribution to a gradient that is put off until all of its kind are known (see Grads::defer).
+struct Deferred {
+  Var a;
+  Var b;
+};
+using Combine = Tensor (*)(std::span<const Deferred> contributions);
+
+struct BackwardFunction {
+  virtual void operator()(std::span<const Var> doutputs, Grads& grads) = 0;
+  virtual ~BackwardFunction() = default;
+};
+
+template <class F>
+struct BackwardOf final : BackwardFunction {
+  explicit BackwardOf(F&& f) : function(std::move(f)) {}
+  void operator()(std::span<const Var> doutputs, Grads& grads) override {
+    if constexpr (std::invocable<F&, const Var&, Grads&>) {
+      function(doutputs[0], grads);
+    } else {
+      function(doutputs, grads);
+    }
+  }
+  F function;
+};
+
+}  // namespace detail
+
+struct BackwardOptions {
+  bool retain = false;        // keep the record, so that backward can run again
+  bool create_graph = false;  // record the backward pass too, for derivatives of derivatives; implies retain
+};
+
+class Tape {
+ public:
+  Tape();   // becomes the thread's current tape; an enclosing one rests until this one ends
+  ~Tape();  // forgets the record; tensors made meanwhile stay valid
+  Tape(const Tape&) = delete;
+  Tape& operator=(const Tape&) = delete;
+
+  // Adds d(loss)/d(parameter) to the grad() of every parameter that loss depends on. Loss must be a scalar.
+  void backward(const Var& loss, const BackwardOptions& options = {});
+  // sum(y * dy) instead of a loss: the gradient of any output, with the given upstream gradient.
+  void backward(const Var& y, const Var& dy, const BackwardOptions& options = {});
+
+  // d(loss)/dx for each x, which may be parameters or computed values; adds nothing to any grad(). An x that loss
+  // does not depend on gets zeros.
+  std::vector<Var> gradient(const Var& loss, std::span<const Var> xs, const BackwardOptions& options = {});
+  std::vector<Var> gradient(const Var& loss, std::initializer_list<Var> xs, const BackwardOptions& options = {}) {
+    return gradient(loss, std::span<const Var>(xs.begin(), xs.size()), options);
+  }
+  std::vector<Var> gradient(const Var& y, const Var& dy, std::span<const Var> xs,
+                            const BackwardOptions& options = {});
+
+  std::size_t size() const;  // operations recorded
+  // The recorded graph for Graphviz: each operation with its name and the shapes of its results.
+  std::string to_dot() const;
+
+  // The tape that records in this thread now; nullptr where there is none, or recording is paused.
+  static Tape* current();
+
+ private:
+  friend class Grads;
+  friend struct Recorder;
+  void run(const Var& y, const Var& dy, const BackwardOptions& options, bool into_parameters);
+  std::uint32_t slot_of(const Var& x) const;  // kNoSlot where x has none here
+  void* allocate_record(std::size_t bytes);
+  void append(const char* name, std::span<const Var* const> inputs, std::span<Var> outputs,
+              detail::BackwardFunction* backward);
+
+  TapeMemory* memory_;
+  std::uint64_t id_;
+  Tape* enclosing_;
+  bool played_ = false;
+};
+
+// Nothing is recorded in this thread while it lives.
+class PauseRecording {
+ public:
+  PauseRecording();
+  ~PauseRecording();
+  PauseRecording(const PauseRecording&) = delete;
+  PauseRecording& operator=(const PauseRecording&) = delete;
+
+ private:
+  bool before_;
+};
+
+// What a backward function hands its results to. Contributions to one input add up.
+class Grads {
+ public:
+  bool needs(int input) const;
+  // True while the backward pass itself is being recorded.
+  bool recording() const { return recording_; }
+  void add(int input, const Var& contribution);
+  template <std::invocable F>
+  void add(int input, F&& compute) {  // computed only when somebody wants it
+    if (needs(input)) add(input, Var(compute()));
+  }
+  // `contribution` belongs to a part of the input: part(whole) is that part as a view. Costs no more than the part
+  // itself, however many parts there are. While recording, `as_whole()` must give the full-sized contribution.
+  template <std::invocable<const Tensor&> Part, std::invocable AsWhole>
+  void add_part(int input, const Shape& whole, const Var& contribution, Part&& part, AsWhole&& as_whole) {
+    if (!needs(input)) return;
+    if (recording_) return add(input, Var(as_whole()));
+    accumulate_into(part(whole_gradient(input, whole, contribution)), contribution.value());
+  }
+  // combine(all deferred (a, b) of this input) is its gradient, done once when the gradient is wanted: how the
+  // contributions of all time steps to one weight become one matrix product.
+  void defer(int input, const Var& a, const Var& b, detail::Combine combine);
+
+ private:
+  friend class Tape;
+  Grads(Tape& tape, std::uint32_t first_input, std::uint32_t inputs, bool recording)
+      : tape_(tape), first_input_(first_input), inputs_(inputs), recording_(recording) {}
+  Tensor whole_gradient(int input, const Shape& whole, const Var& contribution);
+  static void accumulate_into(const Tensor& part, const Tensor& contribution);
+
+  Tape& tape_;
+  std::uint32_t first_input_;
+  std::uint32_t inputs_;
+  bool recording_;
+};
+
+// For operations: puts the calculation of `outputs` from `inputs` on the current tape, where there is one and an
+// input requires a gradient. `backward(dys, grads)` gets d(loss)/d(output) of each output (undefined: zero) and adds
+// d(loss)/d(input) to grads; with a single output it is `backward(dy, grads)`.
+struct Recorder {
+  // Throws where an input belongs to a tape that is not the current one.
+  static bool wanted(const char* name, std::span<const Var* const> inputs);
+
+  template <class Backward>
+  static void record(const char* name, std::span<const Var* const> inputs, std::span<Var> outputs,
+                     Backward&& backward) {
+    using Function = detail::BackwardOf<std::remove_cvref_t<Backward>>;
+    static_assert(alignof(Function) <= 16);
+    Tape* tape = Tape::current();
+    void* place = tape->allocate_record(sizeof(Function));
+    tape->append(name, inputs, outputs, new (place) Function(std::forward<Backward>(backward)));
+  }
+};
+
+template <class Backward>
+Var record(const char* name, std::initializer_list<const Var*> inputs, Tensor&& value, Backward&& backward) {
+  Var result(std::move(value));
+  std::span<const Var* const> list(inputs.begin(), inputs.size());
+  if (Recorder::wanted(name, list)) {
+    Recorder::record(name, list, std::span<Var>(&result, 1), std::forward<Backward>(backward));
+  }
+  return result;
+}
+
+// `x` if its value will be needed to differentiate by `other`, else nothing: what a record keeps is its memory bill.
+inline Var keep_if(const Var& other, const Var& x) { return other.requires_grad() ? x : Var(); }
+
+}  // namespace tapeloop

@@ -1,0 +1,370 @@
+// SPDX-License-Identifier: MIT
+// Tensors: construction, views and copies. Element work is done by the device's kernels (backend.h).
+#include "autograd/tensor.h"
+
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+
+#include <algorithm>
+
+#include "autograd/backend.h"
+#include "autograd/error.h"
+#include "autograd/memory.h"
+
+namespace tapeloop {
+
+namespace detail {
+
+constexpr std::size_t kHeaderBytes = 64;  // keeps the elements aligned to 64
+static_assert(sizeof(Storage) <= kHeaderBytes);
+
+Storage* new_storage(std::size_t bytes, Device device) {
+  if (device != Device::cpu) return backend(device).allocate(bytes);
+  return new (memory::allocate(kHeaderBytes + bytes)) Storage{1, device, bytes};
+}
+
+void delete_storage(Storage* storage) noexcept {
+  if (storage->device != Device::cpu) return backend(storage->device).release(storage);
+  memory::release(storage, kHeaderBytes + storage->bytes);
+}
+
+static void acquire(Storage* storage) {
+  if (storage != nullptr) storage->references.fetch_add(1, std::memory_order_relaxed);
+}
+
+static void drop(Storage* storage) noexcept {
+  if (storage != nullptr && storage->references.fetch_sub(1, std::memory_order_acq_rel) == 1) {
+    delete_storage(storage);
+  }
+}
+
+}  // namespace detail
+
+Tensor::Tensor(const Tensor& other)
+    : storage_(other.storage_), data_(other.data_), shape_(other.shape_), strides_(other.strides_),
+      dtype_(other.dtype_) {
+  detail::acquire(storage_);
+}
+
+Tensor::Tensor(Tensor&& other) noexcept
+    : storage_(std::exchange(other.storage_, nullptr)), data_(std::exchange(other.data_, nullptr)),
+      shape_(std::exchange(other.shape_, Shape{})), strides_(other.strides_), dtype_(other.dtype_) {}
+
+Tensor& Tensor::operator=(const Tensor& other) {
+  Tensor copy(other);
+  return *this = std::move(copy);
+}
+
+Tensor& Tensor::operator=(Tensor&& other) noexcept {
+  std::swap(storage_, other.storage_);
+  std::swap(data_, other.data_);
+  std::swap(shape_, other.shape_);
+  std::swap(strides_, other.strides_);
+  std::swap(dtype_, other.dtype_);
+  return *this;
+}
+
+Tensor::~Tensor() { detail::drop(storage_); }
+
+// Makes tensors out of parts; views differ from their source in shape, strides and first element only.
+class TensorBuilder {
+ public:
+  static Tensor fresh(const Shape& shape, DType dtype, Device device) {
+    std::int64_t bytes;
+    if (__builtin_mul_overflow(shape.numel(), size_of(dtype), &bytes)) {
+      fail("tensor", fmt::format("{} elements of {} are more than memory can hold", shape.str(), name(dtype)));
+    }
+    Tensor result;
+    result.storage_ = detail::new_storage(static_cast<std::size_t>(bytes), device);
+    result.data_ = device == Device::cpu ? reinterpret_cast<char*>(result.storage_) + detail::kHeaderBytes
+                                         : static_cast<char*>(backend(device).address(result.storage_));
+    result.dtype_ = dtype;
+    set_row_major(result, shape);
+    return result;
+  }
+  static Tensor view(const Tensor& source) { return source; }
+  static void set_row_major(Tensor& tensor, const Shape& shape) {
+    tensor.shape_ = shape;
+    std::int64_t stride = 1;
+    for (int i = shape.rank() - 1; i >= 0; --i) {
+      tensor.strides_[static_cast<std::size_t>(i)] = stride;
+      stride *= shape[i];
+    }
+  }
+  static Shape& shape(Tensor& tensor) { return tensor.shape_; }
+  static std::int64_t& stride(Tensor& tensor, int axis) { return tensor.strides_[static_cast<std::size_t>(axis)]; }
+  static void advance(Tensor& tensor, std::int64_t elements) {
+    tensor.data_ += elements * size_of(tensor.dtype_);
+  }
+};
+
+using Build = TensorBuilder;
+
+Tensor Tensor::empty(const Shape& shape, DType dtype, Device device) {
+  return Build::fresh(shape, dtype, device);
+}
+
+Tensor Tensor::zeros(const Shape& shape, DType dtype, Device device) {
+  return full(shape, 0, dtype, device);
+}
+
+Tensor Tensor::full(const Shape& shape, double value, DType dtype, Device device) {
+  Tensor result = empty(shape, dtype, device);
+  result.fill(value);
+  return result;
+}
+
+template <class T>
+Tensor Tensor::from(const Shape& shape, std::span<const T> values) {
+  if (static_cast<std::int64_t>(values.size()) != shape.numel()) {
+    fail("tensor", fmt::format("{} values were given for shape {}, which holds {}", values.size(),
+                               shape.str(), shape.numel()));
+  }
+  Tensor result = empty(shape, kDType<T>);
+  std::copy(values.begin(), values.end(), result.data<T>());
+  return result;
+}
+template Tensor Tensor::from(const Shape&, std::span<const float>);
+template Tensor Tensor::from(const Shape&, std::span<const double>);
+template Tensor Tensor::from(const Shape&, std::span<const std::int64_t>);
+
+bool Tensor::is_contiguous() const {
+  std::int64_t stride = 1;
+  for (int i = rank() - 1; i >= 0; --i) {
+    if (shape_[i] != 1 && this->stride(i) != stride) return numel() == 0;
+    stride *= shape_[i];
+  }
+  return true;
+}
+
+bool Tensor::shares_memory_with_others() const {
+  return defined() && storage_->references.load(std::memory_order_acquire) > 1;
+}
+
+std::string Tensor::describe() const {
+  return defined() ? name(dtype_) + shape_.str() : std::string("an undefined tensor");
+}
+
+template <class T>
+T* Tensor::data() const {
+  if (!defined()) fail("tensor", "data() of an undefined tensor; assign one first");
+  if (kDType<T> != dtype_) {
+    fail("tensor", fmt::format("data<{}>() of {}; ask for its own type, or convert by to({})",
+                               name(kDType<T>), describe(), name(kDType<T>)));
+  }
+  if (device() != Device::cpu) fail("tensor", "data() of a cuda tensor; copy it to the cpu first");
+  return reinterpret_cast<T*>(data_);
+}
+template float* Tensor::data() const;
+template double* Tensor::data() const;
+template std::int64_t* Tensor::data() const;
+
+double Tensor::at(std::initializer_list<std::int64_t> index) const {
+  if (static_cast<int>(index.size()) != rank()) {
+    fail("tensor", fmt::format("{} indices were given for {}, which has {} axes", index.size(), describe(), rank()));
+  }
+  Tensor element = *this;
+  for (std::int64_t i : index) element = element.select(0, i);
+  return element.item();
+}
+
+double Tensor::item() const {
+  if (!defined() || numel() != 1) {
+    fail("item", describe() + " does not hold exactly one element; select one, or reduce it first, e.g. mean(x)");
+  }
+  switch (dtype_) {
+    case DType::float32: return static_cast<double>(*data<float>());
+    case DType::float64: return *data<double>();
+    default: return static_cast<double>(*data<std::int64_t>());
+  }
+}
+
+template <class T>
+std::vector<T> Tensor::to_vector() const {
+  if (!defined()) fail("tensor", "to_vector() of an undefined tensor; assign one first");
+  Tensor flat = to(kDType<T>).contiguous();
+  return {flat.data<T>(), flat.data<T>() + flat.numel()};
+}
+template std::vector<float> Tensor::to_vector() const;
+template std::vector<double> Tensor::to_vector() const;
+template std::vector<std::int64_t> Tensor::to_vector() const;
+
+Tensor Tensor::transpose(int axis_a, int axis_b) const {
+  int a = shape_.axis(axis_a);
+  int b = shape_.axis(axis_b);
+  Tensor result = *this;
+  std::swap(Build::shape(result)[a], Build::shape(result)[b]);
+  std::swap(Build::stride(result, a), Build::stride(result, b));
+  return result;
+}
+
+Tensor Tensor::permute(std::span<const int> axes) const {
+  std::array<bool, kMaxRank> seen{};
+  Tensor result = *this;
+  bool valid = static_cast<int>(axes.size()) == rank();
+  for (int i = 0; valid && i < rank(); ++i) {
+    int from = shape_.axis(axes[static_cast<std::size_t>(i)]);
+    valid = !std::exchange(seen[static_cast<std::size_t>(from)], true);
+    Build::shape(result)[i] = shape_[from];
+    Build::stride(result, i) = stride(from);
+  }
+  if (!valid) {
+    fail("permute", fmt::format("[{}] does not name each axis of {} once", fmt::join(axes, ", "), shape_.str()));
+  }
+  return result;
+}
+
+Tensor Tensor::slice(int axis, std::int64_t start, std::int64_t stop, std::int64_t step) const {
+  int a = shape_.axis(axis);
+  std::int64_t size = shape_[a];
+  if (step < 1 || start < 0 || stop < start || stop > size) {
+    fail("slice", fmt::format("[{}:{}:{}] of axis {} of {}: need 0 <= start <= stop <= {} and step >= 1",
+                              start, stop, step, a, shape_.str(), size));
+  }
+  Tensor result = *this;
+  Build::advance(result, start * stride(a));
+  Build::shape(result)[a] = (stop - start + step - 1) / step;
+  Build::stride(result, a) *= step;
+  return result;
+}
+
+Tensor Tensor::select(int axis, std::int64_t index) const {
+  int a = shape_.axis(axis);
+  std::int64_t i = index < 0 ? index + shape_[a] : index;
+  if (i < 0 || i >= shape_[a]) {
+    fail("select", fmt::format("index {} is outside axis {} of {}", index, a, shape_.str()));
+  }
+  Tensor result = *this;
+  Build::advance(result, i * stride(a));
+  Build::shape(result) = shape_.removed(a);
+  for (int k = a; k + 1 < rank(); ++k) Build::stride(result, k) = stride(k + 1);
+  return result;
+}
+
+Tensor Tensor::insert_axis(int axis) const {
+  Tensor result = *this;
+  Build::shape(result) = shape_.inserted(axis, 1);
+  int a = axis < 0 ? axis + rank() + 1 : axis;
+  for (int k = rank(); k > a; --k) Build::stride(result, k) = stride(k - 1);
+  Build::stride(result, a) = 1;
+  return result;
+}
+
+Tensor Tensor::expand(const Shape& shape) const {
+  int added = shape.rank() - rank();
+  bool valid = added >= 0;
+  Tensor result = *this;
+  Build::shape(result) = shape;
+  for (int i = shape.rank() - 1; valid && i >= 0; --i) {
+    bool stretched = i < added || shape_[i - added] == 1;
+    valid = stretched || shape_[i - added] == shape[i];
+    Build::stride(result, i) = stretched ? 0 : stride(i - added);
+  }
+  if (!valid) {
+    fail("expand", fmt::format("{} cannot be stretched to {}: only axes of size 1 stretch, and new "
+                               "axes come at the front",
+                               shape_.str(), shape.str()));
+  }
+  return result;
+}
+
+Tensor Tensor::flip(int axis) const {
+  int a = shape_.axis(axis);
+  Tensor result = *this;
+  if (numel() == 0) return result;
+  Build::advance(result, (shape_[a] - 1) * stride(a));
+  Build::stride(result, a) = -stride(a);
+  return result;
+}
+
+// Strides for `shape` over the same elements, or false: each run of old axes that is laid out as one axis can be
+// cut anew.
+static bool view_strides(const Tensor& tensor, const Shape& shape, Tensor& result) {
+  int old_axis = 0;
+  int new_axis = 0;
+  const Shape& old = tensor.shape();
+  while (old_axis < old.rank() || new_axis < shape.rank()) {
+    int old_end = old_axis;
+    int new_end = new_axis;
+    std::int64_t old_count = old_end < old.rank() ? old[old_end++] : 1;
+    std::int64_t new_count = new_end < shape.rank() ? shape[new_end++] : 1;
+    while (old_count != new_count) {
+      if (old_count < new_count) {
+        old_count *= old[old_end++];
+      } else {
+        new_count *= shape[new_end++];
+      }
+    }
+    // Within old axes [old_axis, old_end) the layout must be that of one axis.
+    std::int64_t innermost = 1;
+    std::int64_t expected = 0;
+    for (int i = old_end - 1; i >= old_axis; --i) {
+      if (old[i] == 1) continue;
+      if (expected == 0) {
+        innermost = tensor.stride(i);
+      } else if (tensor.stride(i) != expected) {
+        return false;
+      }
+      expected = tensor.stride(i) * old[i];
+    }
+    for (int i = new_end - 1; i >= new_axis; --i) {
+      Build::stride(result, i) = innermost;
+      innermost *= shape[i];
+    }
+    old_axis = old_end;
+    new_axis = new_end;
+  }
+  return true;
+}
+
+Tensor Tensor::reshape(const Shape& wanted) const {
+  Shape shape = wanted;
+  if (shape.numel() != numel()) {
+    fail("reshape", fmt::format("{} has {} elements, {} has {}", shape_.str(), numel(), shape.str(), shape.numel()));
+  }
+  Tensor result = *this;
+  Build::shape(result) = shape;
+  if (numel() == 0) {
+    Build::set_row_major(result, shape);
+    return result;
+  }
+  if (view_strides(*this, shape, result)) return result;
+  result = clone();
+  Build::set_row_major(result, shape);
+  return result;
+}
+
+Tensor Tensor::contiguous() const { return is_contiguous() ? *this : clone(); }
+
+Tensor Tensor::clone() const {
+  Tensor result = empty(shape_, dtype_, device());
+  result.copy_from(*this);
+  return result;
+}
+
+Tensor Tensor::to(DType dtype) const {
+  if (dtype == dtype_) return *this;
+  Tensor result = empty(shape_, dtype, device());
+  result.copy_from(*this);
+  return result;
+}
+
+void Tensor::copy_from(const Tensor& source) const {
+  if (!defined() || !source.defined() || shape_ != source.shape_) {
+    fail("copy", fmt::format("from {} to {}; shapes must be equal", source.describe(), describe()));
+  }
+  backend(device()).copy(*this, source);
+}
+
+void Tensor::fill(double value) const { backend(device()).fill(*this, value); }
+
+std::string to_string(const Tensor& tensor) {
+  if (!tensor.defined()) return tensor.describe();
+  constexpr std::size_t kShown = 24;
+  std::vector<double> values = tensor.to_vector<double>();
+  bool cut = values.size() > kShown;
+  if (cut) values.resize(kShown);
+  return fmt::format("{} {{{:.6g}{}}}", tensor.describe(), fmt::join(values, ", "), cut ? ", ..." : "");
+}
+
+}  // namespace tapeloop

@@ -1,0 +1,106 @@
+// SPDX-License-Identifier: MIT
+// Tensor: a strided view on shared, reference-counted memory. A handle: copies see the same elements.
+// No arithmetic and no gradients here: see ops.h. Row-major, rightmost axis fastest.
+#pragma once
+
+#include <atomic>
+#include <cstdint>
+#include <initializer_list>
+#include <span>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "autograd/shape.h"
+
+namespace tapeloop {
+
+namespace detail {
+struct Storage {  // the header of a block; the elements follow it, 64 bytes on
+  std::atomic<std::int32_t> references;
+  Device device;
+  std::size_t bytes;
+};
+Storage* new_storage(std::size_t bytes, Device device);
+void delete_storage(Storage* storage) noexcept;
+}  // namespace detail
+
+class Tensor {
+ public:
+  Tensor() = default;  // undefined: defined() is false, everything else throws
+  Tensor(const Tensor& other);
+  Tensor(Tensor&& other) noexcept;
+  Tensor& operator=(const Tensor& other);
+  Tensor& operator=(Tensor&& other) noexcept;
+  ~Tensor();
+
+  // --- making tensors ---
+  static Tensor empty(const Shape& shape, DType dtype = DType::float32, Device device = Device::cpu);
+  static Tensor zeros(const Shape& shape, DType dtype = DType::float32, Device device = Device::cpu);
+  static Tensor full(const Shape& shape, double value, DType dtype = DType::float32,
+                     Device device = Device::cpu);
+  // Copies the values; their count must be shape.numel().
+  template <class T>
+  static Tensor from(const Shape& shape, std::span<const T> values);
+  template <class T>
+  static Tensor from(const Shape& shape, std::initializer_list<T> values) {
+    return from(shape, std::span<const T>(values.begin(), values.size()));
+  }
+  template <class T>
+  static Tensor from(const Shape& shape, const std::vector<T>& values) {
+    return from(shape, std::span<const T>(values));
+  }
+
+  // --- asking ---
+  bool defined() const { return storage_ != nullptr; }
+  const Shape& shape() const { return shape_; }
+  int rank() const { return shape_.rank(); }
+  std::int64_t dim(int axis) const { return shape_.dim(axis); }
+  std::int64_t numel() const { return shape_.numel(); }
+  DType dtype() const { return dtype_; }
+  Device device() const { return defined() ? storage_->device : Device::cpu; }
+  std::int64_t stride(int axis) const { return strides_[static_cast<std::size_t>(axis)]; }  // in elements
+  bool is_contiguous() const;
+  bool shares_memory_with_others() const;  // another handle sees the same memory
+  std::string describe() const;            // "float32[2, 3]"
+
+  // The first element. Throws when T is not the element type or the tensor is not on the CPU.
+  template <class T>
+  T* data() const;
+  void* raw() const { return data_; }
+  double at(std::initializer_list<std::int64_t> index) const;  // one element, of any type
+  double item() const;                                         // the only element
+  template <class T>
+  std::vector<T> to_vector() const;  // all elements, row-major, converted
+
+  // --- views: no copy; the same memory seen differently ---
+  Tensor transpose(int axis_a, int axis_b) const;
+  Tensor permute(std::span<const int> axes) const;
+  Tensor slice(int axis, std::int64_t start, std::int64_t stop, std::int64_t step = 1) const;
+  Tensor select(int axis, std::int64_t index) const;  // the axis disappears
+  Tensor insert_axis(int axis) const;                 // a new axis of size 1
+  Tensor expand(const Shape& shape) const;            // sizes 1 stretched with stride 0
+  Tensor flip(int axis) const;
+  // The same elements in another shape. A view where strides allow, else a copy.
+  Tensor reshape(const Shape& shape) const;
+
+  // --- copies ---
+  Tensor contiguous() const;  // itself where it is contiguous already
+  Tensor clone() const;
+  Tensor to(DType dtype) const;
+  void copy_from(const Tensor& source) const;  // elements converted; shapes must be equal
+  void fill(double value) const;
+
+ private:
+  friend class TensorBuilder;
+  detail::Storage* storage_ = nullptr;
+  char* data_ = nullptr;
+  Shape shape_;
+  std::array<std::int64_t, kMaxRank> strides_{};
+  DType dtype_ = DType::float32;
+};
+
+// "[2, 3] float32" with the values, for people; long tensors are cut.
+std::string to_string(const Tensor& tensor);
+
+}  // namespace tapeloop

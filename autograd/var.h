@@ -1,0 +1,85 @@
+// SPDX-License-Identifier: MIT
+// Var: a tensor that may have a gradient. A handle: copies are the same variable. Operations on Vars are in ops.h.
+// Does not record anything itself: a Tape in scope does (tape.h).
+#pragma once
+
+#include <atomic>
+#include <cstdint>
+
+#include "autograd/tensor.h"
+
+namespace tapeloop {
+
+class Var;
+
+namespace detail {
+struct VarBody;
+void delete_body(VarBody* body) noexcept;
+}  // namespace detail
+
+class Var {
+ public:
+  Var() = default;              // undefined
+  Var(const Tensor& value);     // a constant: no gradient
+  Var(Tensor&& value);
+  Var(const Var& other);
+  Var(Var&& other) noexcept : body_(std::exchange(other.body_, nullptr)) {}
+  Var& operator=(const Var& other);
+  Var& operator=(Var&& other) noexcept {
+    std::swap(body_, other.body_);
+    return *this;
+  }
+  ~Var();
+
+  bool defined() const { return body_ != nullptr; }
+  const Tensor& value() const;  // throws when undefined
+  const Shape& shape() const { return value().shape(); }
+  int rank() const { return value().rank(); }
+  std::int64_t dim(int axis) const { return value().dim(axis); }
+  std::int64_t numel() const { return value().numel(); }
+  DType dtype() const { return value().dtype(); }
+  Device device() const { return value().device(); }
+  double item() const { return value().item(); }
+
+  // True for a parameter, and for what was computed from one while a tape recorded.
+  bool requires_grad() const;
+  bool is_parameter() const;
+  // The same value, cut off from everything it was computed from: backward stops here.
+  Var detach() const;
+
+  // --- parameters only ---
+  // The gradient added up by Tape::backward since zero_grad(); undefined before. As in PyTorch, it accumulates.
+  Var grad() const;
+  void set_grad(const Var& grad) const;
+  void zero_grad() const;
+  // Replaces the value in place, or by another type (float32 to float64). The shape must stay.
+  void set_value(const Tensor& value) const;
+
+  bool is(const Var& other) const { return body_ == other.body_; }
+  detail::VarBody* body() const { return body_; }
+
+ private:
+  friend Var parameter(const Tensor& value);
+  explicit Var(detail::VarBody* body) : body_(body) {}
+  detail::VarBody* body_ = nullptr;
+};
+
+// A leaf whose gradient is wanted: weights. The value is used as it is, not copied.
+Var parameter(const Tensor& value);
+
+// x.detach(), as a word in a formula.
+inline Var stop(const Var& x) { return x.detach(); }
+
+namespace detail {
+
+struct VarBody {
+  std::atomic<std::int32_t> references{1};
+  bool is_parameter = false;
+  std::uint32_t slot = 0;    // which value of the tape this is
+  std::uint64_t tape_id = 0;  // the tape that recorded it; 0: none
+  Tensor value;
+  Var grad;
+};
+
+}  // namespace detail
+}  // namespace tapeloop

@@ -1,0 +1,269 @@
+// SPDX-License-Identifier: MIT
+// Drawing of the piano roll: one function per layer, from the paper up to the notes.
+// It measures no text; sizes are chosen so that chord symbols of half a bar do not touch.
+#include "examples/jazz/piano_roll.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <array>
+#include <cstdint>
+#include <iterator>
+#include <stdexcept>
+#include <string_view>
+#include <utility>
+
+#include "examples/jazz/files.h"
+
+namespace jazz {
+namespace {
+
+constexpr double kWidth = 1200;
+constexpr double kMargin = 24;
+constexpr double kKeyboard = 46;
+constexpr double kHeader = 76;        // title and legend
+constexpr double kChordHeight = 24;   // above each roll
+constexpr double kBarNumbers = 34;    // below each roll
+constexpr double kWidestRow = 9;      // of one semitone
+constexpr double kTallestRoll = 300;  // of one system; a wide range makes rows thinner
+
+constexpr std::string_view kChordTone = "#2563a8";
+constexpr std::string_view kOtherTone = "#e07b25";
+constexpr std::string_view kNoChord = "#7a7f87";
+
+bool is_black(int pitch) {
+  constexpr std::array<bool, 12> kBlack = {false, true,  false, true,  false, false,
+                                           true,  false, true,  false, true,  false};
+  return kBlack[static_cast<std::size_t>(pitch % 12)];
+}
+
+// Length of the well-formed UTF-8 sequence at the front; 0 if there is none.
+std::size_t utf8_length(std::string_view text) {
+  const auto lead = static_cast<std::uint8_t>(text[0]);
+  if (lead < 0x80) return 1;
+  const std::size_t length = lead >= 0xf0 ? 4 : lead >= 0xe0 ? 3 : 2;
+  if (lead < 0xc2 || lead > 0xf4 || text.size() < length) return 0;
+  for (std::size_t i = 1; i < length; ++i) {
+    if ((static_cast<std::uint8_t>(text[i]) & 0xc0) != 0x80) return 0;
+  }
+  const auto second = static_cast<std::uint8_t>(text[1]);
+  const bool overlong = (lead == 0xe0 && second < 0xa0) || (lead == 0xf0 && second < 0x90);
+  const bool forbidden = (lead == 0xed && second > 0x9f) || (lead == 0xf4 && second > 0x8f);
+  return overlong || forbidden ? 0 : length;
+}
+
+// Titles come from anyone's MIDI files; the picture must be well-formed XML all the same.
+std::string escape(std::string_view text) {
+  std::string out;
+  while (!text.empty()) {
+    const std::size_t length = utf8_length(text);
+    const char c = text[0];
+    if (length == 0 || (length == 1 && static_cast<std::uint8_t>(c) < 0x20)) {
+      out += '?';
+    } else if (c == '&') {
+      out += "&amp;";
+    } else if (c == '<') {
+      out += "&lt;";
+    } else if (c == '>') {
+      out += "&gt;";
+    } else {
+      out += text.substr(0, length);
+    }
+    text.remove_prefix(std::max<std::size_t>(1, length));
+  }
+  return out;
+}
+
+class Picture {
+ public:
+  Picture(const Tune& tune, int bars_per_system)
+      : tune_(tune),
+        bar_(ticks_per_bar(tune)),
+        bars_(std::max(1, bars_of(tune))),
+        per_system_(std::min(bars_per_system, bars_)) {
+    low_ = kLowestMelody + 5;
+    high_ = low_ + 12;
+    if (!tune.notes.empty()) {
+      const auto [low, high] =
+          std::minmax_element(tune.notes.begin(), tune.notes.end(),
+                              [](const Note& a, const Note& b) { return a.pitch < b.pitch; });
+      low_ = low->pitch - 1;
+      high_ = std::max(high->pitch + 1, low_ + 12);
+    }
+    row_ = std::min(kWidestRow, kTallestRoll / rows());
+    tick_width_ = (kWidth - 2 * kMargin - kKeyboard) / (static_cast<double>(bar_) * per_system_);
+  }
+
+  std::string draw() {
+    const int systems = (bars_ + per_system_ - 1) / per_system_;
+    const double system_height = kChordHeight + rows() * row_ + kBarNumbers;
+    const double height = kHeader + systems * system_height + kMargin / 2;
+    fmt::format_to(out(),
+                   "<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"{0}\" height=\"{1:.0f}\" "
+                   "viewBox=\"0 0 {0} {1:.0f}\" font-family=\"Helvetica, Arial, sans-serif\">\n",
+                   kWidth, height);
+    rectangle(0, 0, kWidth, height, "#ffffff");
+    draw_header();
+    for (int system = 0; system < systems; ++system) {
+      first_ = system * per_system_ * bar_;
+      last_ = std::min(bars_, (system + 1) * per_system_) * bar_;
+      top_ = kHeader + system * system_height + kChordHeight;
+      draw_paper();
+      draw_keyboard();
+      draw_bars();
+      draw_chords();
+      draw_notes();
+    }
+    svg_ += "</svg>\n";
+    return std::move(svg_);
+  }
+
+ private:
+  std::back_insert_iterator<std::string> out() { return std::back_inserter(svg_); }
+  int rows() const { return high_ - low_ + 1; }
+  double x(int tick) const { return kMargin + kKeyboard + (tick - first_) * tick_width_; }
+  double y(int pitch) const { return top_ + (high_ - pitch) * row_; }
+
+  void rectangle(double left, double top, double width, double height, std::string_view fill,
+                 std::string_view more = "") {
+    fmt::format_to(out(),
+                   "<rect x=\"{:.2f}\" y=\"{:.2f}\" width=\"{:.2f}\" height=\"{:.2f}\" "
+                   "fill=\"{}\"{}/>\n",
+                   left, top, width, height, fill, more);
+  }
+
+  void text(double left, double top, double size, std::string_view fill, std::string_view words,
+            std::string_view more = "") {
+    fmt::format_to(out(),
+                   "<text x=\"{:.2f}\" y=\"{:.2f}\" font-size=\"{}\" fill=\"{}\"{}>{}</text>\n",
+                   left, top, size, fill, more, escape(words));
+  }
+
+  void vertical(double left, double width, std::string_view colour) {
+    fmt::format_to(out(),
+                   "<line x1=\"{0:.2f}\" y1=\"{1:.2f}\" x2=\"{0:.2f}\" y2=\"{2:.2f}\" "
+                   "stroke=\"{3}\" stroke-width=\"{4}\"/>\n",
+                   left, top_, top_ + rows() * row_, colour, width);
+  }
+
+  void draw_header() {
+    text(kMargin, 34, 22, "#1c1f24", tune_.title, " font-weight=\"bold\"");
+    std::string line = tune_.form;
+    if (tune_.key.tonic != kNoRoot)
+      line += fmt::format("{}key {}", line.empty() ? "" : ", ", print_key(tune_.key));
+    line += fmt::format("{}{}/{}, {:.0f} quarter notes per minute", line.empty() ? "" : ", ",
+                        tune_.beats_per_bar, tune_.beat_unit, tune_.tempo);
+    text(kMargin, 56, 13, "#565b63", line);
+    double left = kWidth - kMargin - 300;
+    auto entry = [&](std::string_view colour, std::string_view name, double width) {
+      rectangle(left, 24, 18, 9, colour, " rx=\"2\"");
+      text(left + 24, 33, 13, "#565b63", name);
+      left += width;
+    };
+    entry(kChordTone, "chord tone", 108);
+    entry(kOtherTone, "other tone", 106);
+    entry(kNoChord, "no chord", 86);
+  }
+
+  void draw_paper() {
+    for (int pitch = low_; pitch <= high_; ++pitch) {
+      rectangle(x(first_), y(pitch), x(last_) - x(first_), row_,
+                is_black((pitch + 12) % 12) ? "#eef0f3" : "#fafbfc");
+      if ((pitch + 12) % 12 != 0) continue;
+      fmt::format_to(out(),
+                     "<line x1=\"{:.2f}\" y1=\"{:.2f}\" x2=\"{:.2f}\" y2=\"{:.2f}\" "
+                     "stroke=\"#c9ced6\" stroke-width=\"0.8\"/>\n",
+                     x(first_), y(pitch) + row_, x(last_), y(pitch) + row_);
+    }
+  }
+
+  void draw_keyboard() {
+    for (int pitch = low_; pitch <= high_; ++pitch) {
+      const bool black = is_black((pitch + 12) % 12);
+      rectangle(kMargin, y(pitch), kKeyboard - 4, row_, "#ffffff",
+                " stroke=\"#aeb4bd\" stroke-width=\"0.5\"");
+      if (black) rectangle(kMargin, y(pitch), (kKeyboard - 4) * 0.6, row_, "#2b2f36");
+      if ((pitch + 12) % 12 == 0) {
+        text(kMargin + kKeyboard - 7, y(pitch) + row_ - 1.2, std::min(row_, 8.5), "#565b63",
+             print_pitch(pitch), " text-anchor=\"end\"");
+      }
+    }
+  }
+
+  void draw_bars() {
+    const int beat = std::max(1, 4 * kTicksPerQuarter / tune_.beat_unit);
+    for (int bar = first_; bar < last_; bar += bar_) {
+      for (int tick = bar + beat; tick < bar + bar_; tick += beat)
+        vertical(x(tick), 0.6, "#d3d7de");
+      vertical(x(bar), 1.4, "#7d838c");
+      text(x(bar) + 3, top_ + rows() * row_ + 14, 11, "#7d838c",
+           fmt::format("bar {}", bar / bar_ + 1));
+    }
+    vertical(x(last_), last_ == bars_ * bar_ ? 3 : 1.4, "#7d838c");
+  }
+
+  void draw_chords() {
+    const bool any = std::any_of(tune_.chords.begin(), tune_.chords.end(), [](const ChordSpan& s) {
+      return s.chord.quality != Quality::none;
+    });
+    if (!any) return;
+    for (const ChordSpan& span : tune_.chords) {
+      if (span.start < first_ || span.start >= last_) continue;
+      text(x(span.start) + 3, top_ - 7, 15, "#1c1f24", print_chord(span.chord),
+           " font-weight=\"bold\"");
+    }
+  }
+
+  void draw_notes() {
+    for (const Note& note : tune_.notes) {
+      const int begin = std::max(note.start, first_);
+      const int end = std::min(note.start + note.length, last_);
+      if (begin >= end) continue;
+      const Chord chord = chord_at(tune_, note.start);
+      std::string_view colour = is_chord_tone(chord, note.pitch) ? kChordTone : kOtherTone;
+      if (chord.quality == Quality::none) colour = kNoChord;
+      const double opacity = 0.6 + 0.4 * std::clamp(note.velocity, 0, 100) / 100.0;
+      const double width = std::max(1.5, (end - begin) * tick_width_ - 1);
+      rectangle(
+          x(begin) + 0.5, y(note.pitch) + 0.4, width, row_ - 0.8, colour,
+          fmt::format(" rx=\"{:.1f}\" fill-opacity=\"{:.2f}\"", std::min(2.5, row_ / 3), opacity));
+    }
+  }
+
+  const Tune& tune_;
+  int bar_;
+  int bars_;
+  int per_system_;
+  int low_;
+  int high_;
+  double row_;
+  double tick_width_;
+  int first_ = 0;  // ticks of the system being drawn
+  int last_ = 0;
+  double top_ = 0;  // of its roll
+  std::string svg_;
+};
+
+}  // namespace
+
+std::string piano_roll_svg(const Tune& tune, const PianoRollOptions& options) {
+  constexpr int kMostBars = 2000;
+  if (bars_of(tune) > kMostBars) {
+    throw std::invalid_argument(
+        fmt::format("piano_roll \"{}\": {} bars, expected at most {}; draw "
+                    "a part of it",
+                    tune.title, bars_of(tune), kMostBars));
+  }
+  if (options.bars_per_system < 1 || options.bars_per_system > 32) {
+    throw std::invalid_argument(fmt::format("piano_roll: bars_per_system is {}, expected 1 to 32",
+                                            options.bars_per_system));
+  }
+  return Picture(tune, options.bars_per_system).draw();
+}
+
+void write_piano_roll(const Tune& tune, const std::filesystem::path& path,
+                      const PianoRollOptions& options) {
+  write_whole_file(path, piano_roll_svg(tune, options));
+}
+
+}  // namespace jazz

@@ -1,0 +1,27 @@
+// SPDX-License-Identifier: MIT
+// A tune as a picture: an SVG piano roll in several systems with chord symbols.
+// It is made for looking at, not for reading back.
+#pragma once
+
+#include <filesystem>
+#include <string>
+
+#include "examples/jazz/score.h"
+
+namespace jazz {
+
+struct PianoRollOptions {
+  int bars_per_system = 4;
+};
+
+// SVG text: title, piano keys at the left of each system, bars and beats, chord symbols above, bar
+// numbers below, notes coloured by whether they belong to the chord at their onset (a darker shade
+// is a louder note). Throws std::invalid_argument for more than 2000 bars or a bars_per_system
+// that is not 1..32.
+std::string piano_roll_svg(const Tune& tune, const PianoRollOptions& options = {});
+
+// The same into a file, through write_whole_file.
+void write_piano_roll(const Tune& tune, const std::filesystem::path& path,
+                      const PianoRollOptions& options = {});
+
+}  // namespace jazz

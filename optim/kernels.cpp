@@ -1,0 +1,14 @@
+// SPDX-License-Identifier: MIT
+// The SIMD kernels of the update rules, for the instruction set of this file's compiler flags.
+// The choice among instruction sets is made in optimizer.cpp.
+#include "autograd/cpu/kernels.h"
+#include "optim/updates.h"
+
+namespace tapeloop::cpu {
+
+template <>
+std::span<const PointwiseKernel* const> compiled_page<optim::UpdatesPage, isa::Native>() {
+  return page_kernels<isa::Native>(optim::UpdatesPage{});
+}
+
+}  // namespace tapeloop::cpu

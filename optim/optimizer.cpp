@@ -1,0 +1,253 @@
+// SPDX-License-Identifier: MIT
+// Optimizers without their rules: checks of what is given, the walk over parameters, saving and restoring.
+#include "optim/optimizer.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cmath>
+#include <functional>
+#include <set>
+#include <string_view>
+#include <unordered_map>
+
+#include "autograd/cpu/kernels.h"
+#include "autograd/error.h"
+#include "autograd/memory.h"
+#include "optim/updates.h"
+
+namespace tapeloop::optim {
+
+std::span<const PointwiseKernel* const> UpdatesPage::kernels() { return cpu::choose_page<UpdatesPage>(); }
+
+detail::Repeated detail::find_repeated(const ParameterList& parameters) {
+  struct Place {
+    const tapeloop::detail::VarBody* body;
+    std::int64_t index;
+  };
+  PoolVector<Place> places;
+  places.reserve(parameters.size());
+  for (const NamedVar& parameter : parameters) {
+    places.push_back({parameter.var.body(), static_cast<std::int64_t>(places.size())});
+  }
+  std::sort(places.begin(), places.end(), [](const Place& a, const Place& b) {
+    return a.body != b.body ? std::less<>()(a.body, b.body) : a.index < b.index;
+  });
+  Repeated found;
+  for (std::size_t i = 1; i < places.size(); ++i) {
+    if (places[i].body != places[i - 1].body) continue;
+    // The first of them in the list's order, so that the message does not depend on addresses.
+    if (found.second < 0 || places[i].index < found.second) found = {places[i - 1].index, places[i].index};
+  }
+  return found;
+}
+
+// --- what is given ---
+
+void Optimizer::require(bool valid, const char* setting, double value, const char* expected) const {
+  if (!valid) fail(name_, fmt::format("{} is {}; expected {}", setting, value, expected));
+}
+
+void Optimizer::require_not_negative(const char* setting, double value) const {
+  require(std::isfinite(value) && value >= 0, setting, value, "a finite number, 0 or above");
+}
+
+void Optimizer::require_fraction(const char* setting, double value) const {
+  require(value >= 0 && value < 1, setting, value, "a number from 0 to below 1");
+}
+
+void Optimizer::require_groups(std::size_t count) const {
+  if (count == 0) fail(name_, "no parameter groups were given; give at least one, {parameters, options}");
+}
+
+void Optimizer::add_group(const ParameterList& parameters, double learning_rate, const std::vector<State>& states) {
+  require_not_negative("learning_rate", learning_rate);
+  if (parameters.empty()) {
+    fail(name_, fmt::format("the parameter list of group {} is empty; give the parameters of a model, e.g. "
+                            "parameters(lstm, head)",
+                            groups_.size()));
+  }
+  for (const NamedVar& parameter : parameters) {
+    if (!parameter.var.is_parameter()) {
+      fail(name_, fmt::format("\"{}\" is not a parameter but {}; make it by parameter(tensor)", parameter.name,
+                              parameter.var.defined() ? "a constant or a computed value" : "undefined"));
+    }
+    const Tensor& value = parameter.var.value();
+    for (int axis = 0; axis < value.rank(); ++axis) {
+      if (value.dim(axis) > 1 && value.stride(axis) == 0) {
+        fail(name_, fmt::format("\"{}\" ({}) is an expanded view, whose elements cannot be updated one by one; make it "
+                                "by parameter(tensor.clone())",
+                                parameter.name, value.describe()));
+      }
+    }
+    parameters_.push_back(parameter);
+  }
+  if (detail::Repeated twice = detail::find_repeated(parameters_); twice.second >= 0) {
+    fail(name_, fmt::format("one parameter was given twice, as \"{}\" and as \"{}\"; list a shared parameter once",
+                            parameters_[static_cast<std::size_t>(twice.first)].name,
+                            parameters_[static_cast<std::size_t>(twice.second)].name));
+  }
+  std::set<std::string_view> names;
+  for (const NamedVar& parameter : parameters_) {
+    if (!names.insert(parameter.name).second) {
+      fail(name_, fmt::format("two parameters are named \"{}\", but saved state goes by name; give each model its own "
+                              "prefix",
+                              parameter.name));
+    }
+  }
+  for (const NamedVar& parameter : parameters) {
+    const Tensor& value = parameter.var.value();
+    Entry& entry = entries_.emplace_back();
+    entry.group = groups_.size();
+    for (std::size_t k = 0; k < states.size(); ++k) {
+      entry.state[k] = Tensor::full(value.shape(), states[k].initial, value.dtype(), value.device());
+    }
+  }
+  groups_.push_back({learning_rate, learning_rate, states});
+}
+
+// --- a step ---
+
+void Optimizer::check_gradients() const {
+  for (const NamedVar& parameter : parameters_) {
+    const Var& gradient = parameter.var.body()->grad;
+    if (!gradient.defined()) continue;
+    const Tensor& value = parameter.var.value();
+    if (gradient.dtype() != value.dtype() || gradient.device() != value.device()) {
+      fail(name_, fmt::format("step: the gradient of \"{}\" is {} on {}, the parameter {} on {}; convert one by "
+                              "set_grad or set_value",
+                              parameter.name, gradient.value().describe(), tapeloop::name(gradient.device()),
+                              value.describe(), tapeloop::name(value.device())));
+    }
+  }
+}
+
+// A parameter may have got a value of another type or device since: its state goes with it.
+void Optimizer::match_state(std::size_t index) {
+  const Tensor& value = parameters_[index].var.value();
+  Entry& entry = entries_[index];
+  for (std::size_t k = 0; k < groups_[entry.group].states.size(); ++k) {
+    Tensor& state = entry.state[k];
+    if (state.dtype() == value.dtype() && state.device() == value.device()) continue;
+    Tensor moved = Tensor::empty(value.shape(), value.dtype(), value.device());
+    moved.copy_from(state);
+    state = std::move(moved);
+  }
+}
+
+void Optimizer::step() {
+  check_gradients();
+  for (std::size_t i = 0; i < parameters_.size(); ++i) {
+    const Var& parameter = parameters_[i].var;
+    const Var& gradient = parameter.body()->grad;
+    if (!gradient.defined()) continue;
+    match_state(i);
+    Entry& entry = entries_[i];
+    ++entry.step;
+    update({entry.group, groups_[entry.group].learning_rate, entry.step, parameter.value(), gradient.value(),
+            entry.state.data()});
+  }
+  ++steps_;
+}
+
+void Optimizer::zero_grad() {
+  for (const NamedVar& parameter : parameters_) parameter.var.zero_grad();
+}
+
+// --- learning rates ---
+
+std::size_t Optimizer::checked_group(int group) const {
+  if (group < 0 || group >= groups()) {
+    fail(name_, fmt::format("there is no parameter group {}; they are numbered 0 to {}", group, groups() - 1));
+  }
+  return static_cast<std::size_t>(group);
+}
+
+double Optimizer::learning_rate(int group) const { return groups_[checked_group(group)].learning_rate; }
+double Optimizer::initial_learning_rate(int group) const { return groups_[checked_group(group)].initial; }
+
+void Optimizer::set_learning_rate(double rate) {
+  for (int group = 0; group < groups(); ++group) set_learning_rate(rate, group);
+}
+
+void Optimizer::set_learning_rate(double rate, int group) {
+  require_not_negative("learning_rate", rate);
+  groups_[checked_group(group)].learning_rate = rate;
+}
+
+// --- saved state ---
+
+// Every name with its tensor: state tensors as views of the living ones, numbers as new tensors.
+StateDict Optimizer::views() const {
+  StateDict result;
+  for (std::size_t i = 0; i < entries_.size(); ++i) {
+    const Entry& entry = entries_[i];
+    const std::vector<State>& states = groups_[entry.group].states;
+    for (std::size_t k = 0; k < states.size(); ++k) {
+      result.push_back({fmt::format("{}.{}", states[k].name, parameters_[i].name), entry.state[k]});
+    }
+    result.push_back({"step." + parameters_[i].name, Tensor::from<std::int64_t>({}, {entry.step})});
+  }
+  for (std::size_t g = 0; g < groups_.size(); ++g) {
+    result.push_back({fmt::format("learning_rate.{}", g), Tensor::from<double>({}, {groups_[g].learning_rate})});
+  }
+  result.push_back({"steps", Tensor::from<std::int64_t>({}, {steps_})});
+  return result;
+}
+
+StateDict Optimizer::state_dict() const {
+  StateDict result = views();
+  for (NamedTensor& item : result) item.tensor = item.tensor.clone();
+  return result;
+}
+
+void Optimizer::load_state_dict(const StateDict& state) {
+  for (std::size_t i = 0; i < entries_.size(); ++i) match_state(i);
+  StateDict expected = views();
+  std::vector<std::string> problems;
+  std::unordered_map<std::string_view, const Tensor*> given;
+  for (const NamedTensor& item : state) {
+    if (!given.emplace(item.name, &item.tensor).second) problems.push_back(fmt::format("repeated {}", item.name));
+  }
+  std::unordered_map<std::string_view, const Tensor*> source;  // by the names of `expected`
+  for (const NamedTensor& item : expected) {
+    auto found = given.find(item.name);
+    if (found == given.end()) {
+      problems.push_back(fmt::format("missing {} ({})", item.name, item.tensor.describe()));
+      continue;
+    }
+    const Tensor& tensor = *found->second;
+    bool is_number = item.name == "steps" || item.name.starts_with("step.") || item.name.starts_with("learning_rate.");
+    if (!tensor.defined() || tensor.shape() != item.tensor.shape() || tensor.dtype() != item.tensor.dtype()) {
+      problems.push_back(
+          fmt::format("{} is {}, expected {}", item.name, tensor.describe(), item.tensor.describe()));
+    } else if (is_number && !(std::isfinite(tensor.item()) && tensor.item() >= 0)) {
+      problems.push_back(fmt::format("{} is {}, expected 0 or above", item.name, tensor.item()));
+    }
+    source.emplace(item.name, &tensor);
+    given.erase(found);
+  }
+  for (const NamedTensor& item : state) {
+    if (given.erase(item.name) > 0) {
+      problems.push_back(fmt::format("unknown {} ({})", item.name, item.tensor.describe()));
+    }
+  }
+  if (!problems.empty()) {
+    std::string list;
+    for (const std::string& problem : problems) list += "\n  " + problem;
+    fail(name_, fmt::format("load_state_dict: nothing was loaded; the state must come from an optimizer of the same "
+                            "kind, options, groups and parameter names:{}",
+                            list));
+  }
+  const NamedTensor* item = expected.data();
+  for (Entry& entry : entries_) {
+    for (std::size_t k = 0; k < groups_[entry.group].states.size(); ++k) {
+      entry.state[k].copy_from(*source.at((item++)->name));
+    }
+    entry.step = *source.at((item++)->name)->data<std::int64_t>();
+  }
+  for (GroupRates& group : groups_) group.learning_rate = source.at((item++)->name)->item();
+  steps_ = *source.at(item->name)->data<std::int64_t>();
+}
+
+}  // namespace tapeloop::optim

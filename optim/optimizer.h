@@ -1,0 +1,118 @@
+// SPDX-License-Identifier: MIT
+// Optimizer: what all optimizers share: parameter groups, the walk over parameters, learning rates, saved state.
+// Knows no update rule (updates.h) and no model: it is given named parameters.
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "autograd/named.h"
+
+namespace tapeloop::optim {
+
+// Parameters that are updated with the same options:
+//   optim::Adam adam({{encoder, {.learning_rate = 1e-3}}, {head, {.learning_rate = 1e-2}}});
+template <class Options>
+struct Group {
+  ParameterList parameters;
+  Options options;
+};
+
+class Optimizer {
+ public:
+  virtual ~Optimizer() = default;
+  Optimizer(const Optimizer&) = delete;
+  Optimizer& operator=(const Optimizer&) = delete;
+
+  // The parameters of all groups, in the order given.
+  const ParameterList& parameters() const { return parameters_; }
+
+  // Updates every parameter that has a gradient, in place; one without is left alone, and its own step count with it.
+  // Gradients stay: call zero_grad() before the next backward pass. No heap allocation. Throws, and updates nothing,
+  // where a gradient has another type or device than its parameter.
+  void step();
+
+  // Forgets all gradients, so that a parameter the next backward pass does not reach counts as one without. Their
+  // memory goes to the pool, where that pass finds it again; a gradient that somebody still holds stays as it is.
+  void zero_grad();
+
+  std::int64_t steps() const { return steps_; }  // calls of step() so far, those before load_state_dict() included
+
+  int groups() const { return static_cast<int>(groups_.size()); }
+  double learning_rate(int group = 0) const;
+  double initial_learning_rate(int group = 0) const;  // that of the options; schedules start from it
+  void set_learning_rate(double rate);                // of all groups
+  void set_learning_rate(double rate, int group);
+
+  // Copies of all that makes training continue bit for bit: for each parameter its state tensors ("exp_avg.NAME") and
+  // step count ("step.NAME", int64), for each group "learning_rate.GROUP" (float64), and "steps". The parameters
+  // themselves are not part of it, nor are the options.
+  StateDict state_dict() const;
+  // Puts such a state back. Throws Error, and changes nothing, where names are missing, unknown or repeated, shapes or
+  // types differ or a count or rate makes no sense: one message lists them all.
+  void load_state_dict(const StateDict& state);
+
+ protected:
+  static constexpr std::size_t kMaxStates = 3;
+  struct State {  // one tensor kept for every parameter of a group, of its shape, type and device
+    const char* name;
+    double initial = 0;
+  };
+  struct Turn {  // one parameter's update
+    std::size_t group;
+    double learning_rate;
+    std::int64_t step;  // of this parameter, from 1
+    const Tensor& value;
+    const Tensor& gradient;
+    const Tensor* state;  // in the order of add_group
+  };
+
+  explicit Optimizer(const char* name) : name_(name) {}
+  // Called by constructors, once for each group. State is allocated here. Throws where the list is empty, something in
+  // it is not a parameter, or a parameter or a name comes twice.
+  void add_group(const ParameterList& parameters, double learning_rate, const std::vector<State>& states);
+  // Throws "adam: learning_rate is -1; expected ..." unless `valid`.
+  void require(bool valid, const char* setting, double value, const char* expected) const;
+  // The checks that all optimizers share; NaN fits no range.
+  void require_not_negative(const char* setting, double value) const;
+  void require_fraction(const char* setting, double value) const;  // 0 <= value < 1
+  void require_groups(std::size_t count) const;
+
+ private:
+  struct Entry {
+    std::size_t group;
+    std::int64_t step = 0;
+    std::array<Tensor, kMaxStates> state;
+  };
+  struct GroupRates {
+    double learning_rate;
+    double initial;
+    std::vector<State> states;
+  };
+
+  virtual void update(const Turn& turn) const = 0;
+  void check_gradients() const;
+  void match_state(std::size_t index);
+  StateDict views() const;
+  std::size_t checked_group(int group) const;
+
+  const char* name_;
+  ParameterList parameters_;
+  std::vector<Entry> entries_;  // one for each parameter
+  std::vector<GroupRates> groups_;
+  std::int64_t steps_ = 0;
+};
+
+namespace detail {
+// Where one parameter stands in the list a second time: its two places, or {-1, -1}. No heap allocation.
+struct Repeated {
+  std::int64_t first = -1;
+  std::int64_t second = -1;
+};
+Repeated find_repeated(const ParameterList& parameters);
+}  // namespace detail
+
+}  // namespace tapeloop::optim

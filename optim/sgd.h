@@ -1,0 +1,30 @@
+// SPDX-License-Identifier: MIT
+// Stochastic gradient descent, with classical momentum as an option. Nesterov's momentum is in nag.h.
+#pragma once
+
+#include "optim/optimizer.h"
+
+namespace tapeloop::optim {
+
+struct SgdOptions {
+  double learning_rate = 1e-3;
+  double momentum = 0;      // mu; 0: none, and no buffer is kept
+  double dampening = 0;     // the buffer takes (1 - dampening) of each gradient but the first
+  double weight_decay = 0;  // lambda of an L2 penalty, added to the gradient
+  bool maximize = false;    // climbs instead
+};
+
+// g' = g + lambda p   (-g + lambda p to maximize)
+// b_1 = g',  b_t = mu b_{t-1} + (1 - dampening) g';   p -= lr b_t, or lr g' without momentum.
+// State: "momentum_buffer" where mu > 0. The learning rate stands outside the buffer, as in PyTorch.
+class Sgd : public Optimizer {
+ public:
+  explicit Sgd(const ParameterList& parameters, const SgdOptions& options = {});
+  explicit Sgd(const std::vector<Group<SgdOptions>>& groups);
+
+ private:
+  void update(const Turn& turn) const override;
+  std::vector<SgdOptions> options_;  // one for each group
+};
+
+}  // namespace tapeloop::optim

@@ -1,0 +1,70 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: MIT
+"""Installs the library into an empty folder, moves it, and builds tests/install/ against it as a stranger would:
+once with pkg-config, once with CMake. Exit code 77, "skipped", where pkg-config or cmake is missing.
+
+usage: tests/install_test.py SOURCE_FOLDER BUILD_FOLDER     (environment: CXX, the compiler of the build)
+"""
+import os
+import shlex
+import shutil
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+EXPECTED = "0.0000 0.2100"  # x (1 - tanh(x w)^2) for x = (0, 0.5), w = (1, 2)
+
+
+def run(*command, **options):
+    print("$", " ".join(str(part) for part in command), flush=True)
+    done = subprocess.run([str(part) for part in command], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+                          **options)
+    if done.returncode != 0:
+        sys.exit(f"{done.stdout}\nfailed with {done.returncode}")
+    return done.stdout.strip()
+
+
+def check_headers(source, include):
+    headers = [path for folder in ("autograd", "nn", "optim") for path in (source / folder).glob("**/*.h")]
+    ours = sorted(path.relative_to(source) for path in headers)
+    forgotten = [str(path) for path in ours if not (include / path).is_file()]
+    if forgotten:
+        sys.exit(f"not installed: {', '.join(forgotten)}; add each to install_headers() in its folder's meson.build")
+
+
+def check_program(how, program):
+    printed = run(program)
+    if printed != EXPECTED:
+        sys.exit(f"built with {how}, it printed {printed!r} instead of {EXPECTED!r}")
+
+
+def main():
+    source, build = Path(sys.argv[1]), Path(sys.argv[2])
+    for tool in ("pkg-config", "cmake"):
+        if shutil.which(tool) is None:
+            print(f"SKIPPED: {tool} is not installed")
+            sys.exit(77)
+    compiler = os.environ.get("CXX", "c++")
+    user = source / "tests" / "install"
+    with tempfile.TemporaryDirectory(prefix="tapeloop-install-") as temporary:
+        folder = Path(temporary)
+        run("meson", "install", "-C", build, "--no-rebuild", "--quiet", "--destdir", folder / "destdir")
+        pc_file = next((folder / "destdir").glob("**/tapeloop.pc"))
+        prefix = next(parent for parent in pc_file.parents if (parent / "include").is_dir())
+        moved = prefix.rename(folder / "a moved copy")
+        check_headers(source, moved / "include" / "tapeloop")
+
+        environment = {**os.environ, "PKG_CONFIG_PATH": str(next(moved.glob("**/pkgconfig")))}
+        flags = shlex.split(run("pkg-config", "--cflags", "--libs", "tapeloop", env=environment))
+        run(compiler, "-std=c++20", "-O1", user / "main.cpp", "-o", folder / "user", *flags)
+        check_program("pkg-config", folder / "user")
+
+        run("cmake", "-G", "Ninja", "-S", user, "-B", folder / "build", f"-DCMAKE_PREFIX_PATH={moved}",
+            f"-DCMAKE_CXX_COMPILER={compiler}", "-DCMAKE_BUILD_TYPE=Release")
+        run("cmake", "--build", folder / "build")
+        check_program("CMake", folder / "build" / "user")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,481 @@
+// SPDX-License-Identifier: MIT
+// Tests of the jazz example's scores, corpus text, events, n-grams, measures and picture.
+// MIDI files have a test file of their own.
+#include <doctest/doctest.h>
+
+#include <algorithm>
+#include <cmath>
+#include <filesystem>
+#include <fstream>
+#include <numeric>
+#include <string>
+
+#include "examples/jazz/corpus.h"
+#include "examples/jazz/events.h"
+#include "examples/jazz/measures.h"
+#include "examples/jazz/ngram.h"
+#include "examples/jazz/piano_roll.h"
+#include "examples/jazz/score.h"
+
+namespace {
+
+using namespace jazz;
+
+constexpr const char* kText = R"(# a comment before everything
+tune: First Ferry
+form: 4 bars
+key: F
+tempo: 132
+
+F7          | Bb7   Bdim7
+. a4 c5 eb5 d5 c5 a4 f4 | (bb4 c5 d5) f5 - d5 - ab4 g4
+
+NC | Gm7 C7 Csus Fmaj7 |
+- - . . . . . c6 | - (- a4 .) g3 cb5 b#4 f#5 .
+
+tune: Second Stop
+form: 1 bar
+key: Cm
+tempo: 90
+
+Cm6
+c5 - - - - - - -
+)";
+
+std::vector<Tune> sample() { return parse_corpus(kText, "sample.txt"); }
+
+// A tune of even eighths that runs up and down a scale over one chord.
+Tune scale_tune(int first_pitch, int notes) {
+  constexpr int kScale[] = {0, 2, 4, 5, 7, 9, 11, 12, 11, 9, 7, 5, 4, 2};
+  Tune tune;
+  tune.title = "scale";
+  for (int i = 0; i < notes; ++i) tune.notes.push_back({i * 48, 48, first_pitch + kScale[i % 14]});
+  tune.chords.push_back({0, notes * 48, {0, Quality::major}});
+  return tune;
+}
+
+std::string corpus_error(std::string text) {
+  try {
+    parse_corpus(text, "bad.txt");
+  } catch (const CorpusError& error) {
+    return error.what();
+  }
+  return "no error";
+}
+
+// The sample with one piece of text replaced by another.
+std::string edited(const std::string& from, const std::string& to) {
+  std::string text = kText;
+  const auto place = text.find(from);
+  REQUIRE(place != std::string::npos);
+  return text.replace(place, from.size(), to);
+}
+
+bool contains(const std::string& text, const std::string& part) {
+  INFO("looking for '" << part << "' in: " << text);
+  const bool found = text.find(part) != std::string::npos;
+  CHECK(found);
+  return found;
+}
+
+}  // namespace
+
+TEST_CASE("jazz: chord symbols of every family are read, and printed so that they read back") {
+  const std::pair<const char*, Chord> cases[] = {
+      {"F", {5, Quality::major}},
+      {"F6", {5, Quality::major}},
+      {"Bbmaj7", {10, Quality::major}},
+      {"Bb7", {10, Quality::dominant}},
+      {"B7", {11, Quality::dominant}},
+      {"C7alt", {0, Quality::dominant}},
+      {"F#13", {6, Quality::dominant}},
+      {"Cbm7", {11, Quality::minor}},
+      {"Am", {9, Quality::minor}},
+      {"Gmmaj7", {7, Quality::minor}},
+      {"Em7b5", {4, Quality::half_diminished}},
+      {"Bdim7", {11, Quality::diminished}},
+      {"Csus", {0, Quality::suspended}},
+      {"C7sus", {0, Quality::suspended}},
+      {"NC", {}},
+  };
+  for (const auto& row : cases) {
+    const std::string text = row.first;
+    const Chord chord = row.second;
+    CAPTURE(text);
+    REQUIRE(parse_chord(text).has_value());
+    CHECK(*parse_chord(text) == chord);
+    CHECK(*parse_chord(print_chord(chord)) == chord);
+  }
+  for (const char* wrong : {"", "H7", "f7", "C8", "Cmaj7 ", "C#b7", "7", "Intro"}) {
+    CAPTURE(wrong);
+    CHECK_FALSE(parse_chord(wrong).has_value());
+  }
+}
+
+TEST_CASE("jazz: pitches and keys are read and printed") {
+  CHECK(parse_pitch("c4") == 60);
+  CHECK(parse_pitch("bb4") == 70);
+  CHECK(parse_pitch("cb5") == 71);
+  CHECK(parse_pitch("b#4") == 72);
+  CHECK(parse_pitch("f#5") == 78);
+  CHECK(parse_pitch("g9") == 127);
+  for (const char* wrong : {"", "c", "C4", "h4", "c10", "a9", "c-1"}) {
+    CAPTURE(wrong);
+    CHECK_FALSE(parse_pitch(wrong).has_value());
+  }
+  for (int pitch = 12; pitch < 128; ++pitch) CHECK(parse_pitch(print_pitch(pitch)) == pitch);
+  CHECK(*parse_key("Bb") == Key{10, false});
+  CHECK(*parse_key("Cm") == Key{0, true});
+  CHECK_FALSE(parse_key("C minor").has_value());
+  CHECK(print_key({6, true}) == "F#m");
+  CHECK(print_key({}) == "");
+}
+
+TEST_CASE("jazz: chord tones are the four notes of the family, in any octave") {
+  const Chord half_diminished{4, Quality::half_diminished};  // E G Bb D
+  std::string tones;
+  for (int pitch = 60; pitch < 72; ++pitch) {
+    CHECK(is_chord_tone(half_diminished, pitch) == is_chord_tone(half_diminished, pitch - 36));
+    if (is_chord_tone(half_diminished, pitch)) tones += print_pitch(pitch) + " ";
+  }
+  CHECK(tones == "d4 e4 g4 bb4 ");
+  CHECK_FALSE(is_chord_tone(Chord{}, 60));
+}
+
+TEST_CASE("jazz: the corpus text becomes notes and chords at their ticks") {
+  const auto tunes = sample();
+  REQUIRE(tunes.size() == 2);
+  const Tune& tune = tunes[0];
+  CHECK(tune.title == "First Ferry");
+  CHECK(tune.form == "4 bars");
+  CHECK(tune.key == Key{5, false});
+  CHECK(tune.tempo == 132);
+  CHECK(bars_of(tune) == 4);
+  REQUIRE(tune.chords.size() == 8);
+  CHECK(tune.chords[1] == ChordSpan{384, 192, {10, Quality::dominant}});
+  CHECK(tune.chords[2] == ChordSpan{576, 192, {11, Quality::diminished}});
+  CHECK(tune.chords[7] == ChordSpan{1440, 96, {5, Quality::major}});
+  CHECK(chord_at(tune, 575).root == 10);
+  CHECK(chord_at(tune, 768) == Chord{});
+  CHECK(chord_at(tune, 1536) == Chord{});
+
+  const std::
+      vector<Note>
+          expected = {{48, 48, 69},    {96, 48, 72},   {144, 48, 75},  {192, 48, 74},
+                      {240, 48, 72},   {288, 48, 69},  {336, 48, 65},  {384, 32, 70},
+                      {416, 32, 72},   {448, 32, 74},  {480, 96, 77},  {576, 96, 74},
+                      {672, 48, 68},   {720, 144, 67},  // held for two slots across the bar line
+                      {1104, 128, 84},  // held across the bar line and into a triplet
+                      {1232, 32, 69},  {1296, 48, 55}, {1344, 48, 71}, {1392, 48, 72},
+                      {1440, 48, 78}};
+  REQUIRE(tune.notes.size() == expected.size());
+  for (std::size_t i = 0; i < expected.size(); ++i) {
+    CAPTURE(i);
+    CHECK(tune.notes[i] == expected[i]);
+  }
+  CHECK(tunes[1].notes == std::vector<Note>{{0, 384, 72}});
+  CHECK(tunes[1].key == Key{0, true});
+}
+
+TEST_CASE(
+    "jazz: a mistake in the corpus is reported with file, line, what was found and expected") {
+  contains(corpus_error(edited("form: 4 bars\n", "")),
+           "bad.txt:3: found 'key: F', expected a line 'form:");
+  contains(corpus_error(edited("key: F\n", "key: H\n")), "bad.txt:4: unknown key 'H'");
+  contains(corpus_error(edited("132", "fast")), "bad.txt:5: tempo 'fast', expected a whole number");
+  contains(corpus_error(edited("132", "1000")), "bad.txt:5: tempo '1000'");
+  contains(corpus_error(edited("132\n", "132\nF7\n")), "bad.txt:6: expected a blank line");
+  contains(corpus_error(edited("d5 c5 a4 f4", "d5 c5 a4")),
+           "bad.txt:8: bar 1 has 7 slots, expected 8: '. a4 c5 eb5 d5 c5 a4'");
+  contains(corpus_error(edited("Bdim7", "Bdim9")), "bad.txt:7: bar 2: unknown chord 'Bdim9'");
+  contains(corpus_error(edited("Bb7   Bdim7", "Bb7 Bb7 Bdim7")), "bar 2 has 3 chords");
+  contains(corpus_error(edited("NC |", "NC | F7 |")),
+           "bad.txt:11: the melody line has 2 bars, expected 3");
+  contains(corpus_error(edited("g3 cb5", "h3 cb5")), "bar 2: found 'h3', expected a pitch");
+  contains(corpus_error(edited("g3 cb5", "f3 cb5")), "bar 2: 'f3' is outside the range g3 to c6");
+  contains(corpus_error(edited("(bb4 c5 d5)", "(bb4 c5)")), "a triplet must be");
+  contains(corpus_error(edited("- - . .", ". - . .")), "'-' has no sounding note to hold");
+  contains(corpus_error(edited("c5 - - - - - - -\n", "")), "expected the melody line");
+  contains(corpus_error(edited("Cm6\nc5 - - - - - - -\n", "")), "tune 'Second Stop' has no bars");
+  contains(corpus_error("# nothing\n"), "expected a line 'tune: TITLE'");
+  contains(corpus_error(""), "bad.txt:1: the text holds no tune");
+}
+
+TEST_CASE("jazz: carriage returns, tabs and bar lines at the ends of lines change nothing") {
+  std::string text = kText;
+  for (std::size_t at = 0; (at = text.find('\n', at)) != std::string::npos; at += 2) {
+    text.insert(at, "\r");
+  }
+  CHECK(parse_corpus(text, "crlf.txt") == sample());
+  CHECK(parse_corpus(edited("F7    ", "| F7\t"), "bars.txt") == sample());
+}
+
+TEST_CASE("jazz: transposing moves key, chords and notes, and takes the octave that fits") {
+  const Tune tune = sample()[0];
+  const Tune up = transpose(scale_tune(60, 16), 3);
+  CHECK(up.notes[1].pitch == 65);
+  CHECK(up.chords[0].chord.root == 3);
+  CHECK(transpose(tune, 0) == tune);
+  CHECK(transpose(tune, 2).key.tonic == 7);
+  CHECK(transpose(tune, 2).chords[3].chord == Chord{});  // no chord stays no chord
+  // A line from c4 to c5 by -8 would go below g3, so it goes up 4 instead.
+  CHECK(transpose(scale_tune(60, 16), -8).notes[0].pitch == 64);
+  CHECK(transpose(scale_tune(60, 16), 12).notes[0].pitch == 72);
+  for (int semitones = -30; semitones <= 30; ++semitones) {
+    CAPTURE(semitones);
+    const Tune moved = transpose(scale_tune(60, 16), semitones);
+    for (const Note& note : moved.notes) {
+      CHECK(note.pitch >= kLowestMelody);
+      CHECK(note.pitch <= kHighestMelody);
+    }
+    CHECK((moved.notes[0].pitch - moved.chords[0].chord.root) % 12 == 0);
+  }
+  Tune whole_range = tune;
+  whole_range.notes = {{0, 48, 0}, {48, 48, 127}};
+  for (const Note& note : transpose(whole_range, 5).notes) {
+    CHECK(note.pitch >= 0);
+    CHECK(note.pitch <= 127);
+  }
+}
+
+TEST_CASE("jazz: encoding and decoding gives the same tune back, in every key") {
+  for (const Tune& tune : sample()) {
+    for (int semitones = -6; semitones <= 6; ++semitones) {
+      const Tune moved = transpose(tune, semitones);
+      CHECK(decode(encode(moved), moved) == moved);
+    }
+  }
+}
+
+TEST_CASE("jazz: chords have delta 0, and a gap that is no step is bridged by a rest") {
+  Tune tune;
+  tune.notes = {{0, 384, 64}, {0, 384, 60}, {0, 384, 67}, {2000, 24, 60}, {2024, 32, 61}};
+  sort_notes(tune.notes);
+  const auto events = encode(tune);
+  REQUIRE(events.size() == 8);  // five notes, three rests: 2000 ticks are 96 + 96 + 54 + 4 units
+  CHECK(events[0].delta == 0);
+  CHECK(events[1].delta == 0);
+  CHECK(pitch_of(events[1].pitch) == 64);
+  CHECK(events[3].pitch == kRest);
+  CHECK(delta_ticks(events[3].delta) == 768);
+  CHECK(decode(events, tune).notes == tune.notes);
+}
+
+TEST_CASE("jazz: every delta up to 100 quarters survives, and every duration of the grid") {
+  Tune tune;
+  for (int units = 0; units <= 1200; ++units) {
+    tune.notes = {{units * kUnitTicks, 48, 60}};
+    CHECK(decode(encode(tune), tune).notes == tune.notes);
+  }
+  for (int eighths = 0; eighths < 15; ++eighths) {
+    for (int place :
+         {0, 16, 32, 48}) {  // whatever may end on an eighth or in a triplet up to a bar
+      const int length = eighths * 48 + place;
+      if (length == 0 || (length > 384 && length % 48 != 0)) continue;
+      tune.notes = {{0, length, 60}};
+      CAPTURE(length);
+      CHECK(decode(encode(tune), tune).notes == tune.notes);
+    }
+  }
+}
+
+TEST_CASE("jazz: the steps ascend, and classes that do not exist are refused") {
+  for (int i = 1; i < kDeltaClasses; ++i) CHECK(delta_ticks(i) > delta_ticks(i - 1));
+  for (int i = 0; i < kDurationClasses; ++i) CHECK(duration_ticks(i) == delta_ticks(i + 1));
+  CHECK(delta_ticks(kDeltaClasses - 1) == 768);
+  CHECK_THROWS_AS(delta_ticks(kDeltaClasses), std::out_of_range);
+  CHECK_THROWS_AS(duration_ticks(-1), std::out_of_range);
+  CHECK_THROWS_AS(pitch_of(kRest), std::out_of_range);
+  const Event wrong{0, kPitchClasses, 0, {}};
+  CHECK_THROWS_AS(decode(std::span(&wrong, 1), Tune{}), std::out_of_range);
+  Tune early;
+  early.notes = {{-1, 48, 60}};
+  CHECK_THROWS_AS(encode(early), std::out_of_range);
+}
+
+TEST_CASE(
+    "jazz: a context names the place in the bar, the chord and the chord of the next half bar") {
+  const Tune tune = sample()[0];
+  const Context first = context_at(tune, 0);
+  CHECK(first ==
+        Context{0, 5, static_cast<int>(Quality::dominant), 5, static_cast<int>(Quality::dominant)});
+  const Context second_half = context_at(tune, 240);
+  CHECK(second_half.position == 30);
+  CHECK(second_half.root == 5);
+  CHECK(second_half.next_root == 10);
+  const Context last = context_at(tune, 1535);
+  CHECK(last.position == 47);
+  CHECK(last.next_root == kNoRoot);
+  CHECK(last.next_quality == 0);
+}
+
+TEST_CASE("jazz: the n-gram's distributions sum to one, also in contexts it never saw") {
+  std::vector<std::vector<Event>> sequences;
+  for (int semitones = -6; semitones < 6; ++semitones) {
+    for (const Tune& tune : sample()) sequences.push_back(encode(transpose(tune, semitones)));
+  }
+  Ngram ngram;
+  ngram.train(sequences);
+  const std::vector<Event> strange = {{44, 88, 43, {}}, {1, 1, 1, {}}};
+  for (const auto& past : {std::vector<Event>{}, sequences[0], strange}) {
+    for (Factor factor : {Factor::delta, Factor::pitch, Factor::duration}) {
+      const auto p = ngram.distribution(factor, past, sequences[1][0]);
+      CHECK(std::accumulate(p.begin(), p.end(), 0.0) == doctest::Approx(1).epsilon(1e-9));
+      CHECK(*std::min_element(p.begin(), p.end()) > 0);
+    }
+  }
+}
+
+TEST_CASE("jazz: the n-gram's first smoothing step is that of Witten and Bell") {
+  // One event: every context of a chain saw one symbol once, so each level halves the way to 1.
+  const std::vector<std::vector<Event>> sequences = {{{3, 40, 5, {}}}};
+  Ngram ngram;
+  ngram.train(sequences);
+  auto after = [](int levels, double uniform) { return 1 - std::pow(0.5, levels) * (1 - uniform); };
+  const double delta = (after(4, 1.0 / 45) + 2 * after(5, 1.0 / 45)) / 3;  // 4, 5 and 5 levels
+  CHECK(ngram.probability(Factor::delta, {}, sequences[0][0], 3) == doctest::Approx(delta));
+}
+
+TEST_CASE("jazz: the n-gram learns a melody by heart and does worse on another") {
+  std::vector<std::vector<Event>> sequences(8, encode(scale_tune(60, 56)));
+  Ngram ngram;
+  ngram.train(sequences);
+  const NatsPerNote known = ngram.nats_per_note(sequences);
+  CHECK(known.total() < 0.2);
+  const std::vector<std::vector<Event>> other = {encode(sample()[0])};
+  const NatsPerNote unknown = ngram.nats_per_note(other);
+  CHECK(unknown.pitch > 10 * known.pitch);
+  CHECK(unknown.total() == doctest::Approx(unknown.delta + unknown.pitch + unknown.duration));
+}
+
+TEST_CASE("jazz: the n-gram beats a guess from the frequencies of single symbols") {
+  std::vector<std::vector<Event>> train, test;
+  for (int pitch = 55; pitch < 67; ++pitch) train.push_back(encode(scale_tune(pitch, 40)));
+  test.push_back(encode(scale_tune(61, 40)));
+  Ngram ngram;
+  ngram.train(train);
+  CHECK(ngram.nats_per_note(test).pitch < 1.0);
+  CHECK(ngram.nats_per_note(test).delta < 0.2);
+}
+
+TEST_CASE("jazz: an n-gram without data or training says so") {
+  Ngram ngram;
+  CHECK_THROWS_AS(ngram.train({}), std::invalid_argument);
+  CHECK_THROWS_AS(ngram.probability(Factor::pitch, {}, Event{}, 1), std::logic_error);
+  const std::vector<std::vector<Event>> one = {encode(sample()[1])};
+  ngram.train(one);
+  CHECK_THROWS_AS(ngram.nats_per_note({}), std::invalid_argument);
+}
+
+TEST_CASE("jazz: chord tones are counted on beats 1 and 3 only") {
+  Tune tune = scale_tune(60, 16);  // c d e f g a b c | b a g f e d c d over C major 7
+  const RunIndex none({});
+  const Tune one[] = {tune};
+  CHECK(measure(one, none).chord_tones == 1.0);  // c g b e
+  tune.notes[4].pitch = 68;
+  const Tune changed[] = {tune};
+  CHECK(measure(changed, none).chord_tones == 0.75);
+  tune.chords[0].chord = {};
+  const Tune silent[] = {tune};
+  CHECK(std::isnan(measure(silent, none).chord_tones));
+}
+
+TEST_CASE("jazz: a copied run is found in another key, and at the same pitch only where it is") {
+  const Tune corpus[] = {scale_tune(60, 14)};
+  const RunIndex index(corpus);
+  const auto same = index.look_up(corpus[0]);
+  CHECK(same.runs == 7);
+  CHECK(same.any_key == 7);
+  CHECK(same.same_pitches == 7);
+  const auto moved = index.look_up(scale_tune(63, 14));
+  CHECK(moved.any_key == 7);
+  CHECK(moved.same_pitches == 0);
+  Tune slower = scale_tune(60, 14);
+  for (Note& note : slower.notes) note.start *= 2;
+  CHECK(index.look_up(slower).any_key == 0);
+  Tune one_note_off = scale_tune(60, 14);
+  one_note_off.notes[6].pitch += 1;
+  CHECK(index.look_up(one_note_off).any_key == 0);
+  CHECK(index.look_up(scale_tune(60, 7)).runs == 0);
+}
+
+TEST_CASE("jazz: the corpus is compared with its other tunes, not with itself") {
+  const Tune corpus[] = {scale_tune(60, 14), sample()[0], scale_tune(65, 14)};
+  const RunIndex index(corpus);
+  CHECK(index.look_up(corpus[0], 0).any_key == 7);  // the third tune has them too
+  CHECK(index.look_up(corpus[0], 0).same_pitches == 0);
+  CHECK(index.look_up(corpus[1], 1).any_key == 0);
+  const Measures all = measure_corpus(corpus, index);
+  CHECK(all.copied_any_key == doctest::Approx(14.0 / (7 + 7 + 13)));
+  CHECK(all.copied_pitches == 0);
+}
+
+TEST_CASE("jazz: range, density and rhythm entropy") {
+  Tune tune = scale_tune(60, 16);
+  const RunIndex none({});
+  const Tune even[] = {tune};
+  Measures m = measure(even, none);
+  CHECK(m.lowest == 60);
+  CHECK(m.highest == 72);
+  CHECK(m.notes_per_bar == 8);
+  // The first note has delta 0, the other 15 are alike.
+  CHECK(m.rhythm_bits == doctest::Approx(-(std::log2(1.0 / 16) + 15 * std::log2(15.0 / 16)) / 16));
+  const std::string table = comparison_table(m, measure({}, none));
+  contains(table, "c4 to c5");
+  contains(table, "100.0 %");
+  contains(table, "generated");
+  CHECK(table.find("nan") == std::string::npos);
+}
+
+TEST_CASE("jazz: the piano roll draws each note once and again where a system breaks it") {
+  Tune tune = sample()[0];
+  tune.title = "R&B <\x01\xff caf\xc3\xa9>";
+  auto count = [](const std::string& text, const std::string& part) {
+    std::size_t n = 0;
+    for (std::size_t at = text.find(part); at != std::string::npos; at = text.find(part, at + 1))
+      ++n;
+    return n;
+  };
+  const std::string one_system = piano_roll_svg(tune, {.bars_per_system = 4});
+  CHECK(count(one_system, "fill-opacity") == tune.notes.size());
+  // Three bar lines inside the form are crossed by two notes: g4 of bar 2 and c6 of bar 3.
+  const std::string systems = piano_roll_svg(tune, {.bars_per_system = 1});
+  CHECK(count(systems, "fill-opacity") == tune.notes.size() + 2);
+  contains(one_system, "R&amp;B &lt;?? caf\xc3\xa9&gt;");
+  contains(one_system, ">Bdim7</text>");
+  contains(one_system, ">bar 4</text>");
+  CHECK(count(one_system, "<svg") == count(one_system, "</svg>"));
+}
+
+TEST_CASE("jazz: the piano roll of a tune without notes, bars or chords is still a picture") {
+  contains(piano_roll_svg(Tune{}), "</svg>");
+  Tune low;
+  low.notes = {{0, 10, 0, 1}, {5, 1000, 127, 127}};
+  low.beats_per_bar = 7;
+  low.beat_unit = 8;
+  contains(piano_roll_svg(low), "</svg>");
+  low.notes[0].start = 3000 * 384;
+  CHECK_THROWS_AS(piano_roll_svg(low), std::invalid_argument);
+  CHECK_THROWS_AS(piano_roll_svg(Tune{}, {.bars_per_system = 0}), std::invalid_argument);
+}
+
+TEST_CASE("jazz: a picture that cannot be written leaves the old file and no partial one") {
+  namespace fs = std::filesystem;
+  const fs::path folder = fs::temp_directory_path() / "tapeloop_jazz_picture_test";
+  fs::remove_all(folder);
+  CHECK_THROWS_AS(write_piano_roll(Tune{}, folder / "a.svg"), std::runtime_error);
+  fs::create_directories(folder);
+  write_piano_roll(sample()[0], folder / "a.svg");
+  CHECK(fs::file_size(folder / "a.svg") == piano_roll_svg(sample()[0]).size());
+  fs::create_directories(folder / "b.svg" / "inside");  // a folder stands where the file should go
+  CHECK_THROWS_AS(write_piano_roll(sample()[0], folder / "b.svg"), std::runtime_error);
+  CHECK_FALSE(fs::exists(folder / "b.svg.partial"));
+  if (fs::exists("/dev/full")) {  // a device that is always full
+    fs::create_symlink("/dev/full", folder / "a.svg.partial");
+    CHECK_THROWS_WITH_AS(write_piano_roll(Tune{}, folder / "a.svg"),
+                         doctest::Contains("No space left on device"), std::runtime_error);
+    CHECK(fs::file_size(folder / "a.svg") == piano_roll_svg(sample()[0]).size());
+    CHECK_FALSE(fs::exists(fs::symlink_status(folder / "a.svg.partial")));
+  }
+  fs::remove_all(folder);
+}
