@@ -20,7 +20,7 @@ struct Accuracy {
   double float64;
   const char* domain;
 };
-inline constexpr Accuracy kAccuracy[] = {
+constexpr Accuracy kAccuracy[] = {
     {"exp", 1.05, 1.05,
      "all; overflows to inf and underflows through denormals where rounding does"},
     {"tanh", 1.25, kHasFma ? 1.4 : 2.5,

@@ -19,10 +19,11 @@
 namespace tapeloop {
 
 // Whether a fused multiply-add is one instruction here. Without it, fma() is exact all the same, but slow.
+// Not inline: files of one program may be compiled for different instruction sets.
 #if defined(__FMA__) || defined(__ARM_FEATURE_FMA) || defined(__CUDA_ARCH__)
-inline constexpr bool kHasFma = true;
+constexpr bool kHasFma = true;
 #else
-inline constexpr bool kHasFma = false;
+constexpr bool kHasFma = false;
 #endif
 
 template <class T, class Isa>

@@ -6,10 +6,10 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <bit>
 #include <charconv>
 #include <set>
 #include <string_view>
+#include <type_traits>
 
 #include "autograd/error.h"
 #include "autograd/safetensors.h"
@@ -70,21 +70,21 @@ std::string checksum_of(const Metadata& metadata) {
   return sum.str();
 }
 
-// "model,optimizer"; throws for names that such a list cannot hold.
+// "model,optimizer"; throws for names that such a list, or SECTION.NAME, cannot hold.
 template <class T>
 std::string list_names(const std::string& path, const char* kind,
                        const std::vector<std::pair<std::string, T>>& parts) {
-  constexpr const char* kAllowed =
-      "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_-";
+  constexpr bool kSections = std::is_same_v<T, StateDict>;
+  const std::string allowed = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_-";
   std::string list;
   std::set<std::string> seen;
   for (const auto& [name, part] : parts) {
-    if (name.empty() || name.find_first_not_of(kAllowed) != std::string::npos ||
-        name == kRandomSection) {
+    if (name.empty() || (kSections && name == kRandomSection) ||
+        name.find_first_not_of(allowed + (kSections ? "" : ".")) != std::string::npos) {
       fail("save_checkpoint",
-           fmt::format("{}: {} cannot be the name of a {}; use letters, digits, '_' and '-', and "
-                       "not \"{}\"",
-                       path, shown(name), kind, kRandomSection));
+           fmt::format("{}: {} cannot be the name of a {}; use letters, digits, '_' and '-'{}",
+                       path, shown(name), kind,
+                       kSections ? fmt::format(", and not \"{}\"", kRandomSection) : " and '.'"));
     }
     if (!seen.insert(name).second) {
       fail("save_checkpoint",
@@ -236,9 +236,9 @@ Checkpoint read_checkpoint(const std::string& path) {
   }
   std::map<std::string, Random> randoms;
   for (auto& [name, tensor] : file.tensors) {
-    const std::size_t dot = std::min(name.find('.'), name.size() - 1);
+    const std::size_t dot = name.find('.');
     const std::string prefix = name.substr(0, dot);
-    const std::string rest = name.substr(dot + 1);
+    const std::string rest = dot == std::string::npos ? "" : name.substr(dot + 1);
     const auto section = std::find_if(result.sections.begin(), result.sections.end(),
                                       [&](const auto& part) { return part.first == prefix; });
     if (section != result.sections.end()) {

@@ -15,10 +15,10 @@
 namespace tapeloop::nn {
 
 struct Checkpoint {
-  std::vector<std::pair<std::string, StateDict>> sections;  // {"model", ...}, {"optimizer", ...}
-  std::vector<std::pair<std::string, Random>> randoms;      // {"batches", ...}
+  std::vector<std::pair<std::string, StateDict>> sections = {};  // {"model", ...}, ...
+  std::vector<std::pair<std::string, Random>> randoms = {};      // {"batches", ...}
   std::int64_t step = 0;
-  std::map<std::string, std::string> notes;  // settings: {"hidden", "256"}
+  std::map<std::string, std::string> notes = {};  // settings: {"hidden", "256"}
 
   // The part of this name; throws Error that lists the names there are.
   const StateDict& section(const std::string& name) const;
@@ -33,9 +33,11 @@ struct Checkpoint {
 //   assign(parameters(model), saved.section("model"), path);
 //   optimizer.load_state_dict(saved.section("optimizer"));
 //
-// The file is a safetensors file: tensors "SECTION.NAME" and "random.NAME", the rest as metadata, with a checksum of
-// each tensor and one of the metadata. It replaces an older one as a whole or not at all. Names of sections and
-// randoms are made of letters, digits, '_' and '-'. Throws Error for bad or repeated names, FileError for the disk.
+// The file is a safetensors file: tensors "SECTION.NAME" and "random.NAME", the rest as metadata,
+// with a checksum of each tensor and one of the metadata. It replaces an older one as a whole or not
+// at all. Names of sections are made of letters, digits, '_' and '-', those of random states also
+// of '.'. Throws Error for bad or repeated names, FileError for the disk. Cost: two passes over the
+// values, and a wait until the disk has them.
 void save_checkpoint(const std::string& path, const Checkpoint& checkpoint);
 
 // Tensors of a section come in the file's order, not as they were given. Throws FileError if the file is no

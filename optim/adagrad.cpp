@@ -27,7 +27,8 @@ void Adagrad::update(const Turn& turn) const {
   const AdagradOptions& o = options_[turn.group];
   const Tensor& p = turn.value;
   const Tensor& s = turn.state[0];
-  double rate = turn.learning_rate / (1 + static_cast<double>(turn.step - 1) * o.learning_rate_decay);
+  double rate =
+      turn.learning_rate / (1 + static_cast<double>(turn.step - 1) * o.learning_rate_decay);
   const rule::Descent descent{rate, o.weight_decay, o.maximize ? -1.0 : 1.0};
   transform(rule::Adagrad{descent, o.epsilon}, {p, turn.gradient, s}, {p, s});
 }

@@ -56,7 +56,8 @@ void Adam::update(const Turn& turn) const {
 }
 
 namespace {
-std::vector<Group<AdamOptions>> with_decoupled_decay(const std::vector<Group<AdamWOptions>>& groups) {
+std::vector<Group<AdamOptions>> with_decoupled_decay(
+    const std::vector<Group<AdamWOptions>>& groups) {
   std::vector<Group<AdamOptions>> result;
   for (const Group<AdamWOptions>& group : groups) {
     const AdamWOptions& o = group.options;
@@ -77,6 +78,7 @@ std::vector<Group<AdamOptions>> with_decoupled_decay(const std::vector<Group<Ada
 AdamW::AdamW(const ParameterList& parameters, const AdamWOptions& options)
     : AdamW(std::vector<Group<AdamWOptions>>{{parameters, options}}) {}
 
-AdamW::AdamW(const std::vector<Group<AdamWOptions>>& groups) : Adam("adamw", with_decoupled_decay(groups)) {}
+AdamW::AdamW(const std::vector<Group<AdamWOptions>>& groups)
+    : Adam("adamw", with_decoupled_decay(groups)) {}
 
 }  // namespace tapeloop::optim

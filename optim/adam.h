@@ -9,13 +9,14 @@ namespace tapeloop::optim {
 
 struct AdamOptions {
   double learning_rate = 1e-3;
-  double beta1 = 0.9;            // how much of the mean gradient each step keeps
-  double beta2 = 0.999;          // how much of the mean squared gradient each step keeps
-  double epsilon = 1e-8;         // added after the bias correction, outside the square root
-  double weight_decay = 0;       // lambda
-  bool decoupled_decay = false;  // AdamW: the decay shrinks the parameter and is not part of the gradient
-  bool amsgrad = false;          // divides by the largest mean squared gradient so far
-  bool maximize = false;         // climbs instead
+  double beta1 = 0.9;       // how much of the mean gradient each step keeps
+  double beta2 = 0.999;     // how much of the mean squared gradient each step keeps
+  double epsilon = 1e-8;    // added after the bias correction, outside the square root
+  double weight_decay = 0;  // lambda
+  bool decoupled_decay =
+      false;              // AdamW: the decay shrinks the parameter and is not part of the gradient
+  bool amsgrad = false;   // divides by the largest mean squared gradient so far
+  bool maximize = false;  // climbs instead
 };
 
 // g' = g + lambda p   (-g + lambda p to maximize); with decoupled decay g' = g, and first p *= 1 - lr lambda

@@ -29,17 +29,22 @@ using Gradients = PoolVector<Gradient>;
 
 Gradients gradients_of(const char* what, const ParameterList& parameters) {
   if (detail::Repeated twice = detail::find_repeated(parameters); twice.second >= 0) {
-    fail(what, fmt::format("one parameter was given twice, as \"{}\" and as \"{}\"; list a shared parameter once",
-                           parameters[static_cast<std::size_t>(twice.first)].name,
-                           parameters[static_cast<std::size_t>(twice.second)].name));
+    fail(what,
+         fmt::format(
+             "one parameter was given twice, as \"{}\" and as \"{}\"; list a shared parameter once",
+             parameters[static_cast<std::size_t>(twice.first)].name,
+             parameters[static_cast<std::size_t>(twice.second)].name));
   }
   Gradients result;
   result.reserve(parameters.size());
   for (const NamedVar& parameter : parameters) {
     if (!parameter.var.is_parameter()) {
-      fail(what, fmt::format("\"{}\" is not a parameter and has no gradient; give the list of an optimizer's or a "
-                             "model's parameters",
-                             parameter.name));
+      fail(
+          what,
+          fmt::format(
+              "\"{}\" is not a parameter and has no gradient; give the list of an optimizer's or a "
+              "model's parameters",
+              parameter.name));
     }
     const Var& gradient = parameter.var.body()->grad;
     if (!gradient.defined()) continue;
@@ -68,7 +73,8 @@ double sum_of(const Tensor& tensor, Term term) {
     double sums[kChains] = {};
     std::int64_t i = 0;
     for (; i + kChains <= count; i += kChains) {
-      for (std::int64_t k = 0; k < kChains; ++k) sums[k] += term(std::abs(static_cast<double>(x[i + k])));
+      for (std::int64_t k = 0; k < kChains; ++k)
+        sums[k] += term(std::abs(static_cast<double>(x[i + k])));
     }
     for (; i < count; ++i) sums[i % kChains] += term(std::abs(static_cast<double>(x[i])));
     for (std::int64_t k = 1; k < kChains; ++k) sums[0] += sums[k];
@@ -100,13 +106,18 @@ double sum_over(std::span<const Gradient> gradients, Term term) {
 double norm_of(std::span<const Gradient> gradients, double p) {
   if (p == 2) {
     double sum = sum_over(gradients, [](double x) { return x * x; });
-    if (sum > 1e-280 && sum < kInf) return std::sqrt(sum);  // else squares may have over- or underflowed
+    if (sum > 1e-280 && sum < kInf)
+      return std::sqrt(sum);  // else squares may have over- or underflowed
   }
   double scale = largest(gradients);
   if (p == kInf || scale == 0 || !std::isfinite(scale)) return scale;
   if (p == 1) return sum_over(gradients, [](double x) { return x; });
-  if (p == 2) return scale * std::sqrt(sum_over(gradients, [scale](double x) { return (x / scale) * (x / scale); }));
-  return scale * std::pow(sum_over(gradients, [p, scale](double x) { return std::pow(x / scale, p); }), 1 / p);
+  if (p == 2)
+    return scale *
+           std::sqrt(sum_over(gradients, [scale](double x) { return (x / scale) * (x / scale); }));
+  return scale *
+         std::pow(sum_over(gradients, [p, scale](double x) { return std::pow(x / scale, p); }),
+                  1 / p);
 }
 
 [[noreturn]] void fail_not_finite(const char* what, std::span<const Gradient> gradients) {
@@ -126,19 +137,24 @@ double norm_of(std::span<const Gradient> gradients, double p) {
       ++more;
       continue;
     }
-    first = fmt::format("in the gradient of \"{}\" ({}) {} of {} elements are not finite ({} NaN, {} infinite)",
-                        gradient.parameter->name, gradient.elements.describe(), nans + infinities,
-                        gradient.elements.numel(), nans, infinities);
+    first = fmt::format(
+        "in the gradient of \"{}\" ({}) {} of {} elements are not finite ({} NaN, {} infinite)",
+        gradient.parameter->name, gradient.elements.describe(), nans + infinities,
+        gradient.elements.numel(), nans, infinities);
   }
-  if (first.empty()) fail(what, "the norm of the gradients is above what float64 can hold; scale the loss down");
+  if (first.empty())
+    fail(what, "the norm of the gradients is above what float64 can hold; scale the loss down");
   if (more > 0) first += fmt::format(", and so it is in {} more", more);
-  fail(what, first + "; lower the learning rate or look for log(0), 0/0 and the like in the loss; "
-                     "NonFinite::ignore returns the norm instead, to skip the step");
+  fail(what, first +
+                 "; lower the learning rate or look for log(0), 0/0 and the like in the loss; "
+                 "NonFinite::ignore returns the norm instead, to skip the step");
 }
 
 void check(const char* what, double max_norm, double p) {
   if (!(max_norm >= 0)) fail(what, fmt::format("max_norm is {}; expected 0 or above", max_norm));
-  if (!(p > 0)) fail(what, fmt::format("p is {}; expected a number above 0, or infinity for the largest element", p));
+  if (!(p > 0))
+    fail(what,
+         fmt::format("p is {}; expected a number above 0, or infinity for the largest element", p));
 }
 
 // Applies a formula of one number to a gradient: in place, unless somebody else would see it change.
@@ -164,7 +180,8 @@ void scale_to(const Var& parameter, double norm, double max_norm) {
 
 }  // namespace
 
-double clip_grad_norm(const ParameterList& parameters, double max_norm, double p, NonFinite non_finite) {
+double clip_grad_norm(const ParameterList& parameters, double max_norm, double p,
+                      NonFinite non_finite) {
   check("clip_grad_norm", max_norm, p);
   Gradients gradients = gradients_of("clip_grad_norm", parameters);
   double norm = norm_of(gradients, p);
@@ -179,14 +196,16 @@ double clip_grad_norm(const ParameterList& parameters, double max_norm, double p
   return norm;
 }
 
-double clip_grad_norm_each(const ParameterList& parameters, double max_norm, double p, NonFinite non_finite) {
+double clip_grad_norm_each(const ParameterList& parameters, double max_norm, double p,
+                           NonFinite non_finite) {
   check("clip_grad_norm_each", max_norm, p);
   Gradients gradients = gradients_of("clip_grad_norm_each", parameters);
   PoolVector<double> norms;
   double result = 0;
   for (const Gradient& gradient : gradients) {
     double norm = norm_of({&gradient, 1}, p);
-    if (!std::isfinite(norm) && non_finite == NonFinite::raise) fail_not_finite("clip_grad_norm_each", gradients);
+    if (!std::isfinite(norm) && non_finite == NonFinite::raise)
+      fail_not_finite("clip_grad_norm_each", gradients);
     if (!(norm <= result) && !std::isnan(result)) result = norm;
     norms.push_back(norm);
   }
@@ -199,10 +218,12 @@ double clip_grad_norm_each(const ParameterList& parameters, double max_norm, dou
 }
 
 void clip_grad_value(const ParameterList& parameters, double limit) {
-  if (!(limit >= 0)) fail("clip_grad_value", fmt::format("limit is {}; expected 0 or above", limit));
+  if (!(limit >= 0))
+    fail("clip_grad_value", fmt::format("limit is {}; expected 0 or above", limit));
   for (const NamedVar& parameter : parameters) {
     if (!parameter.var.is_parameter()) {
-      fail("clip_grad_value", fmt::format("\"{}\" is not a parameter and has no gradient", parameter.name));
+      fail("clip_grad_value",
+           fmt::format("\"{}\" is not a parameter and has no gradient", parameter.name));
     }
   }
   for (const NamedVar& parameter : parameters) {

@@ -18,7 +18,9 @@
 
 namespace tapeloop::optim {
 
-std::span<const PointwiseKernel* const> UpdatesPage::kernels() { return cpu::choose_page<UpdatesPage>(); }
+std::span<const PointwiseKernel* const> UpdatesPage::kernels() {
+  return cpu::choose_page<UpdatesPage>();
+}
 
 detail::Repeated detail::find_repeated(const ParameterList& parameters) {
   struct Place {
@@ -37,7 +39,8 @@ detail::Repeated detail::find_repeated(const ParameterList& parameters) {
   for (std::size_t i = 1; i < places.size(); ++i) {
     if (places[i].body != places[i - 1].body) continue;
     // The first of them in the list's order, so that the message does not depend on addresses.
-    if (found.second < 0 || places[i].index < found.second) found = {places[i - 1].index, places[i].index};
+    if (found.second < 0 || places[i].index < found.second)
+      found = {places[i - 1].index, places[i].index};
   }
   return found;
 }
@@ -57,25 +60,31 @@ void Optimizer::require_fraction(const char* setting, double value) const {
 }
 
 void Optimizer::require_groups(std::size_t count) const {
-  if (count == 0) fail(name_, "no parameter groups were given; give at least one, {parameters, options}");
+  if (count == 0)
+    fail(name_, "no parameter groups were given; give at least one, {parameters, options}");
 }
 
-void Optimizer::add_group(const ParameterList& parameters, double learning_rate, const std::vector<State>& states) {
+void Optimizer::add_group(const ParameterList& parameters, double learning_rate,
+                          const std::vector<State>& states) {
   require_not_negative("learning_rate", learning_rate);
   if (parameters.empty()) {
-    fail(name_, fmt::format("the parameter list of group {} is empty; give the parameters of a model, e.g. "
-                            "parameters(lstm, head)",
-                            groups_.size()));
+    fail(name_, fmt::format(
+                    "the parameter list of group {} is empty; give the parameters of a model, e.g. "
+                    "parameters(lstm, head)",
+                    groups_.size()));
   }
   for (const NamedVar& parameter : parameters) {
     if (!parameter.var.is_parameter()) {
-      fail(name_, fmt::format("\"{}\" is not a parameter but {}; make it by parameter(tensor)", parameter.name,
-                              parameter.var.defined() ? "a constant or a computed value" : "undefined"));
+      fail(name_,
+           fmt::format("\"{}\" is not a parameter but {}; make it by parameter(tensor)",
+                       parameter.name,
+                       parameter.var.defined() ? "a constant or a computed value" : "undefined"));
     }
     const Tensor& value = parameter.var.value();
     for (int axis = 0; axis < value.rank(); ++axis) {
       if (value.dim(axis) > 1 && value.stride(axis) == 0) {
-        fail(name_, fmt::format("\"{}\" ({}) is an expanded view, whose elements cannot be updated one by one; make it "
+        fail(name_, fmt::format("\"{}\" ({}) is an expanded view, whose elements cannot be updated "
+                                "one by one; make it "
                                 "by parameter(tensor.clone())",
                                 parameter.name, value.describe()));
       }
@@ -83,14 +92,17 @@ void Optimizer::add_group(const ParameterList& parameters, double learning_rate,
     parameters_.push_back(parameter);
   }
   if (detail::Repeated twice = detail::find_repeated(parameters_); twice.second >= 0) {
-    fail(name_, fmt::format("one parameter was given twice, as \"{}\" and as \"{}\"; list a shared parameter once",
-                            parameters_[static_cast<std::size_t>(twice.first)].name,
-                            parameters_[static_cast<std::size_t>(twice.second)].name));
+    fail(name_,
+         fmt::format(
+             "one parameter was given twice, as \"{}\" and as \"{}\"; list a shared parameter once",
+             parameters_[static_cast<std::size_t>(twice.first)].name,
+             parameters_[static_cast<std::size_t>(twice.second)].name));
   }
   std::set<std::string_view> names;
   for (const NamedVar& parameter : parameters_) {
     if (!names.insert(parameter.name).second) {
-      fail(name_, fmt::format("two parameters are named \"{}\", but saved state goes by name; give each model its own "
+      fail(name_, fmt::format("two parameters are named \"{}\", but saved state goes by name; give "
+                              "each model its own "
                               "prefix",
                               parameter.name));
     }
@@ -100,7 +112,8 @@ void Optimizer::add_group(const ParameterList& parameters, double learning_rate,
     Entry& entry = entries_.emplace_back();
     entry.group = groups_.size();
     for (std::size_t k = 0; k < states.size(); ++k) {
-      entry.state[k] = Tensor::full(value.shape(), states[k].initial, value.dtype(), value.device());
+      entry.state[k] =
+          Tensor::full(value.shape(), states[k].initial, value.dtype(), value.device());
     }
   }
   groups_.push_back({learning_rate, learning_rate, states});
@@ -114,10 +127,12 @@ void Optimizer::check_gradients() const {
     if (!gradient.defined()) continue;
     const Tensor& value = parameter.var.value();
     if (gradient.dtype() != value.dtype() || gradient.device() != value.device()) {
-      fail(name_, fmt::format("step: the gradient of \"{}\" is {} on {}, the parameter {} on {}; convert one by "
-                              "set_grad or set_value",
-                              parameter.name, gradient.value().describe(), tapeloop::name(gradient.device()),
-                              value.describe(), tapeloop::name(value.device())));
+      fail(name_,
+           fmt::format(
+               "step: the gradient of \"{}\" is {} on {}, the parameter {} on {}; convert one by "
+               "set_grad or set_value",
+               parameter.name, gradient.value().describe(), tapeloop::name(gradient.device()),
+               value.describe(), tapeloop::name(value.device())));
     }
   }
 }
@@ -144,8 +159,8 @@ void Optimizer::step() {
     match_state(i);
     Entry& entry = entries_[i];
     ++entry.step;
-    update({entry.group, groups_[entry.group].learning_rate, entry.step, parameter.value(), gradient.value(),
-            entry.state.data()});
+    update({entry.group, groups_[entry.group].learning_rate, entry.step, parameter.value(),
+            gradient.value(), entry.state.data()});
   }
   ++steps_;
 }
@@ -158,13 +173,18 @@ void Optimizer::zero_grad() {
 
 std::size_t Optimizer::checked_group(int group) const {
   if (group < 0 || group >= groups()) {
-    fail(name_, fmt::format("there is no parameter group {}; they are numbered 0 to {}", group, groups() - 1));
+    fail(name_, fmt::format("there is no parameter group {}; they are numbered 0 to {}", group,
+                            groups() - 1));
   }
   return static_cast<std::size_t>(group);
 }
 
-double Optimizer::learning_rate(int group) const { return groups_[checked_group(group)].learning_rate; }
-double Optimizer::initial_learning_rate(int group) const { return groups_[checked_group(group)].initial; }
+double Optimizer::learning_rate(int group) const {
+  return groups_[checked_group(group)].learning_rate;
+}
+double Optimizer::initial_learning_rate(int group) const {
+  return groups_[checked_group(group)].initial;
+}
 
 void Optimizer::set_learning_rate(double rate) {
   for (int group = 0; group < groups(); ++group) set_learning_rate(rate, group);
@@ -189,7 +209,8 @@ StateDict Optimizer::views() const {
     result.push_back({"step." + parameters_[i].name, Tensor::from<std::int64_t>({}, {entry.step})});
   }
   for (std::size_t g = 0; g < groups_.size(); ++g) {
-    result.push_back({fmt::format("learning_rate.{}", g), Tensor::from<double>({}, {groups_[g].learning_rate})});
+    result.push_back(
+        {fmt::format("learning_rate.{}", g), Tensor::from<double>({}, {groups_[g].learning_rate})});
   }
   result.push_back({"steps", Tensor::from<std::int64_t>({}, {steps_})});
   return result;
@@ -207,7 +228,8 @@ void Optimizer::load_state_dict(const StateDict& state) {
   std::vector<std::string> problems;
   std::unordered_map<std::string_view, const Tensor*> given;
   for (const NamedTensor& item : state) {
-    if (!given.emplace(item.name, &item.tensor).second) problems.push_back(fmt::format("repeated {}", item.name));
+    if (!given.emplace(item.name, &item.tensor).second)
+      problems.push_back(fmt::format("repeated {}", item.name));
   }
   std::unordered_map<std::string_view, const Tensor*> source;  // by the names of `expected`
   for (const NamedTensor& item : expected) {
@@ -217,10 +239,12 @@ void Optimizer::load_state_dict(const StateDict& state) {
       continue;
     }
     const Tensor& tensor = *found->second;
-    bool is_number = item.name == "steps" || item.name.starts_with("step.") || item.name.starts_with("learning_rate.");
-    if (!tensor.defined() || tensor.shape() != item.tensor.shape() || tensor.dtype() != item.tensor.dtype()) {
-      problems.push_back(
-          fmt::format("{} is {}, expected {}", item.name, tensor.describe(), item.tensor.describe()));
+    bool is_number = item.name == "steps" || item.name.starts_with("step.") ||
+                     item.name.starts_with("learning_rate.");
+    if (!tensor.defined() || tensor.shape() != item.tensor.shape() ||
+        tensor.dtype() != item.tensor.dtype()) {
+      problems.push_back(fmt::format("{} is {}, expected {}", item.name, tensor.describe(),
+                                     item.tensor.describe()));
     } else if (is_number && !(std::isfinite(tensor.item()) && tensor.item() >= 0)) {
       problems.push_back(fmt::format("{} is {}, expected 0 or above", item.name, tensor.item()));
     }
@@ -235,7 +259,8 @@ void Optimizer::load_state_dict(const StateDict& state) {
   if (!problems.empty()) {
     std::string list;
     for (const std::string& problem : problems) list += "\n  " + problem;
-    fail(name_, fmt::format("load_state_dict: nothing was loaded; the state must come from an optimizer of the same "
+    fail(name_, fmt::format("load_state_dict: nothing was loaded; the state must come from an "
+                            "optimizer of the same "
                             "kind, options, groups and parameter names:{}",
                             list));
   }

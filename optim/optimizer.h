@@ -39,12 +39,15 @@ class Optimizer {
   // memory goes to the pool, where that pass finds it again; a gradient that somebody still holds stays as it is.
   void zero_grad();
 
-  std::int64_t steps() const { return steps_; }  // calls of step() so far, those before load_state_dict() included
+  std::int64_t steps() const {
+    return steps_;
+  }  // calls of step() so far, those before load_state_dict() included
 
   int groups() const { return static_cast<int>(groups_.size()); }
   double learning_rate(int group = 0) const;
-  double initial_learning_rate(int group = 0) const;  // that of the options; schedules start from it
-  void set_learning_rate(double rate);                // of all groups
+  double initial_learning_rate(
+      int group = 0) const;             // that of the options; schedules start from it
+  void set_learning_rate(double rate);  // of all groups
   void set_learning_rate(double rate, int group);
 
   // Copies of all that makes training continue bit for bit: for each parameter its state tensors ("exp_avg.NAME") and
@@ -73,7 +76,8 @@ class Optimizer {
   explicit Optimizer(const char* name) : name_(name) {}
   // Called by constructors, once for each group. State is allocated here. Throws where the list is empty, something in
   // it is not a parameter, or a parameter or a name comes twice.
-  void add_group(const ParameterList& parameters, double learning_rate, const std::vector<State>& states);
+  void add_group(const ParameterList& parameters, double learning_rate,
+                 const std::vector<State>& states);
   // Throws "adam: learning_rate is -1; expected ..." unless `valid`.
   void require(bool valid, const char* setting, double value, const char* expected) const;
   // The checks that all optimizers share; NaN fits no range.

@@ -36,7 +36,8 @@ void RmsProp::update(const Turn& turn) const {
   if (o.centered && o.momentum > 0) {
     const Tensor& m = turn.state[1];
     const Tensor& b = turn.state[2];
-    transform(rule::RmsPropCenteredMomentum{descent, mean, o.momentum}, {p, g, v, m, b}, {p, v, m, b});
+    transform(rule::RmsPropCenteredMomentum{descent, mean, o.momentum}, {p, g, v, m, b},
+              {p, v, m, b});
   } else if (o.centered) {
     const Tensor& m = turn.state[1];
     transform(rule::RmsPropCentered{descent, mean}, {p, g, v, m}, {p, v, m});

@@ -15,12 +15,14 @@ namespace tapeloop::optim {
 namespace {
 
 template <class T>
-void require(bool valid, const char* schedule, const char* setting, const T& value, const char* expected) {
+void require(bool valid, const char* schedule, const char* setting, const T& value,
+             const char* expected) {
   if (!valid) fail(schedule, fmt::format("{} is {}; expected {}", setting, value, expected));
 }
 
 void require_factor(const char* schedule, double factor) {
-  require(std::isfinite(factor) && factor > 0, schedule, "factor", factor, "a finite number above 0");
+  require(std::isfinite(factor) && factor > 0, schedule, "factor", factor,
+          "a finite number above 0");
 }
 
 }  // namespace
@@ -48,8 +50,8 @@ double StepDecay::rate(std::int64_t step, double initial) const {
 MultiStep::MultiStep(const MultiStepOptions& options) : options_(options) {
   const std::vector<std::int64_t>& milestones = options.milestones;
   for (std::size_t i = 0; i < milestones.size(); ++i) {
-    require(milestones[i] > 0 && (i == 0 || milestones[i] > milestones[i - 1]), "multi_step", "a milestone",
-            milestones[i], "rising numbers of steps above 0");
+    require(milestones[i] > 0 && (i == 0 || milestones[i] > milestones[i - 1]), "multi_step",
+            "a milestone", milestones[i], "rising numbers of steps above 0");
   }
   require_factor("multi_step", options.factor);
 }
@@ -70,8 +72,8 @@ double Exponential::rate(std::int64_t step, double initial) const {
 
 Cosine::Cosine(const CosineOptions& options) : options_(options) {
   require(options.steps > 0, "cosine", "steps", options.steps, "a number of steps, 1 or above");
-  require(std::isfinite(options.minimum) && options.minimum >= 0, "cosine", "minimum", options.minimum,
-          "a finite rate, 0 or above");
+  require(std::isfinite(options.minimum) && options.minimum >= 0, "cosine", "minimum",
+          options.minimum, "a finite rate, 0 or above");
   require(options.stretch >= 1, "cosine", "stretch", options.stretch, "1 or above");
 }
 
@@ -82,7 +84,8 @@ double Cosine::rate(std::int64_t step, double initial) const {
   } else if (options_.restarts) {
     while (step >= length) {
       step -= length;
-      if (__builtin_mul_overflow(length, options_.stretch, &length)) break;  // no step gets that far
+      if (__builtin_mul_overflow(length, options_.stretch, &length))
+        break;  // no step gets that far
     }
   } else if (step >= length) {
     return options_.minimum;
@@ -92,7 +95,8 @@ double Cosine::rate(std::int64_t step, double initial) const {
 }
 
 LinearWarmup::LinearWarmup(const LinearWarmupOptions& options) : options_(options) {
-  require(options.steps > 0, "linear_warmup", "steps", options.steps, "a number of steps, 1 or above");
+  require(options.steps > 0, "linear_warmup", "steps", options.steps,
+          "a number of steps, 1 or above");
   require(options.start > 0 && options.start <= 1, "linear_warmup", "start", options.start,
           "a factor above 0, at most 1");
 }
@@ -112,10 +116,11 @@ ReduceOnPlateau::ReduceOnPlateau(const ReduceOnPlateauOptions& options)
       best_(options.better == Better::lower ? std::numeric_limits<double>::infinity()
                                             : -std::numeric_limits<double>::infinity()) {
   const char* name = "reduce_on_plateau";
-  require(options.factor > 0 && options.factor < 1, name, "factor", options.factor, "a number between 0 and 1");
+  require(options.factor > 0 && options.factor < 1, name, "factor", options.factor,
+          "a number between 0 and 1");
   require(options.patience >= 0, name, "patience", options.patience, "0 or above");
-  require(std::isfinite(options.threshold) && options.threshold >= 0, name, "threshold", options.threshold,
-          "a finite number, 0 or above");
+  require(std::isfinite(options.threshold) && options.threshold >= 0, name, "threshold",
+          options.threshold, "a finite number, 0 or above");
   require(options.cooldown >= 0, name, "cooldown", options.cooldown, "0 or above");
   require(std::isfinite(options.minimum) && options.minimum >= 0, name, "minimum", options.minimum,
           "a finite rate, 0 or above");
@@ -125,8 +130,9 @@ ReduceOnPlateau::ReduceOnPlateau(const ReduceOnPlateauOptions& options)
 
 bool ReduceOnPlateau::improves(double metric) const {
   double sign = options_.better == Better::lower ? -1 : 1;
-  double bar = options_.threshold_mode == Threshold::relative ? best_ * (1 + sign * options_.threshold)
-                                                              : best_ + sign * options_.threshold;
+  double bar = options_.threshold_mode == Threshold::relative
+                   ? best_ * (1 + sign * options_.threshold)
+                   : best_ + sign * options_.threshold;
   return options_.better == Better::lower ? metric < bar : metric > bar;
 }
 
@@ -168,11 +174,13 @@ void ReduceOnPlateau::load_state_dict(const StateDict& state) {
   double values[3] = {};
   for (std::size_t i = 0; i < expected.size(); ++i) {
     const NamedTensor& want = expected[i];
-    auto found = std::find_if(state.begin(), state.end(), [&](const NamedTensor& item) { return item.name == want.name; });
+    auto found = std::find_if(state.begin(), state.end(),
+                              [&](const NamedTensor& item) { return item.name == want.name; });
     if (found == state.end()) {
       problems += fmt::format("\n  missing {}", want.name);
     } else if (found->tensor.describe() != want.tensor.describe()) {
-      problems += fmt::format("\n  {} is {}, expected {}", want.name, found->tensor.describe(), want.tensor.describe());
+      problems += fmt::format("\n  {} is {}, expected {}", want.name, found->tensor.describe(),
+                              want.tensor.describe());
     } else {
       values[i] = found->tensor.item();
       bool valid = i == 0 ? !std::isnan(values[i]) : values[i] >= 0;
@@ -180,13 +188,16 @@ void ReduceOnPlateau::load_state_dict(const StateDict& state) {
     }
   }
   for (const NamedTensor& item : state) {
-    bool known = std::any_of(expected.begin(), expected.end(), [&](const NamedTensor& e) { return e.name == item.name; });
-    auto same = std::count_if(state.begin(), state.end(), [&](const NamedTensor& s) { return s.name == item.name; });
+    bool known = std::any_of(expected.begin(), expected.end(),
+                             [&](const NamedTensor& e) { return e.name == item.name; });
+    auto same = std::count_if(state.begin(), state.end(),
+                              [&](const NamedTensor& s) { return s.name == item.name; });
     if (!known) problems += fmt::format("\n  unknown {}", item.name);
     if (known && same > 1) problems += fmt::format("\n  repeated {}", item.name);
   }
   if (!problems.empty()) {
-    fail("reduce_on_plateau", "load_state_dict: nothing was loaded; give what state_dict() returned:" + problems);
+    fail("reduce_on_plateau",
+         "load_state_dict: nothing was loaded; give what state_dict() returned:" + problems);
   }
   best_ = values[0];
   bad_updates_ = static_cast<std::int64_t>(values[1]);

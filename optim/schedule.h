@@ -71,8 +71,8 @@ class Exponential : public Schedule {
 // minimum + (lr - minimum) (1 + cos(pi step / steps)) / 2; from `steps` on the minimum. With restarts the curve begins
 // again there instead, each time `stretch` times as long. Loshchilov & Hutter 2017, arXiv:1608.03983.
 struct CosineOptions {
-  std::int64_t steps = 0;    // of the first curve; must be given
-  double minimum = 0;        // a rate, the same for all groups
+  std::int64_t steps = 0;  // of the first curve; must be given
+  double minimum = 0;      // a rate, the same for all groups
   bool restarts = false;
   std::int64_t stretch = 1;
 };
@@ -109,14 +109,16 @@ enum class Better { lower, higher };
 enum class Threshold { relative, absolute };
 
 struct ReduceOnPlateauOptions {
-  Better better = Better::lower;  // which metrics are good: lower for a loss, higher for an accuracy
-  double factor = 0.1;            // of every reduction, below 1
-  int patience = 10;              // so many updates in a row without improvement are borne, the next one reduces
-  double threshold = 1e-4;        // how much better than the best counts as an improvement
+  Better better =
+      Better::lower;    // which metrics are good: lower for a loss, higher for an accuracy
+  double factor = 0.1;  // of every reduction, below 1
+  int patience =
+      10;  // so many updates in a row without improvement are borne, the next one reduces
+  double threshold = 1e-4;  // how much better than the best counts as an improvement
   Threshold threshold_mode = Threshold::relative;  // best * (1 -+ threshold), or best -+ threshold
-  int cooldown = 0;               // updates after a reduction during which bad ones are not counted
-  double minimum = 0;             // no group's rate goes below it
-  double epsilon = 1e-8;          // a change of the rate no larger than this is not made
+  int cooldown = 0;       // updates after a reduction during which bad ones are not counted
+  double minimum = 0;     // no group's rate goes below it
+  double epsilon = 1e-8;  // a change of the rate no larger than this is not made
 };
 
 // Lowers the learning rates when a metric has stopped improving; call update() after each validation.

@@ -20,7 +20,9 @@ struct Sgd {
   static constexpr const char* name = "sgd";
   static constexpr bool differentiable = false;
   Descent descent;
-  TL_HD auto operator()(auto p, auto g) const { return p - descent.learning_rate * descent.gradient(p, g); }
+  TL_HD auto operator()(auto p, auto g) const {
+    return p - descent.learning_rate * descent.gradient(p, g);
+  }
 };
 
 // b' = momentum b + share g';  p' = p - lr b'
@@ -56,7 +58,9 @@ struct RunningMean {
   TL_HD auto next(auto mean, auto x) const { return alpha * mean + (1.0 - alpha) * x; }
   TL_HD auto scale(auto v) const { return sqrt(v) + epsilon; }
   // v - m^2 is a variance, which rounding must not make negative.
-  TL_HD auto centered_scale(auto v, auto m) const { return sqrt(max(v - square(m), 0.0)) + epsilon; }
+  TL_HD auto centered_scale(auto v, auto m) const {
+    return sqrt(max(v - square(m), 0.0)) + epsilon;
+  }
 };
 
 // p' = p - lr g' / (sqrt(v') + epsilon)
@@ -97,7 +101,8 @@ struct RmsPropCentered {
     auto gradient = descent.gradient(p, g);
     auto v_next = mean.next(v, square(gradient));
     auto m_next = mean.next(m, gradient);
-    return outputs(p - descent.learning_rate * (gradient / mean.centered_scale(v_next, m_next)), v_next, m_next);
+    return outputs(p - descent.learning_rate * (gradient / mean.centered_scale(v_next, m_next)),
+                   v_next, m_next);
   }
 };
 
@@ -134,7 +139,8 @@ struct Adam {
     auto m_next = beta1 * m + (1.0 - beta1) * gradient;
     auto v_next = beta2 * v + (1.0 - beta2) * square(gradient);
     auto kept = p - shrink * p;
-    return outputs(kept - descent.learning_rate * (m_next / (sqrt(v_next) * scale + epsilon)), m_next, v_next);
+    return outputs(kept - descent.learning_rate * (m_next / (sqrt(v_next) * scale + epsilon)),
+                   m_next, v_next);
   }
 };
 
@@ -149,8 +155,9 @@ struct AmsGrad {
     auto v_next = adam.beta2 * v + (1.0 - adam.beta2) * square(gradient);
     auto w_next = max(w, v_next);
     auto kept = p - adam.shrink * p;
-    return outputs(kept - adam.descent.learning_rate * (m_next / (sqrt(w_next) * adam.scale + adam.epsilon)), m_next,
-                   v_next, w_next);
+    return outputs(
+        kept - adam.descent.learning_rate * (m_next / (sqrt(w_next) * adam.scale + adam.epsilon)),
+        m_next, v_next, w_next);
   }
 };
 
@@ -174,16 +181,15 @@ struct Adagrad {
 namespace tapeloop {
 
 namespace optim {
-struct UpdatesPage : Page<rule::Sgd, rule::SgdMomentum, rule::Nesterov, rule::RmsProp, rule::RmsPropMomentum,
-                          rule::RmsPropCentered, rule::RmsPropCenteredMomentum, rule::Adam, rule::AmsGrad,
-                          rule::Adagrad> {
+struct UpdatesPage : Page<rule::Sgd, rule::SgdMomentum, rule::Nesterov, rule::RmsProp,
+                          rule::RmsPropMomentum, rule::RmsPropCentered,
+                          rule::RmsPropCenteredMomentum, rule::Adam, rule::AmsGrad, rule::Adagrad> {
   static std::span<const PointwiseKernel* const> kernels();
 };
 }  // namespace optim
 
 template <class F>
-  requires(optim::UpdatesPage::contains<F>)
-struct PageOf<F> {
+requires(optim::UpdatesPage::contains<F>) struct PageOf<F> {
   using type = optim::UpdatesPage;
 };
 

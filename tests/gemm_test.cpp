@@ -29,8 +29,8 @@ enum class Layout { row_major, transposed, scattered, repeated_rows, repeated_co
 constexpr Layout kLayouts[] = {Layout::row_major, Layout::transposed, Layout::scattered,
                                Layout::repeated_rows, Layout::repeated_columns};
 
-// A random matrix in exactly as many elements as its layout needs, so that address checkers see every
-// access beyond them.
+// A random matrix in exactly as many elements as its layout needs, so that address checkers see
+// every access beyond them.
 template <class T>
 struct Matrix {
   std::vector<T> elements;
@@ -101,11 +101,12 @@ Result<T> multiply(const Case<T>& problem, bool accumulate) {
   Result<T> c(problem.m, problem.n);
   for (std::int64_t i = 0; i < problem.m; ++i) {
     for (std::int64_t j = 0; j < problem.n; ++j) {
-      c.at(i, j) = accumulate ? static_cast<T>(i - 2 * j) / 16 : std::numeric_limits<T>::quiet_NaN();
+      c.at(i, j) =
+          accumulate ? static_cast<T>(i - 2 * j) / 16 : std::numeric_limits<T>::quiet_NaN();
     }
   }
-  tapeloop::gemm<Isa, T>(problem.m, problem.n, std::span<const GemmPiece<T>>(problem.pieces), c.data(),
-                         c.ldc, accumulate);
+  tapeloop::gemm<Isa, T>(problem.m, problem.n, std::span<const GemmPiece<T>>(problem.pieces),
+                         c.data(), c.ldc, accumulate);
   return c;
 }
 
@@ -120,7 +121,8 @@ double largest_excess(const Case<T>& problem, Result<T>& c, bool accumulate) {
       for (const GemmPiece<T>& piece : problem.pieces) {
         for (std::int64_t p = 0; p < piece.k; ++p) {
           const double product =
-              static_cast<double>(piece.a.data[i * piece.a.row_stride + p * piece.a.column_stride]) *
+              static_cast<double>(
+                  piece.a.data[i * piece.a.row_stride + p * piece.a.column_stride]) *
               static_cast<double>(piece.b.data[p * piece.b.row_stride + j * piece.b.column_stride]);
           sum += product;
           magnitude += std::abs(product);
@@ -128,8 +130,8 @@ double largest_excess(const Case<T>& problem, Result<T>& c, bool accumulate) {
         terms += piece.k;
       }
       // Rounding each of `terms` sums once: the textbook bound, which holds for any order.
-      const double allowed =
-          static_cast<double>(terms) * static_cast<double>(std::numeric_limits<T>::epsilon()) * magnitude;
+      const double allowed = static_cast<double>(terms) *
+                             static_cast<double>(std::numeric_limits<T>::epsilon()) * magnitude;
       const double error = std::abs(static_cast<double>(c.at(i, j)) - sum);
       if (!(error <= allowed)) worst = std::max(worst, std::isnan(error) ? 1e300 : error - allowed);
     }
@@ -155,7 +157,8 @@ std::int64_t any_size(std::mt19937& random) { return kSizes[random() % std::size
 
 }  // namespace
 
-TEST_CASE_TEMPLATE("gemm agrees with the triple loop for every layout of A and B", T, float, double) {
+TEST_CASE_TEMPLATE("gemm agrees with the triple loop for every layout of A and B", T, float,
+                   double) {
   std::mt19937 random(1);
   for (const Layout a : kLayouts) {
     for (const Layout b : kLayouts) {
@@ -224,8 +227,8 @@ TEST_CASE_TEMPLATE("gemm adds up pieces of different depths, empty ones too", T,
   }
 }
 
-TEST_CASE_TEMPLATE("gemm over pieces gives the bits of one product over their concatenation", T, float,
-                   double) {
+TEST_CASE_TEMPLATE("gemm over pieces gives the bits of one product over their concatenation", T,
+                   float, double) {
   std::mt19937 random(5);
   const std::int64_t m = 45, n = 70, k = 32, count = 20;
   const Case<T> whole(m, n, {k * count}, Layout::transposed, Layout::row_major, random);
@@ -244,7 +247,7 @@ TEST_CASE_TEMPLATE("gemm over pieces gives the bits of one product over their co
 TEST_CASE_TEMPLATE("gemm gives the same bits with one, two and three threads", T, float, double) {
   std::mt19937 random(6);
   for (const Layout b : {Layout::row_major, Layout::transposed}) {
-    constexpr std::int64_t shapes[][2] = {{1, 5003}, {3, 2001},  {32, 517}, {517, 32},
+    constexpr std::int64_t shapes[][2] = {{1, 5003},  {3, 2001}, {32, 517}, {517, 32},
                                           {200, 201}, {5003, 1}, {3001, 3}};
     for (const auto& shape : shapes) {
       const std::int64_t m = shape[0], n = shape[1];
@@ -263,7 +266,8 @@ TEST_CASE_TEMPLATE("gemm gives the same bits with one, two and three threads", T
 
 TEST_CASE("gemm keeps infinities and NaN of the operands and adds none of its own") {
   const float infinity = std::numeric_limits<float>::infinity();
-  for (const std::int64_t n : {3, 33}) {  // neither padding nor masked lanes may turn infinity into NaN
+  for (const std::int64_t n :
+       {3, 33}) {  // neither padding nor masked lanes may turn infinity into NaN
     for (const std::int64_t m : {1, 7}) {
       for (const std::int64_t k : {5, 19}) {
         const std::vector<float> a(static_cast<std::size_t>(m * k), 1.0F);

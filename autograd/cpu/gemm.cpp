@@ -21,7 +21,7 @@ struct Buffer {
   ~Buffer() { release(); }
 
   void release() {
-    ::operator delete(memory, std::align_val_t{kAlignment});
+    ::operator delete (memory, std::align_val_t{kAlignment});
     memory = nullptr;
     bytes = 0;
   }
@@ -29,7 +29,7 @@ struct Buffer {
   void* at_least(std::size_t wanted) {
     if (wanted > bytes) {
       release();
-      memory = ::operator new(wanted, std::align_val_t{kAlignment});
+      memory = ::operator new (wanted, std::align_val_t{kAlignment});
       bytes = wanted;
     }
     return memory;

@@ -9,8 +9,8 @@
 
 namespace tapeloop {
 
-// Element (i, j) is data[i * row_stride + j * column_stride]; a transpose is a view with its strides
-// exchanged, and a stride of 0 repeats a row or column.
+// Element (i, j) is data[i * row_stride + j * column_stride]; a transpose is a view with its
+// strides exchanged, and a stride of 0 repeats a row or column.
 template <class T>
 struct MatrixView {
   const T* data;
@@ -18,7 +18,8 @@ struct MatrixView {
   std::int64_t column_stride;
 };
 
-// One product of a sum: A [M, k] times B [k, N]. M and N are those of the result; k may differ, and be 0.
+// One product of a sum: A [M, k] times B [k, N]. M and N are those of the result; k may differ, and
+// be 0.
 template <class T>
 struct GemmPiece {
   MatrixView<T> a;
@@ -26,19 +27,19 @@ struct GemmPiece {
   std::int64_t k;
 };
 
-// C = (accumulate ? C : 0) + sum over pieces of A_p B_p      C [M, N] row-major, ldc >= N elements per row
-// The pieces behave as one product whose inner dimension is the sum of their k, and cost the same: a weight
-// gradient over 100 time steps is 100 pieces and one call. C must not overlap any A or B. With accumulate
-// false C is only written, so it may be uninitialised; a K of 0 then gives zeros.
-// Every element is summed in an order that depends on the sizes and strides alone, so the result has the
-// same bits with any number of threads. Cost: 2 M N K flops. Fastest with a unit stride in A and in B, on
-// either side. Allocates only when a thread meets a larger block than ever before.
+// C = (accumulate ? C : 0) + sum over pieces of A_p B_p   C [M, N] row-major, rows ldc >= N apart
+// The pieces behave as one product whose inner dimension is the sum of their k, and cost the same:
+// a weight gradient over 100 time steps is 100 pieces and one call. C must not overlap any A or B.
+// With accumulate false C is only written, so it may be uninitialised; a K of 0 then gives zeros.
+// Every element is summed in an order that depends on the sizes and strides alone, so the result
+// has the same bits with any number of threads. Cost: 2 M N K flops. Fastest with a unit stride in
+// A and in B, on either side. Allocates only when a thread meets a larger block than ever before.
 template <class Isa, class T>
 void gemm(std::int64_t m, std::int64_t n, std::span<const GemmPiece<T>> pieces, T* c,
           std::int64_t ldc, bool accumulate);
 
-// Memory of the calling thread, aligned to 64 bytes, its contents undefined; valid until the next call with
-// the same slot in this thread. It grows and is never given back before the thread ends.
+// Memory of the calling thread, aligned to 64 bytes, its contents undefined; valid until the next
+// call with the same slot in this thread. It grows and is never given back before the thread ends.
 enum class GemmBuffer { panels, small_side, transposed };
 void* gemm_buffer(GemmBuffer slot, std::size_t bytes);
 

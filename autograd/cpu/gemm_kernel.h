@@ -21,7 +21,8 @@ struct PieceCursor {
   const GemmPiece<T>* piece;
   std::int64_t offset;
 
-  // Calls visit(piece, first step in it, steps, steps before it) for the next `depth` steps; moves past them.
+  // Calls visit(piece, first step in it, steps, steps before it) for the next `depth` steps; moves
+  // past them.
   template <class Visit>
   TL_HD void advance(std::int64_t depth, Visit visit) {
     std::int64_t done = 0;
@@ -41,23 +42,25 @@ struct PieceCursor {
   }
 };
 
-// Packed B, the layout that weights kept in packed form will have too: the columns of B are cut into panels
-// of `columns` (the last one narrower, rounded up to whole vectors and filled with zeros). A panel holds its
-// columns for the whole inner dimension, one step after the other: element (p, j) of the panel at
-// p * lead + j, where lead is the panel's rounded width. Any block of steps is thus a contiguous range.
+// Packed B, the layout that weights kept in packed form will have too: the columns of B are cut
+// into panels of `columns` (the last one narrower, rounded up to whole vectors and filled with
+// zeros). A panel holds its columns for the whole inner dimension, one step after the other:
+// element (p, j) of the panel at p * lead + j, where lead is the panel's rounded width. Any block
+// of steps is thus a contiguous range.
 template <class Isa, class T>
 struct PanelB {
   static constexpr std::int64_t width = Vec<T, Isa>::width;
 
   // Packs steps [cursor, cursor + depth) of columns [first, first + count).
-  static void pack(PieceCursor<Isa, T> cursor, std::int64_t depth, std::int64_t first, std::int64_t count,
-                   std::int64_t lead, T* panel) {
-    cursor.advance(depth, [=](const GemmPiece<T>& piece, std::int64_t step, std::int64_t steps,
-                              std::int64_t before) __attribute__((always_inline)) {
-      const MatrixView<T>& b = piece.b;
-      Packer<Isa, T>::pack(b.data + step * b.row_stride + first * b.column_stride, b.row_stride,
-                           b.column_stride, steps, count, panel + before * lead, lead);
-    });
+  static void pack(PieceCursor<Isa, T> cursor, std::int64_t depth, std::int64_t first,
+                   std::int64_t count, std::int64_t lead, T* panel) {
+    cursor.advance(
+        depth, [=](const GemmPiece<T>& piece, std::int64_t step, std::int64_t steps,
+                   std::int64_t before) __attribute__((always_inline)) {
+          const MatrixView<T>& b = piece.b;
+          Packer<Isa, T>::pack(b.data + step * b.row_stride + first * b.column_stride, b.row_stride,
+                               b.column_stride, steps, count, panel + before * lead, lead);
+        });
   }
 };
 
@@ -67,11 +70,13 @@ struct Gemm {
   static constexpr std::int64_t width = Vec<T, Isa>::width;
   static constexpr std::int64_t max_depth = 1024 / static_cast<std::int64_t>(sizeof(T));
   static constexpr std::int64_t max_block_rows = 384;
-  // B is read in place when so few row panels use it that copying it first would not pay. A stride of whole
-  // pages puts all its rows into the same few places of the L1 cache, so fewer reuses are wanted then.
+  // B is read in place when so few row panels use it that copying it first would not pay. A stride
+  // of whole pages puts all its rows into the same few places of the L1 cache, so fewer reuses are
+  // wanted then.
   static constexpr std::int64_t in_place_panels = 8;
   static constexpr std::int64_t in_place_panels_aliased = 4;
-  static constexpr std::int64_t dot_rows = 8;     // at most so many rows are multiplied by dot products
+  static constexpr std::int64_t dot_rows =
+      8;  // at most so many rows are multiplied by dot products
   static constexpr std::int64_t few_columns = 4;  // at most so many columns are computed as rows
   static constexpr double flops_per_thread = 1e6;
 
@@ -82,8 +87,9 @@ struct Gemm {
   std::int64_t ldc;
   bool accumulate;
 
-  // How A's rows and B's columns are cut: the same wherever a thread's range starts, or not at all relevant
-  // to the order of any element's sum. Only the cut of the inner dimension is, and it depends on k alone.
+  // How A's rows and B's columns are cut: the same wherever a thread's range starts, or not at all
+  // relevant to the order of any element's sum. Only the cut of the inner dimension is, and it
+  // depends on k alone.
   static TL_HD std::int64_t parts(std::int64_t whole, std::int64_t most) {
     return (whole + most - 1) / most;
   }
@@ -115,8 +121,8 @@ struct Gemm {
     const std::int64_t panel_vectors = wide ? Shape::wide_vectors : Shape::vectors;
     const std::int64_t a_size = (block_rows * depth_step + 15) / 16 * 16;
     T* packed_a = static_cast<T*>(gemm_buffer(
-        GemmBuffer::panels, static_cast<std::size_t>(a_size + panel_vectors * width * depth_step) *
-                                sizeof(T)));
+        GemmBuffer::panels,
+        static_cast<std::size_t>(a_size + panel_vectors * width * depth_step) * sizeof(T)));
     T* packed_b = packed_a + a_size;
 
     for (std::int64_t block = 0; block < blocks; ++block) {
@@ -150,36 +156,38 @@ struct Gemm {
     }
   }
 
-  // Packs rows [first, first + rows) of A into row panels of nearly equal height, one after the other. Where
-  // a row panel is a narrow strip of contiguous memory, all panels take turns, a few steps at a time, so that
-  // a cache line is read once and not once for each panel.
-  static void pack_a(PieceCursor<Isa, T> cursor, std::int64_t depth, std::int64_t first, std::int64_t rows,
-                     std::int64_t row_panels, T* packed) {
-    cursor.advance(depth, [=](const GemmPiece<T>& piece, std::int64_t step, std::int64_t steps,
-                              std::int64_t before) __attribute__((always_inline)) {
-      const MatrixView<T>& a = piece.a;
-      const std::int64_t turn = a.row_stride == 1 ? 8 : steps;
-      for (std::int64_t s = 0; s < steps; s += turn) {
-        const T* from = a.data + (step + s) * a.column_stride + first * a.row_stride;
-        for (std::int64_t i = 0; i < row_panels; ++i) {
-          const std::int64_t begin = cut(rows, i, row_panels);
-          const std::int64_t height = cut(rows, i + 1, row_panels) - begin;
-          Packer<Isa, T>::pack(from + begin * a.row_stride, a.column_stride, a.row_stride,
-                               smaller(turn, steps - s), height,
-                               packed + begin * depth + (before + s) * height, height);
-        }
-      }
-    });
+  // Packs rows [first, first + rows) of A into row panels of nearly equal height, one after the
+  // other. Where a row panel is a narrow strip of contiguous memory, all panels take turns, a few
+  // steps at a time, so that a cache line is read once and not once for each panel.
+  static void pack_a(PieceCursor<Isa, T> cursor, std::int64_t depth, std::int64_t first,
+                     std::int64_t rows, std::int64_t row_panels, T* packed) {
+    cursor.advance(
+        depth, [=](const GemmPiece<T>& piece, std::int64_t step, std::int64_t steps,
+                   std::int64_t before) __attribute__((always_inline)) {
+          const MatrixView<T>& a = piece.a;
+          const std::int64_t turn = a.row_stride == 1 ? 8 : steps;
+          for (std::int64_t s = 0; s < steps; s += turn) {
+            const T* from = a.data + (step + s) * a.column_stride + first * a.row_stride;
+            for (std::int64_t i = 0; i < row_panels; ++i) {
+              const std::int64_t begin = cut(rows, i, row_panels);
+              const std::int64_t height = cut(rows, i + 1, row_panels) - begin;
+              Packer<Isa, T>::pack(from + begin * a.row_stride, a.column_stride, a.row_stride,
+                                   smaller(turn, steps - s), height,
+                                   packed + begin * depth + (before + s) * height, height);
+            }
+          }
+        });
   }
 
-  void multiply_panel(std::int64_t depth, const T* packed_a, std::int64_t rows, std::int64_t row_panels,
-                      const T* panel, std::int64_t panel_stride, std::int64_t vectors,
-                      std::int64_t columns, T* to, bool add) const {
+  void multiply_panel(std::int64_t depth, const T* packed_a, std::int64_t rows,
+                      std::int64_t row_panels, const T* panel, std::int64_t panel_stride,
+                      std::int64_t vectors, std::int64_t columns, T* to, bool add) const {
     for (std::int64_t i = 0; i < row_panels; ++i) {
       const std::int64_t begin = cut(rows, i, row_panels);
       const std::int64_t height = cut(rows, i + 1, row_panels) - begin;
       const auto tile = TileTable<Isa, T>::find(height, vectors);
-      tile(depth, packed_a + begin * depth, panel, panel_stride, to + begin * ldc, ldc, columns, add);
+      tile(depth, packed_a + begin * depth, panel, panel_stride, to + begin * ldc, ldc, columns,
+           add);
     }
   }
 
@@ -193,7 +201,8 @@ struct Gemm {
     return true;
   }
 
-  // Columns [j, j + Columns) of a piece's product, a few rows at a time while the columns are in the cache.
+  // Columns [j, j + Columns) of a piece's product, a few rows at a time while the columns are in
+  // the cache.
   template <int Columns>
   void dot_columns(const GemmPiece<T>& piece, const T* a, std::int64_t a_stride, std::int64_t j,
                    bool add) const {
@@ -208,7 +217,8 @@ struct Gemm {
       T* to = c + row * ldc + j;
       unroll<most>([&](auto r) __attribute__((always_inline)) {
         if (rows == r + 1) {
-          Tile<Isa, T>::template dots<r + 1, Columns>(piece.k, from, a_stride, b, stride, to, ldc, add);
+          Tile<Isa, T>::template dots<r + 1, Columns>(piece.k, from, a_stride, b, stride, to, ldc,
+                                                      add);
         }
       });
     }
@@ -243,16 +253,18 @@ struct Gemm {
   // A result of few columns: computes its transpose, which has few rows, and adds that to C.
   void run_transposed() const {
     using Piece = GemmPiece<T>;
-    const auto pieces_bytes = (static_cast<std::size_t>(piece_count) * sizeof(Piece) + 63) / 64 * 64;
-    char* memory = static_cast<char*>(
-        gemm_buffer(GemmBuffer::transposed, pieces_bytes + static_cast<std::size_t>(m * n) * sizeof(T)));
+    const auto pieces_bytes =
+        (static_cast<std::size_t>(piece_count) * sizeof(Piece) + 63) / 64 * 64;
+    char* memory = static_cast<char*>(gemm_buffer(
+        GemmBuffer::transposed, pieces_bytes + static_cast<std::size_t>(m * n) * sizeof(T)));
     Piece* swapped = reinterpret_cast<Piece*>(memory);
     T* result = reinterpret_cast<T*>(memory + pieces_bytes);
     for (std::int64_t i = 0; i < piece_count; ++i) {
       const MatrixView<T>& a = pieces[i].a;
       const MatrixView<T>& b = pieces[i].b;
       new (swapped + i) Piece{{b.data, b.column_stride, b.row_stride},
-                              {a.data, a.column_stride, a.row_stride}, pieces[i].k};
+                              {a.data, a.column_stride, a.row_stride},
+                              pieces[i].k};
     }
     Gemm{n, m, k, swapped, piece_count, result, m, false}.run();
     for (std::int64_t i = 0; i < m; ++i) {
@@ -267,8 +279,9 @@ struct Gemm {
     if (n <= few_columns && m > few_columns) return run_transposed();
     const bool dots = suits_dots();
     const bool by_columns = dots || n >= m;  // which side the threads share
-    const double flops = 2.0 * static_cast<double>(m) * static_cast<double>(n) * static_cast<double>(k);
-    const std::int64_t unit = by_columns ? (dots ? 8 : Shape::vectors * width) : Shape::rows;
+    const double flops =
+        2.0 * static_cast<double>(m) * static_cast<double>(n) * static_cast<double>(k);
+    const std::int64_t unit = by_columns ? (dots ? 8 : width) : Shape::rows;
     const std::int64_t whole = by_columns ? n : m;
     const std::int64_t units = parts(whole, unit);
     const auto threads = static_cast<std::int64_t>(flops < 1e15 ? flops / flops_per_thread : 1e9);

@@ -14,8 +14,8 @@
 
 namespace tapeloop {
 
-// Transposes a square block in registers of 16 or 32 bytes: as many rows as a register has elements. Blocks
-// of 64 bytes were measured at half the speed, also with AVX-512.
+// Transposes a square block in registers of 16 or 32 bytes: as many rows as a register has
+// elements. Blocks of 64 bytes were measured at half the speed, also with AVX-512.
 template <class T, int Bytes>
 struct TransposeBlock {
   static_assert(Bytes == 16 || Bytes == 32);
@@ -24,13 +24,15 @@ struct TransposeBlock {
   static constexpr int lane = 16 / static_cast<int>(sizeof(T));  // elements of a 128-bit lane
   static constexpr int lanes = Bytes / 16;
 
-  // Index of element i of the result in the concatenation of a and b. Each step of the transpose is one such
-  // shuffle: it exchanges halves, or interleaves within 128-bit lanes, which is one instruction each.
+  // Index of element i of the result in the concatenation of a and b. Each step of the transpose is
+  // one such shuffle: it exchanges halves, or interleaves within 128-bit lanes, which is one
+  // instruction each.
   static constexpr int halves(int i, bool high) {  // the lower or upper half of a, then that of b
     const int half = size / 2;
     return (i < half ? i : size + i - half) + (high ? half : 0);
   }
-  static constexpr int interleave(int i, bool high, int unit) {  // within lanes, units of `unit` elements
+  static constexpr int interleave(int i, bool high,
+                                  int unit) {  // within lanes, units of `unit` elements
     const int within = i % lane;
     const int pair = within / unit;
     const int from = (i / lane) * lane + (high ? lane / 2 : 0) + (pair / 2) * unit + within % unit;
@@ -99,8 +101,8 @@ template <class Isa, class T>
 struct Packer {
   // Columns j of a group are contiguous in p: transposes blocks, the largest that fits first.
   template <int Bytes>
-  static TL_HD void transpose_group(const T* from, std::int64_t stride, std::int64_t depth, T* panel,
-                                    std::int64_t lead) {
+  static TL_HD void transpose_group(const T* from, std::int64_t stride, std::int64_t depth,
+                                    T* panel, std::int64_t lead) {
     constexpr int size = Bytes / static_cast<int>(sizeof(T));
     constexpr int line = 64 / static_cast<int>(sizeof(T));
     std::int64_t p = 0;
@@ -144,7 +146,8 @@ struct Packer {
   template <int Bytes>
   static TL_HD void copy_rows(const T* from, std::int64_t stride, std::int64_t depth, T* panel,
                               std::int64_t lead) {
-    for (std::int64_t p = 0; p < depth; ++p) std::memcpy(panel + p * lead, from + p * stride, Bytes);
+    for (std::int64_t p = 0; p < depth; ++p)
+      std::memcpy(panel + p * lead, from + p * stride, Bytes);
   }
 
   // One row of a panel, contiguous in the source.
@@ -163,8 +166,8 @@ struct Packer {
     for (; j < count; ++j) to[j] = from[j];
   }
 
-  static void pack(const T* source, std::int64_t depth_stride, std::int64_t stride, std::int64_t depth,
-                   std::int64_t count, T* panel, std::int64_t lead) {
+  static void pack(const T* source, std::int64_t depth_stride, std::int64_t stride,
+                   std::int64_t depth, std::int64_t count, T* panel, std::int64_t lead) {
     const std::int64_t bytes = count * static_cast<std::int64_t>(sizeof(T));
     if (stride == 1 && bytes == 16) {
       copy_rows<16>(source, depth_stride, depth, panel, lead);

@@ -13,7 +13,8 @@
 
 namespace tapeloop {
 
-// Tile sizes of an instruction set: `rows` x `vectors` accumulators, plus a row of B, fill its registers.
+// Tile sizes of an instruction set: `rows` x `vectors` accumulators, plus a row of B, fill its
+// registers.
 template <class Isa>
 struct TileShape {
   static constexpr int rows = Isa::registers == 32 ? 8 : (Isa::vector_bytes >= 32 ? 4 : 4);
@@ -70,9 +71,9 @@ struct Tile {
     }
   }
 
-  // C [Rows, columns] = (accumulate ? C : 0) + A B over `depth` steps. A: step p at a + p * Rows, one
-  // element per row. B: step p at b + p * b_stride, Vectors full vectors, readable in any case. Only the
-  // first `columns` <= Vectors * width columns of C are touched.
+  // C [Rows, columns] = (accumulate ? C : 0) + A B over `depth` steps. A: step p at a + p * Rows,
+  // one element per row. B: step p at b + p * b_stride, Vectors full vectors, readable in any case.
+  // Only the first `columns` <= Vectors * width columns of C are touched.
   template <int Rows, int Vectors>
   static void run(std::int64_t depth, const T* a, const T* b, std::int64_t b_stride, T* c,
                   std::int64_t ldc, std::int64_t columns, bool accumulate) {
@@ -80,7 +81,8 @@ struct Tile {
     unroll<Rows * Vectors>([&](auto i) __attribute__((always_inline)) { sum[i] = V::splat(T{0}); });
     for (std::int64_t p = 0; p < depth; ++p) {
       V row[Vectors];
-      unroll<Vectors>([&](auto v) __attribute__((always_inline)) { row[v] = V::load(b + v * width); });
+      unroll<Vectors>([&](auto v)
+                          __attribute__((always_inline)) { row[v] = V::load(b + v * width); });
       unroll<Rows>([&](auto r) __attribute__((always_inline)) {
         const V element = V::splat(a[r]);
         unroll<Vectors>([&](auto v) __attribute__((always_inline)) {
@@ -98,8 +100,9 @@ struct Tile {
       });
     } else {
       T edge[Rows * Vectors * width];
-      unroll<Rows * Vectors>(
-          [&](auto i) __attribute__((always_inline)) { sum[i].store(edge + i * width); });
+      unroll<Rows * Vectors>([&](auto i) __attribute__((always_inline)) {
+        sum[i].store(edge + i * width);
+      });
       for (int r = 0; r < Rows; ++r) {
         T* to = c + r * ldc;
         const T* from = edge + r * Vectors * width;
@@ -108,11 +111,12 @@ struct Tile {
     }
   }
 
-  // Dot products for few rows: C [Rows, Columns] = (accumulate ? C : 0) + A B, where the inner dimension
-  // is contiguous in both: row r of A at a + r * a_stride, column j of B at b + j * b_stride. k >= width.
+  // Dot products for few rows: C [Rows, Columns] = (accumulate ? C : 0) + A B, where the inner
+  // dimension is contiguous in both: row r of A at a + r * a_stride, column j of B at b + j *
+  // b_stride. k >= width.
   template <int Rows, int Columns>
-  static void dots(std::int64_t k, const T* a, std::int64_t a_stride, const T* b, std::int64_t b_stride,
-                   T* c, std::int64_t ldc, bool accumulate) {
+  static void dots(std::int64_t k, const T* a, std::int64_t a_stride, const T* b,
+                   std::int64_t b_stride, T* c, std::int64_t ldc, bool accumulate) {
     V sum[Rows * Columns];
     unroll<Rows * Columns>([&](auto i) __attribute__((always_inline)) { sum[i] = V::splat(T{0}); });
     std::int64_t p = 0;

@@ -10,13 +10,14 @@
 
 namespace tapeloop {
 
-// Calls body(i) for i = 0 to Count - 1, each i a constant: arrays of registers indexed by it stay in
-// registers, which a plain loop does not promise.
+// Calls body(i) for i = 0 to Count - 1, each i a constant: arrays of registers indexed by it stay
+// in registers, which a plain loop does not promise.
 template <int Count, class Body>
 TL_HD void unroll(const Body& body) {
   [&]<int... I>(std::integer_sequence<int, I...>) __attribute__((always_inline)) {
     (body(std::integral_constant<int, I>{}), ...);
-  }(std::make_integer_sequence<int, Count>{});
+  }
+  (std::make_integer_sequence<int, Count>{});
 }
 
 }  // namespace tapeloop

@@ -24,8 +24,8 @@ constexpr std::chrono::microseconds kSpinTime{30};
 
 std::atomic<int> thread_limit{1};
 
-// Set while a loop runs on the pool; whoever finds it set runs its own loop alone. That covers nested calls
-// and other user threads, and stays set once the pool has been destroyed at exit.
+// Set while a loop runs on the pool; whoever finds it set runs its own loop alone. That covers
+// nested calls and other user threads, and stays set once the pool has been destroyed at exit.
 std::atomic<bool> pool_busy{false};
 
 void pause_briefly() {
@@ -38,7 +38,8 @@ void pause_briefly() {
 #endif
 }
 
-// A number that one thread waits on: it spins for kSpinTime, then sleeps. Changing the number wakes it.
+// A number that one thread waits on: it spins for kSpinTime, then sleeps. Changing the number wakes
+// it.
 class WaitableNumber {
  public:
   int get() const { return value_.load(std::memory_order_acquire); }
@@ -46,11 +47,10 @@ class WaitableNumber {
     value_.store(value);
     wake();
   }
-  int subtract_one() {
-    const int left = value_.fetch_sub(1) - 1;
-    if (left == 0) wake();
-    return left;
+  void subtract_one() {
+    if (value_.fetch_sub(1) == 1) wake();
   }
+  bool replace(int expected, int value) { return value_.compare_exchange_strong(expected, value); }
 
   template <class Condition>
   void wait_until(Condition condition) {
@@ -68,8 +68,9 @@ class WaitableNumber {
   }
 
  private:
-  // Both sides write, then read what the other wrote, in one total order: the sleeper sees the new value or
-  // the waker sees the sleeper. Taking the mutex makes sure that the sleeper is really waiting by then.
+  // Both sides write, then read what the other wrote, in one total order: the sleeper sees the new
+  // value or the waker sees the sleeper. Taking the mutex makes sure that the sleeper is really
+  // waiting by then.
   void wake() {
     if (!sleeping_.load()) return;
     { std::lock_guard lock(mutex_); }
@@ -125,9 +126,12 @@ class Pool {
     loop.parts = helpers + 1;
     loop_ = loop;
     unfinished_.set(helpers);
-    ticket_ = ticket_ == kLastTicket ? 1 : ticket_ + 1;
-    for (int i = 0; i < helpers; ++i) worker(i).order.set(ticket_);
+    order_ = order_ >= kLastOrder ? 2 : order_ + 2;
+    for (int i = 0; i < helpers; ++i) worker(i).order.set(order_);
     std::exception_ptr error = loop.run(0);
+    // A part whose worker has not even begun, because the system runs something else on its core,
+    // is done here: waiting for it could cost many times the loop.
+    for (int i = 0; i < helpers; ++i) take_part(worker(i), i + 1, order_);
     unfinished_.wait_until([](int left) { return left == 0; });
     for (int i = 0; i < helpers; ++i) {
       std::exception_ptr other = std::exchange(worker(i).error, nullptr);
@@ -138,10 +142,14 @@ class Pool {
 
  private:
   static constexpr int kStop = -1;
-  static constexpr int kLastTicket = 1 << 30;
+  static constexpr int kLastOrder = 1 << 30;
+
+  // An order is an even number, new for each loop; who takes the part makes it odd, and must be the
+  // first.
+  static bool is_open(int order) { return order > 0 && order % 2 == 0; }
 
   struct alignas(64) Worker {
-    WaitableNumber order;  // the ticket of the newest loop for this worker, or kStop
+    WaitableNumber order;  // the newest order for this worker, or kStop
     std::exception_ptr error;
     std::thread thread;
   };
@@ -162,20 +170,23 @@ class Pool {
     }
   }
 
+  void take_part(Worker& owner, int part, int order) {
+    if (!owner.order.replace(order, order + 1)) return;
+    owner.error = loop_.run(part);
+    unfinished_.subtract_one();
+  }
+
   void work(int part, Worker& self) {
-    int done = 0;
     for (;;) {
-      self.order.wait_until([done](int order) { return order != done; });
+      self.order.wait_until([](int order) { return order == kStop || is_open(order); });
       const int order = self.order.get();
       if (order == kStop) return;
-      done = order;
-      self.error = loop_.run(part);
-      unfinished_.subtract_one();
+      if (is_open(order)) take_part(self, part, order);
     }
   }
 
   Loop loop_;
-  int ticket_ = 0;
+  int order_ = 0;
   WaitableNumber unfinished_;
   std::vector<std::unique_ptr<Worker>> workers_;
 };
@@ -184,8 +195,8 @@ class Pool {
 
 void set_num_threads(int count) {
   if (count < 1 || count > kMaxThreads) {
-    throw std::invalid_argument("set_num_threads: got " + std::to_string(count) + ", expected 1 to " +
-                                std::to_string(kMaxThreads) +
+    throw std::invalid_argument("set_num_threads: got " + std::to_string(count) +
+                                ", expected 1 to " + std::to_string(kMaxThreads) +
                                 "; pass 1 to run everything in the calling thread");
   }
   thread_limit.store(count, std::memory_order_relaxed);

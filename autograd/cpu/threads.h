@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 // parallel_for: one loop split over the threads of one process-wide pool, and how many threads that may be.
-// No task queue, no work stealing: the split is static, so the same thread gets the same part every time.
+// No task queue: the split is static, and a part runs on the same thread every time unless that one is late.
 #pragma once
 
 #include <cstdint>
@@ -8,10 +8,11 @@
 
 namespace tapeloop {
 
-// How many threads a loop may use, the caller's included; for the whole process, at any time.
-// The default is 1: a library must not take cores that it was not given, and several small runs side by
+// How many threads a loop may use, the caller's included; for the whole process, at any time. The
+// default is 1: a library must not take cores that it was not given, and several small runs side by
 // side are faster than one run on all cores. No result depends on this number, not in a single bit.
-// Throws std::invalid_argument unless 1 <= count <= kMaxThreads. Threads start when a loop first needs them.
+// Throws std::invalid_argument unless 1 <= count <= kMaxThreads. Threads start when a loop first
+// needs them.
 inline constexpr int kMaxThreads = 1024;
 void set_num_threads(int count);
 int num_threads();
@@ -20,16 +21,19 @@ namespace internal {
 
 using RangeFunction = void (*)(void* body, std::int64_t begin, std::int64_t end);
 
-// Splits [0, count) into `parts` >= 2 parts, the first for the caller, and returns when all are done.
+// Splits [0, count) into `parts` >= 2 parts, the first for the caller, and returns when all are
+// done.
 void run_in_parts(std::int64_t count, int parts, RangeFunction function, void* body);
 
 }  // namespace internal
 
-// Calls body(begin, end) for contiguous ranges that together cover [0, count) once: at most num_threads()
-// of them, each at least `grain` long (a single one may be shorter), all of nearly equal length.
-// Runs in the caller alone when it is called inside another parallel_for, or while another thread uses the
-// pool. If bodies throw, the exception of the lowest range is rethrown here after all ranges have ended.
-// Costs no allocation, and about 1 us while the workers are awake; after some 30 us without work they sleep.
+// Calls body(begin, end) for contiguous ranges that together cover [0, count) once: at most
+// num_threads() of them, each at least `grain` long (a single one may be shorter), all of nearly
+// equal length. Runs in the caller alone when it is called inside another parallel_for, or while
+// another thread uses the pool; a part whose worker is late to start is run by the caller as well.
+// If bodies throw, the exception of the lowest range is rethrown here after all ranges have ended.
+// Costs no allocation, and about 1 us while the workers are awake; after some 30 us without work
+// they sleep.
 template <class Body>
 void parallel_for(std::int64_t count, std::int64_t grain, Body&& body) {
   if (count <= 0) return;

@@ -1,0 +1,107 @@
+// SPDX-License-Identifier: MIT
+// The built-in recurrent cells: RNN, LSTM, GRU. Each is its parameters, an input projection and one step: a product and
+// a formula of gates.h. Written with public means only; a cell of your own looks the same and runs the same way.
+//   I input size, H hidden size, N batch. Names, shapes, gate orders and initial values are PyTorch's.
+#pragma once
+
+#include "autograd/ops.h"
+#include "nn/gates.h"
+#include "nn/module.h"
+#include "nn/state.h"
+
+namespace tapeloop::nn {
+
+enum class Nonlinearity { tanh, relu };
+enum class GruReset { after, before };  // the reset gate acts after the recurrent product (PyTorch) or before it
+
+// What a cell, or a stack of them (recurrent.h), is built from. A cell ignores nothing: what does not apply throws.
+struct RecurrentOptions {
+  std::int64_t input = 0;   // I
+  std::int64_t hidden = 0;  // H
+  int layers = 1;
+  bool bidirectional = false;
+  double dropout = 0;           // on the outputs of all layers but the last
+  bool bias = true;
+  std::int64_t projection = 0;  // LSTM: h is projected to this size. Sak et al. 2014; 0: not at all
+  Nonlinearity nonlinearity = Nonlinearity::tanh;  // RNN
+  GruReset reset = GruReset::after;                // GRU
+  DType dtype = DType::float32;
+};
+
+// A cell: any struct with
+//   using State = nn::State<K>;                          what it carries, h first
+//   std::array<std::int64_t, K> state_sizes() const;     the sizes of its parts
+//   State step(const Var& x, const State& s) const;      x [N, I] -> the next state
+// and, where part of the step does not depend on the state, `Var input(const Var& x) const`: it is then applied to all
+// time steps at once, and step() gets its result instead of x.
+template <class C>
+concept Cell = requires(const C& cell, const Var& x, const typename C::State& state) {
+  { cell.step(x, state) } -> std::same_as<typename C::State>;
+  { cell.state_sizes()[0] } -> std::convertible_to<std::int64_t>;
+};
+template <class C>
+concept HasInput = requires(const C& cell, const Var& x) {
+  { cell.input(x) } -> std::same_as<Var>;
+};
+
+// The four weights that the built-in cells share, for G gates: x W_ih^T + b_ih and h W_hh^T + b_hh.
+struct GateWeights {
+  Var weight_ih;  // [G*H, I]
+  Var weight_hh;  // [G*H, H], or [G*H, P] where h is projected to P
+  Var bias_ih;    // [G*H], undefined without biases
+  Var bias_hh;    // [G*H]
+  GateWeights() = default;
+  GateWeights(const char* cell, int gates, const RecurrentOptions& options, Random& random);
+  void visit(Visitor& v) const {
+    v("weight_ih", weight_ih);
+    v("weight_hh", weight_hh);
+    v("bias_ih", bias_ih);
+    v("bias_hh", bias_hh);
+  }
+  // x W_ih^T + b_ih + b_hh: for cells that add both biases in one place.
+  Var input(const char* cell, const Var& x, bool with_both_biases) const;
+};
+
+struct RnnCell {
+  using State = nn::State<1>;
+  GateWeights w;
+  Nonlinearity nonlinearity = Nonlinearity::tanh;
+  RnnCell() = default;
+  RnnCell(const RecurrentOptions& options, Random& random);
+  std::array<std::int64_t, 1> state_sizes() const { return {w.weight_hh.dim(1)}; }
+  Var input(const Var& x) const { return w.input("rnn", x, true); }
+  State step(const Var& zx, const State& s) const;
+  void visit(Visitor& v) const { w.visit(v); }
+};
+
+struct LstmCell {
+  using State = nn::State<2>;
+  GateWeights w;
+  Var weight_hr;  // [P, H], undefined without a projection
+  LstmCell() = default;
+  LstmCell(const RecurrentOptions& options, Random& random);
+  std::array<std::int64_t, 2> state_sizes() const { return {w.weight_hh.dim(1), w.weight_hh.dim(0) / 4}; }
+  Var input(const Var& x) const { return w.input("lstm", x, true); }
+  State step(const Var& zx, const State& s) const {
+    auto [h, c] = pointwise(LstmGates{}, columns<4>(linear(s.h(), w.weight_hh, zx)), s[1]);
+    return State(weight_hr.defined() ? linear(h, weight_hr) : h, c);
+  }
+  void visit(Visitor& v) const {
+    w.visit(v);
+    v("weight_hr", weight_hr);
+  }
+};
+
+struct GruCell {
+  using State = nn::State<1>;
+  GateWeights w;
+  GruReset reset = GruReset::after;
+  GruCell() = default;
+  GruCell(const RecurrentOptions& options, Random& random);
+  std::array<std::int64_t, 1> state_sizes() const { return {w.weight_hh.dim(1)}; }
+  Var input(const Var& x) const { return w.input("gru", x, reset == GruReset::before); }
+  State step(const Var& zx, const State& s) const;
+  void visit(Visitor& v) const { w.visit(v); }
+};
+
+}  // namespace tapeloop::nn

@@ -1,0 +1,160 @@
+// SPDX-License-Identifier: MIT
+// Cells over time: unroll() for any cell, and Recurrent<Cell>, a stack of layers in one or two directions.
+//   T time steps, N batch, I input size, H output size, L layers, D directions (1 or 2). Row-major.
+// Sequences of different lengths are masked, with the results of PyTorch's packed sequences; nothing is packed.
+#pragma once
+
+#include <optional>
+#include <span>
+
+#include "nn/cells.h"
+#include "nn/layers.h"
+
+namespace tapeloop::nn {
+
+// What unrolling gives: the outputs of all steps, and the state after the last one. auto [ys, last] = unroll(...);
+template <class S>
+struct Unrolled {
+  Var ys;  // [T, N, H]
+  S last;
+};
+
+struct UnrollOptions {
+  bool reverse = false;                      // from the last step to the first; ys stay aligned to the input
+  std::span<const std::int64_t> lengths = {};  // [N], each 0..T: steps of each sequence. Empty: all T
+};
+
+namespace detail {
+
+// Which sequences are running at each step: [N, 1] of 1 and 0 for step t; undefined where all are.
+class Masks {
+ public:
+  Masks(std::span<const std::int64_t> lengths, const Var& xs);
+  Var at(std::int64_t t) const;
+
+ private:
+  std::span<const std::int64_t> lengths_;
+  std::int64_t all_running_until_;  // the shortest length
+  DType dtype_;
+};
+
+Tensor zero_state(const Var& xs, std::int64_t size);
+void check_sequence(const Var& xs);
+void check_state(const Var& part, std::size_t index, std::int64_t n, std::int64_t size);
+void check_stack(const RecurrentOptions& options);
+Var part_of_state(const Var& part, std::int64_t index, std::int64_t count, std::int64_t n, std::int64_t size);
+
+}  // namespace detail
+
+// Applies the cell to xs [T, N, I], step by step. An undefined state means zeros. Past a sequence's length the outputs
+// are 0 and the state stands still, so that `last` is that of its own last step; in reverse it starts there.
+// Throws where shapes do not fit the cell. Saves what the steps save.
+template <Cell C>
+Unrolled<typename C::State> unroll(const C& cell, const Var& xs, typename C::State state = {},
+                                   const UnrollOptions& options = {}) {
+  detail::check_sequence(xs);
+  const std::int64_t steps = xs.dim(0);
+  const auto sizes = cell.state_sizes();
+  for (std::size_t k = 0; k < C::State::parts; ++k) {
+    if (!state[k].defined()) state[k] = Var(detail::zero_state(xs, sizes[k]));
+    detail::check_state(state[k], k, xs.dim(1), sizes[k]);
+  }
+  detail::Masks masks(options.lengths, xs);
+  PoolVector<Var> inputs;
+  if constexpr (HasInput<C>) {
+    inputs = unstack(cell.input(xs));
+  } else {
+    inputs = unstack(xs);
+  }
+  PoolVector<Var> outputs(static_cast<std::size_t>(steps));
+  for (std::int64_t i = 0; i < steps; ++i) {
+    const std::int64_t t = options.reverse ? steps - 1 - i : i;
+    typename C::State next = cell.step(inputs[static_cast<std::size_t>(t)], state);
+    Var output = next.h();
+    if (Var running = masks.at(t); running.defined()) {
+      for (std::size_t k = 0; k < C::State::parts; ++k) next[k] = select(running, next[k], state[k]);
+      output = output * running;
+    }
+    outputs[static_cast<std::size_t>(t)] = output;
+    state = next;
+  }
+  if (steps == 0) return {Var(Tensor::empty({0, xs.dim(1), sizes[0]}, xs.dtype())), state};
+  return {stack(outputs), state};
+}
+
+// A stack of cells: layer k + 1 reads the outputs of layer k, of both directions side by side where there are two.
+// Parameters are named as PyTorch names them: weight_ih_l0, weight_ih_l0_reverse, weight_ih_l1, ...
+template <Cell C>
+class Recurrent {
+ public:
+  using State = typename C::State;
+
+  Recurrent() = default;
+  Recurrent(const RecurrentOptions& options, Random& random) : options_(options) {
+    detail::check_stack(options);
+    for (int layer = 0; layer < options.layers; ++layer) {
+      for (int direction = 0; direction < directions(); ++direction) {
+        RecurrentOptions own = options;
+        if (layer > 0) own.input = directions() * cells_[0].state_sizes()[0];
+        cells_.emplace_back(own, random);
+      }
+    }
+    dropout_ = Dropout(options.dropout, random);
+  }
+
+  // xs [T, N, I] -> ys [T, N, D*H] and the last state, each part [L*D, N, size], index layer * D + direction. A state
+  // of that shape can be given; lengths as in UnrollOptions.
+  Unrolled<State> operator()(const Var& xs, const State& initial = {}, std::span<const std::int64_t> lengths = {}) const {
+    detail::check_sequence(xs);
+    const auto sizes = cells_.at(0).state_sizes();
+    PoolVector<State> last(cells_.size());
+    Var layer_input = xs;
+    for (int layer = 0; layer < options_.layers; ++layer) {
+      if (layer > 0) layer_input = dropout_(layer_input);
+      PoolVector<Var> outputs;
+      for (int direction = 0; direction < directions(); ++direction) {
+        const std::size_t i = static_cast<std::size_t>(layer * directions() + direction);
+        State start;
+        for (std::size_t k = 0; k < State::parts && initial.defined(); ++k) {
+          start[k] = detail::part_of_state(initial[k], static_cast<std::int64_t>(i),
+                                           static_cast<std::int64_t>(cells_.size()), xs.dim(1), sizes[k]);
+        }
+        auto [ys, end] = unroll(cells_[i], layer_input, start, {.reverse = direction == 1, .lengths = lengths});
+        outputs.push_back(ys);
+        last[i] = end;
+      }
+      layer_input = outputs.size() == 1 ? outputs[0] : concat(outputs, -1);
+    }
+    State stacked;
+    for (std::size_t k = 0; k < State::parts; ++k) {
+      PoolVector<Var> parts;
+      for (const State& state : last) parts.push_back(state[k]);
+      stacked[k] = stack(parts);
+    }
+    return {layer_input, stacked};
+  }
+
+  int directions() const { return options_.bidirectional ? 2 : 1; }
+  std::int64_t output_size() const { return directions() * cells_.at(0).state_sizes()[0]; }
+  const std::vector<C>& cells() const { return cells_; }
+  const RecurrentOptions& options() const { return options_; }
+
+  void visit(Visitor& v) const {
+    for (std::size_t i = 0; i < cells_.size(); ++i) {
+      std::size_t d = static_cast<std::size_t>(directions());
+      v.suffixed("_l" + std::to_string(i / d) + (i % d == 1 ? "_reverse" : ""), cells_[i]);
+    }
+    if (options_.layers > 1 && options_.dropout > 0) v("dropout", dropout_);
+  }
+
+ private:
+  RecurrentOptions options_;
+  std::vector<C> cells_;
+  Dropout dropout_;
+};
+
+using Rnn = Recurrent<RnnCell>;
+using Lstm = Recurrent<LstmCell>;
+using Gru = Recurrent<GruCell>;
+
+}  // namespace tapeloop::nn

@@ -1,0 +1,84 @@
+// SPDX-License-Identifier: MIT
+// Sampling: sort by likelihood, cut, draw.
+#include "nn/sampling.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cmath>
+
+#include "autograd/error.h"
+#include "autograd/memory.h"
+
+namespace tapeloop::nn {
+
+namespace {
+
+struct Choice {
+  double weight;
+  std::int64_t symbol;
+};
+
+std::int64_t sample_row(PoolVector<Choice>& choices, Random& random, const SampleOptions& options) {
+  // Ties in order of the symbol, so that the result does not depend on the sorting algorithm.
+  std::sort(choices.begin(), choices.end(), [](const Choice& a, const Choice& b) {
+    return a.weight != b.weight ? a.weight > b.weight : a.symbol < b.symbol;
+  });
+  if (options.temperature == 0) return choices[0].symbol;
+  double largest = choices[0].weight;
+  std::size_t kept = choices.size();
+  if (options.top_k > 0) kept = std::min(kept, static_cast<std::size_t>(options.top_k));
+  double total = 0;
+  for (std::size_t i = 0; i < kept; ++i) {
+    choices[i].weight = std::exp((choices[i].weight - largest) / options.temperature);
+    total += choices[i].weight;
+  }
+  double reached = 0;
+  for (std::size_t i = 0; i < kept && options.top_p < 1; ++i) {
+    reached += choices[i].weight;
+    if (reached >= options.top_p * total) {
+      kept = i + 1;
+      total = reached;
+    }
+  }
+  double place = random.uniform() * total;
+  for (std::size_t i = 0; i + 1 < kept; ++i) {
+    place -= choices[i].weight;
+    if (place < 0) return choices[i].symbol;
+  }
+  return choices[kept - 1].symbol;
+}
+
+}  // namespace
+
+Tensor sample(const Tensor& logits, Random& random, const SampleOptions& options) {
+  if (!logits.defined() || logits.rank() != 2 || logits.dim(1) == 0 || logits.dtype() == DType::int64) {
+    fail("sample", "logits must be [N, V] of float32 or float64, got " + logits.describe());
+  }
+  if (!(options.temperature >= 0) || !std::isfinite(options.temperature) || options.top_k < 0 ||
+      !(options.top_p > 0 && options.top_p <= 1)) {
+    fail("sample", fmt::format("temperature {}, top_k {}, top_p {}: expected a temperature of 0 or more, top_k of 0 or "
+                               "more, and 0 < top_p <= 1",
+                               options.temperature, options.top_k, options.top_p));
+  }
+  Tensor wide = logits.to(DType::float64).contiguous();
+  Tensor result = Tensor::empty({logits.dim(0)}, DType::int64);
+  std::int64_t classes = logits.dim(1);
+  PoolVector<Choice> choices(static_cast<std::size_t>(classes));
+  for (std::int64_t n = 0; n < logits.dim(0); ++n) {
+    for (std::int64_t v = 0; v < classes; ++v) {
+      double logit = wide.data<double>()[n * classes + v];
+      if (std::isnan(logit) || logit == INFINITY) {
+        fail("sample", fmt::format("logit [{}, {}] is {}; the model has diverged, or was given bad input", n, v, logit));
+      }
+      choices[static_cast<std::size_t>(v)] = {logit, v};
+    }
+    if (std::all_of(choices.begin(), choices.end(), [](const Choice& c) { return c.weight == -INFINITY; })) {
+      fail("sample", fmt::format("every logit of row {} is -inf; leave at least one symbol possible", n));
+    }
+    result.data<std::int64_t>()[n] = sample_row(choices, random, options);
+  }
+  return result;
+}
+
+}  // namespace tapeloop::nn

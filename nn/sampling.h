@@ -1,0 +1,20 @@
+// SPDX-License-Identifier: MIT
+// Choosing the next symbol from logits: temperature, top-k, top-p (nucleus). No search: see beam search elsewhere.
+#pragma once
+
+#include "autograd/random.h"
+#include "autograd/tensor.h"
+
+namespace tapeloop::nn {
+
+struct SampleOptions {
+  double temperature = 1.0;  // logits are divided by it; 0: the most likely symbol, no randomness
+  std::int64_t top_k = 0;    // only the k most likely; 0: all
+  double top_p = 1.0;        // only the most likely whose probabilities first reach p together. Holtzman et al. 2020
+};
+
+// One class for each row of logits [N, V]: [N] int64. The probabilities are softmax(logits / temperature), cut to top_k,
+// then to top_p, and scaled to 1 again. No heap allocation in the steady state. Throws on NaN logits or bad options.
+Tensor sample(const Tensor& logits, Random& random, const SampleOptions& options = {});
+
+}  // namespace tapeloop::nn

@@ -1,0 +1,873 @@
+// SPDX-License-Identifier: MIT
+// Optimizers against scalar loops in double, their groups, saved state and allocations; clipping; schedules.
+// Trajectories of other libraries are compared elsewhere.
+#include <doctest/doctest.h>
+
+#include <cmath>
+#include <cstdint>
+#include <cstdlib>
+#include <cstring>
+#include <functional>
+#include <limits>
+#include <memory>
+#include <new>
+#include <numbers>
+#include <random>
+#include <string>
+#include <vector>
+
+#include "autograd/cpu/threads.h"
+#include "autograd/error.h"
+#include "autograd/memory.h"
+#include "autograd/pointwise.h"
+#include "optim/adagrad.h"
+#include "optim/adam.h"
+#include "optim/clip.h"
+#include "optim/nag.h"
+#include "optim/rmsprop.h"
+#include "optim/schedule.h"
+#include "optim/sgd.h"
+#include "optim/updates.h"
+
+static std::int64_t allocations = 0;
+void* operator new(std::size_t bytes) {
+  ++allocations;
+  if (void* memory = std::malloc(bytes != 0 ? bytes : 1)) return memory;
+  throw std::bad_alloc();
+}
+void* operator new(std::size_t bytes, std::align_val_t alignment) {
+  ++allocations;
+  auto align = static_cast<std::size_t>(alignment);
+  if (void* memory = std::aligned_alloc(align, (bytes + align) / align * align)) return memory;
+  throw std::bad_alloc();
+}
+void operator delete(void* memory) noexcept { std::free(memory); }
+void operator delete(void* memory, std::size_t) noexcept { std::free(memory); }
+void operator delete(void* memory, std::align_val_t) noexcept { std::free(memory); }
+void operator delete(void* memory, std::size_t, std::align_val_t) noexcept { std::free(memory); }
+
+namespace tapeloop::optim {
+namespace {
+
+constexpr double kInf = std::numeric_limits<double>::infinity();
+constexpr double kNan = std::numeric_limits<double>::quiet_NaN();
+
+template <class Work>
+std::string message_of(Work work) {
+  try {
+    work();
+  } catch (const Error& error) {
+    return error.what();
+  }
+  return "no error";
+}
+
+bool has(const std::string& text, const std::string& part) {
+  return text.find(part) != std::string::npos;
+}
+
+// Numbers that float32 holds exactly, so that both types start from the same.
+Tensor numbers(const Shape& shape, DType dtype, unsigned seed) {
+  std::mt19937 random(seed);
+  std::uniform_real_distribution<float> uniform(-2, 2);
+  std::vector<float> values(static_cast<std::size_t>(shape.numel()));
+  for (float& x : values) x = uniform(random);
+  return Tensor::from<float>(shape, values).to(dtype);
+}
+
+bool same_bits(const Tensor& a, const Tensor& b) {
+  if (a.describe() != b.describe()) return false;
+  Tensor x = a.contiguous();
+  Tensor y = b.contiguous();
+  return std::memcmp(x.raw(), y.raw(), static_cast<std::size_t>(a.numel() * size_of(a.dtype()))) ==
+         0;
+}
+
+const Tensor& find(const StateDict& state, const std::string& name) {
+  for (const NamedTensor& item : state) {
+    if (item.name == name) return item.tensor;
+  }
+  throw Error("the state has no " + name);
+}
+
+using Make = std::function<std::unique_ptr<Optimizer>(const ParameterList&)>;
+
+template <class O, class Options>
+Make make(const Options& options) {
+  return [options](const ParameterList& parameters) {
+    return std::make_unique<O>(parameters, options);
+  };
+}
+
+// One element's rule in double: changes p and its state (zeros at first, or `first_state`).
+struct Rule {
+  const char* name;
+  Make make;
+  std::function<void(double& p, double g, double* s, int t)> reference;
+  double first_state = 0;
+};
+
+std::vector<Rule> rules() {
+  const double lr = 0.05;
+  return {
+      {"sgd", make<Sgd>(SgdOptions{.learning_rate = lr}),
+       [=](double& p, double g, double*, int) { p -= lr * g; }},
+      {"sgd, maximize, weight decay",
+       make<Sgd>(SgdOptions{.learning_rate = lr, .weight_decay = 0.1, .maximize = true}),
+       [=](double& p, double g, double*, int) { p -= lr * (-g + 0.1 * p); }},
+      {"sgd, momentum, dampening",
+       make<Sgd>(
+           SgdOptions{.learning_rate = lr, .momentum = 0.9, .dampening = 0.3, .weight_decay = 0.1}),
+       [=](double& p, double g, double* s, int t) {
+         g += 0.1 * p;
+         s[0] = t == 1 ? g : 0.9 * s[0] + 0.7 * g;
+         p -= lr * s[0];
+       }},
+      {"nag", make<Nag>(NagOptions{.learning_rate = lr, .momentum = 0.8, .weight_decay = 0.1}),
+       [=](double& p, double g, double* s, int t) {
+         g += 0.1 * p;
+         s[0] = t == 1 ? g : 0.8 * s[0] + g;
+         p -= lr * (g + 0.8 * s[0]);
+       }},
+      {"rmsprop",
+       make<RmsProp>(RmsPropOptions{.learning_rate = lr, .alpha = 0.9, .weight_decay = 0.1}),
+       [=](double& p, double g, double* s, int) {
+         g += 0.1 * p;
+         s[0] = 0.9 * s[0] + 0.1 * g * g;
+         p -= lr * g / (std::sqrt(s[0]) + 1e-8);
+       }},
+      {"rmsprop, momentum, maximize",
+       make<RmsProp>(RmsPropOptions{
+           .learning_rate = lr, .alpha = 0.9, .epsilon = 0.1, .momentum = 0.7, .maximize = true}),
+       [=](double& p, double g, double* s, int) {
+         s[0] = 0.9 * s[0] + 0.1 * g * g;
+         s[1] = 0.7 * s[1] - g / (std::sqrt(s[0]) + 0.1);
+         p -= lr * s[1];
+       }},
+      {"rmsprop, centered",
+       make<RmsProp>(
+           RmsPropOptions{.learning_rate = lr, .alpha = 0.9, .epsilon = 0.1, .centered = true}),
+       [=](double& p, double g, double* s, int) {
+         s[0] = 0.9 * s[0] + 0.1 * g * g;
+         s[1] = 0.9 * s[1] + 0.1 * g;
+         p -= lr * g / (std::sqrt(s[0] - s[1] * s[1]) + 0.1);
+       }},
+      {"rmsprop, centered, momentum",
+       make<RmsProp>(RmsPropOptions{
+           .learning_rate = lr, .alpha = 0.9, .epsilon = 0.1, .momentum = 0.7, .centered = true}),
+       [=](double& p, double g, double* s, int) {
+         s[0] = 0.9 * s[0] + 0.1 * g * g;
+         s[1] = 0.9 * s[1] + 0.1 * g;
+         s[2] = 0.7 * s[2] + g / (std::sqrt(s[0] - s[1] * s[1]) + 0.1);
+         p -= lr * s[2];
+       }},
+      {"adam", make<Adam>(AdamOptions{.learning_rate = lr, .weight_decay = 0.1}),
+       [=](double& p, double g, double* s, int t) {
+         g += 0.1 * p;
+         s[0] = 0.9 * s[0] + 0.1 * g;
+         s[1] = 0.999 * s[1] + 0.001 * g * g;
+         p -= lr * (s[0] / (1 - std::pow(0.9, t))) /
+              (std::sqrt(s[1] / (1 - std::pow(0.999, t))) + 1e-8);
+       }},
+      {"adam, large epsilon, maximize",
+       make<Adam>(AdamOptions{
+           .learning_rate = lr, .beta1 = 0.5, .beta2 = 0.9, .epsilon = 0.3, .maximize = true}),
+       [=](double& p, double g, double* s, int t) {
+         s[0] = 0.5 * s[0] - 0.5 * g;
+         s[1] = 0.9 * s[1] + 0.1 * g * g;
+         p -= lr * (s[0] / (1 - std::pow(0.5, t))) /
+              (std::sqrt(s[1] / (1 - std::pow(0.9, t))) + 0.3);
+       }},
+      {"adamw", make<AdamW>(AdamWOptions{.learning_rate = lr}),
+       [=](double& p, double g, double* s, int t) {
+         p *= 1 - lr * 0.01;
+         s[0] = 0.9 * s[0] + 0.1 * g;
+         s[1] = 0.999 * s[1] + 0.001 * g * g;
+         p -= lr * (s[0] / (1 - std::pow(0.9, t))) /
+              (std::sqrt(s[1] / (1 - std::pow(0.999, t))) + 1e-8);
+       }},
+      {"amsgrad", make<Adam>(AdamOptions{.learning_rate = lr, .beta2 = 0.5, .amsgrad = true}),
+       [=](double& p, double g, double* s, int t) {
+         s[0] = 0.9 * s[0] + 0.1 * g;
+         s[1] = 0.5 * s[1] + 0.5 * g * g;
+         s[2] = std::max(s[2], s[1]);
+         p -= lr * (s[0] / (1 - std::pow(0.9, t))) /
+              (std::sqrt(s[2] / (1 - std::pow(0.5, t))) + 1e-8);
+       }},
+      {"adagrad",
+       make<Adagrad>(AdagradOptions{
+           .learning_rate = lr, .learning_rate_decay = 0.2, .initial_accumulator = 0.5}),
+       [=](double& p, double g, double* s, int t) {
+         s[0] += g * g;
+         p -= lr / (1 + (t - 1) * 0.2) * g / (std::sqrt(s[0]) + 1e-10);
+       },
+       0.5},
+  };
+}
+
+const std::vector<Shape> kShapes = {{}, {1}, {7}, {3, 5}, {2, 3, 11}, {129}, {0, 3}};
+
+ParameterList parameters_of(const std::vector<Shape>& shapes, DType dtype) {
+  ParameterList result;
+  for (std::size_t i = 0; i < shapes.size(); ++i) {
+    result.push_back(
+        {"p" + std::to_string(i), parameter(numbers(shapes[i], dtype, static_cast<unsigned>(i)))});
+  }
+  return result;
+}
+
+void set_gradients(const ParameterList& parameters, unsigned seed) {
+  for (const NamedVar& p : parameters)
+    p.var.set_grad(numbers(p.var.shape(), p.var.dtype(), seed++));
+}
+
+}  // namespace
+
+// --- rules ---
+
+TEST_CASE("every rule follows its formula for 20 steps, in float32 and float64, for odd sizes") {
+  for (const Rule& rule : rules()) {
+    for (DType dtype : {DType::float32, DType::float64}) {
+      INFO(rule.name << " " << name(dtype));
+      ParameterList parameters = parameters_of(kShapes, dtype);
+      std::unique_ptr<Optimizer> optimizer = rule.make(parameters);
+      struct Element {
+        double p;
+        double s[3];
+      };
+      std::vector<std::vector<Element>> expected;
+      for (const NamedVar& p : parameters) {
+        std::vector<Element>& elements = expected.emplace_back();
+        for (double x : p.var.value().to_vector<double>()) {
+          elements.push_back({x, {rule.first_state, rule.first_state, rule.first_state}});
+        }
+      }
+      double worst = 0;
+      for (int t = 1; t <= 20; ++t) {
+        set_gradients(parameters, 100 * static_cast<unsigned>(t));
+        optimizer->step();
+        for (std::size_t i = 0; i < parameters.size(); ++i) {
+          std::vector<double> g = parameters[i].var.grad().value().to_vector<double>();
+          std::vector<double> got = parameters[i].var.value().to_vector<double>();
+          for (std::size_t k = 0; k < g.size(); ++k) {
+            Element& element = expected[i][k];
+            rule.reference(element.p, g[k], element.s, t);
+            worst = std::max(worst, std::abs(got[k] - element.p));  // parameters are of size 1
+          }
+        }
+        optimizer->zero_grad();
+      }
+      CHECK(worst < (dtype == DType::float32 ? 1e-5 : 1e-13));
+      CHECK(optimizer->steps() == 20);
+    }
+  }
+}
+
+TEST_CASE("an update writes through a strided parameter and reads a strided gradient") {
+  Tensor storage = numbers({5, 3}, DType::float32, 1);
+  Tensor gradient = numbers({3, 5}, DType::float32, 2);
+  Var plain = parameter(storage.transpose(0, 1).clone());
+  Var strided = parameter(storage.transpose(0, 1));
+  plain.set_grad(gradient);
+  strided.set_grad(gradient.transpose(0, 1).clone().transpose(0, 1));
+  Adam a({{"w", plain}});
+  Adam b({{"w", strided}});
+  a.step();
+  b.step();
+  CHECK(same_bits(plain.value(), strided.value()));
+  CHECK(same_bits(plain.value(), storage.transpose(0, 1)));
+}
+
+TEST_CASE("a centered RMSprop survives a gradient that never changes") {
+  Var w = parameter(Tensor::zeros({3}));
+  RmsProp optimizer({{"w", w}}, {.alpha = 0.5, .epsilon = 1, .centered = true});
+  for (int t = 0; t < 200; ++t) {
+    w.set_grad(Tensor::full({3}, 0.1));
+    optimizer.step();
+  }
+  for (float x : w.value().to_vector<float>()) CHECK(std::isfinite(x));
+}
+
+TEST_CASE("results do not depend on the number of threads") {
+  Tensor start = numbers({50001}, DType::float32, 3);
+  std::vector<Tensor> results;
+  for (int threads : {1, 2}) {
+    set_num_threads(threads);
+    ParameterList list = {{"w", parameter(start.clone())}};
+    Adam adam(list);
+    for (unsigned t = 0; t < 3; ++t) {
+      set_gradients(list, t);
+      clip_grad_norm(list, 1);
+      adam.step();
+    }
+    results.push_back(list[0].var.value());
+  }
+  set_num_threads(1);
+  CHECK(same_bits(results[0], results[1]));
+}
+
+TEST_CASE("update rules have no kernels of their gradients") {
+  CHECK(pointwise_kernel<rule::Adam>().backward == nullptr);
+  CHECK(pointwise_kernel<rule::Sgd>().backward == nullptr);
+}
+
+// --- the walk over parameters ---
+
+TEST_CASE("each group is updated with its own options") {
+  ParameterList all = parameters_of({{5}, {3, 3}}, DType::float64);
+  ParameterList alone = parameters_of({{5}, {3, 3}}, DType::float64);
+  SgdOptions first{.learning_rate = 0.1, .weight_decay = 0.5};
+  SgdOptions second{.learning_rate = 0.01, .momentum = 0.9};
+  Sgd grouped({{{all[0]}, first}, {{all[1]}, second}});
+  Sgd sgd_first({alone[0]}, first);
+  Sgd sgd_second({alone[1]}, second);
+  CHECK(grouped.groups() == 2);
+  CHECK(grouped.learning_rate(0) == 0.1);
+  CHECK(grouped.learning_rate(1) == 0.01);
+  grouped.set_learning_rate(0.02, 1);
+  sgd_second.set_learning_rate(0.02);
+  CHECK(grouped.initial_learning_rate(1) == 0.01);
+  for (unsigned t = 0; t < 4; ++t) {
+    set_gradients(all, t);
+    set_gradients(alone, t);
+    grouped.step();
+    sgd_first.step();
+    sgd_second.step();
+  }
+  CHECK(same_bits(all[0].var.value(), alone[0].var.value()));
+  CHECK(same_bits(all[1].var.value(), alone[1].var.value()));
+  grouped.set_learning_rate(0.5);
+  CHECK(grouped.learning_rate(0) == 0.5);
+  CHECK(grouped.learning_rate(1) == 0.5);
+  CHECK(message_of([&] { (void)grouped.learning_rate(2); }) ==
+        "sgd: there is no parameter group 2; they are numbered 0 to 1");
+}
+
+TEST_CASE("a parameter without a gradient is left alone, and its step count too") {
+  ParameterList parameters = parameters_of({{4}, {4}}, DType::float64);
+  Tensor before = parameters[1].var.value().clone();
+  Adam adam(parameters, {.weight_decay = 0.1});
+  for (int t = 0; t < 3; ++t) {
+    parameters[0].var.set_grad(Tensor::full({4}, 1, DType::float64));
+    adam.step();
+  }
+  CHECK(same_bits(parameters[1].var.value(), before));
+  CHECK(find(adam.state_dict(), "step.p0").item() == 3);
+  CHECK(find(adam.state_dict(), "step.p1").item() == 0);
+  // Its first update is corrected as a first one: a step of the learning rate against the gradient's sign.
+  adam.zero_grad();
+  parameters[1].var.set_grad(Tensor::full({4}, 1e6, DType::float64));
+  adam.step();
+  CHECK(parameters[1].var.value().at({0}) == doctest::Approx(before.at({0}) - 1e-3).epsilon(1e-9));
+  CHECK(find(adam.state_dict(), "step.p0").item() == 3);
+  CHECK(adam.steps() == 4);
+}
+
+TEST_CASE("zero_grad forgets gradients, and one that is still held stays as it is") {
+  ParameterList parameters = parameters_of({{4}}, DType::float32);
+  Adam adam(parameters);
+  set_gradients(parameters, 1);
+  Var held = parameters[0].var.grad();
+  Tensor copy = held.value().clone();
+  adam.zero_grad();
+  CHECK(!parameters[0].var.grad().defined());
+  CHECK(same_bits(held.value(), copy));
+}
+
+TEST_CASE("state follows a parameter to another element type") {
+  ParameterList parameters = parameters_of({{4}}, DType::float32);
+  Adam adam(parameters);
+  set_gradients(parameters, 1);
+  adam.step();
+  Tensor average = find(adam.state_dict(), "exp_avg.p0");
+  parameters[0].var.set_value(parameters[0].var.value().to(DType::float64));
+  set_gradients(parameters, 1);
+  adam.set_learning_rate(0);
+  adam.step();
+  Tensor next = find(adam.state_dict(), "exp_avg.p0");
+  CHECK(next.dtype() == DType::float64);
+  CHECK(next.at({2}) == doctest::Approx(1.9 * average.at({2})).epsilon(1e-6));
+}
+
+TEST_CASE("a gradient of another type is refused before anything is updated") {
+  ParameterList parameters = parameters_of({{2}, {3}}, DType::float32);
+  set_gradients(parameters, 1);
+  parameters[1].var.set_grad(Tensor::zeros({3}, DType::float64));
+  Tensor before = parameters[0].var.value().clone();
+  Sgd sgd(parameters);
+  CHECK(message_of([&] { sgd.step(); }) ==
+        "sgd: step: the gradient of \"p1\" is float64[3] on cpu, the parameter float32[3] on cpu; "
+        "convert one by "
+        "set_grad or set_value");
+  CHECK(same_bits(parameters[0].var.value(), before));
+  CHECK(sgd.steps() == 0);
+}
+
+TEST_CASE("a step allocates nothing on the heap, and neither do clipping and zero_grad") {
+  for (const Rule& rule : rules()) {
+    INFO(rule.name);
+    ParameterList parameters = parameters_of(kShapes, DType::float32);
+    std::vector<Var> gradients;
+    for (const NamedVar& p : parameters)
+      gradients.push_back(numbers(p.var.shape(), DType::float32, 5));
+    std::unique_ptr<Optimizer> optimizer = rule.make(parameters);
+    Cosine schedule({.steps = 5});
+    auto train = [&] {
+      for (std::size_t i = 0; i < parameters.size(); ++i) parameters[i].var.set_grad(gradients[i]);
+      clip_grad_norm(optimizer->parameters(), 0.5);
+      clip_grad_norm(optimizer->parameters(), 0.4, kInf);
+      clip_grad_norm_each(optimizer->parameters(), 0.1, 3);
+      clip_grad_value(optimizer->parameters(), 0.01);
+      schedule.apply(*optimizer, optimizer->steps());
+      optimizer->step();
+      optimizer->zero_grad();
+    };
+    train();
+    train();
+    std::int64_t before = allocations;
+    [[maybe_unused]] std::int64_t pool_before = memory::stats().heap_calls;
+    for (int t = 0; t < 5; ++t) train();
+#if !defined(__SANITIZE_ADDRESS__)  // the pool keeps no blocks under it
+    CHECK(memory::stats().heap_calls == pool_before);
+    CHECK(allocations == before);
+#endif
+    static_cast<void>(before);
+  }
+}
+
+// --- what is refused ---
+
+TEST_CASE("lists and options that make no sense are refused by name") {
+  Var w = parameter(Tensor::zeros({2}));
+  Var v = parameter(Tensor::zeros({2}));
+  CHECK(message_of([&] { Adam(ParameterList{}); }) ==
+        "adam: the parameter list of group 0 is empty; give the parameters of a model, e.g. "
+        "parameters(lstm, head)");
+  CHECK(message_of([&] { Adam(std::vector<Group<AdamOptions>>{}); }) ==
+        "adam: no parameter groups were given; give at least one, {parameters, options}");
+  CHECK(message_of([&] {
+          Sgd({{"a", w}, {"b", v}, {"c", w}});
+        }) ==
+        "sgd: one parameter was given twice, as \"a\" and as \"c\"; list a shared parameter once");
+  CHECK(message_of([&] {
+          Sgd({{{{"a", w}}, {}}, {{{"b", w}}, {}}});
+        }) ==
+        "sgd: one parameter was given twice, as \"a\" and as \"b\"; list a shared parameter once");
+  CHECK(message_of([&] {
+          Sgd({{"a", w}, {"a", v}});
+        }) ==
+        "sgd: two parameters are named \"a\", but saved state goes by name; give each model its "
+        "own prefix");
+  CHECK(message_of([&] {
+          Nag({{"a", Var(Tensor::zeros({2}))}});
+        }) ==
+        "nag: \"a\" is not a parameter but a constant or a computed value; make it by "
+        "parameter(tensor)");
+  CHECK(message_of([&] {
+          Nag({{"a", Var()}});
+        }) == "nag: \"a\" is not a parameter but undefined; make it by parameter(tensor)");
+  CHECK(message_of([&] {
+          Nag({{"a", parameter(Tensor::zeros({1}).expand({3}))}});
+        }) ==
+        "nag: \"a\" (float32[3]) is an expanded view, whose elements cannot be updated one by one; "
+        "make it by "
+        "parameter(tensor.clone())");
+  ParameterList list = {{"w", w}};
+  CHECK(message_of([&] { Adam(list, {.learning_rate = -0.1}); }) ==
+        "adam: learning_rate is -0.1; expected a finite number, 0 or above");
+  CHECK(
+      has(message_of([&] { Adam(list, {.learning_rate = kNan}); }), "adam: learning_rate is nan"));
+  CHECK(message_of([&] { Adam(list, {.beta1 = 1}); }) ==
+        "adam: beta1 is 1; expected a number from 0 to below 1");
+  CHECK(has(message_of([&] { Adam(list, {.beta2 = -0.1}); }), "adam: beta2 is -0.1"));
+  CHECK(has(message_of([&] { AdamW(list, {.epsilon = -1}); }), "adamw: epsilon is -1"));
+  CHECK(
+      has(message_of([&] { AdamW(list, {.weight_decay = kInf}); }), "adamw: weight_decay is inf"));
+  CHECK(has(message_of([&] { Sgd(list, {.momentum = -1}); }), "sgd: momentum is -1"));
+  CHECK(has(message_of([&] { Sgd(list, {.dampening = kNan}); }), "sgd: dampening is nan"));
+  CHECK(message_of([&] { Nag(list, {.momentum = 0}); }) ==
+        "nag: momentum is 0; expected a finite number above 0; without momentum use optim::Sgd");
+  CHECK(has(message_of([&] { RmsProp(list, {.alpha = 1.5}); }), "rmsprop: alpha is 1.5"));
+  CHECK(has(message_of([&] { Adagrad(list, {.learning_rate_decay = -1}); }),
+            "adagrad: learning_rate_decay is -1"));
+  Adam adam(list);
+  CHECK(has(message_of([&] { adam.set_learning_rate(kNan); }), "adam: learning_rate is nan"));
+  CHECK(adam.learning_rate() == 1e-3);
+}
+
+// --- saved state ---
+
+TEST_CASE("training continues bit for bit from a saved state") {
+  for (const Rule& rule : rules()) {
+    INFO(rule.name);
+    ParameterList parameters = parameters_of({{5}, {2, 3}}, DType::float32);
+    std::unique_ptr<Optimizer> optimizer = rule.make(parameters);
+    auto train = [](Optimizer& o, unsigned seed) {
+      for (unsigned t = seed; t < seed + 5; ++t) {
+        set_gradients(o.parameters(), t);
+        if (t % 2 == 0) o.parameters()[1].var.set_grad(Var());  // step counts differ
+        o.step();
+      }
+    };
+    train(*optimizer, 0);
+    optimizer->set_learning_rate(0.03);
+    StateDict saved = optimizer->state_dict();
+    std::vector<Tensor> values;
+    for (const NamedVar& p : parameters) values.push_back(p.var.value().clone());
+    train(*optimizer, 10);
+
+    ParameterList copies = parameters_of({{5}, {2, 3}}, DType::float32);
+    std::unique_ptr<Optimizer> other = rule.make(copies);
+    train(*other, 20);  // a state to be overwritten
+    for (std::size_t i = 0; i < 2; ++i) copies[i].var.set_value(values[i]);
+    other->load_state_dict(saved);
+    CHECK(other->steps() == 5);
+    CHECK(other->learning_rate() == 0.03);
+    train(*other, 10);
+    for (std::size_t i = 0; i < 2; ++i) {
+      CHECK(same_bits(parameters[i].var.value(), copies[i].var.value()));
+    }
+    StateDict a = optimizer->state_dict();
+    StateDict b = other->state_dict();
+    REQUIRE(a.size() == b.size());
+    for (std::size_t k = 0; k < a.size(); ++k) {
+      CHECK(a[k].name == b[k].name);
+      CHECK(same_bits(a[k].tensor, b[k].tensor));
+    }
+  }
+}
+
+TEST_CASE("a saved state is a copy with one name for each thing that is kept") {
+  ParameterList parameters = parameters_of({{5}}, DType::float64);
+  Adam adam(parameters, {.amsgrad = true});
+  StateDict saved = adam.state_dict();
+  std::string names;
+  for (const NamedTensor& item : saved) names += item.name + "=" + item.tensor.describe() + " ";
+  CHECK(
+      names ==
+      "exp_avg.p0=float64[5] exp_avg_sq.p0=float64[5] max_exp_avg_sq.p0=float64[5] step.p0=int64[] "
+      "learning_rate.0=float64[] steps=int64[] ");
+  set_gradients(parameters, 1);
+  adam.step();
+  CHECK(find(saved, "exp_avg.p0").at({0}) == 0);
+}
+
+TEST_CASE(
+    "a state that does not fit is refused as a whole, with all that is wrong in one message") {
+  ParameterList parameters = parameters_of({{5}, {2}}, DType::float32);
+  Adam adam(parameters);
+  set_gradients(parameters, 1);
+  adam.step();
+  StateDict before = adam.state_dict();
+  StateDict bad = adam.state_dict();
+  bad[0].tensor = Tensor::zeros({4});                             // exp_avg.p0
+  bad[1].tensor = Tensor::zeros({5}, DType::float64);             // exp_avg_sq.p0
+  bad[2].tensor = Tensor::from<std::int64_t>({}, {-1});           // step.p0
+  bad[3].name = "sum.p1";                                         // exp_avg.p1
+  bad.push_back({"steps", Tensor::from<std::int64_t>({}, {7})});  // twice
+  bad[6].tensor = Tensor::from<double>({}, {kNan});               // learning_rate.0
+  bad[5].tensor = Tensor();                                       // step.p1
+  CHECK(message_of([&] { adam.load_state_dict(bad); }) ==
+        "adam: load_state_dict: nothing was loaded; the state must come from an optimizer of the "
+        "same kind, options, "
+        "groups and parameter names:\n"
+        "  repeated steps\n"
+        "  exp_avg.p0 is float32[4], expected float32[5]\n"
+        "  exp_avg_sq.p0 is float64[5], expected float32[5]\n"
+        "  step.p0 is -1, expected 0 or above\n"
+        "  missing exp_avg.p1 (float32[2])\n"
+        "  step.p1 is an undefined tensor, expected int64[]\n"
+        "  learning_rate.0 is nan, expected 0 or above\n"
+        "  unknown sum.p1 (float32[2])");
+  StateDict after = adam.state_dict();
+  for (std::size_t k = 0; k < before.size(); ++k)
+    CHECK(same_bits(before[k].tensor, after[k].tensor));
+}
+
+// --- clipping ---
+
+namespace {
+double plain_norm(const ParameterList& parameters, double p) {
+  double sum = 0;
+  for (const NamedVar& parameter : parameters) {
+    if (!parameter.var.grad().defined()) continue;
+    for (double x : parameter.var.grad().value().to_vector<double>()) {
+      sum = p == kInf ? std::max(sum, std::abs(x)) : sum + std::pow(std::abs(x), p);
+    }
+  }
+  return p == kInf ? sum : std::pow(sum, 1 / p);
+}
+}  // namespace
+
+TEST_CASE("clipping by global norm scales all gradients by max_norm / (norm + 1e-6)") {
+  for (DType dtype : {DType::float32, DType::float64}) {
+    for (double p : {1.0, 2.0, 3.5, kInf}) {
+      INFO(name(dtype) << " p = " << p);
+      ParameterList parameters = parameters_of(kShapes, dtype);
+      set_gradients(parameters, 1);
+      parameters[2].var.set_grad(Var());
+      double norm = plain_norm(parameters, p);
+      std::vector<double> before = parameters[3].var.grad().value().to_vector<double>();
+      CHECK(clip_grad_norm(parameters, 0.75, p) == doctest::Approx(norm).epsilon(1e-14));
+      std::vector<double> after = parameters[3].var.grad().value().to_vector<double>();
+      double allowed = dtype == DType::float32 ? 3e-7 : 1e-14;
+      for (std::size_t k = 0; k < before.size(); ++k) {
+        CHECK(std::abs(after[k] - before[k] * 0.75 / (norm + 1e-6)) <=
+              allowed * std::abs(after[k]));
+      }
+      CHECK(!parameters[2].var.grad().defined());
+    }
+  }
+}
+
+TEST_CASE("gradients below the limit are not touched, and an infinite limit only measures") {
+  ParameterList parameters = parameters_of({{7}}, DType::float32);
+  set_gradients(parameters, 1);
+  Tensor before = parameters[0].var.grad().value().clone();
+  double norm = plain_norm(parameters, 2);
+  CHECK(clip_grad_norm(parameters, norm + 1e-3) == doctest::Approx(norm).epsilon(1e-14));
+  clip_grad_norm(parameters, kInf);
+  clip_grad_norm_each(parameters, norm + 1e-3);
+  CHECK(same_bits(parameters[0].var.grad().value(), before));
+  CHECK(clip_grad_norm({}, 1) == 0);
+  CHECK(clip_grad_norm(parameters, 0) == doctest::Approx(norm).epsilon(1e-14));
+  CHECK(parameters[0].var.grad().value().at({3}) == 0);
+}
+
+TEST_CASE("norms neither overflow nor vanish for huge and tiny gradients") {
+  Var w = parameter(Tensor::zeros({2}));
+  w.set_grad(Tensor::from<float>({2}, {3e30F, -4e30F}));
+  CHECK(clip_grad_norm({{"w", w}}, 1) == doctest::Approx(5e30).epsilon(1e-6));
+  CHECK(w.grad().value().at({1}) == doctest::Approx(-0.8).epsilon(1e-6));
+  for (double size : {1e-300, 1e-170, 1e200, 1e307}) {
+    for (double p : {1.0, 2.0, 3.0}) {
+      Var v = parameter(Tensor::zeros({2}, DType::float64));
+      v.set_grad(Tensor::from<double>({2}, {3 * size, -4 * size}));
+      double expected = size * std::pow(std::pow(3, p) + std::pow(4, p), 1 / p);
+      CHECK(clip_grad_norm({{"v", v}}, kInf, p) ==
+            doctest::Approx(expected).epsilon(1e-14).scale(0));
+    }
+  }
+}
+
+TEST_CASE(
+    "a gradient that is not finite is reported by the parameter's name, and nothing is scaled") {
+  ParameterList parameters = parameters_of({{3}, {2, 2}, {2}}, DType::float32);
+  set_gradients(parameters, 1);
+  Tensor first = parameters[0].var.grad().value().clone();
+  parameters[1].var.set_grad(
+      Tensor::from<float>({2, 2}, {1, std::nanf(""), static_cast<float>(-kInf), 0}));
+  parameters[2].var.set_grad(Tensor::full({2}, kInf));
+  const std::string expected =
+      "in the gradient of \"p1\" (float32[2, 2]) 2 of 4 elements are not finite (1 NaN, 1 "
+      "infinite), and so it is in 1 "
+      "more; lower the learning rate or look for log(0), 0/0 and the like in the loss; "
+      "NonFinite::ignore returns the "
+      "norm instead, to skip the step";
+  for (double p : {1.0, 2.0, kInf}) {
+    CHECK(message_of([&] { clip_grad_norm(parameters, 1e-3, p); }) ==
+          "clip_grad_norm: " + expected);
+    CHECK(message_of([&] { clip_grad_norm_each(parameters, 1e-3, p); }) ==
+          "clip_grad_norm_each: " + expected);
+    CHECK(std::isnan(clip_grad_norm(parameters, 1e-3, p, NonFinite::ignore)));
+    CHECK(std::isnan(clip_grad_norm_each(parameters, 1e-3, p, NonFinite::ignore)));
+  }
+  CHECK(same_bits(parameters[0].var.grad().value(), first));
+  parameters[1].var.set_grad(Var());
+  CHECK(clip_grad_norm(parameters, 1, 2, NonFinite::ignore) == kInf);
+}
+
+TEST_CASE("clipping leaves a gradient that somebody else holds as it is") {
+  Tensor shared = Tensor::full({4}, 3);
+  Var a = parameter(Tensor::zeros({4}));
+  Var b = parameter(Tensor::zeros({4}));
+  Var c = parameter(Tensor::zeros({4}));
+  Var gradient(shared);
+  a.set_grad(gradient);
+  b.set_grad(gradient);
+  c.set_grad(Tensor::full({1}, 3).expand({4}));
+  ParameterList parameters = {{"a", a}, {"b", b}, {"c", c}};
+  double norm = clip_grad_norm(parameters, 1);
+  CHECK(norm == doctest::Approx(std::sqrt(108.0)));
+  for (const Var& x : {a, b, c}) CHECK(x.grad().value().at({3}) == doctest::Approx(3 / norm));
+  CHECK(shared.at({0}) == 3);
+  clip_grad_value(parameters, 0.125);
+  for (const Var& x : {a, b, c}) CHECK(x.grad().value().at({0}) == 0.125);
+  CHECK(gradient.value().at({0}) == 3);
+}
+
+TEST_CASE("clipping each parameter looks at its own norm only") {
+  Var a = parameter(Tensor::zeros({2}, DType::float64));
+  Var b = parameter(Tensor::zeros({1}, DType::float64));
+  a.set_grad(Tensor::from<double>({2}, {3, 4}));
+  b.set_grad(Tensor::from<double>({1}, {0.5}));
+  CHECK(clip_grad_norm_each({{"a", a}, {"b", b}}, 1) == 5);
+  CHECK(a.grad().value().at({0}) == doctest::Approx(3 / 5.000001).epsilon(1e-14));
+  CHECK(b.grad().value().at({0}) == 0.5);
+}
+
+TEST_CASE("clipping by value holds each element within the limit; NaN stays") {
+  Var a = parameter(Tensor::zeros({5}));
+  a.set_grad(
+      Tensor::from<float>({5}, {-3, -0.25F, 0.25F, static_cast<float>(kInf), std::nanf("")}));
+  clip_grad_value({{"a", a}}, 0.5);
+  std::vector<float> g = a.grad().value().to_vector<float>();
+  CHECK(g[0] == -0.5F);
+  CHECK(g[1] == -0.25F);
+  CHECK(g[2] == 0.25F);
+  CHECK(g[3] == 0.5F);
+  CHECK(std::isnan(g[4]));
+}
+
+TEST_CASE("limits and lists that make no sense are refused by clipping") {
+  Var w = parameter(Tensor::zeros({2}));
+  CHECK(message_of([&] {
+          clip_grad_norm({{"w", w}}, -1);
+        }) == "clip_grad_norm: max_norm is -1; expected 0 or above");
+  CHECK(message_of([&] {
+          clip_grad_norm({{"w", w}}, 1, 0);
+        }) ==
+        "clip_grad_norm: p is 0; expected a number above 0, or infinity for the largest element");
+  CHECK(message_of([&] {
+          clip_grad_norm({{"w", w}, {"v", w}}, 1);
+        }) ==
+        "clip_grad_norm: one parameter was given twice, as \"w\" and as \"v\"; list a shared "
+        "parameter once");
+  CHECK(has(message_of([&] {
+              clip_grad_norm({{"w", Var()}}, 1);
+            }),
+            "clip_grad_norm: \"w\" is not a parameter"));
+  CHECK(has(message_of([&] {
+              clip_grad_value({{"w", w}}, kNan);
+            }),
+            "clip_grad_value: limit is nan"));
+  CHECK(has(message_of([&] {
+              clip_grad_value({{"w", Var()}}, 1);
+            }),
+            "clip_grad_value: \"w\" is not a parameter"));
+}
+
+// --- schedules ---
+
+TEST_CASE("schedules follow their formulas") {
+  auto near = [](double x) { return doctest::Approx(x).epsilon(1e-14).scale(0); };
+  StepDecay step_decay({.every = 3, .factor = 0.5});
+  CHECK(step_decay.at(2, 8) == 8);
+  CHECK(step_decay.at(3, 8) == 4);
+  CHECK(step_decay.at(8, 8) == 2);
+  MultiStep multi({.milestones = {2, 5}, .factor = 0.5});
+  CHECK(multi.at(1) == 1);
+  CHECK(multi.at(2) == 0.5);
+  CHECK(multi.at(4) == 0.5);
+  CHECK(multi.at(100) == 0.25);
+  CHECK(Exponential({.factor = 0.9}).at(7, 2) == near(2 * std::pow(0.9, 7)));
+
+  Cosine cosine({.steps = 10, .minimum = 0.1});
+  for (int t = 0; t <= 10; ++t) {
+    CHECK(cosine.at(t, 2) == near(0.1 + 1.9 * (1 + std::cos(std::numbers::pi * t / 10)) / 2));
+  }
+  CHECK(cosine.at(10, 2) == 0.1);
+  CHECK(cosine.at(1000, 2) == 0.1);
+  Cosine again({.steps = 10, .restarts = true});
+  CHECK(again.at(10) == 1);
+  CHECK(again.at(23) == again.at(3));
+  Cosine longer({.steps = 4, .restarts = true, .stretch = 2});  // curves of 4, 8, 16 ... steps
+  CHECK(longer.at(4) == 1);
+  CHECK(longer.at(8) == near(0.5));
+  CHECK(longer.at(12) == 1);
+  CHECK(longer.at(20) == near(0.5));
+  CHECK(std::isfinite(longer.at(std::numeric_limits<std::int64_t>::max())));
+
+  LinearWarmup warmup({.steps = 4, .start = 0.2}, cosine);
+  CHECK(warmup.at(0, 2) == near(0.4));
+  CHECK(warmup.at(3, 2) == near(2 * (0.2 + 0.8 * 0.75)));
+  CHECK(warmup.at(4, 2) == 2);
+  CHECK(warmup.at(9, 2) == cosine.at(5, 2));
+  CHECK(LinearWarmup({.steps = 4}).at(50, 2) == 2);
+}
+
+TEST_CASE("a schedule sets each group by its own initial rate") {
+  ParameterList p = parameters_of({{1}, {1}}, DType::float32);
+  Sgd sgd({{{p[0]}, {.learning_rate = 1}}, {{p[1]}, {.learning_rate = 0.1}}});
+  StepDecay schedule({.every = 1, .factor = 0.5});
+  schedule.apply(sgd, 2);
+  CHECK(sgd.learning_rate(0) == 0.25);
+  CHECK(sgd.learning_rate(1) == 0.1 * 0.25);
+  schedule.apply(sgd, 1);  // not of what the last one left
+  CHECK(sgd.learning_rate(0) == 0.5);
+}
+
+TEST_CASE("settings that make no schedule are refused") {
+  CHECK(message_of([] { StepDecay({}); }) ==
+        "step_decay: every is 0; expected a number of steps, 1 or above");
+  CHECK(has(message_of([] { StepDecay({.every = 1, .factor = kNan}); }),
+            "step_decay: factor is nan"));
+  CHECK(has(message_of([] { MultiStep({.milestones = {5, 5}}); }), "multi_step: a milestone is 5"));
+  CHECK(has(message_of([] { Exponential({}); }), "exponential: factor is 0"));
+  CHECK(has(message_of([] { Cosine({}); }), "cosine: steps is 0"));
+  CHECK(has(message_of([] { Cosine({.steps = 3, .stretch = 0}); }), "cosine: stretch is 0"));
+  CHECK(
+      has(message_of([] { LinearWarmup({.steps = 3, .start = 0}); }), "linear_warmup: start is 0"));
+  CHECK(has(message_of([] { ReduceOnPlateau({.factor = 1}); }), "reduce_on_plateau: factor is 1"));
+  CHECK(message_of([] { (void)Exponential({.factor = 0.5}).at(-1); }) ==
+        "schedule: step is -1; expected 0 or above");
+}
+
+TEST_CASE("the rate falls when a metric has not improved for more than `patience` updates") {
+  ParameterList p = parameters_of({{1}}, DType::float32);
+  Sgd sgd(p, {.learning_rate = 1});
+  ReduceOnPlateau plateau(
+      {.factor = 0.5, .patience = 2, .threshold = 0.1, .cooldown = 2, .minimum = 0.2});
+  auto rates = [&](std::initializer_list<double> metrics) {
+    std::vector<double> result;
+    for (double metric : metrics) {
+      plateau.update(sgd, metric);
+      result.push_back(sgd.learning_rate());
+    }
+    return result;
+  };
+  CHECK(rates({10, 8, 7.5, 7.3}) == std::vector<double>{1, 1, 1, 1});  // 7.5 is not below 8 * 0.9
+  CHECK(plateau.best() == 8);
+  CHECK(rates({9}) == std::vector<double>{0.5});  // the third bad one
+  CHECK(rates({9, 9, kNan, 9, 9}) ==
+        std::vector<double>{0.5, 0.5, 0.5, 0.5, 0.25});  // two in the cooldown
+  CHECK(rates({9, 9, 9, 9, 9}) == std::vector<double>{0.25, 0.25, 0.25, 0.25, 0.2});
+  CHECK(rates({9, 9, 9, 9, 9}) == std::vector<double>{0.2, 0.2, 0.2, 0.2, 0.2});
+}
+
+TEST_CASE("a plateau is judged by the direction and threshold asked for") {
+  ParameterList p = parameters_of({{1}}, DType::float32);
+  Sgd sgd(p, {.learning_rate = 1});
+  ReduceOnPlateau higher({.better = Better::higher,
+                          .patience = 0,
+                          .threshold = 0.5,
+                          .threshold_mode = Threshold::absolute});
+  CHECK(!higher.update(sgd, 1));
+  CHECK(!higher.update(sgd, 2));
+  CHECK(higher.update(sgd, 2.25));
+  CHECK(higher.best() == 2);
+  CHECK(sgd.learning_rate() == doctest::Approx(0.1));
+}
+
+TEST_CASE("a plateau schedule continues from its saved state") {
+  ParameterList p = parameters_of({{1}}, DType::float32);
+  Sgd sgd(p, {.learning_rate = 1});
+  ReduceOnPlateau first({.patience = 2, .cooldown = 1});
+  for (double metric : {5.0, 6.0, 6.0}) first.update(sgd, metric);
+  ReduceOnPlateau second({.patience = 2, .cooldown = 1});
+  second.load_state_dict(first.state_dict());
+  CHECK(second.best() == 5);
+  CHECK(second.update(sgd, 6));
+  StateDict bad = first.state_dict();
+  bad[0].name = "worst";
+  bad[1].tensor = Tensor::from<double>({}, {1});
+  bad.push_back(bad[2]);
+  CHECK(message_of([&] { second.load_state_dict(bad); }) ==
+        "reduce_on_plateau: load_state_dict: nothing was loaded; give what state_dict() returned:\n"
+        "  missing best\n  bad_updates is float64[], expected int64[]\n  unknown worst\n  repeated "
+        "cooldown_left\n"
+        "  repeated cooldown_left");
+  CHECK(second.best() == 5);
+}
+
+}  // namespace tapeloop::optim
