@@ -83,8 +83,9 @@ void InputFile::read(void* to, std::uint64_t bytes) {
   while (bytes > 0) {
     ssize_t got = ::read(file_, place, bytes);
     if (got < 0 && errno == EINTR) continue;
-    if (got < 0)
+    if (got < 0) {
       throw FileError(fmt::format("{}: reading failed: {}; check the disk", path_, reason(errno)));
+    }
     if (got == 0) {
       throw FileError(fmt::format(
           "{}: ended {} bytes early; expected {} bytes in all; was it changed while it was "

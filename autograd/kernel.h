@@ -39,9 +39,10 @@ struct PointwiseKernel {
   int inputs;
   int outputs;
   std::size_t functor_bytes;
+  int vector_bytes;  // of the registers that it was compiled for
   const PointwiseKernel* backward;  // inputs, then upstream gradients -> gradients of the inputs; null: none compiled
-  // float32 and float64 on the CPU: rows [begin, end) where the plan has several rows, else elements [begin, end).
-  void (*cpu[2])(const void* functor, const LoopPlan& plan, std::int64_t begin, std::int64_t end);
+  // float32 and float64 on the CPU: see cpu::pointwise_loop in cpu/loop.h.
+  void (*cpu[2])(const void* functor, void* const* data, const std::int64_t* step, std::int64_t count);
 };
 
 // --- what a functor looks like ---

@@ -69,7 +69,7 @@ bool widen_integer(const char* from, std::size_t count, char* to) {
     From value;
     std::memcpy(&value, from + sizeof(From) * i, sizeof(From));
     if (std::cmp_greater(value, Largest)) return false;
-    const auto wide = static_cast<std::int64_t>(value);
+    const auto wide = static_cast<std::int64_t>(value);  // NOLINT(bugprone-signed-char-misuse)
     std::memcpy(to + 8 * i, &wide, 8);
   }
   return true;
@@ -114,8 +114,7 @@ const FileType& type_of(const std::string& path, const Entry& entry) {
     known.push_back(type.name);
   }
   bad(path, fmt::format("tensor {} has the element type {}, which is not read here; expected one "
-                        "of {}; convert it "
-                        "where the file was made",
+                        "of {}; convert it where the file was made",
                         shown(entry.name), shown(entry.dtype), fmt::join(known, ", ")));
 }
 
@@ -185,9 +184,8 @@ std::string read_header(const std::string& path, InputFile& file) {
     bad(path,
         fmt::format(
             "its first 8 bytes announce a header of {} bytes; expected at most {}, and no more "
-            "than the {} "
-            "that follow; if this is no safetensors file (.pt is another format), save it as one, "
-            "otherwise {}",
+            "than the {} that follow; if this is no safetensors file (.pt is another format), "
+            "save it as one, otherwise {}",
             length, kMaxHeader, file.size() - sizeof length, kDamaged));
   }
   std::string header(length, '\0');
@@ -245,8 +243,9 @@ void check_writable(const std::string& path, const StateDict& tensors) {
         : !item.tensor.defined()          ? "is an undefined tensor; leave it out"
         : item.tensor.device() != Device::cpu ? "is on another device; copy it to the cpu first"
                                               : nullptr;
-    if (problem != nullptr)
+    if (problem != nullptr) {
       fail("write_safetensors", fmt::format("{}: {} {}", path, shown(item.name), problem));
+    }
   }
 }
 

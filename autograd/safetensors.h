@@ -20,7 +20,7 @@ struct TensorFile {
 // Reads a whole file. F32, F64 and I64 come as they are; F16 and BF16 as float32; BOOL, U8, I8, U16, I16, U32,
 // I32 and U64 as int64. Throws FileError for every departure from the format, any other element type, a tensor
 // of more than 6 axes and a U64 above 2^63 - 1: the message names the file and the tensor. A damaged header
-// cannot make it take more memory than about nine times the file.
+// cannot make it take more memory than about ten times the file.
 TensorFile read_safetensors(const std::string& path);
 
 // Replaces or makes the file (see NewFile: never half a file). Strided tensors are written row-major. Data are

@@ -104,8 +104,7 @@ class HeaderReader final : public nlohmann::json_sax<json> {
                                              : nullptr;
       if (seen == nullptr) {
         bad(path_, fmt::format("tensor {} has an unknown field {}; expected dtype, shape and "
-                               "data_offsets; save the "
-                               "file without it",
+                               "data_offsets; save the file without it",
                                shown(name_), shown(value)));
       }
       if (std::exchange(*seen, true)) twice(value);

@@ -39,8 +39,8 @@ class Checksum {
       state_ = (state_ ^ static_cast<unsigned char>(byte)) * 0x100000001b3u;
     }
   }
-  void add_text(
-      std::string_view text) {  // with its length, so that no two lists of texts look the same
+  // With its length, so that no two lists of texts look the same.
+  void add_text(std::string_view text) {
     add(fmt::format("{}:", text.size()));
     add(text);
   }
@@ -134,8 +134,7 @@ void check_sums(const std::string& path, const TensorFile& file) {
   const std::string& expected = text_of(path, file.metadata, kChecksumKey);
   if (found != expected) {
     bad(path, fmt::format("the metadata of this checkpoint is damaged: its checksum is {}, written "
-                          "was {}; take another "
-                          "copy or an older checkpoint",
+                          "was {}; take another copy or an older checkpoint",
                           found, shown(expected)));
   }
   std::set<std::string> unseen;
@@ -147,8 +146,7 @@ void check_sums(const std::string& path, const TensorFile& file) {
     const std::string sum = checksum_of(name, tensor);
     if (sum != written) {
       bad(path, fmt::format("tensor {} is damaged: its checksum is {}, written was {}; take "
-                            "another copy or an older "
-                            "checkpoint",
+                            "another copy or an older checkpoint",
                             shown(name), sum, shown(written)));
     }
     unseen.erase(name);
@@ -187,7 +185,8 @@ void save_checkpoint(const std::string& path, const Checkpoint& checkpoint) {
   for (const auto& [key, text] : checkpoint.notes) metadata[std::string(kNote) + key] = text;
   StateDict tensors;
   for (const auto& [section, state] : checkpoint.sections) {
-    for (const auto& [name, tensor] : state) tensors.push_back({section + "." + name, tensor});
+    for (const auto& [name, tensor] : state)
+      tensors.push_back({fmt::format("{}.{}", section, name), tensor});
   }
   for (const auto& [name, random] : checkpoint.randoms) {
     tensors.push_back({fmt::format("{}.{}", kRandomSection, name),
@@ -209,14 +208,12 @@ Checkpoint read_checkpoint(const std::string& path) {
   const auto version = file.metadata.find(kVersionKey);
   if (version == file.metadata.end()) {
     bad(path, fmt::format("is a safetensors file but no checkpoint: \"{}\" is not in its metadata; "
-                          "weights alone are "
-                          "read by load()",
+                          "weights alone are read by load()",
                           kVersionKey));
   }
   if (version->second != kVersion) {
     bad(path, fmt::format("is a checkpoint of format version {}; this program reads version {}; "
-                          "use the one that wrote "
-                          "it, or a newer one",
+                          "use the one that wrote it, or a newer one",
                           shown(version->second), kVersion));
   }
   check_sums(path, file);

@@ -4,8 +4,8 @@
 #include "nn/checkpoint.h"
 
 #include <doctest/doctest.h>
-#include <stdlib.h>
 
+#include <cstdlib>
 #include <filesystem>
 #include <fstream>
 #include <iterator>

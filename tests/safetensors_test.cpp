@@ -28,7 +28,6 @@
 namespace fs = std::filesystem;
 using tapeloop::DType;
 using tapeloop::FileError;
-using tapeloop::Shape;
 using tapeloop::StateDict;
 using tapeloop::Tensor;
 using tapeloop::TensorFile;

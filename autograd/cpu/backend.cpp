@@ -7,6 +7,7 @@
 #include "autograd/cpu/kernels.h"
 #include "autograd/cpu/move.h"
 #include "autograd/cpu/threads.h"
+#include "autograd/cpu/walk.h"
 #include "autograd/memory.h"
 #include "autograd/random.h"
 
@@ -66,15 +67,17 @@ class CpuBackend final : public Backend {
 
   void pointwise(const PointwiseKernel& kernel, const void* functor, DType dtype,
                  const LoopPlan& plan) const override {
-    std::int64_t rows = plan.rows();
-    std::int64_t length = plan.sizes[plan.rank - 1];
-    auto run = kernel.cpu[dtype == DType::float32 ? 0 : 1];
-    if (plan.rank == 1) {
-      parallel_for(length, kGrain, [&](std::int64_t begin, std::int64_t end) { run(functor, plan, begin, end); });
-    } else {
-      std::int64_t grain = std::max<std::int64_t>(1, kGrain / length);
-      parallel_for(rows, grain, [&](std::int64_t begin, std::int64_t end) { run(functor, plan, begin, end); });
-    }
+    const bool one_row = plan.rank == 1;
+    const std::int64_t length = plan.sizes[plan.rank - 1];
+    const std::int64_t items = one_row ? length : plan.rows();
+    const std::int64_t grain = one_row ? kGrain : std::max<std::int64_t>(1, kGrain / length);
+    parallel_for(items, grain, [&](std::int64_t begin, std::int64_t end) {
+      if (dtype == DType::float32) {
+        cpu::walk<float>(kernel, functor, plan, begin, end);
+      } else {
+        cpu::walk<double>(kernel, functor, plan, begin, end);
+      }
+    });
   }
 
   void matmul(const Tensor& to, std::span<const Product> products, bool accumulate) const override {

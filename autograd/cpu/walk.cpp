@@ -1,0 +1,142 @@
+// SPDX-License-Identifier: MIT
+// Walking over a loop plan: finds each row's operands, and hands whole registers to the kernel.
+#include "autograd/cpu/walk.h"
+
+#include <algorithm>
+#include <cstring>
+
+namespace tapeloop::cpu {
+namespace {
+
+constexpr std::int64_t kRegister = 64;  // bytes of the widest one
+constexpr std::int64_t kBlock = 128;    // elements gathered at a time where an operand is strided
+
+template <class T>
+class Walker {
+ public:
+  Walker(const PointwiseKernel& kernel, const void* functor)
+      : kernel_(kernel), functor_(functor), loop_(kernel.cpu[sizeof(T) == 4 ? 0 : 1]),
+        width_(kernel.vector_bytes / static_cast<std::int64_t>(sizeof(T))), operands_(kernel.inputs + kernel.outputs) {
+    std::memset(spare_, 0, static_cast<std::size_t>(operands_) * kRegister);
+  }
+
+  // A row of `length` elements; operand k starts at row[k] and moves by stride[k], or is not wanted (null).
+  void row(T* const* row, const std::int64_t* stride, std::int64_t length) {
+    bool strided = false;
+    for (int k = 0; k < operands_; ++k) {
+      bool simple = stride[k] == 1 || (k < kernel_.inputs && stride[k] == 0) || row[k] == nullptr;
+      strided = strided || !simple;
+    }
+    if (strided) {
+      strided_row(row, stride, length);
+    } else {
+      simple_row(row, stride, length);
+    }
+  }
+
+ private:
+  // Every operand is contiguous, or one repeated element (inputs), or unwanted (outputs).
+  void simple_row(T* const* row, const std::int64_t* stride, std::int64_t length) {
+    void* data[kMaxOperands];
+    std::int64_t step[kMaxOperands];
+    for (int k = 0; k < operands_; ++k) {
+      bool in_place = row[k] != nullptr && stride[k] == 1;
+      data[k] = in_place ? static_cast<void*>(row[k]) : spare_[k];
+      step[k] = in_place ? 1 : 0;
+      if (!in_place && k < kernel_.inputs) std::fill_n(spare(k), width_, *row[k]);
+    }
+    const std::int64_t whole = length / width_ * width_;
+    if (whole > 0) loop_(functor_, data, step, whole);
+    if (whole == length) return;
+    // The tail, in one register: lanes past the end hold what they held before and are not copied back.
+    const auto bytes = static_cast<std::size_t>(length - whole) * sizeof(T);
+    for (int k = 0; k < operands_; ++k) {
+      if (step[k] == 1 && k < kernel_.inputs) std::memcpy(spare_[k], row[k] + whole, bytes);
+      data[k] = spare_[k];
+      step[k] = 0;
+    }
+    loop_(functor_, data, step, width_);
+    for (int k = kernel_.inputs; k < operands_; ++k) {
+      if (row[k] != nullptr) std::memcpy(row[k] + whole, spare_[k], bytes);
+    }
+  }
+
+  // Any strides: blocks are gathered, computed, scattered.
+  void strided_row(T* const* row, const std::int64_t* stride, std::int64_t length) {
+    alignas(kRegister) T block[kMaxOperands][kBlock];
+    T* part[kMaxOperands];
+    std::int64_t ones[kMaxOperands];
+    for (int k = 0; k < operands_; ++k) {
+      part[k] = row[k] == nullptr ? nullptr : block[k];
+      ones[k] = 1;
+    }
+    for (std::int64_t i = 0; i < length; i += kBlock) {
+      const std::int64_t count = std::min(kBlock, length - i);
+      for (int k = 0; k < kernel_.inputs; ++k) {
+        for (std::int64_t n = 0; n < count; ++n) block[k][n] = row[k][(i + n) * stride[k]];
+      }
+      simple_row(part, ones, count);
+      for (int k = kernel_.inputs; k < operands_; ++k) {
+        for (std::int64_t n = 0; row[k] != nullptr && n < count; ++n) row[k][(i + n) * stride[k]] = block[k][n];
+      }
+    }
+  }
+
+  T* spare(int k) { return reinterpret_cast<T*>(spare_[k]); }
+
+  const PointwiseKernel& kernel_;
+  const void* functor_;
+  void (*loop_)(const void*, void* const*, const std::int64_t*, std::int64_t);
+  std::int64_t width_;
+  int operands_;
+  alignas(kRegister) std::byte spare_[kMaxOperands][kRegister];  // repeated inputs, tails, unwanted outputs
+};
+
+}  // namespace
+
+template <class T>
+void walk(const PointwiseKernel& kernel, const void* functor, const LoopPlan& plan, std::int64_t begin,
+          std::int64_t end) {
+  const int operands = kernel.inputs + kernel.outputs;
+  const int inner = plan.rank - 1;
+  T* row[kMaxOperands];
+  std::int64_t stride[kMaxOperands];
+  for (int k = 0; k < operands; ++k) {
+    row[k] = reinterpret_cast<T*>(plan.operands[k].data);
+    stride[k] = plan.operands[k].strides[inner];
+  }
+  auto move = [&](int axis, std::int64_t steps) {
+    for (int k = 0; k < operands; ++k) {
+      if (row[k] != nullptr) row[k] += steps * plan.operands[k].strides[axis];
+    }
+  };
+  Walker<T> walker(kernel, functor);
+  if (inner == 0) {
+    move(0, begin);
+    walker.row(row, stride, end - begin);
+    return;
+  }
+  std::int64_t index[kMaxRank] = {};
+  std::int64_t rest = begin;
+  for (int axis = inner - 1; axis >= 0; --axis) {
+    index[axis] = rest % plan.sizes[axis];
+    rest /= plan.sizes[axis];
+    move(axis, index[axis]);
+  }
+  for (std::int64_t i = begin; i < end; ++i) {
+    walker.row(row, stride, plan.sizes[inner]);
+    for (int axis = inner - 1; axis >= 0; --axis) {
+      if (++index[axis] < plan.sizes[axis]) {
+        move(axis, 1);
+        break;
+      }
+      move(axis, 1 - plan.sizes[axis]);
+      index[axis] = 0;
+    }
+  }
+}
+
+template void walk<float>(const PointwiseKernel&, const void*, const LoopPlan&, std::int64_t, std::int64_t);
+template void walk<double>(const PointwiseKernel&, const void*, const LoopPlan&, std::int64_t, std::int64_t);
+
+}  // namespace tapeloop::cpu

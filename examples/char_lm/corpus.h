@@ -1,0 +1,82 @@
+// SPDX-License-Identifier: MIT
+// The text of a character model: reading it, its vocabulary, what trains and what validates, parallel streams.
+// Symbols are bytes; nothing here knows what a character of UTF-8 is.
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "autograd/random.h"
+#include "autograd/tensor.h"
+
+namespace char_lm {
+
+// The list that is built into the program: names of dinosaur genera, one per line, in alphabetical order.
+std::string_view dinosaur_names();
+
+// All bytes of a file. Throws FileError where it is absent, a folder, unreadable or empty.
+std::string read_text(const std::string& path);
+
+struct Corpus {
+  std::string train;
+  std::string validation;
+  bool lines = false;  // a list: its lines are read in another random order in each pass
+};
+// The first 90% train, the last 10% validate.
+Corpus split_text(const std::string& text);
+// Every tenth line validates: of a sorted list the last tenth would be the names with T to Z. Empty lines are left out.
+Corpus split_lines(const std::string& text);
+// Lines without their ends; no empty ones.
+std::vector<std::string> lines_of(std::string_view text);
+
+// The different bytes of a text, sorted; a symbol's index is its place.
+class Vocabulary {
+ public:
+  explicit Vocabulary(std::string_view text);
+  std::int64_t size() const { return static_cast<std::int64_t>(symbols_.size()); }
+  std::int64_t index(char symbol) const;  // -1 where the text did not have it
+  char symbol(std::int64_t index) const { return symbols_.at(static_cast<std::size_t>(index)); }
+  // Printable ASCII as it is, everything else as \x0a: for settings and messages. unescape throws tapeloop::Error.
+  std::string escaped() const;
+  static Vocabulary unescape(const std::string& escaped);
+
+ private:
+  std::string symbols_;
+  std::array<std::int64_t, 256> index_{};
+};
+
+// One update's symbols [T, N] and the ones that follow them.
+struct Batch {
+  tapeloop::Tensor x;
+  tapeloop::Tensor y;
+  bool fresh = false;  // the streams start over: the carried state is zero
+};
+
+// Cuts the training text into N equal contiguous streams, a remainder left out, and reads T symbols of each per update.
+// Where T + 1 symbols are no longer left the streams start over, with the next pass. What an update reads depends on
+// its number alone, so that a resumed run needs no position.
+class Streams {
+ public:
+  // Throws tapeloop::Error where the text is too short.
+  Streams(const Corpus& corpus, const Vocabulary& vocabulary, std::int64_t streams, std::int64_t steps,
+          tapeloop::Random order);
+  std::int64_t updates_per_pass() const { return (length_ - 1) / steps_; }
+  Batch at(std::int64_t update);
+
+ private:
+  void prepare(std::int64_t pass);
+
+  const Vocabulary& vocabulary_;
+  std::int64_t streams_;
+  std::int64_t steps_;
+  std::int64_t length_ = 0;  // of a stream
+  tapeloop::Random order_;
+  std::vector<std::string> lines_;  // empty unless they change places
+  std::string text_;                // of the current pass
+  std::int64_t pass_ = -1;
+};
+
+}  // namespace char_lm

@@ -1,0 +1,278 @@
+// SPDX-License-Identifier: MIT
+// char_lm: a character language model. Without arguments it learns a built-in list of dinosaur names in about half a
+// minute on one core and ends with ten names of its own; --data FILE learns any text.
+// The parts: corpus.h (text), model.h, training.h, generate.h.
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cmath>
+#include <ctime>
+#include <nlohmann/json.hpp>
+#include <numbers>
+#include <set>
+
+#include "autograd/error.h"
+#include "examples/char_lm/generate.h"
+#include "examples/char_lm/training.h"
+#include "examples/common/options.h"
+#include "examples/common/output.h"
+#include "examples/common/progress.h"
+
+namespace char_lm {
+namespace {
+
+namespace nn = tapeloop::nn;
+
+struct Arguments {
+  common::CommonOptions common;
+  Settings settings;
+  std::string data;
+  bool lines = false;
+  std::int64_t updates = 2000;
+  std::int64_t validate_every = 500;
+  bool resume = false;
+  bool generate_only = false;
+  nn::SampleOptions sample{.temperature = 0.8};
+  std::string prompt;
+  std::int64_t length = 500;
+  std::int64_t count = 10;
+
+  std::string last() const { return common.out + "/last.safetensors"; }
+  std::string best() const { return common.out + "/best.safetensors"; }
+};
+
+// For the list of names, where nothing else was asked for: a short text, so the weights are held back by dropout.
+constexpr std::int64_t kNamesUpdates = 1500;
+constexpr std::int64_t kNamesValidateEvery = 100;
+constexpr double kNamesDropout = 0.4;
+
+void add_options(CLI::App& app, Arguments& a) {
+  using common::add_count, common::add_number, common::kAnyCount;
+  constexpr double kAnyNumber = std::numeric_limits<double>::infinity();
+  Settings& s = a.settings;
+  common::add_common(app, a.common, "char_lm");
+  app.add_option("--data", a.data, "the text to learn; without it, the built-in dinosaur names")->type_name("FILE");
+  app.add_flag("--lines", a.lines,
+               "the text is a list: lines are shuffled in each pass, every tenth validates, made-up lines are printed; "
+               "otherwise the last 10% validate");
+  app.add_option("--cell", s.model.cell, "the recurrent cell")
+      ->check(CLI::IsMember({"lstm", "gru", "rnn"}))
+      ->type_name("lstm|gru|rnn")
+      ->default_str(s.model.cell);
+  add_count(app, "--hidden", s.model.hidden, 1, 65536, "units of a layer");
+  add_count(app, "--layers", s.model.layers, 1, 1000, "layers");
+  add_count(app, "--embedding", s.model.embedding, 0, 65536, "learned vectors of this size; 0: one-hot input");
+  add_number(app, "--dropout", s.model.dropout, 0, 0.99, "share of each layer's outputs dropped (names: 0.4)");
+  add_count(app, "--streams", s.streams, 1, 1 << 20, "parallel streams");
+  add_count(app, "--steps", s.steps, 1, 1 << 20, "steps of truncated BPTT per update");
+  add_count(app, "--updates", a.updates, 1, kAnyCount, "updates of the weights (names: 1500)");
+  add_number(app, "--lr", s.learning_rate, 0, kAnyNumber, "Adam's learning rate");
+  add_number(app, "--clip", s.clip, 0, kAnyNumber, "largest global norm of the gradient; 0: no clipping");
+  add_count(app, "--validate-every", a.validate_every, 1, kAnyCount,
+            "updates between validations, each of which saves a checkpoint (names: 100)");
+  CLI::Option* resume = app.add_flag("--resume", a.resume, "go on from DIR/last.safetensors; else DIR is written anew");
+  app.add_flag("--generate-only", a.generate_only, "train nothing, use DIR/best.safetensors")->excludes(resume);
+  add_number(app, "--temperature", a.sample.temperature, 0, 1e6, "of sampling; 0: always the likeliest");
+  add_count(app, "--top-k", a.sample.top_k, 0, kAnyCount, "sample from the k likeliest only; 0: from all");
+  add_number(app, "--top-p", a.sample.top_p, 1e-9, 1, "sample from the likeliest that reach this probability");
+  app.add_option("--prompt", a.prompt, "what generated text begins with")->type_name("TEXT");
+  add_count(app, "--length", a.length, 1, 1 << 30, "characters to generate");
+  add_count(app, "--count", a.count, 0, 1 << 30, "lines to generate, where the text is a list");
+}
+
+// Options that nobody gave take the values for a quick run or for the list of names.
+void fill_in(const CLI::App& app, Arguments& a) {
+  const auto set = [&](const char* option, auto& value, auto preset) {
+    if (app.count(option) == 0) value = preset;
+  };
+  if (a.data.empty()) {
+    a.lines = true;
+    set("--dropout", a.settings.model.dropout, kNamesDropout);
+    set("--updates", a.updates, kNamesUpdates);
+    set("--validate-every", a.validate_every, kNamesValidateEvery);
+  }
+  if (a.common.quick) {
+    set("--updates", a.updates, 60);
+    set("--validate-every", a.validate_every, 30);
+    set("--hidden", a.settings.model.hidden, 48);
+    set("--length", a.length, 100);
+  }
+  a.settings.lines = a.lines;
+  a.settings.seed = a.common.seed;
+}
+
+std::string text_of(const Arguments& a) {
+  return a.data.empty() ? std::string(dinosaur_names()) : read_text(a.data);
+}
+
+// Prints what the model makes up and returns it.
+nlohmann::json print_samples(const Arguments& a, const CharLm& model, const Vocabulary& vocabulary, bool lines,
+                             const std::string& text) {
+  tapeloop::Random random(a.common.seed ^ 0x73616d706c65u);  // other numbers than training has
+  nlohmann::json samples = nlohmann::json::array();
+  // What stands before a beginning: the end of the line before.
+  const bool has_newline = vocabulary.index('\n') >= 0;
+  const std::string start = has_newline ? "\n" : a.prompt.empty() ? std::string(1, vocabulary.symbol(0)) : "";
+  if (!lines) {
+    const std::string made = a.prompt + generate(model, vocabulary, start + a.prompt, a.length, {}, a.sample, random);
+    fmt::print("\n{}\n", made);
+    samples.push_back(made);
+    return samples;
+  }
+  const std::vector<std::string> list = lines_of(text);
+  const std::set<std::string> known(list.begin(), list.end());
+  fmt::print("\n{} made up by the best weights{}:\n", a.count, text.empty() ? "" : " (* is in the list)");
+  for (std::int64_t i = 0; i < a.count; ++i) {
+    const std::string made =
+        a.prompt + generate(model, vocabulary, start + a.prompt, std::min<std::int64_t>(a.length, 80), '\n', a.sample, random);
+    fmt::print("  {}{}\n", made, known.contains(made) ? " *" : "");
+    samples.push_back(made);
+  }
+  return samples;
+}
+
+void generate_only(const CLI::App& app, const Arguments& a) {
+  const nn::Checkpoint saved = nn::read_checkpoint(a.best());
+  const Settings settings = settings_of(saved, a.best());
+  const Vocabulary vocabulary = vocabulary_of(saved, a.best());
+  const auto given = notes_of(a.settings, vocabulary, "");
+  for (const char* name : {"cell", "layers", "hidden", "embedding"}) {
+    if (app.count(std::string("--") + name) > 0 && given.at(name) != saved.notes.at(name)) {
+      throw common::UsageError(fmt::format("--{} is {}, but {} holds a model with {}; leave the option out", name,
+                                           given.at(name), a.best(), saved.notes.at(name)));
+    }
+  }
+  tapeloop::Random random(settings.seed);
+  const CharLm model(vocabulary.size(), settings.model, random);
+  nn::load_state_dict(model, saved.section("model"), a.best());
+  // Made-up lines are marked only where the list is the one that was learned.
+  std::string text = text_of(a);
+  if (fingerprint(text) != saved.notes.at("text")) text.clear();
+  const nlohmann::json samples = print_samples(a, model, vocabulary, settings.lines, text);
+  if (!a.common.json.empty()) common::write_json(a.common.json, {{"settings", saved.notes}, {"samples", samples}});
+}
+
+double cpu_seconds() { return static_cast<double>(std::clock()) / CLOCKS_PER_SEC; }
+
+struct Times {
+  double wall = 0;
+  double cpu = 0;
+};
+
+// Runs the updates that are left; validates and saves every `validate_every` updates and at the end. The last
+// validation's nats and the time of the updates alone.
+std::pair<double, Times> train(const Arguments& a, Trainer& trainer, const Corpus& corpus, const Vocabulary& vocabulary,
+                               const std::map<std::string, std::string>& notes) {
+  const std::int64_t first = trainer.updates();
+  const double symbols = static_cast<double>(a.settings.streams * a.settings.steps);
+  common::Progress progress(first, a.updates, "tokens");
+  Times times;
+  double nats = 0;
+  while (trainer.updates() < a.updates) {
+    const std::int64_t stop = std::min(a.updates, (trainer.updates() / a.validate_every + 1) * a.validate_every);
+    const double wall = progress.seconds();
+    const double cpu = cpu_seconds();
+    while (trainer.updates() < stop) {
+      const double loss = trainer.update();
+      progress.update(trainer.updates(), loss, symbols * static_cast<double>(trainer.updates() - first));
+    }
+    times.wall += progress.seconds() - wall;
+    times.cpu += cpu_seconds() - cpu;
+    nats = validate(trainer.model(), vocabulary, corpus.validation);
+    if (!std::isfinite(nats)) {
+      tapeloop::fail("training", fmt::format("it diverged: the validation loss after update {} is {}; lower --lr or set "
+                                             "--clip; {} is from before",
+                                             stop, nats, a.last()));
+    }
+    const bool best = trainer.history.best_update < 0 || nats < trainer.history.best_nats;
+    if (best) {
+      trainer.history.best_nats = nats;
+      trainer.history.best_update = stop;
+    }
+    const nn::Checkpoint now = trainer.checkpoint(notes);
+    if (best) nn::save_checkpoint(a.best(), now);
+    nn::save_checkpoint(a.last(), now);
+    progress.note(fmt::format("update {:>6}  train {:.4f}  validation {:.4f} nats{}", stop,
+                              trainer.history.recent_mean(), nats, best ? "  (best)" : ""));
+  }
+  return {nats, times};
+}
+
+void train_and_show(const Arguments& a) {
+  const std::string text = text_of(a);
+  const Vocabulary vocabulary(text);
+  if (vocabulary.size() < 2) {
+    tapeloop::fail("text", fmt::format("it is '{}' throughout, so there is nothing to learn; give another one",
+                                       vocabulary.escaped()));
+  }
+  check_prompt(vocabulary, a.prompt);
+  const Corpus corpus = a.lines ? split_lines(text) : split_text(text);
+  const auto notes = notes_of(a.settings, vocabulary, fingerprint(text));
+  Trainer trainer(corpus, vocabulary, a.settings);
+  if (a.resume) {
+    const nn::Checkpoint saved = nn::read_checkpoint(a.last());
+    nn::check_settings(saved, notes, a.last());
+    trainer.restore(saved, a.last());
+  }
+  const std::int64_t parameters = nn::parameter_count(trainer.model());
+  fmt::print("text {} + {} characters, vocabulary {}, {} x {} {}, parameters {}, seed {}\n", corpus.train.size(),
+             corpus.validation.size(), vocabulary.size(), a.settings.model.layers, a.settings.model.hidden,
+             a.settings.model.cell, parameters, a.settings.seed);
+  if (a.resume) fmt::print("going on after update {}\n", trainer.updates());
+  std::fflush(stdout);
+
+  const std::int64_t first = trainer.updates();
+  auto [nats, times] = train(a, trainer, corpus, vocabulary, notes);
+  if (trainer.updates() == first) nats = validate(trainer.model(), vocabulary, corpus.validation);
+  const History& history = trainer.history;
+  const double last_loss = history.recent.empty() ? 0 : history.recent.back();
+  const double tokens = static_cast<double>((trainer.updates() - first) * a.settings.streams * a.settings.steps);
+  const double rate = times.wall > 0 ? tokens / times.wall : 0;
+  const double cpu_rate = times.cpu > 0 ? tokens / times.cpu : 0;
+  fmt::print("train loss {:.4f} (last update), {:.4f} (mean of the last {})\n", last_loss, history.recent_mean(),
+             history.recent.size());
+  fmt::print("validation {:.4f} nats, {:.4f} bits per character; the best {:.4f} nats, after update {}\n", nats,
+             nats / std::numbers::ln2, history.best_nats, history.best_update);
+  fmt::print("training {:.2f} s wall, {:.2f} s CPU, {:.0f} tokens/s ({:.0f} per CPU second)\n", times.wall, times.cpu,
+             rate, cpu_rate);
+
+  nn::load_state_dict(trainer.model(), nn::read_checkpoint(a.best()).section("model"), a.best());
+  const nlohmann::json samples = print_samples(a, trainer.model(), vocabulary, a.lines, text);
+  if (a.common.json.empty()) return;
+  nlohmann::json settings(notes);
+  settings["updates"] = a.updates;
+  settings["threads"] = a.common.threads;
+  settings["data"] = a.data;
+  common::write_json(a.common.json, {{"settings", settings},
+                                     {"vocabulary", vocabulary.size()},
+                                     {"parameters", parameters},
+                                     {"train_loss", last_loss},
+                                     {"train_loss_last_100", history.recent_mean()},
+                                     {"validation_nats", nats},
+                                     {"validation_bits", nats / std::numbers::ln2},
+                                     {"best_validation_nats", history.best_nats},
+                                     {"best_update", history.best_update},
+                                     {"train_seconds", times.wall},
+                                     {"train_cpu_seconds", times.cpu},
+                                     {"tokens_per_second", rate},
+                                     {"tokens_per_cpu_second", cpu_rate},
+                                     {"samples", samples}});
+}
+
+}  // namespace
+}  // namespace char_lm
+
+int main(int argc, char** argv) {
+  using namespace char_lm;
+  Arguments a;
+  CLI::App app("Learns a text character by character and writes more of it.");
+  add_options(app, a);
+  return common::run_main(app, a.common, "char_lm", argc, argv, [&] {
+    fill_in(app, a);
+    if (a.generate_only) {
+      generate_only(app, a);
+    } else {
+      train_and_show(a);
+    }
+  });
+}

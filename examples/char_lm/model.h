@@ -1,0 +1,52 @@
+// SPDX-License-Identifier: MIT
+// The character model: one-hot or embedded symbols -> LSTM, GRU or RNN layers -> logits. Parameters are named as in
+// PyTorch: lstm.weight_ih_l0, ..., head.weight, head.bias, embedding.weight.
+// It neither trains nor samples.   T time steps, N streams, V vocabulary, H hidden size
+#pragma once
+
+#include <optional>
+#include <string>
+#include <variant>
+#include <vector>
+
+#include "nn/nn.h"
+
+namespace char_lm {
+
+struct ModelOptions {
+  std::string cell = "lstm";  // lstm, gru, rnn
+  int layers = 1;
+  std::int64_t hidden = 128;   // H
+  std::int64_t embedding = 0;  // learned vectors of this size; 0: one-hot input
+  double dropout = 0;          // on the outputs of every layer, while training
+  tapeloop::DType dtype = tapeloop::DType::float32;
+};
+
+// What is carried from chunk to chunk: the state's parts of every layer, one after the other, each [N, H].
+// Empty: zeros.
+using Carried = std::vector<tapeloop::Var>;
+
+class CharLm {
+ public:
+  CharLm(std::int64_t vocabulary, const ModelOptions& options, tapeloop::Random& random);
+
+  // tokens [T, N] int64 -> logits [T, N, V]. `carried` is where it starts and becomes where it ended, cut from its
+  // history.
+  tapeloop::Var operator()(const tapeloop::Tensor& tokens, Carried& carried) const;
+
+  const tapeloop::nn::Dropout& dropout() const { return dropout_; }
+  void visit(tapeloop::nn::Visitor& v) const;
+
+ private:
+  std::optional<tapeloop::nn::Embedding> embedding_;
+  std::variant<tapeloop::nn::Lstm, tapeloop::nn::Gru, tapeloop::nn::Rnn> layers_;
+  tapeloop::nn::Dropout dropout_;
+  tapeloop::nn::Linear head_;
+};
+
+// What cell.input() gives for one-hot vectors, without making them: x W_ih^T + b of a one-hot x is column `token` of
+// W_ih plus b. The biases are added to the columns before they are looked up: V sums instead of T * N.
+template <class C>
+tapeloop::Var one_hot_input(const C& cell, const tapeloop::Tensor& tokens);
+
+}  // namespace char_lm

@@ -1,0 +1,78 @@
+// SPDX-License-Identifier: MIT
+// Training a character model by truncated BPTT, its validation, and runs that go on where they stopped, bit for bit.
+// It prints nothing and opens no file; checkpoints are values of nn::Checkpoint.
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "examples/char_lm/corpus.h"
+#include "examples/char_lm/model.h"
+#include "optim/adam.h"
+
+namespace char_lm {
+
+struct Settings {
+  ModelOptions model;
+  std::int64_t streams = 32;
+  std::int64_t steps = 50;
+  double learning_rate = 0.002;
+  double clip = 0;  // largest global norm of the gradient; 0: no clipping
+  std::uint64_t seed = 0;
+  bool lines = false;
+};
+
+// What makes a checkpoint fit: settings, vocabulary and a fingerprint of the text.
+std::map<std::string, std::string> notes_of(const Settings& settings, const Vocabulary& vocabulary,
+                                            const std::string& fingerprint);
+// The settings back from the notes of a checkpoint. Throws Error where these are not notes of such a model.
+Settings settings_of(const tapeloop::nn::Checkpoint& saved, const std::string& path);
+Vocabulary vocabulary_of(const tapeloop::nn::Checkpoint& saved, const std::string& path);
+// Length and FNV-1a hash of a text.
+std::string fingerprint(std::string_view text);
+
+// Mean nats per symbol of a text read as one stream from a zero state; every symbol but the first is predicted.
+double validate(const CharLm& model, const Vocabulary& vocabulary, std::string_view text);
+
+// The best weights so far and how the training went.
+struct History {
+  double best_nats = 0;
+  std::int64_t best_update = -1;  // -1: none yet
+  std::vector<double> recent;     // the losses of the last updates, 100 at most
+  double recent_mean() const;
+};
+
+class Trainer {
+ public:
+  Trainer(const Corpus& corpus, const Vocabulary& vocabulary, const Settings& settings);
+  Trainer(const Trainer&) = delete;
+  Trainer& operator=(const Trainer&) = delete;
+
+  // One update of the weights: T symbols of each stream. Returns the loss before it, in nats. Throws Error where the
+  // loss is not finite; the weights then stay as they are.
+  double update();
+  std::int64_t updates() const { return updates_; }
+  const CharLm& model() const { return model_; }
+
+  // All that training needs to go on, and back again. restore() does not check that settings agree: see
+  // nn::check_settings.
+  tapeloop::nn::Checkpoint checkpoint(const std::map<std::string, std::string>& notes) const;
+  void restore(const tapeloop::nn::Checkpoint& saved, const std::string& path);
+
+  History history;
+
+ private:
+  Trainer(const Corpus& corpus, const Vocabulary& vocabulary, const Settings& settings, tapeloop::Random random);
+
+  Settings settings_;
+  CharLm model_;
+  Streams streams_;
+  tapeloop::optim::Adam adam_;
+  Carried carried_;
+  std::int64_t updates_ = 0;
+};
+
+}  // namespace char_lm

@@ -1,0 +1,107 @@
+// SPDX-License-Identifier: MIT
+// Parsing of numbers, the common options, and what becomes of errors.
+#include "examples/common/options.h"
+
+#include <fmt/format.h>
+
+#include <charconv>
+#include <cmath>
+#include <cstdio>
+#include <exception>
+#include <new>
+
+#include "autograd/cpu/threads.h"
+#include "examples/common/output.h"
+
+namespace common {
+
+namespace {
+
+constexpr int kFailed = 1;
+constexpr int kBadUsage = 2;
+
+int report(const char* name, const std::string& message, int code) {
+  std::fflush(stdout);
+  fmt::print(stderr, "{}: {}\n", name, message);
+  return code;
+}
+
+int run_body(const char* name, const std::function<void()>& body) {
+  try {
+    body();
+    if (std::fflush(stdout) != 0) return report(name, "standard output cannot be written", kFailed);
+    return 0;
+  } catch (const UsageError& error) {
+    return report(name, std::string(error.what()) + "; --help explains the options", kBadUsage);
+  } catch (const std::bad_alloc&) {
+    return report(name, "out of memory; choose a smaller model or batch", kFailed);
+  } catch (const std::exception& error) {
+    return report(name, error.what(), kFailed);
+  }
+}
+
+}  // namespace
+
+std::int64_t detail::parse_count(const std::string& name, const std::string& text, std::int64_t low,
+                                 std::int64_t high) {
+  std::int64_t value = 0;
+  const char* end = text.data() + text.size();
+  const auto [stop, error] = std::from_chars(text.data(), end, value);
+  if (error != std::errc() || stop != end || value < low || value > high) {
+    const std::string range =
+        high == kAnyCount ? fmt::format("of {} or more", low) : fmt::format("from {} to {}", low, high);
+    throw CLI::ValidationError(name, fmt::format("'{}' is not a whole number {}", text, range));
+  }
+  return value;
+}
+
+CLI::Option* add_number(CLI::App& app, const std::string& name, double& value, double low,
+                        double high, const std::string& help) {
+  const auto read = [&value, name, low, high](const std::string& text) {
+    double number = 0;
+    const char* end = text.data() + text.size();
+    const auto [stop, error] = std::from_chars(text.data(), end, number);
+    if (error != std::errc() || stop != end || !std::isfinite(number) || number < low || number > high) {
+      const std::string range = std::isfinite(high) ? fmt::format("from {} to {}", low, high)
+                                                    : fmt::format("of {} or more", low);
+      throw CLI::ValidationError(name, fmt::format("'{}' is not a number {}", text, range));
+    }
+    value = number;
+  };
+  return app.add_option_function<std::string>(name, read, help)
+      ->type_name("X")
+      ->default_str(fmt::format("{}", value));
+}
+
+void add_common(CLI::App& app, CommonOptions& options, const char* name) {
+  options.out = std::string("out/") + name;
+  app.add_option("--out", options.out, "folder for what is written")
+      ->type_name("DIR")
+      ->default_str(options.out);
+  app.add_option("--json", options.json, "write the final figures to this file")->type_name("FILE");
+  add_count(app, "--seed", options.seed, 0, kAnyCount, "of everything random");
+  add_count(app, "--threads", options.threads, 1, tapeloop::kMaxThreads,
+            "threads; the results are the same with any number");
+  app.add_flag("--quick", options.quick, "a run of a few seconds, to see that everything works");
+}
+
+int run_main(CLI::App& app, const CommonOptions& options, const char* name, int argc, char** argv,
+             const std::function<void()>& body) {
+  try {
+    app.parse(argc, argv);
+  } catch (const CLI::CallForHelp&) {
+    fmt::print("{}", app.help());
+    return std::fflush(stdout) == 0 ? 0 : kFailed;
+  } catch (const CLI::ParseError& error) {
+    return report(name, std::string(error.what()) + "; --help explains the options", kBadUsage);
+  }
+  return run_body(name, [&] {
+    if (options.out.empty()) throw UsageError("--out: the name of the folder is empty");
+    tapeloop::set_num_threads(options.threads);
+    make_folder(options.out);
+    if (!options.json.empty()) make_folder_of(options.json);
+    body();
+  });
+}
+
+}  // namespace common

@@ -1,0 +1,44 @@
+// SPDX-License-Identifier: MIT
+// Folders by the standard library, JSON by nlohmann-json, files by the library.
+#include "examples/common/output.h"
+
+#include <fmt/format.h>
+
+#include <filesystem>
+#include <nlohmann/json.hpp>
+#include <system_error>
+
+#include "autograd/error.h"
+#include "autograd/files.h"
+
+namespace common {
+
+namespace fs = std::filesystem;
+
+void make_folder(const std::string& path) {
+  std::error_code error;
+  fs::create_directories(path, error);
+  std::error_code ignored;
+  if (!fs::is_directory(path, ignored)) {
+    const std::string reason = error ? error.message() : "there is a file of that name";
+    throw tapeloop::FileError(
+        fmt::format("{}: the folder cannot be made: {}; give another one", path, reason));
+  }
+}
+
+void make_folder_of(const std::string& path) {
+  std::error_code ignored;
+  if (fs::is_directory(path, ignored)) {
+    throw tapeloop::FileError(fmt::format("{}: this is a folder; give the name of a file", path));
+  }
+  const fs::path parent = fs::path(path).parent_path();
+  if (!parent.empty()) make_folder(parent.string());
+}
+
+void write_json(const std::string& path, const nlohmann::json& json) {
+  const std::string text =
+      json.dump(2, ' ', false, nlohmann::json::error_handler_t::replace) + "\n";
+  tapeloop::write_file(path, text);
+}
+
+}  // namespace common

@@ -1,0 +1,45 @@
+// SPDX-License-Identifier: MIT
+// Progress of a training run, on one line of a terminal: step, loss, rate, time left.
+// Writes nothing into pipes and files; results are printed by the program itself.
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+#include <string>
+
+namespace common {
+
+class Progress {
+ public:
+  // A run from step `first` (not 0 where it is resumed) to `total`; `unit` names what is counted, such as "tokens".
+  Progress(std::int64_t first, std::int64_t total, const char* unit);
+  Progress(const Progress&) = delete;
+  Progress& operator=(const Progress&) = delete;
+  ~Progress() { clear(); }
+
+  // Steps done so far, the latest loss, and the units since the run began. Redraws ten times a second at most.
+  void update(std::int64_t step, double loss, double units);
+  // A line that stays above the progress line, on terminals only.
+  void note(const std::string& text);
+  // Removes the line: call it before printing anything else.
+  void clear();
+
+  double seconds() const;  // since construction
+
+ private:
+  using Clock = std::chrono::steady_clock;
+  std::int64_t first_;
+  std::int64_t total_;
+  const char* unit_;
+  bool shown_;
+  bool on_screen_ = false;
+  Clock::time_point start_;
+  Clock::time_point next_draw_;
+};
+
+// "850 ms", "42 s", "3 min 20 s", "2 h 05 min".
+std::string human_time(double seconds);
+// "950", "12.3k", "4.56M".
+std::string human_count(double count);
+
+}  // namespace common

@@ -1,0 +1,89 @@
+// SPDX-License-Identifier: MIT
+// Events as rows of class numbers, which the model looks up in its tables.
+// It holds no weights, and does not choose what to predict.
+//
+// A note is predicted in three turns, each knowing the results of those before it:
+//   delta     from the line so far (the recurrent state)
+//   pitch     from that, the delta, and what the chart says of the moment that is now known
+//   duration  from that, the delta and the pitch
+// A pitch logit is the sum of three: one of the key of the piano, one of the interval to the root
+// of the chord, one of the interval to the last note. What is learned in one key or register of a
+// chord's third or of a step down thus holds in all of them; transposing the training data alone
+// would need many more passes to teach the same.
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <span>
+#include <vector>
+
+#include "autograd/tensor.h"
+#include "examples/jazz/events.h"
+
+namespace jazz {
+
+// The events of a tune, and what its chart says of the first tick.
+struct Sequence {
+  std::vector<Event> events;
+  Context start;
+};
+
+Sequence encode_sequence(const Tune& tune);
+
+// Where a line stands: all that the next event is predicted from, besides the recurrent state.
+struct Line {
+  bool begun = false;  // false before the first event: `last` then only has its context
+  Event last;
+  int sounding = kRest;  // pitch class of the last event that was no rest; kRest where there is none
+
+  explicit Line(const Context& start) { last.at = start; }
+  void add(const Event& event);
+};
+
+inline constexpr int kInputFeatures = 10;
+inline constexpr int kPitchFeatures = 10;
+inline constexpr int kDurationFeatures = 6;
+
+// Rows of the three tables; each feature has its own range of rows.
+extern const int kInputRows;
+extern const int kPitchRows;
+extern const int kDurationRows;
+
+// Columns of the pitch logits' parts: 12 intervals to the root, the rest; and the steps from -24 to
+// 24 to the last note, farther down, farther up, and the rest.
+inline constexpr int kRootColumns = 13;
+inline constexpr int kStepColumns = 52;
+
+using InputRow = std::array<std::int64_t, kInputFeatures>;
+using PitchRow = std::array<std::int64_t, kPitchFeatures>;
+using DurationRow = std::array<std::int64_t, kDurationFeatures>;
+
+InputRow input_row(const Line& line);
+PitchRow pitch_row(const Line& line, int delta, const Context& at);
+DurationRow duration_row(const Line& line, int delta, const Context& at, int pitch);
+
+// Which column of the two relative parts belongs to each pitch class, given the root and the pitch
+// class that sounded last: [89] each.
+std::span<const std::int64_t> root_columns(int root);
+std::span<const std::int64_t> step_columns(int sounding);
+
+inline constexpr std::int64_t kNoTarget = -1;  // of a place behind a sequence's end: does not count
+
+// T steps of N lines. All int64; a line that has ended has kNoTarget as its targets.
+struct Batch {
+  tapeloop::Tensor input;         // [T, N, 10]
+  tapeloop::Tensor pitch;         // [T, N, 10]
+  tapeloop::Tensor duration;      // [T, N, 6]
+  tapeloop::Tensor root_columns;  // [T N, 89]
+  tapeloop::Tensor step_columns;  // [T N, 89]
+  tapeloop::Tensor targets[3];    // delta, pitch, duration: [T, N]
+  std::int64_t notes = 0;         // events that sound
+  std::int64_t events = 0;
+
+  Batch(std::int64_t steps, std::int64_t lines);
+
+  // Puts an event and the line before it at step t of line n.
+  void set(std::int64_t t, std::int64_t n, const Line& before, const Event& event);
+};
+
+}  // namespace jazz

@@ -1,0 +1,53 @@
+// SPDX-License-Identifier: MIT
+// What the network learns from: the embedded corpus or a folder of MIDI files, and what is held out.
+// It trains nothing; the n-gram that it can count is the baseline on the same notes.
+#pragma once
+
+#include <filesystem>
+#include <string>
+#include <vector>
+
+#include "examples/jazz/features.h"
+#include "examples/jazz/ngram.h"
+
+namespace jazz {
+
+struct Material {
+  std::string name;               // "the embedded corpus", or the folder
+  std::string held_out_rule;      // "every 8th tune"
+  std::vector<Tune> training;
+  std::vector<Tune> held_out;     // neither the network nor the n-gram learns from these
+  std::vector<std::string> left_out;  // files that could not be read, with the reasons
+
+  // Of all tunes: whether any has chords, whether one voice is all there is, and the range.
+  bool has_chords = false;
+  bool one_voice = true;
+  int lowest = kHighestKey;
+  int highest = kLowestKey;
+
+  std::vector<Tune> all() const;
+  std::size_t notes() const;
+  // The same for the same notes and chords on every machine; another one for others.
+  std::string fingerprint() const;
+};
+
+// The corpus that was compiled in.
+Material embedded_corpus();
+
+// All MIDI files under a folder, quantised. Every 5th file is held out; of fewer files the last
+// one, and of a single one its last fifth. Throws std::runtime_error where the folder is absent,
+// has no MIDI file, or no file with notes that can be read: the message lists what was wrong.
+Material read_material(const std::filesystem::path& folder);
+
+// The copy of a tune that is `semitones` higher, 0 to 11, and in a fitting octave.
+Sequence transposed(const Tune& tune, int semitones);
+
+struct Baseline {
+  NatsPerNote held_out;
+  int keys = 12;  // transposed copies of each tune; fewer only where the material is huge
+};
+
+// The order-3 n-gram of the training tunes in all keys, on the held-out tunes.
+Baseline ngram_baseline(const Material& material);
+
+}  // namespace jazz

@@ -1,0 +1,117 @@
+// SPDX-License-Identifier: MIT
+// The layers of the network, and its loss.
+// Everything is made of the library's modules; nothing here has a derivative of its own.
+#include "examples/jazz/model.h"
+
+namespace jazz {
+namespace {
+
+using namespace tapeloop;
+
+// Sum of the table's rows of each place: [.., K] -> [.., E].
+Var bag(const nn::Embedding& table, const Tensor& rows) { return sum(table(rows), {-2}); }
+
+// A sum of K rows shall be about as large as the other inputs, so each starts smaller than the
+// default N(0, 1).
+nn::Embedding table(int rows, std::int64_t width, Random& random, DType dtype) {
+  nn::Embedding result(rows, width, random, -1, dtype);
+  nn::init::normal(result.weight, 0, 0.2, random);
+  return result;
+}
+
+template <class Recurrent>
+Var run(const Recurrent& layers, const Var& x, Memory& memory) {
+  typename Recurrent::State state;
+  for (std::size_t k = 0; k < memory.size(); ++k) state[k] = Var(memory[k]);
+  auto [h, last] = layers(x, state);
+  memory.clear();
+  for (const Var& part : last) memory.push_back(part.value());
+  return h;
+}
+
+}  // namespace
+
+Model::Model(const ModelOptions& o, Random& random)
+    : options_(o),
+      input_(table(kInputRows, o.embedding, random, o.dtype)),
+      delta_(o.hidden, kDeltaClasses, random, true, o.dtype),
+      pitch_rows_(table(kPitchRows, o.embedding, random, o.dtype)),
+      pitch_hidden_(o.hidden, o.embedding, random, true, o.dtype),
+      pitch_(o.embedding, kPitchClasses + kRootColumns + kStepColumns, random, true, o.dtype),
+      duration_rows_(table(kDurationRows, o.embedding, random, o.dtype)),
+      duration_hidden_(o.hidden, o.embedding, random, true, o.dtype),
+      duration_(o.embedding, kDurationClasses, random, true, o.dtype),
+      input_dropout_(o.dropout / 2, random),
+      dropout_(o.dropout, random) {
+  const nn::RecurrentOptions recurrent{.input = o.embedding,
+                                       .hidden = o.hidden,
+                                       .layers = o.layers,
+                                       .dropout = o.layers > 1 ? o.dropout : 0,
+                                       .dtype = o.dtype};
+  if (o.gru) {
+    gru_ = nn::Gru(recurrent, random);
+  } else {
+    lstm_ = nn::Lstm(recurrent, random);
+    for (const nn::LstmCell& cell : lstm_.cells()) nn::init::forget_gate_bias(cell.w.bias_ih, 1);
+  }
+}
+
+Var Model::read(const Tensor& input, Memory& memory) const {
+  const Var x = input_dropout_(bag(input_, input));
+  return options_.gru ? run(gru_, x, memory) : run(lstm_, x, memory);
+}
+
+Var Model::delta_logits(const Var& h) const { return delta_(dropout_(h)); }
+
+Var Model::pitch_logits(const Var& h, const Tensor& rows, const Tensor& root_columns,
+                        const Tensor& step_columns) const {
+  const Var u = tanh(pitch_hidden_(dropout_(h)) + bag(pitch_rows_, rows));
+  const Var all = pitch_(dropout_(u));
+  constexpr std::int64_t kRootEnd = kPitchClasses + kRootColumns;
+  return slice(all, 1, 0, kPitchClasses) +
+         gather(slice(all, 1, kPitchClasses, kRootEnd), root_columns, 1) +
+         gather(slice(all, 1, kRootEnd, kRootEnd + kStepColumns), step_columns, 1);
+}
+
+Var Model::duration_logits(const Var& h, const Tensor& rows) const {
+  return duration_(dropout_(tanh(duration_hidden_(dropout_(h)) + bag(duration_rows_, rows))));
+}
+
+Loss Model::loss(const Batch& batch, Memory& memory) const {
+  const std::int64_t m = batch.input.dim(0) * batch.input.dim(1);
+  const Var h = reshape(read(batch.input, memory), {m, options_.hidden});
+  const Var logits[] = {
+      delta_logits(h),
+      pitch_logits(h, batch.pitch.reshape({m, kPitchFeatures}), batch.root_columns,
+                   batch.step_columns),
+      duration_logits(h, batch.duration.reshape({m, kDurationFeatures})),
+  };
+  Loss loss;
+  for (std::size_t i = 0; i < kFactors; ++i) {
+    const Var nats = cross_entropy(logits[i], batch.targets[i].reshape({m}),
+                                   {.ignore_index = kNoTarget, .reduce = Reduce::sum});
+    loss.nats[i] = nats.item();
+    loss.sum = i == 0 ? nats : loss.sum + nats;
+  }
+  return loss;
+}
+
+void Model::visit(nn::Visitor& v) const {
+  v("input", input_);
+  if (options_.gru) {
+    v("gru", gru_);
+  } else {
+    v("lstm", lstm_);
+  }
+  v("delta", delta_);
+  v("pitch_rows", pitch_rows_);
+  v("pitch_hidden", pitch_hidden_);
+  v("pitch", pitch_);
+  v("duration_rows", duration_rows_);
+  v("duration_hidden", duration_hidden_);
+  v("duration", duration_);
+  v("input_dropout", input_dropout_);
+  v("dropout", dropout_);
+}
+
+}  // namespace jazz
