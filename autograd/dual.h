@@ -373,12 +373,19 @@ template <DualNumber A>
 TL_HD auto clamp(const A& x, double low, double high) {
   return select(x < low, low, select(x > high, high, x));
 }
-// pow with a constant exponent: n x^(n-1); with a constant or varying base: x^y log(x), 0 where x = 0.
+// pow with a constant exponent: n x^(n-1), 0 for n = 0 also at x = 0; with a constant or varying base: x^y log(x), 0
+// where x = 0.
+namespace dual {
+template <class X, class N>
+TL_HD auto power_slope(const X& x, const N& n) {
+  return n * pow(x, select(n == 0.0, n * 0.0 + 1.0, n - 1.0));
+}
+}  // namespace dual
 template <DualNumber A, class B>
   requires DualAndLower<A, B>
 TL_HD auto pow(const A& x, const B& n) {
   auto value = pow(x.value, n);
-  return dual::chain(x, value, n * pow(x.value, n - 1.0));
+  return dual::chain(x, value, dual::power_slope(x.value, n));
 }
 namespace dual {
 template <class X, class Y>
@@ -397,7 +404,7 @@ template <class A, class B>
   requires BothDual<A, B>
 TL_HD auto pow(const A& x, const B& n) {
   auto value = pow(x.value, n.value);
-  return dual::chain(x, n, value, n.value * pow(x.value, n.value - 1.0),
+  return dual::chain(x, n, value, dual::power_slope(x.value, n.value),
                      dual::log_of_base(x.value, value));
 }
 

@@ -123,11 +123,11 @@ struct LeakyRelu {  // derivative at 0: slope
   double slope = 0.01;
   TL_HD auto operator()(auto x) const { return select(x > 0.0, x, x * slope); }
 };
-struct Elu {  // x for x > 0, alpha (e^x - 1) below. Clevert et al. 2016
+struct Elu {  // x for x > 0, alpha (e^x - 1) below; derivative at 0: alpha. Clevert et al. 2016
   static constexpr const char* name = "elu";
   double alpha = 1;
   TL_HD auto operator()(auto x) const {
-    return select(x > 0.0, x, alpha * (exp(min(x, 0.0)) - 1.0));
+    return select(x > 0.0, x, alpha * (exp(select(x > 0.0, 0.0, x)) - 1.0));
   }
 };
 struct Gelu {  // x Phi(x), by erf. Hendrycks & Gimpel 2016

@@ -80,11 +80,19 @@ GradcheckReport compare(const Checked& scalar, const ParameterList& parameters, 
     for (std::int64_t i = 0; i < x.numel(); ++i) {
       double& element = x.data<double>()[i];
       double before = element;
-      element = before + options.step;
-      double above = scalar.value();
-      element = before - options.step;
-      double below = scalar.value();
-      element = before;
+      double above = 0;
+      double below = 0;
+      {
+        struct Restore {
+          double& element;
+          double before;
+          ~Restore() { element = before; }  // also where the function throws
+        } restore{element, before};
+        element = before + options.step;
+        above = scalar.value();
+        element = before - options.step;
+        below = scalar.value();
+      }
       double numeric = (above - below) / (2 * options.step);
       GradcheckElement found{parameters[p].name, index_of(x.shape(), i), analytic.data<double>()[i], numeric, 0, false};
       found.error_ratio = error_ratio(found.analytic, numeric, options);

@@ -84,12 +84,15 @@ Var cross_entropy(const Var& logits, const Tensor& target, const CrossEntropyOpt
     Var by_class = reshape(options.class_weights.detach(), {-1, 1});
     weight = weight * reshape(embedding(by_class, targets.classes), target.shape());
   }
-  Var items = (total - chosen) * weight;
+  // Chosen, not multiplied by 0: the logits of an ignored item may be infinite.
+  Var counted(targets.counted);
+  Var zero(Tensor::zeros({}, logits.dtype(), logits.device()));
+  Var items = select(counted, total - chosen, zero) * weight;
   if (options.label_smoothing > 0) {
     // -sum_c w_c log p_c / V for each item that counts
     Var log_p = logits - insert_axis(total, -1);
     Var spread = options.class_weights.defined() ? log_p * options.class_weights.detach() : log_p;
-    Var uniform = sum(spread, {-1}) * Var(targets.counted) * (-1.0 / static_cast<double>(logits.dim(-1)));
+    Var uniform = select(counted, sum(spread, {-1}), zero) * (-1.0 / static_cast<double>(logits.dim(-1)));
     items = items * (1.0 - options.label_smoothing) + uniform * options.label_smoothing;
   }
   switch (options.reduce) {

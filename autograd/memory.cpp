@@ -15,7 +15,7 @@ namespace tapeloop::memory {
 namespace {
 
 constexpr std::size_t kAlignment = 64;
-constexpr int kClasses = 400;
+constexpr int kClasses = 464;  // enough for 2^63 bytes
 
 #if defined(__SANITIZE_ADDRESS__)
 constexpr bool kKeepBlocks = false;  // the sanitizer must see each block's own bounds and lifetime
@@ -54,11 +54,20 @@ struct Pool {
   std::array<FreeBlock*, kClasses> free{};
   std::array<std::size_t, kClasses> bytes_of_class{};
   Stats stats{};
+  std::int64_t highest = 0;  // the largest live_bytes ever
 
   Pool() = default;
   Pool(const Pool&) = delete;
   Pool& operator=(const Pool&) = delete;
   ~Pool();
+
+  void count_live(std::int64_t bytes) {
+    stats.live_bytes += bytes;
+    stats.peak_bytes = std::max(stats.peak_bytes, stats.live_bytes);
+    highest = std::max(highest, stats.live_bytes);
+  }
+  // Bytes in use and kept together: half more than was ever in use.
+  std::int64_t most_kept() const { return std::max<std::int64_t>(std::int64_t{1} << 20, highest + highest / 2); }
 
   void give_back_to_heap(std::int64_t keep_bytes) {
     for (std::size_t i = kClasses; i-- > 0 && stats.cached_bytes > keep_bytes;) {
@@ -86,18 +95,15 @@ void* allocate(std::size_t bytes) {
   SizeClass size = class_of(bytes);
   std::size_t index = static_cast<std::size_t>(size.index);
   if (!pool_is_gone) {
-    auto signed_bytes = static_cast<std::int64_t>(size.bytes);
-    pool.stats.live_bytes += signed_bytes;
-    pool.stats.peak_bytes = std::max(pool.stats.peak_bytes, pool.stats.live_bytes);
     if (FreeBlock* block = pool.free[index]) {
       pool.free[index] = block->next;
-      pool.stats.cached_bytes -= signed_bytes;
+      pool.stats.cached_bytes -= static_cast<std::int64_t>(size.bytes);
+      pool.count_live(static_cast<std::int64_t>(size.bytes));
       return block;
     }
     ++pool.stats.heap_calls;
-    // Shapes that come and go must not pile up: kept blocks are bounded by half of what was ever in use.
-    pool.give_back_to_heap(std::max<std::int64_t>(
-        std::int64_t{1} << 20, pool.stats.peak_bytes + pool.stats.peak_bytes / 2 - pool.stats.live_bytes));
+    // Shapes that come and go must not pile up.
+    pool.give_back_to_heap(pool.most_kept() - pool.stats.live_bytes);
   }
   void* block = ::operator new(size.bytes, std::align_val_t{kAlignment}, std::nothrow);
   if (block == nullptr) {
@@ -105,11 +111,11 @@ void* allocate(std::size_t bytes) {
     block = ::operator new(size.bytes, std::align_val_t{kAlignment}, std::nothrow);
   }
   if (block == nullptr) {
-    if (!pool_is_gone) pool.stats.live_bytes -= static_cast<std::int64_t>(size.bytes);
     fail("memory", fmt::format("the system has no {} bytes left ({} are in use by this thread); use a "
                                "smaller batch, or cut the sequence by truncated BPTT",
                                size.bytes, pool_is_gone ? 0 : pool.stats.live_bytes));
   }
+  if (!pool_is_gone) pool.count_live(static_cast<std::int64_t>(size.bytes));
   return block;
 }
 
@@ -121,7 +127,8 @@ void release(void* block, std::size_t bytes) noexcept {
     return;
   }
   pool.stats.live_bytes -= static_cast<std::int64_t>(size.bytes);
-  if (!kKeepBlocks) {
+  // A thread that only releases what others took must not collect their blocks for ever.
+  if (!kKeepBlocks || pool.stats.cached_bytes > pool.most_kept()) {
     ::operator delete(block, std::align_val_t{kAlignment});
     return;
   }

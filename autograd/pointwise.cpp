@@ -89,6 +89,17 @@ Shape compute(const PointwiseKernel& kernel, const void* functor, std::span<cons
   return shape;
 }
 
+// The gradient of one input: added up over what was broadcast. Columns that were stretched are added up each by itself.
+Var gradient_of_input(const Var& gradient, const PointwiseInput& input) {
+  const Shape& shape = input.var.shape();
+  if (input.columns == 1 || gradient.dim(-1) == shape.dim(-1)) return sum_to(gradient, shape);
+  std::int64_t columns = input.columns;
+  std::int64_t width = gradient.dim(-1) / columns;
+  std::int64_t rows = gradient.shape().removed(-1).numel();
+  Var by_column = sum(reshape(gradient, Shape{rows, columns, width}), {2});
+  return sum_to(reshape(by_column, gradient.shape().with(-1, columns)), shape);
+}
+
 struct PointwiseBackward {
   const PointwiseKernel* kernel;
   Functor functor;
@@ -98,7 +109,9 @@ struct PointwiseBackward {
   void operator()(std::span<const Var> doutputs, Grads& grads) const {
     const PointwiseKernel* backward = kernel->backward;
     if (backward == nullptr) {
-      fail(kernel->name, "derivatives of pointwise functors are compiled up to the second; a third was asked for");
+      fail(kernel->name, fmt::format("derivatives of pointwise functors are compiled up to the second, and for up to {} "
+                                    "inputs, results and gradients together; compose the formula of smaller functors",
+                                    kMaxOperands));
     }
     PoolVector<PointwiseInput> arguments(inputs.begin(), inputs.end());
     PoolVector<int> in_columns;
@@ -118,7 +131,7 @@ struct PointwiseBackward {
     PoolVector<Var> dinputs(inputs.size());
     detail::pointwise_wanted(*backward, functor.bytes, arguments, in_columns, {wanted.data(), inputs.size()}, dinputs);
     for (std::size_t i = 0; i < inputs.size(); ++i) {
-      if (wanted[i]) grads.add(static_cast<int>(i), sum_to(dinputs[i], inputs[i].var.shape()));
+      if (wanted[i]) grads.add(static_cast<int>(i), gradient_of_input(dinputs[i], inputs[i]));
     }
   }
 };
@@ -150,18 +163,18 @@ void detail::pointwise(const PointwiseKernel& kernel, const void* functor, std::
 
 void transform(const PointwiseKernel& kernel, const void* functor, std::span<const Tensor> inputs,
                std::span<const Tensor> outputs) {
+  if (static_cast<int>(inputs.size()) != kernel.inputs || static_cast<int>(outputs.size()) != kernel.outputs) {
+    fail(kernel.name, fmt::format("takes {} inputs and {} outputs, got {} and {}", kernel.inputs, kernel.outputs,
+                                  inputs.size(), outputs.size()));
+  }
   const Tensor& first = outputs[0];
   PoolVector<Tensor> operands(inputs.begin(), inputs.end());
   operands.insert(operands.end(), outputs.begin(), outputs.end());
   for (const Tensor& operand : operands) {
-    if (operand.shape() != first.shape() || operand.dtype() != first.dtype() || operand.device() != first.device()) {
-      fail(kernel.name, fmt::format("tensors must agree in shape, type and device, got {} and {}", first.describe(),
-                                    operand.describe()));
+    if (!operand.defined() || operand.dtype() == DType::int64 || operand.shape() != first.shape() || operand.dtype() != first.dtype() || operand.device() != first.device()) {
+      fail(kernel.name, fmt::format("tensors must be of one shape, floating-point type and device, got {} and {}",
+                                    first.describe(), operand.describe()));
     }
-  }
-  if (static_cast<int>(inputs.size()) != kernel.inputs || static_cast<int>(outputs.size()) != kernel.outputs) {
-    fail(kernel.name, fmt::format("takes {} inputs and {} outputs, got {} and {}", kernel.inputs, kernel.outputs,
-                                  inputs.size(), outputs.size()));
   }
   if (first.numel() == 0) return;
   backend(first.device()).pointwise(kernel, functor, first.dtype(), plan_loop(first.shape(), operands));

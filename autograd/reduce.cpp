@@ -106,7 +106,13 @@ Var var(const Var& x, std::span<const int> axes, int correction, bool keep) {
   return sum(square(x - mean(x, axes, true)), axes, keep) / static_cast<double>(set.count - correction);
 }
 
-Var norm(const Var& x) { return sqrt(sum(square(x))); }
+Var norm(const Var& x) {
+  Var squares = sum(square(x));
+  // The root is steep at 0: there the norm is a constant, with gradient 0.
+  Var zero(Tensor::zeros({}, x.dtype(), x.device()));
+  Var at_zero = equal(squares, zero);
+  return select(at_zero, zero, sqrt(squares + at_zero));
+}
 
 // A product tree: right also where factors are zero, and of any order of derivative.
 Var prod(const Var& x, int axis, bool keep) {

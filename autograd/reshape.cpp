@@ -127,6 +127,12 @@ Var expand(const Var& x, const Shape& shape) {
 Var sum_to(const Var& x, const Shape& shape) {
   if (x.shape() == shape) return x;
   int added = x.rank() - shape.rank();
+  bool fits = added >= 0;
+  for (int i = 0; fits && i < shape.rank(); ++i) fits = shape[i] == 1 || shape[i] == x.shape()[i + added];
+  if (!fits) {
+    fail("sum_to", fmt::format("{} cannot be added up to {}: sizes must be equal or become 1, and axes go from the front",
+                               x.shape().str(), shape.str()));
+  }
   std::array<int, kMaxRank> axes{};
   std::size_t count = 0;
   for (int i = 0; i < x.rank(); ++i) {
@@ -270,6 +276,7 @@ Var tril(const Var& x, std::int64_t diagonal) {
 
 Var to(const Var& x, DType dtype) {
   if (x.dtype() == dtype) return x;
+  if (dtype == DType::int64 || x.dtype() == DType::int64) return Var(x.value().to(dtype));  // integers have no gradient
   return record("to", {&x}, x.value().to(dtype), [from = x.dtype()](const Var& dy, Grads& grads) {
     grads.add(0, [&] { return to(dy, from); });
   });

@@ -3,6 +3,8 @@
 //   y = log sum_j exp(x_j)            dx = dy exp(x - y)
 //   y_i = exp(x_i) / sum_j exp(x_j)   dx = y (dy - sum(y dy))
 //   y_i = x_i - logsumexp(x)          dx = dy - exp(y) sum(dy)
+#include <limits>
+
 #include "autograd/error.h"
 #include "autograd/ops.h"
 
@@ -13,7 +15,11 @@ using namespace formula;
 namespace {
 
 // The largest of each row, kept finite, so that x - m is never inf - inf.
-Var row_shift(const Var& x, std::span<const int> axes) { return clamp(max(x, axes, true), -1e30, 1e30); }
+Var row_shift(const Var& x, std::span<const int> axes) {
+  double largest = x.dtype() == DType::float32 ? static_cast<double>(std::numeric_limits<float>::max())
+                                               : std::numeric_limits<double>::max();
+  return clamp(max(x, axes, true), -largest, largest);
+}
 
 void check_row(const char* name, const Var& x, int axis) {
   if (x.dim(axis) == 0) fail(name, "the axis is empty in " + x.value().describe());

@@ -141,7 +141,10 @@ Tape::Tape() : id_(next_tape_id.fetch_add(1)) {
 
 Tape::~Tape() {
   ThreadState& state = thread_state();
-  state.tape = enclosing_;
+  // Tapes on the heap may end in any order: this one leaves the chain wherever it stands.
+  Tape** link = &state.tape;
+  while (*link != nullptr && *link != this) link = &(*link)->enclosing_;
+  if (*link == this) *link = enclosing_;
   memory_->clear();
   memory_->next_free = std::exchange(state.free_memory, memory_);
 }
@@ -303,6 +306,7 @@ void Tape::run(const Var& y, const Var& dy, const BackwardOptions& options, bool
   if (thread_state().tape != this) {
     fail("backward", "called on a tape that is not the innermost one in this thread; end the inner tape first");
   }
+  if (y.is_parameter()) m.parameter_slot(y);  // a parameter may be its own loss
   if (!y.defined() || slot_of(y) == kNone) {
     fail("backward", "the loss does not depend on any parameter recorded on this tape; make the weights by "
                      "parameter(...), and compute the loss while the tape is in scope");
@@ -322,6 +326,7 @@ void Tape::run(const Var& y, const Var& dy, const BackwardOptions& options, bool
   m.deferred.clear();
   m.gradients[slot_of(y)].sum = dy;
 
+  played_ = !retain;  // also where an operation's backward throws: part of the record is gone then
   bool was_paused = std::exchange(thread_state().paused, !recording);
   struct Restore {
     bool before;
@@ -350,7 +355,6 @@ void Tape::run(const Var& y, const Var& dy, const BackwardOptions& options, bool
     }
     if (!retain) m.consume(m.nodes[i]);
   }
-  played_ = !retain;
 
   for (std::uint32_t slot = 0; slot < m.gradients.size(); ++slot) {
     const Var parameter = m.values[slot].parameter;
@@ -359,8 +363,11 @@ void Tape::run(const Var& y, const Var& dy, const BackwardOptions& options, bool
     combine_deferred(m, gradient);
     if (!into_parameters || !gradient.sum.defined()) continue;
     Var& grad = parameter.body()->grad;
-    if (!grad.defined() && !recording && (gradient.sum.value().shares_memory_with_others() ||
-                                          !gradient.sum.value().is_contiguous())) {
+    // The history of a gradient made on an earlier tape is not here.
+    if (grad.requires_grad() && grad.body()->tape_id != id_) grad = grad.detach();
+    bool ours = gradient.sum.body()->references.load(std::memory_order_relaxed) == 1 &&
+                !gradient.sum.value().shares_memory_with_others() && gradient.sum.value().is_contiguous();
+    if (!grad.defined() && !recording && !ours) {
       grad = Var(gradient.sum.value().clone());
     } else {
       add_to(grad, gradient.sum, recording);
@@ -409,6 +416,16 @@ std::vector<Var> Tape::gradient(const Var& y, const Var& dy, std::span<const Var
   return result;
 }
 
+// A functor's name inside quotes.
+static std::string escaped(const char* text) {
+  std::string result;
+  for (; *text != 0; ++text) {
+    if (*text == '"' || *text == '\\') result += '\\';
+    result += *text;
+  }
+  return result;
+}
+
 std::string Tape::to_dot() const {
   const TapeMemory& m = *memory_;
   std::string dot = "digraph tape {\n  rankdir=BT;\n  node [shape=box, fontname=\"sans-serif\", fontsize=10];\n";
@@ -426,7 +443,7 @@ std::string Tape::to_dot() const {
       owner[node.first_output + k] = fmt::format("n{}", n);
       shapes += (k == 0 ? "" : " ") + m.values[node.first_output + k].shape.str();
     }
-    dot += fmt::format("  n{} [label=\"{}\\n{}\"];\n", n, node.name, shapes);
+    dot += fmt::format("  n{} [label=\"{}\\n{}\"];\n", n, escaped(node.name), shapes);
     for (std::uint32_t k = 0; k < node.inputs; ++k) {
       std::uint32_t slot = m.inputs[node.first_input + k];
       if (slot != kNone) dot += fmt::format("  {} -> n{};\n", owner[slot], n);

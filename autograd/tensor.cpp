@@ -6,6 +6,7 @@
 #include <fmt/ranges.h>
 
 #include <algorithm>
+#include <limits>
 
 #include "autograd/backend.h"
 #include "autograd/error.h"
@@ -70,10 +71,17 @@ Tensor::~Tensor() { detail::drop(storage_); }
 class TensorBuilder {
  public:
   static Tensor fresh(const Shape& shape, DType dtype, Device device) {
-    std::int64_t bytes;
-    if (__builtin_mul_overflow(shape.numel(), size_of(dtype), &bytes)) {
-      fail("tensor", fmt::format("{} elements of {} are more than memory can hold", shape.str(), name(dtype)));
+    // The product anew: shapes that operations put together (broadcasting, concat) were not checked as a whole.
+    std::int64_t bytes = size_of(dtype);
+    bool fits = true;
+    for (std::int64_t size : shape) {
+      fits = fits && !__builtin_mul_overflow(bytes, std::max<std::int64_t>(size, 1), &bytes);
     }
+    if (!fits || bytes > std::numeric_limits<std::int64_t>::max() / 2) {
+      fail("tensor", fmt::format("{} elements of {} are more than memory can hold; check the sizes", shape.str(),
+                                 name(dtype)));
+    }
+    bytes = shape.numel() * size_of(dtype);
     Tensor result;
     result.storage_ = detail::new_storage(static_cast<std::size_t>(bytes), device);
     result.data_ = device == Device::cpu ? reinterpret_cast<char*>(result.storage_) + detail::kHeaderBytes
@@ -189,6 +197,10 @@ template std::vector<float> Tensor::to_vector() const;
 template std::vector<double> Tensor::to_vector() const;
 template std::vector<std::int64_t> Tensor::to_vector() const;
 
+static void check_defined(const char* name, const Tensor& tensor) {
+  if (!tensor.defined()) fail(name, "of an undefined tensor; assign one first");
+}
+
 Tensor Tensor::transpose(int axis_a, int axis_b) const {
   int a = shape_.axis(axis_a);
   int b = shape_.axis(axis_b);
@@ -199,6 +211,7 @@ Tensor Tensor::transpose(int axis_a, int axis_b) const {
 }
 
 Tensor Tensor::permute(std::span<const int> axes) const {
+  check_defined("permute", *this);
   std::array<bool, kMaxRank> seen{};
   Tensor result = *this;
   bool valid = static_cast<int>(axes.size()) == rank();
@@ -222,6 +235,7 @@ Tensor Tensor::slice(int axis, std::int64_t start, std::int64_t stop, std::int64
                               start, stop, step, a, shape_.str(), size));
   }
   Tensor result = *this;
+  step = std::min(step, std::max<std::int64_t>(size, 1));  // a longer one takes the first element, too
   Build::advance(result, start * stride(a));
   Build::shape(result)[a] = (stop - start + step - 1) / step;
   Build::stride(result, a) *= step;
@@ -242,6 +256,7 @@ Tensor Tensor::select(int axis, std::int64_t index) const {
 }
 
 Tensor Tensor::insert_axis(int axis) const {
+  check_defined("insert_axis", *this);
   Tensor result = *this;
   Build::shape(result) = shape_.inserted(axis, 1);
   int a = axis < 0 ? axis + rank() + 1 : axis;
@@ -251,6 +266,7 @@ Tensor Tensor::insert_axis(int axis) const {
 }
 
 Tensor Tensor::expand(const Shape& shape) const {
+  check_defined("expand", *this);
   int added = shape.rank() - rank();
   bool valid = added >= 0;
   Tensor result = *this;
@@ -298,9 +314,10 @@ static bool view_strides(const Tensor& tensor, const Shape& shape, Tensor& resul
     // Within old axes [old_axis, old_end) the layout must be that of one axis.
     std::int64_t innermost = 1;
     std::int64_t expected = 0;
+    bool first = true;
     for (int i = old_end - 1; i >= old_axis; --i) {
       if (old[i] == 1) continue;
-      if (expected == 0) {
+      if (std::exchange(first, false)) {
         innermost = tensor.stride(i);
       } else if (tensor.stride(i) != expected) {
         return false;
@@ -318,6 +335,7 @@ static bool view_strides(const Tensor& tensor, const Shape& shape, Tensor& resul
 }
 
 Tensor Tensor::reshape(const Shape& wanted) const {
+  check_defined("reshape", *this);
   Shape shape = wanted;
   if (shape.numel() != numel()) {
     fail("reshape", fmt::format("{} has {} elements, {} has {}", shape_.str(), numel(), shape.str(), shape.numel()));
@@ -334,15 +352,20 @@ Tensor Tensor::reshape(const Shape& wanted) const {
   return result;
 }
 
-Tensor Tensor::contiguous() const { return is_contiguous() ? *this : clone(); }
+Tensor Tensor::contiguous() const {
+  check_defined("contiguous", *this);
+  return is_contiguous() ? *this : clone();
+}
 
 Tensor Tensor::clone() const {
+  check_defined("clone", *this);
   Tensor result = empty(shape_, dtype_, device());
   result.copy_from(*this);
   return result;
 }
 
 Tensor Tensor::to(DType dtype) const {
+  check_defined("to", *this);
   if (dtype == dtype_) return *this;
   Tensor result = empty(shape_, dtype, device());
   result.copy_from(*this);
@@ -356,7 +379,10 @@ void Tensor::copy_from(const Tensor& source) const {
   backend(device()).copy(*this, source);
 }
 
-void Tensor::fill(double value) const { backend(device()).fill(*this, value); }
+void Tensor::fill(double value) const {
+  check_defined("fill", *this);
+  backend(device()).fill(*this, value);
+}
 
 std::string to_string(const Tensor& tensor) {
   if (!tensor.defined()) return tensor.describe();

@@ -74,6 +74,9 @@ void Var::set_value(const Tensor& value) const {
     fail("set_value", "the new value is " + value.describe() + ", the parameter " + body->value.describe() +
                           "; shapes must be equal");
   }
+  if (!value.defined() || value.dtype() == DType::int64) {
+    fail("set_value", value.describe() + " cannot have a gradient; give a float32 or float64 tensor");
+  }
   body->value = value;
   body->grad = Var();
 }

@@ -35,16 +35,19 @@ void check_stack(const RecurrentOptions& options) {
   }
 }
 
+void check_built(bool built) {
+  if (!built) fail("recurrent", "the layers were made without options; construct them with sizes first");
+}
+
 Var part_of_state(const Var& part, std::int64_t index, std::int64_t count, std::int64_t n, std::int64_t size) {
-  if (!part.defined() || part.shape() != Shape{count, n, size}) {
+  if (part.shape() != Shape{count, n, size}) {
     fail("recurrent", fmt::format("a part of the initial state is {}, expected [layers * directions = {}, N = {}, {}]",
-                                  part.defined() ? part.shape().str() : "undefined", count, n, size));
+                                  part.shape().str(), count, n, size));
   }
   return select_index(part, 0, index);
 }
 
-Masks::Masks(std::span<const std::int64_t> lengths, const Var& xs)
-    : lengths_(lengths), all_running_until_(xs.dim(0)), dtype_(xs.dtype()) {
+Masks::Masks(std::span<const std::int64_t> lengths, const Var& xs) : all_running_until_(xs.dim(0)) {
   if (lengths.empty()) return;
   if (static_cast<std::int64_t>(lengths.size()) != xs.dim(1)) {
     fail("unroll", fmt::format("{} lengths were given for a batch of {}; xs is {}", lengths.size(), xs.dim(1),
@@ -57,15 +60,14 @@ Masks::Masks(std::span<const std::int64_t> lengths, const Var& xs)
     }
     all_running_until_ = std::min(all_running_until_, lengths[i]);
   }
+  if (all_running_until_ == xs.dim(0)) return;
+  running_ = Tensor::full({xs.dim(0), xs.dim(1), 1}, 1.0, xs.dtype(), xs.device());
+  for (std::size_t i = 0; i < lengths.size(); ++i) {
+    running_.select(1, static_cast<std::int64_t>(i)).slice(0, lengths[i], xs.dim(0)).fill(0.0);
+  }
+  zero_ = Tensor::zeros({}, xs.dtype(), xs.device());
 }
 
-Var Masks::at(std::int64_t t) const {
-  if (t < all_running_until_) return {};
-  Tensor mask = Tensor::empty({static_cast<std::int64_t>(lengths_.size()), 1}, dtype_);
-  for (std::size_t i = 0; i < lengths_.size(); ++i) {
-    mask.select(0, static_cast<std::int64_t>(i)).fill(t < lengths_[i] ? 1.0 : 0.0);
-  }
-  return Var(std::move(mask));
-}
+Var Masks::at(std::int64_t t) const { return t < all_running_until_ ? Var() : Var(running_.select(0, t)); }
 
 }  // namespace tapeloop::nn::detail

@@ -31,23 +31,29 @@ class Masks {
  public:
   Masks(std::span<const std::int64_t> lengths, const Var& xs);
   Var at(std::int64_t t) const;
+  // x where `running` is 1, else 0, even if x is NaN there.
+  Var or_zero(const Var& running, const Var& x) const { return select(running, x, zero_); }
+  // xs with 0 for what lies past the ends: 0 * NaN would be NaN in the gradients of the weights.
+  Var without_padding(const Var& xs) const { return running_.defined() ? or_zero(Var(running_), xs) : xs; }
 
  private:
-  std::span<const std::int64_t> lengths_;
   std::int64_t all_running_until_;  // the shortest length
-  DType dtype_;
+  Tensor running_;                  // [T, N, 1], undefined where all run to the end
+  Var zero_;
 };
 
 Tensor zero_state(const Var& xs, std::int64_t size);
 void check_sequence(const Var& xs);
 void check_state(const Var& part, std::size_t index, std::int64_t n, std::int64_t size);
 void check_stack(const RecurrentOptions& options);
+void check_built(bool built);
 Var part_of_state(const Var& part, std::int64_t index, std::int64_t count, std::int64_t n, std::int64_t size);
 
 }  // namespace detail
 
 // Applies the cell to xs [T, N, I], step by step. An undefined state means zeros. Past a sequence's length the outputs
-// are 0 and the state stands still, so that `last` is that of its own last step; in reverse it starts there.
+// are 0 and the state stands still, so that `last` is that of its own last step; in reverse it starts there. What xs
+// holds there does not matter, not even NaN, and its gradient is 0.
 // Throws where shapes do not fit the cell. Saves what the steps save.
 template <Cell C>
 Unrolled<typename C::State> unroll(const C& cell, const Var& xs, typename C::State state = {},
@@ -62,9 +68,9 @@ Unrolled<typename C::State> unroll(const C& cell, const Var& xs, typename C::Sta
   detail::Masks masks(options.lengths, xs);
   PoolVector<Var> inputs;
   if constexpr (HasInput<C>) {
-    inputs = unstack(cell.input(xs));
+    inputs = unstack(cell.input(masks.without_padding(xs)));
   } else {
-    inputs = unstack(xs);
+    inputs = unstack(masks.without_padding(xs));
   }
   PoolVector<Var> outputs(static_cast<std::size_t>(steps));
   for (std::int64_t i = 0; i < steps; ++i) {
@@ -73,12 +79,12 @@ Unrolled<typename C::State> unroll(const C& cell, const Var& xs, typename C::Sta
     Var output = next.h();
     if (Var running = masks.at(t); running.defined()) {
       for (std::size_t k = 0; k < C::State::parts; ++k) next[k] = select(running, next[k], state[k]);
-      output = output * running;
+      output = masks.or_zero(running, output);
     }
     outputs[static_cast<std::size_t>(t)] = output;
     state = next;
   }
-  if (steps == 0) return {Var(Tensor::empty({0, xs.dim(1), sizes[0]}, xs.dtype())), state};
+  if (steps == 0) return {Var(Tensor::empty({0, xs.dim(1), sizes[0]}, xs.dtype(), xs.device())), state};
   return {stack(outputs), state};
 }
 
@@ -106,7 +112,7 @@ class Recurrent {
   // of that shape can be given; lengths as in UnrollOptions.
   Unrolled<State> operator()(const Var& xs, const State& initial = {}, std::span<const std::int64_t> lengths = {}) const {
     detail::check_sequence(xs);
-    const auto sizes = cells_.at(0).state_sizes();
+    const auto sizes = state_sizes();
     PoolVector<State> last(cells_.size());
     Var layer_input = xs;
     for (int layer = 0; layer < options_.layers; ++layer) {
@@ -115,7 +121,8 @@ class Recurrent {
       for (int direction = 0; direction < directions(); ++direction) {
         const std::size_t i = static_cast<std::size_t>(layer * directions() + direction);
         State start;
-        for (std::size_t k = 0; k < State::parts && initial.defined(); ++k) {
+        for (std::size_t k = 0; k < State::parts; ++k) {
+          if (!initial[k].defined()) continue;
           start[k] = detail::part_of_state(initial[k], static_cast<std::int64_t>(i),
                                            static_cast<std::int64_t>(cells_.size()), xs.dim(1), sizes[k]);
         }
@@ -135,7 +142,7 @@ class Recurrent {
   }
 
   int directions() const { return options_.bidirectional ? 2 : 1; }
-  std::int64_t output_size() const { return directions() * cells_.at(0).state_sizes()[0]; }
+  std::int64_t output_size() const { return directions() * state_sizes()[0]; }
   const std::vector<C>& cells() const { return cells_; }
   const RecurrentOptions& options() const { return options_; }
 
@@ -148,6 +155,11 @@ class Recurrent {
   }
 
  private:
+  auto state_sizes() const {  // the same in all cells
+    detail::check_built(!cells_.empty());
+    return cells_[0].state_sizes();
+  }
+
   RecurrentOptions options_;
   std::vector<C> cells_;
   Dropout dropout_;

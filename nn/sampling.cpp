@@ -41,6 +41,7 @@ std::int64_t sample_row(PoolVector<Choice>& choices, Random& random, const Sampl
       total = reached;
     }
   }
+  while (kept > 1 && choices[kept - 1].weight == 0) --kept;  // rounding below must not reach the impossible ones
   double place = random.uniform() * total;
   for (std::size_t i = 0; i + 1 < kept; ++i) {
     place -= choices[i].weight;

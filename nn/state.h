@@ -31,7 +31,9 @@ class State {
   // The same values, cut from their history: truncated BPTT carries this from chunk to chunk.
   State detach() const {
     State result;
-    for (std::size_t i = 0; i < kParts && defined(); ++i) result[i] = parts_[i].detach();
+    for (std::size_t i = 0; i < kParts; ++i) {
+      if (parts_[i].defined()) result[i] = parts_[i].detach();
+    }
     return result;
   }
   template <std::size_t I>
@@ -49,5 +51,5 @@ template <std::size_t kParts>
 struct std::tuple_size<tapeloop::nn::State<kParts>> : std::integral_constant<std::size_t, kParts> {};
 template <std::size_t I, std::size_t kParts>
 struct std::tuple_element<I, tapeloop::nn::State<kParts>> {
-  using type = tapeloop::Var;
+  using type = const tapeloop::Var;
 };

@@ -44,7 +44,8 @@ StepDecay::StepDecay(const StepDecayOptions& options) : options_(options) {
 }
 
 double StepDecay::rate(std::int64_t step, double initial) const {
-  return initial * std::pow(options_.factor, static_cast<double>(step / options_.every));
+  std::int64_t falls = step / options_.every;
+  return initial * std::pow(options_.factor, static_cast<double>(falls));
 }
 
 MultiStep::MultiStep(const MultiStepOptions& options) : options_(options) {

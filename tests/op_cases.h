@@ -21,7 +21,7 @@ struct OpSettings {
 };
 
 struct OpCase {
-  const char* name;
+  std::string name;
   std::vector<std::vector<std::int64_t>> shapes;  // of the inputs
   std::function<Var(Inputs)> op;
   std::function<Array(Arrays)> loops;

@@ -17,6 +17,7 @@ template <class Isa, class T, class F>
   using V = Vec<T, Isa>;
   constexpr int kIn = kArity<F>;
   constexpr int kOut = kResultCount<F>;
+  static_assert(kIn + kOut <= kMaxOperands, "a pointwise functor has at most 40 inputs and results together");
   const F formula = *static_cast<const F*>(functor);
   [&]<std::size_t... I, std::size_t... O>(std::index_sequence<I...>, std::index_sequence<O...>) {
     const T* const from[] = {static_cast<const T*>(data[I])...};
@@ -33,7 +34,8 @@ template <class Isa, class F>
 inline constexpr PointwiseKernel kKernel = {
     functor_name<F>(), kArity<F>, kResultCount<F>, sizeof(F), Isa::vector_bytes,
     []() -> const PointwiseKernel* {
-      if constexpr (kDifferentiable<F> && kOrder<F> < kMaxOrder) {
+      if constexpr (kDifferentiable<F> && kOrder<F> < kMaxOrder &&
+                    kArity<Backward<F>> + kResultCount<Backward<F>> <= kMaxOperands) {
         return &kKernel<Isa, Backward<F>>;
       } else {
         return nullptr;

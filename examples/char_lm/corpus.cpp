@@ -44,7 +44,8 @@ std::vector<std::string> lines_of(std::string_view text) {
 }
 
 Corpus split_lines(const std::string& text) {
-  Corpus corpus{.lines = true};
+  Corpus corpus;
+  corpus.lines = true;
   const std::vector<std::string> lines = lines_of(text);
   for (std::size_t i = 0; i < lines.size(); ++i) {
     (i % 10 == 9 ? corpus.validation : corpus.train).append(lines[i]).append("\n");

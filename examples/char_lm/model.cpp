@@ -77,11 +77,11 @@ Var CharLm::operator()(const Tensor& tokens, Carried& carried) const {
     for (std::size_t layer = 0; layer < stack.cells().size(); ++layer) {
       const auto& cell = stack.cells()[layer];
       const State before = from_carried<State>(carried, layer);
-      nn::Unrolled<State> run = layer > 0   ? nn::unroll(cell, ys, before)
+      const nn::Unrolled<State> unrolled = layer > 0   ? nn::unroll(cell, ys, before)
                                 : embedding_ ? nn::unroll(cell, (*embedding_)(tokens), before)
                                              : nn::unroll(Projected{cell}, one_hot_input(cell, tokens), before);
-      ys = dropout_(run.ys);
-      for (const Var& part : run.last) after.push_back(part.detach());
+      ys = dropout_(unrolled.ys);
+      for (const Var& part : unrolled.last) after.push_back(part.detach());
     }
     carried = std::move(after);
     return ys;

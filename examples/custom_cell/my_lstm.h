@@ -1,0 +1,46 @@
+// SPDX-License-Identifier: MIT
+// The LSTM as a user would write it: a copy of the built-in's formula and step under other names, in user code.
+// bench/cell_bench.cpp times it against nn::Lstm: there is no private shortcut that it lacks.
+#pragma once
+
+#include "nn/nn.h"
+
+namespace my {
+
+struct Gates {
+  static constexpr const char* name = "my_lstm_gates";
+  TL_HD auto operator()(auto i, auto f, auto g, auto o, auto c) const {
+    auto c_next = sigmoid(f) * c + sigmoid(i) * tanh(g);
+    return tapeloop::outputs(sigmoid(o) * tanh(c_next), c_next);
+  }
+};
+
+struct LstmCell {
+  using State = tapeloop::nn::State<2>;
+  tapeloop::Var weight_ih, weight_hh, bias_ih, bias_hh;
+
+  LstmCell(const tapeloop::nn::RecurrentOptions& o, tapeloop::Random& random) {
+    double bound = 1.0 / std::sqrt(static_cast<double>(o.hidden));
+    auto drawn = [&](const tapeloop::Shape& shape) {
+      return tapeloop::nn::uniform_parameter(shape, bound, random, o.dtype);
+    };
+    weight_ih = drawn({4 * o.hidden, o.input});
+    weight_hh = drawn({4 * o.hidden, o.hidden});
+    bias_ih = drawn({4 * o.hidden});
+    bias_hh = drawn({4 * o.hidden});
+  }
+  std::array<std::int64_t, 2> state_sizes() const { return {weight_hh.dim(1), weight_hh.dim(1)}; }
+  tapeloop::Var input(const tapeloop::Var& x) const { return linear(x, weight_ih, bias_ih + bias_hh); }
+  State step(const tapeloop::Var& zx, const State& s) const {
+    auto [h, c] = pointwise(Gates{}, tapeloop::columns<4>(linear(s.h(), weight_hh, zx)), s[1]);
+    return State(h, c);
+  }
+  void visit(tapeloop::nn::Visitor& v) const {
+    v("weight_ih", weight_ih);
+    v("weight_hh", weight_hh);
+    v("bias_ih", bias_ih);
+    v("bias_hh", bias_hh);
+  }
+};
+
+}  // namespace my

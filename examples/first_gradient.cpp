@@ -1,0 +1,44 @@
+// SPDX-License-Identifier: MIT
+// first_gradient: a tape, a gradient, a descent. For somebody who has never seen the library; runs in a moment.
+// Expect the last line: "after 200 steps: w = (2.0000, -1.0000), b = 0.5000, loss 0.0000"
+#include <fmt/format.h>
+
+#include "autograd/autograd.h"
+#include "examples/common/options.h"
+
+using namespace tapeloop;
+
+int main(int argc, char** argv) {
+  CLI::App app("A first gradient: fits a line through points by hand-made gradient descent, and shows the tape's graph.");
+  common::CommonOptions common_options;
+  common::add_common(app, common_options, "first_gradient");
+  return common::run_main(app, common_options, "first_gradient", argc, argv, [&] {
+    // Points on t = 2 x0 - x1 + 0.5. Each row of x is one point: x is [4, 2], t is [4].
+    Tensor x = Tensor::from<float>({4, 2}, {0, 0, 1, 0, 0, 1, 1, 1});
+    Tensor t = Tensor::from<float>({4}, {0.5f, 2.5f, -0.5f, 1.5f});
+
+    // What is to be learned is a parameter: it has a gradient.
+    Var w = parameter(Tensor::zeros({2}));
+    Var b = parameter(Tensor::zeros({}));
+
+    double last = 0;
+    for (int step = 0; step < 200; ++step) {
+      Tape tape;                            // records every operation until it goes out of scope
+      Var y = matmul(Var(x), w) + b;        // b, a scalar, broadcasts
+      Var loss = mean(square(y - Var(t)));  // a scalar
+      tape.backward(loss);                  // w.grad() and b.grad() are now d(loss)/dw and d(loss)/db
+
+      if (step == 0) {
+        fmt::print("loss {:.4f}\nd(loss)/dw = {}\nd(loss)/db = {}\n\n", loss.item(), to_string(w.grad().value()),
+                   to_string(b.grad().value()));
+        fmt::print("The graph, for Graphviz (dot -Tsvg):\n{}\n", tape.to_dot());
+      }
+      last = loss.item();
+      for (const Var& p : {w, b}) {
+        p.set_value((p - p.grad() * 0.4).value());  // downhill; set_value forgets the gradient
+      }
+    }
+    fmt::print("after 200 steps: w = ({:.4f}, {:.4f}), b = {:.4f}, loss {:.4f}\n", w.value().at({0}), w.value().at({1}),
+               b.item(), last);
+  });
+}
