@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: MIT
 """Installs the library into an empty folder, moves it, and builds tests/install/ against it as a stranger would:
-once with pkg-config, once with CMake. Exit code 77, "skipped", where pkg-config or cmake is missing.
+once with pkg-config, once with CMake. The program in README.md is built and run too. Exit code 77, "skipped", where pkg-config or cmake is missing.
 
 usage: tests/install_test.py SOURCE_FOLDER BUILD_FOLDER     (environment: CXX, the compiler of the build)
 """
@@ -39,6 +39,12 @@ def check_program(how, program):
         sys.exit(f"built with {how}, it printed {printed!r} instead of {EXPECTED!r}")
 
 
+def readme_program(source):
+    text = (source / "README.md").read_text()
+    begin = text.index("```cpp\n") + len("```cpp\n")
+    return text[begin:text.index("```", begin)]
+
+
 def main():
     source, build = Path(sys.argv[1]), Path(sys.argv[2])
     for tool in ("pkg-config", "cmake"):
@@ -59,6 +65,12 @@ def main():
         flags = shlex.split(run("pkg-config", "--cflags", "--libs", "tapeloop", env=environment))
         run(compiler, "-std=c++20", "-O1", user / "main.cpp", "-o", folder / "user", *flags)
         check_program("pkg-config", folder / "user")
+
+        (folder / "readme.cpp").write_text(readme_program(source))
+        run(compiler, "-std=c++20", "-O1", folder / "readme.cpp", "-o", folder / "readme", *flags)
+        report = run(folder / "readme")
+        if not report.startswith("gradcheck (first and second order): passed"):
+            sys.exit(f"the program in README.md printed:\n{report}")
 
         run("cmake", "-G", "Ninja", "-S", user, "-B", folder / "build", f"-DCMAKE_PREFIX_PATH={moved}",
             f"-DCMAKE_CXX_COMPILER={compiler}", "-DCMAKE_BUILD_TYPE=Release")

@@ -15,10 +15,10 @@ using Values = std::vector<double>;
 Values values(const Tensor& tensor) { return tensor.to_vector<double>(); }
 
 bool is_view_of(const Tensor& view, const Tensor& tensor) {
-  const double before = tensor.select(0, 0).to_vector<double>()[0];
+  const Tensor before = tensor.clone();
   tensor.fill(-77);
   const bool follows = view.to_vector<double>()[0] == -77;
-  tensor.fill(before);
+  tensor.copy_from(before);
   return follows;
 }
 

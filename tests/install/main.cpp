@@ -8,9 +8,9 @@
 int main() {
   using namespace tapeloop;
   Tape tape;
-  Var w = parameter(Tensor::from({1.0F, 2.0F}));
-  Var x = Tensor::from({0.0F, 0.5F});
+  Var w = parameter(Tensor::from<float>({2}, {1.0F, 2.0F}));
+  Var x(Tensor::from<float>({2}, {0.0F, 0.5F}));
   tape.backward(sum(tanh(x * w)));
-  std::printf("%.4f %.4f\n", w.grad().data<float>()[0], w.grad().data<float>()[1]);
+  std::printf("%.4f %.4f\n", w.grad().value().at({0}), w.grad().value().at({1}));
   return 0;
 }
