@@ -63,19 +63,26 @@ Tensor sample(const Tensor& logits, Random& random, const SampleOptions& options
                                options.temperature, options.top_k, options.top_p));
   }
   Tensor wide = logits.to(DType::float64).contiguous();
-  Tensor result = Tensor::empty({logits.dim(0)}, DType::int64);
+  const double* rows = wide.data<double>();
   std::int64_t classes = logits.dim(1);
-  PoolVector<Choice> choices(static_cast<std::size_t>(classes));
   for (std::int64_t n = 0; n < logits.dim(0); ++n) {
+    double largest = -INFINITY;
     for (std::int64_t v = 0; v < classes; ++v) {
-      double logit = wide.data<double>()[n * classes + v];
+      double logit = rows[n * classes + v];
       if (std::isnan(logit) || logit == INFINITY) {
         fail("sample", fmt::format("logit [{}, {}] is {}; the model has diverged, or was given bad input", n, v, logit));
       }
-      choices[static_cast<std::size_t>(v)] = {logit, v};
+      largest = std::max(largest, logit);
     }
-    if (std::all_of(choices.begin(), choices.end(), [](const Choice& c) { return c.weight == -INFINITY; })) {
+    if (largest == -INFINITY) {
       fail("sample", fmt::format("every logit of row {} is -inf; leave at least one symbol possible", n));
+    }
+  }
+  Tensor result = Tensor::empty({logits.dim(0)}, DType::int64);
+  PoolVector<Choice> choices(static_cast<std::size_t>(classes));
+  for (std::int64_t n = 0; n < logits.dim(0); ++n) {
+    for (std::int64_t v = 0; v < classes; ++v) {
+      choices[static_cast<std::size_t>(v)] = {rows[n * classes + v], v};
     }
     result.data<std::int64_t>()[n] = sample_row(choices, random, options);
   }

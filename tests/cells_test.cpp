@@ -38,7 +38,8 @@ struct ForgetCell {
 
 // --- a cell of three parts of different sizes, with `input` ---
 struct AveragesCell {
-  using State = nn::State<3>;  // h [N, 3], a fast average [N, 3], a slow one of its first column [N, 1]
+  using State =
+      nn::State<3>;  // h [N, 3], a fast average [N, 3], a slow one of its first column [N, 1]
   Var w, u, r;
   AveragesCell() = default;
   AveragesCell(const RecurrentOptions& o, Random& random)
@@ -113,10 +114,13 @@ void check_cell(const C& cell) {
   }
   const std::int64_t lengths[] = {1, 3};
   SUBCASE("lengths") {
-    check_gradients([&] { return outputs(unroll(cell, xs, state, {.lengths = lengths})); }, step_list);
+    check_gradients([&] { return outputs(unroll(cell, xs, state, {.lengths = lengths})); },
+                    step_list);
   }
   SUBCASE("lengths, reversed") {
-    check_gradients([&] { return outputs(unroll(cell, xs, state, {.reverse = true, .lengths = lengths})); }, step_list);
+    check_gradients(
+        [&] { return outputs(unroll(cell, xs, state, {.reverse = true, .lengths = lengths})); },
+        step_list);
   }
 }
 
@@ -152,7 +156,8 @@ TEST_CASE("gradients of a user's cell without input() are right to second order"
   Random random(7);
   check_cell(ForgetCell(random));
 }
-TEST_CASE("gradients of a user's cell with input() and three parts of state are right to second order") {
+TEST_CASE(
+    "gradients of a user's cell with input() and three parts of state are right to second order") {
   Random random(8);
   check_cell(AveragesCell(sizes(), random));
 }
@@ -164,12 +169,14 @@ double logistic(double x) { return 1 / (1 + std::exp(-x)); }
 // row r of W [rows, columns] times x, plus b[r]
 double affine(const Var& w, const Var& b, std::int64_t row, const std::vector<double>& x) {
   double sum = b.defined() ? b.value().at({row}) : 0;
-  for (std::size_t j = 0; j < x.size(); ++j) sum += w.value().at({row, static_cast<std::int64_t>(j)}) * x[j];
+  for (std::size_t j = 0; j < x.size(); ++j)
+    sum += w.value().at({row, static_cast<std::int64_t>(j)}) * x[j];
   return sum;
 }
 
 // The GRU of Cho et al. v3, or v1, for one sequence: from the papers' formulas, with no gate math shared.
-std::vector<double> naive_gru(const GruCell& cell, const std::vector<double>& x, const std::vector<double>& h) {
+std::vector<double> naive_gru(const GruCell& cell, const std::vector<double>& x,
+                              const std::vector<double>& h) {
   const std::int64_t size = static_cast<std::int64_t>(h.size());
   auto from_input = [&](std::int64_t gate, std::int64_t i) {
     return affine(cell.w.weight_ih, cell.w.bias_ih, gate * size + i, x);
@@ -185,14 +192,17 @@ std::vector<double> naive_gru(const GruCell& cell, const std::vector<double>& x,
   }
   for (std::int64_t i = 0; i < size; ++i) {
     const std::size_t k = static_cast<std::size_t>(i);
-    double n = cell.reset == GruReset::before ? std::tanh(from_input(2, i) + from_state(2, i, rh))
-                                              : std::tanh(from_input(2, i) + r[k] * from_state(2, i, h));
+    double n = cell.reset == GruReset::before
+                   ? std::tanh(from_input(2, i) + from_state(2, i, rh))
+                   : std::tanh(from_input(2, i) + r[k] * from_state(2, i, h));
     next.push_back((1 - z[k]) * n + z[k] * h[k]);
   }
   return next;
 }
 
-TEST_CASE("a GRU equals a naive loop, whether it resets before or after the product, with biases and without") {
+TEST_CASE(
+    "a GRU equals a naive loop, whether it resets before or after the product, with biases and "
+    "without") {
   for (GruReset reset : {GruReset::before, GruReset::after}) {
     for (bool bias : {true, false}) {
       Random random(9);
@@ -207,7 +217,8 @@ TEST_CASE("a GRU equals a naive loop, whether it resets before or after the prod
         std::vector<double> h = start.select(0, n).to_vector<double>();
         for (std::int64_t t = 0; t < 4; ++t) {
           h = naive_gru(cell, xs.select(0, t).select(0, n).to_vector<double>(), h);
-          CHECK(test::distance(ys.value().select(0, t).select(0, n).to_vector<double>(), h) < 1e-14);
+          CHECK(test::distance(ys.value().select(0, t).select(0, n).to_vector<double>(), h) <
+                1e-14);
         }
         CHECK(test::distance(last.h().value().select(0, n).to_vector<double>(), h) < 1e-14);
       }
@@ -227,11 +238,13 @@ TEST_CASE("an LSTM with projection equals a naive loop") {
   auto next = cell.step(cell.input(as_row(x)), State<2>(as_row(h), as_row(c)));
   auto gate = [&](std::int64_t g, std::int64_t i) {
     std::int64_t row = g * kHidden + i;
-    return affine(cell.w.weight_ih, cell.w.bias_ih, row, x) + affine(cell.w.weight_hh, cell.w.bias_hh, row, h);
+    return affine(cell.w.weight_ih, cell.w.bias_ih, row, x) +
+           affine(cell.w.weight_hh, cell.w.bias_hh, row, h);
   };
   std::vector<double> cell_state, gated, projected;
   for (std::int64_t i = 0; i < kHidden; ++i) {
-    cell_state.push_back(logistic(gate(1, i)) * c[static_cast<std::size_t>(i)] + logistic(gate(0, i)) * std::tanh(gate(2, i)));
+    cell_state.push_back(logistic(gate(1, i)) * c[static_cast<std::size_t>(i)] +
+                         logistic(gate(0, i)) * std::tanh(gate(2, i)));
     gated.push_back(logistic(gate(3, i)) * std::tanh(cell_state.back()));
   }
   for (std::int64_t i = 0; i < 2; ++i) projected.push_back(affine(cell.weight_hr, Var(), i, gated));
@@ -246,12 +259,14 @@ void check_hoisting(const C& cell) {
   Tensor xs = random_tensor({5, 3, kInput}, 13);
   auto [ys, last] = unroll(cell, xs);
   typename C::State state;
-  for (std::size_t k = 0; k < C::State::parts; ++k) state[k] = Tensor::zeros({3, cell.state_sizes()[k]}, DType::float64);
+  for (std::size_t k = 0; k < C::State::parts; ++k)
+    state[k] = Tensor::zeros({3, cell.state_sizes()[k]}, DType::float64);
   for (std::int64_t t = 0; t < 5; ++t) {
     state = cell.step(input_of(cell, xs.select(0, t)), state);
     CHECK(test::distance(ys.value().select(0, t), state.h().value()) < 1e-15);
   }
-  for (std::size_t k = 0; k < C::State::parts; ++k) CHECK(test::distance(last[k].value(), state[k].value()) < 1e-15);
+  for (std::size_t k = 0; k < C::State::parts; ++k)
+    CHECK(test::distance(last[k].value(), state[k].value()) < 1e-15);
 }
 
 TEST_CASE("unroll, which projects the inputs of all steps at once, equals one step at a time") {
@@ -267,14 +282,16 @@ TEST_CASE("unroll, which projects the inputs of all steps at once, equals one st
   check_hoisting(AveragesCell(sizes(), random));
 }
 
-TEST_CASE("unroll in reverse is unroll of the reversed sequence, its outputs aligned to the input") {
+TEST_CASE(
+    "unroll in reverse is unroll of the reversed sequence, its outputs aligned to the input") {
   Random random(15);
   AveragesCell cell(sizes(), random);
   Var xs(random_tensor({4, 2, kInput}, 16));
   auto [reversed, last] = unroll(cell, xs, {}, {.reverse = true});
   auto [expected, expected_last] = unroll(cell, flip(xs, 0));
   CHECK(test::same_bits(reversed.value(), flip(expected, 0).value()));
-  for (std::size_t k = 0; k < 3; ++k) CHECK(test::same_bits(last[k].value(), expected_last[k].value()));
+  for (std::size_t k = 0; k < 3; ++k)
+    CHECK(test::same_bits(last[k].value(), expected_last[k].value()));
 }
 
 TEST_CASE("one sequence, one hidden unit and one step are no special cases") {
@@ -338,7 +355,8 @@ TEST_CASE("cells refuse sizes and options that make no sense, and say which") {
   CHECK(test::throws_with("lstm|input is 0|hidden 3", [&] { LstmCell({.hidden = 3}, random); }));
   CHECK(test::throws_with("gru|input is 2|hidden 0", [&] { GruCell({.input = 2}, random); }));
   CHECK(test::throws_with("rnn|hidden -1", [&] { RnnCell({.input = 2, .hidden = -1}, random); }));
-  CHECK(test::throws_with("lstm|projection 3|smaller than hidden", [&] { LstmCell(sizes(3), random); }));
+  CHECK(test::throws_with("lstm|projection 3|smaller than hidden",
+                          [&] { LstmCell(sizes(3), random); }));
   CHECK(test::throws_with("lstm|projection -1", [&] { LstmCell(sizes(-1), random); }));
   CHECK(test::throws_with("gru|`projection` does not apply", [&] { GruCell(sizes(2), random); }));
   CHECK(test::throws_with("rnn|`projection` does not apply", [&] { RnnCell(sizes(2), random); }));
@@ -355,14 +373,18 @@ TEST_CASE("cells refuse sizes and options that make no sense, and say which") {
   CHECK(test::throws_with("int64[12, 2]|float32 or float64", [&] { LstmCell(whole, random); }));
 }
 
-TEST_CASE("unroll refuses sequences, states and lengths that do not fit, and says what was given and expected") {
+TEST_CASE(
+    "unroll refuses sequences, states and lengths that do not fit, and says what was given and "
+    "expected") {
   Random random(25);
   LstmCell cell(sizes(), random);
   Var xs(random_tensor({4, 2, kInput}));
   auto zeros = [](const Shape& shape) { return Var(Tensor::zeros(shape, DType::float64)); };
   CHECK(test::throws_with("[T, N, I]|[2, 2]|insert_axis", [&] { unroll(cell, zeros({2, 2})); }));
   CHECK(test::throws_with("[T, N, I]|undefined", [&] { unroll(cell, Var()); }));
-  CHECK(test::throws_with("lstm|x has 5 features|input = 2|[4, 2, 5]", [&] { unroll(cell, zeros({4, 2, 5})); }));
+  CHECK(test::throws_with("lstm|x has 5 features|input = 2|[4, 2, 5]", [&] {
+    unroll(cell, zeros({4, 2, 5}));
+  }));
   CHECK(test::throws_with("part 1 of the initial state is [3, 3]|[N=2, 3]", [&] {
     unroll(cell, xs, State<2>(zeros({2, kHidden}), zeros({3, kHidden})));
   }));
@@ -372,9 +394,12 @@ TEST_CASE("unroll refuses sequences, states and lengths that do not fit, and say
   const std::int64_t three[] = {1, 2, 3};
   const std::int64_t long_one[] = {4, 5};
   const std::int64_t negative[] = {-1, 2};
-  CHECK(test::throws_with("3 lengths|batch of 2|[4, 2, 2]", [&] { unroll(cell, xs, {}, {.lengths = three}); }));
-  CHECK(test::throws_with("length 5 of sequence 1|0..4", [&] { unroll(cell, xs, {}, {.lengths = long_one}); }));
-  CHECK(test::throws_with("length -1 of sequence 0", [&] { unroll(cell, xs, {}, {.lengths = negative}); }));
+  CHECK(test::throws_with("3 lengths|batch of 2|[4, 2, 2]",
+                          [&] { unroll(cell, xs, {}, {.lengths = three}); }));
+  CHECK(test::throws_with("length 5 of sequence 1|0..4",
+                          [&] { unroll(cell, xs, {}, {.lengths = long_one}); }));
+  CHECK(test::throws_with("length -1 of sequence 0",
+                          [&] { unroll(cell, xs, {}, {.lengths = negative}); }));
   CHECK(test::throws_with("float32|float64", [&] { unroll(cell, to(xs, DType::float32)); }));
 }
 

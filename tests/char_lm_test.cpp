@@ -329,27 +329,43 @@ TEST_CASE("settings and vocabulary come back from a checkpoint, and others are r
   CHECK(contains(error_of([&] { settings_of(saved, "file"); }), "no setting 'cell'"));
 }
 
-TEST_CASE("generated text stops at the stop symbol or the length, and depends on the seed alone") {
+TEST_CASE("what is written stops at the stop symbol or the length, and depends on the seed alone") {
   const Vocabulary vocabulary(kRhyme);
   Random weights(5);
   const CharLm model(vocabulary.size(), {.hidden = 6}, weights);
-  Random a(1);
-  Random b(1);
-  const std::string text = generate(model, vocabulary, "the ", 40, {}, {}, a);
+  const auto written = [&](std::uint64_t seed, std::optional<char> stop) {
+    Writer writer(model, vocabulary, {}, Random(seed));
+    writer.read("the ");
+    return writer.write(40, stop);
+  };
+  const std::string text = written(1, {});
   CHECK(text.size() == 40);
-  CHECK(generate(model, vocabulary, "the ", 40, {}, {}, b) == text);
-  Random c(1);
-  CHECK(generate(model, vocabulary, "the ", 40, text[7], {}, c) == text.substr(0, text.find(text[7])));
-  Random d(1);
-  CHECK(contains(error_of([&] { generate(model, vocabulary, "the Z", 40, {}, {}, d); }), "never had 'Z', byte 5"));
+  CHECK(written(1, {}) == text);
+  CHECK(written(2, {}) != text);
+  CHECK(written(1, text[7]) == text.substr(0, text.find(text[7])));
 }
 
-TEST_CASE("the likeliest continuation needs no randomness") {
+TEST_CASE("a writer goes on from its state, symbol by symbol or not") {
   const Vocabulary vocabulary(kRhyme);
   Random weights(5);
   const CharLm model(vocabulary.size(), {.hidden = 6}, weights);
-  Random a(1);
-  Random b(2);
   const nn::SampleOptions greedy{.temperature = 0};
-  CHECK(generate(model, vocabulary, "t", 20, {}, greedy, a) == generate(model, vocabulary, "t", 20, {}, greedy, b));
+  Writer a(model, vocabulary, greedy, Random(1));
+  Writer b(model, vocabulary, greedy, Random(2));  // no randomness at temperature 0
+  a.read("the cat");
+  for (char symbol : std::string("the cat")) b.read({&symbol, 1});
+  const std::string text = a.write(20);
+  const std::string piece = b.write(5);
+  CHECK(text == piece + b.write(15));
+}
+
+TEST_CASE("a prompt with an unknown symbol, and writing after nothing, are refused") {
+  const Vocabulary vocabulary(kRhyme);
+  Random weights(5);
+  const CharLm model(vocabulary.size(), {.hidden = 6}, weights);
+  Writer writer(model, vocabulary, {}, Random(1));
+  CHECK(contains(error_of([&] { writer.write(3); }), "nothing was read"));
+  CHECK(contains(error_of([&] { writer.read("the Z"); }), "never had 'Z', byte 5"));
+  writer.read("");
+  CHECK(contains(error_of([&] { writer.write(3); }), "nothing was read"));
 }

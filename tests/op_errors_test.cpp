@@ -62,7 +62,7 @@ TEST_CASE("a wrong call of an operation names it, shows the shapes, and says wha
       {"expand: [2, 3] cannot be stretched to [2, 4]", [&] { expand(a, {2, 4}); }},
       {"sum_to: [2, 3] cannot be added up to [3, 2]", [&] { sum_to(a, {3, 2}); }},
       {"sum_to: [4] cannot be added up to [2, 2]", [&] { sum_to(zeros({4}), {2, 2}); }},
-      {"flip|axis: 2 is not", [&] { try { flip(a, 2); } catch (const Error& e) { throw Error(std::string("flip ") + e.what()); } }},
+      {"axis: 2 is not an axis of [2, 3]", [&] { flip(a, 2); }},
       {"slice: [0:9:1] of axis 1 of [2, 3]: need 0 <= start <= stop <= 3", [&] { slice(a, 1, 0, 9); }},
       {"select: index 2 is outside axis 0 of [2, 3]", [&] { select_index(a, 0, 2); }},
       {"concat: no parts were given; pass at least one", [&] { concat(std::span<const Var>(), 0); }},
@@ -155,7 +155,7 @@ TEST_CASE("derivatives at kinks and at the ends of domains are the documented on
   CHECK(first([](const Var& x) { return min(x, x); }, zero) == Values{1});
   CHECK(first([](const Var& x) { return max(x, {0}); }, vector({2, 1, 2})) == Values{0.5, 0, 0.5});
   CHECK(first([](const Var& x) { return norm(x); }, vector({0, 0})) == Values{0, 0});
-  CHECK(first([](const Var& x) { return norm(x); }, vector({3, 4})) == Values{0.6, 0.8});
+  CHECK(distance(first([](const Var& x) { return norm(x); }, vector({3, 4})), Values{0.6, 0.8}) < 1e-15);
 }
 
 TEST_CASE("powers have finite derivatives of both orders at zero where the true ones are") {

@@ -40,7 +40,8 @@ void check_stack(const RecurrentOptions& options, std::span<const std::int64_t> 
   typename R::State start = random_state(layers, 2);
   ParameterList list = parameters(layers);
   list.push_back({"xs", xs});
-  for (std::size_t k = 0; k < R::State::parts; ++k) list.push_back({"state " + std::to_string(k), start[k]});
+  for (std::size_t k = 0; k < R::State::parts; ++k)
+    list.push_back({"state " + std::to_string(k), start[k]});
   for (bool second : {false, true}) {
     GradcheckReport report = gradcheck(
         [&] {
@@ -54,9 +55,11 @@ void check_stack(const RecurrentOptions& options, std::span<const std::int64_t> 
   }
 }
 
-TEST_CASE("gradients of two layers in two directions are right to second order, also with lengths") {
+TEST_CASE(
+    "gradients of two layers in two directions are right to second order, also with lengths") {
   const std::int64_t some[] = {2, 1};
-  for (std::span<const std::int64_t> lengths : {std::span<const std::int64_t>{}, std::span<const std::int64_t>(some)}) {
+  for (std::span<const std::int64_t> lengths :
+       {std::span<const std::int64_t>{}, std::span<const std::int64_t>(some)}) {
     RecurrentOptions options = stack_of(2, true);
     check_stack<Rnn>(options, lengths);
     check_stack<Lstm>(options, lengths);
@@ -69,7 +72,9 @@ TEST_CASE("gradients of two layers in two directions are right to second order, 
 
 // --- the order of layers, directions and states ---
 
-TEST_CASE("a stack is its cells one after the other, the directions side by side, states by layer and direction") {
+TEST_CASE(
+    "a stack is its cells one after the other, the directions side by side, states by layer and "
+    "direction") {
   Random random(3);
   Lstm layers(stack_of(2, true, 2), random);
   Var xs(random_tensor({4, 3, kInput}, 4));
@@ -81,7 +86,8 @@ TEST_CASE("a stack is its cells one after the other, the directions side by side
     for (int direction = 0; direction < 2; ++direction) {
       std::int64_t i = layer * 2 + direction;
       State<2> own(select_index(start[0], 0, i), select_index(start[1], 0, i));
-      auto one = unroll(layers.cells()[static_cast<std::size_t>(i)], layer_input, own, {.reverse = direction == 1});
+      auto one = unroll(layers.cells()[static_cast<std::size_t>(i)], layer_input, own,
+                        {.reverse = direction == 1});
       outputs.push_back(one.ys);
       for (std::size_t k = 0; k < 2; ++k) {
         CHECK(test::same_bits(last[k].value().select(0, i), one.last[k].value()));
@@ -106,7 +112,8 @@ TEST_CASE("parameters have PyTorch's names, order and shapes") {
   ParameterList list = parameters(lstm);
   std::vector<std::string> expected;
   for (const char* suffix : {"_l0", "_l0_reverse", "_l1", "_l1_reverse"}) {
-    for (const char* name : {"weight_ih", "weight_hh", "bias_ih", "bias_hh"}) expected.push_back(std::string(name) + suffix);
+    for (const char* name : {"weight_ih", "weight_hh", "bias_ih", "bias_hh"})
+      expected.push_back(std::string(name) + suffix);
   }
   CHECK(names_of(list) == expected);
   CHECK(list[0].var.shape() == Shape{12, 2});
@@ -117,13 +124,15 @@ TEST_CASE("parameters have PyTorch's names, order and shapes") {
   RecurrentOptions projected = stack_of(1, false, 2);
   projected.bias = false;
   Lstm small(projected, random);
-  CHECK(names_of(parameters(small)) == std::vector<std::string>{"weight_ih_l0", "weight_hh_l0", "weight_hr_l0"});
+  CHECK(names_of(parameters(small)) ==
+        std::vector<std::string>{"weight_ih_l0", "weight_hh_l0", "weight_hr_l0"});
   CHECK(parameters(small)[1].var.shape() == Shape{12, 2});
   CHECK(parameters(small)[2].var.shape() == Shape{2, 3});
 
   Linear head(3, 4, random);
   CHECK(names_of(parameters(small, head)) ==
-        std::vector<std::string>{"0.weight_ih_l0", "0.weight_hh_l0", "0.weight_hr_l0", "1.weight", "1.bias"});
+        std::vector<std::string>{"0.weight_ih_l0", "0.weight_hh_l0", "0.weight_hr_l0", "1.weight",
+                                 "1.bias"});
 }
 
 TEST_CASE("weights start within 1 / sqrt(hidden), the same for the same seed and in both types") {
@@ -140,7 +149,8 @@ TEST_CASE("weights start within 1 / sqrt(hidden), the same for the same seed and
     CHECK(test::same_bits(of_a[i].var.value(), of_b[i].var.value()));
     CHECK(test::same_bits(of_a[i].var.value(), of_c[i].var.value().to(DType::float32)));
     double largest = 0;
-    for (double w : of_a[i].var.value().to_vector<double>()) largest = std::max(largest, std::abs(w));
+    for (double w : of_a[i].var.value().to_vector<double>())
+      largest = std::max(largest, std::abs(w));
     CHECK(largest <= 0.2);
     CHECK(largest > 0.17);
   }
@@ -164,7 +174,8 @@ struct LeakyCell {
   }
 };
 
-TEST_CASE("a user's cell runs in a stack of two directions with lengths, and its gradients are right") {
+TEST_CASE(
+    "a user's cell runs in a stack of two directions with lengths, and its gradients are right") {
   const std::int64_t lengths[] = {0, 2};
   check_stack<Recurrent<LeakyCell>>(stack_of(2, true), lengths);
 }
@@ -192,11 +203,13 @@ TEST_CASE("each sequence of a batch gives what it gives alone, and zeros past it
       std::int64_t length = batch.lengths[static_cast<std::size_t>(n)];
       State<2> own(slice(start[0], 1, n, n + 1), slice(start[1], 1, n, n + 1));
       auto alone = batch.layers(batch.xs.slice(1, n, n + 1).slice(0, 0, length), own);
-      CHECK(test::distance(ys.value().slice(1, n, n + 1).slice(0, 0, length), alone.ys.value()) < 1e-15);
+      CHECK(test::distance(ys.value().slice(1, n, n + 1).slice(0, 0, length), alone.ys.value()) <
+            1e-15);
       for (std::size_t k = 0; k < 2; ++k) {
         CHECK(test::distance(last[k].value().slice(1, n, n + 1), alone.last[k].value()) < 1e-15);
       }
-      for (double y : ys.value().slice(1, n, n + 1).slice(0, length, 5).to_vector<double>()) CHECK(y == 0.0);
+      for (double y : ys.value().slice(1, n, n + 1).slice(0, length, 5).to_vector<double>())
+        CHECK(y == 0.0);
     }
     // Length 0: the state that was given.
     CHECK(test::same_bits(last[0].value().slice(1, 2, 3), start[0].value().slice(1, 2, 3)));
@@ -219,7 +232,9 @@ Results run(const Batch& batch, const Tensor& input) {
   return {ys.value(), last[0].value(), last[1].value(), tape.gradient(loss, wanted)};
 }
 
-TEST_CASE("what stands past the end of a sequence does not matter, not even NaN, and gets a gradient of exactly 0") {
+TEST_CASE(
+    "what stands past the end of a sequence does not matter, not even NaN, and gets a gradient of "
+    "exactly 0") {
   for (bool bidirectional : {false, true}) {
     Batch batch(bidirectional);
     Tensor spoilt = batch.xs.clone();
@@ -247,7 +262,8 @@ TEST_CASE("what stands past the end of a sequence does not matter, not even NaN,
 TEST_CASE("lengths that are all T change nothing") {
   Batch batch(true);
   std::vector<std::int64_t> full{5, 5, 5, 5};
-  CHECK(test::same_bits(batch.layers(batch.xs).ys.value(), batch.layers(batch.xs, {}, full).ys.value()));
+  CHECK(test::same_bits(batch.layers(batch.xs).ys.value(),
+                        batch.layers(batch.xs, {}, full).ys.value()));
 }
 
 TEST_CASE("no steps, and lengths of 0 alone, leave the state as it was") {
@@ -267,8 +283,10 @@ TEST_CASE("a state of which one part is given starts the others from zero") {
   State<2> only_c;
   only_c[1] = random_tensor({2, 4, kHidden}, 10);
   State<2> both(Var(Tensor::zeros({2, 4, kHidden}, DType::float64)), only_c[1]);
-  CHECK(test::same_bits(batch.layers(batch.xs, only_c).ys.value(), batch.layers(batch.xs, both).ys.value()));
-  CHECK_FALSE(test::same_bits(batch.layers(batch.xs, only_c).ys.value(), batch.layers(batch.xs).ys.value()));
+  CHECK(test::same_bits(batch.layers(batch.xs, only_c).ys.value(),
+                        batch.layers(batch.xs, both).ys.value()));
+  CHECK_FALSE(test::same_bits(batch.layers(batch.xs, only_c).ys.value(),
+                              batch.layers(batch.xs).ys.value()));
 }
 
 // --- dropout ---
@@ -333,14 +351,17 @@ TEST_CASE("stacks refuse what does not fit, and say what was given and expected"
   CHECK(test::throws_with("dropout is 1|0 <= p < 1", [&] { Gru(dropping, random); }));
   dropping.dropout = NAN;
   CHECK(test::throws_with("dropout is nan", [&] { Gru(dropping, random); }));
-  CHECK(test::throws_with("gru|`projection` does not apply", [&] { Gru(stack_of(2, false, 2), random); }));
+  CHECK(test::throws_with("gru|`projection` does not apply",
+                          [&] { Gru(stack_of(2, false, 2), random); }));
   CHECK(test::throws_with("lstm|hidden 0", [&] { Lstm({.input = 2}, random); }));
 
   Lstm layers(stack_of(2, true), random);
   auto zeros = [](const Shape& shape) { return Var(Tensor::zeros(shape, DType::float64)); };
   Var xs = zeros({4, 3, kInput});
   CHECK(test::throws_with("[T, N, I]|[4, 2]", [&] { layers(zeros({4, 2})); }));
-  CHECK(test::throws_with("x has 7 features|input = 2|[4, 3, 7]", [&] { layers(zeros({4, 3, 7})); }));
+  CHECK(test::throws_with("x has 7 features|input = 2|[4, 3, 7]", [&] {
+    layers(zeros({4, 3, 7}));
+  }));
   CHECK(test::throws_with("initial state is [2, 3, 3]|layers * directions = 4, N = 3, 3", [&] {
     layers(xs, State<2>(zeros({2, 3, 3}), zeros({4, 3, 3})));
   }));

@@ -38,11 +38,12 @@ class JsonSettings {
  private:
   explicit JsonSettings(std::string_view text) : text_(text) {}
   [[noreturn]] void wrong(const char* expected) const {
-    throw Error("config: expected " + std::string(expected) + " at character " + std::to_string(at_) + " of " +
-                std::string(text_));
+    throw Error("config: expected " + std::string(expected) + " at character " +
+                std::to_string(at_) + " of " + std::string(text_));
   }
   void skip_space() {
-    while (at_ < text_.size() && (text_[at_] == ' ' || text_[at_] == '\n' || text_[at_] == '\t')) ++at_;
+    while (at_ < text_.size() && (text_[at_] == ' ' || text_[at_] == '\n' || text_[at_] == '\t'))
+      ++at_;
   }
   bool take(char c) {
     skip_space();
@@ -103,7 +104,8 @@ class Case {
   Case(const TensorFile& file, DType dtype) : dtype_(dtype) {
     auto entry = [&](const char* key) {
       auto found = file.metadata.find(key);
-      if (found == file.metadata.end()) throw Error(std::string("the file's metadata have no \"") + key + "\"");
+      if (found == file.metadata.end())
+        throw Error(std::string("the file's metadata have no \"") + key + "\"");
       return found->second;
     };
     name_ = entry("case");
@@ -117,7 +119,9 @@ class Case {
   bool begins(std::string_view start) const { return name_.rfind(start, 0) == 0; }
 
   // --- settings, looked for at the top, then among the "defaults" ---
-  bool set(const std::string& key) const { return settings_.contains(key) || settings_.contains("defaults." + key); }
+  bool set(const std::string& key) const {
+    return settings_.contains(key) || settings_.contains("defaults." + key);
+  }
   std::string text(const std::string& key, const std::string& otherwise) const {
     auto found = settings_.find(key);
     if (found == settings_.end()) found = settings_.find("defaults." + key);
@@ -129,7 +133,8 @@ class Case {
     if (given == "true" || given == "false") return given == "true";
     char* end = nullptr;
     double result = std::strtod(given.c_str(), &end);  // also "inf" and "Infinity"
-    if (end == given.c_str() || *end != '\0') throw Error("config: " + key + " is no number: " + given);
+    if (end == given.c_str() || *end != '\0')
+      throw Error("config: " + key + " is no number: " + given);
     return result;
   }
   std::int64_t integer(const std::string& key, std::int64_t otherwise) const {
@@ -171,7 +176,9 @@ class Case {
     used_.insert(name);
     vars_[name] = var;
   }
-  std::vector<std::int64_t> integers(const std::string& name) { return tensor(name).to_vector<std::int64_t>(); }
+  std::vector<std::int64_t> integers(const std::string& name) {
+    return tensor(name).to_vector<std::int64_t>();
+  }
   // Inputs and parameters that nobody asked for: a sign that the case means something else.
   std::vector<std::string> unused() const {
     std::vector<std::string> result;
@@ -193,7 +200,8 @@ class Case {
 
 // Empty where `ours` equals `expected` but for `tolerance` times the largest magnitude in `expected`; else the worst
 // element. NaN and infinities must be the same.
-inline std::string difference(const std::string& name, const Tensor& ours, const Tensor& expected, double tolerance) {
+inline std::string difference(const std::string& name, const Tensor& ours, const Tensor& expected,
+                              double tolerance) {
   std::ostringstream out;
   out.precision(17);
   if (ours.shape() != expected.shape()) {
@@ -218,8 +226,9 @@ inline std::string difference(const std::string& name, const Tensor& ours, const
     }
   }
   if (worst <= tolerance) return "";
-  out << name << " " << expected.shape().str() << ": element " << place << " is " << a[place] << ", the reference "
-      << b[place] << "; relative to the largest magnitude " << worst << " > " << tolerance;
+  out << name << " " << expected.shape().str() << ": element " << place << " is " << a[place]
+      << ", the reference " << b[place] << "; relative to the largest magnitude " << worst << " > "
+      << tolerance;
   return out.str();
 }
 

@@ -26,7 +26,8 @@ using Outputs = std::map<std::string, Var>;
 template <nn::Module M>
 void load_module(Case& c, const std::string& prefix, const M& module) {
   StateDict saved;
-  for (const std::string& name : c.names("param." + prefix)) saved.push_back({name, c.stored("param." + prefix + name)});
+  for (const std::string& name : c.names("param." + prefix))
+    saved.push_back({name, c.stored("param." + prefix + name)});
   nn::load_state_dict(module, saved, c.name());
   for (const NamedVar& p : nn::parameters(module)) c.put("param." + prefix + p.name, p.var);
 }
@@ -67,7 +68,8 @@ inline Outputs recurrent(Case& c) {
   if (kind == "lstm") return run_recurrent<nn::Lstm>(c, options);
   if (kind == "gru") return run_recurrent<nn::Gru>(c, options);
   if (kind == "rnn_relu") options.nonlinearity = nn::Nonlinearity::relu;
-  if (kind == "rnn_relu" || kind == "rnn_tanh" || kind == "rnn") return run_recurrent<nn::Rnn>(c, options);
+  if (kind == "rnn_relu" || kind == "rnn_tanh" || kind == "rnn")
+    return run_recurrent<nn::Rnn>(c, options);
   throw Unknown("kind " + kind);
 }
 
@@ -77,7 +79,8 @@ inline Var run_stack(Case& c, const std::string& prefix, const Var& x) {
   const Shape ih = c.stored("param." + prefix + "weight_ih_l0").shape();
   const Shape hh = c.stored("param." + prefix + "weight_hh_l0").shape();
   nn::RecurrentOptions options{.input = ih[1], .hidden = hh[1], .layers = 0, .dtype = c.dtype()};
-  while (c.has("param." + prefix + "weight_ih_l" + std::to_string(options.layers))) ++options.layers;
+  while (c.has("param." + prefix + "weight_ih_l" + std::to_string(options.layers)))
+    ++options.layers;
   options.bias = c.has("param." + prefix + "bias_ih_l0");
   options.bidirectional = c.has("param." + prefix + "weight_ih_l0_reverse");
   auto run = [&]<class R>(std::type_identity<R>) {
@@ -142,15 +145,18 @@ inline Outputs cross_entropy_loss(Case& c) {
 }
 
 inline Outputs binary_cross_entropy(Case& c) {
-  return loss_outputs(c, bce_with_logits(c.var("input.logits"), c.var("input.target"), reduction(c)));
+  return loss_outputs(c,
+                      bce_with_logits(c.var("input.logits"), c.var("input.target"), reduction(c)));
 }
 
 inline Outputs kl(Case& c) {
-  for (const char* name : {"input.log_probs", "input.log_p", "input.log_probabilities", "input.input", "input.x"}) {
+  for (const char* name :
+       {"input.log_probs", "input.log_p", "input.log_probabilities", "input.input", "input.x"}) {
     if (!c.has(name)) continue;
     Var x = c.var(name);
     if (c.text("reduction", "") == "batchmean") {
-      return {{"loss", kl_divergence(x, c.var("input.target"), Reduce::sum) / static_cast<double>(x.dim(0))}};
+      return {{"loss", kl_divergence(x, c.var("input.target"), Reduce::sum) /
+                           static_cast<double>(x.dim(0))}};
     }
     return loss_outputs(c, kl_divergence(x, c.var("input.target"), reduction(c)));
   }
@@ -167,7 +173,8 @@ inline Outputs regression(Case& c) {
     return c.set("delta") ? loss : loss / beta;
   };
   if (c.has("output.mse") && c.has("output.l1") && c.has("output.huber")) {
-    Outputs all{{"mse", mse(x, target)}, {"l1", l1_loss(x, target)}, {"huber", huber_like(Reduce::mean)}};
+    Outputs all{
+        {"mse", mse(x, target)}, {"l1", l1_loss(x, target)}, {"huber", huber_like(Reduce::mean)}};
     all["loss"] = all["mse"] + 2.0 * all["l1"] + 3.0 * all["huber"];
     return all;
   }
@@ -194,7 +201,8 @@ inline Outputs layer_normalisation(Case& c) {
   auto or_full = [&](const char* name, double value) {
     return c.has(name) ? c.var(name) : Var(Tensor::full({x.dim(-1)}, value, c.dtype()));
   };
-  return {{"y", layer_norm(x, or_full("param.weight", 1), or_full("param.bias", 0), c.number("eps", 1e-5))}};
+  return {{"y", layer_norm(x, or_full("param.weight", 1), or_full("param.bias", 0),
+                           c.number("eps", 1e-5))}};
 }
 
 // --- gradient clipping: input.* are gradients ---
@@ -213,7 +221,8 @@ inline Outputs clipping(Case& c) {
     const double infinity = std::numeric_limits<double>::infinity();
     double p = c.named("inf") ? infinity : c.named("_l1") ? 1 : c.named("_l3") ? 3 : 2;
     p = c.number("norm_type", c.number("p", p));
-    result["total_norm"] = Var(Tensor::full({}, optim::clip_grad_norm(parameters, limit, p), DType::float64));
+    result["total_norm"] =
+        Var(Tensor::full({}, optim::clip_grad_norm(parameters, limit, p), DType::float64));
   } else {
     optim::clip_grad_value(parameters, limit);
   }
@@ -223,7 +232,8 @@ inline Outputs clipping(Case& c) {
 
 // --- optimizers: 20 steps on a quadratic or on the loss of an LSTM ---
 
-inline std::unique_ptr<optim::Optimizer> make_optimizer(const Case& c, const ParameterList& parameters) {
+inline std::unique_ptr<optim::Optimizer> make_optimizer(const Case& c,
+                                                        const ParameterList& parameters) {
   const std::string kind = c.text("optimizer", "");
   const double rate = c.number("lr", 0);
   const double momentum = c.number("momentum", 0);
@@ -231,52 +241,58 @@ inline std::unique_ptr<optim::Optimizer> make_optimizer(const Case& c, const Par
   const bool maximize = c.flag("maximize");
   const double epsilon = c.number("eps", kind == "Adagrad" ? 1e-10 : 1e-8);
   if (kind == "NAG" || (kind == "SGD" && c.flag("nesterov"))) {
-    return std::make_unique<optim::Nag>(
-        parameters, optim::NagOptions{
-                        .learning_rate = rate, .momentum = momentum, .weight_decay = decay, .maximize = maximize});
-  }
-  if (kind == "SGD") {
-    return std::make_unique<optim::Sgd>(parameters, optim::SgdOptions{.learning_rate = rate,
+    return std::make_unique<optim::Nag>(parameters, optim::NagOptions{.learning_rate = rate,
                                                                       .momentum = momentum,
-                                                                      .dampening = c.number("dampening", 0),
                                                                       .weight_decay = decay,
                                                                       .maximize = maximize});
   }
+  if (kind == "SGD") {
+    return std::make_unique<optim::Sgd>(parameters,
+                                        optim::SgdOptions{.learning_rate = rate,
+                                                          .momentum = momentum,
+                                                          .dampening = c.number("dampening", 0),
+                                                          .weight_decay = decay,
+                                                          .maximize = maximize});
+  }
   if (kind == "RMSprop") {
-    return std::make_unique<optim::RmsProp>(parameters, optim::RmsPropOptions{.learning_rate = rate,
-                                                                              .alpha = c.number("alpha", 0.99),
-                                                                              .epsilon = epsilon,
-                                                                              .momentum = momentum,
-                                                                              .centered = c.flag("centered"),
-                                                                              .weight_decay = decay,
-                                                                              .maximize = maximize});
+    return std::make_unique<optim::RmsProp>(parameters,
+                                            optim::RmsPropOptions{.learning_rate = rate,
+                                                                  .alpha = c.number("alpha", 0.99),
+                                                                  .epsilon = epsilon,
+                                                                  .momentum = momentum,
+                                                                  .centered = c.flag("centered"),
+                                                                  .weight_decay = decay,
+                                                                  .maximize = maximize});
   }
   if (kind == "Adam") {
-    return std::make_unique<optim::Adam>(parameters, optim::AdamOptions{.learning_rate = rate,
-                                                                        .beta1 = c.number("betas.0", 0.9),
-                                                                        .beta2 = c.number("betas.1", 0.999),
-                                                                        .epsilon = epsilon,
-                                                                        .weight_decay = decay,
-                                                                        .amsgrad = c.flag("amsgrad"),
-                                                                        .maximize = maximize});
+    return std::make_unique<optim::Adam>(parameters,
+                                         optim::AdamOptions{.learning_rate = rate,
+                                                            .beta1 = c.number("betas.0", 0.9),
+                                                            .beta2 = c.number("betas.1", 0.999),
+                                                            .epsilon = epsilon,
+                                                            .weight_decay = decay,
+                                                            .amsgrad = c.flag("amsgrad"),
+                                                            .maximize = maximize});
   }
   if (kind == "AdamW") {
-    return std::make_unique<optim::AdamW>(parameters, optim::AdamWOptions{.learning_rate = rate,
-                                                                          .beta1 = c.number("betas.0", 0.9),
-                                                                          .beta2 = c.number("betas.1", 0.999),
-                                                                          .epsilon = epsilon,
-                                                                          .weight_decay = c.number("weight_decay", 1e-2),
-                                                                          .amsgrad = c.flag("amsgrad"),
-                                                                          .maximize = maximize});
+    return std::make_unique<optim::AdamW>(
+        parameters, optim::AdamWOptions{.learning_rate = rate,
+                                        .beta1 = c.number("betas.0", 0.9),
+                                        .beta2 = c.number("betas.1", 0.999),
+                                        .epsilon = epsilon,
+                                        .weight_decay = c.number("weight_decay", 1e-2),
+                                        .amsgrad = c.flag("amsgrad"),
+                                        .maximize = maximize});
   }
   if (kind == "Adagrad") {
     return std::make_unique<optim::Adagrad>(
-        parameters, optim::AdagradOptions{.learning_rate = rate,
-                                          .learning_rate_decay = c.number("lr_decay", 0),
-                                          .initial_accumulator = c.number("initial_accumulator_value", 0),
-                                          .epsilon = epsilon,
-                                          .weight_decay = decay,
-                                          .maximize = maximize});
+        parameters,
+        optim::AdagradOptions{.learning_rate = rate,
+                              .learning_rate_decay = c.number("lr_decay", 0),
+                              .initial_accumulator = c.number("initial_accumulator_value", 0),
+                              .epsilon = epsilon,
+                              .weight_decay = decay,
+                              .maximize = maximize});
   }
   throw Unknown("optimizer " + kind);
 }
@@ -294,7 +310,8 @@ inline Problem make_problem(Case& c) {
     Var b = c.var("input.b");
     return {{{"x", x}}, [=] { return 0.5 * matmul(x, matmul(a, x)) - matmul(b, x); }};
   }
-  if (!c.has("param.lstm.weight_ih_l0")) throw Unknown("a loss to optimize that is neither the quadratic nor the LSTM's");
+  if (!c.has("param.lstm.weight_ih_l0"))
+    throw Unknown("a loss to optimize that is neither the quadratic nor the LSTM's");
   const Shape ih = c.stored("param.lstm.weight_ih_l0").shape();
   Random random(1);
   nn::Lstm lstm({.input = ih[1], .hidden = ih[0] / 4, .dtype = c.dtype()}, random);
@@ -313,7 +330,9 @@ inline Outputs optimizing(Case& c) {
   Problem problem = make_problem(c);
   std::unique_ptr<optim::Optimizer> optimizer = make_optimizer(c, problem.parameters);
   std::map<std::string, std::vector<Var>> rows;
-  auto note = [&rows](const std::string& name, const Var& value) { rows[name].push_back(Var(value.value().clone())); };
+  auto note = [&rows](const std::string& name, const Var& value) {
+    rows[name].push_back(Var(value.value().clone()));
+  };
   const std::int64_t steps = c.integer("steps", 20);
   for (const NamedVar& p : problem.parameters) note("traj." + p.name, p.var);
   for (std::int64_t step = 0; step < steps; ++step) {

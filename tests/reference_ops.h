@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 // The operations of the op_* cases of tests/reference, by the name of their output; inputs are x, y, a, b, ...
-// Names carry their settings: sum12 reduces the axes 1 and 2, leaky_relu_0p1 has slope 0.1, clamp_m1_1 bounds -1 and 1.
+// Names carry settings: sum12 reduces axes 1 and 2, sum_all all; leaky_relu_0p1 has slope 0.1, clamp_m1_1 bounds -1, 1.
 #pragma once
 
 #include "reference_case.h"
@@ -49,9 +49,14 @@ inline const std::map<std::string, Unary>& unary() {
 using WithNumbers = Var (*)(const Var&, const std::vector<double>&);
 inline const std::map<std::string, WithNumbers>& with_numbers() {
   static const std::map<std::string, WithNumbers> table = {
-      {"leaky_relu", [](const Var& v, const std::vector<double>& n) { return leaky_relu(v, n.empty() ? 0.01 : n[0]); }},
-      {"elu", [](const Var& v, const std::vector<double>& n) { return elu(v, n.empty() ? 1.0 : n[0]); }},
-      {"clamp", [](const Var& v, const std::vector<double>& n) { return clamp(v, n.at(0), n.at(1)); }},
+      {"leaky_relu",
+       [](const Var& v, const std::vector<double>& n) {
+         return leaky_relu(v, n.empty() ? 0.01 : n[0]);
+       }},
+      {"elu",
+       [](const Var& v, const std::vector<double>& n) { return elu(v, n.empty() ? 1.0 : n[0]); }},
+      {"clamp",
+       [](const Var& v, const std::vector<double>& n) { return clamp(v, n.at(0), n.at(1)); }},
       {"pow", [](const Var& v, const std::vector<double>& n) { return pow(v, n.at(0)); }},
   };
   return table;
@@ -90,8 +95,10 @@ inline const std::map<std::string, Reducing>& reducing() {
       {"var_unbiased", variance},
       {"var_biased", variance_biased},
       {"std", [](const Var& v, std::span<const int> axes) { return sqrt(variance(v, axes)); }},
-      {"std_unbiased", [](const Var& v, std::span<const int> axes) { return sqrt(variance(v, axes)); }},
-      {"std_biased", [](const Var& v, std::span<const int> axes) { return sqrt(variance_biased(v, axes)); }},
+      {"std_unbiased",
+       [](const Var& v, std::span<const int> axes) { return sqrt(variance(v, axes)); }},
+      {"std_biased",
+       [](const Var& v, std::span<const int> axes) { return sqrt(variance_biased(v, axes)); }},
   };
   return table;
 }
@@ -106,26 +113,44 @@ inline const std::map<std::string, Operation>& named() {
       {"op_broadcast/div", [](Case& c) { return (in(c, "a") - in(c, "c")) / in(c, "d"); }},
       {"op_broadcast/chain",
        [](Case& c) { return sum(in(c, "a") * in(c, "b") + in(c, "d"), {1}, true) * in(c, "b"); }},
-      // reductions of everything, and along one axis
-      {"op_reduce/sum_all", [](Case& c) { return sum(x(c)); }},
-      {"op_reduce/mean_all", [](Case& c) { return mean(x(c)); }},
+      // reductions along one axis, or of everything
       {"op_reduce/norm", [](Case& c) { return norm(x(c)); }},
       {"op_reduce/prod", [](Case& c) { return prod(x(c), -1); }},
       {"op_reduce/cumsum", [](Case& c) { return cumsum(x(c), 1); }},
       // shapes
-      {"op_shape/cat", [](Case& c) { return concat({x(c), y(c)}, 1); }},
-      {"op_shape/stack", [](Case& c) { return stack({y(c), y(c) * 2.0}); }},
-      {"op_shape/expand", [](Case& c) { return expand(insert_axis(y(c), 1), {y(c).dim(0), 3, y(c).dim(1)}); }},
+      {"op_shape/cat",
+       [](Case& c) {
+         return concat({x(c), y(c)}, 1);
+       }},
+      {"op_shape/stack",
+       [](Case& c) {
+         return stack({y(c), y(c) * 2.0});
+       }},
+      {"op_shape/expand",
+       [](Case& c) {
+         return expand(insert_axis(y(c), 1), {y(c).dim(0), 3, y(c).dim(1)});
+       }},
       {"op_shape/flip", [](Case& c) { return flip(x(c), 1); }},
       {"op_shape/slice", [](Case& c) { return slice(slice(x(c), 0, 1, 3), 1, 0, 6, 2); }},
       {"op_shape/split0", [](Case& c) { return slice(x(c), 1, 0, 2); }},
-      {"op_shape/split1", [](Case& c) { return split(x(c), std::array<std::int64_t, 2>{2, 4}, 1)[1]; }},
+      {"op_shape/split1",
+       [](Case& c) {
+         return split(x(c), std::array<std::int64_t, 2>{2, 4}, 1)[1];
+       }},
       {"op_shape/transpose", [](Case& c) { return transpose(x(c)); }},
-      {"op_shape/permute", [](Case& c) { return permute(x(c), {1, 0}); }},
+      {"op_shape/permute",
+       [](Case& c) {
+         return permute(x(c), {1, 0});
+       }},
       {"op_shape/tril", [](Case& c) { return tril(x(c)); }},
-      {"op_shape/reshape", [](Case& c) { return reshape(x(c), {3, 8}); }},
+      {"op_shape/reshape",
+       [](Case& c) {
+         return reshape(x(c), {3, 8});
+       }},
       {"op_shape/where",
-       [](Case& c) { return select(less(Var(Tensor::zeros({}, c.dtype())), x(c)), x(c), x(c) * 3.0); }},
+       [](Case& c) {
+         return select(less(Var(Tensor::zeros({}, c.dtype())), x(c)), x(c), x(c) * 3.0);
+       }},
       {"op_shape/gather", [](Case& c) { return gather(x(c), c.tensor("input.gather_index"), 1); }},
       {"op_shape/index_select", [](Case& c) { return take(x(c), c.tensor("input.index"), 0); }},
       // products
@@ -142,7 +167,8 @@ inline const std::map<std::string, Operation>& named() {
 }
 
 // "leaky_relu_0p1" -> 0.1: a p is the point, an m the sign. Nothing where the rest is no list of numbers.
-inline bool numbers_after(const std::string& name, const std::string& function, std::vector<double>& numbers) {
+inline bool numbers_after(const std::string& name, const std::string& function,
+                          std::vector<double>& numbers) {
   if (name.rfind(function, 0) != 0) return false;
   std::istringstream rest(name.substr(function.size()));
   std::string word;
@@ -160,7 +186,8 @@ inline bool numbers_after(const std::string& name, const std::string& function, 
 // The operation's result; Unknown where its name is not known.
 inline Var operation(Case& c, const std::string& name) {
   using namespace ops;
-  if (auto found = named().find(c.name() + "/" + name); found != named().end()) return found->second(c);
+  if (auto found = named().find(c.name() + "/" + name); found != named().end())
+    return found->second(c);
   // f(x), and f_x or f_y for f of that input
   if (auto found = unary().find(name); found != unary().end()) return found->second(x(c));
   std::size_t split_at = name.rfind('_');
@@ -168,7 +195,8 @@ inline Var operation(Case& c, const std::string& name) {
     std::string function = name.substr(0, split_at);
     std::string argument = name.substr(split_at + 1);
     auto found = unary().find(function);
-    if (found != unary().end() && c.has("input." + argument)) return found->second(c.var("input." + argument));
+    if (found != unary().end() && c.has("input." + argument))
+      return found->second(c.var("input." + argument));
   }
   for (const auto& [function, compute] : with_numbers()) {
     std::vector<double> numbers;
@@ -184,13 +212,12 @@ inline Var operation(Case& c, const std::string& name) {
   }
   for (const auto& [function, compute] : reducing()) {
     if (name.rfind(function, 0) != 0) continue;
+    std::string rest = name.substr(function.size());
+    if (rest == "_all")
+      rest = std::string("012345").substr(0, static_cast<std::size_t>(x(c).rank()));
     std::vector<int> axes;
-    bool only_digits = true;
-    for (char digit : name.substr(function.size())) {
-      only_digits = only_digits && digit >= '0' && digit <= '9';
-      axes.push_back(digit - '0');
-    }
-    if (!only_digits) continue;
+    for (char digit : rest) axes.push_back(digit - '0');
+    if (rest.find_first_not_of("0123456789") != std::string::npos) continue;
     if (axes.empty()) axes.push_back(-1);
     return compute(x(c), axes);
   }

@@ -24,8 +24,10 @@ const Kind kKinds[] = {
     {[](const Case& c) { return c.set("kind") && c.set("hidden_size"); }, recurrent},
     {[](const Case& c) { return c.begins("op_"); }, operations},
     {[](const Case& c) { return c.begins("clip_"); }, clipping},
-    {[](const Case& c) { return c.has("input.tokens") && c.has("param.rnn.weight_ih_l0"); }, char_model},
-    {[](const Case& c) { return c.begins("ce_") || c.begins("cross_entropy"); }, cross_entropy_loss},
+    {[](const Case& c) { return c.has("input.tokens") && c.has("param.rnn.weight_ih_l0"); },
+     char_model},
+    {[](const Case& c) { return c.begins("ce_") || c.begins("cross_entropy"); },
+     cross_entropy_loss},
     {[](const Case& c) { return c.begins("bce"); }, binary_cross_entropy},
     {[](const Case& c) { return c.begins("kl"); }, kl},
     {[](const Case& c) {
@@ -33,13 +35,15 @@ const Kind kKinds[] = {
      },
      regression},
     {[](const Case& c) { return c.set("normalized_shape.0"); }, layer_normalisation},
-    {[](const Case& c) { return c.has("input.indices") && c.has("param.weight"); }, embedding_layer},
+    {[](const Case& c) { return c.has("input.indices") && c.has("param.weight"); },
+     embedding_layer},
 };
 
 // Every difference between this case and what the library computes. Throws Unknown where the case is not understood.
 std::vector<std::string> compare(const TensorFile& file, DType dtype) {
   Case c(file, dtype);
-  const Kind* kind = std::find_if(std::begin(kKinds), std::end(kKinds), [&](const Kind& k) { return k.fits(c); });
+  const Kind* kind =
+      std::find_if(std::begin(kKinds), std::end(kKinds), [&](const Kind& k) { return k.fits(c); });
   if (kind == std::end(kKinds)) throw Unknown("");
   const double tolerance = dtype == DType::float64 ? kind->tolerance : 2e-5;
 
@@ -71,7 +75,8 @@ std::vector<std::string> compare(const TensorFile& file, DType dtype) {
     std::vector<Var> wanted;
     for (const std::string& name : gradients) wanted.push_back(c.var(name));
     std::vector<Var> computed = tape.gradient(outputs.at("loss"), wanted);
-    for (std::size_t i = 0; i < gradients.size(); ++i) check("grad." + gradients[i], computed[i].value());
+    for (std::size_t i = 0; i < gradients.size(); ++i)
+      check("grad." + gradients[i], computed[i].value());
   }
   return found;
 }
@@ -122,15 +127,18 @@ TEST_CASE("results and gradients agree with the reference cases") {
   const std::string folder = given != nullptr && *given != '\0' ? given : "tests/reference";
   std::optional<Summary> summary = run_folder(folder);
   if (!summary) {
-    std::printf("SKIPPED: no *.safetensors in %s; run in the repository root, or set TAPELOOP_REFERENCE to their folder\n",
-                folder.c_str());
+    std::printf(
+        "SKIPPED: no *.safetensors in %s; run in the repository root, or set TAPELOOP_REFERENCE to "
+        "their folder\n",
+        folder.c_str());
     return;
   }
   for (const std::string& failure : summary->failures) FAIL_CHECK(failure);
   std::string unknown;
   for (const std::string& name : summary->unknown) unknown += (unknown.empty() ? "" : ", ") + name;
   std::printf("reference: %d passed, %d failed, unknown kinds: %s\n", summary->passed,
-              static_cast<int>(summary->failures.size()), unknown.empty() ? "none" : unknown.c_str());
+              static_cast<int>(summary->failures.size()),
+              unknown.empty() ? "none" : unknown.c_str());
 }
 
 // A folder of its own for each test case, gone afterwards.

@@ -15,27 +15,29 @@ using tapeloop::Tensor;
 void check_prompt(const Vocabulary& vocabulary, std::string_view prompt) {
   for (std::size_t i = 0; i < prompt.size(); ++i) {
     if (vocabulary.index(prompt[i]) >= 0) continue;
-    tapeloop::fail("--prompt", fmt::format("the text never had '{}', byte {} of the prompt; it has: {}",
-                                           Vocabulary(prompt.substr(i, 1)).escaped(), i + 1, vocabulary.escaped()));
+    tapeloop::fail("prompt", fmt::format("the text never had '{}', byte {} of the prompt; it has: {}",
+                                         Vocabulary(prompt.substr(i, 1)).escaped(), i + 1, vocabulary.escaped()));
   }
 }
 
-std::string generate(const CharLm& model, const Vocabulary& vocabulary, std::string_view prompt, std::int64_t length,
-                     std::optional<char> stop, const tapeloop::nn::SampleOptions& options,
-                     tapeloop::Random& random) {
-  check_prompt(vocabulary, prompt);
+void Writer::read(std::string_view text) {
+  check_prompt(vocabulary_, text);
+  if (text.empty()) return;
   std::vector<std::int64_t> tokens;
-  for (char symbol : prompt) tokens.push_back(vocabulary.index(symbol));
+  for (char symbol : text) tokens.push_back(vocabulary_.index(symbol));
+  const std::int64_t steps = static_cast<std::int64_t>(tokens.size());
+  logits_ = model_(Tensor::from({steps, 1}, tokens), carried_).value().select(0, steps - 1);
+}
+
+std::string Writer::write(std::int64_t length, std::optional<char> stop) {
+  if (!logits_.defined()) tapeloop::fail("write", "nothing was read; read at least one symbol first");
   std::string text;
-  Carried carried;
   while (static_cast<std::int64_t>(text.size()) < length) {
-    const std::int64_t steps = static_cast<std::int64_t>(tokens.size());
-    const Tensor logits = model(Tensor::from({steps, 1}, tokens), carried).value();
-    const Tensor drawn = tapeloop::nn::sample(logits.select(0, steps - 1), random, options);
-    tokens.assign(1, static_cast<std::int64_t>(drawn.item()));
-    const char symbol = vocabulary.symbol(tokens[0]);
+    const Tensor drawn = tapeloop::nn::sample(logits_, random_, options_);
+    const char symbol = vocabulary_.symbol(static_cast<std::int64_t>(drawn.item()));
     if (symbol == stop) break;
     text.push_back(symbol);
+    read({&symbol, 1});
   }
   return text;
 }

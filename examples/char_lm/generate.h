@@ -15,10 +15,25 @@ namespace char_lm {
 // Throws Error that names the first symbol of the prompt that the vocabulary does not have.
 void check_prompt(const Vocabulary& vocabulary, std::string_view prompt);
 
-// Reads `prompt` (not empty) from a zero state, then draws up to `length` symbols; ends early where `stop` is drawn,
-// which is left out. Returns what was drawn, without the prompt.
-std::string generate(const CharLm& model, const Vocabulary& vocabulary, std::string_view prompt, std::int64_t length,
-                     std::optional<char> stop, const tapeloop::nn::SampleOptions& options,
-                     tapeloop::Random& random);
+// Reads text and goes on writing, with one state throughout; begins with a state of zeros.
+class Writer {
+ public:
+  Writer(const CharLm& model, const Vocabulary& vocabulary, const tapeloop::nn::SampleOptions& options,
+         tapeloop::Random random)
+      : model_(model), vocabulary_(vocabulary), options_(options), random_(random) {}
+  // Throws as check_prompt.
+  void read(std::string_view text);
+  // Draws up to `length` symbols after what was read or written last, which must not be nothing. Ends early where
+  // `stop` is drawn: it is left out, and counts as not written.
+  std::string write(std::int64_t length, std::optional<char> stop = {});
+
+ private:
+  const CharLm& model_;
+  const Vocabulary& vocabulary_;
+  tapeloop::nn::SampleOptions options_;
+  tapeloop::Random random_;
+  Carried carried_;
+  tapeloop::Tensor logits_;  // [1, V], of the next symbol
+};
 
 }  // namespace char_lm

@@ -76,7 +76,7 @@ void add_options(CLI::App& app, Arguments& a) {
   add_count(app, "--top-k", a.sample.top_k, 0, kAnyCount, "sample from the k likeliest only; 0: from all");
   add_number(app, "--top-p", a.sample.top_p, 1e-9, 1, "sample from the likeliest that reach this probability");
   app.add_option("--prompt", a.prompt, "what generated text begins with")->type_name("TEXT");
-  add_count(app, "--length", a.length, 1, 1 << 30, "characters to generate");
+  add_count(app, "--length", a.length, 1, 1 << 30, "characters to generate, where the text is no list");
   add_count(app, "--count", a.count, 0, 1 << 30, "lines to generate, where the text is a list");
 }
 
@@ -92,8 +92,8 @@ void fill_in(const CLI::App& app, Arguments& a) {
     set("--validate-every", a.validate_every, kNamesValidateEvery);
   }
   if (a.common.quick) {
-    set("--updates", a.updates, 60);
-    set("--validate-every", a.validate_every, 30);
+    set("--updates", a.updates, 200);
+    set("--validate-every", a.validate_every, 100);
     set("--hidden", a.settings.model.hidden, 48);
     set("--length", a.length, 100);
   }
@@ -105,26 +105,35 @@ std::string text_of(const Arguments& a) {
   return a.data.empty() ? std::string(dinosaur_names()) : read_text(a.data);
 }
 
-// Prints what the model makes up and returns it.
+// Prints what the model makes up and returns it. `text`: the list that it learned, where that is at hand.
 nlohmann::json print_samples(const Arguments& a, const CharLm& model, const Vocabulary& vocabulary, bool lines,
                              const std::string& text) {
-  tapeloop::Random random(a.common.seed ^ 0x73616d706c65u);  // other numbers than training has
+  constexpr std::int64_t kLongestLine = 80;
+  constexpr int kWarmUpLines = 3;
   nlohmann::json samples = nlohmann::json::array();
+  Writer writer(model, vocabulary, a.sample, tapeloop::Random(a.common.seed).split());
   // What stands before a beginning: the end of the line before.
-  const bool has_newline = vocabulary.index('\n') >= 0;
-  const std::string start = has_newline ? "\n" : a.prompt.empty() ? std::string(1, vocabulary.symbol(0)) : "";
+  const std::string start(1, vocabulary.index('\n') >= 0 ? '\n' : vocabulary.symbol(0));
+  writer.read(start);
   if (!lines) {
-    const std::string made = a.prompt + generate(model, vocabulary, start + a.prompt, a.length, {}, a.sample, random);
+    writer.read(a.prompt);
+    const std::string made = a.prompt + writer.write(a.length);
     fmt::print("\n{}\n", made);
     samples.push_back(made);
     return samples;
   }
   const std::vector<std::string> list = lines_of(text);
   const std::set<std::string> known(list.begin(), list.end());
+  // In training, lines follow other lines: from a state of zeros the first ones are not as good.
+  for (int i = 0; i < kWarmUpLines; ++i) {
+    writer.write(kLongestLine, '\n');
+    writer.read(start);
+  }
   fmt::print("\n{} made up by the best weights{}:\n", a.count, text.empty() ? "" : " (* is in the list)");
   for (std::int64_t i = 0; i < a.count; ++i) {
-    const std::string made =
-        a.prompt + generate(model, vocabulary, start + a.prompt, std::min<std::int64_t>(a.length, 80), '\n', a.sample, random);
+    writer.read(a.prompt);
+    const std::string made = a.prompt + writer.write(kLongestLine, '\n');
+    writer.read(start);
     fmt::print("  {}{}\n", made, known.contains(made) ? " *" : "");
     samples.push_back(made);
   }

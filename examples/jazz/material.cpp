@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 // Reading, splitting and describing the training material.
-// The corpus text comes from corpus_text.h, which the build makes of examples/jazz/corpus.
+// It judges no music: whatever can be read is learned from.
 #include "examples/jazz/material.h"
 
 #include <fmt/format.h>
@@ -10,8 +10,8 @@
 #include <stdexcept>
 
 #include "examples/jazz/corpus.h"
-#include "examples/jazz/corpus_text.h"
 #include "examples/jazz/midi.h"
+#include "jazz_corpus_text.h"  // made of the files in corpus/ by the build
 
 namespace jazz {
 namespace {

@@ -8,8 +8,13 @@ namespace {
 
 using namespace tapeloop;
 
-// Sum of the table's rows of each place: [.., K] -> [.., E].
-Var bag(const nn::Embedding& table, const Tensor& rows) { return sum(table(rows), {-2}); }
+// Sum of the table's rows of each place, some of them forgotten as a whole: [.., K] -> [.., E].
+Var bag(const nn::Embedding& table, const Tensor& rows, const nn::Dropout& forget) {
+  const Var vectors = table(rows);
+  if (forget.p == 0 || Tape::current() == nullptr) return sum(vectors, {-2});
+  const Shape each = rows.shape().inserted(rows.rank(), 1);
+  return sum(vectors * forget(Var(Tensor::full(each, 1, vectors.dtype()))), {-2});
+}
 
 // A sum of K rows shall be about as large as the other inputs, so each starts smaller than the
 // default N(0, 1).
@@ -41,6 +46,7 @@ Model::Model(const ModelOptions& o, Random& random)
       duration_rows_(table(kDurationRows, o.embedding, random, o.dtype)),
       duration_hidden_(o.hidden, o.embedding, random, true, o.dtype),
       duration_(o.embedding, kDurationClasses, random, true, o.dtype),
+      forget_(o.forget, random),
       input_dropout_(o.dropout / 2, random),
       dropout_(o.dropout, random) {
   const nn::RecurrentOptions recurrent{.input = o.embedding,
@@ -57,7 +63,7 @@ Model::Model(const ModelOptions& o, Random& random)
 }
 
 Var Model::read(const Tensor& input, Memory& memory) const {
-  const Var x = input_dropout_(bag(input_, input));
+  const Var x = input_dropout_(bag(input_, input, forget_));
   return options_.gru ? run(gru_, x, memory) : run(lstm_, x, memory);
 }
 
@@ -65,7 +71,7 @@ Var Model::delta_logits(const Var& h) const { return delta_(dropout_(h)); }
 
 Var Model::pitch_logits(const Var& h, const Tensor& rows, const Tensor& root_columns,
                         const Tensor& step_columns) const {
-  const Var u = tanh(pitch_hidden_(dropout_(h)) + bag(pitch_rows_, rows));
+  const Var u = tanh(pitch_hidden_(dropout_(h)) + bag(pitch_rows_, rows, forget_));
   const Var all = pitch_(dropout_(u));
   constexpr std::int64_t kRootEnd = kPitchClasses + kRootColumns;
   return slice(all, 1, 0, kPitchClasses) +
@@ -74,7 +80,7 @@ Var Model::pitch_logits(const Var& h, const Tensor& rows, const Tensor& root_col
 }
 
 Var Model::duration_logits(const Var& h, const Tensor& rows) const {
-  return duration_(dropout_(tanh(duration_hidden_(dropout_(h)) + bag(duration_rows_, rows))));
+  return duration_(dropout_(tanh(duration_hidden_(dropout_(h)) + bag(duration_rows_, rows, forget_))));
 }
 
 Loss Model::loss(const Batch& batch, Memory& memory) const {
@@ -110,6 +116,7 @@ void Model::visit(nn::Visitor& v) const {
   v("duration_rows", duration_rows_);
   v("duration_hidden", duration_hidden_);
   v("duration", duration_);
+  v("forget", forget_);
   v("input_dropout", input_dropout_);
   v("dropout", dropout_);
 }

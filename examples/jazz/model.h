@@ -17,7 +17,8 @@ struct ModelOptions {
   std::int64_t hidden = 128;
   int layers = 1;
   std::int64_t embedding = 96;
-  double dropout = 0.4;  // of everything that the recurrent layers read and give
+  double dropout = 0.6;  // share of what the layers give each other that is dropped in training
+  double forget = 0.1;   // share of the features that are dropped in training
   tapeloop::DType dtype = tapeloop::DType::float32;
 };
 
@@ -63,6 +64,7 @@ class Model {
   tapeloop::nn::Embedding duration_rows_;
   tapeloop::nn::Linear duration_hidden_;
   tapeloop::nn::Linear duration_;
+  tapeloop::nn::Dropout forget_;
   tapeloop::nn::Dropout input_dropout_;
   tapeloop::nn::Dropout dropout_;
 };

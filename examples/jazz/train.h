@@ -16,10 +16,10 @@
 namespace jazz {
 
 struct TrainOptions {
-  std::int64_t updates = 1000;  // the learning rate falls over these
+  std::int64_t updates = 1200;  // the learning rate falls over these
   std::int64_t streams = 32;    // tunes read side by side
   std::int64_t steps = 32;      // events per update; gradients reach no farther back
-  std::int64_t evaluate_every = 50;  // updates
+  std::int64_t evaluate_every = 100;  // updates
   double learning_rate = 4e-3;
   double weight_decay = 0.01;
   double clip = 1;  // of the gradient's norm
@@ -50,14 +50,10 @@ class Trainer {
   const Model& model() const { return model_; }
   void use_best();
 
-  // Everything above. restore() throws tapeloop::Error, listing what differs, where the checkpoint
-  // is of other settings or other material; `path` names it in the message.
+  // Everything above, to be saved. restore() throws tapeloop::Error, listing what differs, where a
+  // checkpoint is of other settings or other material; `path` names it in the message.
   tapeloop::nn::Checkpoint checkpoint() const;
   void restore(const tapeloop::nn::Checkpoint& saved, const std::string& path);
-
-  // Takes only the best weights of a checkpoint, whatever its training was; what the model is and
-  // what it learned from must agree.
-  void restore_best(const tapeloop::nn::Checkpoint& saved, const std::string& path);
 
  private:
   struct Stream {
@@ -72,8 +68,6 @@ class Trainer {
   void place(Stream& stream, std::int64_t tune, std::int64_t semitones, std::int64_t next) const;
   Batch next_batch();
   void evaluate();
-  std::map<std::string, std::string> model_settings() const;
-  std::map<std::string, std::string> settings() const;
 
   TrainOptions options_;
   const Material& material_;
@@ -88,5 +82,16 @@ class Trainer {
   std::int64_t best_update_ = 0;
   std::int64_t notes_seen_ = 0;
 };
+
+// What a checkpoint must agree in to be gone on with: every option, and the material.
+std::map<std::string, std::string> settings_of(const ModelOptions& model,
+                                               const TrainOptions& options,
+                                               const Material& material);
+
+// The model of a checkpoint with its best weights, whatever its training was. Throws
+// tapeloop::Error where the checkpoint is none of this program, or learned from other material.
+Model best_model(const tapeloop::nn::Checkpoint& saved, const Material& material,
+                 const std::string& path);
+
 
 }  // namespace jazz

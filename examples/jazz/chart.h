@@ -1,0 +1,30 @@
+// SPDX-License-Identifier: MIT
+// Chord charts to play over: typed by the user, the standard forms, or bars without chords.
+// It reads no files.
+#pragma once
+
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "examples/jazz/score.h"
+
+namespace jazz {
+
+// A chart of 4/4 bars from text such as "F7 | Bb7 | F7 | Cm7 F7": 1, 2 or 4 chords share a bar
+// equally. Throws std::invalid_argument that names the bar and the chord that is none.
+Tune parse_chart(std::string_view text);
+
+// The names of the standard forms: "blues", "minor_blues", "rhythm", "251".
+std::vector<std::string> form_names();
+
+// One of them. Throws std::invalid_argument for another name, listing these.
+Tune standard_form(std::string_view name);
+
+// Bars without chords, in the meter and key of `like`.
+Tune empty_chart(const Tune& like, int bars);
+
+// The chart played `choruses` times. Throws std::invalid_argument where that is more than 1000 bars.
+Tune repeated(const Tune& chart, int choruses);
+
+}  // namespace jazz

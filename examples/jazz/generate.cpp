@@ -1,0 +1,143 @@
+// SPDX-License-Identifier: MIT
+// The sampling loop: all takes side by side, three draws a note.
+#include "examples/jazz/generate.h"
+
+#include <algorithm>
+#include <limits>
+#include <stdexcept>
+
+namespace jazz {
+namespace {
+
+using namespace tapeloop;
+
+struct Take {
+  Random random;
+  Line line;
+  std::vector<Event> events;
+  int now = 0;  // tick of the last onset
+  bool ended = false;
+};
+
+void forbid(const Tensor& logits, std::int64_t row, std::int64_t value) {
+  logits.data<float>()[row * logits.dim(1) + value] = -std::numeric_limits<float>::infinity();
+}
+
+// One class for each take that goes on, drawn with its own numbers.
+std::vector<int> draw(const Tensor& logits, std::vector<Take>& takes,
+                      const nn::SampleOptions& options) {
+  std::vector<int> values(takes.size(), 0);
+  for (std::size_t n = 0; n < takes.size(); ++n) {
+    if (takes[n].ended) continue;
+    const auto row = static_cast<std::int64_t>(n);
+    const Tensor choice = nn::sample(logits.slice(0, row, row + 1), takes[n].random, options);
+    values[n] = static_cast<int>(choice.item());
+  }
+  return values;
+}
+
+template <class Row>
+void put(const Tensor& tensor, std::size_t n, const Row& row) {
+  std::copy(row.begin(), row.end(),
+            tensor.data<std::int64_t>() + n * static_cast<std::size_t>(tensor.dim(-1)));
+}
+
+Tensor rows(std::size_t count, std::int64_t width) {
+  return Tensor::zeros({static_cast<std::int64_t>(count), width}, DType::int64);
+}
+
+// The notes of a take, none beyond the chart, and in one voice none beyond the next.
+Tune finished(const Take& take, const Tune& chart, int end, bool one_voice) {
+  Tune tune = decode(take.events, chart);
+  for (std::size_t i = 0; i < tune.notes.size(); ++i) {
+    int limit = end;
+    if (one_voice && i + 1 < tune.notes.size()) limit = tune.notes[i + 1].start;
+    tune.notes[i].length = std::min(tune.notes[i].length, limit - tune.notes[i].start);
+  }
+  return tune;
+}
+
+}  // namespace
+
+GenerateOptions generate_options(const Material& material) {
+  GenerateOptions options;
+  options.one_voice = material.one_voice;
+  // The corpus keeps to the range of a horn, and so do its transposed copies.
+  if (material.lowest < kLowestMelody || material.highest > kHighestMelody) {
+    options.lowest = material.lowest;
+    options.highest = material.highest;
+  }
+  return options;
+}
+
+std::vector<Tune> generate(const Model& model, const Tune& chart, int count,
+                           const GenerateOptions& options) {
+  const int end = length_of(chart);
+  if (count < 1 || end < 1) {
+    throw std::invalid_argument("generate: expected one take or more, and a chart with bars");
+  }
+  const PauseRecording no_tape;
+  const nn::SampleOptions sampling{.temperature = options.temperature, .top_p = options.top_p};
+  Random seeds(options.seed);
+  std::vector<Take> takes;
+  for (int k = 0; k < count; ++k) takes.push_back({seeds.split(), Line(context_at(chart, 0)), {}});
+
+  const std::size_t n = takes.size();
+  Memory memory;
+  const auto going_on = [](const Take& take) { return !take.ended; };
+  while (std::any_of(takes.begin(), takes.end(), going_on)) {
+    Tensor input = rows(n, kInputFeatures);
+    for (std::size_t i = 0; i < n; ++i) put(input, i, input_row(takes[i].line));
+    const Var h = reshape(
+        model.read(input.reshape({1, static_cast<std::int64_t>(n), kInputFeatures}), memory),
+        {-1, model.options().hidden});
+
+    const Tensor delta_logits = model.delta_logits(h).value();
+    for (std::size_t i = 0; i < n; ++i) {
+      if (options.one_voice && takes[i].line.begun) {
+        forbid(delta_logits, static_cast<std::int64_t>(i), 0);
+      }
+    }
+    const std::vector<int> deltas = draw(delta_logits, takes, sampling);
+
+    Tensor pitch_rows = rows(n, kPitchFeatures);
+    Tensor by_root = rows(n, kPitchClasses);
+    Tensor by_step = rows(n, kPitchClasses);
+    std::vector<Context> moments(n);
+    for (std::size_t i = 0; i < n; ++i) {
+      Take& take = takes[i];
+      take.now += delta_ticks(deltas[i]);
+      if (take.now >= end) take.ended = true;
+      moments[i] = context_at(chart, take.now);
+      put(pitch_rows, i, pitch_row(take.line, deltas[i], moments[i]));
+      put(by_root, i, root_columns(moments[i].root));
+      put(by_step, i, step_columns(take.line.sounding));
+    }
+    const Tensor pitch_logits = model.pitch_logits(h, pitch_rows, by_root, by_step).value();
+    for (std::size_t i = 0; i < n; ++i) {
+      for (int pitch = 1; pitch < kPitchClasses; ++pitch) {
+        if (pitch_of(pitch) < options.lowest || pitch_of(pitch) > options.highest) {
+          forbid(pitch_logits, static_cast<std::int64_t>(i), pitch);
+        }
+      }
+    }
+    const std::vector<int> pitches = draw(pitch_logits, takes, sampling);
+
+    Tensor duration_rows = rows(n, kDurationFeatures);
+    for (std::size_t i = 0; i < n; ++i) {
+      put(duration_rows, i, duration_row(takes[i].line, deltas[i], moments[i], pitches[i]));
+    }
+    const std::vector<int> durations =
+        draw(model.duration_logits(h, duration_rows).value(), takes, sampling);
+    for (std::size_t i = 0; i < n; ++i) {
+      if (takes[i].ended) continue;
+      takes[i].events.push_back({deltas[i], pitches[i], durations[i], moments[i]});
+      takes[i].line.add(takes[i].events.back());
+    }
+  }
+  std::vector<Tune> tunes;
+  for (const Take& take : takes) tunes.push_back(finished(take, chart, end, options.one_voice));
+  return tunes;
+}
+
+}  // namespace jazz

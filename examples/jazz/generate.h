@@ -1,0 +1,32 @@
+// SPDX-License-Identifier: MIT
+// Draws tunes over a chord chart from a trained model.
+// It chooses nothing by rule but what cannot be: notes outside the range, or behind the chart.
+#pragma once
+
+#include <vector>
+
+#include "examples/jazz/material.h"
+#include "examples/jazz/model.h"
+#include "nn/sampling.h"
+
+namespace jazz {
+
+struct GenerateOptions {
+  double temperature = 0.9;  // 0: always the likeliest
+  double top_p = 0.95;
+  std::uint64_t seed = 0;
+  int lowest = kLowestMelody;  // MIDI numbers, both included
+  int highest = kHighestMelody;
+  bool one_voice = true;  // no two notes at once
+};
+
+// Options for music like the material: its range and its number of voices.
+GenerateOptions generate_options(const Material& material);
+
+// Take number k is drawn with random numbers of its own, so it is the same for any number of takes.
+// Each ends where the chart does: the first note that would begin behind it is not taken, and none
+// sounds on. Throws std::invalid_argument where takes < 1 or the chart is empty.
+std::vector<Tune> generate(const Model& model, const Tune& chart, int takes,
+                           const GenerateOptions& options);
+
+}  // namespace jazz

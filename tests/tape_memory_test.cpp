@@ -1,0 +1,261 @@
+// SPDX-License-Identifier: MIT
+// What the tape costs: heap allocations of a training step, memory of long unrolled loops, and the drawing of a tape. Counts
+// calls of operator new; measures no time.
+#include "support.h"
+
+#include <atomic>
+#include <cstdlib>
+#include <new>
+#include <regex>
+#include <set>
+#include <sstream>
+
+namespace {
+std::atomic<long> news{0};
+void* counted_new(std::size_t bytes, std::size_t alignment) {
+  ++news;
+  void* block = std::aligned_alloc(alignment, (std::max<std::size_t>(bytes, 1) + alignment - 1) / alignment * alignment);
+  if (block == nullptr) throw std::bad_alloc();
+  return block;
+}
+}  // namespace
+
+void* operator new(std::size_t bytes) { return counted_new(bytes, alignof(std::max_align_t)); }
+void* operator new(std::size_t bytes, std::align_val_t alignment) {
+  return counted_new(bytes, static_cast<std::size_t>(alignment));
+}
+void operator delete(void* block) noexcept { std::free(block); }
+void operator delete(void* block, std::size_t) noexcept { std::free(block); }
+void operator delete(void* block, std::align_val_t) noexcept { std::free(block); }
+void operator delete(void* block, std::size_t, std::align_val_t) noexcept { std::free(block); }
+
+namespace tapeloop::test {
+namespace {
+
+struct Gates {
+  static constexpr const char* name = "lstm \"gates\"";  // quotes, to be escaped where it is drawn
+  TL_HD auto operator()(auto i, auto f, auto g, auto o, auto c) const {
+    auto next = sigmoid(f) * c + sigmoid(i) * tanh(g);
+    return outputs(sigmoid(o) * tanh(next), next);
+  }
+};
+
+struct Descend {
+  static constexpr const char* name = "descend";
+  static constexpr bool differentiable = false;
+  double rate = 0.1;
+  TL_HD auto operator()(auto x, auto dx) const { return x - rate * dx; }
+};
+
+// Blocks are not kept under a sanitizer, which wants to see each one: nothing to count then.
+bool blocks_are_kept() {
+  { const Tensor warm = Tensor::empty({777}); }
+  const std::int64_t before = memory::stats().heap_calls;
+  { const Tensor again = Tensor::empty({777}); }
+  return memory::stats().heap_calls == before;
+}
+
+struct Model {
+  static constexpr std::int64_t kVocabulary = 7, kHidden = 5, kBatch = 3;
+  Random random{5};
+  Var table = parameter(random_tensor({kVocabulary, kHidden}, 1, DType::float32));
+  Var w = parameter(random_tensor({4 * kHidden, kHidden}, 2, DType::float32));
+  Var u = parameter(random_tensor({4 * kHidden, kHidden}, 3, DType::float32));
+  Var bias = parameter(Tensor::zeros({4 * kHidden}));
+  Var head = parameter(random_tensor({kVocabulary, kHidden}, 4, DType::float32));
+  Tensor tokens = index_tensor({kBatch}, kVocabulary, 8);
+  Var h{Tensor::zeros({kBatch, kHidden})};
+  Var c{Tensor::zeros({kBatch, kHidden})};
+
+  void step(const Var& x) {
+    std::array<Var, 2> next = pointwise(Gates{}, columns<4>(linear(h, u, linear(x, w, bias))), c);
+    h = next[0];
+    c = next[1];
+  }
+  Var loss() { return cross_entropy(linear(dropout(h, 0.25, random), head), tokens); }
+  void train(int steps) {
+    {
+      Tape tape;
+      for (int t = 0; t < steps; ++t) step(embedding(table, tokens));
+      tape.backward(loss());
+      h = h.detach();
+      c = c.detach();
+    }
+    for (const Var* p : {&table, &w, &u, &bias, &head}) {
+      transform(Descend{}, {p->value(), p->grad().value()}, {p->value()});
+      p->zero_grad();
+    }
+  }
+};
+
+// Peak bytes while a loop of `steps` over select_index(xs, 0, t) is recorded and played back.
+struct Cost {
+  std::int64_t peak_bytes;
+  std::size_t operations;
+};
+Cost unrolled(std::int64_t steps, std::int64_t detach_every, const Var& xs) {
+  Model model;
+  Cost cost{0, 0};
+  const std::int64_t before = memory::stats().live_bytes;
+  memory::reset_peak();
+  for (std::int64_t t = 0; t < steps;) {
+    Tape tape;
+    for (std::int64_t end = std::min(steps, t + detach_every); t < end; ++t) model.step(select_index(xs, 0, t));
+    tape.backward(model.loss());
+    cost.operations += tape.size();
+    model.h = model.h.detach();
+    model.c = model.c.detach();
+  }
+  cost.peak_bytes = memory::stats().peak_bytes - before;
+  return cost;
+}
+
+}  // namespace
+
+TEST_CASE("after two steps a training step makes no heap allocation at all") {
+  if (!blocks_are_kept()) {
+    MESSAGE("SKIPPED: blocks of memory are not kept in this build (a sanitizer)");
+    return;
+  }
+  for (const int threads : {1, 2}) {
+    const Threads scope(threads);
+    const long at_first = news;
+    Model model;
+    CHECK(news > at_first);  // the counter counts
+    model.train(20);
+    model.train(20);
+    const long before = news;
+    const std::int64_t heap_calls = memory::stats().heap_calls;
+    for (int i = 0; i < 10; ++i) model.train(20);
+    CHECK(news == before);
+    CHECK(memory::stats().heap_calls == heap_calls);
+  }
+}
+
+TEST_CASE("an inference step without a tape makes no heap allocation after the first ones") {
+  if (!blocks_are_kept()) {
+    MESSAGE("SKIPPED: blocks of memory are not kept in this build (a sanitizer)");
+    return;
+  }
+  Model model;
+  const auto infer = [&] {
+    model.step(embedding(model.table, model.tokens));
+    return softmax(linear(model.h, model.head));
+  };
+  infer();
+  infer();
+  const long before = news;
+  for (int i = 0; i < 20; ++i) infer();
+  CHECK(news == before);
+}
+
+TEST_CASE("a loop over select_index unrolled twice as long costs twice the memory and operations, not four times") {
+  const Var xs = parameter(random_tensor({2000, Model::kBatch, Model::kHidden}, 9, DType::float32));
+  unrolled(2000, 2000, xs);  // the tape's lists have their size now
+  xs.zero_grad();
+  const Cost once = unrolled(1000, 1000, xs);
+  xs.zero_grad();
+  const Cost twice = unrolled(2000, 2000, xs);
+  CHECK(twice.operations - once.operations == 1000 * ((once.operations - 10) / 1000));
+  CHECK(static_cast<double>(twice.peak_bytes) < 2.1 * static_cast<double>(once.peak_bytes));
+}
+
+TEST_CASE("a loop unrolled 1000 steps keeps memory constant when detached every 50") {
+  const Var xs = parameter(random_tensor({1000, Model::kBatch, Model::kHidden}, 9, DType::float32));
+  xs.set_grad(Var(Tensor::zeros(xs.shape())));
+  unrolled(1000, 50, xs);
+  const std::int64_t some = unrolled(200, 50, xs).peak_bytes;
+  const std::int64_t many = unrolled(1000, 50, xs).peak_bytes;
+  const std::int64_t whole = unrolled(1000, 1000, xs).peak_bytes;
+  CHECK(many == some);
+  CHECK(whole > 5 * many);
+}
+
+TEST_CASE("a tape that ends gives back all that it kept, used or not") {
+  const Var w = parameter(random_tensor({100, 100}));
+  const auto use = [&](bool play) {
+    Tape tape;
+    Var y = w;
+    for (int i = 0; i < 10; ++i) y = tanh(matmul(y, w));
+    if (play) tape.backward(sum(y));
+  };
+  use(true);
+  w.zero_grad();
+  const std::int64_t before = memory::stats().live_bytes;
+  use(false);
+  CHECK(memory::stats().live_bytes == before);
+  use(true);
+  w.zero_grad();
+  CHECK(memory::stats().live_bytes == before);
+}
+
+TEST_CASE("backward frees each record as it is played: its peak is far below record and gradients together") {
+  const Var w = parameter(random_tensor({200, 200}));
+  Tape tape;
+  const std::int64_t start = memory::stats().live_bytes;
+  Var loss;
+  {
+    Var y = w;
+    for (int i = 0; i < 50; ++i) y = tanh(y);
+    loss = sum(y);
+  }
+  const std::int64_t record = memory::stats().live_bytes - start;
+  memory::reset_peak();
+  tape.backward(loss);
+  CHECK(memory::stats().peak_bytes - start < record + record / 8);
+  CHECK(memory::stats().live_bytes - start < record / 8);
+}
+
+TEST_CASE("values made on a tape stay valid after it has ended") {
+  Var y;
+  {
+    Tape tape;
+    y = tanh(parameter(Tensor::full({1000}, 0.5)));
+  }
+  memory::release_cached();
+  CHECK(y.value().at({999}) == doctest::Approx(std::tanh(0.5)).epsilon(1e-6));
+}
+
+TEST_CASE("the drawing of a tape names operations and shapes, and every edge joins two nodes that are declared") {
+  Model model;
+  Tape tape;
+  for (int t = 0; t < 2; ++t) model.step(embedding(model.table, model.tokens));
+  const Var loss = model.loss();
+  const std::string dot = tape.to_dot();
+  std::istringstream lines(dot);
+  std::string line;
+  std::getline(lines, line);
+  CHECK(line == "digraph tape {");
+  const std::string quoted = R"("(?:[^"\\]|\\.)*")";
+  const std::regex setting(R"(  (?:rankdir=BT|node \[.*\]);)");
+  const std::regex node(R"(  ([np]\d+) \[label=)" + quoted + R"re((?:, style=filled, fillcolor="#[0-9a-f]{6}")?\];)re");
+  const std::regex edge(R"(  ([np]\d+) -> (n\d+);)");
+  std::set<std::string> declared;
+  int edges = 0;
+  bool closed = false;
+  while (std::getline(lines, line)) {
+    CAPTURE(line);
+    CHECK_FALSE(closed);
+    std::smatch match;
+    if (line == "}") {
+      closed = true;
+    } else if (std::regex_match(line, match, node)) {
+      CHECK(declared.insert(match[1]).second);
+    } else if (std::regex_match(line, match, edge)) {
+      CHECK(declared.count(match[1]) == 1);
+      CHECK(declared.count(match[2]) == 1);
+      ++edges;
+    } else {
+      CHECK(std::regex_match(line, setting));
+    }
+  }
+  CHECK(closed);
+  CHECK(edges >= static_cast<int>(tape.size()));
+  CHECK(declared.size() == tape.size() + 5);
+  for (const char* text : {"parameter\\n[20, 5]", "linear\\n[3, 20]", "lstm \\\"gates\\\"\\n[3, 5] [3, 5]", "dropout\\n[3, 5]"}) {
+    CHECK_MESSAGE(dot.find(text) != std::string::npos, text);
+  }
+  CHECK(loss.requires_grad());
+}
+
+}  // namespace tapeloop::test
