@@ -55,7 +55,7 @@ GradcheckReport replay(const CheckedFunction& function, const ParameterList& par
 // f() or f(vars) with one Var, or any list of them, as its result.
 template <class F>
 CheckedFunction checked_function(F&& f, const ParameterList& parameters) {
-  return [&f, &parameters]() -> std::vector<Var> {
+  return [&]() -> std::vector<Var> {
     auto call = [&]() -> decltype(auto) {
       if constexpr (std::invocable<F&>) {
         return f();

@@ -35,7 +35,19 @@ Var GateWeights::input(const char* cell, const Var& x, bool with_both_biases) co
     fail(cell, fmt::format("x has {} features, the cell was built with input = {}; x is {}",
                            x.rank() < 1 ? 0 : x.dim(-1), weight_ih.dim(1), x.value().describe()));
   }
-  return linear(x, weight_ih, bias_ih.defined() && with_both_biases ? bias_ih + bias_hh : bias_ih);
+  return linear(x, weight_ih, input_bias(with_both_biases));
+}
+
+Var GateWeights::input(const char* cell, const Tensor& symbols, bool with_both_biases) const {
+  if (!symbols.defined() || symbols.dtype() != DType::int64) {
+    fail(cell, fmt::format("symbols must be int64, got {}; a float tensor is passed as Var(x)", symbols.describe()));
+  }
+  Var rows = transpose(weight_ih);
+  return embedding(bias_ih.defined() ? rows + input_bias(with_both_biases) : rows, symbols);
+}
+
+Var GateWeights::input_bias(bool with_both_biases) const {
+  return bias_ih.defined() && with_both_biases ? bias_ih + bias_hh : bias_ih;
 }
 
 // Options that a cell has no use for are mistakes of the caller.

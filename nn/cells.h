@@ -44,6 +44,12 @@ concept HasInput = requires(const C& cell, const Var& x) {
   { cell.input(x) } -> std::same_as<Var>;
 };
 
+// One-hot input by number: a cell may also take int64 symbols [...] in place of the one-hot vectors [..., I] they stand for.
+template <class C>
+concept HasSymbolInput = HasInput<C> && requires(const C& cell, const Tensor& symbols) {
+  { cell.input(symbols) } -> std::same_as<Var>;
+};
+
 // The four weights that the built-in cells share, for G gates: x W_ih^T + b_ih and h W_hh^T + b_hh.
 struct GateWeights {
   Var weight_ih;  // [G*H, I]
@@ -60,6 +66,11 @@ struct GateWeights {
   }
   // x W_ih^T + b_ih + b_hh: for cells that add both biases in one place.
   Var input(const char* cell, const Var& x, bool with_both_biases) const;
+  // The same for one-hot x given as symbols: rows of W_ih^T are looked up, nothing is multiplied. Cost: one copy of W_ih.
+  Var input(const char* cell, const Tensor& symbols, bool with_both_biases) const;
+
+ private:
+  Var input_bias(bool with_both_biases) const;
 };
 
 struct RnnCell {
@@ -70,6 +81,7 @@ struct RnnCell {
   RnnCell(const RecurrentOptions& options, Random& random);
   std::array<std::int64_t, 1> state_sizes() const { return {w.weight_hh.dim(1)}; }
   Var input(const Var& x) const { return w.input("rnn", x, true); }
+  Var input(const Tensor& symbols) const { return w.input("rnn", symbols, true); }
   State step(const Var& zx, const State& s) const;
   void visit(Visitor& v) const { w.visit(v); }
 };
@@ -82,6 +94,7 @@ struct LstmCell {
   LstmCell(const RecurrentOptions& options, Random& random);
   std::array<std::int64_t, 2> state_sizes() const { return {w.weight_hh.dim(1), w.weight_hh.dim(0) / 4}; }
   Var input(const Var& x) const { return w.input("lstm", x, true); }
+  Var input(const Tensor& symbols) const { return w.input("lstm", symbols, true); }
   State step(const Var& zx, const State& s) const {
     auto [h, c] = pointwise(LstmGates{}, columns<4>(linear(s.h(), w.weight_hh, zx)), s[1]);
     return State(weight_hr.defined() ? linear(h, weight_hr) : h, c);
@@ -100,6 +113,7 @@ struct GruCell {
   GruCell(const RecurrentOptions& options, Random& random);
   std::array<std::int64_t, 1> state_sizes() const { return {w.weight_hh.dim(1)}; }
   Var input(const Var& x) const { return w.input("gru", x, reset == GruReset::before); }
+  Var input(const Tensor& symbols) const { return w.input("gru", symbols, reset == GruReset::before); }
   State step(const Var& zx, const State& s) const;
   void visit(Visitor& v) const { w.visit(v); }
 };

@@ -17,6 +17,12 @@ void check_sequence(const Var& xs) {
   }
 }
 
+void check_symbols(const Tensor& symbols) {
+  if (symbols.rank() != 2) {
+    fail("recurrent", fmt::format("symbols must be [T, N], got {}", symbols.describe()));
+  }
+}
+
 Tensor zero_state(const Var& xs, std::int64_t size) {
   return Tensor::zeros({xs.dim(1), size}, xs.dtype(), xs.device());
 }

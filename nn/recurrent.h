@@ -24,6 +24,11 @@ struct UnrollOptions {
   std::span<const std::int64_t> lengths = {};  // [N], each 0..T: steps of each sequence. Empty: all T
 };
 
+// What cell.input(xs) gave, [T, N, ...]: unroll(cell, Projected{zx}) starts from there.
+struct Projected {
+  Var zx;
+};
+
 namespace detail {
 
 // Which sequences are running at each step: [N, 1] of 1 and 0 for step t; undefined where all are.
@@ -44,12 +49,17 @@ class Masks {
 
 Tensor zero_state(const Var& xs, std::int64_t size);
 void check_sequence(const Var& xs);
+void check_symbols(const Tensor& symbols);
 void check_state(const Var& part, std::size_t index, std::int64_t n, std::int64_t size);
 void check_stack(const RecurrentOptions& options);
 void check_built(bool built);
 Var part_of_state(const Var& part, std::int64_t index, std::int64_t count, std::int64_t n, std::int64_t size);
 
 }  // namespace detail
+
+template <Cell C>
+Unrolled<typename C::State> unroll(const C& cell, const Projected& projected, typename C::State state = {},
+                                   const UnrollOptions& options = {});
 
 // Applies the cell to xs [T, N, I], step by step. An undefined state means zeros. Past a sequence's length the outputs
 // are 0 and the state stands still, so that `last` is that of its own last step; in reverse it starts there. What xs
@@ -59,19 +69,28 @@ template <Cell C>
 Unrolled<typename C::State> unroll(const C& cell, const Var& xs, typename C::State state = {},
                                    const UnrollOptions& options = {}) {
   detail::check_sequence(xs);
-  const std::int64_t steps = xs.dim(0);
+  Var clean = detail::Masks(options.lengths, xs).without_padding(xs);
+  if constexpr (HasInput<C>) {
+    return unroll(cell, Projected{cell.input(clean)}, state, options);
+  } else {
+    return unroll(cell, Projected{clean}, state, options);
+  }
+}
+
+// The same where the input projection has been done.
+template <Cell C>
+Unrolled<typename C::State> unroll(const C& cell, const Projected& projected, typename C::State state,
+                                   const UnrollOptions& options) {
+  const Var& zx = projected.zx;
+  detail::check_sequence(zx);
+  const std::int64_t steps = zx.dim(0);
   const auto sizes = cell.state_sizes();
   for (std::size_t k = 0; k < C::State::parts; ++k) {
-    if (!state[k].defined()) state[k] = Var(detail::zero_state(xs, sizes[k]));
-    detail::check_state(state[k], k, xs.dim(1), sizes[k]);
+    if (!state[k].defined()) state[k] = Var(detail::zero_state(zx, sizes[k]));
+    detail::check_state(state[k], k, zx.dim(1), sizes[k]);
   }
-  detail::Masks masks(options.lengths, xs);
-  PoolVector<Var> inputs;
-  if constexpr (HasInput<C>) {
-    inputs = unstack(cell.input(masks.without_padding(xs)));
-  } else {
-    inputs = unstack(masks.without_padding(xs));
-  }
+  detail::Masks masks(options.lengths, zx);
+  PoolVector<Var> inputs = unstack(zx);
   PoolVector<Var> outputs(static_cast<std::size_t>(steps));
   for (std::int64_t i = 0; i < steps; ++i) {
     const std::int64_t t = options.reverse ? steps - 1 - i : i;
@@ -84,7 +103,7 @@ Unrolled<typename C::State> unroll(const C& cell, const Var& xs, typename C::Sta
     outputs[static_cast<std::size_t>(t)] = output;
     state = next;
   }
-  if (steps == 0) return {Var(Tensor::empty({0, xs.dim(1), sizes[0]}, xs.dtype(), xs.device())), state};
+  if (steps == 0) return {Var(Tensor::empty({0, zx.dim(1), sizes[0]}, zx.dtype(), zx.device())), state};
   return {stack(outputs), state};
 }
 
@@ -112,33 +131,19 @@ class Recurrent {
   // of that shape can be given; lengths as in UnrollOptions.
   Unrolled<State> operator()(const Var& xs, const State& initial = {}, std::span<const std::int64_t> lengths = {}) const {
     detail::check_sequence(xs);
-    const auto sizes = state_sizes();
-    PoolVector<State> last(cells_.size());
-    Var layer_input = xs;
-    for (int layer = 0; layer < options_.layers; ++layer) {
-      if (layer > 0) layer_input = dropout_(layer_input);
-      PoolVector<Var> outputs;
-      for (int direction = 0; direction < directions(); ++direction) {
-        const std::size_t i = static_cast<std::size_t>(layer * directions() + direction);
-        State start;
-        for (std::size_t k = 0; k < State::parts; ++k) {
-          if (!initial[k].defined()) continue;
-          start[k] = detail::part_of_state(initial[k], static_cast<std::int64_t>(i),
-                                           static_cast<std::int64_t>(cells_.size()), xs.dim(1), sizes[k]);
-        }
-        auto [ys, end] = unroll(cells_[i], layer_input, start, {.reverse = direction == 1, .lengths = lengths});
-        outputs.push_back(ys);
-        last[i] = end;
-      }
-      layer_input = outputs.size() == 1 ? outputs[0] : concat(outputs, -1);
-    }
-    State stacked;
-    for (std::size_t k = 0; k < State::parts; ++k) {
-      PoolVector<Var> parts;
-      for (const State& state : last) parts.push_back(state[k]);
-      stacked[k] = stack(parts);
-    }
-    return {layer_input, stacked};
+    return run(xs.dim(1), initial, lengths, [&](const C& cell, const State& start, const UnrollOptions& options) {
+      return unroll(cell, xs, start, options);
+    });
+  }
+  // The same for one-hot vectors of size I, given by their symbols [T, N] (int64). A float tensor is taken as xs.
+  Unrolled<State> operator()(const Tensor& xs, const State& initial = {}, std::span<const std::int64_t> lengths = {}) const
+    requires HasSymbolInput<C>
+  {
+    if (xs.dtype() != DType::int64) return (*this)(Var(xs), initial, lengths);
+    detail::check_symbols(xs);
+    return run(xs.dim(1), initial, lengths, [&](const C& cell, const State& start, const UnrollOptions& options) {
+      return unroll(cell, Projected{cell.input(xs)}, start, options);
+    });
   }
 
   int directions() const { return options_.bidirectional ? 2 : 1; }
@@ -155,6 +160,39 @@ class Recurrent {
   }
 
  private:
+  // `first` unrolls a cell of the first layer, which reads what the caller gave; the others read the layer below.
+  template <class First>
+  Unrolled<State> run(std::int64_t n, const State& initial, std::span<const std::int64_t> lengths, First first) const {
+    const auto sizes = state_sizes();
+    PoolVector<State> last(cells_.size());
+    Var below;
+    for (int layer = 0; layer < options_.layers; ++layer) {
+      PoolVector<Var> outputs;
+      for (int direction = 0; direction < directions(); ++direction) {
+        const std::size_t i = static_cast<std::size_t>(layer * directions() + direction);
+        State start;
+        for (std::size_t k = 0; k < State::parts; ++k) {
+          if (!initial[k].defined()) continue;
+          start[k] = detail::part_of_state(initial[k], static_cast<std::int64_t>(i),
+                                           static_cast<std::int64_t>(cells_.size()), n, sizes[k]);
+        }
+        const UnrollOptions options{.reverse = direction == 1, .lengths = lengths};
+        auto [ys, end] = layer == 0 ? first(cells_[i], start, options) : unroll(cells_[i], below, start, options);
+        outputs.push_back(ys);
+        last[i] = end;
+      }
+      below = outputs.size() == 1 ? outputs[0] : concat(outputs, -1);
+      if (layer + 1 < options_.layers) below = dropout_(below);
+    }
+    State stacked;
+    for (std::size_t k = 0; k < State::parts; ++k) {
+      PoolVector<Var> parts;
+      for (const State& state : last) parts.push_back(state[k]);
+      stacked[k] = stack(parts);
+    }
+    return {below, stacked};
+  }
+
   auto state_sizes() const {  // the same in all cells
     detail::check_built(!cells_.empty());
     return cells_[0].state_sizes();

@@ -6,21 +6,24 @@
 namespace tapeloop::test {
 namespace {
 
-Var weights(const Shape& shape, std::uint64_t seed = kSeed) { return parameter(random_tensor(shape, seed)); }
+Var weights(const Shape& shape, std::uint64_t seed = kSeed) {
+  return parameter(random_tensor(shape, seed));
+}
 
 // x^2 with the gradient of x^2 everywhere but at one element, where half of it is lost.
 Var spoilt_square(const Var& x, std::int64_t row) {
   const Var rows = select_index(x, 0, row);
   const Var wrong = rows * rows.detach();
   std::vector<Var> parts;
-  for (std::int64_t i = 0; i < x.dim(0); ++i) parts.push_back(i == row ? wrong : square(select_index(x, 0, i)));
+  for (std::int64_t i = 0; i < x.dim(0); ++i)
+    parts.push_back(i == row ? wrong : square(select_index(x, 0, i)));
   return stack(parts);
 }
 
 const GradcheckElement& worst_of(const GradcheckReport& report) {
-  return *std::max_element(report.worst.begin(), report.worst.end(), [](const auto& a, const auto& b) {
-    return a.error_ratio < b.error_ratio;
-  });
+  return *std::max_element(
+      report.worst.begin(), report.worst.end(),
+      [](const auto& a, const auto& b) { return a.error_ratio < b.error_ratio; });
 }
 
 }  // namespace
@@ -28,8 +31,11 @@ const GradcheckElement& worst_of(const GradcheckReport& report) {
 TEST_CASE("gradcheck finds a spoilt gradient and names the parameter and the element") {
   const Var good = weights({3}, 1);
   const Var bad = parameter(Tensor::from<double>({3, 2}, {1, 2, 3, 4, 5, 6}));
-  const GradcheckReport report =
-      gradcheck([&] { return std::vector<Var>{spoilt_square(bad, 1), exp(good)}; }, {{"good", good}, {"bad.weight", bad}});
+  const GradcheckReport report = gradcheck(
+      [&] {
+        return std::vector<Var>{spoilt_square(bad, 1), exp(good)};
+      },
+      {{"good", good}, {"bad.weight", bad}});
   CHECK_FALSE(report.ok);
   CHECK_FALSE(static_cast<bool>(report));
   CHECK(report.what == "first order");
@@ -46,7 +52,8 @@ TEST_CASE("gradcheck finds a spoilt gradient and names the parameter and the ele
   CHECK(worst.numeric == doctest::Approx(2 * worst.analytic).epsilon(1e-6));
   CHECK_FALSE(worst.on_kink);
   const std::string text = report.str();
-  for (const char* part : {"FAILED", "9 elements, 2 failed", "bad.weight", "[1, ", "wrong gradient"}) {
+  for (const char* part :
+       {"FAILED", "9 elements, 2 failed", "bad.weight", "[1, ", "wrong gradient"}) {
     CHECK_MESSAGE(text.find(part) != std::string::npos, text);
   }
 }
@@ -60,12 +67,14 @@ TEST_CASE("gradcheck finds an error of one part in a hundred, and passes what is
   CHECK(report.str().find("passed") != std::string::npos);
 }
 
-TEST_CASE("second order finds what the first order cannot: a gradient that is right, but cut off from its inputs") {
+TEST_CASE(
+    "second order finds what the first order cannot: a gradient that is right, but cut off from "
+    "its inputs") {
   const Var x = parameter(Tensor::from<double>({2}, {0.5, -1.5}));
   const auto cube = [&] {
-    return record("cube", {&x}, Tensor((x.detach() * x.detach() * x.detach()).value()), [x](const Var& dy, Grads& grads) {
-      grads.add(0, dy * square(x.detach()) * 3.0);
-    });
+    return record(
+        "cube", {&x}, Tensor((x.detach() * x.detach() * x.detach()).value()),
+        [x](const Var& dy, Grads& grads) { grads.add(0, dy * square(x.detach()) * 3.0); });
   };
   CHECK(gradcheck(cube, {{"x", x}}).ok);
   const GradcheckReport report = gradcheck(cube, {{"x", x}}, {.second_order = true});
@@ -73,7 +82,8 @@ TEST_CASE("second order finds what the first order cannot: a gradient that is ri
   CHECK(report.what.find("second order") != std::string::npos);
   CHECK(worst_of(report).name == "x");
   CHECK(gradcheck([&] { return x * x * x; }, {{"x", x}}, {.second_order = true}).ok);
-  CHECK(gradcheck([&] { return x * 3.0; }, {{"x", x}}, {.second_order = true}).ok);  // no second derivative at all
+  CHECK(gradcheck([&] { return x * 3.0; }, {{"x", x}}, {.second_order = true})
+            .ok);  // no second derivative at all
 }
 
 TEST_CASE("second order checks the derivative by the upstream gradient, too") {
@@ -89,7 +99,8 @@ TEST_CASE("second order checks the derivative by the upstream gradient, too") {
 
 TEST_CASE("inputs on a kink are counted and marked, and the report says to move them") {
   const Var x = parameter(Tensor::from<double>({4}, {-1, 0, 2, 0}));
-  for (const auto& f : {std::function<Var()>([&] { return relu(x); }), std::function<Var()>([&] { return abs(x); })}) {
+  for (const auto& f : {std::function<Var()>([&] { return relu(x); }),
+                        std::function<Var()>([&] { return abs(x); })}) {
     const GradcheckReport report = gradcheck(f, {{"x", x}});
     CHECK(report.kinks == 2);
     CHECK(report.str().find("2 inputs sit on a kink") != std::string::npos);
@@ -104,22 +115,33 @@ TEST_CASE("inputs on a kink are counted and marked, and the report says to move 
 TEST_CASE("gradcheck refuses what it cannot check, and says what to give instead") {
   const Var single = parameter(Tensor::zeros({2}));
   const Var x = weights({2, 2});
-  CHECK(throws_with("gradcheck: \"w\" is float32[2]; expected a contiguous float64 parameter, made by parameter(tensor)",
-                    [&] { gradcheck([&] { return exp(single); }, {{"w", single}}); }));
+  CHECK(
+      throws_with("gradcheck: \"w\" is float32[2]; expected a contiguous float64 parameter, made "
+                  "by parameter(tensor)",
+                  [&] {
+                    gradcheck([&] { return exp(single); }, {{"w", single}});
+                  }));
   CHECK(throws_with("\"c\" is float64[2]; expected", [&] {
     gradcheck([&] { return exp(x); }, {{"c", Var(random_tensor({2}))}});
   }));
-  CHECK(throws_with("\"u\" is undefined", [&] { gradcheck([&] { return exp(x); }, {{"u", Var()}}); }));
+  CHECK(throws_with("\"u\" is undefined", [&] {
+    gradcheck([&] { return exp(x); }, {{"u", Var()}});
+  }));
   CHECK(throws_with("contiguous", [&] {
     gradcheck([&] { return exp(x); }, {{"t", parameter(random_tensor({2, 3}).transpose(0, 1))}});
   }));
-  CHECK(throws_with("gradcheck: no parameters were given", [&] { gradcheck([&] { return exp(x); }, ParameterList{}); }));
-  CHECK(throws_with("gradcheck: step is 0, expected more than 0",
-                    [&] { gradcheck([&] { return exp(x); }, {{"x", x}}, {.step = 0}); }));
-  CHECK(throws_with("gradcheck: the function returned no variable",
-                    [&] { gradcheck([&] { return std::vector<Var>(); }, {{"x", x}}); }));
-  CHECK(throws_with("replay_in_float64: \"x\" is float64[2, 2]; expected a contiguous float32 parameter",
-                    [&] { replay_in_float64([&] { return exp(x); }, {{"x", x}}); }));
+  CHECK(throws_with("gradcheck: no parameters were given",
+                    [&] { gradcheck([&] { return exp(x); }, ParameterList{}); }));
+  CHECK(throws_with("gradcheck: step is 0, expected more than 0", [&] {
+    gradcheck([&] { return exp(x); }, {{"x", x}}, {.step = 0});
+  }));
+  CHECK(throws_with("gradcheck: the function returned no variable", [&] {
+    gradcheck([&] { return std::vector<Var>(); }, {{"x", x}});
+  }));
+  CHECK(throws_with(
+      "replay_in_float64: \"x\" is float64[2, 2]; expected a contiguous float32 parameter", [&] {
+        replay_in_float64([&] { return exp(x); }, {{"x", x}});
+      }));
 }
 
 TEST_CASE("options are respected: step, tolerances and seed") {
@@ -128,7 +150,8 @@ TEST_CASE("options are respected: step, tolerances and seed") {
   // The difference over a step h is 3 + h^2: with h = 0.5 the error of 0.25 shows.
   const GradcheckReport coarse = gradcheck(cube, {{"x", x}}, {.step = 0.5});
   CHECK_FALSE(coarse.ok);
-  CHECK(coarse.worst[0].numeric / coarse.worst[0].analytic == doctest::Approx(3.25 / 3).epsilon(1e-12));
+  CHECK(coarse.worst[0].numeric / coarse.worst[0].analytic ==
+        doctest::Approx(3.25 / 3).epsilon(1e-12));
   CHECK(gradcheck(cube, {{"x", x}}, {.step = 0.5, .relative_tolerance = 0.1}).ok);
   CHECK(gradcheck(cube, {{"x", x}}, {.step = 0.5, .absolute_tolerance = 0.5}).ok);
   const double first = gradcheck(cube, {{"x", x}}, {.seed = 1}).worst[0].analytic;
@@ -136,7 +159,8 @@ TEST_CASE("options are respected: step, tolerances and seed") {
   CHECK(first != gradcheck(cube, {{"x", x}}, {.seed = 2}).worst[0].analytic);
 }
 
-TEST_CASE("parameters and gradients are left as they were, also where the function throws half-way") {
+TEST_CASE(
+    "parameters and gradients are left as they were, also where the function throws half-way") {
   const Var x = weights({5});
   x.set_grad(Var(random_tensor({5}, 2)));
   const Tensor value = x.value().clone();
@@ -184,10 +208,13 @@ TEST_CASE("functions may take their variables as a list, or be checked on bare t
   CHECK(report.ok);
   CHECK(report.elements == 4);
   CHECK(gradcheck([&] { return unstack(x * y); }, {{"x", x}, {"y", y}}).ok);  // several results
-  CHECK_FALSE(gradcheck([](std::span<const Var> v) { return spoilt_square(v[0], 0); }, {random_tensor({2, 2})}).ok);
+  CHECK_FALSE(gradcheck([](std::span<const Var> v) { return spoilt_square(v[0], 0); },
+                        {random_tensor({2, 2})})
+                  .ok);
 }
 
-TEST_CASE("replay in float64 finds a formula that cancels in float32, and passes its careful twin") {
+TEST_CASE(
+    "replay in float64 finds a formula that cancels in float32, and passes its careful twin") {
   const Var x = parameter(Tensor::from<float>({3}, {1e-4f, 2e-4f, 3e-4f}));
   const GradcheckReport careless = replay_in_float64([&] { return 1.0 - cos(x); }, {{"x", x}});
   CHECK_FALSE(careless.ok);
@@ -198,7 +225,8 @@ TEST_CASE("replay in float64 finds a formula that cancels in float32, and passes
   CHECK(x.dtype() == DType::float32);
 
   const Var large = parameter(Tensor::from<float>({2}, {100, 3}));
-  const GradcheckReport overflow = replay_in_float64([&] { return log(exp(large) + 1.0); }, {{"x", large}});
+  const GradcheckReport overflow =
+      replay_in_float64([&] { return log(exp(large) + 1.0); }, {{"x", large}});
   CHECK_FALSE(overflow.ok);
   CHECK(replay_in_float64([&] { return softplus(large); }, {{"x", large}}).ok);
   CHECK(replay_in_float64([&] { return exp(large * 0.1); }, {{"x", large}}, 1e-30).ok == false);

@@ -33,7 +33,9 @@ struct OpCase {
 using Loops = std::function<Array(Arrays)>;
 
 inline Loops each(double (*f)(double)) {
-  return [f](Arrays x) { return make_array(x[0].shape, [&](const Index& i) { return f(x[0].at(i)); }); };
+  return [f](Arrays x) {
+    return make_array(x[0].shape, [&](const Index& i) { return f(x[0].at(i)); });
+  };
 }
 
 inline Shape stretched(Arrays x) {
@@ -42,7 +44,9 @@ inline Shape stretched(Arrays x) {
   return shape;
 }
 inline Loops each2(double (*f)(double, double)) {
-  return [f](Arrays x) { return make_array(stretched(x), [&](const Index& i) { return f(x[0].at(i), x[1].at(i)); }); };
+  return [f](Arrays x) {
+    return make_array(stretched(x), [&](const Index& i) { return f(x[0].at(i), x[1].at(i)); });
+  };
 }
 
 inline Index with(Index index, int axis, std::int64_t value) {
@@ -82,9 +86,15 @@ inline double sum_of(const std::vector<double>& values) {
   for (double value : values) total += value;
   return total;
 }
-inline double mean_of(const std::vector<double>& values) { return sum_of(values) / static_cast<double>(values.size()); }
-inline double max_of(const std::vector<double>& values) { return *std::max_element(values.begin(), values.end()); }
-inline double min_of(const std::vector<double>& values) { return *std::min_element(values.begin(), values.end()); }
+inline double mean_of(const std::vector<double>& values) {
+  return sum_of(values) / static_cast<double>(values.size());
+}
+inline double max_of(const std::vector<double>& values) {
+  return *std::max_element(values.begin(), values.end());
+}
+inline double min_of(const std::vector<double>& values) {
+  return *std::min_element(values.begin(), values.end());
+}
 inline double squares_about_mean(const std::vector<double>& values) {
   const double mean = mean_of(values);
   double total = 0;
@@ -124,7 +134,8 @@ inline Array product(const Array& given_a, const Array& given_b) {
   const int row = shape.rank() - 2;
   Array c = make_array(shape, [&](const Index& i) {
     double total = 0;
-    for (std::int64_t k = 0; k < a.shape.dim(-1); ++k) total += a.at(with(i, row + 1, k)) * b.at(with(i, row, k));
+    for (std::int64_t k = 0; k < a.shape.dim(-1); ++k)
+      total += a.at(with(i, row + 1, k)) * b.at(with(i, row, k));
     return total;
   });
   if (given_b.shape.rank() == 1) c.shape = c.shape.removed(-1);
@@ -134,15 +145,18 @@ inline Array product(const Array& given_a, const Array& given_b) {
 inline Array products(Arrays x) { return product(x[0], x[1]); }
 
 inline Array transposed(const Array& x) {
-  return make_array(x.shape.with(-1, x.shape.dim(-2)).with(-2, x.shape.dim(-1)), [&](const Index& i) {
-    Index swapped = i;
-    std::swap(swapped[i.size() - 1], swapped[i.size() - 2]);
-    return x.at(swapped);
-  });
+  return make_array(x.shape.with(-1, x.shape.dim(-2)).with(-2, x.shape.dim(-1)),
+                    [&](const Index& i) {
+                      Index swapped = i;
+                      std::swap(swapped[i.size() - 1], swapped[i.size() - 2]);
+                      return x.at(swapped);
+                    });
 }
 
 // Index tensors of the rows: each number occurs more than once where there are enough of them.
-inline Tensor numbers(const Shape& shape, std::int64_t bound) { return index_tensor(shape, bound, 7); }
+inline Tensor numbers(const Shape& shape, std::int64_t bound) {
+  return index_tensor(shape, bound, 7);
+}
 
 // -log of the share of the target, by a loop over classes. Options as in losses.h.
 struct CrossEntropyLoops {
@@ -172,7 +186,8 @@ struct CrossEntropyLoops {
       items.values.push_back(item);
     }
     if (reduce == Reduce::none) return items;
-    return {{}, {reduce == Reduce::sum ? sum_of(items.values) : sum_of(items.values) / total_weight}};
+    return {{},
+            {reduce == Reduce::sum ? sum_of(items.values) : sum_of(items.values) / total_weight}};
   }
 };
 

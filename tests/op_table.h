@@ -13,11 +13,13 @@ inline double gelu_of(double x) { return 0.5 * x * (1 + std::erf(x / std::sqrt(2
 
 inline const std::vector<OpCase>& op_table() {
   // A slice of [start, stop) by steps, as loops.
-  const auto sliced = [](int axis, std::int64_t start, std::int64_t stop, std::int64_t step) -> Loops {
+  const auto sliced = [](int axis, std::int64_t start, std::int64_t stop,
+                         std::int64_t step) -> Loops {
     return [=](Arrays x) {
-      return make_array(x[0].shape.with(axis, (stop - start + step - 1) / step), [&](const Index& i) {
-        return x[0].at(with(i, axis, start + step * i[static_cast<std::size_t>(axis)]));
-      });
+      return make_array(
+          x[0].shape.with(axis, (stop - start + step - 1) / step), [&](const Index& i) {
+            return x[0].at(with(i, axis, start + step * i[static_cast<std::size_t>(axis)]));
+          });
     };
   };
   // The same elements, row-major, in another shape; N stands for what is left.
@@ -56,10 +58,13 @@ inline const std::vector<OpCase>& op_table() {
     return target;
   };
   static const std::vector<double> kWeights = {0.5, 2.0, 1.25, 0.25, 3.0};
-  const auto class_weights = [](DType dtype) { return Var(Tensor::from(Shape{5}, kWeights).to(dtype)); };
+  const auto class_weights = [](DType dtype) {
+    return Var(Tensor::from(Shape{5}, kWeights).to(dtype));
+  };
   const auto cross = [targets, class_weights](CrossEntropyLoops o) {
     return [=](Inputs x) {
-      CrossEntropyOptions options{.ignore_index = o.ignored, .label_smoothing = o.smoothing, .reduce = o.reduce};
+      CrossEntropyOptions options{
+          .ignore_index = o.ignored, .label_smoothing = o.smoothing, .reduce = o.reduce};
       if (!o.weights.empty()) options.class_weights = class_weights(x[0].dtype());
       return cross_entropy(x[0], targets(x[0].shape()), options);
     };
@@ -83,7 +88,8 @@ inline const std::vector<OpCase>& op_table() {
   };
   const auto affine = [](Arrays x) {
     Array y = product(x[0], transposed(x[1]));
-    return x.size() < 3 ? y : make_array(y.shape, [&](const Index& i) { return y.at(i) + x[2].at(i); });
+    return x.size() < 3 ? y
+                        : make_array(y.shape, [&](const Index& i) { return y.at(i) + x[2].at(i); });
   };
   const auto rows_of = [](Arrays x) {
     const Array index = array_of(numbers({2, 5}, x[0].shape[0]));
@@ -93,6 +99,7 @@ inline const std::vector<OpCase>& op_table() {
   };
   const auto add2 = [](double a, double b) { return a + b; };
 
+  // clang-format off: a row stays a row
   static const std::vector<OpCase> kTable = {
       // --- arithmetic, and every kind of broadcasting ---
       {"add", {{N, 3}, {N, 3}}, [](Inputs x) { return x[0] + x[1]; }, each2(add2), {.large = 30000}},
@@ -102,18 +109,22 @@ inline const std::vector<OpCase>& op_table() {
       {"add, scalar", {{}, {2, N}}, [](Inputs x) { return x[0] + x[1]; }, each2(add2)},
       {"add, 6 axes", {{2, 1, 2, 1, N, 1}, {1, 3, 1, 2, 1, 2}}, [](Inputs x) { return x[0] + x[1]; }, each2(add2)},
       {"sub", {{N, 2}, {2}}, [](Inputs x) { return x[0] - x[1]; }, each2([](double a, double b) { return a - b; })},
-      {"mul", {{2, N, 1}, {N, 3}}, [](Inputs x) { return x[0] * x[1]; }, each2([](double a, double b) { return a * b; })},
-      {"div", {{N, 2}, {2}}, [](Inputs x) { return x[0] / x[1]; }, each2([](double a, double b) { return a / b; }), {.low = 0.5, .high = 2}},
+      {"mul", {{2, N, 1}, {N, 3}}, [](Inputs x) { return x[0] * x[1]; },
+       each2([](double a, double b) { return a * b; })},
+      {"div", {{N, 2}, {2}}, [](Inputs x) { return x[0] / x[1]; },
+       each2([](double a, double b) { return a / b; }), {.low = 0.5, .high = 2}},
       {"x + c", {{N}}, [](Inputs x) { return 2.5 + (x[0] + 1.5); }, each([](double a) { return a + 4.0; })},
       {"x - c", {{N}}, [](Inputs x) { return x[0] - 1.5; }, each([](double a) { return a - 1.5; })},
       {"c - x", {{N}}, [](Inputs x) { return 1.5 - x[0]; }, each([](double a) { return 1.5 - a; })},
       {"x * c", {{N}}, [](Inputs x) { return 3.0 * (x[0] * -1.5); }, each([](double a) { return a * -4.5; })},
       {"x / c", {{N}}, [](Inputs x) { return x[0] / 3.0; }, each([](double a) { return a / 3.0; })},
-      {"c / x", {{N}}, [](Inputs x) { return 3.0 / x[0]; }, each([](double a) { return 3.0 / a; }), {.low = 0.5, .high = 2}},
+      {"c / x", {{N}}, [](Inputs x) { return 3.0 / x[0]; },
+       each([](double a) { return 3.0 / a; }), {.low = 0.5, .high = 2}},
       {"-x", {{N}}, [](Inputs x) { return -x[0]; }, each([](double a) { return -a; })},
       {"pow", {{N, 2}, {2}}, [](Inputs x) { return pow(x[0], x[1]); },
        each2([](double a, double b) { return std::pow(a, b); }), {.low = 0.3, .high = 2}},
-      {"pow, constant", {{N, 2}}, [](Inputs x) { return pow(x[0], 2.5); }, each([](double a) { return std::pow(a, 2.5); }), {.low = 0.3, .high = 2}},
+      {"pow, constant", {{N, 2}}, [](Inputs x) { return pow(x[0], 2.5); },
+       each([](double a) { return std::pow(a, 2.5); }), {.low = 0.3, .high = 2}},
       {"pow, cube", {{N, 2}}, [](Inputs x) { return pow(x[0], 3.0); }, each([](double a) { return a * a * a; })},
       {"max", {{N, 2}, {2}}, [](Inputs x) { return max(x[0], x[1]); },
        each2([](double a, double b) { return std::max(a, b); })},
@@ -121,10 +132,14 @@ inline const std::vector<OpCase>& op_table() {
        each2([](double a, double b) { return std::min(a, b); })},
 
       // --- functions ---
-      {"exp", {{N, 2}}, [](Inputs x) { return exp(x[0]); }, each([](double a) { return std::exp(a); }), {.large = 30000}},
-      {"log", {{N, 2}}, [](Inputs x) { return log(x[0]); }, each([](double a) { return std::log(a); }), {.low = 0.3, .high = 3}},
-      {"log1p", {{N, 2}}, [](Inputs x) { return log1p(x[0]); }, each([](double a) { return std::log1p(a); }), {.low = -0.7, .high = 2}},
-      {"sqrt", {{N, 2}}, [](Inputs x) { return sqrt(x[0]); }, each([](double a) { return std::sqrt(a); }), {.low = 0.3, .high = 3}},
+      {"exp", {{N, 2}}, [](Inputs x) { return exp(x[0]); },
+       each([](double a) { return std::exp(a); }), {.large = 30000}},
+      {"log", {{N, 2}}, [](Inputs x) { return log(x[0]); },
+       each([](double a) { return std::log(a); }), {.low = 0.3, .high = 3}},
+      {"log1p", {{N, 2}}, [](Inputs x) { return log1p(x[0]); },
+       each([](double a) { return std::log1p(a); }), {.low = -0.7, .high = 2}},
+      {"sqrt", {{N, 2}}, [](Inputs x) { return sqrt(x[0]); },
+       each([](double a) { return std::sqrt(a); }), {.low = 0.3, .high = 3}},
       {"square", {{N, 2}}, [](Inputs x) { return square(x[0]); }, each([](double a) { return a * a; })},
       {"abs", {{N, 2}}, [](Inputs x) { return abs(x[0]); }, each([](double a) { return std::abs(a); })},
       {"sin", {{N, 2}}, [](Inputs x) { return sin(x[0]); }, each([](double a) { return std::sin(a); })},
@@ -149,8 +164,10 @@ inline const std::vector<OpCase>& op_table() {
        each2([](double a, double b) { return std::abs(a) + (a < b ? b : 0.0) + a; })},
 
       // --- shape ---
-      {"reshape", {{2, N, 3}}, [](Inputs x) { return reshape(x[0], {3, -1, 1}); }, reshaped({3, N, 1}), {.empty = false}},
-      {"reshape to Shape", {{4, N}}, [](Inputs x) { return reshape(x[0], Shape{2, x[0].dim(1), 2}); }, reshaped({2, N, 2})},
+      {"reshape", {{2, N, 3}}, [](Inputs x) { return reshape(x[0], {3, -1, 1}); },
+       reshaped({3, N, 1}), {.empty = false}},
+      {"reshape to Shape", {{4, N}}, [](Inputs x) { return reshape(x[0], Shape{2, x[0].dim(1), 2}); },
+       reshaped({2, N, 2})},
       {"reshape of a transpose", {{N, 4}}, [](Inputs x) { return reshape(transpose(x[0]), {2, 2, x[0].dim(0)}); },
        [](Arrays x) { return Array{{2, 2, x[0].shape[0]}, transposed(x[0]).values}; }, {.large = 30000}},
       {"transpose", {{2, N, 3}}, [](Inputs x) { return transpose(x[0]); }, [](Arrays x) { return transposed(x[0]); }},
@@ -233,20 +250,26 @@ inline const std::vector<OpCase>& op_table() {
       {"sum 0", {{2, N, 4}}, [](Inputs x) { return sum(x[0], {0}); }, over({0}, false, sum_of), {.large = 9000}},
       {"sum 1", {{2, N, 4}}, [](Inputs x) { return sum(x[0], {1}); }, over({1}, false, sum_of), {.large = 9000}},
       {"sum 2", {{2, N, 4}}, [](Inputs x) { return sum(x[0], {2}); }, over({2}, false, sum_of), {.large = 9000}},
-      {"sum 0 1", {{2, N, 4}}, [](Inputs x) { return sum(x[0], {0, 1}); }, over({0, 1}, false, sum_of), {.large = 9000}},
-      {"sum 2 0", {{2, N, 4}}, [](Inputs x) { return sum(x[0], {2, 0}); }, over({0, 2}, false, sum_of), {.large = 9000}},
+      {"sum 0 1", {{2, N, 4}}, [](Inputs x) { return sum(x[0], {0, 1}); },
+       over({0, 1}, false, sum_of), {.large = 9000}},
+      {"sum 2 0", {{2, N, 4}}, [](Inputs x) { return sum(x[0], {2, 0}); },
+       over({0, 2}, false, sum_of), {.large = 9000}},
       {"sum 1 2, keep", {{2, N, 4}}, [](Inputs x) { return sum(x[0], {1, -1}, true); }, over({1, 2}, true, sum_of)},
       {"sum of none", {{2, N}}, [](Inputs x) { return sum(x[0], std::span<const int>()); }, over({}, false, sum_of)},
       {"mean", {{2, N}}, [](Inputs x) { return mean(x[0]); }, over({0, 1}, false, mean_of), {.empty = false}},
-      {"mean 1, keep", {{2, N}}, [](Inputs x) { return mean(x[0], {1}, true); }, over({1}, true, mean_of), {.empty = false}},
-      {"max over axes", {{2, N, 3}}, [](Inputs x) { return max(x[0], {1, 2}); }, over({1, 2}, false, max_of), {.empty = false, .large = 9000}},
+      {"mean 1, keep", {{2, N}}, [](Inputs x) { return mean(x[0], {1}, true); },
+       over({1}, true, mean_of), {.empty = false}},
+      {"max over axes", {{2, N, 3}}, [](Inputs x) { return max(x[0], {1, 2}); },
+       over({1, 2}, false, max_of), {.empty = false, .large = 9000}},
       {"max 0, keep", {{3, N}}, [](Inputs x) { return max(x[0], {0}, true); }, over({0}, true, max_of)},
       {"min over axes", {{3, N}}, [](Inputs x) { return min(x[0], {-1}); }, over({1}, false, min_of), {.empty = false}},
-      {"logsumexp", {{2, N}}, [](Inputs x) { return logsumexp(x[0], {1}); }, over({1}, false, logsumexp_of), {.empty = false, .large = 30000}},
+      {"logsumexp", {{2, N}}, [](Inputs x) { return logsumexp(x[0], {1}); },
+       over({1}, false, logsumexp_of), {.empty = false, .large = 30000}},
       {"logsumexp 0 2, keep", {{2, N, 3}}, [](Inputs x) { return logsumexp(x[0], {0, 2}, true); },
        over({0, 2}, true, logsumexp_of)},
       {"var", {{N, 4}}, [](Inputs x) { return var(x[0], {1}); }, over({1}, false, var_of)},
-      {"var, biased, keep", {{N, 4}}, [](Inputs x) { return var(x[0], {0, 1}, 0, true); }, over({0, 1}, true, biased_var_of), {.empty = false}},
+      {"var, biased, keep", {{N, 4}}, [](Inputs x) { return var(x[0], {0, 1}, 0, true); },
+       over({0, 1}, true, biased_var_of), {.empty = false}},
       {"prod", {{2, N}}, [](Inputs x) { return prod(x[0], 1); }, over({1}, false, prod_of)},
       {"prod 0, keep", {{5, N}}, [](Inputs x) { return prod(x[0], 0, true); }, over({0}, true, prod_of)},
       {"cumsum", {{2, N}}, [](Inputs x) { return cumsum(x[0], -1); },
@@ -301,7 +324,8 @@ inline const std::vector<OpCase>& op_table() {
        }},
 
       // --- indices, most of them repeated ---
-      {"embedding", {{4, N}}, [](Inputs x) { return embedding(x[0], numbers({2, 5}, x[0].dim(0))); }, rows_of, {.large = 9000}},
+      {"embedding", {{4, N}}, [](Inputs x) { return embedding(x[0], numbers({2, 5}, x[0].dim(0))); },
+       rows_of, {.large = 9000}},
       {"take 0", {{N, 3}}, [](Inputs x) { return take(x[0], numbers({5}, x[0].dim(0)), 0); },
        [](Arrays x) {
          const Array index = array_of(numbers({5}, x[0].shape[0]));
@@ -332,8 +356,10 @@ inline const std::vector<OpCase>& op_table() {
        }},
 
       // --- layers' formulas ---
-      {"dropout", {{N, 3}}, [](Inputs x) { Random random(99); return dropout(x[0], 0.25, random); }, dropped, {.large = 30000}},
-      {"layer_norm", {{N, 5}, {5}, {5}}, [](Inputs x) { return layer_norm(x[0], x[1], x[2]); }, normalized, {.large = 9000, .float_error = 5e-5}},
+      {"dropout", {{N, 3}}, [](Inputs x) { Random random(99); return dropout(x[0], 0.25, random); },
+       dropped, {.large = 30000}},
+      {"layer_norm", {{N, 5}, {5}, {5}}, [](Inputs x) { return layer_norm(x[0], x[1], x[2]); },
+       normalized, {.large = 9000, .float_error = 5e-5}},
 
       // --- losses ---
       {"cross_entropy", {{N, 5}}, cross({}), cross_loops({}), {.empty = false, .large = 9000}},
@@ -356,6 +382,7 @@ inline const std::vector<OpCase>& op_table() {
       {"kl_divergence", {{N, 2}, {N, 2}}, [](Inputs x) { return kl_divergence(x[0], x[1], Reduce::sum); },
        loss([](double a, double t) { return t * (std::log(t) - a); }, Reduce::sum), {.low = 0.1, .high = 0.9}},
   };
+  // clang-format on
   return kTable;
 }
 

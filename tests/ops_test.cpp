@@ -18,7 +18,8 @@ std::vector<Shape> shapes_for(const OpCase& row, std::int64_t n) {
 std::vector<Tensor> inputs_for(const OpCase& row, std::int64_t n, DType dtype = DType::float64) {
   std::vector<Tensor> result;
   for (const Shape& shape : shapes_for(row, n)) {
-    result.push_back(random_tensor(shape, kSeed + result.size(), dtype, row.settings.low, row.settings.high));
+    result.push_back(
+        random_tensor(shape, kSeed + result.size(), dtype, row.settings.low, row.settings.high));
   }
   return result;
 }
@@ -48,7 +49,8 @@ std::vector<Tensor> value_and_gradients(const OpCase& row, const std::vector<Var
 Tensor behind(const Tensor& x, const std::string& kind) {
   if (kind == "transposed") return x.transpose(0, -1).clone();
   if (kind == "flipped") return x.flip(0).clone();
-  Tensor wide = Tensor::full(x.shape().with(-1, 2 * x.dim(-1) + 1), 7, x.dtype());  // "every second"
+  Tensor wide =
+      Tensor::full(x.shape().with(-1, 2 * x.dim(-1) + 1), 7, x.dtype());  // "every second"
   wide.slice(-1, 1, wide.dim(-1), 2).copy_from(x);
   return wide;
 }
@@ -86,13 +88,16 @@ TEST_CASE("every gradient agrees with differences, and so does the gradient of t
     CAPTURE(row.name);
     CAPTURE(kSeed);
     const std::vector<Var> inputs = parameters_for(row, 3);
-    const GradcheckReport report = gradcheck([&] { return row.op(inputs); }, named(inputs), {.second_order = true});
+    const GradcheckReport report =
+        gradcheck([&] { return row.op(inputs); }, named(inputs), {.second_order = true});
     CHECK_MESSAGE(report.ok, report.str());
     CHECK(report.kinks == 0);
   }
 }
 
-TEST_CASE("every operation has gradients of its inputs' shapes for odd and empty sizes, and they are right") {
+TEST_CASE(
+    "every operation has gradients of its inputs' shapes for odd and empty sizes, and they are "
+    "right") {
   for (const OpCase& row : op_table()) {
     for (const std::int64_t n : {0, 1, 5}) {
       if (n == 0 && !row.settings.empty) continue;
@@ -111,8 +116,8 @@ TEST_CASE("every operation in float32 agrees with its float64 twin") {
       CAPTURE(row.name);
       CAPTURE(n);
       const std::vector<Var> inputs = parameters_for(row, n, DType::float32);
-      const GradcheckReport report =
-          replay_in_float64([&] { return row.op(inputs); }, named(inputs), row.settings.float_error);
+      const GradcheckReport report = replay_in_float64([&] { return row.op(inputs); },
+                                                       named(inputs), row.settings.float_error);
       CHECK_MESSAGE(report.ok, report.str());
     }
   }
@@ -140,7 +145,8 @@ TEST_CASE("the gradients of two uses of the same inputs add up") {
   }
 }
 
-TEST_CASE("backward adds to grad() what gradient() returns, and nothing is shared between the two") {
+TEST_CASE(
+    "backward adds to grad() what gradient() returns, and nothing is shared between the two") {
   for (const OpCase& row : op_table()) {
     CAPTURE(row.name);
     const std::vector<Var> inputs = parameters_for(row, 3);
@@ -163,7 +169,8 @@ TEST_CASE("backward adds to grad() what gradient() returns, and nothing is share
   }
 }
 
-TEST_CASE("every operation takes transposed, flipped and strided views as inputs, forward and backward") {
+TEST_CASE(
+    "every operation takes transposed, flipped and strided views as inputs, forward and backward") {
   for (const OpCase& row : op_table()) {
     for (const std::string kind : {"transposed", "flipped", "every second"}) {
       CAPTURE(row.name);
@@ -176,7 +183,8 @@ TEST_CASE("every operation takes transposed, flipped and strided views as inputs
       }
       if (scalars) continue;
       const auto plain = value_and_gradients(row, parameters_for(row, 3));
-      const auto viewed = value_and_gradients(row, leaves, [&](const Var& leaf) { return seen(leaf, kind); });
+      const auto viewed =
+          value_and_gradients(row, leaves, [&](const Var& leaf) { return seen(leaf, kind); });
       REQUIRE(plain.size() == viewed.size());
       for (std::size_t i = 0; i < plain.size(); ++i) CHECK(distance(viewed[i], plain[i]) < 1e-13);
     }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 // pointwise() with functors and lambdas of users: SIMD loops against scalar ones, broadcasting, columns, views, several
-// results, and the error texts. The built-in formulas are checked in ops_test.cpp, dual numbers' types below.
+// results, and the error texts. The built-in formulas are checked in ops_test.cpp, dual numbers in dual_test.cpp.
 #include "support.h"
 
 namespace tapeloop::test {
@@ -25,7 +25,9 @@ struct LstmGates {
 struct Blend {  // exp, select, division and a setting in one formula
   static constexpr const char* name = "blend";
   double slope = 0.25;
-  TL_HD auto operator()(auto a, auto b) const { return select(a > b, a * b, slope * exp(a)) / (2.0 + square(b)); }
+  TL_HD auto operator()(auto a, auto b) const {
+    return select(a > b, a * b, slope * exp(a)) / (2.0 + square(b));
+  }
 };
 struct OneColumn {
   TL_HD auto operator()(auto a, auto c) const { return a * a * c; }
@@ -37,7 +39,9 @@ struct ThreeColumns {
   TL_HD auto operator()(auto a, auto b, auto d, auto c) const { return a * b * c + tanh(d) * b; }
 };
 struct FourColumns {
-  TL_HD auto operator()(auto a, auto b, auto d, auto e, auto c) const { return a * b * c + tanh(d) * exp(e); }
+  TL_HD auto operator()(auto a, auto b, auto d, auto e, auto c) const {
+    return a * b * c + tanh(d) * exp(e);
+  }
 };
 struct IgnoresSecond {
   TL_HD auto operator()(auto a, auto b) const { return outputs(a * 3.0, sign(b), a * a); }
@@ -51,8 +55,8 @@ struct SevenIn {  // two dimensions: as a cell of an MD-LSTM
 };
 struct Fourteen {
   static constexpr const char* name = "fourteen";
-  TL_HD auto operator()(auto a, auto b, auto c, auto d, auto e, auto f, auto g, auto h, auto i, auto j, auto k, auto l,
-                        auto m, auto n) const {
+  TL_HD auto operator()(auto a, auto b, auto c, auto d, auto e, auto f, auto g, auto h, auto i,
+                        auto j, auto k, auto l, auto m, auto n) const {
     return a * b + c * d + e * f + g * h + i * j + k * l + m * n;
   }
 };
@@ -73,7 +77,8 @@ std::vector<Tensor> value_and_gradients(F f, const std::vector<Var>& xs) {
   Tape tape;
   const Var y = f();
   std::vector<Tensor> result = {y.value()};
-  for (const Var& gradient : tape.gradient(y, Var(random_tensor(y.shape(), 3)), xs)) result.push_back(gradient.value());
+  for (const Var& gradient : tape.gradient(y, Var(random_tensor(y.shape(), 3)), xs))
+    result.push_back(gradient.value());
   return result;
 }
 
@@ -89,7 +94,9 @@ void check_same(F f, G g, const std::vector<Var>& xs) {
 
 }  // namespace
 
-TEST_CASE("pointwise agrees with the scalar loop for every length from 1 to 65, and writes nothing past the end") {
+TEST_CASE(
+    "pointwise agrees with the scalar loop for every length from 1 to 65, and writes nothing past "
+    "the end") {
   const auto check = [](auto zero, DType dtype, double tolerance) {
     using T = decltype(zero);
     for (std::int64_t n = 1; n <= 65; ++n) {
@@ -100,7 +107,8 @@ TEST_CASE("pointwise agrees with the scalar loop for every length from 1 to 65, 
       transform(Blend{}, {a, b}, {wide.slice(0, 8, 8 + n)});
       Values expected(static_cast<std::size_t>(n + 80), 7);
       for (std::int64_t i = 0; i < n; ++i) {
-        expected[static_cast<std::size_t>(i + 8)] = static_cast<double>(Blend{}(a.data<T>()[i], b.data<T>()[i]));
+        expected[static_cast<std::size_t>(i + 8)] =
+            static_cast<double>(Blend{}(a.data<T>()[i], b.data<T>()[i]));
       }
       CHECK(distance(wide.to_vector<double>(), expected) <= tolerance);
       const Var c = pointwise(Blend{}, Var(a), Var(b));
@@ -115,7 +123,8 @@ TEST_CASE("a formula's gradient agrees with differences for every length from 1 
   for (std::int64_t n = 1; n <= 65; n += n < 20 ? 1 : 9) {
     const Var a = weights({n}, 1);
     const Var b = weights({n}, 2);
-    const GradcheckReport report = gradcheck([&] { return pointwise(Blend{}, a, b); }, {{"a", a}, {"b", b}});
+    const GradcheckReport report =
+        gradcheck([&] { return pointwise(Blend{}, a, b); }, {{"a", a}, {"b", b}});
     CHECK_MESSAGE(report.ok, report.str());
   }
 }
@@ -124,21 +133,38 @@ TEST_CASE("lambdas are formulas too, also with settings captured by value") {
   const Var a = weights({3, 5});
   const Var b = weights({5}, 2);
   const double slope = 0.25;
-  check_same([&] { return pointwise([slope](auto x, auto y) {
-                     return select(x > y, x * y, slope * exp(x)) / (2.0 + square(y));
-                   }, a, b); },
-             [&] { return pointwise(Blend{}, a, b); }, {a, b});
+  check_same(
+      [&] {
+        return pointwise(
+            [slope](auto x, auto y) {
+              return select(x > y, x * y, slope * exp(x)) / (2.0 + square(y));
+            },
+            a, b);
+      },
+      [&] { return pointwise(Blend{}, a, b); }, {a, b});
   Tape tape;
   CHECK(throws_with("lambda: cannot broadcast [3, 5] with [2]",
                     [&] { pointwise([](auto x, auto y) { return x * y; }, a, weights({2})); }));
 }
 
 TEST_CASE("inputs broadcast in every way, and gradients have the shapes of their inputs") {
-  const std::vector<std::pair<Shape, Shape>> shapes = {
-      {{3, 5}, {3, 5}}, {{3, 5}, {5}},       {{3, 5}, {3, 1}},          {{3, 5}, {}},           {{3, 1}, {1, 5}},
-      {{1, 5}, {3, 1}}, {{2, 3, 5}, {3, 1}}, {{2, 1, 5}, {3, 5}},       {{1}, {4, 1}},          {{2, 1, 2, 1}, {3, 1, 2}},
-      {{1, 1}, {1}},    {{0, 5}, {1, 5}},    {{2, 1, 1, 3, 1, 1}, {5}}, {{1, 1, 1, 17}, {3, 1}}};
-  for (const auto& [left, right] : shapes) {
+  const std::vector<std::pair<Shape, Shape>> shapes = {{{3, 5}, {3, 5}},
+                                                       {{3, 5}, {5}},
+                                                       {{3, 5}, {3, 1}},
+                                                       {{3, 5}, {}},
+                                                       {{3, 1}, {1, 5}},
+                                                       {{1, 5}, {3, 1}},
+                                                       {{2, 3, 5}, {3, 1}},
+                                                       {{2, 1, 5}, {3, 5}},
+                                                       {{1}, {4, 1}},
+                                                       {{2, 1, 2, 1}, {3, 1, 2}},
+                                                       {{1, 1}, {1}},
+                                                       {{0, 5}, {1, 5}},
+                                                       {{2, 1, 1, 3, 1, 1}, {5}},
+                                                       {{1, 1, 1, 17}, {3, 1}}};
+  for (const auto& pair : shapes) {
+    const Shape left = pair.first;
+    const Shape right = pair.second;
     CAPTURE(left.str());
     CAPTURE(right.str());
     const Var a = weights(left, 1);
@@ -149,7 +175,9 @@ TEST_CASE("inputs broadcast in every way, and gradients have the shapes of their
   }
 }
 
-TEST_CASE("columns of one variable are arguments: 1 to 4 of them, of width 1, 2, 3 and 17, for every shape beside them") {
+TEST_CASE(
+    "columns of one variable are arguments: 1 to 4 of them, of width 1, 2, 3 and 17, for every "
+    "shape beside them") {
   for (const std::int64_t h : {1, 2, 3, 17}) {
     for (const Shape& beside : {Shape{3, h}, Shape{h}, Shape{3, 1}, Shape{}, Shape{2, 1, h}}) {
       CAPTURE(h);
@@ -163,7 +191,8 @@ TEST_CASE("columns of one variable are arguments: 1 to 4 of them, of width 1, 2,
                      const PoolVector<Var> parts = cut(z, kCount);
                      return [&]<std::size_t... I>(std::index_sequence<I...>) {
                        return pointwise(functor, parts[I]..., c);
-                     }(std::make_index_sequence<kCount>{});
+                     }
+                     (std::make_index_sequence<kCount>{});
                    },
                    {z, c});
       };
@@ -175,7 +204,8 @@ TEST_CASE("columns of one variable are arguments: 1 to 4 of them, of width 1, 2,
   }
 }
 
-TEST_CASE("columns that are themselves stretched get the gradient of all that they were stretched to") {
+TEST_CASE(
+    "columns that are themselves stretched get the gradient of all that they were stretched to") {
   const Var z = weights({3, 2}, 1);  // two columns of width 1
   const Var row = weights({2}, 2);   // the same for every row
   const Var c = weights({3, 5}, 3);
@@ -202,7 +232,11 @@ TEST_CASE("columns and operands may be strided, transposed or reversed views") {
   const Var wide = weights({5, 25}, 2);
   const Var c = weights({3, 5}, 3);
   for (int kind = 0; kind < 3; ++kind) {
-    const auto view = [&] { return kind == 0 ? transpose(tall) : kind == 1 ? slice(wide, 1, 1, 25, 2) : flip(transpose(tall), 1); };
+    const auto view = [&] {
+      return kind == 0   ? transpose(tall)
+             : kind == 1 ? slice(wide, 1, 1, 25, 2)
+                         : flip(transpose(tall), 1);
+    };
     check_same([&] { return pointwise(FourColumns{}, columns<4>(view()), transpose(c)); },
                [&] {
                  const Var copy = view() * 1.0;
@@ -213,7 +247,9 @@ TEST_CASE("columns and operands may be strided, transposed or reversed views") {
   }
 }
 
-TEST_CASE("of several results any may be used, alone or together; an unused one counts as gradient zero") {
+TEST_CASE(
+    "of several results any may be used, alone or together; an unused one counts as gradient "
+    "zero") {
   const Var z = weights({3, 12}, 1);
   const Var c = weights({3, 3}, 2);
   const auto composed = [&](bool first) {
@@ -221,14 +257,22 @@ TEST_CASE("of several results any may be used, alone or together; an unused one 
     const Var next = sigmoid(p[1]) * c + sigmoid(p[0]) * tanh(p[2]);
     return first ? sigmoid(p[3]) * tanh(next) : next;
   };
-  const auto fused = [&](std::size_t result) { return pointwise(LstmGates{}, columns<4>(z), c)[result]; };
+  const auto fused = [&](std::size_t result) {
+    return pointwise(LstmGates{}, columns<4>(z), c)[result];
+  };
   check_same([&] { return fused(0); }, [&] { return composed(true); }, {z, c});
   check_same([&] { return fused(1); }, [&] { return composed(false); }, {z, c});
-  check_same([&] { auto y = pointwise(LstmGates{}, columns<4>(z), c); return y[0] * y[1]; },
-             [&] { return composed(true) * composed(false); }, {z, c});
+  check_same(
+      [&] {
+        auto y = pointwise(LstmGates{}, columns<4>(z), c);
+        return y[0] * y[1];
+      },
+      [&] { return composed(true) * composed(false); }, {z, c});
 }
 
-TEST_CASE("a result that does not depend on an input gives it gradient zero, and constants cost no gradient") {
+TEST_CASE(
+    "a result that does not depend on an input gives it gradient zero, and constants cost no "
+    "gradient") {
   const Var a = weights({5}, 1);
   const Var b = weights({5}, 2);
   Tape tape;
@@ -251,16 +295,19 @@ TEST_CASE("seven inputs and two results, with gradients of both orders") {
   CHECK_MESSAGE(report.ok, report.str());
 }
 
-TEST_CASE("a formula with too many inputs for a second derivative has a first, and says what it lacks") {
+TEST_CASE(
+    "a formula with too many inputs for a second derivative has a first, and says what it lacks") {
   std::vector<Var> x;
   for (std::uint64_t i = 0; i < 14; ++i) x.push_back(weights({3}, i));
   const auto f = [&] {
-    return pointwise(Fourteen{}, x[0], x[1], x[2], x[3], x[4], x[5], x[6], x[7], x[8], x[9], x[10], x[11], x[12], x[13]);
+    return pointwise(Fourteen{}, x[0], x[1], x[2], x[3], x[4], x[5], x[6], x[7], x[8], x[9], x[10],
+                     x[11], x[12], x[13]);
   };
   const GradcheckReport report = gradcheck(f, detail::numbered(x));
   CHECK_MESSAGE(report.ok, report.str());
-  CHECK(throws_with("fourteen: derivatives of pointwise functors are compiled up to the second, and for up to 40",
-                    [&] { gradcheck(f, detail::numbered(x), {.second_order = true}); }));
+  CHECK(throws_with(
+      "fourteen: derivatives of pointwise functors are compiled up to the second, and for up to 40",
+      [&] { gradcheck(f, detail::numbered(x), {.second_order = true}); }));
 }
 
 TEST_CASE("a third derivative through one functor is refused by name") {
@@ -292,80 +339,43 @@ TEST_CASE("transform works in place, on strided parts, and with several results"
             {part.slice(1, 0, 37, 3), m.slice(1, 0, 37, 3)});
   CHECK(same_bits(part.slice(1, 0, 37, 3), next_x.slice(1, 0, 37, 3)));
   CHECK(same_bits(part.slice(1, 1, 37, 3), x.slice(1, 1, 37, 3)));
-  CHECK(throws_with("lambda: tensors must be of one shape, floating-point type and device, got float32[4, 37] and float64[4, 37]",
-                    [&] { transform(Update{}, {x, m, dx.to(DType::float64)}, {x, m}); }));
-  CHECK(throws_with("got float32[4, 37] and float32[37]", [&] { transform(Update{}, {x, m, dx.select(0, 0)}, {x, m}); }));
-  CHECK(throws_with("takes 3 inputs and 2 outputs, got 2 and 1", [&] { transform(Update{}, {x, m}, {x}); }));
-  CHECK(throws_with("takes 3 inputs and 2 outputs, got 3 and 0", [&] { transform(Update{}, {x, m, dx}, {}); }));
+  CHECK(
+      throws_with("lambda: tensors must be of one shape, floating-point type and device, got "
+                  "float32[4, 37] and float64[4, 37]",
+                  [&] {
+                    transform(Update{}, {x, m, dx.to(DType::float64)}, {x, m});
+                  }));
+  CHECK(throws_with("got float32[4, 37] and float32[37]", [&] {
+    transform(Update{}, {x, m, dx.select(0, 0)}, {x, m});
+  }));
+  CHECK(throws_with("takes 3 inputs and 2 outputs, got 2 and 1", [&] {
+    transform(Update{}, {x, m}, {x});
+  }));
+  CHECK(throws_with("takes 3 inputs and 2 outputs, got 3 and 0", [&] {
+    transform(Update{}, {x, m, dx}, {});
+  }));
   CHECK(throws_with("an undefined tensor", [&] { transform(Update{}, {x, m, Tensor()}, {x, m}); }));
 }
 
 TEST_CASE("errors carry the functor's name: shapes, types, columns") {
   const Var c = constant({2, 3});
-  CHECK(throws_with("lstm_gates: columns<4> needs a last axis that divides by 4, got [2, 6]",
-                    [&] { pointwise(LstmGates{}, columns<4>(constant({2, 6})), c); }));
-  CHECK(throws_with("lstm_gates: columns<4> needs a last axis", [&] { pointwise(LstmGates{}, columns<4>(constant({})), c); }));
-  CHECK(throws_with("lstm_gates: cannot broadcast [2, 2] with [2, 3]",
-                    [&] { pointwise(LstmGates{}, columns<4>(constant({2, 8})), c); }));
-  CHECK(throws_with("blend: inputs must be all float32 or all float64, got float64[2, 3] and float32[2]",
-                    [&] { pointwise(Blend{}, c, Var(Tensor::zeros({2}))); }));
+  CHECK(throws_with("lstm_gates: columns<4> needs a last axis that divides by 4, got [2, 6]", [&] {
+    pointwise(LstmGates{}, columns<4>(constant({2, 6})), c);
+  }));
+  CHECK(throws_with("lstm_gates: columns<4> needs a last axis",
+                    [&] { pointwise(LstmGates{}, columns<4>(constant({})), c); }));
+  CHECK(throws_with("lstm_gates: cannot broadcast [2, 2] with [2, 3]", [&] {
+    pointwise(LstmGates{}, columns<4>(constant({2, 8})), c);
+  }));
+  CHECK(throws_with(
+      "blend: inputs must be all float32 or all float64, got float64[2, 3] and float32[2]",
+      [&] { pointwise(Blend{}, c, Var(Tensor::zeros({2}))); }));
   CHECK(throws_with("blend: inputs must be all float32 or all float64, got int64[2] and int64[2]",
-                    [&] { pointwise(Blend{}, Var(Tensor::zeros({2}, DType::int64)), Var(Tensor::zeros({2}, DType::int64))); }));
+                    [&] {
+                      pointwise(Blend{}, Var(Tensor::zeros({2}, DType::int64)),
+                                Var(Tensor::zeros({2}, DType::int64)));
+                    }));
   CHECK(throws_with("undefined variable", [&] { pointwise(Blend{}, c, Var()); }));
-}
-
-TEST_CASE("the gradient of the LSTM formula equals the one written by hand") {
-  constexpr std::int64_t kRows = 5, kHidden = 9;
-  const Var z = weights({kRows, 4 * kHidden}, 1);
-  const Var c = weights({kRows, kHidden}, 2);
-  const Tensor dh = random_tensor({kRows, kHidden}, 3);
-  const Tensor dc = random_tensor({kRows, kHidden}, 4);
-  Values dz(static_cast<std::size_t>(z.numel()));
-  Values dc_before(static_cast<std::size_t>(c.numel()));
-  for (std::int64_t n = 0; n < kRows; ++n) {
-    for (std::int64_t k = 0; k < kHidden; ++k) {
-      const auto gate = [&](std::int64_t g) { return z.value().at({n, g * kHidden + k}); };
-      const double i = 1 / (1 + std::exp(-gate(0)));
-      const double f = 1 / (1 + std::exp(-gate(1)));
-      const double g = std::tanh(gate(2));
-      const double o = 1 / (1 + std::exp(-gate(3)));
-      const double before = c.value().at({n, k});
-      const double t = std::tanh(f * before + i * g);
-      const double dnext = dc.at({n, k}) + dh.at({n, k}) * o * (1 - t * t);
-      const double by_gate[] = {dnext * g * i * (1 - i), dnext * before * f * (1 - f), dnext * i * (1 - g * g),
-                                dh.at({n, k}) * t * o * (1 - o)};
-      for (std::int64_t m = 0; m < 4; ++m) dz[static_cast<std::size_t>((n * 4 + m) * kHidden + k)] = by_gate[m];
-      dc_before[static_cast<std::size_t>(n * kHidden + k)] = dnext * f;
-    }
-  }
-  Tape tape;
-  const std::array<Var, 2> y = pointwise(LstmGates{}, columns<4>(z), c);
-  const std::vector<Var> gradients = tape.gradient(sum(y[0] * Var(dh)) + sum(y[1] * Var(dc)), {z, c});
-  CHECK(distance(gradients[0].value().to_vector<double>(), dz) < 1e-12);
-  CHECK(distance(gradients[1].value().to_vector<double>(), dc_before) < 1e-12);
-}
-
-TEST_CASE("a dual number has exactly the partials that it depends on: the others do not exist") {
-  using X = Dual<double, 1>;
-  using Y = Dual<double, 2>;
-  using Z = Dual<double, 4>;
-  static_assert(sizeof(X) == 2 * sizeof(double));
-  static_assert(std::is_same_v<decltype(X{} * Z{}), Dual<double, 5>>);
-  static_assert(sizeof(X{} * Z{}) == 3 * sizeof(double));
-  static_assert(std::is_same_v<decltype(X{} + 1.0), X>);
-  static_assert(std::is_same_v<decltype(tanh(X{}) * X{}), X>);
-  static_assert(std::is_same_v<decltype(sign(X{}) * Y{}), Y>);
-  static_assert(std::is_same_v<decltype(select(X{} > Z{}, Y{}, 0.0)), Y>);
-  static_assert(std::is_same_v<decltype(max(X{}, Z{})), Dual<double, 5>>);
-  using Gates = decltype(LstmGates{}(seed<1>(0.5), seed<2>(0.5), seed<4>(0.5), seed<8>(0.5), seed<16>(0.5)));
-  static_assert(std::is_same_v<decltype(Output<0, Dual<double, 31>>{}.value), std::remove_cvref_t<decltype(output<0>(Gates{}))>>);
-  static_assert(std::is_same_v<std::remove_cvref_t<decltype(output<1>(Gates{}))>, Dual<double, 23>>);  // c': not o
-  static_assert(kArity<LstmGates> == 5 && kResultCount<LstmGates> == 2);
-  static_assert(kArity<Backward<LstmGates>> == 7 && kResultCount<Backward<LstmGates>> == 5);
-  const auto y = seed<1>(3.0) * seed<4>(5.0) + 2.0;
-  CHECK(y.value == 17);
-  CHECK(y.partial[0] == 5);
-  CHECK(y.partial[1] == 3);
 }
 
 }  // namespace tapeloop::test

@@ -17,7 +17,8 @@ Words philox_by_the_paper(Words counter, std::uint32_t key0, std::uint32_t key1)
   };
   for (int round = 0; round < 10; ++round) {
     const auto [r0, l0, r1, l1] = counter;
-    counter = {high(0xCD9E8D57u, r1) ^ l0 ^ key0, 0xCD9E8D57u * r1, high(0xD2511F53u, r0) ^ l1 ^ key1, 0xD2511F53u * r0};
+    counter = {high(0xCD9E8D57u, r1) ^ l0 ^ key0, 0xCD9E8D57u * r1,
+               high(0xD2511F53u, r0) ^ l1 ^ key1, 0xD2511F53u * r0};
     key0 += 0x9E3779B9u;
     key1 += 0xBB67AE85u;
   }
@@ -38,7 +39,8 @@ TEST_CASE("Philox gives the published answers") {
   constexpr std::uint32_t kOnes = 0xffffffffu;
   CHECK(philox_by_the_paper({kOnes, kOnes, kOnes, kOnes}, kOnes, kOnes) ==
         Words{0x408f276du, 0x41c83b0eu, 0xa20bc7c6u, 0x6d5451fdu});
-  CHECK(philox_by_the_paper({0x243f6a88u, 0x85a308d3u, 0x13198a2eu, 0x03707344u}, 0xa4093822u, 0x299f31d0u) ==
+  CHECK(philox_by_the_paper({0x243f6a88u, 0x85a308d3u, 0x13198a2eu, 0x03707344u}, 0xa4093822u,
+                            0x299f31d0u) ==
         Words{0xd16cfe09u, 0x94fdccebu, 0x5001e420u, 0x24126ea1u});
   // The library's counters have the last word 0.
   std::mt19937_64 engine(kSeed);
@@ -48,8 +50,9 @@ TEST_CASE("Philox gives the published answers") {
     const std::uint32_t use = i == 0 ? 0 : static_cast<std::uint32_t>(engine());
     const Philox4 ours = philox(seed, block, use);
     CHECK(Words{ours.word[0], ours.word[1], ours.word[2], ours.word[3]} ==
-          philox_by_the_paper({static_cast<std::uint32_t>(block), static_cast<std::uint32_t>(block >> 32), use, 0},
-                              static_cast<std::uint32_t>(seed), static_cast<std::uint32_t>(seed >> 32)));
+          philox_by_the_paper(
+              {static_cast<std::uint32_t>(block), static_cast<std::uint32_t>(block >> 32), use, 0},
+              static_cast<std::uint32_t>(seed), static_cast<std::uint32_t>(seed >> 32)));
   }
 }
 
@@ -70,7 +73,8 @@ TEST_CASE("uniform numbers fill [0, 1) evenly, and tensors of them any range") {
   for (int count : buckets) chi_square += std::pow(count - kCount / 20, 2) / (kCount / 20.0);
   CHECK(chi_square < 50);  // 19 degrees of freedom: exceeded once in 7000 seeds
 
-  const std::vector<double> y = random_uniform({1000}, -3, 5, random, DType::float64).to_vector<double>();
+  const std::vector<double> y =
+      random_uniform({1000}, -3, 5, random, DType::float64).to_vector<double>();
   CHECK(*std::min_element(y.begin(), y.end()) >= -3);
   CHECK(*std::min_element(y.begin(), y.end()) < -2.9);
   CHECK(*std::max_element(y.begin(), y.end()) < 5);
@@ -86,12 +90,15 @@ TEST_CASE("normal numbers have the moments of the normal distribution") {
     const double z = (value - 2) / 3;
     for (int k = 1; k <= 4; ++k) moments[k] += std::pow(z, k) / kCount;
   }
-  const double error = 5 / std::sqrt(static_cast<double>(kCount));  // five standard errors, times that of each moment
+  const double error =
+      5 /
+      std::sqrt(static_cast<double>(kCount));  // five standard errors, times that of each moment
   CHECK(std::abs(moments[1]) < error);
   CHECK(std::abs(moments[2] - 1) < error * std::sqrt(2.0));
   CHECK(std::abs(moments[3]) < error * std::sqrt(15.0));
   CHECK(std::abs(moments[4] - 3) < error * std::sqrt(96.0));
-  for (double value : random_normal({100000}, 0, 1, random).to_vector<double>()) REQUIRE(std::isfinite(value));
+  for (double value : random_normal({100000}, 0, 1, random).to_vector<double>())
+    REQUIRE(std::isfinite(value));
 }
 
 TEST_CASE("single numbers: uniform() uses 53 bits, below() stays below and reaches every value") {
@@ -148,7 +155,8 @@ TEST_CASE("split streams, neighbouring seeds and the parent stream are uncorrela
     for (std::size_t k = i + 1; k < streams.size(); ++k) {
       CAPTURE(i);
       CAPTURE(k);
-      CHECK(std::abs(correlation(streams[i], streams[k])) < 5 / std::sqrt(static_cast<double>(kCount)));
+      CHECK(std::abs(correlation(streams[i], streams[k])) <
+            5 / std::sqrt(static_cast<double>(kCount)));
     }
   }
   Random again(11);

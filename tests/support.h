@@ -22,11 +22,13 @@
 
 namespace tapeloop::test {
 
-inline constexpr std::uint64_t kSeed = 20260411;  // of all random inputs; printed with every failure
+inline constexpr std::uint64_t kSeed =
+    20260411;  // of all random inputs; printed with every failure
 
 // --- random inputs ---
 
-inline std::vector<double> random_values(std::int64_t count, double low, double high, std::uint64_t seed = kSeed) {
+inline std::vector<double> random_values(std::int64_t count, double low, double high,
+                                         std::uint64_t seed = kSeed) {
   std::mt19937_64 engine(seed);
   std::uniform_real_distribution<double> draw(low, high);
   std::vector<double> values(static_cast<std::size_t>(count));
@@ -34,8 +36,8 @@ inline std::vector<double> random_values(std::int64_t count, double low, double 
   return values;
 }
 
-inline Tensor random_tensor(const Shape& shape, std::uint64_t seed = kSeed, DType dtype = DType::float64, double low = -1,
-                            double high = 1) {
+inline Tensor random_tensor(const Shape& shape, std::uint64_t seed = kSeed,
+                            DType dtype = DType::float64, double low = -1, double high = 1) {
   return Tensor::from(shape, random_values(shape.numel(), low, high, seed)).to(dtype);
 }
 
@@ -131,7 +133,8 @@ inline bool same_bits(const Tensor& a, const Tensor& b) {
   if (a.shape() != b.shape() || a.dtype() != b.dtype()) return false;
   const Tensor x = a.contiguous();
   const Tensor y = b.contiguous();
-  return std::memcmp(x.raw(), y.raw(), static_cast<std::size_t>(x.numel() * size_of(x.dtype()))) == 0;
+  return std::memcmp(x.raw(), y.raw(), static_cast<std::size_t>(x.numel() * size_of(x.dtype()))) ==
+         0;
 }
 
 // Several threads while it lives.

@@ -14,7 +14,8 @@ namespace {
 std::atomic<long> news{0};
 void* counted_new(std::size_t bytes, std::size_t alignment) {
   ++news;
-  void* block = std::aligned_alloc(alignment, (std::max<std::size_t>(bytes, 1) + alignment - 1) / alignment * alignment);
+  void* block = std::aligned_alloc(
+      alignment, (std::max<std::size_t>(bytes, 1) + alignment - 1) / alignment * alignment);
   if (block == nullptr) throw std::bad_alloc();
   return block;
 }
@@ -100,7 +101,8 @@ Cost unrolled(std::int64_t steps, std::int64_t detach_every, const Var& xs) {
   memory::reset_peak();
   for (std::int64_t t = 0; t < steps;) {
     Tape tape;
-    for (std::int64_t end = std::min(steps, t + detach_every); t < end; ++t) model.step(select_index(xs, 0, t));
+    for (std::int64_t end = std::min(steps, t + detach_every); t < end; ++t)
+      model.step(select_index(xs, 0, t));
     tape.backward(model.loss());
     cost.operations += tape.size();
     model.h = model.h.detach();
@@ -149,7 +151,9 @@ TEST_CASE("an inference step without a tape makes no heap allocation after the f
   CHECK(news == before);
 }
 
-TEST_CASE("a loop over select_index unrolled twice as long costs twice the memory and operations, not four times") {
+TEST_CASE(
+    "a loop over select_index unrolled twice as long costs twice the memory and operations, not "
+    "four times") {
   const Var xs = parameter(random_tensor({2000, Model::kBatch, Model::kHidden}, 9, DType::float32));
   unrolled(2000, 2000, xs);  // the tape's lists have their size now
   xs.zero_grad();
@@ -189,7 +193,9 @@ TEST_CASE("a tape that ends gives back all that it kept, used or not") {
   CHECK(memory::stats().live_bytes == before);
 }
 
-TEST_CASE("backward frees each record as it is played: its peak is far below record and gradients together") {
+TEST_CASE(
+    "backward frees each record as it is played: its peak is far below record and gradients "
+    "together") {
   const Var w = parameter(random_tensor({200, 200}));
   Tape tape;
   const std::int64_t start = memory::stats().live_bytes;
@@ -216,7 +222,9 @@ TEST_CASE("values made on a tape stay valid after it has ended") {
   CHECK(y.value().at({999}) == doctest::Approx(std::tanh(0.5)).epsilon(1e-6));
 }
 
-TEST_CASE("the drawing of a tape names operations and shapes, and every edge joins two nodes that are declared") {
+TEST_CASE(
+    "the drawing of a tape names operations and shapes, and every edge joins two nodes that are "
+    "declared") {
   Model model;
   Tape tape;
   for (int t = 0; t < 2; ++t) model.step(embedding(model.table, model.tokens));
@@ -228,7 +236,8 @@ TEST_CASE("the drawing of a tape names operations and shapes, and every edge joi
   CHECK(line == "digraph tape {");
   const std::string quoted = R"("(?:[^"\\]|\\.)*")";
   const std::regex setting(R"(  (?:rankdir=BT|node \[.*\]);)");
-  const std::regex node(R"(  ([np]\d+) \[label=)" + quoted + R"re((?:, style=filled, fillcolor="#[0-9a-f]{6}")?\];)re");
+  const std::regex node(R"(  ([np]\d+) \[label=)" + quoted +
+                        R"re((?:, style=filled, fillcolor="#[0-9a-f]{6}")?\];)re");
   const std::regex edge(R"(  ([np]\d+) -> (n\d+);)");
   std::set<std::string> declared;
   int edges = 0;
@@ -252,7 +261,8 @@ TEST_CASE("the drawing of a tape names operations and shapes, and every edge joi
   CHECK(closed);
   CHECK(edges >= static_cast<int>(tape.size()));
   CHECK(declared.size() == tape.size() + 5);
-  for (const char* text : {"parameter\\n[20, 5]", "linear\\n[3, 20]", "lstm \\\"gates\\\"\\n[3, 5] [3, 5]", "dropout\\n[3, 5]"}) {
+  for (const char* text : {"parameter\\n[20, 5]", "linear\\n[3, 20]",
+                           "lstm \\\"gates\\\"\\n[3, 5] [3, 5]", "dropout\\n[3, 5]"}) {
     CHECK_MESSAGE(dot.find(text) != std::string::npos, text);
   }
   CHECK(loss.requires_grad());

@@ -1,10 +1,9 @@
 // SPDX-License-Identifier: MIT
-// The tape: what is recorded, what backward adds where, derivatives of derivatives, and every misuse. Memory and threads are
-// in tape_memory_test.cpp and tape_threads_test.cpp.
+// The tape: what is recorded, what backward adds where, and every misuse. Memory, threads and derivatives of derivatives
+// are in tape_memory_test.cpp, tape_threads_test.cpp and tape_graph_test.cpp.
 #include "support.h"
 
 #include <memory>
-#include <optional>
 
 namespace tapeloop::test {
 namespace {
@@ -12,7 +11,9 @@ namespace {
 using Values = std::vector<double>;
 
 Var scalar(double value) { return parameter(Tensor::full({}, value, DType::float64)); }
-Var weights(const Shape& shape, std::uint64_t seed = kSeed) { return parameter(random_tensor(shape, seed)); }
+Var weights(const Shape& shape, std::uint64_t seed = kSeed) {
+  return parameter(random_tensor(shape, seed));
+}
 Values values(const Var& x) { return x.value().to_vector<double>(); }
 
 struct Failing : std::runtime_error {
@@ -60,7 +61,9 @@ TEST_CASE("a gradient that was handed out does not change when later ones are ad
   const Var dy(Tensor::full({2, 3}, 1, DType::float64));
   const auto pass = [&] {
     Tape tape;
-    tape.backward(linear(Var(Tensor::zeros({2, 1}, DType::float64)), Var(Tensor::zeros({3, 1}, DType::float64)), w), dy);
+    tape.backward(linear(Var(Tensor::zeros({2, 1}, DType::float64)),
+                         Var(Tensor::zeros({3, 1}, DType::float64)), w),
+                  dy);
   };
   pass();
   const Tensor seen = w.grad().value().clone();
@@ -89,8 +92,10 @@ TEST_CASE("a second backward needs {.retain = true} in the first, and says so") 
     Tape tape;
     const Var y = exp(x);
     tape.backward(y);
-    CHECK(throws_with("backward: this tape was played back already|pass {.retain = true} to the first call|start a new tape",
-                      [&] { tape.backward(y); }));
+    CHECK(
+        throws_with("backward: this tape was played back already|pass {.retain = true} to the "
+                    "first call|start a new tape",
+                    [&] { tape.backward(y); }));
     CHECK(throws_with("played back already", [&] { tape.gradient(y, {x}); }));
   }
   x.zero_grad();
@@ -101,7 +106,9 @@ TEST_CASE("a second backward needs {.retain = true} in the first, and says so") 
   CHECK(throws_with("played back already", [&] { tape.backward(y); }));
 }
 
-TEST_CASE("gradient() returns derivatives by parameters and by computed values, and leaves every grad() alone") {
+TEST_CASE(
+    "gradient() returns derivatives by parameters and by computed values, and leaves every grad() "
+    "alone") {
   const Var x = scalar(2);
   const Var unused = weights({2, 2});
   Tape tape;
@@ -127,85 +134,27 @@ TEST_CASE("the gradient of a vector takes an upstream gradient of its shape and 
   const Var y = square(w);
   CHECK(throws_with("backward: the upstream gradient is float64[2], the output float64[3]",
                     [&] { tape.backward(y, Var(Tensor::zeros({2}, DType::float64))); }));
-  CHECK(throws_with("the upstream gradient is float32[3]", [&] { tape.backward(y, Var(Tensor::zeros({3}))); }));
+  CHECK(throws_with("the upstream gradient is float32[3]",
+                    [&] { tape.backward(y, Var(Tensor::zeros({3}))); }));
   CHECK(throws_with("undefined variable", [&] { tape.backward(y, Var()); }));
   tape.backward(y, dy);  // none of these used up the tape
 }
 
-TEST_CASE("create_graph gives second derivatives: x^3 by hand") {
-  const Var x = scalar(1.5);
-  Tape tape;
-  const Var y = x * x * x;
-  const Var dy = tape.gradient(y, {x}, {.create_graph = true})[0];
-  const Var d2y = tape.gradient(dy, {x}, {.create_graph = true})[0];
-  CHECK(dy.item() == doctest::Approx(3 * 1.5 * 1.5).epsilon(1e-15));
-  CHECK(d2y.item() == doctest::Approx(6 * 1.5).epsilon(1e-15));
-}
-
-TEST_CASE("mixed second derivatives agree with closed forms") {
-  const Var x = scalar(0.7);
-  const Var y = scalar(-1.3);
-  Tape tape;
-  const Var f = x * x * y + sin(x * y);
-  const std::vector<Var> first = tape.gradient(f, {x, y}, {.create_graph = true});
-  const Values by_x = {tape.gradient(first[0], {x}, {.retain = true})[0].item(),
-                       tape.gradient(first[0], {y}, {.retain = true})[0].item()};
-  const Values by_y = {tape.gradient(first[1], {x}, {.retain = true})[0].item(), tape.gradient(first[1], {y})[0].item()};
-  const double s = std::sin(0.7 * -1.3);
-  const double c = std::cos(0.7 * -1.3);
-  CHECK(distance(by_x, Values{2 * -1.3 - 1.3 * 1.3 * s, 2 * 0.7 + c + 0.7 * 1.3 * s}) < 1e-15);
-  CHECK(distance(by_y, Values{2 * 0.7 + c + 0.7 * 1.3 * s, -0.7 * 0.7 * s}) < 1e-15);
-}
-
-TEST_CASE("the Hessian of logsumexp is diag(p) - p p^T, and softmax's rows say the same") {
-  const Var x = parameter(Tensor::from<double>({3}, {0.3, -1.2, 0.8}));
-  Tape tape;
-  const Var p = tape.gradient(logsumexp(x, {0}), {x}, {.create_graph = true})[0];
-  const Var q = softmax(x);
-  CHECK(distance(p.value(), q.value()) < 1e-15);
-  for (int i = 0; i < 3; ++i) {
-    const Values row = values(tape.gradient(select_index(p, 0, i), {x}, {.retain = true})[0]);
-    const Values same = values(tape.gradient(select_index(q, 0, i), {x}, {.retain = true})[0]);
-    for (int j = 0; j < 3; ++j) {
-      const double pi = values(q)[static_cast<std::size_t>(i)];
-      const double pj = values(q)[static_cast<std::size_t>(j)];
-      CHECK(row[static_cast<std::size_t>(j)] == doctest::Approx((i == j ? pi : 0) - pi * pj).epsilon(1e-13));
-    }
-    CHECK(distance(row, same) < 1e-15);
-  }
-}
-
-TEST_CASE("a gradient penalty trains through backward, with create_graph in grad() as well") {
-  const Var w = scalar(0.5);
-  const Var x = scalar(2);
-  {
-    Tape tape;
-    const Var slope = tape.gradient(tanh(w * x), {x}, {.create_graph = true})[0];  // w (1 - tanh^2(w x))
-    tape.backward(slope * slope);
-  }
-  const double t = std::tanh(1.0);
-  const double slope = 0.5 * (1 - t * t);
-  CHECK(w.grad().item() == doctest::Approx(2 * slope * ((1 - t * t) - 0.5 * 2 * 2 * t * (1 - t * t))).epsilon(1e-13));
-  w.zero_grad();
-  for (int i = 1; i <= 2; ++i) {  // the gradient of the first tape is added to on the second
-    Tape tape;
-    tape.backward(w * w * w, {.create_graph = true});
-    CHECK(w.grad().item() == doctest::Approx(i * 0.75).epsilon(1e-15));
-    CHECK(tape.gradient(w.grad(), {w})[0].item() == doctest::Approx(3).epsilon(1e-15));
-  }
-}
-
-TEST_CASE("a loss must be a scalar that depends on a parameter, and the message says how to get there") {
+TEST_CASE(
+    "a loss must be a scalar that depends on a parameter, and the message says how to get there") {
   const Var w = weights({2, 1});
   Tape tape;
   CHECK(throws_with("backward: loss must be a scalar, got [2, 1]; reduce it first, e.g. mean(loss)",
                     [&] { tape.backward(exp(w)); }));
   CHECK(throws_with("gradient: loss must be a scalar", [&] { tape.gradient(exp(w), {w}); }));
-  CHECK(throws_with("backward: loss must be a scalar, got an undefined variable", [&] { tape.backward(Var()); }));
+  CHECK(throws_with("backward: loss must be a scalar, got an undefined variable",
+                    [&] { tape.backward(Var()); }));
   const Var constant(Tensor::full({}, 1, DType::float64));
-  CHECK(throws_with("backward: the loss does not depend on any parameter recorded on this tape|parameter(...)",
-                    [&] { tape.backward(constant * 2.0); }));
-  CHECK(throws_with("gradient: an x is a constant (float64[])|parameter(...)", [&] { tape.gradient(sum(w), {constant}); }));
+  CHECK(throws_with(
+      "backward: the loss does not depend on any parameter recorded on this tape|parameter(...)",
+      [&] { tape.backward(constant * 2.0); }));
+  CHECK(throws_with("gradient: an x is a constant (float64[])|parameter(...)",
+                    [&] { tape.gradient(sum(w), {constant}); }));
   CHECK(throws_with("undefined variable", [&] { tape.gradient(sum(w), {Var()}); }));
   tape.backward(sum(w));
   CHECK(values(w.grad()) == Values{1, 1});
@@ -224,7 +173,8 @@ TEST_CASE("a parameter may be its own loss, and one element of any rank is a sca
   CHECK(values(w.grad()) == Values{2});
 }
 
-TEST_CASE("a variable of an ended tape is refused on a new one, and is just its value without one") {
+TEST_CASE(
+    "a variable of an ended tape is refused on a new one, and is just its value without one") {
   const Var x = scalar(2);
   Var old;
   {
@@ -235,15 +185,19 @@ TEST_CASE("a variable of an ended tape is refused on a new one, and is just its 
   CHECK_FALSE((old * 2.0).requires_grad());
   {
     Tape tape;
-    CHECK(throws_with("affine: an input float64[] was recorded on another tape, which has ended|x.detach()",
-                      [&] { old * 2.0; }));
+    CHECK(throws_with(
+        "affine: an input float64[] was recorded on another tape, which has ended|x.detach()",
+        [&] { old * 2.0; }));
     CHECK((old.detach() * x).item() == 8);
-    CHECK(throws_with("does not depend on any parameter recorded on this tape", [&] { tape.backward(old); }));
+    CHECK(throws_with("does not depend on any parameter recorded on this tape",
+                      [&] { tape.backward(old); }));
     CHECK(values(tape.gradient(x * 3.0, {old})[0]) == Values{0});
   }
 }
 
-TEST_CASE("nested tapes: the inner one records, the outer one rests, and neither takes the other's values") {
+TEST_CASE(
+    "nested tapes: the inner one records, the outer one rests, and neither takes the other's "
+    "values") {
   const Var x = scalar(2);
   Tape outer;
   const Var y = x * x;
@@ -251,8 +205,10 @@ TEST_CASE("nested tapes: the inner one records, the outer one rests, and neither
     Tape inner;
     CHECK(Tape::current() == &inner);
     CHECK(throws_with("recorded on another tape", [&] { y * 2.0; }));
-    CHECK(throws_with("backward: called on a tape that is not the innermost one in this thread; end the inner tape first",
-                      [&] { outer.backward(y); }));
+    CHECK(
+        throws_with("backward: called on a tape that is not the innermost one in this thread; end "
+                    "the inner tape first",
+                    [&] { outer.backward(y); }));
     inner.backward(x * 5.0);
   }
   CHECK(Tape::current() == &outer);
@@ -283,15 +239,14 @@ TEST_CASE("tapes on the heap may end in any order") {
   CHECK(Tape::current() == nullptr);
 }
 
-TEST_CASE("PauseRecording records nothing while it lives, also nested and where an exception ends it") {
+TEST_CASE(
+    "PauseRecording records nothing while it lives, also nested and where an exception ends it") {
   const Var x = scalar(2);
   Tape tape;
   {
     const PauseRecording pause;
     CHECK(Tape::current() == nullptr);
-    {
-      const PauseRecording deeper;
-    }
+    { const PauseRecording deeper; }
     CHECK_FALSE((x * x).requires_grad());
   }
   CHECK(tape.size() == 0);
@@ -322,7 +277,8 @@ TEST_CASE("an exception while recording leaves the tape as it was") {
   CHECK(distance(w.grad().value(), (w.detach() * 2.0).value()) == 0);
 }
 
-TEST_CASE("an exception inside backward leaves the parameters alone, and no half-played tape behind") {
+TEST_CASE(
+    "an exception inside backward leaves the parameters alone, and no half-played tape behind") {
   const Var x = scalar(2);
   bool armed = true;
   {
@@ -349,35 +305,45 @@ TEST_CASE("an exception inside backward leaves the parameters alone, and no half
 TEST_CASE("a backward function that gives a wrong shape is told so") {
   const Var w = weights({2, 3});
   Tape tape;
-  const Var y = record("broken", {&w}, w.value().clone(), [](const Var& dy, Grads& grads) { grads.add(0, sum(dy)); });
+  const Var y = record("broken", {&w}, w.value().clone(),
+                       [](const Var& dy, Grads& grads) { grads.add(0, sum(dy)); });
   CHECK(throws_with("backward: a gradient [] was added to a value [2, 3]|give its input's shape",
                     [&] { tape.backward(sum(y)); }));
 }
 
-TEST_CASE("parts of a whole, the whole itself, and weights shared over steps all add up in one gradient") {
+TEST_CASE(
+    "parts of a whole, the whole itself, and weights shared over steps all add up in one "
+    "gradient") {
   const Var w = weights({4, 3});
   const Var x(random_tensor({2, 3}, 3));
   const auto loss = [&] {
     Var total = sum(square(linear(x, w))) + sum(exp(w) * 0.1);
-    for (int i = 0; i < 4; ++i) total = total + sum(sin(select_index(w, 0, i))) * static_cast<double>(i + 1);
-    total = total + sum(square(slice(w, 1, 0, 3, 2))) + sum(square(linear(tanh(linear(x, w)), transpose(w))));
+    for (int i = 0; i < 4; ++i)
+      total = total + sum(sin(select_index(w, 0, i))) * static_cast<double>(i + 1);
+    total = total + sum(square(slice(w, 1, 0, 3, 2))) +
+            sum(square(linear(tanh(linear(x, w)), transpose(w))));
     return total;
   };
   const GradcheckReport report = gradcheck(loss, {{"w", w}}, {.second_order = true});
   CHECK_MESSAGE(report.ok, report.str());
 }
 
-TEST_CASE("parameters refuse what cannot be: integers, other shapes, gradients of computed values") {
+TEST_CASE(
+    "parameters refuse what cannot be: integers, other shapes, gradients of computed values") {
   const Var w = weights({2});
-  CHECK(throws_with("parameter: int64[2] cannot have a gradient", [] { parameter(Tensor::zeros({2}, DType::int64)); }));
+  CHECK(throws_with("parameter: int64[2] cannot have a gradient",
+                    [] { parameter(Tensor::zeros({2}, DType::int64)); }));
   CHECK(throws_with("parameter: an undefined tensor", [] { parameter(Tensor()); }));
-  CHECK(throws_with("set_value: the new value is float64[3], the parameter float64[2]; shapes must be equal",
-                    [&] { w.set_value(random_tensor({3})); }));
-  CHECK(throws_with("set_value: int64[2] cannot have a gradient", [&] { w.set_value(Tensor::zeros({2}, DType::int64)); }));
+  CHECK(throws_with(
+      "set_value: the new value is float64[3], the parameter float64[2]; shapes must be equal",
+      [&] { w.set_value(random_tensor({3})); }));
+  CHECK(throws_with("set_value: int64[2] cannot have a gradient",
+                    [&] { w.set_value(Tensor::zeros({2}, DType::int64)); }));
   CHECK(throws_with("set_value: an undefined tensor", [&] { scalar(1).set_value(Tensor()); }));
   CHECK(throws_with("set_grad: the gradient is float64[3], the parameter float64[2]",
                     [&] { w.set_grad(Var(random_tensor({3}))); }));
-  CHECK(throws_with("grad: only a parameter has it|tape.gradient(loss, {x})", [&] { w.detach().grad(); }));
+  CHECK(throws_with("grad: only a parameter has it|tape.gradient(loss, {x})",
+                    [&] { w.detach().grad(); }));
   CHECK(throws_with("zero_grad: only a parameter", [] { Var().zero_grad(); }));
   w.set_grad(Var(random_tensor({2})));
   w.set_value(random_tensor({2}).to(DType::float32));

@@ -68,7 +68,8 @@ TEST_CASE("two threads train two models at once and get the bits that each gets 
   }
 }
 
-TEST_CASE("threads that share parameters for reading get the same gradients, without touching grad()") {
+TEST_CASE(
+    "threads that share parameters for reading get the same gradients, without touching grad()") {
   const Var w = parameter(random_tensor({8, 8}, 3));
   const auto gradient = [&](int i) {
     const Tensor x = random_tensor({4, 8}, static_cast<std::uint64_t>(i));
@@ -85,7 +86,8 @@ TEST_CASE("threads that share parameters for reading get the same gradients, wit
   CHECK_FALSE(w.grad().defined());
 }
 
-TEST_CASE("tensors and variables may be handed to another thread, which may be the last to hold them") {
+TEST_CASE(
+    "tensors and variables may be handed to another thread, which may be the last to hold them") {
   std::vector<Var> vars;
   in_threads(1, [&](int) {
     for (int i = 0; i < 100; ++i) vars.push_back(Var(Tensor::full({100}, i, DType::float64)) * 2.0);

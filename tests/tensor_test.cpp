@@ -60,7 +60,8 @@ TEST_CASE("reshape of stretched axes keeps every element, whichever axes are str
   const Tensor column = counted({2, 1, 1, 2});
   const Tensor stretched = column.expand({2, 3, 2, 2});
   const Values all = values(stretched.clone());
-  for (const Shape& shape : {Shape{6, 2, 2}, Shape{2, 6, 2}, Shape{2, 3, 4}, Shape{12, 2}, Shape{24}, Shape{2, 3, 2, 2}}) {
+  for (const Shape& shape : {Shape{6, 2, 2}, Shape{2, 6, 2}, Shape{2, 3, 4}, Shape{12, 2},
+                             Shape{24}, Shape{2, 3, 2, 2}}) {
     CAPTURE(shape.str());
     CHECK(values(stretched.reshape(shape)) == all);
   }
@@ -71,7 +72,9 @@ TEST_CASE("reshape of stretched axes keeps every element, whichever axes are str
 
 TEST_CASE("random chains of views agree with element-by-element copies") {
   std::mt19937_64 engine(kSeed);
-  const auto draw = [&](std::int64_t below) { return static_cast<std::int64_t>(engine() % static_cast<std::uint64_t>(below)); };
+  const auto draw = [&](std::int64_t below) {
+    return static_cast<std::int64_t>(engine() % static_cast<std::uint64_t>(below));
+  };
   for (int trial = 0; trial < 300; ++trial) {
     Tensor view = counted({2, 3, 4}, DType::float64);
     Array copy = array_of(view);
@@ -118,8 +121,9 @@ TEST_CASE("random chains of views agree with element-by-element copies") {
           break;
         }
         default: {
-          const Shape shape = axis + 1 < view.rank() ? view.shape().removed(axis).with(axis, size * view.dim(axis + 1))
-                                                     : Shape{view.numel()};
+          const Shape shape = axis + 1 < view.rank()
+                                  ? view.shape().removed(axis).with(axis, size * view.dim(axis + 1))
+                                  : Shape{view.numel()};
           view = view.reshape(shape);
           copy.shape = shape;
           break;
@@ -148,7 +152,9 @@ TEST_CASE("copies convert between all element types, from and to any strides") {
   CHECK(to_string(Tensor::from<double>({2}, {1.5, -2})) == "float64[2] {1.5, -2}");
 }
 
-TEST_CASE("a view keeps its memory alive after its source is gone, and copies of handles share elements") {
+TEST_CASE(
+    "a view keeps its memory alive after its source is gone, and copies of handles share "
+    "elements") {
   Tensor view;
   {
     const Tensor source = counted({1000, 3});
@@ -170,22 +176,27 @@ TEST_CASE("bad views and bad reads say what was given and what would fit") {
   CHECK(throws_with("axis: 2 is not an axis of [2, 3]; give -2 to 1", [&] { x.transpose(0, 2); }));
   CHECK(throws_with("select: index 3 is outside axis 1 of [2, 3]", [&] { x.select(1, 3); }));
   CHECK(throws_with("select: index -4", [&] { x.select(1, -4); }));
-  CHECK(throws_with("slice: [1:4:1] of axis 1 of [2, 3]: need 0 <= start <= stop <= 3", [&] { x.slice(1, 1, 4); }));
+  CHECK(throws_with("slice: [1:4:1] of axis 1 of [2, 3]: need 0 <= start <= stop <= 3",
+                    [&] { x.slice(1, 1, 4); }));
   CHECK(throws_with("slice: [2:1:1]", [&] { x.slice(1, 2, 1); }));
   CHECK(throws_with("slice: [0:2:0]|step >= 1", [&] { x.slice(1, 0, 2, 0); }));
   CHECK(throws_with("expand: [2, 3] cannot be stretched to [4, 3]", [&] { x.expand({4, 3}); }));
   CHECK(throws_with("expand", [&] { x.expand({3}); }));
   CHECK(throws_with("reshape: [2, 3] has 6 elements, [4] has 4", [&] { x.reshape({4}); }));
   const int twice[] = {0, 0};
-  CHECK(throws_with("permute: [0, 0] does not name each axis of [2, 3] once", [&] { x.permute(twice); }));
-  CHECK(throws_with("tensor: data<float64>() of float32[2, 3]|convert by to(float64)", [&] { x.data<double>(); }));
+  CHECK(throws_with("permute: [0, 0] does not name each axis of [2, 3] once",
+                    [&] { x.permute(twice); }));
+  CHECK(throws_with("tensor: data<float64>() of float32[2, 3]|convert by to(float64)",
+                    [&] { x.data<double>(); }));
   CHECK(throws_with("item: float32[2, 3] does not hold exactly one element", [&] { x.item(); }));
   CHECK(throws_with("tensor: 1 indices were given for float32[2, 3]", [&] { x.at({1}); }));
   CHECK(throws_with("select: index 7", [&] { x.at({0, 7}); }));
-  CHECK(throws_with("copy: from float32[2, 3] to float32[3, 2]; shapes must be equal",
-                    [&] { counted({3, 2}).copy_from(x); }));
-  CHECK(throws_with("tensor: 3 values were given for shape [2], which holds 2",
-                    [&] { Tensor::from<float>({2}, {1, 2, 3}); }));
+  CHECK(throws_with("copy: from float32[2, 3] to float32[3, 2]; shapes must be equal", [&] {
+    counted({3, 2}).copy_from(x);
+  }));
+  CHECK(throws_with("tensor: 3 values were given for shape [2], which holds 2", [&] {
+    Tensor::from<float>({2}, {1, 2, 3});
+  }));
   CHECK(x.at({1, -1}) == 5);
 }
 
@@ -194,13 +205,23 @@ TEST_CASE("an undefined tensor throws wherever it is used") {
   CHECK_FALSE(none.defined());
   CHECK(none.describe() == "an undefined tensor");
   CHECK(to_string(none) == "an undefined tensor");
-  const std::vector<std::function<void()>> uses = {
-      [&] { none.fill(1); },         [&] { none.clone(); },          [&] { none.reshape({1}); },
-      [&] { none.insert_axis(0); },  [&] { none.expand({3}); },      [&] { none.permute({}); },
-      [&] { none.transpose(0, 0); }, [&] { none.to(DType::int64); }, [&] { none.to_vector<float>(); },
-      [&] { none.item(); },          [&] { none.data<float>(); },    [&] { none.contiguous(); },
-      [&] { none.slice(0, 0, 0); },  [&] { none.flip(0); },          [&] { add_in_place(none, none); },
-      [&] { Tensor::zeros({}).copy_from(none); },                    [&] { none.copy_from(Tensor::zeros({})); }};
+  const std::vector<std::function<void()>> uses = {[&] { none.fill(1); },
+                                                   [&] { none.clone(); },
+                                                   [&] { none.reshape({1}); },
+                                                   [&] { none.insert_axis(0); },
+                                                   [&] { none.expand({3}); },
+                                                   [&] { none.permute({}); },
+                                                   [&] { none.transpose(0, 0); },
+                                                   [&] { none.to(DType::int64); },
+                                                   [&] { none.to_vector<float>(); },
+                                                   [&] { none.item(); },
+                                                   [&] { none.data<float>(); },
+                                                   [&] { none.contiguous(); },
+                                                   [&] { none.slice(0, 0, 0); },
+                                                   [&] { none.flip(0); },
+                                                   [&] { add_in_place(none, none); },
+                                                   [&] { Tensor::zeros({}).copy_from(none); },
+                                                   [&] { none.copy_from(Tensor::zeros({})); }};
   for (std::size_t i = 0; i < uses.size(); ++i) {
     CAPTURE(i);
     CHECK_THROWS_AS(uses[i](), Error);
@@ -222,30 +243,40 @@ TEST_CASE("sizes of zero work in every view and copy") {
     CHECK(x.insert_axis(0).expand(shape.inserted(0, 4)).numel() == 0);
     CHECK(values(x.slice(0, 0, 0)).empty());
   }
-  CHECK(throws_with("select: index 0 is outside axis 0 of [0]", [] { Tensor::zeros({0}).select(0, 0); }));
+  CHECK(throws_with("select: index 0 is outside axis 0 of [0]",
+                    [] { Tensor::zeros({0}).select(0, 0); }));
   CHECK(throws_with("item", [] { Tensor::zeros({0}).item(); }));
 }
 
-TEST_CASE("shapes that cannot be are refused by name: too many axes, negative sizes, too many elements") {
+TEST_CASE(
+    "shapes that cannot be are refused by name: too many axes, negative sizes, too many elements") {
   CHECK(Shape{1, 2, 3, 4, 5, 6}.rank() == 6);
-  CHECK(throws_with("shape: [1, 1, 1, 1, 1, 1, 1] has 7 axes, at most 6", [] { Shape{1, 1, 1, 1, 1, 1, 1}; }));
-  CHECK(throws_with("has no room for one more axis", [] { Tensor::zeros({1, 1, 1, 1, 1, 1}).insert_axis(0); }));
+  CHECK(throws_with("shape: [1, 1, 1, 1, 1, 1, 1] has 7 axes, at most 6",
+                    [] { Shape{1, 1, 1, 1, 1, 1, 1}; }));
+  CHECK(throws_with("has no room for one more axis", [] {
+    Tensor::zeros({1, 1, 1, 1, 1, 1}).insert_axis(0);
+  }));
   CHECK(throws_with("shape: [2, -1] is not a shape", [] { Tensor::zeros({2, -1}); }));
   constexpr std::int64_t kHuge = std::int64_t{1} << 40;
   CHECK(throws_with("must fit in 63 bits", [] { Tensor::zeros({kHuge, kHuge}); }));
   CHECK(throws_with("must fit in 63 bits", [] { Tensor::zeros({kHuge, kHuge, 0}); }));
-  CHECK(throws_with("insert an axis at 3 into [2]; give 0 to 1", [] { Tensor::zeros({2}).insert_axis(3); }));
+  CHECK(throws_with("insert an axis at 3 into [2]; give 0 to 1",
+                    [] { Tensor::zeros({2}).insert_axis(3); }));
 }
 
-TEST_CASE("more memory than there is gives an error that says what to do, and the library works on") {
+TEST_CASE(
+    "more memory than there is gives an error that says what to do, and the library works on") {
   const memory::Stats before = memory::stats();
-  for (const std::int64_t elements : {std::int64_t{1} << 46, std::int64_t{1} << 54, std::int64_t{1} << 58,
-                                      std::int64_t{1} << 60, std::int64_t{1} << 61, INT64_MAX}) {
+  for (const std::int64_t elements :
+       {std::int64_t{1} << 46, std::int64_t{1} << 54, std::int64_t{1} << 58, std::int64_t{1} << 60,
+        std::int64_t{1} << 61, INT64_MAX}) {
     CAPTURE(elements);
     CHECK_THROWS_AS(Tensor::empty({elements}), Error);
   }
-  CHECK(throws_with("memory: the system has no|smaller batch", [] { Tensor::empty({std::int64_t{1} << 56}); }));
-  CHECK(throws_with("are more than memory can hold", [] { Tensor::empty({INT64_MAX}, DType::float64); }));
+  CHECK(throws_with("memory: the system has no|smaller batch",
+                    [] { Tensor::empty({std::int64_t{1} << 56}); }));
+  CHECK(throws_with("are more than memory can hold",
+                    [] { Tensor::empty({INT64_MAX}, DType::float64); }));
   CHECK(memory::stats().live_bytes == before.live_bytes);
   CHECK(memory::stats().peak_bytes < (std::int64_t{1} << 40));
   CHECK(values(Tensor::full({2}, 3)) == Values{3, 3});
@@ -267,7 +298,8 @@ TEST_CASE("a stretched tensor costs no memory, but a result too large to hold is
 TEST_CASE("a thread that only releases what another one took keeps a bounded part of it") {
   std::int64_t kept = 0;
   std::vector<Tensor> tensors(400);
-  for (Tensor& tensor : tensors) tensor = Tensor::zeros({64 * 1024});  // 256 KiB each, 100 MiB in all
+  for (Tensor& tensor : tensors)
+    tensor = Tensor::zeros({64 * 1024});  // 256 KiB each, 100 MiB in all
   std::thread consumer([&] {
     tensors.clear();
     kept = memory::stats().cached_bytes;

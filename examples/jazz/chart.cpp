@@ -115,7 +115,8 @@ Tune empty_chart(const Tune& like, int bars) {
 Tune repeated(const Tune& chart, int choruses) {
   Tune result = chart;
   const int bars = bars_of(chart);
-  if (choruses < 1 || static_cast<std::size_t>(bars) * static_cast<std::size_t>(choruses) > kMostBars) {
+  if (choruses < 1 ||
+      static_cast<std::size_t>(bars) * static_cast<std::size_t>(choruses) > kMostBars) {
     throw std::invalid_argument(fmt::format("{} choruses of {} bars, expected {} bars or fewer",
                                             choruses, bars, kMostBars));
   }

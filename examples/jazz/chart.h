@@ -24,7 +24,8 @@ Tune standard_form(std::string_view name);
 // Bars without chords, in the meter and key of `like`.
 Tune empty_chart(const Tune& like, int bars);
 
-// The chart played `choruses` times. Throws std::invalid_argument where that is more than 1000 bars.
+// The chart played `choruses` times. Throws std::invalid_argument where that is more than 1000
+// bars.
 Tune repeated(const Tune& chart, int choruses);
 
 }  // namespace jazz

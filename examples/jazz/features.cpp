@@ -13,16 +13,15 @@ namespace {
 using tapeloop::DType;
 using tapeloop::Tensor;
 
-constexpr int kBeat = 12;          // units of a quarter
+constexpr int kBeat = 12;           // units of a quarter
 constexpr int kIntervals = 12 + 2;  // to the root: no interval (a rest, no chord), nothing yet
 
 constexpr std::array<int, kInputFeatures> kInputSizes{
-    kDeltaClasses + 1, kPitchClasses + 1, kDurationClasses + 1, kPositions, kBeat,
-    kRoots,            kQualities,        kIntervals,           kIntervals, kQualities};
-constexpr std::array<int, kPitchFeatures> kPitchSizes{kDeltaClasses, kPositions, kBeat,
-                                                      kRoots,        kQualities, kIntervals,
-                                                      kQualities,    kIntervals, kPitchClasses,
-                                                      kQualities * kIntervals};
+    kDeltaClasses + 1, kPitchClasses + 1, kDurationClasses + 1, kPositions, kBeat, kRoots,
+    kQualities,        kIntervals,        kIntervals,           kQualities};
+constexpr std::array<int, kPitchFeatures> kPitchSizes{
+    kDeltaClasses, kPositions, kBeat,      kRoots,        kQualities,
+    kIntervals,    kQualities, kIntervals, kPitchClasses, kQualities* kIntervals};
 constexpr std::array<int, kDurationFeatures> kDurationSizes{
     kDeltaClasses, kPitchClasses, kPositions, kBeat, kIntervals, kDurationClasses + 1};
 
@@ -77,24 +76,23 @@ InputRow input_row(const Line& line) {
   const Event& e = line.last;
   const Context& at = e.at;
   const int interval = line.begun ? interval_to(at.root, e.pitch) : 13;
-  return rows_of(kInputSizes, {line.begun ? e.delta : kDeltaClasses,
-                               line.begun ? e.pitch : kPitchClasses,
-                               line.begun ? e.duration : kDurationClasses, at.position,
-                               at.position % kBeat, at.root, at.quality, interval, root_motion(at),
-                               at.next_quality});
+  return rows_of(kInputSizes,
+                 {line.begun ? e.delta : kDeltaClasses, line.begun ? e.pitch : kPitchClasses,
+                  line.begun ? e.duration : kDurationClasses, at.position, at.position % kBeat,
+                  at.root, at.quality, interval, root_motion(at), at.next_quality});
 }
 
 PitchRow pitch_row(const Line& line, int delta, const Context& at) {
   const int interval = line.sounding == kRest ? 13 : interval_to(at.root, line.sounding);
-  return rows_of(kPitchSizes, {delta, at.position, at.position % kBeat, at.root, at.quality,
-                               root_motion(at), at.next_quality, interval, line.sounding,
-                               at.quality * kIntervals + interval});
+  return rows_of(kPitchSizes,
+                 {delta, at.position, at.position % kBeat, at.root, at.quality, root_motion(at),
+                  at.next_quality, interval, line.sounding, at.quality * kIntervals + interval});
 }
 
 DurationRow duration_row(const Line& line, int delta, const Context& at, int pitch) {
-  return rows_of(kDurationSizes, {delta, pitch, at.position, at.position % kBeat,
-                                  interval_to(at.root, pitch),
-                                  line.begun ? line.last.duration : kDurationClasses});
+  return rows_of(kDurationSizes,
+                 {delta, pitch, at.position, at.position % kBeat, interval_to(at.root, pitch),
+                  line.begun ? line.last.duration : kDurationClasses});
 }
 
 std::span<const std::int64_t> root_columns(int root) {

@@ -34,7 +34,8 @@ Sequence encode_sequence(const Tune& tune);
 struct Line {
   bool begun = false;  // false before the first event: `last` then only has its context
   Event last;
-  int sounding = kRest;  // pitch class of the last event that was no rest; kRest where there is none
+  int sounding =
+      kRest;  // pitch class of the last event that was no rest; kRest where there is none
 
   explicit Line(const Context& start) { last.at = start; }
   void add(const Event& event);

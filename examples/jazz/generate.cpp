@@ -59,15 +59,12 @@ Tune finished(const Take& take, const Tune& chart, int end, bool one_voice) {
 
 }  // namespace
 
-GenerateOptions generate_options(const Material& material) {
-  GenerateOptions options;
+void fit_to(GenerateOptions& options, const Material& material) {
   options.one_voice = material.one_voice;
-  // The corpus keeps to the range of a horn, and so do its transposed copies.
-  if (material.lowest < kLowestMelody || material.highest > kHighestMelody) {
-    options.lowest = material.lowest;
-    options.highest = material.highest;
-  }
-  return options;
+  // Tunes in the range of a horn keep to it in all keys.
+  const bool horn = material.lowest >= kLowestMelody && material.highest <= kHighestMelody;
+  options.lowest = horn ? kLowestMelody : material.lowest;
+  options.highest = horn ? kHighestMelody : material.highest;
 }
 
 std::vector<Tune> generate(const Model& model, const Tune& chart, int count,
@@ -77,7 +74,8 @@ std::vector<Tune> generate(const Model& model, const Tune& chart, int count,
     throw std::invalid_argument("generate: expected one take or more, and a chart with bars");
   }
   const PauseRecording no_tape;
-  const nn::SampleOptions sampling{.temperature = options.temperature, .top_p = options.top_p};
+  const nn::SampleOptions pitch{.temperature = options.temperature, .top_p = options.top_p};
+  const nn::SampleOptions rhythm{.temperature = options.rhythm_temperature};
   Random seeds(options.seed);
   std::vector<Take> takes;
   for (int k = 0; k < count; ++k) takes.push_back({seeds.split(), Line(context_at(chart, 0)), {}});
@@ -98,7 +96,7 @@ std::vector<Tune> generate(const Model& model, const Tune& chart, int count,
         forbid(delta_logits, static_cast<std::int64_t>(i), 0);
       }
     }
-    const std::vector<int> deltas = draw(delta_logits, takes, sampling);
+    const std::vector<int> deltas = draw(delta_logits, takes, rhythm);
 
     Tensor pitch_rows = rows(n, kPitchFeatures);
     Tensor by_root = rows(n, kPitchClasses);
@@ -115,20 +113,20 @@ std::vector<Tune> generate(const Model& model, const Tune& chart, int count,
     }
     const Tensor pitch_logits = model.pitch_logits(h, pitch_rows, by_root, by_step).value();
     for (std::size_t i = 0; i < n; ++i) {
-      for (int pitch = 1; pitch < kPitchClasses; ++pitch) {
-        if (pitch_of(pitch) < options.lowest || pitch_of(pitch) > options.highest) {
-          forbid(pitch_logits, static_cast<std::int64_t>(i), pitch);
+      for (int p = 1; p < kPitchClasses; ++p) {
+        if (pitch_of(p) < options.lowest || pitch_of(p) > options.highest) {
+          forbid(pitch_logits, static_cast<std::int64_t>(i), p);
         }
       }
     }
-    const std::vector<int> pitches = draw(pitch_logits, takes, sampling);
+    const std::vector<int> pitches = draw(pitch_logits, takes, pitch);
 
     Tensor duration_rows = rows(n, kDurationFeatures);
     for (std::size_t i = 0; i < n; ++i) {
       put(duration_rows, i, duration_row(takes[i].line, deltas[i], moments[i], pitches[i]));
     }
     const std::vector<int> durations =
-        draw(model.duration_logits(h, duration_rows).value(), takes, sampling);
+        draw(model.duration_logits(h, duration_rows).value(), takes, rhythm);
     for (std::size_t i = 0; i < n; ++i) {
       if (takes[i].ended) continue;
       takes[i].events.push_back({deltas[i], pitches[i], durations[i], moments[i]});

@@ -161,8 +161,9 @@ Material read_material(const std::filesystem::path& folder) {
   const std::size_t files = groups.size();
   Material material = files == 1 ? cut(std::move(groups[0])) : split(std::move(groups), 5);
   material.name = folder.string();
-  material.held_out_rule =
-      files == 1 ? "the last fifth" : files < 5 ? "the last file" : "every 5th file";
+  material.held_out_rule = files == 1  ? "the last fifth"
+                           : files < 5 ? "the last file"
+                                       : "every 5th file";
   material.left_out = std::move(left_out);
   if (!has_note(material.training) || !has_note(material.held_out)) {
     throw std::runtime_error(fmt::format(

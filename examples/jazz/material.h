@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-// What the network learns from: the embedded corpus or a folder of MIDI files, and what is held out.
-// It trains nothing; the n-gram that it can count is the baseline on the same notes.
+// What the network learns from: the embedded corpus or a folder of MIDI files, some of it held out.
+// It trains no network; the n-gram that it can count is the baseline on the same notes.
 #pragma once
 
 #include <filesystem>
@@ -13,10 +13,10 @@
 namespace jazz {
 
 struct Material {
-  std::string name;               // "the embedded corpus", or the folder
-  std::string held_out_rule;      // "every 8th tune"
+  std::string name;           // "the embedded corpus", or the folder
+  std::string held_out_rule;  // "every 8th tune"
   std::vector<Tune> training;
-  std::vector<Tune> held_out;     // neither the network nor the n-gram learns from these
+  std::vector<Tune> held_out;         // neither the network nor the n-gram learns from these
   std::vector<std::string> left_out;  // files that could not be read, with the reasons
 
   // Of all tunes: whether any has chords, whether one voice is all there is, and the range.

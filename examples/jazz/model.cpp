@@ -80,7 +80,8 @@ Var Model::pitch_logits(const Var& h, const Tensor& rows, const Tensor& root_col
 }
 
 Var Model::duration_logits(const Var& h, const Tensor& rows) const {
-  return duration_(dropout_(tanh(duration_hidden_(dropout_(h)) + bag(duration_rows_, rows, forget_))));
+  return duration_(
+      dropout_(tanh(duration_hidden_(dropout_(h)) + bag(duration_rows_, rows, forget_))));
 }
 
 Loss Model::loss(const Batch& batch, Memory& memory) const {

@@ -17,8 +17,8 @@ struct ModelOptions {
   std::int64_t hidden = 128;
   int layers = 1;
   std::int64_t embedding = 96;
-  double dropout = 0.6;  // share of what the layers give each other that is dropped in training
-  double forget = 0.1;   // share of the features that are dropped in training
+  double dropout = 0.5;  // share of what the layers give each other that is dropped in training
+  double forget = 0.3;   // share of the features that are dropped in training
   tapeloop::DType dtype = tapeloop::DType::float32;
 };
 

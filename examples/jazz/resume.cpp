@@ -43,7 +43,8 @@ std::optional<NatsPerNote> nats_of(const Tensor& row) {
 std::int64_t number(const nn::Checkpoint& saved, const std::string& name, const std::string& path) {
   const auto found = saved.notes.find(name);
   if (found == saved.notes.end()) {
-    fail("checkpoint", fmt::format("{} does not state '{}'; it is not of this program", path, name));
+    fail("checkpoint",
+         fmt::format("{} does not state '{}'; it is not of this program", path, name));
   }
   char* end = nullptr;
   const long value = std::strtol(found->second.c_str(), &end, 10);
@@ -116,8 +117,8 @@ void Trainer::restore(const nn::Checkpoint& saved, const std::string& path) {
   adam_->load_state_dict(saved.section("optimizer"));
   for (std::size_t n = 0; n < streams_.size(); ++n) {
     const std::int64_t* row = places.data<std::int64_t>() + 3 * n;
-    if (row[0] < 0 || row[0] >= static_cast<std::int64_t>(material_.training.size()) || row[1] < 0 ||
-        row[1] > 11 || row[2] < 0) {
+    if (row[0] < 0 || row[0] >= static_cast<std::int64_t>(material_.training.size()) ||
+        row[1] < 0 || row[1] > 11 || row[2] < 0) {
       fail("checkpoint", fmt::format("{}: stream {} stands at tune {}, key {}, note {}", path, n,
                                      row[0], row[1], row[2]));
     }
@@ -142,9 +143,10 @@ Model best_model(const nn::Checkpoint& saved, const Material& material, const st
     return found == saved.notes.end() ? std::string("nothing") : found->second;
   };
   if (note("program") != kWhat) {
-    fail("checkpoint", fmt::format("{} was written by '{}', expected '{}'; train first, or give the "
-                                   "--out folder of such a run",
-                                   path, note("program"), kWhat));
+    fail("checkpoint",
+         fmt::format("{} was written by '{}', expected '{}'; train first, or give the "
+                     "--out folder of such a run",
+                     path, note("program"), kWhat));
   }
   if (note("music") != material.fingerprint()) {
     fail("checkpoint", fmt::format("{} learned from other music than {}; give the --data it was "

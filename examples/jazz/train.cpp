@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// The streams, the update and the evaluation; saving and going on are in resume.cpp.
+// The streams, the update and the evaluation. Saving and going on are in resume.cpp.
 // A tune begins at the first step of a batch, so that its memory can begin with zeros there.
 #include "examples/jazz/train.h"
 
@@ -61,10 +61,10 @@ Trainer::Trainer(const ModelOptions& model, const TrainOptions& options, const M
       material_(material),
       random_(options.seed),
       model_(model, random_),
-      adam_(std::make_unique<optim::Adam>(
-          nn::parameters(model_), optim::AdamOptions{.learning_rate = options.learning_rate,
-                                                     .weight_decay = options.weight_decay,
-                                                     .decoupled_decay = true})),
+      adam_(std::make_unique<optim::Adam>(nn::parameters(model_),
+                                          optim::AdamOptions{.learning_rate = options.learning_rate,
+                                                             .weight_decay = options.weight_decay,
+                                                             .decoupled_decay = true})),
       streams_(static_cast<std::size_t>(options.streams)) {
   for (Stream& stream : streams_) {
     begin(stream);
@@ -86,12 +86,11 @@ void Trainer::place(Stream& stream, std::int64_t tune, std::int64_t semitones,
   stream.tune = tune;
   stream.semitones = semitones;
   stream.next = next;
-  stream.sequence = transposed(material_.training[static_cast<std::size_t>(tune)],
-                               static_cast<int>(semitones));
+  stream.sequence =
+      transposed(material_.training[static_cast<std::size_t>(tune)], static_cast<int>(semitones));
   stream.line = Line(stream.sequence.start);
-  for (std::int64_t i = 0; i < next; ++i) {
-    stream.line.add(stream.sequence.events[static_cast<std::size_t>(i)]);
-  }
+  const auto known = std::min(static_cast<std::size_t>(next), stream.sequence.events.size());
+  for (std::size_t i = 0; i < known; ++i) stream.line.add(stream.sequence.events[i]);
 }
 
 Batch Trainer::next_batch() {

@@ -16,9 +16,9 @@
 namespace jazz {
 
 struct TrainOptions {
-  std::int64_t updates = 1200;  // the learning rate falls over these
-  std::int64_t streams = 32;    // tunes read side by side
-  std::int64_t steps = 32;      // events per update; gradients reach no farther back
+  std::int64_t updates = 1200;        // the learning rate falls over these
+  std::int64_t streams = 32;          // tunes read side by side
+  std::int64_t steps = 32;            // events per update; gradients reach no farther back
   std::int64_t evaluate_every = 100;  // updates
   double learning_rate = 4e-3;
   double weight_decay = 0.01;
@@ -92,6 +92,5 @@ std::map<std::string, std::string> settings_of(const ModelOptions& model,
 // tapeloop::Error where the checkpoint is none of this program, or learned from other material.
 Model best_model(const tapeloop::nn::Checkpoint& saved, const Material& material,
                  const std::string& path);
-
 
 }  // namespace jazz

@@ -75,7 +75,8 @@ WavResult write_wav(const std::string& midi, const std::string& wav) {
   if (program.empty()) return {false, "fluidsynth is not installed"};
   if (font.empty()) return {false, "no sound font is installed; SOUNDFONT may name one"};
   const std::string partial = wav + ".partial";
-  const bool done = run_quietly({program, "-ni", "-g", "0.6", "-T", "wav", "-F", partial, font, midi});
+  const bool done =
+      run_quietly({program, "-ni", "-g", "0.6", "-T", "wav", "-F", partial, font, midi});
   std::error_code error;
   if (done) fs::rename(partial, wav, error);
   if (!done || error) {

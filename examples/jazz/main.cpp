@@ -1,0 +1,136 @@
+// SPDX-License-Identifier: MIT
+// jazz: a network learns to improvise over chords. Without arguments it learns from the tunes in
+// corpus/ in about half a minute on one core and writes out/jazz/jazz.mid, a blues; --data DIR
+// learns from MIDI files.
+// The parts: score.h and events.h (the music as notes and as classes, and why so), features.h,
+// model.h, train.h, generate.h, report.h.
+// Expect: "aim: chord tones within 10 points of the corpus: ... met" and the same for copying.
+#include <fmt/format.h>
+
+#include <ctime>
+#include <nlohmann/json.hpp>
+
+#include "autograd/files.h"
+#include "examples/common/output.h"
+#include "examples/common/progress.h"
+#include "examples/jazz/arguments.h"
+#include "examples/jazz/report.h"
+
+namespace jazz {
+namespace {
+
+namespace nn = tapeloop::nn;
+
+std::string show(const NatsPerNote& n) {
+  return fmt::format("{:.4f} = {:.4f} + {:.4f} + {:.4f}", n.total(), n.delta, n.pitch, n.duration);
+}
+
+// Trains to the end and leaves the best weights in the trainer's model.
+nlohmann::json train(const Arguments& a, Trainer& trainer, const Material& material) {
+  const Baseline baseline = ngram_baseline(material);
+  fmt::print("{} {} of {} units, {} parameters, seed {}\n", a.model.layers, a.cell, a.model.hidden,
+             nn::parameter_count(trainer.model()), a.common.seed);
+  fmt::print("nats per note of what is held out:  total = delta + pitch + duration\n");
+  fmt::print("order-3 n-gram, {} keys            {}\n", baseline.keys, show(baseline.held_out));
+  if (a.resume) fmt::print("going on after update {}\n", trainer.updates());
+  std::fflush(stdout);
+  const std::clock_t before = std::clock();
+  common::Progress progress(trainer.updates(), a.train.updates, "notes");
+  const std::int64_t notes = trainer.notes_seen();
+  double recent = 0;
+  while (!trainer.finished()) {
+    const double loss = trainer.update();
+    recent = recent == 0 ? loss : 0.98 * recent + 0.02 * loss;
+    progress.update(trainer.updates(), recent, static_cast<double>(trainer.notes_seen() - notes));
+    if (trainer.updates() % a.train.evaluate_every != 0 && !trainer.finished()) continue;
+    progress.clear();
+    fmt::print("update {:>6}, training {:.4f}     {}{}\n", trainer.updates(), recent,
+               show(*trainer.latest()), trainer.best_update() == trainer.updates() ? "  best" : "");
+    std::fflush(stdout);
+    nn::save_checkpoint(a.checkpoint(), trainer.checkpoint());
+  }
+  const double wall = progress.seconds();
+  const double cpu = static_cast<double>(std::clock() - before) / CLOCKS_PER_SEC;
+  const double gain = baseline.held_out.total() - trainer.best()->total();
+  fmt::print("best, after update {}: {:.4f} nats per note, {:.4f} {} than the n-gram\n",
+             trainer.best_update(), trainer.best()->total(), std::abs(gain),
+             gain > 0 ? "better" : "WORSE");
+  fmt::print("training {:.1f} s wall, {:.1f} s CPU, {} notes\n", wall, cpu,
+             trainer.notes_seen() - notes);
+  trainer.use_best();
+  return {{"settings", settings_of(a.model, a.train, material)},
+          {"parameters", nn::parameter_count(trainer.model())},
+          {"held_out", to_json(*trainer.best())},
+          {"ngram", to_json(baseline.held_out)},
+          {"ngram_keys", baseline.keys},
+          {"best_update", trainer.best_update()},
+          {"train_seconds", wall},
+          {"train_cpu_seconds", cpu}};
+}
+
+void play(const Arguments& a, const Model& model, const Material& material, const Tune& chart,
+          nlohmann::json figures) {
+  GenerateOptions options = a.generate;
+  fit_to(options, material);
+  options.seed = a.common.seed;
+  const std::vector<Tune> takes = generate(model, chart, a.takes, options);
+  const OutputFiles files{a.file("jazz.mid"), a.file("jazz.svg"), a.file("jazz.wav")};
+  fmt::print("\n");
+  write_tune(takes.front(), files, a.common.seed);
+  fmt::print("\n{} takes, the first of which was written, beside {}:\n", a.takes, material.name);
+  const Judgement judgement = judge(takes, material);
+  print(judgement);
+  if (a.common.json.empty()) return;
+  figures["measures"] = to_json(judgement);
+  figures["seed"] = a.common.seed;
+  figures["temperature"] = a.generate.temperature;
+  figures["rhythm_temperature"] = a.generate.rhythm_temperature;
+  figures["top_p"] = a.generate.top_p;
+  figures["midi"] = files.midi;
+  common::write_json(a.common.json, figures);
+}
+
+void generate_only(const CLI::App& app, const Arguments& a, const Material& material,
+                   const Tune& chart) {
+  const nn::Checkpoint saved = nn::read_checkpoint(a.checkpoint());
+  const Model model = best_model(saved, material, a.checkpoint());
+  const auto given = settings_of(a.model, a.train, material);
+  for (const char* name : {"cell", "hidden", "layers", "embedding"}) {
+    if (app.count(std::string("--") + name) > 0 && given.at(name) != saved.notes.at(name)) {
+      throw common::UsageError(
+          fmt::format("--{} is {}, but {} holds a model with {}; leave the option out", name,
+                      given.at(name), a.checkpoint(), saved.notes.at(name)));
+    }
+  }
+  play(a, model, material, chart, {});
+}
+
+void run(const CLI::App& app, const Arguments& a) {
+  const Material material = a.data.empty() ? embedded_corpus() : read_material(a.data);
+  for (const std::string& reason : material.left_out) fmt::print("left out: {}\n", reason);
+  const Tune chart = chart_of(app, a, material);
+  // A folder that cannot be written to is found now, not after the training.
+  for (const char* name : {"jazz.mid", "jazz.svg"}) tapeloop::NewFile(a.file(name), 0);
+  fmt::print("{}: {} tunes, {} notes; held out: {}, {} of them\n", material.name,
+             material.training.size() + material.held_out.size(), material.notes(),
+             material.held_out_rule, material.held_out.size());
+  if (a.generate_only) return generate_only(app, a, material, chart);
+  Trainer trainer(a.model, a.train, material);
+  if (a.resume) trainer.restore(nn::read_checkpoint(a.checkpoint()), a.checkpoint());
+  nlohmann::json figures = train(a, trainer, material);
+  play(a, trainer.model(), material, chart, std::move(figures));
+}
+
+}  // namespace
+}  // namespace jazz
+
+int main(int argc, char** argv) {
+  using namespace jazz;
+  Arguments a;
+  CLI::App app(kExplanation);
+  add_options(app, a);
+  return common::run_main(app, a.common, "jazz", argc, argv, [&] {
+    fill_in(app, a);
+    run(app, a);
+  });
+}
