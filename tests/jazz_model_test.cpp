@@ -4,6 +4,7 @@
 #include <doctest/doctest.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cstdio>
 #include <cstdlib>
 #include <filesystem>
@@ -236,6 +237,16 @@ TEST_CASE("what is generated follows the chart's length, the range and the seed"
   CHECK(generate(model, chart, 1, options)[0] == takes[0]);
   options.seed = 12;
   CHECK(generate(model, chart, 1, options)[0] != takes[0]);
+
+  // No step in time but those that some tune makes: the network alone would leave the grid.
+  const auto on_grid = [](const Tune& tune) {
+    return std::all_of(tune.notes.begin(), tune.notes.end(), [](const Note& note) {
+      return note.start % 48 == 0 || note.start % 16 == 0;
+    });
+  };
+  for (const Tune& tune : takes) CHECK(on_grid(tune));
+  options.steps.clear();
+  CHECK_FALSE(on_grid(generate(model, chart, 1, options)[0]));
   CHECK_THROWS_AS(generate(model, chart, 0, options), std::invalid_argument);
   CHECK_THROWS_AS(generate(model, Tune{}, 1, options), std::invalid_argument);
 }

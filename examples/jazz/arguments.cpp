@@ -24,7 +24,7 @@ examples:
   jazz --chords "Dm7 | G7 | Cmaj7 | A7"   plays over these chords
   jazz --generate-only --seed 7 --form rhythm       another piece by the same network
   jazz --data DIR                                   MIDI files instead, half a minute
-  jazz --data DIR --hidden 192 --embedding 128 --forget 0.2 --updates 4000     better, minutes)";
+  jazz --data DIR --hidden 192 --embedding 128 --forget 0.2 --updates 1500     a minute)";
 
 void add_options(CLI::App& app, Arguments& a) {
   using common::add_count, common::add_number, common::kAnyCount;

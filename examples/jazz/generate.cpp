@@ -23,6 +23,24 @@ void forbid(const Tensor& logits, std::int64_t row, std::int64_t value) {
   logits.data<float>()[row * logits.dim(1) + value] = -std::numeric_limits<float>::infinity();
 }
 
+int place_in_beat(const Line& line) {
+  return line.last.at.position % (kTicksPerQuarter / kUnitTicks);
+}
+
+// Forbids the deltas that the options do not allow after a line, unless none were left.
+void forbid_deltas(const Tensor& logits, std::size_t row, const Line& line,
+                   const GenerateOptions& options) {
+  std::vector<int> bad;
+  for (int delta = 0; delta < kDeltaClasses; ++delta) {
+    const bool same_time = options.one_voice && line.begun && delta == 0;
+    const bool off_grid =
+        !options.steps.empty() && !options.steps.contains({place_in_beat(line), delta});
+    if (same_time || off_grid) bad.push_back(delta);
+  }
+  if (bad.size() == static_cast<std::size_t>(kDeltaClasses)) bad = {0};
+  for (int delta : bad) forbid(logits, static_cast<std::int64_t>(row), delta);
+}
+
 // One class for each take that goes on, drawn with its own numbers.
 std::vector<int> draw(const Tensor& logits, std::vector<Take>& takes,
                       const nn::SampleOptions& options) {
@@ -65,6 +83,17 @@ void fit_to(GenerateOptions& options, const Material& material) {
   const bool horn = material.lowest >= kLowestMelody && material.highest <= kHighestMelody;
   options.lowest = horn ? kLowestMelody : material.lowest;
   options.highest = horn ? kHighestMelody : material.highest;
+  options.steps.clear();
+  for (const auto* tunes : {&material.training, &material.held_out}) {
+    for (const Tune& tune : *tunes) {
+      const Sequence sequence = encode_sequence(tune);
+      Line line(sequence.start);
+      for (const Event& event : sequence.events) {
+        options.steps.emplace(place_in_beat(line), event.delta);
+        line.add(event);
+      }
+    }
+  }
 }
 
 std::vector<Tune> generate(const Model& model, const Tune& chart, int count,
@@ -91,11 +120,7 @@ std::vector<Tune> generate(const Model& model, const Tune& chart, int count,
         {-1, model.options().hidden});
 
     const Tensor delta_logits = model.delta_logits(h).value();
-    for (std::size_t i = 0; i < n; ++i) {
-      if (options.one_voice && takes[i].line.begun) {
-        forbid(delta_logits, static_cast<std::int64_t>(i), 0);
-      }
-    }
+    for (std::size_t i = 0; i < n; ++i) forbid_deltas(delta_logits, i, takes[i].line, options);
     const std::vector<int> deltas = draw(delta_logits, takes, rhythm);
 
     Tensor pitch_rows = rows(n, kPitchFeatures);

@@ -4,7 +4,7 @@
 #include "examples/jazz/train.h"
 
 #include <algorithm>
-#include <cmath>
+#include <span>
 
 #include "optim/clip.h"
 #include "optim/schedule.h"
@@ -15,16 +15,18 @@ using namespace tapeloop;
 
 namespace {
 
-constexpr std::int64_t kEvaluationSteps = 128;
+// Bounds on the memory of an evaluation.
+constexpr std::size_t kEvaluationSteps = 128;
+constexpr std::size_t kEvaluationTunes = 32;
 
 // Sets the memory of one line to zeros.
 void forget(const Memory& memory, std::int64_t line) {
   for (const Tensor& part : memory) part.select(1, line).fill(0);
 }
 
-}  // namespace
-
-NatsPerNote nats_per_note(const Model& model, const std::vector<Tune>& tunes) {
+// Adds the nats of a group of tunes, read side by side, and their notes.
+void add_nats(const Model& model, std::span<const Tune> tunes, double (&nats)[kFactors],
+              double& notes) {
   const PauseRecording no_tape;
   std::vector<Sequence> sequences;
   std::vector<Line> lines;
@@ -35,8 +37,6 @@ NatsPerNote nats_per_note(const Model& model, const std::vector<Tune>& tunes) {
     longest = std::max(longest, sequences.back().events.size());
   }
   Memory memory;
-  double nats[kFactors] = {};
-  double notes = 0;
   for (std::size_t first = 0; first < longest; first += kEvaluationSteps) {
     const std::size_t last = std::min(longest, first + kEvaluationSteps);
     Batch batch(static_cast<std::int64_t>(last - first),
@@ -52,6 +52,18 @@ NatsPerNote nats_per_note(const Model& model, const std::vector<Tune>& tunes) {
     const Loss loss = model.loss(batch, memory);
     for (std::size_t i = 0; i < kFactors; ++i) nats[i] += loss.nats[i];
     notes += static_cast<double>(batch.notes);
+  }
+}
+
+}  // namespace
+
+NatsPerNote nats_per_note(const Model& model, const std::vector<Tune>& tunes) {
+  double nats[kFactors] = {};
+  double notes = 0;
+  const std::span<const Tune> all = tunes;
+  for (std::size_t first = 0; first < all.size(); first += kEvaluationTunes) {
+    add_nats(model, all.subspan(first, std::min(kEvaluationTunes, all.size() - first)), nats,
+             notes);
   }
   return {nats[0] / notes, nats[1] / notes, nats[2] / notes};
 }
