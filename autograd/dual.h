@@ -138,8 +138,7 @@ template <class A, class B>  // a Dual, and something that is a constant to it
 concept DualAndLower = DualNumber<A> && (kLevel<A> > kLevel<B>);
 
 // --- arithmetic ---
-template <class A, class B>
-  requires BothDual<A, B>
+template <class B, BothDual<B> A>
 TL_HD auto operator+(const A& a, const B& b) {
   constexpr unsigned kA = dual::kInputs<A>;
   constexpr unsigned kB = dual::kInputs<B>;
@@ -159,8 +158,7 @@ TL_HD auto operator-(const Dual<V, Inputs>& x) {
     return -x.partial[dual::index_of(Inputs, Bit)];
   });
 }
-template <class A, class B>
-  requires BothDual<A, B>
+template <class B, BothDual<B> A>
 TL_HD auto operator-(const A& a, const B& b) {
   constexpr unsigned kA = dual::kInputs<A>;
   constexpr unsigned kB = dual::kInputs<B>;
@@ -174,13 +172,11 @@ TL_HD auto operator-(const A& a, const B& b) {
     }
   });
 }
-template <class A, class B>
-  requires BothDual<A, B>
+template <class B, BothDual<B> A>
 TL_HD auto operator*(const A& a, const B& b) {
   return dual::chain(a, b, a.value * b.value, b.value, a.value);
 }
-template <class A, class B>
-  requires BothDual<A, B>
+template <class B, BothDual<B> A>
 TL_HD auto operator/(const A& a, const B& b) {
   auto inverse = 1.0 / b.value;
   auto quotient = a.value * inverse;
@@ -197,44 +193,36 @@ TL_HD auto shifted(const Value& value, const Dual<V, Inputs>& x) {
 }
 }  // namespace dual
 
-template <class A, class B>
-  requires DualAndLower<A, B>
+template <class B, DualAndLower<B> A>
 TL_HD auto operator+(const A& a, const B& b) {
   return dual::shifted(a.value + b, a);
 }
-template <class A, class B>
-  requires DualAndLower<B, A>
+template <class A, DualAndLower<A> B>
 TL_HD auto operator+(const A& a, const B& b) {
   return dual::shifted(a + b.value, b);
 }
-template <class A, class B>
-  requires DualAndLower<A, B>
+template <class B, DualAndLower<B> A>
 TL_HD auto operator-(const A& a, const B& b) {
   return dual::shifted(a.value - b, a);
 }
-template <class A, class B>
-  requires DualAndLower<B, A>
+template <class A, DualAndLower<A> B>
 TL_HD auto operator-(const A& a, const B& b) {
   return dual::shifted(a - b.value, -b);
 }
-template <class A, class B>
-  requires DualAndLower<A, B>
+template <class B, DualAndLower<B> A>
 TL_HD auto operator*(const A& a, const B& b) {
   return dual::chain(a, a.value * b, b);
 }
-template <class A, class B>
-  requires DualAndLower<B, A>
+template <class A, DualAndLower<A> B>
 TL_HD auto operator*(const A& a, const B& b) {
   return b * a;
 }
-template <class A, class B>
-  requires DualAndLower<A, B>
+template <class B, DualAndLower<B> A>
 TL_HD auto operator/(const A& a, const B& b) {
   auto inverse = 1.0 / dual::As<decltype(dual::innermost(a))>::convert(b);
   return dual::chain(a, a.value / b, inverse);
 }
-template <class A, class B>
-  requires DualAndLower<B, A>
+template <class A, DualAndLower<A> B>
 TL_HD auto operator/(const A& a, const B& b) {
   auto quotient = a / b.value;
   return dual::chain(b, quotient, -(quotient / b.value));
@@ -243,34 +231,28 @@ TL_HD auto operator/(const A& a, const B& b) {
 // --- comparisons and choice: by value; the derivative is that of the branch taken ---
 template <class A, class B>
 concept AnyDual = DualNumber<A> || DualNumber<B>;
-template <class A, class B>
-  requires AnyDual<A, B>
+template <class B, AnyDual<B> A>
 TL_HD auto operator<(const A& a, const B& b) {
   return dual::innermost(a) < dual::innermost(b);
 }
-template <class A, class B>
-  requires AnyDual<A, B>
+template <class B, AnyDual<B> A>
 TL_HD auto operator>(const A& a, const B& b) {
   return dual::innermost(a) > dual::innermost(b);
 }
-template <class A, class B>
-  requires AnyDual<A, B>
+template <class B, AnyDual<B> A>
 TL_HD auto operator<=(const A& a, const B& b) {
   return dual::innermost(a) <= dual::innermost(b);
 }
-template <class A, class B>
-  requires AnyDual<A, B>
+template <class B, AnyDual<B> A>
 TL_HD auto operator>=(const A& a, const B& b) {
   return dual::innermost(a) >= dual::innermost(b);
 }
-template <class A, class B>
-  requires AnyDual<A, B>
+template <class B, AnyDual<B> A>
 TL_HD auto operator==(const A& a, const B& b) {
   return dual::innermost(a) == dual::innermost(b);
 }
 
-template <class M, class A, class B>
-  requires BothDual<A, B>
+template <class M, class B, BothDual<B> A>
 TL_HD auto select(const M& mask, const A& a, const B& b) {
   constexpr unsigned kAll = dual::kInputs<A> | dual::kInputs<B>;
   using V = decltype(a.value + b.value);  // depends on what either depends on
@@ -282,13 +264,11 @@ TL_HD auto select(const M& mask, const A& a, const B& b) {
     return select(mask, x.partial[kAt], y.partial[kAt]);
   });
 }
-template <class M, class A, class B>
-  requires DualAndLower<A, B>
+template <class M, class B, DualAndLower<B> A>
 TL_HD auto select(const M& mask, const A& a, const B& b) {
   return select(mask, a, dual::As<A>::convert(b));
 }
-template <class M, class A, class B>
-  requires DualAndLower<B, A>
+template <class M, class A, DualAndLower<A> B>
 TL_HD auto select(const M& mask, const A& a, const B& b) {
   return select(mask, dual::As<B>::convert(a), b);
 }
@@ -358,13 +338,11 @@ TL_HD auto floor(const A& x) {
   return floor(dual::innermost(x));
 }
 // max and min: where both are equal, each gets half (PyTorch's rule).
-template <class A, class B>
-  requires AnyDual<A, B>
+template <class B, AnyDual<B> A>
 TL_HD auto max(const A& a, const B& b) {
   return select(a > b, a, select(b > a, b, 0.5 * (a + b)));
 }
-template <class A, class B>
-  requires AnyDual<A, B>
+template <class B, AnyDual<B> A>
 TL_HD auto min(const A& a, const B& b) {
   return select(a < b, a, select(b < a, b, 0.5 * (a + b)));
 }
@@ -381,8 +359,7 @@ TL_HD auto power_slope(const X& x, const N& n) {
   return n * pow(x, select(n == 0.0, n * 0.0 + 1.0, n - 1.0));
 }
 }  // namespace dual
-template <DualNumber A, class B>
-  requires DualAndLower<A, B>
+template <class B, DualAndLower<B> A>
 TL_HD auto pow(const A& x, const B& n) {
   auto value = pow(x.value, n);
   return dual::chain(x, value, dual::power_slope(x.value, n));
@@ -394,14 +371,12 @@ TL_HD auto log_of_base(const X& x, const Y& value) {
   return select(x == 0.0, zero, value * log(select(x == 0.0, x * 0.0 + 1.0, x)));
 }
 }  // namespace dual
-template <class A, DualNumber B>
-  requires DualAndLower<B, A>
+template <class A, DualAndLower<A> B>
 TL_HD auto pow(const A& x, const B& n) {
   auto value = pow(x, n.value);
   return dual::chain(n, value, dual::log_of_base(x, value));
 }
-template <class A, class B>
-  requires BothDual<A, B>
+template <class B, BothDual<B> A>
 TL_HD auto pow(const A& x, const B& n) {
   auto value = pow(x.value, n.value);
   return dual::chain(x, n, value, dual::power_slope(x.value, n.value),

@@ -6,7 +6,6 @@
 
 #include <algorithm>
 
-
 #include "autograd/error.h"
 #include "autograd/files.h"
 #include "dinosaur_names.h"  // made from dinosaurs.txt by the build
@@ -84,8 +83,9 @@ std::string Vocabulary::escaped() const {
 
 Vocabulary Vocabulary::unescape(const std::string& escaped) {
   const auto digit = [&](std::size_t i) {
-    const std::size_t value =
-        i < escaped.size() ? std::string_view("0123456789abcdef").find(escaped[i]) : std::string_view::npos;
+    const std::size_t value = i < escaped.size()
+                                  ? std::string_view("0123456789abcdef").find(escaped[i])
+                                  : std::string_view::npos;
     if (value == std::string_view::npos) {
       tapeloop::fail("vocabulary", fmt::format("'{}' has a \\ without x and two digits", escaped));
     }
@@ -114,10 +114,12 @@ Streams::Streams(const Corpus& corpus, const Vocabulary& vocabulary, std::int64_
       order_(order),
       text_(corpus.train) {
   if (length_ <= steps || corpus.validation.size() < 2) {
-    tapeloop::fail("text", fmt::format("{} characters to train on and {} to validate are too few: {} streams of {} "
-                                       "steps need {} and 2; give a longer text or lower --streams or --steps",
-                                       corpus.train.size(), corpus.validation.size(), streams, steps,
-                                       streams * (steps + 1)));
+    tapeloop::fail(
+        "text",
+        fmt::format("{} characters to train on and {} to validate are too few: {} streams of {} "
+                    "steps need {} and 2; give a longer text or lower --streams or --steps",
+                    corpus.train.size(), corpus.validation.size(), streams, steps,
+                    streams * (steps + 1)));
   }
   if (corpus.lines) lines_ = lines_of(corpus.train);
 }

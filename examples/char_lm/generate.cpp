@@ -15,8 +15,10 @@ using tapeloop::Tensor;
 void check_prompt(const Vocabulary& vocabulary, std::string_view prompt) {
   for (std::size_t i = 0; i < prompt.size(); ++i) {
     if (vocabulary.index(prompt[i]) >= 0) continue;
-    tapeloop::fail("prompt", fmt::format("the text never had '{}', byte {} of the prompt; it has: {}",
-                                         Vocabulary(prompt.substr(i, 1)).escaped(), i + 1, vocabulary.escaped()));
+    tapeloop::fail(
+        "prompt",
+        fmt::format("the text never had '{}', byte {} of the prompt; it has: {}",
+                    Vocabulary(prompt.substr(i, 1)).escaped(), i + 1, vocabulary.escaped()));
   }
 }
 
@@ -30,7 +32,8 @@ void Writer::read(std::string_view text) {
 }
 
 std::string Writer::write(std::int64_t length, std::optional<char> stop) {
-  if (!logits_.defined()) tapeloop::fail("write", "nothing was read; read at least one symbol first");
+  if (!logits_.defined())
+    tapeloop::fail("write", "nothing was read; read at least one symbol first");
   std::string text;
   while (static_cast<std::int64_t>(text.size()) < length) {
     const Tensor drawn = tapeloop::nn::sample(logits_, random_, options_);

@@ -18,8 +18,8 @@ void check_prompt(const Vocabulary& vocabulary, std::string_view prompt);
 // Reads text and goes on writing, with one state throughout; begins with a state of zeros.
 class Writer {
  public:
-  Writer(const CharLm& model, const Vocabulary& vocabulary, const tapeloop::nn::SampleOptions& options,
-         tapeloop::Random random)
+  Writer(const CharLm& model, const Vocabulary& vocabulary,
+         const tapeloop::nn::SampleOptions& options, tapeloop::Random random)
       : model_(model), vocabulary_(vocabulary), options_(options), random_(random) {}
   // Throws as check_prompt.
   void read(std::string_view text);

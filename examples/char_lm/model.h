@@ -22,8 +22,7 @@ struct ModelOptions {
   tapeloop::DType dtype = tapeloop::DType::float32;
 };
 
-// What is carried from chunk to chunk: the state's parts of every layer, one after the other, each [N, H].
-// Empty: zeros.
+// What is carried from chunk to chunk: the parts of the state, each [layers, N, H]. Empty: zeros.
 using Carried = std::vector<tapeloop::Var>;
 
 class CharLm {
@@ -34,19 +33,13 @@ class CharLm {
   // history.
   tapeloop::Var operator()(const tapeloop::Tensor& tokens, Carried& carried) const;
 
-  const tapeloop::nn::Dropout& dropout() const { return dropout_; }
   void visit(tapeloop::nn::Visitor& v) const;
 
  private:
   std::optional<tapeloop::nn::Embedding> embedding_;
   std::variant<tapeloop::nn::Lstm, tapeloop::nn::Gru, tapeloop::nn::Rnn> layers_;
-  tapeloop::nn::Dropout dropout_;
+  tapeloop::nn::Dropout dropout_;  // after the last layer; those between layers are the stack's own
   tapeloop::nn::Linear head_;
 };
-
-// What cell.input() gives for one-hot vectors, without making them: x W_ih^T + b of a one-hot x is column `token` of
-// W_ih plus b. The biases are added to the columns before they are looked up: V sums instead of T * N.
-template <class C>
-tapeloop::Var one_hot_input(const C& cell, const tapeloop::Tensor& tokens);
 
 }  // namespace char_lm

@@ -4,6 +4,7 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <charconv>
 #include <cmath>
 #include <numeric>
@@ -20,10 +21,12 @@ using tapeloop::Var;
 
 namespace {
 
-constexpr std::int64_t kValidationChunk = 500;  // steps; bounds memory, the carried state makes the result the same
+constexpr std::int64_t kValidationChunk =
+    500;  // steps; bounds memory, the carried state makes the result the same
 constexpr std::size_t kRecentLosses = 100;
 
-const std::string& note(const nn::Checkpoint& saved, const std::string& key, const std::string& path) {
+const std::string& note(const nn::Checkpoint& saved, const std::string& key,
+                        const std::string& path) {
   const auto found = saved.notes.find(key);
   if (found == saved.notes.end()) {
     throw tapeloop::FileError(
@@ -38,9 +41,16 @@ T number(const nn::Checkpoint& saved, const std::string& key, const std::string&
   T value{};
   const auto [stop, error] = std::from_chars(text.data(), text.data() + text.size(), value);
   if (error != std::errc() || stop != text.data() + text.size() || !(value >= 0)) {
-    throw tapeloop::FileError(fmt::format("{}: setting '{}' is '{}', not a number", path, key, text));
+    throw tapeloop::FileError(
+        fmt::format("{}: setting '{}' is '{}', not a number", path, key, text));
   }
   return value;
+}
+
+// "lstm.dropout.random" as a name that checkpoints allow.
+std::string random_name(std::string name) {
+  std::replace(name.begin(), name.end(), '.', '_');
+  return name;
 }
 
 }  // namespace
@@ -99,7 +109,9 @@ double validate(const CharLm& model, const Vocabulary& vocabulary, std::string_v
   for (std::int64_t start = 0; start < predicted; start += kValidationChunk) {
     const std::int64_t stop = std::min(start + kValidationChunk, predicted);
     const Var logits = model(all.slice(0, start, stop), carried);
-    total += cross_entropy(logits, all.slice(0, start + 1, stop + 1), {.reduce = tapeloop::Reduce::sum}).item();
+    total +=
+        cross_entropy(logits, all.slice(0, start + 1, stop + 1), {.reduce = tapeloop::Reduce::sum})
+            .item();
   }
   return total / static_cast<double>(predicted);
 }
@@ -114,7 +126,8 @@ double History::recent_mean() const {
 Trainer::Trainer(const Corpus& corpus, const Vocabulary& vocabulary, const Settings& settings)
     : Trainer(corpus, vocabulary, settings, Random(settings.seed)) {}
 
-Trainer::Trainer(const Corpus& corpus, const Vocabulary& vocabulary, const Settings& settings, Random random)
+Trainer::Trainer(const Corpus& corpus, const Vocabulary& vocabulary, const Settings& settings,
+                 Random random)
     : settings_(settings),
       model_(vocabulary.size(), settings.model, random),
       streams_(corpus, vocabulary, settings.streams, settings.steps, random.split()),
@@ -127,7 +140,8 @@ double Trainer::update() {
   const Var loss = cross_entropy(model_(batch.x, carried_), batch.y);
   const double nats = loss.item();
   if (!std::isfinite(nats)) {
-    tapeloop::fail("training", fmt::format("the loss of update {} is {}; lower --lr or set --clip", updates_ + 1, nats));
+    tapeloop::fail("training", fmt::format("the loss of update {} is {}; lower --lr or set --clip",
+                                           updates_ + 1, nats));
   }
   adam_.zero_grad();
   tape.backward(loss);
@@ -141,24 +155,27 @@ double Trainer::update() {
 
 nn::Checkpoint Trainer::checkpoint(const std::map<std::string, std::string>& notes) const {
   tapeloop::StateDict carried;
-  for (std::size_t i = 0; i < carried_.size(); ++i) carried.push_back({std::to_string(i), carried_[i].value()});
+  for (std::size_t i = 0; i < carried_.size(); ++i)
+    carried.push_back({std::to_string(i), carried_[i].value()});
   const tapeloop::StateDict past{
       {"best_nats", Tensor::full({1}, history.best_nats, tapeloop::DType::float64)},
       {"best_update", Tensor::from<std::int64_t>({1}, {history.best_update})},
       {"recent", Tensor::from({static_cast<std::int64_t>(history.recent.size())}, history.recent)}};
-  return {.sections = {{"model", nn::state_dict(model_)},
-                       {"optimizer", adam_.state_dict()},
-                       {"carried", carried},
-                       {"history", past}},
-          .randoms = {{"dropout", model_.dropout().random}},
-          .step = updates_,
-          .notes = notes};
+  nn::Checkpoint result{.sections = {{"model", nn::state_dict(model_)},
+                                     {"optimizer", adam_.state_dict()},
+                                     {"carried", carried},
+                                     {"history", past}},
+                        .step = updates_,
+                        .notes = notes};
+  for (const auto& [name, random] : nn::randoms(model_))
+    result.randoms.emplace_back(random_name(name), *random);
+  return result;
 }
 
 void Trainer::restore(const nn::Checkpoint& saved, const std::string& path) {
   nn::load_state_dict(model_, saved.section("model"), path);
   adam_.load_state_dict(saved.section("optimizer"));
-  model_.dropout().random = saved.random("dropout");
+  for (const auto& [name, random] : nn::randoms(model_)) *random = saved.random(random_name(name));
   const tapeloop::StateDict& carried = saved.section("carried");
   carried_.assign(carried.size(), Var());
   for (const auto& [name, tensor] : carried) carried_.at(std::stoul(name)) = Var(tensor);

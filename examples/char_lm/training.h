@@ -65,7 +65,8 @@ class Trainer {
   History history;
 
  private:
-  Trainer(const Corpus& corpus, const Vocabulary& vocabulary, const Settings& settings, tapeloop::Random random);
+  Trainer(const Corpus& corpus, const Vocabulary& vocabulary, const Settings& settings,
+          tapeloop::Random random);
 
   Settings settings_;
   CharLm model_;

@@ -48,8 +48,8 @@ std::int64_t detail::parse_count(const std::string& name, const std::string& tex
   const char* end = text.data() + text.size();
   const auto [stop, error] = std::from_chars(text.data(), end, value);
   if (error != std::errc() || stop != end || value < low || value > high) {
-    const std::string range =
-        high == kAnyCount ? fmt::format("of {} or more", low) : fmt::format("from {} to {}", low, high);
+    const std::string range = high == kAnyCount ? fmt::format("of {} or more", low)
+                                                : fmt::format("from {} to {}", low, high);
     throw CLI::ValidationError(name, fmt::format("'{}' is not a whole number {}", text, range));
   }
   return value;
@@ -61,7 +61,8 @@ CLI::Option* add_number(CLI::App& app, const std::string& name, double& value, d
     double number = 0;
     const char* end = text.data() + text.size();
     const auto [stop, error] = std::from_chars(text.data(), end, number);
-    if (error != std::errc() || stop != end || !std::isfinite(number) || number < low || number > high) {
+    if (error != std::errc() || stop != end || !std::isfinite(number) || number < low ||
+        number > high) {
       const std::string range = std::isfinite(high) ? fmt::format("from {} to {}", low, high)
                                                     : fmt::format("of {} or more", low);
       throw CLI::ValidationError(name, fmt::format("'{}' is not a number {}", text, range));

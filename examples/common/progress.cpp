@@ -42,8 +42,10 @@ void Progress::update(std::int64_t step, double loss, double units) {
   const double elapsed = seconds();
   std::string line = fmt::format("step {}/{}  loss {:.4f}", step, total_, loss);
   if (elapsed > 0 && step > first_) {
-    const double left = elapsed * static_cast<double>(total_ - step) / static_cast<double>(step - first_);
-    line += fmt::format("  {} {}/s  {} left", human_count(units / elapsed), unit_, human_time(left));
+    const double left =
+        elapsed * static_cast<double>(total_ - step) / static_cast<double>(step - first_);
+    line +=
+        fmt::format("  {} {}/s  {} left", human_count(units / elapsed), unit_, human_time(left));
   }
   fmt::print(stderr, "{}{}", kEraseLine, line);
   std::fflush(stderr);
