@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
-// The parts of examples/char_lm: text, vocabulary, streams, one-hot input, training that goes on, generation.
+// The parts of examples/char_lm: text, vocabulary, streams, one-hot input, training that goes on,
+// generation.
 #include <doctest/doctest.h>
 #include <stdlib.h>
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-// The text of a character model: reading it, its vocabulary, what trains and what validates, parallel streams.
-// Symbols are bytes; nothing here knows what a character of UTF-8 is.
+// The text of a character model: reading it, its vocabulary, what trains and what validates,
+// parallel streams. Symbols are bytes; nothing here knows what a character of UTF-8 is.
 #pragma once
 
 #include <array>
@@ -14,7 +14,8 @@
 
 namespace char_lm {
 
-// The list that is built into the program: names of dinosaur genera, one per line, in alphabetical order.
+// The list that is built into the program: names of dinosaur genera, one per line, in alphabetical
+// order.
 std::string_view dinosaur_names();
 
 // All bytes of a file. Throws FileError where it is absent, a folder, unreadable or empty.
@@ -27,7 +28,8 @@ struct Corpus {
 };
 // The first 90% train, the last 10% validate.
 Corpus split_text(const std::string& text);
-// Every tenth line validates: of a sorted list the last tenth would be the names with T to Z. Empty lines are left out.
+// Every tenth line validates: of a sorted list the last tenth would be the names with T to Z. Empty
+// lines are left out.
 Corpus split_lines(const std::string& text);
 // Lines without their ends; no empty ones.
 std::vector<std::string> lines_of(std::string_view text);
@@ -39,7 +41,8 @@ class Vocabulary {
   std::int64_t size() const { return static_cast<std::int64_t>(symbols_.size()); }
   std::int64_t index(char symbol) const;  // -1 where the text did not have it
   char symbol(std::int64_t index) const { return symbols_.at(static_cast<std::size_t>(index)); }
-  // Printable ASCII as it is, everything else as \x0a: for settings and messages. unescape throws tapeloop::Error.
+  // Printable ASCII as it is, everything else as \x0a: for settings and messages. unescape throws
+  // tapeloop::Error.
   std::string escaped() const;
   static Vocabulary unescape(const std::string& escaped);
 
@@ -55,9 +58,9 @@ struct Batch {
   bool fresh = false;  // the streams start over: the carried state is zero
 };
 
-// Cuts the training text into N equal contiguous streams, a remainder left out, and reads T symbols of each per update.
-// Where T + 1 symbols are no longer left the streams start over, with the next pass. What an update reads depends on
-// its number alone, so that a resumed run needs no position.
+// Cuts the training text into N equal contiguous streams, a remainder left out, and reads T symbols
+// of each per update. Where T + 1 symbols are no longer left the streams start over, with the next
+// pass. What an update reads depends on its number alone, so that a resumed run needs no position.
 class Streams {
  public:
   // Throws tapeloop::Error where the text is too short.

@@ -23,8 +23,8 @@ class Writer {
       : model_(model), vocabulary_(vocabulary), options_(options), random_(random) {}
   // Throws as check_prompt.
   void read(std::string_view text);
-  // Draws up to `length` symbols after what was read or written last, which must not be nothing. Ends early where
-  // `stop` is drawn: it is left out, and counts as not written.
+  // Draws up to `length` symbols after what was read or written last, which must not be nothing.
+  // Ends early where `stop` is drawn: it is left out, and counts as not written.
   std::string write(std::int64_t length, std::optional<char> stop = {});
 
  private:

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
-// char_lm: a character language model. Without arguments it learns a built-in list of dinosaur names in 10 to 30 seconds
-// on one core and ends with ten names of its own; --data FILE learns any text.
-// The parts: corpus.h (text), model.h, training.h, generate.h.
+// char_lm: a character language model. Without arguments it learns a built-in list of dinosaur
+// names in 10 to 30 seconds on one core and ends with ten names of its own; --data FILE learns any
+// text. The parts: corpus.h (text), model.h, training.h, generate.h.
 #include <fmt/format.h>
 
 #include <algorithm>
@@ -41,7 +41,8 @@ struct Arguments {
   std::string best() const { return common.out + "/best.safetensors"; }
 };
 
-// For the list of names, where nothing else was asked for: a short text, so the weights are held back by dropout.
+// For the list of names, where nothing else was asked for: a short text, so the weights are held
+// back by dropout.
 constexpr std::int64_t kNamesUpdates = 1200;
 constexpr std::int64_t kNamesValidateEvery = 100;
 constexpr double kNamesDropout = 0.5;
@@ -116,7 +117,8 @@ std::string text_of(const Arguments& a) {
   return a.data.empty() ? std::string(dinosaur_names()) : read_text(a.data);
 }
 
-// Prints what the model makes up and returns it. `text`: the list that it learned, where that is at hand.
+// Prints what the model makes up and returns it. `text`: the list that it learned, where that is at
+// hand.
 nlohmann::json print_samples(const Arguments& a, const CharLm& model, const Vocabulary& vocabulary,
                              bool lines, const std::string& text) {
   constexpr std::int64_t kLongestLine = 80;
@@ -182,8 +184,8 @@ struct Times {
   double cpu = 0;
 };
 
-// Runs the updates that are left; validates and saves every `validate_every` updates and at the end. The last
-// validation's nats and the time of the updates alone.
+// Runs the updates that are left; validates and saves every `validate_every` updates and at the
+// end. The last validation's nats and the time of the updates alone.
 std::pair<double, Times> train(const Arguments& a, Trainer& trainer, const Corpus& corpus,
                                const Vocabulary& vocabulary,
                                const std::map<std::string, std::string>& notes) {

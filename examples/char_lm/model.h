@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-// The character model: one-hot or embedded symbols -> LSTM, GRU or RNN layers -> logits. Parameters are named as in
-// PyTorch: lstm.weight_ih_l0, ..., head.weight, head.bias, embedding.weight.
+// The character model: one-hot or embedded symbols -> LSTM, GRU or RNN layers -> logits. Parameters
+// are named as in PyTorch: lstm.weight_ih_l0, ..., head.weight, head.bias, embedding.weight.
 // It neither trains nor samples.   T time steps, N streams, V vocabulary, H hidden size
 #pragma once
 
@@ -29,8 +29,8 @@ class CharLm {
  public:
   CharLm(std::int64_t vocabulary, const ModelOptions& options, tapeloop::Random& random);
 
-  // tokens [T, N] int64 -> logits [T, N, V]. `carried` is where it starts and becomes where it ended, cut from its
-  // history.
+  // tokens [T, N] int64 -> logits [T, N, V]. `carried` is where it starts and becomes where it
+  // ended, cut from its history.
   tapeloop::Var operator()(const tapeloop::Tensor& tokens, Carried& carried) const;
 
   void visit(tapeloop::nn::Visitor& v) const;

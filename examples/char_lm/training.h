@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
-// Training a character model by truncated BPTT, its validation, and runs that go on where they stopped, bit for bit.
-// It prints nothing and opens no file; checkpoints are values of nn::Checkpoint.
+// Training a character model by truncated BPTT, its validation, and runs that go on where they
+// stopped, bit for bit. It prints nothing and opens no file; checkpoints are values of
+// nn::Checkpoint.
 #pragma once
 
 #include <cstdint>
@@ -28,13 +29,15 @@ struct Settings {
 // What makes a checkpoint fit: settings, vocabulary and a fingerprint of the text.
 std::map<std::string, std::string> notes_of(const Settings& settings, const Vocabulary& vocabulary,
                                             const std::string& fingerprint);
-// The settings back from the notes of a checkpoint. Throws Error where these are not notes of such a model.
+// The settings back from the notes of a checkpoint. Throws Error where these are not notes of such
+// a model.
 Settings settings_of(const tapeloop::nn::Checkpoint& saved, const std::string& path);
 Vocabulary vocabulary_of(const tapeloop::nn::Checkpoint& saved, const std::string& path);
 // Length and FNV-1a hash of a text.
 std::string fingerprint(std::string_view text);
 
-// Mean nats per symbol of a text read as one stream from a zero state; every symbol but the first is predicted.
+// Mean nats per symbol of a text read as one stream from a zero state; every symbol but the first
+// is predicted.
 double validate(const CharLm& model, const Vocabulary& vocabulary, std::string_view text);
 
 // The best weights so far and how the training went.
@@ -51,14 +54,14 @@ class Trainer {
   Trainer(const Trainer&) = delete;
   Trainer& operator=(const Trainer&) = delete;
 
-  // One update of the weights: T symbols of each stream. Returns the loss before it, in nats. Throws Error where the
-  // loss is not finite; the weights then stay as they are.
+  // One update of the weights: T symbols of each stream. Returns the loss before it, in nats.
+  // Throws Error where the loss is not finite; the weights then stay as they are.
   double update();
   std::int64_t updates() const { return updates_; }
   const CharLm& model() const { return model_; }
 
-  // All that training needs to go on, and back again. restore() does not check that settings agree: see
-  // nn::check_settings.
+  // All that training needs to go on, and back again. restore() does not check that settings agree:
+  // see nn::check_settings.
   tapeloop::nn::Checkpoint checkpoint(const std::map<std::string, std::string>& notes) const;
   void restore(const tapeloop::nn::Checkpoint& saved, const std::string& path);
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-// The options that every example takes, strict numbers on the command line, and the frame around a main().
-// What an example does with its own options is its own affair.
+// The options that every example takes, strict numbers on the command line, and the frame around a
+// main(). What an example does with its own options is its own affair.
 #pragma once
 
 #include <CLI/CLI.hpp>
@@ -38,13 +38,13 @@ class UsageError : public std::runtime_error {
   using std::runtime_error::runtime_error;
 };
 
-// Reads the command line, sets the threads, makes the folders of --out and --json and calls body(). The result is the
-// program's exit code: 0; 1 after "NAME: message" on stderr where body throws; 2 for a command line that is wrong.
-// --help prints the explanation and is 0.
+// Reads the command line, sets the threads, makes the folders of --out and --json and calls body().
+// The result is the program's exit code: 0; 1 after "NAME: message" on stderr where body throws; 2
+// for a command line that is wrong. --help prints the explanation and is 0.
 int run_main(CLI::App& app, const CommonOptions& options, const char* name, int argc, char** argv,
              const std::function<void()>& body);
 
-// ----------------------------------------------------------------------------------------------------------------
+// -------------------------------------------------------------------------------------------------
 
 namespace detail {
 std::int64_t parse_count(const std::string& name, const std::string& text, std::int64_t low,

@@ -11,13 +11,15 @@ namespace common {
 
 class Progress {
  public:
-  // A run from step `first` (not 0 where it is resumed) to `total`; `unit` names what is counted, such as "tokens".
+  // A run from step `first` (not 0 where it is resumed) to `total`; `unit` names what is counted,
+  // such as "tokens".
   Progress(std::int64_t first, std::int64_t total, const char* unit);
   Progress(const Progress&) = delete;
   Progress& operator=(const Progress&) = delete;
   ~Progress() { clear(); }
 
-  // Steps done so far, the latest loss, and the units since the run began. Redraws ten times a second at most.
+  // Steps done so far, the latest loss, and the units since the run began. Redraws ten times a
+  // second at most.
   void update(std::int64_t step, double loss, double units);
   // A line that stays above the progress line, on terminals only.
   void note(const std::string& text);
