@@ -46,7 +46,9 @@ Var silu(const Var& x) { return pointwise(Silu{}, x); }
 Var sign(const Var& x) { return pointwise(Sign{}, x.detach()); }
 Var less(const Var& a, const Var& b) { return pointwise(Less{}, a.detach(), b.detach()); }
 Var equal(const Var& a, const Var& b) { return pointwise(Equal{}, a.detach(), b.detach()); }
-Var select(const Var& mask, const Var& a, const Var& b) { return pointwise(Select{}, mask.detach(), a, b); }
+Var select(const Var& mask, const Var& a, const Var& b) {
+  return pointwise(Select{}, mask.detach(), a, b);
+}
 
 void add_in_place(const Tensor& sum, const Tensor& addend) {
   if (addend.shape() == sum.shape()) {

@@ -28,12 +28,14 @@ class Backend {
   virtual void* address(detail::Storage* storage) const = 0;
 
   // --- kernels; `to` is written, everything else is read ---
-  virtual void copy(const Tensor& to, const Tensor& from) const = 0;  // any strides; converts the element type
+  virtual void copy(const Tensor& to,
+                    const Tensor& from) const = 0;  // any strides; converts the element type
   virtual void fill(const Tensor& to, double value) const = 0;
   virtual void pointwise(const PointwiseKernel& kernel, const void* functor, DType dtype,
                          const LoopPlan& plan) const = 0;
   // to [B, M, N] contiguous = (accumulate ? to : 0) + the sum of the products, which may differ in K.
-  virtual void matmul(const Tensor& to, std::span<const Product> products, bool accumulate) const = 0;
+  virtual void matmul(const Tensor& to, std::span<const Product> products,
+                      bool accumulate) const = 0;
   // `to` has the rank of `from`, and size 1 along the axes reduced. An empty sum is 0, an empty product 1.
   virtual void reduce(Reduction kind, const Tensor& to, const Tensor& from) const = 0;
   virtual void cumulative_sum(const Tensor& to, const Tensor& from, int axis) const = 0;
@@ -43,10 +45,13 @@ class Backend {
   virtual void take_rows(const Tensor& to, const Tensor& from, const Tensor& index) const = 0;
   virtual void add_rows(const Tensor& to, const Tensor& index, const Tensor& from) const = 0;
   // Elements by number along an axis: to[i][j] = from[i][index[i][j]] for axis 1; and its adjoint.
-  virtual void gather(const Tensor& to, const Tensor& from, const Tensor& index, int axis) const = 0;
-  virtual void scatter_add(const Tensor& to, const Tensor& index, const Tensor& from, int axis) const = 0;
+  virtual void gather(const Tensor& to, const Tensor& from, const Tensor& index,
+                      int axis) const = 0;
+  virtual void scatter_add(const Tensor& to, const Tensor& index, const Tensor& from,
+                           int axis) const = 0;
   // Element i gets the i-th number of the counter-based stream (seed, first): the same on every device.
-  virtual void uniform(const Tensor& to, std::uint64_t seed, std::uint64_t first) const = 0;  // in [0, 1)
+  virtual void uniform(const Tensor& to, std::uint64_t seed,
+                       std::uint64_t first) const = 0;  // in [0, 1)
   virtual void normal(const Tensor& to, std::uint64_t seed, std::uint64_t first) const = 0;
 };
 

@@ -56,16 +56,20 @@ struct As<Dual<V, Inputs>> {
     if constexpr (std::is_same_v<To, From>) {
       return from;
     } else if constexpr (kLevel<From> < kLevel<To>) {
-      return build(from, [](auto) { return 0.0; }, std::make_index_sequence<32>{});
+      return build(
+          from, [](auto) { return 0.0; }, std::make_index_sequence<32>{});
     } else {
       static_assert((kInputs<From> & ~Inputs) == 0, "a partial would be lost");
-      return build(from.value, [&]<unsigned Bit>(std::integral_constant<unsigned, Bit>) {
-        if constexpr ((kInputs<From> & Bit) != 0) {
-          return from.partial[index_of(kInputs<From>, Bit)];
-        } else {
-          return 0.0;
-        }
-      }, std::make_index_sequence<32>{});
+      return build(
+          from.value,
+          [&]<unsigned Bit>(std::integral_constant<unsigned, Bit>) {
+            if constexpr ((kInputs<From> & Bit) != 0) {
+              return from.partial[index_of(kInputs<From>, Bit)];
+            } else {
+              return 0.0;
+            }
+          },
+          std::make_index_sequence<32>{});
     }
   }
   template <class Value, class PartialOf, std::size_t... I>
@@ -135,22 +139,23 @@ TL_HD Dual<V, Bit> seed(const V& value) {
 template <class A, class B>
 concept BothDual = DualNumber<A> && DualNumber<B> && SameLevel<A, B>;
 template <class A, class B>  // a Dual, and something that is a constant to it
-concept DualAndLower = DualNumber<A> && (kLevel<A> > kLevel<B>);
+concept DualAndLower = DualNumber<A> &&(kLevel<A> > kLevel<B>);
 
 // --- arithmetic ---
 template <class B, BothDual<B> A>
 TL_HD auto operator+(const A& a, const B& b) {
   constexpr unsigned kA = dual::kInputs<A>;
   constexpr unsigned kB = dual::kInputs<B>;
-  return dual::make<kA | kB>(a.value + b.value, [&]<unsigned Bit>(std::integral_constant<unsigned, Bit>) {
-    if constexpr ((kA & kB & Bit) != 0) {
-      return a.partial[dual::index_of(kA, Bit)] + b.partial[dual::index_of(kB, Bit)];
-    } else if constexpr ((kA & Bit) != 0) {
-      return a.partial[dual::index_of(kA, Bit)];
-    } else {
-      return b.partial[dual::index_of(kB, Bit)];
-    }
-  });
+  return dual::make<kA | kB>(
+      a.value + b.value, [&]<unsigned Bit>(std::integral_constant<unsigned, Bit>) {
+        if constexpr ((kA & kB & Bit) != 0) {
+          return a.partial[dual::index_of(kA, Bit)] + b.partial[dual::index_of(kB, Bit)];
+        } else if constexpr ((kA & Bit) != 0) {
+          return a.partial[dual::index_of(kA, Bit)];
+        } else {
+          return b.partial[dual::index_of(kB, Bit)];
+        }
+      });
 }
 template <class V, unsigned Inputs>
 TL_HD auto operator-(const Dual<V, Inputs>& x) {
@@ -162,15 +167,16 @@ template <class B, BothDual<B> A>
 TL_HD auto operator-(const A& a, const B& b) {
   constexpr unsigned kA = dual::kInputs<A>;
   constexpr unsigned kB = dual::kInputs<B>;
-  return dual::make<kA | kB>(a.value - b.value, [&]<unsigned Bit>(std::integral_constant<unsigned, Bit>) {
-    if constexpr ((kA & kB & Bit) != 0) {
-      return a.partial[dual::index_of(kA, Bit)] - b.partial[dual::index_of(kB, Bit)];
-    } else if constexpr ((kA & Bit) != 0) {
-      return a.partial[dual::index_of(kA, Bit)];
-    } else {
-      return -b.partial[dual::index_of(kB, Bit)];
-    }
-  });
+  return dual::make<kA | kB>(
+      a.value - b.value, [&]<unsigned Bit>(std::integral_constant<unsigned, Bit>) {
+        if constexpr ((kA & kB & Bit) != 0) {
+          return a.partial[dual::index_of(kA, Bit)] - b.partial[dual::index_of(kB, Bit)];
+        } else if constexpr ((kA & Bit) != 0) {
+          return a.partial[dual::index_of(kA, Bit)];
+        } else {
+          return -b.partial[dual::index_of(kB, Bit)];
+        }
+      });
 }
 template <class B, BothDual<B> A>
 TL_HD auto operator*(const A& a, const B& b) {
@@ -259,10 +265,11 @@ TL_HD auto select(const M& mask, const A& a, const B& b) {
   using D = Dual<V, kAll>;
   D x = dual::As<D>::convert(a);
   D y = dual::As<D>::convert(b);
-  return dual::make<kAll>(select(mask, x.value, y.value), [&]<unsigned Bit>(std::integral_constant<unsigned, Bit>) {
-    constexpr int kAt = dual::index_of(kAll, Bit);
-    return select(mask, x.partial[kAt], y.partial[kAt]);
-  });
+  return dual::make<kAll>(select(mask, x.value, y.value),
+                          [&]<unsigned Bit>(std::integral_constant<unsigned, Bit>) {
+                            constexpr int kAt = dual::index_of(kAll, Bit);
+                            return select(mask, x.partial[kAt], y.partial[kAt]);
+                          });
 }
 template <class M, class B, DualAndLower<B> A>
 TL_HD auto select(const M& mask, const A& a, const B& b) {

@@ -202,7 +202,9 @@ struct LogSumExpGradient {  // dy e^(x - y)
 struct Standardize {  // (x - mean) / sqrt(var + epsilon)
   static constexpr const char* name = "standardize";
   double epsilon = 1e-5;
-  TL_HD auto operator()(auto x, auto mean, auto var) const { return (x - mean) / sqrt(var + epsilon); }
+  TL_HD auto operator()(auto x, auto mean, auto var) const {
+    return (x - mean) / sqrt(var + epsilon);
+  }
 };
 struct ScaleShift {
   static constexpr const char* name = "scale_shift";
@@ -222,37 +224,36 @@ namespace tapeloop {
 
 // Three pages, so that a change compiles a third.
 struct ArithmeticPage
-    : Page<formula::Add, formula::Sub, formula::Mul, formula::Div, formula::Affine, formula::DivInto, formula::Pow,
-           formula::PowConstant, formula::Max, formula::Min, formula::Clamp, formula::Square, formula::Abs,
-           formula::Sign, formula::Select, formula::Less, formula::Equal> {
+    : Page<formula::Add, formula::Sub, formula::Mul, formula::Div, formula::Affine,
+           formula::DivInto, formula::Pow, formula::PowConstant, formula::Max, formula::Min,
+           formula::Clamp, formula::Square, formula::Abs, formula::Sign, formula::Select,
+           formula::Less, formula::Equal> {
   static std::span<const PointwiseKernel* const> kernels();
 };
 struct FunctionPage
-    : Page<formula::Exp, formula::Log, formula::Log1p, formula::Sqrt, formula::Sin, formula::Cos, formula::Erf,
-           formula::Tanh, formula::Sigmoid, formula::Softplus, formula::Relu, formula::LeakyRelu, formula::Elu,
-           formula::Gelu, formula::Silu> {
+    : Page<formula::Exp, formula::Log, formula::Log1p, formula::Sqrt, formula::Sin, formula::Cos,
+           formula::Erf, formula::Tanh, formula::Sigmoid, formula::Softplus, formula::Relu,
+           formula::LeakyRelu, formula::Elu, formula::Gelu, formula::Silu> {
   static std::span<const PointwiseKernel* const> kernels();
 };
 struct LossPage
-    : Page<formula::SquaredError, formula::AbsoluteError, formula::Huber, formula::BceWithLogits, formula::KlTerm,
-           formula::Centered, formula::SoftmaxGradient, formula::LogSoftmaxGradient, formula::LogSumExpGradient,
-           formula::Standardize, formula::ScaleShift, formula::KeepScaled> {
+    : Page<formula::SquaredError, formula::AbsoluteError, formula::Huber, formula::BceWithLogits,
+           formula::KlTerm, formula::Centered, formula::SoftmaxGradient,
+           formula::LogSoftmaxGradient, formula::LogSumExpGradient, formula::Standardize,
+           formula::ScaleShift, formula::KeepScaled> {
   static std::span<const PointwiseKernel* const> kernels();
 };
 
 template <class F>
-  requires(ArithmeticPage::contains<F>)
-struct PageOf<F> {
+requires(ArithmeticPage::contains<F>) struct PageOf<F> {
   using type = ArithmeticPage;
 };
 template <class F>
-  requires(FunctionPage::contains<F>)
-struct PageOf<F> {
+requires(FunctionPage::contains<F>) struct PageOf<F> {
   using type = FunctionPage;
 };
 template <class F>
-  requires(LossPage::contains<F>)
-struct PageOf<F> {
+requires(LossPage::contains<F>) struct PageOf<F> {
   using type = LossPage;
 };
 

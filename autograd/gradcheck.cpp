@@ -45,7 +45,8 @@ Var weighted_sum(const std::vector<Var>& ys, const std::vector<Var>& weights) {
     Var part = sum(ys[i] * weights[i]);
     total = total.defined() ? total + part : part;
   }
-  if (!total.defined()) fail("gradcheck", "the function returned no variable; return what it computes");
+  if (!total.defined())
+    fail("gradcheck", "the function returned no variable; return what it computes");
   return total;
 }
 
@@ -68,8 +69,8 @@ double error_ratio(double analytic, double numeric, const GradcheckOptions& opti
   return comparable ? error / allowed : INFINITY;
 }
 
-GradcheckReport compare(const Checked& scalar, const ParameterList& parameters, const GradcheckOptions& options,
-                        const char* what) {
+GradcheckReport compare(const Checked& scalar, const ParameterList& parameters,
+                        const GradcheckOptions& options, const char* what) {
   GradcheckReport report;
   report.what = what;
   double here = scalar.value();
@@ -94,11 +95,17 @@ GradcheckReport compare(const Checked& scalar, const ParameterList& parameters, 
         below = scalar.value();
       }
       double numeric = (above - below) / (2 * options.step);
-      GradcheckElement found{parameters[p].name, index_of(x.shape(), i), analytic.data<double>()[i], numeric, 0, false};
+      GradcheckElement found{parameters[p].name,
+                             index_of(x.shape(), i),
+                             analytic.data<double>()[i],
+                             numeric,
+                             0,
+                             false};
       found.error_ratio = error_ratio(found.analytic, numeric, options);
       // On a smooth function the two one-sided slopes differ by about step * curvature.
       double bend = std::abs((above - here) - (here - below)) / options.step;
-      found.on_kink = bend > 1e-3 * (1e-2 + std::abs(above - here) / options.step + std::abs(here - below) / options.step);
+      found.on_kink = bend > 1e-3 * (1e-2 + std::abs(above - here) / options.step +
+                                     std::abs(here - below) / options.step);
       report.kinks += found.on_kink;
       report.failures += found.error_ratio > 1;
       ++report.elements;
@@ -111,12 +118,16 @@ GradcheckReport compare(const Checked& scalar, const ParameterList& parameters, 
 }
 
 void check_parameters(const ParameterList& parameters, DType dtype, const char* name) {
-  if (parameters.empty()) fail(name, "no parameters were given; pass those whose gradients are to be checked");
+  if (parameters.empty())
+    fail(name, "no parameters were given; pass those whose gradients are to be checked");
   for (const NamedVar& parameter : parameters) {
-    if (!parameter.var.is_parameter() || parameter.var.dtype() != dtype || !parameter.var.value().is_contiguous()) {
-      fail(name, fmt::format("\"{}\" is {}; expected a contiguous {} parameter, made by parameter(tensor)", parameter.name,
-                             parameter.var.defined() ? parameter.var.value().describe() : "undefined",
-                             tapeloop::name(dtype)));
+    if (!parameter.var.is_parameter() || parameter.var.dtype() != dtype ||
+        !parameter.var.value().is_contiguous()) {
+      fail(name, fmt::format(
+                     "\"{}\" is {}; expected a contiguous {} parameter, made by parameter(tensor)",
+                     parameter.name,
+                     parameter.var.defined() ? parameter.var.value().describe() : "undefined",
+                     tapeloop::name(dtype)));
     }
   }
 }
@@ -132,21 +143,29 @@ ParameterList detail::numbered(std::span<const Var> vars) {
 GradcheckReport detail::gradcheck(const CheckedFunction& function, const ParameterList& parameters,
                                   const GradcheckOptions& options) {
   check_parameters(parameters, DType::float64, "gradcheck");
-  if (!(options.step > 0)) fail("gradcheck", fmt::format("step is {}, expected more than 0", options.step));
+  if (!(options.step > 0))
+    fail("gradcheck", fmt::format("step is {}, expected more than 0", options.step));
   std::vector<Var> xs = vars_of(parameters);
   std::vector<Var> weights;
   Checked first;
+  std::vector<std::string> unlisted;
   {
     Tape tape;
     std::vector<Var> ys = function();
+    for (const Var& used : tape.parameters()) {
+      bool listed = std::any_of(xs.begin(), xs.end(), [&](const Var& x) { return x.is(used); });
+      if (!listed) unlisted.push_back(used.shape().str());
+    }
     for (Tensor& w : upstreams(ys, options.seed)) weights.push_back(parameter(w));
-    for (const Var& gradient : tape.gradient(weighted_sum(ys, weights), xs)) first.gradients.push_back(gradient.value());
+    for (const Var& gradient : tape.gradient(weighted_sum(ys, weights), xs))
+      first.gradients.push_back(gradient.value());
   }
   first.value = [&] {
     Tape tape;  // as in the analytic run: layers may act differently without one
     return weighted_sum(function(), weights).item();
   };
   GradcheckReport report = compare(first, parameters, options, "first order");
+  report.unlisted = unlisted;
   if (!options.second_order || !report.ok) return report;
 
   // G = sum of v dL/dx with fixed random v, a scalar function of the parameters and of the upstream gradient.
@@ -154,9 +173,11 @@ GradcheckReport detail::gradcheck(const CheckedFunction& function, const Paramet
   std::vector<Tensor> directions;
   for (const Var& x : xs) directions.push_back(upstream(x, random));
   ParameterList all = parameters;
-  for (std::size_t i = 0; i < weights.size(); ++i) all.push_back({fmt::format("upstream gradient {}", i), weights[i]});
+  for (std::size_t i = 0; i < weights.size(); ++i)
+    all.push_back({fmt::format("upstream gradient {}", i), weights[i]});
   auto gradient_sum = [&](Tape& tape) {
-    std::vector<Var> gradients = tape.gradient(weighted_sum(function(), weights), xs, {.create_graph = true});
+    std::vector<Var> gradients =
+        tape.gradient(weighted_sum(function(), weights), xs, {.create_graph = true});
     return weighted_sum(gradients, {directions.begin(), directions.end()});
   };
   Checked second;
@@ -165,9 +186,11 @@ GradcheckReport detail::gradcheck(const CheckedFunction& function, const Paramet
     Var total = gradient_sum(tape);
     std::vector<Var> inputs = vars_of(all);
     if (total.requires_grad()) {
-      for (const Var& gradient : tape.gradient(total, inputs)) second.gradients.push_back(gradient.value());
+      for (const Var& gradient : tape.gradient(total, inputs))
+        second.gradients.push_back(gradient.value());
     } else {  // a linear function with constant upstream: nothing depends on anything
-      for (const Var& x : inputs) second.gradients.push_back(Tensor::zeros(x.shape(), DType::float64));
+      for (const Var& x : inputs)
+        second.gradients.push_back(Tensor::zeros(x.shape(), DType::float64));
     }
   }
   second.value = [&] {
@@ -177,11 +200,12 @@ GradcheckReport detail::gradcheck(const CheckedFunction& function, const Paramet
   GradcheckReport deeper = compare(second, all, options, "first and second order");
   deeper.elements += report.elements;
   deeper.kinks += report.kinks;
+  deeper.unlisted = unlisted;
   return deeper;
 }
 
-GradcheckReport detail::replay(const CheckedFunction& function, const ParameterList& parameters, double tolerance,
-                               std::uint64_t seed) {
+GradcheckReport detail::replay(const CheckedFunction& function, const ParameterList& parameters,
+                               double tolerance, std::uint64_t seed) {
   check_parameters(parameters, DType::float32, "replay_in_float64");
   struct Run {
     std::vector<Tensor> tensors;  // results, then gradients
@@ -236,8 +260,9 @@ GradcheckReport detail::replay(const CheckedFunction& function, const ParameterL
       report.failures += ratio > 1;
       ++report.elements;
       if (worst.index.empty() || ratio > worst.error_ratio) {
-        worst = {wide.names[k], index_of(wide.tensors[k].shape(), static_cast<std::int64_t>(i)), found[i], exact[i], ratio,
-                 false};
+        worst = {wide.names[k], index_of(wide.tensors[k].shape(), static_cast<std::int64_t>(i)),
+                 found[i],      exact[i],
+                 ratio,         false};
       }
     }
     if (!exact.empty()) report.worst.push_back(std::move(worst));
@@ -252,21 +277,33 @@ std::string GradcheckReport::str() const {
   const char* right = replay ? "float64" : "numeric";
   std::size_t width = 10;
   for (const GradcheckElement& element : worst) width = std::max(width, element.name.size());
-  std::string text = fmt::format("gradcheck ({}): {}, {} elements, {} failed\n", what, ok ? "passed" : "FAILED", elements,
-                                 failures);
-  text += fmt::format("  {:<{}}  {:<14} {:>14} {:>14} {:>12}\n", "worst of", width, "at", left, right, "error/limit");
+  std::string text = fmt::format("gradcheck ({}): {}, {} elements, {} failed\n", what,
+                                 ok ? "passed" : "FAILED", elements, failures);
+  text += fmt::format("  {:<{}}  {:<14} {:>14} {:>14} {:>12}\n", "worst of", width, "at", left,
+                      right, "error/limit");
   for (const GradcheckElement& element : worst) {
     text += fmt::format("  {:<{}}  {:<14} {:>14.7g} {:>14.7g} {:>12.2g}{}\n", element.name, width,
-                        fmt::format("[{}]", fmt::join(element.index, ", ")), element.analytic, element.numeric,
-                        element.error_ratio, element.on_kink ? "  on a kink" : "");
+                        fmt::format("[{}]", fmt::join(element.index, ", ")), element.analytic,
+                        element.numeric, element.error_ratio, element.on_kink ? "  on a kink" : "");
   }
   if (kinks > 0) {
-    text += fmt::format("  {} inputs sit on a kink, where the slope jumps and no difference can be trusted; move them "
-                        "away from it (relu: from 0)\n",
-                        kinks);
+    text += fmt::format(
+        "  {} inputs sit on a kink, where the slope jumps and no difference can be trusted; move "
+        "them "
+        "away from it (relu: from 0)\n",
+        kinks);
+  }
+  if (!unlisted.empty()) {
+    text += fmt::format(
+        "  {} parameters took part that were not in the list, so nobody checks or trains them: {}; "
+        "is "
+        "one forgotten in visit()?\n",
+        unlisted.size(), fmt::join(unlisted, ", "));
   }
   if (!ok && kinks == 0 && !replay) {
-    text += "  A ratio far above 1 is a wrong gradient. One near 1: try another step, or inputs of smaller size.\n";
+    text +=
+        "  A ratio far above 1 is a wrong gradient. One near 1: try another step, or inputs of "
+        "smaller size.\n";
   }
   return text;
 }

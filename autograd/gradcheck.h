@@ -17,11 +17,13 @@ namespace tapeloop {
 
 struct GradcheckOptions {
   // PyTorch's defaults.
-  double step = 1e-6;                 // the input is moved by this to either side
-  double absolute_tolerance = 1e-5;   // |analytic - numeric| <= absolute + relative |numeric|
+  double step = 1e-6;                // the input is moved by this to either side
+  double absolute_tolerance = 1e-5;  // |analytic - numeric| <= absolute + relative |numeric|
   double relative_tolerance = 1e-3;
-  std::uint64_t seed = 1;             // of the upstream gradient, which is random in [0.5, 1.5) with random signs
-  bool second_order = false;          // checks the gradient of the gradient as well, also by the upstream gradient
+  std::uint64_t seed =
+      1;  // of the upstream gradient, which is random in [0.5, 1.5) with random signs
+  bool second_order =
+      false;  // checks the gradient of the gradient as well, also by the upstream gradient
 };
 
 // One element of one parameter, as found worst.
@@ -36,21 +38,23 @@ struct GradcheckElement {
 
 struct GradcheckReport {
   bool ok = true;
-  std::string what;                        // "first order", "second order", "float32 against float64"
-  std::int64_t elements = 0;               // compared
+  std::string what;           // "first order", "second order", "float32 against float64"
+  std::int64_t elements = 0;  // compared
   std::int64_t failures = 0;
-  std::int64_t kinks = 0;                  // inputs found to sit on a kink
-  std::vector<GradcheckElement> worst;     // the worst element of each parameter
+  std::int64_t kinks = 0;  // inputs found to sit on a kink
+  std::vector<std::string>
+      unlisted;  // shapes of parameters that took part but were not in the list
+  std::vector<GradcheckElement> worst;  // the worst element of each parameter
   explicit operator bool() const { return ok; }
-  std::string str() const;                 // for people: a line for each parameter, and what to do about a failure
+  std::string str() const;  // for people: a line for each parameter, and what to do about a failure
 };
 
 namespace detail {
 using CheckedFunction = std::function<std::vector<Var>()>;
 GradcheckReport gradcheck(const CheckedFunction& function, const ParameterList& parameters,
                           const GradcheckOptions& options);
-GradcheckReport replay(const CheckedFunction& function, const ParameterList& parameters, double tolerance,
-                       std::uint64_t seed);
+GradcheckReport replay(const CheckedFunction& function, const ParameterList& parameters,
+                       double tolerance, std::uint64_t seed);
 
 // f() or f(vars) with one Var, or any list of them, as its result.
 template <class F>
@@ -81,12 +85,14 @@ ParameterList numbered(std::span<const Var> vars);  // named "input 0", "input 1
 // parameters' variables, and returns a Var or several. It must give the same y each time for the same parameters (reset
 // the random state of a dropout). The parameters' values and gradients are left as they were.
 template <class F>
-GradcheckReport gradcheck(F&& function, const ParameterList& parameters, const GradcheckOptions& options = {}) {
+GradcheckReport gradcheck(F&& function, const ParameterList& parameters,
+                          const GradcheckOptions& options = {}) {
   return detail::gradcheck(detail::checked_function(function, parameters), parameters, options);
 }
 // The same for tensors: each becomes a parameter of its own, in float64.
 template <class F>
-GradcheckReport gradcheck(F&& function, std::initializer_list<Tensor> inputs, const GradcheckOptions& options = {}) {
+GradcheckReport gradcheck(F&& function, std::initializer_list<Tensor> inputs,
+                          const GradcheckOptions& options = {}) {
   std::vector<Var> vars;
   for (const Tensor& input : inputs) vars.push_back(parameter(input.to(DType::float64).clone()));
   ParameterList parameters = detail::numbered(vars);
@@ -97,9 +103,10 @@ GradcheckReport gradcheck(F&& function, std::initializer_list<Tensor> inputs, co
 // relative to the largest magnitude in its tensor must stay below `tolerance`. Every float tensor that `function` reads
 // must be among `parameters` (inputs too), since they are converted for the second run, and back afterwards.
 template <class F>
-GradcheckReport replay_in_float64(F&& function, const ParameterList& parameters, double tolerance = 2e-5,
-                                  std::uint64_t seed = 1) {
-  return detail::replay(detail::checked_function(function, parameters), parameters, tolerance, seed);
+GradcheckReport replay_in_float64(F&& function, const ParameterList& parameters,
+                                  double tolerance = 2e-5, std::uint64_t seed = 1) {
+  return detail::replay(detail::checked_function(function, parameters), parameters, tolerance,
+                        seed);
 }
 
 }  // namespace tapeloop

@@ -19,8 +19,8 @@ void check_index(const char* name, const Tensor& index, std::int64_t size, const
   const std::int64_t* values = flat.data<std::int64_t>();
   for (std::int64_t i = 0; i < flat.numel(); ++i) {
     if (values[i] < 0 || values[i] >= size) {
-      fail(name, fmt::format("index {} at position {} of {} is outside 0..{} of x, which is {}", values[i], i,
-                             index.shape().str(), size - 1, x.shape().str()));
+      fail(name, fmt::format("index {} at position {} of {} is outside 0..{} of x, which is {}",
+                             values[i], i, index.shape().str(), size - 1, x.shape().str()));
     }
   }
 }
@@ -40,17 +40,19 @@ Var add_rows(const Var& dy, const Tensor& index, std::int64_t rows) {
 Var take_rows(const Var& w, const Tensor& index) {
   Tensor result = Tensor::empty({index.numel(), w.dim(1)}, w.dtype(), w.device());
   backend(w.device()).take_rows(result, w.value(), index);
-  return record("take_rows", {&w}, std::move(result), [index, rows = w.dim(0)](const Var& dy, Grads& grads) {
-    grads.add(0, [&] { return add_rows(dy, index, rows); });
-  });
+  return record("take_rows", {&w}, std::move(result),
+                [index, rows = w.dim(0)](const Var& dy, Grads& grads) {
+                  grads.add(0, [&] { return add_rows(dy, index, rows); });
+                });
 }
 
 Var scatter_add(const Var& dy, const Tensor& index, int axis, const Shape& shape) {
   Tensor result = Tensor::zeros(shape, dy.dtype(), dy.device());
   backend(dy.device()).scatter_add(result, index, dy.value(), axis);
-  return record("scatter_add", {&dy}, std::move(result), [index, axis](const Var& ddy, Grads& grads) {
-    grads.add(0, [&] { return gather(ddy, index, axis); });
-  });
+  return record("scatter_add", {&dy}, std::move(result),
+                [index, axis](const Var& ddy, Grads& grads) {
+                  grads.add(0, [&] { return gather(ddy, index, axis); });
+                });
 }
 
 }  // namespace
@@ -78,15 +80,16 @@ Var gather(const Var& x, const Tensor& index, int axis) {
   bool fits = index.rank() == x.rank();
   for (int i = 0; fits && i < x.rank(); ++i) fits = i == a || index.shape()[i] == x.shape()[i];
   if (!fits) {
-    fail("gather", fmt::format("the index is {}, x is {}: they must agree in all axes but {}", index.shape().str(),
-                               x.shape().str(), a));
+    fail("gather", fmt::format("the index is {}, x is {}: they must agree in all axes but {}",
+                               index.shape().str(), x.shape().str(), a));
   }
   check_index("gather", index, x.dim(a), x.value());
   Tensor result = Tensor::empty(index.shape(), x.dtype(), x.device());
   backend(x.device()).gather(result, x.value(), index, a);
-  return record("gather", {&x}, std::move(result), [index, a, shape = x.shape()](const Var& dy, Grads& grads) {
-    grads.add(0, [&] { return scatter_add(dy, index, a, shape); });
-  });
+  return record("gather", {&x}, std::move(result),
+                [index, a, shape = x.shape()](const Var& dy, Grads& grads) {
+                  grads.add(0, [&] { return scatter_add(dy, index, a, shape); });
+                });
 }
 
 }  // namespace tapeloop

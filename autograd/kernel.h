@@ -13,7 +13,7 @@
 
 namespace tapeloop {
 
-inline constexpr int kMaxOperands = 40;           // of one kernel: inputs and outputs
+inline constexpr int kMaxOperands = 40;              // of one kernel: inputs and outputs
 inline constexpr std::size_t kMaxFunctorBytes = 64;  // settings of one functor
 
 // Which elements a kernel walks over: for each operand where its first element is and how far apart the next ones
@@ -40,9 +40,11 @@ struct PointwiseKernel {
   int outputs;
   std::size_t functor_bytes;
   int vector_bytes;  // of the registers that it was compiled for
-  const PointwiseKernel* backward;  // inputs, then upstream gradients -> gradients of the inputs; null: none compiled
+  const PointwiseKernel*
+      backward;  // inputs, then upstream gradients -> gradients of the inputs; null: none compiled
   // float32 and float64 on the CPU: see cpu::pointwise_loop in cpu/loop.h.
-  void (*cpu[2])(const void* functor, void* const* data, const std::int64_t* step, std::int64_t count);
+  void (*cpu[2])(const void* functor, void* const* data, const std::int64_t* step,
+                 std::int64_t count);
 };
 
 // --- what a functor looks like ---
@@ -55,7 +57,9 @@ constexpr bool takes(std::index_sequence<I...>) {
 }
 template <class F, int N = 1>
 constexpr int find_arity() {
-  static_assert(N <= 24, "a pointwise functor takes 1 to 24 numbers: auto operator()(auto a, auto b, ...) const");
+  static_assert(
+      N <= 24,
+      "a pointwise functor takes 1 to 24 numbers: auto operator()(auto a, auto b, ...) const");
   if constexpr (takes<F>(std::make_index_sequence<N>{})) {
     return N;
   } else {
@@ -70,8 +74,8 @@ auto result_of(std::index_sequence<I...>)
 template <class F>
 inline constexpr int kArity = detail::find_arity<F>();
 template <class F>
-inline constexpr int kResultCount = static_cast<int>(
-    decltype(detail::result_of<F>(std::make_index_sequence<static_cast<std::size_t>(kArity<F>)>{}))::size);
+inline constexpr int kResultCount = static_cast<int>(decltype(detail::result_of<F>(
+    std::make_index_sequence<static_cast<std::size_t>(kArity<F>)>{}))::size);
 template <class F>
 constexpr const char* functor_name() {
   if constexpr (requires { F::name; }) {
@@ -91,15 +95,18 @@ struct Backward {
 
   template <class... Args>
   TL_HD auto operator()(Args... args) const {
-    return evaluate(outputs(args...), std::make_index_sequence<static_cast<std::size_t>(kArity<F>)>{},
+    return evaluate(outputs(args...),
+                    std::make_index_sequence<static_cast<std::size_t>(kArity<F>)>{},
                     std::make_index_sequence<static_cast<std::size_t>(kResultCount<F>)>{});
   }
 
  private:
   template <class Pack, std::size_t... I, std::size_t... J>
-  TL_HD auto evaluate(const Pack& args, std::index_sequence<I...>, std::index_sequence<J...>) const {
+  TL_HD auto evaluate(const Pack& args, std::index_sequence<I...>,
+                      std::index_sequence<J...>) const {
     auto results = as_outputs(formula(seed<(1u << I)>(output<I>(args))...));
-    return outputs(gradient_of<I>(args, outputs(output<J>(results)...), outputs(output<kArity<F> + J>(args)...),
+    return outputs(gradient_of<I>(args, outputs(output<J>(results)...),
+                                  outputs(output<kArity<F> + J>(args)...),
                                   std::index_sequence<J...>{})...);
   }
   template <std::size_t I, class Pack, class Results, class Upstream, std::size_t... J>
@@ -125,7 +132,8 @@ struct Backward {
     if constexpr (std::is_same_v<First, Nothing>) {
       return sum(x, rest...);
     } else {
-      return plus(first, sum(x, rest...), std::bool_constant<(std::is_same_v<Rest, Nothing> && ...)>{});
+      return plus(first, sum(x, rest...),
+                  std::bool_constant<(std::is_same_v<Rest, Nothing> && ...)>{});
     }
   }
   template <class A, class B>
@@ -152,7 +160,7 @@ inline constexpr int kMaxOrder = 2;  // derivatives compiled for every functor
 template <class F>
 inline constexpr bool kDifferentiable = true;
 template <class F>
-  requires requires { F::differentiable; }
+requires requires { F::differentiable; }
 inline constexpr bool kDifferentiable<F> = F::differentiable;
 
 template <class F>

@@ -20,8 +20,8 @@ Var reduced(const Var& items, Reduce reduce) {
 
 void check_target(const char* name, const Var& x, const Var& target) {
   if (x.shape() != target.shape()) {
-    fail(name, fmt::format("the prediction is {}, the target {}; shapes must be equal", x.shape().str(),
-                           target.shape().str()));
+    fail(name, fmt::format("the prediction is {}, the target {}; shapes must be equal",
+                           x.shape().str(), target.shape().str()));
   }
 }
 
@@ -31,9 +31,11 @@ struct Targets {
   Tensor counted;
 };
 
-Targets checked_targets(const Var& logits, const Tensor& target, const CrossEntropyOptions& options) {
+Targets checked_targets(const Var& logits, const Tensor& target,
+                        const CrossEntropyOptions& options) {
   std::int64_t classes = logits.dim(-1);
-  Targets result{Tensor::empty(target.shape(), DType::int64), Tensor::empty(target.shape(), logits.dtype())};
+  Targets result{Tensor::empty(target.shape(), DType::int64),
+                 Tensor::empty(target.shape(), logits.dtype())};
   Tensor flat = target.contiguous();
   const std::int64_t* given = flat.data<std::int64_t>();
   std::int64_t* known = result.classes.data<std::int64_t>();
@@ -41,10 +43,11 @@ Targets checked_targets(const Var& logits, const Tensor& target, const CrossEntr
   for (std::int64_t i = 0; i < target.numel(); ++i) {
     bool ignored = given[i] == options.ignore_index;
     if (!ignored && (given[i] < 0 || given[i] >= classes)) {
-      fail("cross_entropy", fmt::format("target {} at position {} of {} is outside the {} classes of logits {}; "
-                                        "ignore_index is {}",
-                                        given[i], i, target.shape().str(), classes, logits.shape().str(),
-                                        options.ignore_index));
+      fail("cross_entropy",
+           fmt::format("target {} at position {} of {} is outside the {} classes of logits {}; "
+                       "ignore_index is {}",
+                       given[i], i, target.shape().str(), classes, logits.shape().str(),
+                       options.ignore_index));
     }
     known[i] = ignored ? 0 : given[i];
     counted[static_cast<std::size_t>(i)] = ignored ? 0.0 : 1.0;
@@ -65,15 +68,18 @@ Targets checked_targets(const Var& logits, const Tensor& target, const CrossEntr
 Var cross_entropy(const Var& logits, const Tensor& target, const CrossEntropyOptions& options) {
   if (!target.defined() || target.dtype() != DType::int64 || logits.rank() < 1 ||
       target.shape() != logits.shape().removed(-1)) {
-    fail("cross_entropy", fmt::format("logits are {}, target {}; expected logits [..., V] and an int64 target [...]",
-                                      logits.value().describe(), target.describe()));
+    fail("cross_entropy",
+         fmt::format("logits are {}, target {}; expected logits [..., V] and an int64 target [...]",
+                     logits.value().describe(), target.describe()));
   }
   if (options.label_smoothing < 0 || options.label_smoothing > 1) {
-    fail("cross_entropy", fmt::format("label_smoothing is {}, expected 0 to 1", options.label_smoothing));
+    fail("cross_entropy",
+         fmt::format("label_smoothing is {}, expected 0 to 1", options.label_smoothing));
   }
   if (options.class_weights.defined() && options.class_weights.shape() != Shape{logits.dim(-1)}) {
-    fail("cross_entropy", fmt::format("class_weights are {}, expected one weight for each of the {} classes",
-                                      options.class_weights.shape().str(), logits.dim(-1)));
+    fail("cross_entropy",
+         fmt::format("class_weights are {}, expected one weight for each of the {} classes",
+                     options.class_weights.shape().str(), logits.dim(-1)));
   }
   Targets targets = checked_targets(logits, target, options);
   Var total = logsumexp(logits, {-1});
@@ -92,7 +98,8 @@ Var cross_entropy(const Var& logits, const Tensor& target, const CrossEntropyOpt
     // -sum_c w_c log p_c / V for each item that counts
     Var log_p = logits - insert_axis(total, -1);
     Var spread = options.class_weights.defined() ? log_p * options.class_weights.detach() : log_p;
-    Var uniform = select(counted, sum(spread, {-1}), zero) * (-1.0 / static_cast<double>(logits.dim(-1)));
+    Var uniform =
+        select(counted, sum(spread, {-1}), zero) * (-1.0 / static_cast<double>(logits.dim(-1)));
     items = items * (1.0 - options.label_smoothing) + uniform * options.label_smoothing;
   }
   switch (options.reduce) {

@@ -10,7 +10,7 @@ namespace tapeloop {
 enum class Reduce { mean, sum, none };
 
 struct CrossEntropyOptions {
-  Var class_weights = {};           // [V]; the mean divides by the weights of the items kept
+  Var class_weights = {};            // [V]; the mean divides by the weights of the items kept
   std::int64_t ignore_index = -100;  // targets that do not count
   double label_smoothing = 0.0;      // 0 to 1: this share of the target is spread over all classes
   Reduce reduce = Reduce::mean;

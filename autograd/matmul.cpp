@@ -15,8 +15,9 @@ namespace {
 
 void check_matrices(const char* name, const Var& a, const Var& b) {
   if (a.dtype() != b.dtype() || a.dtype() == DType::int64 || a.device() != b.device()) {
-    fail(name, fmt::format("operands must be of one floating-point type on one device, got {} and {}",
-                           a.value().describe(), b.value().describe()));
+    fail(name,
+         fmt::format("operands must be of one floating-point type on one device, got {} and {}",
+                     a.value().describe(), b.value().describe()));
   }
 }
 
@@ -42,8 +43,8 @@ Var matrix_product(const Var& a, const Var& b) {
   shape = shape.inserted(shape.rank(), m);
   shape = shape.inserted(shape.rank(), n);
   return record("matmul", {&a, &b}, c.reshape(shape),
-                [a = keep_if(b, a), b = keep_if(a, b), a_shape = a.shape(), b_shape = b.shape()](const Var& dc,
-                                                                                                 Grads& grads) {
+                [a = keep_if(b, a), b = keep_if(a, b), a_shape = a.shape(), b_shape = b.shape()](
+                    const Var& dc, Grads& grads) {
                   grads.add(0, [&] { return sum_to(matrix_product(dc, transpose(b)), a_shape); });
                   grads.add(1, [&] { return sum_to(matrix_product(transpose(a), dc), b_shape); });
                 });
@@ -57,7 +58,8 @@ Tensor weight_gradient(std::span<const detail::Deferred> calls) {
   PoolVector<Product> products;
   products.reserve(calls.size());
   for (const detail::Deferred& call : calls) {
-    products.push_back({call.a.value().transpose(0, 1).insert_axis(0), call.b.value().insert_axis(0)});
+    products.push_back(
+        {call.a.value().transpose(0, 1).insert_axis(0), call.b.value().insert_axis(0)});
   }
   backend(dy0.device()).matmul(dw, products, false);
   return dw.select(0, 0);
@@ -68,10 +70,12 @@ Tensor weight_gradient(std::span<const detail::Deferred> calls) {
 Var matmul(const Var& a, const Var& b) {
   check_matrices("matmul", a, b);
   if (a.rank() == 0 || b.rank() == 0 || a.dim(-1) != b.dim(b.rank() == 1 ? 0 : -2)) {
-    fail("matmul", fmt::format("inner dimensions must match: a is {}, b is {}{}", a.shape().str(), b.shape().str(),
-                               a.rank() == 0 || b.rank() == 0
-                                   ? "; a number multiplies by *"
-                                   : fmt::format(" ({} vs {})", a.dim(-1), b.dim(b.rank() == 1 ? 0 : -2))));
+    fail("matmul",
+         fmt::format("inner dimensions must match: a is {}, b is {}{}", a.shape().str(),
+                     b.shape().str(),
+                     a.rank() == 0 || b.rank() == 0
+                         ? "; a number multiplies by *"
+                         : fmt::format(" ({} vs {})", a.dim(-1), b.dim(b.rank() == 1 ? 0 : -2))));
   }
   Var row = a.rank() == 1 ? insert_axis(a, 0) : a;
   Var column = b.rank() == 1 ? insert_axis(b, 1) : b;
@@ -86,9 +90,10 @@ Var matmul(const Var& a, const Var& b) {
 Var linear(const Var& x, const Var& w, const Var& b) {
   check_matrices("linear", x, w);
   if (w.rank() != 2 || x.rank() < 1 || x.dim(-1) != w.dim(1)) {
-    fail("linear", fmt::format("x is {}, w is {}: w must be [out, in] and the last axis of x must be in{}",
-                               x.shape().str(), w.shape().str(),
-                               w.rank() == 2 ? fmt::format(" = {}", w.dim(1)) : ""));
+    fail("linear",
+         fmt::format("x is {}, w is {}: w must be [out, in] and the last axis of x must be in{}",
+                     x.shape().str(), w.shape().str(),
+                     w.rank() == 2 ? fmt::format(" = {}", w.dim(1)) : ""));
   }
   Shape shape = x.shape().with(-1, w.dim(0));
   std::int64_t rows = shape.numel() / std::max<std::int64_t>(1, w.dim(0));
@@ -97,7 +102,8 @@ Var linear(const Var& x, const Var& w, const Var& b) {
   if (b.defined()) {
     check_matrices("linear", x, b);
     if (broadcast("linear", b.shape(), shape) != shape) {
-      fail("linear", fmt::format("the bias is {}, which does not broadcast to the result {}", b.shape().str(), shape.str()));
+      fail("linear", fmt::format("the bias is {}, which does not broadcast to the result {}",
+                                 b.shape().str(), shape.str()));
     }
     Tensor target = y.reshape(shape);
     target.copy_from(b.value().expand(shape));
@@ -106,8 +112,8 @@ Var linear(const Var& x, const Var& w, const Var& b) {
   const Product product[] = {{flat_x.insert_axis(0), w.value().transpose(0, 1).insert_axis(0)}};
   backend(x.device()).matmul(y, product, b.defined());
   return record("linear", {&x, &w, &b}, y.reshape(shape),
-                [x = keep_if(w, x), w = keep_if(x, w), b_shape = b.defined() ? b.shape() : Shape{}](const Var& dy,
-                                                                                                    Grads& grads) {
+                [x = keep_if(w, x), w = keep_if(x, w), b_shape = b.defined() ? b.shape() : Shape{}](
+                    const Var& dy, Grads& grads) {
                   grads.add(0, [&] {
                     // dy w, which is dy (w^T)^T
                     return linear(dy, transpose(w));

@@ -40,7 +40,8 @@ SizeClass class_of(std::size_t bytes) {
     std::size_t rounded = (bytes + kAlignment - 1) / kAlignment * kAlignment;
     return {static_cast<int>(rounded / kAlignment), rounded};
   }
-  int doubling = static_cast<int>(std::bit_width(bytes - 1));  // bytes is in (2^(doubling-1), 2^doubling]
+  int doubling =
+      static_cast<int>(std::bit_width(bytes - 1));  // bytes is in (2^(doubling-1), 2^doubling]
   std::size_t step = std::size_t{1} << (doubling - 4);
   std::size_t steps = (bytes + step - 1) / step;  // 9..16
   return {8 * (doubling - 9) + static_cast<int>(steps), steps * step};
@@ -67,7 +68,9 @@ struct Pool {
     highest = std::max(highest, stats.live_bytes);
   }
   // Bytes in use and kept together: half more than was ever in use.
-  std::int64_t most_kept() const { return std::max<std::int64_t>(std::int64_t{1} << 20, highest + highest / 2); }
+  std::int64_t most_kept() const {
+    return std::max<std::int64_t>(std::int64_t{1} << 20, highest + highest / 2);
+  }
 
   void give_back_to_heap(std::int64_t keep_bytes) {
     for (std::size_t i = kClasses; i-- > 0 && stats.cached_bytes > keep_bytes;) {
@@ -75,7 +78,7 @@ struct Pool {
         FreeBlock* block = free[i];
         free[i] = block->next;
         stats.cached_bytes -= static_cast<std::int64_t>(bytes_of_class[i]);
-        ::operator delete(block, std::align_val_t{kAlignment});
+        ::operator delete (block, std::align_val_t{kAlignment});
       }
     }
   }
@@ -105,15 +108,16 @@ void* allocate(std::size_t bytes) {
     // Shapes that come and go must not pile up.
     pool.give_back_to_heap(pool.most_kept() - pool.stats.live_bytes);
   }
-  void* block = ::operator new(size.bytes, std::align_val_t{kAlignment}, std::nothrow);
+  void* block = ::operator new (size.bytes, std::align_val_t{kAlignment}, std::nothrow);
   if (block == nullptr) {
     release_cached();
-    block = ::operator new(size.bytes, std::align_val_t{kAlignment}, std::nothrow);
+    block = ::operator new (size.bytes, std::align_val_t{kAlignment}, std::nothrow);
   }
   if (block == nullptr) {
-    fail("memory", fmt::format("the system has no {} bytes left ({} are in use by this thread); use a "
-                               "smaller batch, or cut the sequence by truncated BPTT",
-                               size.bytes, pool_is_gone ? 0 : pool.stats.live_bytes));
+    fail("memory",
+         fmt::format("the system has no {} bytes left ({} are in use by this thread); use a "
+                     "smaller batch, or cut the sequence by truncated BPTT",
+                     size.bytes, pool_is_gone ? 0 : pool.stats.live_bytes));
   }
   if (!pool_is_gone) pool.count_live(static_cast<std::int64_t>(size.bytes));
   return block;
@@ -123,13 +127,13 @@ void release(void* block, std::size_t bytes) noexcept {
   SizeClass size = class_of(bytes);
   std::size_t index = static_cast<std::size_t>(size.index);
   if (pool_is_gone) {
-    ::operator delete(block, std::align_val_t{kAlignment});
+    ::operator delete (block, std::align_val_t{kAlignment});
     return;
   }
   pool.stats.live_bytes -= static_cast<std::int64_t>(size.bytes);
   // A thread that only releases what others took must not collect their blocks for ever.
   if (!kKeepBlocks || pool.stats.cached_bytes > pool.most_kept()) {
-    ::operator delete(block, std::align_val_t{kAlignment});
+    ::operator delete (block, std::align_val_t{kAlignment});
     return;
   }
   pool.free[index] = new (block) FreeBlock{pool.free[index]};

@@ -25,7 +25,8 @@ template <class T>
 inline constexpr int kLevel = 0;
 
 template <class A, class B>
-concept SameLevel = kLevel<A> == kLevel<B>;
+concept SameLevel = kLevel<A>
+== kLevel<B>;
 
 template <std::size_t I, class T>
 struct Output {

@@ -83,7 +83,7 @@ Var leaky_relu(const Var& x, double slope = 0.01);
 Var elu(const Var& x, double alpha = 1.0);
 Var gelu(const Var& x);
 Var silu(const Var& x);
-Var sign(const Var& x);                  // no gradient
+Var sign(const Var& x);                 // no gradient
 Var less(const Var& a, const Var& b);   // 1 where a < b, else 0; no gradient
 Var equal(const Var& a, const Var& b);  // 1 where a = b, else 0; no gradient
 // a where mask is not 0, else b. The mask is a tensor of the same type and gets no gradient.
@@ -98,9 +98,9 @@ Var permute(const Var& x, std::span<const int> axes);
 inline Var permute(const Var& x, std::initializer_list<int> axes) {
   return permute(x, std::span<const int>(axes.begin(), axes.size()));
 }
-Var insert_axis(const Var& x, int axis);            // [.., 1, ..]
-Var expand(const Var& x, const Shape& shape);       // sizes 1 stretched, new axes in front
-Var sum_to(const Var& x, const Shape& shape);       // the adjoint of expand; x itself where shapes agree
+Var insert_axis(const Var& x, int axis);       // [.., 1, ..]
+Var expand(const Var& x, const Shape& shape);  // sizes 1 stretched, new axes in front
+Var sum_to(const Var& x, const Shape& shape);  // the adjoint of expand; x itself where shapes agree
 Var flip(const Var& x, int axis);
 Var slice(const Var& x, int axis, std::int64_t start, std::int64_t stop, std::int64_t step = 1);
 Var select_index(const Var& x, int axis, std::int64_t index);  // x[.., index, ..], the axis gone
@@ -118,7 +118,7 @@ PoolVector<Var> split(const Var& x, std::span<const std::int64_t> sizes, int axi
 PoolVector<Var> chunk(const Var& x, int parts, int axis);
 PoolVector<Var> unstack(const Var& x, int axis = 0);
 Var tril(const Var& x, std::int64_t diagonal = 0);  // zero above the diagonal of the last two axes
-Var to(const Var& x, DType dtype);                  // float32 <-> float64; the gradient is converted back
+Var to(const Var& x, DType dtype);  // float32 <-> float64; the gradient is converted back
 
 // --- reductions: over the given axes, or over all of them. Reduced axes disappear, or stay as size 1 if keep ---
 using Axes = std::initializer_list<int>;
@@ -139,7 +139,9 @@ inline Var sum(const Var& x, Axes axes, bool keep = false) { return sum(x, as_sp
 inline Var mean(const Var& x, Axes axes, bool keep = false) { return mean(x, as_span(axes), keep); }
 inline Var max(const Var& x, Axes axes, bool keep = false) { return max(x, as_span(axes), keep); }
 inline Var min(const Var& x, Axes axes, bool keep = false) { return min(x, as_span(axes), keep); }
-inline Var logsumexp(const Var& x, Axes axes, bool keep = false) { return logsumexp(x, as_span(axes), keep); }
+inline Var logsumexp(const Var& x, Axes axes, bool keep = false) {
+  return logsumexp(x, as_span(axes), keep);
+}
 inline Var var(const Var& x, Axes axes, int correction = 1, bool keep = false) {
   return var(x, as_span(axes), correction, keep);
 }
@@ -157,9 +159,9 @@ Var matmul(const Var& a, const Var& b);
 Var linear(const Var& x, const Var& w, const Var& b = Var());
 
 // --- indices; out-of-range ones throw, naming the value and its place ---
-Var embedding(const Var& w, const Tensor& index);               // rows of w [V, E]: index [...] -> [..., E]
-Var take(const Var& x, const Tensor& index, int axis);          // index [n] along one axis
-Var gather(const Var& x, const Tensor& index, int axis);        // index of x's shape but for that axis
+Var embedding(const Var& w, const Tensor& index);       // rows of w [V, E]: index [...] -> [..., E]
+Var take(const Var& x, const Tensor& index, int axis);  // index [n] along one axis
+Var gather(const Var& x, const Tensor& index, int axis);  // index of x's shape but for that axis
 
 // --- layers' formulas ---
 // Zeroes each element with probability p and divides the others by 1 - p. Srivastava et al. 2014
@@ -168,7 +170,8 @@ Var dropout(const Var& x, double p, Random& random);
 Var layer_norm(const Var& x, const Var& weight, const Var& bias, double epsilon = 1e-5);
 
 // --- tensors, no tape ---
-Tensor random_uniform(const Shape& shape, double low, double high, Random& random, DType dtype = DType::float32);
+Tensor random_uniform(const Shape& shape, double low, double high, Random& random,
+                      DType dtype = DType::float32);
 Tensor random_normal(const Shape& shape, double mean, double deviation, Random& random,
                      DType dtype = DType::float32);
 void add_in_place(const Tensor& sum, const Tensor& addend);  // sum += addend, which broadcasts

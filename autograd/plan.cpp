@@ -18,7 +18,8 @@ LoopPlan plan_loop(const Shape& shape, std::span<const Tensor> operands) {
     for (std::size_t k = 0; k < count; ++k) {
       const Tensor& operand = operands[k];
       int own = axis - (shape.rank() - operand.rank());
-      strides[k] = !operand.defined() || own < 0 || operand.shape()[own] == 1 ? 0 : operand.stride(own);
+      strides[k] =
+          !operand.defined() || own < 0 || operand.shape()[own] == 1 ? 0 : operand.stride(own);
       merges = merges && plan.operands[k].strides[plan.rank - 1] == strides[k] * shape[axis];
     }
     int place = merges ? plan.rank - 1 : plan.rank++;

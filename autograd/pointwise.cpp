@@ -23,8 +23,8 @@ Shape argument_shape(const PointwiseKernel& kernel, const PointwiseInput& input)
   const Shape& shape = input.var.shape();
   if (input.columns == 1) return shape;
   if (shape.rank() == 0 || shape.dim(-1) % input.columns != 0) {
-    fail(kernel.name, fmt::format("columns<{}> needs a last axis that divides by {}, got {}", input.columns,
-                                  input.columns, shape.str()));
+    fail(kernel.name, fmt::format("columns<{}> needs a last axis that divides by {}, got {}",
+                                  input.columns, input.columns, shape.str()));
   }
   return shape.with(-1, shape.dim(-1) / input.columns);
 }
@@ -34,14 +34,20 @@ Shape common_shape(const PointwiseKernel& kernel, std::span<const PointwiseInput
   const Tensor& first = inputs[0].var.value();
   for (const PointwiseInput& input : inputs) {
     const Tensor& value = input.var.value();
-    if (value.dtype() != first.dtype() || value.dtype() == DType::int64) {
-      fail(kernel.name, fmt::format("inputs must be all float32 or all float64, got {} and {}; convert one by "
-                                    "to(x, {})",
-                                    first.describe(), value.describe(), name(first.dtype())));
+    if (value.dtype() == DType::int64) {
+      fail(kernel.name, "works on float32 and float64, got " + value.describe() +
+                            "; convert it by tensor.to(DType::float32)");
+    }
+    if (value.dtype() != first.dtype()) {
+      fail(kernel.name,
+           fmt::format("inputs must be all float32 or all float64, got {} and {}; convert one by "
+                       "to(x, {})",
+                       first.describe(), value.describe(), name(first.dtype())));
     }
     if (value.device() != first.device()) {
-      fail(kernel.name, fmt::format("inputs are on different devices, {} and {}; copy one to the other's",
-                                    name(first.device()), name(value.device())));
+      fail(kernel.name,
+           fmt::format("inputs are on different devices, {} and {}; copy one to the other's",
+                       name(first.device()), name(value.device())));
     }
     Shape argument = argument_shape(kernel, input);
     if (argument != shape) shape = broadcast(kernel.name, shape, argument);
@@ -66,13 +72,15 @@ struct Functor {
 };
 
 // Runs the kernel; outputs that are not wanted stay undefined. Returns the shape of one result.
-Shape compute(const PointwiseKernel& kernel, const void* functor, std::span<const PointwiseInput> inputs,
-              std::span<const int> out_columns, std::span<const bool> wanted, std::span<Var> outputs) {
+Shape compute(const PointwiseKernel& kernel, const void* functor,
+              std::span<const PointwiseInput> inputs, std::span<const int> out_columns,
+              std::span<const bool> wanted, std::span<Var> outputs) {
   Shape shape = common_shape(kernel, inputs);
   const Tensor& first = inputs[0].var.value();
   PoolVector<Tensor> operands;
   operands.reserve(static_cast<std::size_t>(kernel.inputs + kernel.outputs));
-  for (const PointwiseInput& input : inputs) append_columns(operands, input.var.value(), input.columns);
+  for (const PointwiseInput& input : inputs)
+    append_columns(operands, input.var.value(), input.columns);
   for (std::size_t k = 0; k < outputs.size(); ++k) {
     Tensor result;
     if (wanted.empty() || wanted[k]) {
@@ -109,9 +117,11 @@ struct PointwiseBackward {
   void operator()(std::span<const Var> doutputs, Grads& grads) const {
     const PointwiseKernel* backward = kernel->backward;
     if (backward == nullptr) {
-      fail(kernel->name, fmt::format("derivatives of pointwise functors are compiled up to the second, and for up to {} "
-                                    "inputs, results and gradients together; compose the formula of smaller functors",
-                                    kMaxOperands));
+      fail(kernel->name,
+           fmt::format(
+               "derivatives of pointwise functors are compiled up to the second, and for up to {} "
+               "inputs, results and gradients together; compose the formula of smaller functors",
+               kMaxOperands));
     }
     PoolVector<PointwiseInput> arguments(inputs.begin(), inputs.end());
     PoolVector<int> in_columns;
@@ -129,7 +139,8 @@ struct PointwiseBackward {
     std::array<bool, kMaxOperands> wanted{};
     for (std::size_t i = 0; i < inputs.size(); ++i) wanted[i] = grads.needs(static_cast<int>(i));
     PoolVector<Var> dinputs(inputs.size());
-    detail::pointwise_wanted(*backward, functor.bytes, arguments, in_columns, {wanted.data(), inputs.size()}, dinputs);
+    detail::pointwise_wanted(*backward, functor.bytes, arguments, in_columns,
+                             {wanted.data(), inputs.size()}, dinputs);
     for (std::size_t i = 0; i < inputs.size(); ++i) {
       if (wanted[i]) grads.add(static_cast<int>(i), gradient_of_input(dinputs[i], inputs[i]));
     }
@@ -139,8 +150,9 @@ struct PointwiseBackward {
 }  // namespace
 
 void detail::pointwise_wanted(const PointwiseKernel& kernel, const void* functor,
-                              std::span<const PointwiseInput> inputs, std::span<const int> out_columns,
-                              std::span<const bool> wanted, std::span<Var> outputs) {
+                              std::span<const PointwiseInput> inputs,
+                              std::span<const int> out_columns, std::span<const bool> wanted,
+                              std::span<Var> outputs) {
   std::array<const Var*, kMaxOperands> vars{};
   for (std::size_t i = 0; i < inputs.size(); ++i) vars[i] = &inputs[i].var;
   std::span<const Var* const> input_vars(vars.data(), inputs.size());
@@ -148,36 +160,44 @@ void detail::pointwise_wanted(const PointwiseKernel& kernel, const void* functor
   if (!recorded || wanted.empty()) {
     compute(kernel, functor, inputs, out_columns, wanted, outputs);
   } else {
-    compute(kernel, functor, inputs, out_columns, {}, outputs);  // a recorded node has all of its results
+    compute(kernel, functor, inputs, out_columns, {},
+            outputs);  // a recorded node has all of its results
   }
   if (!recorded) return;
-  PointwiseBackward backward{&kernel, {}, {inputs.begin(), inputs.end()}, {out_columns.begin(), out_columns.end()}};
+  PointwiseBackward backward{
+      &kernel, {}, {inputs.begin(), inputs.end()}, {out_columns.begin(), out_columns.end()}};
   std::memcpy(backward.functor.bytes, functor, kernel.functor_bytes);
   Recorder::record(kernel.name, input_vars, outputs, std::move(backward));
 }
 
-void detail::pointwise(const PointwiseKernel& kernel, const void* functor, std::span<const PointwiseInput> inputs,
-                       std::span<const int> out_columns, std::span<Var> outputs) {
+void detail::pointwise(const PointwiseKernel& kernel, const void* functor,
+                       std::span<const PointwiseInput> inputs, std::span<const int> out_columns,
+                       std::span<Var> outputs) {
   pointwise_wanted(kernel, functor, inputs, out_columns, {}, outputs);
 }
 
 void transform(const PointwiseKernel& kernel, const void* functor, std::span<const Tensor> inputs,
                std::span<const Tensor> outputs) {
-  if (static_cast<int>(inputs.size()) != kernel.inputs || static_cast<int>(outputs.size()) != kernel.outputs) {
-    fail(kernel.name, fmt::format("takes {} inputs and {} outputs, got {} and {}", kernel.inputs, kernel.outputs,
-                                  inputs.size(), outputs.size()));
+  if (static_cast<int>(inputs.size()) != kernel.inputs ||
+      static_cast<int>(outputs.size()) != kernel.outputs) {
+    fail(kernel.name, fmt::format("takes {} inputs and {} outputs, got {} and {}", kernel.inputs,
+                                  kernel.outputs, inputs.size(), outputs.size()));
   }
   const Tensor& first = outputs[0];
   PoolVector<Tensor> operands(inputs.begin(), inputs.end());
   operands.insert(operands.end(), outputs.begin(), outputs.end());
   for (const Tensor& operand : operands) {
-    if (!operand.defined() || operand.dtype() == DType::int64 || operand.shape() != first.shape() || operand.dtype() != first.dtype() || operand.device() != first.device()) {
-      fail(kernel.name, fmt::format("tensors must be of one shape, floating-point type and device, got {} and {}",
-                                    first.describe(), operand.describe()));
+    if (!operand.defined() || operand.dtype() == DType::int64 || operand.shape() != first.shape() ||
+        operand.dtype() != first.dtype() || operand.device() != first.device()) {
+      fail(
+          kernel.name,
+          fmt::format("tensors must be of one shape, floating-point type and device, got {} and {}",
+                      first.describe(), operand.describe()));
     }
   }
   if (first.numel() == 0) return;
-  backend(first.device()).pointwise(kernel, functor, first.dtype(), plan_loop(first.shape(), operands));
+  backend(first.device())
+      .pointwise(kernel, functor, first.dtype(), plan_loop(first.shape(), operands));
 }
 
 }  // namespace tapeloop

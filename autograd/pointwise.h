@@ -33,11 +33,13 @@ struct PointwiseInput {
 
 // The operation without templates: broadcasts, runs the kernel, records. `out_columns[i]` results of the functor are
 // laid side by side in outputs[i].
-void pointwise(const PointwiseKernel& kernel, const void* functor, std::span<const PointwiseInput> inputs,
-               std::span<const int> out_columns, std::span<Var> outputs);
+void pointwise(const PointwiseKernel& kernel, const void* functor,
+               std::span<const PointwiseInput> inputs, std::span<const int> out_columns,
+               std::span<Var> outputs);
 // The same where only some outputs are wanted (empty: all); the others may stay undefined.
-void pointwise_wanted(const PointwiseKernel& kernel, const void* functor, std::span<const PointwiseInput> inputs,
-                      std::span<const int> out_columns, std::span<const bool> wanted, std::span<Var> outputs);
+void pointwise_wanted(const PointwiseKernel& kernel, const void* functor,
+                      std::span<const PointwiseInput> inputs, std::span<const int> out_columns,
+                      std::span<const bool> wanted, std::span<Var> outputs);
 
 template <class T>
 inline constexpr int kArguments = 1;
@@ -59,10 +61,12 @@ PointwiseInput as_input(const Columns<G>& x) {
 template <class F, class... In>
 auto pointwise(const F& functor, const In&... in) {
   constexpr int kGiven = (0 + ... + detail::kArguments<In>);
-  static_assert(kArity<F> == kGiven,
-                "pointwise: the number of variables given is not the number of the functor's arguments");
+  static_assert(
+      kArity<F> == kGiven,
+      "pointwise: the number of variables given is not the number of the functor's arguments");
   static_assert(std::is_trivially_copyable_v<F> && sizeof(F) <= kMaxFunctorBytes,
-                "pointwise: a functor holds a few plain settings by value; no pointers, strings or containers");
+                "pointwise: a functor holds a few plain settings by value; no pointers, strings or "
+                "containers");
   constexpr int kResults = kResultCount<F>;
   const detail::PointwiseInput inputs[] = {detail::as_input(in)...};
   std::array<int, kResults> ones;
@@ -81,8 +85,10 @@ auto pointwise(const F& functor, const In&... in) {
 void transform(const PointwiseKernel& kernel, const void* functor, std::span<const Tensor> inputs,
                std::span<const Tensor> outputs);
 template <class F>
-void transform(const F& functor, std::initializer_list<Tensor> inputs, std::initializer_list<Tensor> outputs) {
-  transform(pointwise_kernel<F>(), &functor, {inputs.begin(), inputs.size()}, {outputs.begin(), outputs.size()});
+void transform(const F& functor, std::initializer_list<Tensor> inputs,
+               std::initializer_list<Tensor> outputs) {
+  transform(pointwise_kernel<F>(), &functor, {inputs.begin(), inputs.size()},
+            {outputs.begin(), outputs.size()});
 }
 
 }  // namespace tapeloop

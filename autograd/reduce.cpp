@@ -11,8 +11,8 @@ namespace tapeloop {
 namespace {
 
 struct AxisSet {
-  Shape kept;       // reduced axes as size 1
-  Shape gone;       // reduced axes removed
+  Shape kept;              // reduced axes as size 1
+  Shape gone;              // reduced axes removed
   std::int64_t count = 1;  // elements that go into one result
 };
 
@@ -45,7 +45,8 @@ struct AllAxes {
 };
 
 void check_float(const char* name, const Var& x) {
-  if (x.dtype() == DType::int64) fail(name, "works on float32 and float64, got " + x.value().describe());
+  if (x.dtype() == DType::int64)
+    fail(name, "works on float32 and float64, got " + x.value().describe());
 }
 
 Tensor reduced(Reduction kind, const Var& x, const AxisSet& set, bool keep) {
@@ -57,17 +58,20 @@ Tensor reduced(Reduction kind, const Var& x, const AxisSet& set, bool keep) {
 Var extreme(const char* name, Reduction kind, const Var& x, std::span<const int> axes, bool keep) {
   check_float(name, x);
   AxisSet set = axis_set(name, x.shape(), axes);
-  if (set.count == 0) fail(name, fmt::format("no element to choose from along the axes given of {}", x.shape().str()));
+  if (set.count == 0)
+    fail(name,
+         fmt::format("no element to choose from along the axes given of {}", x.shape().str()));
   Var y(reduced(kind, x, set, keep));
   Var chosen = reshape(y, set.kept);
   const Var* input = &x;
   if (Recorder::wanted(name, {&input, 1})) {
-    Recorder::record(name, {&input, 1}, {&y, 1}, [x, chosen, kept = set.kept](const Var& dy, Grads& grads) {
-      grads.add(0, [&] {
-        Var at = equal(x, chosen);  // 1 where x is the extreme; ties share
-        return expand(reshape(dy, kept), x.shape()) * (at / sum_to(at, kept));
-      });
-    });
+    Recorder::record(name, {&input, 1}, {&y, 1},
+                     [x, chosen, kept = set.kept](const Var& dy, Grads& grads) {
+                       grads.add(0, [&] {
+                         Var at = equal(x, chosen);  // 1 where x is the extreme; ties share
+                         return expand(reshape(dy, kept), x.shape()) * (at / sum_to(at, kept));
+                       });
+                     });
   }
   return y;
 }
@@ -89,21 +93,27 @@ Var sum(const Var& x, std::span<const int> axes, bool keep) {
 Var mean(const Var& x, std::span<const int> axes, bool keep) {
   check_float("mean", x);
   AxisSet set = axis_set("mean", x.shape(), axes);
-  if (set.count == 0) fail("mean", fmt::format("of no elements: {} is empty along the axes given", x.shape().str()));
+  if (set.count == 0)
+    fail("mean", fmt::format("of no elements: {} is empty along the axes given", x.shape().str()));
   return sum(x, axes, keep) / static_cast<double>(set.count);
 }
 
-Var max(const Var& x, std::span<const int> axes, bool keep) { return extreme("max", Reduction::max, x, axes, keep); }
-Var min(const Var& x, std::span<const int> axes, bool keep) { return extreme("min", Reduction::min, x, axes, keep); }
+Var max(const Var& x, std::span<const int> axes, bool keep) {
+  return extreme("max", Reduction::max, x, axes, keep);
+}
+Var min(const Var& x, std::span<const int> axes, bool keep) {
+  return extreme("min", Reduction::min, x, axes, keep);
+}
 
 Var var(const Var& x, std::span<const int> axes, int correction, bool keep) {
   check_float("var", x);
   AxisSet set = axis_set("var", x.shape(), axes);
   if (set.count <= correction) {
-    fail("var", fmt::format("{} elements along the axes given of {}; correction {} needs more", set.count,
-                            x.shape().str(), correction));
+    fail("var", fmt::format("{} elements along the axes given of {}; correction {} needs more",
+                            set.count, x.shape().str(), correction));
   }
-  return sum(square(x - mean(x, axes, true)), axes, keep) / static_cast<double>(set.count - correction);
+  return sum(square(x - mean(x, axes, true)), axes, keep) /
+         static_cast<double>(set.count - correction);
 }
 
 Var norm(const Var& x) {
@@ -143,7 +153,8 @@ Var cumsum(const Var& x, int axis) {
 }
 
 Tensor argmax(const Tensor& x) {
-  if (x.rank() == 0 || x.dim(-1) == 0) fail("argmax", "needs a last axis with elements, got " + x.describe());
+  if (x.rank() == 0 || x.dim(-1) == 0)
+    fail("argmax", "needs a last axis with elements, got " + x.describe());
   Tensor result = Tensor::empty(x.shape().removed(-1), DType::int64, x.device());
   backend(x.device()).argmax(result, x);
   return result;

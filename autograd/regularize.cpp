@@ -20,8 +20,10 @@ Var dropout(const Var& x, double p, Random& random) {
 
 Var layer_norm(const Var& x, const Var& weight, const Var& bias, double epsilon) {
   if (x.rank() == 0 || weight.shape() != Shape{x.dim(-1)} || bias.shape() != weight.shape()) {
-    fail("layer_norm", fmt::format("x is {}, weight {}, bias {}: weight and bias must be [features], the last axis of x",
-                                   x.shape().str(), weight.shape().str(), bias.shape().str()));
+    fail("layer_norm",
+         fmt::format(
+             "x is {}, weight {}, bias {}: weight and bias must be [features], the last axis of x",
+             x.shape().str(), weight.shape().str(), bias.shape().str()));
   }
   Var centre = mean(x, {-1}, true);
   Var spread = mean(square(x - centre), {-1}, true);
@@ -30,14 +32,17 @@ Var layer_norm(const Var& x, const Var& weight, const Var& bias, double epsilon)
 
 Tensor random_uniform(const Shape& shape, double low, double high, Random& random, DType dtype) {
   Tensor result = Tensor::empty(shape, dtype);
-  backend(Device::cpu).uniform(result, random.seed, random.take(static_cast<std::uint64_t>(shape.numel())));
+  backend(Device::cpu)
+      .uniform(result, random.seed, random.take(static_cast<std::uint64_t>(shape.numel())));
   transform(Affine{high - low, low}, {result}, {result});
   return result;
 }
 
-Tensor random_normal(const Shape& shape, double mean, double deviation, Random& random, DType dtype) {
+Tensor random_normal(const Shape& shape, double mean, double deviation, Random& random,
+                     DType dtype) {
   Tensor result = Tensor::empty(shape, dtype);
-  backend(Device::cpu).normal(result, random.seed, random.take(static_cast<std::uint64_t>(shape.numel())));
+  backend(Device::cpu)
+      .normal(result, random.seed, random.take(static_cast<std::uint64_t>(shape.numel())));
   transform(Affine{deviation, mean}, {result}, {result});
   return result;
 }

@@ -18,7 +18,8 @@ Shape resolved(std::initializer_list<std::int64_t> sizes, const Shape& from) {
   std::int64_t product = 1;
   int open = -1;
   int n = 0;
-  if (sizes.size() > kMaxRank) fail("reshape", fmt::format("{} sizes given, at most {} axes", sizes.size(), kMaxRank));
+  if (sizes.size() > kMaxRank)
+    fail("reshape", fmt::format("{} sizes given, at most {} axes", sizes.size(), kMaxRank));
   for (std::int64_t size : sizes) {
     if (size == -1 && open < 0) {
       open = n;
@@ -29,8 +30,8 @@ Shape resolved(std::initializer_list<std::int64_t> sizes, const Shape& from) {
   }
   if (open >= 0) {
     if (product <= 0 || from.numel() % product != 0) {
-      fail("reshape", fmt::format("-1 cannot be found: the other sizes hold {} elements, {} has {}", product,
-                                  from.str(), from.numel()));
+      fail("reshape", fmt::format("-1 cannot be found: the other sizes hold {} elements, {} has {}",
+                                  product, from.str(), from.numel()));
     }
     known[static_cast<std::size_t>(open)] = from.numel() / product;
   }
@@ -48,9 +49,10 @@ Var place_in_zeros(const char* name, const Shape& whole, const Var& part, Place 
   place(result).copy_from(part.value());
   return record(name, {&part}, std::move(result), [whole, place](const Var& dy, Grads& grads) {
     grads.add(0, [&] {
-      return record("slice", {&dy}, place(dy.value()), [whole, place](const Var& ddy, Grads& inner) {
-        inner.add(0, [&] { return place_in_zeros("place", whole, ddy, place); });
-      });
+      return record("slice", {&dy}, place(dy.value()),
+                    [whole, place](const Var& ddy, Grads& inner) {
+                      inner.add(0, [&] { return place_in_zeros("place", whole, ddy, place); });
+                    });
     });
   });
 }
@@ -58,21 +60,25 @@ Var place_in_zeros(const char* name, const Shape& whole, const Var& part, Place 
 // x seen through `place`, a view of a part.
 template <class Place>
 Var part_of(const char* name, const Var& x, Place place) {
-  return record(name, {&x}, place(x.value()), [whole = x.shape(), place](const Var& dy, Grads& grads) {
-    grads.add_part(0, whole, dy, place, [&] { return place_in_zeros("place", whole, dy, place); });
-  });
+  return record(name, {&x}, place(x.value()),
+                [whole = x.shape(), place](const Var& dy, Grads& grads) {
+                  grads.add_part(0, whole, dy, place,
+                                 [&] { return place_in_zeros("place", whole, dy, place); });
+                });
 }
 
 void check_same_but_axis(const char* name, std::span<const Var> parts, int axis, bool axis_free) {
   const Tensor& first = parts[0].value();
   for (std::size_t i = 1; i < parts.size(); ++i) {
     const Tensor& part = parts[i].value();
-    bool fits = part.rank() == first.rank() && part.dtype() == first.dtype() && part.device() == first.device();
+    bool fits = part.rank() == first.rank() && part.dtype() == first.dtype() &&
+                part.device() == first.device();
     for (int k = 0; fits && k < first.rank(); ++k) {
       fits = part.shape()[k] == first.shape()[k] || (axis_free && k == axis);
     }
     if (!fits) {
-      fail(name, fmt::format("part {} is {}, part 0 is {}; they must agree{}", i, part.describe(), first.describe(),
+      fail(name, fmt::format("part {} is {}, part 0 is {}; they must agree{}", i, part.describe(),
+                             first.describe(),
                              axis_free ? fmt::format(" in all but axis {}", axis) : ""));
     }
   }
@@ -86,18 +92,22 @@ PoolVector<const Var*> pointers(std::span<const Var> vars) {
 
 }  // namespace
 
-Var reshape(const Var& x, std::initializer_list<std::int64_t> sizes) { return reshape(x, resolved(sizes, x.shape())); }
+Var reshape(const Var& x, std::initializer_list<std::int64_t> sizes) {
+  return reshape(x, resolved(sizes, x.shape()));
+}
 
 Var reshape(const Var& x, const Shape& shape) {
-  return record("reshape", {&x}, x.value().reshape(shape), [from = x.shape()](const Var& dy, Grads& grads) {
-    grads.add(0, [&] { return reshape(dy, from); });
-  });
+  return record("reshape", {&x}, x.value().reshape(shape),
+                [from = x.shape()](const Var& dy, Grads& grads) {
+                  grads.add(0, [&] { return reshape(dy, from); });
+                });
 }
 
 Var transpose(const Var& x, int axis_a, int axis_b) {
-  return record("transpose", {&x}, x.value().transpose(axis_a, axis_b), [=](const Var& dy, Grads& grads) {
-    grads.add(0, [&] { return transpose(dy, axis_a, axis_b); });
-  });
+  return record("transpose", {&x}, x.value().transpose(axis_a, axis_b),
+                [=](const Var& dy, Grads& grads) {
+                  grads.add(0, [&] { return transpose(dy, axis_a, axis_b); });
+                });
 }
 
 Var permute(const Var& x, std::span<const int> axes) {
@@ -107,30 +117,36 @@ Var permute(const Var& x, std::span<const int> axes) {
     inverse[static_cast<std::size_t>(x.shape().axis(axes[static_cast<std::size_t>(i)]))] = i;
   }
   return record("permute", {&x}, std::move(y), [inverse](const Var& dy, Grads& grads) {
-    grads.add(0, [&] { return permute(dy, std::span<const int>(inverse.data(), static_cast<std::size_t>(dy.rank()))); });
+    grads.add(0, [&] {
+      return permute(dy, std::span<const int>(inverse.data(), static_cast<std::size_t>(dy.rank())));
+    });
   });
 }
 
 Var insert_axis(const Var& x, int axis) {
-  return record("insert_axis", {&x}, x.value().insert_axis(axis), [from = x.shape()](const Var& dy, Grads& grads) {
-    grads.add(0, [&] { return reshape(dy, from); });
-  });
+  return record("insert_axis", {&x}, x.value().insert_axis(axis),
+                [from = x.shape()](const Var& dy, Grads& grads) {
+                  grads.add(0, [&] { return reshape(dy, from); });
+                });
 }
 
 Var expand(const Var& x, const Shape& shape) {
   if (x.shape() == shape) return x;
-  return record("expand", {&x}, x.value().expand(shape), [from = x.shape()](const Var& dy, Grads& grads) {
-    grads.add(0, [&] { return sum_to(dy, from); });
-  });
+  return record("expand", {&x}, x.value().expand(shape),
+                [from = x.shape()](const Var& dy, Grads& grads) {
+                  grads.add(0, [&] { return sum_to(dy, from); });
+                });
 }
 
 Var sum_to(const Var& x, const Shape& shape) {
   if (x.shape() == shape) return x;
   int added = x.rank() - shape.rank();
   bool fits = added >= 0;
-  for (int i = 0; fits && i < shape.rank(); ++i) fits = shape[i] == 1 || shape[i] == x.shape()[i + added];
+  for (int i = 0; fits && i < shape.rank(); ++i)
+    fits = shape[i] == 1 || shape[i] == x.shape()[i + added];
   if (!fits) {
-    fail("sum_to", fmt::format("{} cannot be added up to {}: sizes must be equal or become 1, and axes go from the front",
+    fail("sum_to", fmt::format("{} cannot be added up to {}: sizes must be equal or become 1, and "
+                               "axes go from the front",
                                x.shape().str(), shape.str()));
   }
   std::array<int, kMaxRank> axes{};
@@ -149,7 +165,8 @@ Var flip(const Var& x, int axis) {
 }
 
 Var slice(const Var& x, int axis, std::int64_t start, std::int64_t stop, std::int64_t step) {
-  return part_of("slice", x, [=](const Tensor& whole) { return whole.slice(axis, start, stop, step); });
+  return part_of("slice", x,
+                 [=](const Tensor& whole) { return whole.slice(axis, start, stop, step); });
 }
 
 Var select_index(const Var& x, int axis, std::int64_t index) {
@@ -166,7 +183,8 @@ Var concat(std::span<const Var> parts, int axis) {
     sizes.push_back(part.dim(a));
     total += part.dim(a);
   }
-  Tensor result = Tensor::empty(parts[0].shape().with(a, total), parts[0].dtype(), parts[0].device());
+  Tensor result =
+      Tensor::empty(parts[0].shape().with(a, total), parts[0].dtype(), parts[0].device());
   std::int64_t start = 0;
   for (const Var& part : parts) {
     result.slice(a, start, start + part.dim(a)).copy_from(part.value());
@@ -175,10 +193,12 @@ Var concat(std::span<const Var> parts, int axis) {
   Var y(std::move(result));
   PoolVector<const Var*> inputs = pointers(parts);
   if (Recorder::wanted("concat", inputs)) {
-    Recorder::record("concat", inputs, {&y, 1}, [sizes = std::move(sizes), a](const Var& dy, Grads& grads) {
-      PoolVector<Var> dparts = split(dy, sizes, a);
-      for (std::size_t i = 0; i < dparts.size(); ++i) grads.add(static_cast<int>(i), dparts[i]);
-    });
+    Recorder::record("concat", inputs, {&y, 1},
+                     [sizes = std::move(sizes), a](const Var& dy, Grads& grads) {
+                       PoolVector<Var> dparts = split(dy, sizes, a);
+                       for (std::size_t i = 0; i < dparts.size(); ++i)
+                         grads.add(static_cast<int>(i), dparts[i]);
+                     });
   }
   return y;
 }
@@ -212,16 +232,19 @@ void record_parts(const char* name, const Var& x, PoolVector<Var>& parts, Join j
   if (!Recorder::wanted(name, {&input, 1})) return;
   PoolVector<Shape> shapes;
   for (const Var& part : parts) shapes.push_back(part.shape());
-  Recorder::record(name, {&input, 1}, parts, [shapes = std::move(shapes), join](std::span<const Var> dys, Grads& grads) {
-    grads.add(0, [&] {
-      PoolVector<Var> filled(dys.begin(), dys.end());
-      const Var& known = *std::find_if(dys.begin(), dys.end(), [](const Var& dy) { return dy.defined(); });
-      for (std::size_t i = 0; i < filled.size(); ++i) {
-        if (!filled[i].defined()) filled[i] = Var(zeros_like_shape(shapes[i], known));
-      }
-      return join(filled);
-    });
-  });
+  Recorder::record(name, {&input, 1}, parts,
+                   [shapes = std::move(shapes), join](std::span<const Var> dys, Grads& grads) {
+                     grads.add(0, [&] {
+                       PoolVector<Var> filled(dys.begin(), dys.end());
+                       const Var& known = *std::find_if(dys.begin(), dys.end(),
+                                                        [](const Var& dy) { return dy.defined(); });
+                       for (std::size_t i = 0; i < filled.size(); ++i) {
+                         if (!filled[i].defined())
+                           filled[i] = Var(zeros_like_shape(shapes[i], known));
+                       }
+                       return join(filled);
+                     });
+                   });
 }
 
 }  // namespace
@@ -231,7 +254,8 @@ PoolVector<Var> split(const Var& x, std::span<const std::int64_t> sizes, int axi
   std::int64_t total = 0;
   for (std::int64_t size : sizes) total += size;
   if (total != x.dim(a) || sizes.empty()) {
-    fail("split", fmt::format("the sizes add up to {}, axis {} of {} has {}", total, a, x.shape().str(), x.dim(a)));
+    fail("split", fmt::format("the sizes add up to {}, axis {} of {} has {}", total, a,
+                              x.shape().str(), x.dim(a)));
   }
   PoolVector<Var> parts;
   parts.reserve(sizes.size());
@@ -247,8 +271,9 @@ PoolVector<Var> split(const Var& x, std::span<const std::int64_t> sizes, int axi
 PoolVector<Var> chunk(const Var& x, int parts, int axis) {
   std::int64_t size = x.dim(axis);
   if (parts < 1 || size % parts != 0) {
-    fail("chunk", fmt::format("axis {} of {} cannot be cut into {} equal parts; use split with sizes", axis,
-                              x.shape().str(), parts));
+    fail("chunk",
+         fmt::format("axis {} of {} cannot be cut into {} equal parts; use split with sizes", axis,
+                     x.shape().str(), parts));
   }
   PoolVector<std::int64_t> sizes(static_cast<std::size_t>(parts), size / parts);
   return split(x, sizes, axis);
@@ -265,7 +290,8 @@ PoolVector<Var> unstack(const Var& x, int axis) {
 }
 
 Var tril(const Var& x, std::int64_t diagonal) {
-  if (x.rank() < 2) fail("tril", fmt::format("needs a matrix in the last two axes, got {}", x.shape().str()));
+  if (x.rank() < 2)
+    fail("tril", fmt::format("needs a matrix in the last two axes, got {}", x.shape().str()));
   Tensor mask = Tensor::zeros({x.dim(-2), x.dim(-1)}, x.dtype());
   for (std::int64_t i = 0; i < x.dim(-2); ++i) {
     std::int64_t width = std::clamp<std::int64_t>(i + diagonal + 1, 0, x.dim(-1));
@@ -276,7 +302,8 @@ Var tril(const Var& x, std::int64_t diagonal) {
 
 Var to(const Var& x, DType dtype) {
   if (x.dtype() == dtype) return x;
-  if (dtype == DType::int64 || x.dtype() == DType::int64) return Var(x.value().to(dtype));  // integers have no gradient
+  if (dtype == DType::int64 || x.dtype() == DType::int64)
+    return Var(x.value().to(dtype));  // integers have no gradient
   return record("to", {&x}, x.value().to(dtype), [from = x.dtype()](const Var& dy, Grads& grads) {
     grads.add(0, [&] { return to(dy, from); });
   });

@@ -50,7 +50,8 @@ std::int64_t Shape::numel() const {
 
 int Shape::axis(int axis) const {
   if (axis < -rank_ || axis >= rank_) {
-    fail("axis", fmt::format("{} is not an axis of {}; give {} to {}", axis, str(), -rank_, rank_ - 1));
+    fail("axis",
+         fmt::format("{} is not an axis of {}; give {} to {}", axis, str(), -rank_, rank_ - 1));
   }
   return axis < 0 ? axis + rank_ : axis;
 }
@@ -65,7 +66,8 @@ Shape Shape::inserted(int axis, std::int64_t size) const {
   if (rank_ == kMaxRank) fail("shape", fmt::format("{} has no room for one more axis", str()));
   if (axis < 0) axis += rank_ + 1;
   if (axis < 0 || axis > rank_) {
-    fail("axis", fmt::format("cannot insert an axis at {} into {}; give 0 to {}", axis, str(), rank_));
+    fail("axis",
+         fmt::format("cannot insert an axis at {} into {}; give 0 to {}", axis, str(), rank_));
   }
   Shape result = *this;
   for (int i = rank_; i > axis; --i) result[i] = result[i - 1];
@@ -96,9 +98,10 @@ Shape broadcast(const char* operation, const Shape& a, const Shape& b) {
     std::int64_t x = longer[longer.rank() - i];
     std::int64_t y = shorter[shorter.rank() - i];
     if (x != y && x != 1 && y != 1) {
-      fail(operation, fmt::format("cannot broadcast {} with {}: sizes {} and {} at axis -{} must be "
-                                  "equal, or one of them 1; reshape or slice one of the two",
-                                  a.str(), b.str(), a.dim(-i), b.dim(-i), i));
+      fail(operation,
+           fmt::format("cannot broadcast {} with {}: sizes {} and {} at axis -{} must be "
+                       "equal, or one of them 1; reshape or slice one of the two",
+                       a.str(), b.str(), a.dim(-i), b.dim(-i), i));
     }
     result[longer.rank() - i] = x == 1 ? y : x;
   }

@@ -41,7 +41,7 @@ class Shape {
   // The axis counted from 0; throws Error naming the shape when there is no such axis.
   int axis(int axis) const;
 
-  Shape with(int axis, std::int64_t size) const;     // one size replaced
+  Shape with(int axis, std::int64_t size) const;      // one size replaced
   Shape inserted(int axis, std::int64_t size) const;  // one axis more, at this place
   Shape removed(int axis) const;                      // one axis less
 

@@ -16,8 +16,9 @@ namespace {
 
 // The largest of each row, kept finite, so that x - m is never inf - inf.
 Var row_shift(const Var& x, std::span<const int> axes) {
-  double largest = x.dtype() == DType::float32 ? static_cast<double>(std::numeric_limits<float>::max())
-                                               : std::numeric_limits<double>::max();
+  double largest = x.dtype() == DType::float32
+                       ? static_cast<double>(std::numeric_limits<float>::max())
+                       : std::numeric_limits<double>::max();
   return clamp(max(x, axes, true), -largest, largest);
 }
 

@@ -25,8 +25,8 @@ constexpr std::size_t kChunkBytes = std::size_t{1} << 16;
 
 struct Node {
   const char* name;
-  detail::BackwardFunction* backward;  // nullptr once consumed
-  std::uint32_t first_input, inputs;   // in TapeMemory::inputs
+  detail::BackwardFunction* backward;   // nullptr once consumed
+  std::uint32_t first_input, inputs;    // in TapeMemory::inputs
   std::uint32_t first_output, outputs;  // in TapeMemory::values
 };
 
@@ -84,13 +84,15 @@ struct TapeMemory {
   std::uint32_t& find(const detail::VarBody* body) {
     std::size_t mask = parameter_slots.size() - 1;
     std::size_t i = (reinterpret_cast<std::size_t>(body) / 64 * 0x9E3779B97F4A7C15ull >> 20) & mask;
-    while (parameter_slots[i] != kNone && values[parameter_slots[i]].parameter.body() != body) i = (i + 1) & mask;
+    while (parameter_slots[i] != kNone && values[parameter_slots[i]].parameter.body() != body)
+      i = (i + 1) & mask;
     return parameter_slots[i];
   }
   void grow_table() {
     parameter_slots.assign(std::max<std::size_t>(64, 2 * parameter_slots.size()), kNone);
     for (std::size_t i = 0; i < values.size(); ++i) {
-      if (values[i].parameter.defined()) find(values[i].parameter.body()) = static_cast<std::uint32_t>(i);
+      if (values[i].parameter.defined())
+        find(values[i].parameter.body()) = static_cast<std::uint32_t>(i);
     }
   }
   void consume(Node& node) {
@@ -156,6 +158,14 @@ Tape* Tape::current() {
 
 std::size_t Tape::size() const { return memory_->nodes.size(); }
 
+std::vector<Var> Tape::parameters() const {
+  std::vector<Var> result;
+  for (const Value& value : memory_->values) {
+    if (value.parameter.defined()) result.push_back(value.parameter);
+  }
+  return result;
+}
+
 PauseRecording::PauseRecording() : before_(std::exchange(thread_state().paused, true)) {}
 PauseRecording::~PauseRecording() { thread_state().paused = before_; }
 
@@ -166,16 +176,19 @@ void* Tape::allocate_record(std::size_t bytes) {
     ++m.chunk;
     m.used = 0;
   }
-  if (m.chunk == m.chunks.size()) m.chunks.push_back(static_cast<char*>(memory::allocate(kChunkBytes)));
+  if (m.chunk == m.chunks.size())
+    m.chunks.push_back(static_cast<char*>(memory::allocate(kChunkBytes)));
   return m.chunks[m.chunk] + std::exchange(m.used, m.used + bytes);
 }
 
 // A computed value of another tape cannot take part: its history is not here.
 static void check_tape(const char* name, const Var& x, std::uint64_t id) {
   if (x.body()->tape_id == id || x.body()->tape_id == 0) return;
-  fail(name, fmt::format("an input {} was recorded on another tape, which has ended or is not the innermost one; "
-                         "carry its value over by x.detach()",
-                         x.value().describe()));
+  fail(name,
+       fmt::format(
+           "an input {} was recorded on another tape, which has ended or is not the innermost one; "
+           "carry its value over by x.detach()",
+           x.value().describe()));
 }
 
 bool Recorder::wanted(const char* name, std::span<const Var* const> inputs) {
@@ -195,10 +208,16 @@ void Tape::append(const char* name, std::span<const Var* const> inputs, std::spa
   TapeMemory& m = *memory_;
   std::size_t slots_needed = m.values.size() + inputs.size() + outputs.size();
   if (slots_needed >= kNone) fail(name, "the tape is full (2^32 values); end it and start another");
-  Node node{name, backward, static_cast<std::uint32_t>(m.inputs.size()), static_cast<std::uint32_t>(inputs.size()),
-            0, static_cast<std::uint32_t>(outputs.size())};
+  Node node{name,
+            backward,
+            static_cast<std::uint32_t>(m.inputs.size()),
+            static_cast<std::uint32_t>(inputs.size()),
+            0,
+            static_cast<std::uint32_t>(outputs.size())};
   for (const Var* x : inputs) {
-    m.inputs.push_back(x->is_parameter() ? m.parameter_slot(*x) : x->requires_grad() ? x->body()->slot : kNone);
+    m.inputs.push_back(x->is_parameter()    ? m.parameter_slot(*x)
+                       : x->requires_grad() ? x->body()->slot
+                                            : kNone);
   }
   node.first_output = static_cast<std::uint32_t>(m.values.size());
   for (Var& y : outputs) {
@@ -269,9 +288,11 @@ void Grads::add(int input, const Var& contribution) {
   TapeMemory& m = *tape_.memory_;
   std::uint32_t slot = m.inputs[first_input_ + static_cast<std::uint32_t>(input)];
   if (contribution.shape() != m.values[slot].shape) {
-    fail("backward", fmt::format("a gradient {} was added to a value {}; the operation's backward function must "
-                                 "give its input's shape",
-                                 contribution.shape().str(), m.values[slot].shape.str()));
+    fail(
+        "backward",
+        fmt::format("a gradient {} was added to a value {}; the operation's backward function must "
+                    "give its input's shape",
+                    contribution.shape().str(), m.values[slot].shape.str()));
   }
   add_to(m.gradients[slot].sum, contribution, recording_);
 }
@@ -279,8 +300,10 @@ void Grads::add(int input, const Var& contribution) {
 Tensor Grads::whole_gradient(int input, const Shape& whole, const Var& contribution) {
   TapeMemory& m = *tape_.memory_;
   Gradient& gradient = m.gradients[m.inputs[first_input_ + static_cast<std::uint32_t>(input)]];
-  bool ours = gradient.sum.defined() && gradient.sum.body()->references.load(std::memory_order_relaxed) == 1 &&
-              !gradient.sum.value().shares_memory_with_others() && gradient.sum.value().is_contiguous();
+  bool ours = gradient.sum.defined() &&
+              gradient.sum.body()->references.load(std::memory_order_relaxed) == 1 &&
+              !gradient.sum.value().shares_memory_with_others() &&
+              gradient.sum.value().is_contiguous();
   if (!ours) {
     Tensor fresh = Tensor::zeros(whole, contribution.dtype(), contribution.device());
     if (gradient.sum.defined()) fresh.copy_from(gradient.sum.value());
@@ -289,7 +312,9 @@ Tensor Grads::whole_gradient(int input, const Shape& whole, const Var& contribut
   return gradient.sum.value();
 }
 
-void Grads::accumulate_into(const Tensor& part, const Tensor& contribution) { add_in_place(part, contribution); }
+void Grads::accumulate_into(const Tensor& part, const Tensor& contribution) {
+  add_in_place(part, contribution);
+}
 
 void Grads::defer(int input, const Var& a, const Var& b, detail::Combine combine) {
   if (!needs(input)) return;
@@ -304,20 +329,24 @@ void Grads::defer(int input, const Var& a, const Var& b, detail::Combine combine
 void Tape::run(const Var& y, const Var& dy, const BackwardOptions& options, bool into_parameters) {
   TapeMemory& m = *memory_;
   if (thread_state().tape != this) {
-    fail("backward", "called on a tape that is not the innermost one in this thread; end the inner tape first");
+    fail("backward",
+         "called on a tape that is not the innermost one in this thread; end the inner tape first");
   }
   if (y.is_parameter()) m.parameter_slot(y);  // a parameter may be its own loss
   if (!y.defined() || slot_of(y) == kNone) {
-    fail("backward", "the loss does not depend on any parameter recorded on this tape; make the weights by "
-                     "parameter(...), and compute the loss while the tape is in scope");
+    fail("backward",
+         "the loss does not depend on any parameter recorded on this tape; make the weights by "
+         "parameter(...), and compute the loss while the tape is in scope");
   }
   if (played_) {
-    fail("backward", "this tape was played back already and its record is gone; pass {.retain = true} to the first "
-                     "call, or start a new tape");
+    fail("backward",
+         "this tape was played back already and its record is gone; pass {.retain = true} to the "
+         "first "
+         "call, or start a new tape");
   }
   if (dy.shape() != y.shape() || dy.dtype() != y.dtype()) {
-    fail("backward", fmt::format("the upstream gradient is {}, the output {}", dy.value().describe(),
-                                 y.value().describe()));
+    fail("backward", fmt::format("the upstream gradient is {}, the output {}",
+                                 dy.value().describe(), y.value().describe()));
   }
   bool recording = options.create_graph;
   bool retain = options.retain || recording;
@@ -366,7 +395,8 @@ void Tape::run(const Var& y, const Var& dy, const BackwardOptions& options, bool
     // The history of a gradient made on an earlier tape is not here.
     if (grad.requires_grad() && grad.body()->tape_id != id_) grad = grad.detach();
     bool ours = gradient.sum.body()->references.load(std::memory_order_relaxed) == 1 &&
-                !gradient.sum.value().shares_memory_with_others() && gradient.sum.value().is_contiguous();
+                !gradient.sum.value().shares_memory_with_others() &&
+                gradient.sum.value().is_contiguous();
     if (!grad.defined() && !recording && !ours) {
       grad = Var(gradient.sum.value().clone());
     } else {
@@ -378,9 +408,12 @@ void Tape::run(const Var& y, const Var& dy, const BackwardOptions& options, bool
 
 static Var ones_like_scalar(const char* what, const Var& loss) {
   if (!loss.defined() || loss.numel() != 1) {
-    fail(what, fmt::format("loss must be a scalar, got {}; reduce it first, e.g. mean(loss), or give the upstream "
-                           "gradient",
-                           loss.defined() ? loss.shape().str() : "an undefined variable"));
+    fail(
+        what,
+        fmt::format(
+            "loss must be a scalar, got {}; reduce it first, e.g. mean(loss), or give the upstream "
+            "gradient",
+            loss.defined() ? loss.shape().str() : "an undefined variable"));
   }
   return Var(Tensor::full(loss.shape(), 1.0, loss.dtype(), loss.device()));
 }
@@ -394,7 +427,8 @@ void Tape::backward(const Var& y, const Var& dy, const BackwardOptions& options)
   memory_->gradients.clear();
 }
 
-std::vector<Var> Tape::gradient(const Var& loss, std::span<const Var> xs, const BackwardOptions& options) {
+std::vector<Var> Tape::gradient(const Var& loss, std::span<const Var> xs,
+                                const BackwardOptions& options) {
   return gradient(loss, ones_like_scalar("gradient", loss), xs, options);
 }
 
@@ -402,14 +436,16 @@ std::vector<Var> Tape::gradient(const Var& y, const Var& dy, std::span<const Var
                                 const BackwardOptions& options) {
   for (const Var& x : xs) {
     if (!x.requires_grad()) {
-      fail("gradient", "an x is a constant (" + x.value().describe() + "); make it by parameter(...) before using it");
+      fail("gradient", "an x is a constant (" + x.value().describe() +
+                           "); make it by parameter(...) before using it");
     }
   }
   run(y, dy, options, false);
   std::vector<Var> result;
   for (const Var& x : xs) {
     std::uint32_t slot = slot_of(x);
-    Var sum = slot == kNone || slot >= memory_->gradients.size() ? Var() : memory_->gradients[slot].sum;
+    Var sum =
+        slot == kNone || slot >= memory_->gradients.size() ? Var() : memory_->gradients[slot].sum;
     result.push_back(sum.defined() ? sum : Var(Tensor::zeros(x.shape(), x.dtype(), x.device())));
   }
   memory_->gradients.clear();
@@ -428,13 +464,14 @@ static std::string escaped(const char* text) {
 
 std::string Tape::to_dot() const {
   const TapeMemory& m = *memory_;
-  std::string dot = "digraph tape {\n  rankdir=BT;\n  node [shape=box, fontname=\"sans-serif\", fontsize=10];\n";
+  std::string dot =
+      "digraph tape {\n  rankdir=BT;\n  node [shape=box, fontname=\"sans-serif\", fontsize=10];\n";
   std::vector<std::string> owner(m.values.size());
   for (std::size_t i = 0; i < m.values.size(); ++i) {
     if (!m.values[i].parameter.defined()) continue;
     owner[i] = fmt::format("p{}", i);
-    dot += fmt::format("  {} [label=\"parameter\\n{}\", style=filled, fillcolor=\"#ffe8c0\"];\n", owner[i],
-                       m.values[i].shape.str());
+    dot += fmt::format("  {} [label=\"parameter\\n{}\", style=filled, fillcolor=\"#ffe8c0\"];\n",
+                       owner[i], m.values[i].shape.str());
   }
   for (std::size_t n = 0; n < m.nodes.size(); ++n) {
     const Node& node = m.nodes[n];

@@ -49,8 +49,9 @@ struct BackwardOf final : BackwardFunction {
 }  // namespace detail
 
 struct BackwardOptions {
-  bool retain = false;        // keep the record, so that backward can run again
-  bool create_graph = false;  // record the backward pass too, for derivatives of derivatives; implies retain
+  bool retain = false;  // keep the record, so that backward can run again
+  bool create_graph =
+      false;  // record the backward pass too, for derivatives of derivatives; implies retain
 };
 
 class Tape {
@@ -67,14 +68,18 @@ class Tape {
 
   // d(loss)/dx for each x, which may be parameters or computed values; adds nothing to any grad(). An x that loss
   // does not depend on gets zeros.
-  std::vector<Var> gradient(const Var& loss, std::span<const Var> xs, const BackwardOptions& options = {});
-  std::vector<Var> gradient(const Var& loss, std::initializer_list<Var> xs, const BackwardOptions& options = {}) {
+  std::vector<Var> gradient(const Var& loss, std::span<const Var> xs,
+                            const BackwardOptions& options = {});
+  std::vector<Var> gradient(const Var& loss, std::initializer_list<Var> xs,
+                            const BackwardOptions& options = {}) {
     return gradient(loss, std::span<const Var>(xs.begin(), xs.size()), options);
   }
   std::vector<Var> gradient(const Var& y, const Var& dy, std::span<const Var> xs,
                             const BackwardOptions& options = {});
 
   std::size_t size() const;  // operations recorded
+  std::vector<Var> parameters()
+      const;  // those that took part so far, in the order of their first use
   // The recorded graph for Graphviz: each operation with its name and the shapes of its results.
   std::string to_dot() const;
 
@@ -122,7 +127,8 @@ class Grads {
   // `contribution` belongs to a part of the input: part(whole) is that part as a view. Costs no more than the part
   // itself, however many parts there are. While recording, `as_whole()` must give the full-sized contribution.
   template <std::invocable<const Tensor&> Part, std::invocable AsWhole>
-  void add_part(int input, const Shape& whole, const Var& contribution, Part&& part, AsWhole&& as_whole) {
+  void add_part(int input, const Shape& whole, const Var& contribution, Part&& part,
+                AsWhole&& as_whole) {
     if (!needs(input)) return;
     if (recording_) return add(input, Var(as_whole()));
     accumulate_into(part(whole_gradient(input, whole, contribution)), contribution.value());
@@ -163,7 +169,8 @@ struct Recorder {
 };
 
 template <class Backward>
-Var record(const char* name, std::initializer_list<const Var*> inputs, Tensor&& value, Backward&& backward) {
+Var record(const char* name, std::initializer_list<const Var*> inputs, Tensor&& value,
+           Backward&& backward) {
   Var result(std::move(value));
   std::span<const Var* const> list(inputs.begin(), inputs.size());
   if (Recorder::wanted(name, list)) {

@@ -42,14 +42,20 @@ static void drop(Storage* storage) noexcept {
 }  // namespace detail
 
 Tensor::Tensor(const Tensor& other)
-    : storage_(other.storage_), data_(other.data_), shape_(other.shape_), strides_(other.strides_),
+    : storage_(other.storage_),
+      data_(other.data_),
+      shape_(other.shape_),
+      strides_(other.strides_),
       dtype_(other.dtype_) {
   detail::acquire(storage_);
 }
 
 Tensor::Tensor(Tensor&& other) noexcept
-    : storage_(std::exchange(other.storage_, nullptr)), data_(std::exchange(other.data_, nullptr)),
-      shape_(std::exchange(other.shape_, Shape{})), strides_(other.strides_), dtype_(other.dtype_) {}
+    : storage_(std::exchange(other.storage_, nullptr)),
+      data_(std::exchange(other.data_, nullptr)),
+      shape_(std::exchange(other.shape_, Shape{})),
+      strides_(other.strides_),
+      dtype_(other.dtype_) {}
 
 Tensor& Tensor::operator=(const Tensor& other) {
   Tensor copy(other);
@@ -78,14 +84,15 @@ class TensorBuilder {
       fits = fits && !__builtin_mul_overflow(bytes, std::max<std::int64_t>(size, 1), &bytes);
     }
     if (!fits || bytes > std::numeric_limits<std::int64_t>::max() / 2) {
-      fail("tensor", fmt::format("{} elements of {} are more than memory can hold; check the sizes", shape.str(),
-                                 name(dtype)));
+      fail("tensor", fmt::format("{} elements of {} are more than memory can hold; check the sizes",
+                                 shape.str(), name(dtype)));
     }
     bytes = shape.numel() * size_of(dtype);
     Tensor result;
     result.storage_ = detail::new_storage(static_cast<std::size_t>(bytes), device);
-    result.data_ = device == Device::cpu ? reinterpret_cast<char*>(result.storage_) + detail::kHeaderBytes
-                                         : static_cast<char*>(backend(device).address(result.storage_));
+    result.data_ = device == Device::cpu
+                       ? reinterpret_cast<char*>(result.storage_) + detail::kHeaderBytes
+                       : static_cast<char*>(backend(device).address(result.storage_));
     result.dtype_ = dtype;
     set_row_major(result, shape);
     return result;
@@ -100,7 +107,9 @@ class TensorBuilder {
     }
   }
   static Shape& shape(Tensor& tensor) { return tensor.shape_; }
-  static std::int64_t& stride(Tensor& tensor, int axis) { return tensor.strides_[static_cast<std::size_t>(axis)]; }
+  static std::int64_t& stride(Tensor& tensor, int axis) {
+    return tensor.strides_[static_cast<std::size_t>(axis)];
+  }
   static void advance(Tensor& tensor, std::int64_t elements) {
     tensor.data_ += elements * size_of(tensor.dtype_);
   }
@@ -169,7 +178,8 @@ template std::int64_t* Tensor::data() const;
 
 double Tensor::at(std::initializer_list<std::int64_t> index) const {
   if (static_cast<int>(index.size()) != rank()) {
-    fail("tensor", fmt::format("{} indices were given for {}, which has {} axes", index.size(), describe(), rank()));
+    fail("tensor", fmt::format("{} indices were given for {}, which has {} axes", index.size(),
+                               describe(), rank()));
   }
   Tensor element = *this;
   for (std::int64_t i : index) element = element.select(0, i);
@@ -178,7 +188,9 @@ double Tensor::at(std::initializer_list<std::int64_t> index) const {
 
 double Tensor::item() const {
   if (!defined() || numel() != 1) {
-    fail("item", describe() + " does not hold exactly one element; select one, or reduce it first, e.g. mean(x)");
+    fail("item",
+         describe() +
+             " does not hold exactly one element; select one, or reduce it first, e.g. mean(x)");
   }
   switch (dtype_) {
     case DType::float32: return static_cast<double>(*data<float>());
@@ -222,7 +234,8 @@ Tensor Tensor::permute(std::span<const int> axes) const {
     Build::stride(result, i) = stride(from);
   }
   if (!valid) {
-    fail("permute", fmt::format("[{}] does not name each axis of {} once", fmt::join(axes, ", "), shape_.str()));
+    fail("permute", fmt::format("[{}] does not name each axis of {} once", fmt::join(axes, ", "),
+                                shape_.str()));
   }
   return result;
 }
@@ -231,11 +244,13 @@ Tensor Tensor::slice(int axis, std::int64_t start, std::int64_t stop, std::int64
   int a = shape_.axis(axis);
   std::int64_t size = shape_[a];
   if (step < 1 || start < 0 || stop < start || stop > size) {
-    fail("slice", fmt::format("[{}:{}:{}] of axis {} of {}: need 0 <= start <= stop <= {} and step >= 1",
-                              start, stop, step, a, shape_.str(), size));
+    fail("slice",
+         fmt::format("[{}:{}:{}] of axis {} of {}: need 0 <= start <= stop <= {} and step >= 1",
+                     start, stop, step, a, shape_.str(), size));
   }
   Tensor result = *this;
-  step = std::min(step, std::max<std::int64_t>(size, 1));  // a longer one takes the first element, too
+  step =
+      std::min(step, std::max<std::int64_t>(size, 1));  // a longer one takes the first element, too
   Build::advance(result, start * stride(a));
   Build::shape(result)[a] = (stop - start + step - 1) / step;
   Build::stride(result, a) *= step;
@@ -338,7 +353,8 @@ Tensor Tensor::reshape(const Shape& wanted) const {
   check_defined("reshape", *this);
   Shape shape = wanted;
   if (shape.numel() != numel()) {
-    fail("reshape", fmt::format("{} has {} elements, {} has {}", shape_.str(), numel(), shape.str(), shape.numel()));
+    fail("reshape", fmt::format("{} has {} elements, {} has {}", shape_.str(), numel(), shape.str(),
+                                shape.numel()));
   }
   Tensor result = *this;
   Build::shape(result) = shape;
@@ -390,7 +406,8 @@ std::string to_string(const Tensor& tensor) {
   std::vector<double> values = tensor.to_vector<double>();
   bool cut = values.size() > kShown;
   if (cut) values.resize(kShown);
-  return fmt::format("{} {{{:.6g}{}}}", tensor.describe(), fmt::join(values, ", "), cut ? ", ..." : "");
+  return fmt::format("{} {{{:.6g}{}}}", tensor.describe(), fmt::join(values, ", "),
+                     cut ? ", ..." : "");
 }
 
 }  // namespace tapeloop

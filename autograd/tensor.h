@@ -35,8 +35,10 @@ class Tensor {
   ~Tensor();
 
   // --- making tensors ---
-  static Tensor empty(const Shape& shape, DType dtype = DType::float32, Device device = Device::cpu);
-  static Tensor zeros(const Shape& shape, DType dtype = DType::float32, Device device = Device::cpu);
+  static Tensor empty(const Shape& shape, DType dtype = DType::float32,
+                      Device device = Device::cpu);
+  static Tensor zeros(const Shape& shape, DType dtype = DType::float32,
+                      Device device = Device::cpu);
   static Tensor full(const Shape& shape, double value, DType dtype = DType::float32,
                      Device device = Device::cpu);
   // Copies the values; their count must be shape.numel().
@@ -59,7 +61,9 @@ class Tensor {
   std::int64_t numel() const { return shape_.numel(); }
   DType dtype() const { return dtype_; }
   Device device() const { return defined() ? storage_->device : Device::cpu; }
-  std::int64_t stride(int axis) const { return strides_[static_cast<std::size_t>(axis)]; }  // in elements
+  std::int64_t stride(int axis) const {
+    return strides_[static_cast<std::size_t>(axis)];
+  }  // in elements
   bool is_contiguous() const;
   bool shares_memory_with_others() const;  // another handle sees the same memory
   std::string describe() const;            // "float32[2, 3]"

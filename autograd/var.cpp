@@ -45,14 +45,18 @@ const Tensor& Var::value() const {
   return body_->value;
 }
 
-bool Var::requires_grad() const { return body_ != nullptr && (body_->is_parameter || body_->tape_id != 0); }
+bool Var::requires_grad() const {
+  return body_ != nullptr && (body_->is_parameter || body_->tape_id != 0);
+}
 bool Var::is_parameter() const { return body_ != nullptr && body_->is_parameter; }
 Var Var::detach() const { return Var(value()); }
 
 static VarBody* parameter_body(const char* what, const Var& var) {
   if (!var.is_parameter()) {
-    fail(what, "only a parameter has it, this is a computed value or a constant; make it by parameter(tensor), "
-               "or ask tape.gradient(loss, {x})");
+    fail(what,
+         "only a parameter has it, this is a computed value or a constant; make it by "
+         "parameter(tensor), "
+         "or ask tape.gradient(loss, {x})");
   }
   return var.body();
 }
@@ -63,7 +67,8 @@ void Var::zero_grad() const { parameter_body("zero_grad", *this)->grad = Var(); 
 void Var::set_grad(const Var& grad) const {
   VarBody* body = parameter_body("set_grad", *this);
   if (grad.defined() && grad.shape() != shape()) {
-    fail("set_grad", "the gradient is " + grad.value().describe() + ", the parameter " + value().describe());
+    fail("set_grad",
+         "the gradient is " + grad.value().describe() + ", the parameter " + value().describe());
   }
   body->grad = grad;
 }
@@ -71,11 +76,12 @@ void Var::set_grad(const Var& grad) const {
 void Var::set_value(const Tensor& value) const {
   VarBody* body = parameter_body("set_value", *this);
   if (value.shape() != shape()) {
-    fail("set_value", "the new value is " + value.describe() + ", the parameter " + body->value.describe() +
-                          "; shapes must be equal");
+    fail("set_value", "the new value is " + value.describe() + ", the parameter " +
+                          body->value.describe() + "; shapes must be equal");
   }
   if (!value.defined() || value.dtype() == DType::int64) {
-    fail("set_value", value.describe() + " cannot have a gradient; give a float32 or float64 tensor");
+    fail("set_value",
+         value.describe() + " cannot have a gradient; give a float32 or float64 tensor");
   }
   body->value = value;
   body->grad = Var();
@@ -83,7 +89,8 @@ void Var::set_value(const Tensor& value) const {
 
 Var parameter(const Tensor& value) {
   if (!value.defined() || value.dtype() == DType::int64) {
-    fail("parameter", value.describe() + " cannot have a gradient; give a float32 or float64 tensor");
+    fail("parameter",
+         value.describe() + " cannot have a gradient; give a float32 or float64 tensor");
   }
   Var result(value);
   result.body_->is_parameter = true;

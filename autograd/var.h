@@ -19,8 +19,8 @@ void delete_body(VarBody* body) noexcept;
 
 class Var {
  public:
-  Var() = default;              // undefined
-  Var(const Tensor& value);     // a constant: no gradient
+  Var() = default;           // undefined
+  Var(const Tensor& value);  // a constant: no gradient
   Var(Tensor&& value);
   Var(const Var& other);
   Var(Var&& other) noexcept : body_(std::exchange(other.body_, nullptr)) {}
@@ -75,7 +75,7 @@ namespace detail {
 struct VarBody {
   std::atomic<std::int32_t> references{1};
   bool is_parameter = false;
-  std::uint32_t slot = 0;    // which value of the tape this is
+  std::uint32_t slot = 0;     // which value of the tape this is
   std::uint64_t tape_id = 0;  // the tape that recorded it; 0: none
   Tensor value;
   Var grad;

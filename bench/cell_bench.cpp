@@ -13,7 +13,8 @@ using namespace tapeloop;
 
 template <class Cell>
 void train(benchmark::State& state, double gates) {
-  const std::int64_t steps = state.range(0), batch = state.range(1), input = state.range(2), hidden = state.range(3);
+  const std::int64_t steps = state.range(0), batch = state.range(1), input = state.range(2),
+                     hidden = state.range(3);
   Random random(1);
   nn::Recurrent<Cell> model({.input = input, .hidden = hidden}, random);
   ParameterList parameters = nn::parameters(model);
@@ -25,11 +26,12 @@ void train(benchmark::State& state, double gates) {
     benchmark::DoNotOptimize(parameters[0].var.grad().value().raw());
     for (const NamedVar& p : parameters) p.var.zero_grad();
   }
-  double flops = 3.0 * 2.0 * static_cast<double>(steps * batch) * gates * static_cast<double>(hidden * (input + hidden));
+  double flops = 3.0 * 2.0 * static_cast<double>(steps * batch) * gates *
+                 static_cast<double>(hidden * (input + hidden));
   state.counters["GFLOPS"] =
       benchmark::Counter(flops * 1e-9, benchmark::Counter::kIsIterationInvariantRate);
-  state.counters["tokens/s"] =
-      benchmark::Counter(static_cast<double>(steps * batch), benchmark::Counter::kIsIterationInvariantRate);
+  state.counters["tokens/s"] = benchmark::Counter(static_cast<double>(steps * batch),
+                                                  benchmark::Counter::kIsIterationInvariantRate);
 }
 
 void shapes(benchmark::internal::Benchmark* b) {

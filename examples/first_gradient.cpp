@@ -3,13 +3,18 @@
 // Expect the last line: "after 200 steps: w = (2.0000, -1.0000), b = 0.5000, loss 0.0000"
 #include <fmt/format.h>
 
+#include <nlohmann/json.hpp>
+
 #include "autograd/autograd.h"
 #include "examples/common/options.h"
+#include "examples/common/output.h"
 
 using namespace tapeloop;
 
 int main(int argc, char** argv) {
-  CLI::App app("A first gradient: fits a line through points by hand-made gradient descent, and shows the tape's graph.");
+  CLI::App app(
+      "A first gradient: fits a line through points by hand-made gradient descent, and shows the "
+      "tape's graph.");
   common::CommonOptions common_options;
   common::add_common(app, common_options, "first_gradient");
   return common::run_main(app, common_options, "first_gradient", argc, argv, [&] {
@@ -26,11 +31,11 @@ int main(int argc, char** argv) {
       Tape tape;                            // records every operation until it goes out of scope
       Var y = matmul(Var(x), w) + b;        // b, a scalar, broadcasts
       Var loss = mean(square(y - Var(t)));  // a scalar
-      tape.backward(loss);                  // w.grad() and b.grad() are now d(loss)/dw and d(loss)/db
+      tape.backward(loss);  // w.grad() and b.grad() are now d(loss)/dw and d(loss)/db
 
       if (step == 0) {
-        fmt::print("loss {:.4f}\nd(loss)/dw = {}\nd(loss)/db = {}\n\n", loss.item(), to_string(w.grad().value()),
-                   to_string(b.grad().value()));
+        fmt::print("loss {:.4f}\nd(loss)/dw = {}\nd(loss)/db = {}\n\n", loss.item(),
+                   to_string(w.grad().value()), to_string(b.grad().value()));
         fmt::print("The graph, for Graphviz (dot -Tsvg):\n{}\n", tape.to_dot());
       }
       last = loss.item();
@@ -38,7 +43,11 @@ int main(int argc, char** argv) {
         p.set_value((p - p.grad() * 0.4).value());  // downhill; set_value forgets the gradient
       }
     }
-    fmt::print("after 200 steps: w = ({:.4f}, {:.4f}), b = {:.4f}, loss {:.4f}\n", w.value().at({0}), w.value().at({1}),
-               b.item(), last);
+    fmt::print("after 200 steps: w = ({:.4f}, {:.4f}), b = {:.4f}, loss {:.4f}\n",
+               w.value().at({0}), w.value().at({1}), b.item(), last);
+    if (!common_options.json.empty()) {
+      common::write_json(common_options.json,
+                         {{"w", w.value().to_vector<double>()}, {"b", b.item()}, {"loss", last}});
+    }
   });
 }

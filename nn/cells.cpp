@@ -12,13 +12,18 @@
 
 namespace tapeloop::nn {
 
-std::span<const PointwiseKernel* const> GatesPage::kernels() { return cpu::choose_page<GatesPage>(); }
+std::span<const PointwiseKernel* const> GatesPage::kernels() {
+  return cpu::choose_page<GatesPage>();
+}
 
 GateWeights::GateWeights(const char* cell, int gates, const RecurrentOptions& o, Random& random) {
-  if (o.input < 1 || o.hidden < 1 || o.projection < 0 || (o.projection > 0 && o.projection >= o.hidden)) {
-    fail(cell, fmt::format("input is {}, hidden {}, projection {}; expected input and hidden of 1 or more, and a "
-                           "projection smaller than hidden",
-                           o.input, o.hidden, o.projection));
+  if (o.input < 1 || o.hidden < 1 || o.projection < 0 ||
+      (o.projection > 0 && o.projection >= o.hidden)) {
+    fail(cell,
+         fmt::format(
+             "input is {}, hidden {}, projection {}; expected input and hidden of 1 or more, and a "
+             "projection smaller than hidden",
+             o.input, o.hidden, o.projection));
   }
   std::int64_t out = o.projection > 0 ? o.projection : o.hidden;
   double bound = 1.0 / std::sqrt(static_cast<double>(o.hidden));
@@ -40,7 +45,8 @@ Var GateWeights::input(const char* cell, const Var& x, bool with_both_biases) co
 
 Var GateWeights::input(const char* cell, const Tensor& symbols, bool with_both_biases) const {
   if (!symbols.defined() || symbols.dtype() != DType::int64) {
-    fail(cell, fmt::format("symbols must be int64, got {}; a float tensor is passed as Var(x)", symbols.describe()));
+    fail(cell, fmt::format("symbols must be int64, got {}; a float tensor is passed as Var(x)",
+                           symbols.describe()));
   }
   Var rows = transpose(weight_ih);
   return embedding(bias_ih.defined() ? rows + input_bias(with_both_biases) : rows, symbols);
@@ -52,7 +58,9 @@ Var GateWeights::input_bias(bool with_both_biases) const {
 
 // Options that a cell has no use for are mistakes of the caller.
 static void refuse(const char* cell, bool given, const char* option) {
-  if (given) fail(cell, fmt::format("the option `{}` does not apply to this cell; leave it at its default", option));
+  if (given)
+    fail(cell, fmt::format("the option `{}` does not apply to this cell; leave it at its default",
+                           option));
 }
 
 RnnCell::RnnCell(const RecurrentOptions& o, Random& random) : nonlinearity(o.nonlinearity) {
@@ -63,7 +71,8 @@ RnnCell::RnnCell(const RecurrentOptions& o, Random& random) : nonlinearity(o.non
 
 RnnCell::State RnnCell::step(const Var& zx, const State& s) const {
   Var z = linear(s.h(), w.weight_hh, zx);
-  return State(nonlinearity == Nonlinearity::tanh ? pointwise(ElmanTanh{}, z) : pointwise(ElmanRelu{}, z));
+  return State(nonlinearity == Nonlinearity::tanh ? pointwise(ElmanTanh{}, z)
+                                                  : pointwise(ElmanRelu{}, z));
 }
 
 LstmCell::LstmCell(const RecurrentOptions& o, Random& random) {
@@ -85,7 +94,8 @@ GruCell::GruCell(const RecurrentOptions& o, Random& random) : reset(o.reset) {
 GruCell::State GruCell::step(const Var& zx, const State& s) const {
   const Var& h = s.h();
   if (reset == GruReset::after) {
-    return State(pointwise(GruGates{}, columns<3>(zx), columns<3>(linear(h, w.weight_hh, w.bias_hh)), h));
+    return State(
+        pointwise(GruGates{}, columns<3>(zx), columns<3>(linear(h, w.weight_hh, w.bias_hh)), h));
   }
   std::int64_t size = h.dim(-1);
   auto weights = split(w.weight_hh, std::array{2 * size, size}, 0);

@@ -12,7 +12,10 @@
 namespace tapeloop::nn {
 
 enum class Nonlinearity { tanh, relu };
-enum class GruReset { after, before };  // the reset gate acts after the recurrent product (PyTorch) or before it
+enum class GruReset {
+  after,
+  before
+};  // the reset gate acts after the recurrent product (PyTorch) or before it
 
 // What a cell, or a stack of them (recurrent.h), is built from. A cell ignores nothing: what does not apply throws.
 struct RecurrentOptions {
@@ -20,7 +23,7 @@ struct RecurrentOptions {
   std::int64_t hidden = 0;  // H
   int layers = 1;
   bool bidirectional = false;
-  double dropout = 0;           // on the outputs of all layers but the last
+  double dropout = 0;  // on the outputs of all layers but the last
   bool bias = true;
   std::int64_t projection = 0;  // LSTM: h is projected to this size. Sak et al. 2014; 0: not at all
   Nonlinearity nonlinearity = Nonlinearity::tanh;  // RNN
@@ -92,7 +95,9 @@ struct LstmCell {
   Var weight_hr;  // [P, H], undefined without a projection
   LstmCell() = default;
   LstmCell(const RecurrentOptions& options, Random& random);
-  std::array<std::int64_t, 2> state_sizes() const { return {w.weight_hh.dim(1), w.weight_hh.dim(0) / 4}; }
+  std::array<std::int64_t, 2> state_sizes() const {
+    return {w.weight_hh.dim(1), w.weight_hh.dim(0) / 4};
+  }
   Var input(const Var& x) const { return w.input("lstm", x, true); }
   Var input(const Tensor& symbols) const { return w.input("lstm", symbols, true); }
   State step(const Var& zx, const State& s) const {
@@ -113,7 +118,9 @@ struct GruCell {
   GruCell(const RecurrentOptions& options, Random& random);
   std::array<std::int64_t, 1> state_sizes() const { return {w.weight_hh.dim(1)}; }
   Var input(const Var& x) const { return w.input("gru", x, reset == GruReset::before); }
-  Var input(const Tensor& symbols) const { return w.input("gru", symbols, reset == GruReset::before); }
+  Var input(const Tensor& symbols) const {
+    return w.input("gru", symbols, reset == GruReset::before);
+  }
   State step(const Var& zx, const State& s) const;
   void visit(Visitor& v) const { w.visit(v); }
 };

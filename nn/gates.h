@@ -67,8 +67,7 @@ struct GatesPage : Page<ElmanTanh, ElmanRelu, LstmGates, GruGates, GruResetState
 
 namespace tapeloop {
 template <class F>
-  requires(nn::GatesPage::contains<F>)
-struct PageOf<F> {
+requires(nn::GatesPage::contains<F>) struct PageOf<F> {
   using type = nn::GatesPage;
 };
 }  // namespace tapeloop

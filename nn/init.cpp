@@ -43,7 +43,8 @@ void xavier_uniform(const Var& parameter, Random& random, double gain) {
 }
 void xavier_normal(const Var& parameter, Random& random, double gain) {
   check_matrix("xavier_normal", parameter);
-  normal(parameter, 0, gain * std::sqrt(2.0 / static_cast<double>(parameter.dim(0) + parameter.dim(1))), random);
+  normal(parameter, 0,
+         gain * std::sqrt(2.0 / static_cast<double>(parameter.dim(0) + parameter.dim(1))), random);
 }
 void he_uniform(const Var& parameter, Random& random) {
   check_matrix("he_uniform", parameter);
@@ -58,15 +59,17 @@ void he_normal(const Var& parameter, Random& random) {
 void orthogonal(const Var& parameter, Random& random, double gain, int blocks) {
   check_matrix("orthogonal", parameter);
   if (blocks < 1 || parameter.dim(0) % blocks != 0) {
-    fail("orthogonal", fmt::format("{} rows cannot be cut into {} blocks", parameter.dim(0), blocks));
+    fail("orthogonal",
+         fmt::format("{} rows cannot be cut into {} blocks", parameter.dim(0), blocks));
   }
   std::int64_t rows = parameter.dim(0) / blocks;
   std::int64_t columns = parameter.dim(1);
   std::size_t count = static_cast<std::size_t>(std::min(rows, columns));   // orthonormal vectors
   std::size_t length = static_cast<std::size_t>(std::max(rows, columns));  // of each
   for (int block = 0; block < blocks; ++block) {
-    Tensor drawn = random_normal({static_cast<std::int64_t>(count), static_cast<std::int64_t>(length)}, 0, 1, random,
-                                 DType::float64);
+    Tensor drawn =
+        random_normal({static_cast<std::int64_t>(count), static_cast<std::int64_t>(length)}, 0, 1,
+                      random, DType::float64);
     double* v = drawn.data<double>();
     for (std::size_t i = 0; i < count; ++i) {
       // Gram and Schmidt, twice: the second pass removes what rounding left.

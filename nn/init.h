@@ -7,7 +7,8 @@
 namespace tapeloop::nn {
 
 // A parameter drawn from U(-bound, bound). PyTorch's recurrent layers use 1/sqrt(H), Linear 1/sqrt(in).
-Var uniform_parameter(const Shape& shape, double bound, Random& random, DType dtype = DType::float32);
+Var uniform_parameter(const Shape& shape, double bound, Random& random,
+                      DType dtype = DType::float32);
 
 namespace init {
 // New values for an existing parameter.

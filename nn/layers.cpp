@@ -23,11 +23,13 @@ Linear::Linear(std::int64_t in, std::int64_t out, Random& random, bool with_bias
   if (with_bias) bias = uniform_parameter({out}, bound, random, dtype);
 }
 
-Embedding::Embedding(std::int64_t count, std::int64_t width, Random& random, std::int64_t padding, DType dtype)
+Embedding::Embedding(std::int64_t count, std::int64_t width, Random& random, std::int64_t padding,
+                     DType dtype)
     : padding_index(padding) {
   check_size("embedding", "count", count);
   check_size("embedding", "width", width);
-  if (padding >= count) fail("embedding", fmt::format("padding index {} is outside 0..{}", padding, count - 1));
+  if (padding >= count)
+    fail("embedding", fmt::format("padding index {} is outside 0..{}", padding, count - 1));
   weight = parameter(random_normal({count, width}, 0, 1, random, DType::float64).to(dtype));
   if (padding >= 0) weight.value().select(0, padding).fill(0);
 }
@@ -50,6 +52,8 @@ Dropout::Dropout(double probability, Random& source) : p(probability), random(so
   if (!(p >= 0 && p < 1)) fail("dropout", fmt::format("p is {}, expected 0 <= p < 1", p));
 }
 
-Var Dropout::operator()(const Var& x) const { return p > 0 && Tape::current() != nullptr ? dropout(x, p, random) : x; }
+Var Dropout::operator()(const Var& x) const {
+  return p > 0 && Tape::current() != nullptr ? dropout(x, p, random) : x;
+}
 
 }  // namespace tapeloop::nn

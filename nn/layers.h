@@ -12,7 +12,8 @@ struct Linear {
   Var weight;
   Var bias;  // undefined where the layer has none
   Linear() = default;
-  Linear(std::int64_t in, std::int64_t out, Random& random, bool with_bias = true, DType dtype = DType::float32);
+  Linear(std::int64_t in, std::int64_t out, Random& random, bool with_bias = true,
+         DType dtype = DType::float32);
   Var operator()(const Var& x) const { return linear(x, weight, bias); }
   void visit(Visitor& v) const {
     v("weight", weight);

@@ -18,16 +18,21 @@ namespace tapeloop::nn {
 class Visitor;
 
 template <class M>
-concept Module = requires(const M& module, Visitor& visitor) { module.visit(visitor); };
+concept Module = requires(const M& module, Visitor& visitor) {
+  module.visit(visitor);
+};
 
 // Walks over a module's parameters and random states, and those of the modules within, joining names by dots.
 class Visitor {
  public:
   virtual ~Visitor() = default;
   void operator()(std::string_view name, const Var& parameter) {
-    if (parameter.defined()) on_parameter(path_ + std::string(name) + suffix_, parameter);  // no bias, no name
+    if (parameter.defined())
+      on_parameter(path_ + std::string(name) + suffix_, parameter);  // no bias, no name
   }
-  void operator()(std::string_view name, Random& random) { on_random(path_ + std::string(name) + suffix_, random); }
+  void operator()(std::string_view name, Random& random) {
+    on_random(path_ + std::string(name) + suffix_, random);
+  }
   template <Module M>
   void operator()(std::string_view name, const M& module) {
     std::size_t length = path_.size();
@@ -62,8 +67,12 @@ namespace detail {
 struct Collector final : Visitor {
   ParameterList parameters;
   std::vector<std::pair<std::string, Random*>> randoms;
-  void on_parameter(const std::string& name, const Var& parameter) override { parameters.push_back({name, parameter}); }
-  void on_random(const std::string& name, Random& random) override { randoms.emplace_back(name, &random); }
+  void on_parameter(const std::string& name, const Var& parameter) override {
+    parameters.push_back({name, parameter});
+  }
+  void on_random(const std::string& name, Random& random) override {
+    randoms.emplace_back(name, &random);
+  }
 };
 }  // namespace detail
 
@@ -75,8 +84,7 @@ ParameterList parameters(const M& module) {
   return collector.parameters;
 }
 template <Module First, Module... Rest>
-  requires(sizeof...(Rest) > 0)
-ParameterList parameters(const First& first, const Rest&... rest) {
+requires(sizeof...(Rest) > 0) ParameterList parameters(const First& first, const Rest&... rest) {
   detail::Collector collector;
   int i = 0;
   collector(std::to_string(i++), first);

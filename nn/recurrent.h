@@ -20,8 +20,9 @@ struct Unrolled {
 };
 
 struct UnrollOptions {
-  bool reverse = false;                      // from the last step to the first; ys stay aligned to the input
-  std::span<const std::int64_t> lengths = {};  // [N], each 0..T: steps of each sequence. Empty: all T
+  bool reverse = false;  // from the last step to the first; ys stay aligned to the input
+  std::span<const std::int64_t> lengths =
+      {};  // [N], each 0..T: steps of each sequence. Empty: all T
 };
 
 // What cell.input(xs) gave, [T, N, ...]: unroll(cell, Projected{zx}) starts from there.
@@ -39,7 +40,9 @@ class Masks {
   // x where `running` is 1, else 0, even if x is NaN there.
   Var or_zero(const Var& running, const Var& x) const { return select(running, x, zero_); }
   // xs with 0 for what lies past the ends: 0 * NaN would be NaN in the gradients of the weights.
-  Var without_padding(const Var& xs) const { return running_.defined() ? or_zero(Var(running_), xs) : xs; }
+  Var without_padding(const Var& xs) const {
+    return running_.defined() ? or_zero(Var(running_), xs) : xs;
+  }
 
  private:
   std::int64_t all_running_until_;  // the shortest length
@@ -53,13 +56,14 @@ void check_symbols(const Tensor& symbols);
 void check_state(const Var& part, std::size_t index, std::int64_t n, std::int64_t size);
 void check_stack(const RecurrentOptions& options);
 void check_built(bool built);
-Var part_of_state(const Var& part, std::int64_t index, std::int64_t count, std::int64_t n, std::int64_t size);
+Var part_of_state(const Var& part, std::int64_t index, std::int64_t count, std::int64_t n,
+                  std::int64_t size);
 
 }  // namespace detail
 
 template <Cell C>
-Unrolled<typename C::State> unroll(const C& cell, const Projected& projected, typename C::State state = {},
-                                   const UnrollOptions& options = {});
+Unrolled<typename C::State> unroll(const C& cell, const Projected& projected,
+                                   typename C::State state = {}, const UnrollOptions& options = {});
 
 // Applies the cell to xs [T, N, I], step by step. An undefined state means zeros. Past a sequence's length the outputs
 // are 0 and the state stands still, so that `last` is that of its own last step; in reverse it starts there. What xs
@@ -79,8 +83,8 @@ Unrolled<typename C::State> unroll(const C& cell, const Var& xs, typename C::Sta
 
 // The same where the input projection has been done.
 template <Cell C>
-Unrolled<typename C::State> unroll(const C& cell, const Projected& projected, typename C::State state,
-                                   const UnrollOptions& options) {
+Unrolled<typename C::State> unroll(const C& cell, const Projected& projected,
+                                   typename C::State state, const UnrollOptions& options) {
   const Var& zx = projected.zx;
   detail::check_sequence(zx);
   const std::int64_t steps = zx.dim(0);
@@ -97,13 +101,15 @@ Unrolled<typename C::State> unroll(const C& cell, const Projected& projected, ty
     typename C::State next = cell.step(inputs[static_cast<std::size_t>(t)], state);
     Var output = next.h();
     if (Var running = masks.at(t); running.defined()) {
-      for (std::size_t k = 0; k < C::State::parts; ++k) next[k] = select(running, next[k], state[k]);
+      for (std::size_t k = 0; k < C::State::parts; ++k)
+        next[k] = select(running, next[k], state[k]);
       output = masks.or_zero(running, output);
     }
     outputs[static_cast<std::size_t>(t)] = output;
     state = next;
   }
-  if (steps == 0) return {Var(Tensor::empty({0, zx.dim(1), sizes[0]}, zx.dtype(), zx.device())), state};
+  if (steps == 0)
+    return {Var(Tensor::empty({0, zx.dim(1), sizes[0]}, zx.dtype(), zx.device())), state};
   return {stack(outputs), state};
 }
 
@@ -129,21 +135,24 @@ class Recurrent {
 
   // xs [T, N, I] -> ys [T, N, D*H] and the last state, each part [L*D, N, size], index layer * D + direction. A state
   // of that shape can be given; lengths as in UnrollOptions.
-  Unrolled<State> operator()(const Var& xs, const State& initial = {}, std::span<const std::int64_t> lengths = {}) const {
+  Unrolled<State> operator()(const Var& xs, const State& initial = {},
+                             std::span<const std::int64_t> lengths = {}) const {
     detail::check_sequence(xs);
-    return run(xs.dim(1), initial, lengths, [&](const C& cell, const State& start, const UnrollOptions& options) {
-      return unroll(cell, xs, start, options);
-    });
+    return run(xs.dim(1), initial, lengths,
+               [&](const C& cell, const State& start, const UnrollOptions& options) {
+                 return unroll(cell, xs, start, options);
+               });
   }
   // The same for one-hot vectors of size I, given by their symbols [T, N] (int64). A float tensor is taken as xs.
-  Unrolled<State> operator()(const Tensor& xs, const State& initial = {}, std::span<const std::int64_t> lengths = {}) const
-    requires HasSymbolInput<C>
-  {
+  Unrolled<State> operator()(const Tensor& xs, const State& initial = {},
+                             std::span<const std::int64_t> lengths = {}) const requires
+      HasSymbolInput<C> {
     if (xs.dtype() != DType::int64) return (*this)(Var(xs), initial, lengths);
     detail::check_symbols(xs);
-    return run(xs.dim(1), initial, lengths, [&](const C& cell, const State& start, const UnrollOptions& options) {
-      return unroll(cell, Projected{cell.input(xs)}, start, options);
-    });
+    return run(xs.dim(1), initial, lengths,
+               [&](const C& cell, const State& start, const UnrollOptions& options) {
+                 return unroll(cell, Projected{cell.input(xs)}, start, options);
+               });
   }
 
   int directions() const { return options_.bidirectional ? 2 : 1; }
@@ -162,7 +171,8 @@ class Recurrent {
  private:
   // `first` unrolls a cell of the first layer, which reads what the caller gave; the others read the layer below.
   template <class First>
-  Unrolled<State> run(std::int64_t n, const State& initial, std::span<const std::int64_t> lengths, First first) const {
+  Unrolled<State> run(std::int64_t n, const State& initial, std::span<const std::int64_t> lengths,
+                      First first) const {
     const auto sizes = state_sizes();
     PoolVector<State> last(cells_.size());
     Var below;
@@ -177,7 +187,8 @@ class Recurrent {
                                            static_cast<std::int64_t>(cells_.size()), n, sizes[k]);
         }
         const UnrollOptions options{.reverse = direction == 1, .lengths = lengths};
-        auto [ys, end] = layer == 0 ? first(cells_[i], start, options) : unroll(cells_[i], below, start, options);
+        auto [ys, end] = layer == 0 ? first(cells_[i], start, options)
+                                    : unroll(cells_[i], below, start, options);
         outputs.push_back(ys);
         last[i] = end;
       }

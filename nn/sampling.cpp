@@ -41,7 +41,8 @@ std::int64_t sample_row(PoolVector<Choice>& choices, Random& random, const Sampl
       total = reached;
     }
   }
-  while (kept > 1 && choices[kept - 1].weight == 0) --kept;  // rounding below must not reach the impossible ones
+  while (kept > 1 && choices[kept - 1].weight == 0)
+    --kept;  // rounding below must not reach the impossible ones
   double place = random.uniform() * total;
   for (std::size_t i = 0; i + 1 < kept; ++i) {
     place -= choices[i].weight;
@@ -53,12 +54,14 @@ std::int64_t sample_row(PoolVector<Choice>& choices, Random& random, const Sampl
 }  // namespace
 
 Tensor sample(const Tensor& logits, Random& random, const SampleOptions& options) {
-  if (!logits.defined() || logits.rank() != 2 || logits.dim(1) == 0 || logits.dtype() == DType::int64) {
+  if (!logits.defined() || logits.rank() != 2 || logits.dim(1) == 0 ||
+      logits.dtype() == DType::int64) {
     fail("sample", "logits must be [N, V] of float32 or float64, got " + logits.describe());
   }
   if (!(options.temperature >= 0) || !std::isfinite(options.temperature) || options.top_k < 0 ||
       !(options.top_p > 0 && options.top_p <= 1)) {
-    fail("sample", fmt::format("temperature {}, top_k {}, top_p {}: expected a temperature of 0 or more, top_k of 0 or "
+    fail("sample", fmt::format("temperature {}, top_k {}, top_p {}: expected a temperature of 0 or "
+                               "more, top_k of 0 or "
                                "more, and 0 < top_p <= 1",
                                options.temperature, options.top_k, options.top_p));
   }
@@ -70,12 +73,15 @@ Tensor sample(const Tensor& logits, Random& random, const SampleOptions& options
     for (std::int64_t v = 0; v < classes; ++v) {
       double logit = rows[n * classes + v];
       if (std::isnan(logit) || logit == INFINITY) {
-        fail("sample", fmt::format("logit [{}, {}] is {}; the model has diverged, or was given bad input", n, v, logit));
+        fail("sample",
+             fmt::format("logit [{}, {}] is {}; the model has diverged, or was given bad input", n,
+                         v, logit));
       }
       largest = std::max(largest, logit);
     }
     if (largest == -INFINITY) {
-      fail("sample", fmt::format("every logit of row {} is -inf; leave at least one symbol possible", n));
+      fail("sample",
+           fmt::format("every logit of row {} is -inf; leave at least one symbol possible", n));
     }
   }
   Tensor result = Tensor::empty({logits.dim(0)}, DType::int64);

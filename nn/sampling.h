@@ -10,7 +10,8 @@ namespace tapeloop::nn {
 struct SampleOptions {
   double temperature = 1.0;  // logits are divided by it; 0: the most likely symbol, no randomness
   std::int64_t top_k = 0;    // only the k most likely; 0: all
-  double top_p = 1.0;        // only the most likely whose probabilities first reach p together. Holtzman et al. 2020
+  double top_p =
+      1.0;  // only the most likely whose probabilities first reach p together. Holtzman et al. 2020
 };
 
 // One class for each row of logits [N, V]: [N] int64. The probabilities are softmax(logits / temperature), cut to top_k,

@@ -19,8 +19,7 @@ class State {
   static constexpr std::size_t parts = kParts;
   State() = default;  // undefined: zeros to whoever takes it
   template <std::same_as<Var>... V>
-    requires(sizeof...(V) == kParts)
-  explicit(kParts > 1) State(const V&... part) : parts_{part...} {}
+  requires(sizeof...(V) == kParts) explicit(kParts > 1) State(const V&... part) : parts_{part...} {}
 
   bool defined() const { return parts_[0].defined(); }
   const Var& h() const { return parts_[0]; }
@@ -48,7 +47,8 @@ class State {
 }  // namespace tapeloop::nn
 
 template <std::size_t kParts>
-struct std::tuple_size<tapeloop::nn::State<kParts>> : std::integral_constant<std::size_t, kParts> {};
+struct std::tuple_size<tapeloop::nn::State<kParts>> : std::integral_constant<std::size_t, kParts> {
+};
 template <std::size_t I, std::size_t kParts>
 struct std::tuple_element<I, tapeloop::nn::State<kParts>> {
   using type = const tapeloop::Var;

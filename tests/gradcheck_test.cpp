@@ -26,6 +26,20 @@ const GradcheckElement& worst_of(const GradcheckReport& report) {
       [](const auto& a, const auto& b) { return a.error_ratio < b.error_ratio; });
 }
 
+TEST_CASE("a parameter that takes part but is not in the list is reported") {
+  const Var listed = parameter(Tensor::from<double>({2}, {0.5, -1.0}));
+  const Var forgotten = parameter(Tensor::from<double>({2}, {2.0, 3.0}));
+  const GradcheckReport report =
+      gradcheck([&] { return listed * forgotten; }, ParameterList{{"listed", listed}},
+                {.second_order = true});
+  CHECK(report.ok);
+  REQUIRE(report.unlisted.size() == 1);
+  CHECK(report.unlisted[0] == "[2]");
+  CHECK(report.str().find("1 parameters took part that were not in the list") != std::string::npos);
+  CHECK(
+      gradcheck([&] { return listed * 2.0; }, ParameterList{{"listed", listed}}).unlisted.empty());
+}
+
 }  // namespace
 
 TEST_CASE("gradcheck finds a spoilt gradient and names the parameter and the element") {

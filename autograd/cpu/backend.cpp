@@ -14,7 +14,8 @@
 namespace tapeloop {
 namespace {
 
-constexpr std::int64_t kGrain = 16384;  // elements below which a second thread costs more than it does
+constexpr std::int64_t kGrain =
+    16384;  // elements below which a second thread costs more than it does
 
 // Calls work(type tag) for the tensor's floating-point type.
 template <class Work>
@@ -58,9 +59,15 @@ cpu::ReducePlan reduce_plan(const Tensor& to, const Tensor& from) {
 
 class CpuBackend final : public Backend {
  public:
-  detail::Storage* allocate(std::size_t bytes) const override { return detail::new_storage(bytes, Device::cpu); }
-  void release(detail::Storage* storage) const noexcept override { detail::delete_storage(storage); }
-  void* address(detail::Storage* storage) const override { return reinterpret_cast<char*>(storage) + 64; }
+  detail::Storage* allocate(std::size_t bytes) const override {
+    return detail::new_storage(bytes, Device::cpu);
+  }
+  void release(detail::Storage* storage) const noexcept override {
+    detail::delete_storage(storage);
+  }
+  void* address(detail::Storage* storage) const override {
+    return reinterpret_cast<char*>(storage) + 64;
+  }
 
   void copy(const Tensor& to, const Tensor& from) const override { cpu::copy(to, from); }
   void fill(const Tensor& to, double value) const override { cpu::fill(to, value); }
@@ -85,10 +92,11 @@ class CpuBackend final : public Backend {
       PoolVector<GemmPiece<T>> pieces(products.size());
       for (std::int64_t i = 0; i < to.dim(0); ++i) {
         for (std::size_t p = 0; p < products.size(); ++p) {
-          pieces[p] = {matrix<T>(products[p].a, i), matrix<T>(products[p].b, i), products[p].a.dim(2)};
+          pieces[p] = {matrix<T>(products[p].a, i), matrix<T>(products[p].b, i),
+                       products[p].a.dim(2)};
         }
-        cpu::kernels().of<T>().gemm(to.dim(1), to.dim(2), pieces, to.data<T>() + i * to.stride(0), to.stride(1),
-                                    accumulate);
+        cpu::kernels().of<T>().gemm(to.dim(1), to.dim(2), pieces, to.data<T>() + i * to.stride(0),
+                                    to.stride(1), accumulate);
       }
     });
   }
@@ -102,7 +110,8 @@ class CpuBackend final : public Backend {
       bool across = plan.kept > 0 && plan.kept_from[last] == 1 && plan.kept_to[last] == 1 &&
                     !(plan.reduced > 0 && plan.reduced_from[plan.reduced - 1] == 1);
       std::int64_t items = across ? to.numel() / plan.kept_sizes[last] : to.numel();
-      std::int64_t grain = std::max<std::int64_t>(1, kGrain * items / std::max<std::int64_t>(1, from.numel()));
+      std::int64_t grain =
+          std::max<std::int64_t>(1, kGrain * items / std::max<std::int64_t>(1, from.numel()));
       auto run = cpu::kernels().of<T>().reduce[static_cast<std::size_t>(kind)];
       parallel_for(items, grain, [&](std::int64_t begin, std::int64_t end) {
         run(plan, from.data<T>(), to.data<T>(), begin, end);
@@ -123,7 +132,8 @@ class CpuBackend final : public Backend {
   void gather(const Tensor& to, const Tensor& from, const Tensor& index, int axis) const override {
     cpu::gather(to, from, index, axis);
   }
-  void scatter_add(const Tensor& to, const Tensor& index, const Tensor& from, int axis) const override {
+  void scatter_add(const Tensor& to, const Tensor& index, const Tensor& from,
+                   int axis) const override {
     cpu::scatter_add(to, index, from, axis);
   }
 

@@ -34,8 +34,12 @@ const char* isa_name() { return use_avx512() ? isa::Avx512::name : isa::Native::
 
 }  // namespace cpu
 
-std::span<const PointwiseKernel* const> ArithmeticPage::kernels() { return cpu::choose_page<ArithmeticPage>(); }
-std::span<const PointwiseKernel* const> FunctionPage::kernels() { return cpu::choose_page<FunctionPage>(); }
+std::span<const PointwiseKernel* const> ArithmeticPage::kernels() {
+  return cpu::choose_page<ArithmeticPage>();
+}
+std::span<const PointwiseKernel* const> FunctionPage::kernels() {
+  return cpu::choose_page<FunctionPage>();
+}
 std::span<const PointwiseKernel* const> LossPage::kernels() { return cpu::choose_page<LossPage>(); }
 
 }  // namespace tapeloop

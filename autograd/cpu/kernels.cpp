@@ -9,9 +9,10 @@ namespace tapeloop::cpu {
 
 namespace {
 template <class Isa, class T>
-constexpr TypedKernels<T> kTyped = {&gemm<Isa, T>,
-                                    {&ReduceLoop<Isa, T, Reduction::sum>::run, &ReduceLoop<Isa, T, Reduction::product>::run,
-                                     &ReduceLoop<Isa, T, Reduction::max>::run, &ReduceLoop<Isa, T, Reduction::min>::run}};
+constexpr TypedKernels<T> kTyped = {
+    &gemm<Isa, T>,
+    {&ReduceLoop<Isa, T, Reduction::sum>::run, &ReduceLoop<Isa, T, Reduction::product>::run,
+     &ReduceLoop<Isa, T, Reduction::max>::run, &ReduceLoop<Isa, T, Reduction::min>::run}};
 }  // namespace
 
 template <>

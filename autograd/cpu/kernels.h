@@ -10,10 +10,11 @@
 namespace tapeloop::cpu {
 
 template <class T>
-using GemmFunction = void (*)(std::int64_t m, std::int64_t n, std::span<const GemmPiece<T>> pieces, T* c,
-                              std::int64_t ldc, bool accumulate);
+using GemmFunction = void (*)(std::int64_t m, std::int64_t n, std::span<const GemmPiece<T>> pieces,
+                              T* c, std::int64_t ldc, bool accumulate);
 template <class T>
-using ReduceFunction = void (*)(const ReducePlan& plan, const T* from, T* to, std::int64_t begin, std::int64_t end);
+using ReduceFunction = void (*)(const ReducePlan& plan, const T* from, T* to, std::int64_t begin,
+                                std::int64_t end);
 
 template <class T>
 struct TypedKernels {

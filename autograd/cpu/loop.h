@@ -12,12 +12,13 @@ namespace cpu {
 // `count` elements, a multiple of the register's width: operand k is read or written at data[k], and moves on by
 // step[k] elements for each element done, 1 or 0. What is around this loop (rows, tails, strides) is in walk.cpp.
 template <class Isa, class T, class F>
-[[gnu::flatten]] void pointwise_loop(const void* functor, void* const* data, const std::int64_t* step,
-                                     std::int64_t count) {
+[[gnu::flatten]] void pointwise_loop(const void* functor, void* const* data,
+                                     const std::int64_t* step, std::int64_t count) {
   using V = Vec<T, Isa>;
   constexpr int kIn = kArity<F>;
   constexpr int kOut = kResultCount<F>;
-  static_assert(kIn + kOut <= kMaxOperands, "a pointwise functor has at most 40 inputs and results together");
+  static_assert(kIn + kOut <= kMaxOperands,
+                "a pointwise functor has at most 40 inputs and results together");
   const F formula = *static_cast<const F*>(functor);
   [&]<std::size_t... I, std::size_t... O>(std::index_sequence<I...>, std::index_sequence<O...>) {
     const T* const from[] = {static_cast<const T*>(data[I])...};
@@ -26,13 +27,18 @@ template <class Isa, class T, class F>
       auto results = as_outputs(formula(V::load(from[I] + i * step[I])...));
       (dual::As<V>::convert(output<O>(results)).store(to[O] + i * step[kIn + O]), ...);
     }
-  }(std::make_index_sequence<kIn>{}, std::make_index_sequence<kOut>{});
+  }
+  (std::make_index_sequence<kIn>{}, std::make_index_sequence<kOut>{});
 }
 
 // The kernel of F for one instruction set, linked to those of its derivatives.
 template <class Isa, class F>
 inline constexpr PointwiseKernel kKernel = {
-    functor_name<F>(), kArity<F>, kResultCount<F>, sizeof(F), Isa::vector_bytes,
+    functor_name<F>(),
+    kArity<F>,
+    kResultCount<F>,
+    sizeof(F),
+    Isa::vector_bytes,
     []() -> const PointwiseKernel* {
       if constexpr (kDifferentiable<F> && kOrder<F> < kMaxOrder &&
                     kArity<Backward<F>> + kResultCount<Backward<F>> <= kMaxOperands) {

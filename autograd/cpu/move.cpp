@@ -25,8 +25,8 @@ void with_any_type(DType dtype, Work work) {
 
 // Calls line(pointers of each operand) for rows [begin, end) of the plan.
 template <std::size_t kOperands, class Line>
-void walk_rows(const LoopPlan& plan, const std::array<std::int64_t, kOperands>& element_bytes, std::int64_t begin,
-               std::int64_t end, Line line) {
+void walk_rows(const LoopPlan& plan, const std::array<std::int64_t, kOperands>& element_bytes,
+               std::int64_t begin, std::int64_t end, Line line) {
   const int outer = plan.rank - 1;
   for (std::int64_t row = begin; row < end; ++row) {
     std::array<char*, kOperands> at;
@@ -35,21 +35,24 @@ void walk_rows(const LoopPlan& plan, const std::array<std::int64_t, kOperands>& 
     for (int axis = outer - 1; axis >= 0; --axis) {
       std::int64_t index = rest % plan.sizes[axis];
       rest /= plan.sizes[axis];
-      for (std::size_t k = 0; k < kOperands; ++k) at[k] += index * plan.operands[k].strides[axis] * element_bytes[k];
+      for (std::size_t k = 0; k < kOperands; ++k)
+        at[k] += index * plan.operands[k].strides[axis] * element_bytes[k];
     }
     line(at);
   }
 }
 
 template <class To, class From>
-void copy_row(To* to, std::int64_t to_stride, const From* from, std::int64_t from_stride, std::int64_t length) {
+void copy_row(To* to, std::int64_t to_stride, const From* from, std::int64_t from_stride,
+              std::int64_t length) {
   if constexpr (std::is_same_v<To, From>) {
     if (to_stride == 1 && from_stride == 1) {
       std::memcpy(to, from, static_cast<std::size_t>(length) * sizeof(To));
       return;
     }
   }
-  for (std::int64_t i = 0; i < length; ++i) to[i * to_stride] = static_cast<To>(from[i * from_stride]);
+  for (std::int64_t i = 0; i < length; ++i)
+    to[i * to_stride] = static_cast<To>(from[i * from_stride]);
 }
 
 // A view of `tensor` with `axis` moved to the end.
@@ -70,14 +73,15 @@ void along_axis(const Tensor& a, const Tensor& b, const Tensor& c, int axis, Lin
                      axis_last(c, axis).select(-1, 0)};
   LoopPlan plan = plan_loop(lines[0].shape(), lines);
   std::int64_t inner = plan.sizes[plan.rank - 1];
-  walk_rows<3>(plan, {sizeof(A), sizeof(B), sizeof(C)}, 0, plan.rows(), [&](const std::array<char*, 3>& at) {
-    const LoopPlan::Operand* operand = plan.operands;
-    for (std::int64_t i = 0; i < inner; ++i) {
-      line(reinterpret_cast<A*>(at[0]) + i * operand[0].strides[plan.rank - 1],
-           reinterpret_cast<B*>(at[1]) + i * operand[1].strides[plan.rank - 1],
-           reinterpret_cast<C*>(at[2]) + i * operand[2].strides[plan.rank - 1]);
-    }
-  });
+  walk_rows<3>(plan, {sizeof(A), sizeof(B), sizeof(C)}, 0, plan.rows(),
+               [&](const std::array<char*, 3>& at) {
+                 const LoopPlan::Operand* operand = plan.operands;
+                 for (std::int64_t i = 0; i < inner; ++i) {
+                   line(reinterpret_cast<A*>(at[0]) + i * operand[0].strides[plan.rank - 1],
+                        reinterpret_cast<B*>(at[1]) + i * operand[1].strides[plan.rank - 1],
+                        reinterpret_cast<C*>(at[2]) + i * operand[2].strides[plan.rank - 1]);
+                 }
+               });
 }
 
 }  // namespace
@@ -91,11 +95,15 @@ void copy(const Tensor& to, const Tensor& from) {
   std::int64_t from_stride = plan.operands[1].strides[plan.rank - 1];
   with_any_type(to.dtype(), [&]<class To>(To) {
     with_any_type(from.dtype(), [&]<class From>(From) {
-      parallel_for(plan.rows(), std::max<std::int64_t>(1, kGrain / length), [&](std::int64_t begin, std::int64_t end) {
-        walk_rows<2>(plan, {sizeof(To), sizeof(From)}, begin, end, [&](const std::array<char*, 2>& at) {
-          copy_row(reinterpret_cast<To*>(at[0]), to_stride, reinterpret_cast<const From*>(at[1]), from_stride, length);
-        });
-      });
+      parallel_for(plan.rows(), std::max<std::int64_t>(1, kGrain / length),
+                   [&](std::int64_t begin, std::int64_t end) {
+                     walk_rows<2>(plan, {sizeof(To), sizeof(From)}, begin, end,
+                                  [&](const std::array<char*, 2>& at) {
+                                    copy_row(reinterpret_cast<To*>(at[0]), to_stride,
+                                             reinterpret_cast<const From*>(at[1]), from_stride,
+                                             length);
+                                  });
+                   });
     });
   });
 }
@@ -135,13 +143,15 @@ void argmax(const Tensor& to, const Tensor& from) {
   with_any_type(from.dtype(), [&]<class T>(T) {
     Tensor index = to.insert_axis(-1);
     int axis = from.rank() - 1;
-    along_axis<std::int64_t, T, T>(index, from, from, axis, [&](std::int64_t* result, const T* x, const T*) {
-      std::int64_t best = 0;
-      for (std::int64_t i = 1; i < from.dim(axis); ++i) {
-        if (x[i * from.stride(axis)] > x[best * from.stride(axis)]) best = i;
-      }
-      *result = best;
-    });
+    along_axis<std::int64_t, T, T>(index, from, from, axis,
+                                   [&](std::int64_t* result, const T* x, const T*) {
+                                     std::int64_t best = 0;
+                                     for (std::int64_t i = 1; i < from.dim(axis); ++i) {
+                                       if (x[i * from.stride(axis)] > x[best * from.stride(axis)])
+                                         best = i;
+                                     }
+                                     *result = best;
+                                   });
   });
 }
 
@@ -153,7 +163,8 @@ void take_rows(const Tensor& to, const Tensor& from, const Tensor& index) {
                  [&](std::int64_t begin, std::int64_t end) {
                    for (std::int64_t i = begin; i < end; ++i) {
                      copy_row(to.data<T>() + i * to.stride(0), to.stride(1),
-                              from.data<T>() + row[i * index.stride(0)] * from.stride(0), from.stride(1), width);
+                              from.data<T>() + row[i * index.stride(0)] * from.stride(0),
+                              from.stride(1), width);
                    }
                  });
   });
@@ -174,22 +185,24 @@ void add_rows(const Tensor& to, const Tensor& index, const Tensor& from) {
 void gather(const Tensor& to, const Tensor& from, const Tensor& index, int axis) {
   if (to.numel() == 0) return;
   with_any_type(to.dtype(), [&]<class T>(T) {
-    along_axis<T, T, std::int64_t>(to, from, index, axis, [&](T* result, const T* x, const std::int64_t* number) {
-      for (std::int64_t i = 0; i < to.dim(axis); ++i) {
-        result[i * to.stride(axis)] = x[number[i * index.stride(axis)] * from.stride(axis)];
-      }
-    });
+    along_axis<T, T, std::int64_t>(
+        to, from, index, axis, [&](T* result, const T* x, const std::int64_t* number) {
+          for (std::int64_t i = 0; i < to.dim(axis); ++i) {
+            result[i * to.stride(axis)] = x[number[i * index.stride(axis)] * from.stride(axis)];
+          }
+        });
   });
 }
 
 void scatter_add(const Tensor& to, const Tensor& index, const Tensor& from, int axis) {
   if (from.numel() == 0) return;
   with_any_type(to.dtype(), [&]<class T>(T) {
-    along_axis<T, T, std::int64_t>(to, from, index, axis, [&](T* sum, const T* x, const std::int64_t* number) {
-      for (std::int64_t i = 0; i < from.dim(axis); ++i) {
-        sum[number[i * index.stride(axis)] * to.stride(axis)] += x[i * from.stride(axis)];
-      }
-    });
+    along_axis<T, T, std::int64_t>(
+        to, from, index, axis, [&](T* sum, const T* x, const std::int64_t* number) {
+          for (std::int64_t i = 0; i < from.dim(axis); ++i) {
+            sum[number[i * index.stride(axis)] * to.stride(axis)] += x[i * from.stride(axis)];
+          }
+        });
   });
 }
 

@@ -31,8 +31,10 @@ template <class Isa, class T, Reduction kKind>
 struct ReduceLoop {
   using V = Vec<T, Isa>;
   static constexpr std::int64_t kWidth = V::width;
-  static constexpr std::int64_t kChains = 4;   // independent accumulators hide the latency of an addition
-  static constexpr std::int64_t kChunk = 256;  // rows added up before they join the total: keeps rounding small
+  static constexpr std::int64_t kChains =
+      4;  // independent accumulators hide the latency of an addition
+  static constexpr std::int64_t kChunk =
+      256;  // rows added up before they join the total: keeps rounding small
 
   static T start() {
     if constexpr (kKind == Reduction::sum) return 0;
@@ -42,7 +44,8 @@ struct ReduceLoop {
   }
 
   // Results [begin, end) of the kept axes in row-major order; `inner` axes of the kept ones are done by one call.
-  static void run(const ReducePlan& plan, const T* from, T* to, std::int64_t begin, std::int64_t end) {
+  static void run(const ReducePlan& plan, const T* from, T* to, std::int64_t begin,
+                  std::int64_t end) {
     const int last = plan.kept - 1;
     bool across = plan.kept > 0 && plan.kept_from[last] == 1 && plan.kept_to[last] == 1 &&
                   !(plan.reduced > 0 && plan.reduced_from[plan.reduced - 1] == 1);
@@ -88,9 +91,10 @@ struct ReduceLoop {
     T total = start();
     for (std::int64_t row = 0; row < count; ++row) {
       const T* line = source + offset(plan, last, row);
-      total = combine<kKind>(total, plan.reduced_from[last] == 1
-                                        ? contiguous(line, plan.reduced_sizes[last])
-                                        : strided(line, plan.reduced_sizes[last], plan.reduced_from[last]));
+      total = combine<kKind>(
+          total, plan.reduced_from[last] == 1
+                     ? contiguous(line, plan.reduced_sizes[last])
+                     : strided(line, plan.reduced_sizes[last], plan.reduced_from[last]));
     }
     return total;
   }
@@ -98,7 +102,8 @@ struct ReduceLoop {
     T total = start();
     for (std::int64_t i = 0; i < length; i += kChunk) {
       T part = start();
-      for (std::int64_t k = i; k < length && k < i + kChunk; ++k) part = combine<kKind>(part, line[k * stride]);
+      for (std::int64_t k = i; k < length && k < i + kChunk; ++k)
+        part = combine<kKind>(part, line[k * stride]);
       total = combine<kKind>(total, part);
     }
     return total;
@@ -108,10 +113,13 @@ struct ReduceLoop {
     for (V& chain : chains) chain = V::splat(start());
     std::int64_t i = 0;
     for (; i + kChains * kWidth <= length; i += kChains * kWidth) {
-      for (std::int64_t c = 0; c < kChains; ++c) chains[c] = combine<kKind>(chains[c], V::load(line + i + c * kWidth));
+      for (std::int64_t c = 0; c < kChains; ++c)
+        chains[c] = combine<kKind>(chains[c], V::load(line + i + c * kWidth));
     }
-    for (; i + kWidth <= length; i += kWidth) chains[0] = combine<kKind>(chains[0], V::load(line + i));
-    V joined = combine<kKind>(combine<kKind>(chains[0], chains[1]), combine<kKind>(chains[2], chains[3]));
+    for (; i + kWidth <= length; i += kWidth)
+      chains[0] = combine<kKind>(chains[0], V::load(line + i));
+    V joined =
+        combine<kKind>(combine<kKind>(chains[0], chains[1]), combine<kKind>(chains[2], chains[3]));
     T lanes[kWidth];
     joined.store(lanes);
     T total = start();
@@ -127,7 +135,8 @@ struct ReduceLoop {
     for (; column + kChains * kWidth <= width; column += kChains * kWidth) {
       block<kChains>(plan, source + column, target + column, count);
     }
-    for (; column + kWidth <= width; column += kWidth) block<1>(plan, source + column, target + column, count);
+    for (; column + kWidth <= width; column += kWidth)
+      block<1>(plan, source + column, target + column, count);
     for (; column < width; ++column) {
       T total = start();
       for (std::int64_t row = 0; row < count; row += kChunk) {
@@ -148,8 +157,10 @@ struct ReduceLoop {
       V part[kVectors];
       for (V& sum : part) sum = V::splat(start());
       for (std::int64_t k = row; k < count && k < row + kChunk; ++k) {
-        const T* line = source + (plan.reduced == 1 ? k * plan.reduced_from[0] : offset(plan, plan.reduced, k));
-        for (std::int64_t c = 0; c < kVectors; ++c) part[c] = combine<kKind>(part[c], V::load(line + c * kWidth));
+        const T* line =
+            source + (plan.reduced == 1 ? k * plan.reduced_from[0] : offset(plan, plan.reduced, k));
+        for (std::int64_t c = 0; c < kVectors; ++c)
+          part[c] = combine<kKind>(part[c], V::load(line + c * kWidth));
       }
       for (std::int64_t c = 0; c < kVectors; ++c) total[c] = combine<kKind>(total[c], part[c]);
     }

@@ -15,8 +15,11 @@ template <class T>
 class Walker {
  public:
   Walker(const PointwiseKernel& kernel, const void* functor)
-      : kernel_(kernel), functor_(functor), loop_(kernel.cpu[sizeof(T) == 4 ? 0 : 1]),
-        width_(kernel.vector_bytes / static_cast<std::int64_t>(sizeof(T))), operands_(kernel.inputs + kernel.outputs) {
+      : kernel_(kernel),
+        functor_(functor),
+        loop_(kernel.cpu[sizeof(T) == 4 ? 0 : 1]),
+        width_(kernel.vector_bytes / static_cast<std::int64_t>(sizeof(T))),
+        operands_(kernel.inputs + kernel.outputs) {
     std::memset(spare_, 0, static_cast<std::size_t>(operands_) * kRegister);
   }
 
@@ -77,7 +80,8 @@ class Walker {
       }
       simple_row(part, ones, count);
       for (int k = kernel_.inputs; k < operands_; ++k) {
-        for (std::int64_t n = 0; row[k] != nullptr && n < count; ++n) row[k][(i + n) * stride[k]] = block[k][n];
+        for (std::int64_t n = 0; row[k] != nullptr && n < count; ++n)
+          row[k][(i + n) * stride[k]] = block[k][n];
       }
     }
   }
@@ -89,14 +93,15 @@ class Walker {
   void (*loop_)(const void*, void* const*, const std::int64_t*, std::int64_t);
   std::int64_t width_;
   int operands_;
-  alignas(kRegister) std::byte spare_[kMaxOperands][kRegister];  // repeated inputs, tails, unwanted outputs
+  alignas(kRegister)
+      std::byte spare_[kMaxOperands][kRegister];  // repeated inputs, tails, unwanted outputs
 };
 
 }  // namespace
 
 template <class T>
-void walk(const PointwiseKernel& kernel, const void* functor, const LoopPlan& plan, std::int64_t begin,
-          std::int64_t end) {
+void walk(const PointwiseKernel& kernel, const void* functor, const LoopPlan& plan,
+          std::int64_t begin, std::int64_t end) {
   const int operands = kernel.inputs + kernel.outputs;
   const int inner = plan.rank - 1;
   T* row[kMaxOperands];
@@ -136,7 +141,9 @@ void walk(const PointwiseKernel& kernel, const void* functor, const LoopPlan& pl
   }
 }
 
-template void walk<float>(const PointwiseKernel&, const void*, const LoopPlan&, std::int64_t, std::int64_t);
-template void walk<double>(const PointwiseKernel&, const void*, const LoopPlan&, std::int64_t, std::int64_t);
+template void walk<float>(const PointwiseKernel&, const void*, const LoopPlan&, std::int64_t,
+                          std::int64_t);
+template void walk<double>(const PointwiseKernel&, const void*, const LoopPlan&, std::int64_t,
+                           std::int64_t);
 
 }  // namespace tapeloop::cpu

@@ -10,7 +10,7 @@ namespace tapeloop::cpu {
 // Runs the kernel for elements of type T over rows [begin, end) of the plan, or, where it has a single row, over
 // elements [begin, end) of it.
 template <class T>
-void walk(const PointwiseKernel& kernel, const void* functor, const LoopPlan& plan, std::int64_t begin,
-          std::int64_t end);
+void walk(const PointwiseKernel& kernel, const void* functor, const LoopPlan& plan,
+          std::int64_t begin, std::int64_t end);
 
 }  // namespace tapeloop::cpu

@@ -40,13 +40,16 @@ struct TwoClocksCell {
       : from_input(o.input, 4 * o.hidden, random, true, o.dtype),
         from_state(o.hidden, 4 * o.hidden, random, false, o.dtype) {}
 
-  std::array<std::int64_t, 2> state_sizes() const { return {from_state.weight.dim(1), from_state.weight.dim(1)}; }
+  std::array<std::int64_t, 2> state_sizes() const {
+    return {from_state.weight.dim(1), from_state.weight.dim(1)};
+  }
   // The part that does not need the state: done for all time steps at once.
   Var input(const Var& x) const { return from_input(x); }
   // zx [N, 4H] is input(x) of this step; linear adds it to h W^T.
   State step(const Var& zx, const State& state) const {
     auto [h, slow] = state;
-    auto [h_next, slow_next] = pointwise(TwoClocks{}, columns<4>(linear(h, from_state.weight, zx)), h, slow);
+    auto [h_next, slow_next] =
+        pointwise(TwoClocks{}, columns<4>(linear(h, from_state.weight, zx)), h, slow);
     return State(h_next, slow_next);
   }
   void visit(nn::Visitor& v) const {
@@ -60,7 +63,8 @@ struct Adder {
   nn::Recurrent<TwoClocksCell> cell;
   nn::Linear head;
   Adder(std::int64_t hidden, Random& random, DType dtype = DType::float32)
-      : cell({.input = 2, .hidden = hidden, .dtype = dtype}, random), head(hidden, 1, random, true, dtype) {}
+      : cell({.input = 2, .hidden = hidden, .dtype = dtype}, random),
+        head(hidden, 1, random, true, dtype) {}
   Var operator()(const Var& xs) const {  // [T, N, 2] -> [N, 1]
     auto [ys, last] = cell(xs);
     return head(select_index(last.h(), 0, 0));
@@ -85,7 +89,8 @@ Batch draw(std::int64_t steps, std::int64_t count, Random& random) {
     for (std::int64_t t = 0; t < steps; ++t) xs(t, n, 0) = static_cast<float>(random.uniform());
     auto half = static_cast<std::uint64_t>(steps / 2);
     auto first = static_cast<std::int64_t>(random.below(half));
-    auto second = static_cast<std::int64_t>(half + random.below(static_cast<std::uint64_t>(steps) - half));
+    auto second =
+        static_cast<std::int64_t>(half + random.below(static_cast<std::uint64_t>(steps) - half));
     for (std::int64_t t : {first, second}) {
       xs(t, n, 1) = 1;
       batch.target.data<float>()[n] += xs(t, n, 0);
@@ -96,8 +101,10 @@ Batch draw(std::int64_t steps, std::int64_t count, Random& random) {
 
 int main(int argc, char** argv) {
   CLI::App app(
-      "A recurrent cell of your own, from its formula to training, in one file: examples/custom_cell/custom_cell.cpp.\n"
-      "Checks the cell's gradients in float64, then trains it to add two marked numbers of a sequence.");
+      "A recurrent cell of your own, from its formula to training, in one file: "
+      "examples/custom_cell/custom_cell.cpp.\n"
+      "Checks the cell's gradients in float64, then trains it to add two marked numbers of a "
+      "sequence.");
   common::CommonOptions common_options;
   common::add_common(app, common_options, "custom_cell");
   std::int64_t steps = 50;
@@ -105,15 +112,17 @@ int main(int argc, char** argv) {
   std::int64_t updates = 1500;
   common::add_count(app, "--steps", steps, 2, 100000, "numbers in each sequence");
   common::add_count(app, "--hidden", hidden, 1, 4096, "hidden units");
-  common::add_count(app, "--updates", updates, 1, common::kAnyCount, "training steps, each on 64 sequences");
+  CLI::Option* given = common::add_count(app, "--updates", updates, 1, common::kAnyCount,
+                                         "training steps, each on 64 sequences");
   return common::run_main(app, common_options, "custom_cell", argc, argv, [&] {
-    if (common_options.quick) updates = 20;
+    if (common_options.quick && given->count() == 0) updates = 20;
     Random random(common_options.seed);
 
     // 3. Is the gradient right? In float64, against finite differences, of first and second order.
     Adder small(3, random, DType::float64);
     Tensor probe = random_uniform({4, 2, 2}, -1, 1, random, DType::float64);
-    GradcheckReport report = gradcheck([&] { return small(Var(probe)); }, nn::parameters(small), {.second_order = true});
+    GradcheckReport report =
+        gradcheck([&] { return small(Var(probe)); }, nn::parameters(small), {.second_order = true});
     fmt::print("{}\n", report.str());
     if (!report) throw Error("the gradient of the cell is wrong; see the table above");
 
@@ -142,14 +151,22 @@ int main(int argc, char** argv) {
     Var answers = model(Var(fresh.xs));
     double error = mse(answers, Var(fresh.target)).item();
     for (std::int64_t n = 0; n < 5; ++n) {
-      fmt::print("  sum {:.3f}   answer {:.3f}\n", fresh.target.at({n, 0}), answers.value().at({n, 0}));
+      fmt::print("  sum {:.3f}   answer {:.3f}\n", fresh.target.at({n, 0}),
+                 answers.value().at({n, 0}));
     }
-    fmt::print("update {}  mse {:.5f} on 1000 new sequences   (a constant guess scores 0.167)   {:.1f} s\n", updates, error,
-               seconds);
+    fmt::print(
+        "update {}  mse {:.5f} on 1000 new sequences   (a constant guess scores 0.167)   {:.1f} "
+        "s\n",
+        updates, error, seconds);
     if (!common_options.json.empty()) {
-      common::write_json(common_options.json, {{"mse", error}, {"updates", updates}, {"steps", steps},
-                                               {"hidden", hidden}, {"seconds", seconds}, {"gradcheck", report.ok}});
+      common::write_json(common_options.json, {{"mse", error},
+                                               {"updates", updates},
+                                               {"steps", steps},
+                                               {"hidden", hidden},
+                                               {"seconds", seconds},
+                                               {"gradcheck", report.ok}});
     }
-    fmt::print("{}\n", error < 0.01 ? "the cell has learned to add" : "the cell has not learned to add yet: more --updates");
+    fmt::print("{}\n", error < 0.01 ? "the cell has learned to add"
+                                    : "the cell has not learned to add yet: more --updates");
   });
 }

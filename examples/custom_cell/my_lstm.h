@@ -30,7 +30,9 @@ struct LstmCell {
     bias_hh = drawn({4 * o.hidden});
   }
   std::array<std::int64_t, 2> state_sizes() const { return {weight_hh.dim(1), weight_hh.dim(1)}; }
-  tapeloop::Var input(const tapeloop::Var& x) const { return linear(x, weight_ih, bias_ih + bias_hh); }
+  tapeloop::Var input(const tapeloop::Var& x) const {
+    return linear(x, weight_ih, bias_ih + bias_hh);
+  }
   State step(const tapeloop::Var& zx, const State& s) const {
     auto [h, c] = pointwise(Gates{}, tapeloop::columns<4>(linear(s.h(), weight_hh, zx)), s[1]);
     return State(h, c);

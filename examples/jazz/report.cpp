@@ -75,13 +75,19 @@ void print(const Judgement& j) {
     fmt::print("aim: chord tones within {:.0f} points of the corpus: {:.1f} apart, {}\n",
                kMostPointsApart, j.points_apart, verdict(j.chord_tones_met));
   }
-  fmt::print("aim: under {:.0f} % of 8-note runs copied: {:.1f} %, {}\n", 100 * kMostCopied,
-             100 * j.generated.copied_any_key, verdict(j.copying_met));
-  fmt::print("the written take alone: {}{:.1f} % copied\n",
-             std::isnan(j.written.chord_tones)
-                 ? std::string()
-                 : fmt::format("{:.1f} % chord tones, ", 100 * j.written.chord_tones),
-             100 * j.written.copied_any_key);
+  if (std::isnan(j.generated.copied_any_key)) {
+    fmt::print("copied runs: too few notes to hold a run of 8\n");
+  } else {
+    fmt::print("aim: under {:.0f} % of 8-note runs copied: {:.1f} %, {}\n", 100 * kMostCopied,
+               100 * j.generated.copied_any_key, verdict(j.copying_met));
+  }
+  const auto percent = [](double share, const char* of) {
+    return std::isnan(share) ? fmt::format("too few notes for {}", of)
+                             : fmt::format("{:.1f} % {}", 100 * share, of);
+  };
+  fmt::print("the written take alone: {}, {}\n",
+             percent(j.written.chord_tones, "chord tones on strong beats"),
+             percent(j.written.copied_any_key, "copied runs"));
 }
 
 nlohmann::json to_json(const Judgement& j) {
