@@ -84,6 +84,14 @@ void check_same_but_axis(const char* name, std::span<const Var> parts, int axis,
   }
 }
 
+// total + size, where the sizes of views (which cost no memory) may be as large as numbers go.
+std::int64_t plus(const char* name, std::int64_t total, std::int64_t size) {
+  if (size < 0 || __builtin_add_overflow(total, size, &total)) {
+    fail(name, fmt::format("the sizes of the parts, up to {}, do not add up to a size", size));
+  }
+  return total;
+}
+
 PoolVector<const Var*> pointers(std::span<const Var> vars) {
   PoolVector<const Var*> result;
   for (const Var& x : vars) result.push_back(&x);
@@ -181,7 +189,7 @@ Var concat(std::span<const Var> parts, int axis) {
   PoolVector<std::int64_t> sizes;
   for (const Var& part : parts) {
     sizes.push_back(part.dim(a));
-    total += part.dim(a);
+    total = plus("concat", total, part.dim(a));
   }
   Tensor result =
       Tensor::empty(parts[0].shape().with(a, total), parts[0].dtype(), parts[0].device());
@@ -252,7 +260,7 @@ void record_parts(const char* name, const Var& x, PoolVector<Var>& parts, Join j
 PoolVector<Var> split(const Var& x, std::span<const std::int64_t> sizes, int axis) {
   int a = x.shape().axis(axis);
   std::int64_t total = 0;
-  for (std::int64_t size : sizes) total += size;
+  for (std::int64_t size : sizes) total = plus("split", total, size);
   if (total != x.dim(a) || sizes.empty()) {
     fail("split", fmt::format("the sizes add up to {}, axis {} of {} has {}", total, a,
                               x.shape().str(), x.dim(a)));

@@ -49,7 +49,8 @@ TEST_CASE("a wrong call of an operation names it, shows the shapes, and says wha
       {"mul: inputs must be all float32 or all float64, got float32[2, 3] and float64[2, 3]|to(x, "
        "float32)",
        [&] { a* d; }},
-      {"exp: works on float32 and float64, got int64[2, 3]|tensor.to(DType::float32)", [&] { exp(i); }},
+      {"exp: works on float32 and float64, got int64[2, 3]|tensor.to(DType::float32)",
+       [&] { exp(i); }},
       {"an undefined variable was used; assign it", [&] { a + Var(); }},
       {"an undefined variable was used", [&] { tanh(Var()); }},
       {"select: cannot broadcast [2, 3] with [4, 5]", [&] { select(a, a, b); }},
