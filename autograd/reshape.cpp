@@ -86,7 +86,7 @@ void check_same_but_axis(const char* name, std::span<const Var> parts, int axis,
 
 // total + size, where the sizes of views (which cost no memory) may be as large as numbers go.
 std::int64_t plus(const char* name, std::int64_t total, std::int64_t size) {
-  if (size < 0 || __builtin_add_overflow(total, size, &total)) {
+  if (__builtin_add_overflow(total, size, &total)) {
     fail(name, fmt::format("the sizes of the parts, up to {}, do not add up to a size", size));
   }
   return total;
