@@ -195,9 +195,9 @@ struct LogSoftmaxGradient {  // dy - e^y s, s = sum(dy) of the row
   static constexpr const char* name = "log_softmax_gradient";
   TL_HD auto operator()(auto y, auto dy, auto s) const { return dy - exp(y) * s; }
 };
-struct LogSumExpGradient {  // dy e^(x - y)
+struct LogSumExpGradient {  // dy e^((x - m) - y), y counted from the shift m of its row
   static constexpr const char* name = "logsumexp_gradient";
-  TL_HD auto operator()(auto x, auto y, auto dy) const { return dy * exp(x - y); }
+  TL_HD auto operator()(auto x, auto m, auto y, auto dy) const { return dy * exp((x - m) - y); }
 };
 struct Standardize {  // (x - mean) / sqrt(var + epsilon)
   static constexpr const char* name = "standardize";

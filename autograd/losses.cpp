@@ -67,12 +67,13 @@ Targets checked_targets(const Var& logits, const Tensor& target,
 
 Var cross_entropy(const Var& logits, const Tensor& target, const CrossEntropyOptions& options) {
   if (!target.defined() || target.dtype() != DType::int64 || logits.rank() < 1 ||
-      target.shape() != logits.shape().removed(-1)) {
+      logits.dtype() == DType::int64 || target.shape() != logits.shape().removed(-1)) {
     fail("cross_entropy",
-         fmt::format("logits are {}, target {}; expected logits [..., V] and an int64 target [...]",
+         fmt::format("logits are {}, target {}; expected logits [..., V] and an int64 target "
+                     "[...], the logits float32 or float64",
                      logits.value().describe(), target.describe()));
   }
-  if (options.label_smoothing < 0 || options.label_smoothing > 1) {
+  if (!(options.label_smoothing >= 0 && options.label_smoothing <= 1)) {
     fail("cross_entropy",
          fmt::format("label_smoothing is {}, expected 0 to 1", options.label_smoothing));
   }
@@ -82,8 +83,12 @@ Var cross_entropy(const Var& logits, const Tensor& target, const CrossEntropyOpt
                      options.class_weights.shape().str(), logits.dim(-1)));
   }
   Targets targets = checked_targets(logits, target, options);
-  Var total = logsumexp(logits, {-1});
-  Var chosen = reshape(gather(logits, targets.classes.insert_axis(-1), -1), target.shape());
+  // Logits count from the largest of their row, which has no gradient: it cancels.
+  const int last = -1;
+  Var shift = detail::row_shift(logits, {&last, 1});
+  Var total = detail::logsumexp_above(logits, shift);
+  Var chosen = gather(logits, targets.classes.insert_axis(-1), -1) - shift;
+  Var lost = reshape(total - chosen, target.shape());
   // The weight of each item: that of its class, 0 if it is ignored.
   Var weight(targets.counted);
   if (options.class_weights.defined()) {
@@ -93,10 +98,10 @@ Var cross_entropy(const Var& logits, const Tensor& target, const CrossEntropyOpt
   // Chosen, not multiplied by 0: the logits of an ignored item may be infinite.
   Var counted(targets.counted);
   Var zero(Tensor::zeros({}, logits.dtype(), logits.device()));
-  Var items = select(counted, total - chosen, zero) * weight;
+  Var items = select(counted, lost, zero) * weight;
   if (options.label_smoothing > 0) {
     // -sum_c w_c log p_c / V for each item that counts
-    Var log_p = logits - insert_axis(total, -1);
+    Var log_p = (logits - shift) - total;
     Var spread = options.class_weights.defined() ? log_p * options.class_weights.detach() : log_p;
     Var uniform =
         select(counted, sum(spread, {-1}), zero) * (-1.0 / static_cast<double>(logits.dim(-1)));

@@ -18,7 +18,7 @@
 //   sum mean                    [...] -> axes gone, or 1 if keep        dy spread                            -
 //   max min (over axes)         ties share the gradient                 dy where x = y                       x, y
 //   prod cumsum                                                         products of the rest; reversed sum   factors; -
-//   var std norm logsumexp      correction: 1 divides by n - 1          compositions; dy e^(x - y)           x (, y)
+//   var norm logsumexp          correction: 1 divides by n - 1          compositions; dy e^(x - y)           x (, y)
 //   ---- rows of logits ---------------------------------------------------------------------------------------------
 //   softmax log_softmax         along one axis                          y (dy - sum(y dy)); dy - e^y sum(dy) y
 //   ---- products ---------------------------------------------------------------------------------------------------
@@ -150,6 +150,12 @@ Tensor argmax(const Tensor& x);  // first largest along the last axis: [..., N] 
 // --- rows of logits ---
 Var softmax(const Var& x, int axis = -1);
 Var log_softmax(const Var& x, int axis = -1);
+namespace detail {
+// The largest of each row, kept finite; no gradient. And log sum exp(x - shift) over the last axis, [..., 1]: large
+// logits are compared exactly by their distances from the shift, not by logsumexp, which rounds at their size.
+Var row_shift(const Var& x, std::span<const int> axes);
+Var logsumexp_above(const Var& x, const Var& shift);
+}  // namespace detail
 
 // --- products ---
 // Matrices in the last two axes, the others broadcast; a vector [K] is a row on the left, a column on the right.

@@ -10,8 +10,13 @@ namespace tapeloop {
 
 using namespace formula;
 
+static void check_float(const char* operation, DType dtype) {
+  if (dtype == DType::int64) fail(operation, "works on float32 and float64, got int64");
+}
+
 Var dropout(const Var& x, double p, Random& random) {
   if (!(p >= 0 && p < 1)) fail("dropout", fmt::format("p is {}, expected 0 <= p < 1", p));
+  check_float("dropout", x.dtype());
   if (p == 0) return x;
   Tensor u = Tensor::empty(x.shape(), x.dtype(), x.device());
   backend(x.device()).uniform(u, random.seed, random.take(static_cast<std::uint64_t>(x.numel())));
@@ -31,6 +36,7 @@ Var layer_norm(const Var& x, const Var& weight, const Var& bias, double epsilon)
 }
 
 Tensor random_uniform(const Shape& shape, double low, double high, Random& random, DType dtype) {
+  check_float("random_uniform", dtype);
   Tensor result = Tensor::empty(shape, dtype);
   backend(Device::cpu)
       .uniform(result, random.seed, random.take(static_cast<std::uint64_t>(shape.numel())));
@@ -40,6 +46,7 @@ Tensor random_uniform(const Shape& shape, double low, double high, Random& rando
 
 Tensor random_normal(const Shape& shape, double mean, double deviation, Random& random,
                      DType dtype) {
+  check_float("random_normal", dtype);
   Tensor result = Tensor::empty(shape, dtype);
   backend(Device::cpu)
       .normal(result, random.seed, random.take(static_cast<std::uint64_t>(shape.numel())));

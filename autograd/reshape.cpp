@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 // Operations that move elements and compute nothing: reshape, transpose, slice, concat, stack and their inverses.
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 
 #include <algorithm>
 
@@ -16,6 +17,7 @@ namespace {
 Shape resolved(std::initializer_list<std::int64_t> sizes, const Shape& from) {
   std::array<std::int64_t, kMaxRank> known{};
   std::int64_t product = 1;
+  bool valid = true;
   int open = -1;
   int n = 0;
   if (sizes.size() > kMaxRank)
@@ -24,9 +26,14 @@ Shape resolved(std::initializer_list<std::int64_t> sizes, const Shape& from) {
     if (size == -1 && open < 0) {
       open = n;
     } else {
-      product *= size;
+      valid = valid && size >= 0 && !__builtin_mul_overflow(product, size, &product);
     }
     known[static_cast<std::size_t>(n++)] = size;
+  }
+  if (open >= 0 && !valid) {
+    fail("reshape", fmt::format("[{}] has a size below 0, more than one -1 among the sizes, or "
+                                "more elements than 63 bits can count",
+                                fmt::join(sizes, ", ")));
   }
   if (open >= 0) {
     if (product <= 0 || from.numel() % product != 0) {

@@ -12,15 +12,17 @@ namespace tapeloop {
 
 using namespace formula;
 
-namespace {
+using detail::row_shift;
 
-// The largest of each row, kept finite, so that x - m is never inf - inf.
-Var row_shift(const Var& x, std::span<const int> axes) {
+// Finite, so that x - m is never inf - inf.
+Var detail::row_shift(const Var& x, std::span<const int> axes) {
   double largest = x.dtype() == DType::float32
                        ? static_cast<double>(std::numeric_limits<float>::max())
                        : std::numeric_limits<double>::max();
-  return clamp(max(x, axes, true), -largest, largest);
+  return clamp(max(x.detach(), axes, true), -largest, largest);
 }
+
+namespace {
 
 void check_row(const char* name, const Var& x, int axis) {
   if (x.dim(axis) == 0) fail(name, "the axis is empty in " + x.value().describe());
@@ -55,7 +57,15 @@ Var logsumexp(const Var& x, std::span<const int> axes, bool keep) {
     return keep ? y : sum(y, axes);  // drops the axes, which have size 1
   };
   return with_gradient("logsumexp", x, forward, [x, kept](const Var& y, const Var& dy) {
-    return pointwise(LogSumExpGradient{}, x, reshape(y, kept), reshape(dy, kept));
+    Var zero(Tensor::zeros({}, x.dtype(), x.device()));
+    return pointwise(LogSumExpGradient{}, x, zero, reshape(y, kept), reshape(dy, kept));
+  });
+}
+
+Var detail::logsumexp_above(const Var& x, const Var& shift) {
+  auto forward = [&] { return log(sum(pointwise(Centered{}, x, shift), {-1}, true)); };
+  return with_gradient("logsumexp", x, forward, [x, shift](const Var& y, const Var& dy) {
+    return pointwise(LogSumExpGradient{}, x, shift, y, dy);
   });
 }
 
@@ -72,7 +82,12 @@ Var softmax(const Var& x, int axis) {
 
 Var log_softmax(const Var& x, int axis) {
   check_row("log_softmax", x, axis);
-  auto forward = [&] { return x - logsumexp(x, {axis}, true); };
+  // Not x - logsumexp(x), which would be rounded at the size of x.
+  auto forward = [&] {
+    Var m = row_shift(x, {&axis, 1});
+    Var total = sum(pointwise(Centered{}, x, m), {axis}, true);
+    return (x - m) - log(total);
+  };
   return with_gradient("log_softmax", x, forward, [axis](const Var& y, const Var& dy) {
     return pointwise(LogSoftmaxGradient{}, y, dy, sum(dy, {axis}, true));
   });

@@ -294,6 +294,13 @@ void Grads::add(int input, const Var& contribution) {
                     "give its input's shape",
                     contribution.shape().str(), m.values[slot].shape.str()));
   }
+  if (contribution.dtype() != m.values[slot].dtype) {
+    fail("backward",
+         fmt::format("a gradient of {} was added to a value of {}; the operation's backward "
+                     "function must give its input's type, by to(dx, {})",
+                     name(contribution.dtype()), name(m.values[slot].dtype),
+                     name(m.values[slot].dtype)));
+  }
   add_to(m.gradients[slot].sum, contribution, recording_);
 }
 

@@ -56,7 +56,8 @@ struct BackwardOptions {
 
 class Tape {
  public:
-  Tape();   // becomes the thread's current tape; an enclosing one rests until this one ends
+  // Becomes the thread's current tape; an enclosing one rests until this one ends, which must be in the same thread.
+  Tape();
   ~Tape();  // forgets the record; tensors made meanwhile stay valid
   Tape(const Tape&) = delete;
   Tape& operator=(const Tape&) = delete;
@@ -162,6 +163,9 @@ struct Recorder {
                      Backward&& backward) {
     using Function = detail::BackwardOf<std::remove_cvref_t<Backward>>;
     static_assert(alignof(Function) <= 16);
+    static_assert(sizeof(Function) <= 16384,
+                  "a backward function is kept in the tape's chunks: capture large things by a "
+                  "Tensor or a pointer");
     Tape* tape = Tape::current();
     void* place = tape->allocate_record(sizeof(Function));
     tape->append(name, inputs, outputs, new (place) Function(std::forward<Backward>(backward)));

@@ -388,9 +388,28 @@ Tensor Tensor::to(DType dtype) const {
   return result;
 }
 
+// The first and the last byte that a tensor with elements can touch, counted from `origin`.
+static std::pair<std::int64_t, std::int64_t> extent(const Tensor& tensor, const char* origin) {
+  std::int64_t first = static_cast<const char*>(tensor.raw()) - origin;
+  std::int64_t last = first + size_of(tensor.dtype()) - 1;
+  for (int axis = 0; axis < tensor.rank(); ++axis) {
+    std::int64_t reach = (tensor.dim(axis) - 1) * tensor.stride(axis) * size_of(tensor.dtype());
+    (reach < 0 ? first : last) += reach;
+  }
+  return {first, last};
+}
+
 void Tensor::copy_from(const Tensor& source) const {
   if (!defined() || !source.defined() || shape_ != source.shape_) {
     fail("copy", fmt::format("from {} to {}; shapes must be equal", source.describe(), describe()));
+  }
+  if (storage_ == source.storage_ && numel() > 0) {
+    // Views of one memory: what is read must not have been written over before.
+    auto [to_first, to_last] = extent(*this, data_);
+    auto [from_first, from_last] = extent(source, data_);
+    if (from_first <= to_last && to_first <= from_last) {
+      return backend(device()).copy(*this, source.clone());
+    }
   }
   backend(device()).copy(*this, source);
 }

@@ -52,7 +52,8 @@ class Var {
   Var grad() const;
   void set_grad(const Var& grad) const;
   void zero_grad() const;
-  // Replaces the value in place, or by another type (float32 to float64). The shape must stay.
+  // Puts another tensor in the value's place: as it is, not copied, perhaps of another type (float32 to float64). The
+  // shape must stay; the gradient is forgotten.
   void set_value(const Tensor& value) const;
 
   bool is(const Var& other) const { return body_ == other.body_; }

@@ -17,13 +17,13 @@ std::span<const PointwiseKernel* const> GatesPage::kernels() {
 }
 
 GateWeights::GateWeights(const char* cell, int gates, const RecurrentOptions& o, Random& random) {
-  if (o.input < 1 || o.hidden < 1 || o.projection < 0 ||
+  constexpr std::int64_t kMost = std::int64_t{1} << 40;  // gates * hidden is a size, too
+  if (o.input < 1 || o.hidden < 1 || o.hidden > kMost || o.projection < 0 ||
       (o.projection > 0 && o.projection >= o.hidden)) {
-    fail(cell,
-         fmt::format(
-             "input is {}, hidden {}, projection {}; expected input and hidden of 1 or more, and a "
-             "projection smaller than hidden",
-             o.input, o.hidden, o.projection));
+    fail(cell, fmt::format(
+                   "input is {}, hidden {}, projection {}; expected input and hidden of 1 or more, "
+                   "hidden of at most 2^40, and a projection smaller than hidden",
+                   o.input, o.hidden, o.projection));
   }
   std::int64_t out = o.projection > 0 ? o.projection : o.hidden;
   double bound = 1.0 / std::sqrt(static_cast<double>(o.hidden));

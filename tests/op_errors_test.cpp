@@ -216,6 +216,28 @@ TEST_CASE("a wrong call of an operation names it, shows the shapes, and says wha
        [&] {
          cross_entropy(a, indices({0, 1, 2}));
        }},
+      {"cross_entropy: logits are int64[2, 3]|the logits float32 or float64",
+       [&] {
+         cross_entropy(zeros({2, 3}, DType::int64), indices({0, 1}));
+       }},
+      {"cross_entropy: label_smoothing is nan",
+       [&] {
+         cross_entropy(a, indices({0, 1}), {.label_smoothing = std::nan("")});
+       }},
+      {"dropout: works on float32 and float64, got int64",
+       [&] { dropout(zeros({2}, DType::int64), 0.5, random); }},
+      {"random_uniform: works on float32 and float64, got int64",
+       [&] { random_uniform({2}, 0, 1, random, DType::int64); }},
+      {"random_normal: works on float32 and float64, got int64",
+       [&] { random_normal({2}, 0, 1, random, DType::int64); }},
+      {"reshape: [-1, 3, -1] has a size below 0, more than one -1",
+       [&] {
+         reshape(a, {-1, 3, -1});
+       }},
+      {"reshape: [-1, 4611686018427387904, 4] has|more elements than 63 bits can count",
+       [&] {
+         reshape(a, {-1, std::int64_t{1} << 62, 4});
+       }},
       {"cross_entropy: target 3 at position 1 of [2] is outside the 3 classes of logits [2, 3]; "
        "ignore_index is -100",
        [&] {
@@ -322,6 +344,25 @@ TEST_CASE("softmax, log_softmax and logsumexp are right for huge, equal and infi
     CHECK(log_softmax(row({-kInf, 3})).value().to_vector<double>() == Values{-kInf, 0});
     CHECK(std::isnan(logsumexp(row({std::nan(""), 0}), {0}).item()));
   }
+}
+
+TEST_CASE("log_softmax and cross-entropy are as exact for logits around a million as around zero") {
+  const Tensor small = Tensor::from<float>({2, 3}, {0, 1, -2, 3, 0, 0});
+  const Tensor large = (Var(small) + 1048576.0).value();  // a sum that float32 holds exactly
+  for (const double smoothing : {0.0, 0.1}) {
+    const auto loss_and_gradient = [&](const Tensor& logits) {
+      const Var x = parameter(logits);
+      Tape tape;
+      const Var loss = cross_entropy(x, indices({2, 0}), {.label_smoothing = smoothing});
+      tape.backward(loss);
+      std::vector<double> result = x.grad().value().to_vector<double>();
+      result.push_back(loss.item());
+      return result;
+    };
+    CHECK(loss_and_gradient(large) == loss_and_gradient(small));
+  }
+  CHECK(log_softmax(Var(large)).value().to_vector<double>() ==
+        log_softmax(Var(small)).value().to_vector<double>());
 }
 
 TEST_CASE(

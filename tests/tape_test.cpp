@@ -311,6 +311,17 @@ TEST_CASE("a backward function that gives a wrong shape is told so") {
                     [&] { tape.backward(sum(y)); }));
 }
 
+TEST_CASE("a backward function that gives a wrong element type is told so") {
+  const Var w = weights({2, 3});
+  Tape tape;
+  const Var y = record("broken", {&w}, w.value().clone(), [](const Var& dy, Grads& grads) {
+    grads.add(0, Var(dy.value().to(DType::float32)));
+  });
+  CHECK(throws_with("backward: a gradient of float32 was added to a value of float64|to(dx, ",
+                    [&] { tape.backward(sum(y)); }));
+  CHECK(!w.grad().defined());
+}
+
 TEST_CASE(
     "parts of a whole, the whole itself, and weights shared over steps all add up in one "
     "gradient") {

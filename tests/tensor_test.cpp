@@ -171,6 +171,23 @@ TEST_CASE(
   CHECK(moved.numel() == 6);
 }
 
+TEST_CASE("a copy between overlapping views of one memory reads everything before it writes") {
+  const auto numbers = [] { return Tensor::from<double>({6}, {1, 2, 3, 4, 5, 6}); };
+  using Values = std::vector<double>;
+  Tensor x = numbers();
+  x.slice(0, 1, 6).copy_from(x.slice(0, 0, 5));
+  CHECK(x.to_vector<double>() == Values{1, 1, 2, 3, 4, 5});
+  x = numbers();
+  x.slice(0, 0, 5).copy_from(x.slice(0, 1, 6));
+  CHECK(x.to_vector<double>() == Values{2, 3, 4, 5, 6, 6});
+  x = numbers();
+  x.copy_from(x.flip(0));
+  CHECK(x.to_vector<double>() == Values{6, 5, 4, 3, 2, 1});
+  const Tensor square = Tensor::from<double>({2, 2}, {1, 2, 3, 4});
+  square.copy_from(square.transpose(0, 1));
+  CHECK(square.to_vector<double>() == Values{1, 3, 2, 4});
+}
+
 TEST_CASE("bad views and bad reads say what was given and what would fit") {
   const Tensor x = counted({2, 3});
   CHECK(throws_with("axis: 2 is not an axis of [2, 3]; give -2 to 1", [&] { x.transpose(0, 2); }));
