@@ -173,7 +173,6 @@ TEST_CASE(
 
 TEST_CASE("a copy between overlapping views of one memory reads everything before it writes") {
   const auto numbers = [] { return Tensor::from<double>({6}, {1, 2, 3, 4, 5, 6}); };
-  using Values = std::vector<double>;
   Tensor x = numbers();
   x.slice(0, 1, 6).copy_from(x.slice(0, 0, 5));
   CHECK(x.to_vector<double>() == Values{1, 1, 2, 3, 4, 5});
