@@ -36,6 +36,10 @@ class Backend {
   // to [B, M, N] contiguous = (accumulate ? to : 0) + the sum of the products, which may differ in K.
   virtual void matmul(const Tensor& to, std::span<const Product> products,
                       bool accumulate) const = 0;
+  // to [M, N] contiguous = init + x w^T, with x [M, K], w [N, K] of any strides; init [M, N], any strides, undefined: 0.
+  // A weight is used many times between two changes: what a device prepares from it may be kept with its memory.
+  virtual void linear(const Tensor& to, const Tensor& x, const Tensor& w,
+                      const Tensor& init) const = 0;
   // `to` has the rank of `from`, and size 1 along the axes reduced. An empty sum is 0, an empty product 1.
   virtual void reduce(Reduction kind, const Tensor& to, const Tensor& from) const = 0;
   virtual void cumulative_sum(const Tensor& to, const Tensor& from, int axis) const = 0;

@@ -79,25 +79,28 @@ GradcheckReport compare(const Checked& scalar, const ParameterList& parameters,
     Tensor analytic = scalar.gradients[p].contiguous();
     GradcheckElement worst{.name = parameters[p].name};
     for (std::int64_t i = 0; i < x.numel(); ++i) {
-      double& element = x.data<double>()[i];
-      double before = element;
+      const auto set = [&x, i](double value) {
+        x.mark_written();
+        static_cast<double*>(x.raw())[i] = value;
+      };
+      double before = x.read<double>()[i];
       double above = 0;
       double below = 0;
       {
         struct Restore {
-          double& element;
+          const decltype(set)& put;
           double before;
-          ~Restore() { element = before; }  // also where the function throws
-        } restore{element, before};
-        element = before + options.step;
+          ~Restore() { put(before); }  // also where the function throws
+        } restore{set, before};
+        set(before + options.step);
         above = scalar.value();
-        element = before - options.step;
+        set(before - options.step);
         below = scalar.value();
       }
       double numeric = (above - below) / (2 * options.step);
       GradcheckElement found{parameters[p].name,
                              index_of(x.shape(), i),
-                             analytic.data<double>()[i],
+                             analytic.read<double>()[i],
                              numeric,
                              0,
                              false};

@@ -16,7 +16,7 @@ void check_index(const char* name, const Tensor& index, std::int64_t size, const
   }
   if (index.device() != Device::cpu) return;  // a device checks its own
   Tensor flat = index.contiguous();
-  const std::int64_t* values = flat.data<std::int64_t>();
+  const std::int64_t* values = flat.read<std::int64_t>();
   for (std::int64_t i = 0; i < flat.numel(); ++i) {
     if (values[i] < 0 || values[i] >= size) {
       fail(name, fmt::format("index {} at position {} of {} is outside 0..{} of x, which is {}",

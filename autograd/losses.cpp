@@ -37,7 +37,7 @@ Targets checked_targets(const Var& logits, const Tensor& target,
   Targets result{Tensor::empty(target.shape(), DType::int64),
                  Tensor::empty(target.shape(), logits.dtype())};
   Tensor flat = target.contiguous();
-  const std::int64_t* given = flat.data<std::int64_t>();
+  const std::int64_t* given = flat.read<std::int64_t>();
   std::int64_t* known = result.classes.data<std::int64_t>();
   PoolVector<double> counted(static_cast<std::size_t>(target.numel()));
   for (std::int64_t i = 0; i < target.numel(); ++i) {

@@ -50,6 +50,15 @@ Var matrix_product(const Var& a, const Var& b) {
                 });
 }
 
+// The bias as [rows, O], repeated without copying where it is the same in every row.
+Tensor rows_of(const Tensor& bias, const Shape& shape, std::int64_t rows) {
+  const Shape flat{rows, shape.dim(-1)};
+  if (bias.rank() == 0 || bias.numel() == bias.dim(-1)) {
+    return bias.reshape(Shape{bias.rank() == 0 ? 1 : bias.dim(-1)}).expand(flat);
+  }
+  return bias.expand(shape).reshape(flat);
+}
+
 // dw [O, I] = the sum over calls of dy^T x, with dy [rows, O] and x [rows, I]: one product, K running over all rows.
 Tensor weight_gradient(std::span<const detail::Deferred> calls) {
   const Tensor& dy0 = calls[0].a.value();
@@ -98,19 +107,17 @@ Var linear(const Var& x, const Var& w, const Var& b) {
   Shape shape = x.shape().with(-1, w.dim(0));
   std::int64_t rows = shape.numel() / std::max<std::int64_t>(1, w.dim(0));
   if (w.dim(0) == 0) rows = x.shape().removed(-1).numel();
-  Tensor y = Tensor::empty({1, rows, w.dim(0)}, x.dtype(), x.device());
+  Tensor y = Tensor::empty({rows, w.dim(0)}, x.dtype(), x.device());
+  Tensor init;
   if (b.defined()) {
     check_matrices("linear", x, b);
     if (broadcast("linear", b.shape(), shape) != shape) {
       fail("linear", fmt::format("the bias is {}, which does not broadcast to the result {}",
                                  b.shape().str(), shape.str()));
     }
-    Tensor target = y.reshape(shape);
-    target.copy_from(b.value().expand(shape));
+    init = rows_of(b.value(), shape, rows);
   }
-  Tensor flat_x = x.value().reshape(Shape{rows, x.dim(-1)});
-  const Product product[] = {{flat_x.insert_axis(0), w.value().transpose(0, 1).insert_axis(0)}};
-  backend(x.device()).matmul(y, product, b.defined());
+  backend(x.device()).linear(y, x.value().reshape(Shape{rows, x.dim(-1)}), w.value(), init);
   return record("linear", {&x, &w, &b}, y.reshape(shape),
                 [x = keep_if(w, x), w = keep_if(x, w), b_shape = b.defined() ? b.shape() : Shape{}](
                     const Var& dy, Grads& grads) {

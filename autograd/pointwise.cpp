@@ -196,6 +196,7 @@ void transform(const PointwiseKernel& kernel, const void* functor, std::span<con
     }
   }
   if (first.numel() == 0) return;
+  for (const Tensor& output : outputs) output.mark_written();
   backend(first.device())
       .pointwise(kernel, functor, first.dtype(), plan_loop(first.shape(), operands));
 }

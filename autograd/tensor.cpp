@@ -9,6 +9,7 @@
 #include <limits>
 
 #include "autograd/backend.h"
+#include "autograd/cpu/packed_weight.h"
 #include "autograd/error.h"
 #include "autograd/memory.h"
 
@@ -21,13 +22,16 @@ static_assert(sizeof(Storage) <= kHeaderBytes);
 
 Storage* new_storage(std::size_t bytes, Device device) {
   if (device != Device::cpu) return backend(device).allocate(bytes);
-  return new (memory::allocate(kHeaderBytes + bytes)) Storage{1, device, bytes};
+  return new (memory::allocate(kHeaderBytes + bytes)) Storage{{1}, device, {false}, bytes};
 }
 
 void delete_storage(Storage* storage) noexcept {
   if (storage->device != Device::cpu) return backend(storage->device).release(storage);
+  if (storage->kept != nullptr) cpu::release_kept(storage->kept);
   memory::release(storage, kHeaderBytes + storage->bytes);
 }
+
+Storage* storage_of(const Tensor& tensor) { return tensor.storage_; }
 
 static void acquire(Storage* storage) {
   if (storage != nullptr) storage->references.fetch_add(1, std::memory_order_relaxed);
@@ -138,7 +142,7 @@ Tensor Tensor::from(const Shape& shape, std::span<const T> values) {
                                shape.str(), shape.numel()));
   }
   Tensor result = empty(shape, kDType<T>);
-  std::copy(values.begin(), values.end(), result.data<T>());
+  std::copy(values.begin(), values.end(), static_cast<T*>(result.raw()));
   return result;
 }
 template Tensor Tensor::from(const Shape&, std::span<const float>);
@@ -164,14 +168,23 @@ std::string Tensor::describe() const {
 
 template <class T>
 T* Tensor::data() const {
+  const T* first = read<T>();
+  storage_->exposed.store(true, std::memory_order_release);
+  return const_cast<T*>(first);
+}
+template <class T>
+const T* Tensor::read() const {
   if (!defined()) fail("tensor", "data() of an undefined tensor; assign one first");
   if (kDType<T> != dtype_) {
     fail("tensor", fmt::format("data<{}>() of {}; ask for its own type, or convert by to({})",
                                name(kDType<T>), describe(), name(kDType<T>)));
   }
   if (device() != Device::cpu) fail("tensor", "data() of a cuda tensor; copy it to the cpu first");
-  return reinterpret_cast<T*>(data_);
+  return reinterpret_cast<const T*>(data_);
 }
+template const float* Tensor::read() const;
+template const double* Tensor::read() const;
+template const std::int64_t* Tensor::read() const;
 template float* Tensor::data() const;
 template double* Tensor::data() const;
 template std::int64_t* Tensor::data() const;
@@ -193,9 +206,9 @@ double Tensor::item() const {
              " does not hold exactly one element; select one, or reduce it first, e.g. mean(x)");
   }
   switch (dtype_) {
-    case DType::float32: return static_cast<double>(*data<float>());
-    case DType::float64: return *data<double>();
-    default: return static_cast<double>(*data<std::int64_t>());
+    case DType::float32: return static_cast<double>(*read<float>());
+    case DType::float64: return *read<double>();
+    default: return static_cast<double>(*read<std::int64_t>());
   }
 }
 
@@ -203,7 +216,7 @@ template <class T>
 std::vector<T> Tensor::to_vector() const {
   if (!defined()) fail("tensor", "to_vector() of an undefined tensor; assign one first");
   Tensor flat = to(kDType<T>).contiguous();
-  return {flat.data<T>(), flat.data<T>() + flat.numel()};
+  return {flat.read<T>(), flat.read<T>() + flat.numel()};
 }
 template std::vector<float> Tensor::to_vector() const;
 template std::vector<double> Tensor::to_vector() const;
@@ -399,10 +412,13 @@ static std::pair<std::int64_t, std::int64_t> extent(const Tensor& tensor, const 
   return {first, last};
 }
 
+void Tensor::mark_written() const { storage_->writes.fetch_add(1, std::memory_order_release); }
+
 void Tensor::copy_from(const Tensor& source) const {
   if (!defined() || !source.defined() || shape_ != source.shape_) {
     fail("copy", fmt::format("from {} to {}; shapes must be equal", source.describe(), describe()));
   }
+  mark_written();
   if (storage_ == source.storage_ && numel() > 0) {
     // Views of one memory: what is read must not have been written over before.
     auto [to_first, to_last] = extent(*this, data_);
@@ -416,6 +432,7 @@ void Tensor::copy_from(const Tensor& source) const {
 
 void Tensor::fill(double value) const {
   check_defined("fill", *this);
+  mark_written();
   backend(device()).fill(*this, value);
 }
 

@@ -15,14 +15,24 @@
 
 namespace tapeloop {
 
+class Tensor;
+
 namespace detail {
+
+struct
+    Kept;  // what a backend made from the elements and keeps for the next use, such as packed weights
+
 struct Storage {  // the header of a block; the elements follow it, 64 bytes on
   std::atomic<std::int32_t> references;
   Device device;
+  std::atomic<bool> exposed{false};  // somebody has a pointer that can write at any time
   std::size_t bytes;
+  std::atomic<std::uint64_t> writes{0};  // since the block was made, by operations
+  Kept* kept = nullptr;                  // guarded by lock_kept()
 };
 Storage* new_storage(std::size_t bytes, Device device);
 void delete_storage(Storage* storage) noexcept;
+Storage* storage_of(const Tensor& tensor);
 }  // namespace detail
 
 class Tensor {
@@ -68,10 +78,16 @@ class Tensor {
   bool shares_memory_with_others() const;  // another handle sees the same memory
   std::string describe() const;            // "float32[2, 3]"
 
-  // The first element. Throws when T is not the element type or the tensor is not on the CPU.
+  // The first element. Throws when T is not the element type or the tensor is not on the CPU. Whoever has data() can
+  // write at any time: from then on products with this memory pack it at every call. read() costs nothing.
   template <class T>
   T* data() const;
-  void* raw() const { return data_; }
+  template <class T>
+  const T* read() const;
+  void* raw() const {
+    return data_;
+  }  // for kernels; who writes through it says mark_written() first
+  void mark_written() const;
   double at(std::initializer_list<std::int64_t> index) const;  // one element, of any type
   double item() const;                                         // the only element
   template <class T>
@@ -97,6 +113,7 @@ class Tensor {
 
  private:
   friend class TensorBuilder;
+  friend detail::Storage* detail::storage_of(const Tensor& tensor);
   detail::Storage* storage_ = nullptr;
   char* data_ = nullptr;
   Shape shape_;

@@ -269,10 +269,10 @@ void Optimizer::load_state_dict(const StateDict& state) {
     for (std::size_t k = 0; k < groups_[entry.group].states.size(); ++k) {
       entry.state[k].copy_from(*source.at((item++)->name));
     }
-    entry.step = *source.at((item++)->name)->data<std::int64_t>();
+    entry.step = *source.at((item++)->name)->read<std::int64_t>();
   }
   for (GroupRates& group : groups_) group.learning_rate = source.at((item++)->name)->item();
-  steps_ = *source.at(item->name)->data<std::int64_t>();
+  steps_ = *source.at(item->name)->read<std::int64_t>();
 }
 
 }  // namespace tapeloop::optim

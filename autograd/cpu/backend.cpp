@@ -6,6 +6,7 @@
 
 #include "autograd/cpu/kernels.h"
 #include "autograd/cpu/move.h"
+#include "autograd/cpu/packed_weight.h"
 #include "autograd/cpu/threads.h"
 #include "autograd/cpu/walk.h"
 #include "autograd/memory.h"
@@ -16,6 +17,10 @@ namespace {
 
 constexpr std::int64_t kGrain =
     16384;  // elements below which a second thread costs more than it does
+
+// Products of at most so many rows use packed weights; more rows repay a packing of their own, block by block.
+constexpr std::int64_t kPanelRows = 128;
+constexpr double kFlopsPerThread = 1e6;
 
 // Calls work(type tag) for the tensor's floating-point type.
 template <class Work>
@@ -28,8 +33,14 @@ void with_type(const Tensor& tensor, Work work) {
 }
 
 template <class T>
+T* written(const Tensor& to) {
+  to.mark_written();
+  return static_cast<T*>(to.raw());
+}
+
+template <class T>
 MatrixView<T> matrix(const Tensor& batch, std::int64_t index) {
-  return {batch.data<T>() + index * batch.stride(0), batch.stride(1), batch.stride(2)};
+  return {batch.read<T>() + index * batch.stride(0), batch.stride(1), batch.stride(2)};
 }
 
 cpu::ReducePlan reduce_plan(const Tensor& to, const Tensor& from) {
@@ -95,9 +106,48 @@ class CpuBackend final : public Backend {
           pieces[p] = {matrix<T>(products[p].a, i), matrix<T>(products[p].b, i),
                        products[p].a.dim(2)};
         }
-        cpu::kernels().of<T>().gemm(to.dim(1), to.dim(2), pieces, to.data<T>() + i * to.stride(0),
+        cpu::kernels().of<T>().gemm(to.dim(1), to.dim(2), pieces, written<T>(to) + i * to.stride(0),
                                     to.stride(1), accumulate);
       }
+    });
+  }
+
+  void linear(const Tensor& to, const Tensor& x, const Tensor& w,
+              const Tensor& init) const override {
+    with_type(to, [&]<class T>(T) {
+      const std::int64_t m = x.dim(0);
+      const std::int64_t k = x.dim(1);
+      const std::int64_t n = w.dim(0);
+      const bool rows_fit = x.stride(1) == 1 && (!init.defined() || init.stride(1) == 1);
+      if (m == 0 || n == 0) return;
+      if (m > kPanelRows || k == 0 || !rows_fit) {
+        if (init.defined()) cpu::copy(to, init);
+        const Product product[] = {{x.insert_axis(0), w.transpose(0, 1).insert_axis(0)}};
+        return matmul(to.insert_axis(0), product, init.defined());
+      }
+      const cpu::PackedWeight<T> packed(w, {w.read<T>(), w.stride(1), w.stride(0)}, k, n);
+      PanelProduct<T> product{m,
+                              k,
+                              x.read<T>(),
+                              x.stride(0),
+                              packed.panels(),
+                              0,
+                              packed.panels_per_group(),
+                              n,
+                              init.defined() ? init.read<T>() : nullptr,
+                              init.defined() ? init.stride(0) : 0,
+                              written<T>(to),
+                              n};
+      const double flops = 2.0 * static_cast<double>(m * n) * static_cast<double>(k);
+      const std::int64_t panels = product.last;
+      const auto parts = std::min(panels, static_cast<std::int64_t>(flops / kFlopsPerThread));
+      parallel_for(panels, parts < 2 ? panels : (panels + parts - 1) / parts,
+                   [&](std::int64_t first, std::int64_t last) {
+                     PanelProduct<T> part = product;
+                     part.first = first;
+                     part.last = last;
+                     cpu::kernels().of<T>().multiply_panels(part);
+                   });
     });
   }
 
@@ -114,32 +164,40 @@ class CpuBackend final : public Backend {
           std::max<std::int64_t>(1, kGrain * items / std::max<std::int64_t>(1, from.numel()));
       auto run = cpu::kernels().of<T>().reduce[static_cast<std::size_t>(kind)];
       parallel_for(items, grain, [&](std::int64_t begin, std::int64_t end) {
-        run(plan, from.data<T>(), to.data<T>(), begin, end);
+        run(plan, from.read<T>(), written<T>(to), begin, end);
       });
     });
   }
 
   void cumulative_sum(const Tensor& to, const Tensor& from, int axis) const override {
+    to.mark_written();
     cpu::cumulative_sum(to, from, axis);
   }
-  void argmax(const Tensor& to, const Tensor& from) const override { cpu::argmax(to, from); }
+  void argmax(const Tensor& to, const Tensor& from) const override {
+    to.mark_written();
+    cpu::argmax(to, from);
+  }
   void take_rows(const Tensor& to, const Tensor& from, const Tensor& index) const override {
+    to.mark_written();
     cpu::take_rows(to, from, index);
   }
   void add_rows(const Tensor& to, const Tensor& index, const Tensor& from) const override {
+    to.mark_written();
     cpu::add_rows(to, index, from);
   }
   void gather(const Tensor& to, const Tensor& from, const Tensor& index, int axis) const override {
+    to.mark_written();
     cpu::gather(to, from, index, axis);
   }
   void scatter_add(const Tensor& to, const Tensor& index, const Tensor& from,
                    int axis) const override {
+    to.mark_written();
     cpu::scatter_add(to, index, from, axis);
   }
 
   void uniform(const Tensor& to, std::uint64_t seed, std::uint64_t first) const override {
     with_type(to, [&]<class T>(T) {
-      T* out = to.data<T>();
+      T* out = written<T>(to);
       parallel_for(to.numel(), kGrain, [&](std::int64_t begin, std::int64_t end) {
         for (std::int64_t i = begin; i < end; ++i) {
           out[i] = static_cast<T>(uniform_at(seed, first + static_cast<std::uint64_t>(i)));
@@ -149,7 +207,7 @@ class CpuBackend final : public Backend {
   }
   void normal(const Tensor& to, std::uint64_t seed, std::uint64_t first) const override {
     with_type(to, [&]<class T>(T) {
-      T* out = to.data<T>();
+      T* out = written<T>(to);
       parallel_for(to.numel(), kGrain / 8, [&](std::int64_t begin, std::int64_t end) {
         for (std::int64_t i = begin; i < end; ++i) {
           out[i] = static_cast<T>(normal_at(seed, first + static_cast<std::uint64_t>(i)));

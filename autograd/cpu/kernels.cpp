@@ -4,6 +4,7 @@
 #include "autograd/cpu/kernels.h"
 
 #include "autograd/cpu/gemm_kernel.h"
+#include "autograd/cpu/panels_kernel.h"
 
 namespace tapeloop::cpu {
 
@@ -12,7 +13,10 @@ template <class Isa, class T>
 constexpr TypedKernels<T> kTyped = {
     &gemm<Isa, T>,
     {&ReduceLoop<Isa, T, Reduction::sum>::run, &ReduceLoop<Isa, T, Reduction::product>::run,
-     &ReduceLoop<Isa, T, Reduction::max>::run, &ReduceLoop<Isa, T, Reduction::min>::run}};
+     &ReduceLoop<Isa, T, Reduction::max>::run, &ReduceLoop<Isa, T, Reduction::min>::run},
+    Vec<T, Isa>::width,
+    &pack_panels<Isa, T>,
+    &multiply_panels<Isa, T>};
 }  // namespace
 
 template <>

@@ -5,6 +5,7 @@
 
 #include "autograd/cpu/gemm.h"
 #include "autograd/cpu/loop.h"
+#include "autograd/cpu/panels.h"
 #include "autograd/cpu/reduce_kernel.h"
 
 namespace tapeloop::cpu {
@@ -20,6 +21,9 @@ template <class T>
 struct TypedKernels {
   GemmFunction<T> gemm;
   ReduceFunction<T> reduce[4];  // by Reduction
+  std::int64_t panel_width;     // of pack_panels and multiply_panels
+  void (*pack_panels)(MatrixView<T> b, std::int64_t k, std::int64_t n, T* panels);
+  void (*multiply_panels)(const PanelProduct<T>& product);
 };
 
 struct Kernels {

@@ -157,13 +157,13 @@ void argmax(const Tensor& to, const Tensor& from) {
 
 void take_rows(const Tensor& to, const Tensor& from, const Tensor& index) {
   const std::int64_t width = to.dim(1);
-  const std::int64_t* row = index.data<std::int64_t>();
+  const std::int64_t* row = index.read<std::int64_t>();
   with_any_type(to.dtype(), [&]<class T>(T) {
     parallel_for(to.dim(0), std::max<std::int64_t>(1, kGrain / std::max<std::int64_t>(1, width)),
                  [&](std::int64_t begin, std::int64_t end) {
                    for (std::int64_t i = begin; i < end; ++i) {
-                     copy_row(to.data<T>() + i * to.stride(0), to.stride(1),
-                              from.data<T>() + row[i * index.stride(0)] * from.stride(0),
+                     copy_row(static_cast<T*>(to.raw()) + i * to.stride(0), to.stride(1),
+                              from.read<T>() + row[i * index.stride(0)] * from.stride(0),
                               from.stride(1), width);
                    }
                  });
@@ -172,11 +172,11 @@ void take_rows(const Tensor& to, const Tensor& from, const Tensor& index) {
 
 void add_rows(const Tensor& to, const Tensor& index, const Tensor& from) {
   const std::int64_t width = to.dim(1);
-  const std::int64_t* row = index.data<std::int64_t>();
+  const std::int64_t* row = index.read<std::int64_t>();
   with_any_type(to.dtype(), [&]<class T>(T) {
     for (std::int64_t i = 0; i < from.dim(0); ++i) {
-      T* sum = to.data<T>() + row[i * index.stride(0)] * to.stride(0);
-      const T* x = from.data<T>() + i * from.stride(0);
+      T* sum = static_cast<T*>(to.raw()) + row[i * index.stride(0)] * to.stride(0);
+      const T* x = from.read<T>() + i * from.stride(0);
       for (std::int64_t k = 0; k < width; ++k) sum[k * to.stride(1)] += x[k * from.stride(1)];
     }
   });
