@@ -18,6 +18,33 @@ struct Product {  // a [B, M, K] times b [B, K, N]
   Tensor b;
 };
 
+// A sequence of steps  z_t = zx_t + w h_{t-1},  h_t, c_t, ... = F(z_t, [h_{t-1}], c_{t-1}, ...), or, where `apart`,
+// z_t = w h_{t-1} + bias and F(zx_t, z_t, ...). All tensors contiguous unless said otherwise.
+struct RecurrentSequence {
+  const PointwiseKernel* kernel;  // F, or its backward
+  const void* functor;
+  bool apart;
+  bool takes_h;  // F has h_{t-1} among its arguments
+  bool reverse;  // from the last time step to the first
+  std::span<const std::int64_t>
+      lengths;  // [N]; past them a sequence's state stands still. Empty: all run to the end
+  Tensor zx;    // [T, N, G*H]
+  Tensor w;     // [G*H, H], any strides
+  Tensor z;     // [T, N, G*H], or [1, N, G*H] where nobody reads it later
+  std::span<const Tensor> initial;  // parts of the state, h first: [N, H]
+  std::span<const Tensor> states;   // after each step: [T, N, H], or [1, N, H] for all but h
+};
+struct RecurrentForward
+    : RecurrentSequence {  // writes z and states; z may be zx itself unless apart
+  Tensor bias;             // [G*H], or undefined
+};
+struct RecurrentBackward : RecurrentSequence {  // reads what forward left
+  Tensor dhs;                                   // [T, N, H], or undefined: zero
+  std::span<const Tensor> dstates;  // [N, H]: of the last state; becomes that of the initial state
+  Tensor dz;                        // [T, N, G*H], written; may be z itself
+  Tensor dzx;                       // the same for zx where apart; may be zx itself
+};
+
 class Backend {
  public:
   virtual ~Backend() = default;
@@ -40,6 +67,8 @@ class Backend {
   // A weight is used many times between two changes: what a device prepares from it may be kept with its memory.
   virtual void linear(const Tensor& to, const Tensor& x, const Tensor& w,
                       const Tensor& init) const = 0;
+  virtual void recurrent_forward(const RecurrentForward& run) const = 0;
+  virtual void recurrent_backward(const RecurrentBackward& run) const = 0;
   // `to` has the rank of `from`, and size 1 along the axes reduced. An empty sum is 0, an empty product 1.
   virtual void reduce(Reduction kind, const Tensor& to, const Tensor& from) const = 0;
   virtual void cumulative_sum(const Tensor& to, const Tensor& from, int axis) const = 0;

@@ -60,7 +60,9 @@ constexpr int find_arity() {
   static_assert(
       N <= 24,
       "a pointwise functor takes 1 to 24 numbers: auto operator()(auto a, auto b, ...) const");
-  if constexpr (takes<F>(std::make_index_sequence<N>{})) {
+  if constexpr (N > 24) {
+    return 1;  // said once is enough
+  } else if constexpr (takes<F>(std::make_index_sequence<N>{})) {
     return N;
   } else {
     return find_arity<F, N + 1>();

@@ -76,6 +76,10 @@ Tensor weight_gradient(std::span<const detail::Deferred> calls) {
 
 }  // namespace
 
+void detail::defer_weight_gradient(Grads& grads, int input, const Var& dy, const Var& x) {
+  grads.defer(input, dy, x, &weight_gradient);
+}
+
 Var matmul(const Var& a, const Var& b) {
   check_matrices("matmul", a, b);
   if (a.rank() == 0 || b.rank() == 0 || a.dim(-1) != b.dim(b.rank() == 1 ? 0 : -2)) {
@@ -134,7 +138,7 @@ Var linear(const Var& x, const Var& w, const Var& b) {
                     if (grads.recording()) {
                       grads.add(1, matrix_product(transpose(flat_dy), flat));
                     } else {
-                      grads.defer(1, flat_dy, flat, &weight_gradient);
+                      detail::defer_weight_gradient(grads, 1, flat_dy, flat);
                     }
                   }
                   grads.add(2, [&] { return sum_to(dy, b_shape); });

@@ -24,6 +24,7 @@
 //   ---- products ---------------------------------------------------------------------------------------------------
 //   matmul(a, b)                [.., M, K] [.., K, N] -> [.., M, N]     dA = dC B^T, dB = A^T dC             a, b
 //   linear(x, w, b)             [.., I] [O, I] [..O] -> [.., O]         dx = dy w, dw = dy^T x, db = sum dy  x, w
+//   recurrent(F, zx, w_hh, state)  a sequence of steps: recurrent.h     F's by dual numbers; products    z, all states
 //   ---- indices (int64) --------------------------------------------------------------------------------------------
 //   embedding(w, index)         [V, E] [..] -> [.., E]                  rows of dy added up                  index
 //   take(x, index, axis)        rows of one axis by number              added up                             index
@@ -180,6 +181,10 @@ Tensor random_uniform(const Shape& shape, double low, double high, Random& rando
                       DType dtype = DType::float32);
 Tensor random_normal(const Shape& shape, double mean, double deviation, Random& random,
                      DType dtype = DType::float32);
+namespace detail {
+// dw [O, I] += dy^T x for dy [rows, O], x [rows, I], with all other such terms of this weight in one product.
+void defer_weight_gradient(Grads& grads, int input, const Var& dy, const Var& x);
+}  // namespace detail
 void add_in_place(const Tensor& sum, const Tensor& addend);  // sum += addend, which broadcasts
 
 }  // namespace tapeloop

@@ -67,10 +67,6 @@ void append_columns(PoolVector<Tensor>& operands, const Tensor& tensor, int colu
   }
 }
 
-struct Functor {
-  alignas(16) std::byte bytes[kMaxFunctorBytes];
-};
-
 // Runs the kernel; outputs that are not wanted stay undefined. Returns the shape of one result.
 Shape compute(const PointwiseKernel& kernel, const void* functor,
               std::span<const PointwiseInput> inputs, std::span<const int> out_columns,
@@ -110,7 +106,7 @@ Var gradient_of_input(const Var& gradient, const PointwiseInput& input) {
 
 struct PointwiseBackward {
   const PointwiseKernel* kernel;
-  Functor functor;
+  detail::FormulaBytes functor;
   PoolVector<PointwiseInput> inputs;
   PoolVector<int> out_columns;
 
@@ -139,7 +135,7 @@ struct PointwiseBackward {
     std::array<bool, kMaxOperands> wanted{};
     for (std::size_t i = 0; i < inputs.size(); ++i) wanted[i] = grads.needs(static_cast<int>(i));
     PoolVector<Var> dinputs(inputs.size());
-    detail::pointwise_wanted(*backward, functor.bytes, arguments, in_columns,
+    detail::pointwise_wanted(*backward, functor, arguments, in_columns,
                              {wanted.data(), inputs.size()}, dinputs);
     for (std::size_t i = 0; i < inputs.size(); ++i) {
       if (wanted[i]) grads.add(static_cast<int>(i), gradient_of_input(dinputs[i], inputs[i]));
@@ -149,7 +145,7 @@ struct PointwiseBackward {
 
 }  // namespace
 
-void detail::pointwise_wanted(const PointwiseKernel& kernel, const void* functor,
+void detail::pointwise_wanted(const PointwiseKernel& kernel, const FormulaBytes& functor,
                               std::span<const PointwiseInput> inputs,
                               std::span<const int> out_columns, std::span<const bool> wanted,
                               std::span<Var> outputs) {
@@ -158,19 +154,18 @@ void detail::pointwise_wanted(const PointwiseKernel& kernel, const void* functor
   std::span<const Var* const> input_vars(vars.data(), inputs.size());
   bool recorded = Recorder::wanted(kernel.name, input_vars);
   if (!recorded || wanted.empty()) {
-    compute(kernel, functor, inputs, out_columns, wanted, outputs);
+    compute(kernel, functor.bytes, inputs, out_columns, wanted, outputs);
   } else {
-    compute(kernel, functor, inputs, out_columns, {},
+    compute(kernel, functor.bytes, inputs, out_columns, {},
             outputs);  // a recorded node has all of its results
   }
   if (!recorded) return;
   PointwiseBackward backward{
-      &kernel, {}, {inputs.begin(), inputs.end()}, {out_columns.begin(), out_columns.end()}};
-  std::memcpy(backward.functor.bytes, functor, kernel.functor_bytes);
+      &kernel, functor, {inputs.begin(), inputs.end()}, {out_columns.begin(), out_columns.end()}};
   Recorder::record(kernel.name, input_vars, outputs, std::move(backward));
 }
 
-void detail::pointwise(const PointwiseKernel& kernel, const void* functor,
+void detail::pointwise(const PointwiseKernel& kernel, const FormulaBytes& functor,
                        std::span<const PointwiseInput> inputs, std::span<const int> out_columns,
                        std::span<Var> outputs) {
   pointwise_wanted(kernel, functor, inputs, out_columns, {}, outputs);

@@ -5,6 +5,7 @@
 #pragma once
 
 #include <array>
+#include <cstring>
 #include <span>
 #include <type_traits>
 
@@ -26,6 +27,19 @@ Columns<G> columns(const Var& x) {
 
 namespace detail {
 
+// A functor's settings, without its type.
+struct FormulaBytes {
+  alignas(16) std::byte bytes[kMaxFunctorBytes];
+  FormulaBytes() = default;
+  template <class F>
+  explicit FormulaBytes(const F& functor) {
+    static_assert(std::is_trivially_copyable_v<F> && sizeof(F) <= kMaxFunctorBytes,
+                  "a functor holds a few plain settings by value; no pointers, strings or "
+                  "containers");
+    std::memcpy(bytes, &functor, sizeof(F));
+  }
+};
+
 struct PointwiseInput {
   Var var;
   int columns;
@@ -33,11 +47,11 @@ struct PointwiseInput {
 
 // The operation without templates: broadcasts, runs the kernel, records. `out_columns[i]` results of the functor are
 // laid side by side in outputs[i].
-void pointwise(const PointwiseKernel& kernel, const void* functor,
+void pointwise(const PointwiseKernel& kernel, const FormulaBytes& functor,
                std::span<const PointwiseInput> inputs, std::span<const int> out_columns,
                std::span<Var> outputs);
 // The same where only some outputs are wanted (empty: all); the others may stay undefined.
-void pointwise_wanted(const PointwiseKernel& kernel, const void* functor,
+void pointwise_wanted(const PointwiseKernel& kernel, const FormulaBytes& functor,
                       std::span<const PointwiseInput> inputs, std::span<const int> out_columns,
                       std::span<const bool> wanted, std::span<Var> outputs);
 
@@ -64,15 +78,12 @@ auto pointwise(const F& functor, const In&... in) {
   static_assert(
       kArity<F> == kGiven,
       "pointwise: the number of variables given is not the number of the functor's arguments");
-  static_assert(std::is_trivially_copyable_v<F> && sizeof(F) <= kMaxFunctorBytes,
-                "pointwise: a functor holds a few plain settings by value; no pointers, strings or "
-                "containers");
   constexpr int kResults = kResultCount<F>;
   const detail::PointwiseInput inputs[] = {detail::as_input(in)...};
   std::array<int, kResults> ones;
   ones.fill(1);
   std::array<Var, kResults> results;
-  detail::pointwise(pointwise_kernel<F>(), &functor, inputs, ones, results);
+  detail::pointwise(pointwise_kernel<F>(), detail::FormulaBytes(functor), inputs, ones, results);
   if constexpr (kResults == 1) {
     return std::move(results[0]);
   } else {

@@ -384,7 +384,7 @@ void Tape::run(const Var& y, const Var& dy, const BackwardOptions& options, bool
       // The backward function may record (and so touch these lists): it gets its own copy of the gradients.
       PoolVector<Var> doutputs = std::move(m.doutputs);
       m.doutputs = PoolVector<Var>();
-      Grads grads(*this, node.first_input, node.inputs, recording);
+      Grads grads(*this, node.first_input, node.inputs, recording, !retain);
       (*node.backward)(doutputs, grads);
       doutputs.clear();
       m.doutputs = std::move(doutputs);

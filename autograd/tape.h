@@ -120,6 +120,8 @@ class Grads {
   bool needs(int input) const;
   // True while the backward pass itself is being recorded.
   bool recording() const { return recording_; }
+  // True when the record is played for the last time: what a backward function kept may be overwritten.
+  bool last() const { return last_; }
   void add(int input, const Var& contribution);
   template <std::invocable F>
   void add(int input, F&& compute) {  // computed only when somebody wants it
@@ -140,8 +142,12 @@ class Grads {
 
  private:
   friend class Tape;
-  Grads(Tape& tape, std::uint32_t first_input, std::uint32_t inputs, bool recording)
-      : tape_(tape), first_input_(first_input), inputs_(inputs), recording_(recording) {}
+  Grads(Tape& tape, std::uint32_t first_input, std::uint32_t inputs, bool recording, bool last)
+      : tape_(tape),
+        first_input_(first_input),
+        inputs_(inputs),
+        recording_(recording),
+        last_(last) {}
   Tensor whole_gradient(int input, const Shape& whole, const Var& contribution);
   static void accumulate_into(const Tensor& part, const Tensor& contribution);
 
@@ -149,6 +155,7 @@ class Grads {
   std::uint32_t first_input_;
   std::uint32_t inputs_;
   bool recording_;
+  bool last_;
 };
 
 // For operations: puts the calculation of `outputs` from `inputs` on the current tape, where there is one and an

@@ -87,6 +87,13 @@ void Var::set_value(const Tensor& value) const {
   body->grad = Var();
 }
 
+Var detail::same_variable(const Var& x, const Tensor& value) {
+  Var result(value);
+  result.body_->slot = x.body_->slot;
+  result.body_->tape_id = x.body_->tape_id;
+  return result;
+}
+
 Var parameter(const Tensor& value) {
   if (!value.defined() || value.dtype() == DType::int64) {
     fail("parameter",

@@ -15,6 +15,8 @@ class Var;
 namespace detail {
 struct VarBody;
 void delete_body(VarBody* body) noexcept;
+// What x is to its tape, with another tensor as its value.
+Var same_variable(const Var& x, const Tensor& value);
 }  // namespace detail
 
 class Var {
@@ -61,6 +63,7 @@ class Var {
 
  private:
   friend Var parameter(const Tensor& value);
+  friend Var detail::same_variable(const Var& x, const Tensor& value);
   explicit Var(detail::VarBody* body) : body_(body) {}
   detail::VarBody* body_ = nullptr;
 };

@@ -69,12 +69,6 @@ RnnCell::RnnCell(const RecurrentOptions& o, Random& random) : nonlinearity(o.non
   w = GateWeights("rnn", 1, o, random);
 }
 
-RnnCell::State RnnCell::step(const Var& zx, const State& s) const {
-  Var z = linear(s.h(), w.weight_hh, zx);
-  return State(nonlinearity == Nonlinearity::tanh ? pointwise(ElmanTanh{}, z)
-                                                  : pointwise(ElmanRelu{}, z));
-}
-
 LstmCell::LstmCell(const RecurrentOptions& o, Random& random) {
   refuse("lstm", o.nonlinearity != Nonlinearity::tanh, "nonlinearity");
   refuse("lstm", o.reset != GruReset::after, "reset");

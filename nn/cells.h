@@ -5,6 +5,7 @@
 #pragma once
 
 #include "autograd/ops.h"
+#include "autograd/recurrent.h"
 #include "nn/gates.h"
 #include "nn/module.h"
 #include "nn/state.h"
@@ -34,18 +35,39 @@ struct RecurrentOptions {
 // A cell: any struct with
 //   using State = nn::State<K>;                          what it carries, h first
 //   std::array<std::int64_t, K> state_sizes() const;     the sizes of its parts
-//   State step(const Var& x, const State& s) const;      x [N, I] -> the next state
+// and one of
+//   Recurrence recurrence() const;                  where a step is one product of h and one formula: recurrent.h
+//   State step(const Var& x, const State& s) const;      any step: x [N, I] -> the next state
 // and, where part of the step does not depend on the state, `Var input(const Var& x) const`: it is then applied to all
-// time steps at once, and step() gets its result instead of x.
-template <class C>
-concept Cell = requires(const C& cell, const Var& x, const typename C::State& state) {
-  { cell.step(x, state) } -> std::same_as<typename C::State>;
-  { cell.state_sizes()[0] } -> std::convertible_to<std::int64_t>;
-};
+// time steps at once, and a step gets its result instead of x; a recurrence needs it. A cell that has both, because it is
+// a recurrence with some options only, returns an undefined one with the others.
 template <class C>
 concept HasInput = requires(const C& cell, const Var& x) {
   { cell.input(x) } -> std::same_as<Var>;
 };
+template <class C>
+concept HasStep = requires(const C& cell, const Var& x, const typename C::State& state) {
+  { cell.step(x, state) } -> std::same_as<typename C::State>;
+};
+template <class C>
+concept HasRecurrence = HasInput<C> && requires(const C& cell) {
+  { cell.recurrence() } -> std::same_as<Recurrence>;
+};
+template <class C>
+concept Cell = (HasStep<C> || HasRecurrence<C>)&&requires(const C& cell) {
+  { cell.state_sizes()[0] } -> std::convertible_to<std::int64_t>;
+  {typename C::State()};
+};
+
+// One step of any cell, by ordinary operations. zx [N, ..] is cell.input(x), or x itself for a cell without input().
+template <Cell C>
+typename C::State step(const C& cell, const Var& zx, const typename C::State& state) {
+  if constexpr (HasStep<C>) {
+    return cell.step(zx, state);
+  } else {
+    return typename C::State(cell.recurrence().step(zx, state.all()));
+  }
+}
 
 // One-hot input by number: a cell may also take int64 symbols [...] in place of the one-hot vectors [..., I] they stand for.
 template <class C>
@@ -85,7 +107,12 @@ struct RnnCell {
   std::array<std::int64_t, 1> state_sizes() const { return {w.weight_hh.dim(1)}; }
   Var input(const Var& x) const { return w.input("rnn", x, true); }
   Var input(const Tensor& symbols) const { return w.input("rnn", symbols, true); }
-  State step(const Var& zx, const State& s) const;
+  // h' = tanh(zx + W_hh h), or relu
+  Recurrence recurrence() const {
+    return nonlinearity == Nonlinearity::tanh ? Recurrence(ElmanTanh{}, w.weight_hh)
+                                              : Recurrence(ElmanRelu{}, w.weight_hh);
+  }
+  State step(const Var& zx, const State& s) const { return State(recurrence().step(zx, s.all())); }
   void visit(Visitor& v) const { w.visit(v); }
 };
 
@@ -100,6 +127,10 @@ struct LstmCell {
   }
   Var input(const Var& x) const { return w.input("lstm", x, true); }
   Var input(const Tensor& symbols) const { return w.input("lstm", symbols, true); }
+  // h', c' = LstmGates(zx + W_hh h, c). A projection of h' is a second product: no recurrence then.
+  Recurrence recurrence() const {
+    return weight_hr.defined() ? Recurrence() : Recurrence(LstmGates{}, w.weight_hh);
+  }
   State step(const Var& zx, const State& s) const {
     auto [h, c] = pointwise(LstmGates{}, columns<4>(linear(s.h(), w.weight_hh, zx)), s[1]);
     return State(weight_hr.defined() ? linear(h, weight_hr) : h, c);
@@ -120,6 +151,12 @@ struct GruCell {
   Var input(const Var& x) const { return w.input("gru", x, reset == GruReset::before); }
   Var input(const Tensor& symbols) const {
     return w.input("gru", symbols, reset == GruReset::before);
+  }
+  // h' = GruGates(zx, W_hh h + b_hh, h). With the reset before the product there are two products: no recurrence.
+  Recurrence recurrence() const {
+    return reset == GruReset::before
+               ? Recurrence()
+               : Recurrence::with_products_apart(GruGates{}, w.weight_hh, w.bias_hh);
   }
   State step(const Var& zx, const State& s) const;
   void visit(Visitor& v) const { w.visit(v); }

@@ -62,8 +62,8 @@ Var part_of_state(const Var& part, std::int64_t index, std::int64_t count, std::
 }  // namespace detail
 
 template <Cell C>
-Unrolled<typename C::State> unroll(const C& cell, const Projected& projected,
-                                   typename C::State state = {}, const UnrollOptions& options = {});
+Unrolled<typename C::State> unroll(const C& cell, Projected projected, typename C::State state = {},
+                                   const UnrollOptions& options = {});
 
 // Applies the cell to xs [T, N, I], step by step. An undefined state means zeros. Past a sequence's length the outputs
 // are 0 and the state stands still, so that `last` is that of its own last step; in reverse it starts there. What xs
@@ -81,11 +81,11 @@ Unrolled<typename C::State> unroll(const C& cell, const Var& xs, typename C::Sta
   }
 }
 
-// The same where the input projection has been done.
+// The same where the input projection has been done. Moved in, its memory is used again (see recurrent()).
 template <Cell C>
-Unrolled<typename C::State> unroll(const C& cell, const Projected& projected,
-                                   typename C::State state, const UnrollOptions& options) {
-  const Var& zx = projected.zx;
+Unrolled<typename C::State> unroll(const C& cell, Projected projected, typename C::State state,
+                                   const UnrollOptions& options) {
+  Var& zx = projected.zx;
   detail::check_sequence(zx);
   const std::int64_t steps = zx.dim(0);
   const auto sizes = cell.state_sizes();
@@ -94,11 +94,18 @@ Unrolled<typename C::State> unroll(const C& cell, const Projected& projected,
     detail::check_state(state[k], k, zx.dim(1), sizes[k]);
   }
   detail::Masks masks(options.lengths, zx);
+  if constexpr (HasRecurrence<C>) {
+    if (const Recurrence recurrence = cell.recurrence(); recurrence.defined()) {
+      auto [hs, last] = recurrent(recurrence, std::move(zx), state.all(),
+                                  {.reverse = options.reverse, .lengths = options.lengths});
+      return {masks.without_padding(hs), typename C::State(last)};
+    }
+  }
   PoolVector<Var> inputs = unstack(zx);
   PoolVector<Var> outputs(static_cast<std::size_t>(steps));
   for (std::int64_t i = 0; i < steps; ++i) {
     const std::int64_t t = options.reverse ? steps - 1 - i : i;
-    typename C::State next = cell.step(inputs[static_cast<std::size_t>(t)], state);
+    typename C::State next = step(cell, inputs[static_cast<std::size_t>(t)], state);
     Var output = next.h();
     if (Var running = masks.at(t); running.defined()) {
       for (std::size_t k = 0; k < C::State::parts; ++k)

@@ -4,6 +4,7 @@
 
 #include <array>
 #include <concepts>
+#include <span>
 #include <tuple>
 #include <utility>
 
@@ -21,10 +22,16 @@ class State {
   template <std::same_as<Var>... V>
   requires(sizeof...(V) == kParts) explicit(kParts > 1) State(const V&... part) : parts_{part...} {}
 
+  // From as many parts in a list.
+  explicit State(std::span<const Var> list) {
+    for (std::size_t i = 0; i < kParts; ++i) parts_[i] = list[i];
+  }
+
   bool defined() const { return parts_[0].defined(); }
   const Var& h() const { return parts_[0]; }
   Var& operator[](std::size_t i) { return parts_[i]; }
   const Var& operator[](std::size_t i) const { return parts_[i]; }
+  std::span<const Var> all() const { return parts_; }
   auto begin() const { return parts_.begin(); }
   auto end() const { return parts_.end(); }
   // The same values, cut from their history: truncated BPTT carries this from chunk to chunk.

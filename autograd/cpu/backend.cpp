@@ -7,6 +7,7 @@
 #include "autograd/cpu/kernels.h"
 #include "autograd/cpu/move.h"
 #include "autograd/cpu/packed_weight.h"
+#include "autograd/cpu/recurrent.h"
 #include "autograd/cpu/threads.h"
 #include "autograd/cpu/walk.h"
 #include "autograd/memory.h"
@@ -149,6 +150,13 @@ class CpuBackend final : public Backend {
                      cpu::kernels().of<T>().multiply_panels(part);
                    });
     });
+  }
+
+  void recurrent_forward(const RecurrentForward& run) const override {
+    with_type(run.zx, [&]<class T>(T) { cpu::recurrent_forward<T>(run); });
+  }
+  void recurrent_backward(const RecurrentBackward& run) const override {
+    with_type(run.zx, [&]<class T>(T) { cpu::recurrent_backward<T>(run); });
   }
 
   void reduce(Reduction kind, const Tensor& to, const Tensor& from) const override {

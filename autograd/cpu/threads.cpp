@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <atomic>
+#include <bit>
 #include <chrono>
 #include <condition_variable>
 #include <exception>
@@ -21,6 +22,10 @@ namespace tapeloop {
 namespace {
 
 constexpr std::chrono::microseconds kSpinTime{30};
+constexpr std::chrono::microseconds kArrivalTime{
+    200};  // for a team's members; waking one takes about 50
+
+constexpr int kBarrierSpins = 4000;
 
 std::atomic<int> thread_limit{1};
 
@@ -83,6 +88,45 @@ class WaitableNumber {
   std::condition_variable condition_;
 };
 
+}  // namespace
+
+// What a worker needs to become a member of a team: it says that it is there, then waits to be told who else is.
+class internal::TeamStart {
+ public:
+  static constexpr int kMost = 64;  // members: one bit each
+
+  TeamStart(TeamFunction function, void* body) : function_(function), body_(body) {}
+
+  // Of a worker, part 1 and up.
+  void join(int part) {
+    present_.fetch_or(bit(part));
+    std::uint64_t members = 0;
+    while ((members = members_.load(std::memory_order_acquire)) == 0) pause_briefly();
+    function_(body_, team_, std::popcount(members & (bit(part) - 1)));
+  }
+  bool is_there(int part) const {
+    return (present_.load(std::memory_order_acquire) & bit(part)) != 0;
+  }
+  // Of the caller: everybody who is there begins.
+  void begin() {
+    const std::uint64_t members = present_.load() | bit(0);
+    team_.size_ = std::popcount(members);
+    members_.store(members, std::memory_order_release);
+    function_(body_, team_, 0);
+  }
+
+ private:
+  static std::uint64_t bit(int part) { return std::uint64_t{1} << part; }
+
+  TeamFunction function_;
+  void* body_;
+  Team team_;
+  std::atomic<std::uint64_t> present_{0};
+  std::atomic<std::uint64_t> members_{0};  // 0: not decided yet
+};
+
+namespace {
+
 struct Loop {
   std::int64_t count = 0;
   int parts = 0;
@@ -121,13 +165,7 @@ class Pool {
   }
 
   void run(Loop loop) {
-    start_workers(loop.parts - 1);
-    const int helpers = std::min(loop.parts - 1, static_cast<int>(workers_.size()));
-    loop.parts = helpers + 1;
-    loop_ = loop;
-    unfinished_.set(helpers);
-    order_ = order_ >= kLastOrder ? 2 : order_ + 2;
-    for (int i = 0; i < helpers; ++i) worker(i).order.set(order_);
+    const int helpers = give_orders(loop);
     std::exception_ptr error = loop.run(0);
     // A part whose worker has not even begun, because the system runs something else on its core,
     // is done here: waiting for it could cost many times the loop.
@@ -140,7 +178,43 @@ class Pool {
     if (error) std::rethrow_exception(error);
   }
 
+  void run_team(int most, internal::TeamFunction function, void* body) {
+    internal::TeamStart start(function, body);
+    const auto join = [](void* erased, std::int64_t part, std::int64_t) {
+      static_cast<internal::TeamStart*>(erased)->join(static_cast<int>(part));
+    };
+    const int helpers = give_orders({0, most, join, &start});
+    const auto deadline = std::chrono::steady_clock::now() + kArrivalTime;
+    for (int i = 0; i < helpers; ++i) {
+      int spins = 0;
+      while (!start.is_there(i + 1)) {
+        pause_briefly();
+        // Past the deadline the order is withdrawn, unless the worker has just taken it.
+        if (++spins % 32 == 0 && std::chrono::steady_clock::now() > deadline &&
+            worker(i).order.replace(order_, order_ + 1)) {
+          unfinished_.subtract_one();
+          break;
+        }
+      }
+    }
+    start.begin();
+    unfinished_.wait_until([](int left) { return left == 0; });
+  }
+
  private:
+  // Hands a loop to the workers; returns how many of them.
+  int give_orders(Loop loop) {
+    start_workers(loop.parts - 1);
+    const int helpers = std::min(loop.parts - 1, static_cast<int>(workers_.size()));
+    loop.parts = helpers + 1;
+    loop.count = std::max<std::int64_t>(loop.count, loop.parts);
+    loop_ = loop;
+    unfinished_.set(helpers);
+    order_ = order_ >= kLastOrder ? 2 : order_ + 2;
+    for (int i = 0; i < helpers; ++i) worker(i).order.set(order_);
+    return helpers;
+  }
+
   static constexpr int kStop = -1;
   static constexpr int kLastOrder = 1 << 30;
 
@@ -204,16 +278,55 @@ void set_num_threads(int count) {
 
 int num_threads() { return thread_limit.load(std::memory_order_relaxed); }
 
+namespace {
+
+struct ReleasePool {
+  ~ReleasePool() { pool_busy.store(false); }
+};
+
+Pool& the_pool() {
+  static Pool pool;
+  return pool;
+}
+
+}  // namespace
+
 void internal::run_in_parts(std::int64_t count, int parts, RangeFunction function, void* body) {
   if (pool_busy.exchange(true)) {
     function(body, 0, count);
     return;
   }
-  struct Release {
-    ~Release() { pool_busy.store(false); }
-  } release;
-  static Pool pool;
-  pool.run({count, parts, function, body});
+  ReleasePool release;
+  the_pool().run({count, parts, function, body});
+}
+
+void internal::run_in_team(int most, TeamFunction function, void* body) {
+  most = std::min({most, num_threads(), TeamStart::kMost});
+  if (most < 2 || pool_busy.exchange(true)) {
+    Team alone;
+    function(body, alone, 0);
+    return;
+  }
+  ReleasePool release;
+  the_pool().run_team(most, function, body);
+}
+
+void internal::Team::wait() noexcept {
+  if (size_ == 1) return;
+  const int round = round_.load(std::memory_order_acquire);
+  if (waiting_.fetch_add(1, std::memory_order_acq_rel) + 1 == size_) {
+    waiting_.store(0, std::memory_order_relaxed);
+    round_.store(round + 1, std::memory_order_release);
+    return;
+  }
+  // The others need microseconds, unless the system has taken their core away.
+  for (int spins = 0; round_.load(std::memory_order_acquire) == round; ++spins) {
+    if (spins < kBarrierSpins) {
+      pause_briefly();
+    } else {
+      std::this_thread::yield();
+    }
+  }
 }
 
 }  // namespace tapeloop

@@ -3,6 +3,7 @@
 // No task queue: the split is static, and a part runs on the same thread every time unless that one is late.
 #pragma once
 
+#include <atomic>
 #include <cstdint>
 #include <type_traits>
 
@@ -24,6 +25,11 @@ using RangeFunction = void (*)(void* body, std::int64_t begin, std::int64_t end)
 // Splits [0, count) into `parts` >= 2 parts, the first for the caller, and returns when all are
 // done.
 void run_in_parts(std::int64_t count, int parts, RangeFunction function, void* body);
+
+class Team;
+class TeamStart;
+using TeamFunction = void (*)(void* body, Team& team, int member);
+void run_in_team(int most, TeamFunction function, void* body);
 
 }  // namespace internal
 
@@ -50,6 +56,38 @@ void parallel_for(std::int64_t count, std::int64_t grain, Body&& body) {
   };
   internal::run_in_parts(count, static_cast<int>(parts), call,
                          const_cast<void*>(static_cast<const void*>(&body)));
+}
+
+namespace internal {
+
+// Threads that run one body at the same time and wait for each other in between.
+class Team {
+ public:
+  int size() const { return size_; }
+  // Returns when every member has called it as often: what the others wrote before is visible then.
+  void wait() noexcept;
+
+ private:
+  friend void run_in_team(int most, TeamFunction function, void* body);
+  friend class TeamStart;
+  int size_ = 1;
+  alignas(64) std::atomic<int> waiting_{0};
+  alignas(64) std::atomic<int> round_{0};
+};
+
+}  // namespace internal
+
+// Calls body(team, member) once for each member of a team of at most `most` threads, all at the same time: members
+// may wait for each other by team.wait(). Threads that are not there within a moment, because the system runs something
+// else on their core, are left out: team.size() says how many there are, member counts from 0 to size() - 1. The body
+// must not throw. Costs no allocation, and about 1 us while the workers are awake.
+template <class Body>
+void parallel_team(int most, Body&& body) {
+  using Plain = std::remove_reference_t<Body>;
+  const auto call = [](void* erased, internal::Team& team, int member) {
+    (*static_cast<Plain*>(erased))(team, member);
+  };
+  internal::run_in_team(most, call, const_cast<void*>(static_cast<const void*>(&body)));
 }
 
 }  // namespace tapeloop

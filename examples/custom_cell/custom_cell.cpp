@@ -30,7 +30,7 @@ struct TwoClocks {
   }
 };
 
-// 2. The cell: its parameters, and one step. Nothing to inherit. I inputs, H hidden units, N sequences.
+// 2. The cell: its parameters, and what a step is. Nothing to inherit. I inputs, H hidden units, N sequences.
 struct TwoClocksCell {
   using State = nn::State<2>;  // h and slow; the first is the output
   nn::Linear from_input;       // I -> 4H, with the bias
@@ -45,13 +45,8 @@ struct TwoClocksCell {
   }
   // The part that does not need the state: done for all time steps at once.
   Var input(const Var& x) const { return from_input(x); }
-  // zx [N, 4H] is input(x) of this step; linear adds it to h W^T.
-  State step(const Var& zx, const State& state) const {
-    auto [h, slow] = state;
-    auto [h_next, slow_next] =
-        pointwise(TwoClocks{}, columns<4>(linear(h, from_state.weight, zx)), h, slow);
-    return State(h_next, slow_next);
-  }
+  // One step: h', slow' = TwoClocks(the four columns of input(x) + W h, h, slow).
+  Recurrence recurrence() const { return {TwoClocks{}, from_state.weight}; }
   void visit(nn::Visitor& v) const {
     v("from_input", from_input);
     v("from_state", from_state);

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-// The LSTM as a user would write it: a copy of the built-in's formula and step under other names, in user code.
-// bench/cell_bench.cpp times it against nn::Lstm: there is no private shortcut that it lacks.
+// The LSTM as a user would write it: a copy of the built-in's formula under other names, in user code.
+// bench/train_bench.cpp times it against nn::Lstm: there is no private shortcut that it lacks.
 #pragma once
 
 #include "nn/nn.h"
@@ -33,10 +33,7 @@ struct LstmCell {
   tapeloop::Var input(const tapeloop::Var& x) const {
     return linear(x, weight_ih, bias_ih + bias_hh);
   }
-  State step(const tapeloop::Var& zx, const State& s) const {
-    auto [h, c] = pointwise(Gates{}, tapeloop::columns<4>(linear(s.h(), weight_hh, zx)), s[1]);
-    return State(h, c);
-  }
+  tapeloop::Recurrence recurrence() const { return {Gates{}, weight_hh}; }  // Gates(zx + W_hh h, c)
   void visit(tapeloop::nn::Visitor& v) const {
     v("weight_ih", weight_ih);
     v("weight_hh", weight_hh);
