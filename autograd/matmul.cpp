@@ -5,6 +5,7 @@
 #include <fmt/format.h>
 
 #include "autograd/backend.h"
+#include "autograd/cpu/gemm.h"
 #include "autograd/error.h"
 #include "autograd/memory.h"
 #include "autograd/ops.h"
@@ -59,25 +60,69 @@ Tensor rows_of(const Tensor& bias, const Shape& shape, std::int64_t rows) {
   return bias.expand(shape).reshape(flat);
 }
 
-// dw [O, I] = the sum over calls of dy^T x, with dy [rows, O] and x [rows, I]: one product, K running over all rows.
-Tensor weight_gradient(std::span<const detail::Deferred> calls) {
+// Calls visit(first, last) for blocks of a call's first axis (time steps, or 1) of at least kGemmGroup rows together, from
+// the last to the first, as the backward pass of single steps would come by. The rest, if any, is the first block.
+template <class Visit>
+void by_blocks(const Tensor& call, Visit visit) {
+  if (call.numel() == 0) return;
+  const std::int64_t steps = (kGemmGroup + call.dim(1) - 1) / call.dim(1);
+  for (std::int64_t last = call.dim(0); last > 0; last -= steps) {
+    visit(std::max<std::int64_t>(0, last - steps), last);
+  }
+}
+
+Tensor rows(const Tensor& call, std::int64_t first, std::int64_t last) {
+  return call.slice(0, first, last).reshape(Shape{(last - first) * call.dim(1), call.dim(2)});
+}
+
+// dw [O, I] += the sum over calls of dy^T x, with dy [A, B, O] and x [A, B, I]: one product, K running over all rows.
+void weight_gradient(std::span<const detail::Deferred> calls, Tensor& dw) {
   const Tensor& dy0 = calls[0].a.value();
-  const Tensor& x0 = calls[0].b.value();
-  Tensor dw = Tensor::empty({1, dy0.dim(-1), x0.dim(-1)}, dy0.dtype(), dy0.device());
+  const bool accumulate = dw.defined();
+  if (!accumulate) {
+    dw = Tensor::empty({dy0.dim(-1), calls[0].b.dim(-1)}, dy0.dtype(), dy0.device());
+  }
   PoolVector<Product> products;
   products.reserve(calls.size());
   for (const detail::Deferred& call : calls) {
-    products.push_back(
-        {call.a.value().transpose(0, 1).insert_axis(0), call.b.value().insert_axis(0)});
+    by_blocks(call.a.value(), [&](std::int64_t first, std::int64_t last) {
+      products.push_back({rows(call.a.value(), first, last).transpose(0, 1).insert_axis(0),
+                          rows(call.b.value(), first, last).insert_axis(0)});
+    });
   }
-  backend(dy0.device()).matmul(dw, products, false);
-  return dw.select(0, 0);
+  backend(dy0.device()).matmul(dw.insert_axis(0), products, accumulate);
+}
+
+// db [O] += the sum of all rows of all calls' dy.
+void bias_gradient(std::span<const detail::Deferred> calls, Tensor& db) {
+  const Tensor& dy0 = calls[0].a.value();
+  if (!db.defined()) db = Tensor::zeros({dy0.dim(-1)}, dy0.dtype(), dy0.device());
+  const Tensor part = Tensor::empty({1, dy0.dim(-1)}, dy0.dtype(), dy0.device());
+  for (const detail::Deferred& call : calls) {
+    by_blocks(call.a.value(), [&](std::int64_t first, std::int64_t last) {
+      backend(dy0.device()).reduce(Reduction::sum, part, rows(call.a.value(), first, last));
+      add_in_place(db, part.select(0, 0));
+    });
+  }
+}
+
+Var flat_rows(const Var& x) { return reshape(x, Shape{x.shape().removed(-1).numel(), x.dim(-1)}); }
+
+// [.., width] as [A, B, width]: A the first axis, which steps of time run along, or 1.
+Var as_steps(const Var& x) {
+  const std::int64_t a = x.rank() > 2 ? x.dim(0) : 1;
+  const std::int64_t width = x.dim(-1);
+  const std::int64_t all = x.shape().removed(-1).numel();
+  return reshape(x, Shape{a, a == 0 ? 0 : all / a, width});
 }
 
 }  // namespace
 
 void detail::defer_weight_gradient(Grads& grads, int input, const Var& dy, const Var& x) {
-  grads.defer(input, dy, x, &weight_gradient);
+  grads.defer(input, as_steps(dy), as_steps(x), &weight_gradient);
+}
+void detail::defer_bias_gradient(Grads& grads, int input, const Var& dy) {
+  grads.defer(input, as_steps(dy), Var(), &bias_gradient);
 }
 
 Var matmul(const Var& a, const Var& b) {
@@ -129,19 +174,17 @@ Var linear(const Var& x, const Var& w, const Var& b) {
                     // dy w, which is dy (w^T)^T
                     return linear(dy, transpose(w));
                   });
-                  if (grads.needs(1)) {
-                    std::int64_t in = x.dim(-1);
-                    std::int64_t out = dy.dim(-1);
-                    std::int64_t count = x.shape().removed(-1).numel();
-                    Var flat_dy = reshape(dy, Shape{count, out});
-                    Var flat = reshape(x, Shape{count, in});
-                    if (grads.recording()) {
-                      grads.add(1, matrix_product(transpose(flat_dy), flat));
-                    } else {
-                      detail::defer_weight_gradient(grads, 1, flat_dy, flat);
-                    }
+                  if (grads.recording()) {
+                    grads.add(1, [&] { return matmul(transpose(flat_rows(dy)), flat_rows(x)); });
+                    grads.add(2, [&] { return sum_to(dy, b_shape); });
+                    return;
                   }
-                  grads.add(2, [&] { return sum_to(dy, b_shape); });
+                  if (grads.needs(1)) detail::defer_weight_gradient(grads, 1, dy, x);
+                  if (b_shape == Shape{dy.dim(-1)}) {
+                    if (grads.needs(2)) detail::defer_bias_gradient(grads, 2, dy);
+                  } else {
+                    grads.add(2, [&] { return sum_to(dy, b_shape); });
+                  }
                 });
 }
 

@@ -182,8 +182,10 @@ Tensor random_uniform(const Shape& shape, double low, double high, Random& rando
 Tensor random_normal(const Shape& shape, double mean, double deviation, Random& random,
                      DType dtype = DType::float32);
 namespace detail {
-// dw [O, I] += dy^T x for dy [rows, O], x [rows, I], with all other such terms of this weight in one product.
+// dw [O, I] += dy^T x for dy [.., O], x [.., I], with all other such terms of this weight in one product.
 void defer_weight_gradient(Grads& grads, int input, const Var& dy, const Var& x);
+// db [O] += the sum of all rows of dy [.., O].
+void defer_bias_gradient(Grads& grads, int input, const Var& dy);
 }  // namespace detail
 void add_in_place(const Tensor& sum, const Tensor& addend);  // sum += addend, which broadcasts
 

@@ -5,7 +5,10 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
+
 #include "autograd/backend.h"
+#include "autograd/cpu/gemm.h"
 #include "autograd/error.h"
 #include "autograd/ops.h"
 #include "autograd/recurrent_run.h"
@@ -151,18 +154,29 @@ struct RecurrentGradient {
     pass.dz.mark_written();
     backend(z.device()).recurrent_backward(pass);
 
-    const Var dz(pass.dz);
     grads.add(0, Var(pass.dzx));
-    const std::int64_t width = pass.dz.dim(2);
-    for (const auto& [first, h] : run.previous_h(states[0])) {
-      const std::int64_t rows = h.dim(0) * run.batch();
-      if (rows == 0) continue;
-      const Tensor dz_rows = pass.dz.slice(0, first, first + h.dim(0)).reshape(Shape{rows, width});
-      detail::defer_weight_gradient(grads, 1, Var(dz_rows), Var(h.reshape(Shape{rows, h.dim(2)})));
-    }
-    grads.add(2, [&] { return sum(reshape(dz, Shape{run.steps() * run.batch(), width}), {0}); });
+    add_weight_gradients(pass.dz, grads);
     for (std::size_t k = 0; k < dstates.size(); ++k)
       grads.add(static_cast<int>(k) + 3, Var(dstates[k]));
+  }
+
+  // In blocks of steps, from the last to the first, as the backward pass of single steps comes by them.
+  void add_weight_gradients(const Tensor& dz, Grads& grads) const {
+    const std::int64_t size = (kGemmGroup + run.batch() - 1) / run.batch();
+    for (std::int64_t end = run.steps(); end > 0; end -= size) {
+      const std::int64_t begin = std::max<std::int64_t>(0, end - size);
+      const std::int64_t first = std::min(run.time(begin), run.time(end - 1));
+      const std::int64_t last = first + end - begin;
+      for (const auto& [start, h] : run.previous_h(states[0])) {
+        const std::int64_t from = std::max(first, start);
+        const std::int64_t to = std::min(last, start + h.dim(0));
+        if (from >= to || !grads.needs(1)) continue;
+        const Tensor dz_part = dz.slice(0, from, to);
+        const Tensor h_part = h.slice(0, from - start, to - start);
+        detail::defer_weight_gradient(grads, 1, Var(dz_part), Var(h_part));
+      }
+      if (grads.needs(2)) detail::defer_bias_gradient(grads, 2, Var(dz.slice(0, first, last)));
+    }
   }
 };
 

@@ -239,15 +239,18 @@ std::uint32_t Tape::slot_of(const Var& x) const {
 
 namespace {
 
+bool is_ours(const Var& sum) {
+  return sum.body()->references.load(std::memory_order_relaxed) == 1 &&
+         !sum.value().shares_memory_with_others() && sum.value().is_contiguous();
+}
+
 // sum + contribution, in place where nobody else can see the sum.
 void add_to(Var& sum, const Var& contribution, bool recording) {
   if (!sum.defined()) {
     sum = contribution;
     return;
   }
-  bool ours = !recording && sum.body()->references.load(std::memory_order_relaxed) == 1 &&
-              !sum.value().shares_memory_with_others() && sum.value().is_contiguous();
-  if (ours) {
+  if (!recording && is_ours(sum)) {
     add_in_place(sum.value(), contribution.value());
   } else {
     sum = add(sum, contribution);
@@ -271,9 +274,15 @@ void combine_deferred(TapeMemory& m, Gradient& gradient) {
       i = previous;
     }
     gradient.last_deferred = kept;
-    Var combined(combine(m.gathered));
+    std::reverse(m.gathered.begin(), m.gathered.end());
+    Tensor sum;
+    if (gradient.sum.defined()) {
+      sum = is_ours(gradient.sum) ? gradient.sum.value() : gradient.sum.value().clone();
+    }
+    gradient.sum = Var();
+    combine(m.gathered, sum);
     m.gathered.clear();
-    add_to(gradient.sum, combined, false);
+    gradient.sum = Var(std::move(sum));
   }
 }
 
@@ -307,11 +316,7 @@ void Grads::add(int input, const Var& contribution) {
 Tensor Grads::whole_gradient(int input, const Shape& whole, const Var& contribution) {
   TapeMemory& m = *tape_.memory_;
   Gradient& gradient = m.gradients[m.inputs[first_input_ + static_cast<std::uint32_t>(input)]];
-  bool ours = gradient.sum.defined() &&
-              gradient.sum.body()->references.load(std::memory_order_relaxed) == 1 &&
-              !gradient.sum.value().shares_memory_with_others() &&
-              gradient.sum.value().is_contiguous();
-  if (!ours) {
+  if (!gradient.sum.defined() || !is_ours(gradient.sum)) {
     Tensor fresh = Tensor::zeros(whole, contribution.dtype(), contribution.device());
     if (gradient.sum.defined()) fresh.copy_from(gradient.sum.value());
     gradient.sum = Var(std::move(fresh));
@@ -369,6 +374,11 @@ void Tape::run(const Var& y, const Var& dy, const BackwardOptions& options, bool
     ~Restore() { thread_state().paused = before; }
   } restore{was_paused};
 
+  const auto finish = [&](std::uint32_t slot) {
+    if (!m.values[slot].parameter.defined()) return;
+    combine_deferred(m, m.gradients[slot]);
+    if (into_parameters) finish_parameter(slot, recording);
+  };
   for (std::size_t i = m.nodes.size(); i-- > 0;) {
     Node node = m.nodes[i];  // a copy: recording may move the list
     bool reached = false;
@@ -390,27 +400,29 @@ void Tape::run(const Var& y, const Var& dy, const BackwardOptions& options, bool
       m.doutputs = std::move(doutputs);
     }
     if (!retain) m.consume(m.nodes[i]);
+    // Parameters that came onto the tape with this operation were not used before it: their gradients are complete, and
+    // what they were made from is freed.
+    const std::uint32_t before = i == 0 ? 0 : m.nodes[i - 1].first_output + m.nodes[i - 1].outputs;
+    for (std::uint32_t slot = before; slot < node.first_output; ++slot) finish(slot);
   }
 
-  for (std::uint32_t slot = 0; slot < m.gradients.size(); ++slot) {
-    const Var parameter = m.values[slot].parameter;
-    if (!parameter.defined()) continue;
-    Gradient& gradient = m.gradients[slot];
-    combine_deferred(m, gradient);
-    if (!into_parameters || !gradient.sum.defined()) continue;
-    Var& grad = parameter.body()->grad;
-    // The history of a gradient made on an earlier tape is not here.
-    if (grad.requires_grad() && grad.body()->tape_id != id_) grad = grad.detach();
-    bool ours = gradient.sum.body()->references.load(std::memory_order_relaxed) == 1 &&
-                !gradient.sum.value().shares_memory_with_others() &&
-                gradient.sum.value().is_contiguous();
-    if (!grad.defined() && !recording && !ours) {
-      grad = Var(gradient.sum.value().clone());
-    } else {
-      add_to(grad, gradient.sum, recording);
-    }
-    gradient.sum = Var();
+  for (std::uint32_t slot = 0; slot < m.gradients.size(); ++slot) finish(slot);
+}
+
+// Nothing more will be added to this parameter's gradient: into its grad() with it.
+void Tape::finish_parameter(std::uint32_t slot, bool recording) {
+  Gradient& gradient = memory_->gradients[slot];
+  if (!gradient.sum.defined()) return;
+  const Var parameter = memory_->values[slot].parameter;
+  Var& grad = parameter.body()->grad;
+  // The history of a gradient made on an earlier tape is not here.
+  if (grad.requires_grad() && grad.body()->tape_id != id_) grad = grad.detach();
+  if (!grad.defined() && !recording && !is_ours(gradient.sum)) {
+    grad = Var(gradient.sum.value().clone());
+  } else {
+    add_to(grad, gradient.sum, recording);
   }
+  gradient.sum = Var();
 }
 
 static Var ones_like_scalar(const char* what, const Var& loss) {

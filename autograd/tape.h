@@ -26,7 +26,9 @@ struct Deferred {
   Var a;
   Var b;
 };
-using Combine = Tensor (*)(std::span<const Deferred> contributions);
+// Adds all contributions to `sum`, in their order; an undefined sum is zero. Added up in two calls, they must give the
+// same bits as in one where the list was cut between two time steps' groups (see kGemmGroup).
+using Combine = void (*)(std::span<const Deferred> contributions, Tensor& sum);
 
 struct BackwardFunction {
   virtual void operator()(std::span<const Var> doutputs, Grads& grads) = 0;
@@ -90,6 +92,7 @@ class Tape {
  private:
   friend class Grads;
   friend struct Recorder;
+  void finish_parameter(std::uint32_t slot, bool recording);
   void run(const Var& y, const Var& dy, const BackwardOptions& options, bool into_parameters);
   std::uint32_t slot_of(const Var& x) const;  // kNoSlot where x has none here
   void* allocate_record(std::size_t bytes);
@@ -136,7 +139,7 @@ class Grads {
     if (recording_) return add(input, Var(as_whole()));
     accumulate_into(part(whole_gradient(input, whole, contribution)), contribution.value());
   }
-  // combine(all deferred (a, b) of this input) is its gradient, done once when the gradient is wanted: how the
+  // combine(all deferred (a, b) of this input, sum) adds them to its gradient, once, when that is wanted: how the
   // contributions of all time steps to one weight become one matrix product.
   void defer(int input, const Var& a, const Var& b, detail::Combine combine);
 

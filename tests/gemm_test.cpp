@@ -227,21 +227,46 @@ TEST_CASE_TEMPLATE("gemm adds up pieces of different depths, empty ones too", T,
   }
 }
 
-TEST_CASE_TEMPLATE("gemm over pieces gives the bits of one product over their concatenation", T,
-                   float, double) {
-  std::mt19937 random(5);
-  const std::int64_t m = 45, n = 70, k = 32, count = 20;
-  const Case<T> whole(m, n, {k * count}, Layout::transposed, Layout::row_major, random);
-  Case<T> split(m, n, {}, Layout::transposed, Layout::row_major, random);
+// One problem of depth k * count, its inner dimension as `count` pieces.
+template <class T>
+std::vector<GemmPiece<T>> in_pieces(const GemmPiece<T>& whole, std::int64_t k, std::int64_t count) {
+  std::vector<GemmPiece<T>> pieces;
   for (std::int64_t i = 0; i < count; ++i) {
-    GemmPiece<T> piece = whole.pieces[0];
+    GemmPiece<T> piece = whole;
     piece.a.data += i * k * piece.a.column_stride;
     piece.b.data += i * k * piece.b.row_stride;
     piece.k = k;
-    split.pieces.push_back(piece);
+    pieces.push_back(piece);
   }
+  return pieces;
+}
+
+TEST_CASE_TEMPLATE("gemm over pieces of one group gives the bits of one product", T, float,
+                   double) {
+  std::mt19937 random(5);
+  const std::int64_t m = 45, n = 70, k = 32, count = tapeloop::kGemmGroup / k;
+  const Case<T> whole(m, n, {k * count}, Layout::transposed, Layout::row_major, random);
+  Case<T> split(m, n, {}, Layout::transposed, Layout::row_major, random);
+  split.pieces = in_pieces(whole.pieces[0], k, count);
   CHECK(multiply<isa::Native, T>(whole, false).elements ==
         multiply<isa::Native, T>(split, false).elements);
+}
+
+TEST_CASE_TEMPLATE("gemm cut between two groups and added up gives the bits of a single call", T,
+                   float, double) {
+  std::mt19937 random(15);
+  for (const std::int64_t n : {70, 3}) {
+    const std::int64_t m = 45, k = 100, count = 11;  // three pieces are a group
+    const Case<T> whole(m, n, {k * count}, Layout::transposed, Layout::row_major, random);
+    const std::vector<GemmPiece<T>> pieces = in_pieces(whole.pieces[0], k, count);
+    const auto size = static_cast<std::size_t>(m * n);
+    std::vector<T> at_once(size), in_turn(size);
+    const std::span<const GemmPiece<T>> all(pieces);
+    tapeloop::gemm<isa::Native, T>(m, n, all, at_once.data(), n, false);
+    tapeloop::gemm<isa::Native, T>(m, n, all.first(6), in_turn.data(), n, false);
+    tapeloop::gemm<isa::Native, T>(m, n, all.subspan(6), in_turn.data(), n, true);
+    CHECK(at_once == in_turn);
+  }
 }
 
 TEST_CASE_TEMPLATE("gemm gives the same bits with one, two and three threads", T, float, double) {

@@ -27,6 +27,9 @@ struct GemmPiece {
   std::int64_t k;
 };
 
+// Steps of the inner dimension that are at least added up before C is touched: pieces shorter than this are joined.
+inline constexpr std::int64_t kGemmGroup = 256;
+
 // C = (accumulate ? C : 0) + sum over pieces of A_p B_p   C [M, N] row-major, rows ldc >= N apart
 // The pieces behave as one product whose inner dimension is the sum of their k, and cost the same:
 // a weight gradient over 100 time steps is 100 pieces and one call. C must not overlap any A or B.

@@ -42,6 +42,27 @@ struct PieceCursor {
   }
 };
 
+// Cuts the concatenated inner dimension into blocks. Pieces are taken in groups of at least kGemmGroup steps, and each
+// group is cut evenly: a list of pieces that is cut between two groups, and added up in two calls, gives the same bits.
+template <class Isa, class T>
+struct DepthCutter {
+  const GemmPiece<T>* piece;
+  const GemmPiece<T>* end;
+  std::int64_t left = 0;  // of the group
+  std::int64_t even = 0;  // steps of its blocks
+
+  TL_HD std::int64_t next(std::int64_t most) {
+    if (left == 0) {
+      while (piece != end && left < kGemmGroup) left += (piece++)->k;
+      const std::int64_t blocks = (left + most - 1) / most;
+      even = blocks == 0 ? 0 : ((left + blocks - 1) / blocks + 15) / 16 * 16;
+    }
+    const std::int64_t depth = even < left ? even : left;
+    left -= depth;
+    return depth;
+  }
+};
+
 // Packed B, the layout that weights kept in packed form will have too: the columns of B are cut
 // into panels of `columns` (the last one narrower, rounded up to whole vectors and filled with
 // zeros). A panel holds its columns for the whole inner dimension, one step after the other:
@@ -98,11 +119,6 @@ struct Gemm {
   }
   static TL_HD std::int64_t smaller(std::int64_t a, std::int64_t b) { return a < b ? a : b; }
 
-  std::int64_t depth_of_block() const {
-    const std::int64_t even = parts(k, parts(k, max_depth));
-    return (even + 15) / 16 * 16;
-  }
-
   bool reads_b_in_place() const {
     const MatrixView<T>& b = pieces[0].b;
     if (b.column_stride != 1 || k != pieces[0].k) return false;
@@ -113,7 +129,7 @@ struct Gemm {
   // Rows [row_begin, row_end) and columns [column_begin, column_end) of C.
   void multiply_range(std::int64_t row_begin, std::int64_t row_end, std::int64_t column_begin,
                       std::int64_t column_end) const {
-    const std::int64_t depth_step = depth_of_block();
+    const std::int64_t depth_step = (smaller(max_depth, k) + 15) / 16 * 16;
     const std::int64_t blocks = parts(row_end - row_begin, max_block_rows);
     const std::int64_t block_rows = parts(row_end - row_begin, blocks);
     const bool in_place = reads_b_in_place();
@@ -130,8 +146,9 @@ struct Gemm {
       const std::int64_t rows = row_begin + cut(row_end - row_begin, block + 1, blocks) - first_row;
       const std::int64_t row_panels = parts(rows, Shape::rows);
       PieceCursor<Isa, T> cursor{pieces, 0};
-      for (std::int64_t step = 0; step < k; step += depth_step) {
-        const std::int64_t depth = smaller(depth_step, k - step);
+      DepthCutter<Isa, T> cutter{pieces, pieces + piece_count};
+      for (std::int64_t step = 0, depth = 0; step < k; step += depth) {
+        depth = cutter.next(max_depth);
         pack_a(cursor, depth, first_row, rows, row_panels, packed_a);
         for (std::int64_t j = column_begin; j < column_end;) {
           const std::int64_t left = column_end - j;
@@ -250,7 +267,7 @@ struct Gemm {
     }
   }
 
-  // A result of few columns: computes its transpose, which has few rows, and adds that to C.
+  // A result of few columns: computes its transpose, which has few rows.
   void run_transposed() const {
     using Piece = GemmPiece<T>;
     const auto pieces_bytes =
@@ -266,12 +283,12 @@ struct Gemm {
                               {a.data, a.column_stride, a.row_stride},
                               pieces[i].k};
     }
-    Gemm{n, m, k, swapped, piece_count, result, m, false}.run();
+    for (std::int64_t i = 0; accumulate && i < m; ++i) {
+      for (std::int64_t j = 0; j < n; ++j) result[j * m + i] = c[i * ldc + j];
+    }
+    Gemm{n, m, k, swapped, piece_count, result, m, accumulate}.run();
     for (std::int64_t i = 0; i < m; ++i) {
-      for (std::int64_t j = 0; j < n; ++j) {
-        T* to = c + i * ldc + j;
-        *to = accumulate ? *to + result[j * m + i] : result[j * m + i];
-      }
+      for (std::int64_t j = 0; j < n; ++j) c[i * ldc + j] = result[j * m + i];
     }
   }
 
