@@ -147,6 +147,14 @@ void reset_peak() {
   if (!pool_is_gone) pool.stats.peak_bytes = pool.stats.live_bytes;
 }
 
+PeakMeter::PeakMeter() : start_(stats().live_bytes), peak_before_(stats().peak_bytes) {
+  reset_peak();
+}
+PeakMeter::~PeakMeter() {
+  if (!pool_is_gone) pool.stats.peak_bytes = std::max(pool.stats.peak_bytes, peak_before_);
+}
+std::int64_t PeakMeter::bytes() const { return stats().peak_bytes - start_; }
+
 void release_cached() {
   if (!pool_is_gone) pool.give_back_to_heap(0);
 }

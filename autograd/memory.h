@@ -22,6 +22,19 @@ struct Stats {
 };
 Stats stats();  // of the calling thread
 void reset_peak();
+// The most that this thread took while the meter lives, beyond what was in use at its beginning. Meters may nest, and
+// leave stats().peak_bytes as it would be without them.
+class PeakMeter {
+ public:
+  PeakMeter();
+  ~PeakMeter();
+  PeakMeter(const PeakMeter&) = delete;
+  PeakMeter& operator=(const PeakMeter&) = delete;
+  std::int64_t bytes() const;
+
+ private:
+  std::int64_t start_, peak_before_;
+};
 void release_cached();  // gives this thread's kept blocks back to the heap
 
 // For std::vector: scratch lists inside a training step.

@@ -47,6 +47,13 @@ inline double normal_at(std::uint64_t seed, std::uint64_t i) {
   return radius * std::cos(2.0 * 3.14159265358979323846 * (static_cast<double>(b) / 4294967296.0));
 }
 
+struct Random;
+namespace detail {
+class RandomLog;
+inline thread_local RandomLog* random_log = nullptr;  // set while recompute() notes what is used
+void note_random(RandomLog& log, Random& random);
+}  // namespace detail
+
 // A place in a stream: what programs hand around, save in checkpoints and seed by.
 struct Random {
   std::uint64_t seed = 0;
@@ -55,6 +62,7 @@ struct Random {
   explicit Random(std::uint64_t seed_value = 0) : seed(seed_value) {}
   // The first of `count` numbers, which are then taken. Whole blocks of four, so that streams never overlap.
   std::uint64_t take(std::uint64_t count) {
+    if (detail::random_log != nullptr) detail::note_random(*detail::random_log, *this);
     std::uint64_t first = next;
     next += (count + 3) / 4 * 4;
     return first;

@@ -15,121 +15,30 @@
 #include "autograd/error.h"
 #include "autograd/memory.h"
 #include "autograd/ops.h"
+#include "autograd/tape_memory.h"
 
 namespace tapeloop {
 
-namespace {
-
-constexpr std::uint32_t kNone = std::numeric_limits<std::uint32_t>::max();
-constexpr std::size_t kChunkBytes = std::size_t{1} << 16;
-
-struct Node {
-  const char* name;
-  detail::BackwardFunction* backward;   // nullptr once consumed
-  std::uint32_t first_input, inputs;    // in TapeMemory::inputs
-  std::uint32_t first_output, outputs;  // in TapeMemory::values
-};
-
-// A value of the tape: a parameter at its first use, or an operation's result.
-struct Value {
-  Var parameter;  // undefined for results
-  Shape shape;
-  DType dtype;
-};
-
-struct Gradient {
-  Var sum;
-  std::uint32_t last_deferred = kNone;
-};
-
-struct DeferredEntry {
-  detail::Deferred pair;
-  detail::Combine combine;
-  std::uint32_t previous;
-};
-
-}  // namespace
-
-// Everything a tape needs to record, kept for the next tape when one ends: recording allocates nothing then.
-struct TapeMemory {
-  PoolVector<Node> nodes;
-  PoolVector<std::uint32_t> inputs;  // slots
-  PoolVector<Value> values;
-  PoolVector<Gradient> gradients;  // of the backward pass in progress
-  PoolVector<DeferredEntry> deferred;
-  PoolVector<detail::Deferred> gathered;
-  PoolVector<Var> doutputs;
-  PoolVector<std::uint32_t> parameter_slots;  // open addressing by body address
-  std::uint32_t parameters = 0;
-  PoolVector<char*> chunks;
-  std::size_t chunk = 0;
-  std::size_t used = 0;
-  TapeMemory* next_free = nullptr;
-
-  ~TapeMemory() {
-    for (char* block : chunks) memory::release(block, kChunkBytes);
-  }
-
-  // `x` is a parameter: its slot, made at the first use.
-  std::uint32_t parameter_slot(const Var& x) {
-    if (2 * (parameters + 1) > parameter_slots.size()) grow_table();
-    std::uint32_t& entry = find(x.body());
-    if (entry == kNone) {
-      entry = static_cast<std::uint32_t>(values.size());
-      values.push_back({x, x.shape(), x.dtype()});
-      ++parameters;
-    }
-    return entry;
-  }
-  std::uint32_t& find(const detail::VarBody* body) {
-    std::size_t mask = parameter_slots.size() - 1;
-    std::size_t i = (reinterpret_cast<std::size_t>(body) / 64 * 0x9E3779B97F4A7C15ull >> 20) & mask;
-    while (parameter_slots[i] != kNone && values[parameter_slots[i]].parameter.body() != body)
-      i = (i + 1) & mask;
-    return parameter_slots[i];
-  }
-  void grow_table() {
-    parameter_slots.assign(std::max<std::size_t>(64, 2 * parameter_slots.size()), kNone);
-    for (std::size_t i = 0; i < values.size(); ++i) {
-      if (values[i].parameter.defined())
-        find(values[i].parameter.body()) = static_cast<std::uint32_t>(i);
-    }
-  }
-  void consume(Node& node) {
-    if (node.backward != nullptr) std::exchange(node.backward, nullptr)->~BackwardFunction();
-  }
-  void clear() {
-    for (Node& node : nodes) consume(node);
-    nodes.clear();
-    inputs.clear();
-    values.clear();
-    gradients.clear();
-    deferred.clear();
-    std::fill(parameter_slots.begin(), parameter_slots.end(), kNone);
-    parameters = 0;
-    chunk = 0;
-    used = 0;
-  }
-};
+using detail::add_to;
+using detail::DeferredEntry;
+using detail::Gradient;
+using detail::kChunkBytes;
+using detail::Node;
+using detail::SetPaused;
+using detail::thread_state;
+using detail::ThreadState;
+using detail::Value;
 
 namespace {
 
 std::atomic<std::uint64_t> next_tape_id{1};
 
-struct ThreadState {
-  Tape* tape = nullptr;
-  bool paused = false;
-  TapeMemory* free_memory = nullptr;
-  ~ThreadState() {
-    while (free_memory != nullptr) delete std::exchange(free_memory, free_memory->next_free);
-  }
-};
-ThreadState& thread_state() {
+}  // namespace
+
+detail::ThreadState& detail::thread_state() {
   thread_local ThreadState state;
   return state;
 }
-
-}  // namespace
 
 Tape::Tape() : id_(next_tape_id.fetch_add(1)) {
   ThreadState& state = thread_state();
@@ -237,15 +146,13 @@ std::uint32_t Tape::slot_of(const Var& x) const {
 
 // --- gradients of the pass in progress ---
 
-namespace {
-
-bool is_ours(const Var& sum) {
+static bool is_ours(const Var& sum) {
   return sum.body()->references.load(std::memory_order_relaxed) == 1 &&
          !sum.value().shares_memory_with_others() && sum.value().is_contiguous();
 }
 
 // sum + contribution, in place where nobody else can see the sum.
-void add_to(Var& sum, const Var& contribution, bool recording) {
+void detail::add_to(Var& sum, const Var& contribution, bool recording) {
   if (!sum.defined()) {
     sum = contribution;
     return;
@@ -256,6 +163,8 @@ void add_to(Var& sum, const Var& contribution, bool recording) {
     sum = add(sum, contribution);
   }
 }
+
+namespace {
 
 // Puts off contributions into the sum, now that all of them are there.
 void combine_deferred(TapeMemory& m, Gradient& gradient) {
@@ -338,13 +247,13 @@ void Grads::defer(int input, const Var& a, const Var& b, detail::Combine combine
 
 // --- the backward pass ---
 
-void Tape::run(const Var& y, const Var& dy, const BackwardOptions& options, bool into_parameters) {
+void Tape::run(const Var& y, const Var& dy, const BackwardOptions& options, Into into) {
   TapeMemory& m = *memory_;
   if (thread_state().tape != this) {
     fail("backward",
          "called on a tape that is not the innermost one in this thread; end the inner tape first");
   }
-  if (y.is_parameter()) m.parameter_slot(y);  // a parameter may be its own loss
+  if (y.is_parameter()) m.parameter_slot(y);
   if (!y.defined() || slot_of(y) == kNone) {
     fail("backward",
          "the loss does not depend on any parameter recorded on this tape; make the weights by "
@@ -362,24 +271,36 @@ void Tape::run(const Var& y, const Var& dy, const BackwardOptions& options, bool
   }
   bool recording = options.create_graph;
   bool retain = options.retain || recording;
+  start({&y, 1}, {&dy, 1});
+  played_ = !retain;  // also where an operation's backward throws: part of the record is gone then
+  SetPaused paused(!recording);
+  play(0, recording, retain, into);
+}
+
+// The gradients that a pass begins with; those of ys that are constants are dropped.
+void Tape::start(std::span<const Var> ys, std::span<const Var> dys) {
+  TapeMemory& m = *memory_;
+  for (const Var& y : ys) {
+    if (y.is_parameter()) m.parameter_slot(y);  // a parameter may be its own loss
+  }
   m.gradients.clear();
   m.gradients.resize(m.values.size());
   m.deferred.clear();
-  m.gradients[slot_of(y)].sum = dy;
+  for (std::size_t k = 0; k < ys.size(); ++k) {
+    const std::uint32_t slot = dys[k].defined() ? slot_of(ys[k]) : kNone;
+    if (slot != kNone) add_to(m.gradients[slot].sum, dys[k], false);
+  }
+}
 
-  played_ = !retain;  // also where an operation's backward throws: part of the record is gone then
-  bool was_paused = std::exchange(thread_state().paused, !recording);
-  struct Restore {
-    bool before;
-    ~Restore() { thread_state().paused = before; }
-  } restore{was_paused};
-
+// Plays the nodes from the last one to first_node.
+void Tape::play(std::size_t first_node, bool recording, bool retain, Into into) {
+  TapeMemory& m = *memory_;
   const auto finish = [&](std::uint32_t slot) {
     if (!m.values[slot].parameter.defined()) return;
     combine_deferred(m, m.gradients[slot]);
-    if (into_parameters) finish_parameter(slot, recording);
+    if (into == Into::parameters) finish_parameter(slot, recording);
   };
-  for (std::size_t i = m.nodes.size(); i-- > 0;) {
+  for (std::size_t i = m.nodes.size(); i-- > first_node;) {
     Node node = m.nodes[i];  // a copy: recording may move the list
     bool reached = false;
     m.doutputs.clear();
@@ -387,8 +308,8 @@ void Tape::run(const Var& y, const Var& dy, const BackwardOptions& options, bool
       Gradient& gradient = m.gradients[node.first_output + k];
       combine_deferred(m, gradient);
       reached = reached || gradient.sum.defined();
-      // Values asked for by gradient() are read afterwards; without retain a gradient is moved out to be freed early.
-      m.doutputs.push_back(into_parameters ? std::move(gradient.sum) : gradient.sum);
+      // Values asked for by gradient() are read afterwards; else a gradient is moved out to be freed early.
+      m.doutputs.push_back(into == Into::gradients ? gradient.sum : std::move(gradient.sum));
     }
     if (reached) {
       // The backward function may record (and so touch these lists): it gets its own copy of the gradients.
@@ -405,7 +326,7 @@ void Tape::run(const Var& y, const Var& dy, const BackwardOptions& options, bool
     const std::uint32_t before = i == 0 ? 0 : m.nodes[i - 1].first_output + m.nodes[i - 1].outputs;
     for (std::uint32_t slot = before; slot < node.first_output; ++slot) finish(slot);
   }
-
+  if (first_node > 0) return;
   for (std::uint32_t slot = 0; slot < m.gradients.size(); ++slot) finish(slot);
 }
 
@@ -442,7 +363,7 @@ void Tape::backward(const Var& loss, const BackwardOptions& options) {
 }
 
 void Tape::backward(const Var& y, const Var& dy, const BackwardOptions& options) {
-  run(y, dy, options, true);
+  run(y, dy, options, Into::parameters);
   memory_->gradients.clear();
 }
 
@@ -459,7 +380,7 @@ std::vector<Var> Tape::gradient(const Var& y, const Var& dy, std::span<const Var
                            "); make it by parameter(...) before using it");
     }
   }
-  run(y, dy, options, false);
+  run(y, dy, options, Into::gradients);
   std::vector<Var> result;
   for (const Var& x : xs) {
     std::uint32_t slot = slot_of(x);
@@ -469,43 +390,6 @@ std::vector<Var> Tape::gradient(const Var& y, const Var& dy, std::span<const Var
   }
   memory_->gradients.clear();
   return result;
-}
-
-// A functor's name inside quotes.
-static std::string escaped(const char* text) {
-  std::string result;
-  for (; *text != 0; ++text) {
-    if (*text == '"' || *text == '\\') result += '\\';
-    result += *text;
-  }
-  return result;
-}
-
-std::string Tape::to_dot() const {
-  const TapeMemory& m = *memory_;
-  std::string dot =
-      "digraph tape {\n  rankdir=BT;\n  node [shape=box, fontname=\"sans-serif\", fontsize=10];\n";
-  std::vector<std::string> owner(m.values.size());
-  for (std::size_t i = 0; i < m.values.size(); ++i) {
-    if (!m.values[i].parameter.defined()) continue;
-    owner[i] = fmt::format("p{}", i);
-    dot += fmt::format("  {} [label=\"parameter\\n{}\", style=filled, fillcolor=\"#ffe8c0\"];\n",
-                       owner[i], m.values[i].shape.str());
-  }
-  for (std::size_t n = 0; n < m.nodes.size(); ++n) {
-    const Node& node = m.nodes[n];
-    std::string shapes;
-    for (std::uint32_t k = 0; k < node.outputs; ++k) {
-      owner[node.first_output + k] = fmt::format("n{}", n);
-      shapes += (k == 0 ? "" : " ") + m.values[node.first_output + k].shape.str();
-    }
-    dot += fmt::format("  n{} [label=\"{}\\n{}\"];\n", n, escaped(node.name), shapes);
-    for (std::uint32_t k = 0; k < node.inputs; ++k) {
-      std::uint32_t slot = m.inputs[node.first_input + k];
-      if (slot != kNone) dot += fmt::format("  {} -> n{};\n", owner[slot], n);
-    }
-  }
-  return dot + "}\n";
 }
 
 }  // namespace tapeloop

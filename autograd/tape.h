@@ -11,6 +11,7 @@
 #include <utility>
 #include <vector>
 
+#include "autograd/memory.h"
 #include "autograd/var.h"
 
 namespace tapeloop {
@@ -29,6 +30,12 @@ struct Deferred {
 // Adds all contributions to `sum`, in their order; an undefined sum is zero. Added up in two calls, they must give the
 // same bits as in one where the list was cut between two time steps' groups (see kGemmGroup).
 using Combine = void (*)(std::span<const Deferred> contributions, Tensor& sum);
+
+using RecomputedFunction = PoolVector<Var> (*)(void* f, std::span<const Var> inputs);
+PoolVector<Var> run_and_forget(RecomputedFunction function, void* f, std::span<const Var> inputs,
+                               PoolVector<Var>& used);
+void run_again(RecomputedFunction function, void* f, std::span<const Var> inputs,
+               std::span<const Var> douts, Grads& grads);
 
 struct BackwardFunction {
   virtual void operator()(std::span<const Var> doutputs, Grads& grads) = 0;
@@ -92,8 +99,16 @@ class Tape {
  private:
   friend class Grads;
   friend struct Recorder;
+  friend PoolVector<Var> detail::run_and_forget(detail::RecomputedFunction, void*,
+                                                std::span<const Var>, PoolVector<Var>&);
+  friend void detail::run_again(detail::RecomputedFunction, void*, std::span<const Var>,
+                                std::span<const Var>, Grads&);
+  enum class Into { parameters, gradients, outer };  // where a parameter's gradient goes
+  void start(std::span<const Var> ys, std::span<const Var> dys);
+  void play(std::size_t first_node, bool recording, bool retain, Into into);
   void finish_parameter(std::uint32_t slot, bool recording);
-  void run(const Var& y, const Var& dy, const BackwardOptions& options, bool into_parameters);
+  void run(const Var& y, const Var& dy, const BackwardOptions& options, Into into);
+  void exchange_with_outer(Tape& outer);
   std::uint32_t slot_of(const Var& x) const;  // kNoSlot where x has none here
   void* allocate_record(std::size_t bytes);
   void append(const char* name, std::span<const Var* const> inputs, std::span<Var> outputs,
@@ -145,6 +160,8 @@ class Grads {
 
  private:
   friend class Tape;
+  friend void detail::run_again(detail::RecomputedFunction, void*, std::span<const Var>,
+                                std::span<const Var>, Grads&);
   Grads(Tape& tape, std::uint32_t first_input, std::uint32_t inputs, bool recording, bool last)
       : tape_(tape),
         first_input_(first_input),

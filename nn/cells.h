@@ -8,6 +8,7 @@
 #include "autograd/recurrent.h"
 #include "nn/gates.h"
 #include "nn/module.h"
+#include "nn/segments.h"
 #include "nn/state.h"
 
 namespace tapeloop::nn {
@@ -30,6 +31,7 @@ struct RecurrentOptions {
   Nonlinearity nonlinearity = Nonlinearity::tanh;  // RNN
   GruReset reset = GruReset::after;                // GRU
   DType dtype = DType::float32;
+  Recompute recompute = {};  // each layer and direction by itself
 };
 
 // A cell: any struct with

@@ -23,6 +23,8 @@ struct UnrollOptions {
   bool reverse = false;  // from the last step to the first; ys stay aligned to the input
   std::span<const std::int64_t> lengths =
       {};  // [N], each 0..T: steps of each sequence. Empty: all T
+  Recompute recompute =
+      {};  // what is not stored but calculated again; the cell must outlive the backward pass then
 };
 
 // What cell.input(xs) gave, [T, N, ...]: unroll(cell, Projected{zx}) starts from there.
@@ -59,10 +61,66 @@ void check_built(bool built);
 Var part_of_state(const Var& part, std::int64_t index, std::int64_t count, std::int64_t n,
                   std::int64_t size);
 
+// Zeros for undefined parts; throws where others do not fit.
+template <class C>
+void complete_state(const C& cell, const Var& xs, typename C::State& state) {
+  const auto sizes = cell.state_sizes();
+  for (std::size_t k = 0; k < C::State::parts; ++k) {
+    if (!state[k].defined()) state[k] = Var(zero_state(xs, sizes[k]));
+    check_state(state[k], k, xs.dim(1), sizes[k]);
+  }
+}
+
+// The steps of a segment, for xs and this state: as asked for, or measured with a few steps. run(xs, state) -> ys.
+template <class S, class Run>
+std::int64_t segment_steps(const Var& xs, const S& state, const Recompute& recompute, Run run) {
+  check_recompute(recompute);
+  const std::int64_t t = xs.dim(0);
+  if (recompute.steps > 0 || t == 0) return recompute.steps;
+  const std::int64_t few = std::min<std::int64_t>(t, 4), more = std::min<std::int64_t>(t, 12);
+  const auto bytes_of = [&](std::int64_t count) {
+    return peak_of(slice(xs.detach(), 0, 0, count),
+                   [&](const Var& x) { return run(x, state.detach()); });
+  };
+  const std::int64_t low = bytes_of(few), high = bytes_of(more);
+  UnrollBytes bytes{};
+  bytes.per_step = more > few ? (high - low) / (more - few) : high / few;
+  bytes.fixed = std::max<std::int64_t>(0, low - few * bytes.per_step);
+  for (const Var& part : state) bytes.per_boundary += part.numel() * size_of(part.dtype());
+  bytes.results = t * xs.dim(1) * state.h().dim(1) * size_of(xs.dtype());
+  if (xs.requires_grad()) bytes.results += 2 * xs.numel() * size_of(xs.dtype());
+  return fitting_steps(t, xs.dim(1), bytes, recompute.fit_mib);
+}
+
+// unroll() in segments, where run(xs, state, options) -> Unrolled does one of them.
+template <class C, class Run>
+Unrolled<typename C::State> unroll_in_segments(const C& cell, const Var& xs,
+                                               typename C::State state,
+                                               const UnrollOptions& options, Run run) {
+  complete_state(cell, xs, state);
+  const bool reverse = options.reverse;
+  const std::int64_t steps =
+      segment_steps(xs, state, options.recompute, [&](const Var& x, const auto& start) {
+        return run(x, start, UnrollOptions{.reverse = reverse}).ys;
+      });
+  if (steps >= xs.dim(0)) {
+    return run(xs, state, UnrollOptions{.reverse = reverse, .lengths = options.lengths});
+  }
+  auto [ys, last] = in_segments(
+      xs, state, steps, reverse, options.lengths,
+      [run, reverse](const Var& x, const auto& start, std::span<const std::int64_t> lengths) {
+        return run(x, start, UnrollOptions{.reverse = reverse, .lengths = lengths});
+      });
+  return {ys, last};
+}
+
 }  // namespace detail
 
 template <Cell C>
 Unrolled<typename C::State> unroll(const C& cell, Projected projected, typename C::State state = {},
+                                   const UnrollOptions& options = {});
+template <Cell C>
+Unrolled<typename C::State> unroll(const C& cell, const Var& xs, typename C::State state = {},
                                    const UnrollOptions& options = {});
 
 // Applies the cell to xs [T, N, I], step by step. An undefined state means zeros. Past a sequence's length the outputs
@@ -70,10 +128,20 @@ Unrolled<typename C::State> unroll(const C& cell, Projected projected, typename 
 // holds there does not matter, not even NaN, and its gradient is 0.
 // Throws where shapes do not fit the cell. Saves what the steps save.
 template <Cell C>
-Unrolled<typename C::State> unroll(const C& cell, const Var& xs, typename C::State state = {},
-                                   const UnrollOptions& options = {}) {
+Unrolled<typename C::State> unroll(const C& cell, const Var& xs, typename C::State state,
+                                   const UnrollOptions& options) {
   detail::check_sequence(xs);
   Var clean = detail::Masks(options.lengths, xs).without_padding(xs);
+  // From the last step to the first, the input projection is done and stored for all steps at once: its weight gradient
+  // is then added up in the same order as without recomputation.
+  if (options.recompute.wanted() && Tape::current() != nullptr &&
+      !(options.reverse && HasInput<C>)) {
+    return detail::unroll_in_segments(
+        cell, clean, std::move(state), options,
+        [&cell](const Var& part, const typename C::State& start, const UnrollOptions& own) {
+          return unroll(cell, part, start, own);
+        });
+  }
   if constexpr (HasInput<C>) {
     return unroll(cell, Projected{cell.input(clean)}, state, options);
   } else {
@@ -87,12 +155,16 @@ Unrolled<typename C::State> unroll(const C& cell, Projected projected, typename 
                                    const UnrollOptions& options) {
   Var& zx = projected.zx;
   detail::check_sequence(zx);
+  if (options.recompute.wanted() && Tape::current() != nullptr) {
+    return detail::unroll_in_segments(
+        cell, zx, std::move(state), options,
+        [&cell](const Var& part, const typename C::State& start, const UnrollOptions& own) {
+          return unroll(cell, Projected{part}, start, own);
+        });
+  }
   const std::int64_t steps = zx.dim(0);
   const auto sizes = cell.state_sizes();
-  for (std::size_t k = 0; k < C::State::parts; ++k) {
-    if (!state[k].defined()) state[k] = Var(detail::zero_state(zx, sizes[k]));
-    detail::check_state(state[k], k, zx.dim(1), sizes[k]);
-  }
+  detail::complete_state(cell, zx, state);
   detail::Masks masks(options.lengths, zx);
   if constexpr (HasRecurrence<C>) {
     if (const Recurrence recurrence = cell.recurrence(); recurrence.defined()) {
@@ -193,7 +265,8 @@ class Recurrent {
           start[k] = detail::part_of_state(initial[k], static_cast<std::int64_t>(i),
                                            static_cast<std::int64_t>(cells_.size()), n, sizes[k]);
         }
-        const UnrollOptions options{.reverse = direction == 1, .lengths = lengths};
+        const UnrollOptions options{
+            .reverse = direction == 1, .lengths = lengths, .recompute = options_.recompute};
         auto [ys, end] = layer == 0 ? first(cells_[i], start, options)
                                     : unroll(cells_[i], below, start, options);
         outputs.push_back(ys);

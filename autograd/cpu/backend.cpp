@@ -21,6 +21,7 @@ constexpr std::int64_t kGrain =
 
 // Products of at most so many rows use packed weights; more rows repay a packing of their own, block by block.
 constexpr std::int64_t kPanelRows = 128;
+constexpr std::int64_t kFewColumns = 4;  // would leave most of a panel empty
 constexpr double kFlopsPerThread = 1e6;
 
 // Calls work(type tag) for the tensor's floating-point type.
@@ -121,7 +122,8 @@ class CpuBackend final : public Backend {
       const std::int64_t n = w.dim(0);
       const bool rows_fit = x.stride(1) == 1 && (!init.defined() || init.stride(1) == 1);
       if (m == 0 || n == 0) return;
-      if (m > kPanelRows || k == 0 || !rows_fit) {
+      // Either way a row of the result has the same bits whatever the number of rows.
+      if (m > kPanelRows || n <= kFewColumns || k == 0 || !rows_fit) {
         if (init.defined()) cpu::copy(to, init);
         const Product product[] = {{x.insert_axis(0), w.transpose(0, 1).insert_axis(0)}};
         return matmul(to.insert_axis(0), product, init.defined());

@@ -286,14 +286,18 @@ struct Gemm {
     for (std::int64_t i = 0; accumulate && i < m; ++i) {
       for (std::int64_t j = 0; j < n; ++j) result[j * m + i] = c[i * ldc + j];
     }
-    Gemm{n, m, k, swapped, piece_count, result, m, accumulate}.run();
+    Gemm{n, m, k, swapped, piece_count, result, m, accumulate}.run_upright();
     for (std::int64_t i = 0; i < m; ++i) {
       for (std::int64_t j = 0; j < n; ++j) c[i * ldc + j] = result[j * m + i];
     }
   }
 
   void run() const {
-    if (n <= few_columns && m > few_columns) return run_transposed();
+    if (n <= few_columns) return run_transposed();
+    run_upright();
+  }
+
+  void run_upright() const {
     const bool dots = suits_dots();
     const bool by_columns = dots || n >= m;  // which side the threads share
     const double flops =

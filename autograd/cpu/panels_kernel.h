@@ -24,8 +24,8 @@ struct PanelTile {
     const int sums = Isa::registers == 32 ? 24 : 12;
     return sums / rows < 8 ? sums / rows : 8;
   }
-  // Steps of the inner dimension at a time: a tile's share of A and B then stays in the L1 cache.
-  static constexpr std::int64_t most_depth = 2048 / static_cast<std::int64_t>(sizeof(T));
+  // Steps of the inner dimension at a time, cut as gemm() cuts a single piece: the same bits either way.
+  static constexpr std::int64_t most_depth = 1024 / static_cast<std::int64_t>(sizeof(T));
 
   // b: the first of `Vectors` panels, panel_stride apart. Only the first `columns` columns are touched.
   template <int Rows, int Vectors>
@@ -113,10 +113,9 @@ void multiply_panels(const PanelProduct<T>& x) {
   const std::int64_t tallest = parts(x.m, row_tiles);
   const std::int64_t chunks =
       parts(x.last - x.first, Kernel::most_vectors(static_cast<int>(tallest)));
-  const std::int64_t depths = parts(x.k, Kernel::most_depth);
-  for (std::int64_t d = 0; d < depths; ++d) {
-    const std::int64_t step = x.k * d / depths;
-    const std::int64_t depth = x.k * (d + 1) / depths - step;
+  const std::int64_t even = (parts(x.k, parts(x.k, Kernel::most_depth)) + 15) / 16 * 16;
+  for (std::int64_t step = 0, depth = 0; step < x.k; step += depth) {
+    depth = even < x.k - step ? even : x.k - step;
     for (std::int64_t chunk = 0; chunk < chunks; ++chunk) {
       const std::int64_t panel = x.first + (x.last - x.first) * chunk / chunks;
       const std::int64_t vectors = x.first + (x.last - x.first) * (chunk + 1) / chunks - panel;
@@ -127,7 +126,7 @@ void multiply_panels(const PanelProduct<T>& x) {
         const std::int64_t rows = x.m * (tile + 1) / row_tiles - row;
         T* c = x.c + row * x.ldc + column;
         const T* init = x.init == nullptr ? nullptr : x.init + row * x.ld_init + column;
-        const bool first = d == 0;
+        const bool first = step == 0;
         Kernel::find(rows, vectors)(depth, x.a + row * x.lda + step, x.lda,
                                     x.panels + panel * x.k * width + step * width, x.k * width,
                                     first ? init : c, first ? x.ld_init : x.ldc, c, x.ldc, columns);

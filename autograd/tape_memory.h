@@ -1,0 +1,136 @@
+// SPDX-License-Identifier: MIT
+// What a tape consists of, and the state of a thread that records. Private to the files of the tape.
+#pragma once
+
+#include <algorithm>
+#include <limits>
+
+#include "autograd/tape.h"
+
+namespace tapeloop {
+
+namespace detail {
+
+inline constexpr std::uint32_t kNone = std::numeric_limits<std::uint32_t>::max();
+inline constexpr std::size_t kChunkBytes = std::size_t{1} << 16;
+
+struct Node {
+  const char* name;
+  BackwardFunction* backward;           // nullptr once consumed
+  std::uint32_t first_input, inputs;    // in TapeMemory::inputs
+  std::uint32_t first_output, outputs;  // in TapeMemory::values
+};
+
+// A value of the tape: a parameter at its first use, or an operation's result.
+struct Value {
+  Var parameter;  // undefined for results
+  Shape shape;
+  DType dtype;
+};
+
+struct Gradient {
+  Var sum;
+  std::uint32_t last_deferred = kNone;
+};
+
+struct DeferredEntry {
+  Deferred pair;
+  Combine combine;
+  std::uint32_t previous;
+};
+
+}  // namespace detail
+
+using detail::kNone;
+
+// Everything a tape needs to record, kept for the next tape when one ends: recording allocates nothing then.
+struct TapeMemory {
+  PoolVector<detail::Node> nodes;
+  PoolVector<std::uint32_t> inputs;  // slots
+  PoolVector<detail::Value> values;
+  PoolVector<detail::Gradient> gradients;  // of the backward pass in progress
+  PoolVector<detail::DeferredEntry> deferred;
+  PoolVector<detail::Deferred> gathered;
+  PoolVector<Var> doutputs;
+  PoolVector<std::uint32_t> parameter_slots;  // open addressing by body address
+  std::uint32_t parameters = 0;
+  PoolVector<char*> chunks;
+  std::size_t chunk = 0;
+  std::size_t used = 0;
+  TapeMemory* next_free = nullptr;
+
+  ~TapeMemory() {
+    for (char* block : chunks) memory::release(block, detail::kChunkBytes);
+  }
+
+  // `x` is a parameter: its slot, made at the first use.
+  std::uint32_t parameter_slot(const Var& x) {
+    if (2 * (parameters + 1) > parameter_slots.size()) grow_table();
+    std::uint32_t& entry = find(x.body());
+    if (entry == kNone) {
+      entry = static_cast<std::uint32_t>(values.size());
+      values.push_back({x, x.shape(), x.dtype()});
+      ++parameters;
+    }
+    return entry;
+  }
+  std::uint32_t& find(const detail::VarBody* body) {
+    std::size_t mask = parameter_slots.size() - 1;
+    std::size_t i = (reinterpret_cast<std::size_t>(body) / 64 * 0x9E3779B97F4A7C15ull >> 20) & mask;
+    while (parameter_slots[i] != kNone && values[parameter_slots[i]].parameter.body() != body)
+      i = (i + 1) & mask;
+    return parameter_slots[i];
+  }
+  void grow_table() {
+    parameter_slots.assign(std::max<std::size_t>(64, 2 * parameter_slots.size()), kNone);
+    for (std::size_t i = 0; i < values.size(); ++i) {
+      if (values[i].parameter.defined())
+        find(values[i].parameter.body()) = static_cast<std::uint32_t>(i);
+    }
+  }
+  void consume(detail::Node& node) {
+    if (node.backward != nullptr) std::exchange(node.backward, nullptr)->~BackwardFunction();
+  }
+  void clear() {
+    for (detail::Node& node : nodes) consume(node);
+    nodes.clear();
+    inputs.clear();
+    values.clear();
+    gradients.clear();
+    deferred.clear();
+    std::fill(parameter_slots.begin(), parameter_slots.end(), kNone);
+    parameters = 0;
+    chunk = 0;
+    used = 0;
+  }
+};
+
+namespace detail {
+
+struct ThreadState {
+  Tape* tape = nullptr;
+  bool paused = false;
+  TapeMemory* free_memory = nullptr;
+  ~ThreadState() {
+    while (free_memory != nullptr) delete std::exchange(free_memory, free_memory->next_free);
+  }
+};
+ThreadState& thread_state();
+
+// Whether this thread's tapes rest, until it ends.
+class SetPaused {
+ public:
+  explicit SetPaused(bool paused) : before_(std::exchange(thread_state().paused, paused)) {}
+  ~SetPaused() { thread_state().paused = before_; }
+  SetPaused(const SetPaused&) = delete;
+  SetPaused& operator=(const SetPaused&) = delete;
+
+ private:
+  bool before_;
+};
+
+// sum + contribution, in place where nobody else can see the sum.
+void add_to(Var& sum, const Var& contribution, bool recording);
+
+}  // namespace detail
+}  // namespace tapeloop

@@ -1,0 +1,96 @@
+// SPDX-License-Identifier: MIT
+// Long sequences in little memory: unroll() cut into segments of time steps that are run again in the backward pass.
+// Knows no cell: what runs a segment is handed in.
+#pragma once
+
+#include <span>
+#include <utility>
+
+#include "autograd/ops.h"
+#include "autograd/recompute.h"
+
+namespace tapeloop::nn {
+
+// How an unrolled sequence trades time for memory. Either says how many steps are stored at a time, or what the whole
+// may need: then a few steps are measured, and the longest segments that fit are chosen (or none, where everything fits).
+// Costs one more forward pass. The gradients have the bits of the stored run where the segments are multiples of
+// ceil(256 / N) steps, which `fit_mib` chooses where it can; otherwise they are rounded differently in the last bits.
+struct Recompute {
+  std::int64_t steps = 0;  // of a segment; 0: everything is stored, unless fit_mib says otherwise
+  double fit_mib =
+      0;  // the most memory, beyond what is held before, of this unroll forwards and backwards; 0: any
+  bool wanted() const { return steps != 0 || fit_mib != 0; }
+};
+
+namespace detail {
+
+struct Segments {
+  PoolVector<std::int64_t> sizes;  // in order of time
+  bool single() const { return sizes.size() <= 1; }
+};
+// T steps cut into segments of `steps`; the one that is played backwards last may be shorter.
+Segments cut_into_segments(std::int64_t steps_in_all, std::int64_t steps, bool reverse);
+void check_recompute(const Recompute& recompute);
+
+// Bytes of one unroll: `fixed` once, `per_step` for each step that is stored, `per_boundary` for each segment, `results`
+// whatever the segments are.
+struct UnrollBytes {
+  std::int64_t fixed, per_step, per_boundary, results;
+};
+// The steps of a segment by which T steps of batch N fit; T where everything can be stored. Throws where nothing fits.
+std::int64_t fitting_steps(std::int64_t t, std::int64_t n, const UnrollBytes& bytes, double mib);
+
+// The parts as one Var, where their values are slices of `whole` already.
+Var join(std::span<const Var> parts, const Tensor& whole);
+
+// The lengths of the sequences within time steps [first, first + steps).
+PoolVector<std::int64_t> lengths_within(std::span<const std::int64_t> lengths, std::int64_t first,
+                                        std::int64_t steps);
+
+// The peak, beyond what is held now, of run(xs) forwards and backwards.
+template <class Run>
+std::int64_t peak_of(const Var& xs, Run run) {
+  memory::PeakMeter meter;
+  Tape tape;
+  const Var offset = parameter(Tensor::zeros({}, xs.dtype(), xs.device()));
+  const Var ys = run(xs) + offset;  // something to differentiate by in any case
+  tape.gradient(ys, Var(Tensor::full(ys.shape(), 1.0, ys.dtype(), ys.device())), {&offset, 1});
+  return meter.bytes();
+}
+
+// Runs xs [T, N, ..] segment by segment; run(xs of a segment, state, lengths) -> {ys, last}.
+template <class S, class Run>
+std::pair<Var, S> in_segments(const Var& xs, S state, std::int64_t steps, bool reverse,
+                              std::span<const std::int64_t> lengths, Run run) {
+  const Segments segments = cut_into_segments(xs.dim(0), steps, reverse);
+  const PoolVector<Var> parts = split(xs, segments.sizes, 0);
+  PoolVector<Var> outputs(parts.size());
+  Tensor whole;
+  std::int64_t first = reverse ? xs.dim(0) : 0;
+  for (std::size_t i = 0; i < parts.size(); ++i) {
+    const std::size_t at = reverse ? parts.size() - 1 - i : i;
+    const std::int64_t size = segments.sizes[at];
+    if (reverse) first -= size;
+    PoolVector<Var> inputs{parts[at]};
+    for (const Var& part : state) inputs.push_back(part);
+    if (!whole.defined()) {
+      whole = Tensor::empty({xs.dim(0), xs.dim(1), state.h().dim(1)}, xs.dtype(), xs.device());
+    }
+    PoolVector<Var> results = recompute(
+        inputs,
+        [run, own = lengths_within(lengths, first, size)](std::span<const Var> in) {
+          auto [ys, last] = run(in[0], S(in.subspan(1)), own);
+          PoolVector<Var> all{ys};
+          for (const Var& part : last) all.push_back(part);
+          return all;
+        },
+        whole.slice(0, first, first + size));
+    outputs[at] = results[0];
+    state = S(std::span<const Var>(results).subspan(1));
+    if (!reverse) first += size;
+  }
+  return {join(outputs, whole), state};
+}
+
+}  // namespace detail
+}  // namespace tapeloop::nn
