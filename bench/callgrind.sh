@@ -1,0 +1,48 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: MIT
+# Instructions per node of the tape, forward and backward, counted by valgrind: no noise of the machine in it.
+# Measures no time. Needs valgrind, which knows no AVX-512: it runs the portable build's AVX2 kernels.
+#
+#   bench/callgrind.sh [PROGRAM]      PROGRAM: a bench/tape_nodes; without one it is built, in build/callgrind
+set -euo pipefail
+
+root=$(cd -- "$(dirname -- "${BASH_SOURCE[0]}")/.." && pwd -P)
+die() {
+  printf 'callgrind.sh: %s\n' "$*" >&2
+  exit 1
+}
+
+(($# <= 1)) || die "at most one argument, the program; got $#: $*"
+command -v valgrind >/dev/null || die "valgrind is missing: apt-get install valgrind"
+
+scratch=$(mktemp -d)
+trap 'rm -rf "$scratch"' EXIT
+
+program=${1:-}
+if [[ -z $program ]]; then
+  build=$root/build/callgrind
+  program=$build/bench/tape_nodes
+  if [[ ! -f $build/build.ninja ]]; then
+    meson setup "$build" "$root" -Dcpu=portable -Dtests=false -Dexamples=false >"$scratch/log" 2>&1 ||
+      { tail -n 20 "$scratch/log" >&2 && die "meson could not configure build/callgrind"; }
+  fi
+  ninja -C "$build" bench/tape_nodes >"$scratch/log" 2>&1 || { tail -n 20 "$scratch/log" >&2 && die "the build failed"; }
+fi
+[[ -x $program ]] || die "there is no program $program"
+
+instructions() {  # instructions NODES PASSES
+  if ! TAPELOOP_ISA=avx2 valgrind --tool=callgrind --callgrind-out-file="$scratch/out" "$program" "$@" \
+    >"$scratch/log" 2>&1; then
+    tail -n 10 "$scratch/log" >&2
+    die "$program $* did not run under valgrind; it must be built with -Dcpu=portable"
+  fi
+  sed -n 's/.*Collected : \([0-9]*\).*/\1/p' "$scratch/log"
+}
+
+# A pass more, once everything is warm; and what of it is left when two sizes are compared belongs to the nodes.
+small=1000 large=3000
+small_pass=$(($(instructions $small 4) - $(instructions $small 3)))
+large_pass=$(($(instructions $large 4) - $(instructions $large 3)))
+printf 'tape/node: %d instructions per node, forward and backward together (and %d per pass)\n' \
+  $(((large_pass - small_pass) / (large - small))) \
+  $((small_pass - (large_pass - small_pass) * small / (large - small)))

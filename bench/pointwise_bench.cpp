@@ -1,0 +1,122 @@
+// SPDX-License-Identifier: MIT
+// Elementwise kernels: the LSTM's gates from one functor beside a loop written by hand, and exp, tanh and sigmoid.
+// One thread, float32, data in the caches. No tape: tape_bench.cpp has the cost of recording.
+//   N batch, H hidden size; gate order i f g o
+#include <array>
+#include <vector>
+
+#include "autograd/ops.h"
+#include "bench/hand_written_lstm.h"
+#include "bench/support.h"
+#include "nn/gates.h"
+
+namespace {
+
+using namespace tapeloop;
+
+constexpr std::int64_t kBatch = 32, kHidden = 256, kUnits = kBatch * kHidden;
+
+struct GateData {  // all of it fits into the second-level cache
+  Random random{1};
+  Var z = normal({kBatch, 4 * kHidden});
+  Var c = normal({kBatch, kHidden});
+  Var dh = normal({kBatch, kHidden});
+  Var dc = normal({kBatch, kHidden});
+  Var normal(const Shape& shape) { return Var(random_normal(shape, 0, 1, random)); }
+};
+
+void forward(benchmark::State& state) {
+  bench::guarded(state, [&] {
+    GateData data;
+    for (auto _ : state) {
+      auto [h, c] = pointwise(nn::LstmGates{}, columns<4>(data.z), data.c);
+      benchmark::DoNotOptimize(h.value().raw());
+      benchmark::DoNotOptimize(c.value().raw());
+    }
+    bench::count_time(state, "time/unit", static_cast<double>(kUnits));
+  });
+}
+
+// What the tape calls for the node: the kernel of the functor's gradient, dz laid side by side.
+void backward(benchmark::State& state) {
+  bench::guarded(state, [&] {
+    GateData data;
+    const nn::LstmGates functor;
+    const PointwiseKernel& kernel = *pointwise_kernel<nn::LstmGates>().backward;
+    const std::array<detail::PointwiseInput, 4> inputs{
+        {{data.z, 4}, {data.c, 1}, {data.dh, 1}, {data.dc, 1}}};
+    const std::array<int, 2> out_columns{4, 1};
+    for (auto _ : state) {
+      std::array<Var, 2> gradients;
+      detail::pointwise(kernel, &functor, inputs, out_columns, gradients);
+      benchmark::DoNotOptimize(gradients[0].value().raw());
+      benchmark::DoNotOptimize(gradients[1].value().raw());
+    }
+    bench::count_time(state, "time/unit", static_cast<double>(kUnits));
+  });
+}
+
+Tensor block(std::int64_t columns_of_units) {
+  return Tensor::zeros({kBatch, columns_of_units * kHidden});
+}
+
+void hand_written_forward(benchmark::State& state) {
+  bench::guarded(state, [&] {
+    GateData data;
+    const Tensor saved = block(5), h = block(1), c = block(1);
+    for (auto _ : state) {
+      bench::lstm_forward(kBatch, kHidden, data.z.value().read<float>(),
+                          data.c.value().read<float>(), saved.data<float>(), h.data<float>(),
+                          c.data<float>());
+      benchmark::ClobberMemory();
+    }
+    bench::count_time(state, "time/unit", static_cast<double>(kUnits));
+    state.SetLabel(isa::Native::name);
+  });
+}
+
+void hand_written_backward(benchmark::State& state) {
+  bench::guarded(state, [&] {
+    GateData data;
+    const Tensor saved = block(5), h = block(1), c = block(1), dz = block(4), dc_before = block(1);
+    bench::lstm_forward(kBatch, kHidden, data.z.value().read<float>(), data.c.value().read<float>(),
+                        saved.data<float>(), h.data<float>(), c.data<float>());
+    for (auto _ : state) {
+      bench::lstm_backward(kBatch, kHidden, saved.data<float>(), data.c.value().read<float>(),
+                           data.dh.value().read<float>(), data.dc.value().read<float>(),
+                           dz.data<float>(), dc_before.data<float>());
+      benchmark::ClobberMemory();
+    }
+    bench::count_time(state, "time/unit", static_cast<double>(kUnits));
+    state.SetLabel(isa::Native::name);
+  });
+}
+
+// The bare loop of a function over numbers in the first-level cache.
+template <class F>
+void function(benchmark::State& state) {
+  constexpr std::size_t kCount = 2048;
+  std::vector<float> from(kCount), to(kCount);
+  for (std::size_t i = 0; i < kCount; ++i) {
+    from[i] = 3 * static_cast<float>(normal_at(1, i));
+  }
+  const F functor{};
+  void* const operands[] = {from.data(), to.data()};
+  const std::int64_t steps[] = {1, 1};
+  const auto loop = pointwise_kernel<F>().cpu[0];
+  for (auto _ : state) {
+    loop(&functor, operands, steps, static_cast<std::int64_t>(kCount));
+    benchmark::ClobberMemory();
+  }
+  bench::count_time(state, "time/element", static_cast<double>(kCount));
+}
+
+}  // namespace
+
+BENCHMARK(forward)->Name("pointwise/lstm_gates/forward");
+BENCHMARK(backward)->Name("pointwise/lstm_gates/backward");
+BENCHMARK(hand_written_forward)->Name("pointwise/lstm_gates/hand_written_forward");
+BENCHMARK(hand_written_backward)->Name("pointwise/lstm_gates/hand_written_backward");
+BENCHMARK(function<formula::Exp>)->Name("pointwise/exp");
+BENCHMARK(function<formula::Tanh>)->Name("pointwise/tanh");
+BENCHMARK(function<formula::Sigmoid>)->Name("pointwise/sigmoid");
