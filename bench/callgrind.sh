@@ -30,19 +30,31 @@ if [[ -z $program ]]; then
 fi
 [[ -x $program ]] || die "there is no program $program"
 
-instructions() {  # instructions NODES PASSES
+# Functions leave their results in variables: a failure within $(...) would not end the script.
+count_instructions() {  # count_instructions NODES PASSES [untaped]: sets instructions
   if ! TAPELOOP_ISA=avx2 valgrind --tool=callgrind --callgrind-out-file="$scratch/out" "$program" "$@" \
     >"$scratch/log" 2>&1; then
     tail -n 10 "$scratch/log" >&2
     die "$program $* did not run under valgrind; it must be built with -Dcpu=portable"
   fi
-  sed -n 's/.*Collected : \([0-9]*\).*/\1/p' "$scratch/log"
+  instructions=$(sed -n 's/.*Collected : \([0-9]*\).*/\1/p' "$scratch/log")
+  [[ -n $instructions ]] || die "valgrind printed no count of instructions"
 }
 
-# A pass more, once everything is warm; and what of it is left when two sizes are compared belongs to the nodes.
-small=1000 large=3000
-small_pass=$(($(instructions $small 4) - $(instructions $small 3)))
-large_pass=$(($(instructions $large 4) - $(instructions $large 3)))
-printf 'tape/node: %d instructions per node, forward and backward together (and %d per pass)\n' \
-  $(((large_pass - small_pass) / (large - small))) \
-  $((small_pass - (large_pass - small_pass) * small / (large - small)))
+# One more pass, once everything is warm; what two sizes of it differ by belongs to the nodes.
+count_per_node() {  # count_per_node [untaped]: sets per_node
+  local small=1000 large=3000 counts=() nodes passes
+  for nodes in $small $large; do
+    for passes in 3 4; do
+      count_instructions "$nodes" "$passes" "$@"
+      counts+=("$instructions")
+    done
+  done
+  per_node=$(((counts[3] - counts[2] - counts[1] + counts[0]) / (large - small)))
+}
+
+count_per_node
+taped=$per_node
+count_per_node untaped
+printf 'tape/node: %d instructions per node, forward and backward; %d of them are the addition without a tape\n' \
+  "$taped" "$per_node"

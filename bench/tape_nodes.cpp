@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
-// tape_nodes NODES PASSES: records NODES tiny additions and plays them back, PASSES times, and prints nothing.
+// tape_nodes NODES PASSES [untaped]: records NODES tiny additions and plays them back, PASSES times; `untaped` does
+// the additions alone. Prints nothing.
 // Measures nothing: bench/callgrind.sh counts its instructions.
 #include "bench/tape_nodes.h"
 
@@ -16,13 +17,20 @@ static bool read_count(const char* text, std::int64_t& count) {
 
 int main(int argc, char** argv) {
   std::int64_t nodes = 0, passes = 0;
-  if (argc != 3 || !read_count(argv[1], nodes) || !read_count(argv[2], passes)) {
-    std::fprintf(stderr, "usage: tape_nodes NODES PASSES, both from 1 to 1000000\n");
+  const bool untaped = argc == 4 && std::strcmp(argv[3], "untaped") == 0;
+  if (argc != (untaped ? 4 : 3) || !read_count(argv[1], nodes) || !read_count(argv[2], passes)) {
+    std::fprintf(stderr, "usage: tape_nodes NODES PASSES [untaped], counts from 1 to 1000000\n");
     return 2;
   }
   try {
     bench::NodeChain chain;
-    for (std::int64_t i = 0; i < passes; ++i) chain.pass(nodes);
+    for (std::int64_t i = 0; i < passes; ++i) {
+      if (untaped) {
+        chain.untaped(nodes);
+      } else {
+        chain.pass(nodes);
+      }
+    }
   } catch (const std::exception& error) {
     std::fprintf(stderr, "tape_nodes: %s\n", error.what());
     return 1;
