@@ -5,6 +5,7 @@
 #include <malloc.h>
 
 #include <fstream>
+#include <functional>
 #include <future>
 #include <string>
 
@@ -18,6 +19,7 @@ using namespace tapeloop;
 
 double mib(std::int64_t bytes) { return static_cast<double>(bytes) / (1 << 20); }
 
+// A model, its inputs, and a training step without an optimizer.
 class TrainingStep {
  public:
   TrainingStep(std::int64_t steps, std::int64_t batch, std::int64_t input, std::int64_t hidden)
@@ -56,38 +58,35 @@ bool reset_resident_peak() {
 }
 
 struct Peak {
-  double beyond_held =
-      0;             // MiB in use at once, beyond the weights, the inputs and the upstream gradient
-  double total = 0;  // and with them
-  double resident = -1;  // growth of the process, where the system tells it
+  // Bytes of the weights, the inputs and the upstream gradient; and with them the most in use at once.
+  std::int64_t held = 0, highest = 0;
+  // MiB that the process grew by in the first step; below 0 where the system does not tell.
+  double resident = -1;
 };
 
-// Of two steps, the first of which finds nothing prepared, in a thread of their own: its pool and its tape's records
-// start empty, whatever ran before.
+// Two steps, the first of which finds nothing prepared.
+Peak measure_peak(const benchmark::State& row) {
+  const TrainingStep step(row);
+  Peak peak;
+  peak.held = memory::stats().live_bytes;
+  memory::reset_peak();
+  malloc_trim(0);
+  const double before = resident_mib("VmRSS");
+  const bool can_reset = reset_resident_peak();
+  step();
+  if (can_reset && before >= 0) peak.resident = resident_mib("VmHWM") - before;
+  step();
+  peak.highest = memory::stats().peak_bytes;
+  return peak;
+}
+// The same in a thread of its own: its pool and its tape's records start empty, whatever ran before.
 Peak peak_of_steps(const benchmark::State& row) {
-  return std::async(std::launch::async,
-                    [&] {
-                      const TrainingStep step(row);
-                      const std::int64_t held = memory::stats().live_bytes;
-                      memory::reset_peak();
-                      malloc_trim(0);
-                      const double resident = resident_mib("VmRSS");
-                      const bool can_reset = reset_resident_peak();
-                      step();
-                      Peak peak;
-                      if (can_reset && resident >= 0)
-                        peak.resident = resident_mib("VmHWM") - resident;
-                      step();
-                      peak.beyond_held = mib(memory::stats().peak_bytes - held);
-                      peak.total = mib(memory::stats().peak_bytes);
-                      return peak;
-                    })
-      .get();
+  return std::async(std::launch::async, measure_peak, std::cref(row)).get();
 }
 
 void report(benchmark::State& state, const Peak& peak) {
-  state.counters["peak_MiB"] = peak.beyond_held;
-  state.counters["total_MiB"] = peak.total;
+  state.counters["peak_MiB"] = mib(peak.highest - peak.held);
+  state.counters["absolute_MiB"] = mib(peak.highest);
 }
 
 void memory_of_step(benchmark::State& state) {

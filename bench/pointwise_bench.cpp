@@ -3,8 +3,10 @@
 // One thread, float32, data in the caches. No tape: tape_bench.cpp has the cost of recording.
 //   N batch, H hidden size; gate order i f g o
 #include <array>
+#include <string>
 #include <vector>
 
+#include "autograd/error.h"
 #include "autograd/ops.h"
 #include "bench/hand_written_lstm.h"
 #include "bench/support.h"
@@ -27,9 +29,9 @@ struct GateData {  // all of it fits into the second-level cache
 
 void forward(benchmark::State& state) {
   bench::guarded(state, [&] {
-    GateData data;
+    const GateData data;
     for (auto _ : state) {
-      auto [h, c] = pointwise(nn::LstmGates{}, columns<4>(data.z), data.c);
+      const auto [h, c] = pointwise(nn::LstmGates{}, columns<4>(data.z), data.c);
       benchmark::DoNotOptimize(h.value().raw());
       benchmark::DoNotOptimize(c.value().raw());
     }
@@ -38,38 +40,65 @@ void forward(benchmark::State& state) {
 }
 
 // What the tape calls for the node: the kernel of the functor's gradient, dz laid side by side.
+std::array<Var, 2> gradients(const GateData& data) {
+  const nn::LstmGates functor;
+  const std::array<detail::PointwiseInput, 4> inputs{
+      {{data.z, 4}, {data.c, 1}, {data.dh, 1}, {data.dc, 1}}};
+  const std::array<int, 2> out_columns{4, 1};
+  std::array<Var, 2> results;
+  detail::pointwise(*pointwise_kernel<nn::LstmGates>().backward, &functor, inputs, out_columns,
+                    results);
+  return results;
+}
+
 void backward(benchmark::State& state) {
   bench::guarded(state, [&] {
-    GateData data;
-    const nn::LstmGates functor;
-    const PointwiseKernel& kernel = *pointwise_kernel<nn::LstmGates>().backward;
-    const std::array<detail::PointwiseInput, 4> inputs{
-        {{data.z, 4}, {data.c, 1}, {data.dh, 1}, {data.dc, 1}}};
-    const std::array<int, 2> out_columns{4, 1};
+    const GateData data;
     for (auto _ : state) {
-      std::array<Var, 2> gradients;
-      detail::pointwise(kernel, &functor, inputs, out_columns, gradients);
-      benchmark::DoNotOptimize(gradients[0].value().raw());
-      benchmark::DoNotOptimize(gradients[1].value().raw());
+      const auto [dz, dc] = gradients(data);
+      benchmark::DoNotOptimize(dz.value().raw());
+      benchmark::DoNotOptimize(dc.value().raw());
     }
     bench::count_time(state, "time/unit", static_cast<double>(kUnits));
   });
+}
+
+// A baseline that computes something else would be no baseline.
+void check_equal(const char* what, const Tensor& by_hand, const Var& expected) {
+  const double error = max(abs(Var(by_hand) - expected), {0, 1}).item();
+  if (!(error < 1e-5)) {
+    fail(what, "differs by " + std::to_string(error) + " from the functor's result");
+  }
 }
 
 Tensor block(std::int64_t columns_of_units) {
   return Tensor::zeros({kBatch, columns_of_units * kHidden});
 }
 
+struct HandWritten {
+  GateData data;
+  Tensor saved = block(5), h = block(1), c = block(1), dz = block(4), dc_before = block(1);
+  void forward() const {
+    bench::lstm_forward(kBatch, kHidden, data.z.value().read<float>(), data.c.value().read<float>(),
+                        saved.data<float>(), h.data<float>(), c.data<float>());
+    benchmark::ClobberMemory();
+  }
+  void backward() const {
+    bench::lstm_backward(kBatch, kHidden, saved.read<float>(), data.c.value().read<float>(),
+                         data.dh.value().read<float>(), data.dc.value().read<float>(),
+                         dz.data<float>(), dc_before.data<float>());
+    benchmark::ClobberMemory();
+  }
+};
+
 void hand_written_forward(benchmark::State& state) {
   bench::guarded(state, [&] {
-    GateData data;
-    const Tensor saved = block(5), h = block(1), c = block(1);
-    for (auto _ : state) {
-      bench::lstm_forward(kBatch, kHidden, data.z.value().read<float>(),
-                          data.c.value().read<float>(), saved.data<float>(), h.data<float>(),
-                          c.data<float>());
-      benchmark::ClobberMemory();
-    }
+    const HandWritten lstm;
+    lstm.forward();
+    const auto [h, c] = pointwise(nn::LstmGates{}, columns<4>(lstm.data.z), lstm.data.c);
+    check_equal("hand-written h", lstm.h, h);
+    check_equal("hand-written c", lstm.c, c);
+    for (auto _ : state) lstm.forward();
     bench::count_time(state, "time/unit", static_cast<double>(kUnits));
     state.SetLabel(isa::Native::name);
   });
@@ -77,16 +106,13 @@ void hand_written_forward(benchmark::State& state) {
 
 void hand_written_backward(benchmark::State& state) {
   bench::guarded(state, [&] {
-    GateData data;
-    const Tensor saved = block(5), h = block(1), c = block(1), dz = block(4), dc_before = block(1);
-    bench::lstm_forward(kBatch, kHidden, data.z.value().read<float>(), data.c.value().read<float>(),
-                        saved.data<float>(), h.data<float>(), c.data<float>());
-    for (auto _ : state) {
-      bench::lstm_backward(kBatch, kHidden, saved.data<float>(), data.c.value().read<float>(),
-                           data.dh.value().read<float>(), data.dc.value().read<float>(),
-                           dz.data<float>(), dc_before.data<float>());
-      benchmark::ClobberMemory();
-    }
+    const HandWritten lstm;
+    lstm.forward();
+    lstm.backward();
+    const auto [dz, dc] = gradients(lstm.data);
+    check_equal("hand-written dz", lstm.dz, dz);
+    check_equal("hand-written dc", lstm.dc_before, dc);
+    for (auto _ : state) lstm.backward();
     bench::count_time(state, "time/unit", static_cast<double>(kUnits));
     state.SetLabel(isa::Native::name);
   });
