@@ -71,6 +71,10 @@ void check(const RecurrentRun& run) {
         "{} parts of a state were given, the formula returns {} (at most {} are possible)",
         run.initial.size(), r.parts(), kMostParts));
   }
+  if (r.b_hh.defined() && !r.apart) {
+    no("b_hh is given, but only products that are kept apart have a bias of their own; add it to "
+       "zx");
+  }
   if (r.b_hh.defined() && r.b_hh.shape() != Shape{w.dim(0)}) {
     no(fmt::format("b_hh is {}, expected [{}]", r.b_hh.shape().str(), w.dim(0)));
   }

@@ -43,7 +43,8 @@ struct Recurrence {
 
 struct SequenceOptions {
   bool reverse = false;  // from the last time step to the first; hs stay aligned to zx
-  // [N], each 0..T: past its length a sequence's state stands still, and hs repeats it. Empty: all run to the end.
+  // [N], each 0..T: past its length a sequence's state stands still, and hs repeats it; what zx holds there does not
+  // matter, not even NaN. Empty: all run to the end.
   std::span<const std::int64_t> lengths = {};
 };
 

@@ -14,7 +14,7 @@ class Replay {
 
   void operator()(std::span<const Var> douts, Grads& grads) {
     const std::size_t parts = run_.initial.size();
-    const PoolVector<Var> zxs = unstack(original_zx());
+    const PoolVector<Var> zxs = clean_zx();
     const PoolVector<PoolVector<Var>> states = forward(zxs);
     PoolVector<Var> d;  // of the state after the step at hand
     for (std::size_t k = 0; k < parts; ++k)
@@ -56,6 +56,17 @@ class Replay {
   }
 
  private:
+  // zx by time, 0 past the sequences' ends: a NaN there would come back as 0 * NaN.
+  PoolVector<Var> clean_zx() const {
+    PoolVector<Var> zxs = unstack(original_zx());
+    for (std::size_t t = 0; t < zxs.size(); ++t) {
+      const Var running = mask(static_cast<std::int64_t>(t));
+      if (running.defined()) {
+        zxs[t] = select(running, zxs[t], Var(Tensor::zeros({}, hs_.dtype(), hs_.device())));
+      }
+    }
+    return zxs;
+  }
   // The state before each step.
   PoolVector<PoolVector<Var>> forward(const PoolVector<Var>& zxs) const {
     PoolVector<PoolVector<Var>> states;
