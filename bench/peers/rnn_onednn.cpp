@@ -378,6 +378,34 @@ class Infer {
   float out_ = 0;
 };
 
+// The character model, one symbol in and the next one drawn from the softmax of its logits: embedding 64, two layers of
+// 256 units, 65 symbols. The lookup, the logits and the draw are loops of ours around the two primitives.
+class Sample {
+ public:
+  void step() {
+    std::copy_n(numbers(embedding_) + symbol_ * kEmbedding, kEmbedding, numbers(first_.x));
+    first_.step();
+    std::copy_n(numbers(first_.y), kHidden, numbers(second_.x));
+    second_.step();
+    float largest = -1e30F, sum = 0, p[kSymbols];
+    for (std::int64_t v = 0; v < kSymbols; ++v) {
+      p[v] = dot(numbers(second_.y), numbers(head_) + v * kHidden, kHidden);
+      largest = std::max(largest, p[v]);
+    }
+    for (float& logit : p) sum += logit = std::exp(logit - largest);
+    float left = std::uniform_real_distribution<float>(0, sum)(generator_);
+    for (symbol_ = 0; symbol_ + 1 < kSymbols && (left -= p[symbol_]) > 0;) ++symbol_;
+  }
+
+ private:
+  static constexpr std::int64_t kSymbols = 65, kEmbedding = 64, kHidden = 256;
+  memory embedding_ = normal({kSymbols, kEmbedding}, Tag::ab, 1);
+  memory head_ = normal({kSymbols, kHidden}, Tag::ab, 0.1F);
+  OneStep first_{kEmbedding, kHidden}, second_{kHidden, kHidden};
+  std::mt19937 generator_;
+  std::int64_t symbol_ = 0;
+};
+
 template <class Cell>
 std::vector<peer::Variant> training(const peer::Row& row) {
   peer::Row small = row;
@@ -396,6 +424,11 @@ std::vector<peer::Variant> make(const peer::Row& row) {
   if (row.kind == "train/lstm") return training<Lstm>(row);
   if (row.kind == "train/gru") return training<Gru>(row);
   if (row.kind == "train/rnn") return training<Rnn>(row);
+  if (row.kind == "charlm/sample") {
+    omp_set_num_threads(1);
+    auto work = std::make_shared<Sample>();
+    return {{"two LSTM primitives, one step", [work] { work->step(); }}};
+  }
   if (row.kind == "infer/lstm") {
     omp_set_num_threads(1);
     auto work = std::make_shared<Infer>(row.at("H"));
