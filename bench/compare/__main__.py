@@ -164,8 +164,8 @@ def main():
         for key in args.peers:
             print(*peers.PACKAGES[key])
         return
-    load_before = report.load()
     programs, missing = set_up(args)
+    load_before, use = report.load(), report.MachineUse()
     try:
         results, troubles = measure_all(args, programs)
     except KeyboardInterrupt:
@@ -176,7 +176,7 @@ def main():
             program.close()
     progress("")
     run = {
-        "about": report.about(ROOT, programs, args.rounds, load_before),
+        "about": report.about(ROOT, programs, args.rounds, load_before, use.others()),
         "missing": missing,
         "troubles": [{"peer": peer, "row": row, "error": error}
                      for (peer, row), error in troubles.items()],

@@ -19,6 +19,7 @@ STYLE = """
   .title { font-size: 17px; font-weight: 600; }
   .panel { font-size: 13px; font-weight: 600; }
   .quiet { fill: #57606a; font-size: 11px; }
+  .value { paint-order: stroke; stroke: #ffffff; stroke-width: 4px; }
   .one { fill: #1f6feb; }
   .two { fill: #8957e5; }
   .even { stroke: #57606a; stroke-width: 1; }
@@ -27,6 +28,7 @@ STYLE = """
     .card { fill: #0d1117; stroke: #30363d; }
     text { fill: #e6edf3; }
     .quiet { fill: #9198a1; }
+    .value { stroke: #0d1117; }
     .one { fill: #58a6ff; }
     .two { fill: #bc8cff; }
     .even { stroke: #9198a1; }
@@ -145,7 +147,7 @@ def draw_panel(panel, titles, at, marks):
             threads = "two" if row_table.sizes(entry["row"]).get("threads") == 2 else "one"
             parts.append(f'<rect class="{threads}" x="{left:.1f}" y="{y}" '
                          f'width="{max(right - left, 1):.1f}" height="{BAR}"/>')
-            parts.append(f'<text class="quiet" x="{right + 5:.1f}" y="{y + BAR - 1}">{ratio:.2f} '
+            parts.append(f'<text class="quiet value" x="{right + 5:.1f}" y="{y + BAR - 1}">{ratio:.2f} '
                          f'{escape(titles[entry["best_peer"]])}</text>')
             y += BAR + GAP
         y += GROUP_GAP

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from programs import Peer
 
+ROOT = Path(__file__).resolve().parent.parent.parent
 PACKAGES = {  # of Debian and Ubuntu
     "torch": ("python3-venv",),
     "debian_torch": ("python3-torch", "libopenblas0-openmp"),
@@ -34,17 +35,18 @@ def last_line(text):
 
 
 def run(command, what, log=None):
-    """Runs a command quietly; raises Missing with the last line it wrote where it fails."""
+    """Runs a command quietly and returns its standard output; raises Missing where it fails."""
     try:
         done = subprocess.run([str(part) for part in command], text=True, check=False,
-                              stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+                              capture_output=True)
     except OSError as error:
         raise Missing(f"{what}: {error.strerror}: {command[0]}") from error
     if log:
-        log.write_text(done.stdout, encoding="utf-8")
+        log.write_text(done.stdout + done.stderr, encoding="utf-8")
     if done.returncode:
-        errors = [line for line in done.stdout.splitlines() if "error" in line.lower()]
-        raise Missing(f"{what}: {errors[0] if errors else last_line(done.stdout)}")
+        errors = [line for line in done.stderr.splitlines() if "error" in line.lower()]
+        told = errors[0] if errors else last_line(done.stderr or done.stdout)
+        raise Missing(f"{what}: {told.replace(f'{ROOT}/', '')}")
     return done.stdout
 
 
@@ -52,7 +54,7 @@ class SetUp:
     """Makes peers in `build`, a folder outside the sources; `python` may name a Python with torch."""
 
     def __init__(self, build, python=None):
-        self.build, self.sources = Path(build), Path(__file__).resolve().parent.parent / "peers"
+        self.build, self.sources = Path(build), ROOT / "bench" / "peers"
         self.given_python = python
 
     def peer(self, key):

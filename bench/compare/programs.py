@@ -61,7 +61,8 @@ class Ours:
         unit = UNITS[result["time_unit"]]
         found = {"wall": result["real_time"] * unit, "cpu": result["cpu_time"] * unit,
                  "variant": name}
-        found.update({"mib": value for key, value in result.items() if "mib" in key.lower()})
+        if "resident_MiB" in result:  # what peers measure of themselves
+            found["mib"] = result["resident_MiB"]
         return found
 
     def close(self):
@@ -139,14 +140,14 @@ class Peer:
         return f": {lines[-1]}" if lines else ""
 
     def close(self):
-        if self.process is None:
-            return
-        try:
-            os.killpg(self.process.pid, signal.SIGKILL)
-        except ProcessLookupError:
-            pass
-        self.process.wait()
-        self.process.stdin.close()
-        self.process.stdout.close()
-        self.errors.close()
+        if self.process is not None:
+            try:
+                os.killpg(self.process.pid, signal.SIGKILL)  # itself and what it started
+            except ProcessLookupError:
+                pass
+            self.process.wait()
+            self.process.stdin.close()
+            self.process.stdout.close()
+        if self.errors is not None:
+            self.errors.close()
         self.process = self.errors = None

@@ -65,12 +65,35 @@ def commit(root):
     return (name or "unknown") + (" with changes" if changed else "")
 
 
-def about(root, programs, rounds, load_before):
+class MachineUse:
+    """How much CPU other programs took between start and end, in cores."""
+
+    def __init__(self):
+        self.start = self.now()
+
+    @staticmethod
+    def now():
+        """Seconds: the clock, CPU time of all programs, stolen time, CPU time of ours that ended."""
+        with open("/proc/stat", encoding="ascii") as file:
+            ticks = [int(number) for number in file.readline().split()[1:9]]
+        user, nice, system, _, _, irq, soft_irq, steal = (
+            tick / os.sysconf("SC_CLK_TCK") for tick in ticks)
+        own = os.times()
+        return (own.elapsed, user + nice + system + irq + soft_irq, steal,
+                own.user + own.system + own.children_user + own.children_system)
+
+    def others(self):
+        """In words; call it when all programs that were started have ended."""
+        elapsed, busy, stolen, own = (b - a for a, b in zip(self.start, self.now()))
+        cores = len(os.sched_getaffinity(0))
+        return (f"other programs used {max(0, busy - own) / elapsed:.2f} of {cores} cores meanwhile, "
+                f"the host withheld {stolen / elapsed:.2f}")
+
+
+def about(root, programs, rounds, load_before, others):
     """What a result depends on, as pairs of a name and a text."""
     ours = programs[0]
     cores = len(os.sched_getaffinity(0))
-    context = ", ".join(f"{key} {ours.context[key]}" for key in ("kernels", "library_build_type")
-                        if key in ours.context)
     pairs = {
         "date": datetime.datetime.now(datetime.timezone.utc).strftime("%Y-%m-%d %H:%M UTC"),
         "commit": commit(root),
@@ -79,10 +102,10 @@ def about(root, programs, rounds, load_before):
         "compilers": ", ".join(filter(None, (first_line(["c++", "--version"]),
                                              first_line(["clang++", "--version"])))),
         "rounds": str(rounds),
-        "load before, after": f"{load_before}; {load()}",
+        "load": f"before {load_before}, after {load()}; {others}",
     }
-    if context:
-        pairs[ours.title] = context
+    if "kernels" in ours.context:
+        pairs[ours.title] = f"kernels for {ours.context['kernels']}"
     for program in programs[1:]:
         pairs[program.title] = program.version or "did not start"
     return pairs
@@ -124,14 +147,16 @@ def variants_chosen(run):
     """Which way of writing a row was the fastest, where a peer has several."""
     chosen = {}
     for entry in run["rows"]:
+        kind = "/".join(part for part in entry["row"].split("/") if ":" not in part)
         for key, variant in entry["variants"].items():
-            if key != "ours":
-                kind = "/".join(part for part in entry["row"].split("/") if ":" not in part)
-                chosen.setdefault((key, kind), {}).setdefault(variant, []).append(entry["row"])
+            if key != "ours" and "op_by_op" not in kind and variant:
+                found = chosen.setdefault(kind, {}).setdefault(run["titles"][key], {})
+                found[variant] = found.get(variant, 0) + 1
     lines = []
-    for (key, kind), variants in chosen.items():
-        text = "; ".join(f"{variant} ({len(rows)})" for variant, rows in variants.items())
-        lines.append(f"- {run['titles'][key]}, `{kind}`: {text}")
+    for kind, programs in chosen.items():
+        texts = [f"{title}: " + ", ".join(f"{name} ({count})" for name, count in variants.items())
+                 for title, variants in programs.items()]
+        lines.append(f"- `{kind}`: " + "; ".join(texts))
     return ["", "What the peers ran, with the number of rows:", "", *lines] if lines else []
 
 
