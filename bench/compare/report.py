@@ -14,6 +14,7 @@ import tempfile
 
 import rows as row_table
 
+MOST_USE_BY_OTHERS = 0.1  # of all cores; above it the report warns
 NOTES = """\
 Each figure is the median over the rounds; in a round the programs take turns row by row. Rows of one thread (and those
 that name no threads) are in CPU time, which other programs on the machine move least; rows of two threads in wall time.
@@ -86,8 +87,12 @@ class MachineUse:
         """In words; call it when all programs that were started have ended."""
         elapsed, busy, stolen, own = (b - a for a, b in zip(self.start, self.now()))
         cores = len(os.sched_getaffinity(0))
-        return (f"other programs used {max(0, busy - own) / elapsed:.2f} of {cores} cores meanwhile, "
-                f"the host withheld {stolen / elapsed:.2f}")
+        used = max(0, busy - own) / elapsed
+        words = (f"other programs used {used:.2f} of {cores} cores meanwhile, the host withheld "
+                 f"{stolen / elapsed:.2f}")
+        if used + stolen / elapsed > MOST_USE_BY_OTHERS * cores:
+            words += "; **a busy machine: rows of two threads say little**"
+        return words
 
 
 def about(root, programs, rounds, load_before, others):

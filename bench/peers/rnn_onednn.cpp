@@ -53,28 +53,25 @@ memory normal(const Dims& dims, Tag tag, float deviation) {
 }
 
 // A copy of memory in another format, or the memory itself where the formats are the same.
-struct Reordered {
+class Reordered {
+ public:
   Reordered(const memory& plain, const memory::desc& wanted)
-      : plain_(plain), other(plain.get_desc() == wanted ? plain : memory(wanted, cpu())) {
+      : plain_(plain), other_(plain.get_desc() == wanted ? plain : memory(wanted, cpu())) {
     if (plain.get_desc() == wanted) return;
-    there_.emplace(plain_, other);
-    back_.emplace(other, plain_);
+    there_.emplace(plain_, other_);
+    back_.emplace(other_, plain_);
   }
   const memory& there() {
-    if (there_) there_->execute(queue(), plain_, other);
-    return other;
+    if (there_) there_->execute(queue(), plain_, other_);
+    return other_;
   }
+  const memory& other() const { return other_; }
   void back() {
-    if (back_) back_->execute(queue(), other, plain_);
+    if (back_) back_->execute(queue(), other_, plain_);
   }
 
  private:
-  memory plain_;
-
- public:
-  memory other;
-
- private:
+  memory plain_, other_;
   std::optional<dnnl::reorder> there_, back_;
 };
 
@@ -203,56 +200,56 @@ class Training {
   Training(const peer::Row& row, bool plain_forward)
       : threads_(row.threads()),
         plain_(plain_forward),
-        parameters(row.at("I"), row.at("H")),
-        xs(normal({row.at("T"), row.at("N"), row.at("I")}, Tag::tnc, 1)),
-        dys(normal({row.at("T"), row.at("N"), row.at("H")}, Tag::tnc, 1)),
-        ys(zeros(dys.get_desc())),
-        dxs(zeros(xs.get_desc())),
-        first_h(zeros(describe({1, 1, row.at("N"), row.at("H")}, Tag::ldnc))),
-        first_c(zeros(first_h.get_desc())),
-        last_h(zeros(first_h.get_desc())),
-        last_c(zeros(first_h.get_desc())),
-        no_gradient(zeros(first_h.get_desc())),
-        dfirst_h(zeros(first_h.get_desc())),
-        dfirst_c(zeros(first_h.get_desc())),
-        dw(zeros(parameters.w.get_desc())),
-        du(zeros(parameters.u.get_desc())),
-        db(zeros(parameters.b.get_desc())) {}
+        parameters_(row.at("I"), row.at("H")),
+        xs_(normal({row.at("T"), row.at("N"), row.at("I")}, Tag::tnc, 1)),
+        dys_(normal({row.at("T"), row.at("N"), row.at("H")}, Tag::tnc, 1)),
+        ys_(zeros(dys_.get_desc())),
+        dxs_(zeros(xs_.get_desc())),
+        first_h_(zeros(describe({1, 1, row.at("N"), row.at("H")}, Tag::ldnc))),
+        first_c_(zeros(first_h_.get_desc())),
+        last_h_(zeros(first_h_.get_desc())),
+        last_c_(zeros(first_h_.get_desc())),
+        no_gradient_(zeros(first_h_.get_desc())),
+        dfirst_h_(zeros(first_h_.get_desc())),
+        dfirst_c_(zeros(first_h_.get_desc())),
+        dw_(zeros(parameters_.w.get_desc())),
+        du_(zeros(parameters_.u.get_desc())),
+        db_(zeros(parameters_.b.get_desc())) {}
 
   void step() {
     omp_set_num_threads(threads_);
-    if (!made_) made_.emplace(parameters, xs, first_h, ys, dw, du, plain_);
+    if (!made_) made_.emplace(parameters_, xs_, first_h_, ys_, dw_, du_, plain_);
     Primitives<Cell>& p = *made_;
-    p.forward.execute(queue(), {{DNNL_ARG_SRC_LAYER, xs},
+    p.forward.execute(queue(), {{DNNL_ARG_SRC_LAYER, xs_},
                                 {DNNL_ARG_WEIGHTS_LAYER, p.w_forward.there()},
                                 {DNNL_ARG_WEIGHTS_ITER, p.u_forward.there()},
-                                {DNNL_ARG_BIAS, parameters.b},
-                                {DNNL_ARG_DST_LAYER, ys},
-                                {DNNL_ARG_SRC_ITER, first_h},
-                                {DNNL_ARG_SRC_ITER_C, first_c},
-                                {DNNL_ARG_DST_ITER, last_h},
-                                {DNNL_ARG_DST_ITER_C, last_c},
+                                {DNNL_ARG_BIAS, parameters_.b},
+                                {DNNL_ARG_DST_LAYER, ys_},
+                                {DNNL_ARG_SRC_ITER, first_h_},
+                                {DNNL_ARG_SRC_ITER_C, first_c_},
+                                {DNNL_ARG_DST_ITER, last_h_},
+                                {DNNL_ARG_DST_ITER_C, last_c_},
                                 {DNNL_ARG_WORKSPACE, p.workspace}});
-    for (const memory& m : {p.dw.other, p.du.other, db}) zero(m);  // backward adds to them
-    p.backward.execute(queue(), {{DNNL_ARG_SRC_LAYER, xs},
+    for (const memory& m : {p.dw.other(), p.du.other(), db_}) zero(m);  // backward adds to them
+    p.backward.execute(queue(), {{DNNL_ARG_SRC_LAYER, xs_},
                                  {DNNL_ARG_WEIGHTS_LAYER, p.w_backward.there()},
                                  {DNNL_ARG_WEIGHTS_ITER, p.u_backward.there()},
-                                 {DNNL_ARG_BIAS, parameters.b},
-                                 {DNNL_ARG_DST_LAYER, ys},
-                                 {DNNL_ARG_SRC_ITER, first_h},
-                                 {DNNL_ARG_SRC_ITER_C, first_c},
-                                 {DNNL_ARG_DST_ITER, last_h},
-                                 {DNNL_ARG_DST_ITER_C, last_c},
+                                 {DNNL_ARG_BIAS, parameters_.b},
+                                 {DNNL_ARG_DST_LAYER, ys_},
+                                 {DNNL_ARG_SRC_ITER, first_h_},
+                                 {DNNL_ARG_SRC_ITER_C, first_c_},
+                                 {DNNL_ARG_DST_ITER, last_h_},
+                                 {DNNL_ARG_DST_ITER_C, last_c_},
                                  {DNNL_ARG_WORKSPACE, p.workspace},
-                                 {DNNL_ARG_DIFF_SRC_LAYER, dxs},
-                                 {DNNL_ARG_DIFF_WEIGHTS_LAYER, p.dw.other},
-                                 {DNNL_ARG_DIFF_WEIGHTS_ITER, p.du.other},
-                                 {DNNL_ARG_DIFF_BIAS, db},
-                                 {DNNL_ARG_DIFF_DST_LAYER, dys},
-                                 {DNNL_ARG_DIFF_DST_ITER, no_gradient},
-                                 {DNNL_ARG_DIFF_DST_ITER_C, no_gradient},
-                                 {DNNL_ARG_DIFF_SRC_ITER, dfirst_h},
-                                 {DNNL_ARG_DIFF_SRC_ITER_C, dfirst_c}});
+                                 {DNNL_ARG_DIFF_SRC_LAYER, dxs_},
+                                 {DNNL_ARG_DIFF_WEIGHTS_LAYER, p.dw.other()},
+                                 {DNNL_ARG_DIFF_WEIGHTS_ITER, p.du.other()},
+                                 {DNNL_ARG_DIFF_BIAS, db_},
+                                 {DNNL_ARG_DIFF_DST_LAYER, dys_},
+                                 {DNNL_ARG_DIFF_DST_ITER, no_gradient_},
+                                 {DNNL_ARG_DIFF_DST_ITER_C, no_gradient_},
+                                 {DNNL_ARG_DIFF_SRC_ITER, dfirst_h_},
+                                 {DNNL_ARG_DIFF_SRC_ITER_C, dfirst_c_}});
     p.dw.back();
     p.du.back();
     queue().wait();
@@ -262,7 +259,7 @@ class Training {
   void check() {
     step();
     for (auto [value, gradient] :
-         {std::pair(parameters.w, dw), {parameters.u, du}, {parameters.b, db}}) {
+         {std::pair(parameters_.w, dw_), {parameters_.u, du_}, {parameters_.b, db_}}) {
       std::vector<float> analytic(numbers(gradient), numbers(gradient) + count(gradient));
       float largest = 0;
       for (float g : analytic) largest = std::max(largest, std::abs(g));
@@ -289,17 +286,17 @@ class Training {
   double loss() {
     step();
     double sum = 0;
-    for (std::size_t k = 0; k < count(ys); ++k) {
-      sum += static_cast<double>(numbers(ys)[k]) * static_cast<double>(numbers(dys)[k]);
+    for (std::size_t k = 0; k < count(ys_); ++k) {
+      sum += static_cast<double>(numbers(ys_)[k]) * static_cast<double>(numbers(dys_)[k]);
     }
     return sum;
   }
 
   int threads_;
   bool plain_;
-  Parameters<Cell> parameters;
-  memory xs, dys, ys, dxs, first_h, first_c, last_h, last_c, no_gradient, dfirst_h, dfirst_c, dw,
-      du, db;
+  Parameters<Cell> parameters_;
+  memory xs_, dys_, ys_, dxs_, first_h_, first_c_, last_h_, last_c_, no_gradient_, dfirst_h_,
+      dfirst_c_, dw_, du_, db_;
   std::optional<Primitives<Cell>> made_;
 };
 
@@ -325,8 +322,8 @@ class OneStep {
       arguments_[flip] = {{DNNL_ARG_SRC_LAYER, x},
                           {DNNL_ARG_SRC_ITER, flip ? h_next_ : h_},
                           {DNNL_ARG_SRC_ITER_C, flip ? c_next_ : c_},
-                          {DNNL_ARG_WEIGHTS_LAYER, w_.other},
-                          {DNNL_ARG_WEIGHTS_ITER, u_.other},
+                          {DNNL_ARG_WEIGHTS_LAYER, w_.other()},
+                          {DNNL_ARG_WEIGHTS_ITER, u_.other()},
                           {DNNL_ARG_BIAS, parameters_.b},
                           {DNNL_ARG_DST_LAYER, y},
                           {DNNL_ARG_DST_ITER, flip ? h_ : h_next_},

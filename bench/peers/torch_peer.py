@@ -71,7 +71,10 @@ class CompiledCellLstm(OpByOpLstm):
 
     def __init__(self, layer):
         super().__init__(layer, input_at_once=True)
-        self.compiled = torch.compile(self.cell, dynamic=False)
+        # Code of its own: compiled versions are counted per code object, and beyond a small number
+        # of them PyTorch goes on without its compiler.
+        own = types.FunctionType(self.cell.__code__.replace(), globals())
+        self.compiled = torch.compile(own, dynamic=False)
 
     @staticmethod
     def cell(z, h, c, w_hh):
