@@ -1,0 +1,83 @@
+# SPDX-License-Identifier: MIT
+"""The rows that are compared: their names, what is timed, and in which unit they are shown.
+
+Measures nothing. A row's name is that of our Google Benchmark, and what peers are asked for.
+"""
+
+import re
+
+SHAPES = ((64, 1, 64, 64), (64, 32, 128, 128), (64, 32, 256, 256), (100, 64, 512, 512),
+          (128, 16, 1024, 1024))  # T time steps, N batch, I input size, H hidden size
+GATES = {"lstm": 4, "gru": 3, "rnn": 1, "user_cell": 4, "op_by_op": 4}
+INFER_HIDDEN = (16, 32, 40, 64, 128)
+
+
+def all_rows():
+    """Every row, in the order of the table."""
+    rows = []
+    for threads in (1, 2):
+        for kind in ("lstm", "gru", "rnn"):
+            rows += [train_row(kind, shape, threads) for shape in SHAPES]
+        for shape in SHAPES:  # in turn: what peers do is the same work for both
+            rows += [train_row(kind, shape, threads) for kind in ("user_cell", "op_by_op")]
+    rows += [f"charlm/train/threads:{threads}" for threads in (1, 2)] + ["charlm/sample"]
+    rows += [f"infer/lstm/H:{hidden}" for hidden in INFER_HIDDEN]
+    return rows + ["memory/lstm/T:1000/N:32/I:256/H:256"]
+
+
+def train_row(kind, shape, threads):
+    steps, batch, inputs, hidden = shape
+    return f"train/{kind}/T:{steps}/N:{batch}/I:{inputs}/H:{hidden}/threads:{threads}"
+
+
+def sizes(row):
+    """{"T": 64, ...} of a row's name."""
+    return {key: int(number) for key, number in re.findall(r"(\w+):(\d+)", row)}
+
+
+def is_memory(row):
+    return row.startswith("memory/")
+
+
+def peer_row(row):
+    """What a peer is asked for: without functors, its own cell is written op by op."""
+    return row.replace("train/op_by_op/", "train/user_cell/")
+
+
+def quantity(row):
+    """The measured quantity that the table shows: CPU time, which load moves least, for one thread."""
+    if is_memory(row):
+        return "mib"
+    return "wall" if sizes(row).get("threads") == 2 else "cpu"
+
+
+def shown(row, value):
+    """A measured value with its unit: 9.84 ms, 305 ns, 481 MiB."""
+    if value is None:
+        return "-"
+    if is_memory(row):
+        return f"{value:.0f} MiB"
+    for unit, factor in (("s", 1), ("ms", 1e3), ("µs", 1e6), ("ns", 1e9)):
+        if value * factor >= 1 or unit == "ns":
+            number = value * factor
+            return f"{number:.{2 if number < 10 else 1 if number < 100 else 0}f} {unit}"
+    return "-"
+
+
+def rate(row, value):
+    """Work per second from seconds per step: GFLOP/s, tokens/s or samples/s; "" for memory.
+
+    FLOPs are those of the matrix products: two for each weight and its gradient, forward; and the
+    gradient of h but not of xs: 2TN x G x H(2I + 3H).
+    """
+    if value is None or is_memory(row):
+        return ""
+    if row.startswith("train/"):
+        s, gates = sizes(row), GATES[row.split("/")[1]]
+        flops = 2 * s["T"] * s["N"] * gates * s["H"] * (2 * s["I"] + 3 * s["H"])
+        return f"{flops / value / 1e9:.0f} GFLOP/s"
+    if row.startswith("charlm/train"):
+        return f"{100 * 32 / value / 1e3:.1f}k tokens/s"
+    if row.startswith("charlm/sample"):
+        return f"{1 / value / 1e3:.1f}k steps/s"
+    return f"{1 / value / 1e6:.2f}M samples/s"

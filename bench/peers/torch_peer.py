@@ -1,0 +1,293 @@
+# SPDX-License-Identifier: MIT
+"""A peer: the rows of bench/compare in PyTorch, whichever version runs this file.
+
+Trains nothing to any end: it times steps. Rows come as arguments or, one per line, on standard
+input; each is answered with one line of JSON, as by the C++ peers (row.h explains).
+
+A training step is forward, then backward from a dense gradient of every hidden state, with the
+gradients of weights and biases and none of xs. Where a row can be written in several ways, the
+fastest is timed and named. T time steps, N batch, I input size, H hidden size.
+"""
+
+import json
+import sys
+import time
+import types
+
+import torch
+from torch import nn
+
+import torch_common as common
+from char_lm_torch import CharLm, cross_entropy
+from lstm_torch import OpByOpLstm
+
+RUN_SECONDS, TRIAL_SECONDS, TRIALS = 0.4, 0.05, 3
+SYMBOLS, EMBEDDING, HIDDEN = 65, 64, 256  # the character model; two layers
+LAYERS = {"train/lstm": nn.LSTM, "train/gru": nn.GRU, "train/rnn": nn.RNN}
+
+
+def parse_row(name):
+    """"train/lstm/T:64/threads:1" -> kind "train/lstm" and sizes {"T": 64, "threads": 1}."""
+    kind, sizes = [], {"threads": 1}
+    for part in name.split("/"):
+        key, colon, number = part.partition(":")
+        if colon:
+            sizes[key] = common.positive_int(number)
+        else:
+            kind.append(part)
+    return "/".join(kind), sizes
+
+
+def use_threads(count):
+    if torch.get_num_threads() != count:
+        torch.set_num_threads(count)
+
+
+def check_gradients(parameters):
+    """Raises unless every parameter has a gradient that is finite and not all zero."""
+    for parameter in parameters:
+        grad = parameter.grad
+        if grad is None or not torch.isfinite(grad).all() or not grad.abs().max() > 0:
+            raise RuntimeError("a parameter got no gradient; its time would say nothing")
+
+
+def training_step(sizes, layer, forward):
+    """The step of a layer; `forward` maps xs [T, N, I] to ys [T, N, H]."""
+    xs = torch.randn(sizes["T"], sizes["N"], sizes["I"])
+    dys = torch.randn(sizes["T"], sizes["N"], sizes["H"])
+    parameters = list(layer.parameters())
+
+    def step():
+        use_threads(sizes["threads"])
+        for parameter in parameters:
+            parameter.grad = None
+        forward(xs).backward(dys)
+
+    return step, parameters
+
+
+class CompiledCellLstm(OpByOpLstm):
+    """The cell as one formula given to torch.compile, in a loop over time steps."""
+
+    def __init__(self, layer):
+        super().__init__(layer, input_at_once=True)
+        # Code of its own: compiled versions are counted per code object, and beyond a small number
+        # of them PyTorch goes on without its compiler.
+        own = types.FunctionType(self.cell.__code__.replace(), globals())
+        self.compiled = torch.compile(own, dynamic=False)
+
+    @staticmethod
+    def cell(z, h, c, w_hh):
+        i, f, g, o = (z + nn.functional.linear(h, w_hh)).chunk(4, 1)
+        c = torch.sigmoid(f) * c + torch.sigmoid(i) * torch.tanh(g)
+        return torch.sigmoid(o) * torch.tanh(c), c
+
+    def forward(self, x):
+        h = x.new_zeros(x.shape[1], self.w_hh.shape[1])
+        c = torch.zeros_like(h)
+        states = []
+        for z in nn.functional.linear(x, self.w_ih, self.b_ih + self.b_hh).unbind(0):
+            h, c = self.compiled(z, h, c, self.w_hh)
+            states.append(h)
+        return torch.stack(states)
+
+
+def user_cell_variants(sizes):
+    layer = nn.LSTM(sizes["I"], sizes["H"])
+    makers = {"op by op": lambda: OpByOpLstm(layer, False),
+              "op by op, input at once": lambda: OpByOpLstm(layer, True)}
+    if hasattr(torch, "compile"):
+        makers["torch.compile of the cell"] = lambda: CompiledCellLstm(layer)
+    for name, make in makers.items():
+        try:
+            module = make()
+            step, parameters = training_step(sizes, layer, module)
+            step()
+            check_gradients(parameters)
+        except Exception as error:  # a compiler that is absent or fails leaves the other variants
+            if "compile" not in name:
+                raise
+            print(f"torch.compile: {str(error).strip().splitlines()[0]}", file=sys.stderr)
+            continue
+        yield name, step
+
+
+def charlm_train_variants(sizes):
+    """An update: T 100, N 32, gradients clipped to the norm 5; the state carried and detached."""
+    symbols = torch.randint(SYMBOLS, (101, 32))
+    for name, settings in (("nn.LSTM, Adam", {}), ("nn.LSTM, fused Adam", {"fused": True})):
+        model = CharLm(SYMBOLS, HIDDEN, 2, EMBEDDING)
+        try:
+            optimizer = torch.optim.Adam(model.parameters(), lr=2e-3, **settings)
+        except (TypeError, RuntimeError):  # old versions have no fused Adam, or none on the CPU
+            continue
+        carried = types.SimpleNamespace(state=None)
+
+        def step(model=model, optimizer=optimizer, carried=carried):
+            use_threads(sizes["threads"])
+            logits, state = model(symbols[:-1], carried.state)
+            carried.state = tuple(part.detach() for part in state)
+            optimizer.zero_grad(set_to_none=True)
+            cross_entropy(logits, symbols[1:]).backward()
+            nn.utils.clip_grad_norm_(model.parameters(), 5.0)
+            optimizer.step()
+
+        try:
+            step()
+        except RuntimeError:
+            if not settings:
+                raise
+            continue
+        check_gradients(model.parameters())
+        yield name, step
+
+
+def charlm_sample_variants():
+    """One symbol in, the next one drawn from the softmax of its logits."""
+    model = CharLm(SYMBOLS, HIDDEN, 2, EMBEDDING)
+    cells = [nn.LSTMCell(EMBEDDING, HIDDEN), nn.LSTMCell(HIDDEN, HIDDEN)]
+    now = types.SimpleNamespace(symbol=torch.zeros(1, 1, dtype=torch.int64), state=None,
+                                states=[None, None])
+
+    @torch.inference_mode()
+    def layer_step():
+        use_threads(1)
+        logits, now.state = model(now.symbol, now.state)
+        now.symbol = torch.multinomial(torch.softmax(logits[0], 1), 1)
+
+    @torch.inference_mode()
+    def cell_step():
+        use_threads(1)
+        h = model.embedding(now.symbol[0])
+        for k, cell in enumerate(cells):
+            h, c = now.states[k] = cell(h, now.states[k])
+        now.symbol = torch.multinomial(torch.softmax(model.head(h), 1), 1)
+
+    return [("nn.LSTM, one step", layer_step), ("nn.LSTMCell", cell_step)]
+
+
+def infer_variants(hidden):
+    """The audio model: an LSTM on one number, then a linear unit; one number out per call."""
+    layer, cell, head = nn.LSTM(1, hidden), nn.LSTMCell(1, hidden), nn.Linear(hidden, 1)
+    now = types.SimpleNamespace(out=0.0, state=None, cell_state=None)
+
+    @torch.inference_mode()
+    def layer_step():
+        use_threads(1)
+        y, now.state = layer(torch.full((1, 1, 1), 0.5 - 0.1 * now.out), now.state)
+        now.out = head(y).item()
+
+    @torch.inference_mode()
+    def cell_step():
+        use_threads(1)
+        now.cell_state = cell(torch.full((1, 1), 0.5 - 0.1 * now.out), now.cell_state)
+        now.out = head(now.cell_state[0]).item()
+
+    return [("nn.LSTM, one step", layer_step), ("nn.LSTMCell", cell_step)]
+
+
+def variants(kind, sizes):
+    """The ways to compute a row: pairs of a name and a step; none where the row is not for us."""
+    use_threads(sizes["threads"])
+    if kind in LAYERS:
+        layer = LAYERS[kind](sizes["I"], sizes["H"])
+        step, parameters = training_step(sizes, layer, lambda xs: layer(xs)[0])
+        if sizes["T"] < 1000:  # a row about memory is left to its own first step
+            step()
+            check_gradients(parameters)
+        return [(f"nn.{LAYERS[kind].__name__}", step)]
+    if kind in ("train/user_cell", "train/op_by_op"):
+        return user_cell_variants(sizes)
+    if kind == "charlm/train":
+        return charlm_train_variants(sizes)
+    if kind == "charlm/sample":
+        return charlm_sample_variants()
+    if kind == "infer/lstm":
+        return infer_variants(sizes["H"])
+    return []
+
+
+def time_steps(step, repeats):
+    """Seconds per step, wall and CPU of all threads."""
+    wall, cpu = time.perf_counter(), time.process_time()
+    for _ in range(repeats):
+        step()
+    return (time.perf_counter() - wall) / repeats, (time.process_time() - cpu) / repeats
+
+
+def repeats_for(seconds, one):
+    return max(1, round(seconds / max(one, 1e-9)))
+
+
+def resident_mib(key):
+    """VmRSS, the memory resident now, or VmHWM, the most that ever was."""
+    with open("/proc/self/status", encoding="utf-8") as file:
+        for line in file:
+            if line.startswith(key + ":"):
+                return int(line.split()[1]) / 1024
+    raise RuntimeError(f"/proc/self/status does not tell {key}")
+
+
+def memory(kind, sizes):
+    """memory/X: growth of the resident memory at its peak over one step of train/X, in MiB.
+
+    A step of two time steps has loaded all code before. The process must be fresh: memory that
+    earlier rows left with the allocator would be used again and not be seen.
+    """
+    kind = "train" + kind[len("memory"):]
+    for _, step in variants(kind, {**sizes, "T": 2}):
+        step()
+    for name, step in variants(kind, sizes):
+        before = resident_mib("VmRSS")
+        with open("/proc/self/clear_refs", "w", encoding="ascii") as file:
+            file.write("5")
+        step()
+        return {"variant": name, "mib": resident_mib("VmHWM") - before}
+    return {"unsupported": True}
+
+
+KEPT = {}  # row -> the name of its fastest variant, its step, repeats of a run
+
+
+def answer(row):
+    """What is known about a row, as a dictionary."""
+    kind, sizes = parse_row(row)
+    if kind.startswith("memory/"):
+        return memory(kind, sizes)
+    if row not in KEPT:
+        best, least = None, None
+        for name, step in variants(kind, sizes):
+            first, _ = time_steps(step, 1)
+            trial = repeats_for(TRIAL_SECONDS, first)
+            wall = min(first, *(time_steps(step, trial)[0] for _ in range(TRIALS)))
+            if least is None or wall < least:
+                best, least = (name, step, repeats_for(RUN_SECONDS, wall)), wall
+        KEPT[row] = best
+    if KEPT[row] is None:
+        return {"unsupported": True}
+    name, step, repeats = KEPT[row]
+    wall, cpu = time_steps(step, repeats)
+    return {"variant": name, "seconds_per_step": wall, "cpu_seconds_per_step": cpu,
+            "steps": repeats}
+
+
+def main():
+    if "-h" in sys.argv or "--help" in sys.argv:
+        print("usage: torch_peer.py [ROW...]     without rows: one per line on standard input\n\n" +
+              __doc__)
+        return
+    torch.set_num_interop_threads(1)
+    torch.manual_seed(1)
+    version = f"{torch.__version__}, BLAS {common.environment()['blas']}"
+    print(json.dumps({"peer": "PyTorch", "version": version}), flush=True)
+    for line in sys.argv[1:] or sys.stdin:
+        row = line.strip()
+        try:
+            result = answer(row)
+        except Exception as error:  # one row that fails must not lose the others
+            result = {"error": f"{type(error).__name__}: {error}"}
+        print(json.dumps({"row": row, **result}), flush=True)
+
+
+if __name__ == "__main__":
+    main()
