@@ -15,6 +15,7 @@
 #include "autograd/error.h"
 #include "autograd/memory.h"
 #include "autograd/ops.h"
+#include "autograd/profile_record.h"
 
 namespace tapeloop {
 
@@ -131,7 +132,11 @@ ThreadState& thread_state() {
 
 }  // namespace
 
-Tape::Tape() : id_(next_tape_id.fetch_add(1)) {
+Tape::Tape() : Tape(TapeOptions{}) {}
+
+Tape::Tape(const TapeOptions& options)
+    : id_(next_tape_id.fetch_add(1)),
+      profile_(options.measure ? std::make_unique<detail::Profile>() : nullptr) {
   ThreadState& state = thread_state();
   enclosing_ = std::exchange(state.tape, this);
   if (state.free_memory != nullptr) {
@@ -226,6 +231,26 @@ void Tape::append(const char* name, std::span<const Var* const> inputs, std::spa
     m.values.push_back({Var(), y.shape(), y.dtype()});
   }
   m.nodes.push_back(node);
+  if (profile_ != nullptr) measure(name, inputs, outputs);
+}
+
+void Tape::measure(const char* name, std::span<const Var* const> inputs,
+                   std::span<const Var> outputs) {
+  std::int64_t bytes = 0;
+  for (const Var& y : outputs) {
+    const bool view = std::any_of(inputs.begin(), inputs.end(), [&y](const Var* x) {
+      return detail::storage_of(x->value()) == detail::storage_of(y.value());
+    });
+    if (!view) bytes += y.numel() * size_of(y.dtype());
+  }
+  profile_->recorded(name, outputs.empty() ? Shape{} : outputs[0].shape(), bytes, playing_);
+}
+
+ProfileReport Tape::profile() const {
+  if (profile_ == nullptr) {
+    fail("profile", "this tape does not measure; make it by Tape tape({.measure = true})");
+  }
+  return profile_->report();
 }
 
 std::uint32_t Tape::slot_of(const Var& x) const {
@@ -369,10 +394,16 @@ void Tape::run(const Var& y, const Var& dy, const BackwardOptions& options, bool
 
   played_ = !retain;  // also where an operation's backward throws: part of the record is gone then
   bool was_paused = std::exchange(thread_state().paused, !recording);
+  playing_ = true;
   struct Restore {
+    Tape* tape;
     bool before;
-    ~Restore() { thread_state().paused = before; }
-  } restore{was_paused};
+    ~Restore() {
+      thread_state().paused = before;
+      tape->playing_ = false;
+      if (tape->profile_ != nullptr) tape->profile_->resume();
+    }
+  } restore{this, was_paused};
 
   const auto finish = [&](std::uint32_t slot) {
     if (!m.values[slot].parameter.defined()) return;
@@ -395,7 +426,9 @@ void Tape::run(const Var& y, const Var& dy, const BackwardOptions& options, bool
       PoolVector<Var> doutputs = std::move(m.doutputs);
       m.doutputs = PoolVector<Var>();
       Grads grads(*this, node.first_input, node.inputs, recording, !retain);
+      const std::int64_t start = profile_ != nullptr ? profile_->now() : 0;
       (*node.backward)(doutputs, grads);
+      if (profile_ != nullptr) profile_->played(i, start);
       doutputs.clear();
       m.doutputs = std::move(doutputs);
     }
@@ -403,7 +436,10 @@ void Tape::run(const Var& y, const Var& dy, const BackwardOptions& options, bool
     // Parameters that came onto the tape with this operation were not used before it: their gradients are complete, and
     // what they were made from is freed.
     const std::uint32_t before = i == 0 ? 0 : m.nodes[i - 1].first_output + m.nodes[i - 1].outputs;
+    if (before == node.first_output) continue;
+    const std::int64_t start = profile_ != nullptr ? profile_->now() : 0;
     for (std::uint32_t slot = before; slot < node.first_output; ++slot) finish(slot);
+    if (profile_ != nullptr) profile_->combined(i, start);
   }
 
   for (std::uint32_t slot = 0; slot < m.gradients.size(); ++slot) finish(slot);
