@@ -9,6 +9,7 @@
 #include "autograd/named.h"
 #include "autograd/ops.h"
 #include "autograd/pointwise.h"
+#include "autograd/profile.h"
 #include "autograd/random.h"
 #include "autograd/tape.h"
 #include "autograd/tensor.h"

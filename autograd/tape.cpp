@@ -15,6 +15,7 @@
 #include "autograd/error.h"
 #include "autograd/memory.h"
 #include "autograd/ops.h"
+#include "autograd/profile_record.h"
 #include "autograd/tape_memory.h"
 
 namespace tapeloop {
@@ -40,7 +41,11 @@ detail::ThreadState& detail::thread_state() {
   return state;
 }
 
-Tape::Tape() : id_(next_tape_id.fetch_add(1)) {
+Tape::Tape() : Tape(TapeOptions{}) {}
+
+Tape::Tape(const TapeOptions& options)
+    : id_(next_tape_id.fetch_add(1)),
+      profile_(options.measure ? std::make_unique<detail::Profile>() : nullptr) {
   ThreadState& state = thread_state();
   enclosing_ = std::exchange(state.tape, this);
   if (state.free_memory != nullptr) {
@@ -135,7 +140,29 @@ void Tape::append(const char* name, std::span<const Var* const> inputs, std::spa
     m.values.push_back({Var(), y.shape(), y.dtype()});
   }
   m.nodes.push_back(node);
+  if (profile_ != nullptr) measure(name, inputs, outputs);
 }
+
+void Tape::measure(const char* name, std::span<const Var* const> inputs,
+                   std::span<const Var> outputs) {
+  std::int64_t bytes = 0;
+  for (const Var& y : outputs) {
+    const bool view = std::any_of(inputs.begin(), inputs.end(), [&y](const Var* x) {
+      return x->defined() && detail::storage_of(x->value()) == detail::storage_of(y.value());
+    });
+    if (!view) bytes += y.numel() * size_of(y.dtype());
+  }
+  profile_->recorded(name, outputs.empty() ? Shape{} : outputs[0].shape(), bytes, playing_);
+}
+
+static const detail::Profile& measured(const char* what, const detail::Profile* profile) {
+  if (profile == nullptr) {
+    fail(what, "this tape does not measure; make it by Tape tape({.measure = true})");
+  }
+  return *profile;
+}
+ProfileReport Tape::profile() const { return measured("profile", profile_.get()).report(); }
+MemoryReport Tape::memory() const { return measured("memory", profile_.get()).memory(); }
 
 std::uint32_t Tape::slot_of(const Var& x) const {
   if (x.is_parameter()) {
@@ -274,6 +301,14 @@ void Tape::run(const Var& y, const Var& dy, const BackwardOptions& options, Into
   start({&y, 1}, {&dy, 1});
   played_ = !retain;  // also where an operation's backward throws: part of the record is gone then
   SetPaused paused(!recording);
+  playing_ = true;
+  struct Resume {
+    Tape* tape;
+    ~Resume() {
+      tape->playing_ = false;
+      if (tape->profile_ != nullptr) tape->profile_->resume();
+    }
+  } resume{this};
   play(0, recording, retain, into);
 }
 
@@ -316,15 +351,21 @@ void Tape::play(std::size_t first_node, bool recording, bool retain, Into into) 
       PoolVector<Var> doutputs = std::move(m.doutputs);
       m.doutputs = PoolVector<Var>();
       Grads grads(*this, node.first_input, node.inputs, recording, !retain);
+      const std::int64_t start = profile_ != nullptr ? profile_->now() : 0;
       (*node.backward)(doutputs, grads);
       doutputs.clear();
+      if (!retain) m.consume(m.nodes[i]);
+      if (profile_ != nullptr) profile_->played(i, start);
       m.doutputs = std::move(doutputs);
     }
     if (!retain) m.consume(m.nodes[i]);
     // Parameters that came onto the tape with this operation were not used before it: their gradients are complete, and
     // what they were made from is freed.
     const std::uint32_t before = i == 0 ? 0 : m.nodes[i - 1].first_output + m.nodes[i - 1].outputs;
+    if (before == node.first_output) continue;
+    const std::int64_t start = profile_ != nullptr ? profile_->now() : 0;
     for (std::uint32_t slot = before; slot < node.first_output; ++slot) finish(slot);
+    if (profile_ != nullptr) profile_->combined(i, start);
   }
   if (first_node > 0) return;
   for (std::uint32_t slot = 0; slot < m.gradients.size(); ++slot) finish(slot);

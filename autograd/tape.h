@@ -5,6 +5,7 @@
 
 #include <concepts>
 #include <initializer_list>
+#include <memory>
 #include <span>
 #include <string>
 #include <type_traits>
@@ -18,9 +19,13 @@ namespace tapeloop {
 
 class Grads;
 class Tape;
+struct MemoryReport;
+struct ProfileReport;
 struct TapeMemory;
 
 namespace detail {
+
+class Profile;
 
 // One contribution to a gradient that is put off until all of its kind are known (see Grads::defer).
 struct Deferred {
@@ -63,10 +68,15 @@ struct BackwardOptions {
       false;  // record the backward pass too, for derivatives of derivatives; implies retain
 };
 
+struct TapeOptions {
+  bool measure = false;  // note times and bytes for profile() and memory(); takes memory of its own
+};
+
 class Tape {
  public:
   // Becomes the thread's current tape; an enclosing one rests until this one ends, which must be in the same thread.
   Tape();
+  explicit Tape(const TapeOptions& options);
   ~Tape();  // forgets the record; tensors made meanwhile stay valid
   Tape(const Tape&) = delete;
   Tape& operator=(const Tape&) = delete;
@@ -92,6 +102,11 @@ class Tape {
       const;  // those that took part so far, in the order of their first use
   // The recorded graph for Graphviz: each operation with its name and the shapes of its results.
   std::string to_dot() const;
+  // Times and bytes per scope and operation so far, also after backward (profile.h). Throws where the tape does not
+  // measure. Cost: linear in the number of operations.
+  ProfileReport profile() const;
+  // This thread's tensor memory by scope and operation, now and at its peak since the tape began (profile.h).
+  MemoryReport memory() const;
 
   // The tape that records in this thread now; nullptr where there is none, or recording is paused.
   static Tape* current();
@@ -113,11 +128,14 @@ class Tape {
   void* allocate_record(std::size_t bytes);
   void append(const char* name, std::span<const Var* const> inputs, std::span<Var> outputs,
               detail::BackwardFunction* backward);
+  void measure(const char* name, std::span<const Var* const> inputs, std::span<const Var> outputs);
 
   TapeMemory* memory_;
   std::uint64_t id_;
   Tape* enclosing_;
   bool played_ = false;
+  bool playing_ = false;
+  std::unique_ptr<detail::Profile> profile_;  // where the tape measures
 };
 
 // Nothing is recorded in this thread while it lives.

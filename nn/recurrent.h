@@ -7,6 +7,7 @@
 #include <optional>
 #include <span>
 
+#include "autograd/profile.h"
 #include "nn/cells.h"
 #include "nn/layers.h"
 
@@ -259,6 +260,7 @@ class Recurrent {
       PoolVector<Var> outputs;
       for (int direction = 0; direction < directions(); ++direction) {
         const std::size_t i = static_cast<std::size_t>(layer * directions() + direction);
+        const Scope scope("l" + std::to_string(layer) + (direction == 1 ? "_reverse" : ""));
         State start;
         for (std::size_t k = 0; k < State::parts; ++k) {
           if (!initial[k].defined()) continue;

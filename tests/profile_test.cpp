@@ -1,0 +1,168 @@
+// SPDX-License-Identifier: MIT
+// tape.profile() and tape.memory(): what is counted where, and the trace file. No time is asserted beyond sums and order.
+#include "autograd/profile.h"
+
+#include <unistd.h>
+
+#include <filesystem>
+#include <fstream>
+#include <nlohmann/json.hpp>
+
+#include "nn/nn.h"
+#include "tests/support.h"
+
+using namespace tapeloop;
+using namespace tapeloop::test;
+
+namespace {
+
+const ProfileRow* find(const ProfileReport& report, const std::string& scope,
+                       const std::string& operation) {
+  for (const ProfileRow& row : report.rows) {
+    if (row.scope == scope && row.operation == operation) return &row;
+  }
+  return nullptr;
+}
+
+ProfileReport two_layers() {
+  Random random(1);
+  nn::Lstm lstm({.input = 3, .hidden = 4, .layers = 2, .bidirectional = true}, random);
+  Tape tape({.measure = true});
+  tape.backward(sum(lstm(Var(random_tensor({5, 2, 3}, kSeed, DType::float32))).ys));
+  return tape.profile();
+}
+
+}  // namespace
+
+TEST_CASE("operations are counted by scope, with the bytes that their shapes say") {
+  Var w = parameter(random_tensor({3, 4}));
+  Tape tape({.measure = true});
+  Var y;
+  {
+    Scope outer("model");
+    Scope inner("head");
+    y = tanh(tanh(w));
+  }
+  Var loss = sum(transpose(y, 0, 1));
+  tape.backward(loss);
+  const ProfileReport report = tape.profile();
+  const ProfileRow* row = find(report, "model/head", "tanh");
+  REQUIRE(row != nullptr);
+  CHECK(row->calls == 2);
+  CHECK(row->bytes == 2 * 12 * 8);
+  CHECK(row->backward_ms > 0);
+  REQUIRE(find(report, "", "transpose") != nullptr);
+  CHECK(find(report, "", "transpose")->bytes == 0);
+  CHECK(find(report, "", "sum")->bytes == 8);
+  CHECK(Scope::path().empty());
+}
+
+TEST_CASE("the layers of a recurrent stack have scopes of their own") {
+  const ProfileReport report = two_layers();
+  for (const char* scope : {"l0", "l0_reverse", "l1", "l1_reverse"}) {
+    const auto in_scope = [scope](const ProfileRow& row) { return row.scope == scope; };
+    CHECK(std::any_of(report.rows.begin(), report.rows.end(), in_scope));
+  }
+}
+
+TEST_CASE("rows add up to the events, the longest first") {
+  const ProfileReport report = two_layers();
+  double rows = 0;
+  double events = 0;
+  for (const ProfileRow& row : report.rows) rows += row.forward_ms + row.backward_ms;
+  for (const ProfileEvent& event : report.events) events += event.duration_us * 1e-3;
+  CHECK(rows == doctest::Approx(events).epsilon(1e-9));
+  for (std::size_t i = 1; i < report.rows.size(); ++i) {
+    const ProfileRow& a = report.rows[i - 1];
+    const ProfileRow& b = report.rows[i];
+    CHECK(a.forward_ms + a.backward_ms >= b.forward_ms + b.backward_ms);
+  }
+  CHECK(report.str().find("l1_reverse") != std::string::npos);
+  CHECK(report.str().find("total") != std::string::npos);
+}
+
+TEST_CASE("the trace parses, and events of one track do not overlap") {
+  const ProfileReport report = two_layers();
+  const auto path = std::filesystem::temp_directory_path() /
+                    ("tapeloop_profile_" + std::to_string(getpid()) + ".json");
+  report.write_chrome_trace(path.string());
+  std::ifstream file(path);
+  const nlohmann::json trace = nlohmann::json::parse(file);
+  std::filesystem::remove(path);
+  std::array<double, 3> end{};
+  std::size_t count = 0;
+  for (const auto& event : trace["traceEvents"]) {
+    if (event["ph"] != "X") continue;
+    ++count;
+    double& last = end[event["tid"].get<std::size_t>()];
+    CHECK(event["ts"].get<double>() >= last - 0.002);  // doubles in microseconds, of nanoseconds
+    last = event["ts"].get<double>() + event["dur"].get<double>();
+  }
+  CHECK(count == report.events.size());
+}
+
+TEST_CASE("a trace that cannot be written is an error that names the file") {
+  CHECK(throws_with("/no/such/folder/trace.json",
+                    [] { ProfileReport{}.write_chrome_trace("/no/such/folder/trace.json"); }));
+}
+
+TEST_CASE("profile() of a tape that does not measure names the fix") {
+  Tape tape;
+  CHECK(throws_with("profile|{.measure = true}", [&] { tape.profile(); }));
+}
+
+TEST_CASE("memory is counted exactly: the rows add up to what is in use, and to the peak") {
+  Random random(1);
+  const nn::Lstm lstm({.input = 3, .hidden = 20, .layers = 2}, random);
+  const Var xs(random_tensor({50, 4, 3}, kSeed, DType::float32));
+  const std::int64_t before = memory::stats().live_bytes;
+  Var outlives;
+  Tape tape({.measure = true});
+  const auto check_sums = [&](const MemoryReport& report) {
+    std::int64_t now = 0, peak = 0;
+    for (const MemoryRow& row : report.rows) {
+      now += row.bytes;
+      peak += row.peak_bytes;
+    }
+    CHECK(now == report.bytes);
+    CHECK(report.bytes == memory::stats().live_bytes);
+    CHECK(peak == report.peak_bytes);
+    CHECK(report.peak_bytes == memory::stats().peak_bytes);
+  };
+  outlives = lstm(xs).ys;
+  const Var loss = sum(square(outlives));
+  const MemoryReport forward = tape.memory();
+  check_sums(forward);
+  std::int64_t recurrent = 0;
+  for (const MemoryRow& row : forward.rows) {
+    if (row.operation == "recurrent") recurrent += row.bytes;
+  }
+  CHECK(recurrent >= 2 * 50 * 4 * 20 * 2 * 4);  // h and c of two layers
+  tape.backward(loss);
+  const MemoryReport after = tape.memory();
+  check_sums(after);
+  CHECK(after.peak_bytes > forward.bytes);
+  CHECK(after.bytes < forward.bytes);
+  CHECK(after.peak_operation.find("backward") != std::string::npos);
+  CHECK(after.str().find("(before the tape)") != std::string::npos);
+  CHECK(after.rows.size() > 3);
+  for (const MemoryRow& row : after.rows) {
+    if (row.operation == "(before the tape)") CHECK(row.bytes == before);
+  }
+}
+
+TEST_CASE("the peak from before a measuring tape is there again after it") {
+  memory::reset_peak();
+  { const Tensor large = Tensor::zeros({100000}); }
+  const std::int64_t peak = memory::stats().peak_bytes;
+  {
+    Tape tape({.measure = true});
+    CHECK(memory::stats().peak_bytes < peak);
+  }
+  CHECK(memory::stats().peak_bytes == peak);
+}
+
+TEST_CASE("memory() of a tape that does not measure names the fix") {
+  Tape tape;
+  CHECK(throws_with("memory|{.measure = true}", [&] { tape.memory(); }));
+}
