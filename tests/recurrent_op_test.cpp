@@ -138,6 +138,24 @@ TEST_CASE("1, 2 and 3 threads give the same bits") {
   }
 }
 
+TEST_CASE("two threads of a program run sequences of their own with weights that both read") {
+  const Threads scope(2);
+  Problem p(kKinds[0], 5, 17, 65);
+  const Outcome expected = p.run(fused);
+  std::atomic<int> wrong{0};
+  const auto work = [&] {
+    Problem own(p.kind, p.steps, p.batch, p.hidden);
+    own.w = parameter(p.w.value());  // a variable of its own on the same memory
+    for (int i = 0; i < 10; ++i) {
+      if (!same_bits(own.run(fused), expected)) ++wrong;
+    }
+  };
+  std::thread other(work);
+  work();
+  other.join();
+  CHECK(wrong == 0);
+}
+
 TEST_CASE("without a tape the results have the same bits as with one") {
   std::mt19937_64 random(kSeed);
   for (const Kind& kind : kKinds) {
