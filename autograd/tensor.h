@@ -28,7 +28,7 @@ struct Storage {  // the header of a block; the elements follow it, 64 bytes on
   std::atomic<bool> exposed{false};  // somebody has a pointer that can write at any time
   std::size_t bytes;
   std::atomic<std::uint64_t> writes{0};  // since the block was made, by operations
-  Kept* kept = nullptr;                  // guarded by lock_kept()
+  Kept* kept = nullptr;                  // guarded by packed_weight.cpp
 };
 Storage* new_storage(std::size_t bytes, Device device);
 void delete_storage(Storage* storage) noexcept;

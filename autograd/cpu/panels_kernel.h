@@ -27,6 +27,8 @@ struct PanelTile {
   // Steps of the inner dimension at a time, cut as gemm() cuts a single piece: the same bits either way.
   static constexpr std::int64_t most_depth = 1024 / static_cast<std::int64_t>(sizeof(T));
 
+  static constexpr std::int64_t ahead = 24;  // registers' widths that a single row fetches ahead
+
   // b: the first of `Vectors` panels, panel_stride apart. Only the first `columns` columns are touched.
   template <int Rows, int Vectors>
   static void run(std::int64_t depth, const T* a, std::int64_t lda, const T* b,
@@ -37,7 +39,10 @@ struct PanelTile {
     for (std::int64_t p = 0; p < depth; ++p) {
       V row[Vectors];
       unroll<Vectors>([&](auto v) __attribute__((always_inline)) {
-        row[v] = V::load(b + v * panel_stride + p * width);
+        const T* at = b + v * panel_stride + p * width;
+        // A single row only waits for memory, and hardware loses track of so many streams at every page.
+        if constexpr (Rows == 1) __builtin_prefetch(at + ahead * width);
+        row[v] = V::load(at);
       });
       unroll<Rows>([&](auto r) __attribute__((always_inline)) {
         const V element = V::splat(a[r * lda + p]);

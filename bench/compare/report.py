@@ -20,9 +20,8 @@ Each figure is the median over the rounds; in a round the programs take turns ro
 that name no threads) are in CPU time, which other programs on the machine move least; rows of two threads in wall time.
 "Best peer / ours" above 1 means that we are faster, or take less memory.
 
-- `train/...`: forward and backward, float32, from a dense gradient of every hidden state to those of weights and
-  biases. No optimizer, and no gradient of the inputs xs; oneDNN's primitive, and with it PyTorch's LSTM, cannot leave
-  that one out, which is one more matrix product of six where I = H. GFLOP/s count what we compute.
+- `train/...`: forward and backward, float32, from a dense gradient of every hidden state to those of weights, biases
+  and xs. No optimizer. GFLOP/s count the matrix products.
 - `user_cell`: an LSTM written by a user: a functor here, single operations at the peers (`torch.compile` where it is
   faster). `op_by_op`: without a functor here; the peers' figure is that of `user_cell`.
 - `charlm/train`: embedding 64, 2 x 256 LSTM, 65 symbols, T 100, N 32, gradients clipped by norm, Adam. `charlm/sample`:

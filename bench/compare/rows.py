@@ -67,14 +67,14 @@ def shown(row, value):
 def rate(row, value):
     """Work per second from seconds per step: GFLOP/s, tokens/s or samples/s; "" for memory.
 
-    FLOPs are those of the matrix products: two for each weight and its gradient, forward; and the
-    gradient of h but not of xs: 2TN x G x H(2I + 3H).
+    FLOPs are those of the matrix products, forward and for the gradients of weights, h and xs:
+    3 x 2TN x G x H(I + H).
     """
     if value is None or is_memory(row):
         return ""
     if row.startswith("train/"):
         s, gates = sizes(row), GATES[row.split("/")[1]]
-        flops = 2 * s["T"] * s["N"] * gates * s["H"] * (2 * s["I"] + 3 * s["H"])
+        flops = 2 * s["T"] * s["N"] * gates * s["H"] * 3 * (s["I"] + s["H"])
         return f"{flops / value / 1e9:.0f} GFLOP/s"
     if row.startswith("charlm/train"):
         return f"{100 * 32 / value / 1e3:.1f}k tokens/s"

@@ -3,7 +3,7 @@
 // Has no Python in the loop; differs from torch_peer.py by that alone.
 //
 // A training step is forward, then backward from a dense gradient of every hidden state, with the gradients of weights
-// and biases and none of xs. T time steps, N batch, I input size, H hidden size.
+// biases, and xs (of xs not in rows about memory). T time steps, N batch, I input size, H hidden size.
 #include <torch/torch.h>
 
 #include <memory>
@@ -34,6 +34,7 @@ std::function<void()> training_step(const peer::Row& row, std::shared_ptr<Layer>
   Tensor xs = torch::randn({steps, batch, row.at("I")});
   Tensor dys = torch::randn({steps, batch, row.at("H")});
   std::vector<Tensor> parameters = layer->parameters();
+  if (steps < 1000) parameters.push_back(xs.requires_grad_());
   int threads = row.threads();
   auto step = [=] {
     use_threads(threads);

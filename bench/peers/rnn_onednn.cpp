@@ -4,7 +4,6 @@
 //
 // Parameters and their gradients live in the plain format ldigo, as an optimizer would keep them; each step reorders
 // them into the formats that the primitive prefers, forward and backward, and reorders the gradients back.
-// The gradient of xs cannot be turned off: where I = H it is one of the step's six products.
 // T time steps, N batch, I input size, H hidden size.
 #include <omp.h>
 

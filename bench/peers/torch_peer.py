@@ -5,7 +5,7 @@ Trains nothing to any end: it times steps. Rows come as arguments or, one per li
 input; each is answered with one line of JSON, as by the C++ peers (row.h explains).
 
 A training step is forward, then backward from a dense gradient of every hidden state, with the
-gradients of weights and biases and none of xs. Where a row can be written in several ways, the
+gradients of weights, biases and xs (of xs not in rows about memory). Where a row can be written in several ways, the
 fastest is timed and named. T time steps, N batch, I input size, H hidden size.
 """
 
@@ -53,9 +53,9 @@ def check_gradients(parameters):
 
 def training_step(sizes, layer, forward):
     """The step of a layer; `forward` maps xs [T, N, I] to ys [T, N, H]."""
-    xs = torch.randn(sizes["T"], sizes["N"], sizes["I"])
+    xs = torch.randn(sizes["T"], sizes["N"], sizes["I"], requires_grad=sizes["T"] < 1000)
     dys = torch.randn(sizes["T"], sizes["N"], sizes["H"])
-    parameters = list(layer.parameters())
+    parameters = list(layer.parameters()) + ([xs] if xs.requires_grad else [])
 
     def step():
         use_threads(sizes["threads"])
