@@ -78,7 +78,7 @@ class Compare(unittest.TestCase):
         everybody = [self.ours, *peers]
         args = types.SimpleNamespace(rounds=rounds, selected=selected)
         try:
-            results, troubles = compare.measure_all(args, everybody)
+            results, troubles, _ = compare.measure_all(args, everybody)
         finally:
             for program in everybody:
                 program.close()
@@ -131,6 +131,14 @@ class Compare(unittest.TestCase):
         self.assertIn("no answer in 0.5 s", troubles[("Deaf", "infer/lstm/H:40")])
         self.assertIn(("Mad", "infer/lstm/H:40"), troubles)
         self.assertEqual(sorted(table[1]["medians"]), ["deaf", "mad", "ours"])
+
+    def test_an_interruption_keeps_what_was_measured(self):
+        args = types.SimpleNamespace(rounds=1, selected=["infer/lstm/H:40", LSTM])
+        stopped = types.SimpleNamespace(key="stopped", title="Stopped", measure=mock.Mock(
+            side_effect=[{"wall": 1.0, "cpu": 1.0}, KeyboardInterrupt]))
+        results, _, complete = compare.measure_all(args, [stopped])
+        self.assertFalse(complete)
+        self.assertEqual(len(results["infer/lstm/H:40"]["stopped"]), 1)
 
     def test_a_program_that_is_not_there_is_trouble_of_its_own(self):
         table, troubles = self.run_rows([LSTM], programs.Peer("gone", "Gone", ["/nonexistent/peer"]), peer("one"))

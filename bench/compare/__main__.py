@@ -104,9 +104,19 @@ def set_up(args):
 
 
 def measure_all(args, programs):
-    """results[row][program] = list of measurements, one for each round that gave one."""
+    """results[row][program] = list of measurements, one for each round that gave one; what failed;
+    and whether it got to the end."""
     results = {row: {program.key: [] for program in programs} for row in args.selected}
     troubles = {}
+    try:
+        measure_rounds(args, programs, results, troubles)
+    except KeyboardInterrupt:
+        return results, troubles, False
+    return results, troubles, True
+
+
+def measure_rounds(args, programs, results, troubles):
+    """Adds to `results` and `troubles` as it goes."""
     started = time.monotonic()
     for number in range(args.rounds):
         known = {}  # what peers answered in this round
@@ -126,7 +136,6 @@ def measure_all(args, programs):
                     troubles.setdefault((program.title, row), found["error"])
                 elif found:
                     results[row][program.key].append(found)
-    return results, troubles
 
 
 def one_measurement(program, row):
@@ -167,10 +176,7 @@ def main():
     programs, missing = set_up(args)
     load_before, use = report.load(), report.MachineUse()
     try:
-        results, troubles = measure_all(args, programs)
-    except KeyboardInterrupt:
-        progress("")
-        sys.exit("dev: interrupted; nothing was written")
+        results, troubles, complete = measure_all(args, programs)
     finally:
         for program in programs:
             program.close()
@@ -185,6 +191,8 @@ def main():
     }
     table = report.markdown(run)
     print(table)
+    if not complete:
+        sys.exit("dev: interrupted; the table holds what was measured until then, no file was written")
     whole = args.rows is None and len(args.peers) == len(peers.PACKAGES)
     if args.out is None and not whole:
         return
