@@ -11,3 +11,4 @@
 #include "nn/recurrent.h"
 #include "nn/sampling.h"
 #include "nn/serialize.h"
+#include "nn/stepper.h"
