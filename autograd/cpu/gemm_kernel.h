@@ -90,7 +90,7 @@ struct Gemm {
   using Shape = TileShape<Isa>;
   static constexpr std::int64_t width = Vec<T, Isa>::width;
   static constexpr std::int64_t max_depth = 1024 / static_cast<std::int64_t>(sizeof(T));
-  static constexpr std::int64_t max_block_rows = 384;
+  static constexpr std::int64_t max_block_rows = 1024;
   // B is read in place when so few row panels use it that copying it first would not pay. A stride
   // of whole pages puts all its rows into the same few places of the L1 cache, so fewer reuses are
   // wanted then.
@@ -131,7 +131,9 @@ struct Gemm {
                       std::int64_t column_end) const {
     const std::int64_t depth_step = (smaller(max_depth, k) + 15) / 16 * 16;
     const std::int64_t blocks = parts(row_end - row_begin, max_block_rows);
-    const std::int64_t block_rows = parts(row_end - row_begin, blocks);
+    // Whole row panels, so that at most one is less high.
+    const std::int64_t block_rows =
+        parts(parts(row_end - row_begin, blocks), Shape::rows) * Shape::rows;
     const bool in_place = reads_b_in_place();
     const bool wide = in_place && m <= Shape::wide_rows;
     const std::int64_t panel_vectors = wide ? Shape::wide_vectors : Shape::vectors;
@@ -142,8 +144,9 @@ struct Gemm {
     T* packed_b = packed_a + a_size;
 
     for (std::int64_t block = 0; block < blocks; ++block) {
-      const std::int64_t first_row = row_begin + cut(row_end - row_begin, block, blocks);
-      const std::int64_t rows = row_begin + cut(row_end - row_begin, block + 1, blocks) - first_row;
+      const std::int64_t first_row = row_begin + block * block_rows;
+      const std::int64_t rows = smaller(block_rows, row_end - first_row);
+      if (rows <= 0) break;
       const std::int64_t row_panels = parts(rows, Shape::rows);
       PieceCursor<Isa, T> cursor{pieces, 0};
       DepthCutter<Isa, T> cutter{pieces, pieces + piece_count};
@@ -152,7 +155,9 @@ struct Gemm {
         pack_a(cursor, depth, first_row, rows, row_panels, packed_a);
         for (std::int64_t j = column_begin; j < column_end;) {
           const std::int64_t left = column_end - j;
-          std::int64_t vectors = smaller(parts(left, width), panel_vectors);
+          // Panels of nearly equal width: the last one, if narrow, would be slow.
+          const std::int64_t vectors_left = parts(left, width);
+          std::int64_t vectors = parts(vectors_left, parts(vectors_left, panel_vectors));
           if (vectors == Shape::wide_vectors - 1) --vectors;  // no tile has this width
           const std::int64_t lead = vectors * width;
           const std::int64_t columns = smaller(left, lead);
