@@ -102,7 +102,8 @@ void transposed_shapes(benchmark::internal::Benchmark* rows) {
 }
 void weight_shapes(benchmark::internal::Benchmark* rows) {
   rows->ArgNames({"pieces", "M", "N", "K"})->Unit(benchmark::kMicrosecond);
-  for (std::int64_t h : {64, 128, 256, 1024}) rows->Args({64, 4 * h, h, 32});
+  for (std::int64_t h : {64, 128, 256, 1024})
+    rows->Args({64, 4 * h, h, 32})->Args({8, 4 * h, h, 256});
 }
 
 }  // namespace

@@ -118,7 +118,7 @@ TEST_CASE("linear of 1 to 130 rows agrees with a plain loop") {
 
 TEST_CASE("deep and wide products agree with a plain loop, with the same bits for any threads") {
   for (const DType dtype : {DType::float32, DType::float64}) {
-    for (const std::int64_t rows : {1, 2, 7, 8, 9, 33, 128, 129}) {
+    for (const std::int64_t rows : {1, 2, 7, 8, 9, 33, 128, 129, 300}) {
       for (const std::int64_t depth : {255, 513, 1025}) {
         const Tensor w = random_tensor({331, depth}, 1, dtype);
         const Tensor x = random_tensor({rows, depth}, 2, dtype);
@@ -136,13 +136,12 @@ TEST_CASE("deep and wide products agree with a plain loop, with the same bits fo
   }
 }
 
-TEST_CASE(
-    "a row has the same bits in a batch of any size up to 128, and by any view of the weights") {
+TEST_CASE("a row has the same bits in a batch of any size, and by any view of the weights") {
   for (const DType dtype : {DType::float32, DType::float64}) {
     const Tensor w = random_tensor({65, 600}, 1, dtype);
-    const Tensor x = random_tensor({128, 600}, 2, dtype);
+    const Tensor x = random_tensor({401, 600}, 2, dtype);
     const Tensor whole = linear(Var(x), Var(w)).value();
-    for (const std::int64_t rows : {1, 2, 3, 5, 15, 17, 64, 127}) {
+    for (const std::int64_t rows : {1, 2, 3, 5, 15, 17, 64, 127, 129, 300}) {
       CAPTURE(rows);
       CHECK(same_bits(linear(Var(x.slice(0, 1, 1 + rows)), Var(w)).value(),
                       whole.slice(0, 1, 1 + rows)));

@@ -19,8 +19,8 @@ namespace {
 constexpr std::int64_t kGrain =
     16384;  // elements below which a second thread costs more than it does
 
-// Products of at most so many rows use packed weights; more rows repay a packing of their own, block by block.
-constexpr std::int64_t kPanelRows = 128;
+// Rows of x that stay in the cache while all of a weight's panels pass by.
+constexpr std::int64_t kRowsAtOnce = 128;
 constexpr std::int64_t kFewColumns = 4;  // would leave most of a panel empty
 constexpr double kFlopsPerThread = 1e6;
 
@@ -123,7 +123,7 @@ class CpuBackend final : public Backend {
       const bool rows_fit = x.stride(1) == 1 && (!init.defined() || init.stride(1) == 1);
       if (m == 0 || n == 0) return;
       // Either way a row of the result has the same bits whatever the number of rows.
-      if (m > kPanelRows || n <= kFewColumns || k == 0 || !rows_fit) {
+      if (n <= kFewColumns || k == 0 || !rows_fit) {
         if (init.defined()) cpu::copy(to, init);
         const Product product[] = {{x.insert_axis(0), w.transpose(0, 1).insert_axis(0)}};
         return matmul(to.insert_axis(0), product, init.defined());
@@ -149,7 +149,14 @@ class CpuBackend final : public Backend {
                      PanelProduct<T> part = product;
                      part.first = first;
                      part.last = last;
-                     cpu::kernels().of<T>().multiply_panels(part);
+                     for (std::int64_t row = 0; row < m; row += part.m) {
+                       part.m = std::min(kRowsAtOnce, m - row);
+                       part.a = product.a + row * product.lda;
+                       part.c = product.c + row * product.ldc;
+                       if (product.init != nullptr)
+                         part.init = product.init + row * product.ld_init;
+                       cpu::kernels().of<T>().multiply_panels(part);
+                     }
                    });
     });
   }

@@ -27,7 +27,7 @@ struct PanelTile {
   // Steps of the inner dimension at a time, cut as gemm() cuts a single piece: the same bits either way.
   static constexpr std::int64_t most_depth = 1024 / static_cast<std::int64_t>(sizeof(T));
 
-  static constexpr std::int64_t ahead = 24;  // registers' widths that a single row fetches ahead
+  static constexpr std::int64_t ahead = 24;  // steps of B that are fetched ahead
 
   // b: the first of `Vectors` panels, panel_stride apart. Only the first `columns` columns are touched.
   template <int Rows, int Vectors>
@@ -40,8 +40,8 @@ struct PanelTile {
       V row[Vectors];
       unroll<Vectors>([&](auto v) __attribute__((always_inline)) {
         const T* at = b + v * panel_stride + p * width;
-        // A single row only waits for memory, and hardware loses track of so many streams at every page.
-        if constexpr (Rows == 1) __builtin_prefetch(at + ahead * width);
+        // Hardware loses track of so many streams at every page, and large weights come from far away.
+        __builtin_prefetch(at + ahead * width);
         row[v] = V::load(at);
       });
       unroll<Rows>([&](auto r) __attribute__((always_inline)) {
