@@ -36,6 +36,11 @@ struct PanelTile {
                   std::int64_t ldc, std::int64_t columns) {
     V sum[Rows * Vectors];
     unroll<Rows * Vectors>([&](auto i) __attribute__((always_inline)) { sum[i] = V::splat(T{0}); });
+    if (init != nullptr) {  // needed last of all, and often not in the cache
+      unroll<Rows * Vectors>([&](auto i) __attribute__((always_inline)) {
+        __builtin_prefetch(init + (i / Vectors) * ld_init + (i % Vectors) * width);
+      });
+    }
     for (std::int64_t p = 0; p < depth; ++p) {
       V row[Vectors];
       unroll<Vectors>([&](auto v) __attribute__((always_inline)) {
