@@ -4,22 +4,34 @@
 
 namespace tapeloop {
 
-LoopPlan plan_loop(const Shape& shape, std::span<const Tensor> operands) {
+// Elements between neighbours along an axis, counted from the last one (-1); 0 where the operand is repeated.
+static std::int64_t stride_along(const LoopOperand& operand, int axis) {
+  if (operand.tensor == nullptr) return 0;
+  const int own = axis + operand.tensor->rank();
+  if (own < 0) return 0;
+  std::int64_t size = operand.tensor->shape()[own];
+  if (axis == -1) size /= operand.columns;
+  return size == 1 ? 0 : operand.tensor->stride(own);
+}
+
+LoopPlan plan_loop(const Shape& shape, std::span<const LoopOperand> operands) {
   LoopPlan plan;
   plan.rank = 0;
   const std::size_t count = operands.size();
   for (std::size_t k = 0; k < count; ++k) {
-    plan.operands[k].data = operands[k].defined() ? static_cast<char*>(operands[k].raw()) : nullptr;
+    const LoopOperand& x = operands[k];
+    plan.operands[k].data = x.tensor == nullptr ? nullptr : static_cast<char*>(x.tensor->raw());
+    if (x.column == 0 || x.tensor == nullptr) continue;
+    const std::int64_t first = x.column * (x.tensor->dim(-1) / x.columns);
+    plan.operands[k].data +=
+        first * x.tensor->stride(x.tensor->rank() - 1) * size_of(x.tensor->dtype());
   }
   for (int axis = 0; axis < shape.rank(); ++axis) {
     if (shape[axis] == 1) continue;
     std::int64_t strides[kMaxOperands];
     bool merges = plan.rank > 0;  // the axis before continues this one in every operand
     for (std::size_t k = 0; k < count; ++k) {
-      const Tensor& operand = operands[k];
-      int own = axis - (shape.rank() - operand.rank());
-      strides[k] =
-          !operand.defined() || own < 0 || operand.shape()[own] == 1 ? 0 : operand.stride(own);
+      strides[k] = stride_along(operands[k], axis - shape.rank());
       merges = merges && plan.operands[k].strides[plan.rank - 1] == strides[k] * shape[axis];
     }
     int place = merges ? plan.rank - 1 : plan.rank++;
@@ -33,6 +45,14 @@ LoopPlan plan_loop(const Shape& shape, std::span<const Tensor> operands) {
     for (std::size_t k = 0; k < count; ++k) plan.operands[k].strides[0] = 1;
   }
   return plan;
+}
+
+LoopPlan plan_loop(const Shape& shape, std::span<const Tensor> operands) {
+  LoopOperand list[kMaxOperands];
+  for (std::size_t k = 0; k < operands.size(); ++k) {
+    list[k] = {operands[k].defined() ? &operands[k] : nullptr, 0, 1};
+  }
+  return plan_loop(shape, std::span<const LoopOperand>(list, operands.size()));
 }
 
 }  // namespace tapeloop

@@ -9,7 +9,17 @@
 
 namespace tapeloop {
 
-// Walks over all elements of `shape`; each operand broadcasts to it. An undefined operand gets data == nullptr.
+// One operand of a loop: a tensor, or one of several columns of equal width that lie side by side in its last axis.
+// A null tensor is one that is not wanted: data == nullptr.
+struct LoopOperand {
+  const Tensor* tensor;
+  int column;
+  int columns;
+};
+
+// Walks over all elements of `shape`; each operand broadcasts to it.
+LoopPlan plan_loop(const Shape& shape, std::span<const LoopOperand> operands);
+// The same for whole tensors, of which undefined ones are not wanted.
 LoopPlan plan_loop(const Shape& shape, std::span<const Tensor> operands);
 
 }  // namespace tapeloop

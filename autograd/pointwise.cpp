@@ -19,9 +19,8 @@ namespace {
 using detail::PointwiseInput;
 
 // The shape a functor sees of one argument: [..., G*H] in G columns is [..., H].
-Shape argument_shape(const PointwiseKernel& kernel, const PointwiseInput& input) {
-  const Shape& shape = input.var.shape();
-  if (input.columns == 1) return shape;
+Shape column_shape(const PointwiseKernel& kernel, const PointwiseInput& input) {
+  const Shape& shape = input.var->shape();
   if (shape.rank() == 0 || shape.dim(-1) % input.columns != 0) {
     fail(kernel.name, fmt::format("columns<{}> needs a last axis that divides by {}, got {}",
                                   input.columns, input.columns, shape.str()));
@@ -29,86 +28,101 @@ Shape argument_shape(const PointwiseKernel& kernel, const PointwiseInput& input)
   return shape.with(-1, shape.dim(-1) / input.columns);
 }
 
+void check_types(const PointwiseKernel& kernel, const Tensor& first, const Tensor& value) {
+  if (value.dtype() == DType::int64) {
+    fail(kernel.name, "works on float32 and float64, got " + value.describe() +
+                          "; convert it by tensor.to(DType::float32)");
+  }
+  if (value.dtype() != first.dtype()) {
+    fail(kernel.name,
+         fmt::format("inputs must be all float32 or all float64, got {} and {}; convert one by "
+                     "to(x, {})",
+                     first.describe(), value.describe(), name(first.dtype())));
+  }
+  if (value.device() != first.device()) {
+    fail(kernel.name,
+         fmt::format("inputs are on different devices, {} and {}; copy one to the other's",
+                     name(first.device()), name(value.device())));
+  }
+}
+
 Shape common_shape(const PointwiseKernel& kernel, std::span<const PointwiseInput> inputs) {
-  Shape shape = argument_shape(kernel, inputs[0]);
-  const Tensor& first = inputs[0].var.value();
+  const Tensor& first = inputs[0].var->value();
+  Shape shape = inputs[0].columns == 1 ? first.shape() : column_shape(kernel, inputs[0]);
   for (const PointwiseInput& input : inputs) {
-    const Tensor& value = input.var.value();
-    if (value.dtype() == DType::int64) {
-      fail(kernel.name, "works on float32 and float64, got " + value.describe() +
-                            "; convert it by tensor.to(DType::float32)");
-    }
-    if (value.dtype() != first.dtype()) {
-      fail(kernel.name,
-           fmt::format("inputs must be all float32 or all float64, got {} and {}; convert one by "
-                       "to(x, {})",
-                       first.describe(), value.describe(), name(first.dtype())));
-    }
-    if (value.device() != first.device()) {
-      fail(kernel.name,
-           fmt::format("inputs are on different devices, {} and {}; copy one to the other's",
-                       name(first.device()), name(value.device())));
-    }
-    Shape argument = argument_shape(kernel, input);
+    const Tensor& value = input.var->value();
+    check_types(kernel, first, value);
+    if (input.columns == 1 && value.shape() == shape) continue;
+    const Shape argument = input.columns == 1 ? value.shape() : column_shape(kernel, input);
     if (argument != shape) shape = broadcast(kernel.name, shape, argument);
   }
   return shape;
 }
 
-// A tensor's column views, appended as operands.
-void append_columns(PoolVector<Tensor>& operands, const Tensor& tensor, int columns) {
-  if (columns == 1) {
-    operands.push_back(tensor);
-    return;
+// The operands of one kernel, inputs first; a list that costs nothing to make.
+struct Operands {
+  LoopOperand list[kMaxOperands];
+  std::size_t count = 0;
+  void add(const Tensor* tensor, int columns) {
+    for (int g = 0; g < columns; ++g) list[count++] = {tensor, g, columns};
   }
-  std::int64_t width = tensor.defined() ? tensor.dim(-1) / columns : 0;
-  for (int g = 0; g < columns; ++g) {
-    operands.push_back(tensor.defined() ? tensor.slice(-1, g * width, (g + 1) * width) : Tensor());
-  }
-}
+};
 
-// Runs the kernel; outputs that are not wanted stay undefined. Returns the shape of one result.
-Shape compute(const PointwiseKernel& kernel, const void* functor,
-              std::span<const PointwiseInput> inputs, std::span<const int> out_columns,
-              std::span<const bool> wanted, std::span<Var> outputs) {
-  Shape shape = common_shape(kernel, inputs);
-  const Tensor& first = inputs[0].var.value();
-  PoolVector<Tensor> operands;
-  operands.reserve(static_cast<std::size_t>(kernel.inputs + kernel.outputs));
-  for (const PointwiseInput& input : inputs)
-    append_columns(operands, input.var.value(), input.columns);
+// Runs the kernel; outputs that are not wanted stay undefined.
+void compute(const PointwiseKernel& kernel, const void* functor,
+             std::span<const PointwiseInput> inputs, std::span<const int> out_columns,
+             std::span<const bool> wanted, std::span<Var> outputs) {
+  const Shape shape = common_shape(kernel, inputs);
+  const Tensor& first = inputs[0].var->value();
+  Operands operands;
+  for (const PointwiseInput& input : inputs) operands.add(&input.var->value(), input.columns);
   for (std::size_t k = 0; k < outputs.size(); ++k) {
-    Tensor result;
-    if (wanted.empty() || wanted[k]) {
-      Shape whole = shape;
-      if (out_columns[k] > 1 && whole.rank() > 0) whole[whole.rank() - 1] *= out_columns[k];
-      result = Tensor::empty(whole, first.dtype(), first.device());
+    if (!wanted.empty() && !wanted[k]) {
+      operands.add(nullptr, out_columns[k]);
+      continue;
     }
-    append_columns(operands, result, out_columns[k]);
-    outputs[k] = Var(std::move(result));
+    Shape whole = shape;
+    if (out_columns[k] > 1 && whole.rank() > 0) whole[whole.rank() - 1] *= out_columns[k];
+    outputs[k] = Var(Tensor::empty(whole, first.dtype(), first.device()));
+    operands.add(&outputs[k].value(), out_columns[k]);
   }
   if (shape.numel() > 0) {
-    backend(first.device()).pointwise(kernel, functor, first.dtype(), plan_loop(shape, operands));
+    backend(first.device())
+        .pointwise(kernel, functor, first.dtype(),
+                   plan_loop(shape, std::span(operands.list, operands.count)));
   }
-  return shape;
 }
 
 // The gradient of one input: added up over what was broadcast. Columns that were stretched are added up each by itself.
-Var gradient_of_input(const Var& gradient, const PointwiseInput& input) {
-  const Shape& shape = input.var.shape();
-  if (input.columns == 1 || gradient.dim(-1) == shape.dim(-1)) return sum_to(gradient, shape);
-  std::int64_t columns = input.columns;
+Var gradient_of_input(Var&& gradient, const Shape& shape, int columns) {
+  if (gradient.shape() == shape) return std::move(gradient);
+  if (columns == 1 || gradient.dim(-1) == shape.dim(-1)) return sum_to(gradient, shape);
   std::int64_t width = gradient.dim(-1) / columns;
   std::int64_t rows = gradient.shape().removed(-1).numel();
   Var by_column = sum(reshape(gradient, Shape{rows, columns, width}), {2});
   return sum_to(reshape(by_column, gradient.shape().with(-1, columns)), shape);
 }
 
+// What a node keeps: the formula and its inputs, of which there are at most `Most`.
+template <std::size_t Most>
 struct PointwiseBackward {
   const PointwiseKernel* kernel;
   detail::FormulaBytes functor;
-  PoolVector<PointwiseInput> inputs;
-  PoolVector<int> out_columns;
+  std::array<Var, Most> inputs;
+  std::array<int, Most> in_columns;
+  std::array<std::uint8_t, kMaxOperands> out_columns;
+
+  PointwiseBackward(const PointwiseKernel& k, const detail::FormulaBytes& f,
+                    std::span<const PointwiseInput> in, std::span<const int> out)
+      : kernel(&k), functor(f) {
+    for (std::size_t i = 0; i < in.size(); ++i) {
+      inputs[i] = *in[i].var;
+      in_columns[i] = in[i].columns;
+    }
+    for (std::size_t i = 0; i < out.size(); ++i) {
+      out_columns[i] = static_cast<std::uint8_t>(out[i]);
+    }
+  }
 
   void operator()(std::span<const Var> doutputs, Grads& grads) const {
     const PointwiseKernel* backward = kernel->backward;
@@ -119,29 +133,56 @@ struct PointwiseBackward {
                "inputs, results and gradients together; compose the formula of smaller functors",
                kMaxOperands));
     }
-    PoolVector<PointwiseInput> arguments(inputs.begin(), inputs.end());
-    PoolVector<int> in_columns;
-    PoolVector<bool> unused;
-    for (const PointwiseInput& input : inputs) in_columns.push_back(input.columns);
-    const Tensor& first = inputs[0].var.value();
+    const std::size_t count = inputs_used();
+    std::array<PointwiseInput, kMaxOperands> arguments;
+    std::size_t given = 0;
+    for (; given < count; ++given) arguments[given] = {&inputs[given], in_columns[given]};
+    Var zero;
     for (std::size_t k = 0; k < doutputs.size(); ++k) {
       if (doutputs[k].defined()) {
-        arguments.push_back({doutputs[k], out_columns[k]});
-      } else {  // zero: one repeated element stands for all of them, in each column
-        Var zero(Tensor::zeros({}, first.dtype(), first.device()));
-        for (int g = 0; g < out_columns[k]; ++g) arguments.push_back({zero, 1});
+        arguments[given++] = {&doutputs[k], out_columns[k]};
+        continue;
       }
+      if (!zero.defined()) {  // one repeated element stands for all of them, in each column
+        zero = Var(Tensor::zeros({}, inputs[0].dtype(), inputs[0].device()));
+      }
+      for (int g = 0; g < out_columns[k]; ++g) arguments[given++] = {&zero, 1};
     }
-    std::array<bool, kMaxOperands> wanted{};
-    for (std::size_t i = 0; i < inputs.size(); ++i) wanted[i] = grads.needs(static_cast<int>(i));
-    PoolVector<Var> dinputs(inputs.size());
-    detail::pointwise_wanted(*backward, functor, arguments, in_columns,
-                             {wanted.data(), inputs.size()}, dinputs);
-    for (std::size_t i = 0; i < inputs.size(); ++i) {
-      if (wanted[i]) grads.add(static_cast<int>(i), gradient_of_input(dinputs[i], inputs[i]));
+    std::array<bool, Most> wanted;
+    for (std::size_t i = 0; i < count; ++i) wanted[i] = grads.needs(static_cast<int>(i));
+    std::array<Var, Most> dinputs;
+    detail::pointwise_wanted(*backward, functor, std::span(arguments.data(), given),
+                             {in_columns.data(), count}, {wanted.data(), count},
+                             {dinputs.data(), count});
+    for (std::size_t i = 0; i < count; ++i) {
+      if (!wanted[i]) continue;
+      grads.add(static_cast<int>(i),
+                gradient_of_input(std::move(dinputs[i]), inputs[i].shape(), in_columns[i]));
     }
   }
+
+ private:
+  std::size_t inputs_used() const {
+    std::size_t count = 0;
+    while (count < Most && inputs[count].defined()) ++count;
+    return count;
+  }
 };
+
+// Records with the smallest node that the inputs fit in.
+template <std::size_t Most>
+void record_node(const PointwiseKernel& kernel, const detail::FormulaBytes& functor,
+                 std::span<const PointwiseInput> inputs, std::span<const int> out_columns,
+                 std::span<const Var* const> vars, std::span<Var> outputs) {
+  if constexpr (Most < kMaxOperands) {
+    if (inputs.size() > Most) {
+      return record_node<(2 * Most < kMaxOperands ? 2 * Most : kMaxOperands)>(
+          kernel, functor, inputs, out_columns, vars, outputs);
+    }
+  }
+  Recorder::record(kernel.name, vars, outputs,
+                   PointwiseBackward<Most>(kernel, functor, inputs, out_columns));
+}
 
 }  // namespace
 
@@ -149,20 +190,14 @@ void detail::pointwise_wanted(const PointwiseKernel& kernel, const FormulaBytes&
                               std::span<const PointwiseInput> inputs,
                               std::span<const int> out_columns, std::span<const bool> wanted,
                               std::span<Var> outputs) {
-  std::array<const Var*, kMaxOperands> vars{};
-  for (std::size_t i = 0; i < inputs.size(); ++i) vars[i] = &inputs[i].var;
-  std::span<const Var* const> input_vars(vars.data(), inputs.size());
-  bool recorded = Recorder::wanted(kernel.name, input_vars);
-  if (!recorded || wanted.empty()) {
-    compute(kernel, functor.bytes, inputs, out_columns, wanted, outputs);
-  } else {
-    compute(kernel, functor.bytes, inputs, out_columns, {},
-            outputs);  // a recorded node has all of its results
-  }
-  if (!recorded) return;
-  PointwiseBackward backward{
-      &kernel, functor, {inputs.begin(), inputs.end()}, {out_columns.begin(), out_columns.end()}};
-  Recorder::record(kernel.name, input_vars, outputs, std::move(backward));
+  std::array<const Var*, kMaxOperands> vars;
+  for (std::size_t i = 0; i < inputs.size(); ++i) vars[i] = inputs[i].var;
+  const std::span<const Var* const> input_vars(vars.data(), inputs.size());
+  const bool recorded = Recorder::wanted(kernel.name, input_vars);
+  // A recorded node has all of its results.
+  compute(kernel, functor.bytes, inputs, out_columns, recorded ? std::span<const bool>() : wanted,
+          outputs);
+  if (recorded) record_node<2>(kernel, functor, inputs, out_columns, input_vars, outputs);
 }
 
 void detail::pointwise(const PointwiseKernel& kernel, const FormulaBytes& functor,
@@ -179,9 +214,8 @@ void transform(const PointwiseKernel& kernel, const void* functor, std::span<con
                                   kernel.outputs, inputs.size(), outputs.size()));
   }
   const Tensor& first = outputs[0];
-  PoolVector<Tensor> operands(inputs.begin(), inputs.end());
-  operands.insert(operands.end(), outputs.begin(), outputs.end());
-  for (const Tensor& operand : operands) {
+  Operands operands;
+  const auto add = [&](const Tensor& operand) {
     if (!operand.defined() || operand.dtype() == DType::int64 || operand.shape() != first.shape() ||
         operand.dtype() != first.dtype() || operand.device() != first.device()) {
       fail(
@@ -189,11 +223,15 @@ void transform(const PointwiseKernel& kernel, const void* functor, std::span<con
           fmt::format("tensors must be of one shape, floating-point type and device, got {} and {}",
                       first.describe(), operand.describe()));
     }
-  }
+    operands.add(&operand, 1);
+  };
+  for (const Tensor& input : inputs) add(input);
+  for (const Tensor& output : outputs) add(output);
   if (first.numel() == 0) return;
   for (const Tensor& output : outputs) output.mark_written();
   backend(first.device())
-      .pointwise(kernel, functor, first.dtype(), plan_loop(first.shape(), operands));
+      .pointwise(kernel, functor, first.dtype(),
+                 plan_loop(first.shape(), std::span(operands.list, operands.count)));
 }
 
 }  // namespace tapeloop

@@ -41,7 +41,7 @@ struct FormulaBytes {
 };
 
 struct PointwiseInput {
-  Var var;
+  const Var* var;  // owned by the caller
   int columns;
 };
 
@@ -60,10 +60,10 @@ inline constexpr int kArguments = 1;
 template <int G>
 inline constexpr int kArguments<Columns<G>> = G;
 
-inline PointwiseInput as_input(const Var& x) { return {x, 1}; }
+inline PointwiseInput as_input(const Var& x) { return {&x, 1}; }
 template <int G>
 PointwiseInput as_input(const Columns<G>& x) {
-  return {x.var, G};
+  return {&x.var, G};
 }
 
 }  // namespace detail

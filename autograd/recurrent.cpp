@@ -15,7 +15,6 @@
 
 namespace tapeloop {
 
-using detail::PointwiseInput;
 using detail::RecurrentRun;
 
 std::array<RecurrentRun::Piece, 2> RecurrentRun::previous_h(const Tensor& hs) const {
@@ -24,18 +23,22 @@ std::array<RecurrentRun::Piece, 2> RecurrentRun::previous_h(const Tensor& hs) co
   return {{{0, start}, {1, hs.slice(0, 0, steps() - 1)}}};
 }
 
-PoolVector<PointwiseInput> detail::step_arguments(const Recurrence& r, const Var& zx,
-                                                  std::span<const Var> state) {
+detail::StepArguments detail::step_arguments(const Recurrence& r, const Var& zx,
+                                             std::span<const Var> state) {
   const int gates = static_cast<int>(r.w_hh.dim(0) / r.w_hh.dim(1));
-  PoolVector<PointwiseInput> result;
-  if (r.apart) {
-    result.push_back({zx, gates});
-    result.push_back({linear(state[0], r.w_hh, r.b_hh), gates});
-  } else {
-    result.push_back({linear(state[0], r.w_hh, zx), gates});
-  }
+  StepArguments result;
+  PoolVector<int> columns;
+  const auto add = [&](Var&& x, int count) {
+    result.vars.push_back(std::move(x));
+    columns.push_back(count);
+  };
+  if (r.apart) add(Var(zx), gates);
+  add(linear(state[0], r.w_hh, r.apart ? r.b_hh : zx), gates);
   const bool takes_h = r.kernel->inputs == gates * (r.apart ? 2 : 1) + r.parts();
-  for (std::size_t k = takes_h ? 0 : 1; k < state.size(); ++k) result.push_back({state[k], 1});
+  for (std::size_t k = takes_h ? 0 : 1; k < state.size(); ++k) add(Var(state[k]), 1);
+  for (std::size_t i = 0; i < columns.size(); ++i) {
+    result.inputs.push_back({&result.vars[i], columns[i]});
+  }
   return result;
 }
 
@@ -189,10 +192,10 @@ struct RecurrentGradient {
 PoolVector<Var> Recurrence::step(const Var& zx, std::span<const Var> state) const {
   if (!defined())
     fail("recurrent", "the recurrence is undefined; build it from a formula and w_hh");
-  const PoolVector<PointwiseInput> inputs = detail::step_arguments(*this, zx, state);
+  const detail::StepArguments arguments = detail::step_arguments(*this, zx, state);
   PoolVector<Var> result(static_cast<std::size_t>(parts()));
   const PoolVector<int> ones(result.size(), 1);
-  detail::pointwise(*kernel, formula, inputs, ones, result);
+  detail::pointwise(*kernel, formula, arguments.inputs, ones, result);
   return result;
 }
 

@@ -26,12 +26,16 @@ class Replay {
       const PoolVector<Var>& before = states[static_cast<std::size_t>(step)];
       if (!dhs.empty()) d[0] = d[0] + dhs[t];
       const Var running = mask(static_cast<std::int64_t>(t));
-      PoolVector<PointwiseInput> inputs = step_arguments(run_.recurrence, zxs[t], before);
+      StepArguments arguments = step_arguments(run_.recurrence, zxs[t], before);
+      PoolVector<PointwiseInput>& inputs = arguments.inputs;
       PoolVector<int> columns;
       for (const PointwiseInput& input : inputs) columns.push_back(input.columns);
       PoolVector<Var> dinputs(inputs.size());
-      for (const Var& dy : d)
-        inputs.push_back({running.defined() ? select(running, dy, zeros()) : dy, 1});
+      PoolVector<Var> upstream = d;
+      for (Var& dy : upstream) {
+        if (running.defined()) dy = select(running, dy, zeros());
+        inputs.push_back({&dy, 1});
+      }
       detail::pointwise(*run_.recurrence.kernel->backward, run_.recurrence.formula, inputs, columns,
                         dinputs);
       const PoolVector<Var> after = d;

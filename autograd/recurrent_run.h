@@ -34,8 +34,12 @@ struct RecurrentRun {
 };
 
 // The arguments of the formula for one step, made by ordinary operations.
-PoolVector<PointwiseInput> step_arguments(const Recurrence& recurrence, const Var& zx,
-                                          std::span<const Var> state);
+struct StepArguments {
+  PoolVector<Var> vars;
+  PoolVector<PointwiseInput> inputs;  // vars, by columns
+};
+StepArguments step_arguments(const Recurrence& recurrence, const Var& zx,
+                             std::span<const Var> state);
 
 // The gradient of a run written with operations, so that it can be differentiated again: the forward pass once more, step
 // by step, then the same backwards. douts: of hs, then of the K parts of the last state.

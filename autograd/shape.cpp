@@ -42,12 +42,6 @@ Shape::Shape(std::span<const std::int64_t> sizes) {
   }
 }
 
-std::int64_t Shape::numel() const {
-  std::int64_t total = 1;
-  for (std::int64_t size : *this) total *= size;
-  return total;
-}
-
 int Shape::axis(int axis) const {
   if (axis < -rank_ || axis >= rank_) {
     fail("axis",
@@ -82,10 +76,6 @@ Shape Shape::removed(int axis) const {
   --result.rank_;
   result[result.rank_] = 0;
   return result;
-}
-
-bool Shape::operator==(const Shape& other) const {
-  return std::equal(begin(), end(), other.begin(), other.end());
 }
 
 std::string Shape::str() const { return fmt::format("[{}]", fmt::join(begin(), end(), ", ")); }

@@ -34,7 +34,11 @@ class Shape {
   explicit Shape(std::span<const std::int64_t> sizes);
 
   int rank() const { return rank_; }
-  std::int64_t numel() const;
+  std::int64_t numel() const {
+    std::int64_t total = 1;
+    for (int i = 0; i < rank_; ++i) total *= (*this)[i];
+    return total;
+  }
   std::int64_t operator[](int axis) const { return sizes_[static_cast<std::size_t>(axis)]; }
   std::int64_t& operator[](int axis) { return sizes_[static_cast<std::size_t>(axis)]; }
   std::int64_t dim(int axis) const { return sizes_[static_cast<std::size_t>(this->axis(axis))]; }
@@ -47,7 +51,13 @@ class Shape {
 
   const std::int64_t* begin() const { return sizes_.data(); }
   const std::int64_t* end() const { return sizes_.data() + rank_; }
-  bool operator==(const Shape& other) const;
+  bool operator==(const Shape& other) const {
+    if (rank_ != other.rank_) return false;
+    for (int i = 0; i < rank_; ++i) {
+      if ((*this)[i] != other[i]) return false;
+    }
+    return true;
+  }
   std::string str() const;  // "[2, 3]"
 
  private:

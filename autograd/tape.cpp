@@ -228,7 +228,7 @@ bool Grads::needs(int input) const {
   return tape_.memory_->inputs[first_input_ + static_cast<std::uint32_t>(input)] != kNone;
 }
 
-void Grads::add(int input, const Var& contribution) {
+void Grads::add(int input, Var&& contribution) {
   if (!needs(input)) return;
   TapeMemory& m = *tape_.memory_;
   std::uint32_t slot = m.inputs[first_input_ + static_cast<std::uint32_t>(input)];
@@ -246,7 +246,12 @@ void Grads::add(int input, const Var& contribution) {
                      name(contribution.dtype()), name(m.values[slot].dtype),
                      name(m.values[slot].dtype)));
   }
-  add_to(m.gradients[slot].sum, contribution, recording_);
+  Var& sum = m.gradients[slot].sum;
+  if (!sum.defined()) {
+    sum = std::move(contribution);
+  } else {
+    add_to(sum, contribution, recording_);
+  }
 }
 
 Tensor Grads::whole_gradient(int input, const Shape& whole, const Var& contribution) {

@@ -158,7 +158,8 @@ class Grads {
   bool recording() const { return recording_; }
   // True when the record is played for the last time: what a backward function kept may be overwritten.
   bool last() const { return last_; }
-  void add(int input, const Var& contribution);
+  void add(int input, const Var& contribution) { add(input, Var(contribution)); }
+  void add(int input, Var&& contribution);
   template <std::invocable F>
   void add(int input, F&& compute) {  // computed only when somebody wants it
     if (needs(input)) add(input, Var(compute()));

@@ -12,9 +12,8 @@ namespace tapeloop {
 using detail::VarBody;
 
 static VarBody* new_body(Tensor&& value) {
-  auto* body = new (memory::allocate(sizeof(VarBody))) VarBody;
-  body->value = std::move(value);
-  return body;
+  return new (memory::allocate(sizeof(VarBody)))
+      VarBody{.references{1}, .value = std::move(value), .grad = {}};
 }
 
 void detail::delete_body(VarBody* body) noexcept {
@@ -25,30 +24,15 @@ void detail::delete_body(VarBody* body) noexcept {
 Var::Var(const Tensor& value) : Var(Tensor(value)) {}
 Var::Var(Tensor&& value) : body_(value.defined() ? new_body(std::move(value)) : nullptr) {}
 
-Var::Var(const Var& other) : body_(other.body_) {
-  if (body_ != nullptr) body_->references.fetch_add(1, std::memory_order_relaxed);
-}
-
 Var& Var::operator=(const Var& other) {
   Var copy(other);
   return *this = std::move(copy);
 }
 
-Var::~Var() {
-  if (body_ != nullptr && body_->references.fetch_sub(1, std::memory_order_acq_rel) == 1) {
-    detail::delete_body(body_);
-  }
+void detail::undefined_variable() {
+  fail("var", "an undefined variable was used; assign it a tensor first");
 }
 
-const Tensor& Var::value() const {
-  if (body_ == nullptr) fail("var", "an undefined variable was used; assign it a tensor first");
-  return body_->value;
-}
-
-bool Var::requires_grad() const {
-  return body_ != nullptr && (body_->is_parameter || body_->tape_id != 0);
-}
-bool Var::is_parameter() const { return body_ != nullptr && body_->is_parameter; }
 Var Var::detach() const { return Var(value()); }
 
 static VarBody* parameter_body(const char* what, const Var& var) {

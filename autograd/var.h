@@ -15,6 +15,7 @@ class Var;
 namespace detail {
 struct VarBody;
 void delete_body(VarBody* body) noexcept;
+[[noreturn]] void undefined_variable();
 // What x is to its tape, with another tensor as its value.
 Var same_variable(const Var& x, const Tensor& value);
 }  // namespace detail
@@ -35,12 +36,12 @@ class Var {
 
   bool defined() const { return body_ != nullptr; }
   const Tensor& value() const;  // throws when undefined
-  const Shape& shape() const { return value().shape(); }
-  int rank() const { return value().rank(); }
-  std::int64_t dim(int axis) const { return value().dim(axis); }
-  std::int64_t numel() const { return value().numel(); }
-  DType dtype() const { return value().dtype(); }
-  Device device() const { return value().device(); }
+  const Shape& shape() const;
+  int rank() const;
+  std::int64_t dim(int axis) const;
+  std::int64_t numel() const;
+  DType dtype() const;
+  Device device() const;
   double item() const { return value().item(); }
 
   // True for a parameter, and for what was computed from one while a tape recorded.
@@ -86,4 +87,28 @@ struct VarBody {
 };
 
 }  // namespace detail
+
+// Handles are copied and asked everywhere: no calls.
+inline Var::Var(const Var& other) : body_(other.body_) {
+  if (body_ != nullptr) body_->references.fetch_add(1, std::memory_order_relaxed);
+}
+inline Var::~Var() {
+  if (body_ != nullptr && body_->references.fetch_sub(1, std::memory_order_acq_rel) == 1) {
+    detail::delete_body(body_);
+  }
+}
+inline const Tensor& Var::value() const {
+  if (body_ == nullptr) detail::undefined_variable();
+  return body_->value;
+}
+inline bool Var::requires_grad() const {
+  return body_ != nullptr && (body_->is_parameter || body_->tape_id != 0);
+}
+inline bool Var::is_parameter() const { return body_ != nullptr && body_->is_parameter; }
+inline const Shape& Var::shape() const { return value().shape(); }
+inline int Var::rank() const { return value().rank(); }
+inline std::int64_t Var::dim(int axis) const { return value().dim(axis); }
+inline std::int64_t Var::numel() const { return value().numel(); }
+inline DType Var::dtype() const { return value().dtype(); }
+inline Device Var::device() const { return value().device(); }
 }  // namespace tapeloop
