@@ -116,7 +116,7 @@ struct PointwiseBackward {
                     std::span<const PointwiseInput> in, std::span<const int> out)
       : kernel(&k), functor(f) {
     for (std::size_t i = 0; i < in.size(); ++i) {
-      inputs[i] = *in[i].var;
+      inputs[i] = Var(*in[i].var);
       in_columns[i] = in[i].columns;
     }
     for (std::size_t i = 0; i < out.size(); ++i) {

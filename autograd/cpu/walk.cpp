@@ -25,6 +25,7 @@ class Walker {
 
   // A row of `length` elements; operand k starts at row[k] and moves by stride[k], or is not wanted (null).
   void row(T* const* row, const std::int64_t* stride, std::int64_t length) {
+    if (length < width_) return few(row, stride, length);
     bool strided = false;
     for (int k = 0; k < operands_; ++k) {
       bool simple = stride[k] == 1 || (k < kernel_.inputs && stride[k] == 0) || row[k] == nullptr;
@@ -40,28 +41,47 @@ class Walker {
  private:
   // Every operand is contiguous, or one repeated element (inputs), or unwanted (outputs).
   void simple_row(T* const* row, const std::int64_t* stride, std::int64_t length) {
+    const std::int64_t whole = length & -width_;
+    if (whole > 0) {
+      void* data[kMaxOperands];
+      std::int64_t step[kMaxOperands];
+      for (int k = 0; k < operands_; ++k) {
+        bool in_place = row[k] != nullptr && stride[k] == 1;
+        data[k] = in_place ? static_cast<void*>(row[k]) : spare_[k];
+        step[k] = in_place ? 1 : 0;
+        if (!in_place && k < kernel_.inputs) std::fill_n(spare(k), width_, *row[k]);
+      }
+      loop_(functor_, data, step, whole);
+    }
+    if (whole == length) return;
+    T* rest[kMaxOperands];
+    for (int k = 0; k < operands_; ++k) {
+      rest[k] = row[k] == nullptr ? nullptr : row[k] + whole * stride[k];
+    }
+    few(rest, stride, length - whole);
+  }
+
+  // Fewer elements than a register has, at any strides: the other lanes hold what they held before and go nowhere.
+  void few(T* const* row, const std::int64_t* stride, std::int64_t count) {
     void* data[kMaxOperands];
     std::int64_t step[kMaxOperands];
     for (int k = 0; k < operands_; ++k) {
-      bool in_place = row[k] != nullptr && stride[k] == 1;
-      data[k] = in_place ? static_cast<void*>(row[k]) : spare_[k];
-      step[k] = in_place ? 1 : 0;
-      if (!in_place && k < kernel_.inputs) std::fill_n(spare(k), width_, *row[k]);
-    }
-    const std::int64_t whole = length / width_ * width_;
-    if (whole > 0) loop_(functor_, data, step, whole);
-    if (whole == length) return;
-    // The tail, in one register: lanes past the end hold what they held before and are not copied back.
-    const auto bytes = static_cast<std::size_t>(length - whole) * sizeof(T);
-    for (int k = 0; k < operands_; ++k) {
-      if (step[k] == 1 && k < kernel_.inputs) std::memcpy(spare_[k], row[k] + whole, bytes);
       data[k] = spare_[k];
       step[k] = 0;
+      if (k < kernel_.inputs) move_few(spare(k), 1, row[k], stride[k], count);
     }
     loop_(functor_, data, step, width_);
     for (int k = kernel_.inputs; k < operands_; ++k) {
-      if (row[k] != nullptr) std::memcpy(row[k] + whole, spare_[k], bytes);
+      if (row[k] != nullptr) move_few(row[k], stride[k], spare(k), 1, count);
     }
+  }
+  static void move_few(T* to, std::int64_t to_stride, const T* from, std::int64_t from_stride,
+                       std::int64_t count) {
+    if (count > 4 && to_stride == 1 && from_stride == 1) {
+      std::memcpy(to, from, static_cast<std::size_t>(count) * sizeof(T));
+      return;
+    }
+    for (std::int64_t i = 0; i < count; ++i) to[i * to_stride] = from[i * from_stride];
   }
 
   // Any strides: blocks are gathered, computed, scattered.
