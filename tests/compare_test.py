@@ -157,6 +157,16 @@ class Compare(unittest.TestCase):
         self.assertEqual(len(fresh), 1)
         self.assertNotEqual(here[0]["variant"], fresh[0]["variant"])
 
+    def test_counted_instructions_are_told_or_why_there_are_none(self):
+        script = self.folder / "bench" / "callgrind.sh"
+        self.assertIn("callgrind.sh", report.count_instructions(self.folder))  # it is not there
+        script.parent.mkdir()
+        script.write_text("#!/bin/sh\necho 'tape/node: 12 instructions'\n", encoding="utf-8")
+        script.chmod(0o755)
+        self.assertEqual(report.count_instructions(self.folder), "tape/node: 12 instructions")
+        script.write_text("#!/bin/sh\necho 'valgrind is missing' >&2\nexit 1\n", encoding="utf-8")
+        self.assertEqual(report.count_instructions(self.folder), "not counted: valgrind is missing")
+
     def test_a_report_that_cannot_be_written_leaves_the_old_one(self):
         path = self.folder / "report.md"
         report.write(path, "old")

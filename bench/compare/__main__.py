@@ -71,12 +71,16 @@ def parse_arguments():
                         help="the build whose bench/ is timed (default build/release)")
     parser.add_argument("--torch-python", type=Path, metavar="FILE",
                         help="a Python that has PyTorch, instead of build/peers/venv")
+    parser.add_argument("--callgrind", action="store_true",
+                        help="count the tape's instructions per node too (bench/callgrind.sh); a run "
+                             "of all rows does so anyway")
     parser.add_argument("--run-seconds", type=positive(float), default=0.4, metavar="S",
                         help="length of one measurement of ours; peers take 0.4 (default 0.4)")
     args = parser.parse_args()
     if args.out and (args.out.suffix != ".md" or not args.out.resolve().parent.is_dir()):
         parser.error(f"--out: expected a name ending in .md in a folder that exists, got "
                      f"'{args.out}'")
+    args.callgrind = args.callgrind or not args.rows
     args.selected = [row for row in row_table.all_rows() if not args.rows or args.rows.search(row)]
     if not args.selected:
         parser.error(f"--rows: no row's name holds '{args.rows.pattern}'; names look like "
@@ -172,6 +176,8 @@ def main():
     if args.packages:
         for key in args.peers:
             print(*peers.PACKAGES[key])
+        if args.callgrind:
+            print("valgrind")
         return
     programs, missing = set_up(args)
     load_before, use = report.load(), report.MachineUse()
@@ -188,6 +194,7 @@ def main():
                      for (peer, row), error in troubles.items()],
         "titles": {program.key: program.title for program in programs},
         "rows": summarize(args.selected, programs, results),
+        "callgrind": report.count_instructions(ROOT) if args.callgrind and complete else None,
     }
     table = report.markdown(run)
     print(table)

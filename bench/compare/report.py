@@ -94,6 +94,18 @@ class MachineUse:
         return words
 
 
+def count_instructions(root):
+    """What bench/callgrind.sh prints, or why it printed nothing. Builds and runs for a minute or two."""
+    try:
+        done = subprocess.run([str(root / "bench" / "callgrind.sh")], text=True, capture_output=True,
+                              timeout=1800, check=False)
+    except (OSError, subprocess.TimeoutExpired) as error:
+        return f"not counted: {error}"
+    if done.returncode != 0:
+        return f"not counted: {(done.stderr.strip().splitlines() or ['it said nothing'])[-1]}"
+    return done.stdout.strip()
+
+
 def about(root, programs, rounds, load_before, others):
     """What a result depends on, as pairs of a name and a text."""
     ours = programs[0]
@@ -140,6 +152,8 @@ def markdown(run):
                  titles[entry["best_peer"]] if entry["best_peer"] else "-",
                  row_table.rate(row, medians.get("ours")) or "-"]
         lines.append("| " + " | ".join(cells) + " |")
+    if run.get("callgrind"):
+        lines += ["", f"Counted by `bench/callgrind.sh`, which no load moves: {run['callgrind']}."]
     lines += variants_chosen(run)
     if run["troubles"]:
         lines += ["", "Rows that failed:", ""]
