@@ -71,6 +71,9 @@ def parse_arguments():
                         help="the build whose bench/ is timed (default build/release)")
     parser.add_argument("--torch-python", type=Path, metavar="FILE",
                         help="a Python that has PyTorch, instead of build/peers/venv")
+    parser.add_argument("--dynet-python", type=Path, metavar="FILE",
+                        help="a Python that has DyNet, such as one built for this CPU, instead of "
+                             "build/peers/dynet")
     parser.add_argument("--callgrind", action="store_true",
                         help="count the tape's instructions per node too (bench/callgrind.sh); a run "
                              "of all rows does so anyway")
@@ -96,7 +99,7 @@ def progress(text):
 
 def set_up(args):
     """The programs that can be had, ours first, and why the others cannot."""
-    maker = peers.SetUp(ROOT / "build" / "peers", args.torch_python)
+    maker = peers.SetUp(ROOT / "build" / "peers", args.torch_python, args.dynet_python)
     programs, missing = [Ours(args.build / "bench", args.run_seconds)], {}
     for key in args.peers:
         try:

@@ -18,9 +18,10 @@ PACKAGES = {  # of Debian and Ubuntu
     "debian_torch": ("python3-torch", "libopenblas0-openmp"),
     "libtorch": ("python3-venv",),
     "onednn": ("libdnnl-dev",),
+    "dynet": ("python3-venv",),
 }
 TITLES = {"torch": "PyTorch (PyPI)", "debian_torch": "PyTorch (Debian)", "libtorch": "libtorch",
-          "onednn": "oneDNN"}
+          "onednn": "oneDNN", "dynet": "DyNet"}
 DEBIAN_PYTHON = "/usr/bin/python3"
 WARNINGS = ("-Wall", "-Wextra", "-Wpedantic", "-Wshadow", "-Wconversion")
 
@@ -51,11 +52,11 @@ def run(command, what, log=None):
 
 
 class SetUp:
-    """Makes peers in `build`, a folder outside the sources; `python` may name a Python with torch."""
+    """Makes peers in `build`, a folder outside the sources; a Python with torch or DyNet may be named."""
 
-    def __init__(self, build, python=None):
+    def __init__(self, build, torch_python=None, dynet_python=None):
         self.build, self.sources = Path(build), ROOT / "bench" / "peers"
-        self.given_python = python
+        self.given_python, self.given_dynet = torch_python, dynet_python
 
     def peer(self, key):
         self.build.mkdir(parents=True, exist_ok=True)
@@ -96,6 +97,23 @@ class SetUp:
 
     def onednn(self):
         return self.compile("rnn_onednn", "-fopenmp", "-ldnnl")
+
+    def dynet(self):
+        """The wheel of DyNet's Python package, with the last NumPy that its code is made for."""
+        if self.given_dynet:
+            run([self.given_dynet, "-c", "import dynet"], f"import dynet by {self.given_dynet}")
+            return [self.given_dynet, self.sources / "dynet_peer.py"]
+        folder = self.build / "dynet"
+        python = folder / "bin" / "python"
+        try:
+            run([python, "-c", "import dynet"], "import dynet")
+        except Missing:
+            print("dev: installing DyNet into build/peers/dynet, once", file=sys.stderr)
+            run([DEBIAN_PYTHON, "-m", "venv", folder], "python3 -m venv")
+            run([python, "-m", "pip", "install", "--quiet", "--only-binary=:all:", "dyNET38",
+                 "numpy<1.24"], "pip install dyNET38")
+            run([python, "-c", "import dynet"], "import dynet")
+        return [python, self.sources / "dynet_peer.py"]
 
     def compile(self, name, *options):
         """Compiles NAME.cpp unless its program is newer than all sources and was made likewise."""

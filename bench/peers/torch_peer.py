@@ -9,33 +9,19 @@ gradients of weights, biases and xs (of xs not in rows about memory). Where a ro
 fastest is timed and named. T time steps, N batch, I input size, H hidden size.
 """
 
-import json
 import sys
-import time
 import types
 
 import torch
 from torch import nn
 
 import torch_common as common
+from peer_rows import Answers, resident_mib
 from char_lm_torch import CharLm, cross_entropy
 from lstm_torch import OpByOpLstm
 
-RUN_SECONDS, TRIAL_SECONDS, TRIALS = 0.4, 0.05, 3
 SYMBOLS, EMBEDDING, HIDDEN = 65, 64, 256  # the character model; two layers
 LAYERS = {"train/lstm": nn.LSTM, "train/gru": nn.GRU, "train/rnn": nn.RNN}
-
-
-def parse_row(name):
-    """"train/lstm/T:64/threads:1" -> kind "train/lstm" and sizes {"T": 64, "threads": 1}."""
-    kind, sizes = [], {"threads": 1}
-    for part in name.split("/"):
-        key, colon, number = part.partition(":")
-        if colon:
-            sizes[key] = common.positive_int(number)
-        else:
-            kind.append(part)
-    return "/".join(kind), sizes
 
 
 def use_threads(count):
@@ -207,27 +193,6 @@ def variants(kind, sizes):
     return []
 
 
-def time_steps(step, repeats):
-    """Seconds per step, wall and CPU of all threads."""
-    wall, cpu = time.perf_counter(), time.process_time()
-    for _ in range(repeats):
-        step()
-    return (time.perf_counter() - wall) / repeats, (time.process_time() - cpu) / repeats
-
-
-def repeats_for(seconds, one):
-    return max(1, round(seconds / max(one, 1e-9)))
-
-
-def resident_mib(key):
-    """VmRSS, the memory resident now, or VmHWM, the most that ever was."""
-    with open("/proc/self/status", encoding="utf-8") as file:
-        for line in file:
-            if line.startswith(key + ":"):
-                return int(line.split()[1]) / 1024
-    raise RuntimeError(f"/proc/self/status does not tell {key}")
-
-
 def memory(kind, sizes):
     """memory/X: growth of the resident memory at its peak over one step of train/X, in MiB.
 
@@ -246,31 +211,6 @@ def memory(kind, sizes):
     return {"unsupported": True}
 
 
-KEPT = {}  # row -> the name of its fastest variant, its step, repeats of a run
-
-
-def answer(row):
-    """What is known about a row, as a dictionary."""
-    kind, sizes = parse_row(row)
-    if kind.startswith("memory/"):
-        return memory(kind, sizes)
-    if row not in KEPT:
-        best, least = None, None
-        for name, step in variants(kind, sizes):
-            first, _ = time_steps(step, 1)
-            trial = repeats_for(TRIAL_SECONDS, first)
-            wall = min(first, *(time_steps(step, trial)[0] for _ in range(TRIALS)))
-            if least is None or wall < least:
-                best, least = (name, step, repeats_for(RUN_SECONDS, wall)), wall
-        KEPT[row] = best
-    if KEPT[row] is None:
-        return {"unsupported": True}
-    name, step, repeats = KEPT[row]
-    wall, cpu = time_steps(step, repeats)
-    return {"variant": name, "seconds_per_step": wall, "cpu_seconds_per_step": cpu,
-            "steps": repeats}
-
-
 def main():
     if "-h" in sys.argv or "--help" in sys.argv:
         print("usage: torch_peer.py [ROW...]     without rows: one per line on standard input\n\n" +
@@ -279,14 +219,7 @@ def main():
     torch.set_num_interop_threads(1)
     torch.manual_seed(1)
     version = f"{torch.__version__}, BLAS {common.environment()['blas']}"
-    print(json.dumps({"peer": "PyTorch", "version": version}), flush=True)
-    for line in sys.argv[1:] or sys.stdin:
-        row = line.strip()
-        try:
-            result = answer(row)
-        except Exception as error:  # one row that fails must not lose the others
-            result = {"error": f"{type(error).__name__}: {error}"}
-        print(json.dumps({"row": row, **result}), flush=True)
+    Answers(variants, memory).serve("PyTorch", version, sys.argv[1:] or sys.stdin)
 
 
 if __name__ == "__main__":
