@@ -50,8 +50,9 @@ inline double normal_at(std::uint64_t seed, std::uint64_t i) {
 struct Random;
 namespace detail {
 class RandomLog;
-inline thread_local RandomLog* random_log = nullptr;  // set while recompute() notes what is used
-void note_random(RandomLog& log, Random& random);
+inline thread_local RandomLog* random_log =
+    nullptr;  // set while recompute() runs something (recompute.h)
+std::uint64_t take_by_log(RandomLog& log, Random& random, std::uint64_t count);
 }  // namespace detail
 
 // A place in a stream: what programs hand around, save in checkpoints and seed by.
@@ -62,7 +63,12 @@ struct Random {
   explicit Random(std::uint64_t seed_value = 0) : seed(seed_value) {}
   // The first of `count` numbers, which are then taken. Whole blocks of four, so that streams never overlap.
   std::uint64_t take(std::uint64_t count) {
-    if (detail::random_log != nullptr) detail::note_random(*detail::random_log, *this);
+    if (detail::random_log != nullptr) {
+      return detail::take_by_log(*detail::random_log, *this, count);
+    }
+    return advance(count);
+  }
+  std::uint64_t advance(std::uint64_t count) {  // the same whatever recompute() does
     std::uint64_t first = next;
     next += (count + 3) / 4 * 4;
     return first;

@@ -3,8 +3,11 @@
 // parameter's gradient is added to one sum.
 #include "autograd/recompute.h"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 
+#include "autograd/error.h"
 #include "autograd/tape_memory.h"
 
 namespace tapeloop {
@@ -12,6 +15,14 @@ namespace tapeloop {
 using detail::add_to;
 using detail::SetPaused;
 using detail::Value;
+
+static void check_results(std::size_t first, std::size_t again) {
+  if (first == again) return;
+  fail("recompute",
+       fmt::format("the function returned {} results the first time, and {} when it was "
+                   "run again; it must compute the same",
+                   first, again));
+}
 
 // What stands for the outer tape's values on the inner one.
 static PoolVector<Var> as_leaves(std::span<const Var> inputs) {
@@ -45,19 +56,26 @@ void Tape::exchange_with_outer(Tape& outer) {
     const Var& x = memory_->values[slot].parameter;
     const std::uint32_t other = x.defined() ? outer.slot_of(x) : kNone;
     if (other != kNone) {
+      // What the outer tape has put off so far comes before what is added now.
+      detail::combine_deferred(*outer.memory_, outer.memory_->gradients[other]);
       std::swap(memory_->gradients[slot].sum, outer.memory_->gradients[other].sum);
     }
   }
 }
 
-void detail::run_again(RecomputedFunction function, void* f, std::span<const Var> inputs,
-                       std::span<const Var> douts, Grads& grads) {
+void detail::run_again(RecomputedFunction function, void* f, RandomLog& randoms,
+                       std::span<const Var> inputs, std::span<const Var> douts, Grads& grads) {
   Tape& outer = grads.tape_;
   if (grads
           .recording()) {  // what is recorded now stays: it is part of the derivative's own history
     TapeMemory& m = *outer.memory_;
     const std::size_t first = m.nodes.size();
-    const PoolVector<Var> ys = function(f, inputs);
+    PoolVector<Var> ys;
+    {
+      const RandomLog::Replaying replaying(randoms);
+      ys = function(f, inputs);
+    }
+    check_results(douts.size(), ys.size());
     m.gradients.resize(m.values.size());
     for (std::size_t k = 0; k < ys.size(); ++k) {
       const std::uint32_t slot = douts[k].defined() ? outer.slot_of(ys[k]) : kNone;
@@ -70,8 +88,10 @@ void detail::run_again(RecomputedFunction function, void* f, std::span<const Var
   PoolVector<Var> ys;
   {
     SetPaused resumed(false);
+    const RandomLog::Replaying replaying(randoms);
     ys = function(f, leaves);
   }
+  check_results(douts.size(), ys.size());
   inner.start(ys, douts);
   ys.clear();
   inner.exchange_with_outer(outer);
@@ -86,20 +106,31 @@ void detail::run_again(RecomputedFunction function, void* f, std::span<const Var
   inner.memory_->gradients.clear();
 }
 
-void detail::RandomLog::note(Random& random) {
-  for (const Entry& entry : entries_) {
-    if (entry.random == &random) return;
+detail::RandomLog::Scope::Scope(RandomLog& log, Mode mode) : log_(log) {
+  log.mode_ = mode;
+  log.replayed_ = 0;
+  log.outer_ = std::exchange(random_log, &log);
+}
+
+std::uint64_t detail::RandomLog::take(Random& random, std::uint64_t count) {
+  if (mode_ == Scope::Mode::peek) return random.next;
+  if (mode_ == Scope::Mode::note) {
+    const std::uint64_t first =
+        outer_ != nullptr ? outer_->take(random, count) : random.advance(count);
+    entries_.push_back({random.seed, first, count});
+    return first;
   }
-  entries_.push_back({&random, random, random});
+  if (replayed_ == entries_.size() || entries_[replayed_].seed != random.seed ||
+      entries_[replayed_].count != count) {
+    fail("recompute",
+         "run again, the function takes other random numbers than the first time; it must compute "
+         "the same, with Random states of the same seeds");
+  }
+  return entries_[replayed_++].first;
 }
 
-void detail::RandomLog::rewind() {
-  for (Entry& entry : entries_) entry.now = std::exchange(*entry.random, entry.start);
+std::uint64_t detail::take_by_log(RandomLog& log, Random& random, std::uint64_t count) {
+  return log.take(random, count);
 }
-void detail::RandomLog::go_on() {
-  for (Entry& entry : entries_) *entry.random = entry.now;
-}
-
-void detail::note_random(RandomLog& log, Random& random) { log.note(random); }
 
 }  // namespace tapeloop

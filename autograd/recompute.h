@@ -14,42 +14,43 @@ namespace tapeloop {
 
 namespace detail {
 
-// The random states that were used while it was active, and where each of them stood before.
+// The random numbers that a function took, by their places in the streams, in order: run again it takes the same ones,
+// wherever its Random states are by then. Logs nest: a function that notes may call another one that does.
 class RandomLog {
  public:
-  // Notes every Random that is used while it lives.
-  class Noting {
+  class Scope {  // while it lives, what this thread takes goes by a log
    public:
-    explicit Noting(RandomLog& log) : before_(std::exchange(random_log, &log)) {}
-    ~Noting() { random_log = before_; }
-    Noting(const Noting&) = delete;
-    Noting& operator=(const Noting&) = delete;
+    Scope(const Scope&) = delete;
+    Scope& operator=(const Scope&) = delete;
+    ~Scope() { random_log = log_.outer_; }
+
+   protected:
+    enum class Mode { note, replay, peek };
+    Scope(RandomLog& log, Mode mode);
 
    private:
-    RandomLog* before_;
-  };
-  // Puts them back to where they stood, and forward again at its end.
-  class Rewound {
-   public:
-    explicit Rewound(RandomLog& log) : log_(log) { log_.rewind(); }
-    ~Rewound() { log_.go_on(); }
-    Rewound(const Rewound&) = delete;
-    Rewound& operator=(const Rewound&) = delete;
-
-   private:
+    friend class RandomLog;
     RandomLog& log_;
   };
-  void note(Random& random);
+  struct Noting : Scope {  // takes, and notes what
+    explicit Noting(RandomLog& log) : Scope(log, Mode::note) {}
+  };
+  struct Replaying : Scope {  // takes what was noted, and moves no Random
+    explicit Replaying(RandomLog& log) : Scope(log, Mode::replay) {}
+  };
+  struct Peeking : Scope {  // takes what would come next, and moves no Random
+    explicit Peeking(RandomLog& log) : Scope(log, Mode::peek) {}
+  };
+  std::uint64_t take(Random& random, std::uint64_t count);
 
  private:
-  void rewind();
-  void go_on();
   struct Entry {
-    Random* random;
-    Random start;  // where it stood before
-    Random now;
+    std::uint64_t seed, first, count;
   };
   PoolVector<Entry> entries_;
+  std::size_t replayed_ = 0;
+  Scope::Mode mode_{};
+  RandomLog* outer_ = nullptr;
 };
 
 // In tape.h: run_and_forget() runs f on a tape of its own and adds the parameters that took part to `used`; run_again()
@@ -58,15 +59,25 @@ class RandomLog {
 }  // namespace detail
 
 // f(inputs), where f takes a span of as many Vars and returns a PoolVector<Var>. While a tape records, nothing of f's own
-// record is kept: the backward pass runs f again. The gradients have the bits they would have without recompute() as long
-// as f computes the same again: it may use parameters and Random states (dropout), whose places are remembered; what it
-// holds by reference must live until the backward pass. (Where one step uses a parameter in two ways, as a weight or bias
-// of linear() and elsewhere, its gradient is added up in another order and may differ in the last bit.) Results leave f through its return value only.
+// record is kept: the backward pass runs f again, which must compute the same again. It may use parameters and random
+// numbers (dropout; the same ones are taken again), and call recompute() itself; what it holds by reference must live
+// until the backward pass. Results leave f through its return value only.
+// Gradients are those without recompute(), also of a weight that is used elsewhere too; they have the same bits where the
+// rows (time steps times batch) that use a weight inside f, and those played before f, are multiples of kGemmGroup, and
+// no step uses a parameter both as weight or bias of linear() and otherwise. Else they are added up in another order.
 // `into`: memory for the first result, perhaps a part of something larger; undefined: it stays where f made it.
+// Throws, in the backward pass, where f takes other random numbers than before.
 // Cost: f's forward pass once more; memory: f's record, for the time of its own backward pass.
 template <class F>
 PoolVector<Var> recompute(std::span<const Var> inputs, F f, const Tensor& into = {}) {
-  if (Tape::current() == nullptr) return f(inputs);
+  const auto moved = [&into](PoolVector<Var> results) {
+    if (into.defined()) {
+      into.copy_from(results[0].value());
+      results[0] = Var(into);
+    }
+    return results;
+  };
+  if (Tape::current() == nullptr) return moved(f(inputs));
   const detail::RecomputedFunction call =
       +[](void* function, std::span<const Var> xs) { return (*static_cast<F*>(function))(xs); };
   detail::RandomLog randoms;
@@ -75,11 +86,7 @@ PoolVector<Var> recompute(std::span<const Var> inputs, F f, const Tensor& into =
   PoolVector<Var> results;
   {
     detail::RandomLog::Noting noting(randoms);
-    results = detail::run_and_forget(call, &f, inputs, parts);
-  }
-  if (into.defined()) {
-    into.copy_from(results[0].value());
-    results[0] = Var(into);
+    results = moved(detail::run_and_forget(call, &f, inputs, parts));
   }
   PoolVector<const Var*> list;
   for (const Var& part : parts) list.push_back(&part);
@@ -88,8 +95,7 @@ PoolVector<Var> recompute(std::span<const Var> inputs, F f, const Tensor& into =
                      [f = std::move(f), call, randoms = std::move(randoms),
                       xs = PoolVector<Var>(inputs.begin(), inputs.end())](
                          std::span<const Var> douts, Grads& grads) mutable {
-                       detail::RandomLog::Rewound rewound(randoms);
-                       detail::run_again(call, &f, xs, douts, grads);
+                       detail::run_again(call, &f, randoms, xs, douts, grads);
                      });
   }
   return results;

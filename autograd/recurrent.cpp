@@ -187,6 +187,23 @@ struct RecurrentGradient {
   }
 };
 
+// No step, or no sequence: nothing depends on anything, and gradients are zeros.
+struct NothingToDo {
+  RecurrentRun run;
+
+  void operator()(const Var&, Grads& grads) const {
+    const auto add = [&](int input, const Var& x) {
+      grads.add(input, [&] { return Var(Tensor::zeros(x.shape(), x.dtype(), x.device())); });
+    };
+    add(0, run.zx);
+    add(1, run.w());
+    add(2, run.recurrence.b_hh);
+    for (std::size_t k = 0; k < run.initial.size(); ++k) {
+      add(static_cast<int>(k) + 3, run.initial[k]);
+    }
+  }
+};
+
 }  // namespace
 
 PoolVector<Var> Recurrence::step(const Var& zx, std::span<const Var> state) const {
@@ -210,16 +227,18 @@ RecurrentResult recurrent(const Recurrence& recurrence, Var zx, std::span<const 
                    std::move(zx),
                    false};
   check(run);
-  if (run.steps() == 0 || run.batch() == 0) {
-    return {Var(Tensor::empty({run.steps(), run.batch(), run.hidden()}, run.zx.dtype(),
-                              run.zx.device())),
-            run.initial};
-  }
   std::array<const Var*, 3 + kMostParts> inputs = {&run.zx, &run.recurrence.w_hh,
                                                    &run.recurrence.b_hh};
   for (std::size_t k = 0; k < run.initial.size(); ++k) inputs[3 + k] = &run.initial[k];
   const std::span<const Var* const> input_list(inputs.data(), 3 + run.initial.size());
   const bool recorded = Recorder::wanted("recurrent", input_list);
+  if (run.steps() == 0 || run.batch() == 0) {
+    Var hs(
+        Tensor::empty({run.steps(), run.batch(), run.hidden()}, run.zx.dtype(), run.zx.device()));
+    PoolVector<Var> last = run.initial;
+    if (recorded) Recorder::record("recurrent", input_list, {&hs, 1}, NothingToDo{std::move(run)});
+    return {hs, std::move(last)};
+  }
 
   const Tensor& given = run.zx.value();
   run.in_place = !run.apart() && !run.zx.is_parameter() &&

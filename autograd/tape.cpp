@@ -21,6 +21,7 @@
 namespace tapeloop {
 
 using detail::add_to;
+using detail::combine_deferred;
 using detail::DeferredEntry;
 using detail::Gradient;
 using detail::kChunkBytes;
@@ -137,7 +138,7 @@ void Tape::append(const char* name, std::span<const Var* const> inputs, std::spa
   for (Var& y : outputs) {
     y.body()->tape_id = id_;
     y.body()->slot = static_cast<std::uint32_t>(m.values.size());
-    m.values.push_back({Var(), y.shape(), y.dtype()});
+    m.values.push_back({Var(), y.shape(), y.dtype(), nullptr, 0});
   }
   m.nodes.push_back(node);
   if (profile_ != nullptr) measure(name, inputs, outputs);
@@ -191,12 +192,9 @@ void detail::add_to(Var& sum, const Var& contribution, bool recording) {
   }
 }
 
-namespace {
-
-// Puts off contributions into the sum, now that all of them are there.
-void combine_deferred(TapeMemory& m, Gradient& gradient) {
+void detail::combine_deferred(TapeMemory& m, Gradient& gradient) {
   while (gradient.last_deferred != kNone) {
-    detail::Combine combine = m.deferred[gradient.last_deferred].combine;
+    Combine combine = m.deferred[gradient.last_deferred].combine;
     m.gathered.clear();
     std::uint32_t kept = kNone;  // those of another kind, for the next round
     for (std::uint32_t i = gradient.last_deferred; i != kNone;) {
@@ -221,8 +219,6 @@ void combine_deferred(TapeMemory& m, Gradient& gradient) {
     gradient.sum = Var(std::move(sum));
   }
 }
-
-}  // namespace
 
 bool Grads::needs(int input) const {
   return tape_.memory_->inputs[first_input_ + static_cast<std::uint32_t>(input)] != kNone;
@@ -279,6 +275,22 @@ void Grads::defer(int input, const Var& a, const Var& b, detail::Combine combine
 
 // --- the backward pass ---
 
+// Backward functions read parameters again: they must be what they were.
+static void check_unwritten(std::span<const Value> values) {
+  for (const Value& value : values) {
+    if (!value.parameter.defined()) continue;
+    const detail::Storage* storage = detail::storage_of(value.parameter.value());
+    if (storage == value.storage &&
+        storage->writes.load(std::memory_order_relaxed) == value.writes) {
+      continue;
+    }
+    fail("backward",
+         fmt::format("a parameter {} was written after this tape used it; call backward() before "
+                     "parameters change (optimizer step, load, fill), or start a new tape",
+                     value.parameter.value().describe()));
+  }
+}
+
 void Tape::run(const Var& y, const Var& dy, const BackwardOptions& options, Into into) {
   TapeMemory& m = *memory_;
   if (thread_state().tape != this) {
@@ -301,6 +313,7 @@ void Tape::run(const Var& y, const Var& dy, const BackwardOptions& options, Into
     fail("backward", fmt::format("the upstream gradient is {}, the output {}",
                                  dy.value().describe(), y.value().describe()));
   }
+  check_unwritten(m.values);
   bool recording = options.create_graph;
   bool retain = options.retain || recording;
   start({&y, 1}, {&dy, 1});

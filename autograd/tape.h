@@ -39,8 +39,9 @@ using Combine = void (*)(std::span<const Deferred> contributions, Tensor& sum);
 using RecomputedFunction = PoolVector<Var> (*)(void* f, std::span<const Var> inputs);
 PoolVector<Var> run_and_forget(RecomputedFunction function, void* f, std::span<const Var> inputs,
                                PoolVector<Var>& used);
-void run_again(RecomputedFunction function, void* f, std::span<const Var> inputs,
-               std::span<const Var> douts, Grads& grads);
+class RandomLog;
+void run_again(RecomputedFunction function, void* f, RandomLog& randoms,
+               std::span<const Var> inputs, std::span<const Var> douts, Grads& grads);
 
 struct BackwardFunction {
   virtual void operator()(std::span<const Var> doutputs, Grads& grads) = 0;
@@ -116,8 +117,8 @@ class Tape {
   friend struct Recorder;
   friend PoolVector<Var> detail::run_and_forget(detail::RecomputedFunction, void*,
                                                 std::span<const Var>, PoolVector<Var>&);
-  friend void detail::run_again(detail::RecomputedFunction, void*, std::span<const Var>,
-                                std::span<const Var>, Grads&);
+  friend void detail::run_again(detail::RecomputedFunction, void*, detail::RandomLog&,
+                                std::span<const Var>, std::span<const Var>, Grads&);
   enum class Into { parameters, gradients, outer };  // where a parameter's gradient goes
   void start(std::span<const Var> ys, std::span<const Var> dys);
   void play(std::size_t first_node, bool recording, bool retain, Into into);
@@ -179,8 +180,8 @@ class Grads {
 
  private:
   friend class Tape;
-  friend void detail::run_again(detail::RecomputedFunction, void*, std::span<const Var>,
-                                std::span<const Var>, Grads&);
+  friend void detail::run_again(detail::RecomputedFunction, void*, detail::RandomLog&,
+                                std::span<const Var>, std::span<const Var>, Grads&);
   Grads(Tape& tape, std::uint32_t first_input, std::uint32_t inputs, bool recording, bool last)
       : tape_(tape),
         first_input_(first_input),

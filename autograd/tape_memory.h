@@ -26,6 +26,9 @@ struct Value {
   Var parameter;  // undefined for results
   Shape shape;
   DType dtype;
+  // Of a parameter: its memory, and how often that had been written, at the first use.
+  const Storage* storage = nullptr;
+  std::uint64_t writes = 0;
 };
 
 struct Gradient {
@@ -69,7 +72,9 @@ struct TapeMemory {
     std::uint32_t& entry = find(x.body());
     if (entry == kNone) {
       entry = static_cast<std::uint32_t>(values.size());
-      values.push_back({x, x.shape(), x.dtype()});
+      const detail::Storage* storage = detail::storage_of(x.value());
+      values.push_back(
+          {x, x.shape(), x.dtype(), storage, storage->writes.load(std::memory_order_relaxed)});
       ++parameters;
     }
     return entry;
@@ -128,6 +133,9 @@ class SetPaused {
  private:
   bool before_;
 };
+
+// Contributions that were put off into the sum, now that all so far are there.
+void combine_deferred(TapeMemory& m, Gradient& gradient);
 
 // sum + contribution, in place where nobody else can see the sum.
 void add_to(Var& sum, const Var& contribution, bool recording);

@@ -72,21 +72,28 @@ void complete_state(const C& cell, const Var& xs, typename C::State& state) {
   }
 }
 
-// The steps of a segment, for xs and this state: as asked for, or measured with a few steps. run(xs, state) -> ys.
+// The steps of a segment, for xs and this state: as asked for, or measured with a few steps.
+// run(xs, state, lengths) -> ys.
 template <class S, class Run>
-std::int64_t segment_steps(const Var& xs, const S& state, const Recompute& recompute, Run run) {
+std::int64_t segment_steps(const Var& xs, const S& state, const UnrollOptions& options, Run run) {
+  const Recompute& recompute = options.recompute;
   check_recompute(recompute);
   const std::int64_t t = xs.dim(0);
   if (recompute.steps > 0 || t == 0) return recompute.steps;
   const std::int64_t few = std::min<std::int64_t>(t, 4), more = std::min<std::int64_t>(t, 12);
   const auto bytes_of = [&](std::int64_t count) {
+    const PoolVector<std::int64_t> lengths = lengths_within(options.lengths, 0, count);
     return peak_of(slice(xs.detach(), 0, 0, count),
-                   [&](const Var& x) { return run(x, state.detach()); });
+                   [&](const Var& x) { return run(x, state.detach(), lengths); });
   };
+  // What the first use of a model leaves behind, such as packed weights, is needed once.
+  const std::int64_t before = memory::stats().live_bytes;
+  bytes_of(few);
+  const std::int64_t kept = std::max<std::int64_t>(0, memory::stats().live_bytes - before);
   const std::int64_t low = bytes_of(few), high = bytes_of(more);
   UnrollBytes bytes{};
-  bytes.per_step = more > few ? (high - low) / (more - few) : high / few;
-  bytes.fixed = std::max<std::int64_t>(0, low - few * bytes.per_step);
+  bytes.per_step = std::max<std::int64_t>(1, more > few ? (high - low) / (more - few) : high / few);
+  bytes.fixed = kept + std::max<std::int64_t>(0, low - few * bytes.per_step);
   for (const Var& part : state) bytes.per_boundary += part.numel() * size_of(part.dtype());
   bytes.results = t * xs.dim(1) * state.h().dim(1) * size_of(xs.dtype());
   if (xs.requires_grad()) bytes.results += 2 * xs.numel() * size_of(xs.dtype());
@@ -100,9 +107,10 @@ Unrolled<typename C::State> unroll_in_segments(const C& cell, const Var& xs,
                                                const UnrollOptions& options, Run run) {
   complete_state(cell, xs, state);
   const bool reverse = options.reverse;
-  const std::int64_t steps =
-      segment_steps(xs, state, options.recompute, [&](const Var& x, const auto& start) {
-        return run(x, start, UnrollOptions{.reverse = reverse}).ys;
+  const std::int64_t steps = segment_steps(
+      xs, state, options,
+      [&](const Var& x, const auto& start, std::span<const std::int64_t> lengths) {
+        return run(x, start, UnrollOptions{.reverse = reverse, .lengths = lengths}).ys;
       });
   if (steps >= xs.dim(0)) {
     return run(xs, state, UnrollOptions{.reverse = reverse, .lengths = options.lengths});

@@ -42,6 +42,7 @@ std::int64_t fitting_steps(std::int64_t t, std::int64_t n, const UnrollBytes& by
   };
   if (static_cast<double>(bytes.fixed + bytes.results + t * bytes.per_step) <= limit) return t;
   const std::int64_t group = (kGemmGroup + n - 1) / std::max<std::int64_t>(1, n);
+  if (group < t && segmented(group) <= limit) return group;
   for (const std::int64_t unit : {group, std::int64_t{1}}) {
     for (std::int64_t steps = t / unit * unit; steps > 0; steps -= unit) {
       if (segmented(steps) <= limit) return steps;

@@ -13,8 +13,9 @@ namespace tapeloop::nn {
 
 // How an unrolled sequence trades time for memory. Either says how many steps are stored at a time, or what the whole
 // may need: then a few steps are measured, and the longest segments that fit are chosen (or none, where everything fits).
-// Costs one more forward pass. The gradients have the bits of the stored run where the segments are multiples of
-// ceil(256 / N) steps, which `fit_mib` chooses where it can; otherwise they are rounded differently in the last bits.
+// Costs one more forward pass. The gradients have the bits of the stored run where a segment has ceil(256 / N) steps,
+// which `fit_mib` chooses where that fits. Multiples of it keep the bits of all weights, but not of biases that a cell
+// adds to each other first, as an LSTM does; other lengths round differently in the last bits.
 struct Recompute {
   std::int64_t steps = 0;  // of a segment; 0: everything is stored, unless fit_mib says otherwise
   double fit_mib =
@@ -23,6 +24,8 @@ struct Recompute {
 };
 
 namespace detail {
+
+using tapeloop::detail::RandomLog;
 
 struct Segments {
   PoolVector<std::int64_t> sizes;  // in order of time
@@ -51,6 +54,8 @@ PoolVector<std::int64_t> lengths_within(std::span<const std::int64_t> lengths, s
 template <class Run>
 std::int64_t peak_of(const Var& xs, Run run) {
   memory::PeakMeter meter;
+  RandomLog unused;
+  const RandomLog::Peeking peeking(unused);  // a cell with dropout goes on from where it stands
   Tape tape;
   const Var offset = parameter(Tensor::zeros({}, xs.dtype(), xs.device()));
   const Var ys = run(xs) + offset;  // something to differentiate by in any case

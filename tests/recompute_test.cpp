@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 // recompute() and segmented unrolling: the same bits as the stored run, in less memory.
 #include <cmath>
+#include <memory>
 
 #include "nn/nn.h"
 #include "support.h"
@@ -208,6 +209,145 @@ TEST_CASE(
   CHECK_MESSAGE(report.ok, report.str());
 }
 
+TEST_CASE("random numbers are taken again wherever the Random is by then") {
+  const Var w = parameter(random_tensor({6, 6}, 1));
+  const Var x(random_tensor({50, 6}, 2));
+  // The gradient of a run, and where `shared` ended.
+  const auto run = [&](auto make) {
+    Random shared(7);
+    w.zero_grad();
+    Tape tape;
+    const Var loss = sum(square(make(shared)));
+    tape.backward(loss);
+    return std::pair{w.grad().value().clone(), shared};
+  };
+  const auto check = [&](auto function) {
+    const auto stored =
+        run([&](Random& shared) { return function(shared)(std::span<const Var>(&x, 1))[0]; });
+    const auto again =
+        run([&](Random& shared) { return recompute(std::array{x}, function(shared))[0]; });
+    CHECK(same_bits(stored.first, again.first));
+    CHECK(stored.second == again.second);
+  };
+  SUBCASE("a Random that lives in the function alone") {
+    check([&](Random&) {
+      return [&](std::span<const Var> in) {
+        Random own(5);
+        return PoolVector<Var>{dropout(linear(in[0], w), 0.5, own)};
+      };
+    });
+  }
+  SUBCASE("a Random and a layer captured by value") {
+    check([&](Random&) {
+      return [&w, own = Random(5),
+              layer = Dropout(0.5, *std::make_unique<Random>(6))](std::span<const Var> in) mutable {
+        return PoolVector<Var>{layer(dropout(linear(in[0], w), 0.5, own))};
+      };
+    });
+  }
+  SUBCASE("nested, three levels") {
+    check([&](Random& shared) {
+      return [&](std::span<const Var> in) {
+        const auto middle = [&](std::span<const Var> a) {
+          const auto inner = [&](std::span<const Var> b) {
+            return PoolVector<Var>{dropout(linear(b[0], w), 0.5, shared)};
+          };
+          const Var first = recompute(a, inner)[0];
+          return PoolVector<Var>{dropout(linear(first, w), 0.5, shared)};
+        };
+        const Var two = recompute(in, middle)[0];
+        return PoolVector<Var>{dropout(tanh(two), 0.5, shared)};
+      };
+    });
+  }
+  SUBCASE("a function that takes other numbers is told so") {
+    int calls = 0;
+    Random random(1);
+    Tape tape;
+    const Var y = recompute(std::array{x}, [&](std::span<const Var> in) {
+      if (++calls == 2) random = Random(2);
+      return PoolVector<Var>{dropout(linear(in[0], w), 0.5, random)};
+    })[0];
+    CHECK(throws_with("recompute|other random numbers", [&] { tape.backward(sum(y)); }));
+  }
+}
+
+TEST_CASE("recompute() refuses a function that returns fewer or more results the second time") {
+  const Var w = parameter(random_tensor({3}, 1));
+  for (const std::size_t second : {1, 3}) {
+    int calls = 0;
+    Tape tape;
+    const PoolVector<Var> ys =
+        recompute(std::array{Var(random_tensor({3}, 2))}, [&](std::span<const Var> in) {
+          return PoolVector<Var>(++calls == 1 ? 2 : second, in[0] * w);
+        });
+    CHECK(throws_with("recompute|2 results the first time, and " + std::to_string(second),
+                      [&] { tape.backward(sum(ys[0] + ys[1])); }));
+  }
+}
+
+TEST_CASE("a weight used inside and outside of recompute() is added up in the stored run's order") {
+  const Var w = parameter(random_tensor({7, 5}, 1));
+  const Var v = parameter(random_tensor({5, 7}, 2));
+  const Tensor xs = random_tensor({512, 5}, 3);
+  const auto gradient = [&](bool again) {
+    w.zero_grad();
+    v.zero_grad();
+    const auto part = [&](std::span<const Var> in) {
+      return PoolVector<Var>{linear(linear(in[0], w), v)};
+    };
+    Tape tape;
+    const std::array inputs{Var(xs)};
+    const Var middle = again ? recompute(inputs, part)[0] : part(inputs)[0];
+    tape.backward(sum(square(linear(tanh(middle), w))));
+    return w.grad().value().clone();
+  };
+  CHECK(same_bits(gradient(false), gradient(true)));
+}
+
+TEST_CASE("recomputed segments of one group keep the bits at every width") {
+  // More than 256 pre-activations: the product for dh is cut into blocks.
+  for (const std::int64_t hidden : {63, 65, 130}) {
+    check_same<LstmCell>({.input = 3, .hidden = hidden}, 24, 32, 8);
+    check_same<RnnCell>({.input = 3, .hidden = 4 * hidden}, 24, 32, 8);
+    check_same<GruCell>({.input = 3, .hidden = hidden}, 24, 32, 8);
+  }
+}
+
+TEST_CASE("fit_mib holds at a model's first use, with lengths, and takes no random numbers") {
+  const Tensor xs = random_tensor({200, 8, 16}, 4, DType::float32);
+  std::vector<std::int64_t> some(8, 150);
+  for (const std::int64_t hidden : {64, 256}) {
+    for (const bool lengths : {false, true}) {
+      Random random(1);
+      const LstmCell cell({.input = 16, .hidden = hidden}, random);
+      const double weights = 2.0 * static_cast<double>(4 * hidden * (hidden + 16)) * 4 / 1048576.0;
+      const double results = 2.0 * 200 * 8 * static_cast<double>(hidden) * 4 / 1048576.0;
+      const double limit = 1.0 + 2 * weights + 1.5 * results;
+      UnrollOptions options{.recompute = {.fit_mib = limit}};
+      if (lengths) options.lengths = some;
+      memory::PeakMeter meter;
+      Tape tape;
+      auto [ys, last] = unroll(cell, Var(xs), {}, options);
+      tape.backward(ys, Var(Tensor::full(ys.shape(), 1.0)));
+      const double dense = results / 2;  // the gradient given for the outputs
+      CAPTURE(hidden);
+      CAPTURE(lengths);
+      CHECK(static_cast<double>(meter.bytes()) / 1048576.0 - dense <= limit);
+    }
+  }
+  Random random(3);
+  const NoisyCell cell({.input = 3, .hidden = 5}, random);
+  const auto states = randoms(cell);
+  REQUIRE(states.size() == 1);
+  const Random start = *states[0].second;
+  Tape tape;
+  const Var x(random_tensor({20, 4, 3}, 5, DType::float32));
+  const Tensor stored = unroll(cell, x).ys.value().clone();
+  *states[0].second = start;
+  CHECK(same_bits(unroll(cell, x, {}, {.recompute = {.fit_mib = 1000}}).ys.value(), stored));
+}
+
 TEST_CASE("without a tape recompute() only calls the function") {
   int calls = 0;
   const auto ys = recompute(std::array{Var(random_tensor({2}))}, [&](std::span<const Var> in) {
@@ -216,6 +356,11 @@ TEST_CASE("without a tape recompute() only calls the function") {
   });
   CHECK(calls == 1);
   CHECK_FALSE(ys[0].requires_grad());
+  const Tensor into = Tensor::zeros({2}, DType::float64);
+  const Var x(random_tensor({2}));
+  recompute(
+      std::array{x}, [](std::span<const Var> in) { return PoolVector<Var>{in[0] + 1.0}; }, into);
+  CHECK(same_bits(into, (x + 1.0).value()));
 }
 
 }  // namespace tapeloop::nn

@@ -338,6 +338,11 @@ TEST_CASE("no steps leave the state as it was; an empty batch gives empty result
       const RecurrentResult empty = q.forward(fused);
       CHECK(empty.hs.shape() == Shape{4, 0, 5});
       for (const Var& part : empty.last) CHECK(part.shape() == Shape{0, 5});
+      if (taped) {  // nothing depends on the weights, but there are gradients: zeros
+        const Var w = q.w;
+        const Var dw = tape->gradient(sum(empty.hs), {w})[0];
+        CHECK(distance(dw.value(), Tensor::zeros(w.shape(), DType::float64)) == 0);
+      }
     }
   }
 }

@@ -8,6 +8,8 @@
 #include <chrono>
 #include <cstdint>
 #include <ctime>
+#include <stdexcept>
+#include <string>
 #include <thread>
 #include <vector>
 
@@ -241,6 +243,37 @@ TEST_CASE("loops and teams take turns, and an exception in a loop does not stay 
     CHECK(calls == 1);
   }
   CHECK(wrong == 0);
+}
+
+TEST_CASE("an exception in any member ends the team and reaches the caller") {
+  for (const int threads : {1, 2, 3}) {
+    const Threads scope(threads);
+    for (int thrower = 0; thrower < threads; ++thrower) {
+      for (int round = 0; round < 50; ++round) {
+        int size = 0;
+        std::string message;
+        try {
+          parallel_team(threads, [&](Team& team, int member) {
+            if (member == 0) size = team.size();
+            for (int step = 0; step < 5; ++step) {
+              if (step == 3 && member == std::min(thrower, team.size() - 1)) {
+                throw std::runtime_error("from " + std::to_string(member));
+              }
+              team.wait();
+            }
+          });
+        } catch (const std::runtime_error& error) {
+          message = error.what();
+        }
+        CHECK(message == "from " + std::to_string(std::min(thrower, size - 1)));
+        std::atomic<int> sum{0};  // nothing is left over for the next loop
+        parallel_for(10, 1, [&](std::int64_t begin, std::int64_t end) {
+          sum += static_cast<int>(end - begin);
+        });
+        CHECK(sum == 10);
+      }
+    }
+  }
 }
 
 TEST_CASE("workers sleep while nobody calls") {

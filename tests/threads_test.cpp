@@ -13,6 +13,8 @@
 #include <thread>
 #include <vector>
 
+#include "autograd/error.h"
+
 using tapeloop::parallel_for;
 
 namespace {
@@ -38,7 +40,7 @@ TEST_CASE("one thread is the default, and bad thread counts are refused by name"
     std::string message;
     try {
       tapeloop::set_num_threads(count);
-    } catch (const std::invalid_argument& error) {
+    } catch (const tapeloop::Error& error) {
       message = error.what();
     }
     CHECK(message == "set_num_threads: got " + std::to_string(count) +

@@ -120,25 +120,28 @@ class CpuBackend final : public Backend {
       const std::int64_t m = x.dim(0);
       const std::int64_t k = x.dim(1);
       const std::int64_t n = w.dim(0);
-      const bool rows_fit = x.stride(1) == 1 && (!init.defined() || init.stride(1) == 1);
       if (m == 0 || n == 0) return;
       // Either way a row of the result has the same bits whatever the number of rows.
-      if (n <= kFewColumns || k == 0 || !rows_fit) {
+      if (n <= kFewColumns || k == 0) {
         if (init.defined()) cpu::copy(to, init);
         const Product product[] = {{x.insert_axis(0), w.transpose(0, 1).insert_axis(0)}};
         return matmul(to.insert_axis(0), product, init.defined());
       }
+      const Tensor rows = x.stride(1) == 1 || k == 1 ? x : x.contiguous();
+      const bool added_in_place = init.defined() && init.stride(1) != 1;
+      if (added_in_place) cpu::copy(to, init);
+      const Tensor& start = added_in_place ? to : init;
       const cpu::PackedWeight<T> packed(w, {w.read<T>(), w.stride(1), w.stride(0)}, k, n);
       PanelProduct<T> product{m,
                               k,
-                              x.read<T>(),
-                              x.stride(0),
+                              rows.read<T>(),
+                              rows.stride(0),
                               packed.panels(),
                               0,
                               packed.panels_per_group(),
                               n,
-                              init.defined() ? init.read<T>() : nullptr,
-                              init.defined() ? init.stride(0) : 0,
+                              start.defined() ? start.read<T>() : nullptr,
+                              start.defined() ? start.stride(0) : 0,
                               written<T>(to),
                               n};
       const double flops = 2.0 * static_cast<double>(m * n) * static_cast<double>(k);

@@ -185,7 +185,8 @@ void recurrent_backward(const RecurrentBackward& run) {
                                s.h_);
   const Steps<T> dhs(run.dhs), dz(run.dz), dzx(run.dzx);
   T* const dh = static_cast<T*>(run.dstates[0].raw());
-  // Without anything else that reaches h, the product's sum begins with the gradient from outside.
+  // Whether the product alone makes the next dh. What comes from outside is added afterwards, step by step: a sequence
+  // in two parts then has the bits of the whole.
   const bool only_product = !run.takes_h && run.lengths.empty();
   parallel_team(s.members(), [&](internal::Team& team, int member) {
     const Share share(packed.panels_per_group(), s.h_, kernels.panel_width, member, team.size());
@@ -193,7 +194,7 @@ void recurrent_backward(const RecurrentBackward& run) {
     plan.sizes[1] = share.end - share.begin;
     for (std::int64_t step = s.steps_; step-- > 0;) {
       const std::int64_t t = s.time(step);
-      if (dhs.data != nullptr && (!only_product || step == s.steps_ - 1)) {
+      if (dhs.data != nullptr) {
         for (std::int64_t n = 0; n < s.n_; ++n) {
           T* sum = dh + n * s.h_;
           const T* more = dhs.at(t) + n * s.h_;
@@ -224,9 +225,8 @@ void recurrent_backward(const RecurrentBackward& run) {
         }
       });
       team.wait();
-      // dh of the step before: dz w, and what came directly or from outside
-      const T* init = dh;
-      if (only_product) init = step == 0 ? nullptr : dhs.at(s.time(step - 1));
+      // dh of the step before: dz w, and what came directly
+      const T* init = only_product ? nullptr : dh;
       kernels.multiply_panels({s.n_, gh, dz.at(t), gh, packed.panels(), share.first_panel,
                                share.last_panel, s.h_, init, s.h_, dh, s.h_});
     }

@@ -11,12 +11,13 @@
 #include <exception>
 #include <memory>
 #include <mutex>
-#include <stdexcept>
 #include <string>
 #include <system_error>
 #include <thread>
 #include <utility>
 #include <vector>
+
+#include "autograd/error.h"
 
 namespace tapeloop {
 namespace {
@@ -30,7 +31,7 @@ constexpr int kBarrierSpins = 4000;
 std::atomic<int> thread_limit{1};
 
 // Set while a loop runs on the pool; whoever finds it set runs its own loop alone. That covers
-// nested calls and other user threads, and stays set once the pool has been destroyed at exit.
+// nested calls and other user threads.
 std::atomic<bool> pool_busy{false};
 
 void pause_briefly() {
@@ -102,7 +103,7 @@ class internal::TeamStart {
     present_.fetch_or(bit(part));
     std::uint64_t members = 0;
     while ((members = members_.load(std::memory_order_acquire)) == 0) pause_briefly();
-    function_(body_, team_, std::popcount(members & (bit(part) - 1)));
+    run(std::popcount(members & (bit(part) - 1)));
   }
   bool is_there(int part) const {
     return (present_.load(std::memory_order_acquire) & bit(part)) != 0;
@@ -112,10 +113,21 @@ class internal::TeamStart {
     const std::uint64_t members = present_.load() | bit(0);
     team_.size_ = std::popcount(members);
     members_.store(members, std::memory_order_release);
-    function_(body_, team_, 0);
+    run(0);
   }
+  // Of the caller, once everybody has ended: the exception of the member that threw first, if one did.
+  const std::exception_ptr& error() const { return error_; }
 
  private:
+  void run(int member) noexcept {
+    try {
+      function_(body_, team_, member);
+    } catch (const Team::Abandoned&) {
+    } catch (...) {
+      if (!team_.abandoned_.exchange(true)) error_ = std::current_exception();
+    }
+  }
+
   static std::uint64_t bit(int part) { return std::uint64_t{1} << part; }
 
   TeamFunction function_;
@@ -123,6 +135,7 @@ class internal::TeamStart {
   Team team_;
   std::atomic<std::uint64_t> present_{0};
   std::atomic<std::uint64_t> members_{0};  // 0: not decided yet
+  std::exception_ptr error_;
 };
 
 namespace {
@@ -151,18 +164,7 @@ class Pool {
   Pool() = default;
   Pool(const Pool&) = delete;
   Pool& operator=(const Pool&) = delete;
-
-  ~Pool() {
-    pool_busy.store(true);
-    for (auto& worker : workers_) {
-      worker->order.set(kStop);
-      if (worker->thread.get_id() == std::this_thread::get_id()) {
-        worker->thread.detach();  // exit() was called inside a loop body on this worker
-      } else {
-        worker->thread.join();
-      }
-    }
-  }
+  ~Pool() = delete;  // workers may be at work when the program ends
 
   void run(Loop loop) {
     const int helpers = give_orders(loop);
@@ -199,6 +201,7 @@ class Pool {
     }
     start.begin();
     unfinished_.wait_until([](int left) { return left == 0; });
+    if (start.error() != nullptr) std::rethrow_exception(start.error());
   }
 
  private:
@@ -215,7 +218,6 @@ class Pool {
     return helpers;
   }
 
-  static constexpr int kStop = -1;
   static constexpr int kLastOrder = 1 << 30;
 
   // An order is an even number, new for each loop; who takes the part makes it odd, and must be the
@@ -223,7 +225,7 @@ class Pool {
   static bool is_open(int order) { return order > 0 && order % 2 == 0; }
 
   struct alignas(64) Worker {
-    WaitableNumber order;  // the newest order for this worker, or kStop
+    WaitableNumber order;  // the newest order for this worker
     std::exception_ptr error;
     std::thread thread;
   };
@@ -252,9 +254,8 @@ class Pool {
 
   void work(int part, Worker& self) {
     for (;;) {
-      self.order.wait_until([](int order) { return order == kStop || is_open(order); });
+      self.order.wait_until([](int order) { return is_open(order); });
       const int order = self.order.get();
-      if (order == kStop) return;
       if (is_open(order)) take_part(self, part, order);
     }
   }
@@ -269,8 +270,8 @@ class Pool {
 
 void set_num_threads(int count) {
   if (count < 1 || count > kMaxThreads) {
-    throw std::invalid_argument("set_num_threads: got " + std::to_string(count) +
-                                ", expected 1 to " + std::to_string(kMaxThreads) +
+    fail("set_num_threads", "got " + std::to_string(count) + ", expected 1 to " +
+                                std::to_string(kMaxThreads) +
                                 "; pass 1 to run everything in the calling thread");
   }
   thread_limit.store(count, std::memory_order_relaxed);
@@ -285,7 +286,7 @@ struct ReleasePool {
 };
 
 Pool& the_pool() {
-  static Pool pool;
+  static Pool& pool = *new Pool;
   return pool;
 }
 
@@ -311,7 +312,7 @@ void internal::run_in_team(int most, TeamFunction function, void* body) {
   the_pool().run_team(most, function, body);
 }
 
-void internal::Team::wait() noexcept {
+void internal::Team::wait() {
   if (size_ == 1) return;
   const int round = round_.load(std::memory_order_acquire);
   if (waiting_.fetch_add(1, std::memory_order_acq_rel) + 1 == size_) {
@@ -321,6 +322,7 @@ void internal::Team::wait() noexcept {
   }
   // The others need microseconds, unless the system has taken their core away.
   for (int spins = 0; round_.load(std::memory_order_acquire) == round; ++spins) {
+    if (abandoned_.load(std::memory_order_relaxed)) throw Abandoned{};
     if (spins < kBarrierSpins) {
       pause_briefly();
     } else {

@@ -12,7 +12,7 @@ namespace tapeloop {
 // How many threads a loop may use, the caller's included; for the whole process, at any time. The
 // default is 1: a library must not take cores that it was not given, and several small runs side by
 // side are faster than one run on all cores. No result depends on this number, not in a single bit.
-// Throws std::invalid_argument unless 1 <= count <= kMaxThreads. Threads start when a loop first
+// Throws Error unless 1 <= count <= kMaxThreads. Threads start when a loop first
 // needs them.
 inline constexpr int kMaxThreads = 1024;
 void set_num_threads(int count);
@@ -64,13 +64,16 @@ namespace internal {
 class Team {
  public:
   int size() const { return size_; }
-  // Returns when every member has called it as often: what the others wrote before is visible then.
-  void wait() noexcept;
+  // Returns when every member has called it as often: what the others wrote before is visible then. Throws Abandoned
+  // where a member's body has thrown: the team breaks up.
+  void wait();
+  struct Abandoned {};
 
  private:
   friend void run_in_team(int most, TeamFunction function, void* body);
   friend class TeamStart;
   int size_ = 1;
+  std::atomic<bool> abandoned_{false};
   alignas(64) std::atomic<int> waiting_{0};
   alignas(64) std::atomic<int> round_{0};
 };
@@ -79,8 +82,8 @@ class Team {
 
 // Calls body(team, member) once for each member of a team of at most `most` threads, all at the same time: members
 // may wait for each other by team.wait(). Threads that are not there within a moment, because the system runs something
-// else on their core, are left out: team.size() says how many there are, member counts from 0 to size() - 1. The body
-// must not throw. Costs no allocation, and about 1 us while the workers are awake.
+// else on their core, are left out: team.size() says how many there are, member counts from 0 to size() - 1. Where bodies
+// throw, the first exception is rethrown here after all members have ended. Costs no allocation, and about 1 us while the workers are awake.
 template <class Body>
 void parallel_team(int most, Body&& body) {
   using Plain = std::remove_reference_t<Body>;
