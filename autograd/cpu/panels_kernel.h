@@ -27,7 +27,7 @@ struct PanelTile {
   // Steps of the inner dimension at a time, cut as gemm() cuts a single piece: the same bits either way.
   static constexpr std::int64_t most_depth = 1024 / static_cast<std::int64_t>(sizeof(T));
 
-  static constexpr std::int64_t ahead = 24;  // registers' widths that a single row fetches ahead
+  static constexpr std::int64_t ahead = 32;  // registers' widths that a single row fetches ahead
 
   // b: the first of `Vectors` panels, panel_stride apart. Only the first `columns` columns are touched.
   template <int Rows, int Vectors>
