@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
-// Weights packed once, gate by gate and padded to whole registers, so that a step has no tails and no decisions to make.
+// Weights packed once, all gates side by side and filled up to whole registers, so that a step has no tails and no
+// decisions to make. A formula works on whole registers too: what it calculates past the end of a gate is never read.
 #include "autograd/stepper.h"
 
 #include <fmt/format.h>
@@ -26,43 +27,17 @@ void check_float(const char* what, const Tensor& tensor, const Shape& shape) {
   }
 }
 
-// Rows [gates * hidden, columns] of several matrices side by side, as panels for a vector of all their columns: each gate's
-// rows padded to whole registers.
-void pack(std::span<const Tensor> matrices, std::int64_t gates, float* panels) {
-  std::int64_t columns = 0;
-  for (const Tensor& m : matrices) columns += m.dim(1);
-  const std::int64_t rows = matrices[0].dim(0) / gates;
-  const Tensor joined = Tensor::empty({gates * rows, columns});
-  std::int64_t at = 0;
-  for (const Tensor& m : matrices) {
-    joined.slice(1, at, at + m.dim(1)).copy_from(m);
-    at += m.dim(1);
-  }
-  for (std::int64_t g = 0; g < gates; ++g) {
-    const MatrixView<float> b{joined.read<float>() + g * rows * columns, 1, columns};
-    cpu::kernels().of<float>().pack_panels(b, columns, rows,
-                                           panels + g * padded_size(rows) * columns);
-  }
-}
-
-void copy_padded(const Tensor& bias, std::int64_t gates, float* to) {
-  if (!bias.defined()) return;
-  const std::vector<float> values = bias.to_vector<float>();
-  const std::int64_t rows = bias.dim(0) / gates;
-  for (std::int64_t g = 0; g < gates; ++g)
-    std::copy_n(values.data() + g * rows, rows, to + g * padded_size(rows));
-}
-
-// z [columns, whole registers] = bias + weights a
-void multiply(std::int64_t k, std::int64_t columns, const float* a, const float* weights,
-              const float* bias, float* z) noexcept {
-  cpu::kernels().of<float>().multiply_panels(
-      {1, k, a, k, weights, 0, columns / width(), columns, bias, columns, z, columns});
-}
-
 }  // namespace
 
-Stepper::Layer Stepper::make_layer(const StepperLayer& given) {
+Stepper::Buffer Stepper::filled(const Tensor& bias, std::int64_t size) {
+  Buffer buffer(padded_size(size));
+  if (!bias.defined()) return buffer;
+  const std::vector<float> values = bias.to_vector<float>();
+  std::copy_n(values.data(), size, buffer.data());
+  return buffer;
+}
+
+Stepper::Layer Stepper::make_layer(const StepperLayer& given, Weights format) {
   const Recurrence& r = given.recurrence;
   if (!r.defined()) {
     fail("stepper",
@@ -78,7 +53,6 @@ Stepper::Layer Stepper::make_layer(const StepperLayer& given) {
   layer.hidden = w.dim(1);
   layer.padded = padded_size(layer.hidden);
   layer.gates = static_cast<int>(w.dim(0) / w.dim(1));
-  layer.apart = r.apart;
   check_float("the input's weight", given.w_in,
               {w.dim(0), given.w_in.rank() == 2 ? given.w_in.dim(1) : 0});
   check_float("the input's bias", given.b_in, {w.dim(0)});
@@ -89,32 +63,34 @@ Stepper::Layer Stepper::make_layer(const StepperLayer& given) {
     fail("stepper", fmt::format("\"{}\" takes {} arguments, which does not fit w_hh {}",
                                 r.kernel->name, r.kernel->inputs, w.shape().str()));
   }
-  const std::int64_t columns = layer.gates * layer.padded;
-  layer.xh = Buffer(layer.inputs + layer.padded);
-  layer.z = Buffer(columns);
-  layer.bias = Buffer(columns);
-  copy_padded(given.b_in, layer.gates, layer.bias.data());
+  // Pre-activations of the last gate are read to the end of a register.
+  const std::int64_t columns = w.dim(0), room = padded_size(columns) + width();
+  layer.hx = Buffer(std::max(layer.padded, layer.hidden + layer.inputs));
+  layer.z = Buffer(room);
+  layer.bias = filled(given.b_in, columns);
   if (r.apart) {
-    layer.weights = Buffer(columns * layer.inputs);
-    pack(std::array{given.w_in}, layer.gates, layer.weights.data());
-    layer.h_weights = Buffer(columns * layer.hidden);
-    pack(std::array{w}, layer.gates, layer.h_weights.data());
-    layer.h_bias = Buffer(columns);
-    copy_padded(r.b_hh.defined() ? r.b_hh.value() : Tensor(), layer.gates, layer.h_bias.data());
-    layer.h_z = Buffer(columns);
+    layer.weights = cpu::RowWeights(std::array{given.w_in}, format);
+    layer.h_weights = cpu::RowWeights(std::array{w}, format);
+    layer.h_bias = filled(r.b_hh.defined() ? r.b_hh.value() : Tensor(), columns);
+    layer.h_z = Buffer(room);
   } else {
-    layer.weights = Buffer(columns * (layer.inputs + layer.hidden));
-    pack(std::array{given.w_in, w}, layer.gates, layer.weights.data());
+    layer.weights = cpu::RowWeights(std::array{w, given.w_in}, format);
   }
   for (int k = 1; k < r.parts(); ++k) layer.parts.emplace_back(layer.padded);
   return layer;
 }
 
 Stepper::Stepper(std::span<const StepperLayer> layers, const Tensor& head_weight,
-                 const Tensor& head_bias) {
+                 const Tensor& head_bias, const StepperOptions& options)
+    : options_(options) {
+  if (options.weights != Weights::float32 && options.weights != Weights::bfloat16) {
+    fail("stepper", fmt::format("options.weights is {}, expected Weights::float32 or "
+                                "Weights::bfloat16",
+                                static_cast<int>(options.weights)));
+  }
   if (layers.empty()) fail("stepper", "no layers were given; expected at least one");
   for (const StepperLayer& given : layers) {
-    layers_.push_back(make_layer(given));
+    layers_.push_back(make_layer(given, options.weights));
     if (layers_.size() > 1 && layers_.back().inputs != layers_[layers_.size() - 2].hidden) {
       fail("stepper", fmt::format("layer {} takes {} inputs, the one below it has {} hidden units",
                                   layers_.size() - 1, layers_.back().inputs,
@@ -125,22 +101,18 @@ Stepper::Stepper(std::span<const StepperLayer> layers, const Tensor& head_weight
   if (!head_weight.defined()) return;
   outputs_ = head_weight.dim(0);
   check_float("the head's weight", head_weight, {outputs_, layers_.back().hidden});
-  const std::int64_t columns = padded_size(outputs_);
-  head_ = Buffer(columns * layers_.back().hidden);
-  pack(std::array{head_weight}, 1, head_.data());
-  head_bias_ = Buffer(columns);
   if (head_bias.defined()) check_float("the head's bias", head_bias, {outputs_});
-  copy_padded(head_bias, 1, head_bias_.data());
-  head_result_ = Buffer(columns);
+  head_ = cpu::RowWeights(std::array{head_weight}, options.weights);
+  head_bias_ = filled(head_bias, outputs_);
+  head_result_ = Buffer(head_bias_.size());
 }
 
-void Stepper::run(Layer& layer) noexcept {
-  const std::int64_t columns = layer.gates * layer.padded;
-  const std::int64_t k = layer.inputs + (layer.apart ? 0 : layer.hidden);
-  multiply(k, columns, layer.xh.data(), layer.weights.data(), layer.bias.data(), layer.z.data());
-  if (layer.apart) {
-    multiply(layer.hidden, columns, layer.h(), layer.h_weights.data(), layer.h_bias.data(),
-             layer.h_z.data());
+void Stepper::run(Layer& layer, bool backwards) noexcept {
+  const bool apart = layer.h_weights.defined();
+  layer.weights.multiply(apart ? layer.x() : layer.h(), layer.bias.data(), layer.z.data(),
+                         backwards);
+  if (apart) {
+    layer.h_weights.multiply(layer.h(), layer.h_bias.data(), layer.h_z.data(), backwards);
   }
   void* data[kMaxOperands];
   std::int64_t step[kMaxOperands];
@@ -149,8 +121,8 @@ void Stepper::run(Layer& layer) noexcept {
     data[n] = operand;
     step[n++] = 1;
   };
-  for (int g = 0; g < layer.gates; ++g) add(layer.z.data() + g * layer.padded);
-  for (int g = 0; layer.apart && g < layer.gates; ++g) add(layer.h_z.data() + g * layer.padded);
+  for (int g = 0; g < layer.gates; ++g) add(layer.z.data() + g * layer.hidden);
+  for (int g = 0; apart && g < layer.gates; ++g) add(layer.h_z.data() + g * layer.hidden);
   if (layer.takes_h) add(layer.h());
   for (Buffer& part : layer.parts) add(part.data());
   add(layer.h());  // results, in the places of what they replace
@@ -165,13 +137,13 @@ bool Stepper::step(std::span<const float> x, std::span<float> y) noexcept {
   }
   const float* below = x.data();
   for (Layer& layer : layers_) {
-    std::memcpy(layer.xh.data(), below, static_cast<std::size_t>(layer.inputs) * sizeof(float));
-    run(layer);
+    std::memcpy(layer.x(), below, static_cast<std::size_t>(layer.inputs) * sizeof(float));
+    run(layer, backwards_);
     below = layer.h();
   }
-  if (head_.size() > 0) {
-    multiply(layers_.back().hidden, head_result_.size(), below, head_.data(), head_bias_.data(),
-             head_result_.data());
+  backwards_ = !backwards_;
+  if (head_.defined()) {
+    head_.multiply(below, head_bias_.data(), head_result_.data(), false);
     below = head_result_.data();
   }
   std::memcpy(y.data(), below, y.size_bytes());
@@ -222,13 +194,13 @@ void Stepper::set_state(std::span<const float> from) {
 }
 
 std::int64_t Stepper::bytes() const {
-  std::int64_t floats = head_.size() + head_bias_.size() + head_result_.size();
+  std::int64_t floats = head_bias_.size() + head_result_.size(), of_weights = head_.bytes();
   for (const Layer& layer : layers_) {
-    floats += layer.xh.size() + layer.weights.size() + layer.bias.size() + layer.z.size() +
-              layer.h_weights.size() + layer.h_bias.size() + layer.h_z.size() +
-              layer.padded * static_cast<std::int64_t>(layer.parts.size());
+    floats += layer.hx.size() + layer.bias.size() + layer.z.size() + layer.h_bias.size() +
+              layer.h_z.size() + layer.padded * static_cast<std::int64_t>(layer.parts.size());
+    of_weights += layer.weights.bytes() + layer.h_weights.bytes();
   }
-  return floats * static_cast<std::int64_t>(sizeof(float));
+  return of_weights + floats * static_cast<std::int64_t>(sizeof(float));
 }
 
 }  // namespace tapeloop

@@ -80,6 +80,27 @@ void sample(benchmark::State& state) {
   });
 }
 
+// The same by a Stepper, whose weights are laid out for one stream.
+void sample_steps(benchmark::State& state, Weights weights) {
+  bench::guarded(state, [&] {
+    Random random(1);
+    const Model model(random);
+    Stepper stepper = nn::make_stepper(model.lstm, model.head, {.weights = weights});
+    const auto* embedding = model.embedding.weight.value().read<float>();
+    Tensor logits = Tensor::zeros({1, kSymbols});
+    std::int64_t symbol = 0;
+    const auto step = [&] {
+      stepper.step({embedding + symbol * kEmbedding, kEmbedding}, {logits.data<float>(), kSymbols});
+      symbol = *nn::sample(logits, random).read<std::int64_t>();
+    };
+    for (int i = 0; i < 10; ++i) step();
+    const bench::AllocationCount allocations;
+    for (auto _ : state) step();
+    allocations.report(state, "allocations");
+    bench::count_rate(state, "steps/s", 1);
+  });
+}
+
 }  // namespace
 
 BENCHMARK(train)
@@ -95,3 +116,9 @@ BENCHMARK(train)
     ->Unit(benchmark::kMillisecond)
     ->UseRealTime();
 BENCHMARK(sample)->Name("charlm/sample")->Unit(benchmark::kMicrosecond);
+BENCHMARK_CAPTURE(sample_steps, float32, Weights::float32)
+    ->Name("charlm/sample_stepper")
+    ->Unit(benchmark::kMicrosecond);
+BENCHMARK_CAPTURE(sample_steps, bfloat16, Weights::bfloat16)
+    ->Name("charlm/sample_stepper_bf16")
+    ->Unit(benchmark::kMicrosecond);

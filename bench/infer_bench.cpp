@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 // One sample in, one sample out: an LSTM of H units on one input, then a linear unit, as models of audio amplifiers are.
-// infer/lstm by a Stepper, infer/operations by single operations. 48 kHz leaves 20,800 ns for a sample.
+// infer/lstm by a Stepper, infer/lstm_bf16 by one with bfloat16 weights, infer/operations by single operations. 48 kHz leaves 20,800 ns for a sample.
 #include "bench/support.h"
 #include "nn/nn.h"
 
@@ -22,11 +22,12 @@ void time_samples(benchmark::State& state, Step step) {
   benchmark::DoNotOptimize(out);
 }
 
-void stepper(benchmark::State& state) {
+void stepper(benchmark::State& state, Weights weights) {
   bench::guarded(state, [&] {
     Random random(1);
     const nn::Lstm model({.input = 1, .hidden = state.range(0)}, random);
-    Stepper steps = nn::make_stepper(model, nn::Linear(state.range(0), 1, random));
+    Stepper steps =
+        nn::make_stepper(model, nn::Linear(state.range(0), 1, random), {.weights = weights});
     time_samples(state, [&](float x) {
       float y = 0;
       steps.step({&x, 1}, {&y, 1});
@@ -55,5 +56,6 @@ void sizes(benchmark::internal::Benchmark* rows) {
 
 }  // namespace
 
-BENCHMARK(stepper)->Name("infer/lstm")->Apply(sizes);
+BENCHMARK_CAPTURE(stepper, float32, Weights::float32)->Name("infer/lstm")->Apply(sizes);
+BENCHMARK_CAPTURE(stepper, bfloat16, Weights::bfloat16)->Name("infer/lstm_bf16")->Apply(sizes);
 BENCHMARK(operations)->Name("infer/operations")->Apply(sizes);

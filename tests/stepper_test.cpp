@@ -36,14 +36,44 @@ struct SquareCell : MinimalCell {
   Var input(const Var& x) const { return from_x(square(x)); }
 };
 
+// The bfloat16 that is nearest to x, found by looking at both neighbours.
+float nearest_bfloat16(float x) {
+  const auto bits = __builtin_bit_cast(std::uint32_t, x) & 0xffff0000u;
+  const float low = __builtin_bit_cast(float, bits);
+  const float high = __builtin_bit_cast(float, bits + 0x10000u);
+  const double to_low = std::abs(static_cast<double>(x) - low);
+  const double to_high = std::abs(static_cast<double>(high) - x);
+  if (to_low == to_high) return (bits & 0x10000u) == 0 ? low : high;
+  return to_low < to_high ? low : high;
+}
+
+// Matrices rounded, biases as they are.
+void round_matrices(const ParameterList& list) {
+  for (const NamedVar& p : list) {
+    if (p.var.rank() != 2) continue;
+    std::vector<float> values = p.var.value().to_vector<float>();
+    for (float& x : values) x = nearest_bfloat16(x);
+    p.var.value().copy_from(Tensor::from(p.var.shape(), values));
+  }
+}
+
+// The oracle of both kinds of weights is the unrolled model in float64, with the weights that a step really uses: so both
+// differ from it by the rounding of float32 sums alone.
 template <class C>
-void check_steps(const RecurrentOptions& options) {
+void check_steps(const RecurrentOptions& options, Weights weights) {
   Random random(1);
   const Recurrent<C> model(options, random);
   const Linear head(options.hidden, 3, random);
   const Tensor xs = random_normal({kSteps, 1, options.input}, 0, 1, random);
-  const Tensor expected = head(model(Var(xs)).ys).value();
-  Stepper stepper = make_stepper(model, head);
+  Stepper stepper = make_stepper(model, head, {.weights = weights});
+  REQUIRE(stepper.weights() == weights);
+  if (weights == Weights::bfloat16) {
+    round_matrices(parameters(model));
+    round_matrices(parameters(head));
+  }
+  convert(model, DType::float64);
+  convert(head, DType::float64);
+  const Tensor expected = head(model(Var(xs.to(DType::float64))).ys).value();
   REQUIRE(stepper.input_size() == options.input);
   REQUIRE(stepper.output_size() == 3);
   std::vector<float> y(3);
@@ -60,52 +90,81 @@ void check_steps(const RecurrentOptions& options) {
 
 }  // namespace
 
-TEST_CASE("a stepper gives what the unrolled model gives, for any cell and size") {
-  for (const std::int64_t hidden : {1, 2, 15, 17, 40, 63, 65}) {
-    CAPTURE(hidden);
-    for (const int layers : {1, 2}) {
-      const RecurrentOptions options{.input = 5, .hidden = hidden, .layers = layers};
-      check_steps<RnnCell>(options);
-      check_steps<LstmCell>(options);
-      check_steps<GruCell>(options);
-      check_steps<MinimalCell>(options);
-      check_steps<my::LstmCell>(options);
+TEST_CASE("a stepper gives what the unrolled model gives, for any cell, size and kind of weights") {
+  for (const Weights weights : {Weights::float32, Weights::bfloat16}) {
+    CAPTURE(weights);
+    for (const std::int64_t hidden : {1, 2, 15, 17, 40, 63, 65}) {
+      CAPTURE(hidden);
+      for (const int layers : {1, 2}) {
+        const RecurrentOptions options{.input = 5, .hidden = hidden, .layers = layers};
+        check_steps<RnnCell>(options, weights);
+        check_steps<LstmCell>(options, weights);
+        check_steps<GruCell>(options, weights);
+        check_steps<MinimalCell>(options, weights);
+        check_steps<my::LstmCell>(options, weights);
+      }
     }
+    check_steps<GruCell>({.input = 1, .hidden = 17, .bias = false}, weights);
+    check_steps<RnnCell>({.input = 1, .hidden = 9, .nonlinearity = Nonlinearity::relu}, weights);
   }
-  check_steps<GruCell>({.input = 1, .hidden = 17, .bias = false});
-  check_steps<RnnCell>({.input = 1, .hidden = 9, .nonlinearity = Nonlinearity::relu});
+}
+
+TEST_CASE("bfloat16 weights take half the memory and change the outputs by their rounding") {
+  Random random(5);
+  const Lstm model({.input = 3, .hidden = 64}, random);
+  Stepper full = make_stepper(model);
+  Stepper half = make_stepper(model, {}, {.weights = Weights::bfloat16});
+  const std::vector<float> x{0.5f, -1.0f, 2.0f};
+  std::vector<float> y(64), rounded(64);
+  float most = 0;
+  for (int i = 0; i < 20; ++i) {
+    REQUIRE(full.step(x, y));
+    REQUIRE(half.step(x, rounded));
+    for (std::size_t j = 0; j < y.size(); ++j) most = std::max(most, std::abs(y[j] - rounded[j]));
+  }
+  CHECK(most > 0);
+  CHECK(most < 1.0f / 256);  // each weight is off by half of that at most, in either direction
+  CHECK(half.bytes() < full.bytes() * 6 / 10);
 }
 
 TEST_CASE("a stepper's state is saved and put back bit for bit, and later weights do not show") {
-  Random random(2);
-  const Lstm model({.input = 2, .hidden = 19, .layers = 2}, random);
-  Stepper stepper = make_stepper(model);
-  REQUIRE(stepper.output_size() == 19);
-  REQUIRE(stepper.state_size() == 2 * 2 * 19);
-  const std::vector<float> x{0.5f, -1.0f};
-  std::vector<float> first(19), again(19), saved(76);
-  for (int i = 0; i < 3; ++i) stepper.step(x, first);
-  stepper.state(saved);
-  stepper.step(x, first);
-  for (const NamedVar& p : parameters(model)) p.var.value().fill(0.25);
-  stepper.set_state(saved);
-  stepper.step(x, again);
-  CHECK(first == again);
-  CHECK(stepper.bytes() > 4 * 4 * 19 * (2 + 19 + 19 + 19));
+  for (const Weights weights : {Weights::float32, Weights::bfloat16}) {
+    Random random(2);
+    const Lstm model({.input = 2, .hidden = 19, .layers = 2}, random);
+    Stepper stepper = make_stepper(model, {}, {.weights = weights});
+    REQUIRE(stepper.output_size() == 19);
+    REQUIRE(stepper.state_size() == 2 * 2 * 19);
+    const std::vector<float> x{0.5f, -1.0f};
+    std::vector<float> first(19), again(19), saved(76);
+    for (int i = 0; i < 3; ++i) stepper.step(x, first);
+    stepper.state(saved);
+    stepper.step(x, first);
+    for (const NamedVar& p : parameters(model)) p.var.value().fill(0.25);
+    stepper.set_state(saved);
+    stepper.step(x, again);
+    CHECK(first == again);
+    stepper.set_state(
+        saved);  // after an odd and an even number of steps: weights are read from either end
+    stepper.step(x, again);
+    CHECK(first == again);
+    CHECK(stepper.bytes() > (weights == Weights::float32 ? 4 : 2) * 4 * 19 * (2 + 19 + 19 + 19));
+  }
 }
 
 TEST_CASE("steps take no memory from the pool") {
   Random random(3);
   const Gru model({.input = 1, .hidden = 40}, random);
   const Linear head(40, 1, random);
-  Stepper stepper = make_stepper(model, head);
-  const memory::Stats before = memory::stats();
-  const float x = 0.5f;
-  float y = 0;
-  for (int i = 0; i < 100; ++i) REQUIRE(stepper.step({&x, 1}, {&y, 1}));
-  CHECK(memory::stats().heap_calls == before.heap_calls);
-  CHECK(memory::stats().live_bytes == before.live_bytes);
-  CHECK(std::isfinite(y));
+  for (const Weights weights : {Weights::float32, Weights::bfloat16}) {
+    Stepper stepper = make_stepper(model, head, {.weights = weights});
+    const memory::Stats before = memory::stats();
+    const float x = 0.5f;
+    float y = 0;
+    for (int i = 0; i < 100; ++i) REQUIRE(stepper.step({&x, 1}, {&y, 1}));
+    CHECK(memory::stats().heap_calls == before.heap_calls);
+    CHECK(memory::stats().live_bytes == before.live_bytes);
+    CHECK(std::isfinite(y));
+  }
 }
 
 TEST_CASE("what a stepper cannot do is said, with the way out") {
@@ -121,6 +180,9 @@ TEST_CASE("what a stepper cannot do is said, with the way out") {
   const Rnn model({.input = 2, .hidden = 6}, random);
   CHECK(throws_with("stepper|head|float32[3, 6]|float32[3, 5]",
                     [&] { make_stepper(model, Linear(5, 3, random)); }));
+  CHECK(throws_with("stepper|options.weights is 7|Weights::bfloat16",
+                    [&] { make_stepper(model, {}, {.weights = static_cast<Weights>(7)}); }));
+  CHECK(throws_with("float32", [&] { make_stepper(wide, {}, {.weights = Weights::bfloat16}); }));
   Stepper stepper = make_stepper(model);
   std::vector<float> x(3), y(6);
   CHECK_FALSE(stepper.step(x, y));

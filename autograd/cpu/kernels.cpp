@@ -5,6 +5,7 @@
 
 #include "autograd/cpu/gemm_kernel.h"
 #include "autograd/cpu/panels_kernel.h"
+#include "autograd/cpu/row_kernel.h"
 
 namespace tapeloop::cpu {
 
@@ -21,7 +22,10 @@ constexpr TypedKernels<T> kTyped = {
 
 template <>
 const Kernels& kernels_for<isa::Native>() {
-  static constexpr Kernels kKernels = {kTyped<isa::Native, float>, kTyped<isa::Native, double>};
+  using Isa = isa::Native;
+  static constexpr Kernels kKernels = {kTyped<Isa, float>, kTyped<Isa, double>,
+                                       RowTile<Isa, true, true>::most_registers, &multiply_row<Isa>,
+                                       &dot_row<Isa>};
   return kKernels;
 }
 

@@ -7,6 +7,7 @@
 #include "autograd/cpu/loop.h"
 #include "autograd/cpu/panels.h"
 #include "autograd/cpu/reduce_kernel.h"
+#include "autograd/cpu/row_weights.h"
 
 namespace tapeloop::cpu {
 
@@ -29,6 +30,9 @@ struct TypedKernels {
 struct Kernels {
   TypedKernels<float> float32;
   TypedKernels<double> float64;
+  std::int64_t row_registers;  // of a chunk, at most, in multiply_row
+  void (*multiply_row)(const RowProduct& product);
+  float (*dot_row)(std::int64_t k, const float* a, const float* b);
   template <class T>
   const TypedKernels<T>& of() const {
     if constexpr (sizeof(T) == 4) {
