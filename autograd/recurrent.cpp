@@ -52,6 +52,13 @@ void check(const RecurrentRun& run) {
   const auto no = [&](const std::string& text) {
     fail("recurrent", fmt::format("\"{}\": {}", kernel.name, text));
   };
+  if (!r.w_hh.defined()) no("w_hh is undefined; expected [G*H, H], the weights of G gates");
+  for (std::size_t k = 0; k < run.initial.size(); ++k) {
+    if (!run.initial[k].defined()) {
+      no(fmt::format("part {} of the initial state is undefined; give zeros [N, H] to start from",
+                     k));
+    }
+  }
   const Shape& w = r.w_hh.shape();
   if (w.rank() != 2 || w.dim(1) < 1 || w.dim(0) < 1 || w.dim(0) % w.dim(1) != 0) {
     no(fmt::format("w_hh is {}; expected [G*H, H], the weights of G gates", w.str()));
@@ -209,6 +216,12 @@ struct NothingToDo {
 PoolVector<Var> Recurrence::step(const Var& zx, std::span<const Var> state) const {
   if (!defined())
     fail("recurrent", "the recurrence is undefined; build it from a formula and w_hh");
+  if (w_hh.rank() != 2 || w_hh.dim(1) < 1 || w_hh.dim(0) % w_hh.dim(1) != 0 ||
+      state.size() != static_cast<std::size_t>(parts())) {
+    fail("recurrent", fmt::format("\"{}\": a step with w_hh {} and {} parts of a state; expected "
+                                  "[G*H, H], the weights of G gates, and {} parts",
+                                  kernel->name, w_hh.shape().str(), state.size(), parts()));
+  }
   const detail::StepArguments arguments = detail::step_arguments(*this, zx, state);
   PoolVector<Var> result(static_cast<std::size_t>(parts()));
   const PoolVector<int> ones(result.size(), 1);

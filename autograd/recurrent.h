@@ -36,7 +36,7 @@ struct Recurrence {
   }
 
   bool defined() const { return kernel != nullptr; }
-  int parts() const { return kernel->outputs; }  // K
+  int parts() const { return defined() ? kernel->outputs : 0; }  // K
   // One step by ordinary operations: zx [N, G*H] and the K parts -> the K parts after it.
   PoolVector<Var> step(const Var& zx, std::span<const Var> state) const;
 };

@@ -21,9 +21,10 @@ std::int64_t padded_size(std::int64_t n) { return (n + width() - 1) / width() * 
 void check_float(const char* what, const Tensor& tensor, const Shape& shape) {
   if (!tensor.defined() || tensor.dtype() != DType::float32 || tensor.device() != Device::cpu ||
       tensor.shape() != shape) {
-    fail("stepper", fmt::format("{} is {}, expected float32{} on the cpu; convert the model by "
-                                "nn::convert(model, DType::float32)",
-                                what, tensor.describe(), shape.str()));
+    fail("stepper",
+         fmt::format("{} is {}, expected float32{} on the cpu; convert the model by "
+                     "nn::convert(model, DType::float32)",
+                     what, tensor.defined() ? tensor.describe() : "undefined", shape.str()));
   }
 }
 
@@ -45,8 +46,19 @@ Stepper::Layer Stepper::make_layer(const StepperLayer& given, Weights format) {
          "the "
          "product, or a cell with step() only); step it by nn::step without a tape");
   }
-  const Tensor w = r.w_hh.value();
-  check_float("w_hh", w, w.rank() == 2 ? w.shape() : Shape{0, 0});
+  const Tensor w = r.w_hh.defined() ? r.w_hh.value() : Tensor();
+  const Shape any = w.defined() ? w.shape() : Shape{};
+  check_float("w_hh", w, any);
+  if (any.rank() != 2 || any.dim(1) < 1 || any.dim(0) < 1 || any.dim(0) % any.dim(1) != 0) {
+    fail("stepper", fmt::format("\"{}\": w_hh is {}; expected [G*H, H], the weights of G gates",
+                                r.kernel->name, any.str()));
+  }
+  if (r.b_hh.defined() && !r.apart) {
+    fail("stepper", fmt::format("\"{}\": b_hh is given, but only products that are kept apart have "
+                                "a bias of their own; add it to the input's",
+                                r.kernel->name));
+  }
+  if (r.b_hh.defined()) check_float("b_hh", r.b_hh.value(), {any.dim(0)});
   Layer layer{};
   layer.kernel = r.kernel;
   layer.formula = r.formula;
@@ -57,6 +69,10 @@ Stepper::Layer Stepper::make_layer(const StepperLayer& given, Weights format) {
               {w.dim(0), given.w_in.rank() == 2 ? given.w_in.dim(1) : 0});
   check_float("the input's bias", given.b_in, {w.dim(0)});
   layer.inputs = given.w_in.dim(1);
+  if (layer.inputs < 1) {
+    fail("stepper", fmt::format("the input's weight is {}, expected at least one input",
+                                given.w_in.shape().str()));
+  }
   const int arguments = layer.gates * (r.apart ? 2 : 1);
   layer.takes_h = r.kernel->inputs == arguments + r.parts();
   if (!layer.takes_h && r.kernel->inputs != arguments + r.parts() - 1) {
@@ -98,7 +114,15 @@ Stepper::Stepper(std::span<const StepperLayer> layers, const Tensor& head_weight
     }
   }
   outputs_ = layers_.back().hidden;
-  if (!head_weight.defined()) return;
+  if (!head_weight.defined()) {
+    if (head_bias.defined()) fail("stepper", "the head has a bias, but no weight");
+    return;
+  }
+  if (head_weight.rank() != 2 || head_weight.dim(0) < 1) {
+    fail("stepper",
+         fmt::format("the head's weight is {}, expected [O, {}] with at least one output",
+                     head_weight.shape().str(), layers_.back().hidden));
+  }
   outputs_ = head_weight.dim(0);
   check_float("the head's weight", head_weight, {outputs_, layers_.back().hidden});
   if (head_bias.defined()) check_float("the head's bias", head_bias, {outputs_});

@@ -39,7 +39,7 @@ class Stepper {
   Stepper(Stepper&&) = default;
   Stepper& operator=(Stepper&&) = default;
 
-  std::int64_t input_size() const { return layers_.front().inputs; }
+  std::int64_t input_size() const { return layers_.empty() ? 0 : layers_.front().inputs; }
   std::int64_t output_size() const { return outputs_; }
   Weights weights() const { return options_.weights; }
 

@@ -3,6 +3,7 @@
 #include "nn/stepper.h"
 
 #include <cmath>
+#include <string>
 
 #include "autograd/error.h"
 
@@ -13,6 +14,13 @@ void check_one_direction(int directions) {
     fail("stepper",
          "the model runs in both directions, so a step needs what comes after it; train one with "
          "bidirectional = false");
+  }
+}
+
+void check_float32(const Recurrence& recurrence) {
+  if (recurrence.defined() && recurrence.w_hh.dtype() != DType::float32) {
+    fail("stepper", "the model's weights are " + std::string(name(recurrence.w_hh.dtype())) +
+                        ", expected float32; convert it by nn::convert(model, DType::float32)");
   }
 }
 

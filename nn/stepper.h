@@ -25,6 +25,7 @@ StepperLayer affine_layer(const Recurrence& recurrence, std::int64_t inputs, Map
 }
 void check_affine(const StepperLayer& layer, const Tensor& x, const Tensor& y);
 void check_one_direction(int directions);
+void check_float32(const Recurrence& recurrence);
 }  // namespace detail
 
 // A snapshot of a stack in one direction, and of the Linear that follows it, if any:
@@ -39,6 +40,7 @@ requires HasRecurrence<C> Stepper make_stepper(const Recurrent<C>& model, const 
   Random random(1);
   for (const C& cell : model.cells()) {
     const auto map = [&cell](const Var& x) { return cell.input(x); };
+    detail::check_float32(cell.recurrence());
     layers.push_back(detail::affine_layer(cell.recurrence(), inputs, map));
     PauseRecording pause;
     const Tensor x = random_normal({1, inputs}, 0, 1, random);

@@ -167,6 +167,43 @@ TEST_CASE("steps take no memory from the pool") {
   }
 }
 
+TEST_CASE("layers that do not fit are refused before any work") {
+  const auto zeros = [](const Shape& shape) { return Tensor::zeros(shape); };
+  const auto make = [&](const Recurrence& r, const Tensor& w_in, const Tensor& b_in,
+                        const Tensor& head = {}, const Tensor& head_bias = {}) {
+    const StepperLayer layers[] = {{r, w_in, b_in}};
+    Stepper stepper(layers, head, head_bias);
+  };
+  const Var w(zeros({32, 8}));
+  const Recurrence lstm(LstmGates{}, w);
+  const Tensor w_in = zeros({32, 3}), b = zeros({32});
+  CHECK_NOTHROW(make(lstm, w_in, b));
+  CHECK(throws_with("stepper|w_hh is [33, 8]|[G*H, H]", [&] {
+    make(Recurrence(LstmGates{}, Var(zeros({33, 8}))), w_in, b);
+  }));
+  CHECK(throws_with("stepper|w_hh is [0, 0]", [&] {
+    make(Recurrence(LstmGates{}, Var(zeros({0, 0}))), w_in, b);
+  }));
+  CHECK(throws_with("stepper|w_hh is undefined",
+                    [&] { make(Recurrence(LstmGates{}, Var()), w_in, b); }));
+  CHECK(throws_with("stepper|[32, 0]|at least one input", [&] { make(lstm, zeros({32, 0}), b); }));
+  CHECK(throws_with("stepper|bias|[31]", [&] { make(lstm, w_in, zeros({31})); }));
+  CHECK(throws_with("stepper|at least one output", [&] { make(lstm, w_in, b, zeros({0, 8})); }));
+  CHECK(throws_with("stepper|the head has a bias, but no weight",
+                    [&] { make(lstm, w_in, b, {}, zeros({2})); }));
+  const Var gru_w(zeros({24, 8}));
+  for (const std::int64_t size : {3, 25, 9600}) {
+    CHECK(throws_with("stepper|b_hh|[" + std::to_string(size) + "]", [&] {
+      make(Recurrence::with_products_apart(GruGates{}, gru_w, Var(zeros({size}))), zeros({24, 3}),
+           zeros({24}));
+    }));
+  }
+  Recurrence not_apart = lstm;
+  not_apart.b_hh = Var(zeros({32}));
+  CHECK(throws_with("stepper|b_hh is given, but only products that are kept apart",
+                    [&] { make(not_apart, w_in, b); }));
+}
+
 TEST_CASE("what a stepper cannot do is said, with the way out") {
   Random random(4);
   const Lstm projected({.input = 2, .hidden = 6, .projection = 3}, random);
@@ -176,7 +213,7 @@ TEST_CASE("what a stepper cannot do is said, with the way out") {
   const Recurrent<SquareCell> squared({.input = 2, .hidden = 6}, random);
   CHECK(throws_with("stepper|not an affine map", [&] { make_stepper(squared); }));
   const Lstm wide({.input = 2, .hidden = 6, .dtype = DType::float64}, random);
-  CHECK(throws_with("float32", [&] { make_stepper(wide); }));
+  CHECK(throws_with("stepper|float64|nn::convert", [&] { make_stepper(wide); }));
   const Rnn model({.input = 2, .hidden = 6}, random);
   CHECK(throws_with("stepper|head|float32[3, 6]|float32[3, 5]",
                     [&] { make_stepper(model, Linear(5, 3, random)); }));
