@@ -241,6 +241,36 @@ TEST_CASE("the three schedules are those of the paper") {
                           [] { ScheduledSampling{}.truth_probability(-1); }));
 }
 
+TEST_CASE("a model's results and gradients have the same bits for any number of threads") {
+  Random random(16);
+  const Seq2Seq<GruCell> model({.source_vocabulary = 20,
+                                .encoder = {.input = 24, .hidden = 48, .bidirectional = true},
+                                .decoder = {.vocabulary = 30,
+                                            .embedding = 24,
+                                            .cell = {.hidden = 64},
+                                            .attend = Attend::after_step,
+                                            .attention = {.score = Score::general},
+                                            .input_feeding = true}},
+                               random);
+  const Tensor source = test::index_tensor({23, 17}, 20, 1),
+               target = test::index_tensor({11, 17}, 30, 2);
+  std::vector<std::int64_t> lengths(17, 23);
+  lengths[3] = 1;
+  const auto run = [&](int threads) {
+    const test::Threads scope(threads);
+    Tape tape;
+    std::vector<Tensor> all{};
+    const Var loss = cross_entropy(model(model.encode(source, lengths), target), target);
+    all.push_back(loss.value());
+    std::vector<Var> vars;
+    for (const NamedVar& p : parameters(model)) vars.push_back(p.var);
+    for (const Var& g : tape.gradient(loss, vars)) all.push_back(g.value().contiguous());
+    return all;
+  };
+  const std::vector<Tensor> one = run(1), three = run(3);
+  for (std::size_t i = 0; i < one.size(); ++i) CHECK(test::same_bits(one[i], three[i]));
+}
+
 TEST_CASE("a bridge copies, maps or drops the encoder's state") {
   Random random(12);
   const Var h(test::random_tensor({4, 3, 2})), c(test::random_tensor({4, 3, 5}, 2));
