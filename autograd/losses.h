@@ -41,7 +41,7 @@ struct CtcOptions {
 // in logarithms. Graves, Fernandez, Gomez & Schmidhuber 2006. log_probabilities [T, N, C], such as log_softmax gives;
 // targets [N, L] int64, of which target_lengths[n] labels count; input_lengths[n] steps count, each 1..T. Result: a scalar,
 // or [N] for Reduce::none. A target that does not fit into its steps (labels, and a blank between equal ones) has an
-// infinite loss and no gradient. Cost: T pointwise steps over [N, 2 L + 1]; any order of derivative.
+// infinite loss and no gradient. Cost: T pointwise steps over [N, 2 L + 1]; first and second derivatives.
 Var ctc_loss(const Var& log_probabilities, const Tensor& targets,
              std::span<const std::int64_t> input_lengths,
              std::span<const std::int64_t> target_lengths, const CtcOptions& options = {});

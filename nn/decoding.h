@@ -15,9 +15,8 @@ namespace tapeloop::nn {
 class StepDecoder {
  public:
   struct Result {
-    Tensor logits;  // [R, V]
-    Tensor
-        weights;  // [R, S]: what each row looks at, for the coverage and for pictures; undefined without attention
+    Tensor logits;   // [R, V]
+    Tensor weights;  // [R, S]: what each row looks at; undefined without attention
   };
   virtual ~StepDecoder() = default;
   virtual std::int64_t sentences() const = 0;                                  // N
@@ -54,11 +53,11 @@ std::vector<Hypothesis> decode_by_sampling(StepDecoder& model, const DecodeOptio
 // continuations in each step those that end become hypotheses, the others are the next prefixes. A hypothesis Y is worth
 //   score(Y) = log P(Y) / lp(Y) + coverage_penalty * sum_s log(min(sum_t weights_ts, 1))
 //   lp(Y) = ((5 + |Y|) / 6)^length_penalty          |Y| with the end          Wu et al. 2016, arXiv:1609.08144
-// where s runs over the source_lengths() of the sentence, and a step that nothing looked at counts as log e^-20. Sentences cut off at max_length are hypotheses too.
+// where s runs over the source_lengths() of the sentence, and a step that nothing looked at counts as log e^-20. Sentences
+// cut off at max_length are hypotheses too.
 struct BeamOptions : DecodeOptions {
   std::int64_t beams = 5;
-  std::int64_t n_best =
-      1;  // how many are returned, if so many were found; at most `beams` are asked for
+  std::int64_t n_best = 1;      // how many are returned, if so many were found; at most `beams`
   double length_penalty = 0;    // 0: plain log-probability; about 0.6 to 1 for translation
   double coverage_penalty = 0;  // 0: none; about 0.2
   // A sentence is done when none of its prefixes can become better than its n_best hypotheses: log P only falls, and the
