@@ -182,6 +182,20 @@ struct KlTerm {  // t (log t - x) for log-probabilities x, and 0 where t = 0
   }
 };
 
+// One step of the forward variables of CTC, in logarithms: each state is reached from itself, from the state before it
+// and, where it may be skipped to, from the one before that; where `running` is 0 it stands still. Graves et al. 2006
+//   a' = log(e^a + e^before + [skip] e^two_before) + emission            impossible: -1e30, whose exp is 0 beside any other
+struct CtcStep {
+  static constexpr const char* name = "ctc_step";
+  TL_HD auto operator()(auto a, auto before, auto two_before, auto skip, auto emission,
+                        auto running) const {
+    auto skipped = select(skip > 0.0, two_before, -1e30);
+    auto m = max(max(a, before), skipped);
+    auto reached = m + log(exp(a - m) + exp(before - m) + exp(skipped - m));
+    return select(running > 0.0, reached + max(emission, -1e30), a);
+  }
+};
+
 // --- parts of structured operations ---
 struct Centered {  // exp(x - m), m the largest of its row
   static constexpr const char* name = "exp_centered";
@@ -238,7 +252,7 @@ struct FunctionPage
 };
 struct LossPage
     : Page<formula::SquaredError, formula::AbsoluteError, formula::Huber, formula::BceWithLogits,
-           formula::KlTerm, formula::Centered, formula::SoftmaxGradient,
+           formula::KlTerm, formula::CtcStep, formula::Centered, formula::SoftmaxGradient,
            formula::LogSoftmaxGradient, formula::LogSumExpGradient, formula::Standardize,
            formula::ScaleShift, formula::KeepScaled> {
   static std::span<const PointwiseKernel* const> kernels();

@@ -24,6 +24,7 @@
 //   ---- products ---------------------------------------------------------------------------------------------------
 //   matmul(a, b)                [.., M, K] [.., K, N] -> [.., M, N]     dA = dC B^T, dB = A^T dC             a, b
 //   linear(x, w, b)             [.., I] [O, I] [..O] -> [.., O]         dx = dy w, dw = dy^T x, db = sum dy  x, w
+//   linear_each(x, w)           [T, N, I] [N, O, I] -> [T, N, O]         as linear, for each n; one product  x, w
 //   recurrent(F, zx, w_hh, state)  a sequence of steps: recurrent.h     F's by dual numbers; products    z, all states
 //   ---- indices (int64) --------------------------------------------------------------------------------------------
 //   embedding(w, index)         [V, E] [..] -> [.., E]                  rows of dy added up                  index
@@ -164,6 +165,11 @@ Var matmul(const Var& a, const Var& b);
 // x w^T + b: x [..., I], w [O, I], b broadcasts to [..., O] (a bias [O], or a whole addend); b may be undefined.
 // What several calls contribute to dw is done as one product over all of them.
 Var linear(const Var& x, const Var& w, const Var& b = Var());
+
+// A matrix of its own for each sequence of the batch: y[n] = w[n] x[n]; x [N, I] or [T, N, I], w [N, O, I] -> [N, O] or
+// [T, N, O]. What several calls contribute to dw is done as one product for each n: an attention reads its source at
+// every step, and pays for its gradient once.
+Var linear_each(const Var& x, const Var& w);
 
 // --- indices; out-of-range ones throw, naming the value and its place ---
 Var embedding(const Var& w, const Tensor& index);       // rows of w [V, E]: index [...] -> [..., E]

@@ -1,14 +1,19 @@
 // SPDX-License-Identifier: MIT
-// The one include for modules: layers, recurrent layers, initial values, sampling, saving and loading.
+// The one include for modules: layers, recurrent layers, attention, sequence to sequence, decoding, measures, saving.
 #pragma once
 
 #include "autograd/autograd.h"
+#include "nn/attention.h"
 #include "nn/cells.h"
 #include "nn/checkpoint.h"
+#include "nn/decoding.h"
 #include "nn/init.h"
 #include "nn/layers.h"
+#include "nn/metrics.h"
 #include "nn/module.h"
 #include "nn/recurrent.h"
 #include "nn/sampling.h"
+#include "nn/scheduled_sampling.h"
+#include "nn/seq2seq.h"
 #include "nn/serialize.h"
 #include "nn/stepper.h"

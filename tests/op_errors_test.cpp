@@ -175,6 +175,14 @@ TEST_CASE("a wrong call of an operation names it, shows the shapes, and says wha
        "5",
        [&] { linear(a, b); }},
       {"linear: x is [2, 3], w is [3]", [&] { linear(a, zeros({3})); }},
+      {"linear_each: x is [2, 3], w is [2, 4, 5]: expected x [N, I] or [T, N, I] and w [N, O, I]",
+       [&] {
+         linear_each(a, zeros({2, 4, 5}));
+       }},
+      {"linear_each: x is [2, 3], w is [3, 4, 3]",
+       [&] {
+         linear_each(a, zeros({3, 4, 3}));
+       }},
       {"linear: cannot broadcast [3] with [2, 4]",
        [&] {
          linear(a, zeros({4, 3}), zeros({3}));

@@ -316,6 +316,22 @@ inline const std::vector<OpCase>& op_table() {
          });
        }},
       {"linear, inner", {{2, N}, {3, N}, {3}}, [](Inputs x) { return linear(x[0], x[1], x[2]); }, affine},
+      {"linear_each", {{3, N, 4}, {N, 2, 4}}, [](Inputs x) { return linear_each(x[0], x[1]); },
+       [](Arrays x) {
+         return make_array({3, x[0].shape[1], 2}, [&](const Index& i) {
+           double sum = 0;
+           for (std::int64_t k = 0; k < 4; ++k) sum += x[0].at({i[0], i[1], k}) * x[1].at({i[1], i[2], k});
+           return sum;
+         });
+       }},
+      {"linear_each, one step", {{N, 4}, {N, 3, 4}}, [](Inputs x) { return linear_each(x[0], x[1]); },
+       [](Arrays x) {
+         return make_array({x[0].shape[0], 3}, [&](const Index& i) {
+           double sum = 0;
+           for (std::int64_t k = 0; k < 4; ++k) sum += x[0].at({i[0], k}) * x[1].at({i[0], i[1], k});
+           return sum;
+         });
+       }},
       {"linear, shared weight", {{N, 3}, {3, 3}, {3}},
        [](Inputs x) { return linear(linear(x[0], x[1], x[2]), x[1], x[2]); },
        [affine](Arrays x) {

@@ -7,6 +7,7 @@
 #include <fstream>
 #include <optional>
 
+#include "reference_attention.h"
 #include "reference_kinds.h"
 #include "reference_ops.h"
 
@@ -23,6 +24,8 @@ const Kind kKinds[] = {
     {[](const Case& c) { return c.set("optimizer"); }, optimizing, 1e-9},
     {[](const Case& c) { return c.set("kind") && c.set("hidden_size"); }, recurrent},
     {[](const Case& c) { return c.begins("op_"); }, operations},
+    {[](const Case& c) { return c.begins("bahdanau"); }, bahdanau},
+    {[](const Case& c) { return c.begins("luong"); }, luong},
     {[](const Case& c) { return c.begins("clip_"); }, clipping},
     {[](const Case& c) { return c.has("input.tokens") && c.has("param.rnn.weight_ih_l0"); },
      char_model},

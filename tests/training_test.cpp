@@ -230,6 +230,43 @@ TEST_CASE("no kind of recurrent layer makes heap allocations once warm, also wit
   }
 }
 
+TEST_CASE(
+    "an attentional decoder makes no heap allocations once warm, in training and in its steps") {
+  if (!can_count_allocations()) return;
+  for (const Attend attend : {Attend::before_step, Attend::after_step}) {
+    Random random(17);
+    const Seq2Seq<GruCell> model({.source_vocabulary = 9,
+                                  .encoder = {.input = 4, .hidden = 6, .bidirectional = true},
+                                  .decoder = {.vocabulary = 7,
+                                              .embedding = 4,
+                                              .cell = {.hidden = 5},
+                                              .attend = attend,
+                                              .input_feeding = attend == Attend::after_step}},
+                                 random);
+    const ParameterList list = parameters(model);
+    const Tensor source = test::index_tensor({6, 3}, 9), target = test::index_tensor({5, 3}, 7);
+    const std::vector<std::int64_t> lengths{6, 2, 4};
+    std::int64_t counted = 0;
+    for (int i = 0; i < 6; ++i) {
+      const std::int64_t before = allocations;
+      Tape tape;
+      tape.backward(cross_entropy(model(model.encode(source, lengths), target), target));
+      for (const NamedVar& p : list) p.var.zero_grad();
+      counted = allocations - before;
+    }
+    CHECK(counted == 0);
+    const auto encoded = model.encode(source, lengths);
+    auto state = encoded.state;
+    for (int i = 0; i < 6; ++i) {
+      const std::int64_t before = allocations;
+      const Decoded one = model.decoder.step(target.select(0, 0), state, encoded.source);
+      argmax(model.decoder.output(one.features).value());
+      counted = allocations - before;
+    }
+    CHECK(counted == 0);
+  }
+}
+
 TEST_CASE("an inference step with sampling makes no heap allocations once warm") {
   if (!can_count_allocations()) return;
   Random random(16);

@@ -1,0 +1,30 @@
+// SPDX-License-Identifier: MIT
+// What greedy decoding and beam search share: one step of a model, checked, as log-probabilities.
+// For the .cpp files of decoding; no search here.
+#pragma once
+
+#include "nn/decoding.h"
+
+namespace tapeloop::nn::detail {
+
+// What one step of the model says: log-probabilities of every row, in double precision where they are added up.
+struct DecodeStep {
+  std::int64_t rows = 0;
+  std::int64_t classes = 0;
+  Tensor logits;
+  Tensor log_p;    // [R, V] float64
+  Tensor weights;  // [R, S] float64, or undefined
+
+  const double* row(std::int64_t i) const { return log_p.read<double>() + i * classes; }
+  Tensor weights_of(std::int64_t row) const {
+    return weights.defined() ? weights.select(0, row) : Tensor();
+  }
+};
+
+// Feeds the symbols [R]. Throws where logits are misshapen or hold NaN.
+DecodeStep take_step(StepDecoder& model, const Tensor& symbols, std::int64_t end);
+void check_options(const StepDecoder& model, const DecodeOptions& options);
+// [steps, S] of rows [S]; undefined where they are.
+Tensor stacked(const std::vector<Tensor>& rows);
+
+}  // namespace tapeloop::nn::detail
