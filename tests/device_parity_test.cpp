@@ -1,35 +1,12 @@
 // SPDX-License-Identifier: MIT
 // Device::cuda against the CPU: every row of the table of operations, forward and backward of both orders, in float32 and
-// float64. On a GPU, or, as another program, on the emulated one (cuda_emulation/). Layers: device_layers_test.cpp.
+// float64. On a GPU, or, as another program, on the emulated one (cuda_emulation/). Models and mistakes: device_models_test.cpp.
 #include "autograd/backend.h"
-#include "autograd/cuda/cuda.h"
+#include "device.h"
 #include "op_table.h"
-
-#if defined(EMULATED_GPU)
-#include "emulation.h"
-#endif
 
 namespace tapeloop::test {
 namespace {
-
-// Whether the case can run; else it is reported as skipped.
-bool have_gpu() {
-  if (cuda::available()) return true;
-  MESSAGE("SKIPPED: no GPU");
-  std::printf("SKIPPED: no GPU of compute capability 8.0 or above\n");
-  return false;
-}
-
-// Checks at the end of a case that nothing was written out of bounds.
-struct Bounds {
-  ~Bounds() {
-#if defined(EMULATED_GPU)
-    CHECK(emulation::damaged_blocks() == 0);
-#endif
-  }
-};
-
-double tolerance(DType dtype) { return dtype == DType::float32 ? 1e-5 : 1e-10; }
 
 std::vector<Tensor> inputs_for(const OpCase& row, std::int64_t n, DType dtype) {
   std::vector<Tensor> result;
@@ -55,7 +32,7 @@ std::vector<Tensor> all_orders(const OpCase& row, std::int64_t n, DType dtype, D
   for (std::size_t i = 0; i < first.size(); ++i) {
     result.push_back(first[i].value().to(Device::cpu));
     const Var weights(random_tensor(first[i].shape(), 20 + i, dtype, 0.5, 1.5).to(device));
-    const Var term = sum(first[i] * weights);
+    const Var term = sum(first[i] * weights) + sum(square(inputs[i]));  // depends on each input
     weighted = weighted.defined() ? weighted + term : term;
   }
   for (const Var& second : tape.gradient(weighted, inputs)) {

@@ -42,6 +42,17 @@ Memory& memory() {
   return kMemory;
 }
 
+// NaNs in all of a block; of a large one, at its ends: pages that are never touched cost nothing when access changes.
+void poison(unsigned char* block, std::size_t bytes) {
+  constexpr std::size_t kLarge = std::size_t{1} << 20, kEnd = std::size_t{64} << 10;
+  if (bytes < kLarge) {
+    std::memset(block, kPoison, bytes);
+  } else {
+    std::memset(block, kPoison, kEnd);
+    std::memset(block + bytes - kEnd, kPoison, kEnd);
+  }
+}
+
 std::size_t whole(std::size_t bytes) { return (bytes + 255) / 256 * 256 + 2 * kGuard; }
 
 }  // namespace
@@ -120,8 +131,9 @@ cudaError_t cudaMallocAsync(void** block, std::size_t bytes, cudaStream_t) {
     if (length > size) m.free[at + size] = length - size;
     if (at + size > m.reached) m.reached = (at + size + 4095) / 4096 * 4096;
     const DeviceAccess access;
-    std::memset(m.start + at, kGuardByte, size);
-    std::memset(m.start + at + kGuard, kPoison, bytes);
+    std::memset(m.start + at, kGuardByte, kGuard);
+    std::memset(m.start + at + kGuard + bytes, kGuardByte, size - kGuard - bytes);
+    poison(m.start + at + kGuard, bytes);
     m.used[at] = bytes;
     m.in_use += size;
     ++m.taken;
@@ -141,11 +153,11 @@ cudaError_t cudaFreeAsync(void* block, cudaStream_t) {
   std::size_t size = whole(bytes);
   bool damaged = false;
   for (std::size_t i = 0; i < size; ++i) {
-    if (i >= kGuard && i < kGuard + bytes) continue;
+    if (i == kGuard) i += bytes;
     damaged = damaged || m.start[at + i] != kGuardByte;
   }
   if (damaged) ++m.damaged;
-  std::memset(m.start + at, kPoison, size);
+  poison(m.start + at + kGuard, bytes);
   m.used.erase(found);
   m.in_use -= size;
   auto next = m.free.lower_bound(at);

@@ -1,0 +1,21 @@
+// SPDX-License-Identifier: MIT
+// Formulas of a user's own cells: one that device_cell.cu registers for CUDA, one that nobody does.
+#pragma once
+
+#include "autograd/math.h"
+
+namespace tapeloop::test {
+
+struct MinimalGate {  // h' = h + sigmoid(f) (tanh(n) - h)
+  static constexpr const char* name = "minimal_gate";
+  TL_HD auto operator()(auto f, auto n, auto h) const { return h + sigmoid(f) * (tanh(n) - h); }
+};
+
+struct ForgottenGate {
+  static constexpr const char* name = "forgotten_gate";
+  TL_HD auto operator()(auto x, auto y) const { return x * y + x; }
+};
+
+bool register_cells();  // in device_cell.cu
+
+}  // namespace tapeloop::test
