@@ -26,6 +26,7 @@ std::vector<Tensor> all_orders(const OpCase& row, std::int64_t n, DType dtype, D
   const Var y = row.op(inputs);
   std::vector<Tensor> result = {y.value().to(Device::cpu)};
   CHECK(y.device() == device);
+  if (!y.requires_grad()) return result;  // a constant: a product of nothing
   const Var dy(random_tensor(y.shape(), 5, dtype, 0.5, 1.5).to(device));
   const std::vector<Var> first = tape.gradient(y, dy, inputs, {.create_graph = true});
   Var weighted;
