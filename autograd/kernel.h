@@ -37,8 +37,9 @@ struct LoopPlan {
 // What tells one functor's type from another's, by address, in every part of a program: a device other than the CPU finds
 // its kernels by it.
 struct FunctorId {
-  const char* type;         // a text with the type's name in it, as the compiler writes it
-  void (*register_cuda)();  // puts the functor's page among the kernels of CUDA; null: it stands on no page
+  const char* type;  // a text with the type's name in it, as the compiler writes it
+  void (
+      *register_cuda)();  // puts the functor's page among the kernels of CUDA; null: it stands on no page
 };
 
 struct PointwiseKernel {
@@ -232,7 +233,8 @@ constexpr auto cuda_registration() -> void (*)() {
 }  // namespace detail
 
 template <class F>
-inline constexpr FunctorId kFunctorId = {detail::type_text<typename detail::Formula<F>::type>(),
-                                         detail::cuda_registration<typename detail::Formula<F>::type>()};
+inline constexpr FunctorId kFunctorId = {
+    detail::type_text<typename detail::Formula<F>::type>(),
+    detail::cuda_registration<typename detail::Formula<F>::type>()};
 
 }  // namespace tapeloop

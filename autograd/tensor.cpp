@@ -179,7 +179,8 @@ const T* Tensor::read() const {
     fail("tensor", fmt::format("data<{}>() of {}; ask for its own type, or convert by to({})",
                                name(kDType<T>), describe(), name(kDType<T>)));
   }
-  if (device() != Device::cpu) fail("tensor", "data() of a cuda tensor; copy it first, by to(Device::cpu)");
+  if (device() != Device::cpu)
+    fail("tensor", "data() of a cuda tensor; copy it first, by to(Device::cpu)");
   return reinterpret_cast<const T*>(data_);
 }
 template const float* Tensor::read() const;

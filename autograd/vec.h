@@ -334,13 +334,13 @@ TL_HD Vec<T, Isa> fma(Vec<T, Isa> a, Vec<T, Isa> b, Vec<T, Isa> c) {
     [[maybe_unused]] constexpr bool kFloat = sizeof(T) == 4;
     [[maybe_unused]] constexpr int kBytes = sizeof(a.raw);
 #if defined(__FMA__) && !defined(__CUDACC__)
-  if constexpr (kBytes == 16 && kFloat) return {_mm_fmadd_ps(a.raw, b.raw, c.raw)};
-  if constexpr (kBytes == 16 && !kFloat) return {_mm_fmadd_pd(a.raw, b.raw, c.raw)};
-  if constexpr (kBytes == 32 && kFloat) return {_mm256_fmadd_ps(a.raw, b.raw, c.raw)};
-  if constexpr (kBytes == 32 && !kFloat) return {_mm256_fmadd_pd(a.raw, b.raw, c.raw)};
+    if constexpr (kBytes == 16 && kFloat) return {_mm_fmadd_ps(a.raw, b.raw, c.raw)};
+    if constexpr (kBytes == 16 && !kFloat) return {_mm_fmadd_pd(a.raw, b.raw, c.raw)};
+    if constexpr (kBytes == 32 && kFloat) return {_mm256_fmadd_ps(a.raw, b.raw, c.raw)};
+    if constexpr (kBytes == 32 && !kFloat) return {_mm256_fmadd_pd(a.raw, b.raw, c.raw)};
 #if defined(__AVX512F__)
-  if constexpr (kBytes == 64 && kFloat) return {_mm512_fmadd_ps(a.raw, b.raw, c.raw)};
-  if constexpr (kBytes == 64 && !kFloat) return {_mm512_fmadd_pd(a.raw, b.raw, c.raw)};
+    if constexpr (kBytes == 64 && kFloat) return {_mm512_fmadd_ps(a.raw, b.raw, c.raw)};
+    if constexpr (kBytes == 64 && !kFloat) return {_mm512_fmadd_pd(a.raw, b.raw, c.raw)};
 #endif
 #endif
     Vec<T, Isa> result;

@@ -6,6 +6,7 @@
 #include <memory>
 
 #include "device.h"
+#include "device_cell.h"
 #include "nn/nn.h"
 #include "optim/adagrad.h"
 #include "optim/adam.h"
@@ -13,7 +14,6 @@
 #include "optim/nag.h"
 #include "optim/rmsprop.h"
 #include "optim/sgd.h"
-#include "device_cell.h"
 
 namespace tapeloop::test {
 namespace {
@@ -37,8 +37,7 @@ std::vector<Tensor> run(const nn::RecurrentOptions& options, Device device,
   Random random(3);
   const Model model(options, random);
   nn::move(model, device);
-  const Var xs = parameter(
-      random_tensor({6, 5, options.input}, 11, options.dtype).to(device));
+  const Var xs = parameter(random_tensor({6, 5, options.input}, 11, options.dtype).to(device));
   std::vector<Tensor> result;
   const auto keep = [&](const Var& x) { result.push_back(x.value().to(Device::cpu)); };
   keep(model(xs, {}, lengths).ys);  // nothing recorded
@@ -140,13 +139,13 @@ TEST_CASE("a user's cell runs on cuda once its formula is registered") {
 TEST_CASE("a functor without a CUDA kernel: the error says the line to add") {
   if (!have_gpu()) return;
   const Var x(random_tensor({3}).to(Device::cuda));
-  CHECK(throws_with("pointwise \"forgotten_gate\": no CUDA kernel registered for this functor; add "
-                    "register_pointwise<tapeloop::test::ForgottenGate>() to a .cu file, or move x "
-                    "to cpu",
-                    [&] { pointwise(ForgottenGate{}, x, x); }));
-  CHECK(throws_with("pointwise \"lambda\"|make it a named struct", [&] {
-    pointwise([](auto a) { return a * a; }, x);
-  }));
+  CHECK(
+      throws_with("pointwise \"forgotten_gate\": no CUDA kernel registered for this functor; add "
+                  "register_pointwise<tapeloop::test::ForgottenGate>() to a .cu file, or move x "
+                  "to cpu",
+                  [&] { pointwise(ForgottenGate{}, x, x); }));
+  CHECK(throws_with("pointwise \"lambda\"|make it a named struct",
+                    [&] { pointwise([](auto a) { return a * a; }, x); }));
 }
 
 TEST_CASE("every optimizer and clipping make on cuda the steps they make on the cpu") {
@@ -158,10 +157,16 @@ TEST_CASE("every optimizer and clipping make on cuda the steps they make on the 
     const ParameterList list = detail::numbered(std::vector<Var>{w, b});
     std::unique_ptr<optim::Optimizer> optimizer;
     switch (which) {
-      case 0: optimizer = std::make_unique<optim::Sgd>(list, optim::SgdOptions{.momentum = 0.9}); break;
+      case 0:
+        optimizer = std::make_unique<optim::Sgd>(list, optim::SgdOptions{.momentum = 0.9});
+        break;
       case 1: optimizer = std::make_unique<optim::Nag>(list, optim::NagOptions{}); break;
-      case 2: optimizer = std::make_unique<optim::RmsProp>(list, optim::RmsPropOptions{.centered = true}); break;
-      case 3: optimizer = std::make_unique<optim::Adam>(list, optim::AdamOptions{.amsgrad = true}); break;
+      case 2:
+        optimizer = std::make_unique<optim::RmsProp>(list, optim::RmsPropOptions{.centered = true});
+        break;
+      case 3:
+        optimizer = std::make_unique<optim::Adam>(list, optim::AdamOptions{.amsgrad = true});
+        break;
       case 4: optimizer = std::make_unique<optim::AdamW>(list, optim::AdamWOptions{}); break;
       default: optimizer = std::make_unique<optim::Adagrad>(list, optim::AdagradOptions{});
     }
@@ -221,7 +226,8 @@ TEST_CASE("the same seed gives the same bits on cuda, run to run") {
     Task task(Device::cuda);
     Tape tape;
     tape.backward(task.loss());
-    for (const NamedVar& p : task.parameters()) runs.push_back(p.var.grad().value().to(Device::cpu));
+    for (const NamedVar& p : task.parameters())
+      runs.push_back(p.var.grad().value().to(Device::cpu));
   }
   const std::size_t half = runs.size() / 2;
   for (std::size_t i = 0; i < half; ++i) CHECK(same_bits(runs[i], runs[half + i]));
@@ -262,6 +268,10 @@ TEST_CASE("operands on different devices: the operation says so before any work"
   CHECK(throws_with("one device", [&] { model(Var(random_tensor({2, 2, 3}).to(Device::cuda))); }));
   CHECK(throws_with("data() of a cuda tensor; copy it first, by to(Device::cpu)",
                     [&] { there.value().data<double>(); }));
+  const Var p = parameter(there.value());
+  CHECK(throws_with("gradcheck: \"input 0\" is on cuda|nn::move(model, Device::cpu)", [&] {
+    gradcheck([&] { return p * p; }, detail::numbered({&p, 1}));
+  }));
 }
 
 TEST_CASE("an index out of range on cuda is told when the host next waits, and nothing is broken") {
@@ -271,7 +281,8 @@ TEST_CASE("an index out of range on cuda is told when the host next waits, and n
   const Tensor bad = Tensor::from<std::int64_t>({2}, {1, 4});
   CHECK(throws_with("embedding: index 4 at position 1", [&] { embedding(table, bad); }));
   const Var rows = embedding(table, bad.to(Device::cuda));
-  CHECK(throws_with("take_rows: an index on the GPU is 4, outside 0..3", [&] { rows.value().to(Device::cpu); }));
+  CHECK(throws_with("take_rows: an index on the GPU is 4, outside 0..3",
+                    [&] { rows.value().to(Device::cpu); }));
   CHECK(rows.value().to(Device::cpu).at({1, 0}) == 0);
 }
 

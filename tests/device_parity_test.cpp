@@ -21,7 +21,8 @@ std::vector<Tensor> inputs_for(const OpCase& row, std::int64_t n, DType dtype) {
 // The value, the gradients by every input, and the gradients of their weighted sum.
 std::vector<Tensor> all_orders(const OpCase& row, std::int64_t n, DType dtype, Device device) {
   std::vector<Var> inputs;
-  for (const Tensor& input : inputs_for(row, n, dtype)) inputs.push_back(parameter(input.to(device)));
+  for (const Tensor& input : inputs_for(row, n, dtype))
+    inputs.push_back(parameter(input.to(device)));
   Tape tape;
   const Var y = row.op(inputs);
   std::vector<Tensor> result = {y.value().to(Device::cpu)};
@@ -70,7 +71,8 @@ TEST_CASE("a tensor goes to cuda and back unchanged, whatever its type and strid
   const Bounds bounds;
   for (const DType dtype : {DType::float32, DType::float64, DType::int64}) {
     const Tensor x = random_tensor({5, 7, 3}, 3, DType::float64, -9, 9).to(dtype);
-    for (const Tensor& view : {x, x.transpose(0, 2), x.slice(1, 1, 6, 2), x.flip(0), x.select(1, 2)}) {
+    for (const Tensor& view :
+         {x, x.transpose(0, 2), x.slice(1, 1, 6, 2), x.flip(0), x.select(1, 2)}) {
       const Tensor there = view.to(Device::cuda);
       CHECK(there.device() == Device::cuda);
       CHECK(same_bits(there.to(Device::cpu), view));

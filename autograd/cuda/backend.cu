@@ -32,7 +32,8 @@ Tensor on_gpu(const Tensor& index) {
   if (index.device() == Device::cuda) return index;
   const Tensor near = index.contiguous();
   Tensor result = Tensor::empty(index.shape(), index.dtype(), Device::cuda);
-  cuda::upload(result.raw(), near.raw(), static_cast<std::size_t>(near.numel()) * sizeof(std::int64_t));
+  cuda::upload(result.raw(), near.raw(),
+               static_cast<std::size_t>(near.numel()) * sizeof(std::int64_t));
   return result;
 }
 

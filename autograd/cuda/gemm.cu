@@ -58,7 +58,7 @@ void product(const Tensor& to, const Tensor& a, const Tensor& b, bool accumulate
   const T one = 1, beta = accumulate ? T{1} : T{0};
   constexpr bool kSingle = sizeof(T) == 4;
   constexpr cudaDataType kType = kSingle ? CUDA_R_32F : CUDA_R_64F;
-  const cublasComputeType_t compute = !kSingle                ? CUBLAS_COMPUTE_64F
+  const cublasComputeType_t compute = !kSingle              ? CUBLAS_COMPUTE_64F
                                       : tf32_allowed.load() ? CUBLAS_COMPUTE_32F_FAST_TF32
                                                             : CUBLAS_COMPUTE_32F;
   const auto between = [&](const Tensor& m) { return batch == 1 ? 0LL : m.stride(0) * 1LL; };

@@ -117,8 +117,7 @@ __global__ void __launch_bounds__(kThreads)
   if (i >= lines.count * lines.length) return;
   const Divided place = divide(i, lines.length);
   const std::int64_t line = place.quotient;
-  const std::int64_t from =
-      line_of<const std::int64_t>(lines, 2, line)[place.rest * lines.step[2]];
+  const std::int64_t from = line_of<const std::int64_t>(lines, 2, line)[place.rest * lines.step[2]];
   T value = 0;
   if (in_range(from, size, IndexUse::gather, bad)) {
     value = line_of<const T>(lines, 1, line)[from * lines.step[1]];
@@ -239,8 +238,8 @@ void take_rows(const Tensor& to, const Tensor& from, const Tensor& index) {
   if (to.numel() == 0) return;
   const Grid grid(to.numel());
   with_any(to.dtype(), [&]<class T>(T) {
-    launch(take_rows_kernel<T>, grid.blocks, grid.threads, 0,
-           rows_of(to, from, index, from.dim(0)), gpu().bad_index);
+    launch(take_rows_kernel<T>, grid.blocks, grid.threads, 0, rows_of(to, from, index, from.dim(0)),
+           gpu().bad_index);
   });
 }
 

@@ -61,8 +61,8 @@ TL_HD void apply(const F& formula, const Plan& plan, const Place& place, std::in
                  std::index_sequence<O...>) {
   using V = Vec<T, isa::Lane>;
   constexpr std::size_t kIn = sizeof...(I);
-  const auto results = as_outputs(formula(V{static_cast<const T*>(
-      plan.data[I])[offset_of(place, plan.strides[I], plan.rank)]}...));
+  const auto results = as_outputs(formula(
+      V{static_cast<const T*>(plan.data[I])[offset_of(place, plan.strides[I], plan.rank)]}...));
   const auto store = [&](std::size_t k, V value) {
     T* const to = static_cast<T*>(plan.data[k]);
     if (to != nullptr) to[offset_of(place, plan.strides[k], plan.rank)] = value.raw;
@@ -79,12 +79,10 @@ __global__ void __launch_bounds__(kThreads)
   const std::int64_t i = thread_number();
   if (i >= plan.count) return;
   const Place place = place_of(plan, i);
-  if (plan.running.lengths != nullptr &&
-      plan.running.lengths[place.at[1]] <= plan.running.time) {
+  if (plan.running.lengths != nullptr && plan.running.lengths[place.at[1]] <= plan.running.time) {
     return;
   }
-  apply<F, T>(formula, plan, place,
-              std::make_index_sequence<static_cast<std::size_t>(kArity<F>)>{},
+  apply<F, T>(formula, plan, place, std::make_index_sequence<static_cast<std::size_t>(kArity<F>)>{},
               std::make_index_sequence<static_cast<std::size_t>(kResultCount<F>)>{});
 }
 

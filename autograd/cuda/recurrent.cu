@@ -19,8 +19,7 @@ __global__ void __launch_bounds__(kThreads)
 }
 
 template <class T>
-__global__ void __launch_bounds__(kThreads)
-    add_kernel(T* to, const T* more, std::int64_t count) {
+__global__ void __launch_bounds__(kThreads) add_kernel(T* to, const T* more, std::int64_t count) {
   const std::int64_t i = thread_number();
   if (i < count) to[i] += more[i];
 }

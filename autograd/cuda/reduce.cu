@@ -57,10 +57,10 @@ TL_HD std::int64_t offset_in(const ReduceAxes& axes, const std::int64_t* strides
 template <Reduction kKind, class T, class N, class Out>
 __global__ void __launch_bounds__(kThreads) reduce_kernel(ReducePlan plan, const T* from, Out* to) {
   N* const partial = shared_memory<N>();
-  const unsigned lane = plan.lanes_side_by_side ? threadIdx.x % plan.lanes
-                                                : threadIdx.x / plan.results_per_block;
-  const unsigned column = plan.lanes_side_by_side ? threadIdx.x / plan.lanes
-                                                  : threadIdx.x % plan.results_per_block;
+  const unsigned lane =
+      plan.lanes_side_by_side ? threadIdx.x % plan.lanes : threadIdx.x / plan.results_per_block;
+  const unsigned column =
+      plan.lanes_side_by_side ? threadIdx.x / plan.lanes : threadIdx.x % plan.results_per_block;
   const std::int64_t result = std::int64_t{blockIdx.x} * plan.results_per_block + column;
   const std::int64_t first = std::int64_t{blockIdx.y} * plan.part;
   const std::int64_t end = first + plan.part < plan.elements ? first + plan.part : plan.elements;
@@ -68,8 +68,8 @@ __global__ void __launch_bounds__(kThreads) reduce_kernel(ReducePlan plan, const
   if (result < plan.results) {
     const T* const start = from + offset_in(plan.kept, plan.kept.from, result);
     for (std::int64_t i = first + lane; i < end; i += plan.lanes) {
-      total = combined<kKind>(
-          total, static_cast<N>(start[offset_in(plan.reduced, plan.reduced.from, i)]));
+      total = combined<kKind>(total,
+                              static_cast<N>(start[offset_in(plan.reduced, plan.reduced.from, i)]));
     }
   }
   const unsigned own = lane * plan.results_per_block + column;

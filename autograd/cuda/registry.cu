@@ -42,7 +42,8 @@ std::string type_name(const FunctorId& id) {
   if (type.find("lambda") != std::string::npos || type.find("(anonymous") != std::string::npos ||
       type.find("{anonymous") != std::string::npos) {
     fail(operation.c_str(),
-         "a lambda or a type without a name of its own has no CUDA kernel; make it a named struct in "
+         "a lambda or a type without a name of its own has no CUDA kernel; make it a named struct "
+         "in "
          "a header, add register_pointwise<ThatStruct>() to a .cu file, or move x to cpu");
   }
   fail(operation.c_str(), "no CUDA kernel registered for this functor; add register_pointwise<" +

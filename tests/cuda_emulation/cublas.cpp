@@ -32,7 +32,8 @@ void product(const Sizes& s, const void* a, const void* b, bool accumulate, void
   const tapeloop::MatrixView<T> right{static_cast<const T*>(a), s.op_a == CUBLAS_OP_N ? s.lda : 1,
                                       s.op_a == CUBLAS_OP_N ? 1 : s.lda};
   const tapeloop::GemmPiece<T> piece[] = {{left, right, s.k}};
-  tapeloop::cpu::kernels().of<T>().gemm(s.n, s.m, {piece, 1}, static_cast<T*>(c), s.ldc, accumulate);
+  tapeloop::cpu::kernels().of<T>().gemm(s.n, s.m, {piece, 1}, static_cast<T*>(c), s.ldc,
+                                        accumulate);
 }
 
 const void* element(const void* first, long long i, std::size_t bytes) {
@@ -41,11 +42,13 @@ const void* element(const void* first, long long i, std::size_t bytes) {
 
 }  // namespace
 
-cublasStatus_t cublasGemmStridedBatchedEx(
-    cublasHandle_t, cublasOperation_t op_a, cublasOperation_t op_b, int m, int n, int k,
-    const void* alpha, const void* a, cudaDataType type, int lda, long long stride_a, const void* b,
-    cudaDataType, int ldb, long long stride_b, const void* beta, void* c, cudaDataType, int ldc,
-    long long stride_c, int batch, cublasComputeType_t, cublasGemmAlgo_t) {
+cublasStatus_t cublasGemmStridedBatchedEx(cublasHandle_t, cublasOperation_t op_a,
+                                          cublasOperation_t op_b, int m, int n, int k,
+                                          const void* alpha, const void* a, cudaDataType type,
+                                          int lda, long long stride_a, const void* b, cudaDataType,
+                                          int ldb, long long stride_b, const void* beta, void* c,
+                                          cudaDataType, int ldc, long long stride_c, int batch,
+                                          cublasComputeType_t, cublasGemmAlgo_t) {
   const bool single = type == CUDA_R_32F;
   const auto number = [&](const void* x) {
     return single ? static_cast<double>(*static_cast<const float*>(x))

@@ -22,8 +22,8 @@ constexpr int kPoison = 0xFF;  // NaN as float and as double, -1 as an integer
 
 struct Memory {
   std::recursive_mutex mutex;
-  unsigned char* start = static_cast<unsigned char*>(mmap(
-      nullptr, kTotal, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0));
+  unsigned char* start = static_cast<unsigned char*>(
+      mmap(nullptr, kTotal, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0));
   std::size_t reached = 0;  // bytes from the start that were ever used
   int depth = 0;
   int damaged = 0;
