@@ -129,6 +129,15 @@ TEST_CASE("stacks of RNN, LSTM and GRU on cuda give what they give on the cpu, w
   compare<nn::Lstm>({.layers = 2, .recompute = {.steps = 2}});
 }
 
+TEST_CASE("a functor is known to nvcc's code by the same address as to the compiler's") {
+  if (!register_cells()) {
+    std::printf("SKIPPED: built without CUDA\n");
+    return;
+  }
+  CHECK(is_minimal_gate(pointwise_kernel<MinimalGate>().id));
+  CHECK_FALSE(is_minimal_gate(pointwise_kernel<ForgottenGate>().id));
+}
+
 TEST_CASE("a user's cell runs on cuda once its formula is registered") {
   if (!have_gpu()) return;
   const Bounds bounds;
@@ -193,6 +202,30 @@ TEST_CASE("every optimizer and clipping make on cuda the steps they make on the 
       }
     }
   }
+}
+
+TEST_CASE("norms of gradients on cuda: of every kind, of extremes, and of what is not finite") {
+  if (!have_gpu()) return;
+  const Bounds bounds;
+  const auto with_gradient = [](Device device, const Tensor& gradient) {
+    const Var w = parameter(Tensor::zeros(gradient.shape(), gradient.dtype(), device));
+    w.set_grad(gradient.to(device));
+    return detail::numbered({&w, 1});
+  };
+  for (const double factor : {1.0, 1e-30, 1e30}) {
+    for (const double p : {1.0, 2.0, 3.0, static_cast<double>(INFINITY)}) {
+      CAPTURE(factor);
+      CAPTURE(p);
+      const Tensor gradient = (Var(random_tensor({9, 31})) * factor).value().to(DType::float32);
+      const double here = optim::clip_grad_norm(with_gradient(Device::cpu, gradient), 1.0, p);
+      const double there = optim::clip_grad_norm(with_gradient(Device::cuda, gradient), 1.0, p);
+      CHECK(there == doctest::Approx(here).epsilon(1e-12));
+    }
+  }
+  Tensor bad = random_tensor({4});
+  bad.select(0, 2).fill(NAN);
+  CHECK(throws_with("clip_grad_norm|1 of 4 elements are not finite (1 NaN, 0 infinite)",
+                    [&] { optim::clip_grad_norm(with_gradient(Device::cuda, bad), 1.0); }));
 }
 
 TEST_CASE("the first 20 steps of training are those of the cpu, dropout included") {
