@@ -65,13 +65,13 @@ void product(const Tensor& to, const Tensor& a, const Tensor& b, bool accumulate
   // cuBLAS is column-major: it calculates the transposed product of the transposed operands.
   static std::mutex one_at_a_time;
   const std::scoped_lock lock(one_at_a_time);
-  CUDA_CHECK(cublasGemmStridedBatchedEx(
-      gpu().blas, right.transposed ? CUBLAS_OP_T : CUBLAS_OP_N,
-      left.transposed ? CUBLAS_OP_T : CUBLAS_OP_N, small(to.dim(2)), small(to.dim(1)),
-      small(a.dim(2)), &one, right.tensor.raw(), kType, small(right.row), between(right.tensor),
-      left.tensor.raw(), kType, small(left.row), between(left.tensor), &beta, to.raw(), kType,
-      small(to.dim(1) == 1 ? to.dim(2) : to.stride(1)), between(to), small(batch), compute,
-      CUBLAS_GEMM_DEFAULT));
+  CUDA_CHECK(blas().gemm(gpu().blas_handle, right.transposed ? CUBLAS_OP_T : CUBLAS_OP_N,
+                         left.transposed ? CUBLAS_OP_T : CUBLAS_OP_N, small(to.dim(2)),
+                         small(to.dim(1)), small(a.dim(2)), &one, right.tensor.raw(), kType,
+                         small(right.row), between(right.tensor), left.tensor.raw(), kType,
+                         small(left.row), between(left.tensor), &beta, to.raw(), kType,
+                         small(to.dim(1) == 1 ? to.dim(2) : to.stride(1)), between(to),
+                         small(batch), compute, CUBLAS_GEMM_DEFAULT));
 }
 
 }  // namespace

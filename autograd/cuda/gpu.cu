@@ -45,12 +45,12 @@ Gpu* set_up() {
   void* note = nullptr;
   CUDA_CHECK(cudaHostAlloc(&note, sizeof(BadIndex), cudaHostAllocMapped));
   gpu.bad_index = new (note) BadIndex{};
-  CUDA_CHECK(cublasCreate(&gpu.blas));
-  CUDA_CHECK(cublasSetStream(gpu.blas, gpu.stream));
+  CUDA_CHECK(blas().create(&gpu.blas_handle));
+  CUDA_CHECK(blas().set_stream(gpu.blas_handle, gpu.stream));
   // Of its own, so that a product has the same bits whatever runs beside it.
   void* workspace = nullptr;
   CUDA_CHECK(cudaMallocAsync(&workspace, kBlasWorkspace, gpu.stream));
-  CUDA_CHECK(cublasSetWorkspace(gpu.blas, workspace, kBlasWorkspace));
+  CUDA_CHECK(blas().set_workspace(gpu.blas_handle, workspace, kBlasWorkspace));
   return new Gpu(gpu);
 }
 
@@ -63,7 +63,7 @@ void check(cudaError_t status, const char* call) {
 }
 void check(cublasStatus_t status, const char* call) {
   if (status == CUBLAS_STATUS_SUCCESS) return;
-  fail("cuda", std::string(call) + " failed: " + cublasGetStatusString(status));
+  fail("cuda", std::string(call) + " failed: " + blas().status(status));
 }
 
 Gpu& gpu() {

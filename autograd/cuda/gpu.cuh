@@ -25,10 +25,26 @@ struct BadIndex {
 };
 enum class IndexUse : int { take_rows, add_rows, gather, scatter_add };
 
+// cuBLAS, loaded when the GPU is set up: half a gigabyte that programs on the CPU should not carry.
+struct Blas {
+  using Gemm = cublasStatus_t (*)(cublasHandle_t, cublasOperation_t, cublasOperation_t, int m,
+                                  int n, int k, const void* alpha, const void* a, cudaDataType,
+                                  int lda, long long stride_a, const void* b, cudaDataType, int ldb,
+                                  long long stride_b, const void* beta, void* c, cudaDataType,
+                                  int ldc, long long stride_c, int batch, cublasComputeType_t,
+                                  cublasGemmAlgo_t);
+  decltype(&cublasCreate) create;
+  decltype(&cublasSetStream) set_stream;
+  decltype(&cublasSetWorkspace) set_workspace;
+  Gemm gemm;
+  decltype(&cublasGetStatusString) status;
+};
+const Blas& blas();  // throws Error where it cannot be loaded
+
 struct Gpu {
   cudaStream_t stream;
   cudaMemPool_t pool;
-  cublasHandle_t blas;
+  cublasHandle_t blas_handle;
   BadIndex* bad_index;  // in the host's memory, mapped
 };
 
