@@ -243,12 +243,14 @@ struct ArithmeticPage
            formula::Clamp, formula::Square, formula::Abs, formula::Sign, formula::Select,
            formula::Less, formula::Equal> {
   static std::span<const PointwiseKernel* const> kernels();
+  static void register_cuda();
 };
 struct FunctionPage
     : Page<formula::Exp, formula::Log, formula::Log1p, formula::Sqrt, formula::Sin, formula::Cos,
            formula::Erf, formula::Tanh, formula::Sigmoid, formula::Softplus, formula::Relu,
            formula::LeakyRelu, formula::Elu, formula::Gelu, formula::Silu> {
   static std::span<const PointwiseKernel* const> kernels();
+  static void register_cuda();
 };
 struct LossPage
     : Page<formula::SquaredError, formula::AbsoluteError, formula::Huber, formula::BceWithLogits,
@@ -256,6 +258,7 @@ struct LossPage
            formula::LogSoftmaxGradient, formula::LogSumExpGradient, formula::Standardize,
            formula::ScaleShift, formula::KeepScaled> {
   static std::span<const PointwiseKernel* const> kernels();
+  static void register_cuda();
 };
 
 template <class F>

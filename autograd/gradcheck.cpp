@@ -132,6 +132,12 @@ void check_parameters(const ParameterList& parameters, DType dtype, const char* 
                      parameter.var.defined() ? parameter.var.value().describe() : "undefined",
                      tapeloop::name(dtype)));
     }
+    if (parameter.var.device() != Device::cpu) {
+      fail(name,
+           fmt::format("\"{}\" is on {}; differences are taken on the cpu: move the model there, "
+                       "by nn::move(model, Device::cpu)",
+                       parameter.name, tapeloop::name(parameter.var.device())));
+    }
   }
 }
 

@@ -5,6 +5,10 @@
 
 namespace tapeloop::isa {
 
+struct Lane {  // one number: what a thread of a GPU calculates with
+  static constexpr const char* name = "lane";
+};
+
 struct Baseline {  // whatever the platform always has: SSE2 on x86-64
   static constexpr int vector_bytes = 16;
   static constexpr int registers = 16;

@@ -34,12 +34,21 @@ struct LoopPlan {
   }
 };
 
+// What tells one functor's type from another's, by address, in every part of a program: a device other than the CPU finds
+// its kernels by it.
+struct FunctorId {
+  const char* type;  // a text with the type's name in it, as the compiler writes it
+  void (
+      *register_cuda)();  // puts the functor's page among the kernels of CUDA; null: it stands on no page
+};
+
 struct PointwiseKernel {
   const char* name;
   int inputs;
   int outputs;
   std::size_t functor_bytes;
   int vector_bytes;  // of the registers that it was compiled for
+  const FunctorId* id;
   const PointwiseKernel*
       backward;  // inputs, then upstream gradients -> gradients of the inputs; null: none compiled
   // float32 and float64 on the CPU: see cpu::pointwise_loop in cpu/loop.h.
@@ -50,10 +59,14 @@ struct PointwiseKernel {
 // --- what a functor looks like ---
 
 namespace detail {
-using Probe = Vec<float, isa::Baseline>;  // some number to ask a functor what it takes and gives
+using Probe = Vec<float, isa::Lane>;  // some number to ask a functor what it takes and gives
+template <std::size_t>
+struct ProbeAt {
+  using type = Probe;
+};
 template <class F, std::size_t... I>
 constexpr bool takes(std::index_sequence<I...>) {
-  return std::is_invocable_v<const F&, decltype((void)I, Probe{})...>;
+  return std::is_invocable_v<const F&, typename ProbeAt<I>::type...>;
 }
 template <class F, int N = 1>
 constexpr int find_arity() {
@@ -70,7 +83,7 @@ constexpr int find_arity() {
 }
 template <class F, std::size_t... I>
 auto result_of(std::index_sequence<I...>)
-    -> decltype(as_outputs(std::declval<const F&>()((static_cast<void>(I), Probe{})...)));
+    -> decltype(as_outputs(std::declval<const F&>()(typename ProbeAt<I>::type{}...)));
 }  // namespace detail
 
 template <class F>
@@ -189,11 +202,39 @@ struct Page {
   }
 };
 
-// The page that F stands on; void for a user's functor, which is compiled where it is used. A page P has a static
-// member function kernels() that returns its kernels for this machine, in order.
+// The page that F stands on; void for a user's functor, which is compiled where it is used. A page P has two static
+// member functions: kernels() returns its kernels for this machine, in order, and register_cuda() hands its kernels for
+// CUDA, if this build has any, to that backend.
 template <class F>
 struct PageOf {
   using type = void;
 };
+
+namespace detail {
+template <class F>
+struct Formula {  // the user's own functor, beneath its derivatives
+  using type = F;
+};
+template <class F>
+struct Formula<Backward<F>> : Formula<F> {};
+template <class F>
+constexpr const char* type_text() {
+  return __PRETTY_FUNCTION__;
+}
+template <class F>
+constexpr auto cuda_registration() -> void (*)() {
+  using P = typename PageOf<F>::type;
+  if constexpr (std::is_void_v<P>) {
+    return nullptr;
+  } else {
+    return &P::register_cuda;
+  }
+}
+}  // namespace detail
+
+template <class F>
+inline constexpr FunctorId kFunctorId = {
+    detail::type_text<typename detail::Formula<F>::type>(),
+    detail::cuda_registration<typename detail::Formula<F>::type>()};
 
 }  // namespace tapeloop

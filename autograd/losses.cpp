@@ -36,7 +36,7 @@ Targets checked_targets(const Var& logits, const Tensor& target,
   std::int64_t classes = logits.dim(-1);
   Targets result{Tensor::empty(target.shape(), DType::int64),
                  Tensor::empty(target.shape(), logits.dtype())};
-  Tensor flat = target.contiguous();
+  Tensor flat = target.to(Device::cpu).contiguous();
   const std::int64_t* given = flat.read<std::int64_t>();
   std::int64_t* known = result.classes.data<std::int64_t>();
   PoolVector<double> counted(static_cast<std::size_t>(target.numel()));
@@ -60,7 +60,7 @@ Targets checked_targets(const Var& logits, const Tensor& target,
       result.counted.data<double>()[i] = one;
     }
   }
-  return result;
+  return {result.classes.to(logits.device()), result.counted.to(logits.device())};
 }
 
 }  // namespace

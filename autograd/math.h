@@ -43,10 +43,16 @@ template <Real V>
 struct WordOf {
   using Type = std::conditional_t<sizeof(V) == 4, std::uint32_t, std::uint64_t>;
 };
+template <class T>
+struct WordOf<Vec<T, isa::Lane>> {
+  using Type = typename WordOf<T>::Type;
+};
+#if !defined(__CUDACC__)
 template <class T, class Isa>
 struct WordOf<Vec<T, Isa>> {
   using Type [[gnu::vector_size(Isa::vector_bytes)]] = typename WordOf<T>::Type;
 };
+#endif
 template <Real V>
 using Word = typename WordOf<V>::Type;
 
@@ -376,9 +382,13 @@ TL_HD Joined<A, B> pow(A x, B y) {
     }
     const V exponent = lift<V>(y);
     V result;
-    for (int lane = 0; lane < V::width; ++lane) {
-      result.raw[lane] =
-          lane_pow(static_cast<T>(base.raw[lane]), static_cast<T>(exponent.raw[lane]));
+    if constexpr (V::width == 1) {
+      result.raw = lane_pow(base.raw, exponent.raw);
+    } else {
+      for (int lane = 0; lane < V::width; ++lane) {
+        result.raw[lane] =
+            lane_pow(static_cast<T>(base.raw[lane]), static_cast<T>(exponent.raw[lane]));
+      }
     }
     return result;
   }

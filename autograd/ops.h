@@ -120,7 +120,8 @@ PoolVector<Var> split(const Var& x, std::span<const std::int64_t> sizes, int axi
 PoolVector<Var> chunk(const Var& x, int parts, int axis);
 PoolVector<Var> unstack(const Var& x, int axis = 0);
 Var tril(const Var& x, std::int64_t diagonal = 0);  // zero above the diagonal of the last two axes
-Var to(const Var& x, DType dtype);  // float32 <-> float64; the gradient is converted back
+Var to(const Var& x, DType dtype);    // float32 <-> float64; the gradient is converted back
+Var to(const Var& x, Device device);  // a copy on another device; the gradient is copied back
 
 // --- reductions: over the given axes, or over all of them. Reduced axes disappear, or stay as size 1 if keep ---
 using Axes = std::initializer_list<int>;

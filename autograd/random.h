@@ -39,7 +39,7 @@ TL_HD float uniform_at(std::uint64_t seed, std::uint64_t i) {
 }
 
 // The i-th number of the standard normal stream, by Box and Muller from two words of its block.
-inline double normal_at(std::uint64_t seed, std::uint64_t i) {
+TL_HD double normal_at(std::uint64_t seed, std::uint64_t i) {
   Philox4 block = philox(seed, i / 2, 1);
   std::uint32_t a = block.word[i % 2 * 2];
   std::uint32_t b = block.word[i % 2 * 2 + 1];

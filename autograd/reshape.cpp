@@ -312,7 +312,14 @@ Var tril(const Var& x, std::int64_t diagonal) {
     std::int64_t width = std::clamp<std::int64_t>(i + diagonal + 1, 0, x.dim(-1));
     if (width > 0) mask.select(0, i).slice(0, 0, width).fill(1.0);
   }
-  return select(Var(mask), x, Var(Tensor::zeros({}, x.dtype(), x.device())));
+  return select(Var(mask.to(x.device())), x, Var(Tensor::zeros({}, x.dtype(), x.device())));
+}
+
+Var to(const Var& x, Device device) {
+  if (x.device() == device) return x;
+  return record("to", {&x}, x.value().to(device), [from = x.device()](const Var& dy, Grads& grads) {
+    grads.add(0, [&] { return to(dy, from); });
+  });
 }
 
 Var to(const Var& x, DType dtype) {

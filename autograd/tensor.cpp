@@ -179,7 +179,8 @@ const T* Tensor::read() const {
     fail("tensor", fmt::format("data<{}>() of {}; ask for its own type, or convert by to({})",
                                name(kDType<T>), describe(), name(kDType<T>)));
   }
-  if (device() != Device::cpu) fail("tensor", "data() of a cuda tensor; copy it to the cpu first");
+  if (device() != Device::cpu)
+    fail("tensor", "data() of a cuda tensor; copy it first, by to(Device::cpu)");
   return reinterpret_cast<const T*>(data_);
 }
 template const float* Tensor::read() const;
@@ -205,6 +206,7 @@ double Tensor::item() const {
          describe() +
              " does not hold exactly one element; select one, or reduce it first, e.g. mean(x)");
   }
+  if (device() != Device::cpu) return to(Device::cpu).item();
   switch (dtype_) {
     case DType::float32: return static_cast<double>(*read<float>());
     case DType::float64: return *read<double>();
@@ -215,7 +217,7 @@ double Tensor::item() const {
 template <class T>
 std::vector<T> Tensor::to_vector() const {
   if (!defined()) fail("tensor", "to_vector() of an undefined tensor; assign one first");
-  Tensor flat = to(kDType<T>).contiguous();
+  Tensor flat = to(Device::cpu).to(kDType<T>).contiguous();
   return {flat.read<T>(), flat.read<T>() + flat.numel()};
 }
 template std::vector<float> Tensor::to_vector() const;
@@ -401,6 +403,14 @@ Tensor Tensor::to(DType dtype) const {
   return result;
 }
 
+Tensor Tensor::to(Device device) const {
+  check_defined("to", *this);
+  if (device == this->device()) return *this;
+  Tensor result = empty(shape_, dtype_, device);
+  result.copy_from(*this);
+  return result;
+}
+
 // The first and the last byte that a tensor with elements can touch, counted from `origin`.
 static std::pair<std::int64_t, std::int64_t> extent(const Tensor& tensor, const char* origin) {
   std::int64_t first = static_cast<const char*>(tensor.raw()) - origin;
@@ -427,7 +437,8 @@ void Tensor::copy_from(const Tensor& source) const {
       return backend(device()).copy(*this, source.clone());
     }
   }
-  backend(device()).copy(*this, source);
+  // Of two devices, the one that is not the CPU knows how to reach the other's memory.
+  backend(device() == Device::cpu ? source.device() : device()).copy(*this, source);
 }
 
 void Tensor::fill(double value) const {

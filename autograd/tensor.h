@@ -108,7 +108,10 @@ class Tensor {
   Tensor contiguous() const;  // itself where it is contiguous already
   Tensor clone() const;
   Tensor to(DType dtype) const;
-  void copy_from(const Tensor& source) const;  // elements converted; shapes must be equal
+  Tensor to(
+      Device device) const;  // itself where it is there already. To the cpu: waits for the GPU
+  // Elements converted, from any device; shapes must be equal.
+  void copy_from(const Tensor& source) const;
   void fill(double value) const;
 
  private:

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 // Vec: one SIMD register of float or double with the operators of a number; Mask: the result of comparing two.
 // Built on the compilers' vector types, so any width compiles anywhere. Functions such as exp are in math.h.
-// nvcc has no such types: it sees the names Vec and Mask and what concerns scalars, no more.
+// nvcc has no such types: there a Vec is one number, Vec<T, isa::Lane>, with the same operators and conversions.
 #pragma once
 
 #include <cstdint>
@@ -124,27 +124,45 @@ requires std::is_floating_point_v<T> TL_HD T fma(T a, T b, T c) {
   }
 }
 
-#if !defined(__CUDACC__)
-
 template <class T>
 using IntegerOf = std::conditional_t<sizeof(T) == 4, std::int32_t, std::int64_t>;
 
+// What a register and a mask hold.
+template <class T, class Isa>
+struct Lanes;
+template <class T>
+struct Lanes<T, isa::Lane> {
+  using Raw = T;
+  using Bits = bool;
+  static constexpr int width = 1;
+};
+#if !defined(__CUDACC__)
+template <class T, class Isa>
+struct Lanes {
+  using Raw [[gnu::vector_size(Isa::vector_bytes)]] = T;
+  using Bits [[gnu::vector_size(Isa::vector_bytes)]] = IntegerOf<T>;
+  static constexpr int width = Isa::vector_bytes / static_cast<int>(sizeof(T));
+};
+#endif
+template <class Isa>
+inline constexpr bool kIsLane = std::is_same_v<Isa, isa::Lane>;
+
 template <class T, class Isa>
 struct Mask {
-  using Raw [[gnu::vector_size(Isa::vector_bytes)]] = IntegerOf<T>;
+  using Raw = typename Lanes<T, Isa>::Bits;
   Raw raw;  // every bit of a lane set: true
 
-  friend TL_HD Mask operator&(Mask a, Mask b) { return {a.raw & b.raw}; }
-  friend TL_HD Mask operator|(Mask a, Mask b) { return {a.raw | b.raw}; }
-  friend TL_HD Mask operator!(Mask a) { return {~a.raw}; }
+  friend TL_HD Mask operator&(Mask a, Mask b) { return {(Raw)(a.raw & b.raw)}; }
+  friend TL_HD Mask operator|(Mask a, Mask b) { return {(Raw)(a.raw | b.raw)}; }
+  friend TL_HD Mask operator!(Mask a) { return {(Raw)(a.raw == Raw{})}; }
 };
 
 template <class T, class Isa>
 struct Vec {
   using Element = T;
-  using Raw [[gnu::vector_size(Isa::vector_bytes)]] = T;
+  using Raw = typename Lanes<T, Isa>::Raw;
   using Bits = typename Mask<T, Isa>::Raw;
-  static constexpr int width = Isa::vector_bytes / static_cast<int>(sizeof(T));
+  static constexpr int width = Lanes<T, Isa>::width;
   Raw raw;
 
   static TL_HD Vec load(const T* from) {
@@ -272,18 +290,22 @@ TL_HD Vec<T, Isa> select(Mask<T, Isa> mask, A if_true, B if_false) {
 // A function of scalars applied lane by lane; compilers turn simple ones into one instruction.
 template <class T, class Isa, class Function>
 TL_HD Vec<T, Isa> map_lanes(Vec<T, Isa> x, Function function) {
-  Vec<T, Isa> result;
-  for (int lane = 0; lane < Vec<T, Isa>::width; ++lane) {
-    result.raw[lane] = function(static_cast<T>(x.raw[lane]));
+  if constexpr (kIsLane<Isa>) {
+    return {function(x.raw)};
+  } else {
+    Vec<T, Isa> result;
+    for (int lane = 0; lane < Vec<T, Isa>::width; ++lane) {
+      result.raw[lane] = function(static_cast<T>(x.raw[lane]));
+    }
+    return result;
   }
-  return result;
 }
 
 template <class T, class Isa>
 TL_HD Vec<T, Isa> sqrt(Vec<T, Isa> x) {
   constexpr bool kFloat = sizeof(T) == 4;
-  [[maybe_unused]] constexpr int kBytes = Isa::vector_bytes;
-#if defined(__SSE2__)
+  [[maybe_unused]] constexpr int kBytes = sizeof(x.raw);
+#if defined(__SSE2__) && !defined(__CUDACC__)
   if constexpr (kBytes == 16 && kFloat) return {_mm_sqrt_ps(x.raw)};
   if constexpr (kBytes == 16 && !kFloat) return {_mm_sqrt_pd(x.raw)};
 #if defined(__AVX__)
@@ -306,24 +328,28 @@ TL_HD Vec<T, Isa> sqrt(Vec<T, Isa> x) {
 
 template <class T, class Isa>
 TL_HD Vec<T, Isa> fma(Vec<T, Isa> a, Vec<T, Isa> b, Vec<T, Isa> c) {
-  [[maybe_unused]] constexpr bool kFloat = sizeof(T) == 4;
-  [[maybe_unused]] constexpr int kBytes = Isa::vector_bytes;
-#if defined(__FMA__)
-  if constexpr (kBytes == 16 && kFloat) return {_mm_fmadd_ps(a.raw, b.raw, c.raw)};
-  if constexpr (kBytes == 16 && !kFloat) return {_mm_fmadd_pd(a.raw, b.raw, c.raw)};
-  if constexpr (kBytes == 32 && kFloat) return {_mm256_fmadd_ps(a.raw, b.raw, c.raw)};
-  if constexpr (kBytes == 32 && !kFloat) return {_mm256_fmadd_pd(a.raw, b.raw, c.raw)};
+  if constexpr (kIsLane<Isa>) {
+    return {fma(a.raw, b.raw, c.raw)};
+  } else {
+    [[maybe_unused]] constexpr bool kFloat = sizeof(T) == 4;
+    [[maybe_unused]] constexpr int kBytes = sizeof(a.raw);
+#if defined(__FMA__) && !defined(__CUDACC__)
+    if constexpr (kBytes == 16 && kFloat) return {_mm_fmadd_ps(a.raw, b.raw, c.raw)};
+    if constexpr (kBytes == 16 && !kFloat) return {_mm_fmadd_pd(a.raw, b.raw, c.raw)};
+    if constexpr (kBytes == 32 && kFloat) return {_mm256_fmadd_ps(a.raw, b.raw, c.raw)};
+    if constexpr (kBytes == 32 && !kFloat) return {_mm256_fmadd_pd(a.raw, b.raw, c.raw)};
 #if defined(__AVX512F__)
-  if constexpr (kBytes == 64 && kFloat) return {_mm512_fmadd_ps(a.raw, b.raw, c.raw)};
-  if constexpr (kBytes == 64 && !kFloat) return {_mm512_fmadd_pd(a.raw, b.raw, c.raw)};
+    if constexpr (kBytes == 64 && kFloat) return {_mm512_fmadd_ps(a.raw, b.raw, c.raw)};
+    if constexpr (kBytes == 64 && !kFloat) return {_mm512_fmadd_pd(a.raw, b.raw, c.raw)};
 #endif
 #endif
-  Vec<T, Isa> result;
-  for (int lane = 0; lane < Vec<T, Isa>::width; ++lane) {
-    result.raw[lane] =
-        fma(static_cast<T>(a.raw[lane]), static_cast<T>(b.raw[lane]), static_cast<T>(c.raw[lane]));
+    Vec<T, Isa> result;
+    for (int lane = 0; lane < Vec<T, Isa>::width; ++lane) {
+      result.raw[lane] = fma(static_cast<T>(a.raw[lane]), static_cast<T>(b.raw[lane]),
+                             static_cast<T>(c.raw[lane]));
+    }
+    return result;
   }
-  return result;
 }
 
 template <class T, class Isa>
@@ -335,7 +361,5 @@ TL_HD T sum_lanes(Vec<T, Isa> x) {  // pairwise, so the order does not depend on
   }
   return lanes[0];
 }
-
-#endif
 
 }  // namespace tapeloop

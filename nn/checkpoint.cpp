@@ -193,9 +193,10 @@ void save_checkpoint(const std::string& path, const Checkpoint& checkpoint) {
                        Tensor::from<std::int64_t>({2}, {static_cast<std::int64_t>(random.seed),
                                                         static_cast<std::int64_t>(random.next)})});
   }
-  for (const auto& [name, tensor] : tensors) {
+  for (auto& [name, tensor] : tensors) {
     // Others are refused by write_safetensors, with a message.
-    if (tensor.defined() && tensor.device() == Device::cpu) {
+    if (tensor.defined()) {
+      tensor = tensor.to(Device::cpu);
       metadata[std::string(kTensorChecksum) + name] = checksum_of(name, tensor);
     }
   }

@@ -62,6 +62,7 @@ struct GruUpdate {
 namespace tapeloop::nn {
 struct GatesPage : Page<ElmanTanh, ElmanRelu, LstmGates, GruGates, GruResetState, GruUpdate> {
   static std::span<const PointwiseKernel* const> kernels();
+  static void register_cuda();
 };
 }  // namespace tapeloop::nn
 

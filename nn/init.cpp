@@ -96,7 +96,7 @@ void forget_gate_bias(const Var& bias, double value) {
   }
   std::int64_t h = bias.dim(0) / 4;
   Tensor part = bias.value().slice(0, h, 2 * h);
-  add_in_place(part, Tensor::full({}, value, bias.dtype()));
+  add_in_place(part, Tensor::full({}, value, bias.dtype(), bias.device()));
 }
 
 }  // namespace init

@@ -127,6 +127,12 @@ void convert(const M& module, DType dtype) {
   for (const NamedVar& p : parameters(module)) p.var.set_value(p.var.value().to(dtype));
 }
 
+// Moves every parameter: nn::move(model, Device::cuda) before an optimizer is made of it. Gradients are dropped.
+template <Module M>
+void move(const M& module, Device device) {
+  for (const NamedVar& p : parameters(module)) p.var.set_value(p.var.value().to(device));
+}
+
 template <Module M>
 std::int64_t parameter_count(const M& module) {
   std::int64_t count = 0;

@@ -26,6 +26,7 @@ struct UnitLength {
 namespace tapeloop::nn {
 struct ScoresPage : Page<AdditiveHidden, UnitLength> {
   static std::span<const PointwiseKernel* const> kernels();
+  static void register_cuda();
 };
 }  // namespace tapeloop::nn
 

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
-// Clipping: norms in float64 by plain loops in a fixed order, then one pointwise pass over each gradient.
+// Clipping: norms in float64 in a fixed order, then one pointwise pass over each gradient. On the CPU by plain loops; on another
+// device squares are added up there and only their sums are read, everything else is rare and done on copies.
 #include "optim/clip.h"
 
 #include <fmt/format.h>
@@ -20,7 +21,7 @@ namespace {
 
 constexpr double kInf = std::numeric_limits<double>::infinity();
 
-// One gradient, as contiguous elements on the CPU.
+// One gradient, as contiguous elements on its own device.
 struct Gradient {
   const NamedVar* parameter;
   Tensor elements;
@@ -48,21 +49,16 @@ Gradients gradients_of(const char* what, const ParameterList& parameters) {
     }
     const Var& gradient = parameter.var.body()->grad;
     if (!gradient.defined()) continue;
-    Tensor elements = gradient.value().contiguous();
-    if (elements.device() != Device::cpu) {
-      Tensor copy = Tensor::empty(elements.shape(), elements.dtype());
-      backend(elements.device()).copy(copy, elements);
-      elements = std::move(copy);
-    }
-    result.push_back({&parameter, std::move(elements)});
+    result.push_back({&parameter, gradient.value().contiguous()});
   }
   return result;
 }
 
 template <class Work>
 auto with_elements(const Tensor& tensor, Work work) {
-  if (tensor.dtype() == DType::float32) return work(tensor.data<float>(), tensor.numel());
-  return work(tensor.data<double>(), tensor.numel());
+  const Tensor here = tensor.to(Device::cpu);
+  if (here.dtype() == DType::float32) return work(here.data<float>(), here.numel());
+  return work(here.data<double>(), here.numel());
 }
 
 // The sum of term(|x|) by several chains, so that additions do not wait for each other.
@@ -103,9 +99,32 @@ double sum_over(std::span<const Gradient> gradients, Term term) {
   return sum;
 }
 
+// The sum of all squares. Gradients on another device are done there, with one wait for all.
+double sum_of_squares(std::span<const Gradient> gradients) {
+  const auto square = [](double x) { return x * x; };
+  const auto elsewhere = std::find_if(gradients.begin(), gradients.end(), [](const Gradient& g) {
+    return g.elements.device() != Device::cpu;
+  });
+  if (elsewhere == gradients.end()) return sum_over(gradients, square);
+  const Device device = elsewhere->elements.device();
+  const Tensor sums =
+      Tensor::empty({static_cast<std::int64_t>(gradients.size())}, DType::float64, device);
+  for (std::size_t i = 0; i < gradients.size(); ++i) {
+    const Tensor& elements = gradients[i].elements;
+    const Tensor wide = Tensor::empty({elements.numel()}, DType::float64, device);
+    wide.copy_from(elements.reshape(wide.shape()));
+    transform(formula::Square{}, {wide}, {wide});
+    const std::int64_t place = static_cast<std::int64_t>(i);
+    backend(device).reduce(Reduction::sum, sums.slice(0, place, place + 1), wide);
+  }
+  double sum = 0;
+  for (const double part : sums.to_vector<double>()) sum += part;
+  return sum;
+}
+
 double norm_of(std::span<const Gradient> gradients, double p) {
   if (p == 2) {
-    double sum = sum_over(gradients, [](double x) { return x * x; });
+    double sum = sum_of_squares(gradients);
     if (sum > 1e-280 && sum < kInf)
       return std::sqrt(sum);  // else squares may have over- or underflowed
   }

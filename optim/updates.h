@@ -185,6 +185,7 @@ struct UpdatesPage : Page<rule::Sgd, rule::SgdMomentum, rule::Nesterov, rule::Rm
                           rule::RmsPropMomentum, rule::RmsPropCentered,
                           rule::RmsPropCenteredMomentum, rule::Adam, rule::AmsGrad, rule::Adagrad> {
   static std::span<const PointwiseKernel* const> kernels();
+  static void register_cuda();
 };
 }  // namespace optim
 

@@ -58,14 +58,14 @@ inline const std::vector<OpCase>& op_table() {
     return target;
   };
   static const std::vector<double> kWeights = {0.5, 2.0, 1.25, 0.25, 3.0};
-  const auto class_weights = [](DType dtype) {
-    return Var(Tensor::from(Shape{5}, kWeights).to(dtype));
+  const auto class_weights = [](const Var& like) {
+    return Var(Tensor::from(Shape{5}, kWeights).to(like.dtype()).to(like.device()));
   };
   const auto cross = [targets, class_weights](CrossEntropyLoops o) {
     return [=](Inputs x) {
       CrossEntropyOptions options{
           .ignore_index = o.ignored, .label_smoothing = o.smoothing, .reduce = o.reduce};
-      if (!o.weights.empty()) options.class_weights = class_weights(x[0].dtype());
+      if (!o.weights.empty()) options.class_weights = class_weights(x[0]);
       return cross_entropy(x[0], targets(x[0].shape()), options);
     };
   };
@@ -157,7 +157,7 @@ inline const std::vector<OpCase>& op_table() {
        each([](double a) { return a > 0 ? a : 1.5 * (std::exp(a) - 1); })},
       {"gelu", {{N, 2}}, [](Inputs x) { return gelu(x[0]); }, each(gelu_of)},
       {"silu", {{N, 2}}, [](Inputs x) { return silu(x[0]); }, each([](double a) { return a * sigmoid_of(a); })},
-      {"select", {{N, 2}, {2}}, [](Inputs x) { return select(less(x[0], Var(Tensor::zeros({}, x[0].dtype()))), x[0], x[1]); },
+      {"select", {{N, 2}, {2}}, [](Inputs x) { return select(less(x[0], Var(Tensor::zeros({}, x[0].dtype(), x[0].device()))), x[0], x[1]); },
        each2([](double a, double b) { return a < 0 ? a : b; })},
       {"sign, less, equal as constants", {{N, 2}, {2}},
        [](Inputs x) { return x[0] * sign(x[0]) + x[1] * less(x[0], x[1]) + x[0] * equal(x[0], x[0]); },

@@ -39,6 +39,7 @@ inline constexpr PointwiseKernel kKernel = {
     kResultCount<F>,
     sizeof(F),
     Isa::vector_bytes,
+    &kFunctorId<F>,
     []() -> const PointwiseKernel* {
       if constexpr (kDifferentiable<F> && kOrder<F> < kMaxOrder &&
                     kArity<Backward<F>> + kResultCount<Backward<F>> <= kMaxOperands) {

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: MIT
 // The CUDA backend of a build without CUDA: one clear error.
 #include "autograd/backend.h"
+#include "autograd/cuda/cuda.h"
+#include "autograd/elementwise.h"
 #include "autograd/error.h"
 
 namespace tapeloop {
@@ -8,5 +10,13 @@ namespace tapeloop {
 const Backend& detail::cuda_backend() {
   fail("cuda", "this build of Tapeloop has no CUDA backend; keep the tensors on Device::cpu");
 }
+
+bool cuda::available() { return false; }
+void cuda::allow_tf32(bool) { detail::cuda_backend(); }
+void cuda::synchronize() { detail::cuda_backend(); }
+
+void ArithmeticPage::register_cuda() {}
+void FunctionPage::register_cuda() {}
+void LossPage::register_cuda() {}
 
 }  // namespace tapeloop

@@ -1,0 +1,132 @@
+// SPDX-License-Identifier: MIT
+// Setting up the GPU, memory from the driver's stream-ordered pool, and waiting.
+#include "autograd/cuda/cuda.h"
+#include "autograd/cuda/gpu.cuh"
+#include "autograd/error.h"
+
+#include <atomic>
+#include <string>
+
+namespace tapeloop::cuda {
+namespace {
+
+constexpr std::size_t kBlasWorkspace = std::size_t{32} << 20;  // what cuBLAS asks for on sm_90
+
+int device_count() {
+  int count = 0;
+  if (cudaGetDeviceCount(&count) != cudaSuccess) {
+    cudaGetLastError();
+    return 0;
+  }
+  return count;
+}
+
+int capability() {  // 90 for 9.0
+  int major = 0, minor = 0;
+  CUDA_CHECK(cudaDeviceGetAttribute(&major, cudaDevAttrComputeCapabilityMajor, 0));
+  CUDA_CHECK(cudaDeviceGetAttribute(&minor, cudaDevAttrComputeCapabilityMinor, 0));
+  return 10 * major + minor;
+}
+
+Gpu* set_up() {
+  if (device_count() == 0) {
+    fail("cuda", "there is no NVIDIA GPU, or no driver for it; keep the tensors on Device::cpu");
+  }
+  if (const int found = capability(); found < 80) {
+    fail("cuda", "the GPU has compute capability " + std::to_string(found / 10) + "." +
+                     std::to_string(found % 10) +
+                     ", 8.0 is the lowest that is supported; keep the tensors on Device::cpu");
+  }
+  Gpu gpu{};
+  CUDA_CHECK(cudaStreamCreateWithFlags(&gpu.stream, cudaStreamNonBlocking));
+  CUDA_CHECK(cudaDeviceGetDefaultMemPool(&gpu.pool, 0));
+  std::uint64_t keep_all = ~std::uint64_t{0};
+  CUDA_CHECK(cudaMemPoolSetAttribute(gpu.pool, cudaMemPoolAttrReleaseThreshold, &keep_all));
+  void* note = nullptr;
+  CUDA_CHECK(cudaHostAlloc(&note, sizeof(BadIndex), cudaHostAllocMapped));
+  gpu.bad_index = new (note) BadIndex{};
+  CUDA_CHECK(blas().create(&gpu.blas_handle));
+  CUDA_CHECK(blas().set_stream(gpu.blas_handle, gpu.stream));
+  // Of its own, so that a product has the same bits whatever runs beside it.
+  void* workspace = nullptr;
+  CUDA_CHECK(cudaMallocAsync(&workspace, kBlasWorkspace, gpu.stream));
+  CUDA_CHECK(blas().set_workspace(gpu.blas_handle, workspace, kBlasWorkspace));
+  return new Gpu(gpu);
+}
+
+}  // namespace
+
+void check(cudaError_t status, const char* call) {
+  if (status == cudaSuccess) return;
+  cudaGetLastError();
+  fail("cuda", std::string(call) + " failed: " + cudaGetErrorString(status));
+}
+void check(cublasStatus_t status, const char* call) {
+  if (status == CUBLAS_STATUS_SUCCESS) return;
+  fail("cuda", std::string(call) + " failed: " + blas().status(status));
+}
+
+Gpu& gpu() {
+  // Lives as long as the process: tensors in static objects give their memory back at its very end. When setting up
+  // fails, the next call tries again.
+  static Gpu* const kGpu = set_up();
+  return *kGpu;
+}
+
+bool available() { return device_count() > 0 && capability() >= 80; }
+
+void* take(std::size_t bytes) {
+  void* block = nullptr;
+  const Gpu& g = gpu();
+  cudaError_t status = cudaMallocAsync(&block, bytes, g.stream);
+  if (status == cudaErrorMemoryAllocation) {  // what the pool keeps may be in the way
+    cudaGetLastError();
+    CUDA_CHECK(cudaStreamSynchronize(g.stream));
+    CUDA_CHECK(cudaMemPoolTrimTo(g.pool, 0));
+    status = cudaMallocAsync(&block, bytes, g.stream);
+  }
+  if (status == cudaErrorMemoryAllocation) {
+    cudaGetLastError();
+    std::size_t free = 0, total = 0;
+    CUDA_CHECK(cudaMemGetInfo(&free, &total));
+    fail("cuda", "the GPU has no " + std::to_string(bytes) + " bytes left for a tensor: " +
+                     std::to_string(free) + " of " + std::to_string(total) +
+                     " are free; use a smaller batch, recompute(), or truncated BPTT");
+  }
+  check(status, "cudaMallocAsync");
+  return block;
+}
+
+void give_back(void* block) noexcept {
+  // At the end of the process the runtime may be gone, and its memory with it.
+  if (cudaFreeAsync(block, gpu().stream) != cudaSuccess) cudaGetLastError();
+}
+
+void upload(void* to, const void* from, std::size_t bytes) {
+  if (bytes == 0) return;
+  // From ordinary memory: staged before the call returns, so `from` may change at once.
+  CUDA_CHECK(cudaMemcpyAsync(to, from, bytes, cudaMemcpyHostToDevice, gpu().stream));
+}
+
+void download(void* to, const void* from, std::size_t bytes) {
+  if (bytes > 0) {
+    CUDA_CHECK(cudaMemcpyAsync(to, from, bytes, cudaMemcpyDeviceToHost, gpu().stream));
+  }
+  wait();
+}
+
+void wait() {
+  Gpu& g = gpu();
+  CUDA_CHECK(cudaStreamSynchronize(g.stream));
+  if (g.bad_index->found == 0) return;
+  constexpr const char* kNames[] = {"take_rows", "add_rows", "gather", "scatter_add"};
+  const BadIndex bad = *g.bad_index;
+  g.bad_index->found = 0;
+  fail(kNames[bad.found - 1], "an index on the GPU is " + std::to_string(bad.index) +
+                                  ", outside 0.." + std::to_string(bad.size - 1) +
+                                  "; results since then are not to be used");
+}
+
+void synchronize() { wait(); }
+
+}  // namespace tapeloop::cuda

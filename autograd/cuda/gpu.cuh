@@ -1,0 +1,80 @@
+// SPDX-License-Identifier: MIT
+// The one GPU that is used: its stream, its cuBLAS, its memory, and the mistakes that kernels note down.
+// All work goes to one stream, in order. Knows no tensors.
+#pragma once
+
+#include <cublas_v2.h>
+#include <cuda_runtime.h>
+
+#include <cstddef>
+#include <cstdint>
+#include <mutex>
+
+namespace tapeloop::cuda {
+
+// Throws Error where a call of the CUDA runtime or of cuBLAS failed.
+void check(cudaError_t status, const char* call);
+void check(cublasStatus_t status, const char* call);
+#define CUDA_CHECK(call) ::tapeloop::cuda::check(call, #call)
+
+// An index that a kernel found out of range: written by the device, read by the host when it waits next.
+struct BadIndex {
+  int found;  // 0: none; else 1 + the IndexUse
+  std::int64_t index;
+  std::int64_t size;
+};
+enum class IndexUse : int { take_rows, add_rows, gather, scatter_add };
+
+// cuBLAS, loaded when the GPU is set up: half a gigabyte that programs on the CPU should not carry.
+struct Blas {
+  using Gemm = cublasStatus_t (*)(cublasHandle_t, cublasOperation_t, cublasOperation_t, int m,
+                                  int n, int k, const void* alpha, const void* a, cudaDataType,
+                                  int lda, long long stride_a, const void* b, cudaDataType, int ldb,
+                                  long long stride_b, const void* beta, void* c, cudaDataType,
+                                  int ldc, long long stride_c, int batch, cublasComputeType_t,
+                                  cublasGemmAlgo_t);
+  decltype(&cublasCreate) create;
+  decltype(&cublasSetStream) set_stream;
+  decltype(&cublasSetWorkspace) set_workspace;
+  Gemm gemm;
+  decltype(&cublasGetStatusString) status;
+};
+const Blas& blas();  // throws Error where it cannot be loaded
+
+struct Gpu {
+  cudaStream_t stream;
+  cudaMemPool_t pool;
+  cublasHandle_t blas_handle;
+  BadIndex* bad_index;  // in the host's memory, mapped
+};
+
+// Throws Error where there is no GPU, or too old a one. The first call sets everything up.
+Gpu& gpu();
+
+// Device memory; valid for work that is enqueued after. Throws Error when there is none left.
+void* take(std::size_t bytes);
+void give_back(void* block) noexcept;
+
+// Device memory for the length of a scope.
+class Scratch {
+ public:
+  explicit Scratch(std::size_t bytes) : data_(bytes == 0 ? nullptr : take(bytes)) {}
+  ~Scratch() {
+    if (data_ != nullptr) give_back(data_);
+  }
+  Scratch(const Scratch&) = delete;
+  Scratch& operator=(const Scratch&) = delete;
+  template <class T>
+  T* as() const {
+    return static_cast<T*>(data_);
+  }
+
+ private:
+  void* data_;
+};
+
+void upload(void* to, const void* from, std::size_t bytes);
+void download(void* to, const void* from, std::size_t bytes);  // waits
+void wait();  // for all work; throws what kernels have noted
+
+}  // namespace tapeloop::cuda

@@ -1,0 +1,275 @@
+// SPDX-License-Identifier: MIT
+// Rows and elements by number, running sums, and the place of the largest. Sums have one order, that of the CPU: each result
+// is added up by one thread, from the first source to the last. No atomics.
+#include <array>
+
+#include "autograd/cuda/kernels.h"
+#include "autograd/cuda/launch.cuh"
+#include "autograd/plan.h"
+
+namespace tapeloop::cuda {
+namespace {
+
+// Notes the index for the host and says false where it is out of range.
+__device__ __forceinline__ bool in_range(std::int64_t index, std::int64_t size, IndexUse use,
+                                         volatile BadIndex* bad) {
+  if (index >= 0 && index < size) return true;
+  bad->index = index;
+  bad->size = size;
+  bad->found = 1 + static_cast<int>(use);
+  return false;
+}
+
+// --- lines along one axis ---
+
+// For up to three operands: where each line begins, and how far apart its elements are.
+struct Lines {
+  std::int64_t count;
+  std::int64_t length;  // of each
+  int rank;
+  std::int64_t sizes[kMaxRank];  // of the other axes, innermost first
+  std::int64_t strides[3][kMaxRank];
+  char* data[3];
+  std::int64_t step[3];
+};
+
+Tensor without(const Tensor& tensor, int axis) { return tensor.slice(axis, 0, 1).select(axis, 0); }
+
+Lines lines_of(const std::array<Tensor, 3>& operands, int axis, std::int64_t length) {
+  const Tensor starts[] = {without(operands[0], axis), without(operands[1], axis),
+                           without(operands[2], axis)};
+  const LoopPlan plan = plan_loop(starts[0].shape(), starts);
+  Lines lines{starts[0].numel(), length, plan.rank, {}, {}, {}, {}};
+  for (int k = 0; k < 3; ++k) {
+    lines.data[k] = plan.operands[k].data;
+    lines.step[k] = operands[static_cast<std::size_t>(k)].stride(axis);
+    for (int i = 0; i < plan.rank; ++i) {
+      lines.strides[k][i] = plan.operands[k].strides[plan.rank - 1 - i];
+    }
+  }
+  for (int i = 0; i < plan.rank; ++i) lines.sizes[i] = plan.sizes[plan.rank - 1 - i];
+  return lines;
+}
+
+template <class T>
+__device__ __forceinline__ T* line_of(const Lines& lines, int operand, std::int64_t line) {
+  T* data = reinterpret_cast<T*>(lines.data[operand]);
+  for (int axis = 0; axis < kMaxRank; ++axis) {
+    if (axis >= lines.rank) break;
+    const Divided place = divide(line, lines.sizes[axis]);
+    data += place.rest * lines.strides[operand][axis];
+    line = place.quotient;
+  }
+  return data;
+}
+
+template <class T>
+__global__ void __launch_bounds__(kThreads) cumulative_sum_kernel(Lines lines) {
+  const std::int64_t line = thread_number();
+  if (line >= lines.count) return;
+  T* to = line_of<T>(lines, 0, line);
+  const T* from = line_of<T>(lines, 1, line);
+  T total = 0;
+  for (std::int64_t i = 0; i < lines.length; ++i) {
+    total += from[i * lines.step[1]];
+    to[i * lines.step[0]] = total;
+  }
+}
+
+// A block for each line: a thread looks at every so manieth element, then the best of all threads is found.
+template <class T>
+__global__ void __launch_bounds__(kThreads) argmax_kernel(Lines lines) {
+  T* const values = shared_memory<T>();
+  auto* const places = reinterpret_cast<std::int64_t*>(values + blockDim.x);
+  const std::int64_t line = blockIdx.x;
+  const T* from = line_of<T>(lines, 1, line);
+  T best = from[0];  // if it is a NaN nothing is larger, and its place is the answer, as on the CPU
+  std::int64_t place = 0;
+  for (std::int64_t i = threadIdx.x; i < lines.length; i += blockDim.x) {
+    const T x = from[i * lines.step[1]];
+    if (x > best) {
+      best = x;
+      place = i;
+    }
+  }
+  values[threadIdx.x] = best;
+  places[threadIdx.x] = place;
+  __syncthreads();
+  for (unsigned half = blockDim.x / 2; half > 0; half /= 2) {
+    if (threadIdx.x < half) {
+      const T other = values[threadIdx.x + half];
+      const std::int64_t there = places[threadIdx.x + half];
+      if (other > values[threadIdx.x] ||
+          (other == values[threadIdx.x] && there < places[threadIdx.x])) {
+        values[threadIdx.x] = other;
+        places[threadIdx.x] = there;
+      }
+    }
+    __syncthreads();
+  }
+  if (threadIdx.x == 0) *line_of<std::int64_t>(lines, 0, line) = places[0];
+}
+
+template <class T>
+__global__ void __launch_bounds__(kThreads)
+    gather_kernel(Lines lines, std::int64_t size, BadIndex* bad) {
+  const std::int64_t i = thread_number();
+  if (i >= lines.count * lines.length) return;
+  const Divided place = divide(i, lines.length);
+  const std::int64_t line = place.quotient;
+  const std::int64_t from = line_of<const std::int64_t>(lines, 2, line)[place.rest * lines.step[2]];
+  T value = 0;
+  if (in_range(from, size, IndexUse::gather, bad)) {
+    value = line_of<const T>(lines, 1, line)[from * lines.step[1]];
+  }
+  line_of<T>(lines, 0, line)[place.rest * lines.step[0]] = value;
+}
+
+template <class T>
+__global__ void __launch_bounds__(kThreads)
+    scatter_add_kernel(Lines lines, std::int64_t size, BadIndex* bad) {
+  const std::int64_t line = thread_number();
+  if (line >= lines.count) return;
+  T* to = line_of<T>(lines, 0, line);
+  const T* from = line_of<const T>(lines, 1, line);
+  const auto* index = line_of<const std::int64_t>(lines, 2, line);
+  for (std::int64_t i = 0; i < lines.length; ++i) {
+    const std::int64_t place = index[i * lines.step[2]];
+    if (in_range(place, size, IndexUse::scatter_add, bad)) {
+      to[place * lines.step[0]] += from[i * lines.step[1]];
+    }
+  }
+}
+
+// --- rows ---
+
+struct Rows {
+  std::int64_t count, width;  // of rows that the index names
+  std::int64_t size;          // rows that there are to be named
+  const std::int64_t* index;
+  std::int64_t index_stride;
+  char* to;
+  std::int64_t to_strides[2];
+  const char* from;
+  std::int64_t from_strides[2];
+};
+
+Rows rows_of(const Tensor& to, const Tensor& from, const Tensor& index, std::int64_t size) {
+  return {index.numel(),
+          to.dim(1),
+          size,
+          static_cast<const std::int64_t*>(index.raw()),
+          index.stride(0),
+          static_cast<char*>(to.raw()),
+          {to.stride(0), to.stride(1)},
+          static_cast<const char*>(from.raw()),
+          {from.stride(0), from.stride(1)}};
+}
+
+template <class T>
+__global__ void __launch_bounds__(kThreads) take_rows_kernel(Rows rows, BadIndex* bad) {
+  const std::int64_t i = thread_number();
+  if (i >= rows.count * rows.width) return;
+  const Divided place = divide(i, rows.width);
+  const std::int64_t row = rows.index[place.quotient * rows.index_stride];
+  T value = 0;
+  if (in_range(row, rows.size, IndexUse::take_rows, bad)) {
+    value = reinterpret_cast<const T*>(
+        rows.from)[row * rows.from_strides[0] + place.rest * rows.from_strides[1]];
+  }
+  reinterpret_cast<T*>(
+      rows.to)[place.quotient * rows.to_strides[0] + place.rest * rows.to_strides[1]] = value;
+}
+
+// A block for some columns of one row of the result: it reads all of the index, once for all of its columns.
+template <class T>
+__global__ void __launch_bounds__(kThreads) add_rows_kernel(Rows rows, BadIndex* bad) {
+  auto* const numbers = shared_memory<std::int64_t>();
+  const std::int64_t row = blockIdx.x;
+  const std::int64_t column = std::int64_t{blockIdx.y} * blockDim.x + threadIdx.x;
+  const bool mine = column < rows.width;
+  T* const to =
+      reinterpret_cast<T*>(rows.to) + row * rows.to_strides[0] + column * rows.to_strides[1];
+  T sum = mine ? *to : T{0};
+  for (std::int64_t first = 0; first < rows.count; first += blockDim.x) {
+    const std::int64_t own = first + threadIdx.x;
+    if (own < rows.count) {
+      numbers[threadIdx.x] = rows.index[own * rows.index_stride];
+      if (row == 0) in_range(numbers[threadIdx.x], rows.size, IndexUse::add_rows, bad);
+    }
+    __syncthreads();
+    const std::int64_t left = rows.count - first;
+    const std::int64_t count = left < blockDim.x ? left : std::int64_t{blockDim.x};
+    for (std::int64_t i = 0; i < count; ++i) {
+      if (numbers[i] == row && mine) {
+        sum += reinterpret_cast<const T*>(
+            rows.from)[(first + i) * rows.from_strides[0] + column * rows.from_strides[1]];
+      }
+    }
+    __syncthreads();
+  }
+  if (mine) *to = sum;
+}
+
+}  // namespace
+
+void cumulative_sum(const Tensor& to, const Tensor& from, int axis) {
+  if (to.numel() == 0) return;
+  const Lines lines = lines_of({to, from, from}, axis, to.dim(axis));
+  const Grid grid(lines.count);
+  with_float(to.dtype(), [&]<class T>(T) {
+    launch(cumulative_sum_kernel<T>, grid.blocks, grid.threads, 0, lines);
+  });
+}
+
+void argmax(const Tensor& to, const Tensor& from) {
+  if (to.numel() == 0) return;
+  const int axis = from.rank() - 1;
+  const Lines lines = lines_of({to.insert_axis(-1), from, from}, axis, from.dim(axis));
+  unsigned threads = 32;
+  while (threads < kThreads && threads < lines.length) threads *= 2;
+  with_any(from.dtype(), [&]<class T>(T) {
+    launch(argmax_kernel<T>, dim3{static_cast<unsigned>(lines.count)}, dim3{threads},
+           threads * (sizeof(T) + sizeof(std::int64_t)), lines);
+  });
+}
+
+void take_rows(const Tensor& to, const Tensor& from, const Tensor& index) {
+  if (to.numel() == 0) return;
+  const Grid grid(to.numel());
+  with_any(to.dtype(), [&]<class T>(T) {
+    launch(take_rows_kernel<T>, grid.blocks, grid.threads, 0, rows_of(to, from, index, from.dim(0)),
+           gpu().bad_index);
+  });
+}
+
+void add_rows(const Tensor& to, const Tensor& index, const Tensor& from) {
+  if (to.numel() == 0 || index.numel() == 0) return;
+  const Grid columns(to.dim(1));
+  with_float(to.dtype(), [&]<class T>(T) {
+    launch(add_rows_kernel<T>, dim3{static_cast<unsigned>(to.dim(0)), columns.blocks.x},
+           columns.threads, columns.threads.x * sizeof(std::int64_t),
+           rows_of(to, from, index, to.dim(0)), gpu().bad_index);
+  });
+}
+
+void gather(const Tensor& to, const Tensor& from, const Tensor& index, int axis) {
+  if (to.numel() == 0) return;
+  const Lines lines = lines_of({to, from, index}, axis, to.dim(axis));
+  const Grid grid(to.numel());
+  with_float(to.dtype(), [&]<class T>(T) {
+    launch(gather_kernel<T>, grid.blocks, grid.threads, 0, lines, from.dim(axis), gpu().bad_index);
+  });
+}
+
+void scatter_add(const Tensor& to, const Tensor& index, const Tensor& from, int axis) {
+  if (from.numel() == 0) return;
+  const Lines lines = lines_of({to, from, index}, axis, from.dim(axis));
+  const Grid grid(lines.count);
+  with_float(to.dtype(), [&]<class T>(T) {
+    launch(scatter_add_kernel<T>, grid.blocks, grid.threads, 0, lines, to.dim(axis),
+           gpu().bad_index);
+  });
+}
+
+}  // namespace tapeloop::cuda

@@ -1,0 +1,51 @@
+// SPDX-License-Identifier: MIT
+// The kernels of the CUDA backend, by file: all are enqueued, none waits. Arguments as in autograd/backend.h, on the device.
+#pragma once
+
+#include "autograd/backend.h"
+#include "autograd/cuda/registry.h"
+
+namespace tapeloop::cuda {
+
+// Calls work(type tag) for the element type.
+template <class Work>
+void with_float(DType dtype, Work work) {
+  if (dtype == DType::float32) {
+    work(float{});
+  } else {
+    work(double{});
+  }
+}
+template <class Work>
+void with_any(DType dtype, Work work) {
+  if (dtype == DType::int64) {
+    work(std::int64_t{});
+  } else {
+    with_float(dtype, work);
+  }
+}
+
+// move.cu
+void copy(const Tensor& to, const Tensor& from);  // both on the device
+void fill(const Tensor& to, double value);
+// index.cu
+void cumulative_sum(const Tensor& to, const Tensor& from, int axis);
+void argmax(const Tensor& to, const Tensor& from);
+void take_rows(const Tensor& to, const Tensor& from, const Tensor& index);
+void add_rows(const Tensor& to, const Tensor& index, const Tensor& from);
+void gather(const Tensor& to, const Tensor& from, const Tensor& index, int axis);
+void scatter_add(const Tensor& to, const Tensor& index, const Tensor& from, int axis);
+// reduce.cu
+void reduce(Reduction kind, const Tensor& to, const Tensor& from);
+// random.cu
+void uniform(const Tensor& to, std::uint64_t seed, std::uint64_t first);
+void normal(const Tensor& to, std::uint64_t seed, std::uint64_t first);
+// gemm.cu
+void allow_tf32(bool allowed);
+void matmul(const Tensor& to, std::span<const Product> products, bool accumulate);
+void linear(const Tensor& to, const Tensor& x, const Tensor& w, const Tensor& init);
+// recurrent.cu
+void recurrent_forward(const RecurrentForward& run);
+void recurrent_backward(const RecurrentBackward& run);
+
+}  // namespace tapeloop::cuda

@@ -1,0 +1,65 @@
+// SPDX-License-Identifier: MIT
+// Copies with any strides, converting, and fills: the pointwise kernel's walk with nothing calculated.
+#include "autograd/cuda/kernels.h"
+#include "autograd/cuda/pointwise.cuh"
+#include "autograd/plan.h"
+
+namespace tapeloop::cuda {
+namespace {
+
+template <int kOperands>
+PointwisePlan<kOperands> walk_over(const Shape& shape, std::span<const Tensor> operands) {
+  const LoopPlan plan = plan_loop(shape, operands);
+  PointwisePlan<kOperands> result{};
+  result.rank = plan.rank;
+  result.count = shape.numel();
+  for (int axis = 0; axis < plan.rank; ++axis) {
+    result.sizes[axis] = plan.sizes[plan.rank - 1 - axis];
+    for (int k = 0; k < kOperands; ++k) {
+      result.strides[k][axis] = plan.operands[k].strides[plan.rank - 1 - axis];
+    }
+  }
+  for (int k = 0; k < kOperands; ++k) result.data[k] = plan.operands[k].data;
+  return result;
+}
+
+template <class To, class From>
+__global__ void __launch_bounds__(kThreads) copy_kernel(PointwisePlan<2> plan) {
+  const std::int64_t i = thread_number();
+  if (i >= plan.count) return;
+  const Place place = place_of(plan, i);
+  static_cast<To*>(plan.data[0])[offset_of(place, plan.strides[0], plan.rank)] = static_cast<To>(
+      static_cast<const From*>(plan.data[1])[offset_of(place, plan.strides[1], plan.rank)]);
+}
+
+template <class T>
+__global__ void __launch_bounds__(kThreads) fill_kernel(PointwisePlan<1> plan, T value) {
+  const std::int64_t i = thread_number();
+  if (i >= plan.count) return;
+  static_cast<T*>(plan.data[0])[offset_of(place_of(plan, i), plan.strides[0], plan.rank)] = value;
+}
+
+}  // namespace
+
+void copy(const Tensor& to, const Tensor& from) {
+  if (to.numel() == 0) return;
+  const Tensor operands[] = {to, from};
+  const PointwisePlan<2> plan = walk_over<2>(to.shape(), operands);
+  const Grid grid(plan.count);
+  with_any(to.dtype(), [&]<class To>(To) {
+    with_any(from.dtype(), [&]<class From>(From) {
+      launch(copy_kernel<To, From>, grid.blocks, grid.threads, 0, plan);
+    });
+  });
+}
+
+void fill(const Tensor& to, double value) {
+  if (to.numel() == 0) return;
+  const PointwisePlan<1> plan = walk_over<1>(to.shape(), {&to, 1});
+  const Grid grid(plan.count);
+  with_any(to.dtype(), [&]<class T>(T) {
+    launch(fill_kernel<T>, grid.blocks, grid.threads, 0, plan, static_cast<T>(value));
+  });
+}
+
+}  // namespace tapeloop::cuda

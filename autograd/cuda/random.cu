@@ -1,0 +1,43 @@
+// SPDX-License-Identifier: MIT
+// Random numbers by counter: the functions of random.h, one number a thread.
+#include "autograd/random.h"
+
+#include "autograd/cuda/kernels.h"
+#include "autograd/cuda/launch.cuh"
+
+namespace tapeloop::cuda {
+namespace {
+
+template <class T, bool kNormal>
+__global__ void __launch_bounds__(kThreads)
+    random_kernel(T* to, std::int64_t count, std::uint64_t seed, std::uint64_t first) {
+  const std::int64_t i = thread_number();
+  if (i >= count) return;
+  const std::uint64_t number = first + static_cast<std::uint64_t>(i);
+  if constexpr (kNormal) {
+    to[i] = static_cast<T>(normal_at(seed, number));
+  } else {
+    to[i] = static_cast<T>(uniform_at(seed, number));
+  }
+}
+
+template <bool kNormal>
+void random(const Tensor& to, std::uint64_t seed, std::uint64_t first) {
+  if (to.numel() == 0) return;
+  const Grid grid(to.numel());
+  with_float(to.dtype(), [&]<class T>(T) {
+    launch(random_kernel<T, kNormal>, grid.blocks, grid.threads, 0, static_cast<T*>(to.raw()),
+           to.numel(), seed, first);
+  });
+}
+
+}  // namespace
+
+void uniform(const Tensor& to, std::uint64_t seed, std::uint64_t first) {
+  random<false>(to, seed, first);
+}
+void normal(const Tensor& to, std::uint64_t seed, std::uint64_t first) {
+  random<true>(to, seed, first);
+}
+
+}  // namespace tapeloop::cuda

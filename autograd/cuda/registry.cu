@@ -1,0 +1,70 @@
+// SPDX-License-Identifier: MIT
+// The table of pointwise kernels by functor. The library's own pages come in when the first of their functors is asked for.
+#include "autograd/cuda/registry.h"
+
+#include <mutex>
+#include <string>
+#include <string_view>
+#include <unordered_map>
+
+#include "autograd/error.h"
+
+namespace tapeloop::cuda {
+namespace {
+
+struct Registry {
+  std::mutex mutex;
+  std::unordered_map<const FunctorId*, PointwiseEntry> entries;
+
+  const PointwiseEntry* find(const FunctorId* id) {
+    const std::scoped_lock lock(mutex);
+    const auto found = entries.find(id);
+    return found == entries.end() ? nullptr : &found->second;  // stays where it is
+  }
+};
+Registry& registry() {
+  static Registry& kRegistry = *new Registry;
+  return kRegistry;
+}
+
+// "MyGate" of a compiler's "constexpr const char* type_text() [with F = MyGate]".
+std::string type_name(const FunctorId& id) {
+  std::string_view text = id.type;
+  const std::size_t start = text.find("F = ");
+  if (start == std::string_view::npos) return "F";
+  text.remove_prefix(start + 4);
+  return std::string(text.substr(0, text.find_last_of(']')));
+}
+
+[[noreturn]] void fail_missing(const PointwiseKernel& kernel) {
+  const std::string operation = std::string("pointwise \"") + kernel.name + "\"";
+  const std::string type = type_name(*kernel.id);
+  if (type.find("lambda") != std::string::npos || type.find("(anonymous") != std::string::npos ||
+      type.find("{anonymous") != std::string::npos) {
+    fail(operation.c_str(),
+         "a lambda or a type without a name of its own has no CUDA kernel; make it a named struct "
+         "in "
+         "a header, add register_pointwise<ThatStruct>() to a .cu file, or move x to cpu");
+  }
+  fail(operation.c_str(), "no CUDA kernel registered for this functor; add register_pointwise<" +
+                              type + ">() to a .cu file, or move x to cpu");
+}
+
+}  // namespace
+
+void add_pointwise(const FunctorId* id, const PointwiseEntry& entry) {
+  const std::scoped_lock lock(registry().mutex);
+  registry().entries[id] = entry;
+}
+
+PointwiseLaunch find_pointwise(const PointwiseKernel& kernel, DType dtype) {
+  const PointwiseEntry* entry = registry().find(kernel.id);
+  if (entry == nullptr && kernel.id->register_cuda != nullptr) {
+    kernel.id->register_cuda();
+    entry = registry().find(kernel.id);
+  }
+  if (entry == nullptr) fail_missing(kernel);
+  return entry->launch[dtype == DType::float32 ? 0 : 1];
+}
+
+}  // namespace tapeloop::cuda

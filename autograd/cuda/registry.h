@@ -1,0 +1,27 @@
+// SPDX-License-Identifier: MIT
+// Which functors have kernels for CUDA. Knows neither how they are made (pointwise.cuh) nor CUDA itself.
+#pragma once
+
+#include "autograd/kernel.h"
+
+namespace tapeloop::cuda {
+
+// Rows [.., H] of a batch that take part: those of sequences with lengths[row] > time, lengths on the device; null: all.
+struct Running {
+  const std::int64_t* lengths = nullptr;
+  std::int64_t time = 0;
+};
+
+// Enqueues the kernel. With `running`, the plan has rank 2, [rows, H].
+using PointwiseLaunch = void (*)(const void* functor, const LoopPlan& plan, const Running& running);
+
+struct PointwiseEntry {
+  PointwiseLaunch launch[2];  // float32, float64
+};
+
+// Replaces what is there: a functor may be registered more than once.
+void add_pointwise(const FunctorId* id, const PointwiseEntry& entry);
+// Throws Error, saying what to write where, if there is no such kernel.
+PointwiseLaunch find_pointwise(const PointwiseKernel& kernel, DType dtype);
+
+}  // namespace tapeloop::cuda

@@ -1,0 +1,11 @@
+// SPDX-License-Identifier: MIT
+// The CUDA kernels of the update rules (updates.h). No formula stands here.
+#include "optim/updates.h"
+
+#include "autograd/cuda/pointwise.cuh"
+
+namespace tapeloop::optim {
+
+void UpdatesPage::register_cuda() { cuda::register_page(UpdatesPage{}); }
+
+}  // namespace tapeloop::optim

@@ -1,0 +1,9 @@
+// SPDX-License-Identifier: MIT
+// The update rules in a build without CUDA: nothing to register. Takes the place of updates.cu.
+#include "optim/updates.h"
+
+namespace tapeloop::optim {
+
+void UpdatesPage::register_cuda() {}
+
+}  // namespace tapeloop::optim

@@ -1,0 +1,91 @@
+// SPDX-License-Identifier: MIT
+// The part of the CUDA runtime that the library uses, on a machine without a GPU: named as the toolkit's header, so that the
+// library's .cu files compile as plain C++. Imitates results and mistakes, not speed; streams run at once, in order.
+#pragma once
+
+#include <cmath>
+#include <cstddef>
+#include <cstdint>
+#include <cstring>
+#include <functional>
+#include <tuple>
+
+#define __global__
+#define __device__
+#define __host__
+#define __forceinline__ inline
+#define __launch_bounds__(...)
+
+struct dim3 {
+  unsigned x = 1, y = 1, z = 1;
+};
+struct uint3 {
+  unsigned x, y, z;
+};
+extern uint3 threadIdx, blockIdx;
+extern dim3 blockDim, gridDim;
+
+enum cudaError_t {
+  cudaSuccess = 0,
+  cudaErrorInvalidValue = 1,
+  cudaErrorMemoryAllocation = 2,
+  cudaErrorInvalidConfiguration = 9,
+  cudaErrorNoDevice = 100,
+};
+enum cudaMemcpyKind { cudaMemcpyHostToDevice, cudaMemcpyDeviceToHost, cudaMemcpyDeviceToDevice };
+enum cudaDeviceAttr { cudaDevAttrComputeCapabilityMajor, cudaDevAttrComputeCapabilityMinor };
+enum cudaMemPoolAttr { cudaMemPoolAttrReleaseThreshold };
+constexpr unsigned cudaStreamNonBlocking = 1;
+constexpr unsigned cudaHostAllocMapped = 2;
+using cudaStream_t = struct EmulatedStream*;
+using cudaMemPool_t = struct EmulatedPool*;
+
+const char* cudaGetErrorString(cudaError_t error);
+cudaError_t cudaGetLastError();
+cudaError_t cudaGetDeviceCount(int* count);
+cudaError_t cudaDeviceGetAttribute(int* value, cudaDeviceAttr attribute, int device);
+cudaError_t cudaStreamCreateWithFlags(cudaStream_t* stream, unsigned flags);
+cudaError_t cudaStreamSynchronize(cudaStream_t stream);
+cudaError_t cudaDeviceGetDefaultMemPool(cudaMemPool_t* pool, int device);
+cudaError_t cudaMemPoolSetAttribute(cudaMemPool_t pool, cudaMemPoolAttr attribute, void* value);
+cudaError_t cudaMemPoolTrimTo(cudaMemPool_t pool, std::size_t bytes);
+cudaError_t cudaMemGetInfo(std::size_t* free, std::size_t* total);
+cudaError_t cudaMallocAsync(void** block, std::size_t bytes, cudaStream_t stream);
+cudaError_t cudaFreeAsync(void* block, cudaStream_t stream);
+cudaError_t cudaHostAlloc(void** block, std::size_t bytes, unsigned flags);
+cudaError_t cudaMemcpyAsync(void* to, const void* from, std::size_t bytes, cudaMemcpyKind kind,
+                            cudaStream_t stream);
+
+struct cudaLaunchConfig_t {
+  dim3 gridDim, blockDim;
+  std::size_t dynamicSmemBytes;
+  cudaStream_t stream;
+};
+
+namespace emulation {
+cudaError_t run(const cudaLaunchConfig_t& config, const std::function<void()>& thread);
+void* shared_memory();
+void meet_block();
+void meet_warp();
+std::uint64_t exchange(std::uint64_t value, unsigned lane_from);  // among the lanes of a warp
+unsigned lane();
+}  // namespace emulation
+
+template <class... P, class... A>
+cudaError_t cudaLaunchKernelEx(const cudaLaunchConfig_t* config, void (*kernel)(P...), A&&... a) {
+  const std::tuple<P...> arguments(static_cast<P>(a)...);
+  return emulation::run(*config, [&] { std::apply(kernel, arguments); });
+}
+
+inline void __syncthreads() { emulation::meet_block(); }
+inline void __syncwarp() { emulation::meet_warp(); }
+
+template <class T>
+T __shfl_down_sync(unsigned, T value, unsigned delta) {
+  std::uint64_t bits = 0;
+  std::memcpy(&bits, &value, sizeof(T));
+  const unsigned from = emulation::lane() + delta;
+  bits = emulation::exchange(bits, from < 32 ? from : emulation::lane());
+  std::memcpy(&value, &bits, sizeof(T));
+  return value;
+}

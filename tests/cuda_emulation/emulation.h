@@ -1,0 +1,18 @@
+// SPDX-License-Identifier: MIT
+// What a test asks the emulated GPU beside the CUDA runtime's own functions.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+
+namespace emulation {
+
+// Blocks of device memory that were written to beyond their ends, found when they were given back.
+int damaged_blocks();
+std::int64_t launches();        // kernels run so far
+std::int64_t allocations();     // blocks of device memory taken so far
+std::int64_t waits();           // times that the host waited for the stream
+std::size_t bytes_in_use();     // of device memory
+void set_order(unsigned seed);  // in which blocks and threads run from now on
+
+}  // namespace emulation

@@ -1,0 +1,37 @@
+// SPDX-License-Identifier: MIT
+// What the tests of Device::cuda share: whether there is a GPU, how close results must be, and what the emulated one noticed.
+#pragma once
+
+#include <cstdio>
+
+#include "autograd/cuda/cuda.h"
+#include "support.h"
+
+#if defined(EMULATED_GPU)
+#include "emulation.h"
+#endif
+
+namespace tapeloop::test {
+
+// Whether the case can run; else it is reported as skipped.
+inline bool have_gpu() {
+  if (cuda::available()) return true;
+  std::printf("SKIPPED: no GPU of compute capability 8.0 or above\n");
+  return false;
+}
+
+// At the end of a case: nothing was written out of bounds.
+struct Bounds {
+  Bounds() = default;
+  Bounds(const Bounds&) = delete;
+  Bounds& operator=(const Bounds&) = delete;
+  ~Bounds() {
+#if defined(EMULATED_GPU)
+    CHECK(emulation::damaged_blocks() == 0);
+#endif
+  }
+};
+
+inline double tolerance(DType dtype) { return dtype == DType::float32 ? 1e-5 : 1e-10; }
+
+}  // namespace tapeloop::test

@@ -1,0 +1,23 @@
+// SPDX-License-Identifier: MIT
+// Formulas of a user's own cells: one that device_cell.cu registers for CUDA, one that nobody does.
+#pragma once
+
+#include "autograd/math.h"
+
+namespace tapeloop::test {
+
+struct MinimalGate {  // h' = h + sigmoid(f) (tanh(n) - h)
+  static constexpr const char* name = "minimal_gate";
+  TL_HD auto operator()(auto f, auto n, auto h) const { return h + sigmoid(f) * (tanh(n) - h); }
+};
+
+struct ForgottenGate {
+  static constexpr const char* name = "forgotten_gate";
+  TL_HD auto operator()(auto x, auto y) const { return x * y + x; }
+};
+
+// In device_cell.cu; without CUDA both say false.
+bool register_cells();
+bool is_minimal_gate(const void* id);  // whether that is what nvcc's code knows the functor by
+
+}  // namespace tapeloop::test
