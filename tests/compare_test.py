@@ -150,6 +150,14 @@ class Compare(unittest.TestCase):
         table, _ = self.run_rows(both, peer("one"))
         self.assertEqual(table[0]["measurements"]["one"], table[1]["measurements"]["one"])
 
+    def test_peers_answer_rows_that_are_ours_alone_by_the_same_work(self):
+        for ours, theirs in (("train/op_by_op/T:1", "train/user_cell/T:1"), ("charlm/sample_stepper", "charlm/sample"),
+                             ("charlm/sample_stepper_bf16", "charlm/sample"), ("infer/lstm_bf16/H:4", "infer/lstm/H:4"),
+                             ("infer/lstm/H:4", "infer/lstm/H:4"), ("charlm/sample", "charlm/sample")):
+            self.assertEqual(rows.peer_row(ours), theirs)
+        labels = [chart.label(row) for row in rows.all_rows() if row.startswith(("charlm", "infer"))]
+        self.assertEqual(len(labels), len(set(labels)) + 1)  # training with one and two threads shares one
+
     def test_memory_is_measured_in_a_fresh_process_and_once(self):
         row = "memory/lstm/T:1000/N:32/I:256/H:256"
         table, _ = self.run_rows([LSTM, row], peer("one"))

@@ -46,8 +46,10 @@ def label(row):
     if row.startswith("train/"):
         return f"N {s['N']}, H {s['H']}"
     if row.startswith("infer/"):
-        return f"H {s['H']}"
-    return "training" if "train" in row else "sampling"
+        return f"H {s['H']}" + (", bf16" if "bf16" in row else "")
+    if "train" in row:
+        return "training"
+    return "sampling" + (", Stepper" if "stepper" in row else "") + (", bf16" if "bf16" in row else "")
 
 
 def panels(run):

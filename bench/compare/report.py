@@ -25,7 +25,8 @@ that name no threads) are in CPU time, which other programs on the machine move 
 - `user_cell`: an LSTM written by a user: a functor here, single operations at the peers (`torch.compile` where it is
   faster). `op_by_op`: without a functor here; the peers' figure is that of `user_cell`.
 - `charlm/train`: embedding 64, 2 x 256 LSTM, 65 symbols, T 100, N 32, gradients clipped by norm, Adam. `charlm/sample`:
-  the same model, one symbol per call, drawn from the softmax. `infer`: an LSTM on one number and a linear unit, one
+  the same model, one symbol per call, drawn from the softmax; `_stepper`: by a Stepper, `_bf16`: one with bfloat16 weights,
+  which are rounded (the peers stay at float32). `infer`: an LSTM on one number and a linear unit, one
   number in and one out per call.
 - `memory`: growth of the resident memory at its peak during one training step.
 - Where a peer has several ways to write a row, the fastest is taken."""
@@ -167,7 +168,7 @@ def variants_chosen(run):
     for entry in run["rows"]:
         kind = "/".join(part for part in entry["row"].split("/") if ":" not in part)
         for key, variant in entry["variants"].items():
-            if key != "ours" and "op_by_op" not in kind and variant:
+            if key != "ours" and row_table.peer_row(entry["row"]) == entry["row"] and variant:
                 found = chosen.setdefault(kind, {}).setdefault(run["titles"][key], {})
                 found[variant] = found.get(variant, 0) + 1
     lines = []

@@ -20,8 +20,9 @@ def all_rows():
             rows += [train_row(kind, shape, threads) for shape in SHAPES]
         for shape in SHAPES:  # in turn: what peers do is the same work for both
             rows += [train_row(kind, shape, threads) for kind in ("user_cell", "op_by_op")]
-    rows += [f"charlm/train/threads:{threads}" for threads in (1, 2)] + ["charlm/sample"]
-    rows += [f"infer/lstm/H:{hidden}" for hidden in INFER_HIDDEN]
+    rows += [f"charlm/train/threads:{threads}" for threads in (1, 2)]
+    rows += ["charlm/sample", "charlm/sample_stepper", "charlm/sample_stepper_bf16"]
+    rows += [f"infer/{kind}/H:{hidden}" for hidden in INFER_HIDDEN for kind in ("lstm", "lstm_bf16")]
     return rows + ["memory/lstm/T:1000/N:32/I:256/H:256"]
 
 
@@ -39,9 +40,16 @@ def is_memory(row):
     return row.startswith("memory/")
 
 
+OURS_ALONE = (("train/op_by_op/", "train/user_cell/"), ("charlm/sample_stepper_bf16", "charlm/sample"),
+              ("charlm/sample_stepper", "charlm/sample"), ("infer/lstm_bf16/", "infer/lstm/"))
+
+
 def peer_row(row):
-    """What a peer is asked for: without functors, its own cell is written op by op."""
-    return row.replace("train/op_by_op/", "train/user_cell/")
+    """What a peer is asked for where a way of writing a row is ours alone: without functors, its own cell is written
+    op by op; without a Stepper, a step is a step."""
+    for ours, theirs in OURS_ALONE:
+        row = row.replace(ours, theirs)
+    return row
 
 
 def quantity(row):
