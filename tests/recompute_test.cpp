@@ -274,7 +274,7 @@ TEST_CASE("random numbers are taken again wherever the Random is by then") {
 
 TEST_CASE("recompute() refuses a function that returns fewer or more results the second time") {
   const Var w = parameter(random_tensor({3}, 1));
-  for (const std::size_t second : {1, 3}) {
+  for (const std::size_t second : {std::size_t{1}, std::size_t{3}}) {
     int calls = 0;
     Tape tape;
     const PoolVector<Var> ys =
