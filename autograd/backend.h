@@ -7,11 +7,10 @@
 #include <span>
 
 #include "autograd/kernel.h"
+#include "autograd/reduction.h"
 #include "autograd/tensor.h"
 
 namespace tapeloop {
-
-enum class Reduction : std::uint8_t { sum, product, max, min };
 
 struct Product {  // a [B, M, K] times b [B, K, N]
   Tensor a;

@@ -237,12 +237,11 @@ std::string to_json(const std::string& path, const std::string& text) {
 void check_writable(const std::string& path, const StateDict& tensors) {
   std::unordered_set<std::string> names;
   for (const NamedTensor& item : tensors) {
-    const char* problem =
-        item.name == kMetadata            ? "is a name that the format keeps for itself; rename it"
-        : !names.insert(item.name).second ? "is given twice; names must differ"
-        : !item.tensor.defined()          ? "is an undefined tensor; leave it out"
-        : item.tensor.device() != Device::cpu ? "is on another device; copy it to the cpu first"
-                                              : nullptr;
+    const char* problem = item.name == kMetadata
+                              ? "is a name that the format keeps for itself; rename it"
+                          : !names.insert(item.name).second ? "is given twice; names must differ"
+                          : !item.tensor.defined()          ? "is an undefined tensor; leave it out"
+                                                            : nullptr;
     if (problem != nullptr) {
       fail("write_safetensors", fmt::format("{}: {} {}", path, shown(item.name), problem));
     }
@@ -307,7 +306,7 @@ void write_safetensors(const std::string& path, const StateDict& tensors,
   file.write({reinterpret_cast<const char*>(&length), sizeof length});
   file.write(header);
   for (const NamedTensor* item : order) {
-    const Tensor tensor = item->tensor.contiguous();
+    const Tensor tensor = item->tensor.to(Device::cpu).contiguous();
     file.write({static_cast<const char*>(tensor.raw()),
                 static_cast<std::size_t>(tensor.numel() * size_of(tensor.dtype()))});
   }

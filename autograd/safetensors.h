@@ -23,10 +23,10 @@ struct TensorFile {
 // cannot make it take more memory than about ten times the file.
 TensorFile read_safetensors(const std::string& path);
 
-// Replaces or makes the file (see NewFile: never half a file). Strided tensors are written row-major. Data are
+// Replaces or makes the file (see NewFile: never half a file). Tensors of any strides and device are written row-major. Data are
 // sorted by element size, largest first, then by name, so that every element is aligned. Throws Error for names
-// given twice, names or metadata that are not UTF-8, and tensors that are undefined or not on the CPU; FileError
-// with the system's reason if the file cannot be written.
+// given twice, names or metadata that are not UTF-8, and undefined tensors; FileError with the system's
+// reason if the file cannot be written.
 void write_safetensors(const std::string& path, const StateDict& tensors,
                        const Metadata& metadata = {});
 

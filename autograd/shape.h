@@ -25,6 +25,24 @@ inline constexpr DType kDType<float> = DType::float32;
 template <>
 inline constexpr DType kDType<double> = DType::float64;
 
+// Calls work(type tag) for a floating-point element type, or for any.
+template <class Work>
+void with_float_type(DType dtype, Work work) {
+  if (dtype == DType::float32) {
+    work(float{});
+  } else {
+    work(double{});
+  }
+}
+template <class Work>
+void with_any_type(DType dtype, Work work) {
+  if (dtype == DType::int64) {
+    work(std::int64_t{});
+  } else {
+    with_float_type(dtype, work);
+  }
+}
+
 inline constexpr int kMaxRank = 6;
 
 class Shape {

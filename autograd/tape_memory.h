@@ -134,6 +134,9 @@ class SetPaused {
   bool before_;
 };
 
+// Nobody else can see the sum: it may be written.
+bool is_ours(const Var& sum);
+
 // Contributions that were put off into the sum, now that all so far are there.
 void combine_deferred(TapeMemory& m, Gradient& gradient);
 

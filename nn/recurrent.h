@@ -86,11 +86,12 @@ std::int64_t segment_steps(const Var& xs, const S& state, const UnrollOptions& o
     return peak_of(slice(xs.detach(), 0, 0, count),
                    [&](const Var& x) { return run(x, state.detach(), lengths); });
   };
-  // What the first use of a model leaves behind, such as packed weights, is needed once.
+  // What the first use of a model leaves behind, such as packed weights, is needed once, and no part of a step's share.
   const std::int64_t before = memory::stats().live_bytes;
-  bytes_of(few);
+  std::int64_t low = bytes_of(few);
   const std::int64_t kept = std::max<std::int64_t>(0, memory::stats().live_bytes - before);
-  const std::int64_t low = bytes_of(few), high = bytes_of(more);
+  if (kept > 0) low = bytes_of(few);
+  const std::int64_t high = bytes_of(more);
   UnrollBytes bytes{};
   bytes.per_step = std::max<std::int64_t>(1, more > few ? (high - low) / (more - few) : high / few);
   bytes.fixed = kept + std::max<std::int64_t>(0, low - few * bytes.per_step);

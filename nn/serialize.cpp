@@ -29,11 +29,7 @@ std::string obstacle(const Tensor& saved, const Tensor& parameter) {
 }  // namespace
 
 void save(const std::string& path, const StateDict& state) {
-  StateDict here = state;
-  for (NamedTensor& item : here) {
-    if (item.tensor.defined()) item.tensor = item.tensor.to(Device::cpu);
-  }
-  write_safetensors(path, here, {{"format", "pt"}});
+  write_safetensors(path, state, {{"format", "pt"}});
 }
 
 StateDict load(const std::string& path) { return read_safetensors(path).tensors; }

@@ -24,16 +24,6 @@ constexpr std::int64_t kRowsAtOnce = 128;
 constexpr std::int64_t kFewColumns = 4;  // would leave most of a panel empty
 constexpr double kFlopsPerThread = 1e6;
 
-// Calls work(type tag) for the tensor's floating-point type.
-template <class Work>
-void with_type(const Tensor& tensor, Work work) {
-  if (tensor.dtype() == DType::float32) {
-    work(float{});
-  } else {
-    work(double{});
-  }
-}
-
 template <class T>
 T* written(const Tensor& to) {
   to.mark_written();
@@ -101,7 +91,7 @@ class CpuBackend final : public Backend {
   }
 
   void matmul(const Tensor& to, std::span<const Product> products, bool accumulate) const override {
-    with_type(to, [&]<class T>(T) {
+    with_float_type(to.dtype(), [&]<class T>(T) {
       PoolVector<GemmPiece<T>> pieces(products.size());
       for (std::int64_t i = 0; i < to.dim(0); ++i) {
         for (std::size_t p = 0; p < products.size(); ++p) {
@@ -116,7 +106,7 @@ class CpuBackend final : public Backend {
 
   void linear(const Tensor& to, const Tensor& x, const Tensor& w,
               const Tensor& init) const override {
-    with_type(to, [&]<class T>(T) {
+    with_float_type(to.dtype(), [&]<class T>(T) {
       const std::int64_t m = x.dim(0);
       const std::int64_t k = x.dim(1);
       const std::int64_t n = w.dim(0);
@@ -165,15 +155,15 @@ class CpuBackend final : public Backend {
   }
 
   void recurrent_forward(const RecurrentForward& run) const override {
-    with_type(run.zx, [&]<class T>(T) { cpu::recurrent_forward<T>(run); });
+    with_float_type(run.zx.dtype(), [&]<class T>(T) { cpu::recurrent_forward<T>(run); });
   }
   void recurrent_backward(const RecurrentBackward& run) const override {
-    with_type(run.zx, [&]<class T>(T) { cpu::recurrent_backward<T>(run); });
+    with_float_type(run.zx.dtype(), [&]<class T>(T) { cpu::recurrent_backward<T>(run); });
   }
 
   void reduce(Reduction kind, const Tensor& to, const Tensor& from) const override {
     if (from.numel() == 0) return fill(to, kind == Reduction::product ? 1.0 : 0.0);
-    with_type(to, [&]<class T>(T) {
+    with_float_type(to.dtype(), [&]<class T>(T) {
       cpu::ReducePlan plan = reduce_plan(to, from);
       // Results side by side are one item of work (see ReduceLoop::run).
       int last = plan.kept - 1;
@@ -216,7 +206,7 @@ class CpuBackend final : public Backend {
   }
 
   void uniform(const Tensor& to, std::uint64_t seed, std::uint64_t first) const override {
-    with_type(to, [&]<class T>(T) {
+    with_float_type(to.dtype(), [&]<class T>(T) {
       T* out = written<T>(to);
       parallel_for(to.numel(), kGrain, [&](std::int64_t begin, std::int64_t end) {
         for (std::int64_t i = begin; i < end; ++i) {
@@ -226,7 +216,7 @@ class CpuBackend final : public Backend {
     });
   }
   void normal(const Tensor& to, std::uint64_t seed, std::uint64_t first) const override {
-    with_type(to, [&]<class T>(T) {
+    with_float_type(to.dtype(), [&]<class T>(T) {
       T* out = written<T>(to);
       parallel_for(to.numel(), kGrain / 8, [&](std::int64_t begin, std::int64_t end) {
         for (std::int64_t i = begin; i < end; ++i) {

@@ -143,10 +143,8 @@ struct Gemm {
         static_cast<std::size_t>(a_size + panel_vectors * width * depth_step) * sizeof(T)));
     T* packed_b = packed_a + a_size;
 
-    for (std::int64_t block = 0; block < blocks; ++block) {
-      const std::int64_t first_row = row_begin + block * block_rows;
+    for (std::int64_t first_row = row_begin; first_row < row_end; first_row += block_rows) {
       const std::int64_t rows = smaller(block_rows, row_end - first_row);
-      if (rows <= 0) break;
       const std::int64_t row_panels = parts(rows, Shape::rows);
       PieceCursor<Isa, T> cursor{pieces, 0};
       DepthCutter<Isa, T> cutter{pieces, pieces + piece_count};

@@ -14,15 +14,6 @@ namespace {
 
 constexpr std::int64_t kGrain = 32768;
 
-template <class Work>
-void with_any_type(DType dtype, Work work) {
-  switch (dtype) {
-    case DType::float32: return work(float{});
-    case DType::float64: return work(double{});
-    case DType::int64: return work(std::int64_t{});
-  }
-}
-
 // Calls line(pointers of each operand) for rows [begin, end) of the plan.
 template <std::size_t kOperands, class Line>
 void walk_rows(const LoopPlan& plan, const std::array<std::int64_t, kOperands>& element_bytes,

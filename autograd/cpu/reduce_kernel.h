@@ -4,7 +4,7 @@
 #pragma once
 
 #include "autograd/backend.h"
-#include "autograd/math.h"
+#include "autograd/reduction.h"
 
 namespace tapeloop::cpu {
 
@@ -19,14 +19,6 @@ struct ReducePlan {
   std::int64_t reduced_from[kMaxRank];
 };
 
-template <Reduction kKind, class N>
-TL_HD N combine(N a, N b) {
-  if constexpr (kKind == Reduction::sum) return a + b;
-  if constexpr (kKind == Reduction::product) return a * b;
-  if constexpr (kKind == Reduction::max) return max(a, b);
-  if constexpr (kKind == Reduction::min) return min(a, b);
-}
-
 template <class Isa, class T, Reduction kKind>
 struct ReduceLoop {
   using V = Vec<T, Isa>;
@@ -35,13 +27,6 @@ struct ReduceLoop {
       4;  // independent accumulators hide the latency of an addition
   static constexpr std::int64_t kChunk =
       256;  // rows added up before they join the total: keeps rounding small
-
-  static T start() {
-    if constexpr (kKind == Reduction::sum) return 0;
-    if constexpr (kKind == Reduction::product) return 1;
-    if constexpr (kKind == Reduction::max) return -static_cast<T>(__builtin_inf());
-    if constexpr (kKind == Reduction::min) return static_cast<T>(__builtin_inf());
-  }
 
   // Results [begin, end) of the kept axes in row-major order; `inner` axes of the kept ones are done by one call.
   static void run(const ReducePlan& plan, const T* from, T* to, std::int64_t begin,
@@ -88,7 +73,7 @@ struct ReduceLoop {
     if (plan.reduced == 0) return *source;
     const int last = plan.reduced - 1;
     const std::int64_t count = rows(plan, last);
-    T total = start();
+    T total = neutral<kKind, T>();
     for (std::int64_t row = 0; row < count; ++row) {
       const T* line = source + offset(plan, last, row);
       total = combine<kKind>(
@@ -99,9 +84,9 @@ struct ReduceLoop {
     return total;
   }
   static T strided(const T* line, std::int64_t length, std::int64_t stride) {
-    T total = start();
+    T total = neutral<kKind, T>();
     for (std::int64_t i = 0; i < length; i += kChunk) {
-      T part = start();
+      T part = neutral<kKind, T>();
       for (std::int64_t k = i; k < length && k < i + kChunk; ++k)
         part = combine<kKind>(part, line[k * stride]);
       total = combine<kKind>(total, part);
@@ -110,7 +95,7 @@ struct ReduceLoop {
   }
   static T contiguous(const T* line, std::int64_t length) {
     V chains[kChains];
-    for (V& chain : chains) chain = V::splat(start());
+    for (V& chain : chains) chain = V::splat(neutral<kKind, T>());
     std::int64_t i = 0;
     for (; i + kChains * kWidth <= length; i += kChains * kWidth) {
       for (std::int64_t c = 0; c < kChains; ++c)
@@ -122,7 +107,7 @@ struct ReduceLoop {
         combine<kKind>(combine<kKind>(chains[0], chains[1]), combine<kKind>(chains[2], chains[3]));
     T lanes[kWidth];
     joined.store(lanes);
-    T total = start();
+    T total = neutral<kKind, T>();
     for (T lane : lanes) total = combine<kKind>(total, lane);
     for (; i < length; ++i) total = combine<kKind>(total, line[i]);
     return total;
@@ -138,9 +123,9 @@ struct ReduceLoop {
     for (; column + kWidth <= width; column += kWidth)
       block<1>(plan, source + column, target + column, count);
     for (; column < width; ++column) {
-      T total = start();
+      T total = neutral<kKind, T>();
       for (std::int64_t row = 0; row < count; row += kChunk) {
-        T part = start();
+        T part = neutral<kKind, T>();
         for (std::int64_t k = row; k < count && k < row + kChunk; ++k) {
           part = combine<kKind>(part, source[column + offset(plan, plan.reduced, k)]);
         }
@@ -152,10 +137,10 @@ struct ReduceLoop {
   template <std::int64_t kVectors>
   static void block(const ReducePlan& plan, const T* source, T* target, std::int64_t count) {
     V total[kVectors];
-    for (V& sum : total) sum = V::splat(start());
+    for (V& sum : total) sum = V::splat(neutral<kKind, T>());
     for (std::int64_t row = 0; row < count; row += kChunk) {
       V part[kVectors];
-      for (V& sum : part) sum = V::splat(start());
+      for (V& sum : part) sum = V::splat(neutral<kKind, T>());
       for (std::int64_t k = row; k < count && k < row + kChunk; ++k) {
         const T* line =
             source + (plan.reduced == 1 ? k * plan.reduced_from[0] : offset(plan, plan.reduced, k));

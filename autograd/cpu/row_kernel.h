@@ -9,8 +9,8 @@
 namespace tapeloop::cpu {
 
 // Bfloat16 weights are exact in float32, and so is their product with a float32 before the FMA rounds: only the weights
-// lose precision. VDPBF16PS would round `a` too, and took 1.1 to 1.6 times as long on Zen 5 for H 32 to 256.
-// Far: weights that do not fit a core's own caches are fetched ahead, which is a tenth faster; others would lose as much.
+// lose precision. VDPBF16PS would round `a` too, and was slower where it was tried (Zen 5).
+// Far: weights that do not fit a core's own caches are fetched ahead; others would only lose by it.
 template <class Isa, bool Half, bool Far>
 struct RowTile {
   using V = Vec<float, Isa>;

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: MIT
 // Matrix products by cuBLAS. A view that cuBLAS cannot read (no unit stride) is copied first.
+#include <algorithm>
 #include <atomic>
+#include <mutex>
 
 #include "autograd/cuda/cuda.h"
 #include "autograd/cuda/kernels.h"
@@ -82,7 +84,7 @@ void allow_tf32(bool allowed) {
 }
 
 void matmul(const Tensor& to, std::span<const Product> products, bool accumulate) {
-  with_float(to.dtype(), [&]<class T>(T) {
+  with_float_type(to.dtype(), [&]<class T>(T) {
     if (products.empty() && !accumulate) fill(to, 0);
     for (const Product& p : products) {
       product<T>(to, p.a, p.b, accumulate);

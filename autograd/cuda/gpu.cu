@@ -4,7 +4,6 @@
 #include "autograd/cuda/gpu.cuh"
 #include "autograd/error.h"
 
-#include <atomic>
 #include <string>
 
 namespace tapeloop::cuda {

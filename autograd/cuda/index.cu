@@ -217,7 +217,7 @@ void cumulative_sum(const Tensor& to, const Tensor& from, int axis) {
   if (to.numel() == 0) return;
   const Lines lines = lines_of({to, from, from}, axis, to.dim(axis));
   const Grid grid(lines.count);
-  with_float(to.dtype(), [&]<class T>(T) {
+  with_float_type(to.dtype(), [&]<class T>(T) {
     launch(cumulative_sum_kernel<T>, grid.blocks, grid.threads, 0, lines);
   });
 }
@@ -228,7 +228,7 @@ void argmax(const Tensor& to, const Tensor& from) {
   const Lines lines = lines_of({to.insert_axis(-1), from, from}, axis, from.dim(axis));
   unsigned threads = 32;
   while (threads < kThreads && threads < lines.length) threads *= 2;
-  with_any(from.dtype(), [&]<class T>(T) {
+  with_any_type(from.dtype(), [&]<class T>(T) {
     launch(argmax_kernel<T>, dim3{static_cast<unsigned>(lines.count)}, dim3{threads},
            threads * (sizeof(T) + sizeof(std::int64_t)), lines);
   });
@@ -237,7 +237,7 @@ void argmax(const Tensor& to, const Tensor& from) {
 void take_rows(const Tensor& to, const Tensor& from, const Tensor& index) {
   if (to.numel() == 0) return;
   const Grid grid(to.numel());
-  with_any(to.dtype(), [&]<class T>(T) {
+  with_any_type(to.dtype(), [&]<class T>(T) {
     launch(take_rows_kernel<T>, grid.blocks, grid.threads, 0, rows_of(to, from, index, from.dim(0)),
            gpu().bad_index);
   });
@@ -246,7 +246,7 @@ void take_rows(const Tensor& to, const Tensor& from, const Tensor& index) {
 void add_rows(const Tensor& to, const Tensor& index, const Tensor& from) {
   if (to.numel() == 0 || index.numel() == 0) return;
   const Grid columns(to.dim(1));
-  with_float(to.dtype(), [&]<class T>(T) {
+  with_float_type(to.dtype(), [&]<class T>(T) {
     launch(add_rows_kernel<T>, dim3{static_cast<unsigned>(to.dim(0)), columns.blocks.x},
            columns.threads, columns.threads.x * sizeof(std::int64_t),
            rows_of(to, from, index, to.dim(0)), gpu().bad_index);
@@ -257,7 +257,7 @@ void gather(const Tensor& to, const Tensor& from, const Tensor& index, int axis)
   if (to.numel() == 0) return;
   const Lines lines = lines_of({to, from, index}, axis, to.dim(axis));
   const Grid grid(to.numel());
-  with_float(to.dtype(), [&]<class T>(T) {
+  with_float_type(to.dtype(), [&]<class T>(T) {
     launch(gather_kernel<T>, grid.blocks, grid.threads, 0, lines, from.dim(axis), gpu().bad_index);
   });
 }
@@ -266,7 +266,7 @@ void scatter_add(const Tensor& to, const Tensor& index, const Tensor& from, int 
   if (from.numel() == 0) return;
   const Lines lines = lines_of({to, from, index}, axis, from.dim(axis));
   const Grid grid(lines.count);
-  with_float(to.dtype(), [&]<class T>(T) {
+  with_float_type(to.dtype(), [&]<class T>(T) {
     launch(scatter_add_kernel<T>, grid.blocks, grid.threads, 0, lines, to.dim(axis),
            gpu().bad_index);
   });

@@ -7,24 +7,6 @@
 
 namespace tapeloop::cuda {
 
-// Calls work(type tag) for the element type.
-template <class Work>
-void with_float(DType dtype, Work work) {
-  if (dtype == DType::float32) {
-    work(float{});
-  } else {
-    work(double{});
-  }
-}
-template <class Work>
-void with_any(DType dtype, Work work) {
-  if (dtype == DType::int64) {
-    work(std::int64_t{});
-  } else {
-    with_float(dtype, work);
-  }
-}
-
 // move.cu
 void copy(const Tensor& to, const Tensor& from);  // both on the device
 void fill(const Tensor& to, double value);

@@ -46,8 +46,8 @@ void copy(const Tensor& to, const Tensor& from) {
   const Tensor operands[] = {to, from};
   const PointwisePlan<2> plan = walk_over<2>(to.shape(), operands);
   const Grid grid(plan.count);
-  with_any(to.dtype(), [&]<class To>(To) {
-    with_any(from.dtype(), [&]<class From>(From) {
+  with_any_type(to.dtype(), [&]<class To>(To) {
+    with_any_type(from.dtype(), [&]<class From>(From) {
       launch(copy_kernel<To, From>, grid.blocks, grid.threads, 0, plan);
     });
   });
@@ -57,7 +57,7 @@ void fill(const Tensor& to, double value) {
   if (to.numel() == 0) return;
   const PointwisePlan<1> plan = walk_over<1>(to.shape(), {&to, 1});
   const Grid grid(plan.count);
-  with_any(to.dtype(), [&]<class T>(T) {
+  with_any_type(to.dtype(), [&]<class T>(T) {
     launch(fill_kernel<T>, grid.blocks, grid.threads, 0, plan, static_cast<T>(value));
   });
 }

@@ -25,7 +25,7 @@ template <bool kNormal>
 void random(const Tensor& to, std::uint64_t seed, std::uint64_t first) {
   if (to.numel() == 0) return;
   const Grid grid(to.numel());
-  with_float(to.dtype(), [&]<class T>(T) {
+  with_float_type(to.dtype(), [&]<class T>(T) {
     launch(random_kernel<T, kNormal>, grid.blocks, grid.threads, 0, static_cast<T*>(to.raw()),
            to.numel(), seed, first);
   });

@@ -26,7 +26,7 @@ __global__ void __launch_bounds__(kThreads) add_kernel(T* to, const T* more, std
 
 void set_rows(const Tensor& to, const Tensor& from, const Running& at, bool running) {
   const Grid grid(to.numel());
-  with_float(to.dtype(), [&]<class T>(T) {
+  with_float_type(to.dtype(), [&]<class T>(T) {
     launch(set_rows_kernel<T>, grid.blocks, grid.threads, 0, static_cast<T*>(to.raw()),
            from.defined() ? static_cast<const T*>(from.raw()) : nullptr, to.dim(0), to.dim(1), at,
            running);
@@ -35,7 +35,7 @@ void set_rows(const Tensor& to, const Tensor& from, const Running& at, bool runn
 
 void add(const Tensor& to, const Tensor& more) {
   const Grid grid(to.numel());
-  with_float(to.dtype(), [&]<class T>(T) {
+  with_float_type(to.dtype(), [&]<class T>(T) {
     launch(add_kernel<T>, grid.blocks, grid.threads, 0, static_cast<T*>(to.raw()),
            static_cast<const T*>(more.raw()), to.numel());
   });

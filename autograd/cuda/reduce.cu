@@ -26,21 +26,6 @@ struct ReducePlan {
   bool lanes_side_by_side;  // or results side by side
 };
 
-template <Reduction kKind, class N>
-TL_HD N combined(N a, N b) {
-  if constexpr (kKind == Reduction::sum) return a + b;
-  if constexpr (kKind == Reduction::product) return a * b;
-  if constexpr (kKind == Reduction::max) return max(a, b);
-  if constexpr (kKind == Reduction::min) return min(a, b);
-}
-template <Reduction kKind, class N>
-TL_HD N neutral() {
-  if constexpr (kKind == Reduction::sum) return 0;
-  if constexpr (kKind == Reduction::product) return 1;
-  if constexpr (kKind == Reduction::max) return -static_cast<N>(__builtin_huge_val());
-  if constexpr (kKind == Reduction::min) return static_cast<N>(__builtin_huge_val());
-}
-
 TL_HD std::int64_t offset_in(const ReduceAxes& axes, const std::int64_t* strides, std::int64_t i) {
   std::int64_t offset = 0;
   for (int axis = 0; axis < kMaxRank; ++axis) {
@@ -68,8 +53,8 @@ __global__ void __launch_bounds__(kThreads) reduce_kernel(ReducePlan plan, const
   if (result < plan.results) {
     const T* const start = from + offset_in(plan.kept, plan.kept.from, result);
     for (std::int64_t i = first + lane; i < end; i += plan.lanes) {
-      total = combined<kKind>(total,
-                              static_cast<N>(start[offset_in(plan.reduced, plan.reduced.from, i)]));
+      total = combine<kKind>(total,
+                             static_cast<N>(start[offset_in(plan.reduced, plan.reduced.from, i)]));
     }
   }
   const unsigned own = lane * plan.results_per_block + column;
@@ -77,7 +62,7 @@ __global__ void __launch_bounds__(kThreads) reduce_kernel(ReducePlan plan, const
   __syncthreads();
   for (unsigned half = plan.lanes / 2; half > 0; half /= 2) {
     if (lane < half) {
-      partial[own] = combined<kKind>(partial[own], partial[own + half * plan.results_per_block]);
+      partial[own] = combine<kKind>(partial[own], partial[own + half * plan.results_per_block]);
     }
     __syncthreads();
   }
@@ -178,7 +163,7 @@ void reduce(Reduction kind, const Tensor& to, const Tensor& from) {
       add_axis(plan.kept, size, from.stride(axis), to.stride(axis));
     }
   }
-  with_float(from.dtype(), [&]<class T>(T) {
+  with_float_type(from.dtype(), [&]<class T>(T) {
     const T* source = static_cast<const T*>(from.raw());
     T* target = static_cast<T*>(to.raw());
     switch (kind) {

@@ -11,7 +11,7 @@ RUN_SECONDS, TRIAL_SECONDS, TRIALS = 0.4, 0.05, 3
 
 
 def positive_int(text):
-    value = int(text)
+    value = int(text) if text.strip().lstrip("+-").isdecimal() else 0
     if value < 1:
         raise ValueError(f"expected a whole number of at least 1, got '{text}'")
     return value

@@ -13,18 +13,17 @@ import tempfile
 
 import torch
 
+import peer_rows
+
 DTYPES = {"float32": torch.float32, "float64": torch.float64}
 
 
 def positive_int(text):
     """Argument type: a whole number of at least 1."""
     try:
-        value = int(text)
-    except ValueError:
-        value = 0
-    if value < 1:
-        raise argparse.ArgumentTypeError(f"expected a whole number of at least 1, got '{text}'")
-    return value
+        return peer_rows.positive_int(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from error
 
 
 def positive_float(text):

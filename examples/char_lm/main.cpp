@@ -8,7 +8,6 @@
 #include <cmath>
 #include <ctime>
 #include <nlohmann/json.hpp>
-#include <numbers>
 #include <set>
 
 #include "autograd/error.h"
@@ -17,6 +16,7 @@
 #include "examples/common/options.h"
 #include "examples/common/output.h"
 #include "examples/common/progress.h"
+#include "nn/metrics.h"
 
 namespace char_lm {
 namespace {
@@ -266,7 +266,7 @@ void train_and_show(const Arguments& a) {
              history.recent_mean(), history.recent.size());
   fmt::print(
       "validation {:.4f} nats, {:.4f} bits per character; the best {:.4f} nats, after update {}\n",
-      nats, nats / std::numbers::ln2, history.best_nats, history.best_update);
+      nats, nn::bits_per_character(nats, 1), history.best_nats, history.best_update);
   fmt::print("training {:.2f} s wall, {:.2f} s CPU, {:.0f} tokens/s ({:.0f} per CPU second)\n",
              times.wall, times.cpu, rate, cpu_rate);
 
@@ -283,7 +283,7 @@ void train_and_show(const Arguments& a) {
                                      {"train_loss", last_loss},
                                      {"train_loss_last_100", history.recent_mean()},
                                      {"validation_nats", nats},
-                                     {"validation_bits", nats / std::numbers::ln2},
+                                     {"validation_bits", nn::bits_per_character(nats, 1)},
                                      {"best_validation_nats", history.best_nats},
                                      {"best_update", history.best_update},
                                      {"train_seconds", times.wall},
