@@ -86,7 +86,7 @@ Var cross_entropy(const Var& logits, const Tensor& target, const CrossEntropyOpt
   // Logits count from the largest of their row, which has no gradient: it cancels.
   const int last = -1;
   Var shift = detail::row_shift(logits, {&last, 1});
-  Var total = detail::logsumexp_above(logits, shift);
+  Var total = detail::logsumexp_above(logits, shift, {&last, 1});
   Var chosen = gather(logits, targets.classes.insert_axis(-1), -1) - shift;
   Var lost = reshape(total - chosen, target.shape());
   // The weight of each item: that of its class, 0 if it is ignored.

@@ -10,6 +10,7 @@
 
 #include "autograd/cpu/kernels.h"
 #include "autograd/error.h"
+#include "autograd/profile.h"
 #include "nn/init.h"
 #include "nn/scores.h"
 
@@ -83,6 +84,7 @@ AttentionSource Attention::prepare(const Var& source, std::span<const std::int64
                      source.defined() ? source.shape().str() : "undefined", options.source));
   }
   AttentionSource result;
+  result.score = options.score;
   result.mask = mask_of(lengths, source);
   Var rows = permute(source, {1, 0, 2});
   if (result.mask.defined()) {
@@ -110,12 +112,18 @@ Var Attention::scores(const Var& q, const AttentionSource& source) const {
 
 Attended Attention::operator()(const Var& q, const AttentionSource& source) const {
   if (!source.defined()) fail("attention", "the source is undefined; make it by prepare(...)");
+  if (source.score != options.score) {
+    fail("attention",
+         "the source was prepared by an attention with another score; prepare it by "
+         "this one");
+  }
   const std::int64_t batch = source.columns.dim(0);
   if ((q.rank() != 2 && q.rank() != 3) || q.dim(-1) != options.query || q.dim(-2) != batch) {
     fail("attention",
          fmt::format("the query is {}, expected [N, H] or [T, N, H] with N = {}, H = {}",
                      q.shape().str(), batch, options.query));
   }
+  const Scope scope("attention");
   Var score = scores(q, source);
   if (options.scaled) {
     const double size =
