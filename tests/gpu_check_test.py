@@ -43,8 +43,8 @@ class GpuCheck(unittest.TestCase):
         (self.folder / "build.txt").write_text("commit: 0123abc\nbuild: of a test\n")
         os.symlink(ROOT / "tests" / "reference", self.folder / "reference")
         os.symlink(BENCH, self.folder / "programs" / "gpu_bench")
-        os.symlink(REFERENCE, self.folder / "programs" / "reference_test")
-        for name in ("device_parity_test", "device_models_test", "device_gradcheck_test", "device_examples_test"):
+        for name in ("device_parity_test", "device_models_test", "device_gradcheck_test", "device_examples_test",
+                     "reference_test"):
             self.script(f"programs/{name}", PASSING)
         self.script("bin/python", PEER)
 
@@ -65,6 +65,8 @@ class GpuCheck(unittest.TestCase):
         return done, json.loads(files[0].read_text()), files[0].with_suffix(".md").read_text()
 
     def test_report(self):
+        (self.folder / "programs" / "reference_test").unlink()
+        os.symlink(REFERENCE, self.folder / "programs" / "reference_test")
         self.script("bin/compute-sanitizer", 'echo "$@" >>"$LOG"; shift 4; "$@"; echo "========= ERROR SUMMARY: 0 errors"')
         os.environ["LOG"] = str(self.folder / "log")
         done, report, text = self.report("--python", str(self.folder / "bin" / "python"))
@@ -96,19 +98,21 @@ class GpuCheck(unittest.TestCase):
         self.assertFalse(float32["met"])  # there is no time of a GRU
         self.assertIn("2 of 4 rows have none", float32["reached"])
         self.assertIn("no GRU here", text)
+        op_by_op = rows["gpu/op_by_op/step/float32/T:3/N:2/I:4/H:4"]  # PyTorch's is the one of user_cell
+        self.assertEqual(op_by_op["peers"], {"op by op": 100.0, "op by op, CUDA graph": 50.0})
 
     def test_failures(self):
         self.script("programs/device_parity_test", "echo 'a value differs'; exit 1")
         self.script("programs/device_models_test", "sleep 60")
         self.script("programs/device_gradcheck_test", "echo 'SKIPPED: no reason'; " + PASSING)
         (self.folder / "programs" / "device_examples_test").unlink()
-        done, report, text = self.report("--limit", "20", "--python", "no-such-python", "--row", "gpu/copy/MiB:1",
+        done, report, text = self.report("--limit", "10", "--python", "no-such-python", "--row", "gpu/copy/MiB:1",
                                          "--row", "gpu/lstm/step/float32/T:2/N:1/I:3/H:3")
         self.assertEqual(done.returncode, 1)
         outcomes = {test["name"]: test for test in report["tests"]}
         self.assertEqual(outcomes["parity of operations"]["outcome"], "failed with status 1")
         self.assertIn("a value differs", outcomes["parity of operations"]["notes"])
-        self.assertEqual(outcomes["models, optimizers, mistakes"]["outcome"], "stopped after 20 s")
+        self.assertEqual(outcomes["models, optimizers, mistakes"]["outcome"], "stopped after 10 s")
         self.assertEqual(outcomes["gradcheck"]["outcome"], "skipped in part")
         self.assertEqual((outcomes["gradcheck"]["passed"], outcomes["gradcheck"]["skipped"]), (2, 1))
         self.assertEqual(outcomes["examples, first 20 steps"]["outcome"], "failed with status 127")
@@ -124,6 +128,13 @@ class GpuCheck(unittest.TestCase):
         self.assertEqual(done.returncode, 77)
         self.assertIn("nothing was run. gpu_bench: cuda: there is no NVIDIA GPU", done.stdout)
         self.assertEqual(list((self.folder / "results").glob("20*")), [])
+
+    def test_a_gpu_that_cannot_be_used(self):
+        (self.folder / "programs" / "gpu_bench").unlink()
+        self.script("programs/gpu_bench", "echo 'cuda: libcublas.so.13 cannot be loaded' >&2; exit 1")
+        done = self.run_check()
+        self.assertEqual(done.returncode, 1)
+        self.assertIn("status 1: cuda: libcublas.so.13 cannot be loaded; --help says what is needed", done.stderr)
 
     def test_the_real_program_where_there_is_no_gpu(self):
         done = subprocess.run([REAL_BENCH], capture_output=True, text=True, timeout=100)

@@ -127,6 +127,13 @@ struct Measured {
   }
 };
 
+// What the peer is asked for: it has no functors, so its own cell is written op by op in both rows.
+std::string peer_row(std::string row) {
+  constexpr std::string_view kOurs = "gpu/op_by_op/", kTheirs = "gpu/user_cell/";
+  if (row.starts_with(kOurs)) row.replace(0, kOurs.size(), kTheirs);
+  return row;
+}
+
 double least(const Json& medians) {
   double result = 0;
   for (const auto& [variant, seconds] : medians.items()) {
@@ -145,7 +152,8 @@ Gpu find_gpu(const Settings& settings) {
   if (ended.status == 0 && !answers.empty()) return {answers.front(), ""};
   if (ended.status == kNoGpu) return {{}, last_line(ended.output)};
   throw std::runtime_error(
-      fmt::format("gpu_bench ended with status {}: {}", ended.status, last_line(ended.output)));
+      fmt::format("gpu_bench ended with status {}: {}; --help says what is needed", ended.status,
+                  last_line(ended.output)));
 }
 
 Json run_tests(const Settings& settings) {
@@ -194,17 +202,25 @@ Json run_sanitizers(const Settings& settings, Json& missing) {
 Json run_rows(const Settings& settings, Json& about, Json& missing) {
   const std::vector<std::string> rows =
       settings.rows.empty() ? bench::gpu_rows(settings.quick) : settings.rows;
-  const auto with_rows = [&](std::vector<std::string> command) {
+  const auto with_rows = [&](std::vector<std::string> command,
+                             const std::vector<std::string>& asked) {
     if (settings.quick) command.push_back("--quick");
-    command.insert(command.end(), rows.begin(), rows.end());
+    command.insert(command.end(), asked.begin(), asked.end());
     return command;
   };
+  std::vector<std::string> peer_rows;
+  for (const std::string& row : rows) {
+    const std::string wanted = peer_row(row);
+    if (std::find(peer_rows.begin(), peer_rows.end(), wanted) == peer_rows.end()) {
+      peer_rows.push_back(wanted);
+    }
+  }
   Measured ours, peers;
   bool peer_runs = true;
   const double limit = 3 * settings.limit;
   for (int round = 1; round <= settings.rounds; ++round) {
     const Ended here = run_logged(settings, fmt::format("benchmarks, round {}", round),
-                                  with_rows({program(settings, "gpu_bench")}), limit);
+                                  with_rows({program(settings, "gpu_bench")}, rows), limit);
     ours.add(answers_of(here.output));
     if (here.status != 0) {
       ours.troubles.push_back(fmt::format("gpu_bench in round {}: {}, {}", round,
@@ -214,7 +230,8 @@ Json run_rows(const Settings& settings, Json& about, Json& missing) {
     if (!peer_runs) continue;
     const Ended there = run_logged(
         settings, fmt::format("PyTorch, round {}", round),
-        with_rows({settings.python, settings.folder + "/peers/torch_gpu_peer.py"}), limit);
+        with_rows({settings.python, settings.folder + "/peers/torch_gpu_peer.py"}, peer_rows),
+        limit);
     const std::vector<Json> answers = answers_of(there.output);
     peers.add(answers);
     if (!answers.empty() && answers.front().contains("peer")) {
@@ -231,7 +248,7 @@ Json run_rows(const Settings& settings, Json& about, Json& missing) {
   Json results = Json::array();
   for (const std::string& row : rows) {
     const bench::Work work = bench::work_of(row);
-    Json result{{"row", row}, {"ours", ours.medians(row)}, {"peers", peers.medians(row)}};
+    Json result{{"row", row}, {"ours", ours.medians(row)}, {"peers", peers.medians(peer_row(row))}};
     const double best = least(result["ours"]), peer = least(result["peers"]);
     if (best > 0 && peer > 0) result["ratio"] = peer / best;
     if (best > 0 && work.flops > 0) result["TFLOP/s"] = work.flops / best / 1e12;

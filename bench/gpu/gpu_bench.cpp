@@ -185,7 +185,7 @@ int run(const std::vector<std::string>& arguments) {
     Tensor::empty({1}, DType::float32, Device::cuda);
   } catch (const Error& error) {
     fmt::print(stderr, "gpu_bench: {}\n", error.what());
-    return kNoGpu;
+    return cuda::available() ? 1 : kNoGpu;  // 1: such as a GPU without cuBLAS
   }
   const GpuFacts gpu = gpu_facts().value();
   fmt::print(

@@ -145,7 +145,7 @@ std::string markdown(const Json& report) {
       "either side;\n`step` is forward and backward from a dense gradient of every hidden state to "
       "those of weights, biases and "
       "xs; no optimizer.\n`user_cell` is an LSTM written by a user as a functor, `op_by_op` one of "
-      "single operations. \"peer / "
+      "single operations; PyTorch's is the same in both. \"peer / "
       "ours\" above 1: we are\nfaster, the best form of each. The first rows are what the GPU can "
       "do.\n\n"
       "| row | ours | PyTorch | peer / ours | our rate |\n|---|---|---|---:|---:|\n";
