@@ -136,14 +136,15 @@ void answer(const std::string& name, const Effort& effort) {
     cuda::allow_tf32(row.kind.find("/tf32") != std::string::npos);
     const bool formed = row.kind.starts_with("gpu/lstm/") || row.kind.starts_with("gpu/gru/") ||
                         row.kind.starts_with("gpu/user_cell/");
+    const char* plain = row.kind.starts_with("gpu/op_by_op/") ? "op by op" : "one operation";
     for (const Form& form : kForms) {
       form.choose();
       const Timing time = time_of(step_of(row), effort);
       fmt::print(
           "{{\"row\": {}, \"variant\": {}, \"seconds_per_step\": {:.9g}, \"least\": {:.9g}, "
           "\"most\": {:.9g}, \"steps\": {}}}\n",
-          peer::quoted(name), peer::quoted(form.name), time.median, time.least, time.most,
-          time.steps);
+          peer::quoted(name), peer::quoted(formed ? form.name : plain), time.median, time.least,
+          time.most, time.steps);
       if (!formed) break;
     }
     kForms[0].choose();

@@ -14,6 +14,18 @@
 namespace gpu_check {
 namespace {
 
+constexpr const char* kTimes = R"(
+## Times
+
+The medians of a step over the rounds, in which we and PyTorch took turns. `forward` records nothing, on either side;
+`step` is forward and backward from a dense gradient of every hidden state to those of weights, biases and xs; no
+optimizer. `user_cell` is an LSTM written by a user as a functor, `op_by_op` one of single operations; PyTorch's is the
+same in both. "peer / ours" above 1: we are faster, the best form of each. The first rows are what the GPU can do.
+
+| row | ours | PyTorch | peer / ours | our rate |
+|---|---|---|---:|---:|
+)";
+
 std::string time_text(double seconds) {
   if (seconds < 1e-3) return fmt::format("{:.1f} us", seconds * 1e6);
   if (seconds < 1) return fmt::format("{:.3f} ms", seconds * 1e3);
@@ -139,16 +151,7 @@ std::string markdown(const Json& report) {
   }
   add_checks(text, "Tests", report["tests"]);
   add_checks(text, "compute-sanitizer", report["sanitizers"]);
-  text +=
-      "\n## Times\n\nThe medians of a step over the rounds, in which we and PyTorch took turns. "
-      "`forward` records nothing, on "
-      "either side;\n`step` is forward and backward from a dense gradient of every hidden state to "
-      "those of weights, biases and "
-      "xs; no optimizer.\n`user_cell` is an LSTM written by a user as a functor, `op_by_op` one of "
-      "single operations; PyTorch's is the same in both. \"peer / "
-      "ours\" above 1: we are\nfaster, the best form of each. The first rows are what the GPU can "
-      "do.\n\n"
-      "| row | ours | PyTorch | peer / ours | our rate |\n|---|---|---|---:|---:|\n";
+  text += kTimes;
   for (const Json& row : report["rows"]) {
     const std::string ratio =
         row.contains("ratio") ? fmt::format("{:.2f}", row["ratio"].get<double>()) : "-";
