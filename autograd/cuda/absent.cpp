@@ -8,7 +8,12 @@
 namespace tapeloop {
 
 const Backend& detail::cuda_backend() {
-  fail("cuda", "this build of Tapeloop has no CUDA backend; keep the tensors on Device::cpu");
+  fail("cuda",
+       "this build of Tapeloop has no CUDA backend: nvcc was not found, or was left out, when it "
+       "was "
+       "configured; install the CUDA toolkit, 12 or later, then ./dev clean and build again, or "
+       "keep "
+       "the tensors on Device::cpu");
 }
 
 bool cuda::available() { return false; }

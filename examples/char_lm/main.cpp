@@ -111,6 +111,7 @@ void fill_in(const CLI::App& app, Arguments& a) {
   }
   a.settings.lines = a.lines;
   a.settings.seed = a.common.seed;
+  a.settings.model.device = a.common.device;
 }
 
 std::string text_of(const Arguments& a) {
@@ -156,7 +157,8 @@ nlohmann::json print_samples(const Arguments& a, const CharLm& model, const Voca
 
 void generate_only(const CLI::App& app, const Arguments& a) {
   const nn::Checkpoint saved = nn::read_checkpoint(a.best());
-  const Settings settings = settings_of(saved, a.best());
+  Settings settings = settings_of(saved, a.best());
+  settings.model.device = a.common.device;
   const Vocabulary vocabulary = vocabulary_of(saved, a.best());
   const auto given = notes_of(a.settings, vocabulary, "");
   for (const char* name : {"cell", "layers", "hidden", "embedding"}) {
@@ -276,6 +278,7 @@ void train_and_show(const Arguments& a) {
   nlohmann::json settings(notes);
   settings["updates"] = a.updates;
   settings["threads"] = a.common.threads;
+  settings["device"] = tapeloop::name(a.common.device);
   settings["data"] = a.data;
   common::write_json(a.common.json, {{"settings", settings},
                                      {"vocabulary", vocabulary.size()},

@@ -178,7 +178,9 @@ void Trainer::restore(const nn::Checkpoint& saved, const std::string& path) {
   for (const auto& [name, random] : nn::randoms(model_)) *random = saved.random(random_name(name));
   const tapeloop::StateDict& carried = saved.section("carried");
   carried_.assign(carried.size(), Var());
-  for (const auto& [name, tensor] : carried) carried_.at(std::stoul(name)) = Var(tensor);
+  for (const auto& [name, tensor] : carried) {
+    carried_.at(std::stoul(name)) = Var(tensor.to(settings_.model.device));
+  }
   for (const auto& [name, tensor] : saved.section("history")) {
     if (name == "best_nats") history.best_nats = tensor.item();
     if (name == "best_update") history.best_update = static_cast<std::int64_t>(tensor.item());

@@ -94,6 +94,7 @@ void fill_in(const CLI::App& app, Arguments& a) {
     set("--takes", a.takes, 2);
   }
   a.model.gru = a.cell == "gru";
+  a.model.device = a.common.device;
   a.train.seed = a.common.seed;
 }
 

@@ -93,7 +93,7 @@ void play(const Arguments& a, const Model& model, const Material& material, cons
 void generate_only(const CLI::App& app, const Arguments& a, const Material& material,
                    const Tune& chart) {
   const nn::Checkpoint saved = nn::read_checkpoint(a.checkpoint());
-  const Model model = best_model(saved, material, a.checkpoint());
+  const Model model = best_model(saved, material, a.checkpoint(), a.common.device);
   const auto given = settings_of(a.model, a.train, material);
   for (const char* name : {"cell", "hidden", "layers", "embedding"}) {
     if (app.count(std::string("--") + name) > 0 && given.at(name) != saved.notes.at(name)) {

@@ -88,9 +88,9 @@ std::map<std::string, std::string> settings_of(const ModelOptions& model,
                                                const TrainOptions& options,
                                                const Material& material);
 
-// The model of a checkpoint with its best weights, whatever its training was. Throws
+// The model of a checkpoint with its best weights, whatever its training was and wherever. Throws
 // tapeloop::Error where the checkpoint is none of this program, or learned from other material.
 Model best_model(const tapeloop::nn::Checkpoint& saved, const Material& material,
-                 const std::string& path);
+                 const std::string& path, tapeloop::Device device = tapeloop::Device::cpu);
 
 }  // namespace jazz
