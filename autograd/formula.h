@@ -72,4 +72,18 @@ class Formula {
   const char* result_names_ = nullptr;
 };
 
+namespace detail {
+
+// Told of every pointwise operation of the calling thread while it is set: its arguments, columns taken apart, and results.
+class FormulaListener {
+ public:
+  virtual void heard(const PointwiseKernel& kernel, const void* functor,
+                     std::span<const Var> arguments, std::span<const Var> results) = 0;
+
+ protected:
+  ~FormulaListener() = default;
+};
+inline thread_local FormulaListener* formula_listener = nullptr;
+
+}  // namespace detail
 }  // namespace tapeloop

@@ -275,6 +275,9 @@ void detail::pointwise_wanted(const PointwiseKernel& kernel, const FormulaBytes&
       recorded && inspection != nullptr && inspection->checks()) {
     check_parts(*inspection, kernel, functor.bytes, inputs, outputs);
   }
+  if (formula_listener != nullptr) {
+    formula_listener->heard(kernel, functor.bytes, arguments_of(inputs), outputs);
+  }
   if (recorded) record_node<2>(kernel, functor, inputs, out_columns, input_vars, outputs);
 }
 
