@@ -45,46 +45,26 @@ constexpr std::size_t kLongestText = 60;
 
 const char* function_name(FormulaOp op) {
   switch (op) {
-    case FormulaOp::select:
-      return "select";
-    case FormulaOp::exp:
-      return "exp";
-    case FormulaOp::log:
-      return "log";
-    case FormulaOp::log1p:
-      return "log1p";
-    case FormulaOp::sqrt:
-      return "sqrt";
-    case FormulaOp::tanh:
-      return "tanh";
-    case FormulaOp::sigmoid:
-      return "sigmoid";
-    case FormulaOp::softplus:
-      return "softplus";
-    case FormulaOp::sin:
-      return "sin";
-    case FormulaOp::cos:
-      return "cos";
-    case FormulaOp::erf:
-      return "erf";
-    case FormulaOp::square:
-      return "square";
-    case FormulaOp::abs:
-      return "abs";
-    case FormulaOp::sign:
-      return "sign";
-    case FormulaOp::floor:
-      return "floor";
-    case FormulaOp::max:
-      return "max";
-    case FormulaOp::min:
-      return "min";
-    case FormulaOp::clamp:
-      return "clamp";
-    case FormulaOp::pow:
-      return "pow";
-    default:
-      return nullptr;
+    case FormulaOp::select: return "select";
+    case FormulaOp::exp: return "exp";
+    case FormulaOp::log: return "log";
+    case FormulaOp::log1p: return "log1p";
+    case FormulaOp::sqrt: return "sqrt";
+    case FormulaOp::tanh: return "tanh";
+    case FormulaOp::sigmoid: return "sigmoid";
+    case FormulaOp::softplus: return "softplus";
+    case FormulaOp::sin: return "sin";
+    case FormulaOp::cos: return "cos";
+    case FormulaOp::erf: return "erf";
+    case FormulaOp::square: return "square";
+    case FormulaOp::abs: return "abs";
+    case FormulaOp::sign: return "sign";
+    case FormulaOp::floor: return "floor";
+    case FormulaOp::max: return "max";
+    case FormulaOp::min: return "min";
+    case FormulaOp::clamp: return "clamp";
+    case FormulaOp::pow: return "pow";
+    default: return nullptr;
   }
 }
 
@@ -94,26 +74,16 @@ struct Infix {
 };
 Infix infix(FormulaOp op) {
   switch (op) {
-    case FormulaOp::add:
-      return {" + ", 5};
-    case FormulaOp::sub:
-      return {" - ", 5};
-    case FormulaOp::mul:
-      return {" * ", 6};
-    case FormulaOp::div:
-      return {" / ", 6};
-    case FormulaOp::less:
-      return {" < ", 4};
-    case FormulaOp::less_equal:
-      return {" <= ", 4};
-    case FormulaOp::equal:
-      return {" == ", 3};
-    case FormulaOp::both:
-      return {" & ", 2};
-    case FormulaOp::either:
-      return {" | ", 1};
-    default:
-      return {nullptr, 0};
+    case FormulaOp::add: return {" + ", 5};
+    case FormulaOp::sub: return {" - ", 5};
+    case FormulaOp::mul: return {" * ", 6};
+    case FormulaOp::div: return {" / ", 6};
+    case FormulaOp::less: return {" < ", 4};
+    case FormulaOp::less_equal: return {" <= ", 4};
+    case FormulaOp::equal: return {" == ", 3};
+    case FormulaOp::both: return {" & ", 2};
+    case FormulaOp::either: return {" | ", 1};
+    default: return {nullptr, 0};
   }
 }
 
@@ -131,9 +101,7 @@ std::string word(const char* words, int i) {
 }  // namespace
 
 int detail::trace(FormulaOp op, int a, int b, int c) { return note({op, a, b, c, 0}); }
-int detail::trace_constant(double value) {
-  return note({FormulaOp::constant, -1, -1, -1, value});
-}
+int detail::trace_constant(double value) { return note({FormulaOp::constant, -1, -1, -1, value}); }
 
 Formula::Formula(const PointwiseKernel& kernel, const void* functor)
     : argument_names_(kernel.argument_names), result_names_(kernel.result_names) {
@@ -151,10 +119,10 @@ Formula::Formula(const PointwiseKernel& kernel, const void* functor)
   for (std::size_t i = 0; i < nodes_.size(); ++i) {
     using Kind = FormulaPart::Kind;
     const FormulaOp op = nodes_[i].op;
-    const Kind kind = op == FormulaOp::argument             ? Kind::argument
-                      : op == FormulaOp::constant           ? Kind::constant
-                      : function_name(op) != nullptr        ? Kind::function
-                                                            : Kind::arithmetic;
+    const Kind kind = op == FormulaOp::argument      ? Kind::argument
+                      : op == FormulaOp::constant    ? Kind::constant
+                      : function_name(op) != nullptr ? Kind::function
+                                                     : Kind::arithmetic;
     parts_.push_back({text(static_cast<int>(i), 0, kLongestText), kind});
   }
 }
@@ -210,76 +178,46 @@ Var Formula::value(const Node& n, std::span<const Var> values) const {
   const Var& a = n.a >= 0 && n.op != FormulaOp::argument ? at(n.a) : values[0];
   switch (n.op) {
     case FormulaOp::argument:
-    case FormulaOp::constant:
-      return Var();  // evaluate() has them already
-    case FormulaOp::add:
-      return a + at(n.b);
-    case FormulaOp::sub:
-      return a - at(n.b);
-    case FormulaOp::mul:
-      return a * at(n.b);
-    case FormulaOp::div:
-      return a / at(n.b);
-    case FormulaOp::negate:
-      return -a;
-    case FormulaOp::less:
-      return less(a, at(n.b));
+    case FormulaOp::constant: return Var();  // evaluate() has them already
+    case FormulaOp::add: return a + at(n.b);
+    case FormulaOp::sub: return a - at(n.b);
+    case FormulaOp::mul: return a * at(n.b);
+    case FormulaOp::div: return a / at(n.b);
+    case FormulaOp::negate: return -a;
+    case FormulaOp::less: return less(a, at(n.b));
     case FormulaOp::less_equal:  // false for NaN, as < and ==
       return max(less(a, at(n.b)), equal(a, at(n.b)));
-    case FormulaOp::equal:
-      return equal(a, at(n.b));
-    case FormulaOp::both:
-      return min(a, at(n.b));
-    case FormulaOp::either:
-      return max(a, at(n.b));
-    case FormulaOp::opposite:
-      return 1.0 - a;
-    case FormulaOp::select:
-      return select(a, at(n.b), at(n.c));
-    case FormulaOp::exp:
-      return exp(a);
-    case FormulaOp::log:
-      return log(a);
-    case FormulaOp::log1p:
-      return log1p(a);
-    case FormulaOp::sqrt:
-      return sqrt(a);
-    case FormulaOp::tanh:
-      return tanh(a);
-    case FormulaOp::sigmoid:
-      return sigmoid(a);
-    case FormulaOp::softplus:
-      return softplus(a);
-    case FormulaOp::sin:
-      return sin(a);
-    case FormulaOp::cos:
-      return cos(a);
-    case FormulaOp::erf:
-      return erf(a);
-    case FormulaOp::square:
-      return square(a);
-    case FormulaOp::abs:
-      return abs(a);
-    case FormulaOp::sign:
-      return sign(a);
-    case FormulaOp::floor:
-      return pointwise(Floor{}, a);
-    case FormulaOp::max:
-      return max(a, at(n.b));
-    case FormulaOp::min:
-      return min(a, at(n.b));
-    case FormulaOp::clamp:
-      return min(max(a, at(n.b)), at(n.c));
-    case FormulaOp::pow:
-      return pow(a, at(n.b));
+    case FormulaOp::equal: return equal(a, at(n.b));
+    case FormulaOp::both: return min(a, at(n.b));
+    case FormulaOp::either: return max(a, at(n.b));
+    case FormulaOp::opposite: return 1.0 - a;
+    case FormulaOp::select: return select(a, at(n.b), at(n.c));
+    case FormulaOp::exp: return exp(a);
+    case FormulaOp::log: return log(a);
+    case FormulaOp::log1p: return log1p(a);
+    case FormulaOp::sqrt: return sqrt(a);
+    case FormulaOp::tanh: return tanh(a);
+    case FormulaOp::sigmoid: return sigmoid(a);
+    case FormulaOp::softplus: return softplus(a);
+    case FormulaOp::sin: return sin(a);
+    case FormulaOp::cos: return cos(a);
+    case FormulaOp::erf: return erf(a);
+    case FormulaOp::square: return square(a);
+    case FormulaOp::abs: return abs(a);
+    case FormulaOp::sign: return sign(a);
+    case FormulaOp::floor: return pointwise(Floor{}, a);
+    case FormulaOp::max: return max(a, at(n.b));
+    case FormulaOp::min: return min(a, at(n.b));
+    case FormulaOp::clamp: return min(max(a, at(n.b)), at(n.c));
+    case FormulaOp::pow: return pow(a, at(n.b));
   }
   return Var();
 }
 
 std::vector<Tensor> Formula::evaluate(std::span<const Var> arguments) const {
   if (arguments.size() != static_cast<std::size_t>(arguments_)) {
-    fail("formula", fmt::format("{} values were given for {} arguments", arguments.size(),
-                                arguments_));
+    fail("formula",
+         fmt::format("{} values were given for {} arguments", arguments.size(), arguments_));
   }
   const PauseRecording pause;
   std::vector<Var> values;
@@ -287,8 +225,7 @@ std::vector<Tensor> Formula::evaluate(std::span<const Var> arguments) const {
     if (node.op == FormulaOp::argument) {
       values.push_back(arguments[static_cast<std::size_t>(node.a)].value().to(Device::cpu));
     } else if (node.op == FormulaOp::constant) {
-      values.emplace_back(
-          Tensor::full({}, node.constant, arguments[0].dtype()));
+      values.emplace_back(Tensor::full({}, node.constant, arguments[0].dtype()));
     } else {
       values.push_back(value(node, values));
     }

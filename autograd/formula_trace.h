@@ -135,8 +135,8 @@ TL_HD TracedMask operator|(TracedMask a, TracedMask b) {
 }
 template <detail::TracedOrScalar A, detail::TracedOrScalar B>
 TL_HD Traced select(TracedMask mask, A yes, B no) {
-  return {detail::trace(detail::FormulaOp::select, mask.node, detail::traced(yes),
-                        detail::traced(no))};
+  return {
+      detail::trace(detail::FormulaOp::select, mask.node, detail::traced(yes), detail::traced(no))};
 }
 
 // --- functions ---

@@ -110,7 +110,8 @@ void Inspection::recorded(const char* name, std::span<const Var* const> inputs,
   if (!checks_) return;
   for (std::size_t k = 0; k < outputs.size(); ++k) {
     std::optional<NonFinite> found =
-        look(outputs[k].value(), true, outputs.size() == 1 ? "its result" : fmt::format("its result {}", k));
+        look(outputs[k].value(), true,
+             outputs.size() == 1 ? "its result" : fmt::format("its result {}", k));
     if (!found) continue;
     for (std::size_t i = 0; i < inputs.size(); ++i) {
       if (!inputs[i]->defined()) continue;

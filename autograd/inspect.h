@@ -39,11 +39,11 @@ class TimeStep {
 // Where the first NaN or infinity came up, in the order of computing.
 struct NonFinite {
   enum class Pass { none, forward, backward } pass = Pass::none;
-  std::string operation;  // as the profile names it: "lstm_gates", "recurrent", "linear dW"
-  std::string scope;      // of the layer: "encoder/l1_reverse"; empty outside of all
+  std::string operation;   // as the profile names it: "lstm_gates", "recurrent", "linear dW"
+  std::string scope;       // of the layer: "encoder/l1_reverse"; empty outside of all
   std::int64_t step = -1;  // time step within the sequence; -1: not within one, or all at once
-  std::string gate;        // part of the operation's formula: "f", "exp(g)"; empty where there is but one
-  std::string what;        // "its result float32[4, 8]"
+  std::string gate;  // part of the operation's formula: "f", "exp(g)"; empty where there is but one
+  std::string what;  // "its result float32[4, 8]"
   std::vector<std::int64_t> element;  // its place in that
   double value = 0;                   // NaN, or an infinity
   double largest_input = 0;           // the largest finite number that the operation was given

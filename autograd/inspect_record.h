@@ -18,7 +18,7 @@ using StateLog = std::vector<StateGradient>;
 
 // Where the gradients of one sequence's states are noted, and the time at which the part of it at hand begins.
 struct StateRow {
-  bool given = false;  // there is a sequence, and its tape looks inside
+  bool given = false;             // there is a sequence, and its tape looks inside
   std::shared_ptr<StateLog> log;  // null: nobody asks for gradients
   std::size_t row = 0;
   std::int64_t first = 0;
@@ -67,8 +67,7 @@ class Inspection {
   const std::shared_ptr<StateLog>& log() const { return log_; }
 
   // An operation was done: notes where, and looks at its results.
-  void recorded(const char* name, std::span<const Var* const> inputs,
-                std::span<const Var> outputs);
+  void recorded(const char* name, std::span<const Var* const> inputs, std::span<const Var> outputs);
   // A gradient that the node being played has added to.
   void check_gradient(const Tensor& sum, const std::string& what, std::string_view suffix = "");
   // Throws what an operation found out itself, with the place filled in; a step or a gate that it knows stays.
@@ -86,7 +85,7 @@ class Inspection {
   };
   bool checks_;
   std::shared_ptr<StateLog> log_;
-  std::vector<Place> places_;  // of the tape's nodes
+  std::vector<Place> places_;         // of the tape's nodes
   std::vector<std::size_t> playing_;  // the node whose backward function runs, innermost last
   friend class Playing;
 };

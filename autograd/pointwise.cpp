@@ -115,9 +115,8 @@ std::vector<Var> arguments_of(std::span<const PointwiseInput> inputs) {
     const Tensor& value = input.var->value();
     for (int g = 0; g < input.columns; ++g) {
       const std::int64_t width = input.columns == 1 ? 0 : value.dim(-1) / input.columns;
-      result.emplace_back(input.columns == 1
-                              ? value
-                              : value.slice(value.rank() - 1, g * width, (g + 1) * width));
+      result.emplace_back(
+          input.columns == 1 ? value : value.slice(value.rank() - 1, g * width, (g + 1) * width));
     }
   }
   return result;

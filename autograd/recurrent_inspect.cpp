@@ -49,7 +49,8 @@ void check_steps(const Inspection& inspection, const RecurrentRun& run, const Te
     const Formula::Bad bad = formula.first_non_finite(arguments, true);
     if (bad.part >= 0) {
       found->gate = formula.gate(bad.part);
-      if (found->gate.empty()) found->gate = formula.parts()[static_cast<std::size_t>(bad.part)].text;
+      if (found->gate.empty())
+        found->gate = formula.parts()[static_cast<std::size_t>(bad.part)].text;
       found->value = bad.value;
       found->element = {bad.element / run.hidden(), bad.element % run.hidden()};
       found->what = "batch and unit, of " + Shape{run.batch(), run.hidden()}.str();

@@ -157,8 +157,8 @@ detail::Inspection* detail::inspecting() {
 
 void Tape::look_inside_as(const Tape* outer) {
   if (outer == nullptr || outer->inspection_ == nullptr) return;
-  inspection_ = std::make_unique<detail::Inspection>(outer->inspection_->checks(),
-                                                     outer->inspection_->log());
+  inspection_ =
+      std::make_unique<detail::Inspection>(outer->inspection_->checks(), outer->inspection_->log());
 }
 
 std::vector<StateGradient> Tape::state_gradients() const {

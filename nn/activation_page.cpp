@@ -89,7 +89,7 @@ Json row_of(const Activation& a, std::int64_t sequence) {
       bytes.push_back(static_cast<char>(word >> 8));
     }
   }
-  return {{"layer", a.layer}, {"name", a.name},   {"state", a.state},
+  return {{"layer", a.layer}, {"name", a.name}, {"state", a.state},
           {"units", a.units}, {"scale", scale}, {"data", base64(bytes)}};
 }
 
@@ -134,17 +134,18 @@ std::string activation_page(std::span<const Activation> activations,
                        a.name, a.layer, a.steps, symbols.size()));
     }
     if (options.sequence < 0 || options.sequence >= a.batch) {
-      fail("activation_page", fmt::format("sequence is {}, the batch has {}", options.sequence, a.batch));
+      fail("activation_page",
+           fmt::format("sequence is {}, the batch has {}", options.sequence, a.batch));
     }
     bytes += static_cast<double>(a.steps * a.units) * 8 / 3;
   }
   if (bytes > options.most_mib * 1048576) {
     fail("activation_page",
-         fmt::format("{} steps of {} values need {:.0f} MiB, more than most_mib = {:.0f}; give a "
-                     "text of at most {:.0f} steps, or fewer of the values",
-                     symbols.size(), activations.size(), bytes / 1048576, options.most_mib,
-                     std::floor(static_cast<double>(symbols.size()) * options.most_mib * 1048576 /
-                                bytes)));
+         fmt::format(
+             "{} steps of {} values need {:.1f} MiB, more than most_mib = {:.3g}; give a "
+             "text of at most {:.0f} steps, or fewer of the values",
+             symbols.size(), activations.size(), bytes / 1048576, options.most_mib,
+             std::floor(static_cast<double>(symbols.size()) * options.most_mib * 1048576 / bytes)));
   }
   Json rows = Json::array();
   for (const Activation& a : activations) rows.push_back(row_of(a, options.sequence));
@@ -152,8 +153,9 @@ std::string activation_page(std::span<const Activation> activations,
   replace(page, "PAGE_TITLE", escape_markup(options.title));
   // The data last: what it holds is not looked through again.
   const std::string mark = "PAGE_DATA";
-  page.replace(page.find(mark), mark.size(),
-               within_script({{"cells", cells_of(symbols)}, {"rows", rows}, {"steps", symbols.size()}}));
+  page.replace(
+      page.find(mark), mark.size(),
+      within_script({{"cells", cells_of(symbols)}, {"rows", rows}, {"steps", symbols.size()}}));
   return page;
 }
 

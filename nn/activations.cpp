@@ -58,17 +58,20 @@ void RecordActivations::heard(const PointwiseKernel& kernel, const void* functor
   formula_listener = nullptr;  // the operations below are not the cell's
   const Formula formula(kernel, functor);
   const auto is_state = [&](const Var& x) {
-    return std::any_of(state_.begin(), state_.end(), [&](const Var& part) {
-      return part.value().raw() == x.value().raw();
-    });
+    return std::any_of(state_.begin(), state_.end(),
+                       [&](const Var& part) { return part.value().raw() == x.value().raw(); });
   };
   const bool single = formula.gate(formula.result_part(0)).empty();
   const std::vector<Tensor> values = formula.evaluate(arguments);
+  const std::size_t before = values_.size();
+  std::size_t given = 0;  // arguments, which come first
   for (std::size_t i = 0; i < values.size(); ++i) {
     const FormulaPart& part = formula.parts()[i];
     if (part.kind == FormulaPart::Kind::argument) {
       const bool plain = single && kernel.argument_names == nullptr;  // the input of sigmoid(x)
-      if (!plain && !is_state(arguments[i])) values_.push_back({part.text, values[i], {}, {}, false});
+      if (plain || is_state(arguments[i])) continue;
+      values_.push_back({part.text, values[i], {}, {}, false});
+      ++given;
       continue;
     }
     // A result goes by the operation's name; where it becomes part of the state, end_step() finds out.
@@ -83,19 +86,23 @@ void RecordActivations::heard(const PointwiseKernel& kernel, const void* functor
     const bool function = part.kind == FormulaPart::Kind::function;
     if (function || (value.result.defined() && !single)) values_.push_back(std::move(value));
   }
+  // In which order a formula's functions are called is the compiler's choice.
+  std::sort(values_.begin() + static_cast<std::ptrdiff_t>(before + given), values_.end(),
+            [](const Value& a, const Value& b) { return a.name < b.name; });
   formula_listener = this;
 }
 
 void RecordActivations::end_step(std::span<const Var> made, std::span<const Var> state) {
   formula_listener = nullptr;
-  const auto part_of = [&](const Value& value) {  // which part of the state it became; its size: none
-    std::size_t k = 0;
-    while (k < made.size() && !(value.result.defined() &&
-                                made[k].value().raw() == value.result.value().raw())) {
-      ++k;
-    }
-    return k;
-  };
+  const auto part_of =
+      [&](const Value& value) {  // which part of the state it became; its size: none
+        std::size_t k = 0;
+        while (k < made.size() &&
+               !(value.result.defined() && made[k].value().raw() == value.result.value().raw())) {
+          ++k;
+        }
+        return k;
+      };
   for (std::size_t k = 0; k < state.size(); ++k) {
     std::string name = k == 0 ? "h" : fmt::format("s{}", k);
     for (const Value& value : values_) {

@@ -45,7 +45,8 @@ class RecordActivations final : tapeloop::detail::FormulaListener {
   std::vector<Activation> all() const;
 
   // --- for whoever writes a loop over time ---
-  static RecordActivations* current();  // of this thread; null: nobody looks, or within a step already
+  static RecordActivations*
+  current();  // of this thread; null: nobody looks, or within a step already
   void begin_sequence(std::int64_t steps, std::int64_t batch);
   void begin_step(std::int64_t t, std::span<const Var> state);
   // What the step made, and the state that goes on, which may stand still where a sequence has ended.

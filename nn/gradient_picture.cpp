@@ -171,7 +171,8 @@ class Page {
 
   void draw_table(const GradientPanel& panel, double left, double top) {
     text(left + kPanelWidth, top, "factor per step", "text-anchor=\"end\" fill=\"#565b63\"");
-    text(left + kPanelWidth - 130, top, "at the first step", "text-anchor=\"end\" fill=\"#565b63\"");
+    text(left + kPanelWidth - 130, top, "at the first step",
+         "text-anchor=\"end\" fill=\"#565b63\"");
     double row = top;
     for (const GradientCurve& curve : panel.curves) {
       row += kRow;
@@ -214,10 +215,11 @@ std::string gradient_picture(const std::string& title, std::span<const GradientP
     for (const GradientCurve& curve : panel.curves) {
       if (curve.norms.size() >= 2 && curve.norms.back() != 0) continue;
       fail("gradient_picture",
-           fmt::format("curve \"{}\" of panel \"{}\" has {} steps, the last of which is {}; expected "
-                       "2 or more, with a gradient at the last one: is that where the loss is?",
-                       curve.name, panel.title, curve.norms.size(),
-                       curve.norms.empty() ? 0.0 : curve.norms.back()));
+           fmt::format(
+               "curve \"{}\" of panel \"{}\" has {} steps, the last of which is {}; expected "
+               "2 or more, with a gradient at the last one: is that where the loss is?",
+               curve.name, panel.title, curve.norms.size(),
+               curve.norms.empty() ? 0.0 : curve.norms.back()));
     }
   }
   return Page(title, panels).draw();

@@ -8,7 +8,12 @@ std::size_t utf8_length(std::string_view text) {
   if (text.empty()) return 0;
   const auto byte = [&](std::size_t i) { return static_cast<unsigned char>(text[i]); };
   const unsigned char lead = byte(0);
-  const std::size_t length = lead < 0x80 ? 1 : lead < 0xC2 ? 0 : lead < 0xE0 ? 2 : lead < 0xF0 ? 3 : lead < 0xF5 ? 4 : 0;
+  const std::size_t length = lead < 0x80   ? 1
+                             : lead < 0xC2 ? 0
+                             : lead < 0xE0 ? 2
+                             : lead < 0xF0 ? 3
+                             : lead < 0xF5 ? 4
+                                           : 0;
   if (length == 0 || length > text.size()) return 0;
   for (std::size_t i = 1; i < length; ++i) {
     if ((byte(i) & 0xC0) != 0x80) return 0;
@@ -25,7 +30,8 @@ std::string escape_markup(std::string_view text) {
   while (!text.empty()) {
     const std::size_t length = utf8_length(text);
     const char first = text.front();
-    if (length == 0 || (static_cast<unsigned char>(first) < 0x20 && first != '\n' && first != '\t') ||
+    if (length == 0 ||
+        (static_cast<unsigned char>(first) < 0x20 && first != '\n' && first != '\t') ||
         first == 0x7F) {
       result += "\xEF\xBF\xBD";
     } else if (first == '&') {
