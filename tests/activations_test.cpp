@@ -321,8 +321,8 @@ TEST_CASE("what cannot be drawn is refused with a way out") {
   const nn::Activation large = made_up(4000, 1, 100);
   CHECK_THROWS_WITH(
       nn::activation_page({&large, 1}, std::vector<std::string>(4000, "x"), {.most_mib = 0.5}),
-      "activation_page: 4000 steps of 1 values need 1 MiB, more than most_mib = 0; give "
-      "a text of at most 1586 steps, or fewer of the values");
+      "activation_page: 4000 steps of 1 values need 1.3 MiB, more than most_mib = 0.5; give "
+      "a text of at most 1585 steps, or fewer of the values");
 }
 
 // --- the picture of gradients ---
