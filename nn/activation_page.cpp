@@ -34,39 +34,11 @@ std::string base64(const std::string& bytes) {
   return result;
 }
 
-// A step's symbol as it is shown: UTF-8 as it is, else byte by byte as \xNN.
-std::string shown(std::string_view symbol) {
-  std::string result;
-  while (!symbol.empty()) {
-    const std::size_t length = utf8_length(symbol);
-    if (length > 0) {
-      result += symbol.substr(0, length);
-    } else {
-      result += fmt::format("\\x{:02x}", static_cast<unsigned char>(symbol.front()));
-    }
-    symbol.remove_prefix(std::max<std::size_t>(1, length));
-  }
-  return result;
-}
-
-// [text, first step, steps] of each piece that is coloured: one step, or the bytes of one character.
+// [text, first step, steps] of each piece that is coloured.
 Json cells_of(std::span<const std::string> symbols) {
   Json cells = Json::array();
-  for (std::size_t i = 0; i < symbols.size();) {
-    std::string character = symbols[i];
-    std::size_t steps = 1;
-    if (character.size() == 1 && utf8_length(character) == 0) {
-      std::string longer = character;
-      for (std::size_t k = i + 1; k < symbols.size() && k < i + 4 && symbols[k].size() == 1; ++k) {
-        longer += symbols[k];
-        if (utf8_length(longer) != longer.size()) continue;
-        character = longer;
-        steps = k - i + 1;
-        break;
-      }
-    }
-    cells.push_back({shown(character), i, steps});
-    i += steps;
+  for (const TextCell& cell : text_cells(symbols)) {
+    cells.push_back({cell.text, cell.first, cell.steps});
   }
   return cells;
 }

@@ -48,7 +48,9 @@ class Page {
       }
     }
     low_ = std::max(low_, -40.0);
-    high_ = std::min(high_, 40.0);
+    // Room for what is written above and below 1.
+    high_ = std::clamp(high_, std::ceil(-low_ * 0.09), 40.0);
+    low_ = std::min(low_, -std::ceil(high_ * 0.09));
   }
 
   std::string draw() {
@@ -119,8 +121,8 @@ class Page {
     }
     line(left, y(0), left + kPanelWidth, y(0), "#565b63", 1.4);
     text(left + 6, kTop + 16, "grows on the way back: explodes", "fill=\"#9a4a00\"");
-    text(left + 6, kTop + kPanelHeight - 7, "shrinks on the way back: vanishes",
-         "fill=\"#2b5d8a\"");
+    text(left + kPanelWidth - 6, kTop + kPanelHeight - 7, "shrinks on the way back: vanishes",
+         "fill=\"#2b5d8a\" text-anchor=\"end\"");
     const double spacing = tick_spacing();
     for (double back = 0; back <= static_cast<double>(steps_ - 1); back += spacing) {
       line(x(left, back), kTop + kPanelHeight, x(left, back), kTop + kPanelHeight + 5, "#565b63",

@@ -2,6 +2,10 @@
 // Escaping, and the rules of UTF-8 (RFC 3629).
 #include "nn/markup.h"
 
+#include <fmt/format.h>
+
+#include <algorithm>
+
 namespace tapeloop::nn {
 
 std::size_t utf8_length(std::string_view text) {
@@ -50,6 +54,40 @@ std::string escape_markup(std::string_view text) {
     text.remove_prefix(length == 0 ? 1 : length);
   }
   return result;
+}
+
+static std::string shown(std::string_view symbol) {
+  std::string result;
+  while (!symbol.empty()) {
+    const std::size_t length = utf8_length(symbol);
+    if (length > 0) {
+      result += symbol.substr(0, length);
+    } else {
+      result += fmt::format("\\x{:02x}", static_cast<unsigned char>(symbol.front()));
+    }
+    symbol.remove_prefix(std::max<std::size_t>(1, length));
+  }
+  return result;
+}
+
+std::vector<TextCell> text_cells(std::span<const std::string> symbols) {
+  std::vector<TextCell> cells;
+  for (std::size_t i = 0; i < symbols.size(); i += cells.back().steps) {
+    std::string character = symbols[i];
+    std::size_t steps = 1;
+    if (character.size() == 1 && utf8_length(character) == 0) {
+      std::string longer = character;
+      for (std::size_t k = i + 1; k < symbols.size() && k < i + 4 && symbols[k].size() == 1; ++k) {
+        longer += symbols[k];
+        if (utf8_length(longer) != longer.size()) continue;
+        character = longer;
+        steps = k - i + 1;
+        break;
+      }
+    }
+    cells.push_back({shown(character), i, steps});
+  }
+  return cells;
 }
 
 }  // namespace tapeloop::nn

@@ -4,6 +4,7 @@
 
 #include "autograd/autograd.h"
 #include "nn/activation_page.h"
+#include "nn/activation_picture.h"
 #include "nn/activations.h"
 #include "nn/attention.h"
 #include "nn/cells.h"

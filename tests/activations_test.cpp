@@ -325,6 +325,30 @@ TEST_CASE("what cannot be drawn is refused with a way out") {
       "a text of at most 1585 steps, or fewer of the values");
 }
 
+TEST_CASE("the small picture shows the neurons that change most, a line for each") {
+  nn::Activation a = made_up(3, 1, 12);
+  for (std::int64_t t = 0; t < 3; ++t) {
+    for (std::int64_t u = 0; u < 12; ++u) {
+      // Neuron 7 changes most, then 4.
+      a.values[static_cast<std::size_t>(t * 12 + u)] = static_cast<float>(u == 7   ? t * 2
+                                                                          : u == 4 ? -t
+                                                                                   : 0);
+    }
+  }
+  const std::vector<std::string> symbols{"<", "中", " "};
+  const std::string svg = nn::activation_picture(a, symbols, {.title = "t", .neurons = 2});
+  CHECK(well_formed(svg));
+  CHECK(svg.find(">7</text>") < svg.find(">4</text>"));
+  CHECK(svg.find(">4</text>") != std::string::npos);
+  CHECK(svg.find("fill=\"#d55e00\" fill-opacity=\"1.00\"") != std::string::npos);
+  CHECK(svg.find("fill=\"#0072b2\" fill-opacity=\"0.50\"") != std::string::npos);
+  CHECK(svg.find("&lt;</text>") != std::string::npos);
+  CHECK(svg.find("中</text>") != std::string::npos);
+  CHECK_THROWS_WITH(nn::activation_picture(a, std::vector<std::string>(2, "x")),
+                    "activation_picture: \"c\" has 3 steps, 2 symbols were given; expected as many "
+                    "of both, 1 to 400: a longer text is for activation_page()");
+}
+
 // --- the picture of gradients ---
 
 TEST_CASE(

@@ -67,15 +67,19 @@ std::vector<nn::GradientCurve> gradients_of_last_loss(const CharLm& model,
 }
 
 std::string neurons_over_text(const CharLm& model, const Vocabulary& vocabulary,
-                              std::string_view text, const std::string& title) {
-  check_prompt(vocabulary, text);
+                              std::string_view text, const std::string& title, bool picture) {
+  check_prompt(vocabulary, text, "activations-text");
   const Tensor symbols = symbols_of(vocabulary, text);
   nn::RecordActivations record;
   Carried zeros;
   model(symbols.reshape({symbols.dim(0), 1}), zeros);
   std::vector<std::string> bytes;
   for (const char symbol : text) bytes.emplace_back(1, symbol);
-  return nn::activation_page(record.all(), bytes, {.title = title});
+  const std::vector<nn::Activation> all = record.all();
+  if (!picture) return nn::activation_page(all, bytes, {.title = title});
+  const auto state =
+      std::find_if(all.rbegin(), all.rend(), [](const nn::Activation& a) { return a.state; });
+  return nn::activation_picture(*state, bytes, {.title = title + ": " + state->name});
 }
 
 }  // namespace char_lm

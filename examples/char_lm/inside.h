@@ -19,9 +19,11 @@ std::vector<tapeloop::nn::GradientCurve> gradients_of_last_loss(
     const CharLm& model, const ModelOptions& options, const Vocabulary& vocabulary,
     std::string_view text, std::int64_t steps, const std::string& name);
 
-// What every neuron did while the model read the text, as one HTML page. Throws Error where the
-// vocabulary lacks one of its symbols, or it is too long for a page.
+// What neurons did while the model read the text: every one as an HTML page, or, as a picture, the
+// ten of the last layer's state (c of an LSTM) that change most, as SVG. Throws Error where the
+// vocabulary lacks one of its symbols, or it is too long.
 std::string neurons_over_text(const CharLm& model, const Vocabulary& vocabulary,
-                              std::string_view text, const std::string& title);
+                              std::string_view text, const std::string& title,
+                              bool picture = false);
 
 }  // namespace char_lm

@@ -99,7 +99,8 @@ void add_options(CLI::App& app, Arguments& a) {
   add_count(app, "--count", a.count, 0, 1 << 30, "lines to generate, where the text is a list");
   CLI::Option* activations =
       app.add_option("--activations", a.activations,
-                     "write what each neuron does over a text, as one page for a browser")
+                     "write what each neuron does over a text, as one page for a browser; as .svg, "
+                     "a picture of ten neurons")
           ->type_name("FILE.html");
   app.add_option("--activations-text", a.activations_text,
                  "that text; else the beginning of what validates")
@@ -182,16 +183,16 @@ nlohmann::json print_samples(const Arguments& a, const CharLm& model, const Voca
 // The page of what the neurons do, where one is asked for.
 void write_activations(const Arguments& a, const CharLm& model, const Vocabulary& vocabulary,
                        const Corpus& corpus) {
-  constexpr std::size_t kShown = 800;
   if (a.activations.empty()) return;
+  const bool picture = a.activations.ends_with(".svg");
+  const std::size_t shown = picture ? 80 : 800;
   std::string text = a.activations_text;
-  if (text.empty()) text = corpus.validation.substr(0, kShown);
-  common::make_folder_of(a.activations);
+  if (text.empty()) text = corpus.validation.substr(0, shown);
   tapeloop::write_file(
-      a.activations,
-      neurons_over_text(model, vocabulary, text,
-                        fmt::format("{} of {} units over a text", a.settings.model.cell,
-                                    a.settings.model.hidden)));
+      a.activations, neurons_over_text(model, vocabulary, text,
+                                       fmt::format("{} of {} units over a text",
+                                                   a.settings.model.cell, a.settings.model.hidden),
+                                       picture));
   fmt::print("\nwhat each neuron does over {} characters: {}\n", text.size(), a.activations);
 }
 
@@ -235,11 +236,11 @@ void draw_gradients(const Arguments& a) {
   }
   tapeloop::write_file(
       a.gradient_picture,
-      nn::gradient_picture(fmt::format("How far back the gradient reaches: {} x {} units, a loss "
-                                       "after {} steps of text",
-                                       a.settings.model.layers, a.settings.model.hidden,
-                                       a.gradient_steps),
-                           panels));
+      nn::gradient_picture(
+          fmt::format("How far back the gradient reaches: {} x {} units, a loss "
+                      "after {} steps of text",
+                      a.settings.model.layers, a.settings.model.hidden, a.gradient_steps),
+          panels));
   fmt::print("the picture: {}\n", a.gradient_picture);
   if (!a.common.json.empty()) common::write_json(a.common.json, figures);
 }
@@ -330,7 +331,7 @@ void train_and_show(const Arguments& a) {
                             vocabulary.escaped()));
   }
   check_prompt(vocabulary, a.prompt);
-  check_prompt(vocabulary, a.activations_text);
+  check_prompt(vocabulary, a.activations_text, "activations-text");
   const Corpus corpus = split(text, a.lines);
   const auto notes = notes_of(a.settings, vocabulary, fingerprint(text));
   Trainer trainer(corpus, vocabulary, a.settings);
@@ -398,6 +399,7 @@ int main(int argc, char** argv) {
   add_options(app, a);
   return common::run_main(app, a.common, "char_lm", argc, argv, [&] {
     fill_in(app, a);
+    if (!a.activations.empty()) common::make_folder_of(a.activations);
     if (!a.gradient_picture.empty()) {
       draw_gradients(a);
     } else if (a.generate_only) {
