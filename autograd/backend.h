@@ -42,6 +42,7 @@ struct RecurrentBackward : RecurrentSequence {  // reads what forward left
   std::span<const Tensor> dstates;  // [N, H]: of the last state; becomes that of the initial state
   Tensor dz;                        // [T, N, G*H], written; may be z itself
   Tensor dzx;                       // the same for zx where apart; may be zx itself
+  Tensor dh;  // [T, N, H], written with the whole gradient of each step's h; undefined: nobody asks
 };
 
 class Backend {

@@ -148,7 +148,7 @@ struct RecurrentGradient {
                        run.recurrence.kernel->name, kMaxOperands));
     }
     if (grads.recording()) return detail::recorded_gradient(run, states[0], douts, grads);
-    RecurrentBackward pass{sequence(run, *backward), {}, {}, {}, {}};
+    RecurrentBackward pass{sequence(run, *backward), {}, {}, {}, {}, {}};
     const PoolVector<Tensor> initial = contiguous(run.initial);
     pass.initial = initial;
     pass.states = states;
@@ -166,7 +166,14 @@ struct RecurrentGradient {
     pass.dz = grads.last() ? z : Tensor::empty(z.shape(), z.dtype(), z.device());
     pass.dzx = run.apart() ? Tensor::empty(z.shape(), z.dtype(), z.device()) : pass.dz;
     pass.dz.mark_written();
+    const detail::Inspection* inspection = grads.inspection();
+    const bool checks = inspection != nullptr && inspection->checks();
+    if (checks || run.row.wanted()) {
+      pass.dh = Tensor::empty(states[0].shape(), z.dtype(), z.device());
+    }
     backend(z.device()).recurrent_backward(pass);
+    if (run.row.wanted()) detail::note_state_gradients(run, pass.dh);
+    if (checks) detail::check_step_gradients(*inspection, run, pass.dh, pass.dz, pass.dzx);
 
     grads.add(0, Var(pass.dzx));
     add_weight_gradients(pass.dz, grads);
@@ -238,8 +245,11 @@ RecurrentResult recurrent(const Recurrence& recurrence, Var zx, std::span<const 
                    {options.lengths.begin(), options.lengths.end()},
                    {state.begin(), state.end()},
                    std::move(zx),
-                   false};
+                   false,
+                   {}};
   check(run);
+  const detail::InSequence in_sequence(run.steps(), run.reverse);
+  run.row = in_sequence.row();
   std::array<const Var*, 3 + kMostParts> inputs = {&run.zx, &run.recurrence.w_hh,
                                                    &run.recurrence.b_hh};
   for (std::size_t k = 0; k < run.initial.size(); ++k) inputs[3 + k] = &run.initial[k];
@@ -274,6 +284,10 @@ RecurrentResult recurrent(const Recurrence& recurrence, Var zx, std::span<const 
   pass.states = states;
   pass.z.mark_written();
   backend(given.device()).recurrent_forward(pass);
+  if (const detail::Inspection* inspection = detail::inspecting();
+      recorded && inspection != nullptr && inspection->checks()) {
+    detail::check_steps(*inspection, run, pass.z, states);
+  }
 
   // The last state gets memory of its own: who carries it on must not hold the whole sequence.
   std::array<Var, 1 + kMostParts> outputs;

@@ -145,6 +145,7 @@ void recurrent_backward(const RecurrentBackward& run) {
     const std::int64_t t = s.time(step);
     const Tensor dz = Sequence::at(run.dz, t);
     if (run.dhs.defined()) add(dh, Sequence::at(run.dhs, t));
+    if (run.dh.defined()) copy(Sequence::at(run.dh, t), dh);
     s.begin();
     if (run.apart) s.give_gates(Sequence::at(run.zx, t));
     s.give_gates(Sequence::at(run.z, t));
