@@ -5,6 +5,8 @@
 
 #include <cstdint>
 #include <span>
+#include <string>
+#include <vector>
 
 #include "autograd/kernel.h"
 #include "autograd/reduction.h"
@@ -59,6 +61,13 @@ class Backend {
   virtual void fill(const Tensor& to, double value) const = 0;
   virtual void pointwise(const PointwiseKernel& kernel, const void* functor, DType dtype,
                          const LoopPlan& plan) const = 0;
+  // The same kernel for many items, such as the parameters of a model; no item reads what another one writes.
+  virtual void pointwise_each(const PointwiseKernel& kernel, DType dtype,
+                              std::span<const PointwiseItem> items) const = 0;
+  // to [n + 1] float64 = the Euclidean norm of each of n contiguous tensors, and that of all together. With `names`, which
+  // stay for ever, one that is not finite is a mistake, told when the host next waits. Devices other than the CPU only.
+  virtual void norms(const Tensor& to, std::span<const Tensor> from,
+                     const std::vector<std::string>* names) const = 0;
   // to [B, M, N] contiguous = (accumulate ? to : 0) + the sum of the products, which may differ in K.
   virtual void matmul(const Tensor& to, std::span<const Product> products,
                       bool accumulate) const = 0;

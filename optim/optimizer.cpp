@@ -152,6 +152,7 @@ void Optimizer::match_state(std::size_t index) {
 
 void Optimizer::step() {
   check_gradients();
+  TransformAll all;
   for (std::size_t i = 0; i < parameters_.size(); ++i) {
     const Var& parameter = parameters_[i].var;
     const Var& gradient = parameter.body()->grad;
@@ -160,8 +161,9 @@ void Optimizer::step() {
     Entry& entry = entries_[i];
     ++entry.step;
     update({entry.group, groups_[entry.group].learning_rate, entry.step, parameter.value(),
-            gradient.value(), entry.state.data()});
+            gradient.value(), entry.state.data(), &all});
   }
+  all.run();
   ++steps_;
 }
 

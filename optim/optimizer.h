@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "autograd/named.h"
+#include "autograd/transform_all.h"
 
 namespace tapeloop::optim {
 
@@ -71,6 +72,7 @@ class Optimizer {
     const Tensor& value;
     const Tensor& gradient;
     const Tensor* state;  // in the order of add_group
+    TransformAll* all;    // what does the work: turn.all->add(rule, inputs, outputs)
   };
 
   explicit Optimizer(const char* name) : name_(name) {}

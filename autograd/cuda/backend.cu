@@ -83,6 +83,14 @@ class CudaBackend final : public Backend {
                  const LoopPlan& plan) const override {
     cuda::find_pointwise(kernel, dtype)(functor, plan, {});
   }
+  void pointwise_each(const PointwiseKernel& kernel, DType dtype,
+                      std::span<const PointwiseItem> items) const override {
+    cuda::pointwise_each(kernel, dtype, items);
+  }
+  void norms(const Tensor& to, std::span<const Tensor> from,
+             const std::vector<std::string>* names) const override {
+    cuda::norms(to, from, names);
+  }
   void matmul(const Tensor& to, std::span<const Product> products, bool accumulate) const override {
     for (const Product& p : products) need_gpu("matmul", p.a, p.b);
     cuda::matmul(to, products, accumulate);

@@ -5,6 +5,7 @@
 #include "autograd/error.h"
 
 #include <string>
+#include <vector>
 
 namespace tapeloop::cuda {
 namespace {
@@ -42,8 +43,12 @@ Gpu* set_up() {
   std::uint64_t keep_all = ~std::uint64_t{0};
   CUDA_CHECK(cudaMemPoolSetAttribute(gpu.pool, cudaMemPoolAttrReleaseThreshold, &keep_all));
   void* note = nullptr;
-  CUDA_CHECK(cudaHostAlloc(&note, sizeof(BadIndex), cudaHostAllocMapped));
-  gpu.bad_index = new (note) BadIndex{};
+  CUDA_CHECK(cudaHostAlloc(&note, sizeof(Mistake), cudaHostAllocMapped));
+  gpu.notes.mistake = new (note) Mistake{};
+  void* halted = nullptr;
+  CUDA_CHECK(cudaMallocAsync(&halted, sizeof(int), gpu.stream));
+  CUDA_CHECK(cudaMemsetAsync(halted, 0, sizeof(int), gpu.stream));
+  gpu.notes.halted = static_cast<int*>(halted);
   CUDA_CHECK(blas().create(&gpu.blas_handle));
   CUDA_CHECK(blas().set_stream(gpu.blas_handle, gpu.stream));
   // Of its own, so that a product has the same bits whatever runs beside it.
@@ -114,16 +119,35 @@ void download(void* to, const void* from, std::size_t bytes) {
   wait();
 }
 
+// Throws what a kernel has noted.
+[[noreturn]] static void tell(const Mistake& mistake) {
+  if (mistake.in == MistakeIn::clip) {
+    const auto& names = *static_cast<const std::vector<std::string>*>(mistake.names);
+    const std::string which =
+        mistake.index < 0 ? "the norm of the gradients is above what float64 can hold"
+                          : "the gradient of \"" + names[static_cast<std::size_t>(mistake.index)] +
+                                "\" is not finite";
+    fail(
+        "clip_grad_norm",
+        which +
+            " on the GPU; no parameter was updated since then. Lower the learning rate or look "
+            "for log(0), 0/0 and the like in the loss; NonFinite::ignore returns the norm instead");
+  }
+  constexpr const char* kNames[] = {"", "take_rows", "add_rows", "gather", "scatter_add"};
+  fail(kNames[static_cast<int>(mistake.in)],
+       "an index on the GPU is " + std::to_string(mistake.index) + ", outside 0.." +
+           std::to_string(mistake.size - 1) +
+           "; results since then are not to be used, and no parameter was updated");
+}
+
 void wait() {
   Gpu& g = gpu();
   CUDA_CHECK(cudaStreamSynchronize(g.stream));
-  if (g.bad_index->found == 0) return;
-  constexpr const char* kNames[] = {"take_rows", "add_rows", "gather", "scatter_add"};
-  const BadIndex bad = *g.bad_index;
-  g.bad_index->found = 0;
-  fail(kNames[bad.found - 1], "an index on the GPU is " + std::to_string(bad.index) +
-                                  ", outside 0.." + std::to_string(bad.size - 1) +
-                                  "; results since then are not to be used");
+  if (g.notes.mistake->in == MistakeIn::nothing) return;
+  const Mistake mistake = *g.notes.mistake;
+  *g.notes.mistake = {};
+  CUDA_CHECK(cudaMemsetAsync(g.notes.halted, 0, sizeof(int), g.stream));
+  tell(mistake);
 }
 
 void synchronize() { wait(); }

@@ -17,13 +17,19 @@ void check(cudaError_t status, const char* call);
 void check(cublasStatus_t status, const char* call);
 #define CUDA_CHECK(call) ::tapeloop::cuda::check(call, #call)
 
-// An index that a kernel found out of range: written by the device, read by the host when it waits next.
-struct BadIndex {
-  int found;  // 0: none; else 1 + the IndexUse
-  std::int64_t index;
-  std::int64_t size;
+// A mistake that a kernel found: written by the device, read by the host when it waits next.
+enum class MistakeIn : int { nothing, take_rows, add_rows, gather, scatter_add, clip };
+struct Mistake {
+  MistakeIn in;
+  std::int64_t index;  // that is out of range, or of the first gradient that is not finite
+  std::int64_t size;   // what the index should be below
+  const void* names;   // clip: std::vector<std::string>, of the gradients
 };
-enum class IndexUse : int { take_rows, add_rows, gather, scatter_add };
+// Where kernels note it. From then on nothing that updates parameters does anything, until the host has been told.
+struct Notes {
+  Mistake* mistake;  // in the host's memory, mapped
+  int* halted;       // on the device, where reading costs little
+};
 
 // cuBLAS, loaded when the GPU is set up: half a gigabyte that programs on the CPU should not carry.
 struct Blas {
@@ -45,7 +51,7 @@ struct Gpu {
   cudaStream_t stream;
   cudaMemPool_t pool;
   cublasHandle_t blas_handle;
-  BadIndex* bad_index;  // in the host's memory, mapped
+  Notes notes;
 };
 
 // Throws Error where there is no GPU, or too old a one. The first call sets everything up.
