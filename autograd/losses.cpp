@@ -4,6 +4,7 @@
 
 #include <fmt/format.h>
 
+#include "autograd/backend.h"
 #include "autograd/error.h"
 
 namespace tapeloop {
@@ -34,6 +35,13 @@ struct Targets {
 Targets checked_targets(const Var& logits, const Tensor& target,
                         const CrossEntropyOptions& options) {
   std::int64_t classes = logits.dim(-1);
+  if (target.device() != Device::cpu && target.device() == logits.device()) {
+    Targets there{Tensor::empty(target.shape(), DType::int64, target.device()),
+                  Tensor::empty(target.shape(), logits.dtype(), target.device())};
+    backend(target.device())
+        .targets(there.classes, there.counted, target, options.ignore_index, classes);
+    return there;
+  }
   Targets result{Tensor::empty(target.shape(), DType::int64),
                  Tensor::empty(target.shape(), logits.dtype())};
   Tensor flat = target.to(Device::cpu).contiguous();

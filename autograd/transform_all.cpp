@@ -28,7 +28,14 @@ void TransformAll::add(const PointwiseKernel& kernel, const detail::FormulaBytes
   };
   for (const Tensor& input : inputs) take(input, true);
   for (const Tensor& output : outputs) take(output, false);
-  if (!together) return transform(kernel, functor.bytes, inputs, outputs);
+  ++added_;
+  if (!together) {
+    if (first.device() != Device::cpu) {
+      detail::cannot_record(
+          "a parameter that is not contiguous, or its gradient, is updated by itself");
+    }
+    return transform(kernel, functor.bytes, inputs, outputs);
+  }
   if (first.numel() == 0) return;
   for (const Tensor& output : outputs) output.mark_written();
   pending_.push_back(pending);

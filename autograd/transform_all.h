@@ -28,6 +28,7 @@ class TransformAll {
   void add(const PointwiseKernel& kernel, const detail::FormulaBytes& functor,
            std::span<const Tensor> inputs, std::span<const Tensor> outputs);
   void run();
+  std::int64_t added() const { return added_; }  // so far
 
  private:
   struct Pending {
@@ -38,6 +39,7 @@ class TransformAll {
     PointwiseItem item;
   };
   PoolVector<Pending> pending_;
+  std::int64_t added_ = 0;
 };
 
 }  // namespace tapeloop

@@ -99,6 +99,10 @@ class CpuBackend final : public Backend {
     }
   }
 
+  void targets(const Tensor&, const Tensor&, const Tensor&, std::int64_t,
+               std::int64_t) const override {
+    fail("targets", "runs on other devices only; on the CPU see losses.cpp");
+  }
   void norms(const Tensor&, std::span<const Tensor>,
              const std::vector<std::string>*) const override {
     fail("norms", "runs on other devices only; on the CPU see optim/clip.h");

@@ -2,6 +2,7 @@
 // The list of items goes to the device in one copy, then one kernel does them all.
 #include <cstring>
 
+#include "autograd/cuda/capture.cuh"
 #include "autograd/cuda/kernels.h"
 #include "autograd/cuda/launch.cuh"
 #include "autograd/memory.h"
@@ -13,6 +14,7 @@ void pointwise_each(const PointwiseKernel& kernel, DType dtype,
                     std::span<const PointwiseItem> items) {
   const EachLaunch each = find_each(kernel, dtype);
   if (each == nullptr) {
+    tapeloop::detail::cannot_record("an update rule has no kernel for many parameters at once");
     const PointwiseLaunch one = find_pointwise(kernel, dtype);
     for (const PointwiseItem& item : items) one(item.functor, plan_of(kernel, item), {});
     return;
@@ -30,8 +32,11 @@ void pointwise_each(const PointwiseKernel& kernel, DType dtype,
     blocks += (item.count + kItemElements - 1) / kItemElements;
   }
   const std::size_t bytes = table.size() * sizeof(EachItem);
-  const Scratch there(bytes);
-  upload(there.as<EachItem>(), table.data(), bytes);
+  if (Capture* const capture = Capture::renewing()) {
+    std::memcpy(capture->next_table(), table.data(), bytes);
+    return;
+  }
+  const Table there(table.data(), bytes);
   each(there.as<EachItem>(), static_cast<int>(table.size()), blocks);
 }
 

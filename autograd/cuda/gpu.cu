@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: MIT
-// Setting up the GPU, memory from the driver's stream-ordered pool, and waiting.
+// Setting up the GPU, copies to and from it, and waiting. Its memory: memory.cu.
 #include "autograd/cuda/cuda.h"
 #include "autograd/cuda/gpu.cuh"
 #include "autograd/error.h"
+#include "autograd/recording.h"
 
 #include <string>
 #include <vector>
@@ -10,6 +11,9 @@
 namespace tapeloop::cuda {
 namespace {
 
+constexpr const char* kWaits =
+    "the host waited for the GPU, as item(), to(Device::cpu) and the like do; return the value "
+    "instead and look at it outside";
 constexpr std::size_t kBlasWorkspace = std::size_t{32} << 20;  // what cuBLAS asks for on sm_90
 
 int device_count() {
@@ -39,6 +43,7 @@ Gpu* set_up() {
   }
   Gpu gpu{};
   CUDA_CHECK(cudaStreamCreateWithFlags(&gpu.stream, cudaStreamNonBlocking));
+  CUDA_CHECK(cudaStreamCreateWithFlags(&gpu.beside, cudaStreamNonBlocking));
   CUDA_CHECK(cudaDeviceGetDefaultMemPool(&gpu.pool, 0));
   std::uint64_t keep_all = ~std::uint64_t{0};
   CUDA_CHECK(cudaMemPoolSetAttribute(gpu.pool, cudaMemPoolAttrReleaseThreshold, &keep_all));
@@ -79,40 +84,22 @@ Gpu& gpu() {
 
 bool available() { return device_count() > 0 && capability() >= 80; }
 
-void* take(std::size_t bytes) {
-  void* block = nullptr;
-  const Gpu& g = gpu();
-  cudaError_t status = cudaMallocAsync(&block, bytes, g.stream);
-  if (status == cudaErrorMemoryAllocation) {  // what the pool keeps may be in the way
-    cudaGetLastError();
-    CUDA_CHECK(cudaStreamSynchronize(g.stream));
-    CUDA_CHECK(cudaMemPoolTrimTo(g.pool, 0));
-    status = cudaMallocAsync(&block, bytes, g.stream);
-  }
-  if (status == cudaErrorMemoryAllocation) {
-    cudaGetLastError();
-    std::size_t free = 0, total = 0;
-    CUDA_CHECK(cudaMemGetInfo(&free, &total));
-    fail("cuda", "the GPU has no " + std::to_string(bytes) + " bytes left for a tensor: " +
-                     std::to_string(free) + " of " + std::to_string(total) +
-                     " are free; use a smaller batch, recompute(), or truncated BPTT");
-  }
-  check(status, "cudaMallocAsync");
-  return block;
-}
-
-void give_back(void* block) noexcept {
-  // At the end of the process the runtime may be gone, and its memory with it.
-  if (cudaFreeAsync(block, gpu().stream) != cudaSuccess) cudaGetLastError();
+std::recursive_mutex& working() {
+  static std::recursive_mutex& kMutex = *new std::recursive_mutex;
+  return kMutex;
 }
 
 void upload(void* to, const void* from, std::size_t bytes) {
   if (bytes == 0) return;
+  const std::scoped_lock lock(working());
+  detail::cannot_record(
+      "something was copied from the CPU to the GPU; make it an input of the step");
   // From ordinary memory: staged before the call returns, so `from` may change at once.
   CUDA_CHECK(cudaMemcpyAsync(to, from, bytes, cudaMemcpyHostToDevice, gpu().stream));
 }
 
 void download(void* to, const void* from, std::size_t bytes) {
+  detail::cannot_record(kWaits);
   if (bytes > 0) {
     CUDA_CHECK(cudaMemcpyAsync(to, from, bytes, cudaMemcpyDeviceToHost, gpu().stream));
   }
@@ -133,15 +120,17 @@ void download(void* to, const void* from, std::size_t bytes) {
             " on the GPU; no parameter was updated since then. Lower the learning rate or look "
             "for log(0), 0/0 and the like in the loss; NonFinite::ignore returns the norm instead");
   }
-  constexpr const char* kNames[] = {"", "take_rows", "add_rows", "gather", "scatter_add"};
+  constexpr const char* kNames[] = {"",       "take_rows",   "add_rows",
+                                    "gather", "scatter_add", "cross_entropy"};
   fail(kNames[static_cast<int>(mistake.in)],
-       "an index on the GPU is " + std::to_string(mistake.index) + ", outside 0.." +
-           std::to_string(mistake.size - 1) +
+       (mistake.in == MistakeIn::targets ? "a target on the GPU is " : "an index on the GPU is ") +
+           std::to_string(mistake.index) + ", outside 0.." + std::to_string(mistake.size - 1) +
            "; results since then are not to be used, and no parameter was updated");
 }
 
 void wait() {
   Gpu& g = gpu();
+  detail::cannot_record(kWaits);
   CUDA_CHECK(cudaStreamSynchronize(g.stream));
   if (g.notes.mistake->in == MistakeIn::nothing) return;
   const Mistake mistake = *g.notes.mistake;

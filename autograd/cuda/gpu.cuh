@@ -18,7 +18,7 @@ void check(cublasStatus_t status, const char* call);
 #define CUDA_CHECK(call) ::tapeloop::cuda::check(call, #call)
 
 // A mistake that a kernel found: written by the device, read by the host when it waits next.
-enum class MistakeIn : int { nothing, take_rows, add_rows, gather, scatter_add, clip };
+enum class MistakeIn : int { nothing, take_rows, add_rows, gather, scatter_add, targets, clip };
 struct Mistake {
   MistakeIn in;
   std::int64_t index;  // that is out of range, or of the first gradient that is not finite
@@ -49,6 +49,7 @@ const Blas& blas();  // throws Error where it cannot be loaded
 
 struct Gpu {
   cudaStream_t stream;
+  cudaStream_t beside;  // takes memory while `stream` is captured; does nothing else
   cudaMemPool_t pool;
   cublasHandle_t blas_handle;
   Notes notes;
@@ -57,26 +58,37 @@ struct Gpu {
 // Throws Error where there is no GPU, or too old a one. The first call sets everything up.
 Gpu& gpu();
 
-// Device memory; valid for work that is enqueued after. Throws Error when there is none left.
-void* take(std::size_t bytes);
-void give_back(void* block) noexcept;
+// Held by whoever enqueues work, for as long as a step is captured by its thread: what other threads enqueue then waits.
+std::recursive_mutex& working();
+
+// Device memory: from the driver's pool, or from that of the step that is being captured (capture.cuh).
+class Arena;
+struct Block {
+  void* data = nullptr;
+  std::size_t bytes = 0;
+  Arena* arena = nullptr;
+  std::uint64_t captures = 0;  // begun before it was taken: later ones may use it
+};
+// Valid for work that is enqueued after. Throws Error when there is none left.
+Block take(std::size_t bytes);
+void give_back(const Block& block) noexcept;
 
 // Device memory for the length of a scope.
 class Scratch {
  public:
-  explicit Scratch(std::size_t bytes) : data_(bytes == 0 ? nullptr : take(bytes)) {}
+  explicit Scratch(std::size_t bytes) : block_(bytes == 0 ? Block{} : take(bytes)) {}
   ~Scratch() {
-    if (data_ != nullptr) give_back(data_);
+    if (block_.data != nullptr) give_back(block_);
   }
   Scratch(const Scratch&) = delete;
   Scratch& operator=(const Scratch&) = delete;
   template <class T>
   T* as() const {
-    return static_cast<T*>(data_);
+    return static_cast<T*>(block_.data);
   }
 
  private:
-  void* data_;
+  Block block_;
 };
 
 void upload(void* to, const void* from, std::size_t bytes);

@@ -213,6 +213,18 @@ __global__ void __launch_bounds__(kThreads) add_rows_kernel(Rows rows, Notes not
   if (mine) *to = sum;
 }
 
+template <class T>
+__global__ void __launch_bounds__(kThreads)
+    targets_kernel(std::int64_t* known, T* counted, const std::int64_t* target, std::int64_t count,
+                   std::int64_t ignore_index, std::int64_t classes, Notes notes) {
+  const std::int64_t i = thread_number();
+  if (i >= count) return;
+  const std::int64_t given = target[i];
+  const bool counts = given != ignore_index && in_range(given, classes, MistakeIn::targets, notes);
+  known[i] = counts ? given : 0;
+  counted[i] = counts ? T{1} : T{0};
+}
+
 }  // namespace
 
 void cumulative_sum(const Tensor& to, const Tensor& from, int axis) {
@@ -270,6 +282,17 @@ void scatter_add(const Tensor& to, const Tensor& index, const Tensor& from, int 
   const Grid grid(lines.count);
   with_float_type(to.dtype(), [&]<class T>(T) {
     launch(scatter_add_kernel<T>, grid.blocks, grid.threads, 0, lines, to.dim(axis), gpu().notes);
+  });
+}
+
+void targets(const Tensor& known, const Tensor& counted, const Tensor& target,
+             std::int64_t ignore_index, std::int64_t classes) {
+  if (target.numel() == 0) return;
+  const Grid grid(target.numel());
+  with_float_type(counted.dtype(), [&]<class T>(T) {
+    launch(targets_kernel<T>, grid.blocks, grid.threads, 0, static_cast<std::int64_t*>(known.raw()),
+           static_cast<T*>(counted.raw()), static_cast<const std::int64_t*>(target.raw()),
+           target.numel(), ignore_index, classes, gpu().notes);
   });
 }
 

@@ -17,6 +17,8 @@ void take_rows(const Tensor& to, const Tensor& from, const Tensor& index);
 void add_rows(const Tensor& to, const Tensor& index, const Tensor& from);
 void gather(const Tensor& to, const Tensor& from, const Tensor& index, int axis);
 void scatter_add(const Tensor& to, const Tensor& index, const Tensor& from, int axis);
+void targets(const Tensor& known, const Tensor& counted, const Tensor& target,
+             std::int64_t ignore_index, std::int64_t classes);
 // reduce.cu
 void reduce(Reduction kind, const Tensor& to, const Tensor& from);
 // random.cu

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 // The Euclidean norms of many tensors, none of which the host waits for. In float64, added up by trees of a fixed shape; very
 // large and very small numbers have sums of their own, so that their squares neither over- nor underflow (Blue 1978).
+#include "autograd/cuda/capture.cuh"
 #include "autograd/cuda/kernels.h"
 #include "autograd/cuda/launch.cuh"
 #include "autograd/memory.h"
@@ -129,8 +130,7 @@ void norms(const Tensor& to, std::span<const Tensor> from, const std::vector<std
   }
   const std::size_t bytes = table.size() * sizeof(NormItem);
   const int count = static_cast<int>(table.size());
-  const Scratch items(bytes);
-  upload(items.as<NormItem>(), table.data(), bytes);
+  const Table items(table.data(), bytes);
   const Scratch parts(static_cast<std::size_t>(blocks) * sizeof(Squares));
   const Scratch sums(table.size() * sizeof(Squares));
   const dim3 threads{static_cast<unsigned>(kThreads)};

@@ -81,6 +81,8 @@ const char* cudaGetErrorString(cudaError_t error) {
     case cudaErrorMemoryAllocation: return "out of memory";
     case cudaErrorInvalidConfiguration: return "invalid configuration argument";
     case cudaErrorNoDevice: return "no CUDA-capable device is detected";
+    case cudaErrorStreamCaptureUnsupported:
+      return "operation not permitted when stream is capturing";
     default: return "invalid argument";
   }
 }
@@ -98,11 +100,8 @@ cudaError_t cudaDeviceGetAttribute(int* value, cudaDeviceAttr attribute, int) {
   return cudaSuccess;
 }
 
-cudaError_t cudaStreamCreateWithFlags(cudaStream_t* stream, unsigned) {
-  *stream = nullptr;
-  return cudaSuccess;
-}
-cudaError_t cudaStreamSynchronize(cudaStream_t) {
+cudaError_t cudaStreamSynchronize(cudaStream_t stream) {
+  if (captures(stream)) return cudaErrorStreamCaptureUnsupported;
   ++memory().waited;
   return cudaSuccess;
 }
@@ -119,7 +118,8 @@ cudaError_t cudaMemGetInfo(std::size_t* free, std::size_t* total) {
   return cudaSuccess;
 }
 
-cudaError_t cudaMallocAsync(void** block, std::size_t bytes, cudaStream_t) {
+cudaError_t cudaMallocAsync(void** block, std::size_t bytes, cudaStream_t stream) {
+  if (captures(stream)) return cudaErrorStreamCaptureUnsupported;
   Memory& m = memory();
   const std::scoped_lock lock(m.mutex);
   if (bytes > kTotal) return cudaErrorMemoryAllocation;
@@ -143,7 +143,8 @@ cudaError_t cudaMallocAsync(void** block, std::size_t bytes, cudaStream_t) {
   return cudaErrorMemoryAllocation;
 }
 
-cudaError_t cudaFreeAsync(void* block, cudaStream_t) {
+cudaError_t cudaFreeAsync(void* block, cudaStream_t stream) {
+  if (captures(stream)) return cudaErrorStreamCaptureUnsupported;
   Memory& m = memory();
   const DeviceAccess access;
   std::size_t at = static_cast<std::size_t>(static_cast<unsigned char*>(block) - m.start) - kGuard;
@@ -181,15 +182,22 @@ cudaError_t cudaHostAlloc(void** block, std::size_t bytes, unsigned) {
   return *block == nullptr ? cudaErrorMemoryAllocation : cudaSuccess;
 }
 
-cudaError_t cudaMemcpyAsync(void* to, const void* from, std::size_t bytes, cudaMemcpyKind,
-                            cudaStream_t) {
-  const DeviceAccess access;
-  std::memcpy(to, from, bytes);
-  return cudaSuccess;
+// Within a capture it would read the host's memory whenever the graph runs, which is never what was meant.
+cudaError_t cudaMemcpyAsync(void* to, const void* from, std::size_t bytes, cudaMemcpyKind kind,
+                            cudaStream_t stream) {
+  if (captures(stream) && kind != cudaMemcpyDeviceToDevice)
+    return cudaErrorStreamCaptureUnsupported;
+  return enqueue(stream, [to, from, bytes] {
+    const DeviceAccess access;
+    std::memcpy(to, from, bytes);
+    return cudaSuccess;
+  });
 }
 
-cudaError_t cudaMemsetAsync(void* to, int value, std::size_t bytes, cudaStream_t) {
-  const DeviceAccess access;
-  std::memset(to, value, bytes);
-  return cudaSuccess;
+cudaError_t cudaMemsetAsync(void* to, int value, std::size_t bytes, cudaStream_t stream) {
+  return enqueue(stream, [to, value, bytes] {
+    const DeviceAccess access;
+    std::memset(to, value, bytes);
+    return cudaSuccess;
+  });
 }

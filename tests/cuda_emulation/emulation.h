@@ -9,7 +9,8 @@ namespace emulation {
 
 // Blocks of device memory that were written to beyond their ends, found when they were given back.
 int damaged_blocks();
-std::int64_t launches();        // kernels run so far
+std::int64_t launches();  // kernels run so far
+std::int64_t graph_launches();
 std::int64_t allocations();     // blocks of device memory taken so far
 std::int64_t waits();           // times that the host waited for the stream
 std::size_t bytes_in_use();     // of device memory
