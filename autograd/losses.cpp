@@ -6,6 +6,7 @@
 
 #include "autograd/backend.h"
 #include "autograd/error.h"
+#include "autograd/operation.h"
 
 namespace tapeloop {
 
@@ -90,6 +91,7 @@ Var cross_entropy(const Var& logits, const Tensor& target, const CrossEntropyOpt
          fmt::format("class_weights are {}, expected one weight for each of the {} classes",
                      options.class_weights.shape().str(), logits.dim(-1)));
   }
+  const detail::Operation operation("cross_entropy");
   Targets targets = checked_targets(logits, target, options);
   // Logits count from the largest of their row, which has no gradient: it cancels.
   const int last = -1;

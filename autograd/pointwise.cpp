@@ -9,6 +9,7 @@
 #include "autograd/backend.h"
 #include "autograd/error.h"
 #include "autograd/memory.h"
+#include "autograd/operation.h"
 #include "autograd/ops.h"
 #include "autograd/plan.h"
 
@@ -72,6 +73,7 @@ struct Operands {
 void compute(const PointwiseKernel& kernel, const void* functor,
              std::span<const PointwiseInput> inputs, std::span<const int> out_columns,
              std::span<const bool> wanted, std::span<Var> outputs) {
+  const detail::Operation operation(kernel.name);
   const Shape shape = common_shape(kernel, inputs);
   const Tensor& first = inputs[0].var->value();
   Operands operands;

@@ -4,12 +4,14 @@
 // optimizers: device_optim_test.cpp.
 #include <cstdlib>
 #include <filesystem>
+#include <set>
 
 #include "device.h"
 #include "device_cell.h"
 #include "nn/nn.h"
 #include "optim/adam.h"
 #include "optim/clip.h"
+#include "optim/sgd.h"
 
 namespace tapeloop::test {
 namespace {
@@ -273,20 +275,97 @@ TEST_CASE("no memory left on cuda: the error says how much was asked for, and wo
   CHECK(sum(Var(Tensor::full({3}, 2))).item() == 6);
 }
 
-#if defined(EMULATED_GPU)
-TEST_CASE("forward, backward and an optimizer's step never make the host wait") {
-  Task task(Device::cuda);
-  optim::Adam adam(task.parameters(), {});
-  const Tensor tokens = task.tokens;
-  task.next = task.next.to(Device::cpu);  // targets are checked on the host
-  const std::int64_t before = emulation::waits();
-  {
+TEST_CASE("a target of cross_entropy out of range on cuda is told when the host next waits") {
+  if (!have_gpu()) return;
+  const Bounds bounds;
+  const Var w = parameter(random_tensor({4, 3}, 1, DType::float32).to(Device::cuda));
+  const Tensor before = w.value().to(Device::cpu).clone();
+  optim::Sgd sgd(detail::numbered({&w, 1}), {.learning_rate = 1});
+  const auto train = [&](std::int64_t target, std::int64_t ignore) {
     Tape tape;
-    tape.backward(task.loss());
-    adam.step();
-    adam.zero_grad();
+    const Tensor targets = Tensor::from<std::int64_t>({4}, {0, 2, target, 1});
+    tape.backward(cross_entropy(w, targets.to(Device::cuda), {.ignore_index = ignore}));
+    sgd.step();
+    sgd.zero_grad();
+  };
+  train(3, -100);
+  CHECK(
+      throws_with("cross_entropy: a target on the GPU is 3, outside 0..2|no parameter was updated",
+                  [&] { cuda::synchronize(); }));
+  CHECK(same_bits(w.value().to(Device::cpu), before));
+  train(3, 3);
+  CHECK_FALSE(same_bits(w.value().to(Device::cpu), before));
+}
+
+#if defined(EMULATED_GPU)
+TEST_CASE(
+    "no memory left within a step: the error names the operation, and the same step goes on") {
+  const Bounds bounds;
+  Task task(Device::cuda), other(Device::cuda);
+  optim::Adam adam(task.parameters(), {}), adam_other(other.parameters(), {});
+  const auto train = [](Task& of, optim::Adam& by) {
+    by.zero_grad();
+    Tape tape;
+    const Scope scope("char model");
+    const Var loss = of.loss();
+    tape.backward(loss);
+    by.step();
+    return loss.item();
+  };
+  const double expected = train(other, adam_other);
+  // Less and less room, so that one operation after the other finds none.
+  std::set<std::string> operations;
+  bool done = false;
+  for (std::size_t room = 0; !done; room += 700) {
+    for (const auto& [name, random] : nn::randoms(task.lstm)) random->next = 0;
+    emulation::limit_bytes(emulation::bytes_in_use() + room);
+    try {
+      const double loss = train(task, adam);
+      CHECK(loss == expected);
+      done = true;
+    } catch (const Error& error) {
+      const std::string text = error.what();
+      const std::string start = "cuda: the GPU has no ", middle = " bytes left for ";
+      REQUIRE(text.starts_with(start));
+      CHECK(text.find(" are free; use a smaller batch") != std::string::npos);
+      const std::size_t at = text.find(middle) + middle.size();
+      operations.insert(text.substr(at, text.find(',', at) - at));
+      CHECK(text.find("in \"char model") != std::string::npos);
+      CHECK(sum(Var(Tensor::full({3}, 2))).item() == 6);  // the CPU works
+    }
   }
-  CHECK(emulation::waits() == before);
+  emulation::limit_bytes(~std::size_t{0});
+  for (const std::string name : {"take_rows", "linear", "recurrent", "dropout"}) {
+    CAPTURE(name);
+    CHECK(operations.contains(name));
+  }
+}
+
+TEST_CASE(
+    "forward, backward, clipping and an optimizer's step: no wait, no new memory once under way") {
+  for (const Device targets : {Device::cpu, Device::cuda}) {
+    Task task(Device::cuda);
+    optim::Adam adam(task.parameters(), {});
+    task.next = task.next.to(targets);
+    task.tokens = task.tokens.to(targets);
+    std::int64_t waits = 0;
+    std::size_t reached = 0;
+    for (int step = 0; step < 5; ++step) {
+      if (step == 2) {
+        waits = emulation::waits();
+        reached = emulation::bytes_reached();
+      }
+      Tape tape;
+      tape.backward(task.loss());
+      optim::clip_grad_norm(adam.parameters(), 1.0);
+      optim::clip_grad_norm_each(adam.parameters(), 1.0);
+      optim::clip_grad_value(adam.parameters(), 0.5);
+      adam.step();
+      adam.zero_grad();
+    }
+    CHECK(emulation::waits() == waits);
+    CHECK(emulation::bytes_reached() == reached);
+  }
 }
 #endif
 

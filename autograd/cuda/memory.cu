@@ -5,6 +5,7 @@
 
 #include "autograd/cuda/capture.cuh"
 #include "autograd/error.h"
+#include "autograd/operation.h"
 
 namespace tapeloop::cuda {
 namespace {
@@ -29,8 +30,9 @@ void free_block(void* data) noexcept {
 [[noreturn]] void fail_full(std::size_t bytes) {
   std::size_t free = 0, total = 0;
   CUDA_CHECK(cudaMemGetInfo(&free, &total));
-  fail("cuda", "the GPU has no " + std::to_string(bytes) + " bytes left for a tensor: " +
-                   std::to_string(free) + " of " + std::to_string(total) +
+  fail("cuda", "the GPU has no " + std::to_string(bytes) + " bytes left for " +
+                   tapeloop::detail::work_in_hand() + ": " + std::to_string(free) + " of " +
+                   std::to_string(total) +
                    " are free; use a smaller batch, recompute(), or truncated BPTT");
 }
 

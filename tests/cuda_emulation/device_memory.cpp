@@ -30,6 +30,7 @@ struct Memory {
   std::int64_t taken = 0;
   std::int64_t waited = 0;
   std::size_t in_use = 0;
+  std::size_t limit = kTotal;
   std::map<std::size_t, std::size_t> free = {{0, kTotal}};  // place and size
   std::map<std::size_t, std::size_t> used;                  // place and bytes asked for
 
@@ -69,6 +70,8 @@ DeviceAccess::~DeviceAccess() {
 int damaged_blocks() { return memory().damaged; }
 std::int64_t allocations() { return memory().taken; }
 std::int64_t waits() { return memory().waited; }
+std::size_t bytes_reached() { return memory().reached; }
+void limit_bytes(std::size_t limit) { memory().limit = limit; }
 std::size_t bytes_in_use() { return memory().in_use; }
 
 }  // namespace emulation
@@ -113,7 +116,8 @@ cudaError_t cudaMemPoolSetAttribute(cudaMemPool_t, cudaMemPoolAttr, void*) { ret
 cudaError_t cudaMemPoolTrimTo(cudaMemPool_t, std::size_t) { return cudaSuccess; }
 
 cudaError_t cudaMemGetInfo(std::size_t* free, std::size_t* total) {
-  *free = kTotal - memory().in_use;
+  const Memory& m = memory();
+  *free = m.limit > m.in_use ? m.limit - m.in_use : 0;
   *total = kTotal;
   return cudaSuccess;
 }
@@ -124,6 +128,7 @@ cudaError_t cudaMallocAsync(void** block, std::size_t bytes, cudaStream_t stream
   const std::scoped_lock lock(m.mutex);
   if (bytes > kTotal) return cudaErrorMemoryAllocation;
   const std::size_t size = whole(bytes);
+  if (m.in_use + size > m.limit) return cudaErrorMemoryAllocation;
   for (auto place = m.free.begin(); place != m.free.end(); ++place) {
     if (place->second < size) continue;
     const auto [at, length] = *place;
