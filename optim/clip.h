@@ -21,6 +21,10 @@ class GradNorm {
   explicit GradNorm(const Tensor& there) : there_(there) {}  // one element, float64
   double value() const { return there_.defined() ? there_.item() : value_; }
   operator double() const { return value(); }
+  // Without a wait: float64, one element, on the gradients' device. What a CapturedStep can return.
+  Tensor tensor() const {
+    return there_.defined() ? there_ : Tensor::full({1}, value_, DType::float64);
+  }
 
  private:
   double value_ = 0;

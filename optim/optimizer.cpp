@@ -198,6 +198,9 @@ void Optimizer::step() {
     const std::int64_t before = all.added();
     step_one(i, gradient.value(), all);
     if (recording == nullptr) continue;
+    if (parameter.device() == Device::cpu) {
+      tapeloop::detail::cannot_record("an optimizer in it has parameters on the CPU");
+    }
     if (all.added() == before) {
       tapeloop::detail::cannot_record(
           "the rule of an optimizer works by itself, not by turn.all->add()");

@@ -3,8 +3,10 @@
 // cannot be captured runs as it is and says so. On a GPU, or, as another program, on the emulated one (cuda_emulation/).
 #include "autograd/captured_step.h"
 
+#include <atomic>
 #include <cstdlib>
 #include <memory>
+#include <thread>
 
 #include "device.h"
 #include "nn/nn.h"
@@ -134,6 +136,79 @@ TEST_CASE(
   }
 }
 
+TEST_CASE(
+    "a captured step recomputes segments with dropout, returns a norm, and may hold another step") {
+  if (!have_gpu()) return;
+  const Bounds bounds;
+  struct Long {
+    Random random{7};
+    nn::Lstm lstm{{.input = 3, .hidden = 4, .layers = 2, .dropout = 0.5, .recompute = {.steps = 3}},
+                  random};
+    optim::Adam adam{[this] {
+                       nn::move(lstm, Device::cuda);
+                       return nn::parameters(lstm);
+                     }(),
+                     {.learning_rate = 0.05}};
+    std::array<Tensor, 2> step(const Tensor& x, const Tensor& h, const Tensor& c) {
+      Tape tape;
+      const auto [ys, last] = lstm(Var(x), nn::State<2>(Var(h), Var(c)));
+      tape.backward(mean(square(ys)));
+      const optim::GradNorm norm = optim::clip_grad_norm_each(adam.parameters(), 0.01);
+      adam.step();
+      adam.zero_grad();
+      return {norm.tensor(), concat({last[0], last[1]}, 0).value()};
+    }
+  };
+  Long plain, captured;
+  CapturedStep inner(Device::cuda, [&](const Tensor& x, const Tensor& h, const Tensor& c) {
+    return captured.step(x, h, c);
+  });
+  CapturedStep step(Device::cuda, [&](const Tensor& x, const Tensor& h, const Tensor& c) {
+    return inner(x, h, c);
+  });
+  Tensor state = Tensor::zeros({4, 2, 4}, DType::float32, Device::cuda);
+  Tensor other = state.clone();
+  for (std::uint64_t i = 0; i < 6; ++i) {
+    const Tensor x = random_tensor({8, 2, 3}, i, DType::float32).to(Device::cuda);
+    const auto expected = plain.step(x, state.slice(0, 0, 2), state.slice(0, 2, 4));
+    const auto result = step(x, other.slice(0, 0, 2), other.slice(0, 2, 4));
+    CHECK(result[0].item() == expected[0].item());
+    state = expected[1];
+    other = result[1];
+    CHECK(same_bits(other.to(Device::cpu), state.to(Device::cpu)));
+  }
+  CHECK(step.graph_runs() == 4);
+  CHECK(inner.graph_runs() == 0);
+}
+
+TEST_CASE("other threads use the GPU while a step is captured") {
+  if (!have_gpu()) return;
+  Task plain(1), captured(1);
+  std::atomic<bool> stop = false;
+  std::atomic<int> wrong = 0, sums = 0;
+  std::thread other([&] {
+    while (!stop) {
+      const Tensor x = Tensor::full({100}, 2, DType::float32, Device::cuda);
+      wrong += sum(Var(x)).item() != 200;
+      ++sums;
+    }
+  });
+  for (std::int64_t n = 1; n < 6; ++n) {
+    auto step = captured.captured();
+    for (std::uint64_t i = 0; i < 4; ++i) {
+      const Tensor x = batch(n, i), y = batch(n, 50 + i);
+      const double expected = plain.step(x, y).item();
+      CHECK(step(x, y).item() == expected);
+    }
+    CHECK(step.graph_runs() == 2);
+  }
+  while (sums < 20) std::this_thread::yield();
+  stop = true;
+  other.join();
+  CHECK(wrong == 0);
+  check_same(plain, captured);
+}
+
 TEST_CASE("results of a captured step are tensors of their own") {
   if (!have_gpu()) return;
   CapturedStep step(Device::cuda, [](const Tensor& x) {
@@ -216,6 +291,15 @@ TEST_CASE("what a graph cannot hold runs as it is, is done once, and the reason 
          Random mine(4);
          return task.step(x, y) +
                 sum(dropout(Var(Tensor::full({9}, 1, DType::float32, Device::cuda)), 0.5, mine));
+       }},
+      {"parameters on the CPU",
+       [&](Task& task, const Tensor& x, const Tensor& y) {
+         const Var w = parameter(Tensor::full({2}, 1));
+         w.set_grad(Tensor::full({2}, 1));
+         optim::Sgd beside(detail::numbered({&w, 1}), {.learning_rate = 1});
+         beside.step();
+         CHECK(w.value().at({0}) == 0);
+         return task.step(x, y);
        }},
       {"not contiguous",
        [](Task& task, const Tensor& x, const Tensor& y) { return task.step(x, y); }},

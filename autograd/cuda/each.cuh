@@ -30,20 +30,18 @@ __global__ void __launch_bounds__(kThreads)
   }
   const EachItem& item = items[low];
   const F formula = *reinterpret_cast<const F*>(item.functor);
-  const std::int64_t start = (block - item.first_block) * kItemElements;
-  const std::int64_t end = start + kItemElements < item.count ? start + kItemElements : item.count;
-  for (std::int64_t i = start + threadIdx.x; i < end; i += blockDim.x) {
-    apply_at<F, T>(formula, item, i,
-                   std::make_index_sequence<static_cast<std::size_t>(kArity<F>)>{},
-                   std::make_index_sequence<static_cast<std::size_t>(kResultCount<F>)>{});
-  }
+  // One element a thread: a loop would keep the formula's settings in registers across calls, and spill.
+  const std::int64_t i = (block - item.first_block) * kItemElements + threadIdx.x;
+  if (i >= item.count) return;
+  apply_at<F, T>(formula, item, i, std::make_index_sequence<static_cast<std::size_t>(kArity<F>)>{},
+                 std::make_index_sequence<static_cast<std::size_t>(kResultCount<F>)>{});
 }
 
 template <class F, class T>
 void launch_each(const EachItem* items, int count, std::int64_t blocks) {
   static_assert(kArity<F> + kResultCount<F> <= kMaxItemOperands);
   launch(each_kernel<F, T>, dim3{static_cast<unsigned>(blocks)},
-         dim3{static_cast<unsigned>(kThreads)}, 0, items, count, gpu().notes.halted);
+         dim3{static_cast<unsigned>(kItemElements)}, 0, items, count, gpu().notes.halted);
 }
 
 }  // namespace tapeloop::cuda

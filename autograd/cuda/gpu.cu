@@ -99,6 +99,7 @@ void upload(void* to, const void* from, std::size_t bytes) {
 }
 
 void download(void* to, const void* from, std::size_t bytes) {
+  const std::scoped_lock lock(working());
   detail::cannot_record(kWaits);
   if (bytes > 0) {
     CUDA_CHECK(cudaMemcpyAsync(to, from, bytes, cudaMemcpyDeviceToHost, gpu().stream));
@@ -130,6 +131,8 @@ void download(void* to, const void* from, std::size_t bytes) {
 
 void wait() {
   Gpu& g = gpu();
+  // Held while waiting, too: a capture that another thread began meanwhile would be spoilt by it.
+  const std::scoped_lock lock(working());
   detail::cannot_record(kWaits);
   CUDA_CHECK(cudaStreamSynchronize(g.stream));
   if (g.notes.mistake->in == MistakeIn::nothing) return;

@@ -23,7 +23,7 @@ struct EachItem {
   void* data[kMaxItemOperands];
   unsigned repeated;
 };
-inline constexpr std::int64_t kItemElements = 2048;  // done by one block
+inline constexpr std::int64_t kItemElements = 256;  // done by one block
 using EachLaunch = void (*)(const EachItem* items, int count, std::int64_t blocks);
 
 struct PointwiseEntry {
