@@ -4,9 +4,13 @@
 #pragma once
 
 #include <cstdint>
+#include <memory>
 #include <span>
+#include <string>
+#include <vector>
 
 #include "autograd/kernel.h"
+#include "autograd/recording.h"
 #include "autograd/reduction.h"
 #include "autograd/tensor.h"
 
@@ -49,6 +53,9 @@ class Backend {
  public:
   virtual ~Backend() = default;
 
+  // Notes work and runs it again; null where the device cannot.
+  virtual std::unique_ptr<Recording> new_recording() const { return nullptr; }
+
   // --- memory (of devices other than the CPU, whose blocks come from memory.h) ---
   virtual detail::Storage* allocate(std::size_t bytes) const = 0;
   virtual void release(detail::Storage* storage) const noexcept = 0;
@@ -60,6 +67,18 @@ class Backend {
   virtual void fill(const Tensor& to, double value) const = 0;
   virtual void pointwise(const PointwiseKernel& kernel, const void* functor, DType dtype,
                          const LoopPlan& plan) const = 0;
+  // The same kernel for many items, such as the parameters of a model; no item reads what another one writes.
+  virtual void pointwise_each(const PointwiseKernel& kernel, DType dtype,
+                              std::span<const PointwiseItem> items) const = 0;
+  // Targets [...] int64 of a classification, any strides, as they can be looked up: known = target, 0 where it is
+  // ignore_index; counted = 1, 0 there. A class outside 0..classes-1 is a mistake, told when the host next waits.
+  // Devices other than the CPU only.
+  virtual void targets(const Tensor& known, const Tensor& counted, const Tensor& target,
+                       std::int64_t ignore_index, std::int64_t classes) const = 0;
+  // to [n + 1] float64 = the Euclidean norm of each of n contiguous tensors, and that of all together. With `names`, which
+  // stay for ever, one that is not finite is a mistake, told when the host next waits. Devices other than the CPU only.
+  virtual void norms(const Tensor& to, std::span<const Tensor> from,
+                     const std::vector<std::string>* names) const = 0;
   // to [B, M, N] contiguous = (accumulate ? to : 0) + the sum of the products, which may differ in K.
   virtual void matmul(const Tensor& to, std::span<const Product> products,
                       bool accumulate) const = 0;

@@ -18,6 +18,7 @@ struct Sub {
 };
 struct Mul {
   static constexpr const char* name = "mul";
+  static constexpr bool for_many = true;
   TL_HD auto operator()(auto a, auto b) const { return a * b; }
 };
 struct Div {
@@ -84,6 +85,7 @@ struct Sign {  // no derivative
 };
 struct Clamp {  // derivative 1 from low to high, 0 outside
   static constexpr const char* name = "clamp";
+  static constexpr bool for_many = true;
   double low = 0;
   double high = 1;
   TL_HD auto operator()(auto x) const { return clamp(x, low, high); }

@@ -4,6 +4,7 @@
 
 #include "autograd/backend.h"
 #include "autograd/error.h"
+#include "autograd/operation.h"
 #include "autograd/ops.h"
 
 namespace tapeloop {
@@ -29,6 +30,7 @@ Var take_rows(const Var& w, const Tensor& index);
 
 // [rows, width] of zeros with dy's rows added where index says: the adjoint of take_rows.
 Var add_rows(const Var& dy, const Tensor& index, std::int64_t rows) {
+  const detail::Operation operation("add_rows");
   Tensor result = Tensor::zeros({rows, dy.dim(1)}, dy.dtype(), dy.device());
   backend(dy.device()).add_rows(result, index, dy.value());
   return record("add_rows", {&dy}, std::move(result), [index](const Var& ddy, Grads& grads) {
@@ -38,6 +40,7 @@ Var add_rows(const Var& dy, const Tensor& index, std::int64_t rows) {
 
 // Rows of w [rows, width] by index [n].
 Var take_rows(const Var& w, const Tensor& index) {
+  const detail::Operation operation("take_rows");
   Tensor result = Tensor::empty({index.numel(), w.dim(1)}, w.dtype(), w.device());
   backend(w.device()).take_rows(result, w.value(), index);
   return record("take_rows", {&w}, std::move(result),
@@ -47,6 +50,7 @@ Var take_rows(const Var& w, const Tensor& index) {
 }
 
 Var scatter_add(const Var& dy, const Tensor& index, int axis, const Shape& shape) {
+  const detail::Operation operation("scatter_add");
   Tensor result = Tensor::zeros(shape, dy.dtype(), dy.device());
   backend(dy.device()).scatter_add(result, index, dy.value(), axis);
   return record("scatter_add", {&dy}, std::move(result),
@@ -84,6 +88,7 @@ Var gather(const Var& x, const Tensor& index, int axis) {
                                index.shape().str(), x.shape().str(), a));
   }
   check_index("gather", index, x.dim(a), x.value());
+  const detail::Operation operation("gather");
   Tensor result = Tensor::empty(index.shape(), x.dtype(), x.device());
   backend(x.device()).gather(result, x.value(), index, a);
   return record("gather", {&x}, std::move(result),

@@ -15,6 +15,7 @@ namespace tapeloop {
 
 inline constexpr int kMaxOperands = 40;              // of one kernel: inputs and outputs
 inline constexpr std::size_t kMaxFunctorBytes = 64;  // settings of one functor
+inline constexpr int kMaxItemOperands = 10;          // of a PointwiseItem
 
 // Which elements a kernel walks over: for each operand where its first element is and how far apart the next ones
 // are along each axis. Inputs come first, then outputs. An output with data == nullptr is not wanted.
@@ -40,6 +41,14 @@ struct FunctorId {
   const char* type;  // a text with the type's name in it, as the compiler writes it
   void (
       *register_cuda)();  // puts the functor's page among the kernels of CUDA; null: it stands on no page
+};
+
+// One of many runs of a kernel: its own settings and its own operands, each of `count` elements side by side.
+struct PointwiseItem {
+  const void* functor;
+  std::int64_t count;
+  void* data[kMaxItemOperands];  // inputs, then outputs
+  unsigned repeated;             // bit k: operand k is one element, the same for all
 };
 
 struct PointwiseKernel {
@@ -200,6 +209,14 @@ inline constexpr bool kDifferentiable = true;
 template <class F>
 requires requires { F::differentiable; }
 inline constexpr bool kDifferentiable<F> = F::differentiable;
+
+// Whether there is a GPU kernel that does many tensors at once, for TransformAll: of update rules, and of formulas that declare
+// `static constexpr bool for_many = true;`.
+template <class F>
+inline constexpr bool kForMany = !kDifferentiable<F>;
+template <class F>
+requires requires { F::for_many; }
+inline constexpr bool kForMany<F> = F::for_many;
 
 template <class F>
 inline constexpr int kOrder = 0;

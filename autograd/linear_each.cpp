@@ -7,6 +7,7 @@
 #include "autograd/backend.h"
 #include "autograd/error.h"
 #include "autograd/memory.h"
+#include "autograd/operation.h"
 #include "autograd/ops.h"
 
 namespace tapeloop {
@@ -50,6 +51,7 @@ Var linear_each(const Var& x, const Var& w) {
   }
   const Tensor steps = with_steps(x.value());
   const int swap[] = {1, 0, 2};
+  const detail::Operation operation("linear_each");
   Tensor y = Tensor::empty({w.dim(0), steps.dim(0), w.dim(1)}, x.dtype(), x.device());
   const Product product[] = {{steps.permute(swap), w.value().transpose(1, 2)}};
   backend(x.device()).matmul(y, product, false);

@@ -4,7 +4,9 @@
 
 #include <fmt/format.h>
 
+#include "autograd/backend.h"
 #include "autograd/error.h"
+#include "autograd/operation.h"
 
 namespace tapeloop {
 
@@ -34,6 +36,13 @@ struct Targets {
 Targets checked_targets(const Var& logits, const Tensor& target,
                         const CrossEntropyOptions& options) {
   std::int64_t classes = logits.dim(-1);
+  if (target.device() != Device::cpu && target.device() == logits.device()) {
+    Targets there{Tensor::empty(target.shape(), DType::int64, target.device()),
+                  Tensor::empty(target.shape(), logits.dtype(), target.device())};
+    backend(target.device())
+        .targets(there.classes, there.counted, target, options.ignore_index, classes);
+    return there;
+  }
   Targets result{Tensor::empty(target.shape(), DType::int64),
                  Tensor::empty(target.shape(), logits.dtype())};
   Tensor flat = target.to(Device::cpu).contiguous();
@@ -82,6 +91,7 @@ Var cross_entropy(const Var& logits, const Tensor& target, const CrossEntropyOpt
          fmt::format("class_weights are {}, expected one weight for each of the {} classes",
                      options.class_weights.shape().str(), logits.dim(-1)));
   }
+  const detail::Operation operation("cross_entropy");
   Targets targets = checked_targets(logits, target, options);
   // Logits count from the largest of their row, which has no gradient: it cancels.
   const int last = -1;

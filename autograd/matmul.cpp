@@ -8,6 +8,7 @@
 #include "autograd/cpu/gemm.h"
 #include "autograd/error.h"
 #include "autograd/memory.h"
+#include "autograd/operation.h"
 #include "autograd/ops.h"
 
 namespace tapeloop {
@@ -37,6 +38,7 @@ Var matrix_product(const Var& a, const Var& b) {
   Shape lead = broadcast("matmul", leading(a.shape()), leading(b.shape()));
   std::int64_t m = a.dim(-2);
   std::int64_t n = b.dim(-1);
+  const detail::Operation operation("matmul");
   Tensor c = Tensor::empty({lead.numel(), m, n}, a.dtype(), a.device());
   const Product product[] = {{as_batch(a.value(), lead), as_batch(b.value(), lead)}};
   backend(a.device()).matmul(c, product, false);
@@ -156,6 +158,7 @@ Var linear(const Var& x, const Var& w, const Var& b) {
   Shape shape = x.shape().with(-1, w.dim(0));
   std::int64_t rows = shape.numel() / std::max<std::int64_t>(1, w.dim(0));
   if (w.dim(0) == 0) rows = x.shape().removed(-1).numel();
+  const detail::Operation operation("linear");
   Tensor y = Tensor::empty({rows, w.dim(0)}, x.dtype(), x.device());
   Tensor init;
   if (b.defined()) {

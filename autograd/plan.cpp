@@ -47,6 +47,17 @@ LoopPlan plan_loop(const Shape& shape, std::span<const LoopOperand> operands) {
   return plan;
 }
 
+LoopPlan plan_of(const PointwiseKernel& kernel, const PointwiseItem& item) {
+  LoopPlan plan;
+  plan.rank = 1;
+  plan.sizes[0] = item.count;
+  for (int k = 0; k < kernel.inputs + kernel.outputs; ++k) {
+    plan.operands[k].data = static_cast<char*>(item.data[k]);
+    plan.operands[k].strides[0] = (item.repeated >> k & 1) != 0 ? 0 : 1;
+  }
+  return plan;
+}
+
 LoopPlan plan_loop(const Shape& shape, std::span<const Tensor> operands) {
   LoopOperand list[kMaxOperands];
   for (std::size_t k = 0; k < operands.size(); ++k) {

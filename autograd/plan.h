@@ -19,7 +19,9 @@ struct LoopOperand {
 
 // Walks over all elements of `shape`; each operand broadcasts to it.
 LoopPlan plan_loop(const Shape& shape, std::span<const LoopOperand> operands);
-// The same for whole tensors, of which undefined ones are not wanted.
+// A single row.
+LoopPlan plan_of(const PointwiseKernel& kernel, const PointwiseItem& item);
+// The same as the first for whole tensors, of which undefined ones are not wanted.
 LoopPlan plan_loop(const Shape& shape, std::span<const Tensor> operands);
 
 }  // namespace tapeloop

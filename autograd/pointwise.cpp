@@ -14,6 +14,7 @@
 #include "autograd/formula.h"
 #include "autograd/inspect_record.h"
 #include "autograd/memory.h"
+#include "autograd/operation.h"
 #include "autograd/ops.h"
 #include "autograd/plan.h"
 
@@ -77,6 +78,7 @@ struct Operands {
 void compute(const PointwiseKernel& kernel, const void* functor,
              std::span<const PointwiseInput> inputs, std::span<const int> out_columns,
              std::span<const bool> wanted, std::span<Var> outputs) {
+  const detail::Operation operation(kernel.name);
   const Shape shape = common_shape(kernel, inputs);
   const Tensor& first = inputs[0].var->value();
   Operands operands;

@@ -11,6 +11,7 @@
 #include <utility>
 
 #include "autograd/files.h"
+#include "autograd/operation.h"
 #include "autograd/profile_record.h"
 
 namespace tapeloop {
@@ -46,6 +47,12 @@ std::string Scope::path() {
 }
 
 namespace detail {
+
+std::string work_in_hand() {
+  std::string text = operation_at_work != nullptr ? operation_at_work : "a tensor";
+  if (const std::string scope = Scope::path(); !scope.empty()) text += ", in \"" + scope + "\"";
+  return text;
+}
 
 Profile::Profile() : begin_(clock_ns()), live_at_start_(memory::stats().live_bytes) {
   live_ = peak_ = live_at_start_;

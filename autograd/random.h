@@ -48,11 +48,13 @@ TL_HD double normal_at(std::uint64_t seed, std::uint64_t i) {
 }
 
 struct Random;
+class Recording;
 namespace detail {
 class RandomLog;
 inline thread_local RandomLog* random_log =
     nullptr;  // set while recompute() runs something (recompute.h)
-std::uint64_t take_by_log(RandomLog& log, Random& random, std::uint64_t count);
+inline thread_local Recording* recording = nullptr;  // set while a step is captured (recording.h)
+std::uint64_t take_watched(Random& random, std::uint64_t count);
 }  // namespace detail
 
 // A place in a stream: what programs hand around, save in checkpoints and seed by.
@@ -63,8 +65,8 @@ struct Random {
   explicit Random(std::uint64_t seed_value = 0) : seed(seed_value) {}
   // The first of `count` numbers, which are then taken. Whole blocks of four, so that streams never overlap.
   std::uint64_t take(std::uint64_t count) {
-    if (detail::random_log != nullptr) {
-      return detail::take_by_log(*detail::random_log, *this, count);
+    if (detail::random_log != nullptr || detail::recording != nullptr) {
+      return detail::take_watched(*this, count);
     }
     return advance(count);
   }

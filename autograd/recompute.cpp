@@ -132,8 +132,4 @@ std::uint64_t detail::RandomLog::take(Random& random, std::uint64_t count) {
   return entries_[replayed_++].first;
 }
 
-std::uint64_t detail::take_by_log(RandomLog& log, Random& random, std::uint64_t count) {
-  return log.take(random, count);
-}
-
 }  // namespace tapeloop

@@ -10,6 +10,7 @@
 #include "autograd/backend.h"
 #include "autograd/cpu/gemm.h"
 #include "autograd/error.h"
+#include "autograd/operation.h"
 #include "autograd/ops.h"
 #include "autograd/recurrent_run.h"
 
@@ -254,6 +255,7 @@ RecurrentResult recurrent(const Recurrence& recurrence, Var zx, std::span<const 
                                                    &run.recurrence.b_hh};
   for (std::size_t k = 0; k < run.initial.size(); ++k) inputs[3 + k] = &run.initial[k];
   const std::span<const Var* const> input_list(inputs.data(), 3 + run.initial.size());
+  const detail::Operation operation("recurrent");
   const bool recorded = Recorder::wanted("recurrent", input_list);
   if (run.steps() == 0 || run.batch() == 0) {
     Var hs(

@@ -4,6 +4,7 @@
 
 #include "autograd/backend.h"
 #include "autograd/error.h"
+#include "autograd/operation.h"
 #include "autograd/ops.h"
 
 namespace tapeloop {
@@ -49,7 +50,10 @@ void check_float(const char* name, const Var& x) {
     fail(name, "works on float32 and float64, got " + x.value().describe());
 }
 
+constexpr const char* kReductionNames[] = {"sum", "product", "max", "min"};
+
 Tensor reduced(Reduction kind, const Var& x, const AxisSet& set, bool keep) {
+  const detail::Operation operation(kReductionNames[static_cast<std::size_t>(kind)]);
   Tensor result = Tensor::empty(set.kept, x.dtype(), x.device());
   backend(x.device()).reduce(kind, result, x.value());
   return keep ? result : result.reshape(set.gone);
@@ -145,6 +149,7 @@ Var prod(const Var& x, int axis, bool keep) {
 Var cumsum(const Var& x, int axis) {
   check_float("cumsum", x);
   int a = x.shape().axis(axis);
+  const detail::Operation operation("cumsum");
   Tensor result = Tensor::empty(x.shape(), x.dtype(), x.device());
   backend(x.device()).cumulative_sum(result, x.value(), a);
   return record("cumsum", {&x}, std::move(result), [a](const Var& dy, Grads& grads) {
@@ -155,6 +160,7 @@ Var cumsum(const Var& x, int axis) {
 Tensor argmax(const Tensor& x) {
   if (x.rank() == 0 || x.dim(-1) == 0)
     fail("argmax", "needs a last axis with elements, got " + x.describe());
+  const detail::Operation operation("argmax");
   Tensor result = Tensor::empty(x.shape().removed(-1), DType::int64, x.device());
   backend(x.device()).argmax(result, x);
   return result;

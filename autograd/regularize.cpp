@@ -4,6 +4,7 @@
 
 #include "autograd/backend.h"
 #include "autograd/error.h"
+#include "autograd/operation.h"
 #include "autograd/ops.h"
 
 namespace tapeloop {
@@ -18,6 +19,7 @@ Var dropout(const Var& x, double p, Random& random) {
   if (!(p >= 0 && p < 1)) fail("dropout", fmt::format("p is {}, expected 0 <= p < 1", p));
   check_float("dropout", x.dtype());
   if (p == 0) return x;
+  const detail::Operation operation("dropout");
   Tensor u = Tensor::empty(x.shape(), x.dtype(), x.device());
   backend(x.device()).uniform(u, random.seed, random.take(static_cast<std::uint64_t>(x.numel())));
   return pointwise(KeepScaled{p}, x, Var(std::move(u)));

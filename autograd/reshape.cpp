@@ -7,6 +7,7 @@
 
 #include "autograd/backend.h"
 #include "autograd/error.h"
+#include "autograd/operation.h"
 #include "autograd/ops.h"
 
 namespace tapeloop {
@@ -198,6 +199,7 @@ Var concat(std::span<const Var> parts, int axis) {
     sizes.push_back(part.dim(a));
     total = plus("concat", total, part.dim(a));
   }
+  const detail::Operation operation("concat");
   Tensor result =
       Tensor::empty(parts[0].shape().with(a, total), parts[0].dtype(), parts[0].device());
   std::int64_t start = 0;
@@ -223,6 +225,7 @@ Var stack(std::span<const Var> parts, int axis) {
   check_same_but_axis("stack", parts, 0, false);
   Shape shape = parts[0].shape().inserted(axis, static_cast<std::int64_t>(parts.size()));
   int a = axis < 0 ? axis + shape.rank() : axis;
+  const detail::Operation operation("stack");
   Tensor result = Tensor::empty(shape, parts[0].dtype(), parts[0].device());
   for (std::size_t i = 0; i < parts.size(); ++i) {
     result.select(a, static_cast<std::int64_t>(i)).copy_from(parts[i].value());

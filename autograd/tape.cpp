@@ -15,6 +15,7 @@
 #include "autograd/error.h"
 #include "autograd/inspect_record.h"
 #include "autograd/memory.h"
+#include "autograd/operation.h"
 #include "autograd/ops.h"
 #include "autograd/profile_record.h"
 #include "autograd/tape_memory.h"
@@ -293,6 +294,7 @@ void Tape::play(std::size_t first_node, bool recording, bool retain, Into into) 
   };
   for (std::size_t i = m.nodes.size(); i-- > first_node;) {
     Node node = m.nodes[i];  // a copy: recording may move the list
+    const detail::Operation operation(node.name);
     bool reached = false;
     m.doutputs.clear();
     for (std::uint32_t k = 0; k < node.outputs; ++k) {

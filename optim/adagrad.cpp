@@ -2,7 +2,6 @@
 // Adagrad: the checks of its options, the decay of its rate, and its rule.
 #include "optim/adagrad.h"
 
-#include "autograd/pointwise.h"
 #include "optim/updates.h"
 
 namespace tapeloop::optim {
@@ -30,7 +29,7 @@ void Adagrad::update(const Turn& turn) const {
   double rate =
       turn.learning_rate / (1 + static_cast<double>(turn.step - 1) * o.learning_rate_decay);
   const rule::Descent descent{rate, o.weight_decay, o.maximize ? -1.0 : 1.0};
-  transform(rule::Adagrad{descent, o.epsilon}, {p, turn.gradient, s}, {p, s});
+  turn.all->add(rule::Adagrad{descent, o.epsilon}, {p, turn.gradient, s}, {p, s});
 }
 
 }  // namespace tapeloop::optim

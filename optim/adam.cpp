@@ -4,7 +4,6 @@
 
 #include <cmath>
 
-#include "autograd/pointwise.h"
 #include "optim/updates.h"
 
 namespace tapeloop::optim {
@@ -49,9 +48,9 @@ void Adam::update(const Turn& turn) const {
   const Tensor& v = turn.state[1];
   if (o.amsgrad) {
     const Tensor& w = turn.state[2];
-    transform(rule::AmsGrad{adam}, {p, g, m, v, w}, {p, m, v, w});
+    turn.all->add(rule::AmsGrad{adam}, {p, g, m, v, w}, {p, m, v, w});
   } else {
-    transform(adam, {p, g, m, v}, {p, m, v});
+    turn.all->add(adam, {p, g, m, v}, {p, m, v});
   }
 }
 

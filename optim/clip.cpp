@@ -1,20 +1,24 @@
 // SPDX-License-Identifier: MIT
 // Clipping: norms in float64 in a fixed order, then one pointwise pass over each gradient. On the CPU by plain loops; on another
-// device squares are added up there and only their sums are read, everything else is rare and done on copies.
+// device p = 2 stays there, norm, factor and all, and everything else is rare and done on copies.
 #include "optim/clip.h"
 
 #include <fmt/format.h>
 
 #include <algorithm>
 #include <cmath>
+#include <deque>
 #include <limits>
+#include <mutex>
 
 #include "autograd/backend.h"
 #include "autograd/elementwise.h"
 #include "autograd/error.h"
 #include "autograd/memory.h"
-#include "autograd/pointwise.h"
+#include "autograd/ops.h"
+#include "autograd/transform_all.h"
 #include "optim/optimizer.h"
+#include "optim/updates.h"
 
 namespace tapeloop::optim {
 namespace {
@@ -99,32 +103,9 @@ double sum_over(std::span<const Gradient> gradients, Term term) {
   return sum;
 }
 
-// The sum of all squares. Gradients on another device are done there, with one wait for all.
-double sum_of_squares(std::span<const Gradient> gradients) {
-  const auto square = [](double x) { return x * x; };
-  const auto elsewhere = std::find_if(gradients.begin(), gradients.end(), [](const Gradient& g) {
-    return g.elements.device() != Device::cpu;
-  });
-  if (elsewhere == gradients.end()) return sum_over(gradients, square);
-  const Device device = elsewhere->elements.device();
-  const Tensor sums =
-      Tensor::empty({static_cast<std::int64_t>(gradients.size())}, DType::float64, device);
-  for (std::size_t i = 0; i < gradients.size(); ++i) {
-    const Tensor& elements = gradients[i].elements;
-    const Tensor wide = Tensor::empty({elements.numel()}, DType::float64, device);
-    wide.copy_from(elements.reshape(wide.shape()));
-    transform(formula::Square{}, {wide}, {wide});
-    const std::int64_t place = static_cast<std::int64_t>(i);
-    backend(device).reduce(Reduction::sum, sums.slice(0, place, place + 1), wide);
-  }
-  double sum = 0;
-  for (const double part : sums.to_vector<double>()) sum += part;
-  return sum;
-}
-
 double norm_of(std::span<const Gradient> gradients, double p) {
   if (p == 2) {
-    double sum = sum_of_squares(gradients);
+    double sum = sum_over(gradients, [](double x) { return x * x; });
     if (sum > 1e-280 && sum < kInf)
       return std::sqrt(sum);  // else squares may have over- or underflowed
   }
@@ -176,49 +157,117 @@ void check(const char* what, double max_norm, double p) {
          fmt::format("p is {}; expected a number above 0, or infinity for the largest element", p));
 }
 
-// Applies a formula of one number to a gradient: in place, unless somebody else would see it change.
+// Whether a gradient can be changed in place, because nobody else would see it.
+bool is_ours(const Var& gradient) {
+  return gradient.body()->references.load(std::memory_order_acquire) == 1 &&
+         !gradient.value().shares_memory_with_others() && gradient.value().is_contiguous();
+}
+
+// gradient = formula(gradient)
 template <class F>
-void change(const Var& parameter, const F& formula) {
+void change(TransformAll& all, const Var& parameter, const F& formula) {
   Var& gradient = parameter.body()->grad;
   const Tensor& value = gradient.value();
-  bool ours = gradient.body()->references.load(std::memory_order_acquire) == 1 &&
-              !value.shares_memory_with_others() && value.is_contiguous();
-  if (ours) {
-    transform(formula, {value}, {value});
-  } else {
-    Tensor changed = Tensor::empty(value.shape(), value.dtype(), value.device());
-    transform(formula, {value}, {changed});
-    gradient = Var(std::move(changed));
-  }
+  if (is_ours(gradient)) return all.add(formula, {value}, {value});
+  Tensor changed = Tensor::empty(value.shape(), value.dtype(), value.device());
+  transform(formula, {value}, {changed});
+  gradient = Var(std::move(changed));
+}
+
+// gradient = gradient * factor, [1] on the gradient's device
+void scale_by(TransformAll& all, const Var& parameter, const Tensor& factor) {
+  Var& gradient = parameter.body()->grad;
+  const Tensor& value = gradient.value();
+  if (is_ours(gradient)) return all.add(formula::Mul{}, {value, factor}, {value});
+  gradient = Var(value) * Var(factor);
 }
 
 void scale_to(const Var& parameter, double norm, double max_norm) {
   double factor = max_norm / (norm + 1e-6);
-  if (factor < 1) change(parameter, formula::Affine{.scale = factor});
+  if (!(factor < 1)) return;
+  TransformAll all;
+  change(all, parameter, formula::Affine{.scale = factor});
+  all.run();
+}
+
+// Whether all gradients are on one device that is not the CPU.
+bool all_elsewhere(std::span<const Gradient> gradients) {
+  return !gradients.empty() &&
+         std::all_of(gradients.begin(), gradients.end(), [&](const Gradient& g) {
+           return g.elements.device() != Device::cpu &&
+                  g.elements.device() == gradients[0].elements.device();
+         });
+}
+
+// The names of these gradients, in a list that stays for ever: a GPU may find a mistake long after.
+const std::vector<std::string>* lasting_names(std::span<const Gradient> gradients) {
+  static std::mutex mutex;
+  static std::deque<std::vector<std::string>>& lists = *new std::deque<std::vector<std::string>>;
+  const auto same = [](const std::string& name, const Gradient& g) {
+    return name == g.parameter->name;
+  };
+  const std::scoped_lock lock(mutex);
+  for (const std::vector<std::string>& list : lists) {
+    if (std::equal(list.begin(), list.end(), gradients.begin(), gradients.end(), same))
+      return &list;
+  }
+  std::vector<std::string>& list = lists.emplace_back();
+  for (const Gradient& gradient : gradients) list.push_back(gradient.parameter->name);
+  return &list;
+}
+
+// Clips where the gradients are, by the norm of all or by that of `each`; the host waits for nothing. The factors lie in
+// memory of the device, in the type of the gradients that they are for.
+GradNorm clip_there(Gradients& gradients, double max_norm, NonFinite non_finite, bool each) {
+  const Device device = gradients[0].elements.device();
+  const std::int64_t count = static_cast<std::int64_t>(gradients.size());
+  PoolVector<Tensor> tensors;
+  for (const Gradient& gradient : gradients) tensors.push_back(gradient.elements);
+  const Tensor norms = Tensor::empty({count + 1}, DType::float64, device);
+  backend(device).norms(norms, tensors,
+                        non_finite == NonFinite::raise ? lasting_names(gradients) : nullptr);
+  tensors.clear();
+  for (Gradient& gradient : gradients) gradient.elements = Tensor();  // to be changed in place
+  const Tensor total = norms.slice(0, count, count + 1);
+  const Tensor factors = Tensor::empty({count + 1}, DType::float64, device);
+  transform(rule::ClipFactor{max_norm}, {norms, total.expand(norms.shape())}, {factors});
+  Tensor single;  // the same in float32, where a gradient needs it
+  TransformAll all;
+  for (std::int64_t i = 0; i < count; ++i) {
+    const Var& parameter = gradients[static_cast<std::size_t>(i)].parameter->var;
+    const bool narrow = parameter.body()->grad.dtype() == DType::float32;
+    if (narrow && !single.defined()) single = factors.to(DType::float32);
+    const std::int64_t place = each ? i : count;
+    scale_by(all, parameter, (narrow ? single : factors).slice(0, place, place + 1));
+  }
+  all.run();
+  return GradNorm(each ? max(Var(norms.slice(0, 0, count)), {0}).value() : total.clone());
 }
 
 }  // namespace
 
-double clip_grad_norm(const ParameterList& parameters, double max_norm, double p,
-                      NonFinite non_finite) {
+GradNorm clip_grad_norm(const ParameterList& parameters, double max_norm, double p,
+                        NonFinite non_finite) {
   check("clip_grad_norm", max_norm, p);
   Gradients gradients = gradients_of("clip_grad_norm", parameters);
+  if (p == 2 && all_elsewhere(gradients)) return clip_there(gradients, max_norm, non_finite, false);
   double norm = norm_of(gradients, p);
   if (!std::isfinite(norm)) {
     if (non_finite == NonFinite::raise) fail_not_finite("clip_grad_norm", gradients);
-    return norm;
+    return GradNorm(norm);
   }
   for (Gradient& gradient : gradients) {
     gradient.elements = Tensor();  // lets go of the memory, which is then scaled in place
     scale_to(gradient.parameter->var, norm, max_norm);
   }
-  return norm;
+  return GradNorm(norm);
 }
 
-double clip_grad_norm_each(const ParameterList& parameters, double max_norm, double p,
-                           NonFinite non_finite) {
+GradNorm clip_grad_norm_each(const ParameterList& parameters, double max_norm, double p,
+                             NonFinite non_finite) {
   check("clip_grad_norm_each", max_norm, p);
   Gradients gradients = gradients_of("clip_grad_norm_each", parameters);
+  if (p == 2 && all_elsewhere(gradients)) return clip_there(gradients, max_norm, non_finite, true);
   PoolVector<double> norms;
   double result = 0;
   for (const Gradient& gradient : gradients) {
@@ -228,12 +277,12 @@ double clip_grad_norm_each(const ParameterList& parameters, double max_norm, dou
     if (!(norm <= result) && !std::isnan(result)) result = norm;
     norms.push_back(norm);
   }
-  if (!std::isfinite(result)) return result;
+  if (!std::isfinite(result)) return GradNorm(result);
   for (std::size_t i = 0; i < gradients.size(); ++i) {
     gradients[i].elements = Tensor();
     scale_to(gradients[i].parameter->var, norms[i], max_norm);
   }
-  return result;
+  return GradNorm(result);
 }
 
 void clip_grad_value(const ParameterList& parameters, double limit) {
@@ -245,11 +294,13 @@ void clip_grad_value(const ParameterList& parameters, double limit) {
            fmt::format("\"{}\" is not a parameter and has no gradient", parameter.name));
     }
   }
+  TransformAll all;
   for (const NamedVar& parameter : parameters) {
     if (parameter.var.body()->grad.defined()) {
-      change(parameter.var, formula::Clamp{.low = -limit, .high = limit});
+      change(all, parameter.var, formula::Clamp{.low = -limit, .high = limit});
     }
   }
+  all.run();
 }
 
 }  // namespace tapeloop::optim

@@ -4,7 +4,6 @@
 
 #include <cmath>
 
-#include "autograd/pointwise.h"
 #include "optim/updates.h"
 
 namespace tapeloop::optim {
@@ -29,7 +28,7 @@ void Nag::update(const Turn& turn) const {
   const Tensor& p = turn.value;
   const Tensor& b = turn.state[0];
   const rule::Descent descent{turn.learning_rate, o.weight_decay, o.maximize ? -1.0 : 1.0};
-  transform(rule::Nesterov{descent, o.momentum}, {p, turn.gradient, b}, {p, b});
+  turn.all->add(rule::Nesterov{descent, o.momentum}, {p, turn.gradient, b}, {p, b});
 }
 
 }  // namespace tapeloop::optim

@@ -14,6 +14,7 @@
 #include "autograd/cpu/kernels.h"
 #include "autograd/error.h"
 #include "autograd/memory.h"
+#include "autograd/recording.h"
 #include "optim/updates.h"
 
 namespace tapeloop::optim {
@@ -150,19 +151,68 @@ void Optimizer::match_state(std::size_t index) {
   }
 }
 
+// The same step again with later counts and rates, for a captured step: the gradients stay where they were then.
+class Optimizer::Again final : public HostPart {
+ public:
+  Again(Optimizer& optimizer, std::vector<Stepped> stepped)
+      : optimizer_(optimizer), stepped_(std::move(stepped)) {}
+  bool valid() const override {
+    return std::all_of(stepped_.begin(), stepped_.end(), [&](const Stepped& s) {
+      const Entry& entry = optimizer_.entries_[s.index];
+      const std::size_t states = optimizer_.groups_[entry.group].states.size();
+      bool same = optimizer_.parameters_[s.index].var.value().raw() == s.value;
+      for (std::size_t k = 0; k < states; ++k) same = same && entry.state[k].raw() == s.state[k];
+      return same;
+    });
+  }
+  void run() override {
+    TransformAll all;
+    for (const Stepped& s : stepped_) optimizer_.step_one(s.index, s.gradient, all);
+    all.run();
+    ++optimizer_.steps_;
+  }
+
+ private:
+  Optimizer& optimizer_;
+  std::vector<Stepped> stepped_;
+};
+
+void Optimizer::step_one(std::size_t index, const Tensor& gradient, TransformAll& all) {
+  Entry& entry = entries_[index];
+  ++entry.step;
+  update({entry.group, groups_[entry.group].learning_rate, entry.step,
+          parameters_[index].var.value(), gradient, entry.state.data(), &all});
+}
+
 void Optimizer::step() {
   check_gradients();
+  Recording* const recording = Recording::current();
+  if (recording != nullptr) recording->begin_part();
+  std::vector<Stepped> stepped;  // of a recording
+  TransformAll all;
   for (std::size_t i = 0; i < parameters_.size(); ++i) {
     const Var& parameter = parameters_[i].var;
     const Var& gradient = parameter.body()->grad;
     if (!gradient.defined()) continue;
     match_state(i);
-    Entry& entry = entries_[i];
-    ++entry.step;
-    update({entry.group, groups_[entry.group].learning_rate, entry.step, parameter.value(),
-            gradient.value(), entry.state.data()});
+    const std::int64_t before = all.added();
+    step_one(i, gradient.value(), all);
+    if (recording == nullptr) continue;
+    if (parameter.device() == Device::cpu) {
+      tapeloop::detail::cannot_record("an optimizer in it has parameters on the CPU");
+    }
+    if (all.added() == before) {
+      tapeloop::detail::cannot_record(
+          "the rule of an optimizer works by itself, not by turn.all->add()");
+    }
+    Stepped& s = stepped.emplace_back(Stepped{i, gradient.value(), parameter.value().raw(), {}});
+    for (std::size_t k = 0; k < kMaxStates; ++k) s.state[k] = entries_[i].state[k].raw();
   }
+  all.run();
   ++steps_;
+  if (recording != nullptr) {
+    recording->end_part(std::make_unique<Again>(*this, std::move(stepped)));
+  }
 }
 
 void Optimizer::zero_grad() {

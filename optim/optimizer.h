@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "autograd/named.h"
+#include "autograd/transform_all.h"
 
 namespace tapeloop::optim {
 
@@ -71,6 +72,7 @@ class Optimizer {
     const Tensor& value;
     const Tensor& gradient;
     const Tensor* state;  // in the order of add_group
+    TransformAll* all;    // what does the work: turn.all->add(rule, inputs, outputs)
   };
 
   explicit Optimizer(const char* name) : name_(name) {}
@@ -97,7 +99,16 @@ class Optimizer {
     std::vector<State> states;
   };
 
+  struct Stepped {  // a parameter in a recorded step, with the memory that it had then
+    std::size_t index;
+    Tensor gradient;
+    const void* value;
+    std::array<const void*, kMaxStates> state;
+  };
+  class Again;
+
   virtual void update(const Turn& turn) const = 0;
+  void step_one(std::size_t index, const Tensor& gradient, TransformAll& all);
   void check_gradients() const;
   void match_state(std::size_t index);
   StateDict views() const;

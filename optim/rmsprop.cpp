@@ -2,7 +2,6 @@
 // RMSprop: the checks of its options, and which of its four rules runs.
 #include "optim/rmsprop.h"
 
-#include "autograd/pointwise.h"
 #include "optim/updates.h"
 
 namespace tapeloop::optim {
@@ -36,16 +35,16 @@ void RmsProp::update(const Turn& turn) const {
   if (o.centered && o.momentum > 0) {
     const Tensor& m = turn.state[1];
     const Tensor& b = turn.state[2];
-    transform(rule::RmsPropCenteredMomentum{descent, mean, o.momentum}, {p, g, v, m, b},
-              {p, v, m, b});
+    turn.all->add(rule::RmsPropCenteredMomentum{descent, mean, o.momentum}, {p, g, v, m, b},
+                  {p, v, m, b});
   } else if (o.centered) {
     const Tensor& m = turn.state[1];
-    transform(rule::RmsPropCentered{descent, mean}, {p, g, v, m}, {p, v, m});
+    turn.all->add(rule::RmsPropCentered{descent, mean}, {p, g, v, m}, {p, v, m});
   } else if (o.momentum > 0) {
     const Tensor& b = turn.state[1];
-    transform(rule::RmsPropMomentum{descent, mean, o.momentum}, {p, g, v, b}, {p, v, b});
+    turn.all->add(rule::RmsPropMomentum{descent, mean, o.momentum}, {p, g, v, b}, {p, v, b});
   } else {
-    transform(rule::RmsProp{descent, mean}, {p, g, v}, {p, v});
+    turn.all->add(rule::RmsProp{descent, mean}, {p, g, v}, {p, v});
   }
 }
 

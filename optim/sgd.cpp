@@ -4,7 +4,6 @@
 
 #include <cmath>
 
-#include "autograd/pointwise.h"
 #include "optim/updates.h"
 
 namespace tapeloop::optim {
@@ -33,9 +32,9 @@ void Sgd::update(const Turn& turn) const {
   if (o.momentum > 0) {
     const Tensor& b = turn.state[0];
     double share = turn.step == 1 ? 1 : 1 - o.dampening;
-    transform(rule::SgdMomentum{descent, o.momentum, share}, {p, turn.gradient, b}, {p, b});
+    turn.all->add(rule::SgdMomentum{descent, o.momentum, share}, {p, turn.gradient, b}, {p, b});
   } else {
-    transform(rule::Sgd{descent}, {p, turn.gradient}, {p});
+    turn.all->add(rule::Sgd{descent}, {p, turn.gradient}, {p});
   }
 }
 

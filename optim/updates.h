@@ -161,6 +161,17 @@ struct AmsGrad {
   }
 };
 
+// What clipping multiplies a gradient of this norm by; nothing is changed where the norm of all, `total`, is not finite.
+struct ClipFactor {
+  static constexpr const char* name = "clip";
+  static constexpr bool differentiable = false;
+  double max_norm = 0;
+  TL_HD auto operator()(auto norm, auto total) const {
+    auto factor = max_norm / (norm + 1e-6);
+    return select((total - total) < 1.0, select(factor < 1.0, factor, 1.0), 1.0);
+  }
+};
+
 // s' = s + g'^2;  p' = p - lr g' / (sqrt(s') + epsilon)
 struct Adagrad {
   static constexpr const char* name = "adagrad";
@@ -181,9 +192,10 @@ struct Adagrad {
 namespace tapeloop {
 
 namespace optim {
-struct UpdatesPage : Page<rule::Sgd, rule::SgdMomentum, rule::Nesterov, rule::RmsProp,
-                          rule::RmsPropMomentum, rule::RmsPropCentered,
-                          rule::RmsPropCenteredMomentum, rule::Adam, rule::AmsGrad, rule::Adagrad> {
+struct UpdatesPage
+    : Page<rule::Sgd, rule::SgdMomentum, rule::Nesterov, rule::RmsProp, rule::RmsPropMomentum,
+           rule::RmsPropCentered, rule::RmsPropCenteredMomentum, rule::Adam, rule::AmsGrad,
+           rule::Adagrad, rule::ClipFactor> {
   static std::span<const PointwiseKernel* const> kernels();
   static void register_cuda();
 };

@@ -10,7 +10,9 @@
 #include "autograd/cpu/recurrent.h"
 #include "autograd/cpu/threads.h"
 #include "autograd/cpu/walk.h"
+#include "autograd/error.h"
 #include "autograd/memory.h"
+#include "autograd/plan.h"
 #include "autograd/random.h"
 
 namespace tapeloop {
@@ -88,6 +90,22 @@ class CpuBackend final : public Backend {
         cpu::walk<double>(kernel, functor, plan, begin, end);
       }
     });
+  }
+
+  void pointwise_each(const PointwiseKernel& kernel, DType dtype,
+                      std::span<const PointwiseItem> items) const override {
+    for (const PointwiseItem& item : items) {
+      if (item.count > 0) pointwise(kernel, item.functor, dtype, plan_of(kernel, item));
+    }
+  }
+
+  void targets(const Tensor&, const Tensor&, const Tensor&, std::int64_t,
+               std::int64_t) const override {
+    fail("targets", "runs on other devices only; on the CPU see losses.cpp");
+  }
+  void norms(const Tensor&, std::span<const Tensor>,
+             const std::vector<std::string>*) const override {
+    fail("norms", "runs on other devices only; on the CPU see optim/clip.h");
   }
 
   void matmul(const Tensor& to, std::span<const Product> products, bool accumulate) const override {

@@ -4,6 +4,7 @@
 
 #include <new>
 
+#include "autograd/cuda/capture.cuh"
 #include "autograd/cuda/cuda.h"
 #include "autograd/cuda/gpu.cuh"
 #include "autograd/cuda/kernels.h"
@@ -14,7 +15,7 @@ namespace tapeloop {
 namespace {
 
 struct GpuStorage : detail::Storage {  // the header is in the host's memory
-  void* block;
+  cuda::Block block;
 };
 
 template <class... Tensors>
@@ -59,18 +60,21 @@ void copy_to_cpu(const Tensor& to, const Tensor& from) {
 
 class CudaBackend final : public Backend {
  public:
+  std::unique_ptr<Recording> new_recording() const override {
+    return std::make_unique<cuda::Capture>();
+  }
   detail::Storage* allocate(std::size_t bytes) const override {
-    void* block = bytes == 0 ? nullptr : cuda::take(bytes);
+    const cuda::Block block = bytes == 0 ? cuda::Block{} : cuda::take(bytes);
     return new (memory::allocate(sizeof(GpuStorage)))
         GpuStorage{{{1}, Device::cuda, {false}, bytes}, block};
   }
   void release(detail::Storage* storage) const noexcept override {
     auto* const own = static_cast<GpuStorage*>(storage);
-    if (own->block != nullptr) cuda::give_back(own->block);
+    if (own->block.data != nullptr) cuda::give_back(own->block);
     memory::release(own, sizeof(GpuStorage));
   }
   void* address(detail::Storage* storage) const override {
-    return static_cast<GpuStorage*>(storage)->block;
+    return static_cast<GpuStorage*>(storage)->block.data;
   }
 
   void copy(const Tensor& to, const Tensor& from) const override {
@@ -82,6 +86,18 @@ class CudaBackend final : public Backend {
   void pointwise(const PointwiseKernel& kernel, const void* functor, DType dtype,
                  const LoopPlan& plan) const override {
     cuda::find_pointwise(kernel, dtype)(functor, plan, {});
+  }
+  void pointwise_each(const PointwiseKernel& kernel, DType dtype,
+                      std::span<const PointwiseItem> items) const override {
+    cuda::pointwise_each(kernel, dtype, items);
+  }
+  void targets(const Tensor& known, const Tensor& counted, const Tensor& target,
+               std::int64_t ignore_index, std::int64_t classes) const override {
+    cuda::targets(known, counted, target.contiguous(), ignore_index, classes);
+  }
+  void norms(const Tensor& to, std::span<const Tensor> from,
+             const std::vector<std::string>* names) const override {
+    cuda::norms(to, from, names);
   }
   void matmul(const Tensor& to, std::span<const Product> products, bool accumulate) const override {
     for (const Product& p : products) need_gpu("matmul", p.a, p.b);

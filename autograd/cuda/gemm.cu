@@ -65,8 +65,7 @@ void product(const Tensor& to, const Tensor& a, const Tensor& b, bool accumulate
                                                             : CUBLAS_COMPUTE_32F;
   const auto between = [&](const Tensor& m) { return batch == 1 ? 0LL : m.stride(0) * 1LL; };
   // cuBLAS is column-major: it calculates the transposed product of the transposed operands.
-  static std::mutex one_at_a_time;
-  const std::scoped_lock lock(one_at_a_time);
+  const std::scoped_lock lock(working());
   CUDA_CHECK(blas().gemm(gpu().blas_handle, right.transposed ? CUBLAS_OP_T : CUBLAS_OP_N,
                          left.transposed ? CUBLAS_OP_T : CUBLAS_OP_N, small(to.dim(2)),
                          small(to.dim(1)), small(a.dim(2)), &one, right.tensor.raw(), kType,

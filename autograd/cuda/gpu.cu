@@ -1,14 +1,19 @@
 // SPDX-License-Identifier: MIT
-// Setting up the GPU, memory from the driver's stream-ordered pool, and waiting.
+// Setting up the GPU, copies to and from it, and waiting. Its memory: memory.cu.
 #include "autograd/cuda/cuda.h"
 #include "autograd/cuda/gpu.cuh"
 #include "autograd/error.h"
+#include "autograd/recording.h"
 
 #include <string>
+#include <vector>
 
 namespace tapeloop::cuda {
 namespace {
 
+constexpr const char* kWaits =
+    "the host waited for the GPU, as item(), to(Device::cpu) and the like do; return the value "
+    "instead and look at it outside";
 constexpr std::size_t kBlasWorkspace = std::size_t{32} << 20;  // what cuBLAS asks for on sm_90
 
 int device_count() {
@@ -38,12 +43,17 @@ Gpu* set_up() {
   }
   Gpu gpu{};
   CUDA_CHECK(cudaStreamCreateWithFlags(&gpu.stream, cudaStreamNonBlocking));
+  CUDA_CHECK(cudaStreamCreateWithFlags(&gpu.beside, cudaStreamNonBlocking));
   CUDA_CHECK(cudaDeviceGetDefaultMemPool(&gpu.pool, 0));
   std::uint64_t keep_all = ~std::uint64_t{0};
   CUDA_CHECK(cudaMemPoolSetAttribute(gpu.pool, cudaMemPoolAttrReleaseThreshold, &keep_all));
   void* note = nullptr;
-  CUDA_CHECK(cudaHostAlloc(&note, sizeof(BadIndex), cudaHostAllocMapped));
-  gpu.bad_index = new (note) BadIndex{};
+  CUDA_CHECK(cudaHostAlloc(&note, sizeof(Mistake), cudaHostAllocMapped));
+  gpu.notes.mistake = new (note) Mistake{};
+  void* halted = nullptr;
+  CUDA_CHECK(cudaMallocAsync(&halted, sizeof(int), gpu.stream));
+  CUDA_CHECK(cudaMemsetAsync(halted, 0, sizeof(int), gpu.stream));
+  gpu.notes.halted = static_cast<int*>(halted);
   CUDA_CHECK(blas().create(&gpu.blas_handle));
   CUDA_CHECK(blas().set_stream(gpu.blas_handle, gpu.stream));
   // Of its own, so that a product has the same bits whatever runs beside it.
@@ -74,56 +84,62 @@ Gpu& gpu() {
 
 bool available() { return device_count() > 0 && capability() >= 80; }
 
-void* take(std::size_t bytes) {
-  void* block = nullptr;
-  const Gpu& g = gpu();
-  cudaError_t status = cudaMallocAsync(&block, bytes, g.stream);
-  if (status == cudaErrorMemoryAllocation) {  // what the pool keeps may be in the way
-    cudaGetLastError();
-    CUDA_CHECK(cudaStreamSynchronize(g.stream));
-    CUDA_CHECK(cudaMemPoolTrimTo(g.pool, 0));
-    status = cudaMallocAsync(&block, bytes, g.stream);
-  }
-  if (status == cudaErrorMemoryAllocation) {
-    cudaGetLastError();
-    std::size_t free = 0, total = 0;
-    CUDA_CHECK(cudaMemGetInfo(&free, &total));
-    fail("cuda", "the GPU has no " + std::to_string(bytes) + " bytes left for a tensor: " +
-                     std::to_string(free) + " of " + std::to_string(total) +
-                     " are free; use a smaller batch, recompute(), or truncated BPTT");
-  }
-  check(status, "cudaMallocAsync");
-  return block;
-}
-
-void give_back(void* block) noexcept {
-  // At the end of the process the runtime may be gone, and its memory with it.
-  if (cudaFreeAsync(block, gpu().stream) != cudaSuccess) cudaGetLastError();
+std::recursive_mutex& working() {
+  static std::recursive_mutex& kMutex = *new std::recursive_mutex;
+  return kMutex;
 }
 
 void upload(void* to, const void* from, std::size_t bytes) {
   if (bytes == 0) return;
+  const std::scoped_lock lock(working());
+  detail::cannot_record(
+      "something was copied from the CPU to the GPU; make it an input of the step");
   // From ordinary memory: staged before the call returns, so `from` may change at once.
   CUDA_CHECK(cudaMemcpyAsync(to, from, bytes, cudaMemcpyHostToDevice, gpu().stream));
 }
 
 void download(void* to, const void* from, std::size_t bytes) {
+  const std::scoped_lock lock(working());
+  detail::cannot_record(kWaits);
   if (bytes > 0) {
     CUDA_CHECK(cudaMemcpyAsync(to, from, bytes, cudaMemcpyDeviceToHost, gpu().stream));
   }
   wait();
 }
 
+// Throws what a kernel has noted.
+[[noreturn]] static void tell(const Mistake& mistake) {
+  if (mistake.in == MistakeIn::clip) {
+    const auto& names = *static_cast<const std::vector<std::string>*>(mistake.names);
+    const std::string which =
+        mistake.index < 0 ? "the norm of the gradients is above what float64 can hold"
+                          : "the gradient of \"" + names[static_cast<std::size_t>(mistake.index)] +
+                                "\" is not finite";
+    fail(
+        "clip_grad_norm",
+        which +
+            " on the GPU; no parameter was updated since then. Lower the learning rate or look "
+            "for log(0), 0/0 and the like in the loss; NonFinite::ignore returns the norm instead");
+  }
+  constexpr const char* kNames[] = {"",       "take_rows",   "add_rows",
+                                    "gather", "scatter_add", "cross_entropy"};
+  fail(kNames[static_cast<int>(mistake.in)],
+       (mistake.in == MistakeIn::targets ? "a target on the GPU is " : "an index on the GPU is ") +
+           std::to_string(mistake.index) + ", outside 0.." + std::to_string(mistake.size - 1) +
+           "; results since then are not to be used, and no parameter was updated");
+}
+
 void wait() {
   Gpu& g = gpu();
+  // Held while waiting, too: a capture that another thread began meanwhile would be spoilt by it.
+  const std::scoped_lock lock(working());
+  detail::cannot_record(kWaits);
   CUDA_CHECK(cudaStreamSynchronize(g.stream));
-  if (g.bad_index->found == 0) return;
-  constexpr const char* kNames[] = {"take_rows", "add_rows", "gather", "scatter_add"};
-  const BadIndex bad = *g.bad_index;
-  g.bad_index->found = 0;
-  fail(kNames[bad.found - 1], "an index on the GPU is " + std::to_string(bad.index) +
-                                  ", outside 0.." + std::to_string(bad.size - 1) +
-                                  "; results since then are not to be used");
+  if (g.notes.mistake->in == MistakeIn::nothing) return;
+  const Mistake mistake = *g.notes.mistake;
+  *g.notes.mistake = {};
+  CUDA_CHECK(cudaMemsetAsync(g.notes.halted, 0, sizeof(int), g.stream));
+  tell(mistake);
 }
 
 void synchronize() { wait(); }

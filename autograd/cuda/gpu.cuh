@@ -17,13 +17,19 @@ void check(cudaError_t status, const char* call);
 void check(cublasStatus_t status, const char* call);
 #define CUDA_CHECK(call) ::tapeloop::cuda::check(call, #call)
 
-// An index that a kernel found out of range: written by the device, read by the host when it waits next.
-struct BadIndex {
-  int found;  // 0: none; else 1 + the IndexUse
-  std::int64_t index;
-  std::int64_t size;
+// A mistake that a kernel found: written by the device, read by the host when it waits next.
+enum class MistakeIn : int { nothing, take_rows, add_rows, gather, scatter_add, targets, clip };
+struct Mistake {
+  MistakeIn in;
+  std::int64_t index;  // that is out of range, or of the first gradient that is not finite
+  std::int64_t size;   // what the index should be below
+  const void* names;   // clip: std::vector<std::string>, of the gradients
 };
-enum class IndexUse : int { take_rows, add_rows, gather, scatter_add };
+// Where kernels note it. From then on nothing that updates parameters does anything, until the host has been told.
+struct Notes {
+  Mistake* mistake;  // in the host's memory, mapped
+  int* halted;       // on the device, where reading costs little
+};
 
 // cuBLAS, loaded when the GPU is set up: half a gigabyte that programs on the CPU should not carry.
 struct Blas {
@@ -43,34 +49,46 @@ const Blas& blas();  // throws Error where it cannot be loaded
 
 struct Gpu {
   cudaStream_t stream;
+  cudaStream_t beside;  // takes memory while `stream` is captured; does nothing else
   cudaMemPool_t pool;
   cublasHandle_t blas_handle;
-  BadIndex* bad_index;  // in the host's memory, mapped
+  Notes notes;
 };
 
 // Throws Error where there is no GPU, or too old a one. The first call sets everything up.
 Gpu& gpu();
 
-// Device memory; valid for work that is enqueued after. Throws Error when there is none left.
-void* take(std::size_t bytes);
-void give_back(void* block) noexcept;
+// Held by whoever enqueues work, for as long as a step is captured by its thread: what other threads enqueue then waits.
+std::recursive_mutex& working();
+
+// Device memory: from the driver's pool, or from that of the step that is being captured (capture.cuh).
+class Arena;
+struct Block {
+  void* data = nullptr;
+  std::size_t bytes = 0;
+  Arena* arena = nullptr;
+  std::uint64_t captures = 0;  // begun before it was taken: later ones may use it
+};
+// Valid for work that is enqueued after. Throws Error when there is none left.
+Block take(std::size_t bytes);
+void give_back(const Block& block) noexcept;
 
 // Device memory for the length of a scope.
 class Scratch {
  public:
-  explicit Scratch(std::size_t bytes) : data_(bytes == 0 ? nullptr : take(bytes)) {}
+  explicit Scratch(std::size_t bytes) : block_(bytes == 0 ? Block{} : take(bytes)) {}
   ~Scratch() {
-    if (data_ != nullptr) give_back(data_);
+    if (block_.data != nullptr) give_back(block_);
   }
   Scratch(const Scratch&) = delete;
   Scratch& operator=(const Scratch&) = delete;
   template <class T>
   T* as() const {
-    return static_cast<T*>(data_);
+    return static_cast<T*>(block_.data);
   }
 
  private:
-  void* data_;
+  Block block_;
 };
 
 void upload(void* to, const void* from, std::size_t bytes);

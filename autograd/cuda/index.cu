@@ -11,12 +11,14 @@ namespace tapeloop::cuda {
 namespace {
 
 // Notes the index for the host and says false where it is out of range.
-__device__ __forceinline__ bool in_range(std::int64_t index, std::int64_t size, IndexUse use,
-                                         volatile BadIndex* bad) {
+__device__ __forceinline__ bool in_range(std::int64_t index, std::int64_t size, MistakeIn use,
+                                         const Notes& notes) {
   if (index >= 0 && index < size) return true;
-  bad->index = index;
-  bad->size = size;
-  bad->found = 1 + static_cast<int>(use);
+  volatile Mistake* const mistake = notes.mistake;
+  mistake->index = index;
+  mistake->size = size;
+  mistake->in = use;
+  *notes.halted = 1;
   return false;
 }
 
@@ -112,14 +114,14 @@ __global__ void __launch_bounds__(kThreads) argmax_kernel(Lines lines) {
 
 template <class T>
 __global__ void __launch_bounds__(kThreads)
-    gather_kernel(Lines lines, std::int64_t size, BadIndex* bad) {
+    gather_kernel(Lines lines, std::int64_t size, Notes notes) {
   const std::int64_t i = thread_number();
   if (i >= lines.count * lines.length) return;
   const Divided place = divide(i, lines.length);
   const std::int64_t line = place.quotient;
   const std::int64_t from = line_of<const std::int64_t>(lines, 2, line)[place.rest * lines.step[2]];
   T value = 0;
-  if (in_range(from, size, IndexUse::gather, bad)) {
+  if (in_range(from, size, MistakeIn::gather, notes)) {
     value = line_of<const T>(lines, 1, line)[from * lines.step[1]];
   }
   line_of<T>(lines, 0, line)[place.rest * lines.step[0]] = value;
@@ -127,7 +129,7 @@ __global__ void __launch_bounds__(kThreads)
 
 template <class T>
 __global__ void __launch_bounds__(kThreads)
-    scatter_add_kernel(Lines lines, std::int64_t size, BadIndex* bad) {
+    scatter_add_kernel(Lines lines, std::int64_t size, Notes notes) {
   const std::int64_t line = thread_number();
   if (line >= lines.count) return;
   T* to = line_of<T>(lines, 0, line);
@@ -135,7 +137,7 @@ __global__ void __launch_bounds__(kThreads)
   const auto* index = line_of<const std::int64_t>(lines, 2, line);
   for (std::int64_t i = 0; i < lines.length; ++i) {
     const std::int64_t place = index[i * lines.step[2]];
-    if (in_range(place, size, IndexUse::scatter_add, bad)) {
+    if (in_range(place, size, MistakeIn::scatter_add, notes)) {
       to[place * lines.step[0]] += from[i * lines.step[1]];
     }
   }
@@ -167,13 +169,13 @@ Rows rows_of(const Tensor& to, const Tensor& from, const Tensor& index, std::int
 }
 
 template <class T>
-__global__ void __launch_bounds__(kThreads) take_rows_kernel(Rows rows, BadIndex* bad) {
+__global__ void __launch_bounds__(kThreads) take_rows_kernel(Rows rows, Notes notes) {
   const std::int64_t i = thread_number();
   if (i >= rows.count * rows.width) return;
   const Divided place = divide(i, rows.width);
   const std::int64_t row = rows.index[place.quotient * rows.index_stride];
   T value = 0;
-  if (in_range(row, rows.size, IndexUse::take_rows, bad)) {
+  if (in_range(row, rows.size, MistakeIn::take_rows, notes)) {
     value = reinterpret_cast<const T*>(
         rows.from)[row * rows.from_strides[0] + place.rest * rows.from_strides[1]];
   }
@@ -183,7 +185,7 @@ __global__ void __launch_bounds__(kThreads) take_rows_kernel(Rows rows, BadIndex
 
 // A block for some columns of one row of the result: it reads all of the index, once for all of its columns.
 template <class T>
-__global__ void __launch_bounds__(kThreads) add_rows_kernel(Rows rows, BadIndex* bad) {
+__global__ void __launch_bounds__(kThreads) add_rows_kernel(Rows rows, Notes notes) {
   auto* const numbers = shared_memory<std::int64_t>();
   const std::int64_t row = blockIdx.x;
   const std::int64_t column = std::int64_t{blockIdx.y} * blockDim.x + threadIdx.x;
@@ -195,7 +197,7 @@ __global__ void __launch_bounds__(kThreads) add_rows_kernel(Rows rows, BadIndex*
     const std::int64_t own = first + threadIdx.x;
     if (own < rows.count) {
       numbers[threadIdx.x] = rows.index[own * rows.index_stride];
-      if (row == 0) in_range(numbers[threadIdx.x], rows.size, IndexUse::add_rows, bad);
+      if (row == 0) in_range(numbers[threadIdx.x], rows.size, MistakeIn::add_rows, notes);
     }
     __syncthreads();
     const std::int64_t left = rows.count - first;
@@ -209,6 +211,18 @@ __global__ void __launch_bounds__(kThreads) add_rows_kernel(Rows rows, BadIndex*
     __syncthreads();
   }
   if (mine) *to = sum;
+}
+
+template <class T>
+__global__ void __launch_bounds__(kThreads)
+    targets_kernel(std::int64_t* known, T* counted, const std::int64_t* target, std::int64_t count,
+                   std::int64_t ignore_index, std::int64_t classes, Notes notes) {
+  const std::int64_t i = thread_number();
+  if (i >= count) return;
+  const std::int64_t given = target[i];
+  const bool counts = given != ignore_index && in_range(given, classes, MistakeIn::targets, notes);
+  known[i] = counts ? given : 0;
+  counted[i] = counts ? T{1} : T{0};
 }
 
 }  // namespace
@@ -239,7 +253,7 @@ void take_rows(const Tensor& to, const Tensor& from, const Tensor& index) {
   const Grid grid(to.numel());
   with_any_type(to.dtype(), [&]<class T>(T) {
     launch(take_rows_kernel<T>, grid.blocks, grid.threads, 0, rows_of(to, from, index, from.dim(0)),
-           gpu().bad_index);
+           gpu().notes);
   });
 }
 
@@ -249,7 +263,7 @@ void add_rows(const Tensor& to, const Tensor& index, const Tensor& from) {
   with_float_type(to.dtype(), [&]<class T>(T) {
     launch(add_rows_kernel<T>, dim3{static_cast<unsigned>(to.dim(0)), columns.blocks.x},
            columns.threads, columns.threads.x * sizeof(std::int64_t),
-           rows_of(to, from, index, to.dim(0)), gpu().bad_index);
+           rows_of(to, from, index, to.dim(0)), gpu().notes);
   });
 }
 
@@ -258,7 +272,7 @@ void gather(const Tensor& to, const Tensor& from, const Tensor& index, int axis)
   const Lines lines = lines_of({to, from, index}, axis, to.dim(axis));
   const Grid grid(to.numel());
   with_float_type(to.dtype(), [&]<class T>(T) {
-    launch(gather_kernel<T>, grid.blocks, grid.threads, 0, lines, from.dim(axis), gpu().bad_index);
+    launch(gather_kernel<T>, grid.blocks, grid.threads, 0, lines, from.dim(axis), gpu().notes);
   });
 }
 
@@ -267,8 +281,18 @@ void scatter_add(const Tensor& to, const Tensor& index, const Tensor& from, int 
   const Lines lines = lines_of({to, from, index}, axis, from.dim(axis));
   const Grid grid(lines.count);
   with_float_type(to.dtype(), [&]<class T>(T) {
-    launch(scatter_add_kernel<T>, grid.blocks, grid.threads, 0, lines, to.dim(axis),
-           gpu().bad_index);
+    launch(scatter_add_kernel<T>, grid.blocks, grid.threads, 0, lines, to.dim(axis), gpu().notes);
+  });
+}
+
+void targets(const Tensor& known, const Tensor& counted, const Tensor& target,
+             std::int64_t ignore_index, std::int64_t classes) {
+  if (target.numel() == 0) return;
+  const Grid grid(target.numel());
+  with_float_type(counted.dtype(), [&]<class T>(T) {
+    launch(targets_kernel<T>, grid.blocks, grid.threads, 0, static_cast<std::int64_t*>(known.raw()),
+           static_cast<T*>(counted.raw()), static_cast<const std::int64_t*>(target.raw()),
+           target.numel(), ignore_index, classes, gpu().notes);
   });
 }
 

@@ -17,11 +17,18 @@ void take_rows(const Tensor& to, const Tensor& from, const Tensor& index);
 void add_rows(const Tensor& to, const Tensor& index, const Tensor& from);
 void gather(const Tensor& to, const Tensor& from, const Tensor& index, int axis);
 void scatter_add(const Tensor& to, const Tensor& index, const Tensor& from, int axis);
+void targets(const Tensor& known, const Tensor& counted, const Tensor& target,
+             std::int64_t ignore_index, std::int64_t classes);
 // reduce.cu
 void reduce(Reduction kind, const Tensor& to, const Tensor& from);
 // random.cu
 void uniform(const Tensor& to, std::uint64_t seed, std::uint64_t first);
 void normal(const Tensor& to, std::uint64_t seed, std::uint64_t first);
+// each.cu
+void pointwise_each(const PointwiseKernel& kernel, DType dtype,
+                    std::span<const PointwiseItem> items);
+// norms.cu
+void norms(const Tensor& to, std::span<const Tensor> from, const std::vector<std::string>* names);
 // gemm.cu
 void allow_tf32(bool allowed);
 void matmul(const Tensor& to, std::span<const Product> products, bool accumulate);

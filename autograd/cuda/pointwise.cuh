@@ -3,6 +3,7 @@
 // file. One thread calculates one element; forward and backward are the same kernel, as on the CPU.
 #pragma once
 
+#include "autograd/cuda/each.cuh"
 #include "autograd/cuda/launch.cuh"
 #include "autograd/cuda/registry.h"
 
@@ -119,8 +120,13 @@ template <class F>
 bool register_pointwise() {
   static_assert(std::is_trivially_copyable_v<F> && sizeof(F) <= kMaxFunctorBytes,
                 "a functor holds a few plain settings by value");
-  cuda::add_pointwise(&kFunctorId<F>,
-                      {{&cuda::launch_pointwise<F, float>, &cuda::launch_pointwise<F, double>}});
+  cuda::PointwiseEntry entry{
+      {&cuda::launch_pointwise<F, float>, &cuda::launch_pointwise<F, double>}, {}};
+  if constexpr (kForMany<F>) {
+    entry.each[0] = &cuda::launch_each<F, float>;
+    entry.each[1] = &cuda::launch_each<F, double>;
+  }
+  cuda::add_pointwise(&kFunctorId<F>, entry);
   if constexpr (kDifferentiable<F> && kOrder<F> < kMaxOrder) {
     if constexpr (kArity<Backward<F>> + kResultCount<Backward<F>> <= kMaxOperands) {
       register_pointwise<Backward<F>>();

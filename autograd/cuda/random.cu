@@ -2,6 +2,7 @@
 // Random numbers by counter: the functions of random.h, one number a thread.
 #include "autograd/random.h"
 
+#include "autograd/cuda/capture.cuh"
 #include "autograd/cuda/kernels.h"
 #include "autograd/cuda/launch.cuh"
 
@@ -10,9 +11,14 @@ namespace {
 
 template <class T, bool kNormal>
 __global__ void __launch_bounds__(kThreads)
-    random_kernel(T* to, std::int64_t count, std::uint64_t seed, std::uint64_t first) {
+    random_kernel(T* to, std::int64_t count, std::uint64_t seed, std::uint64_t first,
+                  const std::uint64_t* renewed) {
   const std::int64_t i = thread_number();
   if (i >= count) return;
+  if (renewed != nullptr) {  // in a captured step
+    seed = renewed[0];
+    first = renewed[1];
+  }
   const std::uint64_t number = first + static_cast<std::uint64_t>(i);
   if constexpr (kNormal) {
     to[i] = static_cast<T>(normal_at(seed, number));
@@ -25,9 +31,12 @@ template <bool kNormal>
 void random(const Tensor& to, std::uint64_t seed, std::uint64_t first) {
   if (to.numel() == 0) return;
   const Grid grid(to.numel());
+  const std::scoped_lock lock(working());
+  Capture* const capture = Capture::noting();
+  const std::uint64_t* const renewed = capture == nullptr ? nullptr : capture->numbers(seed, first);
   with_float_type(to.dtype(), [&]<class T>(T) {
     launch(random_kernel<T, kNormal>, grid.blocks, grid.threads, 0, static_cast<T*>(to.raw()),
-           to.numel(), seed, first);
+           to.numel(), seed, first, renewed);
   });
 }
 

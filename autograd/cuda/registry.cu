@@ -57,14 +57,21 @@ void add_pointwise(const FunctorId* id, const PointwiseEntry& entry) {
   registry().entries[id] = entry;
 }
 
-PointwiseLaunch find_pointwise(const PointwiseKernel& kernel, DType dtype) {
+static const PointwiseEntry& find(const PointwiseKernel& kernel) {
   const PointwiseEntry* entry = registry().find(kernel.id);
   if (entry == nullptr && kernel.id->register_cuda != nullptr) {
     kernel.id->register_cuda();
     entry = registry().find(kernel.id);
   }
   if (entry == nullptr) fail_missing(kernel);
-  return entry->launch[dtype == DType::float32 ? 0 : 1];
+  return *entry;
+}
+
+PointwiseLaunch find_pointwise(const PointwiseKernel& kernel, DType dtype) {
+  return find(kernel).launch[dtype == DType::float32 ? 0 : 1];
+}
+EachLaunch find_each(const PointwiseKernel& kernel, DType dtype) {
+  return find(kernel).each[dtype == DType::float32 ? 0 : 1];
 }
 
 }  // namespace tapeloop::cuda

@@ -15,13 +15,26 @@ struct Running {
 // Enqueues the kernel. With `running`, the plan has rank 2, [rows, H].
 using PointwiseLaunch = void (*)(const void* functor, const LoopPlan& plan, const Running& running);
 
+// A kernel for many items: they lie on the device, each from a block of its own on.
+struct EachItem {
+  alignas(16) unsigned char functor[kMaxFunctorBytes];
+  std::int64_t count;
+  std::int64_t first_block;
+  void* data[kMaxItemOperands];
+  unsigned repeated;
+};
+inline constexpr std::int64_t kItemElements = 256;  // done by one block
+using EachLaunch = void (*)(const EachItem* items, int count, std::int64_t blocks);
+
 struct PointwiseEntry {
   PointwiseLaunch launch[2];  // float32, float64
+  EachLaunch each[2];         // null: it runs item by item
 };
 
 // Replaces what is there: a functor may be registered more than once.
 void add_pointwise(const FunctorId* id, const PointwiseEntry& entry);
 // Throws Error, saying what to write where, if there is no such kernel.
 PointwiseLaunch find_pointwise(const PointwiseKernel& kernel, DType dtype);
+EachLaunch find_each(const PointwiseKernel& kernel, DType dtype);  // null: there is only the other
 
 }  // namespace tapeloop::cuda

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// cuBLAS's products by the library's CPU kernels. Checks what cuBLAS would check; knows no streams.
+// cuBLAS's products by the library's CPU kernels. Checks what cuBLAS would check. One stream for all handles.
 #include "cublas_v2.h"
 
 #include "autograd/cpu/kernels.h"
@@ -12,7 +12,11 @@ cublasStatus_t cublasCreate(cublasHandle_t* handle) {
   *handle = nullptr;
   return CUBLAS_STATUS_SUCCESS;
 }
-cublasStatus_t cublasSetStream(cublasHandle_t, cudaStream_t) { return CUBLAS_STATUS_SUCCESS; }
+static cudaStream_t stream_of_all = nullptr;
+cublasStatus_t cublasSetStream(cublasHandle_t, cudaStream_t stream) {
+  stream_of_all = stream;
+  return CUBLAS_STATUS_SUCCESS;
+}
 cublasStatus_t cublasSetWorkspace(cublasHandle_t, void*, std::size_t) {
   return CUBLAS_STATUS_SUCCESS;
 }
@@ -58,18 +62,22 @@ cublasStatus_t cublasGemmStridedBatchedEx(cublasHandle_t, cublasOperation_t op_a
       lda < (op_a == CUBLAS_OP_N ? m : k) || ldb < (op_b == CUBLAS_OP_N ? k : n)) {
     return CUBLAS_STATUS_INVALID_VALUE;
   }
-  const emulation::DeviceAccess access;
   const std::size_t bytes = single ? sizeof(float) : sizeof(double);
   const Sizes sizes{op_a, op_b, m, n, k, lda, ldb, ldc};
-  for (int i = 0; i < batch; ++i) {
-    const void* ai = element(a, i * stride_a, bytes);
-    const void* bi = element(b, i * stride_b, bytes);
-    void* ci = const_cast<void*>(element(c, i * stride_c, bytes));
-    if (single) {
-      product<float>(sizes, ai, bi, number(beta) != 0, ci);
-    } else {
-      product<double>(sizes, ai, bi, number(beta) != 0, ci);
+  const bool accumulate = number(beta) != 0;
+  emulation::enqueue(stream_of_all, [=] {
+    const emulation::DeviceAccess access;
+    for (int i = 0; i < batch; ++i) {
+      const void* ai = element(a, i * stride_a, bytes);
+      const void* bi = element(b, i * stride_b, bytes);
+      void* ci = const_cast<void*>(element(c, i * stride_c, bytes));
+      if (single) {
+        product<float>(sizes, ai, bi, accumulate, ci);
+      } else {
+        product<double>(sizes, ai, bi, accumulate, ci);
+      }
     }
-  }
+    return cudaSuccess;
+  });
   return CUBLAS_STATUS_SUCCESS;
 }

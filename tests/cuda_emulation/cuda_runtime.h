@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 // The part of the CUDA runtime that the library uses, on a machine without a GPU: named as the toolkit's header, so that the
-// library's .cu files compile as plain C++. Imitates results and mistakes, not speed; streams run at once, in order.
+// library's .cu files compile as plain C++. Imitates results and mistakes, not speed; streams run at once, in order, or note
+// what they are asked for while they capture.
 #pragma once
 
 #include <cmath>
@@ -31,6 +32,7 @@ enum cudaError_t {
   cudaErrorMemoryAllocation = 2,
   cudaErrorInvalidConfiguration = 9,
   cudaErrorNoDevice = 100,
+  cudaErrorStreamCaptureUnsupported = 900,
 };
 enum cudaMemcpyKind { cudaMemcpyHostToDevice, cudaMemcpyDeviceToHost, cudaMemcpyDeviceToDevice };
 enum cudaDeviceAttr { cudaDevAttrComputeCapabilityMajor, cudaDevAttrComputeCapabilityMinor };
@@ -39,6 +41,9 @@ constexpr unsigned cudaStreamNonBlocking = 1;
 constexpr unsigned cudaHostAllocMapped = 2;
 using cudaStream_t = struct EmulatedStream*;
 using cudaMemPool_t = struct EmulatedPool*;
+using cudaGraph_t = struct EmulatedGraph*;
+using cudaGraphExec_t = struct EmulatedGraph*;
+enum cudaStreamCaptureMode { cudaStreamCaptureModeRelaxed = 2 };
 
 const char* cudaGetErrorString(cudaError_t error);
 cudaError_t cudaGetLastError();
@@ -56,6 +61,16 @@ cudaError_t cudaHostAlloc(void** block, std::size_t bytes, unsigned flags);
 cudaError_t cudaMemcpyAsync(void* to, const void* from, std::size_t bytes, cudaMemcpyKind kind,
                             cudaStream_t stream);
 
+cudaError_t cudaMemsetAsync(void* to, int value, std::size_t bytes, cudaStream_t stream);
+
+cudaError_t cudaStreamBeginCapture(cudaStream_t stream, cudaStreamCaptureMode mode);
+cudaError_t cudaStreamEndCapture(cudaStream_t stream, cudaGraph_t* graph);
+cudaError_t cudaGraphInstantiate(cudaGraphExec_t* exec, cudaGraph_t graph,
+                                 unsigned long long flags);
+cudaError_t cudaGraphLaunch(cudaGraphExec_t exec, cudaStream_t stream);
+cudaError_t cudaGraphExecDestroy(cudaGraphExec_t exec);
+cudaError_t cudaGraphDestroy(cudaGraph_t graph);
+
 struct cudaLaunchConfig_t {
   dim3 gridDim, blockDim;
   std::size_t dynamicSmemBytes;
@@ -64,6 +79,8 @@ struct cudaLaunchConfig_t {
 
 namespace emulation {
 cudaError_t run(const cudaLaunchConfig_t& config, const std::function<void()>& thread);
+// Does the work, or notes it where the stream captures.
+cudaError_t enqueue(cudaStream_t stream, const std::function<cudaError_t()>& work);
 void* shared_memory();
 void meet_block();
 void meet_warp();
@@ -74,7 +91,9 @@ unsigned lane();
 template <class... P, class... A>
 cudaError_t cudaLaunchKernelEx(const cudaLaunchConfig_t* config, void (*kernel)(P...), A&&... a) {
   const std::tuple<P...> arguments(static_cast<P>(a)...);
-  return emulation::run(*config, [&] { std::apply(kernel, arguments); });
+  return emulation::enqueue(config->stream, [config = *config, kernel, arguments] {
+    return emulation::run(config, [&] { std::apply(kernel, arguments); });
+  });
 }
 
 inline void __syncthreads() { emulation::meet_block(); }

@@ -30,6 +30,7 @@ struct Memory {
   std::int64_t taken = 0;
   std::int64_t waited = 0;
   std::size_t in_use = 0;
+  std::size_t limit = kTotal;
   std::map<std::size_t, std::size_t> free = {{0, kTotal}};  // place and size
   std::map<std::size_t, std::size_t> used;                  // place and bytes asked for
 
@@ -69,6 +70,8 @@ DeviceAccess::~DeviceAccess() {
 int damaged_blocks() { return memory().damaged; }
 std::int64_t allocations() { return memory().taken; }
 std::int64_t waits() { return memory().waited; }
+std::size_t bytes_reached() { return memory().reached; }
+void limit_bytes(std::size_t limit) { memory().limit = limit; }
 std::size_t bytes_in_use() { return memory().in_use; }
 
 }  // namespace emulation
@@ -81,6 +84,8 @@ const char* cudaGetErrorString(cudaError_t error) {
     case cudaErrorMemoryAllocation: return "out of memory";
     case cudaErrorInvalidConfiguration: return "invalid configuration argument";
     case cudaErrorNoDevice: return "no CUDA-capable device is detected";
+    case cudaErrorStreamCaptureUnsupported:
+      return "operation not permitted when stream is capturing";
     default: return "invalid argument";
   }
 }
@@ -98,11 +103,8 @@ cudaError_t cudaDeviceGetAttribute(int* value, cudaDeviceAttr attribute, int) {
   return cudaSuccess;
 }
 
-cudaError_t cudaStreamCreateWithFlags(cudaStream_t* stream, unsigned) {
-  *stream = nullptr;
-  return cudaSuccess;
-}
-cudaError_t cudaStreamSynchronize(cudaStream_t) {
+cudaError_t cudaStreamSynchronize(cudaStream_t stream) {
+  if (captures(stream)) return cudaErrorStreamCaptureUnsupported;
   ++memory().waited;
   return cudaSuccess;
 }
@@ -114,16 +116,19 @@ cudaError_t cudaMemPoolSetAttribute(cudaMemPool_t, cudaMemPoolAttr, void*) { ret
 cudaError_t cudaMemPoolTrimTo(cudaMemPool_t, std::size_t) { return cudaSuccess; }
 
 cudaError_t cudaMemGetInfo(std::size_t* free, std::size_t* total) {
-  *free = kTotal - memory().in_use;
+  const Memory& m = memory();
+  *free = m.limit > m.in_use ? m.limit - m.in_use : 0;
   *total = kTotal;
   return cudaSuccess;
 }
 
-cudaError_t cudaMallocAsync(void** block, std::size_t bytes, cudaStream_t) {
+cudaError_t cudaMallocAsync(void** block, std::size_t bytes, cudaStream_t stream) {
+  if (captures(stream)) return cudaErrorStreamCaptureUnsupported;
   Memory& m = memory();
   const std::scoped_lock lock(m.mutex);
   if (bytes > kTotal) return cudaErrorMemoryAllocation;
   const std::size_t size = whole(bytes);
+  if (m.in_use + size > m.limit) return cudaErrorMemoryAllocation;
   for (auto place = m.free.begin(); place != m.free.end(); ++place) {
     if (place->second < size) continue;
     const auto [at, length] = *place;
@@ -143,7 +148,8 @@ cudaError_t cudaMallocAsync(void** block, std::size_t bytes, cudaStream_t) {
   return cudaErrorMemoryAllocation;
 }
 
-cudaError_t cudaFreeAsync(void* block, cudaStream_t) {
+cudaError_t cudaFreeAsync(void* block, cudaStream_t stream) {
+  if (captures(stream)) return cudaErrorStreamCaptureUnsupported;
   Memory& m = memory();
   const DeviceAccess access;
   std::size_t at = static_cast<std::size_t>(static_cast<unsigned char*>(block) - m.start) - kGuard;
@@ -181,9 +187,22 @@ cudaError_t cudaHostAlloc(void** block, std::size_t bytes, unsigned) {
   return *block == nullptr ? cudaErrorMemoryAllocation : cudaSuccess;
 }
 
-cudaError_t cudaMemcpyAsync(void* to, const void* from, std::size_t bytes, cudaMemcpyKind,
-                            cudaStream_t) {
-  const DeviceAccess access;
-  std::memcpy(to, from, bytes);
-  return cudaSuccess;
+// Within a capture it would read the host's memory whenever the graph runs, which is never what was meant.
+cudaError_t cudaMemcpyAsync(void* to, const void* from, std::size_t bytes, cudaMemcpyKind kind,
+                            cudaStream_t stream) {
+  if (captures(stream) && kind != cudaMemcpyDeviceToDevice)
+    return cudaErrorStreamCaptureUnsupported;
+  return enqueue(stream, [to, from, bytes] {
+    const DeviceAccess access;
+    std::memcpy(to, from, bytes);
+    return cudaSuccess;
+  });
+}
+
+cudaError_t cudaMemsetAsync(void* to, int value, std::size_t bytes, cudaStream_t stream) {
+  return enqueue(stream, [to, value, bytes] {
+    const DeviceAccess access;
+    std::memset(to, value, bytes);
+    return cudaSuccess;
+  });
 }

@@ -1,8 +1,12 @@
 // SPDX-License-Identifier: MIT
-// The emulated GPU's memory: readable only while something runs on it.
+// The emulated GPU's memory: readable only while something runs on it. And whether a stream captures.
 #pragma once
 
+#include "cuda_runtime.h"
+
 namespace emulation {
+
+bool captures(cudaStream_t stream);  // stream.cpp
 
 // Kernels, copies and products hold one while they run; they may be nested.
 class DeviceAccess {

@@ -9,10 +9,15 @@ namespace emulation {
 
 // Blocks of device memory that were written to beyond their ends, found when they were given back.
 int damaged_blocks();
-std::int64_t launches();        // kernels run so far
-std::int64_t allocations();     // blocks of device memory taken so far
-std::int64_t waits();           // times that the host waited for the stream
-std::size_t bytes_in_use();     // of device memory
+std::int64_t launches();  // kernels run so far
+std::int64_t graph_launches();
+std::int64_t allocations();  // blocks of device memory taken so far
+std::int64_t waits();        // times that the host waited for the stream
+std::size_t bytes_in_use();  // of device memory
+// Of the memory that there is, the most that was ever in use: what grows is what a real pool asks the driver for.
+std::size_t bytes_reached();
+void limit_bytes(
+    std::size_t limit);         // in use at once, from now on: beyond it there is no memory left
 void set_order(unsigned seed);  // in which blocks and threads run from now on
 
 }  // namespace emulation

@@ -1,0 +1,134 @@
+// SPDX-License-Identifier: MIT
+// Memory of the GPU: from the driver's stream-ordered pool, which keeps what is given back, or of a step that is captured.
+#include <set>
+#include <string>
+
+#include "autograd/cuda/capture.cuh"
+#include "autograd/error.h"
+#include "autograd/operation.h"
+
+namespace tapeloop::cuda {
+namespace {
+
+// Captured steps that live, and blocks that they may use although whoever took them has given them back. Under working().
+struct Captures {
+  std::uint64_t begun = 0;
+  std::set<std::uint64_t> alive;
+  std::vector<Block> kept;
+  std::uint64_t newest() const { return alive.empty() ? 0 : *alive.rbegin(); }
+};
+Captures& captures() {
+  static Captures& kCaptures = *new Captures;
+  return kCaptures;
+}
+
+void free_block(void* data) noexcept {
+  // At the end of the process the runtime may be gone, and its memory with it.
+  if (cudaFreeAsync(data, gpu().stream) != cudaSuccess) cudaGetLastError();
+}
+
+[[noreturn]] void fail_full(std::size_t bytes) {
+  std::size_t free = 0, total = 0;
+  CUDA_CHECK(cudaMemGetInfo(&free, &total));
+  fail("cuda", "the GPU has no " + std::to_string(bytes) + " bytes left for " +
+                   tapeloop::detail::work_in_hand() + ": " + std::to_string(free) + " of " +
+                   std::to_string(total) +
+                   " are free; use a smaller batch, recompute(), or truncated BPTT");
+}
+
+void* take_from_pool(std::size_t bytes, cudaStream_t stream) {
+  const Gpu& g = gpu();
+  void* block = nullptr;
+  cudaError_t status = cudaMallocAsync(&block, bytes, stream);
+  if (status == cudaErrorMemoryAllocation) {
+    cudaGetLastError();  // what the pool keeps may be in the way
+    if (Capture::noting() == nullptr) CUDA_CHECK(cudaStreamSynchronize(g.stream));
+    CUDA_CHECK(cudaMemPoolTrimTo(g.pool, 0));
+    status = cudaMallocAsync(&block, bytes, stream);
+  }
+  if (status == cudaErrorMemoryAllocation) {
+    cudaGetLastError();
+    fail_full(bytes);
+  }
+  check(status, "cudaMallocAsync");
+  return block;
+}
+
+}  // namespace
+
+Block take(std::size_t bytes) {
+  const Gpu& g = gpu();
+  const std::scoped_lock lock(working());
+  if (Capture* const capture = Capture::noting()) return capture->arena().take(bytes);
+  return {take_from_pool(bytes, g.stream), bytes, nullptr, captures().begun};
+}
+
+void give_back(const Block& block) noexcept {
+  const std::scoped_lock lock(working());
+  if (block.arena != nullptr) return block.arena->put_back(block);
+  Captures& c = captures();
+  if (block.captures < c.newest()) {
+    c.kept.push_back(block);
+  } else {
+    free_block(block.data);
+  }
+}
+
+std::uint64_t begin_capture() {
+  Captures& c = captures();
+  c.alive.insert(++c.begun);
+  return c.begun;
+}
+
+void end_capture(std::uint64_t number) noexcept {
+  Captures& c = captures();
+  c.alive.erase(number);
+  const std::uint64_t newest = c.newest();
+  std::erase_if(c.kept, [newest](const Block& block) {
+    if (block.captures < newest) return false;
+    free_block(block.data);
+    return true;
+  });
+}
+
+// --- of one captured step ---
+
+constexpr std::size_t kGrain =
+    512;  // blocks are multiples of it, so that they fit each other's place
+
+Block Arena::take(std::size_t bytes) {
+  const std::size_t size = (bytes + kGrain - 1) / kGrain * kGrain;
+  void* data = nullptr;
+  const auto found = free_.lower_bound(size);
+  if (found != free_.end() && found->first <= 2 * size) {
+    data = found->second;
+    const std::size_t whole = found->first;
+    free_.erase(found);
+    ++users_;
+    return {data, whole, this, 0};
+  }
+  data = take_from_pool(size, gpu().beside);
+  // Ready before the graph runs: that stream has nothing else to do.
+  CUDA_CHECK(cudaStreamSynchronize(gpu().beside));
+  blocks_.push_back(data);
+  total_ += size;
+  ++users_;
+  return {data, size, this, 0};
+}
+
+void Arena::put_back(const Block& block) noexcept {
+  if (open_) free_.emplace(block.bytes, block.data);
+  drop();
+}
+
+void Arena::leave() noexcept { drop(); }
+
+void Arena::drop() noexcept {
+  if (--users_ == 0) delete this;
+}
+
+Arena::~Arena() {
+  for (void* block : blocks_) free_block(block);
+}
+
+}  // namespace tapeloop::cuda

@@ -1,0 +1,67 @@
+// SPDX-License-Identifier: MIT
+// Streams and graphs: work is done at once, or noted while its stream captures and done when the graph is launched.
+// Knows neither kernels nor memory.
+#include <utility>
+#include <vector>
+
+#include "device_memory.h"
+#include "emulation.h"
+
+struct EmulatedGraph {
+  std::vector<std::function<cudaError_t()>> work;
+};
+struct EmulatedStream {
+  EmulatedGraph* capturing = nullptr;
+};
+
+namespace emulation {
+
+static std::int64_t graphs_launched = 0;
+
+bool captures(cudaStream_t stream) { return stream != nullptr && stream->capturing != nullptr; }
+
+cudaError_t enqueue(cudaStream_t stream, const std::function<cudaError_t()>& work) {
+  if (!captures(stream)) return work();
+  stream->capturing->work.push_back(work);
+  return cudaSuccess;
+}
+
+std::int64_t graph_launches() { return graphs_launched; }
+
+}  // namespace emulation
+
+cudaError_t cudaStreamCreateWithFlags(cudaStream_t* stream, unsigned) {
+  *stream = new EmulatedStream;  // as long as the process lives, like the library's own
+  return cudaSuccess;
+}
+
+cudaError_t cudaStreamBeginCapture(cudaStream_t stream, cudaStreamCaptureMode) {
+  if (stream->capturing != nullptr) return cudaErrorInvalidValue;
+  stream->capturing = new EmulatedGraph;
+  return cudaSuccess;
+}
+cudaError_t cudaStreamEndCapture(cudaStream_t stream, cudaGraph_t* graph) {
+  if (stream->capturing == nullptr) return cudaErrorInvalidValue;
+  *graph = std::exchange(stream->capturing, nullptr);
+  return cudaSuccess;
+}
+cudaError_t cudaGraphInstantiate(cudaGraphExec_t* exec, cudaGraph_t graph, unsigned long long) {
+  *exec = new EmulatedGraph(*graph);
+  return cudaSuccess;
+}
+cudaError_t cudaGraphLaunch(cudaGraphExec_t exec, cudaStream_t stream) {
+  if (emulation::captures(stream)) return cudaErrorStreamCaptureUnsupported;
+  ++emulation::graphs_launched;
+  for (const auto& work : exec->work) {
+    if (const cudaError_t error = work(); error != cudaSuccess) return error;
+  }
+  return cudaSuccess;
+}
+cudaError_t cudaGraphExecDestroy(cudaGraphExec_t exec) {
+  delete exec;
+  return cudaSuccess;
+}
+cudaError_t cudaGraphDestroy(cudaGraph_t graph) {
+  delete graph;
+  return cudaSuccess;
+}
