@@ -57,7 +57,8 @@ Choice choose(const RecurrentSequence& run, bool backward, PersistentRun& given)
   if (launch == nullptr) return {};
   const std::int64_t hidden = run.w.dim(1), gates = run.w.dim(0) / hidden, batch = run.zx.dim(1);
   const auto parts = static_cast<std::int64_t>(run.states.size());
-  const std::int64_t operands = backward ? run.kernel->inputs : gates * (run.apart ? 2 : 1) + parts;
+  const std::int64_t operands =
+      backward ? run.kernel->inputs + 1 : gates * (run.apart ? 2 : 1) + parts;
   const RecurrentShape shape{hidden, gates, batch, operands, size_of(run.zx.dtype()), backward};
   given.plan = plan_for(shape, wanted_form);
   if (given.plan.form == RecurrentForm::alternating) return {};

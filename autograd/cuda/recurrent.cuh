@@ -247,7 +247,6 @@ __global__ void __launch_bounds__(kWarps * 32, 1)
     s.multiply(step, step);
     wait_for_batches<0>();
     __syncthreads();
-    T* const z = static_cast<T*>(run.z.data) + run.z.step * t;
     s.for_elements([&](const Element& e) {
       for (int g = 0; g < run.gates; ++g) {
         T first = 0;
@@ -256,24 +255,28 @@ __global__ void __launch_bounds__(kWarps * 32, 1)
         } else if (run.bias != nullptr) {
           first = static_cast<const T*>(run.bias)[g * run.hidden + e.j];
         }
-        const T sum = first + s.sum(e.row, g * s.units + e.unit);
-        s.operand(first_gate + g, e) = sum;
-        if (run.z.step != 0 || run.steps == 1) z[s.gate_at(e, g)] = sum;
+        s.operand(first_gate + g, e) = first + s.sum(e.row, g * s.units + e.unit);
       }
       if (s.running(e, t)) {  // else the state stands still
         apply_formula<F, T>(
             formula, [&](int i) { return s.operand(i, e); },
             [&](int k, T value) { s.operand(part(k), e) = value; });
       }
+      if (step + 1 < run.steps) s.hand_on(step + 1, e, e.j, s.operand(part(0), e));
+    });
+    if (step + 1 < run.steps) s.publish_step(step + 1);
+    // While others read what was handed on: what nobody waits for.
+    T* const z = static_cast<T*>(run.z.data) + run.z.step * t;
+    s.for_elements([&](const Element& e) {
+      if (run.z.step != 0 || run.steps == 1) {
+        for (int g = 0; g < run.gates; ++g) z[s.gate_at(e, g)] = s.operand(first_gate + g, e);
+      }
       for (int k = 0; k < kParts; ++k) {
         const StepMemory<void*> to = run.states[k];
         static_cast<T*>(to.data)[to.step * t + s.state_at(e)] = s.operand(part(k), e);
       }
-      if (step + 1 < run.steps) s.hand_on(step + 1, e, e.j, s.operand(part(0), e));
     });
-    if (step + 1 == run.steps) return;
-    s.publish_step(step + 1);
-    fetch(step + 1);
+    if (step + 1 < run.steps) fetch(step + 1);
   }
 }
 
@@ -285,7 +288,9 @@ __global__ void __launch_bounds__(kWarps * 32, 1)
   const int gate_arguments = run.gates * (run.apart ? 2 : 1);
   const int first_gate = run.apart ? run.gates : 0;  // of z
   const int first_part = run.takes_h ? 0 : 1;
-  const int dstate = gate_arguments + run.parts - first_part;  // operands from here on: gradients
+  // Operands: the formula's arguments, which end with the gradients of the state; then that of hs.
+  const int dstate = gate_arguments + run.parts - first_part;
+  const int dhs = dstate + run.parts;
   const auto fetch = [&](std::int64_t step) {
     const std::int64_t t = s.time(step);
     const T* const zx = static_cast<const T*>(run.zx.data) + run.zx.step * t;
@@ -298,6 +303,10 @@ __global__ void __launch_bounds__(kWarps * 32, 1)
       for (int k = first_part; k < run.parts; ++k) {
         copy_async<sizeof(T)>(&s.operand(gate_arguments + k - first_part, e),
                               s.previous(k, step) + s.state_at(e));
+      }
+      if (run.dhs != nullptr) {
+        copy_async<sizeof(T)>(&s.operand(dhs, e),
+                              static_cast<const T*>(run.dhs) + s.state_step() * t + s.state_at(e));
       }
     });
     end_batch();
@@ -322,10 +331,6 @@ __global__ void __launch_bounds__(kWarps * 32, 1)
     __syncthreads();
     const bool last = i == run.steps;
     const std::int64_t t = last ? 0 : s.time(run.steps - 1 - i);
-    const T* const dhs =
-        run.dhs == nullptr ? nullptr : static_cast<const T*>(run.dhs) + s.state_step() * t;
-    T* const dz = static_cast<T*>(run.dz) + s.gate_step() * t;
-    T* const dzx = static_cast<T*>(run.dzx) + s.gate_step() * t;
     s.for_elements([&](const Element& e) {
       T& dh = s.operand(dstate, e);
       if (i > 0) dh += s.sum(e.row, e.unit);
@@ -335,32 +340,34 @@ __global__ void __launch_bounds__(kWarps * 32, 1)
         }
         return;
       }
-      if (dhs != nullptr) dh += dhs[s.state_at(e)];
-      const auto store_gate = [&](int k, T value) {
-        if (k < first_gate) {
-          dzx[s.gate_at(e, k)] = value;
-        } else {
-          dz[s.gate_at(e, k - first_gate)] = value;
-          s.hand_on(i, e, e.j * run.gates + k - first_gate, value);
-        }
-      };
-      if (!s.running(e, t)) {  // the state stood still: its gradient passes
-        for (int k = 0; k < gate_arguments; ++k) store_gate(k, T{0});
-        return;
+      if (run.dhs != nullptr) dh += s.operand(dhs, e);
+      // Gradients take the places of the arguments that they belong to.
+      if (s.running(e, t)) {
+        apply_formula<F, T>(
+            formula, [&](int k) { return s.operand(k, e); },
+            [&](int k, T value) {
+              const int state_part = first_part + k - gate_arguments;
+              s.operand(k < gate_arguments ? k : dstate + state_part, e) = value;
+            });
+        if (!run.takes_h) dh = 0;  // all of it went through the formula
+      } else {                     // the state stood still: its gradient passes
+        for (int k = 0; k < gate_arguments; ++k) s.operand(k, e) = 0;
       }
-      apply_formula<F, T>(
-          formula, [&](int k) { return s.operand(k, e); },
-          [&](int k, T value) {
-            if (k < gate_arguments) {
-              store_gate(k, value);
-            } else {
-              s.operand(dstate + first_part + k - gate_arguments, e) = value;
-            }
-          });
-      if (!run.takes_h) dh = 0;  // all of it went through the formula
+      for (int g = 0; g < run.gates; ++g) {
+        s.hand_on(i, e, e.j * run.gates + g, s.operand(first_gate + g, e));
+      }
     });
     if (last) return;
     s.publish_step(i + 1);
+    // While others read what was handed on: what nobody waits for.
+    T* const dz = static_cast<T*>(run.dz) + s.gate_step() * t;
+    T* const dzx = static_cast<T*>(run.dzx) + s.gate_step() * t;
+    s.for_elements([&](const Element& e) {
+      for (int g = 0; g < run.gates; ++g) {
+        if (run.apart) dzx[s.gate_at(e, g)] = s.operand(g, e);
+        dz[s.gate_at(e, g)] = s.operand(first_gate + g, e);
+      }
+    });
     if (i + 1 < run.steps) fetch(run.steps - 2 - i);
   }
 }

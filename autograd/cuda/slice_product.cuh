@@ -32,9 +32,14 @@ struct SliceProduct {
 
 // A warp's tile of sums. What limits it is shared memory: a thread loads columns + rows chunks for columns * rows FMAs on each
 // of a chunk's elements, so large tiles run near the FMA's peak and those for few rows at the speed that weights are read.
+// Not inlined: its registers are then its own, whatever the formula needs.
 template <class T, int kLanes, int kColumns, int kRows>
-__device__ __forceinline__ void multiply_slice(const SliceProduct<T>& p) {
+__device__ __noinline__ void multiply_slice(const SliceProduct<T> p) {
   constexpr int kAcross = 32 / kLanes;  // threads along the rows
+  constexpr int kSums = kColumns * kRows;
+  [[maybe_unused]] constexpr int kAhead = kSums >= 32  ? 1
+                                          : kSums >= 8 ? 2
+                                                       : 4;  // chunks, so that loads overlap
   const int lane = static_cast<int>(threadIdx.x) % 32;
   const int lane_column = lane % kLanes, lane_row = lane / kLanes;
   // Beyond the last column or row a thread repeats it; nobody reads those sums.
@@ -74,7 +79,7 @@ __device__ __forceinline__ void multiply_slice(const SliceProduct<T>& p) {
     const Chunk<T>* weights = p.weights + from * p.columns;
     const Chunk<T>* const end =
         weights + (from + at_once < p.last ? at_once : p.last - from) * p.columns;
-#pragma unroll 1
+#pragma unroll kAhead
     for (; weights != end; weights += p.columns, now += p.row_count) {
       Chunk<T> a[kColumns], b[kRows];
 #pragma unroll
