@@ -148,10 +148,10 @@ struct Slice {
     const int split = warp / tiles;
     if (split >= splits) return;
     SliceProduct<T> p;
-    p.weights = weights;
-    p.rows = buffer(step);
-    p.staged = !cluster;
-    p.work = reinterpret_cast<Chunk<T>*>(work + warp * work_size);
+    p.staged = cluster ? nullptr : buffer(step);
+    p.rows = chunks * columns + static_cast<int>(step & 1) * chunks * row_count;
+    p.work = chunks * (columns + (cluster ? 2 * row_count : 0)) +
+             warp * static_cast<int>(run.plan.work_bytes / kChunkBytes);
     p.columns = columns;
     p.row_count = row_count;
     p.first_column = (warp - split * tiles) * static_cast<int>(run.plan.tile_width);

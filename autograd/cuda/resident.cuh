@@ -10,7 +10,6 @@ namespace tapeloop::cuda {
 #if defined(__CUDACC__)
 // What a thread wrote before publish() is seen by a thread that returns from wait_until(): through L2, on the whole GPU.
 __device__ __forceinline__ void publish(unsigned* flag, unsigned value) {
-  __threadfence();
   asm volatile("st.release.gpu.global.u32 [%0], %1;" ::"l"(flag), "r"(value) : "memory");
 }
 __device__ __forceinline__ void wait_until(const unsigned* flag, unsigned at_least) {

@@ -17,13 +17,13 @@ struct alignas(kChunkBytes) Chunk {
   T at[size];
 };
 
+// Shared memory begins with the weights, [chunks][columns]. Other places in it are counted in chunks from its start: an address
+// could be of any memory to the compiler.
 template <class T>
 struct SliceProduct {
-  const Chunk<T>* weights;  // [chunks][columns], shared
-  const Chunk<T>* rows;     // [chunks][row_count], global or, if not staged, shared
-  bool staged;
-  Chunk<T>*
-      work;  // of this warp: two stages of rows; at the end, partial sums [row_count][partial_row]
+  const Chunk<T>* staged;  // rows [chunks][row_count], global; null: they lie in shared memory, at
+  int rows;
+  int work;  // of this warp: two stages of rows; at the end, partial sums [row_count][partial_row]
   int columns, row_count;
   int first_column;  // of this warp's tile
   int first, last;   // chunks that this warp adds up
@@ -56,27 +56,28 @@ __device__ __noinline__ void multiply_slice(const SliceProduct<T> p) {
   }
   T sum[kColumns][kRows] = {};
   // While a stage is multiplied the next one is on its way. What lies in shared memory is one stage, already there.
-  const int at_once = p.staged ? kStageChunks / p.row_count : p.last - p.first;
+  const int at_once = p.staged != nullptr ? kStageChunks / p.row_count : p.last - p.first;
   const auto fetch = [&](int from, Chunk<T>* to) {
     const int end = from + at_once < p.last ? from + at_once : p.last;
     for (int i = lane; i < (end - from) * p.row_count; i += 32) {
-      copy_async<kChunkBytes>(to + i, p.rows + from * p.row_count + i);
+      copy_async<kChunkBytes>(to + i, p.staged + from * p.row_count + i);
     }
     end_batch();  // empty behind the last
   };
-  const Chunk<T>* now = p.rows + p.first * p.row_count;
-  Chunk<T>* stage = p.work;
-  Chunk<T>* next = p.work + kStageChunks;
-  if (p.staged) fetch(p.first, stage);
+  Chunk<T>* const shared = shared_memory<Chunk<T>>();
+  const Chunk<T>* now = shared + p.rows + p.first * p.row_count;
+  Chunk<T>* stage = shared + p.work;
+  Chunk<T>* next = stage + kStageChunks;
+  if (p.staged != nullptr) fetch(p.first, stage);
 #pragma unroll 1
   for (int from = p.first; from < p.last; from += at_once) {
-    if (p.staged) {
+    if (p.staged != nullptr) {
       fetch(from + at_once, next);
       wait_for_batches<1>();
       __syncwarp();
       now = stage;
     }
-    const Chunk<T>* weights = p.weights + from * p.columns;
+    const Chunk<T>* weights = shared + from * p.columns;
     const Chunk<T>* const end =
         weights + (from + at_once < p.last ? at_once : p.last - from) * p.columns;
 #pragma unroll kAhead
@@ -95,15 +96,15 @@ __device__ __noinline__ void multiply_slice(const SliceProduct<T> p) {
         }
       }
     }
-    if (p.staged) {
+    if (p.staged != nullptr) {
       __syncwarp();
       Chunk<T>* const done = stage;
       stage = next;
       next = done;
     }
   }
-  if (p.staged) wait_for_batches<0>();
-  T* const partial = reinterpret_cast<T*>(p.work);
+  if (p.staged != nullptr) wait_for_batches<0>();
+  T* const partial = reinterpret_cast<T*>(shared + p.work);
 #pragma unroll
   for (int j = 0; j < kRows; ++j) {
     const int row = j * kAcross + lane_row;
