@@ -184,7 +184,8 @@ struct RecurrentGradient {
 
   // In blocks of steps, from the last to the first, as the backward pass of single steps comes by them.
   void add_weight_gradients(const Tensor& dz, Grads& grads) const {
-    const std::int64_t size = (kGemmGroup + run.batch() - 1) / run.batch();
+    const std::int64_t group = backend(dz.device()).gradient_rows();
+    const std::int64_t size = (group + run.batch() - 1) / run.batch();
     for (std::int64_t end = run.steps(); end > 0; end -= size) {
       const std::int64_t begin = std::max<std::int64_t>(0, end - size);
       const std::int64_t first = std::min(run.time(begin), run.time(end - 1));

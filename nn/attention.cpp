@@ -12,6 +12,7 @@
 #include "autograd/error.h"
 #include "autograd/profile.h"
 #include "nn/init.h"
+#include "nn/mask.h"
 #include "nn/scores.h"
 
 namespace tapeloop::nn {
@@ -41,11 +42,9 @@ Tensor mask_of(std::span<const std::int64_t> lengths, const Var& source) {
     }
   }
   if (std::all_of(lengths.begin(), lengths.end(), [&](auto l) { return l == steps; })) return {};
-  Tensor mask = Tensor::full({batch, steps}, 1.0, source.dtype(), source.device());
-  for (std::size_t i = 0; i < lengths.size(); ++i) {
-    mask.select(0, static_cast<std::int64_t>(i)).slice(0, lengths[i], steps).fill(0.0);
-  }
-  return mask;
+  return detail::mask_within(lengths, steps, source.dtype(), source.device())
+      .transpose(0, 1)
+      .contiguous();
 }
 
 }  // namespace

@@ -98,6 +98,46 @@ TEST_CASE("greedy, sampled and beam search find on the GPU what they find on the
   }
 }
 
+TEST_CASE("memory on the GPU is counted, and recomputation fits a model into it") {
+  if (!have_gpu()) return;
+  const Bounds bounds;
+  const std::int64_t before = memory::stats().live_bytes;
+  {
+    const Tensor some = Tensor::zeros({1000, 100}, DType::float32, Device::cuda);
+    CHECK(memory::stats().live_bytes - before >= 400000);
+  }
+  CHECK(memory::stats().live_bytes == before);
+  const auto held = [](double fit_mib) {
+    Random random(1);
+    const nn::Lstm lstm({.input = 8, .hidden = 32, .recompute = {.fit_mib = fit_mib}}, random);
+    nn::move(lstm, Device::cuda);
+    const Var xs(random_tensor({300, 4, 8}, 3, DType::float32).to(Device::cuda));
+    Tape tape;
+    const std::int64_t start = memory::stats().live_bytes;
+    const Var ys = lstm(xs).ys;
+    return memory::stats().live_bytes - start;
+  };
+  CHECK(held(0.3) < held(0) / 2);
+}
+
+TEST_CASE("what is uploaded may be changed at once, and may be large") {
+  if (!have_gpu()) return;
+  const Bounds bounds;
+  for (const std::int64_t count : {1, 1000, 300'000, 900'000}) {
+    std::vector<Tensor> there;
+    Tensor here = Tensor::empty({count}, DType::float32);
+    for (int round = 0; round < 12; ++round) {
+      here.fill(round);
+      there.push_back(here.to(Device::cuda));
+    }
+    for (int round = 0; round < 12; ++round) {
+      const Tensor back = there[static_cast<std::size_t>(round)].to(Device::cpu);
+      CHECK(back.at({0}) == round);
+      CHECK(back.at({count - 1}) == round);
+    }
+  }
+}
+
 TEST_CASE("the CTC loss and its gradient are those of the CPU") {
   if (!have_gpu()) return;
   const Bounds bounds;

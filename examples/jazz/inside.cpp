@@ -15,8 +15,7 @@ namespace {
 std::string written(const Event& event, const Context& before) {
   std::string result;
   if (event.at.root != before.root || event.at.quality != before.quality) {
-    result =
-        "\n| " + print_chord({event.at.root, static_cast<Quality>(event.at.quality)}) + ": ";
+    result = "\n| " + print_chord({event.at.root, static_cast<Quality>(event.at.quality)}) + ": ";
   }
   return result + (event.pitch == kRest ? "rest" : print_pitch(pitch_of(event.pitch))) + " ";
 }

@@ -54,9 +54,12 @@ struct cudaLaunchAttribute {
 };
 enum cudaMemPoolAttr { cudaMemPoolAttrReleaseThreshold };
 constexpr unsigned cudaStreamNonBlocking = 1;
+constexpr unsigned cudaHostAllocDefault = 0;
 constexpr unsigned cudaHostAllocMapped = 2;
+constexpr unsigned cudaEventDisableTiming = 2;
 using cudaStream_t = struct EmulatedStream*;
 using cudaMemPool_t = struct EmulatedPool*;
+using cudaEvent_t = struct EmulatedEvent*;
 using cudaGraph_t = struct EmulatedGraph*;
 using cudaGraphExec_t = struct EmulatedGraph*;
 enum cudaStreamCaptureMode { cudaStreamCaptureModeRelaxed = 2 };
@@ -77,6 +80,10 @@ cudaError_t cudaHostAlloc(void** block, std::size_t bytes, unsigned flags);
 cudaError_t cudaMemcpyAsync(void* to, const void* from, std::size_t bytes, cudaMemcpyKind kind,
                             cudaStream_t stream);
 
+cudaError_t cudaSetDevice(int device);
+cudaError_t cudaEventCreateWithFlags(cudaEvent_t* event, unsigned flags);
+cudaError_t cudaEventRecord(cudaEvent_t event, cudaStream_t stream);
+cudaError_t cudaEventSynchronize(cudaEvent_t event);
 cudaError_t cudaMemsetAsync(void* to, int value, std::size_t bytes, cudaStream_t stream);
 
 cudaError_t cudaStreamBeginCapture(cudaStream_t stream, cudaStreamCaptureMode mode);
@@ -102,6 +109,7 @@ cudaError_t run(const cudaLaunchConfig_t& config, const std::function<void()>& t
 cudaError_t enqueue(cudaStream_t stream, const std::function<cudaError_t()>& work);
 void* shared_memory();
 void meet_block();
+bool meet_block_or(bool own);  // whether any thread's was true
 void meet_warp();
 std::uint64_t exchange(std::uint64_t value, unsigned lane_from);  // among the lanes of a warp
 unsigned lane();
@@ -124,6 +132,7 @@ cudaError_t cudaLaunchKernelEx(const cudaLaunchConfig_t* config, void (*kernel)(
 }
 
 inline void __syncthreads() { emulation::meet_block(); }
+inline int __syncthreads_or(int own) { return emulation::meet_block_or(own != 0) ? 1 : 0; }
 inline void __syncwarp() { emulation::meet_warp(); }
 
 template <class T>

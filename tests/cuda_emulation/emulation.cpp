@@ -56,6 +56,7 @@ struct Block {
   uint3 index{};
   std::vector<std::uint64_t> shared, exchanged;
   std::vector<Fiber*> waiting;
+  bool any = false;  // of meet_block_or()
 };
 
 std::mutex one_launch;
@@ -249,6 +250,16 @@ cudaError_t run(const cudaLaunchConfig_t& config, const std::function<void()>& t
 
 void* shared_memory() { return current->block->shared.data(); }
 void meet_block() { wait_for(Wait::block); }
+bool meet_block_or(bool own) {
+  Block& block = *current->block;
+  block.any = block.any || own;
+  meet_block();
+  const bool result = block.any;
+  meet_block();
+  block.any = false;
+  meet_block();
+  return result;
+}
 void meet_warp() { wait_for(Wait::warp); }
 void meet_cluster() { wait_for(Wait::cluster); }
 void pause() { wait_for(Wait::pause); }
