@@ -25,9 +25,10 @@ void add_choice(CLI::App& app, const std::string& name, std::string& value,
 }
 
 void add_data_options(CLI::App& app, Arguments& a) {
-  app.add_option("--data", a.data,
-                 "pairs to learn from, source TAB target [TAB anything], UTF-8; without it, what is "
-                 "built in (dates, translate)")
+  app.add_option(
+         "--data", a.data,
+         "pairs to learn from, source TAB target [TAB anything], UTF-8; without it, what is "
+         "built in (dates, translate)")
       ->type_name("FILE");
   app.add_option("--test", a.test,
                  "pairs to measure with; without it, a share of the data is held out")
@@ -79,31 +80,37 @@ struct Belongs {
   std::string_view tasks;
 };
 constexpr std::array kBelongs = {
-    Belongs{"--data", "dates translate"},        Belongs{"--test", "dates translate"},
-    Belongs{"--source-unit", "dates translate"}, Belongs{"--target-unit", "dates translate"},
-    Belongs{"--min-count", "dates translate"},   Belongs{"--max-units", "dates translate"},
-    Belongs{"--longest", "reverse copy"},        Belongs{"--attention", "dates translate add"},
-    Belongs{"--pairs", "dates reverse copy add"}, Belongs{"--base", "add"},
+    Belongs{"--data", "dates translate"},
+    Belongs{"--test", "dates translate"},
+    Belongs{"--source-unit", "dates translate"},
+    Belongs{"--target-unit", "dates translate"},
+    Belongs{"--min-count", "dates translate"},
+    Belongs{"--max-units", "dates translate"},
+    Belongs{"--longest", "reverse copy"},
+    Belongs{"--attention", "dates translate add"},
+    Belongs{"--pairs", "dates reverse copy add"},
+    Belongs{"--base", "add"},
     Belongs{"--digits", "add"},
 };
 // What the adder of bits has no use for.
-constexpr std::array kNotForBits = {"--cell",      "--one-direction", "--layers", "--embedding",
-                                    "--attention", "--attend",        "--dropout", "--pairs",
-                                    "--max-length", "--patience",     "--beam"};
+constexpr std::array kNotForBits = {"--cell",       "--one-direction", "--layers",  "--embedding",
+                                    "--attention",  "--attend",        "--dropout", "--pairs",
+                                    "--max-length", "--patience",      "--beam"};
 
 void check_options(const CLI::App& app, const Arguments& a) {
   for (const Belongs& belongs : kBelongs) {
     if (app.count(belongs.option) > 0 && belongs.tasks.find(a.task) == std::string_view::npos) {
-      throw UsageError(fmt::format("{} is an option of {}, not of {}", belongs.option,
-                                   belongs.tasks, a.task));
+      throw UsageError(
+          fmt::format("{} is an option of {}, not of {}", belongs.option, belongs.tasks, a.task));
     }
   }
   if (a.task == "add" && a.base == 2) {
     for (const char* option : kNotForBits) {
       if (app.count(option) > 0) {
-        throw UsageError(fmt::format("{} has no meaning for sums of bits, which a plain RNN adds; "
-                                     "give --base 10 too, or leave it out",
-                                     option));
+        throw UsageError(
+            fmt::format("{} has no meaning for sums of bits, which a plain RNN adds; "
+                        "give --base 10 too, or leave it out",
+                        option));
       }
     }
   }
@@ -111,12 +118,13 @@ void check_options(const CLI::App& app, const Arguments& a) {
     throw UsageError(fmt::format("--base is {}, expected 2 or 10", a.base));
   }
   if (a.base == 10 && a.digits > kMostDigits) {
-    throw UsageError(fmt::format("--digits is {}, expected 1 to {} decimal digits", a.digits,
-                                 kMostDigits));
+    throw UsageError(
+        fmt::format("--digits is {}, expected 1 to {} decimal digits", a.digits, kMostDigits));
   }
   if (!a.model.empty() && !a.from_checkpoint()) {
-    throw UsageError("--model names a checkpoint to translate with; give --translate TEXT or "
-                     "--interactive too, or --resume to go on with that of --out");
+    throw UsageError(
+        "--model names a checkpoint to translate with; give --translate TEXT or "
+        "--interactive too, or --resume to go on with that of --out");
   }
   if (a.resume && a.from_checkpoint()) {
     throw UsageError("--resume trains, --translate and --interactive do not; choose one");
@@ -126,15 +134,17 @@ void check_options(const CLI::App& app, const Arguments& a) {
 }  // namespace
 
 SearchOptions Arguments::search() const {
-  return {.beams = beams, .length_penalty = length_penalty,
+  return {.beams = beams,
+          .length_penalty = length_penalty,
           .max_length = 2 * settings.most_symbols + 1};
 }
 
 void add_options(CLI::App& app, Arguments& a) {
   common::add_common(app, a.common, "seq2seq");
-  app.add_option("TASK", a.task,
-                 "dates: written by people -> ISO 8601; translate: English -> Chinese, or any pairs; "
-                 "reverse, copy: letters, with attention and without; add: sums")
+  app.add_option(
+         "TASK", a.task,
+         "dates: written by people -> ISO 8601; translate: English -> Chinese, or any pairs; "
+         "reverse, copy: letters, with attention and without; add: sums")
       ->check(CLI::IsMember({"dates", "translate", "reverse", "copy", "add"}))
       ->default_str(a.task);
   add_data_options(app, a);
@@ -144,8 +154,7 @@ void add_options(CLI::App& app, Arguments& a) {
              "favours longer translations in a beam; about 0.6 to 1");
   add_count(app, "--samples", a.samples, 0, 100000, "translations to print");
   add_count(app, "--pictures", a.pictures, 1, 100, "translations in the attention picture");
-  app.add_flag("--resume", a.resume,
-               "go on from DIR/last.safetensors; else DIR is written anew");
+  app.add_flag("--resume", a.resume, "go on from DIR/last.safetensors; else DIR is written anew");
   app.add_option("--translate", a.translate, "train nothing, translate this")->type_name("TEXT");
   app.add_flag("--interactive", a.interactive, "train nothing, translate line by line");
   app.add_option("--model", a.model,

@@ -18,19 +18,20 @@ struct Arguments {
   std::string data;  // a file of pairs; empty: what is built in
   std::string test;  // a file of pairs to measure with; empty: a share of the data that is held out
   std::string source_unit = "character", target_unit = "character";
-  std::int64_t smallest_count = 1;      // of a unit, to be in the vocabulary
-  std::int64_t most_units = 20000;      // of a vocabulary
-  std::int64_t pairs = 20000;           // to be made for training
-  std::int64_t longest = 20;            // reverse and copy: letters in training
-  std::int64_t base = 2;                // add
-  std::int64_t digits = 8;              // add: of the numbers in training
+  std::int64_t smallest_count = 1;  // of a unit, to be in the vocabulary
+  std::int64_t most_units = 20000;  // of a vocabulary
+  std::int64_t pairs = 20000;       // to be made for training
+  std::int64_t longest = 20;        // reverse and copy: letters in training
+  std::int64_t base = 2;            // add
+  std::int64_t digits = 8;          // add: of the numbers in training
   std::int64_t updates = 3000;
   std::int64_t validate_every = 500;
-  std::int64_t patience = 5;  // validations without a better one after which training ends; 0: no early stop
+  std::int64_t patience =
+      5;  // validations without a better one after which training ends; 0: no early stop
   std::int64_t beams = 1;
   double length_penalty = 0;
-  std::int64_t samples = 10;   // translations that are printed
-  std::int64_t pictures = 4;   // translations in the attention picture
+  std::int64_t samples = 10;  // translations that are printed
+  std::int64_t pictures = 4;  // translations in the attention picture
   bool resume = false;
   std::string translate;  // a text to translate from a checkpoint
   bool translate_given = false;

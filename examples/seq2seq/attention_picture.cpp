@@ -14,11 +14,11 @@ namespace seq2seq {
 namespace {
 
 constexpr double kCell = 18;
-constexpr double kLabel = 13;     // font size
-constexpr double kGap = 36;       // between grids
+constexpr double kLabel = 13;  // font size
+constexpr double kGap = 36;    // between grids
 constexpr double kMargin = 24;
-constexpr double kHeader = 60;    // title and legend
-constexpr double kPage = 1180;    // grids beyond this go on below
+constexpr double kHeader = 60;  // title and legend
+constexpr double kPage = 1180;  // grids beyond this go on below
 constexpr double kSmallest = 0.0005;
 
 std::string visible(const std::string& unit) { return unit == " " ? "␣" : unit; }
@@ -73,9 +73,9 @@ Place measured(const Looked& looked) {
   place.rows_width = widest(looked.target) + 8;
   place.columns_height = 26 + (place.turned ? words * 0.87 + 12 : kLabel + 6);
   const double caption = kLabel * 0.56 * static_cast<double>(display_width(looked.caption));
-  place.width = std::max(caption, place.rows_width +
-                                      kCell * static_cast<double>(looked.source.size()) +
-                                      (place.turned ? words * 0.5 : 0));
+  place.width =
+      std::max(caption, place.rows_width + kCell * static_cast<double>(looked.source.size()) +
+                            (place.turned ? words * 0.5 : 0));
   place.height = place.columns_height + kCell * static_cast<double>(looked.target.size());
   return place;
 }

@@ -23,10 +23,11 @@ void check(const CarryTrace& trace, std::int64_t units) {
   const tapeloop::Tensor& h = trace.hidden;
   if (trace.sums.size() != steps || trace.carries.size() != steps || !h.defined() ||
       h.rank() != 2 || h.dim(0) != static_cast<std::int64_t>(steps) || h.dim(1) != units) {
-    tapeloop::fail("carry picture",
-                   fmt::format("{} digits, {} sums, {} carries and hidden units {}; expected as many "
-                               "of each, and [T, H] with the same H in all",
-                               steps, trace.sums.size(), trace.carries.size(), h.describe()));
+    tapeloop::fail(
+        "carry picture",
+        fmt::format("{} digits, {} sums, {} carries and hidden units {}; expected as many "
+                    "of each, and [T, H] with the same H in all",
+                    steps, trace.sums.size(), trace.carries.size(), h.describe()));
   }
 }
 
@@ -111,7 +112,8 @@ std::string carry_picture(const std::string& title, const std::vector<CarryTrace
   for (const CarryTrace& trace : traces) {
     draw(svg, trace, top, order, follows);
     top += 24 + kCell * (static_cast<double>(order.size()) + 3) + 42;
-    width = std::max(width, 2 * kMargin + kNames + kCell * static_cast<double>(trace.digits.size()));
+    width =
+        std::max(width, 2 * kMargin + kNames + kCell * static_cast<double>(trace.digits.size()));
   }
   return svg.document(width, top, title);
 }

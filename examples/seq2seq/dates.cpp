@@ -28,8 +28,8 @@ constexpr std::array<Language, 5> kLanguages = {{
      {"Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday"},
      {"Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun"}},
     {"de",
-     {"Januar", "Februar", "März", "April", "Mai", "Juni", "Juli", "August", "September",
-      "Oktober", "November", "Dezember"},
+     {"Januar", "Februar", "März", "April", "Mai", "Juni", "Juli", "August", "September", "Oktober",
+      "November", "Dezember"},
      {"Jan.", "Feb.", "März", "Apr.", "Mai", "Juni", "Juli", "Aug.", "Sept.", "Okt.", "Nov.",
       "Dez."},
      {"Montag", "Dienstag", "Mittwoch", "Donnerstag", "Freitag", "Samstag", "Sonntag"},
@@ -226,8 +226,8 @@ DateExample random_date(Part part, tapeloop::Random& random) {
   do {
     date.year = kFirstYear + static_cast<int>(random.below(kLastYear - kFirstYear + 1));
     date.month = 1 + static_cast<int>(random.below(12));
-    date.day =
-        1 + static_cast<int>(random.below(static_cast<std::uint64_t>(days_in_month(date.year, date.month))));
+    date.day = 1 + static_cast<int>(random.below(
+                       static_cast<std::uint64_t>(days_in_month(date.year, date.month))));
     standard = iso(date);
   } while (part_of_date(standard) != part);
   const DateFormat& format = kFormats[random.below(kFormats.size())];

@@ -13,8 +13,8 @@ namespace seq2seq {
 struct Material {
   std::string source;  // where it comes from, for people
   std::vector<Pair> train;
-  std::vector<Pair> validation;  // looked at in training: early stopping
-  std::vector<Pair> test;        // never seen
+  std::vector<Pair> validation;      // looked at in training: early stopping
+  std::vector<Pair> test;            // never seen
   std::vector<std::string> remarks;  // what was skipped, and why
 };
 

@@ -37,8 +37,7 @@ nn::Seq2SeqOptions library_options(std::int64_t source_symbols, std::int64_t tar
   nn::DecoderOptions& decoder = all.decoder;
   decoder.vocabulary = target_symbols;
   decoder.embedding = o.embedding;
-  decoder.cell = {
-      .hidden = o.hidden, .layers = o.layers, .dropout = o.dropout, .dtype = o.dtype};
+  decoder.cell = {.hidden = o.hidden, .layers = o.layers, .dropout = o.dropout, .dtype = o.dtype};
   if (o.attention == "none") {
     decoder.attend = nn::Attend::never;
     return all;
@@ -76,8 +75,8 @@ Model::Model(std::int64_t source_symbols, std::int64_t target_symbols, const Mod
 
 Var Model::operator()(const Tensor& source, std::span<const std::int64_t> lengths,
                       const Tensor& inputs) const {
-  return std::visit(
-      [&](const auto& model) { return model(model.encode(source, lengths), inputs); }, model_);
+  return std::visit([&](const auto& model) { return model(model.encode(source, lengths), inputs); },
+                    model_);
 }
 
 std::vector<nn::Hypothesis> Model::translate(const Tensor& source,

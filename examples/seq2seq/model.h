@@ -21,9 +21,10 @@ struct ModelOptions {
   // decoder has as many as the encoder gives: twice that with two directions.
   std::int64_t hidden = 64;
   std::int64_t embedding = 32;
-  std::string attention = "additive";  // additive, dot, general, cosine; none: a plain encoder-decoder
-  std::string attend = "before";       // before the step (Bahdanau) or after it (Luong)
-  double dropout = 0;                  // between layers
+  std::string attention =
+      "additive";                 // additive, dot, general, cosine; none: a plain encoder-decoder
+  std::string attend = "before";  // before the step (Bahdanau) or after it (Luong)
+  double dropout = 0;             // between layers
   tapeloop::DType dtype = tapeloop::DType::float32;
 };
 

@@ -52,16 +52,16 @@ nlohmann::json json_of(const Arguments& a, const Trained& t) {
 nlohmann::json print_samples(std::span<const Pair> pairs,
                              std::span<const Translation> translations) {
   nlohmann::json samples = nlohmann::json::array();
-  std::int64_t widest = 0;
+  int widest = 0;
   for (std::size_t i = 0; i < translations.size(); ++i) {
-    widest = std::max<std::int64_t>(widest, static_cast<std::int64_t>(display_width(pairs[i].source)));
+    widest = std::max(widest, display_width(pairs[i].source));
   }
-  widest = std::min<std::int64_t>(widest, 48);
+  widest = std::min(widest, 48);
   for (std::size_t i = 0; i < translations.size(); ++i) {
     const Pair& pair = pairs[i];
     const std::string& text = translations[i].text;
-    const auto width = static_cast<std::int64_t>(display_width(pair.source));
-    const std::string room(static_cast<std::size_t>(std::max<std::int64_t>(0, widest - width)), ' ');
+    const int width = display_width(pair.source);
+    const std::string room(static_cast<std::size_t>(std::max(0, widest - width)), ' ');
     fmt::print("  {}{}  {}{}\n", pair.source, room, text,
                text == pair.target ? "" : fmt::format("   expected {}", pair.target));
     samples.push_back({{"source", pair.source}, {"translation", text}, {"expected", pair.target}});

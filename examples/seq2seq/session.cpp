@@ -31,10 +31,10 @@ std::vector<Example> examples_of(std::span<const Pair> pairs, const Languages& l
 }
 
 std::string shape_of(const Settings& s) {
-  return fmt::format("{}{} {} x {}, {}", s.model.bidirectional ? "two-way " : "", s.model.cell,
-                     s.model.layers, s.model.hidden,
-                     s.model.attention == "none" ? std::string("no attention")
-                                                 : s.model.attention + " attention");
+  return fmt::format(
+      "{}{} {} x {}, {}", s.model.bidirectional ? "two-way " : "", s.model.cell, s.model.layers,
+      s.model.hidden,
+      s.model.attention == "none" ? std::string("no attention") : s.model.attention + " attention");
 }
 
 // Both files, or only the last; the best is written first, so that a run that is cut short here has both.
@@ -51,8 +51,8 @@ Trained train(const Arguments& a, const Settings& settings, const Material& mate
   const Languages languages = languages_for(a, material);
   const auto notes = notes_of(settings, languages, fingerprint(material.train));
   Trained result;
-  result.trainer = std::make_unique<Trainer>(examples_of(material.train, languages), languages,
-                                             settings);
+  result.trainer =
+      std::make_unique<Trainer>(examples_of(material.train, languages), languages, settings);
   Trainer& trainer = *result.trainer;
   const std::string last = folder + "/last.safetensors";
   if (a.resume) {
@@ -63,8 +63,8 @@ Trained train(const Arguments& a, const Settings& settings, const Material& mate
   }
   result.parameters = nn::parameter_count(trainer.translator().model());
   fmt::print("{}: {} pairs to learn from, {} and {} symbols; {}, {} parameters, seed {}\n",
-             settings.task, material.train.size(), languages.source.size(),
-             languages.target.size(), shape_of(settings), result.parameters, settings.seed);
+             settings.task, material.train.size(), languages.source.size(), languages.target.size(),
+             shape_of(settings), result.parameters, settings.seed);
   if (a.resume) fmt::print("going on after update {}\n", trainer.updates());
   std::fflush(stdout);
 
@@ -97,8 +97,7 @@ Trained train(const Arguments& a, const Settings& settings, const Material& mate
     const bool best = trainer.note_validation(nats);
     save(folder, trainer.checkpoint(notes), best);
     progress.note(fmt::format("update {:>6}  train {:.4f}  validation {:.4f} nats per symbol{}",
-                              stop, trainer.history().recent_mean(), nats,
-                              best ? "  (best)" : ""));
+                              stop, trainer.history().recent_mean(), nats, best ? "  (best)" : ""));
   }
   progress.clear();
   result.updates = trainer.updates();
@@ -111,12 +110,13 @@ Trained train(const Arguments& a, const Settings& settings, const Material& mate
   const std::string best = folder + "/best.safetensors";
   nn::load_state_dict(trainer.translator().model(), nn::read_checkpoint(best).section("model"),
                       best);
-  fmt::print("{} updates in {:.1f} s ({:.1f} s CPU, {:.1f} ms each){}; the best after update {}, "
-             "validation {:.4f} nats per symbol\n",
-             result.updates - first, result.seconds, result.cpu_seconds,
-             result.updates_per_second > 0 ? 1e3 / result.updates_per_second : 0.0,
-             result.stopped_early ? ", stopped early" : "", trainer.history().best_update,
-             trainer.history().best_nats);
+  fmt::print(
+      "{} updates in {:.1f} s ({:.1f} s CPU, {:.1f} ms each){}; the best after update {}, "
+      "validation {:.4f} nats per symbol\n",
+      result.updates - first, result.seconds, result.cpu_seconds,
+      result.updates_per_second > 0 ? 1e3 / result.updates_per_second : 0.0,
+      result.stopped_early ? ", stopped early" : "", trainer.history().best_update,
+      trainer.history().best_nats);
   std::fflush(stdout);
   return result;
 }

@@ -13,9 +13,9 @@ namespace seq2seq {
 struct Trained {
   std::unique_ptr<Trainer> trainer;  // with the best weights
   std::int64_t parameters = 0;
-  std::int64_t updates = 0;      // of all runs
-  double train_loss = 0;         // mean of the last updates
-  double seconds = 0;            // of the updates of this run
+  std::int64_t updates = 0;  // of all runs
+  double train_loss = 0;     // mean of the last updates
+  double seconds = 0;        // of the updates of this run
   double cpu_seconds = 0;
   double symbols_per_second = 0;
   double updates_per_second = 0;

@@ -61,9 +61,10 @@ nlohmann::json run_bits(const Arguments& a) {
   settings.clip = a.settings.clip;
   settings.seed = a.common.seed;
   AdderTrainer trainer(settings);
-  fmt::print("add: a plain RNN of {} units reads two bits at a time, the lowest first; {} "
-             "parameters, seed {}\n",
-             settings.hidden, nn::parameter_count(trainer.adder()), settings.seed);
+  fmt::print(
+      "add: a plain RNN of {} units reads two bits at a time, the lowest first; {} "
+      "parameters, seed {}\n",
+      settings.hidden, nn::parameter_count(trainer.adder()), settings.seed);
   std::fflush(stdout);
   train_adder(a, trainer, settings);
 
@@ -75,8 +76,7 @@ nlohmann::json run_bits(const Arguments& a) {
   tapeloop::Random random = tapeloop::Random(settings.seed + 1).split();
   for (const int times : {1, 2, 4}) {
     const int bits = std::min(kMostBits, times * settings.bits);
-    const std::int64_t right =
-        right_sums(trainer.adder(), random_sums(kSums, bits, random), bits);
+    const std::int64_t right = right_sums(trainer.adder(), random_sums(kSums, bits, random), bits);
     fmt::print("{:>3} bits: {} of {} sums right in every bit\n", bits, right, kSums);
     figures["right"][fmt::format("{}", bits)] = right;
   }

@@ -50,8 +50,8 @@ nlohmann::json run_decimal(const Arguments& a) {
   fmt::print("{:.2f} % of {} sums that were never seen are right\n", 100 * measures.exact,
              measures.pairs);
   std::vector<std::string> texts;
-  const std::size_t count =
-      std::min(material.test.size(), static_cast<std::size_t>(std::max<std::int64_t>(kTraced, a.samples)));
+  const std::size_t count = std::min(
+      material.test.size(), static_cast<std::size_t>(std::max<std::int64_t>(kTraced, a.samples)));
   for (std::size_t i = 0; i < count; ++i) texts.push_back(material.test[i].source);
   const auto translations = translator.translate(texts, a.search());
   fmt::print("sums are written from their lowest digit:\n");
@@ -59,7 +59,8 @@ nlohmann::json run_decimal(const Arguments& a) {
   nlohmann::json figures = json_of(a, trained);
   figures["base"] = 10;
   figures["test"] = json_of(measures);
-  figures["samples"] = print_samples({material.test.data(), printed}, {translations.data(), printed});
+  figures["samples"] =
+      print_samples({material.test.data(), printed}, {translations.data(), printed});
 
   std::vector<CarryTrace> traces;
   std::vector<Looked> looked;
@@ -74,7 +75,8 @@ nlohmann::json run_decimal(const Arguments& a) {
   }
   if (!looked.empty()) {
     write_picture(a.common.out + "/attention.svg",
-                  attention_picture("What is looked at: decimal sums", looked), "attention picture");
+                  attention_picture("What is looked at: decimal sums", looked),
+                  "attention picture");
   }
   if (traces.empty()) {
     fmt::print("no picture of the carry: nothing was written\n");

@@ -72,8 +72,7 @@ nlohmann::json run_letters(const Arguments& a) {
     const std::size_t trained_to = static_cast<std::size_t>(
         std::find(lengths.begin(), lengths.end(), static_cast<int>(a.longest)) - lengths.begin());
     const std::vector<std::string> texts = {by_length[trained_to][0].source};
-    const auto translations =
-        trained.translator().translate(texts, {.max_length = a.longest + 1});
+    const auto translations = trained.translator().translate(texts, {.max_length = a.longest + 1});
     const std::string path = a.common.out + "/attention.svg";
     write_picture(path,
                   attention_picture("What is looked at: " + a.task, {looked_of(translations[0])}),
@@ -87,12 +86,12 @@ nlohmann::json run_letters(const Arguments& a) {
                100 * found[1].letters[i]);
   }
   const std::string path = a.common.out + "/lengths.svg";
-  write_picture(path,
-                length_picture(order == Order::reverse ? "Letters in reverse: sequences wholly right"
-                                                       : "Letters copied: sequences wholly right",
-                               {lengths.begin(), lengths.end()}, curves,
-                               static_cast<double>(a.longest)),
-                "accuracy over length");
+  write_picture(
+      path,
+      length_picture(order == Order::reverse ? "Letters in reverse: sequences wholly right"
+                                             : "Letters copied: sequences wholly right",
+                     {lengths.begin(), lengths.end()}, curves, static_cast<double>(a.longest)),
+      "accuracy over length");
   figures["task"] = a.task;
   figures["lengths"] = lengths;
   figures["picture"] = path;

@@ -15,9 +15,10 @@ void print_measures(const Arguments& a, const Measures& m) {
                100 * m.exact, m.pairs, m.nats_per_symbol);
     return;
   }
-  fmt::print("{} held-out pairs: {:.4f} nats per symbol, character BLEU-4 {:.2f}, exact match "
-             "{:.2f} %\n",
-             m.pairs, m.nats_per_symbol, m.bleu, 100 * m.exact);
+  fmt::print(
+      "{} held-out pairs: {:.4f} nats per symbol, character BLEU-4 {:.2f}, exact match "
+      "{:.2f} %\n",
+      m.pairs, m.nats_per_symbol, m.bleu, 100 * m.exact);
 }
 
 // Places spread over a list, as many as there are up to `count`.
@@ -59,9 +60,10 @@ nlohmann::json run_pairs(const Arguments& a) {
     }
   }
   const std::string path = a.common.out + "/attention.svg";
-  write_picture(path, attention_picture(a.task == "dates" ? "What is looked at: dates to ISO 8601"
-                                                          : "What is looked at: translations",
-                                        looked),
+  write_picture(path,
+                attention_picture(a.task == "dates" ? "What is looked at: dates to ISO 8601"
+                                                    : "What is looked at: translations",
+                                  looked),
                 "attention picture");
   figures["picture"] = path;
   return figures;

@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <functional>
 #include <iostream>
 #include <memory>
@@ -53,6 +54,8 @@ Answer translate_text(const Loaded& loaded, const Arguments& a, const std::strin
   const std::vector<std::string> texts = {text};
   const Translation translation = loaded.translator.translate(texts, search)[0];
   Answer answer{translation.text, {}};
+  // Sums are written from their lowest digit, and shown as people write them.
+  if (loaded.settings.task == "add") std::reverse(answer.text.begin(), answer.text.end());
   if (!translation.unknown.empty()) {
     answer.remark = fmt::format("never seen in training: {}", fmt::join(translation.unknown, " "));
   }

@@ -29,8 +29,8 @@ Unit unit_of(const nn::Checkpoint& saved, const std::string& key, const std::str
   const std::string& text = note(saved, key, path);
   if (text == "word") return Unit::word;
   if (text == "character") return Unit::character;
-  throw tapeloop::FileError(fmt::format(
-      "{}: the setting '{}' is '{}', expected word or character", path, key, text));
+  throw tapeloop::FileError(
+      fmt::format("{}: the setting '{}' is '{}', expected word or character", path, key, text));
 }
 
 Tensor number(double value) { return Tensor::full({1}, value, tapeloop::DType::float64); }
@@ -118,9 +118,8 @@ Trainer::Trainer(std::vector<Example> examples, Languages languages, const Setti
 double Trainer::update() {
   const Batch batch = batches_.next();
   tapeloop::Tape tape;
-  const Var loss =
-      cross_entropy(translator_.model()(batch.source, batch.source_lengths, batch.inputs),
-                    batch.targets);
+  const Var loss = cross_entropy(
+      translator_.model()(batch.source, batch.source_lengths, batch.inputs), batch.targets);
   const double nats = loss.item();
   if (!std::isfinite(nats)) {
     tapeloop::fail("training", fmt::format("the loss of update {} is {}; lower --lr or set --clip",

@@ -17,7 +17,7 @@ struct Settings {
   ModelOptions model;
   std::int64_t batch = 32;
   double learning_rate = 0.003;
-  double clip = 1;  // largest global norm of the gradient; 0: no clipping
+  double clip = 1;                 // largest global norm of the gradient; 0: no clipping
   std::int64_t most_symbols = 60;  // longer sentences are neither learned from nor translated
   std::uint64_t seed = 0;
 };

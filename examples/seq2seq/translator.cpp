@@ -12,6 +12,7 @@ namespace seq2seq {
 
 namespace nn = tapeloop::nn;
 using tapeloop::Tensor;
+using tapeloop::Var;
 
 namespace {
 
@@ -27,20 +28,39 @@ std::vector<std::size_t> by_length(std::size_t count, Length length) {
   return order;
 }
 
+// An untrained model may say the symbols that stand for padding and for the start: they are no units, and go with their
+// rows of weights.
+struct Said {
+  std::vector<std::int64_t> symbols;
+  Tensor weights;
+};
+Said without_unsaid(const nn::Hypothesis& best) {
+  Said said;
+  std::vector<std::int64_t> rows;
+  for (std::size_t t = 0; t < best.symbols.size(); ++t) {
+    if (best.symbols[t] == kPad || best.symbols[t] == kStart) continue;
+    said.symbols.push_back(best.symbols[t]);
+    rows.push_back(static_cast<std::int64_t>(t));
+  }
+  if (best.ended) rows.push_back(static_cast<std::int64_t>(best.symbols.size()));
+  if (best.weights.defined()) {
+    const auto kept = static_cast<std::int64_t>(rows.size());
+    said.weights = tapeloop::take(Var(best.weights), Tensor::from({kept}, rows), 0).value();
+  }
+  return said;
+}
+
 void note_unknown(Translation& translation, const Vocabulary& vocabulary) {
   for (const std::string& unit : translation.source) {
     const auto& known = translation.unknown;
-    if (vocabulary.id(unit) == kUnknown && std::find(known.begin(), known.end(), unit) == known.end()) {
+    if (vocabulary.id(unit) == kUnknown &&
+        std::find(known.begin(), known.end(), unit) == known.end()) {
       translation.unknown.push_back(unit);
     }
   }
 }
 
 }  // namespace
-
-std::vector<std::string> units_of(const std::string& text, Unit unit) {
-  return unit == Unit::character ? characters(text) : words(text);
-}
 
 Example example_of(const Pair& pair, const Languages& languages) {
   return {languages.source.encode(units_of(pair.source, languages.source_unit)),
@@ -78,11 +98,12 @@ std::vector<Translation> Translator::translate(std::span<const std::string> text
       Translation& translation = translations[order[i]];
       const nn::Hypothesis& best = found[i - first];
       translation.ended = best.ended;
-      translation.weights = best.weights;
-      translation.target = options.copy_unknown && best.weights.defined()
-                               ? copied_through(best.symbols, best.weights, translation.source,
-                                                languages_.target)
-                               : languages_.target.decode(best.symbols);
+      const auto said = without_unsaid(best);
+      translation.weights = said.weights;
+      translation.target =
+          options.copy_unknown
+              ? copied_through(said.symbols, said.weights, translation.source, languages_.target)
+              : languages_.target.decode(said.symbols);
       translation.text = join(translation.target, languages_.target_unit);
     }
   }
@@ -100,8 +121,7 @@ Translator::Likelihood Translator::likelihood(std::span<const Example> examples)
     }
     const Batch batch = make_batch(some);
     const auto logits = model_(batch.source, batch.source_lengths, batch.inputs);
-    total.nats +=
-        cross_entropy(logits, batch.targets, {.reduce = tapeloop::Reduce::sum}).item();
+    total.nats += cross_entropy(logits, batch.targets, {.reduce = tapeloop::Reduce::sum}).item();
     total.symbols += batch.symbols;
   }
   return total;

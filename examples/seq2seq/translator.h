@@ -22,32 +22,33 @@ struct Languages {
   Vocabulary target;
 };
 
-// A text as the units of a side.
-std::vector<std::string> units_of(const std::string& text, Unit unit);
 Example example_of(const Pair& pair, const Languages& languages);
 
 struct SearchOptions {
   std::int64_t beams = 1;
-  double length_penalty = 0;  // see nn::BeamOptions
+  double length_penalty = 0;      // see nn::BeamOptions
   std::int64_t max_length = 100;  // target symbols, the end included
-  bool copy_unknown = true;  // an unknown symbol of the target is replaced by the source's unit that it looked at most
+  bool copy_unknown =
+      true;  // an unknown symbol of the target is replaced by the source's unit that it looked at most
 };
 
 struct Translation {
   std::string text;
   std::vector<std::string> source;  // units
   std::vector<std::string> target;
-  tapeloop::Tensor weights;         // [target units, and one for the end where it came; S or more]
-  bool ended = false;               // false: cut off at the greatest length
-  std::vector<std::string> unknown;  // units of the source that the vocabulary does not have, each once
+  tapeloop::Tensor weights;  // [target units, and one for the end where it came; S or more]
+  bool ended = false;        // false: cut off at the greatest length
+  std::vector<std::string>
+      unknown;  // units of the source that the vocabulary does not have, each once
 };
 
 // How a model does on pairs it did not learn from.
 struct Measures {
   std::int64_t pairs = 0;
-  double nats_per_symbol = 0;  // the negative log-likelihood of the target's symbols, the end included
-  double exact = 0;            // share of translations that are equal to the target, 0 to 1
-  double bleu = 0;             // of order 4 over characters, 0 to 100
+  double nats_per_symbol =
+      0;             // the negative log-likelihood of the target's symbols, the end included
+  double exact = 0;  // share of translations that are equal to the target, 0 to 1
+  double bleu = 0;   // of order 4 over characters, 0 to 100
 };
 
 class Translator {
