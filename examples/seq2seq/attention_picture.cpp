@@ -17,9 +17,9 @@ constexpr double kCell = 18;
 constexpr double kLabel = 13;  // font size
 constexpr double kGap = 36;    // between grids
 constexpr double kMargin = 24;
-constexpr double kHeader = 60;  // title and legend
-constexpr double kPage = 1180;  // grids beyond this go on below
-constexpr double kSmallest = 0.0005;
+constexpr double kHeader = 60;       // title and legend
+constexpr double kPage = 1180;       // grids beyond this go on below
+constexpr double kSmallest = 0.004;  // fainter boxes cannot be seen
 
 std::string visible(const std::string& unit) { return unit == " " ? "␣" : unit; }
 

@@ -16,6 +16,8 @@ namespace {
 constexpr double kCell = 20;
 constexpr double kMargin = 24;
 constexpr double kNames = 130;  // room for labels at the left
+constexpr double kGap = 30;     // between sums side by side
+constexpr double kPage = 1180;  // sums beyond this go on below
 constexpr std::string_view kPositive = "#b5461f", kNegative = "#12467e";
 
 void check(const CarryTrace& trace, std::int64_t units) {
@@ -31,9 +33,9 @@ void check(const CarryTrace& trace, std::int64_t units) {
   }
 }
 
-void draw(Svg& svg, const CarryTrace& trace, double top, const std::vector<std::size_t>& order,
-          const std::vector<double>& follows) {
-  const double left = kMargin + kNames;
+void draw(Svg& svg, const CarryTrace& trace, double from, double top,
+          const std::vector<std::size_t>& order, const std::vector<double>& follows) {
+  const double left = from + kNames;
   const auto row = [&](double y, std::string_view name, auto label) {
     svg.text(left - 8, y + 14, name, {.anchor = Svg::Anchor::end});
     for (std::size_t t = 0; t < trace.digits.size(); ++t) {
@@ -41,7 +43,7 @@ void draw(Svg& svg, const CarryTrace& trace, double top, const std::vector<std::
                {.anchor = Svg::Anchor::middle});
     }
   };
-  svg.text(kMargin, top + 14, trace.caption, {.size = 14, .bold = true});
+  svg.text(from, top + 14, trace.caption, {.size = 14, .bold = true});
   double y = top + 24;
   row(y, "added, lowest first", [&](std::size_t t) { return trace.digits[t]; });
   y += kCell + 4;
@@ -108,13 +110,19 @@ std::string carry_picture(const std::string& title, const std::vector<CarryTrace
            "hidden units after each digit, red positive, blue negative; in brackets: correlation "
            "with the carry",
            {.colour = "#565b63"});
-  double top = 68, width = 620;
+  const double height = 24 + kCell * (static_cast<double>(order.size()) + 3) + 42;
+  double left = kMargin, top = 68, width = 620;
   for (const CarryTrace& trace : traces) {
-    draw(svg, trace, top, order, follows);
-    top += 24 + kCell * (static_cast<double>(order.size()) + 3) + 42;
-    width =
-        std::max(width, 2 * kMargin + kNames + kCell * static_cast<double>(trace.digits.size()));
+    const double own = kNames + kCell * static_cast<double>(trace.digits.size());
+    if (left > kMargin && left + own + kMargin > kPage) {
+      left = kMargin;
+      top += height;
+    }
+    draw(svg, trace, left, top, order, follows);
+    left += own + kGap;
+    width = std::max(width, left - kGap + kMargin);
   }
+  top += height;
   return svg.document(width, top, title);
 }
 

@@ -13,6 +13,7 @@ namespace seq2seq {
 namespace {
 
 constexpr double kLeft = 70, kTop = 70, kWidth = 640, kHeight = 300;
+constexpr double kLegend = kLeft + kWidth - 170;
 constexpr std::array<std::string_view, 4> kColours = {"#2563a8", "#e07b25", "#2f8f5b", "#8a4fa3"};
 
 }  // namespace
@@ -58,9 +59,9 @@ std::string length_picture(const std::string& title, const std::vector<double>& 
     }
     const std::string_view colour = kColours[i % kColours.size()];
     svg.curve(points, colour, curves[i].dashed);
-    const double row = kTop + kHeight - 14 - 20 * static_cast<double>(i);
-    svg.curve({{kLeft + 14, row - 4}, {kLeft + 44, row - 4}}, colour, curves[i].dashed);
-    svg.text(kLeft + 52, row, curves[i].name, {.size = 13});
+    const double row = kTop + 46 + 20 * static_cast<double>(i);
+    svg.curve({{kLegend, row - 4}, {kLegend + 30, row - 4}}, colour, curves[i].dashed);
+    svg.text(kLegend + 38, row, curves[i].name, {.size = 13});
   }
   svg.frame(kLeft, kTop, kWidth, kHeight, "#9aa1ab");
   return svg.document(kLeft + kWidth + 40, kTop + kHeight + 56, title);

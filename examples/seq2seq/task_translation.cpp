@@ -33,7 +33,9 @@ std::string without_ends(const std::string& text) {
 }
 
 Answer translate_text(const Loaded& loaded, const Arguments& a, const std::string& given) {
-  const std::string text = without_ends(given);
+  const bool sum = loaded.settings.task == "add";
+  std::string text = without_ends(given);
+  if (sum) std::erase(text, ' ');
   if (const auto bad = first_invalid_utf8(text)) {
     tapeloop::fail("translate", fmt::format("byte {} of the text is no UTF-8; give it in that "
                                             "encoding",
@@ -55,9 +57,10 @@ Answer translate_text(const Loaded& loaded, const Arguments& a, const std::strin
   const Translation translation = loaded.translator.translate(texts, search)[0];
   Answer answer{translation.text, {}};
   // Sums are written from their lowest digit, and shown as people write them.
-  if (loaded.settings.task == "add") std::reverse(answer.text.begin(), answer.text.end());
+  if (sum) std::reverse(answer.text.begin(), answer.text.end());
   if (!translation.unknown.empty()) {
-    answer.remark = fmt::format("never seen in training: {}", fmt::join(translation.unknown, " "));
+    answer.remark =
+        fmt::format("never seen in training: '{}'", fmt::join(translation.unknown, "' '"));
   }
   if (!translation.ended) {
     answer.remark += fmt::format("{}cut off after {} symbols", answer.remark.empty() ? "" : "; ",
