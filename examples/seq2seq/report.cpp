@@ -29,7 +29,9 @@ nlohmann::json json_of(const Measures& m) {
   return {{"pairs", m.pairs},
           {"nats_per_symbol", m.nats_per_symbol},
           {"exact_match", m.exact},
-          {"bleu", m.bleu}};
+          {"bleu", m.bleu},
+          {"translate_seconds", m.translate_seconds},
+          {"translate_cpu_seconds", m.translate_cpu_seconds}};
 }
 
 nlohmann::json json_of(const Arguments& a, const Trained& t) {

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <ctime>
 #include <nlohmann/json.hpp>
 
 #include "examples/common/progress.h"
@@ -24,7 +25,12 @@ std::vector<Sum> random_sums(int count, int bits, tapeloop::Random& random) {
   return sums;
 }
 
-void train_adder(const Arguments& a, AdderTrainer& trainer, const AdderSettings& settings) {
+struct Seconds {
+  double wall = 0, cpu = 0;
+};
+
+// Trains to the end; the time of all updates and checkpoints.
+Seconds train_adder(const Arguments& a, AdderTrainer& trainer, const AdderSettings& settings) {
   const std::string last = a.common.out + "/last.safetensors";
   if (a.resume) {
     const nn::Checkpoint saved = nn::read_checkpoint(last);
@@ -35,6 +41,7 @@ void train_adder(const Arguments& a, AdderTrainer& trainer, const AdderSettings&
   }
   const std::int64_t first = trainer.updates();
   const double sums = static_cast<double>(settings.batch);
+  const std::clock_t cpu = std::clock();
   common::Progress progress(first, a.updates, "sums");
   while (trainer.updates() < a.updates) {
     const double loss = trainer.update();
@@ -45,9 +52,11 @@ void train_adder(const Arguments& a, AdderTrainer& trainer, const AdderSettings&
   }
   nn::save_checkpoint(a.common.out + "/best.safetensors", trainer.checkpoint());
   const double seconds = progress.seconds();
+  const double cpu_seconds = static_cast<double>(std::clock() - cpu) / CLOCKS_PER_SEC;
   progress.clear();
   fmt::print("{} updates of {} sums of {} bits in {:.2f} s\n", trainer.updates() - first,
              settings.batch, settings.bits, seconds);
+  return {seconds, cpu_seconds};
 }
 
 }  // namespace
@@ -66,12 +75,14 @@ nlohmann::json run_bits(const Arguments& a) {
       "parameters, seed {}\n",
       settings.hidden, nn::parameter_count(trainer.adder()), settings.seed);
   std::fflush(stdout);
-  train_adder(a, trainer, settings);
+  const Seconds seconds = train_adder(a, trainer, settings);
 
   nlohmann::json figures = {{"task", "add"},
                             {"base", 2},
                             {"seed", settings.seed},
                             {"updates", trainer.updates()},
+                            {"train_seconds", seconds.wall},
+                            {"train_cpu_seconds", seconds.cpu},
                             {"sums", kSums}};
   tapeloop::Random random = tapeloop::Random(settings.seed + 1).split();
   for (const int times : {1, 2, 4}) {

@@ -3,6 +3,8 @@
 #include "examples/seq2seq/translator.h"
 
 #include <algorithm>
+#include <chrono>
+#include <ctime>
 #include <numeric>
 
 #include "autograd/losses.h"
@@ -141,7 +143,12 @@ Measures Translator::measure(std::span<const Pair> pairs, const SearchOptions& o
   measures.nats_per_symbol = likely.nats / static_cast<double>(likely.symbols);
   std::vector<std::string> found, expected;
   std::vector<nn::Tokens> found_characters, expected_characters;
+  const auto begin = std::chrono::steady_clock::now();
+  const std::clock_t cpu = std::clock();
   const auto translations = translate(sources, options);
+  measures.translate_cpu_seconds = static_cast<double>(std::clock() - cpu) / CLOCKS_PER_SEC;
+  measures.translate_seconds =
+      std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
   for (std::size_t i = 0; i < pairs.size(); ++i) {
     found.push_back(translations[i].text);
     // As this program writes it: words are joined by rule, whatever spaces the file had.

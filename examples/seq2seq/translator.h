@@ -48,7 +48,9 @@ struct Measures {
   double nats_per_symbol =
       0;             // the negative log-likelihood of the target's symbols, the end included
   double exact = 0;  // share of translations that are equal to the target, 0 to 1
-  double bleu = 0;   // of order 4 over characters, 0 to 100
+  double translate_seconds = 0;      // of all translations
+  double translate_cpu_seconds = 0;  // the same, of all threads
+  double bleu = 0;                   // of order 4 over characters, 0 to 100
 };
 
 class Translator {
