@@ -59,7 +59,7 @@ Batch make_batch(std::span<const Example* const> examples) {
   return batch;
 }
 
-Batches::Batches(const std::vector<Example>& examples, std::int64_t batch_size,
+Batches::Batches(std::span<const Example> examples, std::int64_t batch_size,
                  tapeloop::Random random)
     : examples_(examples), size_(batch_size), random_(random) {
   if (examples.empty() || batch_size < 1) {
@@ -103,23 +103,26 @@ Batch Batches::next() {
 }
 
 tapeloop::StateDict Batches::state_dict() const {
-  return {{"pass", Tensor::full({}, static_cast<double>(pass_), DType::int64)},
+  return {{"examples", Tensor::full({}, static_cast<double>(examples_.size()), DType::int64)},
+          {"pass", Tensor::full({}, static_cast<double>(pass_), DType::int64)},
           {"next", Tensor::full({}, static_cast<double>(at_), DType::int64)}};
 }
 
 void Batches::load_state_dict(const tapeloop::StateDict& state) {
-  std::int64_t pass = -1, next = -1;
+  std::int64_t pass = -1, next = -1, count = -1;
   for (const auto& [name, tensor] : state) {
     if (tensor.dtype() != DType::int64 || tensor.numel() != 1) continue;
+    if (name == "examples") count = static_cast<std::int64_t>(tensor.item());
     if (name == "pass") pass = static_cast<std::int64_t>(tensor.item());
     if (name == "next") next = static_cast<std::int64_t>(tensor.item());
   }
-  if (pass < 0 || next < 0 || next > per_pass()) {
+  const auto own = static_cast<std::int64_t>(examples_.size());
+  if (pass < 0 || next < 0 || next > per_pass() || count != own) {
     tapeloop::fail(
         "batches",
-        fmt::format("the state has pass {} and next {}; expected whole numbers, next up to "
-                    "{}: it belongs to other examples or another batch size",
-                    pass, next, per_pass()));
+        fmt::format("the state is of {} examples, pass {}, next batch {}; here are {} in "
+                    "{} batches: it belongs to other examples or another batch size",
+                    count, pass, next, own, per_pass()));
   }
   random_.next = static_cast<std::uint64_t>(pass);
   begin_pass();
@@ -129,6 +132,13 @@ void Batches::load_state_dict(const tapeloop::StateDict& state) {
 std::vector<std::string> copied_through(std::span<const std::int64_t> ids, const Tensor& weights,
                                         const std::vector<std::string>& source,
                                         const Vocabulary& vocabulary) {
+  const auto rows = static_cast<std::int64_t>(ids.size());
+  const auto columns = static_cast<std::int64_t>(source.size());
+  if (weights.defined() &&
+      (weights.rank() != 2 || weights.dim(0) < rows || weights.dim(1) < columns)) {
+    tapeloop::fail("copied_through", fmt::format("weights are {}, expected at least [{}, {}]",
+                                                 weights.describe(), rows, columns));
+  }
   std::vector<std::string> units;
   for (std::size_t t = 0; t < ids.size() && ids[t] != kEnd; ++t) {
     const bool copied = ids[t] == kUnknown && weights.defined() && !source.empty();

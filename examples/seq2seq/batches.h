@@ -36,18 +36,20 @@ class Batches {
  public:
   // A pass takes the examples in a random order, by pools of 50 batches; within a pool sentences of like length share
   // a batch, and batches come in a random order. The last batch of a pass may be smaller. `examples` must outlive it.
-  Batches(const std::vector<Example>& examples, std::int64_t batch_size, tapeloop::Random random);
+  // Throws Error for no examples, and for batches of none.
+  Batches(std::span<const Example> examples, std::int64_t batch_size, tapeloop::Random random);
 
   Batch next();
   std::int64_t per_pass() const { return static_cast<std::int64_t>(batches_.size()); }
 
   // Where in which pass: for a checkpoint. The same examples, size and random numbers go on at the same batch.
+  // load_state_dict throws Error for a state of another number of examples.
   tapeloop::StateDict state_dict() const;
   void load_state_dict(const tapeloop::StateDict& state);
 
  private:
   void begin_pass();
-  const std::vector<Example>& examples_;
+  std::span<const Example> examples_;
   std::int64_t size_;
   tapeloop::Random random_;
   std::uint64_t pass_ = 0;          // where the random numbers of this pass begin
@@ -56,7 +58,8 @@ class Batches {
   std::size_t at_ = 0;                                 // of the next batch
 };
 
-// Units of what a model said, where each unknown one is the source unit that it looked at most: weights [T, S].
+// Units of what a model said, where each unknown one is the source unit that it looked at most: weights [T, S], which may
+// have rows and columns beyond. Undefined weights: as decode(). Throws Error where they are too few.
 std::vector<std::string> copied_through(std::span<const std::int64_t> ids,
                                         const tapeloop::Tensor& weights,
                                         const std::vector<std::string>& source,

@@ -44,6 +44,11 @@ Pair parse_line(std::string_view line, const std::string& place) {
                                "example by `iconv -f latin1 -t utf-8`",
                                *bad + 1, static_cast<unsigned char>(line[*bad])));
   }
+  if (line.find('\0') != std::string_view::npos) {
+    tapeloop::fail(place.c_str(),
+                   "the line has a NUL byte; if the file is UTF-16, convert it by `iconv -f utf-16 "
+                   "-t utf-8`");
+  }
   const std::size_t tab = line.find('\t');
   if (tab == std::string_view::npos) {
     tapeloop::fail(place.c_str(),
