@@ -148,6 +148,25 @@ TEST_CASE("a run that was interrupted goes on bit for bit") {
   CHECK(whole.history().recent == second.history().recent);
 }
 
+TEST_CASE("the learning rate falls to 0 over the last share of the updates") {
+  Settings settings = small();
+  settings.updates = 20;
+  settings.decay = 0.5;
+  settings.learning_rate = 0.01;
+  Trainer trainer(examples_of_pairs(), languages_of_pairs(), settings);
+  std::vector<double> rates;
+  for (int i = 0; i < 20; ++i) {
+    rates.push_back(trainer.learning_rate());
+    trainer.update();
+  }
+  for (std::size_t i = 0; i <= 10; ++i) CHECK(rates[i] == 0.01);
+  CHECK(rates[15] == doctest::Approx(0.005));
+  for (std::size_t i = 11; i < 20; ++i) CHECK(rates[i] < rates[i - 1]);
+  CHECK(rates[19] > 0);
+  settings.decay = 0;
+  CHECK(Trainer(examples_of_pairs(), languages_of_pairs(), settings).learning_rate() == 0.01);
+}
+
 TEST_CASE("settings and vocabularies come back from a checkpoint") {
   Settings settings = small();
   settings.task = "translate";
@@ -329,13 +348,13 @@ TEST_CASE("a training run leaves checkpoints, resumes, and refuses another vocab
   Arguments a;
   a.common.out = folder.path.string();
   a.settings = small();
-  a.updates = 6;
+  a.settings.updates = 6;
   a.validate_every = 3;
   Material material{
       .source = "letters", .train = kPairs, .validation = kPairs, .test = kPairs, .remarks = {}};
   CHECK(train(a, a.settings, material, a.common.out).updates == 6);
   a.resume = true;
-  a.updates = 9;
+  a.settings.updates = 9;
   const Trained resumed = train(a, a.settings, material, a.common.out);
   CHECK(resumed.updates == 9);
   const std::string best = a.best();
@@ -355,7 +374,7 @@ TEST_CASE("training ends where validation no longer gets better") {
   Arguments a;
   a.settings = small();
   a.settings.learning_rate = 0;
-  a.updates = 100;
+  a.settings.updates = 100;
   a.validate_every = 2;
   a.patience = 3;
   const Material material{
