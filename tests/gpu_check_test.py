@@ -43,7 +43,8 @@ class GpuCheck(unittest.TestCase):
         (self.folder / "build.txt").write_text("commit: 0123abc\nbuild: of a test\n")
         os.symlink(ROOT / "tests" / "reference", self.folder / "reference")
         os.symlink(BENCH, self.folder / "programs" / "gpu_bench")
-        for name in ("device_parity_test", "device_models_test", "device_gradcheck_test", "device_examples_test",
+        for name in ("captured_step_test", "device_parity_test", "device_models_test", "device_gradcheck_test",
+                     "device_examples_test", "device_optim_test", "device_recurrent_test", "device_sequences_test",
                      "reference_test"):
             self.script(f"programs/{name}", PASSING)
         self.script("bin/python", PEER)

@@ -21,7 +21,11 @@ struct Suite {
 };
 constexpr Suite kSuites[] = {
     {"parity of operations", "device_parity_test", true},
-    {"models, optimizers, mistakes", "device_models_test", true},
+    {"models, mistakes", "device_models_test", true},
+    {"optimizers, clipping", "device_optim_test", true},
+    {"whole sequences in one launch", "device_recurrent_test", true},
+    {"sequence to sequence, CTC", "device_sequences_test", true},
+    {"captured steps", "captured_step_test", true},
     {"gradcheck", "device_gradcheck_test", false},
     {"reference cases", "reference_test", false},
     {"examples, first 20 steps", "device_examples_test", false},
