@@ -11,7 +11,7 @@ namespace {
 // Of an SM, in each cycle.
 constexpr double kFma = 128;          // float32; float64 has half
 constexpr double kSharedBytes = 128;  // from shared memory
-constexpr double kL2Bytes = 40;       // from the cache that SMs share, when all of them read
+constexpr double kL2Bytes = 28;       // from the cache that SMs share, when all of them read
 // Waiting for others, in cycles: a flag written by the slowest block and read by all, through L2 or within a cluster; and
 // what the two launches of an alternating step cost beside their work.
 constexpr double kExchange = 2200;
@@ -72,11 +72,11 @@ void estimate(RecurrentPlan& p, const RecurrentShape& s, const DeviceLimits& lim
   const double sums = static_cast<double>(p.splits * p.rows * p.units * s.columns_per_unit());
   const double waves =
       cluster ? static_cast<double>(divided(p.slices * p.groups, limits.multiprocessors)) : 1;
-  p.cycles = waves * (product + received / (cluster ? kSharedBytes : kL2Bytes) +
-                      2 * sums * static_cast<double>(s.bytes) / kSharedBytes +
-                      (p.slices == 1 ? 0
-                       : cluster     ? kClusterExchange
-                                     : kExchange) +
+  // Rows come from L2 while those before them are multiplied.
+  const double step =
+      cluster ? product + received / kSharedBytes : std::max(product, received / kL2Bytes);
+  const double wait = p.slices == 1 ? 0 : cluster ? kClusterExchange : kExchange;
+  p.cycles = waves * (step + 2 * sums * static_cast<double>(s.bytes) / kSharedBytes + wait +
                       kFormula + static_cast<double>(p.slices));
 }
 

@@ -27,7 +27,8 @@ struct Tile {
     return columns * rows * bytes <= 256;
   }
 };
-constexpr Tile kTiles[] = {{32, 1, 1}, {32, 1, 4}, {4, 4, 2}, {8, 4, 4}, {1, 8, 2}, {4, 8, 8}};
+constexpr Tile kTiles[] = {{32, 1, 1}, {8, 1, 1}, {32, 1, 4}, {8, 2, 2},
+                           {4, 4, 2},  {8, 4, 4}, {1, 8, 2},  {4, 8, 8}};
 constexpr int kTileCount = static_cast<int>(sizeof(kTiles) / sizeof(kTiles[0]));
 
 struct DeviceLimits {
