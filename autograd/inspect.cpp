@@ -76,13 +76,13 @@ Var watch_state(const StateRow& row, std::int64_t t, const Var& h) {
 
 // --- the search ---
 
-std::optional<NonFinite> Inspection::look(const Tensor& tensor, bool infinities,
+std::optional<NonFinitePlace> Inspection::look(const Tensor& tensor, bool infinities,
                                           const std::string& what) {
   if (!tensor.defined() || tensor.dtype() == DType::int64) return std::nullopt;
   const std::vector<double> values = tensor.to_vector<double>();
   for (std::size_t i = 0; i < values.size(); ++i) {
     if (std::isfinite(values[i]) || (!infinities && !std::isnan(values[i]))) continue;
-    NonFinite found;
+    NonFinitePlace found;
     found.what = fmt::format("{} {}", what, tensor.describe());
     found.value = values[i];
     std::int64_t rest = static_cast<std::int64_t>(i);
@@ -109,14 +109,14 @@ void Inspection::recorded(const char* name, std::span<const Var* const> inputs,
   places_.push_back({name, Scope::path(), TimeStep::now()});
   if (!checks_) return;
   for (std::size_t k = 0; k < outputs.size(); ++k) {
-    std::optional<NonFinite> found =
+    std::optional<NonFinitePlace> found =
         look(outputs[k].value(), true,
              outputs.size() == 1 ? "its result" : fmt::format("its result {}", k));
     if (!found) continue;
     for (std::size_t i = 0; i < inputs.size(); ++i) {
       if (!inputs[i]->defined()) continue;
       found->largest_input = std::max(found->largest_input, largest(inputs[i]->value()));
-      const std::optional<NonFinite> before =
+      const std::optional<NonFinitePlace> before =
           look(inputs[i]->value(), true, fmt::format("its input {}", i));
       if (!before || found->given.defined()) continue;
       if (inputs[i]->is_parameter() || std::isnan(before->value)) {
@@ -138,7 +138,7 @@ void Inspection::recorded(const char* name, std::span<const Var* const> inputs,
 void Inspection::check_gradient(const Tensor& sum, const std::string& what,
                                 std::string_view suffix) {
   if (!checks_) return;
-  std::optional<NonFinite> found = look(sum, true, what);
+  std::optional<NonFinitePlace> found = look(sum, true, what);
   if (!found) return;
   if (!playing_.empty()) {
     found->operation = std::string(places_[playing_.back()].name).append(suffix);
@@ -146,14 +146,14 @@ void Inspection::check_gradient(const Tensor& sum, const std::string& what,
   report(std::move(*found));
 }
 
-void Inspection::report(NonFinite found) const {
+void Inspection::report(NonFinitePlace found) const {
   if (playing_.empty()) {
-    found.pass = NonFinite::Pass::forward;
+    found.pass = NonFinitePlace::Pass::forward;
     found.scope = Scope::path();
     if (found.step < 0) found.step = TimeStep::now();
   } else {
     const Place& place = places_[playing_.back()];
-    found.pass = NonFinite::Pass::backward;
+    found.pass = NonFinitePlace::Pass::backward;
     found.scope = place.scope;
     if (found.step < 0) found.step = place.step;
     if (found.operation.empty()) found.operation = place.name;
@@ -185,7 +185,7 @@ void Playing::leave() {
 
 namespace {
 
-std::string advice(const NonFinite& found) {
+std::string advice(const NonFinitePlace& found) {
   if (found.given.defined() && found.given.is_parameter()) {
     return "An earlier update wrote it: go back to the last checkpoint, and lower the learning "
            "rate or clip the gradient (optim::clip_grad_norm).";
@@ -194,7 +194,7 @@ std::string advice(const NonFinite& found) {
     return "It was not calculated but given: look for a missing value or a division by 0 where "
            "this batch is made.";
   }
-  if (found.pass == NonFinite::Pass::backward) {
+  if (found.pass == NonFinitePlace::Pass::backward) {
     return "The loss was finite, its gradient is not: lower the learning rate, clip the gradient "
            "(optim::clip_grad_norm), unroll fewer steps, or keep sqrt, log and pow away from 0, "
            "where their slopes have no bound (add a small number inside).";
@@ -206,7 +206,7 @@ std::string advice(const NonFinite& found) {
 
 }  // namespace
 
-std::string NonFinite::str() const {
+std::string NonFinitePlace::str() const {
   if (pass == Pass::none) return "";
   std::string result =
       fmt::format("the first {} of the {} pass is in {}", std::isnan(value) ? "NaN" : "infinity",
@@ -224,7 +224,7 @@ std::string NonFinite::str() const {
   return result + ". " + advice(*this);
 }
 
-NonFinite find_non_finite(const std::function<Var()>& loss) {
+NonFinitePlace find_non_finite(const std::function<Var()>& loss) {
   Tape tape({.check_finite = true});
   try {
     const Var y = loss();

@@ -37,7 +37,7 @@ class TimeStep {
 };
 
 // Where the first NaN or infinity came up, in the order of computing.
-struct NonFinite {
+struct NonFinitePlace {
   enum class Pass { none, forward, backward } pass = Pass::none;
   std::string operation;   // as the profile names it: "lstm_gates", "recurrent", "linear dW"
   std::string scope;       // of the layer: "encoder/l1_reverse"; empty outside of all
@@ -59,14 +59,14 @@ struct NonFinite {
 // What a tape made by Tape tape({.check_finite = true}) throws as soon as there is one.
 class NonFiniteError : public Error {
  public:
-  explicit NonFiniteError(NonFinite found) : Error(found.str()), where(std::move(found)) {}
-  NonFinite where;
+  explicit NonFiniteError(NonFinitePlace found) : Error(found.str()), where(std::move(found)) {}
+  NonFinitePlace where;
 };
 
 // Runs loss(), which returns a scalar Var, and its backward pass under such a tape, and says what it found. Adds nothing to
 // any gradient. An infinity counts where it was made of finite numbers: constants such as a mask's -infinity do not.
 // What loss() draws at random it draws anew: see nn::NotedRandoms. Cost: a training step without fusion of checks, some
 // ten times slower than without.
-NonFinite find_non_finite(const std::function<Var()>& loss);
+NonFinitePlace find_non_finite(const std::function<Var()>& loss);
 
 }  // namespace tapeloop

@@ -71,9 +71,9 @@ class Inspection {
   // A gradient that the node being played has added to.
   void check_gradient(const Tensor& sum, const std::string& what, std::string_view suffix = "");
   // Throws what an operation found out itself, with the place filled in; a step or a gate that it knows stays.
-  [[noreturn]] void report(NonFinite found) const;
+  [[noreturn]] void report(NonFinitePlace found) const;
   // The first NaN of a tensor, or infinity where those count; `what` names the tensor.
-  static std::optional<NonFinite> look(const Tensor& tensor, bool infinities,
+  static std::optional<NonFinitePlace> look(const Tensor& tensor, bool infinities,
                                        const std::string& what);
   static double largest(const Tensor& tensor);
 

@@ -129,7 +129,7 @@ void check_parts(const detail::Inspection& inspection, const PointwiseKernel& ke
                  const void* functor, std::span<const PointwiseInput> inputs,
                  std::span<const Var> outputs) {
   for (const Var& output : outputs) {
-    std::optional<NonFinite> found = detail::Inspection::look(output.value(), true, "its result");
+    std::optional<NonFinitePlace> found = detail::Inspection::look(output.value(), true, "its result");
     if (!found || kernel.trace == nullptr) continue;
     const Formula formula(kernel, functor);
     const Formula::Bad bad = formula.first_non_finite(arguments_of(inputs), false);
@@ -160,7 +160,7 @@ void check_gradient_parts(const detail::Inspection& inspection, const PointwiseK
   int argument = 0;
   for (std::size_t i = 0; i < dinputs.size(); argument += columns[i], ++i) {
     if (!dinputs[i].defined()) continue;
-    std::optional<NonFinite> found =
+    std::optional<NonFinitePlace> found =
         detail::Inspection::look(dinputs[i].value(), true, "the gradient of its input");
     if (!found) continue;
     const std::int64_t width = std::max<std::int64_t>(1, dinputs[i].dim(-1) / columns[i]);

@@ -33,7 +33,7 @@ void check_steps(const Inspection& inspection, const RecurrentRun& run, const Te
   for (std::int64_t step = 0; step < run.steps(); ++step) {
     const std::int64_t t = run.time(step);
     const Tensor own_z = running_rows(run, z, t);
-    std::optional<NonFinite> found = Inspection::look(own_z, true, "the pre-activations");
+    std::optional<NonFinitePlace> found = Inspection::look(own_z, true, "the pre-activations");
     for (const Tensor& state : states) {
       if (!found) found = Inspection::look(running_rows(run, state, t), true, "the state");
     }
@@ -62,7 +62,7 @@ void check_steps(const Inspection& inspection, const RecurrentRun& run, const Te
     // Weights and states that were so before.
     for (const Var* given : {&run.recurrence.w_hh, &run.recurrence.b_hh, &run.initial[0]}) {
       if (!given->defined() || (step > 0 && !given->is_parameter())) continue;
-      const std::optional<NonFinite> before = Inspection::look(given->value(), true, "its input");
+      const std::optional<NonFinitePlace> before = Inspection::look(given->value(), true, "its input");
       if (!before || !(given->is_parameter() || !given->requires_grad())) continue;
       found->given = *given;
       found->what = before->what;
@@ -82,7 +82,7 @@ void check_step_gradients(const Inspection& inspection, const RecurrentRun& run,
   const Formula formula(*run.recurrence.kernel, run.recurrence.formula.bytes);
   for (std::int64_t step = run.steps(); step-- > 0;) {
     const std::int64_t t = run.time(step);
-    std::optional<NonFinite> found =
+    std::optional<NonFinitePlace> found =
         Inspection::look(running_rows(run, dh, t), true, "the gradient of the state h");
     if (found) {
       found->gate = formula.result_name(0);

@@ -156,7 +156,9 @@ struct Decoder {
       return {tanh(combine(concat({seen.context, xs}, -1))), seen.weights};
     }
     PoolVector<Var> features, weights;
+    std::int64_t t = 0;
     for (const Var& e : unstack(es)) {
+      const TimeStep time_step(t++);
       Decoded one = advance(e, state, source);
       features.push_back(one.features);
       weights.push_back(one.weights);
@@ -174,6 +176,7 @@ struct Decoder {
     PoolVector<Var> features, weights;
     Tensor fed = symbols.select(0, 0);
     for (std::int64_t t = 0; t < symbols.dim(0); ++t) {
+      const TimeStep time_step(t);
       if (t > 0) {
         const PauseRecording pause;
         const Var said = output(features.back());

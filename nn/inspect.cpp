@@ -4,7 +4,7 @@
 
 namespace tapeloop::nn {
 
-void detail::name_parameter(NonFinite& found, const ParameterList& parameters) {
+void detail::name_parameter(NonFinitePlace& found, const ParameterList& parameters) {
   for (const NamedVar& p : parameters) {
     if (p.var.is(found.given)) found.parameter = p.name;
   }

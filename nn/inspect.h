@@ -12,7 +12,7 @@
 namespace tapeloop::nn {
 
 namespace detail {
-void name_parameter(NonFinite& found, const ParameterList& parameters);
+void name_parameter(NonFinitePlace& found, const ParameterList& parameters);
 }  // namespace detail
 
 // The random states of a module, such as its dropouts', before a step: put back, the step can be run again as it was.
@@ -37,8 +37,8 @@ class NotedRandoms {
 
 // tapeloop::find_non_finite(loss), and the name of the parameter where it was one.
 template <Module M>
-NonFinite find_non_finite(const M& module, const std::function<Var()>& loss) {
-  NonFinite found = tapeloop::find_non_finite(loss);
+NonFinitePlace find_non_finite(const M& module, const std::function<Var()>& loss) {
+  NonFinitePlace found = tapeloop::find_non_finite(loss);
   if (found.given.defined()) detail::name_parameter(found, parameters(module));
   return found;
 }

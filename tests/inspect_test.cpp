@@ -183,7 +183,7 @@ TEST_CASE("looking inside changes no bit of a gradient") {
 namespace {
 
 template <class M>
-NonFinite search(const M& model, const Var& xs, double factor = 1) {
+NonFinitePlace search(const M& model, const Var& xs, double factor = 1) {
   return nn::find_non_finite(model, [&] { return sum(model(xs).ys) * factor; });
 }
 
@@ -191,7 +191,7 @@ NonFinite search(const M& model, const Var& xs, double factor = 1) {
 
 TEST_CASE("a finite step is found finite, and adds nothing to gradients") {
   const auto model = stack<nn::LstmCell>(2, true);
-  const NonFinite found = search(model, inputs(4, 2));
+  const NonFinitePlace found = search(model, inputs(4, 2));
   CHECK_FALSE(found);
   CHECK(found.str().empty());
   for (const NamedVar& p : nn::parameters(model)) CHECK_FALSE(p.var.grad().defined());
@@ -201,9 +201,9 @@ TEST_CASE("a parameter that holds a NaN is named") {
   const auto model = stack<nn::LstmCell>(2);
   const Tensor w = model.cells()[1].w.weight_hh.value();
   w.select(0, 7).select(0, 2).fill(NAN);
-  const NonFinite found = search(model, inputs(4, 2));
+  const NonFinitePlace found = search(model, inputs(4, 2));
   REQUIRE(found);
-  CHECK(found.pass == NonFinite::Pass::forward);
+  CHECK(found.pass == NonFinitePlace::Pass::forward);
   CHECK(found.scope == "l1");
   CHECK(found.parameter == "weight_hh_l1");
   CHECK(found.element == std::vector<std::int64_t>{7, 2});
@@ -214,7 +214,7 @@ TEST_CASE("data that is not finite is told from what was calculated") {
   const auto model = stack<nn::GruCell>(1);
   const Var xs = inputs(4, 2);
   xs.value().select(0, 2).select(0, 1).fill(NAN);
-  const NonFinite found = search(model, xs);
+  const NonFinitePlace found = search(model, xs);
   REQUIRE(found);
   CHECK(found.operation == "linear");
   CHECK(found.given.is(xs));
@@ -256,7 +256,7 @@ struct ExpCell {
 };
 
 // Unit 3 of gate b overflows at step 5 of sequence 1 where the input there is `size`.
-NonFinite planted(bool by_step, bool reverse, nn::Recompute recompute) {
+NonFinitePlace planted(bool by_step, bool reverse, nn::Recompute recompute) {
   Random random(3);
   ExpCell cell({.input = 3, .hidden = 5, .dtype = DType::float64}, random);
   cell.by_step = by_step;
@@ -281,9 +281,9 @@ TEST_CASE("an overflow is found at its operation, layer, time step and gate") {
         CAPTURE(by_step);
         CAPTURE(reverse);
         CAPTURE(steps);
-        const NonFinite found = planted(by_step, reverse, {.steps = steps});
+        const NonFinitePlace found = planted(by_step, reverse, {.steps = steps});
         REQUIRE(found);
-        CHECK(found.pass == NonFinite::Pass::forward);
+        CHECK(found.pass == NonFinitePlace::Pass::forward);
         CHECK(found.operation == (by_step ? "exp_gates" : "recurrent"));
         CHECK(found.scope == "encoder");
         CHECK(found.step == 5);
@@ -338,12 +338,12 @@ TEST_CASE("a gradient that is not finite is found at its step and gate, from the
       const Var zs = parameter(Tensor::full({6, 1, 4}, 1.0, DType::float64));
       zs.value().select(0, 4).select(1, 3).fill(0);  // gate b of unit 1, steps 2 and 4
       zs.value().select(0, 2).select(1, 3).fill(0);
-      const NonFinite found = find_non_finite([&] {
+      const NonFinitePlace found = find_non_finite([&] {
         const Scope scope("l0");
         return sum(nn::unroll(cell, zs, {}, {.recompute = {.steps = steps}}).ys);
       });
       REQUIRE(found);
-      CHECK(found.pass == NonFinite::Pass::backward);
+      CHECK(found.pass == NonFinitePlace::Pass::backward);
       CHECK(found.operation == (by_step ? "root_gate" : "recurrent"));
       CHECK(found.scope == "l0");
       CHECK(found.step == 4);
@@ -364,9 +364,9 @@ TEST_CASE("an exploding gradient is found at the state it overflows in") {
   rnn.cells()[0].w.bias_hh.value().fill(0);
   rnn.cells()[0].w.weight_ih.value().fill(0);
   // h grows by 1e20 a step from 1e-37; the gradient as fast the other way, from 1e10.
-  const NonFinite found = search(rnn, inputs(4, 1, DType::float32), 1e10);
+  const NonFinitePlace found = search(rnn, inputs(4, 1, DType::float32), 1e10);
   REQUIRE(found);
-  CHECK(found.pass == NonFinite::Pass::backward);
+  CHECK(found.pass == NonFinitePlace::Pass::backward);
   CHECK(found.operation == "recurrent");
   CHECK(found.step == 1);  // 1e10 at step 3, 1e30, then too large for float32
   CHECK(found.gate == "h");
@@ -380,7 +380,7 @@ TEST_CASE("infinities that were given on purpose are no finding") {
     return sum(softmax(select(mask, w, never)) * Var(Tensor::from<double>({1, 3}, {1, 2, 3})));
   }));
   // Without a finite one the softmax is 0 / 0.
-  const NonFinite found = find_non_finite([&] {
+  const NonFinitePlace found = find_non_finite([&] {
     return sum(softmax(select(Var(Tensor::zeros({1, 3}, DType::float64)), w, never)));
   });
   REQUIRE(found);
@@ -389,14 +389,14 @@ TEST_CASE("infinities that were given on purpose are no finding") {
 
 TEST_CASE("a loss without recurrent layers is searched too") {
   const Var w = parameter(Tensor::from<double>({3}, {4, 0, 1}));
-  const NonFinite found = find_non_finite([&] { return sum(log(w)); });
+  const NonFinitePlace found = find_non_finite([&] { return sum(log(w)); });
   REQUIRE(found);
   CHECK(found.operation == "log");
   CHECK(found.element == std::vector<std::int64_t>{1});
   CHECK(found.step == -1);
   CHECK(found.gate.empty());
-  const NonFinite slope = find_non_finite([&] { return sum(sqrt(w)); });
-  CHECK(slope.pass == NonFinite::Pass::backward);
+  const NonFinitePlace slope = find_non_finite([&] { return sum(sqrt(w)); });
+  CHECK(slope.pass == NonFinitePlace::Pass::backward);
   CHECK(slope.operation == "sqrt");
 }
 

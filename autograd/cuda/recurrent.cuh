@@ -5,7 +5,7 @@
 // A block keeps the weights of its hidden units, all gates, in shared memory. A step of it: wait for h (backward: dz) of the
 // other blocks, multiply, add up the warps' sums, the formula for its own units, hand on. There is no barrier over the grid:
 // each warp waits for those blocks whose units it multiplies. Two buffers suffice, as who writes one has waited for all blocks
-// to have read it. What limits a step: for few rows the exchange (two trips to L2, some 1.3 us), for many the FMAs.
+// to have read it. What limits a step, by estimate: for few rows the exchange (two trips to L2, 1.3 us), for many the FMAs.
 #pragma once
 
 #include "autograd/cuda/persistent.h"

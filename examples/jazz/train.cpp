@@ -131,7 +131,7 @@ Batch Trainer::next_batch() {
 
 void Trainer::explain(const Batch& batch, const std::string& what) const {
   noted_.put_back();
-  const NonFinite found = nn::find_non_finite(model_, [&] {
+  const NonFinitePlace found = nn::find_non_finite(model_, [&] {
     Memory memory = before_;
     return model_.loss(batch, memory).sum;
   });
