@@ -46,6 +46,7 @@ struct RecurrentBackward : RecurrentSequence {  // reads what forward left
   std::span<const Tensor> dstates;  // [N, H]: of the last state; becomes that of the initial state
   Tensor dz;                        // [T, N, G*H], written; may be z itself
   Tensor dzx;                       // the same for zx where apart; may be zx itself
+  Tensor dh;  // [T, N, H], written with the whole gradient of each step's h; undefined: nobody asks
 };
 
 class Backend {
@@ -63,6 +64,9 @@ class Backend {
   // --- kernels; `to` is written, everything else is read ---
   virtual void copy(const Tensor& to,
                     const Tensor& from) const = 0;  // any strides; converts the element type
+  // Rows whose products a weight's gradient adds up before it joins the others: the same for a sequence in parts and
+  // whole, so that their bits are equal, where the backend's products have one order of summation.
+  virtual std::int64_t gradient_rows() const = 0;
   virtual void fill(const Tensor& to, double value) const = 0;
   virtual void pointwise(const PointwiseKernel& kernel, const void* functor, DType dtype,
                          const LoopPlan& plan) const = 0;

@@ -84,20 +84,21 @@ States states_of(const Tensor& targets, std::span<const std::int64_t> target_len
 
 }  // namespace
 
-Var ctc_loss(const Var& log_probabilities, const Tensor& targets,
+Var ctc_loss(const Var& log_probabilities, const Tensor& given_targets,
              std::span<const std::int64_t> input_lengths,
              std::span<const std::int64_t> target_lengths, const CtcOptions& options) {
   const Var& x = log_probabilities;
+  const Tensor targets = given_targets.defined() ? given_targets.to(Device::cpu) : given_targets;
   check_ctc(x, targets, input_lengths, target_lengths, options);
   const std::int64_t steps = x.dim(0), batch = x.dim(1);
   const DType dtype = x.dtype();
   const auto number = [&](double value) { return Var(Tensor::full({}, value, dtype, x.device())); };
   if (batch == 0)
-    return options.reduce == Reduce::none ? Var(Tensor::zeros({0}, dtype)) : number(0);
+    return options.reduce == Reduce::none ? Var(Tensor::zeros({0}, dtype, x.device())) : number(0);
 
   const States states = states_of(targets, target_lengths, options.blank, dtype);
   const std::int64_t count = states.labels.dim(1);
-  const Tensor index = states.labels.insert_axis(0).expand({steps, batch, count}).contiguous();
+  const Tensor index = states.labels.insert_axis(0).expand({steps, batch, count});
   const PoolVector<Var> emissions = unstack(gather(x, index, -1));
   const Tensor running = Tensor::full({steps, batch, 1}, 1.0, dtype);
   Tensor ends = Tensor::empty({batch, 2}, DType::int64);
@@ -112,23 +113,31 @@ Var ctc_loss(const Var& log_probabilities, const Tensor& targets,
 
   // Two places stand before the first state, so that it has predecessors too. Before the first step all weight is in the
   // second of them: from there the first blank and the first label can be reached.
-  const Var pad(Tensor::full({batch, 2}, kImpossible, dtype));
-  const Tensor start = Tensor::full({batch, count + 2}, kImpossible, dtype);
+  const Var pad(Tensor::full({batch, 2}, kImpossible, dtype, x.device()));
+  const Tensor start = Tensor::full({batch, count + 2}, kImpossible, dtype, x.device());
   start.slice(1, 1, 2).fill(0.0);
   Var a(start);
-  const Var skip(states.skip);
+  const Var skip(states.skip.to(x.device()));
+  const Tensor runs = running.to(x.device());
+  // After each step the largest is taken out and added up apart: the others keep their digits however long the sequence is.
+  Var taken(Tensor::zeros({batch, 1}, DType::float64, x.device()));
+  const int last = -1;
   for (std::int64_t t = 0; t < steps; ++t) {
-    const Var next = pointwise(formula::CtcStep{}, slice(a, 1, 2, count + 2),
-                               slice(a, 1, 1, count + 1), slice(a, 1, 0, count), skip,
-                               emissions[static_cast<std::size_t>(t)], Var(running.select(0, t)));
+    Var next = pointwise(formula::CtcStep{}, slice(a, 1, 2, count + 2), slice(a, 1, 1, count + 1),
+                         slice(a, 1, 0, count), skip, emissions[static_cast<std::size_t>(t)],
+                         Var(runs.select(0, t)));
+    Var largest = detail::row_shift(next, {&last, 1});
+    largest = select(less(number(0.5 * kImpossible), largest), largest, number(0));
+    next = next - largest;
+    taken = taken + to(largest, DType::float64);
     a = concat({pad, next}, 1);
   }
 
-  Var losses = -logsumexp(gather(a, ends, 1), {-1});
+  Var losses = -logsumexp(gather(a, ends, 1), {-1}) - to(reshape(taken, {batch}), dtype);
   const double infinite = options.zero_infinity ? 0 : std::numeric_limits<double>::infinity();
   losses = select(less(number(-0.5 * kImpossible), losses.detach()), number(infinite), losses);
   switch (options.reduce) {
-    case Reduce::mean: return mean(losses / Var(divisors.to(dtype)));
+    case Reduce::mean: return mean(losses / Var(divisors.to(dtype).to(x.device())));
     case Reduce::sum: return sum(losses);
     default: return losses;
   }

@@ -172,9 +172,10 @@ struct Huber {  // 0.5 e^2 for |e| <= delta, delta (|e| - 0.5 delta) beyond. Hub
     return select(abs(e) <= delta, 0.5 * square(e), delta * (abs(e) - 0.5 * delta));
   }
 };
-struct BceWithLogits {  // -t log sigmoid(x) - (1 - t) log(1 - sigmoid(x)) = softplus(x) - t x
+struct
+    BceWithLogits {  // -t log sigmoid(x) - (1 - t) log(1 - sigmoid(x)); softplus(x) - t x would lose a small loss
   static constexpr const char* name = "bce_with_logits";
-  TL_HD auto operator()(auto x, auto t) const { return softplus(x) - t * x; }
+  TL_HD auto operator()(auto x, auto t) const { return t * softplus(-x) + (1.0 - t) * softplus(x); }
 };
 struct KlTerm {  // t (log t - x) for log-probabilities x, and 0 where t = 0
   static constexpr const char* name = "kl_term";

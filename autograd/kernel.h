@@ -63,6 +63,11 @@ struct PointwiseKernel {
   // float32 and float64 on the CPU: see cpu::pointwise_loop in cpu/loop.h.
   void (*cpu[2])(const void* functor, void* const* data, const std::int64_t* step,
                  std::int64_t count);
+  // Notes the formula's operations instead of doing them: see formula.h. Null for a gradient, and where there is none.
+  void (*trace)(const void* functor, const int* arguments, int* results) = nullptr;
+  // What the functor calls its arguments and results, words apart: "i f g o c"; null where it does not say.
+  const char* argument_names = nullptr;
+  const char* result_names = nullptr;
 };
 
 // --- what a functor looks like ---
@@ -106,6 +111,24 @@ constexpr const char* functor_name() {
     return F::name;
   } else {
     return "lambda";
+  }
+}
+
+// Names for people, of a functor that gives them: static constexpr const char* arguments = "i f g o c", results = "h c";
+template <class F>
+constexpr const char* argument_names() {
+  if constexpr (requires { F::arguments; }) {
+    return F::arguments;
+  } else {
+    return nullptr;
+  }
+}
+template <class F>
+constexpr const char* result_names() {
+  if constexpr (requires { F::results; }) {
+    return F::results;
+  } else {
+    return nullptr;
   }
 }
 
@@ -229,11 +252,11 @@ struct PageOf {
 
 namespace detail {
 template <class F>
-struct Formula {  // the user's own functor, beneath its derivatives
+struct UserFormula {  // the user's own functor, beneath its derivatives
   using type = F;
 };
 template <class F>
-struct Formula<Backward<F>> : Formula<F> {};
+struct UserFormula<Backward<F>> : UserFormula<F> {};
 template <class F>
 constexpr const char* type_text() {
   return __PRETTY_FUNCTION__;
@@ -251,7 +274,7 @@ constexpr auto cuda_registration() -> void (*)() {
 
 template <class F>
 inline constexpr FunctorId kFunctorId = {
-    detail::type_text<typename detail::Formula<F>::type>(),
-    detail::cuda_registration<typename detail::Formula<F>::type>()};
+    detail::type_text<typename detail::UserFormula<F>::type>(),
+    detail::cuda_registration<typename detail::UserFormula<F>::type>()};
 
 }  // namespace tapeloop

@@ -31,6 +31,7 @@ void check_target(const char* name, const Var& x, const Var& target) {
 struct Targets {
   Tensor classes;
   Tensor counted;
+  bool all_count = false;  // known to
 };
 
 Targets checked_targets(const Var& logits, const Tensor& target,
@@ -49,6 +50,7 @@ Targets checked_targets(const Var& logits, const Tensor& target,
   const std::int64_t* given = flat.read<std::int64_t>();
   std::int64_t* known = result.classes.data<std::int64_t>();
   PoolVector<double> counted(static_cast<std::size_t>(target.numel()));
+  bool all_count = true;
   for (std::int64_t i = 0; i < target.numel(); ++i) {
     bool ignored = given[i] == options.ignore_index;
     if (!ignored && (given[i] < 0 || given[i] >= classes)) {
@@ -60,6 +62,7 @@ Targets checked_targets(const Var& logits, const Tensor& target,
     }
     known[i] = ignored ? 0 : given[i];
     counted[static_cast<std::size_t>(i)] = ignored ? 0.0 : 1.0;
+    all_count = all_count && !ignored;
   }
   for (std::int64_t i = 0; i < target.numel(); ++i) {
     double one = counted[static_cast<std::size_t>(i)];
@@ -69,7 +72,7 @@ Targets checked_targets(const Var& logits, const Tensor& target,
       result.counted.data<double>()[i] = one;
     }
   }
-  return {result.classes.to(logits.device()), result.counted.to(logits.device())};
+  return {result.classes.to(logits.device()), result.counted.to(logits.device()), all_count};
 }
 
 }  // namespace
@@ -93,11 +96,17 @@ Var cross_entropy(const Var& logits, const Tensor& target, const CrossEntropyOpt
   }
   const detail::Operation operation("cross_entropy");
   Targets targets = checked_targets(logits, target, options);
+  // Chosen, not multiplied by 0: the logits of an ignored item may be infinite, or NaN, and so would be their gradient.
+  Var x = logits;
+  if (!targets.all_count) {
+    Var zero(Tensor::zeros({}, logits.dtype(), logits.device()));
+    x = select(Var(targets.counted.insert_axis(-1)), logits, zero);
+  }
   // Logits count from the largest of their row, which has no gradient: it cancels.
   const int last = -1;
-  Var shift = detail::row_shift(logits, {&last, 1});
-  Var total = detail::logsumexp_above(logits, shift);
-  Var chosen = gather(logits, targets.classes.insert_axis(-1), -1) - shift;
+  Var shift = detail::row_shift(x, {&last, 1});
+  Var total = detail::logsumexp_above(x, shift, {&last, 1});
+  Var chosen = gather(x, targets.classes.insert_axis(-1), -1) - shift;
   Var lost = reshape(total - chosen, target.shape());
   // The weight of each item: that of its class, 0 if it is ignored.
   Var weight(targets.counted);
@@ -105,16 +114,13 @@ Var cross_entropy(const Var& logits, const Tensor& target, const CrossEntropyOpt
     Var by_class = reshape(options.class_weights.detach(), {-1, 1});
     weight = weight * reshape(embedding(by_class, targets.classes), target.shape());
   }
-  // Chosen, not multiplied by 0: the logits of an ignored item may be infinite.
-  Var counted(targets.counted);
-  Var zero(Tensor::zeros({}, logits.dtype(), logits.device()));
-  Var items = select(counted, lost, zero) * weight;
+  Var items = lost * weight;
   if (options.label_smoothing > 0) {
     // -sum_c w_c log p_c / V for each item that counts
-    Var log_p = (logits - shift) - total;
+    Var log_p = (x - shift) - total;
     Var spread = options.class_weights.defined() ? log_p * options.class_weights.detach() : log_p;
     Var uniform =
-        select(counted, sum(spread, {-1}), zero) * (-1.0 / static_cast<double>(logits.dim(-1)));
+        sum(spread, {-1}) * Var(targets.counted) * (-1.0 / static_cast<double>(logits.dim(-1)));
     items = items * (1.0 - options.label_smoothing) + uniform * options.label_smoothing;
   }
   switch (options.reduce) {

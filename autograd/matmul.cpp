@@ -62,12 +62,13 @@ Tensor rows_of(const Tensor& bias, const Shape& shape, std::int64_t rows) {
   return bias.expand(shape).reshape(flat);
 }
 
-// Calls visit(first, last) for blocks of a call's first axis (time steps, or 1) of at least kGemmGroup rows together, from
+// Calls visit(first, last) for blocks of a call's first axis (time steps, or 1) of at least gradient_rows() together, from
 // the last to the first, as the backward pass of single steps would come by. The rest, if any, is the first block.
 template <class Visit>
 void by_blocks(const Tensor& call, Visit visit) {
   if (call.numel() == 0) return;
-  const std::int64_t steps = (kGemmGroup + call.dim(1) - 1) / call.dim(1);
+  const std::int64_t group = backend(call.device()).gradient_rows();
+  const std::int64_t steps = (group + call.dim(1) - 1) / call.dim(1);
   for (std::int64_t last = call.dim(0); last > 0; last -= steps) {
     visit(std::max<std::int64_t>(0, last - steps), last);
   }

@@ -55,7 +55,8 @@ struct Pool {
   std::array<FreeBlock*, kClasses> free{};
   std::array<std::size_t, kClasses> bytes_of_class{};
   Stats stats{};
-  std::int64_t highest = 0;  // the largest live_bytes ever
+  std::int64_t elsewhere = 0;  // of live_bytes: on other devices
+  std::int64_t highest = 0;    // the most that was ever in use here
 
   Pool() = default;
   Pool(const Pool&) = delete;
@@ -65,8 +66,9 @@ struct Pool {
   void count_live(std::int64_t bytes) {
     stats.live_bytes += bytes;
     stats.peak_bytes = std::max(stats.peak_bytes, stats.live_bytes);
-    highest = std::max(highest, stats.live_bytes);
+    highest = std::max(highest, live_here());
   }
+  std::int64_t live_here() const { return stats.live_bytes - elsewhere; }
   // Bytes in use and kept together: half more than was ever in use.
   std::int64_t most_kept() const {
     return std::max<std::int64_t>(std::int64_t{1} << 20, highest + highest / 2);
@@ -106,7 +108,7 @@ void* allocate(std::size_t bytes) {
     }
     ++pool.stats.heap_calls;
     // Shapes that come and go must not pile up.
-    pool.give_back_to_heap(pool.most_kept() - pool.stats.live_bytes);
+    pool.give_back_to_heap(pool.most_kept() - pool.live_here());
   }
   void* block = ::operator new (size.bytes, std::align_val_t{kAlignment}, std::nothrow);
   if (block == nullptr) {
@@ -142,6 +144,12 @@ void release(void* block, std::size_t bytes) noexcept {
 }
 
 Stats stats() { return pool_is_gone ? Stats{} : pool.stats; }
+
+void count_elsewhere(std::int64_t bytes) {
+  if (pool_is_gone) return;
+  pool.elsewhere += bytes;
+  pool.count_live(bytes);
+}
 
 void reset_peak() {
   if (!pool_is_gone) pool.stats.peak_bytes = pool.stats.live_bytes;

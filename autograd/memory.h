@@ -21,6 +21,8 @@ struct Stats {
   std::int64_t heap_calls;    // times a block had to come from the heap
 };
 Stats stats();  // of the calling thread
+// Memory of another device, taken (> 0) or given back: counted in live_bytes and peaks as this thread's.
+void count_elsewhere(std::int64_t bytes);
 void reset_peak();
 // The most that this thread took while the meter lives, beyond what was in use at its beginning. Meters may nest, and
 // leave stats().peak_bytes as it would be without them.

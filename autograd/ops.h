@@ -157,7 +157,7 @@ namespace detail {
 // The largest of each row, kept finite; no gradient. And log sum exp(x - shift) over the last axis, [..., 1]: large
 // logits are compared exactly by their distances from the shift, not by logsumexp, which rounds at their size.
 Var row_shift(const Var& x, std::span<const int> axes);
-Var logsumexp_above(const Var& x, const Var& shift);
+Var logsumexp_above(const Var& x, const Var& shift, std::span<const int> axes);
 }  // namespace detail
 
 // --- products ---

@@ -4,10 +4,15 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <cstring>
+#include <optional>
+#include <vector>
 
 #include "autograd/backend.h"
 #include "autograd/error.h"
+#include "autograd/formula.h"
+#include "autograd/inspect_record.h"
 #include "autograd/memory.h"
 #include "autograd/operation.h"
 #include "autograd/ops.h"
@@ -105,6 +110,69 @@ Var gradient_of_input(Var&& gradient, const Shape& shape, int columns) {
   return sum_to(reshape(by_column, gradient.shape().with(-1, columns)), shape);
 }
 
+// The arguments of the functor, each by itself: columns taken apart.
+std::vector<Var> arguments_of(std::span<const PointwiseInput> inputs) {
+  std::vector<Var> result;
+  for (const PointwiseInput& input : inputs) {
+    const Tensor& value = input.var->value();
+    for (int g = 0; g < input.columns; ++g) {
+      const std::int64_t width = input.columns == 1 ? 0 : value.dim(-1) / input.columns;
+      result.emplace_back(
+          input.columns == 1 ? value : value.slice(value.rank() - 1, g * width, (g + 1) * width));
+    }
+  }
+  return result;
+}
+
+// Throws where a result is not finite though the inputs are, naming the part of the formula.
+void check_parts(const detail::Inspection& inspection, const PointwiseKernel& kernel,
+                 const void* functor, std::span<const PointwiseInput> inputs,
+                 std::span<const Var> outputs) {
+  for (const Var& output : outputs) {
+    std::optional<NonFinite> found = detail::Inspection::look(output.value(), true, "its result");
+    if (!found || kernel.trace == nullptr) continue;
+    const Formula formula(kernel, functor);
+    const Formula::Bad bad = formula.first_non_finite(arguments_of(inputs), false);
+    // What came in so is told by the tape, which sees what it is.
+    if (bad.part < formula.arguments()) return;
+    found->operation = kernel.name;
+    found->gate = formula.gate(bad.part);
+    found->what = "its results, of shape " + output.shape().str();
+    found->value = bad.value;
+    std::int64_t rest = bad.element;
+    found->element.assign(static_cast<std::size_t>(output.rank()), 0);
+    for (int axis = output.rank(); axis-- > 0;) {
+      found->element[static_cast<std::size_t>(axis)] = rest % output.dim(axis);
+      rest /= output.dim(axis);
+    }
+    for (const PointwiseInput& input : inputs) {
+      found->largest_input =
+          std::max(found->largest_input, detail::Inspection::largest(input.var->value()));
+    }
+    inspection.report(std::move(*found));
+  }
+}
+
+// Throws where the gradient of an argument is not finite, naming it.
+void check_gradient_parts(const detail::Inspection& inspection, const PointwiseKernel& kernel,
+                          const void* functor, std::span<const Var> dinputs,
+                          std::span<const int> columns) {
+  int argument = 0;
+  for (std::size_t i = 0; i < dinputs.size(); argument += columns[i], ++i) {
+    if (!dinputs[i].defined()) continue;
+    std::optional<NonFinite> found =
+        detail::Inspection::look(dinputs[i].value(), true, "the gradient of its input");
+    if (!found) continue;
+    const std::int64_t width = std::max<std::int64_t>(1, dinputs[i].dim(-1) / columns[i]);
+    const int column = columns[i] == 1 ? 0 : static_cast<int>(found->element.back() / width);
+    found->operation = kernel.name;
+    if (kernel.inputs > 1) {
+      found->gate = Formula(kernel, functor).argument_name(argument + column);
+    }
+    inspection.report(std::move(*found));
+  }
+}
+
 // What a node keeps: the formula and its inputs, of which there are at most `Most`.
 template <std::size_t Most>
 struct PointwiseBackward {
@@ -156,6 +224,11 @@ struct PointwiseBackward {
     detail::pointwise_wanted(*backward, functor, std::span(arguments.data(), given),
                              {in_columns.data(), count}, {wanted.data(), count},
                              {dinputs.data(), count});
+    if (const detail::Inspection* inspection = grads.inspection();
+        inspection != nullptr && inspection->checks()) {
+      check_gradient_parts(*inspection, *kernel, functor.bytes, {dinputs.data(), count},
+                           {in_columns.data(), count});
+    }
     for (std::size_t i = 0; i < count; ++i) {
       if (!wanted[i]) continue;
       grads.add(static_cast<int>(i),
@@ -199,6 +272,13 @@ void detail::pointwise_wanted(const PointwiseKernel& kernel, const FormulaBytes&
   // A recorded node has all of its results.
   compute(kernel, functor.bytes, inputs, out_columns, recorded ? std::span<const bool>() : wanted,
           outputs);
+  if (const Inspection* inspection = inspecting();
+      recorded && inspection != nullptr && inspection->checks()) {
+    check_parts(*inspection, kernel, functor.bytes, inputs, outputs);
+  }
+  if (formula_listener != nullptr) {
+    formula_listener->heard(kernel, functor.bytes, arguments_of(inputs), outputs);
+  }
   if (recorded) record_node<2>(kernel, functor, inputs, out_columns, input_vars, outputs);
 }
 

@@ -35,7 +35,9 @@ static PoolVector<Var> as_leaves(std::span<const Var> inputs) {
 
 PoolVector<Var> detail::run_and_forget(RecomputedFunction function, void* f,
                                        std::span<const Var> inputs, PoolVector<Var>& used) {
+  const Tape* outer = Tape::current();
   Tape inner;
+  inner.look_inside_as(outer);
   const PoolVector<Var> leaves = as_leaves(inputs);
   PoolVector<Var> results;
   for (const Var& y : function(f, leaves)) results.push_back(y.detach());
@@ -85,6 +87,7 @@ void detail::run_again(RecomputedFunction function, void* f, RandomLog& randoms,
   }
   const PoolVector<Var> leaves = as_leaves(inputs);
   Tape inner;
+  inner.look_inside_as(&outer);
   PoolVector<Var> ys;
   {
     SetPaused resumed(false);

@@ -149,7 +149,7 @@ struct RecurrentGradient {
                        run.recurrence.kernel->name, kMaxOperands));
     }
     if (grads.recording()) return detail::recorded_gradient(run, states[0], douts, grads);
-    RecurrentBackward pass{sequence(run, *backward), {}, {}, {}, {}};
+    RecurrentBackward pass{sequence(run, *backward), {}, {}, {}, {}, {}};
     const PoolVector<Tensor> initial = contiguous(run.initial);
     pass.initial = initial;
     pass.states = states;
@@ -167,7 +167,14 @@ struct RecurrentGradient {
     pass.dz = grads.last() ? z : Tensor::empty(z.shape(), z.dtype(), z.device());
     pass.dzx = run.apart() ? Tensor::empty(z.shape(), z.dtype(), z.device()) : pass.dz;
     pass.dz.mark_written();
+    const detail::Inspection* inspection = grads.inspection();
+    const bool checks = inspection != nullptr && inspection->checks();
+    if (checks || run.row.wanted()) {
+      pass.dh = Tensor::empty(states[0].shape(), z.dtype(), z.device());
+    }
     backend(z.device()).recurrent_backward(pass);
+    if (run.row.wanted()) detail::note_state_gradients(run, pass.dh);
+    if (checks) detail::check_step_gradients(*inspection, run, pass.dh, pass.dz, pass.dzx);
 
     grads.add(0, Var(pass.dzx));
     add_weight_gradients(pass.dz, grads);
@@ -177,7 +184,8 @@ struct RecurrentGradient {
 
   // In blocks of steps, from the last to the first, as the backward pass of single steps comes by them.
   void add_weight_gradients(const Tensor& dz, Grads& grads) const {
-    const std::int64_t size = (kGemmGroup + run.batch() - 1) / run.batch();
+    const std::int64_t group = backend(dz.device()).gradient_rows();
+    const std::int64_t size = (group + run.batch() - 1) / run.batch();
     for (std::int64_t end = run.steps(); end > 0; end -= size) {
       const std::int64_t begin = std::max<std::int64_t>(0, end - size);
       const std::int64_t first = std::min(run.time(begin), run.time(end - 1));
@@ -239,8 +247,11 @@ RecurrentResult recurrent(const Recurrence& recurrence, Var zx, std::span<const 
                    {options.lengths.begin(), options.lengths.end()},
                    {state.begin(), state.end()},
                    std::move(zx),
-                   false};
+                   false,
+                   {}};
   check(run);
+  const detail::InSequence in_sequence(run.steps(), run.reverse);
+  run.row = in_sequence.row();
   std::array<const Var*, 3 + kMostParts> inputs = {&run.zx, &run.recurrence.w_hh,
                                                    &run.recurrence.b_hh};
   for (std::size_t k = 0; k < run.initial.size(); ++k) inputs[3 + k] = &run.initial[k];
@@ -276,6 +287,10 @@ RecurrentResult recurrent(const Recurrence& recurrence, Var zx, std::span<const 
   pass.states = states;
   pass.z.mark_written();
   backend(given.device()).recurrent_forward(pass);
+  if (const detail::Inspection* inspection = detail::inspecting();
+      recorded && inspection != nullptr && inspection->checks()) {
+    detail::check_steps(*inspection, run, pass.z, states);
+  }
 
   // The last state gets memory of its own: who carries it on must not hold the whole sequence.
   std::array<Var, 1 + kMostParts> outputs;

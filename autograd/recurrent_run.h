@@ -2,6 +2,7 @@
 // One call of recurrent(), as its forward and backward parts share it. Private to those files.
 #pragma once
 
+#include "autograd/inspect_record.h"
 #include "autograd/recurrent.h"
 
 namespace tapeloop::detail {
@@ -13,6 +14,7 @@ struct RecurrentRun {
   PoolVector<Var> initial;  // K parts [N, H]
   Var zx;                   // [T, N, G*H]
   bool in_place;            // zx's memory holds z = zx + w h now
+  StateRow row;             // where the gradients of h are noted, if anywhere
 
   const Var& w() const { return recurrence.w_hh; }
   bool apart() const { return recurrence.apart; }
@@ -40,6 +42,20 @@ struct StepArguments {
 };
 StepArguments step_arguments(const Recurrence& recurrence, const Var& zx,
                              std::span<const Var> state);
+
+// Whether row n runs at time t.
+inline bool is_running(const RecurrentRun& run, std::int64_t n, std::int64_t t) {
+  return run.lengths.empty() || t < run.lengths[static_cast<std::size_t>(n)];
+}
+
+// For a tape that checks: throws at the first step whose pre-activations z or states are not finite, naming the gate.
+void check_steps(const Inspection& inspection, const RecurrentRun& run, const Tensor& z,
+                 std::span<const Tensor> states);
+// The same for the gradients, from the last step to the first: dh of the state, dz and dzx of the gates [T, N, ..].
+void check_step_gradients(const Inspection& inspection, const RecurrentRun& run, const Tensor& dh,
+                          const Tensor& dz, const Tensor& dzx);
+// Notes |dh_t| of all steps; rows past their ends count nothing.
+void note_state_gradients(const RecurrentRun& run, const Tensor& dh);
 
 // The gradient of a run written with operations, so that it can be differentiated again: the forward pass once more, step
 // by step, then the same backwards. douts: of hs, then of the K parts of the last state.

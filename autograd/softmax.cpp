@@ -48,22 +48,13 @@ Var with_gradient(const char* name, const Var& x, Forward forward, Gradient grad
 }  // namespace
 
 Var logsumexp(const Var& x, std::span<const int> axes, bool keep) {
-  Shape kept = x.shape();
-  for (int axis : axes) kept[x.shape().axis(axis)] = 1;
-  auto forward = [&] {
-    Var m = row_shift(x, axes);
-    Var total = sum(pointwise(Centered{}, x, m), axes, true);
-    Var y = log(total) + m;
-    return keep ? y : sum(y, axes);  // drops the axes, which have size 1
-  };
-  return with_gradient("logsumexp", x, forward, [x, kept](const Var& y, const Var& dy) {
-    Var zero(Tensor::zeros({}, x.dtype(), x.device()));
-    return pointwise(LogSumExpGradient{}, x, zero, reshape(y, kept), reshape(dy, kept));
-  });
+  const Var shift = row_shift(x, axes);
+  const Var y = detail::logsumexp_above(x, shift, axes) + shift;
+  return keep ? y : sum(y, axes);  // drops the axes, which have size 1
 }
 
-Var detail::logsumexp_above(const Var& x, const Var& shift) {
-  auto forward = [&] { return log(sum(pointwise(Centered{}, x, shift), {-1}, true)); };
+Var detail::logsumexp_above(const Var& x, const Var& shift, std::span<const int> axes) {
+  auto forward = [&] { return log(sum(pointwise(Centered{}, x, shift), axes, true)); };
   return with_gradient("logsumexp", x, forward, [x, shift](const Var& y, const Var& dy) {
     return pointwise(LogSumExpGradient{}, x, shift, y, dy);
   });

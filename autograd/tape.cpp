@@ -13,6 +13,7 @@
 
 #include "autograd/backend.h"
 #include "autograd/error.h"
+#include "autograd/inspect_record.h"
 #include "autograd/memory.h"
 #include "autograd/operation.h"
 #include "autograd/ops.h"
@@ -48,6 +49,10 @@ Tape::Tape() : Tape(TapeOptions{}) {}
 Tape::Tape(const TapeOptions& options)
     : id_(next_tape_id.fetch_add(1)),
       profile_(options.measure ? std::make_unique<detail::Profile>() : nullptr) {
+  if (options.check_finite || options.state_gradients) {
+    inspection_ =
+        std::make_unique<detail::Inspection>(options.check_finite, options.state_gradients);
+  }
   ThreadState& state = thread_state();
   enclosing_ = std::exchange(state.tape, this);
   if (state.free_memory != nullptr) {
@@ -143,6 +148,26 @@ void Tape::append(const char* name, std::span<const Var* const> inputs, std::spa
   }
   m.nodes.push_back(node);
   if (profile_ != nullptr) measure(name, inputs, outputs);
+  if (inspection_ != nullptr) inspection_->recorded(name, inputs, outputs);
+}
+
+detail::Inspection* detail::inspecting() {
+  const Tape* tape = Tape::current();
+  return tape == nullptr ? nullptr : tape->inspection_.get();
+}
+
+void Tape::look_inside_as(const Tape* outer) {
+  if (outer == nullptr || outer->inspection_ == nullptr) return;
+  inspection_ =
+      std::make_unique<detail::Inspection>(outer->inspection_->checks(), outer->inspection_->log());
+}
+
+std::vector<StateGradient> Tape::state_gradients() const {
+  if (inspection_ == nullptr || inspection_->log() == nullptr) {
+    fail("state_gradients",
+         "this tape does not note them; make it by Tape tape({.state_gradients = true})");
+  }
+  return *inspection_->log();
 }
 
 void Tape::measure(const char* name, std::span<const Var* const> inputs,
@@ -245,12 +270,26 @@ void Tape::start(std::span<const Var> ys, std::span<const Var> dys) {
   }
 }
 
+// What a node's backward function gave to its inputs, where the tape looks at that.
+void Tape::check_gradients(const detail::Node& node) {
+  for (std::uint32_t k = 0; k < node.inputs; ++k) {
+    const std::uint32_t slot = memory_->inputs[node.first_input + k];
+    if (slot == kNone || !memory_->gradients[slot].sum.defined()) continue;
+    inspection_->check_gradient(memory_->gradients[slot].sum.value(),
+                                fmt::format("the gradient of its input {}", k));
+  }
+}
+
 // Plays the nodes from the last one to first_node.
 void Tape::play(std::size_t first_node, bool recording, bool retain, Into into) {
   TapeMemory& m = *memory_;
   const auto finish = [&](std::uint32_t slot) {
     if (!m.values[slot].parameter.defined()) return;
     combine_deferred(m, m.gradients[slot]);
+    if (inspection_ != nullptr && m.gradients[slot].sum.defined()) {
+      inspection_->check_gradient(m.gradients[slot].sum.value(), "the gradient of a parameter",
+                                  " dW");
+    }
     if (into == Into::parameters) finish_parameter(slot, recording);
   };
   for (std::size_t i = m.nodes.size(); i-- > first_node;) {
@@ -266,6 +305,7 @@ void Tape::play(std::size_t first_node, bool recording, bool retain, Into into) 
       m.doutputs.push_back(into == Into::gradients ? gradient.sum : std::move(gradient.sum));
     }
     if (reached) {
+      const detail::Playing playing(inspection_.get(), i);
       // The backward function may record (and so touch these lists): it gets its own copy of the gradients.
       PoolVector<Var> doutputs = std::move(m.doutputs);
       m.doutputs = PoolVector<Var>();
@@ -273,6 +313,7 @@ void Tape::play(std::size_t first_node, bool recording, bool retain, Into into) 
       const std::int64_t start = profile_ != nullptr ? profile_->now() : 0;
       (*node.backward)(doutputs, grads);
       doutputs.clear();
+      if (inspection_ != nullptr) check_gradients(node);
       if (!retain) m.consume(m.nodes[i]);
       if (profile_ != nullptr) profile_->played(i, start);
       m.doutputs = std::move(doutputs);
@@ -283,6 +324,7 @@ void Tape::play(std::size_t first_node, bool recording, bool retain, Into into) 
     const std::uint32_t before = i == 0 ? 0 : m.nodes[i - 1].first_output + m.nodes[i - 1].outputs;
     if (before == node.first_output) continue;
     const std::int64_t start = profile_ != nullptr ? profile_->now() : 0;
+    const detail::Playing playing(inspection_.get(), i);
     for (std::uint32_t slot = before; slot < node.first_output; ++slot) finish(slot);
     if (profile_ != nullptr) profile_->combined(i, start);
   }

@@ -21,11 +21,14 @@ class Grads;
 class Tape;
 struct MemoryReport;
 struct ProfileReport;
+struct StateGradient;
 struct TapeMemory;
 
 namespace detail {
 
+class Inspection;
 class Profile;
+struct Node;
 
 // One contribution to a gradient that is put off until all of its kind are known (see Grads::defer).
 struct Deferred {
@@ -40,6 +43,7 @@ using RecomputedFunction = PoolVector<Var> (*)(void* f, std::span<const Var> inp
 PoolVector<Var> run_and_forget(RecomputedFunction function, void* f, std::span<const Var> inputs,
                                PoolVector<Var>& used);
 class RandomLog;
+Inspection* inspecting();
 void run_again(RecomputedFunction function, void* f, RandomLog& randoms,
                std::span<const Var> inputs, std::span<const Var> douts, Grads& grads);
 
@@ -71,6 +75,8 @@ struct BackwardOptions {
 
 struct TapeOptions {
   bool measure = false;  // note times and bytes for profile() and memory(); takes memory of its own
+  bool state_gradients = false;  // note |dL/dh_t| of unrolled layers for state_gradients()
+  bool check_finite = false;  // throw NonFiniteError (inspect.h) at the first NaN or infinity; slow
 };
 
 class Tape {
@@ -109,6 +115,10 @@ class Tape {
   // This thread's tensor memory by scope and operation, now and at its peak since the tape began (profile.h).
   MemoryReport memory() const;
 
+  // |dL/dh_t| of every sequence unrolled so far, in that order; filled in by backward() (inspect.h). Throws where the tape
+  // was not asked for it.
+  std::vector<StateGradient> state_gradients() const;
+
   // The tape that records in this thread now; nullptr where there is none, or recording is paused.
   static Tape* current();
 
@@ -119,6 +129,7 @@ class Tape {
                                                 std::span<const Var>, PoolVector<Var>&);
   friend void detail::run_again(detail::RecomputedFunction, void*, detail::RandomLog&,
                                 std::span<const Var>, std::span<const Var>, Grads&);
+  friend detail::Inspection* detail::inspecting();
   enum class Into { parameters, gradients, outer };  // where a parameter's gradient goes
   void start(std::span<const Var> ys, std::span<const Var> dys);
   void play(std::size_t first_node, bool recording, bool retain, Into into);
@@ -130,13 +141,16 @@ class Tape {
   void append(const char* name, std::span<const Var* const> inputs, std::span<Var> outputs,
               detail::BackwardFunction* backward);
   void measure(const char* name, std::span<const Var* const> inputs, std::span<const Var> outputs);
+  void check_gradients(const detail::Node& node);
+  void look_inside_as(const Tape* outer);  // for a tape within another one
 
   TapeMemory* memory_;
   std::uint64_t id_;
   Tape* enclosing_;
   bool played_ = false;
   bool playing_ = false;
-  std::unique_ptr<detail::Profile> profile_;  // where the tape measures
+  std::unique_ptr<detail::Profile> profile_;        // where the tape measures
+  std::unique_ptr<detail::Inspection> inspection_;  // where it looks inside
 };
 
 // Nothing is recorded in this thread while it lives.
@@ -159,6 +173,8 @@ class Grads {
   bool recording() const { return recording_; }
   // True when the record is played for the last time: what a backward function kept may be overwritten.
   bool last() const { return last_; }
+  // What looks inside the tape that is played; null where nothing does.
+  detail::Inspection* inspection() const { return tape_.inspection_.get(); }
   void add(int input, const Var& contribution) { add(input, Var(contribution)); }
   void add(int input, Var&& contribution);
   template <std::invocable F>

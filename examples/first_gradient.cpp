@@ -19,12 +19,13 @@ int main(int argc, char** argv) {
   common::add_common(app, common_options, "first_gradient");
   return common::run_main(app, common_options, "first_gradient", argc, argv, [&] {
     // Points on t = 2 x0 - x1 + 0.5. Each row of x is one point: x is [4, 2], t is [4].
-    Tensor x = Tensor::from<float>({4, 2}, {0, 0, 1, 0, 0, 1, 1, 1});
-    Tensor t = Tensor::from<float>({4}, {0.5f, 2.5f, -0.5f, 1.5f});
+    const Device device = common_options.device;
+    Tensor x = Tensor::from<float>({4, 2}, {0, 0, 1, 0, 0, 1, 1, 1}).to(device);
+    Tensor t = Tensor::from<float>({4}, {0.5f, 2.5f, -0.5f, 1.5f}).to(device);
 
     // What is to be learned is a parameter: it has a gradient.
-    Var w = parameter(Tensor::zeros({2}));
-    Var b = parameter(Tensor::zeros({}));
+    Var w = parameter(Tensor::zeros({2}, DType::float32, device));
+    Var b = parameter(Tensor::zeros({}, DType::float32, device));
 
     double last = 0;
     for (int step = 0; step < 200; ++step) {

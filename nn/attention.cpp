@@ -10,7 +10,9 @@
 
 #include "autograd/cpu/kernels.h"
 #include "autograd/error.h"
+#include "autograd/profile.h"
 #include "nn/init.h"
+#include "nn/mask.h"
 #include "nn/scores.h"
 
 namespace tapeloop::nn {
@@ -40,11 +42,9 @@ Tensor mask_of(std::span<const std::int64_t> lengths, const Var& source) {
     }
   }
   if (std::all_of(lengths.begin(), lengths.end(), [&](auto l) { return l == steps; })) return {};
-  Tensor mask = Tensor::full({batch, steps}, 1.0, source.dtype(), source.device());
-  for (std::size_t i = 0; i < lengths.size(); ++i) {
-    mask.select(0, static_cast<std::int64_t>(i)).slice(0, lengths[i], steps).fill(0.0);
-  }
-  return mask;
+  return detail::mask_within(lengths, steps, source.dtype(), source.device())
+      .transpose(0, 1)
+      .contiguous();
 }
 
 }  // namespace
@@ -83,6 +83,7 @@ AttentionSource Attention::prepare(const Var& source, std::span<const std::int64
                      source.defined() ? source.shape().str() : "undefined", options.source));
   }
   AttentionSource result;
+  result.score = options.score;
   result.mask = mask_of(lengths, source);
   Var rows = permute(source, {1, 0, 2});
   if (result.mask.defined()) {
@@ -110,12 +111,18 @@ Var Attention::scores(const Var& q, const AttentionSource& source) const {
 
 Attended Attention::operator()(const Var& q, const AttentionSource& source) const {
   if (!source.defined()) fail("attention", "the source is undefined; make it by prepare(...)");
+  if (source.score != options.score) {
+    fail("attention",
+         "the source was prepared by an attention with another score; prepare it by "
+         "this one");
+  }
   const std::int64_t batch = source.columns.dim(0);
   if ((q.rank() != 2 && q.rank() != 3) || q.dim(-1) != options.query || q.dim(-2) != batch) {
     fail("attention",
          fmt::format("the query is {}, expected [N, H] or [T, N, H] with N = {}, H = {}",
                      q.shape().str(), batch, options.query));
   }
+  const Scope scope("attention");
   Var score = scores(q, source);
   if (options.scaled) {
     const double size =

@@ -31,8 +31,9 @@ struct AttentionOptions {
 
 // A source as attention reads it: everything that does not depend on the query, calculated once.
 struct AttentionSource {
-  Var keys;     // [N, S, A]
-  Var columns;  // [N, D, S], what the weights are applied to
+  Var keys;                       // [N, S, A]
+  Var columns;                    // [N, D, S], what the weights are applied to
+  Score score = Score::additive;  // what the keys were made for
   Tensor mask;  // [N, S]: 1 within a sequence's length, else 0; undefined where all are full
   bool defined() const { return columns.defined(); }
 };
@@ -56,7 +57,7 @@ struct Attention {
   AttentionSource prepare(const Var& source, std::span<const std::int64_t> lengths = {}) const;
   // q [N, H], one query for each sequence, or [T, N, H], T of them (time steps, or beams): all look at one source, which
   // is not repeated. Weights softmax(scores), context sum_s weights_s source_s. Cost of a query: S (A + D) multiplications,
-  // S A tanh for additive; no memory in the size of the source but for additive, [N, S, A].
+  // S A tanh for additive; no memory in the size of the source but for additive, [T, N, S, A].
   Attended operator()(const Var& q, const AttentionSource& source) const;
   void visit(Visitor& visitor) const {
     visitor("query", query);

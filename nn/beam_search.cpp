@@ -54,6 +54,7 @@ class Sentence {
     for (std::size_t k = 0; k < live_.size(); ++k) {
       const auto beam = static_cast<std::int64_t>(k);
       const double before = node(live_[k]).log_probability;
+      step.check_row(beam * sentences_ + number_);
       const double* log_p = step.row(beam * sentences_ + number_);
       for (std::int64_t symbol = 0; symbol < step.classes; ++symbol) {
         const Candidate c{before + log_p[symbol], beam, symbol};
@@ -85,7 +86,7 @@ class Sentence {
     if (o_.stop_early && nothing_better_can_come(t + 1)) live_.clear();
   }
 
-  // For each of the beams: the beam it goes on from, and the symbol to be fed. Beams without a prefix repeat the first.
+  // For each of the beams: the beam it goes on from, and the symbol to be fed. Beams without a prefix repeat the last.
   std::int64_t parent(std::int64_t beam) const {
     return done() ? 0 : parents_[std::min(static_cast<std::size_t>(beam), live_.size() - 1)];
   }
@@ -159,6 +160,17 @@ class Sentence {
   std::vector<Hypothesis> found_;
 };
 
+void check_lengths(std::span<const std::int64_t> lengths, std::int64_t source_steps) {
+  for (std::size_t i = 0; i < lengths.size(); ++i) {
+    if (lengths[i] < 0 || lengths[i] > source_steps) {
+      fail("beam_search",
+           fmt::format("source length {} of sentence {} is outside 0..{}, the steps of the "
+                       "attention weights",
+                       lengths[i], i, source_steps));
+    }
+  }
+}
+
 }  // namespace
 
 std::vector<std::vector<Hypothesis>> beam_search(StepDecoder& model, const BeamOptions& o) {
@@ -173,9 +185,15 @@ std::vector<std::vector<Hypothesis>> beam_search(StepDecoder& model, const BeamO
                     o.beams, o.n_best, o.length_penalty, o.coverage_penalty));
   }
   PauseRecording pause;
+  model.restart();
   const std::int64_t n = model.sentences();
   std::vector<Sentence> sentences;
   const std::span<const std::int64_t> lengths = model.source_lengths();
+  if (!lengths.empty() && static_cast<std::int64_t>(lengths.size()) != n) {
+    fail("beam_search", fmt::format("the model has {} source lengths for {} sentences; expected "
+                                    "one for each, or none where all are full",
+                                    lengths.size(), n));
+  }
   for (std::int64_t i = 0; i < n; ++i) {
     sentences.emplace_back(o, i, n, lengths.empty() ? -1 : lengths[static_cast<std::size_t>(i)]);
   }
@@ -186,6 +204,7 @@ std::vector<std::vector<Hypothesis>> beam_search(StepDecoder& model, const BeamO
       fail("beam_search",
            "a coverage penalty needs a model whose step gives attention weights; set it to 0");
     }
+    if (o.coverage_penalty > 0) check_lengths(lengths, step.weights.dim(1));
     bool running = false;
     for (Sentence& sentence : sentences) {
       if (!sentence.done()) sentence.advance(step, t);

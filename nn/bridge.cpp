@@ -34,12 +34,18 @@ Bridge::Bridge(const BridgeOptions& o, Random& random) : options(o) {
                      o.from.size(), o.from_layers, o.directions, o.to.size(), o.to_layers));
   }
   if (o.kind == BridgeKind::zero) return;
+  if (o.kind == BridgeKind::copy && o.from.size() != o.to.size()) {
+    fail("bridge",
+         fmt::format("copy: the encoder's state has {} parts, the decoder's {}; take cells with "
+                     "the same state, or BridgeKind::linear",
+                     o.from.size(), o.to.size()));
+  }
   for (int layer = 0; layer < o.to_layers; ++layer) {
     for (std::size_t k = 0; k < o.to.size(); ++k) {
       const std::int64_t in = o.directions * o.from[source_part(o, k)];
       if (o.kind == BridgeKind::linear) {
         maps.emplace_back(in, o.to[k], random, true, o.dtype);
-      } else if (in != o.to[k] || o.from_layers != o.to_layers || o.from.size() != o.to.size()) {
+      } else if (in != o.to[k] || o.from_layers != o.to_layers) {
         fail("bridge",
              fmt::format("copy: part {} of the encoder's state has {} features in {} layers, the "
                          "decoder's {} in {}; make them agree, or take BridgeKind::linear",

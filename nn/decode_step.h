@@ -12,16 +12,19 @@ struct DecodeStep {
   std::int64_t rows = 0;
   std::int64_t classes = 0;
   Tensor logits;
-  Tensor log_p;    // [R, V] float64
-  Tensor weights;  // [R, S] float64, or undefined
+  Tensor log_p;    // [R, V] float64, on the CPU
+  Tensor weights;  // [R, S] float64, on the CPU, or undefined
 
   const double* row(std::int64_t i) const { return log_p.read<double>() + i * classes; }
+  // Throws where the logits of a row are no distribution. Of rows that still matter: what a model says behind the end of a
+  // sentence is its own affair.
+  void check_row(std::int64_t i) const;
   Tensor weights_of(std::int64_t row) const {
     return weights.defined() ? weights.select(0, row) : Tensor();
   }
 };
 
-// Feeds the symbols [R]. Throws where logits are misshapen or hold NaN.
+// Feeds the symbols [R]. Throws where logits or weights are misshapen.
 DecodeStep take_step(StepDecoder& model, const Tensor& symbols, std::int64_t end);
 void check_options(const StepDecoder& model, const DecodeOptions& options);
 // [steps, S] of rows [S]; undefined where they are.

@@ -4,6 +4,8 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
+
 #include "autograd/error.h"
 
 namespace tapeloop::nn::detail {
@@ -42,7 +44,8 @@ void check_decoder_symbols(const Tensor& symbols, std::int64_t rank) {
   if (!symbols.defined() || symbols.dtype() != DType::int64 || symbols.rank() != rank ||
       symbols.numel() == 0) {
     fail("decoder", fmt::format("symbols are {}, expected int64 {}", symbols.describe(),
-                                rank == 1 ? "[R]" : "[T, N], the start symbol first"));
+                                rank == 1 ? "[R] with R > 0"
+                                          : "[T, N] with T > 0 and N > 0, the start symbol first"));
   }
 }
 
@@ -51,6 +54,41 @@ void check_start(std::size_t given, std::size_t expected) {
     fail("decoder", fmt::format("{} parts of the first state were given, expected {}: for each "
                                 "layer the parts of its cell's state",
                                 given, expected));
+  }
+}
+
+void check_seq2seq(std::int64_t source, DType encoder, DType decoder) {
+  if (source != 0) {
+    fail("seq2seq",
+         fmt::format("decoder.source is {}; it follows from the encoder: leave it at 0", source));
+  }
+  if (encoder != decoder) {
+    fail("seq2seq", fmt::format("encoder.dtype is {} and decoder.cell.dtype {}; make them agree",
+                                name(encoder), name(decoder)));
+  }
+}
+
+void check_rows(std::size_t layers, std::size_t expected, std::int64_t rows, const Var& h,
+                bool fed) {
+  if (layers != expected) {
+    fail("decoder", fmt::format("the state has {} layers, expected {}; begin with start(...)",
+                                layers, expected));
+  }
+  if (h.dim(0) != rows) {
+    fail("decoder", fmt::format("{} symbols were given to a state of {} rows; expected one for "
+                                "each row",
+                                rows, h.dim(0)));
+  }
+  if (!fed) {
+    fail("decoder", "the state holds no features to be fed (input_feeding); begin with start(...)");
+  }
+}
+
+void check_layer_size(std::int64_t size, std::int64_t hidden) {
+  if (size != hidden) {
+    fail("decoder", fmt::format("a layer's cell has {} outputs, that of the first layer {}; the "
+                                "layers of a decoder have one size",
+                                size, hidden));
   }
 }
 
@@ -64,17 +102,22 @@ Attended attend_rows(const Attention& attention, const Var& query, const Attenti
 
 Tensor mixed_symbols(const Tensor& truth, const Var& logits, double truth_probability,
                      Random& random) {
-  if (!(truth_probability >= 0)) {
+  PoolVector<bool> kept(static_cast<std::size_t>(truth.dim(0)));
+  for (std::size_t i = 0; i < kept.size(); ++i) kept[i] = random.uniform() < truth_probability;
+  if (std::all_of(kept.begin(), kept.end(), [](bool keep) { return keep; })) return truth;
+  const Tensor symbols = sample(logits.value(), random);
+  for (std::size_t i = 0; i < kept.size(); ++i) {
+    const auto row = static_cast<std::int64_t>(i);
+    if (kept[i]) symbols.data<std::int64_t>()[row] = static_cast<std::int64_t>(truth.at({row}));
+  }
+  return symbols;
+}
+
+void check_truth_probability(double probability) {
+  if (!(probability >= 0 && probability <= 1)) {
     fail("decoder",
-         fmt::format("the probability of the truth is {}, expected 0 to 1", truth_probability));
+         fmt::format("the probability of the truth is {}, expected 0 to 1", probability));
   }
-  const Tensor drawn = sample(logits.value(), random);
-  for (std::int64_t i = 0; i < truth.dim(0); ++i) {
-    if (random.uniform() < truth_probability) {
-      drawn.data<std::int64_t>()[i] = static_cast<std::int64_t>(truth.at({i}));
-    }
-  }
-  return drawn;
 }
 
 }  // namespace tapeloop::nn::detail

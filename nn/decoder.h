@@ -48,6 +48,11 @@ struct Decoded {
 namespace detail {
 void check_decoder(const DecoderOptions& options);
 void check_decoder_symbols(const Tensor& symbols, std::int64_t rank);
+// Of a step: the state's layers, rows, and features to be fed where there should be some.
+void check_rows(std::size_t layers, std::size_t expected, std::int64_t rows, const Var& h,
+                bool fed);
+void check_layer_size(std::int64_t size, std::int64_t hidden);
+void check_truth_probability(double probability);
 void check_start(std::size_t given, std::size_t expected);
 // A query for each of R rows, to a source of N sequences: rows N apart belong to one sequence.
 Attended attend_rows(const Attention& attention, const Var& query, const AttentionSource& source);
@@ -83,6 +88,7 @@ struct Decoder {
     if (o.input_feeding) own.input += combined;
     for (int layer = 0; layer < o.cell.layers; ++layer) {
       cells.emplace_back(own, random);
+      detail::check_layer_size(cells.back().state_sizes()[0], hidden);
       own.input = hidden;
     }
     if (o.attend != Attend::never) {
@@ -126,6 +132,72 @@ struct Decoder {
   }
   // The same with the symbols' embeddings [R, E].
   Decoded step(const Var& e, DecoderState<C>& state, const AttentionSource& source) const {
+    check_state(state, e.dim(0));
+    const Scope scope("decoder");
+    return advance(e, state, source);
+  }
+
+  // All steps with the truth fed: symbols [T, N] int64, the start symbol first. Where no step needs the features of the one
+  // before, whole layers run as sequences and all queries look at the source together.
+  Decoded forced(const Tensor& symbols, DecoderState<C> state,
+                 const AttentionSource& source) const {
+    detail::check_decoder_symbols(symbols, 2);
+    check_state(state, symbols.dim(1));
+    const Scope scope("decoder");
+    const Var es = embedding(symbols);
+    if (options.attend != Attend::before_step && !options.input_feeding) {
+      Var xs = es;
+      for (std::size_t layer = 0; layer < cells.size(); ++layer) {
+        if (layer > 0) xs = dropout(xs);
+        xs = unroll(cells[layer], xs, state.layers[layer]).ys;
+      }
+      if (options.attend == Attend::never) return {xs, {}};
+      const Attended seen = attention(xs, source);
+      return {tanh(combine(concat({seen.context, xs}, -1))), seen.weights};
+    }
+    PoolVector<Var> features, weights;
+    for (const Var& e : unstack(es)) {
+      Decoded one = advance(e, state, source);
+      features.push_back(one.features);
+      weights.push_back(one.weights);
+    }
+    return {stack(features), stack(weights)};
+  }
+
+  // The same where each symbol but the first is the truth with a probability, and otherwise drawn from what the model
+  // itself said the step before (scheduled_sampling.h). No gradient passes through a drawn symbol.
+  Decoded sampled(const Tensor& symbols, DecoderState<C> state, const AttentionSource& source,
+                  double truth_probability, Random& random) const {
+    detail::check_decoder_symbols(symbols, 2);
+    detail::check_truth_probability(truth_probability);
+    if (truth_probability == 1) return forced(symbols, std::move(state), source);
+    PoolVector<Var> features, weights;
+    Tensor fed = symbols.select(0, 0);
+    for (std::int64_t t = 0; t < symbols.dim(0); ++t) {
+      if (t > 0) {
+        const PauseRecording pause;
+        const Var said = output(features.back());
+        fed = detail::mixed_symbols(symbols.select(0, t), said, truth_probability, random);
+      }
+      Decoded one = step(fed, state, source);
+      features.push_back(one.features);
+      if (one.weights.defined()) weights.push_back(one.weights);
+    }
+    return {stack(features), weights.empty() ? Var() : stack(weights)};
+  }
+
+  void visit(Visitor& v) const {
+    v("embedding", embedding);
+    v("cells", cells);
+    v("attention", attention);
+    v("combine", combine);
+    v("output", output);
+    if (options.cell.dropout > 0 && options.cell.layers > 1) v("dropout", dropout);
+  }
+
+ private:
+  // step() without its checks
+  Decoded advance(const Var& e, DecoderState<C>& state, const AttentionSource& source) const {
     Attended seen;
     Var x = e;
     if (options.attend == Attend::before_step) {
@@ -150,58 +222,10 @@ struct Decoder {
     return {features, seen.weights};
   }
 
-  // All steps with the truth fed: symbols [T, N] int64, the start symbol first. Where no step needs the features of the one
-  // before, whole layers run as sequences and all queries look at the source together.
-  Decoded forced(const Tensor& symbols, DecoderState<C> state,
-                 const AttentionSource& source) const {
-    detail::check_decoder_symbols(symbols, 2);
-    const Var es = embedding(symbols);
-    if (options.attend != Attend::before_step && !options.input_feeding) {
-      Var xs = es;
-      for (std::size_t layer = 0; layer < cells.size(); ++layer) {
-        if (layer > 0) xs = dropout(xs);
-        xs = unroll(cells[layer], xs, state.layers[layer]).ys;
-      }
-      if (options.attend == Attend::never) return {xs, {}};
-      const Attended seen = attention(xs, source);
-      return {tanh(combine(concat({seen.context, xs}, -1))), seen.weights};
-    }
-    PoolVector<Var> features, weights;
-    for (const Var& e : unstack(es)) {
-      Decoded one = step(e, state, source);
-      features.push_back(one.features);
-      weights.push_back(one.weights);
-    }
-    return {stack(features), stack(weights)};
-  }
-
-  // The same where each symbol but the first is the truth with a probability, and otherwise drawn from what the model
-  // itself said the step before (scheduled_sampling.h). No gradient passes through a drawn symbol.
-  Decoded sampled(const Tensor& symbols, DecoderState<C> state, const AttentionSource& source,
-                  double truth_probability, Random& random) const {
-    detail::check_decoder_symbols(symbols, 2);
-    if (truth_probability >= 1) return forced(symbols, std::move(state), source);
-    PoolVector<Var> features, weights;
-    Tensor fed = symbols.select(0, 0);
-    for (std::int64_t t = 0; t < symbols.dim(0); ++t) {
-      if (t > 0) {
-        const Var said = output(features.back().detach());
-        fed = detail::mixed_symbols(symbols.select(0, t), said, truth_probability, random);
-      }
-      Decoded one = step(fed, state, source);
-      features.push_back(one.features);
-      if (one.weights.defined()) weights.push_back(one.weights);
-    }
-    return {stack(features), weights.empty() ? Var() : stack(weights)};
-  }
-
-  void visit(Visitor& v) const {
-    v("embedding", embedding);
-    v("cells", cells);
-    v("attention", attention);
-    v("combine", combine);
-    v("output", output);
-    if (options.cell.dropout > 0 && options.cell.layers > 1) v("dropout", dropout);
+  void check_state(const DecoderState<C>& state, std::int64_t rows) const {
+    const Var h = state.layers.empty() ? Var() : state.layers[0].h();
+    detail::check_rows(state.layers.size(), cells.size(), rows, h,
+                       !options.input_feeding || state.fed.defined());
   }
 };
 

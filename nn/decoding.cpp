@@ -28,28 +28,32 @@ static void check_logits(const Tensor& logits, std::int64_t rows, std::int64_t e
   }
 }
 
+// The search reads every number of it.
+static Tensor read_here(const Tensor& x) {
+  return x.to(Device::cpu).to(DType::float64).contiguous();
+}
+
 DecodeStep take_step(StepDecoder& model, const Tensor& symbols, std::int64_t end) {
   StepDecoder::Result result = model.step(symbols);
   check_logits(result.logits, symbols.dim(0), end);
   DecodeStep step{symbols.dim(0), result.logits.dim(1), result.logits, {}, {}};
-  step.log_p = log_softmax(Var(result.logits)).value().to(DType::float64).contiguous();
-  for (std::int64_t row = 0; row < step.rows; ++row) {
-    const double* values = step.row(row);
-    if (std::any_of(values, values + step.classes, [](double x) { return std::isnan(x); })) {
-      fail("decode",
-           fmt::format("the logits of row {} hold NaN or +inf; the model has diverged, or "
-                       "was given bad input",
-                       row));
-    }
-  }
+  step.log_p = read_here(log_softmax(Var(result.logits)).value());
   if (result.weights.defined()) {
     if (result.weights.rank() != 2 || result.weights.dim(0) != step.rows) {
       fail("decode", fmt::format("the model's step gave weights {}, expected [{}, S]",
                                  result.weights.describe(), step.rows));
     }
-    step.weights = result.weights.to(DType::float64).contiguous();
+    step.weights = read_here(result.weights);
   }
   return step;
+}
+
+void DecodeStep::check_row(std::int64_t i) const {
+  if (std::none_of(row(i), row(i) + classes, [](double x) { return std::isnan(x); })) return;
+  fail("decode",
+       fmt::format("the logits of row {} hold NaN or +inf, or are -inf for every class; the model "
+                   "has diverged, was given bad input, or masks everything",
+                   i));
 }
 
 void check_options(const StepDecoder& model, const DecodeOptions& o) {
@@ -79,6 +83,7 @@ template <class Choose>
 std::vector<Hypothesis> decode_rows(StepDecoder& model, const DecodeOptions& o, Choose choose) {
   detail::check_options(model, o);
   PauseRecording pause;
+  model.restart();
   const std::int64_t n = model.sentences();
   std::vector<Hypothesis> found(static_cast<std::size_t>(n));
   std::vector<std::vector<Tensor>> weights(found.size());
@@ -90,6 +95,7 @@ std::vector<Hypothesis> decode_rows(StepDecoder& model, const DecodeOptions& o, 
     for (std::int64_t row = 0; row < n; ++row) {
       Hypothesis& h = found[static_cast<std::size_t>(row)];
       if (h.ended) continue;
+      step.check_row(row);
       const std::int64_t symbol = symbols.read<std::int64_t>()[row];
       h.log_probability += step.row(row)[symbol];
       weights[static_cast<std::size_t>(row)].push_back(step.weights_of(row));

@@ -21,6 +21,8 @@ class StepDecoder {
   virtual ~StepDecoder() = default;
   virtual std::int64_t sentences() const = 0;                                  // N
   virtual std::span<const std::int64_t> source_lengths() const { return {}; }  // [N]; empty: all S
+  // Back to before the first step, one row for each sentence: every search begins with it.
+  virtual void restart() = 0;
   // Feeds a symbol [R] (int64) to each row.
   virtual Result step(const Tensor& symbols) = 0;
   // From now on row i goes on from where row rows[i] is. rows [R'] int64 may repeat and leave out; R' is a multiple of N,
@@ -49,8 +51,8 @@ std::vector<Hypothesis> decode_greedily(StepDecoder& model, const DecodeOptions&
 std::vector<Hypothesis> decode_by_sampling(StepDecoder& model, const DecodeOptions& options,
                                            Random& random, const SampleOptions& sampling = {});
 
-// Beam search keeps `beams` unended prefixes of each sentence, those with the greatest log-probability. Of the `beams` best
-// continuations in each step those that end become hypotheses, the others are the next prefixes. A hypothesis Y is worth
+// Beam search takes in each step the `beams` best continuations of a sentence's prefixes, those with the greatest
+// log-probability: the ones that end become hypotheses, the others are the next prefixes. A hypothesis Y is worth
 //   score(Y) = log P(Y) / lp(Y) + coverage_penalty * sum_s log(min(sum_t weights_ts, 1))
 //   lp(Y) = ((5 + |Y|) / 6)^length_penalty          |Y| with the end          Wu et al. 2016, arXiv:1609.08144
 // where s runs over the source_lengths() of the sentence, and a step that nothing looked at counts as log e^-20. Sentences

@@ -7,6 +7,7 @@
 #include <algorithm>
 
 #include "autograd/error.h"
+#include "nn/mask.h"
 
 namespace tapeloop::nn::detail {
 
@@ -73,10 +74,7 @@ Masks::Masks(std::span<const std::int64_t> lengths, const Var& xs) : all_running
     all_running_until_ = std::min(all_running_until_, lengths[i]);
   }
   if (all_running_until_ == xs.dim(0)) return;
-  running_ = Tensor::full({xs.dim(0), xs.dim(1), 1}, 1.0, xs.dtype(), xs.device());
-  for (std::size_t i = 0; i < lengths.size(); ++i) {
-    running_.select(1, static_cast<std::int64_t>(i)).slice(0, lengths[i], xs.dim(0)).fill(0.0);
-  }
+  running_ = mask_within(lengths, xs.dim(0), xs.dtype(), xs.device()).insert_axis(2);
   zero_ = Tensor::zeros({}, xs.dtype(), xs.device());
 }
 

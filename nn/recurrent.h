@@ -7,7 +7,9 @@
 #include <optional>
 #include <span>
 
+#include "autograd/inspect_record.h"
 #include "autograd/profile.h"
+#include "nn/activations.h"
 #include "nn/cells.h"
 #include "nn/layers.h"
 
@@ -145,7 +147,7 @@ Unrolled<typename C::State> unroll(const C& cell, const Var& xs, typename C::Sta
   // From the last step to the first, the input projection is done and stored for all steps at once: its weight gradient
   // is then added up in the same order as without recomputation.
   if (options.recompute.wanted() && Tape::current() != nullptr &&
-      !(options.reverse && HasInput<C>)) {
+      RecordActivations::current() == nullptr && !(options.reverse && HasInput<C>)) {
     return detail::unroll_in_segments(
         cell, clean, std::move(state), options,
         [&cell](const Var& part, const typename C::State& start, const UnrollOptions& own) {
@@ -165,7 +167,8 @@ Unrolled<typename C::State> unroll(const C& cell, Projected projected, typename 
                                    const UnrollOptions& options) {
   Var& zx = projected.zx;
   detail::check_sequence(zx);
-  if (options.recompute.wanted() && Tape::current() != nullptr) {
+  RecordActivations* const record = RecordActivations::current();
+  if (options.recompute.wanted() && Tape::current() != nullptr && record == nullptr) {
     return detail::unroll_in_segments(
         cell, zx, std::move(state), options,
         [&cell](const Var& part, const typename C::State& start, const UnrollOptions& own) {
@@ -176,8 +179,11 @@ Unrolled<typename C::State> unroll(const C& cell, Projected projected, typename 
   const auto sizes = cell.state_sizes();
   detail::complete_state(cell, zx, state);
   detail::Masks masks(options.lengths, zx);
+  const tapeloop::detail::InSequence in_sequence(steps, options.reverse);
   if constexpr (HasRecurrence<C>) {
-    if (const Recurrence recurrence = cell.recurrence(); recurrence.defined()) {
+    if (const Recurrence recurrence = cell.recurrence();
+        recurrence.defined() && record == nullptr) {
+      const tapeloop::detail::HandOn hand_on(in_sequence.row());
       auto [hs, last] = recurrent(recurrence, std::move(zx), state.all(),
                                   {.reverse = options.reverse, .lengths = options.lengths});
       return {masks.without_padding(hs), typename C::State(last)};
@@ -185,15 +191,21 @@ Unrolled<typename C::State> unroll(const C& cell, Projected projected, typename 
   }
   PoolVector<Var> inputs = unstack(zx);
   PoolVector<Var> outputs(static_cast<std::size_t>(steps));
+  if (record != nullptr) record->begin_sequence(steps, zx.dim(1));
   for (std::int64_t i = 0; i < steps; ++i) {
     const std::int64_t t = options.reverse ? steps - 1 - i : i;
+    const TimeStep time_step(t);
+    if (record != nullptr) record->begin_step(t, state.all());
     typename C::State next = step(cell, inputs[static_cast<std::size_t>(t)], state);
+    const typename C::State made = record != nullptr ? next : typename C::State();
+    next[0] = tapeloop::detail::watch_state(in_sequence.row(), t, next.h());
     Var output = next.h();
     if (Var running = masks.at(t); running.defined()) {
       for (std::size_t k = 0; k < C::State::parts; ++k)
         next[k] = select(running, next[k], state[k]);
       output = masks.or_zero(running, output);
     }
+    if (record != nullptr) record->end_step(made.all(), next.all());
     outputs[static_cast<std::size_t>(t)] = output;
     state = next;
   }

@@ -21,13 +21,17 @@ struct Choice {
 
 std::int64_t sample_row(PoolVector<Choice>& choices, Random& random, const SampleOptions& options) {
   // Ties in order of the symbol, so that the result does not depend on the sorting algorithm.
-  std::sort(choices.begin(), choices.end(), [](const Choice& a, const Choice& b) {
+  const auto likelier = [](const Choice& a, const Choice& b) {
     return a.weight != b.weight ? a.weight > b.weight : a.symbol < b.symbol;
-  });
-  if (options.temperature == 0) return choices[0].symbol;
-  double largest = choices[0].weight;
+  };
+  // Sorted as far as a cut needs it; the likeliest is first in any case.
   std::size_t kept = choices.size();
   if (options.top_k > 0) kept = std::min(kept, static_cast<std::size_t>(options.top_k));
+  const bool cut = kept < choices.size() || options.top_p < 1;
+  const auto sorted = static_cast<std::ptrdiff_t>(cut && options.temperature > 0 ? kept : 1);
+  std::partial_sort(choices.begin(), choices.begin() + sorted, choices.end(), likelier);
+  if (options.temperature == 0) return choices[0].symbol;
+  double largest = choices[0].weight;
   double total = 0;
   for (std::size_t i = 0; i < kept; ++i) {
     choices[i].weight = std::exp((choices[i].weight - largest) / options.temperature);
@@ -41,14 +45,14 @@ std::int64_t sample_row(PoolVector<Choice>& choices, Random& random, const Sampl
       total = reached;
     }
   }
-  while (kept > 1 && choices[kept - 1].weight == 0)
-    --kept;  // rounding below must not reach the impossible ones
   double place = random.uniform() * total;
-  for (std::size_t i = 0; i + 1 < kept; ++i) {
+  std::size_t last = 0;  // that is possible: rounding must not reach the others
+  for (std::size_t i = 0; i < kept && place >= 0; ++i) {
+    if (choices[i].weight == 0) continue;
+    last = i;
     place -= choices[i].weight;
-    if (place < 0) return choices[i].symbol;
   }
-  return choices[kept - 1].symbol;
+  return choices[last].symbol;
 }
 
 }  // namespace

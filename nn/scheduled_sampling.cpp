@@ -22,9 +22,9 @@ double ScheduledSampling::truth_probability(std::int64_t update) const {
   switch (decay) {
     case Decay::none: return 1;
     case Decay::linear:
-      if (!(start >= 0 && start <= 1 && slope >= 0)) {
+      if (!(start >= 0 && start <= 1 && slope >= 0 && std::isfinite(slope))) {
         fail(name, fmt::format("linear with start {}, slope {}: expected 0 <= start <= 1 and a "
-                               "slope of 0 or more",
+                               "finite slope of 0 or more",
                                start, slope));
       }
       p = start - slope * i;

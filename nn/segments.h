@@ -6,6 +6,7 @@
 #include <span>
 #include <utility>
 
+#include "autograd/inspect_record.h"
 #include "autograd/ops.h"
 #include "autograd/recompute.h"
 
@@ -69,6 +70,7 @@ std::pair<Var, S> in_segments(const Var& xs, S state, std::int64_t steps, bool r
                               std::span<const std::int64_t> lengths, Run run) {
   const Segments segments = cut_into_segments(xs.dim(0), steps, reverse);
   const PoolVector<Var> parts = split(xs, segments.sizes, 0);
+  const tapeloop::detail::InSequence in_sequence(xs.dim(0), reverse);
   PoolVector<Var> outputs(parts.size());
   Tensor whole;
   std::int64_t first = reverse ? xs.dim(0) : 0;
@@ -83,7 +85,9 @@ std::pair<Var, S> in_segments(const Var& xs, S state, std::int64_t steps, bool r
     }
     PoolVector<Var> results = recompute(
         inputs,
-        [run, own = lengths_within(lengths, first, size)](std::span<const Var> in) {
+        [run, own = lengths_within(lengths, first, size),
+         row = in_sequence.row().from(first)](std::span<const Var> in) {
+          const tapeloop::detail::HandOn hand_on(row);
           auto [ys, last] = run(in[0], S(in.subspan(1)), own);
           PoolVector<Var> all{ys};
           for (const Var& part : last) all.push_back(part);

@@ -22,6 +22,7 @@ struct Encoder {
   // symbols [S, N] int64 and the sequences' lengths [N] (none: all S) -> ys [S, N, D*H], last state [L*D, N, size].
   Unrolled<typename C::State> operator()(const Tensor& symbols,
                                          std::span<const std::int64_t> lengths = {}) const {
+    const Scope scope("encoder");
     return layers(embedding(symbols), {}, lengths);
   }
   void visit(Visitor& v) const {
@@ -36,6 +37,10 @@ struct Seq2SeqOptions {
   BridgeKind bridge = BridgeKind::linear;
   DecoderOptions decoder;  // `source` follows from the encoder
 };
+
+namespace detail {
+void check_seq2seq(std::int64_t source, DType encoder, DType decoder);
+}
 
 // A source that has been read: what the decoder starts from and looks at.
 template <Cell D>
@@ -55,6 +60,7 @@ struct Seq2Seq {
   Seq2Seq(const Seq2SeqOptions& o, Random& random)
       : encoder(o.source_vocabulary, o.encoder, random) {
     DecoderOptions own = o.decoder;
+    detail::check_seq2seq(own.source, o.encoder.dtype, own.cell.dtype);
     if (own.attend != Attend::never) own.source = encoder.layers.output_size();
     decoder = Decoder<D>(own, random);
     const auto from = encoder.layers.cells()[0].state_sizes();
@@ -101,32 +107,34 @@ struct Seq2Seq {
 };
 
 // A decoder that can be searched: decode_greedily(), decode_by_sampling(), beam_search(). The decoder must outlive it.
-// All beams of a sentence look at one source.
+// All beams of a sentence look at one source. It can be searched any number of times.
 template <Cell C>
 class DecoderSearch final : public StepDecoder {
  public:
   DecoderSearch(const Decoder<C>& decoder, const Encoded<C>& encoded)
-      : decoder_(decoder), encoded_(encoded), n_(encoded.state.layers[0].h().dim(0)) {}
-  std::int64_t sentences() const override { return n_; }
+      : decoder_(decoder), encoded_(encoded), state_(encoded.state) {}
+  DecoderSearch(Decoder<C>&& decoder, const Encoded<C>& encoded) = delete;
+  std::int64_t sentences() const override { return encoded_.state.layers[0].h().dim(0); }
   std::span<const std::int64_t> source_lengths() const override { return encoded_.lengths; }
+  void restart() override { state_ = encoded_.state; }
   Result step(const Tensor& symbols) override {
     const PauseRecording pause;
-    const Decoded decoded = decoder_.step(symbols, encoded_.state, encoded_.source);
+    const Decoded decoded = decoder_.step(symbols, state_, encoded_.source);
     return {decoder_.output(decoded.features).value(),
             decoded.weights.defined() ? decoded.weights.value() : Tensor()};
   }
   void select_rows(const Tensor& rows) override {
     const PauseRecording pause;
-    for (typename C::State& state : encoded_.state.layers) {
+    for (typename C::State& state : state_.layers) {
       for (std::size_t k = 0; k < C::State::parts; ++k) state[k] = take(state[k], rows, 0);
     }
-    if (encoded_.state.fed.defined()) encoded_.state.fed = take(encoded_.state.fed, rows, 0);
+    if (state_.fed.defined()) state_.fed = take(state_.fed, rows, 0);
   }
 
  private:
   const Decoder<C>& decoder_;
   Encoded<C> encoded_;
-  std::int64_t n_;
+  DecoderState<C> state_;
 };
 
 }  // namespace tapeloop::nn

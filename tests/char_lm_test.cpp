@@ -12,6 +12,7 @@
 
 #include "autograd/error.h"
 #include "examples/char_lm/generate.h"
+#include "examples/char_lm/inside.h"
 #include "examples/char_lm/training.h"
 
 namespace fs = std::filesystem;
@@ -287,6 +288,45 @@ TEST_CASE("training lowers the loss and validation agrees with the loss of one l
   CHECK(before == doctest::Approx(std::log(static_cast<double>(vocabulary.size()))).epsilon(0.1));
   for (int i = 0; i < 100; ++i) trainer.update();
   CHECK(validate(trainer.model(), vocabulary, kRhyme) < before - 0.3);
+}
+
+TEST_CASE("an update that is not finite says where that began, and leaves the weights") {
+  const Corpus corpus{kRhyme, kRhyme};
+  const Vocabulary vocabulary(kRhyme);
+  Trainer trainer(corpus, vocabulary, tiny("lstm", 2, 0, 0.3));
+  trainer.update();
+  const tapeloop::ParameterList parameters = nn::parameters(trainer.model());
+  for (const tapeloop::NamedVar& p : parameters) {
+    if (p.name == "lstm.weight_hh_l1") p.var.value().select(0, 3).select(0, 1).fill(NAN);
+  }
+  const Tensor before = parameters[0].var.value().clone();
+  const std::string message = error_of([&] { trainer.update(); });
+  for (const char* part : {"training: the loss of update 2 is ", "lower --lr or set --clip",
+                           "the parameter \"lstm.weight_hh_l1\"", "[3, 1]", "of \"l1\""}) {
+    CAPTURE(message);
+    CHECK(contains(message, part));
+  }
+  CHECK(same_bits(parameters[0].var.value(), before));
+}
+
+TEST_CASE("gradients of a last loss have a curve for each layer, and neurons a page") {
+  const Vocabulary vocabulary(kRhyme);
+  const Settings settings = tiny("gru", 2, 0, 0.3);
+  Random random(1);
+  const CharLm model(vocabulary.size(), settings.model, random);
+  const auto curves = gradients_of_last_loss(model, settings.model, vocabulary, kRhyme, 12, "GRU");
+  REQUIRE(curves.size() == 2);
+  CHECK(curves[1].layer == "l1");
+  CHECK(curves[1].norms.size() == 12);
+  for (const nn::GradientCurve& curve : curves) {
+    for (const double norm : curve.norms) CHECK(norm > 0);
+  }
+  for (const tapeloop::NamedVar& p : nn::parameters(model)) CHECK_FALSE(p.var.grad().defined());
+  const std::string page = neurons_over_text(model, vocabulary, kRhyme.substr(0, 20), "t");
+  CHECK(contains(page, "\"steps\":20"));
+  CHECK(contains(page, "sigmoid(xz + hz)"));
+  CHECK(contains(error_of([&] { neurons_over_text(model, vocabulary, "#", "t"); }),
+                 "activations-text: the text never had '#', byte 1 of the activations-text"));
 }
 
 TEST_CASE("a run that is saved and resumed equals one that never stopped, bit for bit") {

@@ -149,6 +149,28 @@ TEST_CASE("an impossible class, a long sequence and float32 keep the CTC loss fi
   for (double value : g.to_vector<double>()) CHECK(std::isfinite(value));
 }
 
+TEST_CASE("gradients of the CTC loss keep their digits in float32, however long the sequence is") {
+  const Tensor log_p = waves(1000, 2, 5).value();
+  Tensor targets = Tensor::empty({2, 120}, DType::int64);
+  for (std::int64_t i = 0; i < targets.numel(); ++i) {
+    targets.data<std::int64_t>()[i] = 1 + (i * i + i / 7) % 4;
+  }
+  const Lengths input{1000, 900}, lengths{120, 77};
+  const auto gradient = [&](DType dtype) {
+    Tape tape;
+    const Var x = parameter(log_p.to(dtype));
+    const Var loss = ctc_loss(x, targets, input, lengths, {.reduce = Reduce::sum});
+    return tape.gradient(loss, {x})[0].value().to(DType::float64);
+  };
+  const std::vector<double> wide = gradient(DType::float64).to_vector<double>();
+  const std::vector<double> narrow = gradient(DType::float32).to_vector<double>();
+  double worst = 0;
+  for (std::size_t i = 0; i < wide.size(); ++i) {
+    worst = std::max(worst, std::abs(wide[i] - narrow[i]));
+  }
+  CHECK(worst < 1e-4);  // of gradients up to 1
+}
+
 TEST_CASE("wrong use of the CTC loss is named") {
   const Var log_p(test::random_tensor({4, 2, 3}));
   const Tensor targets = Tensor::from<std::int64_t>({2, 2}, {1, 2, 2, 0});

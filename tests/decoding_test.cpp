@@ -21,7 +21,8 @@ class HashModel final : public StepDecoder {
         sharpness_(sharpness),
         lengths_(std::move(lengths)),
         sentences_(static_cast<std::int64_t>(seeds.size())),
-        prefixes_(std::move(seeds)) {}
+        seeds_(std::move(seeds)) {}
+  void restart() override { prefixes_ = seeds_; }
   std::int64_t sentences() const override { return sentences_; }
   std::span<const std::int64_t> source_lengths() const override { return lengths_; }
   static std::uint64_t extend(std::uint64_t prefix, std::int64_t symbol) {
@@ -71,7 +72,7 @@ class HashModel final : public StepDecoder {
   double sharpness_;
   std::vector<std::int64_t> lengths_;
   std::int64_t sentences_;
-  std::vector<std::uint64_t> prefixes_;
+  std::vector<std::uint64_t> seeds_, prefixes_;
 };
 
 // Every sequence that ends, or is as long as it may be, with its score from the papers' formulas; the best first.
@@ -253,6 +254,42 @@ TEST_CASE("decoding by sampling draws sentences as often as they are likely") {
   for (std::size_t i = 0; i < 2; ++i) CHECK(coldest[i].symbols == best[i].symbols);
 }
 
+TEST_CASE("what a model says behind the end of a sentence does not matter") {
+  // Sentence 0 ends at once; behind an end every class is impossible.
+  struct Masking final : StepDecoder {
+    std::int64_t sentences() const override { return 2; }
+    void restart() override {}
+    Result step(const Tensor& symbols) override {
+      Tensor logits = Tensor::zeros({symbols.dim(0), 3});
+      for (std::int64_t row = 0; row < symbols.dim(0); ++row) {
+        const bool ended = symbols.at({row}) == kEnd;
+        if (ended) logits.select(0, row).fill(-std::numeric_limits<double>::infinity());
+        logits.data<float>()[3 * row + (row % 2 == 0 ? kEnd : 2)] += 5;
+      }
+      return {logits, {}};
+    }
+    void select_rows(const Tensor&) override {}
+  } model;
+  const auto greedy = decode_greedily(model, beam(1));
+  CHECK(greedy[0].symbols.empty());
+  CHECK(greedy[0].ended);
+  CHECK(greedy[1].symbols == std::vector<std::int64_t>{2, 2, 2, 2});
+  const auto searched = beam_search(model, beam(1));
+  check_same(searched[0][0], greedy[0]);
+  check_same(searched[1][0], greedy[1]);
+}
+
+TEST_CASE("source lengths that do not fit are refused") {
+  HashModel few({1, 2, 3}, 3, 1.5, {4});
+  CHECK(test::throws_with("beam_search|1 source lengths for 3 sentences",
+                          [&] { beam_search(few, beam(2)); }));
+  HashModel long_one({1}, 3, 1.5, {5});
+  BeamOptions o = beam(2);
+  o.coverage_penalty = 0.2;
+  CHECK(test::throws_with("beam_search|source length 5 of sentence 0 is outside 0..4",
+                          [&] { beam_search(long_one, o); }));
+}
+
 TEST_CASE("wrong use of decoding is named") {
   HashModel model({1}, 3);
   CHECK(test::throws_with("beam_search|beams 0, n_best 1", [&] { beam_search(model, beam(0)); }));
@@ -270,6 +307,7 @@ TEST_CASE("wrong use of decoding is named") {
   struct Diverged final : StepDecoder {
     bool nan = true;
     std::int64_t sentences() const override { return 2; }
+    void restart() override {}
     Result step(const Tensor& symbols) override {
       Tensor logits = Tensor::zeros({symbols.dim(0), 4});
       if (nan) logits.data<float>()[6] = std::numeric_limits<float>::quiet_NaN();

@@ -1,9 +1,15 @@
 // SPDX-License-Identifier: MIT
-// What a user writes to run a cell of their own on CUDA.
+// What a user writes to run cells of their own on CUDA.
 #include "device_cell.h"
 
-#include "autograd/cuda/pointwise.cuh"
+#include "autograd/cuda/recurrent.cuh"
+#include "recurrent_formulas.h"
 
-bool tapeloop::test::register_cells() { return tapeloop::register_pointwise<MinimalGate>(); }
+bool tapeloop::test::register_cells() {
+  register_recurrent<ThreeParts>();
+  register_recurrent<Leaky>();
+  register_recurrent<Apart>();
+  return register_recurrent<MinimalGate>();
+}
 
 bool tapeloop::test::is_minimal_gate(const void* id) { return id == &kFunctorId<MinimalGate>; }

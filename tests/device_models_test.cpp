@@ -1,32 +1,19 @@
 // SPDX-License-Identifier: MIT
 // Models on Device::cuda against the CPU: sequences, stacks, a user's cell, training, files; and mistakes.
-// On a GPU, or, as another program, on the emulated one (cuda_emulation/). Operations: device_parity_test.cpp;
-// optimizers: device_optim_test.cpp.
+// On a GPU, or, as another program, on the emulated one (cuda_emulation/). Operations: device_parity_test.cpp; optimizers:
+// device_optim_test.cpp; against differences: device_gradcheck_test.cpp.
 #include <cstdlib>
 #include <filesystem>
 #include <set>
 
 #include "device.h"
-#include "device_cell.h"
-#include "nn/nn.h"
+#include "minimal_cell.h"
 #include "optim/adam.h"
 #include "optim/clip.h"
 #include "optim/sgd.h"
 
 namespace tapeloop::test {
 namespace {
-
-struct MinimalCell {
-  using State = nn::State<1>;
-  nn::Linear from_x, from_h;
-  MinimalCell(const nn::RecurrentOptions& o, Random& random)
-      : from_x(o.input, 2 * o.hidden, random, true, o.dtype),
-        from_h(o.hidden, 2 * o.hidden, random, false, o.dtype) {}
-  std::array<std::int64_t, 1> state_sizes() const { return {from_h.weight.dim(1)}; }
-  Var input(const Var& x) const { return from_x(x); }
-  Recurrence recurrence() const { return {MinimalGate{}, from_h.weight}; }
-  void visit(nn::Visitor& v) const { v("from_x", from_x), v("from_h", from_h); }
-};
 
 // Outputs, last state and all gradients of a model on a device.
 template <class Model>
@@ -248,10 +235,6 @@ TEST_CASE("operands on different devices: the operation says so before any work"
   CHECK(throws_with("one device", [&] { model(Var(random_tensor({2, 2, 3}).to(Device::cuda))); }));
   CHECK(throws_with("data() of a cuda tensor; copy it first, by to(Device::cpu)",
                     [&] { there.value().data<double>(); }));
-  const Var p = parameter(there.value());
-  CHECK(throws_with("gradcheck: \"input 0\" is on cuda|nn::move(model, Device::cpu)", [&] {
-    gradcheck([&] { return p * p; }, detail::numbered({&p, 1}));
-  }));
 }
 
 TEST_CASE("an index out of range on cuda is told when the host next waits, and nothing is broken") {

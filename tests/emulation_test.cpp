@@ -8,7 +8,8 @@
 #include <numeric>
 #include <vector>
 
-#include "autograd/cuda/launch.cuh"
+#include "autograd/cuda/resident.cuh"
+#include "autograd/error.h"
 
 namespace tapeloop::test {
 namespace {
@@ -34,6 +35,43 @@ void hasty_kernel(double* result) {
 }
 
 void beyond_kernel(double* x, int place) { x[place] = 1; }
+
+// Blocks hand a number around, each waiting for the one before; the first starts.
+void relay_kernel(double* numbers, unsigned* flags) {
+  const unsigned block = blockIdx.x;
+  if (block > 0) cuda::wait_until(flags + block - 1, 1);
+  __syncwarp();
+  if (threadIdx.x == 0) {
+    numbers[block] = block == 0 ? 1 : 2 * numbers[block - 1];
+    cuda::publish(flags + block, 1);
+  }
+}
+
+// Every block of a cluster writes its number into the shared memory of all.
+void gather_kernel(double* sums) {
+  double* const shared = cuda::shared_memory<double>();
+  if (threadIdx.x < gridDim.x) *cuda::in_block(shared + blockIdx.x, threadIdx.x) = 1 + blockIdx.x;
+  cuda::meet_cluster();
+  if (threadIdx.x != 0) return;
+  double sum = 0;
+  for (unsigned i = 0; i < gridDim.x; ++i) sum += shared[i];
+  sums[blockIdx.y * gridDim.x + blockIdx.x] = sum;
+}
+
+// What was copied before the wait, and after it.
+void copies_kernel(const double* from, double* result) {
+  double* const shared = cuda::shared_memory<double>();
+  for (int i = 0; i < 3; ++i) {
+    cuda::copy_async<sizeof(double)>(shared + i, from + i);
+    cuda::end_batch();
+  }
+  cuda::wait_for_batches<2>();
+  result[0] = shared[0];
+  result[1] = shared[1];
+  cuda::wait_for_batches<0>();
+  result[2] = shared[1];
+  result[3] = shared[2];
+}
 
 std::vector<double> downloaded(const void* from, std::size_t count) {
   std::vector<double> result(count);
@@ -66,6 +104,45 @@ TEST_CASE("a missing barrier shows: what no thread has written yet is NaN") {
   bool seen = false;
   for (const double x : downloaded(result.as<double>(), 64)) seen = seen || std::isnan(x);
   CHECK(seen);
+}
+
+TEST_CASE("blocks of a cooperative launch are all there, and wait for each other's flags") {
+  for (unsigned seed = 0; seed < 20; ++seed) {
+    emulation::set_order(seed);
+    const cuda::Scratch numbers(12 * sizeof(double)), flags(12 * sizeof(unsigned));
+    const std::vector<unsigned> zeros(12, 0);
+    cuda::upload(flags.as<unsigned>(), zeros.data(), 12 * sizeof(unsigned));
+    cuda::launch_resident(relay_kernel, dim3{12}, dim3{64}, 0, 0, numbers.as<double>(),
+                          flags.as<unsigned>());
+    CHECK(downloaded(numbers.as<double>(), 12).back() == 2048);
+  }
+  const cuda::Scratch none(8);
+  CHECK_THROWS_AS(cuda::launch_resident(relay_kernel, dim3{13}, dim3{64}, 0, 0, none.as<double>(),
+                                        none.as<unsigned>()),
+                  Error);  // more blocks than have room
+}
+
+TEST_CASE("blocks of a cluster meet, and write into each other's shared memory") {
+  for (unsigned seed = 0; seed < 20; ++seed) {
+    emulation::set_order(seed);
+    const cuda::Scratch sums(5 * 3 * sizeof(double));
+    cuda::launch_resident(gather_kernel, dim3{5, 3}, dim3{32}, 5 * sizeof(double), 5,
+                          sums.as<double>());
+    for (const double sum : downloaded(sums.as<double>(), 15)) CHECK(sum == 15);
+  }
+}
+
+TEST_CASE("copies into shared memory are there when they were waited for, and not before") {
+  const std::vector<double> numbers = {1, 2, 3};
+  const cuda::Scratch from(3 * sizeof(double)), result(4 * sizeof(double));
+  cuda::upload(from.as<double>(), numbers.data(), 3 * sizeof(double));
+  cuda::launch(copies_kernel, dim3{1}, dim3{1}, 3 * sizeof(double), from.as<double>(),
+               result.as<double>());
+  const std::vector<double> found = downloaded(result.as<double>(), 4);
+  CHECK(found[0] == 1);
+  CHECK(std::isnan(found[1]));
+  CHECK(found[2] == 2);
+  CHECK(found[3] == 3);
 }
 
 TEST_CASE("new memory holds NaNs, and writes before or behind a block are counted") {

@@ -106,6 +106,10 @@ TEST_CASE("characters are code points, and bytes that are no UTF-8 stand alone")
   CHECK(characters("\xe4\xb8") == Tokens{"\xe4", "\xb8"});
   CHECK(characters("\xff"
                    "a\xc3") == Tokens{"\xff", "a", "\xc3"});
+  CHECK(characters("\xc0\x80") == Tokens{"\xc0", "\x80"});              // overlong
+  CHECK(characters("\xed\xa0\x80") == Tokens{"\xed", "\xa0", "\x80"});  // a surrogate
+  CHECK(characters("\xf5\x80\x80\x80") ==
+        Tokens{"\xf5", "\x80", "\x80", "\x80"});  // above U+10FFFF
   CHECK(characters("").empty());
 }
 

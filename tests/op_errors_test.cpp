@@ -386,17 +386,21 @@ TEST_CASE(
   tape.backward(cross_entropy(logits, none, {.reduce = Reduce::sum}));
   CHECK(distance(logits.grad().value(), Tensor::zeros({3, 4}, DType::float64)) == 0);
 
-  const Var masked = parameter(Tensor::from<double>({2, 3}, {-kInf, 1, 2, 0, 1, 2}));
-  for (const double smoothing : {0.0, 0.1}) {
-    Tape inner;
-    const Var loss = cross_entropy(masked, indices({-100, 1}), {.label_smoothing = smoothing});
-    CHECK(std::isfinite(loss.item()));
-    const std::vector<double> gradient =
-        inner.gradient(loss, {masked})[0].value().to_vector<double>();
-    CHECK(std::all_of(gradient.begin(), gradient.begin() + 3, [](double g) { return g == 0; }));
-    CHECK(std::all_of(gradient.begin() + 3, gradient.end(),
-                      [](double g) { return std::isfinite(g) && g != 0; }));
-  }
+  const std::vector<double> rows[] = {
+      {-kInf, 1, 2}, {kInf, 0, 0}, {-kInf, -kInf, -kInf}, {NAN, NAN, NAN}};
+  for (const double smoothing : {0.0, 0.1})
+    for (std::vector<double> row : rows) {
+      row.insert(row.end(), {0, 1, 2});
+      const Var masked = parameter(Tensor::from<double>({2, 3}, row));
+      Tape inner;
+      const Var loss = cross_entropy(masked, indices({-100, 1}), {.label_smoothing = smoothing});
+      CHECK(std::isfinite(loss.item()));
+      const std::vector<double> gradient =
+          inner.gradient(loss, {masked})[0].value().to_vector<double>();
+      CHECK(std::all_of(gradient.begin(), gradient.begin() + 3, [](double g) { return g == 0; }));
+      CHECK(std::all_of(gradient.begin() + 3, gradient.end(),
+                        [](double g) { return std::isfinite(g) && g != 0; }));
+    }
 }
 
 TEST_CASE("losses at their edges: targets of zero, certain predictions, errors of any size") {
@@ -404,6 +408,8 @@ TEST_CASE("losses at their edges: targets of zero, certain predictions, errors o
   CHECK(kl_divergence(number(-3), number(0)).item() == 0);
   CHECK(bce_with_logits(number(1000), number(1)).item() == 0);
   CHECK(bce_with_logits(number(-1000), number(1)).item() == 1000);
+  const Var certain(Tensor::full({1}, 20.0)), yes(Tensor::full({1}, 1.0));  // float32
+  CHECK(bce_with_logits(certain, yes).item() == doctest::Approx(std::log1p(std::exp(-20.0))));
   CHECK(huber(number(1e200), number(0)).item() == 1e200 - 0.5);
   CHECK(softplus(number(1000)).item() == 1000);
   CHECK(sigmoid(number(-kInf)).item() == 0);

@@ -21,7 +21,7 @@ void capture_and_compare(const Problem& p, int order) {
   CAPTURE(p.lengths.empty());
   CAPTURE(static_cast<int>(p.give));
   CAPTURE(static_cast<int>(p.use));
-  check_same(p.run(fused, order), p.run(unrolled, order), tolerance(p.dtype));
+  check_same(p.run(fused, order), p.run(unrolled, order), allowed_error(p.dtype));
 }
 
 }  // namespace
@@ -462,7 +462,7 @@ void compare_stacks(nn::RecurrentOptions options) {
         REQUIRE(a.size() == b.size());
         for (std::size_t i = 0; i < a.size(); ++i) {
           CAPTURE(i);
-          CHECK(error_of(a[i], b[i]) <= tolerance(dtype));
+          CHECK(error_of(a[i], b[i]) <= allowed_error(dtype));
         }
       }
     }

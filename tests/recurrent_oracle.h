@@ -4,30 +4,10 @@
 #pragma once
 
 #include "nn/nn.h"
+#include "recurrent_formulas.h"
 #include "support.h"
 
 namespace tapeloop::test {
-
-// Three parts of a state, h among the arguments.
-struct ThreeParts {
-  static constexpr const char* name = "three_parts";
-  TL_HD auto operator()(auto a, auto b, auto g, auto h, auto c, auto m) const {
-    auto c_next = sigmoid(a) * c + tanh(g) * m;
-    auto m_next = m + sigmoid(b) * (h - m);
-    return outputs(tanh(c_next + m) * sigmoid(b + h), c_next, m_next);
-  }
-};
-
-struct Leaky {  // a setting
-  static constexpr const char* name = "leaky";
-  double rate = 0.5;
-  TL_HD auto operator()(auto z, auto h) const { return h + rate * (tanh(z) - h); }
-};
-
-struct Apart {  // products apart, without h
-  static constexpr const char* name = "apart";
-  TL_HD auto operator()(auto x, auto z) const { return tanh(x) * sigmoid(z + 0.5 * x); }
-};
 
 struct Kind {
   const char* name;
@@ -102,6 +82,7 @@ struct Problem {
   const Kind& kind;
   std::int64_t steps, batch, hidden;
   DType dtype = DType::float64;
+  Device device = Device::cpu;
   bool reverse = false;
   std::vector<std::int64_t> lengths{};
   Give give = Give::moved;
@@ -111,15 +92,16 @@ struct Problem {
   std::vector<Var> state;
 
   Problem(const Kind& which, std::int64_t t, std::int64_t n, std::int64_t h,
-          DType type = DType::float64)
-      : kind(which), steps(t), batch(n), hidden(h), dtype(type) {
+          DType type = DType::float64, Device where = Device::cpu)
+      : kind(which), steps(t), batch(n), hidden(h), dtype(type), device(where) {
     const double bound = 1 / std::sqrt(static_cast<double>(h));
     const std::int64_t width = kind.gates * h;
-    x = parameter(random_tensor({t, n, width}, 1, type));
-    w = parameter(random_tensor({width, h}, 2, type, -bound, bound));
-    if (kind.bias) b = parameter(random_tensor({width}, 3, type));
+    const auto make = [&](const Tensor& values) { return parameter(values.to(where)); };
+    x = make(random_tensor({t, n, width}, 1, type));
+    w = make(random_tensor({width, h}, 2, type, -bound, bound));
+    if (kind.bias) b = make(random_tensor({width}, 3, type));
     for (int k = 0; k < kind.parts; ++k)
-      state.push_back(parameter(random_tensor({n, h}, 10 + static_cast<std::uint64_t>(k), type)));
+      state.push_back(make(random_tensor({n, h}, 10 + static_cast<std::uint64_t>(k), type)));
   }
 
   // Lengths from 0 to T, both of them there where the batch has two sequences.
@@ -152,7 +134,7 @@ struct Problem {
   }
   Var loss(const RecurrentResult& run) const {
     const auto weighted = [](const Var& y, std::uint64_t seed) {
-      return sum(y * Var(random_tensor(y.shape(), seed, y.dtype())));
+      return sum(y * Var(random_tensor(y.shape(), seed, y.dtype()).to(y.device())));
     };
     Var total;
     const auto add = [&](const Var& term) { total = total.defined() ? total + term : term; };
@@ -178,7 +160,8 @@ struct Problem {
       for (const Var& gradient : first) outcome.values.push_back(gradient.value());
       Var contracted;
       for (std::size_t i = 0; i < first.size(); ++i) {
-        const Var term = sum(first[i] * Var(random_tensor(first[i].shape(), 40 + i, dtype)));
+        const Var term =
+            sum(first[i] * Var(random_tensor(first[i].shape(), 40 + i, dtype).to(device)));
         contracted = contracted.defined() ? contracted + term : term;
       }
       scalar = contracted;
@@ -202,7 +185,7 @@ inline double error_of(const Tensor& a, const Tensor& b) {
   return worst / largest;
 }
 
-inline double tolerance(DType dtype) { return dtype == DType::float64 ? 1e-12 : 1e-5; }
+inline double allowed_error(DType dtype) { return dtype == DType::float64 ? 1e-12 : 1e-5; }
 
 inline void check_same(const Outcome& a, const Outcome& b, double allowed) {
   REQUIRE(a.values.size() == b.values.size());

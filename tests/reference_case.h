@@ -98,10 +98,11 @@ struct Unknown : Error {
   using Error::Error;
 };
 
-// A case read in one element type: float tensors are converted to it, and those with a gradient are parameters.
+// A case read in one element type, on one device: float tensors are converted to it, and those with a gradient are
+// parameters. Integers stay on the CPU, as a program's own data would.
 class Case {
  public:
-  Case(const TensorFile& file, DType dtype) : dtype_(dtype) {
+  Case(const TensorFile& file, DType dtype, Device device) : dtype_(dtype), device_(device) {
     auto entry = [&](const char* key) {
       auto found = file.metadata.find(key);
       if (found == file.metadata.end())
@@ -115,6 +116,7 @@ class Case {
 
   const std::string& name() const { return name_; }
   DType dtype() const { return dtype_; }
+  Device device() const { return device_; }
   bool named(std::string_view part) const { return name_.find(part) != std::string::npos; }
   bool begins(std::string_view start) const { return name_.rfind(start, 0) == 0; }
 
@@ -158,11 +160,14 @@ class Case {
     if (found == tensors_.end()) throw Unknown(tensor + " is missing");
     return found->second;
   }
-  // In the case's element type; integers stay. Marks it as used.
+  // In the case's element type and on its device; integers stay. Marks it as used.
   Tensor tensor(const std::string& name) {
     used_.insert(name);
     const Tensor& found = stored(name);
-    return found.dtype() == DType::int64 ? found : found.to(dtype_).clone();
+    return found.dtype() == DType::int64 ? found : found.to(dtype_).clone().to(device_);
+  }
+  Tensor full(const Shape& shape, double value) const {
+    return Tensor::full(shape, value, dtype_, device_);
   }
   // The same Var each time.
   Var var(const std::string& name) {
@@ -192,6 +197,7 @@ class Case {
  private:
   std::string name_;
   DType dtype_;
+  Device device_;
   Settings settings_;
   std::map<std::string, Tensor> tensors_;
   std::map<std::string, Var> vars_;

@@ -29,6 +29,7 @@ void load_module(Case& c, const std::string& prefix, const M& module) {
   for (const std::string& name : c.names("param." + prefix))
     saved.push_back({name, c.stored("param." + prefix + name)});
   nn::load_state_dict(module, saved, c.name());
+  nn::move(module, c.device());
   for (const NamedVar& p : nn::parameters(module)) c.put("param." + prefix + p.name, p.var);
 }
 
@@ -199,7 +200,7 @@ inline Outputs layer_normalisation(Case& c) {
   if (c.set("normalized_shape.1")) throw Unknown("layer_norm over several axes");
   Var x = c.var("input.x");
   auto or_full = [&](const char* name, double value) {
-    return c.has(name) ? c.var(name) : Var(Tensor::full({x.dim(-1)}, value, c.dtype()));
+    return c.has(name) ? c.var(name) : Var(c.full({x.dim(-1)}, value));
   };
   return {{"y", layer_norm(x, or_full("param.weight", 1), or_full("param.bias", 0),
                            c.number("eps", 1e-5))}};
@@ -211,7 +212,7 @@ inline Outputs clipping(Case& c) {
   ParameterList parameters;
   for (const std::string& name : c.names("input.")) {
     Tensor gradient = c.tensor("input." + name);
-    Var p = parameter(Tensor::zeros(gradient.shape(), c.dtype()));
+    Var p = parameter(c.full(gradient.shape(), 0));
     p.set_grad(Var(gradient));
     parameters.push_back({name, p});
   }

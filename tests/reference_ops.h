@@ -148,9 +148,7 @@ inline const std::map<std::string, Operation>& named() {
          return reshape(x(c), {3, 8});
        }},
       {"op_shape/where",
-       [](Case& c) {
-         return select(less(Var(Tensor::zeros({}, c.dtype())), x(c)), x(c), x(c) * 3.0);
-       }},
+       [](Case& c) { return select(less(Var(c.full({}, 0)), x(c)), x(c), x(c) * 3.0); }},
       {"op_shape/gather", [](Case& c) { return gather(x(c), c.tensor("input.gather_index"), 1); }},
       {"op_shape/index_select", [](Case& c) { return take(x(c), c.tensor("input.index"), 0); }},
       // products

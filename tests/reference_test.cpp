@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
-// Results and gradients against numbers made once by PyTorch (tests/reference/README.md), in float64 and float32.
+// Results and gradients against numbers made once by PyTorch (tests/reference/README.md), in float64 and float32, on the CPU
+// and on a GPU, or, as another program, on the emulated one (cuda_emulation/).
 // Another folder of cases: TAPELOOP_REFERENCE=folder. What a case means is in reference_kinds.h and reference_ops.h.
 #include <doctest/doctest.h>
 
@@ -7,6 +8,7 @@
 #include <fstream>
 #include <optional>
 
+#include "device.h"
 #include "reference_attention.h"
 #include "reference_kinds.h"
 #include "reference_ops.h"
@@ -43,8 +45,8 @@ const Kind kKinds[] = {
 };
 
 // Every difference between this case and what the library computes. Throws Unknown where the case is not understood.
-std::vector<std::string> compare(const TensorFile& file, DType dtype) {
-  Case c(file, dtype);
+std::vector<std::string> compare(const TensorFile& file, DType dtype, Device device) {
+  Case c(file, dtype, device);
   const Kind* kind =
       std::find_if(std::begin(kKinds), std::end(kKinds), [&](const Kind& k) { return k.fits(c); });
   if (kind == std::end(kKinds)) throw Unknown("");
@@ -67,7 +69,11 @@ std::vector<std::string> compare(const TensorFile& file, DType dtype) {
 
   std::vector<std::string> found;
   auto check = [&](const std::string& name, const Tensor& ours) {
-    std::string text = difference(name, ours, c.stored(name), tolerance);
+    // RMSprop divides by roots that are almost 0: in 20 steps a rounding of 1e-7 becomes 1e-6 in parameters and 1e-5 in
+    // the gradients there, more or less of it with the order of the sums, which is another one on a GPU.
+    const bool moved = c.set("optimizer") && name.starts_with("output.grad.");
+    const bool wide = moved && dtype == DType::float32 && device == Device::cuda;
+    std::string text = difference(name, ours, c.stored(name), wide ? 1e-4 : tolerance);
     if (!text.empty()) found.push_back(text);
   };
   for (const std::string& name : c.names("output.")) {
@@ -91,7 +97,8 @@ struct Summary {
 };
 
 // Runs all cases of a folder in both element types. Nothing where there is no case.
-std::optional<Summary> run_folder(const std::filesystem::path& folder) {
+std::optional<Summary> run_folder(const std::filesystem::path& folder,
+                                  Device device = Device::cpu) {
   std::vector<std::filesystem::path> files;
   if (!std::filesystem::is_directory(folder)) return std::nullopt;
   for (const auto& entry : std::filesystem::directory_iterator(folder)) {
@@ -105,7 +112,7 @@ std::optional<Summary> run_folder(const std::filesystem::path& folder) {
     try {
       TensorFile file = read_safetensors(path.string());
       for (DType dtype : {DType::float64, DType::float32}) {
-        for (const std::string& text : compare(file, dtype)) {
+        for (const std::string& text : compare(file, dtype, device)) {
           failure += std::string("\n  ") + name(dtype) + ": " + text;
         }
       }
@@ -125,10 +132,10 @@ std::optional<Summary> run_folder(const std::filesystem::path& folder) {
   return summary;
 }
 
-TEST_CASE("results and gradients agree with the reference cases") {
+void check_all(Device device) {
   const char* given = std::getenv("TAPELOOP_REFERENCE");
   const std::string folder = given != nullptr && *given != '\0' ? given : "tests/reference";
-  std::optional<Summary> summary = run_folder(folder);
+  std::optional<Summary> summary = run_folder(folder, device);
   if (!summary) {
     std::printf(
         "SKIPPED: no *.safetensors in %s; run in the repository root, or set TAPELOOP_REFERENCE to "
@@ -139,9 +146,17 @@ TEST_CASE("results and gradients agree with the reference cases") {
   for (const std::string& failure : summary->failures) FAIL_CHECK(failure);
   std::string unknown;
   for (const std::string& name : summary->unknown) unknown += (unknown.empty() ? "" : ", ") + name;
-  std::printf("reference: %d passed, %d failed, unknown kinds: %s\n", summary->passed,
-              static_cast<int>(summary->failures.size()),
+  std::printf("reference on %s: %d passed, %d failed, unknown kinds: %s\n", name(device),
+              summary->passed, static_cast<int>(summary->failures.size()),
               unknown.empty() ? "none" : unknown.c_str());
+}
+
+TEST_CASE("results and gradients agree with the reference cases") { check_all(Device::cpu); }
+
+TEST_CASE("results and gradients agree with the reference cases on cuda") {
+  if (!test::have_gpu()) return;
+  const test::Bounds bounds;
+  check_all(Device::cuda);
 }
 
 // A folder of its own for each test case, gone afterwards.

@@ -303,7 +303,10 @@ TEST_CASE("a bridge copies, maps or drops the encoder's state") {
   const Var sides = concat({select_index(h, 0, 2), select_index(h, 0, 3)}, -1);
   CHECK(test::same_bits(mapped[8].value(), tanh(linear.maps[8](sides)).value()));
   other.kind = BridgeKind::copy;
-  CHECK(test::throws_with("bridge|copy: part 0|take BridgeKind::linear",
+  CHECK(test::throws_with("bridge|copy: the encoder's state has 2 parts, the decoder's 3",
+                          [&] { Bridge(other, random); }));
+  other.to = {4, 11};
+  CHECK(test::throws_with("bridge|copy: part 0 of the encoder's state|take BridgeKind::linear",
                           [&] { Bridge(other, random); }));
   CHECK(
       test::throws_with("bridge|the encoder's state has 1 parts, the bridge was built for 2", [&] {
@@ -344,6 +347,68 @@ TEST_CASE("wrong use of a decoder is named") {
                           [&] { decoder.forced(Tensor::zeros({2}), state, source); }));
   CHECK(test::throws_with("attention|the source is undefined",
                           [&] { decoder.step(Tensor::zeros({2}, DType::int64), state, {}); }));
+  DecoderState<GruCell> none;
+  CHECK(test::throws_with("decoder|the state has 0 layers, expected 1",
+                          [&] { decoder.step(Tensor::zeros({2}, DType::int64), none, source); }));
+  CHECK(test::throws_with("decoder|1 symbols were given to a state of 2 rows",
+                          [&] { decoder.step(Tensor::zeros({1}, DType::int64), state, source); }));
+  CHECK(test::throws_with("decoder|3 symbols were given to a state of 2 rows", [&] {
+    decoder.forced(Tensor::zeros({2, 3}, DType::int64), state, source);
+  }));
+  for (const double probability : {-5.0, 7.0, std::numeric_limits<double>::quiet_NaN()}) {
+    CHECK(test::throws_with("decoder|the probability of the truth is", [&] {
+      decoder.sampled(Tensor::zeros({1, 2}, DType::int64), state, source, probability, random);
+    }));
+  }
+  DecoderOptions fed = good;
+  fed.attend = Attend::after_step;
+  fed.input_feeding = true;
+  const Decoder<GruCell> feeding = make(fed);
+  DecoderState<GruCell> without;
+  without.layers = state.layers;
+  CHECK(test::throws_with("decoder|no features to be fed", [&] {
+    feeding.step(Tensor::zeros({2}, DType::int64), without, source);
+  }));
+  Attention dot({.score = Score::dot, .query = 2, .source = 2}, random);
+  Attention additive({.score = Score::additive, .query = 2, .source = 2}, random);
+  CHECK(test::throws_with("attention|prepared by an attention with another score", [&] {
+    additive(Var(Tensor::zeros({2, 2})), dot.prepare(Var(Tensor::zeros({3, 2, 2}))));
+  }));
+}
+
+TEST_CASE("a model whose parts do not fit is refused when it is made") {
+  Random random(14);
+  Seq2SeqOptions o = small(kKinds[0], DType::float32, 1);
+  o.decoder.source = 99;
+  CHECK(test::throws_with("seq2seq|decoder.source is 99", [&] { Seq2Seq<GruCell>(o, random); }));
+  o = small(kKinds[0], DType::float32, 1);
+  o.encoder.dtype = DType::float64;
+  CHECK(test::throws_with("seq2seq|encoder.dtype is float64 and decoder.cell.dtype float32",
+                          [&] { Seq2Seq<GruCell>(o, random); }));
+  CHECK(test::throws_with("bridge|the encoder's state has 1 parts, the decoder's 2", [&] {
+    Bridge({.kind = BridgeKind::copy, .from = {5}, .to = {5, 5}}, random);
+  }));
+}
+
+TEST_CASE("a search leaves the model as it was: the next one finds the same") {
+  Random random(15);
+  const Seq2Seq<LstmCell> model(small(kKinds[3], DType::float64, 2), random);
+  DecoderSearch<LstmCell> search(model.decoder, model.encode(kSource, kLengths));
+  BeamOptions o;
+  o.start = 0;
+  o.end = 1;
+  o.max_length = 5;
+  o.beams = 3;
+  const auto first = beam_search(search, o);
+  const auto greedy = decode_greedily(search, o);
+  const auto again = beam_search(search, o);
+  const auto greedy_again = decode_greedily(search, o);
+  for (std::size_t i = 0; i < first.size(); ++i) {
+    CHECK(first[i][0].symbols == again[i][0].symbols);
+    CHECK(first[i][0].log_probability == again[i][0].log_probability);
+    CHECK(greedy[i].symbols == greedy_again[i].symbols);
+    CHECK(greedy[i].log_probability == greedy_again[i].log_probability);
+  }
 }
 
 TEST_CASE("a small model learns to reverse, and its attention runs backwards") {

@@ -20,7 +20,7 @@ def read(text):
         if found := KERNEL.search(line):
             kernel, spilled = found.groups(), 0
         elif found := SPILLS.search(line):
-            spilled = int(found[1]) + int(found[2])
+            spilled += int(found[1]) + int(found[2])  # of the kernel, and of functions that it calls
         elif (found := REGISTERS.search(line)) and kernel:
             result.append((*kernel, spilled, int(found[1])))
             kernel = None

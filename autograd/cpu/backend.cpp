@@ -75,6 +75,7 @@ class CpuBackend final : public Backend {
   }
 
   void copy(const Tensor& to, const Tensor& from) const override { cpu::copy(to, from); }
+  std::int64_t gradient_rows() const override { return kGemmGroup; }
   void fill(const Tensor& to, double value) const override { cpu::fill(to, value); }
 
   void pointwise(const PointwiseKernel& kernel, const void* functor, DType dtype,

@@ -3,6 +3,7 @@
 // Forward and backward are the same loop: the backward of a functor is a functor. Knows nothing of tensors.
 #pragma once
 
+#include "autograd/formula_trace.h"
 #include "autograd/kernel.h"
 
 namespace tapeloop {
@@ -48,7 +49,16 @@ inline constexpr PointwiseKernel kKernel = {
         return nullptr;
       }
     }(),
-    {&pointwise_loop<Isa, float, F>, &pointwise_loop<Isa, double, F>}};
+    {&pointwise_loop<Isa, float, F>, &pointwise_loop<Isa, double, F>},
+    []() -> void (*)(const void*, const int*, int*) {
+      if constexpr (kDifferentiable<F> && kOrder<F> == 0) {
+        return &detail::trace_formula<Isa, F>;
+      } else {
+        return nullptr;
+      }
+    }(),
+    argument_names<F>(),
+    result_names<F>()};
 
 // The kernels of a page, in its order.
 template <class Isa, class... F>

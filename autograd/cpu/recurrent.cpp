@@ -183,7 +183,7 @@ void recurrent_backward(const RecurrentBackward& run) {
   const std::int64_t gh = s.gates_ * s.h_;
   const PackedWeight<T> packed(run.w, {run.w.read<T>(), run.w.stride(0), run.w.stride(1)}, gh,
                                s.h_);
-  const Steps<T> dhs(run.dhs), dz(run.dz), dzx(run.dzx);
+  const Steps<T> dhs(run.dhs), dz(run.dz), dzx(run.dzx), every_dh(run.dh);
   T* const dh = static_cast<T*>(run.dstates[0].raw());
   // Whether the product alone makes the next dh. What comes from outside is added afterwards, step by step: a sequence
   // in two parts then has the bits of the whole.
@@ -199,6 +199,12 @@ void recurrent_backward(const RecurrentBackward& run) {
           T* sum = dh + n * s.h_;
           const T* more = dhs.at(t) + n * s.h_;
           for (std::int64_t j = share.begin; j < share.end; ++j) sum[j] += more[j];
+        }
+      }
+      if (every_dh.data != nullptr) {
+        for (std::int64_t n = 0; n < s.n_; ++n) {
+          std::copy(dh + n * s.h_ + share.begin, dh + n * s.h_ + share.end,
+                    every_dh.at(t) + n * s.h_ + share.begin);
         }
       }
       typename Sequence<T>::Operands operands{plan};

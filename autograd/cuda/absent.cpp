@@ -8,12 +8,20 @@
 namespace tapeloop {
 
 const Backend& detail::cuda_backend() {
-  fail("cuda", "this build of Tapeloop has no CUDA backend; keep the tensors on Device::cpu");
+  fail("cuda",
+       "this build of Tapeloop has no CUDA backend: nvcc was not found, or was left out, when it "
+       "was "
+       "configured; install the CUDA toolkit, 12 or later, then ./dev clean and build again, or "
+       "keep "
+       "the tensors on Device::cpu");
 }
 
 bool cuda::available() { return false; }
-void cuda::allow_tf32(bool) { detail::cuda_backend(); }
-void cuda::synchronize() { detail::cuda_backend(); }
+void cuda::allow_tf32(bool) {}
+void cuda::set_recurrent_form(RecurrentForm) { detail::cuda_backend(); }
+cuda::RecurrentForm cuda::recurrent_form() { return RecurrentForm::automatic; }
+cuda::RecurrentForm cuda::last_recurrent_form() { return RecurrentForm::automatic; }
+void cuda::synchronize() {}
 
 void ArithmeticPage::register_cuda() {}
 void FunctionPage::register_cuda() {}

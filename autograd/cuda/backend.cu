@@ -65,12 +65,14 @@ class CudaBackend final : public Backend {
   }
   detail::Storage* allocate(std::size_t bytes) const override {
     const cuda::Block block = bytes == 0 ? cuda::Block{} : cuda::take(bytes);
+    memory::count_elsewhere(static_cast<std::int64_t>(bytes));
     return new (memory::allocate(sizeof(GpuStorage)))
         GpuStorage{{{1}, Device::cuda, {false}, bytes}, block};
   }
   void release(detail::Storage* storage) const noexcept override {
     auto* const own = static_cast<GpuStorage*>(storage);
     if (own->block.data != nullptr) cuda::give_back(own->block);
+    memory::count_elsewhere(-static_cast<std::int64_t>(own->bytes));
     memory::release(own, sizeof(GpuStorage));
   }
   void* address(detail::Storage* storage) const override {
@@ -82,6 +84,8 @@ class CudaBackend final : public Backend {
     if (to.device() == Device::cuda) return copy_to_gpu(to, from);
     copy_to_cpu(to, from);
   }
+  // cuBLAS chooses the order of a sum by its shape: small parts would cost products and gain nothing.
+  std::int64_t gradient_rows() const override { return std::int64_t{1} << 40; }
   void fill(const Tensor& to, double value) const override { cuda::fill(to, value); }
   void pointwise(const PointwiseKernel& kernel, const void* functor, DType dtype,
                  const LoopPlan& plan) const override {

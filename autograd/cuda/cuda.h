@@ -13,6 +13,19 @@ bool available();
 // Products of float32 matrices by TF32: several times as fast, with 10 bits of mantissa. Off at the start.
 void allow_tf32(bool allowed);
 
+// How recurrent() runs a sequence.
+//   alternating: a product by cuBLAS and one kernel for the formula, in turn, for each step
+//   persistent:  one launch for the whole sequence; the recurrent weights stay in shared memory, blocks exchange h through L2
+//   cluster:     the same within clusters of at most 8 blocks, which write h into each other's shared memory; from
+//                compute capability 9.0 on
+enum class RecurrentForm { automatic, alternating, persistent, cluster };
+// For tests and benchmarks. automatic, the default, takes the one that is estimated to be fastest for the shape; a form that
+// does not fit the shape or the GPU, or whose formula has no such kernel (register_recurrent), gives way to alternating.
+void set_recurrent_form(RecurrentForm form);
+RecurrentForm recurrent_form();  // as set
+RecurrentForm
+last_recurrent_form();  // that the last sequence of this thread, or its gradient, ran in
+
 // Waits until everything asked of the GPU is done; for timing. Throws Error for a mistake found on the way, such as an index
 // that was out of range.
 void synchronize();

@@ -33,8 +33,9 @@ std::int64_t leading(const Tensor& m, int row_axis, int column_axis) {
 }
 
 Matrices readable(const Tensor& given) {
-  if (rows_lie(given, 1, 2)) return {given, false, leading(given, 1, 2)};
-  if (rows_lie(given, 2, 1)) return {given, true, leading(given, 2, 1)};
+  const bool forwards = given.dim(0) <= 1 || given.stride(0) >= 0;
+  if (forwards && rows_lie(given, 1, 2)) return {given, false, leading(given, 1, 2)};
+  if (forwards && rows_lie(given, 2, 1)) return {given, true, leading(given, 2, 1)};
   Tensor copied = Tensor::empty(given.shape(), given.dtype(), given.device());
   copy(copied, given);
   return {copied, false, leading(copied, 1, 2)};
@@ -77,10 +78,7 @@ void product(const Tensor& to, const Tensor& a, const Tensor& b, bool accumulate
 
 }  // namespace
 
-void allow_tf32(bool allowed) {
-  gpu();
-  tf32_allowed = allowed;
-}
+void allow_tf32(bool allowed) { tf32_allowed = allowed; }
 
 void matmul(const Tensor& to, std::span<const Product> products, bool accumulate) {
   with_float_type(to.dtype(), [&]<class T>(T) {

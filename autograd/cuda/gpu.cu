@@ -5,6 +5,8 @@
 #include "autograd/error.h"
 #include "autograd/recording.h"
 
+#include <atomic>
+#include <cstring>
 #include <string>
 #include <vector>
 
@@ -16,13 +18,16 @@ constexpr const char* kWaits =
     "instead and look at it outside";
 constexpr std::size_t kBlasWorkspace = std::size_t{32} << 20;  // what cuBLAS asks for on sm_90
 
-int device_count() {
+constexpr std::size_t kStaging = std::size_t{4} << 20;
+
+// 0 where there is none; `reason` is then the driver's.
+int device_count(std::string* reason = nullptr) {
   int count = 0;
-  if (cudaGetDeviceCount(&count) != cudaSuccess) {
-    cudaGetLastError();
-    return 0;
-  }
-  return count;
+  const cudaError_t status = cudaGetDeviceCount(&count);
+  if (status == cudaSuccess) return count;
+  cudaGetLastError();
+  if (reason != nullptr) *reason = std::string(" (") + cudaGetErrorString(status) + ")";
+  return 0;
 }
 
 int capability() {  // 90 for 9.0
@@ -33,15 +38,19 @@ int capability() {  // 90 for 9.0
 }
 
 Gpu* set_up() {
-  if (device_count() == 0) {
-    fail("cuda", "there is no NVIDIA GPU, or no driver for it; keep the tensors on Device::cpu");
+  std::string reason;
+  if (device_count(&reason) == 0) {
+    fail("cuda",
+         "there is no NVIDIA GPU that can be used" + reason + "; keep the tensors on Device::cpu");
   }
   if (const int found = capability(); found < 80) {
     fail("cuda", "the GPU has compute capability " + std::to_string(found / 10) + "." +
                      std::to_string(found % 10) +
                      ", 8.0 is the lowest that is supported; keep the tensors on Device::cpu");
   }
+  blas();  // first: it can be missing
   Gpu gpu{};
+  CUDA_CHECK(cudaSetDevice(0));
   CUDA_CHECK(cudaStreamCreateWithFlags(&gpu.stream, cudaStreamNonBlocking));
   CUDA_CHECK(cudaStreamCreateWithFlags(&gpu.beside, cudaStreamNonBlocking));
   CUDA_CHECK(cudaDeviceGetDefaultMemPool(&gpu.pool, 0));
@@ -75,10 +84,16 @@ void check(cublasStatus_t status, const char* call) {
   fail("cuda", std::string(call) + " failed: " + blas().status(status));
 }
 
+static std::atomic<bool> in_use{false};
+
 Gpu& gpu() {
   // Lives as long as the process: tensors in static objects give their memory back at its very end. When setting up
   // fails, the next call tries again.
-  static Gpu* const kGpu = set_up();
+  static Gpu* const kGpu = [] {
+    Gpu* const made = set_up();
+    in_use = true;
+    return made;
+  }();
   return *kGpu;
 }
 
@@ -89,13 +104,58 @@ std::recursive_mutex& working() {
   return kMutex;
 }
 
+namespace {
+
+// Memory that the GPU reads by itself: what is copied into it is on its way, and where it came from may change. Two halves:
+// one is filled while copies of the other may still be under way.
+class Staging {
+ public:
+  Staging() {
+    void* block = nullptr;
+    CUDA_CHECK(cudaHostAlloc(&block, kStaging, cudaHostAllocDefault));
+    block_ = static_cast<char*>(block);
+    for (cudaEvent_t& event : read_) {
+      CUDA_CHECK(cudaEventCreateWithFlags(&event, cudaEventDisableTiming));
+    }
+  }
+  static constexpr std::size_t kMost = kStaging / 2;
+
+  // A place for that many bytes.
+  void* place(std::size_t bytes) {
+    if (used_ + bytes > kMost) {
+      CUDA_CHECK(cudaEventRecord(read_[half_], gpu().stream));
+      half_ = 1 - half_;
+      used_ = 0;
+      CUDA_CHECK(cudaEventSynchronize(read_[half_]));
+    }
+    char* const place = block_ + half_ * kMost + used_;
+    used_ += (bytes + 63) / 64 * 64;
+    return place;
+  }
+
+ private:
+  char* block_ = nullptr;
+  cudaEvent_t read_[2] = {};  // after the copies of a half
+  std::size_t half_ = 0, used_ = 0;
+};
+
+}  // namespace
+
 void upload(void* to, const void* from, std::size_t bytes) {
   if (bytes == 0) return;
   const std::scoped_lock lock(working());
   detail::cannot_record(
       "something was copied from the CPU to the GPU; make it an input of the step");
-  // From ordinary memory: staged before the call returns, so `from` may change at once.
+  const bool staged = bytes <= Staging::kMost;
+  if (staged) {
+    static Staging& kRing = *new Staging;
+    void* const place = kRing.place(bytes);
+    std::memcpy(place, from, bytes);
+    from = place;
+  }
   CUDA_CHECK(cudaMemcpyAsync(to, from, bytes, cudaMemcpyHostToDevice, gpu().stream));
+  // From ordinary memory the copy may still be read when the call returns.
+  if (!staged) CUDA_CHECK(cudaStreamSynchronize(gpu().stream));
 }
 
 void download(void* to, const void* from, std::size_t bytes) {
@@ -142,6 +202,8 @@ void wait() {
   tell(mistake);
 }
 
-void synchronize() { wait(); }
+void synchronize() {
+  if (in_use) wait();
+}
 
 }  // namespace tapeloop::cuda

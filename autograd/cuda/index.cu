@@ -195,11 +195,13 @@ __global__ void __launch_bounds__(kThreads) add_rows_kernel(Rows rows, Notes not
   T sum = mine ? *to : T{0};
   for (std::int64_t first = 0; first < rows.count; first += blockDim.x) {
     const std::int64_t own = first + threadIdx.x;
+    bool named = false;
     if (own < rows.count) {
       numbers[threadIdx.x] = rows.index[own * rows.index_stride];
+      named = numbers[threadIdx.x] == row;
       if (row == 0) in_range(numbers[threadIdx.x], rows.size, MistakeIn::add_rows, notes);
     }
-    __syncthreads();
+    if (!__syncthreads_or(named)) continue;  // most rows are named by few
     const std::int64_t left = rows.count - first;
     const std::int64_t count = left < blockDim.x ? left : std::int64_t{blockDim.x};
     for (std::int64_t i = 0; i < count; ++i) {

@@ -33,6 +33,9 @@ void norms(const Tensor& to, std::span<const Tensor> from, const std::vector<std
 void allow_tf32(bool allowed);
 void matmul(const Tensor& to, std::span<const Product> products, bool accumulate);
 void linear(const Tensor& to, const Tensor& x, const Tensor& w, const Tensor& init);
+// persistent.cu: the whole sequence in one launch; false, and nothing done, where the plan is another
+bool persistent_forward(const RecurrentForward& run);
+bool persistent_backward(const RecurrentBackward& run);
 // recurrent.cu
 void recurrent_forward(const RecurrentForward& run);
 void recurrent_backward(const RecurrentBackward& run);

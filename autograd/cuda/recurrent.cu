@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
-// A whole sequence of a recurrent step: a product and one pointwise kernel in turn, all enqueued at once.
+// The alternating form of recurrent(): a product and one pointwise kernel in turn, all enqueued at once, for every formula
+// and shape. The form in one launch is in persistent.cu.
 // The oracle is the same formula unrolled on the tape; the gradient of the weights is not calculated here.
 #include "autograd/cuda/kernels.h"
 #include "autograd/cuda/launch.cuh"
@@ -106,6 +107,7 @@ void multiply(const Tensor& to, const Tensor& a, const Tensor& b, bool accumulat
 }  // namespace
 
 void recurrent_forward(const RecurrentForward& run) {
+  if (persistent_forward(run)) return;
   Sequence s(run);
   const bool each_step = run.z.dim(0) == 1;  // nobody reads the pre-activations later
   const bool added = !run.apart || run.bias.defined();
@@ -139,12 +141,14 @@ void recurrent_forward(const RecurrentForward& run) {
 }
 
 void recurrent_backward(const RecurrentBackward& run) {
+  if (persistent_backward(run)) return;
   Sequence s(run);
   const Tensor& dh = run.dstates[0];
   for (std::int64_t step = run.zx.dim(0); step-- > 0;) {
     const std::int64_t t = s.time(step);
     const Tensor dz = Sequence::at(run.dz, t);
     if (run.dhs.defined()) add(dh, Sequence::at(run.dhs, t));
+    if (run.dh.defined()) copy(Sequence::at(run.dh, t), dh);
     s.begin();
     if (run.apart) s.give_gates(Sequence::at(run.zx, t));
     s.give_gates(Sequence::at(run.z, t));

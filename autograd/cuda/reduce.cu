@@ -110,7 +110,7 @@ void run(const ReducePlan& plan, const T* from, Out* to) {
 
 constexpr std::int64_t kLongSum = 8192;  // elements from which a result is worth several blocks
 constexpr std::int64_t kMostParts = 512;
-constexpr std::int64_t kEnoughResults = 1024;  // keep a GPU busy without parts
+constexpr std::int64_t kEnoughBlocks = 256;  // keep a GPU busy without parts
 
 template <Reduction kKind, class T>
 void reduce_as(ReducePlan plan, const T* from, T* to) {
@@ -118,7 +118,7 @@ void reduce_as(ReducePlan plan, const T* from, T* to) {
   using N = std::conditional_t<kKind == Reduction::sum || kKind == Reduction::product, double, T>;
   plan.part = plan.elements;
   lay_out(plan);
-  if (plan.elements < kLongSum || plan.results >= kEnoughResults) {
+  if (plan.elements < kLongSum || plan.results >= kEnoughBlocks * plan.results_per_block) {
     return run<kKind, T, N, T>(plan, from, to);
   }
   const std::int64_t wanted = std::min(kMostParts, plan.elements / (kLongSum / 4));

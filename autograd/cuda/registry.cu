@@ -12,19 +12,36 @@
 namespace tapeloop::cuda {
 namespace {
 
+template <class Entry>
 struct Registry {
   std::mutex mutex;
-  std::unordered_map<const FunctorId*, PointwiseEntry> entries;
+  std::unordered_map<const FunctorId*, Entry> entries;
 
-  const PointwiseEntry* find(const FunctorId* id) {
+  void add(const FunctorId* id, const Entry& entry) {
+    const std::scoped_lock lock(mutex);
+    entries[id] = entry;
+  }
+  const Entry* find(const FunctorId* id) {
     const std::scoped_lock lock(mutex);
     const auto found = entries.find(id);
     return found == entries.end() ? nullptr : &found->second;  // stays where it is
   }
 };
-Registry& registry() {
-  static Registry& kRegistry = *new Registry;
+template <class Entry>
+Registry<Entry>& registry() {
+  static Registry<Entry>& kRegistry = *new Registry<Entry>;
   return kRegistry;
+}
+
+// With the library's own page, if the functor stands on one.
+template <class Entry>
+const Entry* find(const PointwiseKernel& kernel) {
+  const Entry* entry = registry<Entry>().find(kernel.id);
+  if (entry == nullptr && kernel.id->register_cuda != nullptr) {
+    kernel.id->register_cuda();
+    entry = registry<Entry>().find(kernel.id);
+  }
+  return entry;
 }
 
 // "MyGate" of a compiler's "constexpr const char* type_text() [with F = MyGate]".
@@ -53,25 +70,29 @@ std::string type_name(const FunctorId& id) {
 }  // namespace
 
 void add_pointwise(const FunctorId* id, const PointwiseEntry& entry) {
-  const std::scoped_lock lock(registry().mutex);
-  registry().entries[id] = entry;
+  registry<PointwiseEntry>().add(id, entry);
 }
 
-static const PointwiseEntry& find(const PointwiseKernel& kernel) {
-  const PointwiseEntry* entry = registry().find(kernel.id);
-  if (entry == nullptr && kernel.id->register_cuda != nullptr) {
-    kernel.id->register_cuda();
-    entry = registry().find(kernel.id);
-  }
+static const PointwiseEntry& find_entry(const PointwiseKernel& kernel) {
+  const PointwiseEntry* entry = find<PointwiseEntry>(kernel);
   if (entry == nullptr) fail_missing(kernel);
   return *entry;
 }
 
 PointwiseLaunch find_pointwise(const PointwiseKernel& kernel, DType dtype) {
-  return find(kernel).launch[dtype == DType::float32 ? 0 : 1];
+  return find_entry(kernel).launch[dtype == DType::float32 ? 0 : 1];
 }
 EachLaunch find_each(const PointwiseKernel& kernel, DType dtype) {
-  return find(kernel).each[dtype == DType::float32 ? 0 : 1];
+  return find_entry(kernel).each[dtype == DType::float32 ? 0 : 1];
+}
+
+void add_recurrent(const FunctorId* id, const RecurrentEntry& entry) {
+  registry<RecurrentEntry>().add(id, entry);
+}
+
+RecurrentLaunch find_recurrent(const PointwiseKernel& kernel, DType dtype) {
+  const RecurrentEntry* entry = find<RecurrentEntry>(kernel);
+  return entry == nullptr ? nullptr : entry->launch[dtype == DType::float32 ? 0 : 1];
 }
 
 }  // namespace tapeloop::cuda

@@ -37,4 +37,14 @@ void add_pointwise(const FunctorId* id, const PointwiseEntry& entry);
 PointwiseLaunch find_pointwise(const PointwiseKernel& kernel, DType dtype);
 EachLaunch find_each(const PointwiseKernel& kernel, DType dtype);  // null: there is only the other
 
+// Enqueues a whole sequence of recurrent steps (persistent.h) of a formula, or of the gradient of one.
+struct PersistentRun;
+using RecurrentLaunch = void (*)(const void* functor, const PersistentRun& run);
+struct RecurrentEntry {
+  RecurrentLaunch launch[2];  // float32, float64
+};
+void add_recurrent(const FunctorId* id, const RecurrentEntry& entry);
+// null: the formula was not registered by register_recurrent.
+RecurrentLaunch find_recurrent(const PointwiseKernel& kernel, DType dtype);
+
 }  // namespace tapeloop::cuda

@@ -12,13 +12,12 @@ namespace char_lm {
 
 using tapeloop::Tensor;
 
-void check_prompt(const Vocabulary& vocabulary, std::string_view prompt) {
+void check_prompt(const Vocabulary& vocabulary, std::string_view prompt, const char* what) {
   for (std::size_t i = 0; i < prompt.size(); ++i) {
     if (vocabulary.index(prompt[i]) >= 0) continue;
-    tapeloop::fail(
-        "prompt",
-        fmt::format("the text never had '{}', byte {} of the prompt; it has: {}",
-                    Vocabulary(prompt.substr(i, 1)).escaped(), i + 1, vocabulary.escaped()));
+    tapeloop::fail(what, fmt::format("the text never had '{}', byte {} of the {}; it has: {}",
+                                     Vocabulary(prompt.substr(i, 1)).escaped(), i + 1, what,
+                                     vocabulary.escaped()));
   }
 }
 

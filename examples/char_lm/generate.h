@@ -12,8 +12,10 @@
 
 namespace char_lm {
 
-// Throws Error that names the first symbol of the prompt that the vocabulary does not have.
-void check_prompt(const Vocabulary& vocabulary, std::string_view prompt);
+// Throws Error that names the first symbol of the prompt, or of what is given instead, that the
+// vocabulary does not have.
+void check_prompt(const Vocabulary& vocabulary, std::string_view prompt,
+                  const char* what = "prompt");
 
 // Reads text and goes on writing, with one state throughout; begins with a state of zeros.
 class Writer {

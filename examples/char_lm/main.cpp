@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 // char_lm: a character language model. Without arguments it learns a built-in list of dinosaur
 // names in 10 to 30 seconds on one core and ends with ten names of its own; --data FILE learns any
-// text. The parts: corpus.h (text), model.h, training.h, generate.h.
+// text. The parts: corpus.h (text), model.h, training.h, generate.h, inside.h.
 #include <fmt/format.h>
 
 #include <algorithm>
@@ -11,7 +11,9 @@
 #include <set>
 
 #include "autograd/error.h"
+#include "autograd/files.h"
 #include "examples/char_lm/generate.h"
+#include "examples/char_lm/inside.h"
 #include "examples/char_lm/training.h"
 #include "examples/common/options.h"
 #include "examples/common/output.h"
@@ -36,6 +38,10 @@ struct Arguments {
   std::string prompt;
   std::int64_t length = 500;
   std::int64_t count = 10;
+  std::string gradient_picture;
+  std::int64_t gradient_steps = 100;
+  std::string activations;
+  std::string activations_text;
 
   std::string last() const { return common.out + "/last.safetensors"; }
   std::string best() const { return common.out + "/best.safetensors"; }
@@ -78,8 +84,9 @@ void add_options(CLI::App& app, Arguments& a) {
             "updates between validations, each of which saves a checkpoint (names: 100)");
   CLI::Option* resume = app.add_flag("--resume", a.resume,
                                      "go on from DIR/last.safetensors; else DIR is written anew");
-  app.add_flag("--generate-only", a.generate_only, "train nothing, use DIR/best.safetensors")
-      ->excludes(resume);
+  CLI::Option* generate_only =
+      app.add_flag("--generate-only", a.generate_only, "train nothing, use DIR/best.safetensors")
+          ->excludes(resume);
   add_number(app, "--temperature", a.sample.temperature, 0, 1e6,
              "of sampling; 0: always the likeliest");
   add_count(app, "--top-k", a.sample.top_k, 0, kAnyCount,
@@ -90,6 +97,25 @@ void add_options(CLI::App& app, Arguments& a) {
   add_count(app, "--length", a.length, 1, 1 << 30,
             "characters to generate, where the text is no list");
   add_count(app, "--count", a.count, 0, 1 << 30, "lines to generate, where the text is a list");
+  CLI::Option* activations =
+      app.add_option("--activations", a.activations,
+                     "write what each neuron does over a text, as one page for a browser; as .svg, "
+                     "a picture of ten neurons")
+          ->type_name("FILE.html");
+  app.add_option("--activations-text", a.activations_text,
+                 "that text; else the beginning of what validates")
+      ->type_name("TEXT")
+      ->needs(activations);
+  CLI::Option* picture =
+      app.add_option("--gradient-picture", a.gradient_picture,
+                     "instead of all else: train an RNN, an LSTM and a GRU, and draw how far back "
+                     "the gradient of a loss reaches in each, before and after")
+          ->type_name("FILE.svg")
+          ->excludes(resume)
+          ->excludes(generate_only)
+          ->excludes(activations);
+  add_count(app, "--gradient-steps", a.gradient_steps, 2, 1 << 16, "time steps in that picture")
+      ->needs(picture);
 }
 
 // Options that nobody gave take the values for a quick run or for the list of names.
@@ -111,6 +137,7 @@ void fill_in(const CLI::App& app, Arguments& a) {
   }
   a.settings.lines = a.lines;
   a.settings.seed = a.common.seed;
+  a.settings.model.device = a.common.device;
 }
 
 std::string text_of(const Arguments& a) {
@@ -154,9 +181,75 @@ nlohmann::json print_samples(const Arguments& a, const CharLm& model, const Voca
   return samples;
 }
 
+// The page of what the neurons do, where one is asked for.
+void write_activations(const Arguments& a, const CharLm& model, const Vocabulary& vocabulary,
+                       const Corpus& corpus) {
+  if (a.activations.empty()) return;
+  const bool picture = a.activations.ends_with(".svg");
+  const std::size_t shown = picture ? 80 : 800;
+  std::string text = a.activations_text;
+  if (text.empty()) text = corpus.validation.substr(0, shown);
+  tapeloop::write_file(
+      a.activations, neurons_over_text(model, vocabulary, text,
+                                       fmt::format("{} of {} units over a text",
+                                                   a.settings.model.cell, a.settings.model.hidden),
+                                       picture));
+  fmt::print("\nwhat each neuron does over {} characters: {}\n", text.size(), a.activations);
+}
+
+Corpus split(const std::string& text, bool lines) {
+  return lines ? split_lines(text) : split_text(text);
+}
+
+void draw_gradients(const Arguments& a) {
+  const std::string text = text_of(a);
+  const Vocabulary vocabulary(text);
+  const Corpus corpus = split(text, a.lines);
+  common::make_folder_of(a.gradient_picture);
+  std::vector<nn::GradientPanel> panels{{"at initialisation", {}},
+                                        {fmt::format("after {} updates", a.updates), {}}};
+  nlohmann::json figures;
+  for (const auto& [cell, name] : {std::pair("rnn", "RNN"), {"lstm", "LSTM"}, {"gru", "GRU"}}) {
+    Settings settings = a.settings;
+    settings.model.cell = cell;
+    Trainer trainer(corpus, vocabulary, settings);
+    const auto measure = [&](nn::GradientPanel& panel) {
+      for (const nn::GradientCurve& curve :
+           gradients_of_last_loss(trainer.model(), settings.model, vocabulary, corpus.validation,
+                                  a.gradient_steps, name)) {
+        fmt::print("{:<5} {:<4}{:>18}: a step back multiplies the gradient by {:.3f}\n", name,
+                   curve.layer, panel.title, nn::factor_per_step(curve.norms));
+        figures[panel.title].push_back(
+            {{"cell", cell}, {"layer", curve.layer}, {"norms", curve.norms}});
+        panel.curves.push_back(curve);
+      }
+      std::fflush(stdout);
+    };
+    measure(panels[0]);
+    common::Progress progress(0, a.updates, "tokens");
+    while (trainer.updates() < a.updates) {
+      const double loss = trainer.update();
+      progress.update(trainer.updates(), loss,
+                      static_cast<double>(trainer.updates() * settings.streams * settings.steps));
+    }
+    progress.clear();
+    measure(panels[1]);
+  }
+  tapeloop::write_file(
+      a.gradient_picture,
+      nn::gradient_picture(
+          fmt::format("How far back the gradient reaches: {} x {} units, a loss "
+                      "after {} steps of text",
+                      a.settings.model.layers, a.settings.model.hidden, a.gradient_steps),
+          panels));
+  fmt::print("the picture: {}\n", a.gradient_picture);
+  if (!a.common.json.empty()) common::write_json(a.common.json, figures);
+}
+
 void generate_only(const CLI::App& app, const Arguments& a) {
   const nn::Checkpoint saved = nn::read_checkpoint(a.best());
-  const Settings settings = settings_of(saved, a.best());
+  Settings settings = settings_of(saved, a.best());
+  settings.model.device = a.common.device;
   const Vocabulary vocabulary = vocabulary_of(saved, a.best());
   const auto given = notes_of(a.settings, vocabulary, "");
   for (const char* name : {"cell", "layers", "hidden", "embedding"}) {
@@ -173,6 +266,9 @@ void generate_only(const CLI::App& app, const Arguments& a) {
   std::string text = text_of(a);
   if (fingerprint(text) != saved.notes.at("text")) text.clear();
   const nlohmann::json samples = print_samples(a, model, vocabulary, settings.lines, text);
+  Arguments own = a;
+  own.settings = settings;
+  write_activations(own, model, vocabulary, split(text_of(a), settings.lines));
   if (!a.common.json.empty())
     common::write_json(a.common.json, {{"settings", saved.notes}, {"samples", samples}});
 }
@@ -237,7 +333,8 @@ void train_and_show(const Arguments& a) {
                             vocabulary.escaped()));
   }
   check_prompt(vocabulary, a.prompt);
-  const Corpus corpus = a.lines ? split_lines(text) : split_text(text);
+  check_prompt(vocabulary, a.activations_text, "activations-text");
+  const Corpus corpus = split(text, a.lines);
   const auto notes = notes_of(a.settings, vocabulary, fingerprint(text));
   Trainer trainer(corpus, vocabulary, a.settings);
   if (a.resume) {
@@ -272,10 +369,12 @@ void train_and_show(const Arguments& a) {
 
   nn::load_state_dict(trainer.model(), nn::read_checkpoint(a.best()).section("model"), a.best());
   const nlohmann::json samples = print_samples(a, trainer.model(), vocabulary, a.lines, text);
+  write_activations(a, trainer.model(), vocabulary, corpus);
   if (a.common.json.empty()) return;
   nlohmann::json settings(notes);
   settings["updates"] = a.updates;
   settings["threads"] = a.common.threads;
+  settings["device"] = tapeloop::name(a.common.device);
   settings["data"] = a.data;
   common::write_json(a.common.json, {{"settings", settings},
                                      {"vocabulary", vocabulary.size()},
@@ -303,7 +402,10 @@ int main(int argc, char** argv) {
   add_options(app, a);
   return common::run_main(app, a.common, "char_lm", argc, argv, [&] {
     fill_in(app, a);
-    if (a.generate_only) {
+    if (!a.activations.empty()) common::make_folder_of(a.activations);
+    if (!a.gradient_picture.empty()) {
+      draw_gradients(a);
+    } else if (a.generate_only) {
       generate_only(app, a);
     } else {
       train_and_show(a);

@@ -31,6 +31,7 @@ CharLm::CharLm(std::int64_t vocabulary, const ModelOptions& o, Random& random) {
   }
   dropout_ = nn::Dropout(o.dropout, random);
   head_ = nn::Linear(o.hidden, vocabulary, random, true, o.dtype);
+  nn::move(*this, o.device);
 }
 
 Var CharLm::operator()(const Tensor& tokens, Carried& carried) const {

@@ -20,6 +20,7 @@ struct ModelOptions {
   std::int64_t embedding = 0;  // learned vectors of this size; 0: one-hot input
   double dropout = 0;          // on the outputs of every layer, while training
   tapeloop::DType dtype = tapeloop::DType::float32;
+  tapeloop::Device device = tapeloop::Device::cpu;
 };
 
 // What is carried from chunk to chunk: the parts of the state, each [layers, N, H]. Empty: zeros.

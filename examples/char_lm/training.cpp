@@ -131,21 +131,42 @@ Trainer::Trainer(const Corpus& corpus, const Vocabulary& vocabulary, const Setti
     : settings_(settings),
       model_(vocabulary.size(), settings.model, random),
       streams_(corpus, vocabulary, settings.streams, settings.steps, random.split()),
-      adam_(nn::parameters(model_), {.learning_rate = settings.learning_rate}) {}
+      adam_(nn::parameters(model_), {.learning_rate = settings.learning_rate}),
+      noted_(model_) {}
+
+std::string Trainer::explain(const Batch& batch) const {
+  noted_.put_back();
+  return nn::find_non_finite(model_,
+                             [&] {
+                               Carried carried = before_;
+                               return cross_entropy(model_(batch.x, carried), batch.y);
+                             })
+      .str();
+}
 
 double Trainer::update() {
   const Batch batch = streams_.at(updates_);
   if (batch.fresh) carried_.clear();
+  before_ = carried_;
+  noted_.note();
   tapeloop::Tape tape;
   const Var loss = cross_entropy(model_(batch.x, carried_), batch.y);
   const double nats = loss.item();
   if (!std::isfinite(nats)) {
-    tapeloop::fail("training", fmt::format("the loss of update {} is {}; lower --lr or set --clip",
-                                           updates_ + 1, nats));
+    tapeloop::fail("training",
+                   fmt::format("the loss of update {} is {}; lower --lr or set --clip; {}",
+                               updates_ + 1, nats, explain(batch)));
   }
   adam_.zero_grad();
   tape.backward(loss);
-  if (settings_.clip > 0) tapeloop::optim::clip_grad_norm(adam_.parameters(), settings_.clip);
+  if (settings_.clip > 0) {
+    try {
+      tapeloop::optim::clip_grad_norm(adam_.parameters(), settings_.clip);
+    } catch (const tapeloop::Error& error) {
+      tapeloop::fail("training", fmt::format("update {}: {}; lower --lr or --clip; {}",
+                                             updates_ + 1, error.what(), explain(batch)));
+    }
+  }
   adam_.step();
   ++updates_;
   if (history.recent.size() == kRecentLosses) history.recent.erase(history.recent.begin());
@@ -178,7 +199,9 @@ void Trainer::restore(const nn::Checkpoint& saved, const std::string& path) {
   for (const auto& [name, random] : nn::randoms(model_)) *random = saved.random(random_name(name));
   const tapeloop::StateDict& carried = saved.section("carried");
   carried_.assign(carried.size(), Var());
-  for (const auto& [name, tensor] : carried) carried_.at(std::stoul(name)) = Var(tensor);
+  for (const auto& [name, tensor] : carried) {
+    carried_.at(std::stoul(name)) = Var(tensor.to(settings_.model.device));
+  }
   for (const auto& [name, tensor] : saved.section("history")) {
     if (name == "best_nats") history.best_nats = tensor.item();
     if (name == "best_update") history.best_update = static_cast<std::int64_t>(tensor.item());

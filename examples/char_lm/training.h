@@ -55,7 +55,8 @@ class Trainer {
   Trainer& operator=(const Trainer&) = delete;
 
   // One update of the weights: T symbols of each stream. Returns the loss before it, in nats.
-  // Throws Error where the loss is not finite; the weights then stay as they are.
+  // Throws Error where the loss or its gradient is not finite, with the operation, layer, time step
+  // and gate where that began; the weights then stay as they are.
   double update();
   std::int64_t updates() const { return updates_; }
   const CharLm& model() const { return model_; }
@@ -70,12 +71,17 @@ class Trainer {
  private:
   Trainer(const Corpus& corpus, const Vocabulary& vocabulary, const Settings& settings,
           tapeloop::Random random);
+  // Runs the update's loss again, and says where the first NaN or infinity is; "" where all is
+  // finite.
+  std::string explain(const Batch& batch) const;
 
   Settings settings_;
   CharLm model_;
   Streams streams_;
   tapeloop::optim::Adam adam_;
   Carried carried_;
+  Carried before_;  // the update at hand
+  tapeloop::nn::NotedRandoms noted_;
   std::int64_t updates_ = 0;
 };
 

@@ -11,6 +11,8 @@
 #include <new>
 
 #include "autograd/cpu/threads.h"
+#include "autograd/error.h"
+#include "autograd/tensor.h"
 #include "examples/common/output.h"
 
 namespace common {
@@ -83,7 +85,25 @@ void add_common(CLI::App& app, CommonOptions& options, const char* name) {
   add_count(app, "--seed", options.seed, 0, kAnyCount, "of everything random");
   add_count(app, "--threads", options.threads, 1, tapeloop::kMaxThreads,
             "threads; the results are the same with any number");
+  const auto read_device = [&options](const std::string& text) {
+    options.device = text == "cuda" ? tapeloop::Device::cuda : tapeloop::Device::cpu;
+  };
+  app.add_option_function<std::string>(
+         "--device", read_device,
+         "where the model is; files are the same, so a run may go on on the other")
+      ->check(CLI::IsMember({"cpu", "cuda"}))
+      ->type_name("cpu|cuda")
+      ->default_str("cpu");
   app.add_flag("--quick", options.quick, "a run of a few seconds, to see that everything works");
+}
+
+void need(tapeloop::Device device) {
+  try {
+    tapeloop::Tensor::empty({1}, tapeloop::DType::float32, device);
+  } catch (const tapeloop::Error& error) {
+    throw tapeloop::Error(fmt::format("--device {}: {}; to run on the CPU, leave --device out",
+                                      tapeloop::name(device), error.what()));
+  }
 }
 
 int run_main(CLI::App& app, const CommonOptions& options, const char* name, int argc, char** argv,
@@ -101,6 +121,7 @@ int run_main(CLI::App& app, const CommonOptions& options, const char* name, int 
     tapeloop::set_num_threads(options.threads);
     make_folder(options.out);
     if (!options.json.empty()) make_folder_of(options.json);
+    need(options.device);
     body();
   });
 }

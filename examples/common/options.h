@@ -11,6 +11,8 @@
 #include <stdexcept>
 #include <string>
 
+#include "autograd/shape.h"
+
 namespace common {
 
 struct CommonOptions {
@@ -18,10 +20,11 @@ struct CommonOptions {
   std::string json;        // file for the final figures; empty: none
   std::uint64_t seed = 0;  // of everything random
   int threads = 1;
-  bool quick = false;  // a run of a few seconds, for tests
+  tapeloop::Device device = tapeloop::Device::cpu;  // where the models are
+  bool quick = false;                               // a run of a few seconds, for tests
 };
 
-// Adds --out (default out/NAME), --json, --seed, --threads and --quick.
+// Adds --out (default out/NAME), --json, --seed, --threads, --device and --quick.
 void add_common(CLI::App& app, CommonOptions& options, const char* name);
 
 // A whole number in decimal digits, low <= value <= high; anything else is a usage error.
@@ -38,7 +41,11 @@ class UsageError : public std::runtime_error {
   using std::runtime_error::runtime_error;
 };
 
-// Reads the command line, sets the threads, makes the folders of --out and --json and calls body().
+// Throws tapeloop::Error, saying what to do, where this program cannot use the device on this machine.
+void need(tapeloop::Device device);
+
+// Reads the command line, sets the threads, makes the folders of --out and --json, sees that --device is there and calls
+// body().
 // The result is the program's exit code: 0; 1 after "NAME: message" on stderr where body throws; 2
 // for a command line that is wrong. --help prints the explanation and is 0.
 int run_main(CLI::App& app, const CommonOptions& options, const char* name, int argc, char** argv,

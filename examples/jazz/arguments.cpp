@@ -79,6 +79,9 @@ void add_options(CLI::App& app, Arguments& a) {
              "of rhythm and rests");
   add_count(app, "--takes", a.takes, 1, 1000,
             "tunes to generate and measure; the first is written");
+  app.add_option("--activations", a.activations,
+                 "write what each neuron does over the first take, as one page for a browser")
+      ->type_name("FILE.html");
 }
 
 void fill_in(const CLI::App& app, Arguments& a) {
@@ -94,6 +97,7 @@ void fill_in(const CLI::App& app, Arguments& a) {
     set("--takes", a.takes, 2);
   }
   a.model.gru = a.cell == "gru";
+  a.model.device = a.common.device;
   a.train.seed = a.common.seed;
 }
 

@@ -27,6 +27,7 @@ struct Arguments {
   GenerateOptions generate;
   bool resume = false;
   bool generate_only = false;
+  std::string activations;
 
   std::string file(const char* name) const { return common.out + "/" + name; }
   std::string checkpoint() const { return file("checkpoint.safetensors"); }

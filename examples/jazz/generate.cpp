@@ -119,7 +119,7 @@ std::vector<Tune> generate(const Model& model, const Tune& chart, int count,
         model.read(input.reshape({1, static_cast<std::int64_t>(n), kInputFeatures}), memory),
         {-1, model.options().hidden});
 
-    const Tensor delta_logits = model.delta_logits(h).value();
+    const Tensor delta_logits = model.delta_logits(h).value().to(Device::cpu);
     for (std::size_t i = 0; i < n; ++i) forbid_deltas(delta_logits, i, takes[i].line, options);
     const std::vector<int> deltas = draw(delta_logits, takes, rhythm);
 
@@ -136,7 +136,8 @@ std::vector<Tune> generate(const Model& model, const Tune& chart, int count,
       put(by_root, i, root_columns(moments[i].root));
       put(by_step, i, step_columns(take.line.sounding));
     }
-    const Tensor pitch_logits = model.pitch_logits(h, pitch_rows, by_root, by_step).value();
+    const Tensor pitch_logits =
+        model.pitch_logits(h, pitch_rows, by_root, by_step).value().to(Device::cpu);
     for (std::size_t i = 0; i < n; ++i) {
       for (int p = 1; p < kPitchClasses; ++p) {
         if (pitch_of(p) < options.lowest || pitch_of(p) > options.highest) {

@@ -14,6 +14,7 @@
 #include "examples/common/output.h"
 #include "examples/common/progress.h"
 #include "examples/jazz/arguments.h"
+#include "examples/jazz/inside.h"
 #include "examples/jazz/report.h"
 
 namespace jazz {
@@ -77,6 +78,10 @@ void play(const Arguments& a, const Model& model, const Material& material, cons
   const OutputFiles files{a.file("jazz.mid"), a.file("jazz.svg"), a.file("jazz.wav")};
   fmt::print("\n");
   write_tune(takes.front(), files, a.common.seed);
+  if (!a.activations.empty()) {
+    tapeloop::write_file(a.activations, neurons_over_tune(model, takes.front()));
+    fmt::print("what each neuron does over it: {}\n", a.activations);
+  }
   fmt::print("\n{} takes, the first of which was written, beside {}:\n", a.takes, material.name);
   const Judgement judgement = judge(takes, material);
   print(judgement);
@@ -93,7 +98,7 @@ void play(const Arguments& a, const Model& model, const Material& material, cons
 void generate_only(const CLI::App& app, const Arguments& a, const Material& material,
                    const Tune& chart) {
   const nn::Checkpoint saved = nn::read_checkpoint(a.checkpoint());
-  const Model model = best_model(saved, material, a.checkpoint());
+  const Model model = best_model(saved, material, a.checkpoint(), a.common.device);
   const auto given = settings_of(a.model, a.train, material);
   for (const char* name : {"cell", "hidden", "layers", "embedding"}) {
     if (app.count(std::string("--") + name) > 0 && given.at(name) != saved.notes.at(name)) {
@@ -114,6 +119,7 @@ void run(const CLI::App& app, const Arguments& a) {
   fmt::print("{}: {} tunes, {} notes; held out: {}, {} of them\n", material.name,
              material.training.size() + material.held_out.size(), material.notes(),
              material.held_out_rule, material.held_out.size());
+  if (!a.activations.empty()) common::make_folder_of(a.activations);
   if (a.generate_only) return generate_only(app, a, material, chart);
   Trainer trainer(a.model, a.train, material);
   if (a.resume) trainer.restore(nn::read_checkpoint(a.checkpoint()), a.checkpoint());

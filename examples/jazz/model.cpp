@@ -13,7 +13,7 @@ Var bag(const nn::Embedding& table, const Tensor& rows, const nn::Dropout& forge
   const Var vectors = table(rows);
   if (forget.p == 0 || Tape::current() == nullptr) return sum(vectors, {-2});
   const Shape each = rows.shape().inserted(rows.rank(), 1);
-  return sum(vectors * forget(Var(Tensor::full(each, 1, vectors.dtype()))), {-2});
+  return sum(vectors * forget(Var(Tensor::full(each, 1, vectors.dtype(), vectors.device()))), {-2});
 }
 
 // A sum of K rows shall be about as large as the other inputs, so each starts smaller than the
@@ -60,6 +60,7 @@ Model::Model(const ModelOptions& o, Random& random)
     lstm_ = nn::Lstm(recurrent, random);
     for (const nn::LstmCell& cell : lstm_.cells()) nn::init::forget_gate_bias(cell.w.bias_ih, 1);
   }
+  nn::move(*this, o.device);
 }
 
 Var Model::read(const Tensor& input, Memory& memory) const {

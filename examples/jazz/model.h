@@ -20,6 +20,7 @@ struct ModelOptions {
   double dropout = 0.5;  // share of what the layers give each other that is dropped in training
   double forget = 0.3;   // share of the features that are dropped in training
   tapeloop::DType dtype = tapeloop::DType::float32;
+  tapeloop::Device device = tapeloop::Device::cpu;
 };
 
 // What the recurrent layers carry over time, cut from its history: h, and c of a LSTM, each

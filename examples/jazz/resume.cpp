@@ -126,7 +126,8 @@ void Trainer::restore(const nn::Checkpoint& saved, const std::string& path) {
   }
   memory_.clear();
   for (std::size_t k = 0; k + 1 < positions.size(); ++k) {
-    memory_.push_back(tensor_of(positions, fmt::format("memory{}", k), path).clone());
+    const Tensor& part = tensor_of(positions, fmt::format("memory{}", k), path);
+    memory_.push_back(part.clone().to(model_.options().device));
   }
   best_weights_ = saved.section("best");
   latest_ = nats_of(tensor_of(figures, "latest", path));
@@ -137,7 +138,8 @@ void Trainer::restore(const nn::Checkpoint& saved, const std::string& path) {
   for (const auto& [name, random] : nn::randoms(model_)) *random = saved.random(name);
 }
 
-Model best_model(const nn::Checkpoint& saved, const Material& material, const std::string& path) {
+Model best_model(const nn::Checkpoint& saved, const Material& material, const std::string& path,
+                 Device device) {
   const auto note = [&](const char* name) {
     const auto found = saved.notes.find(name);
     return found == saved.notes.end() ? std::string("nothing") : found->second;
@@ -158,6 +160,7 @@ Model best_model(const nn::Checkpoint& saved, const Material& material, const st
   options.hidden = number(saved, "hidden", path);
   options.layers = static_cast<int>(number(saved, "layers", path));
   options.embedding = number(saved, "embedding", path);
+  options.device = device;
   Random random(0);
   Model model(options, random);
   const StateDict& best = saved.section("best");

@@ -3,9 +3,13 @@
 // A tune begins at the first step of a batch, so that its memory can begin with zeros there.
 #include "examples/jazz/train.h"
 
+#include <fmt/format.h>
+
 #include <algorithm>
+#include <cmath>
 #include <span>
 
+#include "autograd/error.h"
 #include "optim/clip.h"
 #include "optim/schedule.h"
 
@@ -77,7 +81,8 @@ Trainer::Trainer(const ModelOptions& model, const TrainOptions& options, const M
                                           optim::AdamOptions{.learning_rate = options.learning_rate,
                                                              .weight_decay = options.weight_decay,
                                                              .decoupled_decay = true})),
-      streams_(static_cast<std::size_t>(options.streams)) {
+      streams_(static_cast<std::size_t>(options.streams)),
+      noted_(model_) {
   for (Stream& stream : streams_) {
     begin(stream);
     // Not all streams at the beginning of a tune together.
@@ -124,6 +129,15 @@ Batch Trainer::next_batch() {
   return batch;
 }
 
+void Trainer::explain(const Batch& batch, const std::string& what) const {
+  noted_.put_back();
+  const NonFinite found = nn::find_non_finite(model_, [&] {
+    Memory memory = before_;
+    return model_.loss(batch, memory).sum;
+  });
+  fail("training", fmt::format("update {}: {}; lower --lr; {}", updates() + 1, what, found.str()));
+}
+
 double Trainer::update() {
   const optim::LinearWarmup schedule(
       {.steps = std::max<std::int64_t>(1, options_.updates / 20), .start = 0.1},
@@ -133,13 +147,20 @@ double Trainer::update() {
   adam_->zero_grad();
   const auto notes = static_cast<double>(std::max<std::int64_t>(1, batch.notes));
   double nats = 0;
+  before_ = memory_;
+  noted_.note();
   {
     Tape tape;
     const Loss loss = model_.loss(batch, memory_);
     for (double part : loss.nats) nats += part;
+    if (!std::isfinite(nats)) explain(batch, fmt::format("the loss is {}", nats / notes));
     tape.backward(loss.sum * (1 / notes));
   }
-  optim::clip_grad_norm(adam_->parameters(), options_.clip);
+  try {
+    optim::clip_grad_norm(adam_->parameters(), options_.clip);
+  } catch (const Error& error) {
+    explain(batch, error.what());
+  }
   adam_->step();
   notes_seen_ += batch.notes;
   if (adam_->steps() % options_.evaluate_every == 0 || finished()) evaluate();

@@ -33,8 +33,12 @@ class Trainer {
  public:
   // Keeps a reference to the material.
   Trainer(const ModelOptions& model, const TrainOptions& options, const Material& material);
+  Trainer(const Trainer&) = delete;
+  Trainer& operator=(const Trainer&) = delete;
 
   // One update; its loss in nats per note of the batch, with dropout. Evaluates when it is time to.
+  // Throws tapeloop::Error where the loss or its gradient is not finite, with the operation, layer,
+  // time step and gate where that began; the weights then stay as they are.
   double update();
 
   std::int64_t updates() const { return adam_->steps(); }
@@ -68,6 +72,8 @@ class Trainer {
   void place(Stream& stream, std::int64_t tune, std::int64_t semitones, std::int64_t next) const;
   Batch next_batch();
   void evaluate();
+  // Runs a batch's loss again and throws, with what was wrong and where it began.
+  [[noreturn]] void explain(const Batch& batch, const std::string& what) const;
 
   TrainOptions options_;
   const Material& material_;
@@ -76,6 +82,8 @@ class Trainer {
   std::unique_ptr<tapeloop::optim::Adam> adam_;
   std::vector<Stream> streams_;
   Memory memory_;
+  Memory before_;  // the update at hand
+  tapeloop::nn::NotedRandoms noted_;
   tapeloop::StateDict best_weights_;
   std::optional<NatsPerNote> latest_;
   std::optional<NatsPerNote> best_;
@@ -88,9 +96,9 @@ std::map<std::string, std::string> settings_of(const ModelOptions& model,
                                                const TrainOptions& options,
                                                const Material& material);
 
-// The model of a checkpoint with its best weights, whatever its training was. Throws
+// The model of a checkpoint with its best weights, whatever its training was and wherever. Throws
 // tapeloop::Error where the checkpoint is none of this program, or learned from other material.
 Model best_model(const tapeloop::nn::Checkpoint& saved, const Material& material,
-                 const std::string& path);
+                 const std::string& path, tapeloop::Device device = tapeloop::Device::cpu);
 
 }  // namespace jazz

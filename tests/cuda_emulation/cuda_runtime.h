@@ -15,6 +15,7 @@
 #define __device__
 #define __host__
 #define __forceinline__ inline
+#define __noinline__ __attribute__((noinline))
 #define __launch_bounds__(...)
 
 struct dim3 {
@@ -35,12 +36,30 @@ enum cudaError_t {
   cudaErrorStreamCaptureUnsupported = 900,
 };
 enum cudaMemcpyKind { cudaMemcpyHostToDevice, cudaMemcpyDeviceToHost, cudaMemcpyDeviceToDevice };
-enum cudaDeviceAttr { cudaDevAttrComputeCapabilityMajor, cudaDevAttrComputeCapabilityMinor };
+enum cudaDeviceAttr {
+  cudaDevAttrComputeCapabilityMajor,
+  cudaDevAttrComputeCapabilityMinor,
+  cudaDevAttrMultiProcessorCount,
+  cudaDevAttrMaxSharedMemoryPerBlockOptin,
+};
+enum cudaFuncAttribute { cudaFuncAttributeMaxDynamicSharedMemorySize };
+enum cudaLaunchAttributeID { cudaLaunchAttributeCooperative, cudaLaunchAttributeClusterDimension };
+struct cudaLaunchAttributeValue {
+  int cooperative;
+  dim3 clusterDim;
+};
+struct cudaLaunchAttribute {
+  cudaLaunchAttributeID id;
+  cudaLaunchAttributeValue val;
+};
 enum cudaMemPoolAttr { cudaMemPoolAttrReleaseThreshold };
 constexpr unsigned cudaStreamNonBlocking = 1;
+constexpr unsigned cudaHostAllocDefault = 0;
 constexpr unsigned cudaHostAllocMapped = 2;
+constexpr unsigned cudaEventDisableTiming = 2;
 using cudaStream_t = struct EmulatedStream*;
 using cudaMemPool_t = struct EmulatedPool*;
+using cudaEvent_t = struct EmulatedEvent*;
 using cudaGraph_t = struct EmulatedGraph*;
 using cudaGraphExec_t = struct EmulatedGraph*;
 enum cudaStreamCaptureMode { cudaStreamCaptureModeRelaxed = 2 };
@@ -61,6 +80,10 @@ cudaError_t cudaHostAlloc(void** block, std::size_t bytes, unsigned flags);
 cudaError_t cudaMemcpyAsync(void* to, const void* from, std::size_t bytes, cudaMemcpyKind kind,
                             cudaStream_t stream);
 
+cudaError_t cudaSetDevice(int device);
+cudaError_t cudaEventCreateWithFlags(cudaEvent_t* event, unsigned flags);
+cudaError_t cudaEventRecord(cudaEvent_t event, cudaStream_t stream);
+cudaError_t cudaEventSynchronize(cudaEvent_t event);
 cudaError_t cudaMemsetAsync(void* to, int value, std::size_t bytes, cudaStream_t stream);
 
 cudaError_t cudaStreamBeginCapture(cudaStream_t stream, cudaStreamCaptureMode mode);
@@ -75,7 +98,10 @@ struct cudaLaunchConfig_t {
   dim3 gridDim, blockDim;
   std::size_t dynamicSmemBytes;
   cudaStream_t stream;
+  const cudaLaunchAttribute* attrs;
+  unsigned numAttrs;
 };
+cudaError_t cudaFuncSetAttribute(const void* kernel, cudaFuncAttribute attribute, int value);
 
 namespace emulation {
 cudaError_t run(const cudaLaunchConfig_t& config, const std::function<void()>& thread);
@@ -83,9 +109,18 @@ cudaError_t run(const cudaLaunchConfig_t& config, const std::function<void()>& t
 cudaError_t enqueue(cudaStream_t stream, const std::function<cudaError_t()>& work);
 void* shared_memory();
 void meet_block();
+bool meet_block_or(bool own);  // whether any thread's was true
 void meet_warp();
 std::uint64_t exchange(std::uint64_t value, unsigned lane_from);  // among the lanes of a warp
 unsigned lane();
+// Of blocks that are resident together.
+void pause();         // lets others run; what a thread does that waits for another block's write
+void meet_cluster();  // all threads of a cluster's blocks
+void* in_block(void* shared, unsigned rank);  // the same place in another block of the cluster
+// Copies that are made when they are waited for, and not before.
+void copy_async(void* to, const void* from, std::size_t bytes);
+void end_batch();
+void wait_for_batches(std::size_t left);
 }  // namespace emulation
 
 template <class... P, class... A>
@@ -97,6 +132,7 @@ cudaError_t cudaLaunchKernelEx(const cudaLaunchConfig_t* config, void (*kernel)(
 }
 
 inline void __syncthreads() { emulation::meet_block(); }
+inline int __syncthreads_or(int own) { return emulation::meet_block_or(own != 0) ? 1 : 0; }
 inline void __syncwarp() { emulation::meet_warp(); }
 
 template <class T>

@@ -99,7 +99,12 @@ cudaError_t cudaGetDeviceCount(int* count) {
 }
 cudaError_t cudaDeviceGetAttribute(int* value, cudaDeviceAttr attribute, int) {
   const bool old = std::getenv("EMULATED_GPU_OLD") != nullptr;
-  *value = attribute == cudaDevAttrComputeCapabilityMajor ? (old ? 7 : 9) : 0;
+  switch (attribute) {
+    case cudaDevAttrComputeCapabilityMajor: *value = old ? 7 : 9; break;
+    case cudaDevAttrMultiProcessorCount: *value = kMultiprocessors; break;
+    case cudaDevAttrMaxSharedMemoryPerBlockOptin: *value = kSharedBytes; break;
+    default: *value = 0;
+  }
   return cudaSuccess;
 }
 

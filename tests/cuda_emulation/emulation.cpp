@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 // Threads of a block as fibers: each runs until it has to wait for others, at a barrier or a warp shuffle. Blocks and threads
-// take turns in a shuffled order. Device memory is out of the host's reach while no kernel or copy runs.
+// take turns in a shuffled order; blocks that wait for each other, of a cooperative launch or a cluster, are all there at
+// once. Device memory is out of the host's reach while no kernel or copy runs.
 #include "emulation.h"
 
 #include <sys/mman.h>
@@ -33,13 +34,29 @@ constexpr unsigned kWarp = 32;
   std::abort();
 }
 
-enum class Wait { no, warp, block };
+enum class Wait { no, pause, warp, block, cluster };
 
+struct Copy {
+  void* to;
+  const void* from;
+  std::size_t bytes;
+};
+
+struct Block;
 struct Fiber {
   ucontext_t context;
   std::unique_ptr<char[]> stack;
+  Block* block = nullptr;
   unsigned thread = 0;
   Wait wait = Wait::no;
+  std::vector<std::vector<Copy>> batches;  // the last one is still open
+};
+
+struct Block {
+  uint3 index{};
+  std::vector<std::uint64_t> shared, exchanged;
+  std::vector<Fiber*> waiting;
+  bool any = false;  // of meet_block_or()
 };
 
 std::mutex one_launch;
@@ -49,23 +66,32 @@ std::int64_t launch_count = 0;
 ucontext_t scheduler;
 Fiber* current = nullptr;
 std::vector<std::unique_ptr<Fiber>> fibers;
-std::vector<Fiber*> idle, waiting;
-std::vector<unsigned> threads;  // in the order in which they start
+std::vector<Fiber*> idle;
+std::vector<Block> resident;
+std::size_t resident_count = 0;
+std::size_t block_threads = 0;
+struct Start {
+  Block* block;
+  unsigned thread;
+};
+std::vector<Start> starts;  // in order
 std::size_t started = 0;
 const std::function<void()>* body = nullptr;
-std::vector<std::uint64_t> shared;
-std::vector<std::uint64_t> exchanged;
 
-void be(unsigned thread) {
+void be(Block* block, unsigned thread) {
+  current->block = block;
   current->thread = thread;
+  blockIdx = block->index;
   threadIdx = {thread % blockDim.x, thread / blockDim.x % blockDim.y,
                thread / (blockDim.x * blockDim.y)};
 }
 
 void fiber_main() {
   for (;;) {
-    while (started < threads.size()) {  // a thread that never waits costs no switch
-      be(threads[started++]);
+    while (started < starts.size()) {  // a thread that never waits costs no switch
+      const Start start = starts[started++];
+      be(start.block, start.thread);
+      current->batches.assign(1, {});
       (*body)();
     }
     idle.push_back(current);
@@ -81,7 +107,7 @@ void switch_to(Fiber* fiber) {
 Fiber* fresh_fiber() {
   if (idle.empty()) {
     auto fiber = std::make_unique<Fiber>();
-    fiber->stack = std::make_unique<char[]>(kStackBytes);
+    fiber->stack = std::make_unique_for_overwrite<char[]>(kStackBytes);
     getcontext(&fiber->context);
     fiber->context.uc_stack.ss_sp = fiber->stack.get();
     fiber->context.uc_stack.ss_size = kStackBytes;
@@ -96,46 +122,73 @@ Fiber* fresh_fiber() {
 
 void wait_for(Wait kind) {
   current->wait = kind;
-  waiting.push_back(current);
+  current->block->waiting.push_back(current);
   swapcontext(&current->context, &scheduler);
-  be(current->thread);
+  be(current->block, current->thread);
 }
 
-// Those that may go on: all of a warp that meet as a warp, or else all of the block.
-std::vector<Fiber*> released() {
-  std::vector<unsigned> in_warp(threads.size() / kWarp + 1, 0);
-  for (const Fiber* fiber : waiting) {
+// Those of a block that may go on: who only paused, all of a warp that meet as a warp, or else all of the block. None where
+// all wait for the cluster.
+std::vector<Fiber*> released(Block& block) {
+  std::vector<unsigned> in_warp(block_threads / kWarp + 1, 0);
+  for (const Fiber* fiber : block.waiting) {
     if (fiber->wait == Wait::warp) ++in_warp[fiber->thread / kWarp];
   }
   const auto whole = [&](const Fiber* fiber) {
     const std::size_t first = fiber->thread / kWarp * kWarp;
     return fiber->wait == Wait::warp &&
-           in_warp[fiber->thread / kWarp] == std::min<std::size_t>(kWarp, threads.size() - first);
+           in_warp[fiber->thread / kWarp] == std::min<std::size_t>(kWarp, block_threads - first);
   };
-  std::vector<Fiber*> result;
-  for (Fiber* fiber : waiting) {
-    if (whole(fiber)) result.push_back(fiber);
+  std::vector<Fiber*> result, others;
+  for (Fiber* fiber : block.waiting) {
+    (fiber->wait == Wait::pause || whole(fiber) ? result : others).push_back(fiber);
   }
-  if (result.empty()) {
-    for (const Fiber* fiber : waiting) {
-      if (fiber->wait != Wait::block) give_up("lanes of a warp do not meet at the same shuffle");
+  if (result.empty() && !others.empty()) {
+    const Wait kind = others.front()->wait;
+    for (const Fiber* fiber : others) {
+      if (fiber->wait == Wait::warp) give_up("lanes of a warp do not meet at the same shuffle");
+      if (fiber->wait != kind) give_up("threads of a block wait at different barriers");
     }
-    if (waiting.size() != threads.size()) give_up("some threads never come to a __syncthreads()");
-    result = waiting;
+    if (others.size() != block_threads) give_up("some threads never come to a barrier");
+    if (kind == Wait::block) std::swap(result, others);
   }
-  std::erase_if(waiting, [&](Fiber* fiber) {
-    return std::find(result.begin(), result.end(), fiber) != result.end();
-  });
+  block.waiting = std::move(others);
   return result;
 }
 
-void run_block() {
+// Blocks that are resident together, to their end.
+void run_resident() {
   started = 0;
-  std::shuffle(threads.begin(), threads.end(), order_of);
-  std::fill(shared.begin(), shared.end(), ~std::uint64_t{0});
-  while (started < threads.size()) switch_to(fresh_fiber());
-  while (!waiting.empty()) {
-    std::vector<Fiber*> next = released();
+  starts.clear();
+  for (std::size_t i = 0; i < resident_count; ++i) {
+    Block& block = resident[i];
+    std::fill(block.shared.begin(), block.shared.end(), ~std::uint64_t{0});
+    for (unsigned thread = 0; thread < block_threads; ++thread) starts.push_back({&block, thread});
+  }
+  std::shuffle(starts.begin(), starts.end(), order_of);
+  while (started < starts.size()) switch_to(fresh_fiber());
+  int idle_rounds = 0;
+  for (;;) {
+    std::vector<Fiber*> next;
+    std::size_t waiting = 0;
+    for (std::size_t i = 0; i < resident_count; ++i) {
+      for (Fiber* fiber : released(resident[i])) next.push_back(fiber);
+      waiting += resident[i].waiting.size();
+    }
+    if (next.empty() && waiting == 0) return;
+    if (next.empty()) {  // all wait for the cluster
+      if (waiting != resident_count * block_threads) {
+        give_up("some blocks never come to the barrier of their cluster");
+      }
+      for (std::size_t i = 0; i < resident_count; ++i) {
+        next.insert(next.end(), resident[i].waiting.begin(), resident[i].waiting.end());
+        resident[i].waiting.clear();
+      }
+    }
+    const bool only_pauses = std::all_of(
+        next.begin(), next.end(), [](const Fiber* fiber) { return fiber->wait == Wait::pause; });
+    idle_rounds = only_pauses ? idle_rounds + 1 : 0;
+    if (idle_rounds > 1000) give_up("threads wait for a write that nobody makes");
     std::shuffle(next.begin(), next.end(), order_of);
     for (Fiber* fiber : next) fiber->wait = Wait::no;
     for (Fiber* fiber : next) switch_to(fiber);
@@ -149,44 +202,104 @@ cudaError_t run(const cudaLaunchConfig_t& config, const std::function<void()>& t
   const std::size_t count = std::size_t{config.blockDim.x} * config.blockDim.y * config.blockDim.z;
   const std::size_t blocks = std::size_t{config.gridDim.x} * config.gridDim.y * config.gridDim.z;
   if (count == 0 || count > 1024 || blocks == 0 || config.gridDim.y > 65535 ||
-      config.gridDim.z > 65535 || config.dynamicSmemBytes > (227u << 10)) {
+      config.gridDim.z > 65535 ||
+      config.dynamicSmemBytes > static_cast<std::size_t>(kSharedBytes)) {
     return cudaErrorInvalidConfiguration;
+  }
+  // How many blocks must be there at once: 1, those of a cluster, or all.
+  std::size_t together = 1;
+  for (unsigned i = 0; i < config.numAttrs; ++i) {
+    const cudaLaunchAttribute& attribute = config.attrs[i];
+    if (attribute.id == cudaLaunchAttributeCooperative) {
+      together = blocks;
+      if (blocks > static_cast<std::size_t>(kMultiprocessors)) return cudaErrorInvalidConfiguration;
+    } else {
+      together = attribute.val.clusterDim.x;
+      if (together == 0 || together > 8 || config.gridDim.x % together != 0) {
+        return cudaErrorInvalidConfiguration;
+      }
+    }
   }
   const DeviceAccess access;
   ++launch_count;
   body = &thread;
   gridDim = config.gridDim;
   blockDim = config.blockDim;
-  threads.resize(count);
-  std::iota(threads.begin(), threads.end(), 0u);
-  shared.resize(config.dynamicSmemBytes / sizeof(std::uint64_t) + 1);
-  exchanged.resize(count);
-  std::vector<std::size_t> order(blocks);
+  block_threads = count;
+  resident_count = together;
+  if (resident.size() < together) resident.resize(together);
+  for (std::size_t i = 0; i < together; ++i) {
+    resident[i].shared.resize(config.dynamicSmemBytes / sizeof(std::uint64_t) + 1);
+    resident[i].exchanged.resize(count);
+  }
+  std::vector<std::size_t> order(blocks / together);
   std::iota(order.begin(), order.end(), std::size_t{0});
   std::shuffle(order.begin(), order.end(), order_of);
-  for (const std::size_t block : order) {
-    const std::size_t x = config.gridDim.x;
-    const std::size_t y = config.gridDim.y;
-    blockIdx = {static_cast<unsigned>(block % x), static_cast<unsigned>(block / x % y),
-                static_cast<unsigned>(block / (x * y))};
-    run_block();
+  for (const std::size_t first : order) {
+    for (std::size_t i = 0; i < together; ++i) {
+      const std::size_t block = first * together + i;
+      const std::size_t x = config.gridDim.x;
+      const std::size_t y = config.gridDim.y;
+      resident[i].index = {static_cast<unsigned>(block % x), static_cast<unsigned>(block / x % y),
+                           static_cast<unsigned>(block / (x * y))};
+    }
+    run_resident();
   }
   return cudaSuccess;
 }
 
-void* shared_memory() { return shared.data(); }
+void* shared_memory() { return current->block->shared.data(); }
 void meet_block() { wait_for(Wait::block); }
+bool meet_block_or(bool own) {
+  Block& block = *current->block;
+  block.any = block.any || own;
+  meet_block();
+  const bool result = block.any;
+  meet_block();
+  block.any = false;
+  meet_block();
+  return result;
+}
 void meet_warp() { wait_for(Wait::warp); }
+void meet_cluster() { wait_for(Wait::cluster); }
+void pause() { wait_for(Wait::pause); }
 unsigned lane() { return current->thread % kWarp; }
+
+void* in_block(void* shared, unsigned rank) {
+  if (rank >= resident_count) give_up("a cluster has no block of that rank");
+  char* const own = reinterpret_cast<char*>(current->block->shared.data());
+  return reinterpret_cast<char*>(resident[rank].shared.data()) + (static_cast<char*>(shared) - own);
+}
+
+void copy_async(void* to, const void* from, std::size_t bytes) {
+  current->batches.back().push_back({to, from, bytes});
+}
+void end_batch() { current->batches.emplace_back(); }
+void wait_for_batches(std::size_t left) {
+  std::vector<std::vector<Copy>>& batches = current->batches;
+  while (batches.size() > left + 1) {
+    for (const Copy& copy : batches.front()) std::memcpy(copy.to, copy.from, copy.bytes);
+    batches.erase(batches.begin());
+  }
+}
 
 std::uint64_t exchange(std::uint64_t value, unsigned lane_from) {
   const unsigned first = current->thread / kWarp * kWarp;
+  std::vector<std::uint64_t>& exchanged = current->block->exchanged;
   exchanged[current->thread] = value;
   meet_warp();
   if (first + lane_from < exchanged.size()) value = exchanged[first + lane_from];
   meet_warp();
   return value;
 }
+
+}  // namespace emulation
+
+cudaError_t cudaFuncSetAttribute(const void*, cudaFuncAttribute, int value) {
+  return value < 0 || value > emulation::kSharedBytes ? cudaErrorInvalidValue : cudaSuccess;
+}
+
+namespace emulation {
 
 std::int64_t launches() { return launch_count; }
 void set_order(unsigned seed) { order_of.seed(seed); }

@@ -7,6 +7,10 @@
 
 namespace emulation {
 
+// The GPU that is played is small, so that small shapes take several blocks.
+constexpr int kMultiprocessors = 12;
+constexpr int kSharedBytes = 128 << 10;  // of a block
+
 // Blocks of device memory that were written to beyond their ends, found when they were given back.
 int damaged_blocks();
 std::int64_t launches();  // kernels run so far

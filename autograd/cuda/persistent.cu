@@ -1,0 +1,163 @@
+// SPDX-License-Identifier: MIT
+// Starting a whole sequence of recurrent() as one launch: the choice of form, the buffers through which blocks exchange h, and
+// the addresses. The kernels are in recurrent.cuh, the choice's reasons in recurrent_plan.cpp.
+#include "autograd/cuda/persistent.h"
+
+#include <atomic>
+#include <map>
+#include <mutex>
+#include <tuple>
+
+#include "autograd/cuda/kernels.h"
+#include "autograd/cuda/launch.cuh"
+
+namespace tapeloop::cuda {
+namespace {
+
+std::atomic<RecurrentForm> wanted_form{RecurrentForm::automatic};
+thread_local RecurrentForm last_form = RecurrentForm::automatic;
+
+DeviceLimits device_limits() {
+  static const DeviceLimits kLimits = [] {
+    gpu();
+    int multiprocessors = 0, shared_bytes = 0, major = 0;
+    CUDA_CHECK(cudaDeviceGetAttribute(&multiprocessors, cudaDevAttrMultiProcessorCount, 0));
+    CUDA_CHECK(cudaDeviceGetAttribute(&shared_bytes, cudaDevAttrMaxSharedMemoryPerBlockOptin, 0));
+    CUDA_CHECK(cudaDeviceGetAttribute(&major, cudaDevAttrComputeCapabilityMajor, 0));
+    return DeviceLimits{multiprocessors, shared_bytes, major >= 9};
+  }();
+  return kLimits;
+}
+
+// Plans are made once for each shape.
+const RecurrentPlan& plan_for(const RecurrentShape& s, RecurrentForm form) {
+  using Key = std::tuple<std::int64_t, std::int64_t, std::int64_t, std::int64_t, std::int64_t, bool,
+                         RecurrentForm>;
+  static std::mutex one_at_a_time;
+  static std::map<Key, RecurrentPlan>& kPlans = *new std::map<Key, RecurrentPlan>;
+  const std::scoped_lock lock(one_at_a_time);
+  const Key key{s.hidden, s.gates, s.batch, s.operands, s.bytes, s.backward, form};
+  auto found = kPlans.find(key);
+  if (found == kPlans.end()) {
+    found = kPlans.emplace(key, plan_recurrent(s, device_limits(), form)).first;
+  }
+  return found->second;
+}
+
+struct Choice {
+  RecurrentLaunch launch = nullptr;  // null: alternating
+  RecurrentShape shape{};
+};
+
+// Whether the formula has kernels for a whole sequence, and the plan is to use them; then what they are given, but for memory.
+Choice choose(const RecurrentSequence& run, bool backward, PersistentRun& given) {
+  last_form = RecurrentForm::alternating;
+  if (wanted_form == RecurrentForm::alternating) return {};
+  const RecurrentLaunch launch = find_recurrent(*run.kernel, run.zx.dtype());
+  if (launch == nullptr) return {};
+  const std::int64_t hidden = run.w.dim(1), gates = run.w.dim(0) / hidden, batch = run.zx.dim(1);
+  const auto parts = static_cast<std::int64_t>(run.states.size());
+  const std::int64_t operands =
+      backward ? run.kernel->inputs + 1 : gates * (run.apart ? 2 : 1) + parts;
+  const RecurrentShape shape{hidden, gates, batch, operands, size_of(run.zx.dtype()), backward};
+  given.plan = plan_for(shape, wanted_form);
+  if (given.plan.form == RecurrentForm::alternating) return {};
+  last_form = given.plan.form;
+  const auto per_step = [](const Tensor& x) {
+    return x.dim(0) == 1 ? std::int64_t{0} : x.dim(1) * x.dim(2);
+  };
+  given.steps = run.zx.dim(0);
+  given.batch = static_cast<int>(batch);
+  given.hidden = static_cast<int>(hidden);
+  given.gates = static_cast<int>(gates);
+  given.parts = static_cast<int>(parts);
+  given.apart = run.apart;
+  given.takes_h = run.takes_h;
+  given.reverse = run.reverse;
+  given.w = run.w.raw();
+  given.w_row = run.w.stride(0);
+  given.w_column = run.w.stride(1);
+  given.zx = {run.zx.raw(), per_step(run.zx)};
+  given.z = {run.z.raw(), per_step(run.z)};
+  for (std::size_t k = 0; k < run.states.size(); ++k) {
+    given.initial[k] = run.initial[k].raw();
+    given.states[k] = {run.states[k].raw(), per_step(run.states[k])};
+  }
+  return {launch, shape};
+}
+
+// Both buffers of the exchange: h of the initial state (undefined: none) in the first, zeros elsewhere; and flags of zero.
+template <class T>
+__global__ void __launch_bounds__(kThreads)
+    prepare_kernel(T* exchange, unsigned* flags, const T* h, std::int64_t per_chunk,
+                   std::int64_t chunks, std::int64_t rows, std::int64_t batch, std::int64_t hidden,
+                   std::int64_t count, std::int64_t flag_count) {
+  const std::int64_t i = thread_number();
+  if (i < flag_count) flags[i] = 0;
+  if (i >= count) return;
+  const Divided element = divide(i, per_chunk);
+  const Divided row = divide(element.quotient, rows);
+  const Divided chunk = divide(row.quotient, chunks);
+  const Divided buffer = divide(chunk.quotient, 2);
+  const std::int64_t n = buffer.quotient * rows + row.rest;
+  const std::int64_t k = chunk.rest * per_chunk + element.rest;
+  exchange[i] =
+      h != nullptr && buffer.rest == 0 && n < batch && k < hidden ? h[n * hidden + k] : T{0};
+}
+
+// Runs the sequence with the memory that it needs beside its tensors.
+void run_persistent(const RecurrentSequence& run, const Choice& choice, PersistentRun& given) {
+  const bool cluster = given.plan.form == RecurrentForm::cluster;
+  const std::int64_t chunks = choice.shape.chunks();
+  const std::int64_t exchanged =
+      cluster ? 0 : 2 * given.plan.groups * chunks * given.plan.rows * kChunkBytes;
+  const std::int64_t flag_count = cluster ? 0 : given.plan.groups * given.plan.slices;
+  const Scratch lengths(run.lengths.size_bytes());
+  const Scratch exchange(static_cast<std::size_t>(exchanged));
+  const Scratch flags(static_cast<std::size_t>(flag_count) * sizeof(unsigned));
+  upload(lengths.as<std::int64_t>(), run.lengths.data(), run.lengths.size_bytes());
+  given.lengths = lengths.as<std::int64_t>();
+  given.exchange = exchange.as<char>();
+  given.flags = flags.as<unsigned>();
+  if (!cluster) {
+    with_float_type(run.zx.dtype(), [&]<class T>(T) {
+      const std::int64_t count = exchanged / static_cast<std::int64_t>(sizeof(T));
+      const Grid grid(std::max(count, flag_count));
+      launch(prepare_kernel<T>, grid.blocks, grid.threads, 0, exchange.as<T>(),
+             flags.as<unsigned>(),
+             choice.shape.backward ? nullptr : static_cast<const T*>(given.initial[0]),
+             choice.shape.per_chunk(), chunks, given.plan.rows, choice.shape.batch,
+             choice.shape.hidden, count, flag_count);
+    });
+  }
+  choice.launch(run.functor, given);
+}
+
+}  // namespace
+
+void set_recurrent_form(RecurrentForm form) { wanted_form = form; }
+RecurrentForm recurrent_form() { return wanted_form; }
+RecurrentForm last_recurrent_form() { return last_form; }
+
+bool persistent_forward(const RecurrentForward& run) {
+  PersistentRun given{};
+  const Choice choice = choose(run, false, given);
+  if (choice.launch == nullptr) return false;
+  if (run.bias.defined()) given.bias = run.bias.raw();
+  run_persistent(run, choice, given);
+  return true;
+}
+
+bool persistent_backward(const RecurrentBackward& run) {
+  PersistentRun given{};
+  const Choice choice = choose(run, true, given);
+  if (choice.launch == nullptr) return false;
+  if (run.dhs.defined()) given.dhs = run.dhs.raw();
+  for (std::size_t k = 0; k < run.dstates.size(); ++k) given.dstates[k] = run.dstates[k].raw();
+  given.dz = run.dz.raw();
+  given.dzx = run.dzx.raw();
+  run_persistent(run, choice, given);
+  return true;
+}
+
+}  // namespace tapeloop::cuda

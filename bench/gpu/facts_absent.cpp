@@ -1,0 +1,5 @@
+// SPDX-License-Identifier: MIT
+// The facts of a build without CUDA: there is no GPU for it.
+#include "bench/gpu/facts.h"
+
+std::optional<bench::GpuFacts> bench::gpu_facts() { return std::nullopt; }

@@ -1,0 +1,214 @@
+// SPDX-License-Identifier: MIT
+// Times rows (rows.h) on the GPU: each is answered with one line of JSON for each form of it, as the peers do
+// (bench/peers/row.h). The first line says on what. No optimizer; the report is gpu-check's.
+//   gpu_bench [--quick] [ROW...]    without rows: all; ends with 77 where there is no GPU
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <chrono>
+#include <fstream>
+#include <functional>
+#include <set>
+
+#include "autograd/cuda/cuda.h"
+#include "bench/gpu/facts.h"
+#include "bench/gpu/multiply_add.h"
+#include "bench/gpu/rows.h"
+#include "bench/op_by_op_cell.h"
+#include "bench/peers/row.h"
+#include "examples/custom_cell/my_lstm.h"
+
+namespace bench {
+namespace {
+
+using namespace tapeloop;
+using Step = std::function<void()>;
+
+constexpr int kNoGpu = 77;
+
+struct
+    Effort {  // medians over this many samples, each of so many steps that the wait at its end does not count
+  int samples = 21;
+  double sample_seconds = 0.02;
+};
+
+struct Timing {
+  double median = 0, least = 0, most = 0;  // seconds of a step
+  std::int64_t steps = 0;                  // timed in all
+};
+
+// The host enqueues the steps of a sample and waits once: what a training loop sees.
+double seconds_of(const Step& step, std::int64_t count) {
+  const auto start = std::chrono::steady_clock::now();
+  for (std::int64_t i = 0; i < count; ++i) step();
+  cuda::synchronize();
+  const std::chrono::duration<double> passed = std::chrono::steady_clock::now() - start;
+  return passed.count() / static_cast<double>(count);
+}
+
+Timing time_of(const Step& step, const Effort& effort) {
+  for (int i = 0; i < 3; ++i) seconds_of(step, 1);  // memory, cuBLAS's choice
+  const double one = std::min(seconds_of(step, 1), seconds_of(step, 2));
+  const std::int64_t count = peer::repeats_for(effort.sample_seconds, one);
+  std::vector<double> samples;
+  for (int i = 0; i < effort.samples; ++i) samples.push_back(seconds_of(step, count));
+  std::sort(samples.begin(), samples.end());
+  return {samples[samples.size() / 2], samples.front(), samples.back(), count * effort.samples};
+}
+
+// The ways in which recurrent layers are run on the GPU, each a line of its own.
+struct Form {
+  const char* name;
+  void (*choose)();
+};
+constexpr Form kForms[] = {{"as the library chooses", [] {}}};
+
+// --- what a step is ---
+
+Tensor on_gpu(const Shape& shape, Random& random) {
+  return random_normal(shape, 0, 1, random).to(Device::cuda);
+}
+
+template <class Cell>
+Step layer_step(const peer::Row& row) {
+  struct State {
+    Random random{1};
+    nn::Recurrent<Cell> model;
+    Var xs, dys;
+    explicit State(const peer::Row& r) : model({.input = r.at("I"), .hidden = r.at("H")}, random) {
+      nn::move(model, Device::cuda);
+      xs = parameter(on_gpu({r.at("T"), r.at("N"), r.at("I")}, random));
+      dys = Var(on_gpu({r.at("T"), r.at("N"), r.at("H")}, random));
+    }
+  };
+  const auto state = std::make_shared<State>(row);
+  if (row.kind.find("/forward/") != std::string::npos) {
+    return [state] { state->model(state->xs); };  // no tape: nothing is recorded
+  }
+  const auto step = [state] {
+    Tape tape;
+    tape.backward(state->model(state->xs).ys, state->dys);
+    for (const NamedVar& p : nn::parameters(state->model)) p.var.zero_grad();
+    state->xs.zero_grad();
+  };
+  // A gradient that is absent, zero or not finite would be a time of nothing.
+  {
+    Tape tape;
+    tape.backward(state->model(state->xs).ys, state->dys);
+    for (const NamedVar& p : nn::parameters(state->model)) {
+      const double size = sum(square(p.var.grad())).item();
+      if (!(size > 0) || !std::isfinite(size)) {
+        throw std::runtime_error("the gradient of " + p.name + " is not to be used");
+      }
+    }
+  }
+  return step;
+}
+
+Step step_of(const peer::Row& row) {
+  const auto is = [&](const char* part) { return row.kind.starts_with(part); };
+  Random random(2);
+  if (is("gpu/lstm/")) return layer_step<nn::LstmCell>(row);
+  if (is("gpu/gru/")) return layer_step<nn::GruCell>(row);
+  if (is("gpu/user_cell/")) return layer_step<my::LstmCell>(row);
+  if (is("gpu/op_by_op/")) return layer_step<OpByOpCell>(row);
+  if (is("gpu/gemm/")) {
+    const Var a(on_gpu({row.at("M"), row.at("K")}, random));
+    const Var b(on_gpu({row.at("K"), row.at("N")}, random));
+    return [=] { matmul(a, b); };
+  }
+  if (is("gpu/copy") || is("gpu/multiply_add")) {
+    const Shape shape{row.at("MiB") * 1048576 / 4};
+    const Tensor to = Tensor::zeros(shape, DType::float32, Device::cuda);
+    const Var a(Tensor::full(shape, 1, DType::float32, Device::cuda)), b(a.value().clone()),
+        c(a.value().clone());
+    if (is("gpu/copy")) return [=] { to.copy_from(a.value()); };
+    return [=] { pointwise(MultiplyAdd{}, a, b, c); };
+  }
+  const Var x(Tensor::full({row.at("N")}, 1, DType::float32, Device::cuda));
+  return [=] { tanh(x); };
+}
+
+void answer(const std::string& name, const Effort& effort) {
+  try {
+    const peer::Row row = peer::parse_row(name);
+    work_of(name);  // throws for names that are no rows
+    cuda::allow_tf32(row.kind.find("/tf32") != std::string::npos);
+    const bool formed = row.kind.starts_with("gpu/lstm/") || row.kind.starts_with("gpu/gru/") ||
+                        row.kind.starts_with("gpu/user_cell/");
+    const char* plain = row.kind.starts_with("gpu/op_by_op/") ? "op by op" : "one operation";
+    for (const Form& form : kForms) {
+      form.choose();
+      const Timing time = time_of(step_of(row), effort);
+      fmt::print(
+          "{{\"row\": {}, \"variant\": {}, \"seconds_per_step\": {:.9g}, \"least\": {:.9g}, "
+          "\"most\": {:.9g}, \"steps\": {}}}\n",
+          peer::quoted(name), peer::quoted(formed ? form.name : plain), time.median, time.least,
+          time.most, time.steps);
+      if (!formed) break;
+    }
+    kForms[0].choose();
+  } catch (const std::exception& error) {
+    fmt::print("{{\"row\": {}, \"error\": {}}}\n", peer::quoted(name), peer::quoted(error.what()));
+  }
+  std::fflush(stdout);
+}
+
+// The files of cuBLAS that this process has loaded; their names hold the version.
+std::string blas_files() {
+  std::set<std::string> files;
+  std::ifstream maps("/proc/self/maps");
+  for (std::string line; std::getline(maps, line);) {
+    if (line.find("libcublas.so") != std::string::npos) files.insert(line.substr(line.find('/')));
+  }
+  std::string all;
+  for (const std::string& file : files) all += (all.empty() ? "" : ", ") + file;
+  return all.empty() ? "none" : all;
+}
+
+int run(const std::vector<std::string>& arguments) {
+  Effort effort;
+  std::vector<std::string> rows;
+  bool quick = false;
+  for (const std::string& argument : arguments) {
+    if (argument == "--quick") {
+      quick = true;
+      effort = {3, 1e-4};
+    } else if (argument.starts_with("-")) {
+      fmt::print(stderr, "gpu_bench: unknown option {}; usage: gpu_bench [--quick] [ROW...]\n",
+                 argument);
+      return 2;
+    } else {
+      rows.push_back(argument);
+    }
+  }
+  try {
+    Tensor::empty({1}, DType::float32, Device::cuda);
+  } catch (const Error& error) {
+    fmt::print(stderr, "gpu_bench: {}\n", error.what());
+    return cuda::available() ? 1 : kNoGpu;  // 1: such as a GPU without cuBLAS
+  }
+  const GpuFacts gpu = gpu_facts().value();
+  fmt::print(
+      "{{\"peer\": \"Tapeloop\", \"gpu\": {}, \"capability\": {}, \"driver_cuda\": {}, "
+      "\"runtime_cuda\": {}, \"multiprocessors\": {}, \"memory_gib\": {:.1f}, \"emulated\": "
+      "{}, \"cublas\": {}}}\n",
+      peer::quoted(gpu.name), peer::quoted(gpu.capability), peer::quoted(gpu.driver_cuda),
+      peer::quoted(gpu.runtime_cuda), gpu.multiprocessors, gpu.memory_gib, gpu.emulated,
+      peer::quoted(blas_files()));
+  std::fflush(stdout);
+  for (const std::string& row : rows.empty() ? gpu_rows(quick) : rows) answer(row, effort);
+  return 0;
+}
+
+}  // namespace
+}  // namespace bench
+
+int main(int argc, char** argv) {
+  try {
+    return bench::run({argv + 1, argv + argc});
+  } catch (const std::exception& error) {
+    fmt::print(stderr, "gpu_bench: {}\n", error.what());
+    return 1;
+  }
+}

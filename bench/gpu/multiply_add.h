@@ -1,0 +1,14 @@
+// SPDX-License-Identifier: MIT
+// A formula that does nothing but move memory: three numbers in, one out. Includes only math.h, for nvcc.
+#pragma once
+
+#include "autograd/math.h"
+
+namespace bench {
+
+struct MultiplyAdd {
+  static constexpr const char* name = "multiply_add";
+  TL_HD auto operator()(auto a, auto b, auto c) const { return a * b + c; }
+};
+
+}  // namespace bench

@@ -1,0 +1,66 @@
+// SPDX-License-Identifier: MIT
+// A plain RNN that learns to add binary numbers, bit by bit from the lowest, and its training.
+// It prints nothing and opens no file; checkpoints are values of nn::Checkpoint.
+#pragma once
+
+#include <map>
+#include <string>
+
+#include "examples/seq2seq/addition.h"
+#include "examples/seq2seq/picture.h"
+#include "nn/nn.h"
+#include "optim/adam.h"
+
+namespace seq2seq {
+
+struct AdderSettings {
+  std::int64_t hidden = 16;
+  int bits = 8;  // of the numbers in training
+  std::int64_t batch = 64;
+  double learning_rate = 0.01;
+  double clip = 1;  // largest global norm of the gradient; 0: no clipping
+  std::uint64_t seed = 0;
+};
+std::map<std::string, std::string> notes_of(const AdderSettings& settings);
+// Throws FileError where the notes are not those of an adder.
+AdderSettings adder_settings_of(const tapeloop::nn::Checkpoint& saved, const std::string& path);
+
+struct Adder {
+  tapeloop::nn::Rnn rnn;
+  tapeloop::nn::Linear head;
+  Adder(std::int64_t hidden, tapeloop::Random& random);
+  // bits [T, N, 2] -> logits of the sum's bits [T, N, 1] and hidden units [T, N, H]
+  struct Output {
+    tapeloop::Var logits, hidden;
+  };
+  Output operator()(const tapeloop::Tensor& bits) const;
+  std::uint64_t add(const Sum& sum, int bits) const;
+  void visit(tapeloop::nn::Visitor& v) const;
+};
+
+// How many of the sums come out right in every bit, and one sum's hidden units.
+std::int64_t right_sums(const Adder& adder, std::span<const Sum> sums, int bits);
+CarryTrace trace_of(const Adder& adder, const Sum& sum, int bits);
+
+class AdderTrainer {
+ public:
+  explicit AdderTrainer(const AdderSettings& settings);
+  AdderTrainer(const AdderTrainer&) = delete;
+  AdderTrainer& operator=(const AdderTrainer&) = delete;
+  // One update with fresh random sums; returns the loss before it, in nats per bit.
+  double update();
+  std::int64_t updates() const { return updates_; }
+  const Adder& adder() const { return adder_; }
+  tapeloop::nn::Checkpoint checkpoint() const;
+  void restore(const tapeloop::nn::Checkpoint& saved, const std::string& path);
+
+ private:
+  AdderTrainer(const AdderSettings& settings, tapeloop::Random random);
+  AdderSettings settings_;
+  Adder adder_;
+  tapeloop::Random sums_;
+  tapeloop::optim::Adam adam_;
+  std::int64_t updates_ = 0;
+};
+
+}  // namespace seq2seq

@@ -1,0 +1,26 @@
+// SPDX-License-Identifier: MIT
+// Letters to be copied, or written in reverse: tasks that grow with their length and with nothing else.
+// Knows no model.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "autograd/random.h"
+#include "examples/seq2seq/pairs.h"
+
+namespace seq2seq {
+
+enum class Order { copy, reverse };
+
+inline constexpr int kLetters = 16;  // a to p
+
+// `length` random letters, and the same letters in this order.
+Pair letters_pair(Order order, int length, tapeloop::Random& random);
+// Lengths 1 to `longest`, all equally likely.
+std::vector<Pair> letters_pairs(Order order, std::int64_t count, int longest,
+                                tapeloop::Random& random);
+// The lengths that are measured: about twelve from 1 to twice `longest`, `longest` among them.
+std::vector<int> measured_lengths(int longest);
+
+}  // namespace seq2seq

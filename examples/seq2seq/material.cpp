@@ -1,0 +1,188 @@
+// SPDX-License-Identifier: MIT
+// The pairs of each task, and their split.
+#include "examples/seq2seq/material.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <iterator>
+#include <string_view>
+#include <unordered_set>
+
+#include "autograd/error.h"
+#include "examples/seq2seq/addition.h"
+#include "examples/seq2seq/dates.h"
+#include "examples/seq2seq/lengths.h"
+
+namespace seq2seq {
+namespace {
+
+using tapeloop::Random;
+
+constexpr std::int64_t kMadeTest = 1000, kMadeValidation = 300;
+constexpr int kTestPermille = 50, kValidationPermille = 50;
+
+Unit unit_named(const std::string& name) { return name == "word" ? Unit::word : Unit::character; }
+
+Material made_dates(const Arguments& a) {
+  Random random = Random(a.common.seed).split();
+  const auto pairs = [&](std::int64_t count, Part part) {
+    std::vector<Pair> all;
+    for (DateExample& example : random_dates(count, part, random)) {
+      all.push_back(std::move(example.pair));
+    }
+    return all;
+  };
+  Material material;
+  material.source = "dates made by rule";
+  material.train = pairs(a.pairs, Part::train);
+  material.validation = pairs(std::min(a.pairs, kMadeValidation), Part::validation);
+  material.test = pairs(std::min(a.pairs, kMadeTest), Part::test);
+  return material;
+}
+
+Material made_sums(const Arguments& a) {
+  Random random = Random(a.common.seed).split();
+  const int digits = static_cast<int>(a.digits);
+  const auto pairs = [&](std::int64_t count, bool wanted) {
+    std::vector<Pair> all;
+    while (static_cast<std::int64_t>(all.size()) < count) {
+      const Sum sum = random_decimal_sum(digits, random);
+      if (held_out(sum) == wanted) all.push_back(decimal_pair(sum));
+    }
+    return all;
+  };
+  Material material;
+  material.source = "sums made by rule";
+  material.train = pairs(a.pairs, false);
+  material.validation = pairs(std::min(a.pairs, kMadeValidation), true);
+  material.test = pairs(std::min(a.pairs, kMadeTest), true);
+  return material;
+}
+
+// A file of dates is split by its ISO dates, so that no spelling of a held-out date is learned from.
+Split split_by_date(std::vector<Pair> pairs) {
+  Split split;
+  for (Pair& pair : pairs) {
+    const Part part = part_of_date(pair.target);
+    (part == Part::train        ? split.train
+     : part == Part::validation ? split.validation
+                                : split.test)
+        .push_back(std::move(pair));
+  }
+  return split;
+}
+
+// With --test nothing of the data is held out for testing, and what the file holds is not learned from.
+void use_test_file(Material& material, const Arguments& a) {
+  PairFile file = read_pairs(a.test);
+  material.remarks.push_back(fmt::format("{}: {}", a.test, file.report()));
+  std::move(material.test.begin(), material.test.end(), std::back_inserter(material.train));
+  material.test = std::move(file.pairs);
+  const bool dates = a.task == "dates";
+  std::unordered_set<std::string_view> tested;
+  for (const Pair& pair : material.test) tested.insert(dates ? pair.target : pair.source);
+  const auto is_tested = [&](const Pair& pair) {
+    return tested.contains(dates ? pair.target : pair.source);
+  };
+  const auto before = material.train.size() + material.validation.size();
+  std::erase_if(material.train, is_tested);
+  std::erase_if(material.validation, is_tested);
+  const auto left = before - material.train.size() - material.validation.size();
+  if (left > 0) {
+    material.remarks.push_back(
+        fmt::format("{} pairs are not learned from: {} is among those to measure with", left,
+                    dates ? "their date" : "their source"));
+  }
+}
+
+Material from_pairs(const Arguments& a) {
+  const bool dates = a.task == "dates";
+  Material material;
+  std::vector<Pair> pairs;
+  if (a.data.empty()) {
+    material.source = "the phrase book";
+    pairs = phrase_book();
+  } else {
+    PairFile file = read_pairs(a.data);
+    material.source = a.data;
+    material.remarks.push_back(fmt::format("{}: {}", a.data, file.report()));
+    pairs = std::move(file.pairs);
+  }
+  Split split = dates ? split_by_date(std::move(pairs))
+                      : split_by_source(std::move(pairs), kValidationPermille, kTestPermille);
+  material.train = std::move(split.train);
+  material.validation = std::move(split.validation);
+  material.test = std::move(split.test);
+  return material;
+}
+
+void check_parts(const Material& material) {
+  const auto check = [&](const std::vector<Pair>& part, const char* name) {
+    if (part.empty()) {
+      tapeloop::fail("data", fmt::format("{} has no pairs left for {}; give more pairs, or a "
+                                         "greater --max-length",
+                                         material.source, name));
+    }
+  };
+  check(material.train, "training");
+  check(material.validation, "validation");
+  check(material.test, "testing");
+}
+
+}  // namespace
+
+Material material_of(const Arguments& a) {
+  if (a.task == "add") return made_sums(a);
+  const bool made = a.task == "dates" && a.data.empty();
+  Material material = made ? made_dates(a) : from_pairs(a);
+  if (!a.test.empty()) use_test_file(material, a);
+  drop_long(material.train, "training", a, material.remarks);
+  drop_long(material.validation, "validation", a, material.remarks);
+  drop_long(material.test, "testing", a, material.remarks);
+  check_parts(material);
+  return material;
+}
+
+void drop_long(std::vector<Pair>& pairs, const char* part, const Arguments& a,
+               std::vector<std::string>& remarks) {
+  const auto most = static_cast<std::size_t>(a.settings.most_symbols);
+  const auto dropped = std::erase_if(pairs, [&](const Pair& pair) {
+    return units_of(pair.source, unit_named(a.source_unit)).size() > most ||
+           units_of(pair.target, unit_named(a.target_unit)).size() > most;
+  });
+  if (dropped > 0) {
+    remarks.push_back(
+        fmt::format("{} pairs of the part for {} are longer than {} {}s or {}s "
+                    "(--max-length): left out",
+                    dropped, part, most, a.source_unit, a.target_unit));
+  }
+}
+
+Material letters_material(const Arguments& a) {
+  const Order order = a.task == "reverse" ? Order::reverse : Order::copy;
+  const int longest = static_cast<int>(a.longest);
+  Random random = Random(a.common.seed).split();
+  Material material;
+  material.source = "letters made by chance";
+  material.train = letters_pairs(order, a.pairs, longest, random);
+  material.validation = letters_pairs(order, kMadeValidation, longest, random);
+  return material;
+}
+
+Languages languages_for(const Arguments& a, const Material& material) {
+  Languages languages;
+  languages.source_unit = unit_named(a.source_unit);
+  languages.target_unit = unit_named(a.target_unit);
+  std::vector<std::vector<std::string>> sources, targets;
+  for (const Pair& pair : material.train) {
+    sources.push_back(units_of(pair.source, languages.source_unit));
+    targets.push_back(units_of(pair.target, languages.target_unit));
+  }
+  const VocabularyLimits limits{.least_count = a.smallest_count, .most = a.most_units};
+  languages.source = Vocabulary(sources, limits);
+  languages.target = Vocabulary(targets, limits);
+  return languages;
+}
+
+}  // namespace seq2seq

@@ -1,0 +1,115 @@
+// SPDX-License-Identifier: MIT
+// Options to the library's model, and the calls that do not depend on the cell.
+#include "examples/seq2seq/model.h"
+
+#include <fmt/format.h>
+
+#include "autograd/error.h"
+
+namespace seq2seq {
+
+namespace nn = tapeloop::nn;
+using tapeloop::Tensor;
+using tapeloop::Var;
+
+namespace {
+
+nn::Score score_of(const std::string& name) {
+  if (name == "additive") return nn::Score::additive;
+  if (name == "dot") return nn::Score::dot;
+  if (name == "general") return nn::Score::general;
+  if (name == "cosine") return nn::Score::cosine;
+  tapeloop::fail("model", fmt::format("attention is '{}', expected additive, dot, general, cosine "
+                                      "or none",
+                                      name));
+}
+
+nn::Seq2SeqOptions library_options(std::int64_t source_symbols, std::int64_t target_symbols,
+                                   const ModelOptions& o) {
+  nn::Seq2SeqOptions all;
+  all.source_vocabulary = source_symbols;
+  all.encoder = {.input = o.embedding,
+                 .hidden = o.hidden,
+                 .layers = o.layers,
+                 .bidirectional = o.bidirectional,
+                 .dropout = o.dropout,
+                 .dtype = o.dtype};
+  nn::DecoderOptions& decoder = all.decoder;
+  decoder.vocabulary = target_symbols;
+  decoder.embedding = o.embedding;
+  decoder.cell = {.hidden = o.hidden, .layers = o.layers, .dropout = o.dropout, .dtype = o.dtype};
+  if (o.attention == "none") {
+    decoder.attend = nn::Attend::never;
+    return all;
+  }
+  decoder.attention.score = score_of(o.attention);
+  if (o.attend != "before" && o.attend != "after") {
+    tapeloop::fail("model", fmt::format("attend is '{}', expected before or after", o.attend));
+  }
+  const bool before = o.attend == "before";
+  decoder.attend = before ? nn::Attend::before_step : nn::Attend::after_step;
+  const bool by_product = o.attention == "dot" || o.attention == "cosine";
+  if (by_product && o.bidirectional) decoder.cell.hidden = 2 * o.hidden;
+  // A cosine is 1 at most, which hardly tells steps apart; dots of many units begin large.
+  decoder.attention.scaled = by_product;
+  return all;
+}
+
+}  // namespace
+
+Model::Model(std::int64_t source_symbols, std::int64_t target_symbols, const ModelOptions& options,
+             tapeloop::Random& random)
+    : attends_(options.attention != "none") {
+  const nn::Seq2SeqOptions all = library_options(source_symbols, target_symbols, options);
+  if (options.cell == "gru") {
+    model_ = Of<nn::GruCell>(all, random);
+  } else if (options.cell == "lstm") {
+    model_ = Of<nn::LstmCell>(all, random);
+  } else if (options.cell == "rnn") {
+    model_ = Of<nn::RnnCell>(all, random);
+  } else {
+    tapeloop::fail("model",
+                   fmt::format("the cell is '{}', expected gru, lstm or rnn", options.cell));
+  }
+}
+
+Var Model::operator()(const Tensor& source, std::span<const std::int64_t> lengths,
+                      const Tensor& inputs) const {
+  return std::visit([&](const auto& model) { return model(model.encode(source, lengths), inputs); },
+                    model_);
+}
+
+std::vector<nn::Hypothesis> Model::translate(const Tensor& source,
+                                             std::span<const std::int64_t> lengths,
+                                             const nn::BeamOptions& options) const {
+  return std::visit(
+      [&]<class Cell>(const Of<Cell>& model) {
+        nn::DecoderSearch<Cell> search(model.decoder, model.encode(source, lengths));
+        if (options.beams == 1) return nn::decode_greedily(search, options);
+        std::vector<nn::Hypothesis> best;
+        for (auto& found : nn::beam_search(search, options)) best.push_back(std::move(found[0]));
+        return best;
+      },
+      model_);
+}
+
+Tensor Model::hidden_states(const Tensor& source, std::span<const std::int64_t> lengths,
+                            const Tensor& inputs) const {
+  return std::visit(
+      [&](const auto& model) {
+        auto encoded = model.encode(source, lengths);
+        std::vector<Var> states;
+        for (std::int64_t t = 0; t < inputs.dim(0); ++t) {
+          model.decoder.step(inputs.select(0, t), encoded.state, encoded.source);
+          states.push_back(encoded.state.layers.back().h());
+        }
+        return tapeloop::stack(states).value();
+      },
+      model_);
+}
+
+void Model::visit(nn::Visitor& v) const {
+  std::visit([&](const auto& model) { model.visit(v); }, model_);
+}
+
+}  // namespace seq2seq

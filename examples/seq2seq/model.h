@@ -1,0 +1,62 @@
+// SPDX-License-Identifier: MIT
+// The translator: encoder, bridge, attention and decoder of nn/seq2seq.h, with the cell and the attention chosen by name.
+// Symbols are numbers here; it neither trains nor knows a vocabulary.
+//   S source steps, T target steps, N batch, V symbols of the target
+#pragma once
+
+#include <span>
+#include <string>
+#include <variant>
+
+#include "nn/nn.h"
+#include "nn/seq2seq.h"
+
+namespace seq2seq {
+
+struct ModelOptions {
+  std::string cell = "gru";  // gru, lstm, rnn: of the encoder and the decoder
+  bool bidirectional = true;
+  int layers = 1;
+  // Units of each direction of the encoder, and of the decoder. Where attention compares by product (dot, cosine) the
+  // decoder has as many as the encoder gives: twice that with two directions.
+  std::int64_t hidden = 64;
+  std::int64_t embedding = 32;
+  std::string attention =
+      "additive";                 // additive, dot, general, cosine; none: a plain encoder-decoder
+  std::string attend = "before";  // before the step (Bahdanau) or after it (Luong)
+  double dropout = 0;             // between layers
+  tapeloop::DType dtype = tapeloop::DType::float32;
+};
+
+class Model {
+ public:
+  // Sizes of both vocabularies. Throws Error for options that do not go together.
+  Model(std::int64_t source_symbols, std::int64_t target_symbols, const ModelOptions& options,
+        tapeloop::Random& random);
+
+  // source [S, N] and its lengths [N]; inputs [T, N], the start symbol first -> logits [T, N, V]
+  tapeloop::Var operator()(const tapeloop::Tensor& source, std::span<const std::int64_t> lengths,
+                           const tapeloop::Tensor& inputs) const;
+
+  // The likeliest translation of each source, greedily where there is one beam. See nn::beam_search.
+  std::vector<tapeloop::nn::Hypothesis> translate(const tapeloop::Tensor& source,
+                                                  std::span<const std::int64_t> lengths,
+                                                  const tapeloop::nn::BeamOptions& options) const;
+
+  // The decoder's first part of the state after each step [T, N, H] with the truth fed: what a picture shows of it.
+  tapeloop::Tensor hidden_states(const tapeloop::Tensor& source,
+                                 std::span<const std::int64_t> lengths,
+                                 const tapeloop::Tensor& inputs) const;
+
+  bool attends() const { return attends_; }
+  void visit(tapeloop::nn::Visitor& v) const;
+
+ private:
+  template <class Cell>
+  using Of = tapeloop::nn::Seq2Seq<Cell>;
+  std::variant<Of<tapeloop::nn::GruCell>, Of<tapeloop::nn::LstmCell>, Of<tapeloop::nn::RnnCell>>
+      model_;
+  bool attends_ = true;
+};
+
+}  // namespace seq2seq

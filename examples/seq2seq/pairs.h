@@ -1,0 +1,43 @@
+// SPDX-License-Identifier: MIT
+// Pairs of sentences: from a file of tab-separated columns, or the phrase book that is built in; and their split.
+// Sentences are text here; text.h makes units of them.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace seq2seq {
+
+struct Pair {
+  std::string source, target;
+  bool operator==(const Pair&) const = default;
+};
+
+struct PairFile {
+  std::vector<Pair> pairs;  // in the order of the file
+  std::int64_t empty_lines = 0;
+  std::int64_t repeated = 0;  // pairs that stood in an earlier line; kept once
+
+  std::string report() const;  // "8000 pairs; skipped: 1 empty line, 2 repeated pairs"
+};
+
+// A file of lines `source TAB target [TAB anything]` in UTF-8; a byte-order mark and CR LF are fine, spaces around a
+// sentence are dropped. Throws FileError for a file that cannot be read, or holds no pair; Error with the number of the
+// line for one column, an empty sentence, and bytes that are not UTF-8.
+PairFile read_pairs(const std::string& path);
+// The same from text; `name` stands for the file in messages.
+PairFile parse_pairs(std::string_view text, const std::string& name);
+
+// English and Chinese sentences of every day.
+const std::vector<Pair>& phrase_book();
+
+struct Split {
+  std::vector<Pair> train, validation, test;
+};
+// By the source sentence alone, so that a source with several targets is on one side: FNV-1a (64 bits) of its bytes,
+// modulo 1000; below test_permille: test; below the sum of both: validation.
+Split split_by_source(std::vector<Pair> pairs, int validation_permille, int test_permille);
+
+}  // namespace seq2seq

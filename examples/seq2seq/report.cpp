@@ -1,0 +1,74 @@
+// SPDX-License-Identifier: MIT
+// What the tasks print and hand over as JSON in the same way.
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <nlohmann/json.hpp>
+
+#include "autograd/files.h"
+#include "examples/seq2seq/tasks.h"
+
+namespace seq2seq {
+
+Looked looked_of(const Translation& translation) {
+  Looked looked;
+  looked.source = translation.source;
+  looked.target = translation.target;
+  if (translation.ended) looked.target.push_back("end");
+  looked.weights = translation.weights;
+  looked.caption = translation.text;
+  return looked;
+}
+
+void write_picture(const std::string& path, const std::string& svg, const char* what) {
+  tapeloop::write_file(path, svg);
+  fmt::print("{}: {}\n", what, path);
+}
+
+nlohmann::json json_of(const Measures& m) {
+  return {{"pairs", m.pairs},
+          {"nats_per_symbol", m.nats_per_symbol},
+          {"exact_match", m.exact},
+          {"bleu", m.bleu},
+          {"translate_seconds", m.translate_seconds},
+          {"translate_cpu_seconds", m.translate_cpu_seconds}};
+}
+
+nlohmann::json json_of(const Arguments& a, const Trained& t) {
+  return {{"task", a.task},
+          {"data", a.data},
+          {"threads", a.common.threads},
+          {"seed", a.common.seed},
+          {"parameters", t.parameters},
+          {"updates", t.updates},
+          {"train_loss", t.train_loss},
+          {"train_seconds", t.seconds},
+          {"train_cpu_seconds", t.cpu_seconds},
+          {"updates_per_second", t.updates_per_second},
+          {"symbols_per_second", t.symbols_per_second},
+          {"stopped_early", t.stopped_early},
+          {"best_update", t.trainer->history().best_update},
+          {"best_validation_nats", t.trainer->history().best_nats}};
+}
+
+nlohmann::json print_samples(std::span<const Pair> pairs,
+                             std::span<const Translation> translations) {
+  nlohmann::json samples = nlohmann::json::array();
+  int widest = 0;
+  for (std::size_t i = 0; i < translations.size(); ++i) {
+    widest = std::max(widest, display_width(pairs[i].source));
+  }
+  widest = std::min(widest, 48);
+  for (std::size_t i = 0; i < translations.size(); ++i) {
+    const Pair& pair = pairs[i];
+    const std::string& text = translations[i].text;
+    const int width = display_width(pair.source);
+    const std::string room(static_cast<std::size_t>(std::max(0, widest - width)), ' ');
+    fmt::print("  {}{}  {}{}\n", pair.source, room, text,
+               text == pair.target ? "" : fmt::format("   expected {}", pair.target));
+    samples.push_back({{"source", pair.source}, {"translation", text}, {"expected", pair.target}});
+  }
+  return samples;
+}
+
+}  // namespace seq2seq

@@ -1,0 +1,134 @@
+// SPDX-License-Identifier: MIT
+// The loop around the updates.
+#include "examples/seq2seq/session.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cmath>
+#include <ctime>
+
+#include "autograd/error.h"
+#include "examples/common/output.h"
+#include "examples/common/progress.h"
+#include "examples/seq2seq/notes.h"
+
+namespace seq2seq {
+
+namespace nn = tapeloop::nn;
+
+namespace {
+
+constexpr std::size_t kMostValidated = 2000;  // pairs whose likelihood is calculated each time
+
+double cpu_seconds() { return static_cast<double>(std::clock()) / CLOCKS_PER_SEC; }
+
+std::vector<Example> examples_of(std::span<const Pair> pairs, const Languages& languages) {
+  std::vector<Example> examples;
+  examples.reserve(pairs.size());
+  for (const Pair& pair : pairs) examples.push_back(example_of(pair, languages));
+  return examples;
+}
+
+std::string shape_of(const Settings& s) {
+  return fmt::format(
+      "{}{} {} x {}, {}", s.model.bidirectional ? "two-way " : "", s.model.cell, s.model.layers,
+      s.model.hidden,
+      s.model.attention == "none" ? std::string("no attention") : s.model.attention + " attention");
+}
+
+// Both files, or only the last; the best is written first, so that a run that is cut short here has both.
+void save(const std::string& folder, const nn::Checkpoint& now, bool best) {
+  if (best) nn::save_checkpoint(folder + "/best.safetensors", now);
+  nn::save_checkpoint(folder + "/last.safetensors", now);
+}
+
+}  // namespace
+
+Trained train(const Arguments& a, const Settings& settings, const Material& material,
+              const std::string& folder) {
+  common::make_folder(folder);
+  const Languages languages = languages_for(a, material);
+  const auto notes = notes_of(settings, languages, fingerprint(material.train));
+  Trained result;
+  result.trainer =
+      std::make_unique<Trainer>(examples_of(material.train, languages), languages, settings);
+  Trainer& trainer = *result.trainer;
+  const std::string last = folder + "/last.safetensors";
+  if (a.resume) {
+    const nn::Checkpoint saved = nn::read_checkpoint(last);
+    check_task(saved, settings.task, last);
+    nn::check_settings(saved, notes, last);
+    trainer.restore(saved, last);
+  }
+  result.parameters = nn::parameter_count(trainer.translator().model());
+  fmt::print("{}: {} pairs to learn from, {} and {} symbols; {}, {} parameters, seed {}\n",
+             settings.task, material.train.size(), languages.source.size(), languages.target.size(),
+             shape_of(settings), result.parameters, settings.seed);
+  if (a.resume) fmt::print("going on after update {}\n", trainer.updates());
+  std::fflush(stdout);
+
+  std::vector<Pair> validated = material.validation;
+  if (validated.size() > kMostValidated) validated.resize(kMostValidated);
+  const std::vector<Example> validation = examples_of(validated, languages);
+  const std::int64_t first = trainer.updates();
+  common::Progress progress(first, a.updates, "symbols");
+  const auto patience_over = [&] {
+    return a.patience > 0 && trainer.history().since_best >= a.patience;
+  };
+  while (trainer.updates() < a.updates && !patience_over()) {
+    const std::int64_t stop =
+        std::min(a.updates, (trainer.updates() / a.validate_every + 1) * a.validate_every);
+    const double wall = progress.seconds(), cpu = cpu_seconds();
+    while (trainer.updates() < stop) {
+      const double loss = trainer.update();
+      progress.update(trainer.updates(), loss, static_cast<double>(trainer.symbols()));
+    }
+    result.seconds += progress.seconds() - wall;
+    result.cpu_seconds += cpu_seconds() - cpu;
+    const auto likely = trainer.translator().likelihood(validation);
+    const double nats = likely.nats / static_cast<double>(likely.symbols);
+    if (!std::isfinite(nats)) {
+      tapeloop::fail("training",
+                     fmt::format("it diverged: validation after update {} gives {}; lower --lr or "
+                                 "set --clip; {} is from before",
+                                 stop, nats, last));
+    }
+    const bool best = trainer.note_validation(nats);
+    save(folder, trainer.checkpoint(notes), best);
+    progress.note(fmt::format("update {:>6}  train {:.4f}  validation {:.4f} nats per symbol{}",
+                              stop, trainer.history().recent_mean(), nats, best ? "  (best)" : ""));
+  }
+  progress.clear();
+  result.updates = trainer.updates();
+  result.train_loss = trainer.history().recent_mean();
+  result.stopped_early = trainer.updates() < a.updates;
+  if (result.seconds > 0) {
+    result.symbols_per_second = static_cast<double>(trainer.symbols()) / result.seconds;
+    result.updates_per_second = static_cast<double>(result.updates - first) / result.seconds;
+  }
+  const std::string best = folder + "/best.safetensors";
+  nn::load_state_dict(trainer.translator().model(), nn::read_checkpoint(best).section("model"),
+                      best);
+  fmt::print(
+      "{} updates in {:.1f} s ({:.1f} s CPU, {:.1f} ms each){}; the best after update {}, "
+      "validation {:.4f} nats per symbol\n",
+      result.updates - first, result.seconds, result.cpu_seconds,
+      result.updates_per_second > 0 ? 1e3 / result.updates_per_second : 0.0,
+      result.stopped_early ? ", stopped early" : "", trainer.history().best_update,
+      trainer.history().best_nats);
+  std::fflush(stdout);
+  return result;
+}
+
+Loaded load_translator(const nn::Checkpoint& saved, const std::string& task,
+                       const std::string& path) {
+  check_task(saved, task, path);
+  const Settings settings = settings_of(saved, path);
+  tapeloop::Random random(settings.seed);
+  Loaded loaded{settings, Translator(languages_of(saved, path), settings.model, random)};
+  nn::load_state_dict(loaded.translator.model(), saved.section("model"), path);
+  return loaded;
+}
+
+}  // namespace seq2seq

@@ -1,0 +1,42 @@
+// SPDX-License-Identifier: MIT
+// A picture as SVG text: boxes, lines and labels at coordinates in pixels, from the top left.
+// It lays nothing out and knows nothing of models; it writes no file.
+#pragma once
+
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+namespace seq2seq {
+
+// As text of an XML document: markup escaped; control characters and bytes that are no UTF-8 become '?'.
+std::string xml_escaped(std::string_view text);
+
+class Svg {
+ public:
+  enum class Anchor { start, middle, end };
+  struct Label {
+    double size = 12;
+    std::string_view colour = "#1c1f24";
+    Anchor anchor = Anchor::start;
+    bool bold = false;
+    double turned = 0;  // degrees, about its anchor
+  };
+
+  void rectangle(double left, double top, double width, double height, std::string_view colour,
+                 double opacity = 1);
+  void frame(double left, double top, double width, double height, std::string_view colour);
+  void line(double x1, double y1, double x2, double y2, std::string_view colour, double width = 1);
+  void curve(const std::vector<std::pair<double, double>>& points, std::string_view colour,
+             bool dashed = false);
+  void text(double left, double top, std::string_view words, const Label& label);
+
+  // The whole document. `title` is read out by screen readers and shown in browsers' tabs.
+  std::string document(double width, double height, std::string_view title) const;
+
+ private:
+  std::string body_;
+};
+
+}  // namespace seq2seq

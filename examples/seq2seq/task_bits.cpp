@@ -1,0 +1,113 @@
+// SPDX-License-Identifier: MIT
+// add --base 2: a plain RNN adds bit by bit, and adds numbers longer than any it saw; the carry in its hidden units.
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cmath>
+#include <ctime>
+#include <nlohmann/json.hpp>
+
+#include "examples/common/progress.h"
+#include "examples/seq2seq/adder.h"
+#include "examples/seq2seq/tasks.h"
+
+namespace seq2seq {
+
+namespace nn = tapeloop::nn;
+
+namespace {
+
+constexpr int kSums = 1000;  // of each length that is measured
+
+std::vector<Sum> random_sums(int count, int bits, tapeloop::Random& random) {
+  std::vector<Sum> sums;
+  for (int i = 0; i < count; ++i) sums.push_back(random_binary_sum(bits, random));
+  return sums;
+}
+
+struct Seconds {
+  double wall = 0, cpu = 0;
+};
+
+// Trains to the end; the time of all updates and checkpoints.
+Seconds train_adder(const Arguments& a, AdderTrainer& trainer, const AdderSettings& settings) {
+  const std::string last = a.common.out + "/last.safetensors";
+  if (a.resume) {
+    const nn::Checkpoint saved = nn::read_checkpoint(last);
+    adder_settings_of(saved, last);
+    nn::check_settings(saved, notes_of(settings), last);
+    trainer.restore(saved, last);
+    fmt::print("going on after update {}\n", trainer.updates());
+  }
+  const std::int64_t first = trainer.updates();
+  const double sums = static_cast<double>(settings.batch);
+  const std::clock_t cpu = std::clock();
+  common::Progress progress(first, a.updates, "sums");
+  while (trainer.updates() < a.updates) {
+    const double loss = trainer.update();
+    progress.update(trainer.updates(), loss, sums * static_cast<double>(trainer.updates() - first));
+    if (trainer.updates() % a.validate_every == 0 || trainer.updates() == a.updates) {
+      nn::save_checkpoint(last, trainer.checkpoint());
+    }
+  }
+  nn::save_checkpoint(a.common.out + "/best.safetensors", trainer.checkpoint());
+  const double seconds = progress.seconds();
+  const double cpu_seconds = static_cast<double>(std::clock() - cpu) / CLOCKS_PER_SEC;
+  progress.clear();
+  fmt::print("{} updates of {} sums of {} bits in {:.2f} s\n", trainer.updates() - first,
+             settings.batch, settings.bits, seconds);
+  return {seconds, cpu_seconds};
+}
+
+}  // namespace
+
+nlohmann::json run_bits(const Arguments& a) {
+  AdderSettings settings;
+  settings.hidden = a.settings.model.hidden;
+  settings.bits = static_cast<int>(a.digits);
+  settings.batch = a.settings.batch;
+  settings.learning_rate = a.settings.learning_rate;
+  settings.clip = a.settings.clip;
+  settings.seed = a.common.seed;
+  AdderTrainer trainer(settings);
+  fmt::print(
+      "add: a plain RNN of {} units reads two bits at a time, the lowest first; {} "
+      "parameters, seed {}\n",
+      settings.hidden, nn::parameter_count(trainer.adder()), settings.seed);
+  std::fflush(stdout);
+  const Seconds seconds = train_adder(a, trainer, settings);
+
+  nlohmann::json figures = {{"task", "add"},
+                            {"base", 2},
+                            {"seed", settings.seed},
+                            {"updates", trainer.updates()},
+                            {"train_seconds", seconds.wall},
+                            {"train_cpu_seconds", seconds.cpu},
+                            {"sums", kSums}};
+  tapeloop::Random random = tapeloop::Random(settings.seed + 1).split();
+  for (const int times : {1, 2, 4}) {
+    const int bits = std::min(kMostBits, times * settings.bits);
+    const std::int64_t right = right_sums(trainer.adder(), random_sums(kSums, bits, random), bits);
+    fmt::print("{:>3} bits: {} of {} sums right in every bit\n", bits, right, kSums);
+    figures["right"][fmt::format("{}", bits)] = right;
+  }
+  std::vector<CarryTrace> traces;
+  const int shown_bits = std::min(kMostBits, 2 * settings.bits);
+  for (const Sum& sum : random_sums(2, shown_bits, random)) {
+    traces.push_back(trace_of(trainer.adder(), sum, shown_bits));
+  }
+  // A carry that runs through all bits.
+  traces.push_back(
+      trace_of(trainer.adder(), {(std::uint64_t{1} << shown_bits) - 1, 1}, shown_bits));
+  for (const CarryTrace& trace : traces) fmt::print("  {}\n", trace.caption);
+  double closest = 0;
+  for (double follows : carry_correlations(traces)) closest = std::max(closest, std::abs(follows));
+  const std::string path = a.common.out + "/carry.svg";
+  write_picture(path, carry_picture("The carry in the hidden units of an RNN that adds", traces),
+                "hidden units and the carry");
+  figures["carry_correlation"] = closest;
+  figures["picture"] = path;
+  return figures;
+}
+
+}  // namespace seq2seq

@@ -1,0 +1,72 @@
+// SPDX-License-Identifier: MIT
+// dates and translate: train on pairs, measure on those held out, show translations and what was looked at.
+#include <fmt/format.h>
+
+#include <nlohmann/json.hpp>
+
+#include "examples/seq2seq/tasks.h"
+
+namespace seq2seq {
+namespace {
+
+void print_measures(const Arguments& a, const Measures& m) {
+  if (a.task == "dates") {
+    fmt::print("exact match {:.2f} % of {} dates that were never seen ({:.5f} nats per symbol)\n",
+               100 * m.exact, m.pairs, m.nats_per_symbol);
+    return;
+  }
+  fmt::print(
+      "{} held-out pairs: {:.4f} nats per symbol, character BLEU-4 {:.2f}, exact match "
+      "{:.2f} %\n",
+      m.pairs, m.nats_per_symbol, m.bleu, 100 * m.exact);
+}
+
+// Places spread over a list, as many as there are up to `count`.
+std::vector<std::size_t> spread(std::size_t size, std::int64_t count) {
+  const std::size_t wanted = std::min(size, static_cast<std::size_t>(count));
+  std::vector<std::size_t> places;
+  for (std::size_t i = 0; i < wanted; ++i) places.push_back(i * size / wanted);
+  return places;
+}
+
+}  // namespace
+
+nlohmann::json run_pairs(const Arguments& a) {
+  const Material material = material_of(a);
+  for (const std::string& remark : material.remarks) fmt::print("{}\n", remark);
+  const Trained trained = train(a, a.settings, material, a.common.out);
+  const Measures measures = trained.translator().measure(material.test, a.search());
+  print_measures(a, measures);
+
+  std::vector<Pair> shown;
+  std::vector<std::string> texts;
+  for (std::size_t i : spread(material.test.size(), std::max(a.samples, a.pictures))) {
+    shown.push_back(material.test[i]);
+    texts.push_back(material.test[i].source);
+  }
+  const auto translations = trained.translator().translate(texts, a.search());
+  const auto printed = std::min(translations.size(), static_cast<std::size_t>(a.samples));
+  nlohmann::json figures = json_of(a, trained);
+  figures["test"] = json_of(measures);
+  figures["samples"] = print_samples({shown.data(), printed}, {translations.data(), printed});
+  if (!trained.translator().model().attends()) {
+    fmt::print("no attention picture: the model has no attention\n");
+    return figures;
+  }
+  std::vector<Looked> looked;
+  for (const Translation& translation : translations) {
+    if (looked.size() < static_cast<std::size_t>(a.pictures) && !translation.target.empty()) {
+      looked.push_back(looked_of(translation));
+    }
+  }
+  const std::string path = a.common.out + "/attention.svg";
+  write_picture(path,
+                attention_picture(a.task == "dates" ? "What is looked at: dates to ISO 8601"
+                                                    : "What is looked at: translations",
+                                  looked),
+                "attention picture");
+  figures["picture"] = path;
+  return figures;
+}
+
+}  // namespace seq2seq

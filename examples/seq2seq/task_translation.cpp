@@ -1,0 +1,143 @@
+// SPDX-License-Identifier: MIT
+// --translate and --interactive: texts through a checkpoint; what cannot be translated is said, and nothing is trained.
+#include <fmt/format.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <functional>
+#include <iostream>
+#include <memory>
+#include <nlohmann/json.hpp>
+
+#include "autograd/error.h"
+#include "examples/seq2seq/adder.h"
+#include "examples/seq2seq/notes.h"
+#include "examples/seq2seq/tasks.h"
+
+namespace seq2seq {
+
+namespace nn = tapeloop::nn;
+
+namespace {
+
+struct Answer {
+  std::string text;
+  std::string remark;  // what the asker should know; may be empty
+};
+using Translate = std::function<Answer(const std::string&)>;  // throws Error for what it refuses
+
+std::string without_ends(const std::string& text) {
+  const std::size_t first = text.find_first_not_of(" \t\r\n");
+  if (first == std::string::npos) return {};
+  return text.substr(first, text.find_last_not_of(" \t\r\n") - first + 1);
+}
+
+Answer translate_text(const Loaded& loaded, const Arguments& a, const std::string& given) {
+  const bool sum = loaded.settings.task == "add";
+  std::string text = without_ends(given);
+  if (sum) std::erase(text, ' ');
+  if (const auto bad = first_invalid_utf8(text)) {
+    tapeloop::fail("translate", fmt::format("byte {} of the text is no UTF-8; give it in that "
+                                            "encoding",
+                                            *bad + 1));
+  }
+  const Unit unit = loaded.translator.languages().source_unit;
+  const auto count = static_cast<std::int64_t>(units_of(text, unit).size());
+  const std::int64_t most = loaded.settings.most_symbols;
+  if (count == 0) tapeloop::fail("translate", "the text is empty; give at least one character");
+  if (count > most) {
+    tapeloop::fail("translate",
+                   fmt::format("the text has {} {}, this model takes {} at most; shorten it, or "
+                               "train with --max-length {}",
+                               count, unit == Unit::word ? "words" : "characters", most, count));
+  }
+  SearchOptions search = a.search();
+  search.max_length = 2 * most + 1;
+  const std::vector<std::string> texts = {text};
+  const Translation translation = loaded.translator.translate(texts, search)[0];
+  Answer answer{translation.text, {}};
+  // Sums are written from their lowest digit, and shown as people write them.
+  if (sum) std::reverse(answer.text.begin(), answer.text.end());
+  if (!translation.unknown.empty()) {
+    answer.remark =
+        fmt::format("never seen in training: '{}'", fmt::join(translation.unknown, "' '"));
+  }
+  if (!translation.ended) {
+    answer.remark += fmt::format("{}cut off after {} symbols", answer.remark.empty() ? "" : "; ",
+                                 translation.target.size());
+  }
+  return answer;
+}
+
+Answer add_text(const Adder& adder, const std::string& text) {
+  constexpr int kMost = kMostBits;
+  const auto sum = parse_sum(without_ends(text), 2, kMost);
+  if (!sum) {
+    tapeloop::fail("translate", fmt::format("'{}' is not a sum of two binary numbers of 1 to {} "
+                                            "bits; give one like 1011+110",
+                                            text, kMost));
+  }
+  int bits = 1;
+  while ((sum->a | sum->b) >> bits != 0) ++bits;
+  const std::uint64_t found = adder.add(*sum, bits);
+  Answer answer{to_text(found, 2), {}};
+  if (found != sum->a + sum->b) {
+    answer.remark = fmt::format("wrong: it is {}", to_text(sum->a + sum->b, 2));
+  }
+  return answer;
+}
+
+Translate translator_of(const Arguments& a) {
+  const std::string path = a.best();
+  const nn::Checkpoint saved = nn::read_checkpoint(path);
+  const std::string& task = check_task(saved, a.task_given ? a.task : "", path);
+  if (task == "add" && saved.notes.contains("base")) {
+    const AdderSettings settings = adder_settings_of(saved, path);
+    tapeloop::Random random(settings.seed);
+    const auto adder = std::make_shared<Adder>(settings.hidden, random);
+    nn::load_state_dict(*adder, saved.section("model"), path);
+    return [adder](const std::string& text) { return add_text(*adder, text); };
+  }
+  const auto loaded = std::make_shared<Loaded>(load_translator(saved, task, path));
+  return [loaded, a](const std::string& text) { return translate_text(*loaded, a, text); };
+}
+
+void prompt(const Translate& translate) {
+  const bool terminal = ::isatty(STDIN_FILENO) == 1;
+  std::string line;
+  for (;;) {
+    if (terminal) fmt::print(stderr, "> ");
+    if (!std::getline(std::cin, line)) break;
+    if (without_ends(line).empty()) continue;
+    try {
+      const Answer answer = translate(line);
+      fmt::print("{}\n", answer.text);
+      std::fflush(stdout);
+      if (!answer.remark.empty()) fmt::print(stderr, "({})\n", answer.remark);
+    } catch (const tapeloop::Error& error) {
+      fmt::print("\n");  // a line of output for each of input
+      std::fflush(stdout);
+      fmt::print(stderr, "({})\n", error.what());
+    }
+  }
+  if (terminal) fmt::print(stderr, "\n");
+}
+
+}  // namespace
+
+nlohmann::json run_translation(const Arguments& a) {
+  const Translate translate = translator_of(a);
+  nlohmann::json figures = {{"model", a.best()}};
+  if (a.translate_given) {
+    const Answer answer = translate(a.translate);
+    fmt::print("{}\n", answer.text);
+    if (!answer.remark.empty()) fmt::print(stderr, "seq2seq: {}\n", answer.remark);
+    figures["source"] = a.translate;
+    figures["translation"] = answer.text;
+    figures["remark"] = answer.remark;
+  }
+  if (a.interactive) prompt(translate);
+  return figures;
+}
+
+}  // namespace seq2seq

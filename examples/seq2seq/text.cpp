@@ -1,0 +1,154 @@
+// SPDX-License-Identifier: MIT
+// Classes of code points, by ranges that the examples' languages need; no tables of Unicode.
+#include "examples/seq2seq/text.h"
+
+#include <algorithm>
+
+#include "nn/metrics.h"
+
+namespace seq2seq {
+namespace {
+
+struct Range {
+  char32_t first, last;
+};
+
+template <std::size_t N>
+bool in_ranges(char32_t c, const Range (&ranges)[N]) {
+  return std::any_of(std::begin(ranges), std::end(ranges),
+                     [c](const Range& range) { return c >= range.first && c <= range.last; });
+}
+
+constexpr Range kWide[] = {{0x1100, 0x115f},   {0x2e80, 0x303e},  {0x3041, 0xa4cf},
+                           {0xac00, 0xd7a3},   {0xf900, 0xfaff},  {0xfe30, 0xfe4f},
+                           {0xff00, 0xff60},   {0xffe0, 0xffe6},  {0x1f300, 0x1f64f},
+                           {0x1f900, 0x1f9ff}, {0x20000, 0x3fffd}};
+constexpr Range kCombining[] = {
+    {0x300, 0x36f}, {0x200b, 0x200f}, {0x20d0, 0x20ff}, {0xfe00, 0xfe0f}, {0xfeff, 0xfeff}};
+constexpr Range kSpaces[] = {{0x09, 0x0d},     {0x20, 0x20},     {0x85, 0x85},     {0xa0, 0xa0},
+                             {0x2000, 0x200b}, {0x2028, 0x2029}, {0x202f, 0x202f}, {0x205f, 0x205f},
+                             {0x3000, 0x3000}, {0xfeff, 0xfeff}};
+constexpr Range kMarks[] = {{0x80, 0xa9},     {0xab, 0xb4},    {0xb6, 0xb9},     {0xbb, 0xbf},
+                            {0xd7, 0xd7},     {0xf7, 0xf7},    {0x2010, 0x2027}, {0x2030, 0x205e},
+                            {0x20a0, 0x20c0}, {0x2190, 0x2bff}};
+
+// The code point of one of characters(); U+FFFD for a byte that is no UTF-8.
+char32_t code_point(std::string_view character) {
+  const auto lead = static_cast<unsigned char>(character[0]);
+  if (character.size() == 1) return lead < 0x80 ? lead : 0xfffd;
+  char32_t c = lead & (0xffu >> (character.size() + 1));
+  for (char byte : character.substr(1)) c = c << 6 | (static_cast<unsigned char>(byte) & 0x3fu);
+  return c;
+}
+
+enum class Kind { space, digit, letter, apostrophe, mark, wide };
+
+Kind kind_of(char32_t c) {
+  if (in_ranges(c, kSpaces)) return Kind::space;
+  if (c >= '0' && c <= '9') return Kind::digit;
+  if ((c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z')) return Kind::letter;
+  if (c == '\'' || c == 0x2019) return Kind::apostrophe;
+  if (c < 0x80 || in_ranges(c, kMarks)) return Kind::mark;
+  return in_ranges(c, kWide) ? Kind::wide : Kind::letter;
+}
+
+// Whether the character in the middle belongs to the word or number around it.
+bool continues(Kind before, char32_t c, Kind kind, Kind after) {
+  const auto in_word = [](Kind k) { return k == Kind::letter || k == Kind::digit; };
+  if (!in_word(before)) return false;
+  if (in_word(kind)) return true;
+  if (kind == Kind::apostrophe) return in_word(after);
+  return before == Kind::digit && after == Kind::digit && (c == '.' || c == ',' || c == ':');
+}
+
+constexpr std::string_view kClosing = ".,!?;:)]}%…”";
+constexpr std::string_view kOpening = "([{“$€£";
+
+// Whether a space must, or should, stand between two words.
+bool spaced(const std::string& left, const std::string& right) {
+  const std::vector<std::string> a = characters(left), b = characters(right);
+  if (a.empty() || b.empty()) return false;
+  const char32_t last = code_point(a.back()), first = code_point(b.front());
+  if (in_ranges(last, kWide) || in_ranges(first, kWide)) return false;
+  // "3 . 5" would be one number without its spaces.
+  const bool number = kind_of(last) == Kind::digit || kind_of(first) == Kind::digit;
+  if (number && (right == ":" || left == ":")) return true;
+  return kClosing.find(right) == std::string_view::npos &&
+         kOpening.find(left) == std::string_view::npos;
+}
+
+}  // namespace
+
+std::optional<std::size_t> first_invalid_utf8(std::string_view text) {
+  const auto byte = [&](std::size_t i) { return static_cast<unsigned char>(text[i]); };
+  for (std::size_t i = 0; i < text.size();) {
+    const unsigned char lead = byte(i);
+    const std::size_t length = lead < 0x80                    ? 1
+                               : lead >= 0xc2 && lead <= 0xdf ? 2
+                               : lead >= 0xe0 && lead <= 0xef ? 3
+                               : lead >= 0xf0 && lead <= 0xf4 ? 4
+                                                              : 0;
+    if (length == 0 || length > text.size() - i) return i;
+    for (std::size_t k = 1; k < length; ++k) {
+      // The first byte that follows says whether the number is overlong, a surrogate or too large.
+      const unsigned char low = k > 1 ? 0x80 : lead == 0xe0 ? 0xa0 : lead == 0xf0 ? 0x90 : 0x80;
+      const unsigned char high = k > 1 ? 0xbf : lead == 0xed ? 0x9f : lead == 0xf4 ? 0x8f : 0xbf;
+      if (byte(i + k) < low || byte(i + k) > high) return i;
+    }
+    i += length;
+  }
+  return {};
+}
+
+std::vector<std::string> characters(std::string_view text) {
+  return tapeloop::nn::characters(std::string(text));
+}
+
+std::vector<std::string> words(std::string_view text) {
+  const std::vector<std::string> all = characters(text);
+  std::vector<char32_t> points;
+  std::vector<Kind> kinds;
+  for (const std::string& character : all) {
+    points.push_back(code_point(character));
+    kinds.push_back(kind_of(points.back()));
+  }
+  std::vector<std::string> result;
+  for (std::size_t i = 0; i < all.size(); ++i) {
+    if (kinds[i] == Kind::space) continue;
+    const Kind before = i > 0 ? kinds[i - 1] : Kind::space;
+    const Kind after = i + 1 < all.size() ? kinds[i + 1] : Kind::space;
+    // What joins two parts of a word is followed by a letter or digit that belongs to it too.
+    const bool joined = i > 1 && (kinds[i] == Kind::letter || kinds[i] == Kind::digit) &&
+                        continues(kinds[i - 2], points[i - 1], before, kinds[i]);
+    if (joined || continues(before, points[i], kinds[i], after)) {
+      result.back() += all[i];
+    } else {
+      result.push_back(all[i]);
+    }
+  }
+  return result;
+}
+
+std::vector<std::string> units_of(std::string_view text, Unit unit) {
+  return unit == Unit::character ? characters(text) : words(text);
+}
+
+std::string join(const std::vector<std::string>& units, Unit unit) {
+  std::string text;
+  for (std::size_t i = 0; i < units.size(); ++i) {
+    if (unit == Unit::word && i > 0 && spaced(units[i - 1], units[i])) text += ' ';
+    text += units[i];
+  }
+  return text;
+}
+
+int display_width(std::string_view text) {
+  int width = 0;
+  for (const std::string& character : characters(text)) {
+    const char32_t c = code_point(character);
+    width += in_ranges(c, kCombining) ? 0 : in_ranges(c, kWide) ? 2 : 1;
+  }
+  return width;
+}
+
+}  // namespace seq2seq

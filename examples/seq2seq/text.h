@@ -1,0 +1,41 @@
+// SPDX-License-Identifier: MIT
+// UTF-8 text, cut into characters or words and put together again; how wide it is when drawn.
+// It changes no letter: no lower case, no normal forms.
+#pragma once
+
+#include <cstddef>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace seq2seq {
+
+// What a sentence is made of for a model.
+enum class Unit { character, word };
+
+// Where the first byte stands that is no UTF-8 (RFC 3629: neither overlong, nor a surrogate, nor past U+10FFFF); none where
+// all of the text is valid.
+std::optional<std::size_t> first_invalid_utf8(std::string_view text);
+
+// Code points, each as its bytes; a byte that is no UTF-8 stands alone.
+std::vector<std::string> characters(std::string_view text);
+
+// Words, numbers and marks: "It's 3.50, 你好!" is [It's] [3.50] [,] [你] [好] [!].
+//   a word    letters and digits, and an apostrophe between two of them
+//   a number  also with a point, comma or colon between two digits
+//   alone     every other mark, and each character of Chinese, Japanese or Korean
+// White space only separates.
+std::vector<std::string> words(std::string_view text);
+
+std::vector<std::string> units_of(std::string_view text, Unit unit);
+
+// The text of units. Words get spaces between them, but not beside wide characters, before a closing or after an opening
+// mark, so that cutting the result gives the same units again.
+std::string join(const std::vector<std::string>& units, Unit unit);
+
+// Columns of a text in a font of fixed width: 2 for Chinese, Japanese and Korean, 0 for what combines with the character
+// before it, else 1.
+int display_width(std::string_view text);
+
+}  // namespace seq2seq

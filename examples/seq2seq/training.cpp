@@ -1,0 +1,184 @@
+// SPDX-License-Identifier: MIT
+// The update, the history of validations, and checkpoints.
+#include "examples/seq2seq/training.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cmath>
+#include <numeric>
+
+#include "autograd/error.h"
+#include "examples/seq2seq/notes.h"
+#include "optim/clip.h"
+
+namespace seq2seq {
+
+namespace nn = tapeloop::nn;
+using tapeloop::Random;
+using tapeloop::Tensor;
+using tapeloop::Var;
+
+namespace {
+
+constexpr std::size_t kRecentLosses = 100;
+
+const char* name_of(Unit unit) { return unit == Unit::character ? "character" : "word"; }
+
+Unit unit_of(const nn::Checkpoint& saved, const std::string& key, const std::string& path) {
+  const std::string& text = note(saved, key, path);
+  if (text == "word") return Unit::word;
+  if (text == "character") return Unit::character;
+  throw tapeloop::FileError(
+      fmt::format("{}: the setting '{}' is '{}', expected word or character", path, key, text));
+}
+
+Tensor number(double value) { return Tensor::full({1}, value, tapeloop::DType::float64); }
+
+}  // namespace
+
+std::map<std::string, std::string> notes_of(const Settings& s, const Languages& languages,
+                                            const std::string& fingerprint) {
+  return {{"program", kProgram},
+          {"task", s.task},
+          {"cell", s.model.cell},
+          {"directions", s.model.bidirectional ? "2" : "1"},
+          {"layers", fmt::format("{}", s.model.layers)},
+          {"hidden", fmt::format("{}", s.model.hidden)},
+          {"embedding", fmt::format("{}", s.model.embedding)},
+          {"attention", s.model.attention},
+          {"attend", s.model.attend},
+          {"dropout", fmt::format("{}", s.model.dropout)},
+          {"batch", fmt::format("{}", s.batch)},
+          {"lr", fmt::format("{}", s.learning_rate)},
+          {"clip", fmt::format("{}", s.clip)},
+          {"longest", fmt::format("{}", s.most_symbols)},
+          {"seed", fmt::format("{}", s.seed)},
+          {"source-unit", name_of(languages.source_unit)},
+          {"target-unit", name_of(languages.target_unit)},
+          {"source-vocabulary", languages.source.to_text()},
+          {"target-vocabulary", languages.target.to_text()},
+          {"data", fingerprint}};
+}
+
+Settings settings_of(const nn::Checkpoint& saved, const std::string& path) {
+  Settings s;
+  s.task = check_task(saved, "", path);
+  s.model.cell = note(saved, "cell", path);
+  s.model.bidirectional = number_note<int>(saved, "directions", path) == 2;
+  s.model.layers = number_note<int>(saved, "layers", path);
+  s.model.hidden = number_note<std::int64_t>(saved, "hidden", path);
+  s.model.embedding = number_note<std::int64_t>(saved, "embedding", path);
+  s.model.attention = note(saved, "attention", path);
+  s.model.attend = note(saved, "attend", path);
+  s.model.dropout = number_note<double>(saved, "dropout", path);
+  s.batch = number_note<std::int64_t>(saved, "batch", path);
+  s.learning_rate = number_note<double>(saved, "lr", path);
+  s.clip = number_note<double>(saved, "clip", path);
+  s.most_symbols = number_note<std::int64_t>(saved, "longest", path);
+  s.seed = number_note<std::uint64_t>(saved, "seed", path);
+  return s;
+}
+
+Languages languages_of(const nn::Checkpoint& saved, const std::string& path) {
+  return {unit_of(saved, "source-unit", path), unit_of(saved, "target-unit", path),
+          Vocabulary::from_text(note(saved, "source-vocabulary", path)),
+          Vocabulary::from_text(note(saved, "target-vocabulary", path))};
+}
+
+std::string fingerprint(std::span<const Pair> pairs) {
+  std::uint64_t hash = 0xcbf29ce484222325u;  // FNV-1a
+  const auto add = [&](std::string_view text, unsigned char end) {
+    for (char byte : text) hash = (hash ^ static_cast<unsigned char>(byte)) * 0x100000001b3u;
+    hash = (hash ^ end) * 0x100000001b3u;
+  };
+  for (const Pair& pair : pairs) {
+    add(pair.source, '\t');
+    add(pair.target, '\n');
+  }
+  return fmt::format("{} pairs, {:016x}", pairs.size(), hash);
+}
+
+double History::recent_mean() const {
+  if (recent.empty()) return 0;
+  return std::accumulate(recent.begin(), recent.end(), 0.0) / static_cast<double>(recent.size());
+}
+
+Trainer::Trainer(std::vector<Example> examples, Languages languages, const Settings& settings)
+    : Trainer(std::move(examples), std::move(languages), settings, Random(settings.seed)) {}
+
+Trainer::Trainer(std::vector<Example> examples, Languages languages, const Settings& settings,
+                 Random random)
+    : settings_(settings),
+      translator_(std::move(languages), settings.model, random),
+      examples_(std::move(examples)),
+      batches_(examples_, settings.batch, random.split()),
+      adam_(nn::parameters(translator_.model()), {.learning_rate = settings.learning_rate}) {}
+
+double Trainer::update() {
+  const Batch batch = batches_.next();
+  tapeloop::Tape tape;
+  const Var loss = cross_entropy(
+      translator_.model()(batch.source, batch.source_lengths, batch.inputs), batch.targets);
+  const double nats = loss.item();
+  if (!std::isfinite(nats)) {
+    tapeloop::fail("training", fmt::format("the loss of update {} is {}; lower --lr or set --clip",
+                                           updates_ + 1, nats));
+  }
+  adam_.zero_grad();
+  tape.backward(loss);
+  if (settings_.clip > 0) tapeloop::optim::clip_grad_norm(adam_.parameters(), settings_.clip);
+  adam_.step();
+  ++updates_;
+  symbols_ += batch.symbols;
+  if (history_.recent.size() == kRecentLosses) history_.recent.erase(history_.recent.begin());
+  history_.recent.push_back(nats);
+  return nats;
+}
+
+bool Trainer::note_validation(double nats) {
+  const bool best = history_.best_update < 0 || nats < history_.best_nats;
+  if (best) {
+    history_.best_nats = nats;
+    history_.best_update = updates_;
+    history_.since_best = 0;
+  } else {
+    ++history_.since_best;
+  }
+  return best;
+}
+
+nn::Checkpoint Trainer::checkpoint(const std::map<std::string, std::string>& notes) const {
+  const tapeloop::StateDict past{
+      {"best_nats", number(history_.best_nats)},
+      {"best_update", number(static_cast<double>(history_.best_update))},
+      {"since_best", number(static_cast<double>(history_.since_best))},
+      {"recent",
+       Tensor::from({static_cast<std::int64_t>(history_.recent.size())}, history_.recent)}};
+  nn::Checkpoint result{.sections = {{"model", nn::state_dict(translator_.model())},
+                                     {"optimizer", adam_.state_dict()},
+                                     {"history", past},
+                                     {"batches", batches_.state_dict()}},
+                        .step = updates_,
+                        .notes = notes};
+  for (const auto& [name, random] : nn::randoms(translator_.model())) {
+    result.randoms.emplace_back(name, *random);
+  }
+  return result;
+}
+
+void Trainer::restore(const nn::Checkpoint& saved, const std::string& path) {
+  nn::load_state_dict(translator_.model(), saved.section("model"), path);
+  adam_.load_state_dict(saved.section("optimizer"));
+  batches_.load_state_dict(saved.section("batches"));
+  for (const auto& [name, random] : nn::randoms(translator_.model())) *random = saved.random(name);
+  for (const auto& [name, tensor] : saved.section("history")) {
+    if (name == "best_nats") history_.best_nats = tensor.item();
+    if (name == "best_update") history_.best_update = static_cast<std::int64_t>(tensor.item());
+    if (name == "since_best") history_.since_best = static_cast<std::int64_t>(tensor.item());
+    if (name == "recent") history_.recent = tensor.to_vector<double>();
+  }
+  updates_ = saved.step;
+}
+
+}  // namespace seq2seq

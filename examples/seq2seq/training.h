@@ -1,0 +1,79 @@
+// SPDX-License-Identifier: MIT
+// Training a translator: updates, validation, early stopping, and runs that go on where they stopped, bit for bit.
+// It prints nothing and opens no file; checkpoints are values of nn::Checkpoint.
+#pragma once
+
+#include <map>
+#include <string>
+#include <vector>
+
+#include "examples/seq2seq/translator.h"
+#include "optim/adam.h"
+
+namespace seq2seq {
+
+struct Settings {
+  std::string task = "dates";
+  ModelOptions model;
+  std::int64_t batch = 32;
+  double learning_rate = 0.003;
+  double clip = 1;                 // largest global norm of the gradient; 0: no clipping
+  std::int64_t most_symbols = 60;  // longer sentences are neither learned from nor translated
+  std::uint64_t seed = 0;
+};
+
+// What makes a checkpoint fit: the settings, both vocabularies, and a fingerprint of what is learned from.
+std::map<std::string, std::string> notes_of(const Settings& settings, const Languages& languages,
+                                            const std::string& fingerprint);
+// The settings and vocabularies back. Throw FileError where the notes are not those of a translator.
+Settings settings_of(const tapeloop::nn::Checkpoint& saved, const std::string& path);
+Languages languages_of(const tapeloop::nn::Checkpoint& saved, const std::string& path);
+// Count and hash of the pairs.
+std::string fingerprint(std::span<const Pair> pairs);
+
+// The best validation so far.
+struct History {
+  double best_nats = 0;
+  std::int64_t best_update = -1;  // -1: none yet
+  std::int64_t since_best = 0;    // validations without a better one
+  std::vector<double> recent;     // losses of the last updates, 100 at most
+  double recent_mean() const;
+};
+
+class Trainer {
+ public:
+  Trainer(std::vector<Example> examples, Languages languages, const Settings& settings);
+  Trainer(const Trainer&) = delete;
+  Trainer& operator=(const Trainer&) = delete;
+
+  // One update with the next batch. Returns the loss before it, in nats per symbol. Throws Error where it is not finite; the
+  // weights then stay as they are.
+  double update();
+  // Takes note of a validation's nats per symbol; true where it is the best so far.
+  bool note_validation(double nats);
+
+  std::int64_t updates() const { return updates_; }
+  std::int64_t symbols() const { return symbols_; }  // target symbols of all updates of this run
+  const Translator& translator() const { return translator_; }
+  const History& history() const { return history_; }
+
+  // All that training needs to go on, and back again. restore() does not check that settings agree: see
+  // nn::check_settings.
+  tapeloop::nn::Checkpoint checkpoint(const std::map<std::string, std::string>& notes) const;
+  void restore(const tapeloop::nn::Checkpoint& saved, const std::string& path);
+
+ private:
+  Trainer(std::vector<Example> examples, Languages languages, const Settings& settings,
+          tapeloop::Random random);
+
+  Settings settings_;
+  Translator translator_;
+  std::vector<Example> examples_;
+  Batches batches_;
+  tapeloop::optim::Adam adam_;
+  History history_;
+  std::int64_t updates_ = 0;
+  std::int64_t symbols_ = 0;
+};
+
+}  // namespace seq2seq

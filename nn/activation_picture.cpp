@@ -1,0 +1,116 @@
+// SPDX-License-Identifier: MIT
+// Choice of the neurons, and their lines.
+#include "nn/activation_picture.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cmath>
+#include <numeric>
+
+#include "autograd/error.h"
+#include "nn/markup.h"
+
+namespace tapeloop::nn {
+
+namespace {
+
+constexpr std::int64_t kMostSteps = 400;
+constexpr double kLine = 24, kLabel = 60, kTop = 44, kMargin = 16;
+
+// How much a neuron changes over time: its variance.
+double spread(const Activation& a, std::int64_t n, std::int64_t unit) {
+  double sum = 0, squares = 0;
+  for (std::int64_t t = 0; t < a.steps; ++t) {
+    const double x = static_cast<double>(a.at(t, n, unit));
+    if (!std::isfinite(x)) continue;
+    sum += x;
+    squares += x * x;
+  }
+  const auto count = static_cast<double>(a.steps);
+  return squares / count - sum / count * (sum / count);
+}
+
+// One character stands for what has no picture.
+std::string visible(const std::string& text) {
+  if (text == "\n") return "\xE2\x86\xB5";
+  return text == " " || text == "\t" ? "" : text;
+}
+
+}  // namespace
+
+std::string activation_picture(const Activation& a, std::span<const std::string> symbols,
+                               const ActivationPictureOptions& options) {
+  if (symbols.empty() || a.steps != static_cast<std::int64_t>(symbols.size()) ||
+      a.steps > kMostSteps) {
+    fail("activation_picture",
+         fmt::format("\"{}\" has {} steps, {} symbols were given; expected as many of both, 1 to "
+                     "{}: a longer text is for activation_page()",
+                     a.name, a.steps, symbols.size(), kMostSteps));
+  }
+  if (options.sequence < 0 || options.sequence >= a.batch || options.neurons < 1) {
+    fail("activation_picture",
+         fmt::format("sequence is {}, neurons {}; the batch has {}, and 1 neuron is the least",
+                     options.sequence, options.neurons, a.batch));
+  }
+  std::vector<double> spreads;
+  for (std::int64_t unit = 0; unit < a.units; ++unit) {
+    spreads.push_back(spread(a, options.sequence, unit));
+  }
+  std::vector<std::int64_t> units(static_cast<std::size_t>(a.units));
+  std::iota(units.begin(), units.end(), 0);
+  std::stable_sort(units.begin(), units.end(), [&](std::int64_t x, std::int64_t y) {
+    return spreads[static_cast<std::size_t>(x)] > spreads[static_cast<std::size_t>(y)];
+  });
+  units.resize(static_cast<std::size_t>(std::min(options.neurons, a.units)));
+
+  const std::vector<TextCell> cells = text_cells(symbols);
+  double longest = 1;  // characters of a cell; those beyond ASCII are wide
+  double scale = 0;
+  for (const TextCell& cell : cells) {
+    const bool wide = cell.text.size() > 1 && utf8_length(cell.text) == cell.text.size();
+    longest = std::max(longest, wide ? 2.0 : static_cast<double>(cell.text.size()));
+  }
+  for (const std::int64_t unit : units) {
+    for (std::int64_t t = 0; t < a.steps; ++t) {
+      const double x = std::abs(static_cast<double>(a.at(t, options.sequence, unit)));
+      if (std::isfinite(x)) scale = std::max(scale, x);
+    }
+  }
+  const double width = 9 * longest;
+  std::string svg = fmt::format(
+      "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 {0:.0f} {1:.0f}\" width=\"{0:.0f}\" "
+      "height=\"{1:.0f}\" font-family=\"sans-serif\" font-size=\"13\" fill=\"#1c1f24\" "
+      "role=\"img\">\n<title>{2}</title>\n<rect width=\"100%\" height=\"100%\" fill=\"#fff\"/>\n"
+      "<text x=\"{3}\" y=\"26\" font-size=\"15\" font-weight=\"bold\">{2}</text>\n",
+      kLabel + width * static_cast<double>(cells.size()) + kMargin,
+      kTop + kLine * static_cast<double>(units.size()) + kMargin, escape_markup(options.title),
+      kMargin);
+  double y = kTop;
+  for (const std::int64_t unit : units) {
+    svg += fmt::format("<text x=\"{}\" y=\"{}\" fill=\"#565b63\" text-anchor=\"end\">{}</text>\n",
+                       kLabel - 8, y + 15, unit);
+    double x = kLabel;
+    for (const TextCell& cell : cells) {
+      const auto t = static_cast<std::int64_t>(cell.first + cell.steps - 1);
+      const double value = static_cast<double>(a.at(t, options.sequence, unit));
+      const double strength = std::isfinite(value) && scale > 0 ? std::abs(value) / scale : 0;
+      svg += fmt::format(
+          "<rect x=\"{:.0f}\" y=\"{}\" width=\"{:.0f}\" height=\"20\" fill=\"{}\" "
+          "fill-opacity=\"{:.2f}\"/>",
+          x, y, width, value < 0 ? "#0072b2" : "#d55e00", strength);
+      if (const std::string text = visible(cell.text); !text.empty()) {
+        svg += fmt::format(
+            "<text x=\"{:.1f}\" y=\"{}\" text-anchor=\"middle\" "
+            "font-family=\"monospace\">{}</text>",
+            x + width / 2, y + 15, escape_markup(text));
+      }
+      svg += "\n";
+      x += width;
+    }
+    y += kLine;
+  }
+  return svg + "</svg>\n";
+}
+
+}  // namespace tapeloop::nn

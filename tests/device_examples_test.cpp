@@ -1,0 +1,225 @@
+// SPDX-License-Identifier: MIT
+// The examples on Device::cuda against the CPU: their first training steps, and runs that go on on the other device. On a
+// GPU, or, as another program, on the emulated one (cuda_emulation/). What they learn is for their own tests.
+#include <filesystem>
+
+#include "device.h"
+#include "examples/char_lm/generate.h"
+#include "examples/char_lm/training.h"
+#include "examples/common/options.h"
+#include "examples/custom_cell/adder.h"
+#include "examples/jazz/chart.h"
+#include "examples/jazz/generate.h"
+#include "examples/jazz/train.h"
+
+namespace tapeloop::test {
+namespace {
+
+constexpr int kSteps = 20;
+
+double same_within(DType dtype) { return dtype == DType::float32 ? 1e-5 : 1e-10; }
+
+// Each update's loss on one device and on the other.
+void check_losses(const std::vector<double>& there, const std::vector<double>& here, DType dtype) {
+  REQUIRE(there.size() == here.size());
+  for (std::size_t i = 0; i < here.size(); ++i) {
+    CAPTURE(i);
+    CHECK(std::abs(there[i] - here[i]) <= same_within(dtype) * std::abs(here[i]));
+  }
+}
+
+// A file that is gone afterwards.
+struct File {
+  std::string path =
+      (std::filesystem::temp_directory_path() / "tapeloop_device_examples_test.safetensors")
+          .string();
+  ~File() { std::filesystem::remove(path); }
+};
+
+template <class Trainer>
+std::vector<double> losses_of(Trainer& trainer, int updates) {
+  std::vector<double> losses;
+  for (int i = 0; i < updates; ++i) losses.push_back(trainer.update());
+  return losses;
+}
+
+// --- char_lm ---
+
+struct Text {
+  char_lm::Corpus corpus = char_lm::split_lines(std::string(char_lm::dinosaur_names()));
+  char_lm::Vocabulary vocabulary{char_lm::dinosaur_names()};
+};
+
+char_lm::Settings char_settings(const char* cell, std::int64_t embedding, DType dtype,
+                                Device device) {
+  char_lm::Settings settings;
+  settings.model = {.cell = cell,
+                    .layers = 2,
+                    .hidden = 12,
+                    .embedding = embedding,
+                    .dropout = 0.2,
+                    .dtype = dtype,
+                    .device = device};
+  settings.streams = 4;
+  settings.steps = 9;
+  settings.clip = 1;
+  settings.lines = true;
+  return settings;
+}
+
+// --- jazz ---
+
+jazz::ModelOptions jazz_model(bool gru, DType dtype, Device device) {
+  return {.gru = gru,
+          .hidden = 8,
+          .embedding = 6,
+          .dropout = 0.3,
+          .forget = 0.2,
+          .dtype = dtype,
+          .device = device};
+}
+constexpr jazz::TrainOptions kJazzRun{
+    .updates = 100, .streams = 3, .steps = 7, .evaluate_every = 100, .seed = 3};
+
+}  // namespace
+
+TEST_CASE("char_lm: the first 20 updates on cuda are those on the cpu") {
+  if (!have_gpu()) return;
+  const Bounds bounds;
+  const Text text;
+  for (const DType dtype : {DType::float32, DType::float64}) {
+    for (const auto& [cell, embedding] : {std::pair{"lstm", 0}, {"gru", 5}, {"rnn", 0}}) {
+      CAPTURE(cell);
+      CAPTURE(name(dtype));
+      const auto losses_on = [&, cell = cell, embedding = embedding](Device device) {
+        char_lm::Trainer trainer(text.corpus, text.vocabulary,
+                                 char_settings(cell, embedding, dtype, device));
+        CHECK(nn::parameters(trainer.model()).at(0).var.device() == device);
+        return losses_of(trainer, kSteps);
+      };
+      check_losses(losses_on(Device::cuda), losses_on(Device::cpu), dtype);
+    }
+  }
+}
+
+TEST_CASE("char_lm: a run goes on on the other device, validates and writes the same text") {
+  if (!have_gpu()) return;
+  const Bounds bounds;
+  const Text text;
+  const File file;
+  const auto trainer_on = [&](Device device) {
+    return std::make_unique<char_lm::Trainer>(text.corpus, text.vocabulary,
+                                              char_settings("lstm", 0, DType::float64, device));
+  };
+  for (const auto& [first, second] :
+       {std::pair{Device::cpu, Device::cuda}, {Device::cuda, Device::cpu}}) {
+    CAPTURE(name(first));
+    const auto straight = trainer_on(first), resumed = trainer_on(second);
+    losses_of(*straight, 5);
+    nn::save_checkpoint(file.path, straight->checkpoint({}));
+    resumed->restore(nn::read_checkpoint(file.path), file.path);
+    check_losses(losses_of(*resumed, 5), losses_of(*straight, 5), DType::float64);
+    const std::string part = text.corpus.validation.substr(0, 40);
+    CHECK(char_lm::validate(resumed->model(), text.vocabulary, part) ==
+          doctest::Approx(char_lm::validate(straight->model(), text.vocabulary, part))
+              .epsilon(1e-10));
+    const auto written = [&](const char_lm::CharLm& model) {
+      char_lm::Writer writer(model, text.vocabulary, {.temperature = 0}, Random(1));
+      writer.read("\n");
+      return writer.write(12);
+    };
+    CHECK(written(resumed->model()) == written(straight->model()));
+  }
+}
+
+TEST_CASE("jazz: the first 20 updates on cuda are those on the cpu") {
+  if (!have_gpu()) return;
+  const Bounds bounds;
+  const jazz::Material material = jazz::embedded_corpus();
+  for (const DType dtype : {DType::float32, DType::float64}) {
+    for (const bool gru : {false, true}) {
+      CAPTURE(gru);
+      CAPTURE(name(dtype));
+      const auto losses_on = [&](Device device) {
+        jazz::Trainer trainer(jazz_model(gru, dtype, device), kJazzRun, material);
+        CHECK(nn::parameters(trainer.model()).at(0).var.device() == device);
+        return losses_of(trainer, kSteps);
+      };
+      check_losses(losses_on(Device::cuda), losses_on(Device::cpu), dtype);
+    }
+  }
+}
+
+TEST_CASE("jazz: a run goes on on the other device, and its best weights play the same notes") {
+  if (!have_gpu()) return;
+  const Bounds bounds;
+  jazz::Material material = jazz::embedded_corpus();
+  material.held_out.resize(1);
+  jazz::TrainOptions run = kJazzRun;
+  run.updates = 6;
+  run.evaluate_every = 3;
+  const File file;
+  const auto trainer_on = [&](Device device) {
+    return std::make_unique<jazz::Trainer>(jazz_model(false, DType::float32, device), run,
+                                           material);
+  };
+  for (const auto& [first, second] :
+       {std::pair{Device::cpu, Device::cuda}, {Device::cuda, Device::cpu}}) {
+    CAPTURE(name(first));
+    const auto straight = trainer_on(first), resumed = trainer_on(second);
+    losses_of(*straight, 4);
+    nn::save_checkpoint(file.path, straight->checkpoint());
+    resumed->restore(nn::read_checkpoint(file.path), file.path);
+    check_losses(losses_of(*resumed, 2), losses_of(*straight, 2), DType::float32);
+    CHECK(resumed->best()->total() ==
+          doctest::Approx(straight->best()->total()).epsilon(same_within(DType::float32)));
+    const nn::Checkpoint saved = nn::read_checkpoint(file.path);
+    const auto played = [&](Device device) {
+      const jazz::Model best = jazz::best_model(saved, material, file.path, device);
+      const jazz::Tune chart = jazz::standard_form("251");
+      jazz::GenerateOptions options;
+      jazz::fit_to(options, material);
+      options.temperature = options.rhythm_temperature = 0;  // always the likeliest
+      std::vector<int> notes;
+      for (const jazz::Note& note : jazz::generate(best, chart, 1, options).front().notes) {
+        notes.insert(notes.end(), {note.start, note.pitch, note.length});
+      }
+      return notes;
+    };
+    CHECK(played(Device::cuda) == played(Device::cpu));
+  }
+}
+
+TEST_CASE("custom_cell: the first 20 updates on cuda are those on the cpu") {
+  if (!have_gpu()) return;
+  const Bounds bounds;
+  for (const DType dtype : {DType::float32, DType::float64}) {
+    CAPTURE(name(dtype));
+    const auto losses_on = [&](Device device) {
+      Random random(1);
+      const custom_cell::Adder model(7, random, dtype);
+      nn::move(model, device);
+      optim::Adam adam(nn::parameters(model), {.learning_rate = 3e-3});
+      std::vector<double> losses;
+      for (int i = 0; i < kSteps; ++i) {
+        const custom_cell::Batch batch = custom_cell::draw(6, 5, random);
+        losses.push_back(custom_cell::update(
+            model, adam,
+            custom_cell::Batch{batch.xs.to(dtype), batch.target.to(dtype)}.to(device)));
+      }
+      return losses;
+    };
+    check_losses(losses_on(Device::cuda), losses_on(Device::cpu), dtype);
+  }
+}
+
+TEST_CASE("--device cuda where there is no GPU: the error says what to do") {
+  common::need(Device::cpu);
+  if (cuda::available()) return common::need(Device::cuda);
+  CHECK(
+      throws_with("--device cuda: |keep the tensors on Device::cpu; to run on the CPU, leave "
+                  "--device out",
+                  [] { common::need(Device::cuda); }));
+}
+
+}  // namespace tapeloop::test

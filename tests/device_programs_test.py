@@ -1,0 +1,70 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: MIT
+"""The example programs with --device cuda, linked with the emulated GPU: first_gradient and custom_cell give what they give on
+the CPU; custom_cell without two_clocks.cu says the line that is missing; without a GPU every program says what to do.
+
+usage: tests/device_programs_test.py FIRST_GRADIENT CUSTOM_CELL CUSTOM_CELL_WITHOUT_ITS_CU_FILE
+"""
+import json
+import os
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+SMALL = ["--steps", "4", "--hidden", "3", "--updates", "20"]
+LINE = ('pointwise "two_clocks": no CUDA kernel registered for this functor; add register_pointwise<TwoClocks>() '
+        "to a .cu file, or move x to cpu")
+failures = []
+
+
+def check(right, what):
+    if not right:
+        failures.append(what)
+
+
+def run(program, device, *arguments, **environment):
+    """(exit code, standard error, the figures of --json) of a program on a device."""
+    with tempfile.TemporaryDirectory() as folder:
+        figures = Path(folder) / "figures.json"
+        command = [program, "--device", device, "--out", folder, "--json", str(figures), *arguments]
+        done = subprocess.run(command, capture_output=True, text=True, timeout=250, env={**os.environ, **environment})
+        return done.returncode, done.stderr, json.loads(figures.read_text()) if figures.exists() else {}
+
+
+def numbers(figures):
+    flat = []
+    for key, value in sorted(figures.items()):
+        if key != "seconds":
+            flat += value if isinstance(value, list) else [value]
+    return flat
+
+
+def check_same(program, *arguments):
+    code, error, here = run(program, "cpu", *arguments)
+    check(code == 0, f"{program} on the cpu: {error}")
+    code, error, there = run(program, "cuda", *arguments)
+    check(code == 0, f"{program} on cuda: {error}")
+    a, b = numbers(here), numbers(there)
+    check(len(a) == len(b) > 1 and all(abs(x - y) <= 1e-5 * (1 + abs(x)) for x, y in zip(a, b)), f"{program}: {a}, {b}")
+
+
+def main():
+    first_gradient, custom_cell, unregistered = sys.argv[1:]
+    check_same(first_gradient)
+    check_same(custom_cell, *SMALL)
+    code, error, _ = run(unregistered, "cuda", *SMALL)
+    check(code == 1 and LINE in error, f"without its .cu file: {code}, {error}")
+    for program in (first_gradient, custom_cell):
+        code, error, _ = run(program, "cuda", EMULATED_GPU_NONE="1")
+        expected = ("--device cuda: cuda: there is no NVIDIA GPU, or no driver for it; keep the tensors on Device::cpu; "
+                    "to run on the CPU, leave --device out")
+        check(code == 1 and expected in error, f"without a GPU: {code}, {error}")
+        code, error, _ = run(program, "gpu")
+        check(code == 2 and "--device" in error and "{cpu,cuda}" in error, f"--device gpu: {code}, {error}")
+    print("\n".join(failures) or "every program agrees, and says what is missing")
+    sys.exit(1 if failures else 0)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,369 @@
+// SPDX-License-Identifier: MIT
+// examples/seq2seq, before any model: text, pairs, the phrase book, vocabularies, batches.
+#include <doctest/doctest.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <filesystem>
+#include <fstream>
+#include <map>
+#include <set>
+#include <utility>
+
+#include "autograd/error.h"
+#include "examples/seq2seq/batches.h"
+#include "examples/seq2seq/pairs.h"
+#include "examples/seq2seq/text.h"
+#include "examples/seq2seq/vocabulary.h"
+
+using namespace seq2seq;
+using tapeloop::Random;
+using tapeloop::Tensor;
+
+namespace {
+
+using Units = std::vector<std::string>;
+
+template <class F>
+std::string message_of(F&& call) {
+  try {
+    call();
+  } catch (const tapeloop::Error& error) {
+    return error.what();
+  }
+  return "nothing was thrown";
+}
+
+bool contains(const std::string& text, const std::string& part) {
+  return text.find(part) != std::string::npos;
+}
+
+// Sources of 1 to 12 symbols and targets of 0 to 8; symbols tell the examples apart.
+std::vector<Example> some_examples(std::int64_t count) {
+  std::vector<Example> examples;
+  Random random(5);
+  for (std::int64_t i = 0; i < count; ++i) {
+    Example example;
+    example.source.assign(static_cast<std::size_t>(1 + random.below(12)), 4 + i);
+    example.target.assign(static_cast<std::size_t>(random.below(9)), 4 + i);
+    examples.push_back(example);
+  }
+  return examples;
+}
+
+// Which of some_examples() a batch has.
+std::vector<std::int64_t> places_of(const Batch& batch) {
+  std::vector<std::int64_t> places = batch.source.select(0, 0).to_vector<std::int64_t>();
+  for (std::int64_t& place : places) place -= 4;
+  return places;
+}
+
+}  // namespace
+
+TEST_CASE("UTF-8 is checked as RFC 3629 has it") {
+  for (const char* good : {"", "plain", "é", "你好。", "\xf0\x9f\x98\x80", "\xf4\x8f\xbf\xbf"}) {
+    CAPTURE(good);
+    CHECK_FALSE(first_invalid_utf8(good).has_value());
+  }
+  const std::pair<std::string, std::size_t> bad[] = {{"ab\xff", 2},        // never a byte of UTF-8
+                                                     {"a\x80", 1},         // continues nothing
+                                                     {"ab\xe4\xbd", 2},    // cut off
+                                                     {"\xc0\xaf", 0},      // overlong
+                                                     {"\xe0\x80\xaf", 0},  // overlong
+                                                     {"\xed\xa0\x80", 0},  // a surrogate
+                                                     {"\xf4\x90\x80\x80", 0},  // past U+10FFFF
+                                                     {"\xe4\x41\x41", 0}};
+  for (const auto& [text, place] : bad) {
+    const auto found = first_invalid_utf8(text);
+    REQUIRE(found.has_value());
+    CHECK(*found == place);
+  }
+}
+
+TEST_CASE(
+    "words: marks stand alone, numbers and apostrophes hold together, wide characters are units") {
+  CHECK(words("It's 3.50, 你好!") == Units{"It's", "3.50", ",", "你", "好", "!"});
+  CHECK(words("  Where's the dogs' house?  ") ==
+        Units{"Where's", "the", "dogs", "'", "house", "?"});
+  CHECK(words("At 10:30, 1,000 of 2.") == Units{"At", "10:30", ",", "1,000", "of", "2", "."});
+  CHECK(words("Café à Łódź, naïve") == Units{"Café", "à", "Łódź", ",", "naïve"});
+  CHECK(words("It\u2019s B2-ready…") == Units{"It\u2019s", "B2", "-", "ready", "…"});
+  CHECK(words("你\u3000好a1。") == Units{"你", "好", "a1", "。"});
+  CHECK(words("1.2.3 a.b .5 5.") == Units{"1.2.3", "a", ".", "b", ".", "5", "5", "."});
+  CHECK(words("").empty());
+  CHECK(words(" \t\u00a0").empty());
+  CHECK(units_of("a b", Unit::character) == Units{"a", " ", "b"});
+}
+
+TEST_CASE("joined words read as text, and are cut into the same words again") {
+  CHECK(join(words("It's 3.50, 你好! (Yes: $5.)"), Unit::word) == "It's 3.50,你好! (Yes: $5.)");
+  CHECK(join(characters("a 你 b"), Unit::character) == "a 你 b");
+  const std::string parts[] = {"a", "3", ".", ",", ":", "'",  "你",
+                               "(", ")", "$", "-", "%", "b2", "，"};
+  Random random(2);
+  for (int round = 0; round < 2000; ++round) {
+    Units units;
+    for (int i = 0; i < 5; ++i) units.push_back(parts[random.below(std::size(parts))]);
+    const std::string text = join(units, Unit::word);
+    CAPTURE(text);
+    CHECK(words(text) == units);
+  }
+}
+
+TEST_CASE("wide characters take two columns, combining marks none") {
+  CHECK(display_width("abc") == 3);
+  CHECK(display_width("你好，a") == 7);
+  CHECK(display_width("e\u0301") == 1);
+  CHECK(display_width("é") == 1);
+  CHECK(display_width("") == 0);
+}
+
+TEST_CASE(
+    "pairs: a byte-order mark, CR LF, further columns and a missing last line end are accepted") {
+  const PairFile file =
+      parse_pairs("\xef\xbb\xbfHi.\t嗨。\tsomebody\r\n Run! \t跑！\r\nGo.\t走。", "test.tsv");
+  CHECK(file.pairs == std::vector<Pair>{{"Hi.", "嗨。"}, {"Run!", "跑！"}, {"Go.", "走。"}});
+  CHECK(file.report() == "3 pairs");
+}
+
+TEST_CASE("pairs: empty lines and repeated pairs are left out, and counted") {
+  const PairFile file = parse_pairs("a\tb\n\n  \r\na\tb\na\tc\nd\tb\n", "test.tsv");
+  CHECK(file.pairs == std::vector<Pair>{{"a", "b"}, {"a", "c"}, {"d", "b"}});
+  CHECK(file.empty_lines == 2);
+  CHECK(file.repeated == 1);
+  CHECK(file.report() == "3 pairs; skipped: 2 empty lines, 1 repeated pair");
+}
+
+TEST_CASE("pairs: a line that is no pair ends the reading with its number") {
+  CHECK(
+      contains(message_of([] { parse_pairs("a\tb\n\nonly one\r\n", "test.tsv"); }),
+               "test.tsv, line 3: there is one column, \"only one\"; expected source TAB target"));
+  CHECK(contains(message_of([] { parse_pairs("\xef\xbb\xbf\ta\n", "test.tsv"); }),
+                 "test.tsv, line 1: the source is empty"));
+  CHECK(contains(message_of([] { parse_pairs("a\t \tx\n", "test.tsv"); }),
+                 "test.tsv, line 1: the target is empty"));
+  CHECK(contains(message_of([] { parse_pairs("a\tb\nc\t\xff\n", "test.tsv"); }),
+                 "test.tsv, line 2: byte 3 of the line (0xff) is not UTF-8; convert the file"));
+  CHECK(contains(message_of([] {
+                   parse_pairs({"a\0\tb\n", 5}, "test.tsv");
+                 }),
+                 "test.tsv, line 1: the line has a NUL byte; if the file is UTF-16"));
+  CHECK(contains(message_of([] { parse_pairs("\n\n", "test.tsv"); }),
+                 "test.tsv: there is no pair in it"));
+  CHECK(contains(message_of([] { parse_pairs("", "test.tsv"); }), "there is no pair in it"));
+  // A long line is shown by its beginning, cut between characters.
+  std::string chinese;
+  for (int i = 0; i < 100; ++i) chinese += "你";
+  const std::string message = message_of([&] { parse_pairs(chinese, "t"); });
+  CHECK(contains(message, "你...\""));
+  CHECK_FALSE(first_invalid_utf8(message).has_value());
+}
+
+TEST_CASE("pairs are read from a file, and a missing file is named") {
+  const auto path = std::filesystem::temp_directory_path() /
+                    ("seq2seq_data_test_" + std::to_string(::getpid()) + ".tsv");
+  std::ofstream(path) << "Hi.\t嗨。\n";
+  CHECK(read_pairs(path.string()).pairs == std::vector<Pair>{{"Hi.", "嗨。"}});
+  std::ofstream(path) << "Hi.\n";
+  CHECK(contains(message_of([&] { read_pairs(path.string()); }),
+                 path.string() + ", line 1: there is one column"));
+  std::filesystem::remove(path);
+  CHECK(contains(message_of([&] { read_pairs(path.string()); }), path.string()));
+}
+
+TEST_CASE("the split depends on a source alone, which then stands in one part") {
+  std::vector<Pair> pairs;
+  for (int i = 0; i < 4000; ++i) {
+    pairs.push_back({"source " + std::to_string(i / 2), "target " + std::to_string(i)});
+  }
+  const Split split = split_by_source(pairs, 50, 100);
+  CHECK(split.train.size() + split.validation.size() + split.test.size() == 4000);
+  CHECK(split.validation.size() > 120);
+  CHECK(split.validation.size() < 280);
+  CHECK(split.test.size() > 300);
+  CHECK(split.test.size() < 500);
+  std::map<std::string, int> parts;
+  for (const Pair& pair : split.train) parts[pair.source] |= 1;
+  for (const Pair& pair : split.validation) parts[pair.source] |= 2;
+  for (const Pair& pair : split.test) parts[pair.source] |= 4;
+  for (const auto& [source, part] : parts) CHECK((part == 1 || part == 2 || part == 4));
+
+  std::reverse(pairs.begin(), pairs.end());
+  Split other = split_by_source(pairs, 50, 100);
+  std::reverse(other.test.begin(), other.test.end());
+  CHECK(other.test == split.test);
+
+  // Published values of FNV-1a: "a" af63dc4c8601ec8c, 12638187200555641996 mod 1000 is 996; "foobar" 85944171f73967e8,
+  // 9625390261332436968 mod 1000 is 968.
+  CHECK(split_by_source({{"a", ""}}, 0, 996).test.empty());
+  CHECK(split_by_source({{"a", ""}}, 0, 997).test.size() == 1);
+  CHECK(split_by_source({{"foobar", ""}}, 968, 0).validation.empty());
+  CHECK(split_by_source({{"foobar", ""}}, 968, 1).validation.size() == 1);
+}
+
+TEST_CASE("the phrase book: hundreds of sentences with their marks, no source twice") {
+  const std::vector<Pair>& pairs = phrase_book();
+  CHECK(pairs.size() >= 600);
+  std::set<std::string> sources;
+  const Units latin_ends = {".", "?", "!"}, chinese_ends = {"。", "？", "！"};
+  for (const Pair& pair : pairs) {
+    CAPTURE(pair.source);
+    CAPTURE(pair.target);
+    CHECK(sources.insert(pair.source).second);
+    const std::string source_end = characters(pair.source).back();
+    const std::string target_end = characters(pair.target).back();
+    const auto mark = std::find(latin_ends.begin(), latin_ends.end(), source_end);
+    const auto chinese_mark = std::find(chinese_ends.begin(), chinese_ends.end(), target_end);
+    REQUIRE(mark != latin_ends.end());
+    REQUIRE(chinese_mark != chinese_ends.end());
+    const bool asks = source_end == "?", answers = target_end == "？";
+    CHECK(asks == answers);
+    for (const std::string& character : characters(pair.source)) {
+      CHECK(character.size() == 1);  // ASCII
+    }
+    for (const std::string& character : characters(pair.target)) {
+      const bool wide_or_digit =
+          display_width(character) == 2 || (character >= "0" && character <= "9");
+      CAPTURE(character);
+      CHECK(wide_or_digit);
+    }
+  }
+}
+
+TEST_CASE("a vocabulary has the most frequent units first, equals by their bytes") {
+  const std::vector<Units> texts = {{"b", "a", "c"}, {"c", "a", "d"}, {"c", "你"}};
+  const Vocabulary all(texts);
+  CHECK(all.size() == 9);
+  CHECK(all.encode({"c", "a", "b", "d", "你", "x"}) ==
+        std::vector<std::int64_t>{4, 5, 6, 7, 8, kUnknown});
+  CHECK(all.decode(std::vector<std::int64_t>{kStart, 8, kPad, 4, kUnknown, kEnd, 4}) ==
+        Units{"你", "c", "<unk>"});
+
+  const Vocabulary frequent(texts, {.least_count = 2});
+  CHECK(frequent.size() == 6);
+  CHECK(frequent.id("b") == kUnknown);
+  const Vocabulary small(texts, {.most = 1});
+  CHECK(small.size() == 5);
+  CHECK(small.id("c") == 4);
+  CHECK(small.id("a") == kUnknown);
+
+  CHECK(Vocabulary().size() == 4);
+  CHECK(contains(message_of([&] { all.decode(std::vector<std::int64_t>{9}); }),
+                 "symbol 9 is outside [0, 9)"));
+  CHECK(contains(message_of([&] { all.decode(std::vector<std::int64_t>{-1}); }), "symbol -1"));
+}
+
+TEST_CASE("a vocabulary survives as text") {
+  const std::vector<Units> texts = {{"a", "\\", "n", "你", " ", "\r", "\""}};
+  const Vocabulary vocabulary(texts);
+  CHECK(Vocabulary::from_text(vocabulary.to_text()) == vocabulary);
+  CHECK(Vocabulary::from_text("") == Vocabulary());
+  CHECK(contains(message_of([] { Vocabulary::from_text("a\nb\na\n"); }),
+                 "line 3 \"a\" is there twice"));
+  CHECK(contains(message_of([] { Vocabulary::from_text("a\n\n"); }), "line 2 \"\" is empty"));
+}
+
+TEST_CASE("a batch is padded, shifted by the start symbol, and ignores what is past an end") {
+  const Example a{{7, 8, 9}, {5}}, b{{6}, {10, 11}}, c{{4, 4}, {}};
+  const Example* chosen[] = {&a, &b, &c};
+  const Batch batch = make_batch(chosen);
+  CHECK(batch.source.to_vector<std::int64_t>() ==
+        std::vector<std::int64_t>{7, 6, 4, 8, 0, 4, 9, 0, 0});
+  CHECK(batch.source_lengths == std::vector<std::int64_t>{3, 1, 2});
+  CHECK(batch.inputs.to_vector<std::int64_t>() ==
+        std::vector<std::int64_t>{1, 1, 1, 5, 10, 0, 0, 11, 0});
+  CHECK(batch.targets.to_vector<std::int64_t>() ==
+        std::vector<std::int64_t>{5, 10, 2, 2, 11, kIgnored, kIgnored, 2, kIgnored});
+  CHECK(batch.target_lengths == std::vector<std::int64_t>{2, 3, 1});
+  CHECK(batch.symbols == 6);
+  CHECK(contains(message_of([] { make_batch({}); }), "no examples"));
+  const Example nothing{{}, {5}};
+  const Example* empty[] = {&nothing};
+  CHECK(contains(message_of([&] { make_batch(empty); }), "source of an example is empty"));
+}
+
+TEST_CASE("a pass has every example once, and the next pass has another order") {
+  for (const std::int64_t count : {1, 31, 32, 33, 1000, 3300}) {
+    CAPTURE(count);
+    const std::vector<Example> examples = some_examples(count);
+    Batches batches(examples, 32, Random(3));
+    REQUIRE(batches.per_pass() == (count + 31) / 32);
+    std::vector<std::int64_t> passes[2];
+    for (std::vector<std::int64_t>& seen : passes) {
+      std::int64_t smaller = 0;
+      for (std::int64_t i = 0; i < batches.per_pass(); ++i) {
+        const std::vector<std::int64_t> places = places_of(batches.next());
+        smaller += places.size() < 32 ? 1 : 0;
+        seen.insert(seen.end(), places.begin(), places.end());
+      }
+      CHECK(smaller == (count % 32 == 0 ? 0 : 1));
+    }
+    if (count > 64) CHECK(passes[0] != passes[1]);  // a single batch is sorted by length
+    for (std::vector<std::int64_t>& seen : passes) {
+      std::sort(seen.begin(), seen.end());
+      REQUIRE(static_cast<std::int64_t>(seen.size()) == count);
+      for (std::int64_t i = 0; i < count; ++i) CHECK(seen[static_cast<std::size_t>(i)] == i);
+    }
+  }
+}
+
+TEST_CASE("batches hold similar lengths, and short ones do not come first") {
+  const std::vector<Example> examples = some_examples(3200);
+  Batches batches(examples, 32, Random(3));
+  std::int64_t symbols = 0, room = 0, rises = 0, before = 0;
+  for (std::int64_t i = 0; i < batches.per_pass(); ++i) {
+    const Batch batch = batches.next();
+    for (std::int64_t length : batch.source_lengths) symbols += length;
+    room += batch.source.numel();
+    rises += batch.source.dim(0) > before ? 1 : 0;
+    before = batch.source.dim(0);
+  }
+  CHECK(symbols * 100 > room * 95);  // in random batches nearly half of it is padding
+  CHECK(rises > 25);
+  CHECK(rises < 65);
+}
+
+TEST_CASE("batches go on where they were saved, and tell other data from their own") {
+  const std::vector<Example> examples = some_examples(200);
+  Batches batches(examples, 32, Random(3));
+  for (const int before : {0, 6, 7, 10}) {  // 7 batches are a pass
+    Batches begun(examples, 32, Random(3));
+    for (int i = 0; i < before; ++i) begun.next();
+    const tapeloop::StateDict saved = begun.state_dict();
+    Batches resumed(examples, 32, Random(3));
+    resumed.next();
+    resumed.load_state_dict(saved);
+    for (int i = 0; i < 16; ++i) CHECK(places_of(resumed.next()) == places_of(begun.next()));
+  }
+  // A vector may move, as it does with the object that has it; its elements stay where they are.
+  std::vector<Example> first = some_examples(200);
+  Batches of_moved(first, 32, Random(3));
+  const std::vector<Example> second = std::move(first);
+  CHECK(places_of(of_moved.next()) == places_of(Batches(examples, 32, Random(3)).next()));
+
+  const tapeloop::StateDict saved = batches.state_dict();
+  const std::vector<Example> fewer = some_examples(199);
+  Batches other(fewer, 32, Random(3));
+  CHECK(contains(message_of([&] { other.load_state_dict(saved); }),
+                 "the state is of 200 examples, pass 0, next batch 0; here are 199 in 7 batches"));
+  CHECK(contains(message_of([&] { other.load_state_dict({}); }), "the state is of -1 examples"));
+  CHECK(
+      contains(message_of([&] { Batches(fewer, 0, Random(3)); }), "199 examples in batches of 0"));
+  CHECK(contains(message_of([&] { Batches({}, 4, Random(3)); }), "0 examples in batches of 4"));
+}
+
+TEST_CASE("an unknown symbol is replaced by the source's unit that was looked at most") {
+  const std::vector<Units> texts = {{"a", "b"}};
+  const Vocabulary vocabulary(texts);
+  const std::vector<std::int64_t> ids = {kUnknown, 4, kUnknown};
+  // The fourth column is padding of a longer sentence in the batch, the fourth row the end.
+  const Tensor weights = Tensor::from<float>(
+      {4, 4}, {0.1f, 0.7f, 0.2f, 0.0f, 0.8f, 0.1f, 0.1f, 0.0f, 0.4f, 0.2f, 0.4f, 0.9f, 1, 0, 0, 0});
+  const Units source = {"I", "Zoe", "42"};
+  CHECK(copied_through(ids, weights, source, vocabulary) == Units{"Zoe", "a", "I"});
+  CHECK(copied_through(ids, Tensor(), source, vocabulary) == Units{"<unk>", "a", "<unk>"});
+  CHECK(contains(message_of([&] {
+                   copied_through(ids, weights, {"1", "2", "3", "4", "5"}, vocabulary);
+                 }),
+                 "expected at least [3, 5]"));
+}
