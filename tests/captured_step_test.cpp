@@ -136,6 +136,27 @@ TEST_CASE(
   }
 }
 
+TEST_CASE("every form of a sequence on the GPU can be captured") {
+  if (!have_gpu()) return;
+  const Bounds bounds;
+  struct Form {
+    explicit Form(cuda::RecurrentForm form) { cuda::set_recurrent_form(form); }
+    ~Form() { cuda::set_recurrent_form(cuda::RecurrentForm::automatic); }
+  };
+  for (const auto form : {cuda::RecurrentForm::alternating, cuda::RecurrentForm::persistent,
+                          cuda::RecurrentForm::cluster}) {
+    const Form set(form);
+    Task plain(0), captured(0);
+    auto step = captured.captured();
+    for (std::uint64_t i = 0; i < 4; ++i) {
+      const Tensor x = batch(2, i), y = batch(2, 50 + i);
+      CHECK(step(x, y).item() == plain.step(x, y).item());
+    }
+    CHECK(step.graph_runs() == 2);
+    check_same(plain, captured);
+  }
+}
+
 TEST_CASE(
     "a captured step recomputes segments with dropout, returns a norm, and may hold another step") {
   if (!have_gpu()) return;

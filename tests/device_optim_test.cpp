@@ -80,7 +80,9 @@ ParameterList list_of(const Var& p) { return detail::numbered({&p, 1}); }
 TEST_CASE("every optimizer makes on cuda the steps it makes on the cpu, with each of its options") {
   if (!have_gpu()) return;
   const Bounds bounds;
-  for (const auto& [name, made] : every_optimizer()) {
+  for (const auto& one : every_optimizer()) {
+    const std::string& name = one.first;
+    const Make& made = one.second;
     for (const DType dtype : {DType::float32, DType::float64}) {
       CAPTURE(name);
       const std::vector<Var> here = some_parameters(dtype, Device::cpu);

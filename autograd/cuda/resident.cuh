@@ -102,6 +102,7 @@ void launch_resident(void (*kernel)(P...), dim3 grid, dim3 block, std::size_t sh
   config.stream = gpu().stream;
   config.attrs = &attribute;
   config.numAttrs = 1;
+  const std::scoped_lock lock(working());
   CUDA_CHECK(cudaLaunchKernelEx(&config, kernel, static_cast<P>(arguments)...));
 }
 

@@ -10,6 +10,7 @@
 #include <cstring>
 #include <functional>
 #include <tuple>
+#include <vector>
 
 #define __global__
 #define __device__
@@ -126,8 +127,12 @@ void wait_for_batches(std::size_t left);
 template <class... P, class... A>
 cudaError_t cudaLaunchKernelEx(const cudaLaunchConfig_t* config, void (*kernel)(P...), A&&... a) {
   const std::tuple<P...> arguments(static_cast<P>(a)...);
-  return emulation::enqueue(config->stream, [config = *config, kernel, arguments] {
-    return emulation::run(config, [&] { std::apply(kernel, arguments); });
+  const std::vector<cudaLaunchAttribute> attributes(config->attrs,
+                                                    config->attrs + config->numAttrs);
+  return emulation::enqueue(config->stream, [launch = *config, attributes, kernel, arguments] {
+    cudaLaunchConfig_t own = launch;  // the caller's list of attributes is gone when a graph runs
+    own.attrs = attributes.data();
+    return emulation::run(own, [&] { std::apply(kernel, arguments); });
   });
 }
 
