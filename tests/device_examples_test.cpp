@@ -88,10 +88,12 @@ TEST_CASE("char_lm: the first 20 updates on cuda are those on the cpu") {
   const Bounds bounds;
   const Text text;
   for (const DType dtype : {DType::float32, DType::float64}) {
-    for (const auto& [cell, embedding] : {std::pair{"lstm", 0}, {"gru", 5}, {"rnn", 0}}) {
+    for (const auto& chosen : {std::pair{"lstm", 0}, {"gru", 5}, {"rnn", 0}}) {
+      const char* const cell = chosen.first;
+      const int embedding = chosen.second;
       CAPTURE(cell);
       CAPTURE(name(dtype));
-      const auto losses_on = [&, cell = cell, embedding = embedding](Device device) {
+      const auto losses_on = [&](Device device) {
         char_lm::Trainer trainer(text.corpus, text.vocabulary,
                                  char_settings(cell, embedding, dtype, device));
         CHECK(nn::parameters(trainer.model()).at(0).var.device() == device);
@@ -111,8 +113,8 @@ TEST_CASE("char_lm: a run goes on on the other device, validates and writes the 
     return std::make_unique<char_lm::Trainer>(text.corpus, text.vocabulary,
                                               char_settings("lstm", 0, DType::float64, device));
   };
-  for (const auto& [first, second] :
-       {std::pair{Device::cpu, Device::cuda}, {Device::cuda, Device::cpu}}) {
+  for (const auto& pair : {std::pair{Device::cpu, Device::cuda}, {Device::cuda, Device::cpu}}) {
+    const Device first = pair.first, second = pair.second;
     CAPTURE(name(first));
     const auto straight = trainer_on(first), resumed = trainer_on(second);
     losses_of(*straight, 5);
@@ -164,8 +166,8 @@ TEST_CASE("jazz: a run goes on on the other device, and its best weights play th
     return std::make_unique<jazz::Trainer>(jazz_model(false, DType::float32, device), run,
                                            material);
   };
-  for (const auto& [first, second] :
-       {std::pair{Device::cpu, Device::cuda}, {Device::cuda, Device::cpu}}) {
+  for (const auto& pair : {std::pair{Device::cpu, Device::cuda}, {Device::cuda, Device::cpu}}) {
+    const Device first = pair.first, second = pair.second;
     CAPTURE(name(first));
     const auto straight = trainer_on(first), resumed = trainer_on(second);
     losses_of(*straight, 4);
