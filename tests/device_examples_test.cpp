@@ -184,7 +184,8 @@ TEST_CASE("jazz: a run goes on on the other device, and its best weights play th
       jazz::fit_to(options, material);
       options.temperature = options.rhythm_temperature = 0;  // always the likeliest
       std::vector<int> notes;
-      for (const jazz::Note& note : jazz::generate(best, chart, 1, options).front().notes) {
+      const std::vector<jazz::Tune> takes = jazz::generate(best, chart, 1, options);
+      for (const jazz::Note& note : takes.front().notes) {
         notes.insert(notes.end(), {note.start, note.pitch, note.length});
       }
       return notes;
