@@ -78,9 +78,9 @@ TEST_CASE("a date is written in each language, with its conventions") {
       {"es weekday", "lunes, 3 de abril de 2051"},
       {"zh weekday", "2051年4月3日星期一"},
       {"zh numerals", "二〇五一年四月三日"}};
-  for (const auto& [name, text] : expected) {
-    CAPTURE(name);
-    CHECK(write_date(date, format_named(name)) == text);
+  for (const auto& entry : expected) {
+    CAPTURE(entry.first);
+    CHECK(write_date(date, format_named(entry.first)) == entry.second);
   }
   CHECK(iso(date) == "2051-04-03");
   CHECK(write_date({1999, 12, 31}, format_named("zh numerals")) == "一九九九年十二月三十一日");

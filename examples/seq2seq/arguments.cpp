@@ -135,6 +135,12 @@ void check_options(const CLI::App& app, const Arguments& a) {
 
 }  // namespace
 
+std::string Arguments::best() const {
+  if (!model.empty()) return model;
+  const bool letters = task == "reverse" || task == "copy";
+  return common.out + (letters ? "/attention" : "") + "/best.safetensors";
+}
+
 SearchOptions Arguments::search() const {
   return {.beams = beams,
           .length_penalty = length_penalty,
@@ -179,6 +185,10 @@ void fill_in(const CLI::App& app, Arguments& a) {
     set("--updates", s.updates, 4000);
     set("--beam", a.beams, 4);
     set("--length-penalty", a.length_penalty, 0.6);
+    if (a.data.empty()) {  // few pairs: learned by heart soon
+      set("--updates", s.updates, 1200);
+      set("--validate-every", a.validate_every, 100);
+    }
   }
   if (a.task == "add" && a.base == 2) {
     set("--hidden", s.model.hidden, 16);

@@ -37,7 +37,8 @@ struct Arguments {
   bool interactive = false;
   std::string model;  // the checkpoint; empty: the best of --out
 
-  std::string best() const { return model.empty() ? common.out + "/best.safetensors" : model; }
+  // The checkpoint to translate with. Of reverse and copy it is that of the model with attention.
+  std::string best() const;
   bool from_checkpoint() const { return interactive || translate_given; }
   SearchOptions search() const;
 };
