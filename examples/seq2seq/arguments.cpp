@@ -64,8 +64,10 @@ void add_model_options(CLI::App& app, Arguments& a) {
              "the decoder looks before a step (Bahdanau) or after it (Luong)");
   add_number(app, "--dropout", s.model.dropout, 0, 0.99, "between layers");
   add_count(app, "--batch", s.batch, 1, 1 << 20, "pairs in an update");
-  add_count(app, "--updates", a.updates, 1, kAnyCount, "updates of the weights");
+  add_count(app, "--updates", s.updates, 1, kAnyCount, "updates of the weights");
   add_number(app, "--lr", s.learning_rate, 0, kAnyNumber, "Adam's learning rate");
+  add_number(app, "--decay", s.decay, 0, 1,
+             "over this last share of the updates the learning rate falls to 0");
   add_number(app, "--clip", s.clip, 0, kAnyNumber,
              "largest global norm of the gradient; 0: no clipping");
   add_count(app, "--validate-every", a.validate_every, 1, kAnyCount,
@@ -174,7 +176,7 @@ void fill_in(const CLI::App& app, Arguments& a) {
     set("--hidden", s.model.hidden, 128);
     set("--embedding", s.model.embedding, 64);
     set("--lr", s.learning_rate, 0.001);
-    set("--updates", a.updates, 4000);
+    set("--updates", s.updates, 4000);
     set("--beam", a.beams, 4);
     set("--length-penalty", a.length_penalty, 0.6);
   }
@@ -182,11 +184,11 @@ void fill_in(const CLI::App& app, Arguments& a) {
     set("--hidden", s.model.hidden, 16);
     set("--batch", s.batch, 64);
     set("--lr", s.learning_rate, 0.01);
-    set("--updates", a.updates, 2000);
+    set("--updates", s.updates, 2000);
   }
   if (a.task == "add" && a.base == 10) set("--digits", a.digits, 4);
   if (a.common.quick) {
-    set("--updates", a.updates, 60);
+    set("--updates", s.updates, 60);
     set("--validate-every", a.validate_every, 30);
     set("--hidden", s.model.hidden, 16);
     set("--embedding", s.model.embedding, 8);

@@ -24,7 +24,6 @@ struct Arguments {
   std::int64_t longest = 20;        // reverse and copy: letters in training
   std::int64_t base = 2;            // add
   std::int64_t digits = 8;          // add: of the numbers in training
-  std::int64_t updates = 3000;
   std::int64_t validate_every = 500;
   std::int64_t patience =
       5;  // validations without a better one after which training ends; 0: no early stop

@@ -151,12 +151,12 @@ void drop_long(std::vector<Pair>& pairs, const char* part, const Arguments& a,
     return units_of(pair.source, unit_named(a.source_unit)).size() > most ||
            units_of(pair.target, unit_named(a.target_unit)).size() > most;
   });
-  if (dropped > 0) {
-    remarks.push_back(
-        fmt::format("{} pairs of the part for {} are longer than {} {}s or {}s "
-                    "(--max-length): left out",
-                    dropped, part, most, a.source_unit, a.target_unit));
-  }
+  if (dropped == 0) return;
+  const std::string units = a.source_unit == a.target_unit
+                                ? a.source_unit + "s"
+                                : fmt::format("{}s or {}s", a.source_unit, a.target_unit);
+  remarks.push_back(fmt::format("{} pairs for {} are longer than {} {} (--max-length): left out",
+                                dropped, part, most, units));
 }
 
 Material letters_material(const Arguments& a) {

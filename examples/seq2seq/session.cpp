@@ -72,13 +72,13 @@ Trained train(const Arguments& a, const Settings& settings, const Material& mate
   if (validated.size() > kMostValidated) validated.resize(kMostValidated);
   const std::vector<Example> validation = examples_of(validated, languages);
   const std::int64_t first = trainer.updates();
-  common::Progress progress(first, a.updates, "symbols");
+  common::Progress progress(first, a.settings.updates, "symbols");
   const auto patience_over = [&] {
     return a.patience > 0 && trainer.history().since_best >= a.patience;
   };
-  while (trainer.updates() < a.updates && !patience_over()) {
+  while (trainer.updates() < a.settings.updates && !patience_over()) {
     const std::int64_t stop =
-        std::min(a.updates, (trainer.updates() / a.validate_every + 1) * a.validate_every);
+        std::min(a.settings.updates, (trainer.updates() / a.validate_every + 1) * a.validate_every);
     const double wall = progress.seconds(), cpu = cpu_seconds();
     while (trainer.updates() < stop) {
       const double loss = trainer.update();
@@ -102,7 +102,7 @@ Trained train(const Arguments& a, const Settings& settings, const Material& mate
   progress.clear();
   result.updates = trainer.updates();
   result.train_loss = trainer.history().recent_mean();
-  result.stopped_early = trainer.updates() < a.updates;
+  result.stopped_early = trainer.updates() < a.settings.updates;
   if (result.seconds > 0) {
     result.symbols_per_second = static_cast<double>(trainer.symbols()) / result.seconds;
     result.updates_per_second = static_cast<double>(result.updates - first) / result.seconds;

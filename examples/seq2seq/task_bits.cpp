@@ -42,11 +42,11 @@ Seconds train_adder(const Arguments& a, AdderTrainer& trainer, const AdderSettin
   const std::int64_t first = trainer.updates();
   const double sums = static_cast<double>(settings.batch);
   const std::clock_t cpu = std::clock();
-  common::Progress progress(first, a.updates, "sums");
-  while (trainer.updates() < a.updates) {
+  common::Progress progress(first, a.settings.updates, "sums");
+  while (trainer.updates() < a.settings.updates) {
     const double loss = trainer.update();
     progress.update(trainer.updates(), loss, sums * static_cast<double>(trainer.updates() - first));
-    if (trainer.updates() % a.validate_every == 0 || trainer.updates() == a.updates) {
+    if (trainer.updates() % a.validate_every == 0 || trainer.updates() == a.settings.updates) {
       nn::save_checkpoint(last, trainer.checkpoint());
     }
   }

@@ -11,6 +11,7 @@
 #include "autograd/error.h"
 #include "examples/seq2seq/notes.h"
 #include "optim/clip.h"
+#include "optim/schedule.h"
 
 namespace seq2seq {
 
@@ -51,6 +52,7 @@ std::map<std::string, std::string> notes_of(const Settings& s, const Languages& 
           {"dropout", fmt::format("{}", s.model.dropout)},
           {"batch", fmt::format("{}", s.batch)},
           {"lr", fmt::format("{}", s.learning_rate)},
+          {"decay", fmt::format("{}", s.decay)},
           {"clip", fmt::format("{}", s.clip)},
           {"longest", fmt::format("{}", s.most_symbols)},
           {"seed", fmt::format("{}", s.seed)},
@@ -74,6 +76,7 @@ Settings settings_of(const nn::Checkpoint& saved, const std::string& path) {
   s.model.dropout = number_note<double>(saved, "dropout", path);
   s.batch = number_note<std::int64_t>(saved, "batch", path);
   s.learning_rate = number_note<double>(saved, "lr", path);
+  s.decay = number_note<double>(saved, "decay", path);
   s.clip = number_note<double>(saved, "clip", path);
   s.most_symbols = number_note<std::int64_t>(saved, "longest", path);
   s.seed = number_note<std::uint64_t>(saved, "seed", path);
@@ -115,6 +118,14 @@ Trainer::Trainer(std::vector<Example> examples, Languages languages, const Setti
       batches_(examples_, settings.batch, random.split()),
       adam_(nn::parameters(translator_.model()), {.learning_rate = settings.learning_rate}) {}
 
+double Trainer::learning_rate() const {
+  const double all = static_cast<double>(settings_.updates);
+  const auto falling = static_cast<std::int64_t>(all * settings_.decay);
+  const std::int64_t since = updates_ - (settings_.updates - falling);
+  if (falling == 0 || since < 0) return settings_.learning_rate;
+  return tapeloop::optim::Cosine({.steps = falling}).at(since, settings_.learning_rate);
+}
+
 double Trainer::update() {
   const Batch batch = batches_.next();
   tapeloop::Tape tape;
@@ -128,6 +139,7 @@ double Trainer::update() {
   adam_.zero_grad();
   tape.backward(loss);
   if (settings_.clip > 0) tapeloop::optim::clip_grad_norm(adam_.parameters(), settings_.clip);
+  adam_.set_learning_rate(learning_rate());
   adam_.step();
   ++updates_;
   symbols_ += batch.symbols;

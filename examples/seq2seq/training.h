@@ -16,7 +16,10 @@ struct Settings {
   std::string task = "dates";
   ModelOptions model;
   std::int64_t batch = 32;
+  std::int64_t updates = 3000;  // of the whole training, however often it is interrupted
   double learning_rate = 0.003;
+  double decay =
+      0.3;  // over this last share of the updates the learning rate falls to 0 along a cosine
   double clip = 1;                 // largest global norm of the gradient; 0: no clipping
   std::int64_t most_symbols = 60;  // longer sentences are neither learned from nor translated
   std::uint64_t seed = 0;
@@ -49,6 +52,8 @@ class Trainer {
   // One update with the next batch. Returns the loss before it, in nats per symbol. Throws Error where it is not finite; the
   // weights then stay as they are.
   double update();
+  // That of the next update.
+  double learning_rate() const;
   // Takes note of a validation's nats per symbol; true where it is the best so far.
   bool note_validation(double nats);
 
