@@ -41,7 +41,7 @@ class Runs:
             options += ["--data", self.data[task], "--validate-every", min(500, updates)]
         if program == "ours":
             out = self.folder / f"{task}-{seed}"
-            only_ours = ["--patience", 0, "--beam", 1] if task in self.data else []
+            only_ours = ["--patience", 0, "--beam", 1, "--decay", 0] if task in self.data else []
             return [self.ours, task, "--out", out, *only_ours, *options]
         if task == "add":
             return [self.python, ROOT / "bench/peers/addition_torch.py", *options]
