@@ -185,7 +185,7 @@ void write_activations(const Arguments& a, const CharLm& model, const Vocabulary
                        const Corpus& corpus) {
   if (a.activations.empty()) return;
   const bool picture = a.activations.ends_with(".svg");
-  const std::size_t shown = picture ? 80 : 800;
+  const std::size_t shown = picture ? 72 : 800;
   std::string text = a.activations_text;
   if (text.empty()) text = corpus.validation.substr(0, shown);
   tapeloop::write_file(
