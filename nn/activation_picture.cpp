@@ -118,8 +118,9 @@ std::string activation_picture(const Activation& a, std::span<const std::string>
       }
       x += width;
     }
-    svg += fmt::format("<text x=\"{}\" y=\"{}\" font-family=\"monospace\">{}</text>\n", places,
-                       y + 15, text);
+    svg += fmt::format(
+        "<text x=\"{}\" y=\"{}\" font-family=\"monospace\" font-size=\"15\">{}</text>\n", places,
+        y + 15, text);
     y += kLine;
   }
   return svg + "</svg>\n";
