@@ -4,7 +4,9 @@
 
 #include "autograd/cpu/threads.h"
 #include "autograd/error.h"
+#include "autograd/formula.h"
 #include "autograd/gradcheck.h"
+#include "autograd/inspect.h"
 #include "autograd/losses.h"
 #include "autograd/named.h"
 #include "autograd/ops.h"

@@ -31,10 +31,22 @@ double spread(const Activation& a, std::int64_t n, std::int64_t unit) {
   return squares / count - sum / count * (sum / count);
 }
 
-// One character stands for what has no picture.
+// One character for each cell, where it can be: a no-break space for what leaves no ink.
 std::string visible(const std::string& text) {
   if (text == "\n") return "\xE2\x86\xB5";
-  return text == " " || text == "\t" ? "" : text;
+  return text == " " || text == "\t" ? "\xC2\xA0" : text;
+}
+
+// Orange above 0, blue below, white at 0.
+std::string colour(double value, double scale) {
+  const double strength =
+      std::isfinite(value) && scale > 0 ? std::min(1.0, std::abs(value) / scale) : 0;
+  const int full[2][3] = {{0xd5, 0x5e, 0x00}, {0x00, 0x72, 0xb2}};
+  std::string result = "#";
+  for (const int part : full[value < 0 ? 1 : 0]) {
+    result += fmt::format("{:02x}", std::lround(255 + (part - 255) * strength));
+  }
+  return result;
 }
 
 }  // namespace
@@ -91,23 +103,24 @@ std::string activation_picture(const Activation& a, std::span<const std::string>
     svg += fmt::format("<text x=\"{}\" y=\"{}\" fill=\"#565b63\" text-anchor=\"end\">{}</text>\n",
                        kLabel - 8, y + 15, unit);
     double x = kLabel;
+    std::string places, text;  // of the characters
     for (const TextCell& cell : cells) {
       const auto t = static_cast<std::int64_t>(cell.first + cell.steps - 1);
-      const double value = static_cast<double>(a.at(t, options.sequence, unit));
-      const double strength = std::isfinite(value) && scale > 0 ? std::abs(value) / scale : 0;
       svg += fmt::format(
-          "<rect x=\"{:.0f}\" y=\"{}\" width=\"{:.0f}\" height=\"20\" fill=\"{}\" "
-          "fill-opacity=\"{:.2f}\"/>",
-          x, y, width, value < 0 ? "#0072b2" : "#d55e00", strength);
-      if (const std::string text = visible(cell.text); !text.empty()) {
-        svg += fmt::format(
-            "<text x=\"{:.1f}\" y=\"{}\" text-anchor=\"middle\" "
-            "font-family=\"monospace\">{}</text>",
-            x + width / 2, y + 15, escape_markup(text));
+          "<rect x=\"{:.0f}\" y=\"{}\" width=\"{:.0f}\" height=\"20\" fill=\"{}\"/>\n", x, y, width,
+          colour(static_cast<double>(a.at(t, options.sequence, unit)), scale));
+      std::string_view rest = cell.text;
+      for (double at = x; !rest.empty(); at += 9) {  // a long one has several places
+        const std::size_t length = std::max<std::size_t>(1, utf8_length(rest));
+        places += fmt::format("{:.0f} ", at + 1);
+        text += escape_markup(visible(std::string(rest.substr(0, length))));
+        rest.remove_prefix(length);
       }
-      svg += "\n";
       x += width;
     }
+    svg += fmt::format(
+        "<text x=\"{}\" y=\"{}\" font-family=\"monospace\" font-size=\"15\">{}</text>\n", places,
+        y + 15, text);
     y += kLine;
   }
   return svg + "</svg>\n";

@@ -186,7 +186,7 @@ void write_activations(const Arguments& a, const CharLm& model, const Vocabulary
                        const Corpus& corpus) {
   if (a.activations.empty()) return;
   const bool picture = a.activations.ends_with(".svg");
-  const std::size_t shown = picture ? 80 : 800;
+  const std::size_t shown = picture ? 72 : 800;
   std::string text = a.activations_text;
   if (text.empty()) text = corpus.validation.substr(0, shown);
   tapeloop::write_file(
@@ -209,18 +209,22 @@ void draw_gradients(const Arguments& a) {
   std::vector<nn::GradientPanel> panels{{"at initialisation", {}},
                                         {fmt::format("after {} updates", a.updates), {}}};
   nlohmann::json figures;
-  for (const auto& [cell, name] : {std::pair("rnn", "RNN"), {"lstm", "LSTM"}, {"gru", "GRU"}}) {
+  struct Kind {
+    const char* cell;
+    const char* name;
+  };
+  for (const Kind kind : {Kind{"rnn", "RNN"}, {"lstm", "LSTM"}, {"gru", "GRU"}}) {
     Settings settings = a.settings;
-    settings.model.cell = cell;
+    settings.model.cell = kind.cell;
     Trainer trainer(corpus, vocabulary, settings);
     const auto measure = [&](nn::GradientPanel& panel) {
       for (const nn::GradientCurve& curve :
            gradients_of_last_loss(trainer.model(), settings.model, vocabulary, corpus.validation,
-                                  a.gradient_steps, name)) {
-        fmt::print("{:<5} {:<4}{:>18}: a step back multiplies the gradient by {:.3f}\n", name,
+                                  a.gradient_steps, kind.name)) {
+        fmt::print("{:<5} {:<4}{:>18}: a step back multiplies the gradient by {:.3f}\n", kind.name,
                    curve.layer, panel.title, nn::factor_per_step(curve.norms));
         figures[panel.title].push_back(
-            {{"cell", cell}, {"layer", curve.layer}, {"norms", curve.norms}});
+            {{"cell", kind.cell}, {"layer", curve.layer}, {"norms", curve.norms}});
         panel.curves.push_back(curve);
       }
       std::fflush(stdout);
