@@ -77,7 +77,7 @@ Var watch_state(const StateRow& row, std::int64_t t, const Var& h) {
 // --- the search ---
 
 std::optional<NonFinitePlace> Inspection::look(const Tensor& tensor, bool infinities,
-                                          const std::string& what) {
+                                               const std::string& what) {
   if (!tensor.defined() || tensor.dtype() == DType::int64) return std::nullopt;
   const std::vector<double> values = tensor.to_vector<double>();
   for (std::size_t i = 0; i < values.size(); ++i) {

@@ -74,7 +74,7 @@ class Inspection {
   [[noreturn]] void report(NonFinitePlace found) const;
   // The first NaN of a tensor, or infinity where those count; `what` names the tensor.
   static std::optional<NonFinitePlace> look(const Tensor& tensor, bool infinities,
-                                       const std::string& what);
+                                            const std::string& what);
   static double largest(const Tensor& tensor);
 
  private:

@@ -129,7 +129,8 @@ void check_parts(const detail::Inspection& inspection, const PointwiseKernel& ke
                  const void* functor, std::span<const PointwiseInput> inputs,
                  std::span<const Var> outputs) {
   for (const Var& output : outputs) {
-    std::optional<NonFinitePlace> found = detail::Inspection::look(output.value(), true, "its result");
+    std::optional<NonFinitePlace> found =
+        detail::Inspection::look(output.value(), true, "its result");
     if (!found || kernel.trace == nullptr) continue;
     const Formula formula(kernel, functor);
     const Formula::Bad bad = formula.first_non_finite(arguments_of(inputs), false);

@@ -62,7 +62,8 @@ void check_steps(const Inspection& inspection, const RecurrentRun& run, const Te
     // Weights and states that were so before.
     for (const Var* given : {&run.recurrence.w_hh, &run.recurrence.b_hh, &run.initial[0]}) {
       if (!given->defined() || (step > 0 && !given->is_parameter())) continue;
-      const std::optional<NonFinitePlace> before = Inspection::look(given->value(), true, "its input");
+      const std::optional<NonFinitePlace> before =
+          Inspection::look(given->value(), true, "its input");
       if (!before || !(given->is_parameter() || !given->requires_grad())) continue;
       found->given = *given;
       found->what = before->what;

@@ -10,6 +10,7 @@
 #include <functional>
 #include <set>
 
+#include "autograd/captured_step.h"
 #include "autograd/cuda/cuda.h"
 #include "bench/gpu/facts.h"
 #include "bench/gpu/multiply_add.h"
@@ -56,12 +57,15 @@ Timing time_of(const Step& step, const Effort& effort) {
   return {samples[samples.size() / 2], samples.front(), samples.back(), count * effort.samples};
 }
 
-// The ways in which recurrent layers are run on the GPU, each a line of its own.
+// The ways in which recurrent layers are run on the GPU, each a line of its own where it fits the shape.
 struct Form {
   const char* name;
-  void (*choose)();
+  cuda::RecurrentForm form;
 };
-constexpr Form kForms[] = {{"as the library chooses", [] {}}};
+constexpr Form kForms[] = {{"as the library chooses", cuda::RecurrentForm::automatic},
+                           {"alternating", cuda::RecurrentForm::alternating},
+                           {"persistent", cuda::RecurrentForm::persistent},
+                           {"cluster", cuda::RecurrentForm::cluster}};
 
 // --- what a step is ---
 
@@ -129,6 +133,21 @@ Step step_of(const peer::Row& row) {
   return [=] { tanh(x); };
 }
 
+void print(const std::string& row, const std::string& variant, const Timing& time) {
+  fmt::print(
+      "{{\"row\": {}, \"variant\": {}, \"seconds_per_step\": {:.9g}, \"least\": {:.9g}, "
+      "\"most\": {:.9g}, \"steps\": {}}}\n",
+      peer::quoted(row), peer::quoted(variant), time.median, time.least, time.most, time.steps);
+}
+
+// The step as a CUDA graph. Throws where it cannot be one.
+Timing captured_time_of(const Step& step, const Effort& effort) {
+  CapturedStep captured(Device::cuda, [&] { step(); }, {.tell = [](const std::string&) {}});
+  const Timing time = time_of([&] { captured(); }, effort);
+  if (captured.graph_runs() == 0) throw std::runtime_error("no graph: " + captured.reason());
+  return time;
+}
+
 void answer(const std::string& name, const Effort& effort) {
   try {
     const peer::Row row = peer::parse_row(name);
@@ -138,16 +157,19 @@ void answer(const std::string& name, const Effort& effort) {
                         row.kind.starts_with("gpu/user_cell/");
     const char* plain = row.kind.starts_with("gpu/op_by_op/") ? "op by op" : "one operation";
     for (const Form& form : kForms) {
-      form.choose();
-      const Timing time = time_of(step_of(row), effort);
-      fmt::print(
-          "{{\"row\": {}, \"variant\": {}, \"seconds_per_step\": {:.9g}, \"least\": {:.9g}, "
-          "\"most\": {:.9g}, \"steps\": {}}}\n",
-          peer::quoted(name), peer::quoted(formed ? form.name : plain), time.median, time.least,
-          time.most, time.steps);
+      cuda::set_recurrent_form(form.form);
+      const Step step = step_of(row);
+      const Timing time = time_of(step, effort);
+      const bool own = form.form == cuda::RecurrentForm::automatic;
+      if (!own && cuda::last_recurrent_form() != form.form) continue;  // it does not fit
+      print(name, formed ? form.name : plain, time);
+      if (own && (formed || row.kind.starts_with("gpu/op_by_op/"))) {
+        print(name, fmt::format("{}, captured", formed ? form.name : plain),
+              captured_time_of(step, effort));
+      }
       if (!formed) break;
     }
-    kForms[0].choose();
+    cuda::set_recurrent_form(cuda::RecurrentForm::automatic);
   } catch (const std::exception& error) {
     fmt::print("{{\"row\": {}, \"error\": {}}}\n", peer::quoted(name), peer::quoted(error.what()));
   }
