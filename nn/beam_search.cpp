@@ -55,9 +55,10 @@ class Sentence {
       const auto beam = static_cast<std::int64_t>(k);
       const double before = node(live_[k]).log_probability;
       step.check_row(beam * sentences_ + number_);
-      const double* log_p = step.row(beam * sentences_ + number_);
+      log_p_.resize(static_cast<std::size_t>(step.classes));
+      step.log_p(beam * sentences_ + number_, log_p_);
       for (std::int64_t symbol = 0; symbol < step.classes; ++symbol) {
-        const Candidate c{before + log_p[symbol], beam, symbol};
+        const Candidate c{before + log_p_[static_cast<std::size_t>(symbol)], beam, symbol};
         if (c.log_probability == kNever) continue;
         if (static_cast<std::int64_t>(best_.size()) == o_.beams) {
           if (!better(c, best_.front())) continue;
@@ -156,6 +157,7 @@ class Sentence {
   std::vector<Node> nodes_;
   std::vector<std::int64_t> live_;     // nodes, the best first
   std::vector<std::int64_t> parents_;  // of the live ones: which beam each was before
+  std::vector<double> log_p_;
   std::vector<Candidate> best_;
   std::vector<Hypothesis> found_;
 };

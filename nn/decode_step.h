@@ -7,15 +7,17 @@
 
 namespace tapeloop::nn::detail {
 
-// What one step of the model says: log-probabilities of every row, in double precision where they are added up.
+// What one step of the model says, on the CPU: log p = logits - normaliser, in double precision where it is added up.
 struct DecodeStep {
   std::int64_t rows = 0;
   std::int64_t classes = 0;
-  Tensor logits;
-  Tensor log_p;    // [R, V] float64, on the CPU
-  Tensor weights;  // [R, S] float64, on the CPU, or undefined
+  Tensor logits;      // [R, V], rows side by side
+  Tensor normaliser;  // [R] float64: log sum exp of each row
+  Tensor weights;     // [R, S] float64, or undefined
 
-  const double* row(std::int64_t i) const { return log_p.read<double>() + i * classes; }
+  // Of one symbol after a row, and of all of them.
+  double log_p(std::int64_t row, std::int64_t symbol) const;
+  void log_p(std::int64_t row, std::span<double> to) const;
   // Throws where the logits of a row are no distribution. Of rows that still matter: what a model says behind the end of a
   // sentence is its own affair.
   void check_row(std::int64_t i) const;

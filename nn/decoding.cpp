@@ -28,7 +28,7 @@ static void check_logits(const Tensor& logits, std::int64_t rows, std::int64_t e
   }
 }
 
-// The search reads every number of it.
+// Numbers that the search reads one by one.
 static Tensor read_here(const Tensor& x) {
   return x.to(Device::cpu).to(DType::float64).contiguous();
 }
@@ -36,8 +36,9 @@ static Tensor read_here(const Tensor& x) {
 DecodeStep take_step(StepDecoder& model, const Tensor& symbols, std::int64_t end) {
   StepDecoder::Result result = model.step(symbols);
   check_logits(result.logits, symbols.dim(0), end);
-  DecodeStep step{symbols.dim(0), result.logits.dim(1), result.logits, {}, {}};
-  step.log_p = read_here(log_softmax(Var(result.logits)).value());
+  DecodeStep step{symbols.dim(0), result.logits.dim(1), {}, {}, {}};
+  step.normaliser = read_here(logsumexp(Var(result.logits), {-1}).value());
+  step.logits = result.logits.to(Device::cpu).contiguous();
   if (result.weights.defined()) {
     if (result.weights.rank() != 2 || result.weights.dim(0) != step.rows) {
       fail("decode", fmt::format("the model's step gave weights {}, expected [{}, S]",
@@ -48,8 +49,20 @@ DecodeStep take_step(StepDecoder& model, const Tensor& symbols, std::int64_t end
   return step;
 }
 
+double DecodeStep::log_p(std::int64_t row, std::int64_t symbol) const {
+  return logits.at({row, symbol}) - normaliser.read<double>()[row];
+}
+
+void DecodeStep::log_p(std::int64_t row, std::span<double> to) const {
+  const double total = normaliser.read<double>()[row];
+  with_float_type(logits.dtype(), [&]<class T>(T) {
+    const T* from = logits.read<T>() + row * classes;
+    for (std::size_t i = 0; i < to.size(); ++i) to[i] = static_cast<double>(from[i]) - total;
+  });
+}
+
 void DecodeStep::check_row(std::int64_t i) const {
-  if (std::none_of(row(i), row(i) + classes, [](double x) { return std::isnan(x); })) return;
+  if (std::isfinite(normaliser.read<double>()[i])) return;
   fail("decode",
        fmt::format("the logits of row {} hold NaN or +inf, or are -inf for every class; the model "
                    "has diverged, was given bad input, or masks everything",
@@ -97,7 +110,7 @@ std::vector<Hypothesis> decode_rows(StepDecoder& model, const DecodeOptions& o, 
       if (h.ended) continue;
       step.check_row(row);
       const std::int64_t symbol = symbols.read<std::int64_t>()[row];
-      h.log_probability += step.row(row)[symbol];
+      h.log_probability += step.log_p(row, symbol);
       weights[static_cast<std::size_t>(row)].push_back(step.weights_of(row));
       h.ended = symbol == o.end;
       if (h.ended) {
@@ -117,7 +130,7 @@ std::vector<Hypothesis> decode_rows(StepDecoder& model, const DecodeOptions& o, 
 }  // namespace
 
 std::vector<Hypothesis> decode_greedily(StepDecoder& model, const DecodeOptions& options) {
-  return decode_rows(model, options, [](const DecodeStep& step) { return argmax(step.log_p); });
+  return decode_rows(model, options, [](const DecodeStep& step) { return argmax(step.logits); });
 }
 
 std::vector<Hypothesis> decode_by_sampling(StepDecoder& model, const DecodeOptions& options,

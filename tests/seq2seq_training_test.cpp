@@ -11,8 +11,8 @@
 #include "examples/seq2seq/adder.h"
 #include "examples/seq2seq/dates.h"
 #include "examples/seq2seq/notes.h"
-#include "examples/seq2seq/session.h"
 #include "examples/seq2seq/tasks.h"
+#include "examples/seq2seq/training_run.h"
 #include "support.h"
 
 namespace fs = std::filesystem;
@@ -146,6 +146,23 @@ TEST_CASE("a run that was interrupted goes on bit for bit") {
   }
   CHECK(same_weights(whole, second));
   CHECK(whole.history().recent == second.history().recent);
+}
+
+TEST_CASE("an update that is not finite says where that began, and leaves the weights") {
+  Trainer trainer(examples_of_pairs(), languages_of_pairs(), small());
+  trainer.update();
+  const tapeloop::ParameterList parameters = nn::parameters(trainer.translator().model());
+  for (const tapeloop::NamedVar& p : parameters) {
+    if (p.name == "decoder.output.weight") p.var.value().select(0, 2).select(0, 1).fill(NAN);
+  }
+  const Tensor before = parameters[0].var.value().clone();
+  const std::string message = message_of([&] { trainer.update(); });
+  for (const char* part : {"training: the loss of update 2 is nan", "lower --lr or set --clip",
+                           "the parameter \"decoder.output.weight\"", "[2, 1]"}) {
+    CAPTURE(message);
+    CHECK(message.find(part) != std::string::npos);
+  }
+  CHECK(same_bits(parameters[0].var.value(), before));
 }
 
 TEST_CASE("the learning rate falls to 0 over the last share of the updates") {

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 // seq2seq: sequence to sequence with attention. Without arguments it learns to read dates as people write them, in five
 // languages, and draws what it looks at; the other tasks translate pairs from a file, copy or reverse letters, and add.
-// The parts: arguments.h, material.h (data), model.h, translator.h, training.h, session.h (the loop), tasks.h, picture.h.
+// The parts: arguments.h, material.h (data), model.h, translator.h, training.h, training_run.h (the loop), tasks.h, picture.h.
 #include <nlohmann/json.hpp>
 
 #include "examples/common/output.h"

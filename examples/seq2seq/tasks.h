@@ -8,7 +8,7 @@
 
 #include "examples/seq2seq/arguments.h"
 #include "examples/seq2seq/picture.h"
-#include "examples/seq2seq/session.h"
+#include "examples/seq2seq/training_run.h"
 
 namespace seq2seq {
 

@@ -114,6 +114,7 @@ Trainer::Trainer(std::vector<Example> examples, Languages languages, const Setti
                  Random random)
     : settings_(settings),
       translator_(std::move(languages), settings.model, random),
+      noted_(translator_.model()),
       examples_(std::move(examples)),
       batches_(examples_, settings.batch, random.split()),
       adam_(nn::parameters(translator_.model()), {.learning_rate = settings.learning_rate}) {}
@@ -126,19 +127,37 @@ double Trainer::learning_rate() const {
   return tapeloop::optim::Cosine({.steps = falling}).at(since, settings_.learning_rate);
 }
 
+Var Trainer::loss_of(const Batch& batch) const {
+  return cross_entropy(translator_.model()(batch.source, batch.source_lengths, batch.inputs),
+                       batch.targets);
+}
+
+std::string Trainer::explain(const Batch& batch) const {
+  noted_.put_back();
+  return nn::find_non_finite(translator_.model(), [&] { return loss_of(batch); }).str();
+}
+
 double Trainer::update() {
   const Batch batch = batches_.next();
+  noted_.note();
   tapeloop::Tape tape;
-  const Var loss = cross_entropy(
-      translator_.model()(batch.source, batch.source_lengths, batch.inputs), batch.targets);
+  const Var loss = loss_of(batch);
   const double nats = loss.item();
   if (!std::isfinite(nats)) {
-    tapeloop::fail("training", fmt::format("the loss of update {} is {}; lower --lr or set --clip",
-                                           updates_ + 1, nats));
+    tapeloop::fail("training",
+                   fmt::format("the loss of update {} is {}; lower --lr or set --clip; {}",
+                               updates_ + 1, nats, explain(batch)));
   }
   adam_.zero_grad();
   tape.backward(loss);
-  if (settings_.clip > 0) tapeloop::optim::clip_grad_norm(adam_.parameters(), settings_.clip);
+  if (settings_.clip > 0) {
+    try {
+      tapeloop::optim::clip_grad_norm(adam_.parameters(), settings_.clip);
+    } catch (const tapeloop::Error& error) {
+      tapeloop::fail("training", fmt::format("update {}: {}; lower --lr or --clip; {}",
+                                             updates_ + 1, error.what(), explain(batch)));
+    }
+  }
   adam_.set_learning_rate(learning_rate());
   adam_.step();
   ++updates_;

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "examples/seq2seq/translator.h"
+#include "nn/inspect.h"
 #include "optim/adam.h"
 
 namespace seq2seq {
@@ -71,8 +72,13 @@ class Trainer {
   Trainer(std::vector<Example> examples, Languages languages, const Settings& settings,
           tapeloop::Random random);
 
+  tapeloop::Var loss_of(const Batch& batch) const;
+  // Where the first NaN or infinity of the update with this batch came up.
+  std::string explain(const Batch& batch) const;
+
   Settings settings_;
   Translator translator_;
+  tapeloop::nn::NotedRandoms noted_;  // as they were before the update
   std::vector<Example> examples_;
   Batches batches_;
   tapeloop::optim::Adam adam_;

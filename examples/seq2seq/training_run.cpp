@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 // The loop around the updates.
-#include "examples/seq2seq/session.h"
+#include "examples/seq2seq/training_run.h"
 
 #include <fmt/format.h>
 
