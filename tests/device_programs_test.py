@@ -57,8 +57,8 @@ def main():
     check(code == 1 and LINE in error, f"without its .cu file: {code}, {error}")
     for program in (first_gradient, custom_cell):
         code, error, _ = run(program, "cuda", EMULATED_GPU_NONE="1")
-        expected = ("--device cuda: cuda: there is no NVIDIA GPU, or no driver for it; keep the tensors on Device::cpu; "
-                    "to run on the CPU, leave --device out")
+        expected = ("--device cuda: cuda: there is no NVIDIA GPU that can be used (no CUDA-capable device is detected); "
+                    "keep the tensors on Device::cpu; to run on the CPU, leave --device out")
         check(code == 1 and expected in error, f"without a GPU: {code}, {error}")
         code, error, _ = run(program, "gpu")
         check(code == 2 and "--device" in error and "{cpu,cuda}" in error, f"--device gpu: {code}, {error}")

@@ -77,7 +77,7 @@ class GpuCheck(unittest.TestCase):
         self.assertEqual(report["about"]["commit"], "0123abc")
         self.assertEqual(report["about"]["PyTorch"], "9.9, of a few lines")
         tests = {test["name"]: test for test in report["tests"]}
-        self.assertEqual(len(tests), 5)
+        self.assertEqual(len(tests), 9)
         self.assertTrue(all(test["outcome"] == "passed" for test in tests.values()), tests)
         self.assertRegex(" ".join(tests["reference cases"]["notes"]), r"reference on cuda: [1-9]\d* passed, 0 failed")
         self.assertEqual(len(report["sanitizers"]), 18)
