@@ -22,12 +22,12 @@ bool detail::is_ours(const Var& sum) {
 }
 
 // sum + contribution, in place where nobody else can see the sum.
-void detail::add_to(Var& sum, const Var& contribution, bool recording) {
+void detail::add_to(Var& sum, const Var& contribution, bool recorded) {
   if (!sum.defined()) {
     sum = contribution;
     return;
   }
-  if (!recording && is_ours(sum)) {
+  if (!recorded && is_ours(sum)) {
     add_in_place(sum.value(), contribution.value());
   } else {
     sum = add(sum, contribution);
