@@ -50,7 +50,7 @@ std::string length_picture(const std::string& title, const std::vector<double>& 
            {.colour = "#565b63", .anchor = Svg::Anchor::middle});
   if (trained_to >= low && trained_to < lengths.back()) {
     svg.line(x(trained_to), kTop, x(trained_to), kTop + kHeight, "#9aa1ab", 1.5);
-    svg.text(x(trained_to) + 6, kTop + 14, "longer than any in training", {.colour = "#565b63"});
+    svg.text(x(trained_to) + 6, kTop - 6, "longer than any in training", {.colour = "#565b63"});
   }
   for (std::size_t i = 0; i < curves.size(); ++i) {
     std::vector<std::pair<double, double>> points;
