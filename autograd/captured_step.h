@@ -101,6 +101,7 @@ struct StepResult<std::array<T, N>> {
 // What a graph cannot hold: waiting for the GPU within the step (item(), to(Device::cpu)), copies from the CPU (lengths of
 // sequences among them), random numbers drawn on the host. Then, or without a GPU, the step runs as it is, with the same
 // results, and says so once.
+// While a step is captured, other threads that use the GPU wait: a step must not wait for them.
 // Results have the bits of those without a graph. A graph keeps its memory while it lives. Not for several threads at once.
 template <class F>
 class CapturedStep {

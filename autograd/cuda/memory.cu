@@ -14,8 +14,17 @@ namespace {
 struct Captures {
   std::uint64_t begun = 0;
   std::set<std::uint64_t> alive;
-  std::vector<Block> kept;
-  std::uint64_t newest() const { return alive.empty() ? 0 : *alive.rbegin(); }
+  struct Kept {
+    Block block;
+    std::uint64_t until;  // captures begun when it was given back: no later one knows it
+  };
+  std::vector<Kept> kept;
+  std::vector<void*> later;  // given back while a step was noted, which is no time to free
+  // Whether a living capture was begun between the taking of a block and its end.
+  bool may_use(const Block& block, std::uint64_t until) const {
+    const auto next = alive.upper_bound(block.captures);
+    return next != alive.end() && *next <= until;
+  }
 };
 Captures& captures() {
   static Captures& kCaptures = *new Captures;
@@ -23,8 +32,14 @@ Captures& captures() {
 }
 
 void free_block(void* data) noexcept {
+  std::vector<void*>& later = captures().later;
+  later.push_back(data);
+  if (Capture::noting() != nullptr) return;
   // At the end of the process the runtime may be gone, and its memory with it.
-  if (cudaFreeAsync(data, gpu().stream) != cudaSuccess) cudaGetLastError();
+  for (void* block : later) {
+    if (cudaFreeAsync(block, gpu().stream) != cudaSuccess) cudaGetLastError();
+  }
+  later.clear();
 }
 
 [[noreturn]] void fail_full(std::size_t bytes) {
@@ -67,8 +82,8 @@ void give_back(const Block& block) noexcept {
   const std::scoped_lock lock(working());
   if (block.arena != nullptr) return block.arena->put_back(block);
   Captures& c = captures();
-  if (block.captures < c.newest()) {
-    c.kept.push_back(block);
+  if (c.may_use(block, c.begun)) {
+    c.kept.push_back({block, c.begun});
   } else {
     free_block(block.data);
   }
@@ -83,10 +98,9 @@ std::uint64_t begin_capture() {
 void end_capture(std::uint64_t number) noexcept {
   Captures& c = captures();
   c.alive.erase(number);
-  const std::uint64_t newest = c.newest();
-  std::erase_if(c.kept, [newest](const Block& block) {
-    if (block.captures < newest) return false;
-    free_block(block.data);
+  std::erase_if(c.kept, [&c](const Captures::Kept& kept) {
+    if (c.may_use(kept.block, kept.until)) return false;
+    free_block(kept.block.data);
     return true;
   });
 }

@@ -30,16 +30,18 @@ DeviceLimits device_limits() {
 }
 
 // Plans are made once for each shape.
-const RecurrentPlan& plan_for(const RecurrentShape& s, RecurrentForm form) {
+const RecurrentPlan& plan_for(const RecurrentShape& s, RecurrentForm form, bool clusters) {
   using Key = std::tuple<std::int64_t, std::int64_t, std::int64_t, std::int64_t, std::int64_t, bool,
-                         RecurrentForm>;
+                         RecurrentForm, bool>;
   static std::mutex one_at_a_time;
   static std::map<Key, RecurrentPlan>& kPlans = *new std::map<Key, RecurrentPlan>;
   const std::scoped_lock lock(one_at_a_time);
-  const Key key{s.hidden, s.gates, s.batch, s.operands, s.bytes, s.backward, form};
+  const Key key{s.hidden, s.gates, s.batch, s.operands, s.bytes, s.backward, form, clusters};
   auto found = kPlans.find(key);
   if (found == kPlans.end()) {
-    found = kPlans.emplace(key, plan_recurrent(s, device_limits(), form)).first;
+    DeviceLimits limits = device_limits();
+    limits.clusters = limits.clusters && clusters;
+    found = kPlans.emplace(key, plan_recurrent(s, limits, form)).first;
   }
   return found->second;
 }
@@ -53,14 +55,15 @@ struct Choice {
 Choice choose(const RecurrentSequence& run, bool backward, PersistentRun& given) {
   last_form = RecurrentForm::alternating;
   if (wanted_form == RecurrentForm::alternating) return {};
-  const RecurrentLaunch launch = find_recurrent(*run.kernel, run.zx.dtype());
-  if (launch == nullptr) return {};
+  const RecurrentEntry* const entry = find_recurrent(*run.kernel);
+  if (entry == nullptr) return {};
+  const RecurrentLaunch launch = entry->launch[run.zx.dtype() == DType::float32 ? 0 : 1];
   const std::int64_t hidden = run.w.dim(1), gates = run.w.dim(0) / hidden, batch = run.zx.dim(1);
   const auto parts = static_cast<std::int64_t>(run.states.size());
   const std::int64_t operands =
       backward ? run.kernel->inputs + 1 : gates * (run.apart ? 2 : 1) + parts;
   const RecurrentShape shape{hidden, gates, batch, operands, size_of(run.zx.dtype()), backward};
-  given.plan = plan_for(shape, wanted_form);
+  given.plan = plan_for(shape, wanted_form, entry->clusters);
   if (given.plan.form == RecurrentForm::alternating) return {};
   last_form = given.plan.form;
   const auto per_step = [](const Tensor& x) {
@@ -135,6 +138,15 @@ void run_persistent(const RecurrentSequence& run, const Choice& choice, Persiste
 
 }  // namespace
 
+void allow_shared_memory(const void* kernel, std::size_t bytes) {
+  static std::map<const void*, std::size_t>& kAllowed = *new std::map<const void*, std::size_t>;
+  std::size_t& allowed = kAllowed[kernel];
+  if (bytes <= allowed) return;  // a launch that is captured may count on it
+  CUDA_CHECK(cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize,
+                                  static_cast<int>(bytes)));
+  allowed = bytes;
+}
+
 void set_recurrent_form(RecurrentForm form) { wanted_form = form; }
 RecurrentForm recurrent_form() { return wanted_form; }
 RecurrentForm last_recurrent_form() { return last_form; }
@@ -149,6 +161,10 @@ bool persistent_forward(const RecurrentForward& run) {
 }
 
 bool persistent_backward(const RecurrentBackward& run) {
+  if (run.dh.defined()) {  // somebody looks inside, at every step
+    last_form = RecurrentForm::alternating;
+    return false;
+  }
   PersistentRun given{};
   const Choice choice = choose(run, true, given);
   if (choice.launch == nullptr) return false;

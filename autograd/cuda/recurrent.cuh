@@ -389,6 +389,18 @@ void launch_persistent(const void* functor, const PersistentRun& run) {
   }
 }
 
+// Whether what is compiled here has clusters: code for older architectures runs on newer GPUs, without them.
+#if defined(__CUDA_ARCH_LIST__)
+inline constexpr bool kCompiledForClusters = [] {
+  for (const int architecture : {__CUDA_ARCH_LIST__}) {
+    if (architecture >= 900) return true;
+  }
+  return false;
+}();
+#else
+inline constexpr bool kCompiledForClusters = true;  // emulated
+#endif
+
 }  // namespace cuda
 
 // register_pointwise<F>(), and with it the kernels that run recurrent(F{}, ...) as a whole sequence, forward and backward, in
@@ -398,11 +410,13 @@ void launch_persistent(const void* functor, const PersistentRun& run) {
 template <class F>
 bool register_recurrent() {
   cuda::add_recurrent(&kFunctorId<F>,
-                      {{&cuda::launch_persistent<F, float>, &cuda::launch_persistent<F, double>}});
+                      {{&cuda::launch_persistent<F, float>, &cuda::launch_persistent<F, double>},
+                       cuda::kCompiledForClusters});
   if constexpr (kDifferentiable<F> && kArity<Backward<F>> + kArity<F> <= kMaxOperands) {
     using B = Backward<F>;
-    cuda::add_recurrent(&kFunctorId<B>, {{&cuda::launch_persistent<B, float>,
-                                          &cuda::launch_persistent<B, double>}});
+    cuda::add_recurrent(&kFunctorId<B>,
+                        {{&cuda::launch_persistent<B, float>, &cuda::launch_persistent<B, double>},
+                         cuda::kCompiledForClusters});
   }
   return register_pointwise<F>();
 }

@@ -90,9 +90,8 @@ void add_recurrent(const FunctorId* id, const RecurrentEntry& entry) {
   registry<RecurrentEntry>().add(id, entry);
 }
 
-RecurrentLaunch find_recurrent(const PointwiseKernel& kernel, DType dtype) {
-  const RecurrentEntry* entry = find<RecurrentEntry>(kernel);
-  return entry == nullptr ? nullptr : entry->launch[dtype == DType::float32 ? 0 : 1];
+const RecurrentEntry* find_recurrent(const PointwiseKernel& kernel) {
+  return find<RecurrentEntry>(kernel);
 }
 
 }  // namespace tapeloop::cuda

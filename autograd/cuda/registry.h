@@ -42,9 +42,10 @@ struct PersistentRun;
 using RecurrentLaunch = void (*)(const void* functor, const PersistentRun& run);
 struct RecurrentEntry {
   RecurrentLaunch launch[2];  // float32, float64
+  bool clusters;              // compiled for an architecture that has them
 };
 void add_recurrent(const FunctorId* id, const RecurrentEntry& entry);
 // null: the formula was not registered by register_recurrent.
-RecurrentLaunch find_recurrent(const PointwiseKernel& kernel, DType dtype);
+const RecurrentEntry* find_recurrent(const PointwiseKernel& kernel);
 
 }  // namespace tapeloop::cuda

@@ -77,14 +77,14 @@ T* in_block(T* shared, unsigned rank) {
 }
 #endif
 
+// So much dynamic shared memory, and never less again. Under working().
+void allow_shared_memory(const void* kernel, std::size_t bytes);
+
 // Starts a kernel whose blocks wait for each other: all of the grid (cluster 0) or `cluster` of them side by side. More shared
 // memory than 48 KB is asked for here. Throws Error where they cannot all be resident.
 template <class... P, class... A>
 void launch_resident(void (*kernel)(P...), dim3 grid, dim3 block, std::size_t shared_bytes,
                      unsigned cluster, const A&... arguments) {
-  CUDA_CHECK(cudaFuncSetAttribute(reinterpret_cast<const void*>(kernel),
-                                  cudaFuncAttributeMaxDynamicSharedMemorySize,
-                                  static_cast<int>(shared_bytes)));
   cudaLaunchAttribute attribute{};
   if (cluster == 0) {
     attribute.id = cudaLaunchAttributeCooperative;
@@ -103,6 +103,7 @@ void launch_resident(void (*kernel)(P...), dim3 grid, dim3 block, std::size_t sh
   config.attrs = &attribute;
   config.numAttrs = 1;
   const std::scoped_lock lock(working());
+  allow_shared_memory(reinterpret_cast<const void*>(kernel), shared_bytes);
   CUDA_CHECK(cudaLaunchKernelEx(&config, kernel, static_cast<P>(arguments)...));
 }
 
