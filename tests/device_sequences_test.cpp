@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 // Sequence to sequence on Device::cuda against the CPU: training, every kind of decoding, CTC; and memory that is counted.
 // On a GPU, or, as another program, on the emulated one (cuda_emulation/). Layers: device_models_test.cpp.
+#include "autograd/inspect.h"
 #include "device.h"
 #include "nn/nn.h"
 #include "nn/seq2seq.h"
@@ -118,6 +119,36 @@ TEST_CASE("memory on the GPU is counted, and recomputation fits a model into it"
     return memory::stats().live_bytes - start;
   };
   CHECK(held(0.3) < held(0) / 2);
+}
+
+TEST_CASE(
+    "the gradients of states are noted on the GPU as on the CPU, in every form of a sequence") {
+  if (!have_gpu()) return;
+  const Bounds bounds;
+  const auto norms = [](Device device) {
+    Random random(6);
+    const nn::Lstm lstm({.input = 3, .hidden = 5, .layers = 2, .dtype = DType::float64}, random);
+    nn::move(lstm, device);
+    Tape tape({.state_gradients = true});
+    const Var xs(random_tensor({6, 3, 3}, 7).to(device));
+    tape.backward(sum(square(lstm(xs).ys)));
+    return tape.state_gradients();
+  };
+  const std::vector<StateGradient> here = norms(Device::cpu);
+  REQUIRE(here.size() == 2);
+  for (const auto form : {cuda::RecurrentForm::alternating, cuda::RecurrentForm::persistent,
+                          cuda::RecurrentForm::cluster}) {
+    cuda::set_recurrent_form(form);
+    const std::vector<StateGradient> there = norms(Device::cuda);
+    cuda::set_recurrent_form(cuda::RecurrentForm::automatic);
+    REQUIRE(there.size() == 2);
+    for (std::size_t layer = 0; layer < 2; ++layer) {
+      REQUIRE(there[layer].norms.size() == 6);
+      for (std::size_t t = 0; t < 6; ++t) {
+        CHECK(there[layer].norms[t] == doctest::Approx(here[layer].norms[t]).epsilon(1e-10));
+      }
+    }
+  }
 }
 
 TEST_CASE("what is uploaded may be changed at once, and may be large") {

@@ -142,6 +142,17 @@ TEST_CASE("pairs: a line that is no pair ends the reading with its number") {
                  "test.tsv, line 1: the source is empty"));
   CHECK(contains(message_of([] { parse_pairs("a\t \tx\n", "test.tsv"); }),
                  "test.tsv, line 1: the target is empty"));
+  for (const char* blank : {"\u3000\tx\n", "\u00a0 \u200b\tx\n"}) {  // spaces of other kinds
+    CHECK(contains(message_of([&] { parse_pairs(blank, "test.tsv"); }),
+                   "test.tsv, line 1: the source is empty"));
+  }
+  CHECK(contains(message_of([] {
+                   parse_pairs(
+                       "\xff\xfe"
+                       "a",
+                       "test.tsv");
+                 }),
+                 "test.tsv: this is UTF-16; convert it"));
   CHECK(contains(message_of([] { parse_pairs("a\tb\nc\t\xff\n", "test.tsv"); }),
                  "test.tsv, line 2: byte 3 of the line (0xff) is not UTF-8; convert the file"));
   CHECK(contains(message_of([] {

@@ -100,8 +100,9 @@ void add_options(CLI::App& app, Arguments& a) {
   CLI::Option* activations =
       app.add_option("--activations", a.activations,
                      "write what each neuron does over a text, as one page for a browser; as .svg, "
-                     "a picture of ten neurons")
-          ->type_name("FILE.html");
+                     "a picture of ten neurons, over 400 characters at most")
+          ->type_name("FILE.html")
+          ->check(common::file_ending({".html", ".svg"}));
   app.add_option("--activations-text", a.activations_text,
                  "that text; else the beginning of what validates")
       ->type_name("TEXT")
@@ -111,6 +112,7 @@ void add_options(CLI::App& app, Arguments& a) {
                      "instead of all else: train an RNN, an LSTM and a GRU, and draw how far back "
                      "the gradient of a loss reaches in each, before and after")
           ->type_name("FILE.svg")
+          ->check(common::file_ending({".svg"}))
           ->excludes(resume)
           ->excludes(generate_only)
           ->excludes(activations);

@@ -76,6 +76,27 @@ CLI::Option* add_number(CLI::App& app, const std::string& name, double& value, d
       ->default_str(fmt::format("{}", value));
 }
 
+CLI::Validator not_empty() {
+  return CLI::Validator(
+      [](std::string& text) {
+        return text.empty() ? "it is empty; name something, or leave it out" : "";
+      },
+      "");
+}
+
+CLI::Validator file_ending(std::vector<std::string> endings) {
+  return CLI::Validator(
+      [endings](std::string& text) -> std::string {
+        std::string expected;
+        for (const std::string& ending : endings) {
+          if (text.ends_with(ending) && text.size() > ending.size()) return "";
+          expected += (expected.empty() ? "" : " or ") + ending;
+        }
+        return "\"" + text + "\" does not end in " + expected;
+      },
+      "");
+}
+
 void add_common(CLI::App& app, CommonOptions& options, const char* name) {
   options.out = std::string("out/") + name;
   app.add_option("--out", options.out, "folder for what is written")

@@ -10,6 +10,7 @@
 #include <limits>
 #include <stdexcept>
 #include <string>
+#include <vector>
 
 #include "autograd/shape.h"
 
@@ -68,6 +69,10 @@ CLI::Option* add_count(CLI::App& app, const std::string& name, T& value, std::in
       ->type_name("N")
       ->default_str(std::to_string(value));
 }
+
+// Checks of a text option: it is not empty, as an unset variable of a shell would make it; it names a file of this kind.
+CLI::Validator not_empty();
+CLI::Validator file_ending(std::vector<std::string> endings);  // ".svg"
 
 inline constexpr std::int64_t kAnyCount = std::numeric_limits<std::int64_t>::max();
 

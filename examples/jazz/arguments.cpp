@@ -81,7 +81,8 @@ void add_options(CLI::App& app, Arguments& a) {
             "tunes to generate and measure; the first is written");
   app.add_option("--activations", a.activations,
                  "write what each neuron does over the first take, as one page for a browser")
-      ->type_name("FILE.html");
+      ->type_name("FILE.html")
+      ->check(common::file_ending({".html"}));
 }
 
 void fill_in(const CLI::App& app, Arguments& a) {

@@ -29,10 +29,12 @@ void add_data_options(CLI::App& app, Arguments& a) {
          "--data", a.data,
          "pairs to learn from, source TAB target [TAB anything], UTF-8; without it, what is "
          "built in (dates, translate)")
-      ->type_name("FILE");
+      ->type_name("FILE")
+      ->check(common::not_empty());
   app.add_option("--test", a.test,
                  "pairs to measure with; without it, a share of the data is held out")
-      ->type_name("FILE");
+      ->type_name("FILE")
+      ->check(common::not_empty());
   add_choice(app, "--source-unit", a.source_unit, {"character", "word"},
              "what the source is read by (translate: word)");
   add_choice(app, "--target-unit", a.target_unit, {"character", "word"},

@@ -120,9 +120,12 @@ Material from_pairs(const Arguments& a) {
 void check_parts(const Material& material) {
   const auto check = [&](const std::vector<Pair>& part, const char* name) {
     if (part.empty()) {
-      tapeloop::fail("data", fmt::format("{} has no pairs left for {}; give more pairs, or a "
-                                         "greater --max-length",
-                                         material.source, name));
+      std::string why;
+      for (const std::string& remark : material.remarks) why += "; " + remark;
+      tapeloop::fail("data",
+                     fmt::format("{} has no pairs left for {}{}; give more pairs with other "
+                                 "sources, or a greater --max-length",
+                                 material.source, name, why));
     }
   };
   check(material.train, "training");

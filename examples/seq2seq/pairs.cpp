@@ -59,12 +59,13 @@ Pair parse_line(std::string_view line, const std::string& place) {
   const std::string_view rest = line.substr(tab + 1);
   const std::string_view source = trimmed(line.substr(0, tab));
   const std::string_view target = trimmed(rest.substr(0, rest.find('\t')));
-  if (source.empty() || target.empty()) {
+  const bool no_source = words(source).empty();  // spaces of any kind
+  if (no_source || words(target).empty()) {
     tapeloop::fail(
         place.c_str(),
         fmt::format("the {} is empty in \"{}\"; expected source TAB target: complete the line "
                     "or remove it",
-                    source.empty() ? "source" : "target", shown(line)));
+                    no_source ? "source" : "target", shown(line)));
   }
   return {std::string(source), std::string(target)};
 }
@@ -86,6 +87,10 @@ std::string PairFile::report() const {
 }
 
 PairFile parse_pairs(std::string_view text, const std::string& name) {
+  if (text.starts_with("\xff\xfe") || text.starts_with("\xfe\xff")) {
+    throw tapeloop::FileError(
+        name + ": this is UTF-16; convert it, for example by `iconv -f utf-16 -t utf-8`");
+  }
   constexpr std::string_view kByteOrderMark = "\xef\xbb\xbf";
   if (text.starts_with(kByteOrderMark)) text.remove_prefix(kByteOrderMark.size());
   PairFile file;

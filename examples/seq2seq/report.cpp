@@ -62,10 +62,12 @@ nlohmann::json print_samples(std::span<const Pair> pairs,
   for (std::size_t i = 0; i < translations.size(); ++i) {
     const Pair& pair = pairs[i];
     const std::string& text = translations[i].text;
+    const std::string as_joined = join(words(pair.target), Unit::word);  // where words were learned
     const int width = display_width(pair.source);
     const std::string room(static_cast<std::size_t>(std::max(0, widest - width)), ' ');
-    fmt::print("  {}{}  {}{}\n", pair.source, room, text,
-               text == pair.target ? "" : fmt::format("   expected {}", pair.target));
+    fmt::print(
+        "  {}{}  {}{}\n", pair.source, room, text,
+        text == pair.target || text == as_joined ? "" : fmt::format("   expected {}", pair.target));
     samples.push_back({{"source", pair.source}, {"translation", text}, {"expected", pair.target}});
   }
   return samples;
