@@ -372,21 +372,30 @@ __global__ void __launch_bounds__(kWarps * 32, 1)
   }
 }
 
+inline ResidentGrid grid_of(const RecurrentPlan& plan) {
+  const auto slices = static_cast<unsigned>(plan.slices);
+  return {dim3{slices, static_cast<unsigned>(plan.groups)}, dim3{kWarps * 32},
+          static_cast<std::size_t>(plan.shared_bytes),
+          plan.form == RecurrentForm::cluster ? slices : 0};
+}
+
+template <class F, class T>
+constexpr auto persistent_kernel() {
+  if constexpr (kIsBackward<F>) {
+    return &persistent_backward_kernel<F, T>;
+  } else {
+    return &persistent_forward_kernel<F, T>;
+  }
+}
+
 template <class F, class T>
 void launch_persistent(const void* functor, const PersistentRun& run) {
-  dim3 grid;
-  grid.x = static_cast<unsigned>(run.plan.slices);
-  grid.y = static_cast<unsigned>(run.plan.groups);
-  dim3 block;
-  block.x = kWarps * 32;
-  const unsigned cluster = run.plan.form == RecurrentForm::cluster ? grid.x : 0;
-  const auto shared = static_cast<std::size_t>(run.plan.shared_bytes);
-  const F& formula = *static_cast<const F*>(functor);
-  if constexpr (kIsBackward<F>) {
-    launch_resident(persistent_backward_kernel<F, T>, grid, block, shared, cluster, formula, run);
-  } else {
-    launch_resident(persistent_forward_kernel<F, T>, grid, block, shared, cluster, formula, run);
-  }
+  launch_resident(persistent_kernel<F, T>(), grid_of(run.plan), *static_cast<const F*>(functor),
+                  run);
+}
+template <class F, class T>
+bool room_for_persistent(const RecurrentPlan& plan) {
+  return has_room(reinterpret_cast<const void*>(persistent_kernel<F, T>()), grid_of(plan));
 }
 
 // Whether what is compiled here has clusters: code for older architectures runs on newer GPUs, without them.
@@ -401,6 +410,13 @@ inline constexpr bool kCompiledForClusters = [] {
 inline constexpr bool kCompiledForClusters = true;  // emulated
 #endif
 
+template <class F>
+RecurrentEntry recurrent_entry() {
+  return {{&launch_persistent<F, float>, &launch_persistent<F, double>},
+          {&room_for_persistent<F, float>, &room_for_persistent<F, double>},
+          kCompiledForClusters};
+}
+
 }  // namespace cuda
 
 // register_pointwise<F>(), and with it the kernels that run recurrent(F{}, ...) as a whole sequence, forward and backward, in
@@ -409,14 +425,10 @@ inline constexpr bool kCompiledForClusters = true;  // emulated
 // A formula registered by register_pointwise alone runs in recurrent() too, in two launches for each step.
 template <class F>
 bool register_recurrent() {
-  cuda::add_recurrent(&kFunctorId<F>,
-                      {{&cuda::launch_persistent<F, float>, &cuda::launch_persistent<F, double>},
-                       cuda::kCompiledForClusters});
+  cuda::add_recurrent(&kFunctorId<F>, cuda::recurrent_entry<F>());
   if constexpr (kDifferentiable<F> && kArity<Backward<F>> + kArity<F> <= kMaxOperands) {
     using B = Backward<F>;
-    cuda::add_recurrent(&kFunctorId<B>,
-                        {{&cuda::launch_persistent<B, float>, &cuda::launch_persistent<B, double>},
-                         cuda::kCompiledForClusters});
+    cuda::add_recurrent(&kFunctorId<B>, cuda::recurrent_entry<B>());
   }
   return register_pointwise<F>();
 }
