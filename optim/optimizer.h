@@ -79,7 +79,9 @@ class Optimizer {
     const Tensor& value;
     const Tensor& gradient;
     const Tensor* state;  // in the order of add_group
-    TransformAll* all;    // what does the work: turn.all->add(rule, inputs, outputs)
+    // What does the work: turn.all->add(rule, inputs, outputs), once. A rule that works by itself cannot be captured, and on a
+    // GPU goes on after a mistake.
+    TransformAll* all;
   };
 
   explicit Optimizer(const char* name);
