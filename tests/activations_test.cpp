@@ -6,6 +6,7 @@
 #include <limits>
 #include <nlohmann/json.hpp>
 
+#include "minimal_cell.h"
 #include "nn/markup.h"
 #include "nn/nn.h"
 
@@ -48,17 +49,7 @@ double sigmoid_of(double x) { return 1 / (1 + std::exp(-x)); }
 struct NamelessGate {  // the README's
   TL_HD auto operator()(auto f, auto n, auto h) const { return h + sigmoid(f) * (tanh(n) - h); }
 };
-struct NamelessCell {
-  using State = nn::State<1>;
-  nn::Linear from_x, from_h;
-  NamelessCell(const nn::RecurrentOptions& o, Random& random)
-      : from_x(o.input, 2 * o.hidden, random, true, o.dtype),
-        from_h(o.hidden, 2 * o.hidden, random, false, o.dtype) {}
-  std::array<std::int64_t, 1> state_sizes() const { return {from_h.weight.dim(1)}; }
-  Var input(const Var& x) const { return from_x(x); }
-  Recurrence recurrence() const { return {NamelessGate{}, from_h.weight}; }
-  void visit(nn::Visitor& v) const { v("from_x", from_x), v("from_h", from_h); }
-};
+using NamelessCell = test::CellOf<NamelessGate>;
 struct StepCell {  // two gates by single operations
   using State = nn::State<1>;
   nn::Linear from_x, from_h;

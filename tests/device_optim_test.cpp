@@ -312,8 +312,8 @@ TEST_CASE("a step on cuda that throws: no count of a parameter that it did not u
   CHECK(descent.steps() == 1);
 }
 
-#if defined(EMULATED_GPU)
 TEST_CASE("a step of all parameters is one launch, clipping a handful, and nobody waits") {
+  if (!have_emulation()) return;
   const std::vector<Var> parameters = [] {
     std::vector<Var> result;
     for (std::uint64_t i = 0; i < 30; ++i) {
@@ -337,6 +337,5 @@ TEST_CASE("a step of all parameters is one launch, clipping a handful, and nobod
   CHECK(emulation::launches() == before + 1);
   CHECK(emulation::waits() == waits);
 }
-#endif
 
 }  // namespace tapeloop::test
