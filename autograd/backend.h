@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "autograd/kernel.h"
+#include "autograd/memory.h"
 #include "autograd/recording.h"
 #include "autograd/reduction.h"
 #include "autograd/tensor.h"
@@ -49,6 +50,18 @@ struct RecurrentBackward : RecurrentSequence {  // reads what forward left
   Tensor dh;  // [T, N, H], written with the whole gradient of each step's h; undefined: nobody asks
 };
 
+// Memory of a device that says which updates of parameters it has really made: from a mistake on (see targets() and norms())
+// until the host is told, it makes none, while the host goes on asking.
+class UpdatesMade {
+ public:
+  virtual ~UpdatesMade() = default;
+  virtual UpdateNumber* place(std::size_t i) = 0;  // on the device, for PointwiseItem::made
+  // All of them as they were when the host was told of a mistake, or when work was lost; empty where neither has happened
+  // since settled().
+  virtual PoolVector<UpdateNumber> told() const = 0;
+  virtual void settled() = 0;
+};
+
 class Backend {
  public:
   virtual ~Backend() = default;
@@ -70,9 +83,15 @@ class Backend {
   virtual void fill(const Tensor& to, double value) const = 0;
   virtual void pointwise(const PointwiseKernel& kernel, const void* functor, DType dtype,
                          const LoopPlan& plan) const = 0;
-  // The same kernel for many items, such as the parameters of a model; no item reads what another one writes.
+  // The same kernel for many items, such as the parameters of a model; no item reads what another one writes. On devices
+  // other than the CPU nothing is done while a mistake stands that the host has not been told of.
   virtual void pointwise_each(const PointwiseKernel& kernel, DType dtype,
                               std::span<const PointwiseItem> items) const = 0;
+  // The same for one item of any strides, whose operands are the plan's. Devices other than the CPU only.
+  virtual void pointwise_update(const PointwiseKernel& kernel, DType dtype, const LoopPlan& plan,
+                                const PointwiseItem& item) const = 0;
+  // For `count` tensors, zeros at first; null on the CPU, where an update is made when it is asked for.
+  virtual std::unique_ptr<UpdatesMade> new_updates_made(std::size_t count) const = 0;
   // Targets [...] int64 of a classification, any strides, as they can be looked up: known = target, 0 where it is
   // ignore_index; counted = 1, 0 there. A class outside 0..classes-1 is a mistake, told when the host next waits.
   // Devices other than the CPU only.

@@ -80,6 +80,12 @@ StepRunner::Entry& StepRunner::entry_for(std::span<const Tensor> inputs) {
 // Runs the step for the first time as a graph, or as much of it as can be one.
 void StepRunner::capture(Entry& entry, Call call, void* step) {
   entry.forget();
+  struct Unless {  // half a graph is none
+    Entry* failed;
+    ~Unless() {
+      if (failed != nullptr) failed->forget();
+    }
+  } complete{&entry};
   entry.graph = backend(device_).new_recording();
   Recording& graph = *entry.graph;
   graph.begin(__builtin_frame_address(0));
@@ -87,10 +93,10 @@ void StepRunner::capture(Entry& entry, Call call, void* step) {
     call(step, entry.inputs, entry.results);
   } catch (...) {  // the device does what was asked before, as it does without a graph
     graph.finish();
-    entry.forget();
     throw;
   }
   graph.finish();
+  complete.failed = nullptr;
   if (graph.reason().empty()) return;
   entry.as_it_is = true;
   run_as_it_is(graph.reason());

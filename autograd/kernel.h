@@ -43,12 +43,20 @@ struct FunctorId {
       *register_cuda)();  // puts the functor's page among the kernels of CUDA; null: it stands on no page
 };
 
+// How far the updates of a tensor have come: how often it was updated, and in which of its owner's calls.
+struct UpdateNumber {
+  std::int64_t update = 0;
+  std::int64_t call = 0;
+};
+
 // One of many runs of a kernel: its own settings and its own operands, each of `count` elements side by side.
 struct PointwiseItem {
   const void* functor;
   std::int64_t count;
   void* data[kMaxItemOperands];  // inputs, then outputs
   unsigned repeated;             // bit k: operand k is one element, the same for all
+  UpdateNumber* made;  // on the device: where the kernel writes `number`; null: nobody asks
+  UpdateNumber number;
 };
 
 struct PointwiseKernel {

@@ -289,8 +289,8 @@ void detail::pointwise(const PointwiseKernel& kernel, const FormulaBytes& functo
   pointwise_wanted(kernel, functor, inputs, out_columns, {}, outputs);
 }
 
-void transform(const PointwiseKernel& kernel, const void* functor, std::span<const Tensor> inputs,
-               std::span<const Tensor> outputs) {
+LoopPlan detail::transform_plan(const PointwiseKernel& kernel, std::span<const Tensor> inputs,
+                                std::span<const Tensor> outputs) {
   if (static_cast<int>(inputs.size()) != kernel.inputs ||
       static_cast<int>(outputs.size()) != kernel.outputs) {
     fail(kernel.name, fmt::format("takes {} inputs and {} outputs, got {} and {}", kernel.inputs,
@@ -310,11 +310,16 @@ void transform(const PointwiseKernel& kernel, const void* functor, std::span<con
   };
   for (const Tensor& input : inputs) add(input);
   for (const Tensor& output : outputs) add(output);
+  return plan_loop(first.shape(), std::span(operands.list, operands.count));
+}
+
+void transform(const PointwiseKernel& kernel, const void* functor, std::span<const Tensor> inputs,
+               std::span<const Tensor> outputs) {
+  const LoopPlan plan = detail::transform_plan(kernel, inputs, outputs);
+  const Tensor& first = outputs[0];
   if (first.numel() == 0) return;
   for (const Tensor& output : outputs) output.mark_written();
-  backend(first.device())
-      .pointwise(kernel, functor, first.dtype(),
-                 plan_loop(first.shape(), std::span(operands.list, operands.count)));
+  backend(first.device()).pointwise(kernel, functor, first.dtype(), plan);
 }
 
 }  // namespace tapeloop

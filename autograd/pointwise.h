@@ -91,6 +91,12 @@ auto pointwise(const F& functor, const In&... in) {
   }
 }
 
+namespace detail {
+// What transform() walks over; throws what it throws.
+LoopPlan transform_plan(const PointwiseKernel& kernel, std::span<const Tensor> inputs,
+                        std::span<const Tensor> outputs);
+}  // namespace detail
+
 // The formula on bare tensors, nothing recorded: outputs may be the inputs' own memory (optimizers update in place).
 // All tensors have the shape and type of outputs[0].
 void transform(const PointwiseKernel& kernel, const void* functor, std::span<const Tensor> inputs,

@@ -28,7 +28,12 @@ void Recording::finish() {
   detail::recording = nullptr;
   if (pending_) reason_ = "random numbers were drawn on the host";
   for (Source& source : sources_) source.count = source.random->next - source.start;
-  stop_noting();
+  try {
+    stop_noting();
+  } catch (...) {
+    lost();
+    throw;
+  }
 }
 
 void Recording::interrupt(const std::string& reason) {
@@ -40,8 +45,14 @@ void Recording::interrupt(const std::string& reason) {
 bool Recording::run() {
   if (!parts_valid()) return false;
   renew_numbers();
-  run_parts();
-  launch();
+  try {
+    run_parts();
+    launch();
+  } catch (...) {
+    lost();
+    throw;
+  }
+  for (const Source& source : sources_) source.random->next += source.count;
   return true;
 }
 
@@ -76,7 +87,6 @@ void Recording::renew_numbers() {
     use->place[0] = use->random->seed;
     use->place[1] = use->random->next + use->offset;
   }
-  for (const Source& source : sources_) source.random->next += source.count;
 }
 
 void detail::cannot_record(const char* reason) {

@@ -38,7 +38,8 @@ class Recording {
   // Ends it in the middle, because of something that cannot be noted: all before it is done, and what follows is done at once.
   void interrupt(const std::string& reason);
   const std::string& reason() const { return reason_; }  // empty: it can be run again
-  // Does everything again. Returns false, and does nothing, where that would no longer be the same step.
+  // Does everything again. Returns false, and does nothing, where that would no longer be the same step. Where it throws,
+  // nothing was done: random numbers are where they were, and UpdatesMade (backend.h) tell counts of updates so.
   bool run();
   virtual std::size_t bytes() const = 0;  // of device memory that it keeps
 
@@ -59,13 +60,14 @@ class Recording {
   };
   // The use that taken() told of last; null where that is not (seed, first).
   Numbers* next_numbers(std::uint64_t seed, std::uint64_t first);
-  void renew_numbers();  // and moves each Random on
+  void renew_numbers();
 
   virtual void start_noting() = 0;
   virtual void stop_noting() = 0;  // does what was noted
   virtual void run_parts() = 0;
   virtual bool parts_valid() const = 0;
   virtual void launch() = 0;
+  virtual void lost() noexcept = 0;  // work that was asked for will not be done
 
  private:
   struct Source {

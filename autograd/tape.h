@@ -110,7 +110,7 @@ class Tape {
   // The recorded graph for Graphviz: each operation with its name and the shapes of its results.
   std::string to_dot() const;
   // Times and bytes per scope and operation so far, also after backward (profile.h). Throws where the tape does not
-  // measure. Cost: linear in the number of operations.
+  // measure. Cost: linear in the number of operations. On CUDA the times are those of asking the GPU, which works later.
   ProfileReport profile() const;
   // This thread's tensor memory by scope and operation, now and at its peak since the tape began (profile.h).
   MemoryReport memory() const;

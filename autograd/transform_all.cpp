@@ -3,6 +3,7 @@
 #include "autograd/transform_all.h"
 
 #include <algorithm>
+#include <utility>
 
 #include "autograd/backend.h"
 #include "autograd/ops.h"
@@ -12,11 +13,18 @@ namespace tapeloop {
 void TransformAll::add(const PointwiseKernel& kernel, const detail::FormulaBytes& functor,
                        std::span<const Tensor> inputs, std::span<const Tensor> outputs) {
   const Tensor& first = outputs[0];
-  Pending pending{&kernel, first.device(), first.dtype(), functor, {}};
+  const Counted counted = std::exchange(next_, {});
+  Pending pending{&kernel, first.device(), first.dtype(), functor, {}, counted.count};
+  ++added_;
+  if (first.device() == Device::cpu) {
+    transform(kernel, functor.bytes, inputs, outputs);
+    return note(pending);
+  }
   pending.item.count = first.numel();
+  pending.item.made = counted.made;
+  if (counted.made != nullptr) pending.item.number = {counted.count->asked + 1, counted.call};
   int k = 0;
-  bool together =
-      first.device() != Device::cpu && inputs.size() + outputs.size() <= kMaxItemOperands;
+  bool together = inputs.size() + outputs.size() <= kMaxItemOperands;
   const auto take = [&](const Tensor& tensor, bool may_repeat) {
     together = together && tensor.is_contiguous() && tensor.dtype() == first.dtype() &&
                tensor.device() == first.device();
@@ -28,17 +36,21 @@ void TransformAll::add(const PointwiseKernel& kernel, const detail::FormulaBytes
   };
   for (const Tensor& input : inputs) take(input, true);
   for (const Tensor& output : outputs) take(output, false);
-  ++added_;
-  if (!together) {
-    if (first.device() != Device::cpu) {
-      detail::cannot_record(
-          "a parameter that is not contiguous, or its gradient, is updated by itself");
-    }
-    return transform(kernel, functor.bytes, inputs, outputs);
+  if (together) {
+    pending_.push_back(pending);
+  } else {
+    const LoopPlan plan = detail::transform_plan(kernel, inputs, outputs);
+    detail::cannot_record(
+        "a parameter that is not contiguous, or its gradient, is updated by itself");
+    apart_.push_back({pending, plan});
   }
-  if (first.numel() == 0) return;
   for (const Tensor& output : outputs) output.mark_written();
-  pending_.push_back(pending);
+}
+
+void TransformAll::note(const Pending& done) {
+  if (done.count == nullptr) return;
+  ++done.count->updates;
+  if (done.item.made != nullptr) ++done.count->asked;
 }
 
 void TransformAll::run() {
@@ -58,8 +70,18 @@ void TransformAll::run() {
       items.back().functor = other->functor.bytes;
     }
     backend(one.device).pointwise_each(*one.kernel, one.dtype, items);
+    for (auto other = here; other != pending_.end(); ++other) {
+      if (same(*other)) note(*other);
+    }
+  }
+  for (Apart& apart : apart_) {
+    Pending& one = apart.pending;
+    one.item.functor = one.functor.bytes;
+    backend(one.device).pointwise_update(*one.kernel, one.dtype, apart.plan, one.item);
+    note(one);
   }
   pending_.clear();
+  apart_.clear();
 }
 
 }  // namespace tapeloop

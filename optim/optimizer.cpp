@@ -11,6 +11,7 @@
 #include <string_view>
 #include <unordered_map>
 
+#include "autograd/backend.h"
 #include "autograd/cpu/kernels.h"
 #include "autograd/error.h"
 #include "autograd/memory.h"
@@ -45,6 +46,9 @@ detail::Repeated detail::find_repeated(const ParameterList& parameters) {
   }
   return found;
 }
+
+Optimizer::Optimizer(const char* name) : name_(name) {}
+Optimizer::~Optimizer() = default;
 
 // --- what is given ---
 
@@ -166,10 +170,11 @@ class Optimizer::Again final : public HostPart {
     });
   }
   void run() override {
+    optimizer_.settle();
     TransformAll all;
     for (const Stepped& s : stepped_) optimizer_.step_one(s.index, s.gradient, all);
     all.run();
-    ++optimizer_.steps_;
+    optimizer_.count_call(!stepped_.empty());
   }
 
  private:
@@ -179,21 +184,68 @@ class Optimizer::Again final : public HostPart {
 
 void Optimizer::step_one(std::size_t index, const Tensor& gradient, TransformAll& all) {
   Entry& entry = entries_[index];
-  ++entry.step;
-  update({entry.group, groups_[entry.group].learning_rate, entry.step,
-          parameters_[index].var.value(), gradient, entry.state.data(), &all});
+  const Tensor& value = parameters_[index].var.value();
+  const bool here = value.device() == Device::cpu;
+  if (!here && made_ == nullptr) {
+    made_ = backend(value.device()).new_updates_made(entries_.size());
+  }
+  const std::int64_t before = all.added();
+  all.count_next(&entry.count, here ? nullptr : made_->place(index), calls_asked_ + 1);
+  update({entry.group, groups_[entry.group].learning_rate, entry.count.updates + 1, value, gradient,
+          entry.state.data(), &all});
+  if (all.added() == before) ++entry.count.updates;  // the rule works by itself
 }
+
+void Optimizer::count_call(bool elsewhere) {
+  ++steps_;
+  if (elsewhere) ++calls_asked_;
+}
+
+// --- what a device has not done ---
+
+PoolVector<UpdateNumber> Optimizer::told() const {
+  return made_ == nullptr ? PoolVector<UpdateNumber>() : made_->told();
+}
+
+std::int64_t Optimizer::lost_updates(std::size_t index, std::span<const UpdateNumber> told) const {
+  return told.empty() ? 0 : entries_[index].count.asked - told[index].update;
+}
+
+std::int64_t Optimizer::lost_calls(std::span<const UpdateNumber> told) const {
+  if (told.empty()) return 0;
+  std::int64_t last = 0;
+  for (const UpdateNumber& number : told) last = std::max(last, number.call);
+  return calls_asked_ - last;
+}
+
+void Optimizer::settle() {
+  const PoolVector<UpdateNumber> told = this->told();
+  if (told.empty()) return;
+  const std::int64_t calls = lost_calls(told);
+  steps_ -= calls;
+  calls_asked_ -= calls;
+  for (std::size_t i = 0; i < entries_.size(); ++i) {
+    entries_[i].count.updates -= lost_updates(i, told);
+    entries_[i].count.asked = told[i].update;
+  }
+  made_->settled();
+}
+
+std::int64_t Optimizer::steps() const { return steps_ - lost_calls(told()); }
 
 void Optimizer::step() {
   check_gradients();
+  settle();
   Recording* const recording = Recording::current();
   if (recording != nullptr) recording->begin_part();
   std::vector<Stepped> stepped;  // of a recording
   TransformAll all;
+  bool elsewhere = false;
   for (std::size_t i = 0; i < parameters_.size(); ++i) {
     const Var& parameter = parameters_[i].var;
     const Var& gradient = parameter.body()->grad;
     if (!gradient.defined()) continue;
+    elsewhere = elsewhere || parameter.device() != Device::cpu;
     match_state(i);
     const std::int64_t before = all.added();
     step_one(i, gradient.value(), all);
@@ -209,7 +261,7 @@ void Optimizer::step() {
     for (std::size_t k = 0; k < kMaxStates; ++k) s.state[k] = entries_[i].state[k].raw();
   }
   all.run();
-  ++steps_;
+  count_call(elsewhere);
   if (recording != nullptr) {
     recording->end_part(std::make_unique<Again>(*this, std::move(stepped)));
   }
@@ -250,19 +302,22 @@ void Optimizer::set_learning_rate(double rate, int group) {
 // Every name with its tensor: state tensors as views of the living ones, numbers as new tensors.
 StateDict Optimizer::views() const {
   StateDict result;
+  const PoolVector<UpdateNumber> told = this->told();
   for (std::size_t i = 0; i < entries_.size(); ++i) {
     const Entry& entry = entries_[i];
     const std::vector<State>& states = groups_[entry.group].states;
     for (std::size_t k = 0; k < states.size(); ++k) {
       result.push_back({fmt::format("{}.{}", states[k].name, parameters_[i].name), entry.state[k]});
     }
-    result.push_back({"step." + parameters_[i].name, Tensor::from<std::int64_t>({}, {entry.step})});
+    result.push_back(
+        {"step." + parameters_[i].name,
+         Tensor::from<std::int64_t>({}, {entry.count.updates - lost_updates(i, told)})});
   }
   for (std::size_t g = 0; g < groups_.size(); ++g) {
     result.push_back(
         {fmt::format("learning_rate.{}", g), Tensor::from<double>({}, {groups_[g].learning_rate})});
   }
-  result.push_back({"steps", Tensor::from<std::int64_t>({}, {steps_})});
+  result.push_back({"steps", Tensor::from<std::int64_t>({}, {steps_ - lost_calls(told)})});
   return result;
 }
 
@@ -319,8 +374,10 @@ void Optimizer::load_state_dict(const StateDict& state) {
     for (std::size_t k = 0; k < groups_[entry.group].states.size(); ++k) {
       entry.state[k].copy_from(*source.at((item++)->name));
     }
-    entry.step = *source.at((item++)->name)->read<std::int64_t>();
+    entry.count = {*source.at((item++)->name)->read<std::int64_t>(), 0};
   }
+  made_.reset();  // what it was asked for so far no longer counts
+  calls_asked_ = 0;
   for (GroupRates& group : groups_) group.learning_rate = source.at((item++)->name)->item();
   steps_ = *source.at(item->name)->read<std::int64_t>();
 }

@@ -5,12 +5,17 @@
 
 #include <array>
 #include <cstdint>
+#include <memory>
 #include <span>
 #include <string>
 #include <vector>
 
 #include "autograd/named.h"
 #include "autograd/transform_all.h"
+
+namespace tapeloop {
+class UpdatesMade;  // backend.h
+}
 
 namespace tapeloop::optim {
 
@@ -24,7 +29,7 @@ struct Group {
 
 class Optimizer {
  public:
-  virtual ~Optimizer() = default;
+  virtual ~Optimizer();
   Optimizer(const Optimizer&) = delete;
   Optimizer& operator=(const Optimizer&) = delete;
 
@@ -33,16 +38,18 @@ class Optimizer {
 
   // Updates every parameter that has a gradient, in place; one without is left alone, and its own step count with it.
   // Gradients stay: call zero_grad() before the next backward pass. No heap allocation. Throws, and updates nothing,
-  // where a gradient has another type or device than its parameter.
+  // where a gradient has another type or device than its parameter. Where it throws later (no memory, a rule without a
+  // kernel) it is not one of steps(), and only parameters that were updated by then have it in their own counts.
+  // On a GPU, a step after a mistake that the host has not been told of (a target that is no class, a gradient that is not
+  // finite) does nothing. It counts until the exception that tells it, and no longer from then on.
   void step();
 
   // Forgets all gradients, so that a parameter the next backward pass does not reach counts as one without. Their
   // memory goes to the pool, where that pass finds it again; a gradient that somebody still holds stays as it is.
   void zero_grad();
 
-  std::int64_t steps() const {
-    return steps_;
-  }  // calls of step() so far, those before load_state_dict() included
+  // Calls of step() so far, those before load_state_dict() included.
+  std::int64_t steps() const;
 
   int groups() const { return static_cast<int>(groups_.size()); }
   double learning_rate(int group = 0) const;
@@ -72,10 +79,12 @@ class Optimizer {
     const Tensor& value;
     const Tensor& gradient;
     const Tensor* state;  // in the order of add_group
-    TransformAll* all;    // what does the work: turn.all->add(rule, inputs, outputs)
+    // What does the work: turn.all->add(rule, inputs, outputs), once. A rule that works by itself cannot be captured, and on a
+    // GPU goes on after a mistake.
+    TransformAll* all;
   };
 
-  explicit Optimizer(const char* name) : name_(name) {}
+  explicit Optimizer(const char* name);
   // Called by constructors, once for each group. State is allocated here. Throws where the list is empty, something in
   // it is not a parameter, or a parameter or a name comes twice.
   void add_group(const ParameterList& parameters, double learning_rate,
@@ -90,7 +99,7 @@ class Optimizer {
  private:
   struct Entry {
     std::size_t group;
-    std::int64_t step = 0;
+    UpdateCount count;
     std::array<Tensor, kMaxStates> state;
   };
   struct GroupRates {
@@ -110,6 +119,12 @@ class Optimizer {
   virtual void update(const Turn& turn) const = 0;
   void step_one(std::size_t index, const Tensor& gradient, TransformAll& all);
   void check_gradients() const;
+  // What the device was asked for and has not done, by what it told; `told` may be empty.
+  std::int64_t lost_updates(std::size_t index, std::span<const UpdateNumber> told) const;
+  std::int64_t lost_calls(std::span<const UpdateNumber> told) const;
+  PoolVector<UpdateNumber> told() const;
+  void count_call(bool elsewhere);  // on a device other than the CPU, too
+  void settle();                    // takes what was lost off the counts
   void match_state(std::size_t index);
   StateDict views() const;
   std::size_t checked_group(int group) const;
@@ -119,6 +134,8 @@ class Optimizer {
   std::vector<Entry> entries_;  // one for each parameter
   std::vector<GroupRates> groups_;
   std::int64_t steps_ = 0;
+  std::unique_ptr<UpdatesMade> made_;  // by the device of parameters that are not on the CPU
+  std::int64_t calls_asked_ = 0;       // of it
 };
 
 namespace detail {

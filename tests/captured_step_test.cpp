@@ -244,6 +244,94 @@ TEST_CASE("results of a captured step are tensors of their own") {
   for (std::size_t i = 0; i < 3; ++i) CHECK(results[i][1].item() == static_cast<double>(3 * i));
 }
 
+TEST_CASE("runs of a graph after a mistake do nothing and do not count") {
+  if (!have_gpu()) return;
+  const Bounds bounds;
+  Tensor wrong = Tensor::full({5, 3}, 99, DType::int64).to(Device::cuda);
+  for (const int which : {0, 1, 2}) {
+    CAPTURE(which);
+    Task plain(which), captured(which);
+    auto step = captured.captured();
+    for (std::uint64_t i = 0; i < 9; ++i) {
+      const bool bad = i == 1 || i == 5;  // in the run that is captured, and in a later one
+      const Tensor x = batch(3, i), y = batch(3, 50 + i);
+      const auto act = [&](auto&& run) {
+        if (!bad) {
+          CHECK(run(x, y).item() > 0);
+          return;
+        }
+        run(x, wrong);
+        const Var loss = run(x, y);  // enqueued before anybody knows
+        CHECK(throws_with("a target on the GPU is 99", [&] { loss.item(); }));
+      };
+      act([&](const Tensor& a, const Tensor& b) { return plain.step(a, b); });
+      act(step);
+      CHECK(captured.optimizer->steps() == static_cast<std::int64_t>(i + 1 - (i > 0) - (i > 4)));
+      check_same(plain, captured);
+    }
+    CHECK(step.graph_runs() == 9);
+  }
+}
+
+TEST_CASE("a graph reads memory of another captured step that is gone since") {
+  if (!have_gpu()) return;
+  const Bounds bounds;
+  Var kept;
+  auto maker = std::make_unique<CapturedStep<std::function<Var(const Tensor&)>>>(
+      Device::cuda, [&](const Tensor& x) { return kept = Var(x) * 2.0; });
+  const Tensor x = Tensor::full({300}, 1, DType::float32, Device::cuda);
+  for (int i = 0; i < 3; ++i) (*maker)(x);
+  CapturedStep reader(Device::cuda, [&](const Tensor& y) { return sum(kept * Var(y)); });
+  for (int i = 0; i < 3; ++i) CHECK(reader(x).item() == 600);
+  maker.reset();
+  kept = Var(Tensor::full({300}, 5, DType::float32, Device::cuda));
+  const Tensor other = Tensor::full({300}, 7, DType::float32, Device::cuda);  // of the same size
+  CHECK(reader(x).item() == 600);  // what it read when it was captured
+  CHECK(reader.graph_runs() == 2);
+}
+
+TEST_CASE("a graph that cannot be launched: its run has not happened, and the next call goes on") {
+  if (!have_emulation()) return;
+  const Bounds bounds;
+  for (const std::uint64_t refused : {1u, 3u}) {  // the run that is captured, and a later one
+    CAPTURE(refused);
+    Task plain(1), captured(1);
+    auto step = captured.captured();
+    for (std::uint64_t i = 0; i < 6; ++i) {
+      const Tensor x = batch(3, i), y = batch(3, 50 + i);
+      if (i == refused) {
+        emulation::refuse_graphs(1);
+        CHECK(throws_with("cudaGraphLaunch failed", [&] { step(x, y); }));
+        CHECK(captured.optimizer->steps() == static_cast<std::int64_t>(i));
+        if (i == 1) continue;  // its random numbers are taken
+      }
+      const double expected = plain.step(x, y).item();
+      const double loss = step(x, y).item();
+      if (refused == 3) CHECK(loss == expected);
+    }
+    if (refused == 3) check_same(plain, captured);
+    CHECK(captured.optimizer->steps() == (refused == 3 ? 6 : 5));
+    CHECK(step.graph_runs() == (refused == 3 ? 4 : 3));
+  }
+}
+
+TEST_CASE("tensors and graphs that outlive the runtime, as static objects may, end quietly") {
+  if (!have_emulation()) return;
+  auto task = std::make_unique<Task>(1);
+  std::size_t held = 0;
+  {
+    auto step = task->captured();
+    Var loss;
+    for (std::uint64_t i = 0; i < 3; ++i) loss = step(batch(3, i), batch(3, 50 + i));
+    CHECK(loss.item() > 0);
+    held = emulation::bytes_in_use();
+    emulation::unload(true);
+  }
+  task.reset();
+  CHECK(emulation::bytes_in_use() == held);  // the runtime took nothing back, and nobody minded
+  emulation::unload(false);
+}
+
 TEST_CASE("each set of shapes has its graph, and only so many are kept") {
   if (!have_gpu()) return;
   const Bounds bounds;

@@ -9,6 +9,8 @@ bool tapeloop::test::register_cells() {
   register_recurrent<ThreeParts>();
   register_recurrent<Leaky>();
   register_recurrent<Apart>();
+  register_pointwise<PlainDescent>();
+  register_pointwise<PointwiseOnly>();
   return register_recurrent<MinimalGate>();
 }
 

@@ -5,6 +5,7 @@
 #include <memory>
 
 #include "device.h"
+#include "device_cell.h"
 #include "optim/adagrad.h"
 #include "optim/adam.h"
 #include "optim/clip.h"
@@ -71,6 +72,39 @@ void give_gradients(const std::vector<Var>& parameters, std::uint64_t seed) {
     const Var& p = parameters[i];
     p.set_grad(random_tensor(p.shape(), 100 * seed + i, p.dtype()).to(p.device()));
   }
+}
+
+// Notes a mistake on the GPU, which the host is told of when it waits next.
+void make_mistake() {
+  const Var bad = parameter(Tensor::full({2}, 1, DType::float32, Device::cuda));
+  bad.set_grad(Tensor::full({2}, NAN, DType::float32, Device::cuda));
+  optim::clip_grad_norm({{"bad", bad}}, 1.0);
+}
+
+// Rules of a user's own. Those of `forgotten` have no kernel on the GPU.
+class Descent final : public optim::Optimizer {
+ public:
+  Descent(const ParameterList& list, const ParameterList& forgotten = {}) : Optimizer("descent") {
+    add_group(list, 1, {});
+    if (!forgotten.empty()) add_group(forgotten, 1, {});
+  }
+
+ private:
+  void update(const Turn& turn) const override {
+    if (turn.group == 1)
+      return turn.all->add(ForgottenGate{}, {turn.value, turn.gradient}, {turn.value});
+    turn.all->add(PlainDescent{}, {turn.value, turn.gradient}, {turn.value});
+  }
+};
+
+bool same_state(const StateDict& a, const StateDict& b) {
+  bool same = a.size() == b.size();
+  for (std::size_t i = 0; same && i < a.size(); ++i) {
+    same = a[i].name == b[i].name &&
+           same_bits(a[i].tensor.to(Device::cpu), b[i].tensor.to(Device::cpu));
+    if (!same) MESSAGE("differs: " << a[i].name);
+  }
+  return same;
 }
 
 ParameterList list_of(const Var& p) { return detail::numbered({&p, 1}); }
@@ -185,6 +219,97 @@ TEST_CASE("a gradient on cuda that is not finite: no step is made, and the next 
   bad.set_grad(gradient.to(Device::cuda));
   CHECK(std::isnan(optim::clip_grad_norm(list, 1.0, 2, NonFinite::ignore).value()));
   CHECK(same_bits(bad.grad().value().to(Device::cpu), gradient));  // left as it is
+}
+
+TEST_CASE(
+    "steps after a mistake on cuda do nothing and do not count, whatever the strides and the "
+    "rule") {
+  if (!have_gpu() || !register_cells()) return;
+  const Bounds bounds;
+  auto makers = every_optimizer();
+  makers.emplace_back("a rule without a kernel for many",
+                      [](const ParameterList& list) { return std::make_unique<Descent>(list); });
+  for (const auto& one : makers) {
+    const std::string& name = one.first;
+    const Make& made = one.second;
+    CAPTURE(name);
+    const std::vector<Var> smooth = some_parameters(DType::float32, Device::cuda);
+    const std::vector<Var> stumbling = some_parameters(DType::float32, Device::cuda);
+    const auto without = made(detail::numbered(smooth));
+    const auto with = made(detail::numbered(stumbling));
+    const auto step = [](const std::vector<Var>& parameters, optim::Optimizer& optimizer,
+                         std::uint64_t seed) {
+      give_gradients(parameters, seed);
+      optimizer.step();
+      optimizer.zero_grad();
+    };
+    for (const std::uint64_t seed : {2u, 3u}) {
+      step(smooth, *without, seed);
+      step(stumbling, *with, seed);
+    }
+    for (const std::int64_t before : {2, 4}) {  // parameter 1 has no gradient at every third step
+      make_mistake();
+      for (const std::uint64_t seed : {3u, 4u, 5u}) step(stumbling, *with, seed);
+      CHECK(throws_with("not finite on the GPU", [] { cuda::synchronize(); }));
+      CHECK(with->steps() == before);
+      CHECK(same_state(with->state_dict(), without->state_dict()));
+      for (const std::uint64_t seed : {6u, 7u}) {  // and goes on as if nothing had been
+        step(smooth, *without, seed);
+        step(stumbling, *with, seed);
+      }
+      CHECK(same_state(with->state_dict(), without->state_dict()));
+      for (std::size_t i = 0; i < smooth.size(); ++i) {
+        CAPTURE(i);
+        CHECK(same_bits(stumbling[i].value().to(Device::cpu), smooth[i].value().to(Device::cpu)));
+      }
+    }
+  }
+}
+
+TEST_CASE(
+    "a state that is loaded counts from there, whatever steps a mistake on cuda took before") {
+  if (!have_gpu()) return;
+  const Var p = parameter(Tensor::full({3}, 1, DType::float32, Device::cuda));
+  optim::Adam adam(list_of(p), {});
+  const auto step = [&] {
+    p.set_grad(Tensor::full({3}, 1, DType::float32, Device::cuda));
+    adam.step();
+  };
+  step();
+  const StateDict state = adam.state_dict();
+  make_mistake();
+  step();
+  step();
+  adam.load_state_dict(state);
+  CHECK(throws_with("not finite", [] { cuda::synchronize(); }));
+  CHECK(adam.steps() == 1);
+  step();
+  make_mistake();
+  step();
+  CHECK(throws_with("not finite", [] { cuda::synchronize(); }));
+  CHECK(adam.steps() == 2);
+  CHECK(adam.state_dict()[2].tensor.item() == 2);
+}
+
+TEST_CASE("a step on cuda that throws: no count of a parameter that it did not update") {
+  if (!have_gpu() || !register_cells()) return;
+  const Var done = parameter(Tensor::full({3}, 5, DType::float32, Device::cuda));
+  const Var forgotten = parameter(Tensor::full({2}, 5, DType::float32, Device::cuda));
+  Descent descent({{"done", done}}, {{"forgotten", forgotten}});
+  for (int i = 1; i < 3; ++i) {
+    done.set_grad(Tensor::full({3}, 1, DType::float32, Device::cuda));
+    forgotten.set_grad(Tensor::full({2}, 1, DType::float32, Device::cuda));
+    CHECK(throws_with("no CUDA kernel registered", [&] { descent.step(); }));
+    CHECK(done.value().at({0}) == 5 - i);
+    CHECK(forgotten.value().at({0}) == 5);
+    const StateDict state = descent.state_dict();
+    CHECK(state[0].tensor.item() == i);
+    CHECK(state[1].tensor.item() == 0);
+    CHECK(descent.steps() == 0);
+  }
+  forgotten.zero_grad();
+  descent.step();
+  CHECK(descent.steps() == 1);
 }
 
 TEST_CASE("a step of all parameters is one launch, clipping a handful, and nobody waits") {

@@ -69,6 +69,17 @@ void compare(const Problem& here) {
   }
 }
 
+// The text of the error, or "".
+std::string refusal(const Problem& p, RecurrentForm form) {
+  const Form scope(form);
+  try {
+    p.forward(fused);
+  } catch (const Error& error) {
+    return error.what();
+  }
+  return "";
+}
+
 bool ready() { return have_gpu() && register_cells(); }
 
 }  // namespace
@@ -181,6 +192,59 @@ TEST_CASE("the same bits from a sequence in one launch, run to run") {
       emulation::set_order(100 + seed);  // other orders of blocks and threads
       CHECK(same_bits(run(p, form), first));
     }
+  }
+}
+
+TEST_CASE("a form that was asked for and cannot be had is refused with the reason") {
+  if (!ready()) return;
+  const Problem large(kKinds[0], 2, 3, 2000, DType::float32, Device::cuda);
+  for (const RecurrentForm form : kForms) {
+    const std::string text = refusal(large, form);
+    CHECK(text.find("set_recurrent_form() asked for RecurrentForm::") != std::string::npos);
+    CHECK(text.find("H = 2000, 4 gates in float32 do not fit") != std::string::npos);
+    CHECK(text.find("RecurrentForm::automatic takes") != std::string::npos);
+  }
+  CHECK(refusal(large, RecurrentForm::automatic).empty());
+  CHECK(cuda::last_recurrent_form() == RecurrentForm::alternating);
+  const Form scope(RecurrentForm::persistent);
+  const Var zx(Tensor::zeros({2, 3, 5}, DType::float32, Device::cuda));
+  const Var w(Tensor::zeros({5, 5}, DType::float32, Device::cuda));
+  const Var h(Tensor::zeros({3, 5}, DType::float32, Device::cuda));
+  CHECK(throws_with("add register_recurrent<F>() to a .cu file",
+                    [&] { recurrent(PointwiseOnly{}, zx, w, {h}); }));
+}
+
+TEST_CASE(
+    "a GPU without room for blocks that wait for each other: the next form, the same results") {
+  if (!have_emulation() || !ready()) return;
+  const Bounds bounds;
+  struct Room {
+    Room(int blocks, int clusters) { emulation::set_room(blocks, clusters); }
+    ~Room() { emulation::set_room(1, 1); }
+  };
+  // Plans are kept by shape: none of these is in another case.
+  const auto forms = [&](std::int64_t batch) {
+    const Problem cpu(kKinds[0], 3, batch, 97, DType::float32);
+    const Problem there = like(cpu, Device::cuda);
+    check_same(on_cpu(there.run(fused)), cpu.run(fused), allowed(DType::float32));
+    return cuda::last_recurrent_form();
+  };
+  CHECK(forms(4) == RecurrentForm::cluster);  // with room for all
+  {
+    const Room no_clusters(1, 0);
+    CHECK(forms(5) == RecurrentForm::persistent);
+    CHECK(refusal(like(Problem(kKinds[0], 3, 5, 97, DType::float32), Device::cuda),
+                  RecurrentForm::cluster)
+              .find("the GPU has no room for") != std::string::npos);
+  }
+  {
+    const Room nothing(0, 0);
+    CHECK(forms(6) == RecurrentForm::alternating);
+    const std::string text =
+        refusal(like(Problem(kKinds[0], 3, 6, 97, DType::float32), Device::cuda),
+                RecurrentForm::persistent);
+    CHECK(text.find("the GPU has no room for") != std::string::npos);
+    CHECK(text.find("it may be shared with others") != std::string::npos);
   }
 }
 

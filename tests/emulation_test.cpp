@@ -81,6 +81,43 @@ std::vector<double> downloaded(const void* from, std::size_t count) {
 
 }  // namespace
 
+TEST_CASE(
+    "setting up the GPU fails for lack of memory: nothing of it stays, and the next try works") {
+  REQUIRE(emulation::bytes_in_use() == 0);  // the first case: nobody has used it
+  emulation::limit_bytes(1 << 20);
+  CHECK_THROWS_AS(cuda::gpu(), Error);
+  CHECK(emulation::bytes_in_use() == 0);
+  CHECK(emulation::objects() == 0);
+  emulation::limit_bytes(std::size_t{512} << 20);
+  cuda::gpu();
+  CHECK(emulation::bytes_in_use() > 0);
+}
+
+TEST_CASE("a kernel that finds no memory when it is loaded is started again, once") {
+  const cuda::Scratch x(8);
+  emulation::refuse_launches(1);
+  cuda::launch(beyond_kernel, dim3{1}, dim3{1}, 0, x.as<double>(), 0);
+  CHECK(downloaded(x.as<double>(), 1)[0] == 1);
+  emulation::refuse_launches(2);
+  try {
+    cuda::launch(beyond_kernel, dim3{1}, dim3{1}, 0, x.as<double>(), 0);
+    FAIL("no error");
+  } catch (const Error& error) {
+    CHECK(std::string(error.what()).find("out of memory") != std::string::npos);
+  }
+}
+
+TEST_CASE("whether blocks have room is asked before they are started") {
+  const void* const kernel = reinterpret_cast<const void*>(&relay_kernel);
+  CHECK(cuda::has_room(kernel, {dim3{12}, dim3{64}, 0, 0}));
+  CHECK_FALSE(cuda::has_room(kernel, {dim3{13}, dim3{64}, 0, 0}));
+  CHECK(cuda::has_room(kernel, {dim3{5, 3}, dim3{64}, 0, 5}));
+  emulation::set_room(0, 0);
+  CHECK_FALSE(cuda::has_room(kernel, {dim3{1}, dim3{64}, 0, 0}));
+  CHECK_FALSE(cuda::has_room(kernel, {dim3{5, 3}, dim3{64}, 0, 5}));
+  emulation::set_room(1, 1);
+}
+
 TEST_CASE("threads of a block meet at shuffles and barriers, in any order of blocks and threads") {
   std::vector<double> numbers(3 * 96);
   std::iota(numbers.begin(), numbers.end(), 1.0);
@@ -112,12 +149,12 @@ TEST_CASE("blocks of a cooperative launch are all there, and wait for each other
     const cuda::Scratch numbers(12 * sizeof(double)), flags(12 * sizeof(unsigned));
     const std::vector<unsigned> zeros(12, 0);
     cuda::upload(flags.as<unsigned>(), zeros.data(), 12 * sizeof(unsigned));
-    cuda::launch_resident(relay_kernel, dim3{12}, dim3{64}, 0, 0, numbers.as<double>(),
+    cuda::launch_resident(relay_kernel, {dim3{12}, dim3{64}, 0, 0}, numbers.as<double>(),
                           flags.as<unsigned>());
     CHECK(downloaded(numbers.as<double>(), 12).back() == 2048);
   }
   const cuda::Scratch none(8);
-  CHECK_THROWS_AS(cuda::launch_resident(relay_kernel, dim3{13}, dim3{64}, 0, 0, none.as<double>(),
+  CHECK_THROWS_AS(cuda::launch_resident(relay_kernel, {dim3{13}, dim3{64}, 0, 0}, none.as<double>(),
                                         none.as<unsigned>()),
                   Error);  // more blocks than have room
 }
@@ -126,7 +163,7 @@ TEST_CASE("blocks of a cluster meet, and write into each other's shared memory")
   for (unsigned seed = 0; seed < 20; ++seed) {
     emulation::set_order(seed);
     const cuda::Scratch sums(5 * 3 * sizeof(double));
-    cuda::launch_resident(gather_kernel, dim3{5, 3}, dim3{32}, 5 * sizeof(double), 5,
+    cuda::launch_resident(gather_kernel, {dim3{5, 3}, dim3{32}, 5 * sizeof(double), 5},
                           sums.as<double>());
     for (const double sum : downloaded(sums.as<double>(), 15)) CHECK(sum == 15);
   }

@@ -420,6 +420,30 @@ TEST_CASE("a gradient of another type is refused before anything is updated") {
   CHECK(sgd.steps() == 0);
 }
 
+TEST_CASE("a rule that throws: what it did not update has no step more, and the call is no step") {
+  class Choosy final : public Optimizer {
+   public:
+    explicit Choosy(const ParameterList& parameters) : Optimizer("choosy") {
+      add_group(parameters, 1, {});
+    }
+
+   private:
+    void update(const Turn& turn) const override {
+      if (turn.value.numel() == 3) fail("choosy", "not three");
+      turn.all->add(rule::Sgd{{.learning_rate = 1}}, {turn.value, turn.gradient}, {turn.value});
+    }
+  };
+  ParameterList parameters = parameters_of({{2}, {3}, {4}}, DType::float32);
+  set_gradients(parameters, 1);
+  Choosy choosy(parameters);
+  CHECK(message_of([&] { choosy.step(); }) == "choosy: not three");
+  const StateDict state = choosy.state_dict();
+  CHECK(state[0].tensor.item() == 1);  // updated before
+  CHECK(state[1].tensor.item() == 0);
+  CHECK(state[2].tensor.item() == 0);
+  CHECK(choosy.steps() == 0);
+}
+
 TEST_CASE("a step allocates nothing on the heap, and neither do clipping and zero_grad") {
   for (const Rule& rule : rules()) {
     INFO(rule.name);

@@ -87,6 +87,14 @@ TEST_CASE(
   CHECK(chosen(lstm(256, 1)).form == RecurrentForm::cluster);  // 1 MB in 8 blocks
 }
 
+TEST_CASE(
+    "a cluster lies within a GPC: 143 multiprocessors hold 16 clusters of 8 at once, not 17") {
+  const DeviceLimits limits{143, 227 << 10, true};
+  const RecurrentPlan plan = plan_recurrent(lstm(256, 68), limits, RecurrentForm::cluster);
+  CHECK(plan.slices == 8);
+  CHECK(plan.groups <= 16);  // 17 groups of 4 rows would take two turns
+}
+
 TEST_CASE("forms that are asked for are taken where they fit, and alternating always is") {
   CHECK(plan_recurrent(lstm(64, 1), kHopper, RecurrentForm::alternating).form ==
         RecurrentForm::alternating);

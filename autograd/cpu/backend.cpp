@@ -100,6 +100,11 @@ class CpuBackend final : public Backend {
     }
   }
 
+  void pointwise_update(const PointwiseKernel& kernel, DType, const LoopPlan&,
+                        const PointwiseItem&) const override {
+    fail(kernel.name, "pointwise_update runs on other devices only; on the CPU see transform()");
+  }
+  std::unique_ptr<UpdatesMade> new_updates_made(std::size_t) const override { return nullptr; }
   void targets(const Tensor&, const Tensor&, const Tensor&, std::int64_t,
                std::int64_t) const override {
     fail("targets", "runs on other devices only; on the CPU see losses.cpp");

@@ -95,6 +95,13 @@ class CudaBackend final : public Backend {
                       std::span<const PointwiseItem> items) const override {
     cuda::pointwise_each(kernel, dtype, items);
   }
+  void pointwise_update(const PointwiseKernel& kernel, DType dtype, const LoopPlan& plan,
+                        const PointwiseItem& item) const override {
+    cuda::pointwise_update(kernel, dtype, plan, item);
+  }
+  std::unique_ptr<UpdatesMade> new_updates_made(std::size_t count) const override {
+    return cuda::new_updates_made(count);
+  }
   void targets(const Tensor& known, const Tensor& counted, const Tensor& target,
                std::int64_t ignore_index, std::int64_t classes) const override {
     cuda::targets(known, counted, target.contiguous(), ignore_index, classes);

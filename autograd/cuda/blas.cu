@@ -29,6 +29,7 @@ Blas load() {
                      "); install CUDA's cuBLAS, or name its folder in LD_LIBRARY_PATH");
   }
   return {find<decltype(Blas::create)>(library, "cublasCreate_v2"),
+          find<decltype(Blas::destroy)>(library, "cublasDestroy_v2"),
           find<decltype(Blas::set_stream)>(library, "cublasSetStream_v2"),
           find<decltype(Blas::set_workspace)>(library, "cublasSetWorkspace_v2"),
           find<decltype(Blas::gemm)>(library, "cublasGemmStridedBatchedEx"),
@@ -36,7 +37,11 @@ Blas load() {
 }
 #else
 Blas load() {
-  return {&cublasCreate, &cublasSetStream, &cublasSetWorkspace, &cublasGemmStridedBatchedEx,
+  return {&cublasCreate,
+          &cublasDestroy,
+          &cublasSetStream,
+          &cublasSetWorkspace,
+          &cublasGemmStridedBatchedEx,
           &cublasGetStatusString};
 }
 #endif

@@ -32,8 +32,8 @@ Capture::~Capture() {
 void Capture::start_noting() {
   const Gpu& g = gpu();
   working().lock();
-  arena_ = new Arena;
   number_ = begin_capture();
+  arena_ = new Arena(number_);
   // Relaxed: memory is taken on another stream meanwhile.
   const cudaError_t status = cudaStreamBeginCapture(g.stream, cudaStreamCaptureModeRelaxed);
   if (status != cudaSuccess) {
@@ -49,7 +49,9 @@ void Capture::stop_noting() {
   arena_->close();
   cudaGraph_t noted = nullptr;
   cudaError_t status = cudaStreamEndCapture(g.stream, &noted);
-  if (status == cudaSuccess) status = cudaGraphInstantiate(&graph_, noted, 0);
+  if (status == cudaSuccess) {
+    status = with_room([&] { return cudaGraphInstantiate(&graph_, noted, 0); });
+  }
   if (noted != nullptr && cudaGraphDestroy(noted) != cudaSuccess) cudaGetLastError();
   const struct Unlock {
     ~Unlock() { working().unlock(); }
@@ -68,7 +70,14 @@ void Capture::stop_noting() {
 void Capture::launch() {
   const std::scoped_lock lock(working());
   upload_renewed();
-  CUDA_CHECK(cudaGraphLaunch(graph_, gpu().stream));
+  check(with_room([&] { return cudaGraphLaunch(graph_, gpu().stream); }), "cudaGraphLaunch");
+}
+
+void Capture::lost() noexcept {
+  try {
+    read_updates_made();
+  } catch (...) {  // the device cannot be used any more: what is thrown already says so
+  }
 }
 
 void Capture::upload_renewed() {

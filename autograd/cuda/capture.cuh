@@ -17,7 +17,7 @@ namespace tapeloop::cuda {
 // are given back during the capture serve again within it. Ends with the graph and the last tensor in it.
 class Arena {
  public:
-  Arena() = default;
+  explicit Arena(std::uint64_t capture) : number_(capture) {}
   Arena(const Arena&) = delete;
   Arena& operator=(const Arena&) = delete;
 
@@ -31,6 +31,7 @@ class Arena {
   ~Arena();
   void drop() noexcept;
 
+  std::uint64_t number_;  // of its capture
   bool open_ = true;
   int users_ = 1;  // the graph, and every block that is out
   std::size_t total_ = 0;
@@ -85,6 +86,7 @@ class Capture final : public Recording {
   void run_parts() override;
   bool parts_valid() const override;
   void launch() override;
+  void lost() noexcept override;
   void upload_renewed();
 
   Arena* arena_ = nullptr;

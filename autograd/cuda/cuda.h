@@ -19,8 +19,9 @@ void allow_tf32(bool allowed);
 //   cluster:     the same within clusters of at most 8 blocks, which write h into each other's shared memory; from
 //                compute capability 9.0 on
 enum class RecurrentForm { automatic, alternating, persistent, cluster };
-// For tests and benchmarks. automatic, the default, takes the one that is estimated to be fastest for the shape; a form that
-// does not fit the shape or the GPU, or whose formula has no such kernel (register_recurrent), gives way to alternating.
+// For tests and benchmarks. automatic, the default, takes the one that is estimated to be fastest for the shape among those
+// that the GPU has room for. Where another is set that cannot be had, for the shape, the GPU, or a formula without such a kernel
+// (register_recurrent), recurrent() throws Error and says why. The backward pass of a tape that looks inside alternates anyway.
 void set_recurrent_form(RecurrentForm form);
 RecurrentForm recurrent_form();  // as set
 RecurrentForm

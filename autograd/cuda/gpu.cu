@@ -37,6 +37,32 @@ int capability() {  // 90 for 9.0
   return 10 * major + minor;
 }
 
+// What set_up() has got so far. All of it goes back where it fails: the next use of the GPU tries again.
+struct Parts {
+  Gpu gpu{};
+  void* note = nullptr;
+  void* halted = nullptr;
+  void* workspace = nullptr;
+  bool has_handle = false;
+  bool complete = false;
+
+  Parts() = default;
+  Parts(const Parts&) = delete;
+  Parts& operator=(const Parts&) = delete;
+  ~Parts() {
+    if (complete) return;
+    if (has_handle) blas().destroy(gpu.blas_handle);
+    for (void* const block : {halted, workspace}) {
+      if (block != nullptr) cudaFreeAsync(block, gpu.stream);
+    }
+    if (note != nullptr) cudaFreeHost(note);
+    for (const cudaStream_t stream : {gpu.stream, gpu.beside}) {
+      if (stream != nullptr) cudaStreamDestroy(stream);
+    }
+    cudaGetLastError();
+  }
+};
+
 Gpu* set_up() {
   std::string reason;
   if (device_count(&reason) == 0) {
@@ -49,26 +75,26 @@ Gpu* set_up() {
                      ", 8.0 is the lowest that is supported; keep the tensors on Device::cpu");
   }
   blas();  // first: it can be missing
-  Gpu gpu{};
   CUDA_CHECK(cudaSetDevice(0));
+  Parts parts;
+  Gpu& gpu = parts.gpu;
   CUDA_CHECK(cudaStreamCreateWithFlags(&gpu.stream, cudaStreamNonBlocking));
   CUDA_CHECK(cudaStreamCreateWithFlags(&gpu.beside, cudaStreamNonBlocking));
   CUDA_CHECK(cudaDeviceGetDefaultMemPool(&gpu.pool, 0));
   std::uint64_t keep_all = ~std::uint64_t{0};
   CUDA_CHECK(cudaMemPoolSetAttribute(gpu.pool, cudaMemPoolAttrReleaseThreshold, &keep_all));
-  void* note = nullptr;
-  CUDA_CHECK(cudaHostAlloc(&note, sizeof(Mistake), cudaHostAllocMapped));
-  gpu.notes.mistake = new (note) Mistake{};
-  void* halted = nullptr;
-  CUDA_CHECK(cudaMallocAsync(&halted, sizeof(int), gpu.stream));
-  CUDA_CHECK(cudaMemsetAsync(halted, 0, sizeof(int), gpu.stream));
-  gpu.notes.halted = static_cast<int*>(halted);
+  CUDA_CHECK(cudaHostAlloc(&parts.note, sizeof(Mistake), cudaHostAllocMapped));
+  gpu.notes.mistake = new (parts.note) Mistake{};
+  CUDA_CHECK(cudaMallocAsync(&parts.halted, sizeof(int), gpu.stream));
+  CUDA_CHECK(cudaMemsetAsync(parts.halted, 0, sizeof(int), gpu.stream));
+  gpu.notes.halted = static_cast<int*>(parts.halted);
   CUDA_CHECK(blas().create(&gpu.blas_handle));
+  parts.has_handle = true;
   CUDA_CHECK(blas().set_stream(gpu.blas_handle, gpu.stream));
   // Of its own, so that a product has the same bits whatever runs beside it.
-  void* workspace = nullptr;
-  CUDA_CHECK(cudaMallocAsync(&workspace, kBlasWorkspace, gpu.stream));
-  CUDA_CHECK(blas().set_workspace(gpu.blas_handle, workspace, kBlasWorkspace));
+  CUDA_CHECK(cudaMallocAsync(&parts.workspace, kBlasWorkspace, gpu.stream));
+  CUDA_CHECK(blas().set_workspace(gpu.blas_handle, parts.workspace, kBlasWorkspace));
+  parts.complete = true;
   return new Gpu(gpu);
 }
 
@@ -198,6 +224,7 @@ void wait() {
   if (g.notes.mistake->in == MistakeIn::nothing) return;
   const Mistake mistake = *g.notes.mistake;
   *g.notes.mistake = {};
+  read_updates_made();
   CUDA_CHECK(cudaMemsetAsync(g.notes.halted, 0, sizeof(int), g.stream));
   tell(mistake);
 }

@@ -40,6 +40,7 @@ struct Blas {
                                   int ldc, long long stride_c, int batch, cublasComputeType_t,
                                   cublasGemmAlgo_t);
   decltype(&cublasCreate) create;
+  decltype(&cublasDestroy) destroy;
   decltype(&cublasSetStream) set_stream;
   decltype(&cublasSetWorkspace) set_workspace;
   Gemm gemm;
@@ -72,6 +73,20 @@ struct Block {
 // Valid for work that is enqueued after. Throws Error when there is none left.
 Block take(std::size_t bytes);
 void give_back(const Block& block) noexcept;
+void trim_pool();  // gives the driver what the pool keeps and nobody uses; after a call that found no memory
+
+// What a call of the runtime gives, the second time where the first found no memory: kernels, for one, are loaded at their first
+// use, when the pool may have everything.
+template <class Call>
+cudaError_t with_room(Call call) {
+  const cudaError_t status = call();
+  if (status != cudaErrorMemoryAllocation) return status;
+  trim_pool();
+  return call();
+}
+
+// The same, with zeros in it from now on, whether or not a step is captured; outlives that.
+Block take_zeros(std::size_t bytes);
 
 // Device memory for the length of a scope.
 class Scratch {
@@ -94,5 +109,6 @@ class Scratch {
 void upload(void* to, const void* from, std::size_t bytes);
 void download(void* to, const void* from, std::size_t bytes);  // waits
 void wait();  // for all work; throws what kernels have noted
+void read_updates_made();  // waits, and tells everyone who counts updates how far the device came (updates_made.cu)
 
 }  // namespace tapeloop::cuda

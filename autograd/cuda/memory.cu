@@ -52,15 +52,8 @@ void free_block(void* data) noexcept {
 }
 
 void* take_from_pool(std::size_t bytes, cudaStream_t stream) {
-  const Gpu& g = gpu();
   void* block = nullptr;
-  cudaError_t status = cudaMallocAsync(&block, bytes, stream);
-  if (status == cudaErrorMemoryAllocation) {
-    cudaGetLastError();  // what the pool keeps may be in the way
-    if (Capture::noting() == nullptr) CUDA_CHECK(cudaStreamSynchronize(g.stream));
-    CUDA_CHECK(cudaMemPoolTrimTo(g.pool, 0));
-    status = cudaMallocAsync(&block, bytes, stream);
-  }
+  const cudaError_t status = with_room([&] { return cudaMallocAsync(&block, bytes, stream); });
   if (status == cudaErrorMemoryAllocation) {
     cudaGetLastError();
     fail_full(bytes);
@@ -71,6 +64,13 @@ void* take_from_pool(std::size_t bytes, cudaStream_t stream) {
 
 }  // namespace
 
+void trim_pool() {
+  const Gpu& g = gpu();
+  cudaGetLastError();
+  if (Capture::noting() == nullptr) CUDA_CHECK(cudaStreamSynchronize(g.stream));
+  CUDA_CHECK(cudaMemPoolTrimTo(g.pool, 0));
+}
+
 Block take(std::size_t bytes) {
   const Gpu& g = gpu();
   const std::scoped_lock lock(working());
@@ -78,15 +78,29 @@ Block take(std::size_t bytes) {
   return {take_from_pool(bytes, g.stream), bytes, nullptr, captures().begun};
 }
 
-void give_back(const Block& block) noexcept {
+Block take_zeros(std::size_t bytes) {
+  const Gpu& g = gpu();
   const std::scoped_lock lock(working());
-  if (block.arena != nullptr) return block.arena->put_back(block);
+  const Block block{take_from_pool(bytes, g.beside), bytes, nullptr, 0};  // every step may use it
+  CUDA_CHECK(cudaMemsetAsync(block.data, 0, bytes, g.beside));
+  CUDA_CHECK(cudaStreamSynchronize(g.beside));
+  return block;
+}
+
+// Frees it, or keeps it for as long as a captured step may use it.
+static void release(const Block& block) noexcept {
   Captures& c = captures();
   if (c.may_use(block, c.begun)) {
     c.kept.push_back({block, c.begun});
   } else {
     free_block(block.data);
   }
+}
+
+void give_back(const Block& block) noexcept {
+  const std::scoped_lock lock(working());
+  if (block.arena != nullptr) return block.arena->put_back(block);
+  release(block);
 }
 
 std::uint64_t begin_capture() {
@@ -141,8 +155,9 @@ void Arena::drop() noexcept {
   if (--users_ == 0) delete this;
 }
 
+// Tensors that were in it may have been read by steps captured since.
 Arena::~Arena() {
-  for (void* block : blocks_) free_block(block);
+  for (void* block : blocks_) release({block, 0, nullptr, number_});
 }
 
 }  // namespace tapeloop::cuda

@@ -6,10 +6,13 @@
 #include <atomic>
 #include <map>
 #include <mutex>
+#include <string>
 #include <tuple>
 
 #include "autograd/cuda/kernels.h"
 #include "autograd/cuda/launch.cuh"
+#include "autograd/cuda/resident.cuh"
+#include "autograd/error.h"
 
 namespace tapeloop::cuda {
 namespace {
@@ -29,21 +32,83 @@ DeviceLimits device_limits() {
   return kLimits;
 }
 
-// Plans are made once for each shape.
-const RecurrentPlan& plan_for(const RecurrentShape& s, RecurrentForm form, bool clusters) {
-  using Key = std::tuple<std::int64_t, std::int64_t, std::int64_t, std::int64_t, std::int64_t, bool,
-                         RecurrentForm, bool>;
-  static std::mutex one_at_a_time;
-  static std::map<Key, RecurrentPlan>& kPlans = *new std::map<Key, RecurrentPlan>;
-  const std::scoped_lock lock(one_at_a_time);
-  const Key key{s.hidden, s.gates, s.batch, s.operands, s.bytes, s.backward, form, clusters};
-  auto found = kPlans.find(key);
-  if (found == kPlans.end()) {
-    DeviceLimits limits = device_limits();
-    limits.clusters = limits.clusters && clusters;
-    found = kPlans.emplace(key, plan_recurrent(s, limits, form)).first;
+// What a plan is made for, once.
+struct Wanted {
+  RecurrentShape shape;
+  RecurrentForm form;
+  const RecurrentEntry* entry;  // of the formula
+  bool narrow;                  // float32
+
+  auto key() const {
+    return std::tuple(shape.hidden, shape.gates, shape.batch, shape.operands, shape.backward, form,
+                      entry, narrow);
   }
+};
+
+// Of the forms that the GPU has room for the one that is estimated to be fastest.
+RecurrentPlan make_plan(const Wanted& wanted) {
+  DeviceLimits limits = device_limits();
+  limits.clusters = limits.clusters && wanted.entry->clusters;
+  const RecurrentRoom has_room = wanted.entry->has_room[wanted.narrow ? 0 : 1];
+  RecurrentPlan plan = plan_recurrent(wanted.shape, limits, wanted.form);
+  if (plan.form == RecurrentForm::cluster && !has_room(plan)) {
+    limits.clusters = false;
+    plan = plan_recurrent(wanted.shape, limits, wanted.form);
+  }
+  if (plan.form == RecurrentForm::persistent && !has_room(plan)) {
+    plan = plan_recurrent(wanted.shape, limits, RecurrentForm::alternating);
+  }
+  return plan;
+}
+
+const RecurrentPlan& plan_for(const Wanted& wanted) {
+  static std::mutex one_at_a_time;
+  static auto& kPlans = *new std::map<decltype(wanted.key()), RecurrentPlan>;
+  const std::scoped_lock lock(one_at_a_time);
+  auto found = kPlans.find(wanted.key());
+  if (found == kPlans.end()) found = kPlans.emplace(wanted.key(), make_plan(wanted)).first;
   return found->second;
+}
+
+// The form that set_recurrent_form() asked for cannot be had.
+[[noreturn]] void fail_form(const RecurrentSequence& run, RecurrentForm form,
+                            const std::string& reason) {
+  const bool cluster = form == RecurrentForm::cluster;
+  fail((std::string("recurrent \"") + run.kernel->name + "\"").c_str(),
+       std::string("set_recurrent_form() asked for RecurrentForm::") +
+           (cluster ? "cluster" : "persistent") + ", but " + reason +
+           "; RecurrentForm::automatic takes a form that can be had");
+}
+
+[[noreturn]] void fail_plan(const RecurrentSequence& run, const Wanted& wanted) {
+  const DeviceLimits limits = device_limits();
+  DeviceLimits with_clusters = limits;
+  with_clusters.clusters = true;
+  const RecurrentPlan plan = plan_recurrent(wanted.shape, with_clusters, wanted.form);
+  const std::string sizes = "N = " + std::to_string(wanted.shape.batch) +
+                            ", H = " + std::to_string(wanted.shape.hidden) + ", " +
+                            std::to_string(wanted.shape.gates) + " gates in " +
+                            (wanted.narrow ? "float32" : "float64");
+  if (plan.form == RecurrentForm::alternating) {
+    fail_form(run, wanted.form,
+              sizes + " do not fit: the weights must be in the shared memory of " +
+                  (wanted.form == RecurrentForm::cluster
+                       ? "at most " + std::to_string(kPortable) + " blocks"
+                       : "at most " + std::to_string(limits.multiprocessors) + " blocks") +
+                  " of " + std::to_string(limits.shared_bytes) + " bytes");
+  }
+  if (wanted.form == RecurrentForm::cluster) {
+    if (!limits.clusters) {
+      fail_form(run, wanted.form, "this GPU has no clusters (compute capability 9.0 has)");
+    }
+    if (!wanted.entry->clusters) {
+      fail_form(run, wanted.form, "the formula was compiled for GPUs before 9.0 only");
+    }
+  }
+  fail_form(run, wanted.form,
+            "the GPU has no room for " + std::to_string(plan.slices * plan.groups) + " blocks of " +
+                std::to_string(plan.shared_bytes) + " bytes at once (" + sizes +
+                "): it may be shared with others");
 }
 
 struct Choice {
@@ -54,17 +119,28 @@ struct Choice {
 // Whether the formula has kernels for a whole sequence, and the plan is to use them; then what they are given, but for memory.
 Choice choose(const RecurrentSequence& run, bool backward, PersistentRun& given) {
   last_form = RecurrentForm::alternating;
-  if (wanted_form == RecurrentForm::alternating) return {};
+  const RecurrentForm form = wanted_form;
+  if (form == RecurrentForm::alternating) return {};
   const RecurrentEntry* const entry = find_recurrent(*run.kernel);
-  if (entry == nullptr) return {};
-  const RecurrentLaunch launch = entry->launch[run.zx.dtype() == DType::float32 ? 0 : 1];
+  if (entry == nullptr) {
+    if (form == RecurrentForm::automatic) return {};
+    fail_form(run, form,
+              std::string(backward ? "its gradient" : "it") +
+                  " has no kernel for a whole sequence; add register_recurrent<F>() to a .cu file");
+  }
+  const bool narrow = run.zx.dtype() == DType::float32;
+  const RecurrentLaunch launch = entry->launch[narrow ? 0 : 1];
   const std::int64_t hidden = run.w.dim(1), gates = run.w.dim(0) / hidden, batch = run.zx.dim(1);
   const auto parts = static_cast<std::int64_t>(run.states.size());
   const std::int64_t operands =
       backward ? run.kernel->inputs + 1 : gates * (run.apart ? 2 : 1) + parts;
   const RecurrentShape shape{hidden, gates, batch, operands, size_of(run.zx.dtype()), backward};
-  given.plan = plan_for(shape, wanted_form, entry->clusters);
-  if (given.plan.form == RecurrentForm::alternating) return {};
+  const Wanted wanted{shape, form, entry, narrow};
+  given.plan = plan_for(wanted);
+  if (given.plan.form == RecurrentForm::alternating) {
+    if (form != RecurrentForm::automatic) fail_plan(run, wanted);
+    return {};
+  }
   last_form = given.plan.form;
   const auto per_step = [](const Tensor& x) {
     return x.dim(0) == 1 ? std::int64_t{0} : x.dim(1) * x.dim(2);
@@ -142,9 +218,54 @@ void allow_shared_memory(const void* kernel, std::size_t bytes) {
   static std::map<const void*, std::size_t>& kAllowed = *new std::map<const void*, std::size_t>;
   std::size_t& allowed = kAllowed[kernel];
   if (bytes <= allowed) return;  // a launch that is captured may count on it
-  CUDA_CHECK(cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize,
-                                  static_cast<int>(bytes)));
+  check(with_room([&] {
+          return cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize,
+                                      static_cast<int>(bytes));
+        }),
+        "cudaFuncSetAttribute");
   allowed = bytes;
+}
+
+cudaLaunchConfig_t config_of(const ResidentGrid& grid, cudaLaunchAttribute& attribute) {
+  attribute = {};
+  if (grid.cluster == 0) {
+    attribute.id = cudaLaunchAttributeCooperative;
+    attribute.val.cooperative = 1;
+  } else {
+    attribute.id = cudaLaunchAttributeClusterDimension;
+    attribute.val.clusterDim.x = grid.cluster;
+    attribute.val.clusterDim.y = 1;
+    attribute.val.clusterDim.z = 1;
+  }
+  cudaLaunchConfig_t config{};
+  config.gridDim = grid.grid;
+  config.blockDim = grid.block;
+  config.dynamicSmemBytes = grid.shared_bytes;
+  config.stream = gpu().stream;
+  config.attrs = &attribute;
+  config.numAttrs = 1;
+  return config;
+}
+
+bool has_room(const void* kernel, const ResidentGrid& grid) {
+  const std::scoped_lock lock(working());
+  allow_shared_memory(kernel, grid.shared_bytes);
+  cudaLaunchAttribute attribute;
+  const cudaLaunchConfig_t config = config_of(grid, attribute);
+  int found = 0;  // blocks of a multiprocessor, or clusters of the GPU
+  const cudaError_t status = with_room([&] {
+    return grid.cluster == 0
+               ? cudaOccupancyMaxActiveBlocksPerMultiprocessor(
+                     &found, kernel, static_cast<int>(grid.block.x), grid.shared_bytes)
+               : cudaOccupancyMaxActiveClusters(&found, kernel, &config);
+  });
+  if (status != cudaSuccess) {  // such as a cluster of a size that the GPU never takes
+    cudaGetLastError();
+    return false;
+  }
+  if (grid.cluster != 0) return found > 0;
+  return std::int64_t{found} * device_limits().multiprocessors >=
+         std::int64_t{grid.grid.x} * grid.grid.y;
 }
 
 void set_recurrent_form(RecurrentForm form) { wanted_form = form; }

@@ -78,7 +78,7 @@ template <class F, class T>
 __global__ void __launch_bounds__(kThreads)
     pointwise_kernel(F formula, PointwisePlan<kOperandsOf<F, T>> plan) {
   const std::int64_t i = thread_number();
-  if (i >= plan.count) return;
+  if (i >= plan.count || (plan.running.halted != nullptr && *plan.running.halted != 0)) return;
   const Place place = place_of(plan, i);
   if (plan.running.lengths != nullptr && plan.running.lengths[place.at[1]] <= plan.running.time) {
     return;

@@ -20,12 +20,12 @@ namespace cuda {
 template <class T, bool kBackward>
 struct Slice {
   const PersistentRun& run;
-  int units, row_count, columns, chunks;  // of the block
+  int units, row_count, row_step, columns, chunks;  // of the block
   int inner_per_unit, inner;
   int slice, group, first_unit, first_row;
   bool cluster;
   Chunk<T>* weights;   // [chunks][columns]
-  Chunk<T>* exchange;  // [2][chunks][rows]: in a cluster
+  Chunk<T>* exchange;  // [2][chunks][row_step]: in a cluster
   T* work;             // of all warps
   T* operands;         // [operand][row][unit]
   int work_size;
@@ -34,6 +34,7 @@ struct Slice {
       : run(r),
         units(static_cast<int>(r.plan.units)),
         row_count(static_cast<int>(r.plan.rows)),
+        row_step(static_cast<int>(r.plan.row_step)),
         columns(units * (kBackward ? 1 : r.gates)),
         inner_per_unit(kBackward ? r.gates : 1),
         inner(r.hidden * inner_per_unit),
@@ -46,7 +47,7 @@ struct Slice {
     chunks = (inner + Chunk<T>::size - 1) / Chunk<T>::size;
     weights = shared_memory<Chunk<T>>();
     exchange = weights + chunks * columns;
-    work = reinterpret_cast<T*>(exchange + (cluster ? 2 * chunks * row_count : 0));
+    work = reinterpret_cast<T*>(exchange + (cluster ? 2 * chunks * row_step : 0));
     operands = work + kWarps * work_size;
   }
 
@@ -112,21 +113,37 @@ struct Slice {
   }
 
   // --- what is handed from step to step ---
-  __device__ std::int64_t buffer_chunks() const { return std::int64_t{chunks} * row_count; }
+  __device__ std::int64_t buffer_chunks() const { return std::int64_t{chunks} * row_step; }
   __device__ Chunk<T>* buffer(std::int64_t step) const {
     Chunk<T>* const all =
         cluster ? exchange : static_cast<Chunk<T>*>(run.exchange) + 2 * buffer_chunks() * group;
     return all + buffer_chunks() * (step & 1);
   }
-  // Element k of the inner axis, for the row of e.
-  __device__ void hand_on(std::int64_t step, const Element& e, int k, T value) const {
-    Chunk<T>* const place = buffer(step) + k / Chunk<T>::size * row_count + e.row;
-    if (!cluster) {
-      place->at[k % Chunk<T>::size] = value;
+  // Calls write(chunk) for that of the inner axis, in the row of e, wherever it is read.
+  template <class Write>
+  __device__ void hand_on_chunk(std::int64_t step, const Element& e, int chunk, Write write) const {
+    Chunk<T>* const place = buffer(step) + chunk * row_step + e.row;
+    if (!cluster) return write(*place);
+    for (unsigned block = 0; block < gridDim.x; ++block) write(*in_block(place, block));
+  }
+  // Elements from k on of the inner axis, side by side: value(0) to value(count - 1); as whole chunks where they are such.
+  template <class Value>
+  __device__ void hand_on(std::int64_t step, const Element& e, int k, int count,
+                          Value value) const {
+    constexpr int kSize = Chunk<T>::size;
+    if (count % kSize == 0) {  // then k is a multiple of it, too
+      for (int i = 0; i < count; i += kSize) {
+        Chunk<T> all;
+#pragma unroll
+        for (int v = 0; v < kSize; ++v) all.at[v] = value(i + v);
+        hand_on_chunk(step, e, (k + i) / kSize, [&](Chunk<T>& place) { place = all; });
+      }
       return;
     }
-    for (unsigned block = 0; block < gridDim.x; ++block) {
-      in_block(place, block)->at[k % Chunk<T>::size] = value;
+    for (int i = 0; i < count; ++i) {
+      const T one = value(i);
+      hand_on_chunk(step, e, (k + i) / kSize,
+                    [&](Chunk<T>& place) { place.at[(k + i) % kSize] = one; });
     }
   }
   __device__ unsigned* flag(int of) const { return run.flags + group * run.plan.slices + of; }
@@ -149,11 +166,12 @@ struct Slice {
     if (split >= splits) return;
     SliceProduct<T> p;
     p.staged = cluster ? nullptr : buffer(step);
-    p.rows = chunks * columns + static_cast<int>(step & 1) * chunks * row_count;
-    p.work = chunks * (columns + (cluster ? 2 * row_count : 0)) +
+    p.rows = chunks * columns + static_cast<int>(step & 1) * chunks * row_step;
+    p.work = chunks * (columns + (cluster ? 2 * row_step : 0)) +
              warp * static_cast<int>(run.plan.work_bytes / kChunkBytes);
     p.columns = columns;
     p.row_count = row_count;
+    p.row_step = row_step;
     p.first_column = (warp - split * tiles) * static_cast<int>(run.plan.tile_width);
     p.first = chunks * split / splits;
     p.last = chunks * (split + 1) / splits;
@@ -229,8 +247,8 @@ __global__ void __launch_bounds__(kWarps * 32, 1)
     }
   });
   if (s.cluster) {
-    for (int i = static_cast<int>(threadIdx.x); i < 2 * s.chunks * s.row_count; i += kWarps * 32) {
-      const int row = i % s.row_count, chunk = i / s.row_count;
+    for (int i = static_cast<int>(threadIdx.x); i < 2 * s.chunks * s.row_step; i += kWarps * 32) {
+      const int row = i % s.row_step, chunk = i / s.row_step;
       for (int v = 0; v < Chunk<T>::size; ++v) {
         const int k = chunk * Chunk<T>::size + v, n = s.first_row + row;
         s.exchange[i].at[v] =
@@ -262,7 +280,9 @@ __global__ void __launch_bounds__(kWarps * 32, 1)
             formula, [&](int i) { return s.operand(i, e); },
             [&](int k, T value) { s.operand(part(k), e) = value; });
       }
-      if (step + 1 < run.steps) s.hand_on(step + 1, e, e.j, s.operand(part(0), e));
+      if (step + 1 < run.steps) {
+        s.hand_on(step + 1, e, e.j, 1, [&](int) { return s.operand(part(0), e); });
+      }
     });
     if (step + 1 < run.steps) s.publish_step(step + 1);
     // While others read what was handed on: what nobody waits for.
@@ -319,7 +339,7 @@ __global__ void __launch_bounds__(kWarps * 32, 1)
     }
   });
   if (s.cluster) {
-    for (int i = static_cast<int>(threadIdx.x); i < 2 * s.chunks * s.row_count; i += kWarps * 32) {
+    for (int i = static_cast<int>(threadIdx.x); i < 2 * s.chunks * s.row_step; i += kWarps * 32) {
       s.exchange[i] = Chunk<T>{};
     }
     meet_cluster();  // nobody may write here before
@@ -353,9 +373,8 @@ __global__ void __launch_bounds__(kWarps * 32, 1)
       } else {                     // the state stood still: its gradient passes
         for (int k = 0; k < gate_arguments; ++k) s.operand(k, e) = 0;
       }
-      for (int g = 0; g < run.gates; ++g) {
-        s.hand_on(i, e, e.j * run.gates + g, s.operand(first_gate + g, e));
-      }
+      s.hand_on(i, e, e.j * run.gates, run.gates,
+                [&](int g) { return s.operand(first_gate + g, e); });
     });
     if (last) return;
     s.publish_step(i + 1);
@@ -372,21 +391,30 @@ __global__ void __launch_bounds__(kWarps * 32, 1)
   }
 }
 
+inline ResidentGrid grid_of(const RecurrentPlan& plan) {
+  const auto slices = static_cast<unsigned>(plan.slices);
+  return {dim3{slices, static_cast<unsigned>(plan.groups)}, dim3{kWarps * 32},
+          static_cast<std::size_t>(plan.shared_bytes),
+          plan.form == RecurrentForm::cluster ? slices : 0};
+}
+
+template <class F, class T>
+constexpr auto persistent_kernel() {
+  if constexpr (kIsBackward<F>) {
+    return &persistent_backward_kernel<F, T>;
+  } else {
+    return &persistent_forward_kernel<F, T>;
+  }
+}
+
 template <class F, class T>
 void launch_persistent(const void* functor, const PersistentRun& run) {
-  dim3 grid;
-  grid.x = static_cast<unsigned>(run.plan.slices);
-  grid.y = static_cast<unsigned>(run.plan.groups);
-  dim3 block;
-  block.x = kWarps * 32;
-  const unsigned cluster = run.plan.form == RecurrentForm::cluster ? grid.x : 0;
-  const auto shared = static_cast<std::size_t>(run.plan.shared_bytes);
-  const F& formula = *static_cast<const F*>(functor);
-  if constexpr (kIsBackward<F>) {
-    launch_resident(persistent_backward_kernel<F, T>, grid, block, shared, cluster, formula, run);
-  } else {
-    launch_resident(persistent_forward_kernel<F, T>, grid, block, shared, cluster, formula, run);
-  }
+  launch_resident(persistent_kernel<F, T>(), grid_of(run.plan), *static_cast<const F*>(functor),
+                  run);
+}
+template <class F, class T>
+bool room_for_persistent(const RecurrentPlan& plan) {
+  return has_room(reinterpret_cast<const void*>(persistent_kernel<F, T>()), grid_of(plan));
 }
 
 // Whether what is compiled here has clusters: code for older architectures runs on newer GPUs, without them.
@@ -401,6 +429,13 @@ inline constexpr bool kCompiledForClusters = [] {
 inline constexpr bool kCompiledForClusters = true;  // emulated
 #endif
 
+template <class F>
+RecurrentEntry recurrent_entry() {
+  return {{&launch_persistent<F, float>, &launch_persistent<F, double>},
+          {&room_for_persistent<F, float>, &room_for_persistent<F, double>},
+          kCompiledForClusters};
+}
+
 }  // namespace cuda
 
 // register_pointwise<F>(), and with it the kernels that run recurrent(F{}, ...) as a whole sequence, forward and backward, in
@@ -409,14 +444,10 @@ inline constexpr bool kCompiledForClusters = true;  // emulated
 // A formula registered by register_pointwise alone runs in recurrent() too, in two launches for each step.
 template <class F>
 bool register_recurrent() {
-  cuda::add_recurrent(&kFunctorId<F>,
-                      {{&cuda::launch_persistent<F, float>, &cuda::launch_persistent<F, double>},
-                       cuda::kCompiledForClusters});
+  cuda::add_recurrent(&kFunctorId<F>, cuda::recurrent_entry<F>());
   if constexpr (kDifferentiable<F> && kArity<Backward<F>> + kArity<F> <= kMaxOperands) {
     using B = Backward<F>;
-    cuda::add_recurrent(&kFunctorId<B>,
-                        {{&cuda::launch_persistent<B, float>, &cuda::launch_persistent<B, double>},
-                         cuda::kCompiledForClusters});
+    cuda::add_recurrent(&kFunctorId<B>, cuda::recurrent_entry<B>());
   }
   return register_pointwise<F>();
 }

@@ -59,6 +59,7 @@ struct RecurrentPlan {
   std::int64_t slices = 0;  // blocks that share a group of rows, and exchange h
   std::int64_t rows = 0;    // of a group
   std::int64_t groups = 0;
+  std::int64_t row_step = 0;      // rows from one chunk of what is handed on to the next
   std::int64_t tile_width = 0;    // columns
   std::int64_t column_tiles = 0;  // in a block; warps beyond those divide the inner axis
   std::int64_t splits = 0;        // parts of the inner axis

@@ -7,9 +7,11 @@
 namespace tapeloop::cuda {
 
 // Rows [.., H] of a batch that take part: those of sequences with lengths[row] > time, lengths on the device; null: all.
+// None where *halted is not 0; null: nobody asks.
 struct Running {
   const std::int64_t* lengths = nullptr;
   std::int64_t time = 0;
+  const int* halted = nullptr;
 };
 
 // Enqueues the kernel. With `running`, the plan has rank 2, [rows, H].
@@ -22,6 +24,8 @@ struct EachItem {
   std::int64_t first_block;
   void* data[kMaxItemOperands];
   unsigned repeated;
+  UpdateNumber* made;
+  UpdateNumber number;
 };
 inline constexpr std::int64_t kItemElements = 256;  // done by one block
 using EachLaunch = void (*)(const EachItem* items, int count, std::int64_t blocks);
@@ -39,9 +43,12 @@ EachLaunch find_each(const PointwiseKernel& kernel, DType dtype);  // null: ther
 
 // Enqueues a whole sequence of recurrent steps (persistent.h) of a formula, or of the gradient of one.
 struct PersistentRun;
+struct RecurrentPlan;
 using RecurrentLaunch = void (*)(const void* functor, const PersistentRun& run);
+using RecurrentRoom = bool (*)(const RecurrentPlan& plan);
 struct RecurrentEntry {
   RecurrentLaunch launch[2];  // float32, float64
+  RecurrentRoom has_room[2];  // whether the GPU has room for all blocks that must be there at once
   bool clusters;              // compiled for an architecture that has them
 };
 void add_recurrent(const FunctorId* id, const RecurrentEntry& entry);

@@ -13,10 +13,13 @@ __device__ __forceinline__ void publish(unsigned* flag, unsigned value) {
   asm volatile("st.release.gpu.global.u32 [%0], %1;" ::"l"(flag), "r"(value) : "memory");
 }
 __device__ __forceinline__ void wait_until(const unsigned* flag, unsigned at_least) {
+  // A strong load that read a released value, and the fence behind it, acquire what was published. A load that acquired by
+  // itself would empty the L1 cache at every turn.
   unsigned found;
   do {
-    asm volatile("ld.acquire.gpu.global.u32 %0, [%1];" : "=r"(found) : "l"(flag) : "memory");
+    asm volatile("ld.relaxed.gpu.global.u32 %0, [%1];" : "=r"(found) : "l"(flag) : "memory");
   } while (found < at_least);
+  asm volatile("fence.acq_rel.gpu;" ::: "memory");
 }
 
 // Copies of 4, 8 or 16 bytes from global to shared memory, in batches: a thread's oldest are done first. Those of 16 bytes
@@ -80,31 +83,28 @@ T* in_block(T* shared, unsigned rank) {
 // So much dynamic shared memory, and never less again. Under working().
 void allow_shared_memory(const void* kernel, std::size_t bytes);
 
-// Starts a kernel whose blocks wait for each other: all of the grid (cluster 0) or `cluster` of them side by side. More shared
-// memory than 48 KB is asked for here. Throws Error where they cannot all be resident.
+// A grid whose blocks wait for each other: all of them (cluster 0) or `cluster` of them side by side.
+struct ResidentGrid {
+  dim3 grid, block;
+  std::size_t shared_bytes;
+  unsigned cluster;
+};
+// Valid for as long as `attribute`, which is filled in.
+cudaLaunchConfig_t config_of(const ResidentGrid& grid, cudaLaunchAttribute& attribute);
+
+// Whether the GPU has room for all blocks that wait for each other at once, by what the runtime says of the kernel's size.
+bool has_room(const void* kernel, const ResidentGrid& grid);
+
+// Starts such a kernel. More shared memory than 48 KB is asked for here. Throws Error where there is no room.
 template <class... P, class... A>
-void launch_resident(void (*kernel)(P...), dim3 grid, dim3 block, std::size_t shared_bytes,
-                     unsigned cluster, const A&... arguments) {
+void launch_resident(void (*kernel)(P...), const ResidentGrid& grid, const A&... arguments) {
   cudaLaunchAttribute attribute{};
-  if (cluster == 0) {
-    attribute.id = cudaLaunchAttributeCooperative;
-    attribute.val.cooperative = 1;
-  } else {
-    attribute.id = cudaLaunchAttributeClusterDimension;
-    attribute.val.clusterDim.x = cluster;
-    attribute.val.clusterDim.y = 1;
-    attribute.val.clusterDim.z = 1;
-  }
-  cudaLaunchConfig_t config{};
-  config.gridDim = grid;
-  config.blockDim = block;
-  config.dynamicSmemBytes = shared_bytes;
-  config.stream = gpu().stream;
-  config.attrs = &attribute;
-  config.numAttrs = 1;
+  const cudaLaunchConfig_t config = config_of(grid, attribute);
   const std::scoped_lock lock(working());
-  allow_shared_memory(reinterpret_cast<const void*>(kernel), shared_bytes);
-  CUDA_CHECK(cudaLaunchKernelEx(&config, kernel, static_cast<P>(arguments)...));
+  allow_shared_memory(reinterpret_cast<const void*>(kernel), grid.shared_bytes);
+  check(
+      with_room([&] { return cudaLaunchKernelEx(&config, kernel, static_cast<P>(arguments)...); }),
+      "cudaLaunchKernelEx");
 }
 
 }  // namespace tapeloop::cuda

@@ -25,6 +25,7 @@ struct SliceProduct {
   int rows;
   int work;  // of this warp: two stages of rows; at the end, partial sums [row_count][partial_row]
   int columns, row_count;
+  int row_step;  // chunks from one of the inner axis to the next, row_count where they are staged
   int first_column;  // of this warp's tile
   int first, last;   // chunks that this warp adds up
   int partial_row;
@@ -65,7 +66,7 @@ __device__ __noinline__ void multiply_slice(const SliceProduct<T> p) {
     end_batch();  // empty behind the last
   };
   Chunk<T>* const shared = shared_memory<Chunk<T>>();
-  const Chunk<T>* now = shared + p.rows + p.first * p.row_count;
+  const Chunk<T>* now = shared + p.rows + p.first * p.row_step;
   Chunk<T>* stage = shared + p.work;
   Chunk<T>* next = stage + kStageChunks;
   if (p.staged != nullptr) fetch(p.first, stage);
@@ -81,7 +82,7 @@ __device__ __noinline__ void multiply_slice(const SliceProduct<T> p) {
     const Chunk<T>* const end =
         weights + (from + at_once < p.last ? at_once : p.last - from) * p.columns;
 #pragma unroll kAhead
-    for (; weights != end; weights += p.columns, now += p.row_count) {
+    for (; weights != end; weights += p.columns, now += p.row_step) {
       Chunk<T> a[kColumns], b[kRows];
 #pragma unroll
       for (int i = 0; i < kColumns; ++i) a[i] = weights[column_at[i]];

@@ -31,6 +31,8 @@ struct Memory {
   std::int64_t waited = 0;
   std::size_t in_use = 0;
   std::size_t limit = kTotal;
+  std::int64_t host_blocks = 0;
+  bool unloaded = false;
   std::map<std::size_t, std::size_t> free = {{0, kTotal}};  // place and size
   std::map<std::size_t, std::size_t> used;                  // place and bytes asked for
 
@@ -73,6 +75,8 @@ std::int64_t waits() { return memory().waited; }
 std::size_t bytes_reached() { return memory().reached; }
 void limit_bytes(std::size_t limit) { memory().limit = limit; }
 std::size_t bytes_in_use() { return memory().in_use; }
+void unload(bool gone) { memory().unloaded = gone; }
+std::int64_t objects() { return memory().host_blocks + streams(); }
 
 }  // namespace emulation
 
@@ -82,6 +86,9 @@ const char* cudaGetErrorString(cudaError_t error) {
   switch (error) {
     case cudaSuccess: return "no error";
     case cudaErrorMemoryAllocation: return "out of memory";
+    case cudaErrorCudartUnloading: return "driver shutting down";
+    case cudaErrorCooperativeLaunchTooLarge: return "too many blocks in cooperative launch";
+    case cudaErrorInvalidClusterSize: return "misconfigured cluster dimensions";
     case cudaErrorInvalidConfiguration: return "invalid configuration argument";
     case cudaErrorNoDevice: return "no CUDA-capable device is detected";
     case cudaErrorStreamCaptureUnsupported:
@@ -156,6 +163,7 @@ cudaError_t cudaMallocAsync(void** block, std::size_t bytes, cudaStream_t stream
 cudaError_t cudaFreeAsync(void* block, cudaStream_t stream) {
   if (captures(stream)) return cudaErrorStreamCaptureUnsupported;
   Memory& m = memory();
+  if (m.unloaded) return cudaErrorCudartUnloading;
   const DeviceAccess access;
   std::size_t at = static_cast<std::size_t>(static_cast<unsigned char*>(block) - m.start) - kGuard;
   const auto found = m.used.find(at);
@@ -189,7 +197,14 @@ cudaError_t cudaFreeAsync(void* block, cudaStream_t stream) {
 
 cudaError_t cudaHostAlloc(void** block, std::size_t bytes, unsigned) {
   *block = std::calloc(1, bytes);
-  return *block == nullptr ? cudaErrorMemoryAllocation : cudaSuccess;
+  if (*block == nullptr) return cudaErrorMemoryAllocation;
+  ++memory().host_blocks;
+  return cudaSuccess;
+}
+cudaError_t cudaFreeHost(void* block) {
+  --memory().host_blocks;
+  std::free(block);
+  return cudaSuccess;
 }
 
 // Within a capture it would read the host's memory whenever the graph runs, which is never what was meant.

@@ -6,7 +6,9 @@
 
 namespace emulation {
 
-bool captures(cudaStream_t stream);  // stream.cpp
+// stream.cpp
+bool captures(cudaStream_t stream);
+std::int64_t streams();  // that there are
 
 // Kernels, copies and products hold one while they run; they may be nested.
 class DeviceAccess {

@@ -79,6 +79,8 @@ struct Block {
 std::mutex one_launch;
 std::mt19937 order_of(1);
 std::int64_t launch_count = 0;
+int most_blocks = 1, most_clusters = 1;
+int refused_launches = 0;
 
 Context scheduler;
 Fiber* current = nullptr;
@@ -230,9 +232,12 @@ cudaError_t run(const cudaLaunchConfig_t& config, const std::function<void()>& t
     const cudaLaunchAttribute& attribute = config.attrs[i];
     if (attribute.id == cudaLaunchAttributeCooperative) {
       together = blocks;
-      if (blocks > static_cast<std::size_t>(kMultiprocessors)) return cudaErrorInvalidConfiguration;
+      if (blocks > static_cast<std::size_t>(kMultiprocessors * most_blocks)) {
+        return cudaErrorCooperativeLaunchTooLarge;
+      }
     } else {
       together = attribute.val.clusterDim.x;
+      if (most_clusters == 0) return cudaErrorInvalidClusterSize;
       if (together == 0 || together > 8 || config.gridDim.x % together != 0) {
         return cudaErrorInvalidConfiguration;
       }
@@ -317,7 +322,27 @@ cudaError_t cudaFuncSetAttribute(const void*, cudaFuncAttribute, int value) {
   return value < 0 || value > emulation::kSharedBytes ? cudaErrorInvalidValue : cudaSuccess;
 }
 
+cudaError_t cudaOccupancyMaxActiveBlocksPerMultiprocessor(int* blocks, const void*, int,
+                                                          std::size_t shared_bytes) {
+  const bool fits = shared_bytes <= static_cast<std::size_t>(emulation::kSharedBytes);
+  *blocks = fits ? emulation::most_blocks : 0;
+  return cudaSuccess;
+}
+cudaError_t cudaOccupancyMaxActiveClusters(int* clusters, const void*,
+                                           const cudaLaunchConfig_t* config) {
+  const bool fits = config->dynamicSmemBytes <= static_cast<std::size_t>(emulation::kSharedBytes);
+  *clusters = fits ? emulation::most_clusters : 0;
+  return cudaSuccess;
+}
+
 namespace emulation {
+
+void set_room(int blocks, int clusters) {
+  most_blocks = blocks;
+  most_clusters = clusters;
+}
+void refuse_launches(int count) { refused_launches = count; }
+bool refuse_launch() { return refused_launches > 0 && refused_launches-- > 0; }
 
 std::int64_t launches() { return launch_count; }
 bool present() { return true; }

@@ -27,4 +27,11 @@ void limit_bytes(
     std::size_t limit);         // in use at once, from now on: beyond it there is no memory left
 void set_order(unsigned seed);  // in which blocks and threads run from now on
 
+// What goes wrong from now on.
+void set_room(int blocks, int clusters);  // resident at once: blocks of a multiprocessor, clusters
+void refuse_launches(int count);          // the next kernel launches find no memory
+void refuse_graphs(int count);            // the next graphs are not launched
+void unload(bool gone);                   // the runtime, as at the end of a process
+std::int64_t objects();                   // streams and blocks of pinned memory that there are
+
 }  // namespace emulation

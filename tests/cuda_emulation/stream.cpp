@@ -17,6 +17,8 @@ struct EmulatedStream {
 namespace emulation {
 
 static std::int64_t graphs_launched = 0;
+static std::int64_t stream_count = 0;
+static int refused_graphs = 0;
 
 bool captures(cudaStream_t stream) { return stream != nullptr && stream->capturing != nullptr; }
 
@@ -26,12 +28,20 @@ cudaError_t enqueue(cudaStream_t stream, const std::function<cudaError_t()>& wor
   return cudaSuccess;
 }
 
+std::int64_t streams() { return stream_count; }
+void refuse_graphs(int count) { refused_graphs = count; }
 std::int64_t graph_launches() { return graphs_launched; }
 
 }  // namespace emulation
 
 cudaError_t cudaStreamCreateWithFlags(cudaStream_t* stream, unsigned) {
-  *stream = new EmulatedStream;  // as long as the process lives, like the library's own
+  *stream = new EmulatedStream;
+  ++emulation::stream_count;
+  return cudaSuccess;
+}
+cudaError_t cudaStreamDestroy(cudaStream_t stream) {
+  delete stream;
+  --emulation::stream_count;
   return cudaSuccess;
 }
 
@@ -62,6 +72,10 @@ cudaError_t cudaGraphInstantiate(cudaGraphExec_t* exec, cudaGraph_t graph, unsig
 }
 cudaError_t cudaGraphLaunch(cudaGraphExec_t exec, cudaStream_t stream) {
   if (emulation::captures(stream)) return cudaErrorStreamCaptureUnsupported;
+  if (emulation::refused_graphs > 0) {
+    --emulation::refused_graphs;
+    return cudaErrorInvalidValue;
+  }
   ++emulation::graphs_launched;
   for (const auto& work : exec->work) {
     if (const cudaError_t error = work(); error != cudaSuccess) return error;
