@@ -103,7 +103,7 @@ std::string activation_picture(const Activation& a, std::span<const std::string>
     svg += fmt::format("<text x=\"{}\" y=\"{}\" fill=\"#565b63\" text-anchor=\"end\">{}</text>\n",
                        kLabel - 8, y + 15, unit);
     double x = kLabel;
-    std::string places, text;  // of the characters
+    std::string text;
     for (const TextCell& cell : cells) {
       const auto t = static_cast<std::int64_t>(cell.first + cell.steps - 1);
       svg += fmt::format(
@@ -112,15 +112,15 @@ std::string activation_picture(const Activation& a, std::span<const std::string>
       std::string_view rest = cell.text;
       for (double at = x; !rest.empty(); at += 9) {  // a long one has several places
         const std::size_t length = std::max<std::size_t>(1, utf8_length(rest));
-        places += fmt::format("{:.0f} ", at + 1);
-        text += escape_markup(visible(std::string(rest.substr(0, length))));
+        // Each placed by itself: a font may have another width for it, and not every program reads a list of places.
+        text += fmt::format("<tspan x=\"{:.0f}\">{}</tspan>", at + 1,
+                            escape_markup(visible(std::string(rest.substr(0, length)))));
         rest.remove_prefix(length);
       }
       x += width;
     }
-    svg += fmt::format(
-        "<text x=\"{}\" y=\"{}\" font-family=\"monospace\" font-size=\"15\">{}</text>\n", places,
-        y + 15, text);
+    svg += fmt::format("<text y=\"{}\" font-family=\"monospace\" font-size=\"15\">{}</text>\n",
+                       y + 15, text);
     y += kLine;
   }
   return svg + "</svg>\n";

@@ -175,11 +175,11 @@ std::size_t bytes_of_character(std::string_view text) {
 
 }  // namespace
 
-Tokens characters(const std::string& text) {
+Tokens characters(std::string_view text) {
   Tokens result;
-  for (std::string_view rest = text; !rest.empty();) {
-    result.emplace_back(rest.substr(0, bytes_of_character(rest)));
-    rest.remove_prefix(result.back().size());
+  while (!text.empty()) {
+    result.emplace_back(text.substr(0, bytes_of_character(text)));
+    text.remove_prefix(result.back().size());
   }
   return result;
 }

@@ -4,15 +4,15 @@
 
 #include <fmt/format.h>
 
-#include <cmath>
-
 #include "autograd/error.h"
+#include "examples/common/training.h"
 #include "examples/seq2seq/notes.h"
-#include "optim/clip.h"
+#include "nn/inspect.h"
 
 namespace seq2seq {
 
 namespace nn = tapeloop::nn;
+using common::note, common::number_note;
 using tapeloop::Random;
 using tapeloop::Tensor;
 using tapeloop::Var;
@@ -104,23 +104,24 @@ AdderTrainer::AdderTrainer(const AdderSettings& settings, Random random)
       sums_(random.split()),
       adam_(nn::parameters(adder_), {.learning_rate = settings.learning_rate}) {}
 
+Var AdderTrainer::loss_of(std::span<const Sum> sums) const {
+  return bce_with_logits(adder_(addend_bits(sums, settings_.bits)).logits,
+                         Var(sum_bits(sums, settings_.bits)));
+}
+
+std::string AdderTrainer::explain(std::span<const Sum> sums) const {
+  return nn::find_non_finite(adder_, [&] { return loss_of(sums); }).str();
+}
+
 double AdderTrainer::update() {
   std::vector<Sum> sums;
   for (std::int64_t i = 0; i < settings_.batch; ++i) {
     sums.push_back(random_binary_sum(settings_.bits, sums_));
   }
   tapeloop::Tape tape;
-  const Var loss = bce_with_logits(adder_(addend_bits(sums, settings_.bits)).logits,
-                                   Var(sum_bits(sums, settings_.bits)));
-  const double nats = loss.item();
-  if (!std::isfinite(nats)) {
-    tapeloop::fail("training", fmt::format("the loss of update {} is {}; lower --lr or set --clip",
-                                           updates_ + 1, nats));
-  }
-  adam_.zero_grad();
-  tape.backward(loss);
-  if (settings_.clip > 0) tapeloop::optim::clip_grad_norm(adam_.parameters(), settings_.clip);
-  adam_.step();
+  const Var loss = loss_of(sums);
+  const double nats = common::descend(tape, loss, adam_, settings_.clip, updates_ + 1,
+                                      [&] { return explain(sums); });
   ++updates_;
   return nats;
 }

@@ -56,6 +56,8 @@ class AdderTrainer {
 
  private:
   AdderTrainer(const AdderSettings& settings, tapeloop::Random random);
+  tapeloop::Var loss_of(std::span<const Sum> sums) const;
+  std::string explain(std::span<const Sum> sums) const;  // where the first NaN or infinity is
   AdderSettings settings_;
   Adder adder_;
   tapeloop::Random sums_;

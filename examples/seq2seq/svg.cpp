@@ -12,7 +12,7 @@ namespace seq2seq {
 
 std::string xml_escaped(std::string_view text) {
   std::string out;
-  for (const std::string& character : tapeloop::nn::characters(std::string(text))) {
+  for (const std::string& character : tapeloop::nn::characters(text)) {
     const auto first = static_cast<unsigned char>(character[0]);
     const bool noncharacter = character == "\xef\xbf\xbe" || character == "\xef\xbf\xbf";
     if (noncharacter || (character.size() == 1 && (first < 0x20 || first >= 0x80))) {

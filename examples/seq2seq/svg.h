@@ -3,6 +3,7 @@
 // It lays nothing out and knows nothing of models; it writes no file.
 #pragma once
 
+#include <cstddef>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -31,6 +32,10 @@ class Svg {
   void curve(const std::vector<std::pair<double, double>>& points, std::string_view colour,
              bool dashed = false);
   void text(double left, double top, std::string_view words, const Label& label);
+
+  // Everything that is in another picture.
+  void add(const Svg& other) { body_ += other.body_; }
+  std::size_t size() const { return body_.size(); }  // bytes
 
   // The whole document. `title` is read out by screen readers and shown in browsers' tabs.
   std::string document(double width, double height, std::string_view title) const;

@@ -4,10 +4,12 @@
 
 #include <algorithm>
 #include <cmath>
-#include <ctime>
 #include <nlohmann/json.hpp>
 
+#include "examples/common/interrupt.h"
+#include "examples/common/notes.h"
 #include "examples/common/progress.h"
+#include "examples/common/training.h"
 #include "examples/seq2seq/adder.h"
 #include "examples/seq2seq/tasks.h"
 
@@ -33,26 +35,32 @@ struct Seconds {
 Seconds train_adder(const Arguments& a, AdderTrainer& trainer, const AdderSettings& settings) {
   const std::string last = a.common.out + "/last.safetensors";
   if (a.resume) {
-    const nn::Checkpoint saved = nn::read_checkpoint(last);
+    const nn::Checkpoint saved = common::read_of_run(last, "--resume");
     adder_settings_of(saved, last);
-    nn::check_settings(saved, notes_of(settings), last);
+    common::check_resumed_settings(saved, notes_of(settings), last, "");
     trainer.restore(saved, last);
     fmt::print("going on after update {}\n", trainer.updates());
   }
   const std::int64_t first = trainer.updates();
   const double sums = static_cast<double>(settings.batch);
-  const std::clock_t cpu = std::clock();
+  const double cpu = common::cpu_seconds();
   common::Progress progress(first, a.settings.updates, "sums");
+  const common::CtrlC ctrl_c;
   while (trainer.updates() < a.settings.updates) {
     const double loss = trainer.update();
     progress.update(trainer.updates(), loss, sums * static_cast<double>(trainer.updates() - first));
     if (trainer.updates() % a.validate_every == 0 || trainer.updates() == a.settings.updates) {
       nn::save_checkpoint(last, trainer.checkpoint());
     }
+    if (ctrl_c.pressed()) {
+      progress.clear();
+      nn::save_checkpoint(last, trainer.checkpoint());
+      throw common::Interrupted(common::stopped_text(trainer.updates(), a.settings.updates, last));
+    }
   }
   nn::save_checkpoint(a.common.out + "/best.safetensors", trainer.checkpoint());
   const double seconds = progress.seconds();
-  const double cpu_seconds = static_cast<double>(std::clock() - cpu) / CLOCKS_PER_SEC;
+  const double cpu_seconds = common::cpu_seconds() - cpu;
   progress.clear();
   fmt::print("{} updates of {} sums of {} bits in {:.2f} s\n", trainer.updates() - first,
              settings.batch, settings.bits, seconds);

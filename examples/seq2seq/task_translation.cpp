@@ -32,7 +32,7 @@ std::string without_ends(const std::string& text) {
   return text.substr(first, text.find_last_not_of(" \t\r\n") - first + 1);
 }
 
-Answer translate_text(const Loaded& loaded, const Arguments& a, const std::string& given) {
+Answer translate_text(const Loaded& loaded, const SearchOptions& search, const std::string& given) {
   const bool sum = loaded.settings.task == "add";
   std::string text = without_ends(given);
   if (sum) std::erase(text, ' ');
@@ -51,8 +51,6 @@ Answer translate_text(const Loaded& loaded, const Arguments& a, const std::strin
                                "train with --max-length {}",
                                count, unit == Unit::word ? "words" : "characters", most, count));
   }
-  SearchOptions search = a.search();
-  search.max_length = 2 * most + 1;
   const std::vector<std::string> texts = {text};
   const Translation translation = loaded.translator.translate(texts, search)[0];
   Answer answer{translation.text, {}};
@@ -87,8 +85,7 @@ Answer add_text(const Adder& adder, const std::string& text) {
   return answer;
 }
 
-Translate translator_of(const Arguments& a) {
-  const std::string path = a.best();
+Translate translator_of(const Arguments& a, const std::string& path) {
   const nn::Checkpoint saved = nn::read_checkpoint(path);
   const std::string& task = check_task(saved, a.task_given ? a.task : "", path);
   if (task == "add" && saved.notes.contains("base")) {
@@ -99,7 +96,12 @@ Translate translator_of(const Arguments& a) {
     return [adder](const std::string& text) { return add_text(*adder, text); };
   }
   const auto loaded = std::make_shared<Loaded>(load_translator(saved, task, path));
-  return [loaded, a](const std::string& text) { return translate_text(*loaded, a, text); };
+  Arguments own = a;
+  own.task = task;
+  SearchOptions search = own.search();
+  search.max_length = 2 * loaded->settings.most_symbols + 1;
+  return
+      [loaded, search](const std::string& text) { return translate_text(*loaded, search, text); };
 }
 
 void prompt(const Translate& translate) {
@@ -126,8 +128,9 @@ void prompt(const Translate& translate) {
 }  // namespace
 
 nlohmann::json run_translation(const Arguments& a) {
-  const Translate translate = translator_of(a);
-  nlohmann::json figures = {{"model", a.best()}};
+  const std::string path = a.best();
+  const Translate translate = translator_of(a, path);
+  nlohmann::json figures = {{"model", path}};
   if (a.translate_given) {
     const Answer answer = translate(a.translate);
     fmt::print("{}\n", answer.text);

@@ -4,8 +4,6 @@
 
 #include <algorithm>
 
-#include "nn/metrics.h"
-
 namespace seq2seq {
 namespace {
 
@@ -98,10 +96,6 @@ std::optional<std::size_t> first_invalid_utf8(std::string_view text) {
     i += length;
   }
   return {};
-}
-
-std::vector<std::string> characters(std::string_view text) {
-  return tapeloop::nn::characters(std::string(text));
 }
 
 std::vector<std::string> words(std::string_view text) {

@@ -9,6 +9,8 @@
 #include <string_view>
 #include <vector>
 
+#include "nn/metrics.h"
+
 namespace seq2seq {
 
 // What a sentence is made of for a model.
@@ -19,7 +21,7 @@ enum class Unit { character, word };
 std::optional<std::size_t> first_invalid_utf8(std::string_view text);
 
 // Code points, each as its bytes; a byte that is no UTF-8 stands alone.
-std::vector<std::string> characters(std::string_view text);
+using tapeloop::nn::characters;
 
 // Words, numbers and marks: "It's 3.50, 你好!" is [It's] [3.50] [,] [你] [好] [!].
 //   a word    letters and digits, and an apostrophe between two of them
