@@ -15,7 +15,6 @@ namespace tapeloop::nn {
 
 namespace {
 
-constexpr std::int64_t kMostSteps = 400;
 constexpr double kLine = 24, kLabel = 60, kTop = 44, kMargin = 16;
 
 // How much a neuron changes over time: its variance.
@@ -54,11 +53,11 @@ std::string colour(double value, double scale) {
 std::string activation_picture(const Activation& a, std::span<const std::string> symbols,
                                const ActivationPictureOptions& options) {
   if (symbols.empty() || a.steps != static_cast<std::int64_t>(symbols.size()) ||
-      a.steps > kMostSteps) {
+      a.steps > kMostPictureSteps) {
     fail("activation_picture",
          fmt::format("\"{}\" has {} steps, {} symbols were given; expected as many of both, 1 to "
                      "{}: a longer text is for activation_page()",
-                     a.name, a.steps, symbols.size(), kMostSteps));
+                     a.name, a.steps, symbols.size(), kMostPictureSteps));
   }
   if (options.sequence < 0 || options.sequence >= a.batch || options.neurons < 1) {
     fail("activation_picture",

@@ -378,6 +378,9 @@ TEST_CASE(
   CHECK(svg.find("Gradients &amp; time") != std::string::npos);
   CHECK(svg.find(">0.500<") != std::string::npos);
   CHECK(svg.find(">1.500<") != std::string::npos);
+  CHECK(svg.find(">0<") != std::string::npos);
+  const nn::GradientPanel vanishing[] = {{"t", {{"RNN", "", {1e-5, 1}}}}};
+  CHECK(nn::gradient_picture("t", vanishing).find(">1e-05<") != std::string::npos);
   CHECK(svg.find("nan") == std::string::npos);
   CHECK(svg.find("inf") == std::string::npos);
 }

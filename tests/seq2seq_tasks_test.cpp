@@ -233,6 +233,33 @@ TEST_CASE(
         "addition: bits is 63, expected 1 to 62");
 }
 
+TEST_CASE("sums to measure with are different ones, and no more than there are") {
+  Random random(3);
+  for (int bits : {1, 2, 4, 5, 8, 31, 40, 62}) {
+    CAPTURE(bits);
+    const std::vector<Sum> sums = different_binary_sums(1000, bits, random);
+    const std::size_t all = bits < 5 ? std::size_t{1} << (2 * bits) : 1000;
+    CHECK(sums.size() == all);
+    CHECK(std::set<Sum>(sums.begin(), sums.end()).size() == all);
+    for (const Sum& sum : sums) CHECK((std::max(sum.a, sum.b) >> bits) == 0);
+  }
+  for (const char* line : {"add --base 10 --digits 1", "add --base 10 --digits 2"}) {
+    const Material material = material_of(parsed(line));
+    std::set<std::string> different;
+    for (const Pair& pair : material.test) different.insert(pair.source);
+    CHECK(different.size() == material.test.size());
+    std::size_t all = 0;
+    const std::uint64_t end = parsed(line).digits == 1 ? 10 : 100;
+    for (std::uint64_t a = 0; a < end; ++a) {
+      for (std::uint64_t b = 0; b < end; ++b) all += held_out({a, b}) ? 1 : 0;
+    }
+    // Drawn by chance: of the sums of two digits the last ones may not come up.
+    CHECK(material.test.size() <= all);
+    if (end == 10) CHECK(material.test.size() == all);
+    if (end == 100) CHECK(material.test.size() > 950);
+  }
+}
+
 TEST_CASE("a sum is read from text, and what is none is not") {
   CHECK(parse_sum("1011 + 110", 2, 62) == Sum{11, 6});
   CHECK(parse_sum("57+168", 10, 4) == Sum{57, 168});

@@ -361,6 +361,8 @@ TEST_CASE("texts that cannot be translated are refused, and checkpoints of other
   a.translate = "a?z";
   CHECK(run_translation(a)["remark"].get<std::string>().starts_with(
       "never seen in training: '?' 'z'"));
+  a.translate = "ae\u0301";  // composed, as training text is
+  CHECK(run_translation(a)["remark"].get<std::string>().starts_with("never seen in training: 'é'"));
   a.task = "copy";
   a.task_given = true;
   CHECK(refused("abc") == a.model +

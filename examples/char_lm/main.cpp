@@ -359,7 +359,7 @@ void train_and_show(const Arguments& a) {
                             vocabulary.escaped()));
   }
   check_prompt(vocabulary, a.prompt);
-  check_prompt(vocabulary, a.activations_text, "activations-text");
+  check_prompt(vocabulary, a.activations_text, "--activations-text");
   const Corpus corpus = split(text, a.lines);
   const auto notes = notes_of(a.settings, vocabulary, fingerprint(text));
   Trainer trainer(corpus, vocabulary, a.settings);

@@ -9,6 +9,7 @@
 #include <numeric>
 
 #include "autograd/error.h"
+#include "examples/common/notes.h"
 #include "optim/clip.h"
 
 namespace common {
@@ -38,7 +39,8 @@ double descend(tapeloop::Tape& tape, const tapeloop::Var& loss, tapeloop::optim:
       tapeloop::optim::clip_grad_norm(adam.parameters(), clip);
     } catch (const tapeloop::Error& error) {
       const std::string where = explain();
-      tapeloop::fail("training", where.empty() ? fmt::format("update {}: {}", update, error.what())
+      tapeloop::fail("training", where.empty() ? fmt::format("update {}: {}", update,
+                                                             without_name(error, "clip_grad_norm"))
                                                : fmt::format("the gradient of update {} is not "
                                                              "finite; lower --lr or --clip; {}",
                                                              update, where));

@@ -68,7 +68,7 @@ Pair parse_line(std::string_view line, const std::string& place) {
                     "or remove it",
                     no_source ? "source" : "target", shown(line)));
   }
-  return {std::string(source), std::string(target)};
+  return {composed(source), composed(target)};
 }
 
 }  // namespace

@@ -41,6 +41,7 @@ Answer translate_text(const Loaded& loaded, const SearchOptions& search, const s
                                             "encoding",
                                             *bad + 1));
   }
+  text = composed(text);
   const Unit unit = loaded.translator.languages().source_unit;
   const auto count = static_cast<std::int64_t>(units_of(text, unit).size());
   const std::int64_t most = loaded.settings.most_symbols;

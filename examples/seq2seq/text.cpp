@@ -1,8 +1,12 @@
 // SPDX-License-Identifier: MIT
-// Classes of code points, by ranges that the examples' languages need; no tables of Unicode.
+// Classes of code points, by ranges that the examples' languages need; normal forms are a library's.
 #include "examples/seq2seq/text.h"
 
+#include <utf8proc.h>
+
 #include <algorithm>
+#include <cstdlib>
+#include <memory>
 
 namespace seq2seq {
 namespace {
@@ -96,6 +100,19 @@ std::optional<std::size_t> first_invalid_utf8(std::string_view text) {
     i += length;
   }
   return {};
+}
+
+std::string composed(std::string_view text) {
+  const auto ascii = [](char byte) { return static_cast<unsigned char>(byte) < 0x80; };
+  if (std::all_of(text.begin(), text.end(), ascii)) return std::string(text);
+  utf8proc_uint8_t* result = nullptr;
+  const auto length =
+      utf8proc_map(reinterpret_cast<const utf8proc_uint8_t*>(text.data()),
+                   static_cast<utf8proc_ssize_t>(text.size()), &result,
+                   static_cast<utf8proc_option_t>(UTF8PROC_STABLE | UTF8PROC_COMPOSE));
+  const std::unique_ptr<utf8proc_uint8_t, void (*)(void*)> owner(result, std::free);
+  if (length < 0) return std::string(text);
+  return {reinterpret_cast<const char*>(result), static_cast<std::size_t>(length)};
 }
 
 std::vector<std::string> words(std::string_view text) {

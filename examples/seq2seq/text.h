@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 // UTF-8 text, cut into characters or words and put together again; how wide it is when drawn.
-// It changes no letter: no lower case, no normal forms.
+// It keeps upper and lower case apart.
 #pragma once
 
 #include <cstddef>
@@ -19,6 +19,10 @@ enum class Unit { character, word };
 // Where the first byte stands that is no UTF-8 (RFC 3629: neither overlong, nor a surrogate, nor past U+10FFFF); none where
 // all of the text is valid.
 std::optional<std::size_t> first_invalid_utf8(std::string_view text);
+
+// The text in Unicode's normal form C: "e" and a combining acute are the one character "é", as keyboards write it. Text that
+// is no UTF-8 stays as it is.
+std::string composed(std::string_view text);
 
 // Code points, each as its bytes; a byte that is no UTF-8 stands alone.
 using tapeloop::nn::characters;
