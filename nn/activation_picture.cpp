@@ -76,11 +76,12 @@ std::string activation_picture(const Activation& a, std::span<const std::string>
   units.resize(static_cast<std::size_t>(std::min(options.neurons, a.units)));
 
   const std::vector<TextCell> cells = text_cells(symbols);
-  double longest = 1;  // characters of a cell; those beyond ASCII are wide
+  double longest = 1;  // characters of a cell; those of three bytes, as Chinese ones, are wide
   double scale = 0;
   for (const TextCell& cell : cells) {
-    const bool wide = cell.text.size() > 1 && utf8_length(cell.text) == cell.text.size();
-    longest = std::max(longest, wide ? 2.0 : static_cast<double>(cell.text.size()));
+    const bool single = utf8_length(cell.text) == cell.text.size();
+    const double wide = cell.text.size() > 2 ? 2.0 : 1.0;
+    longest = std::max(longest, single ? wide : static_cast<double>(cell.text.size()));
   }
   for (const std::int64_t unit : units) {
     for (std::int64_t t = 0; t < a.steps; ++t) {

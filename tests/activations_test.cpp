@@ -346,6 +346,8 @@ TEST_CASE("the small picture shows the neurons that change most, a line for each
   // Each character has its own place, the one after a wide character too.
   CHECK(svg.find("<tspan x=\"61\">&lt;</tspan><tspan x=\"79\">中</tspan><tspan x=\"97\">\xC2\xA0"
                  "</tspan></text>") != std::string::npos);
+  const std::string narrow = nn::activation_picture(a, std::vector<std::string>{"a", "é", "b"});
+  CHECK(narrow.find("<tspan x=\"70\">é</tspan><tspan x=\"79\">b</tspan>") != std::string::npos);
   CHECK_THROWS_WITH(nn::activation_picture(a, std::vector<std::string>(2, "x")),
                     "activation_picture: \"c\" has 3 steps, 2 symbols were given; expected as many "
                     "of both, 1 to 400: a longer text is for activation_page()");

@@ -3,7 +3,6 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <cmath>
 #include <nlohmann/json.hpp>
 
 #include "examples/common/interrupt.h"
@@ -106,13 +105,8 @@ nlohmann::json run_bits(const Arguments& a) {
   traces.push_back(
       trace_of(trainer.adder(), {(std::uint64_t{1} << shown_bits) - 1, 1}, shown_bits));
   for (const CarryTrace& trace : traces) fmt::print("  {}\n", trace.caption);
-  double closest = 0;
-  for (double follows : carry_correlations(traces)) closest = std::max(closest, std::abs(follows));
-  const std::string path = a.common.out + "/carry.svg";
-  write_picture(path, carry_picture("The carry in the hidden units of an RNN that adds", traces),
-                "hidden units and the carry");
-  figures["carry_correlation"] = closest;
-  figures["picture"] = path;
+  write_carries(a, "The carry in the hidden units of an RNN that adds", traces, traces.size(),
+                figures);
   return figures;
 }
 
