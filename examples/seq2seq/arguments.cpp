@@ -289,6 +289,7 @@ void fill_in(CLI::App& app, Arguments& a) {
   set("--length-penalty", a.length_penalty, usual.length_penalty);
   s.task = a.task;
   s.seed = a.common.seed;
+  s.model.device = a.common.device;
   a.common.writes = !a.from_checkpoint() && !a.resume;
   if (a.task_given) {
     hide_others(app, a);

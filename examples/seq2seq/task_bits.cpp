@@ -70,6 +70,7 @@ nlohmann::json run_bits(const Arguments& a) {
   settings.learning_rate = a.settings.learning_rate;
   settings.clip = a.settings.clip;
   settings.seed = a.common.seed;
+  settings.device = a.common.device;
   AdderTrainer trainer(settings);
   fmt::print(
       "add: a plain RNN of {} units reads two bits at a time, the lowest first; {} "

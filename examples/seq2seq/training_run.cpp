@@ -127,9 +127,10 @@ Trained train(const Arguments& a, const Settings& settings, const Material& mate
 }
 
 Loaded load_translator(const nn::Checkpoint& saved, const std::string& task,
-                       const std::string& path) {
+                       const std::string& path, tapeloop::Device device) {
   check_task(saved, task, path);
-  const Settings settings = settings_of(saved, path);
+  Settings settings = settings_of(saved, path);
+  settings.model.device = device;
   tapeloop::Random random(settings.seed);
   Loaded loaded{settings, Translator(languages_of(saved, path), settings.model, random)};
   nn::load_state_dict(loaded.translator.model(), saved.section("model"), path);
