@@ -36,7 +36,7 @@ std::string escape_markup(std::string_view text) {
     const char first = text.front();
     if (length == 0 ||
         (static_cast<unsigned char>(first) < 0x20 && first != '\n' && first != '\t') ||
-        first == 0x7F) {
+        first == 0x7F || text.starts_with("\xEF\xBF\xBE") || text.starts_with("\xEF\xBF\xBF")) {
       result += "\xEF\xBF\xBD";
     } else if (first == '&') {
       result += "&amp;";

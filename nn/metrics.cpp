@@ -4,10 +4,12 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <cmath>
 #include <numbers>
 
 #include "autograd/error.h"
+#include "nn/markup.h"
 
 namespace tapeloop::nn {
 
@@ -152,33 +154,10 @@ Bleu corpus_bleu(std::span<const Tokens> translations, std::span<const Tokens> r
   return corpus_bleu(translations, std::span<const std::vector<Tokens>>(lists), options);
 }
 
-namespace {
-
-// Of the character at the front: 1 where it is no UTF-8 (RFC 3629: nothing overlong, no surrogates).
-std::size_t bytes_of_character(std::string_view text) {
-  const auto byte = [&](std::size_t i) { return static_cast<unsigned char>(text[i]); };
-  const unsigned lead = byte(0);
-  const std::size_t bytes = lead < 0xc2   ? 1
-                            : lead < 0xe0 ? 2
-                            : lead < 0xf0 ? 3
-                            : lead < 0xf5 ? 4
-                                          : 1;
-  if (bytes == 1 || text.size() < bytes) return 1;
-  const unsigned least = lead == 0xe0 ? 0xa0 : lead == 0xf0 ? 0x90 : 0x80;
-  const unsigned most = lead == 0xed ? 0x9f : lead == 0xf4 ? 0x8f : 0xbf;
-  if (byte(1) < least || byte(1) > most) return 1;
-  for (std::size_t i = 2; i < bytes; ++i) {
-    if ((byte(i) & 0xc0u) != 0x80u) return 1;
-  }
-  return bytes;
-}
-
-}  // namespace
-
 Tokens characters(std::string_view text) {
   Tokens result;
   while (!text.empty()) {
-    result.emplace_back(text.substr(0, bytes_of_character(text)));
+    result.emplace_back(text.substr(0, std::max<std::size_t>(1, utf8_length(text))));
     text.remove_prefix(result.back().size());
   }
   return result;

@@ -406,6 +406,7 @@ TEST_CASE("markup is escaped, and what is no UTF-8 replaced") {
   CHECK(nn::escape_markup("a<b>&\"'") == "a&lt;b&gt;&amp;&quot;&#39;");
   CHECK(nn::escape_markup("中é") == "中é");
   CHECK(nn::escape_markup("\xFFx\x01") == "\xEF\xBF\xBDx\xEF\xBF\xBD");
+  CHECK(nn::escape_markup("\xEF\xBF\xBEx\xEF\xBF\xBF") == "\xEF\xBF\xBDx\xEF\xBF\xBD");
   for (const char* bad : {"\xC0\x80", "\xED\xA0\x80", "\xF4\x90\x80\x80", "\xE4\xB8", "\x80"}) {
     CHECK(nn::utf8_length(bad) == 0);
   }

@@ -7,13 +7,13 @@
 
 #include <algorithm>
 #include <array>
-#include <cstdint>
 #include <iterator>
 #include <stdexcept>
 #include <string_view>
 #include <utility>
 
 #include "examples/jazz/files.h"
+#include "nn/markup.h"
 
 namespace jazz {
 namespace {
@@ -35,43 +35,6 @@ bool is_black(int pitch) {
   constexpr std::array<bool, 12> kBlack = {false, true,  false, true,  false, false,
                                            true,  false, true,  false, true,  false};
   return kBlack[static_cast<std::size_t>(pitch % 12)];
-}
-
-// Length of the well-formed UTF-8 sequence at the front; 0 if there is none.
-std::size_t utf8_length(std::string_view text) {
-  const auto lead = static_cast<std::uint8_t>(text[0]);
-  if (lead < 0x80) return 1;
-  const std::size_t length = lead >= 0xf0 ? 4 : lead >= 0xe0 ? 3 : 2;
-  if (lead < 0xc2 || lead > 0xf4 || text.size() < length) return 0;
-  for (std::size_t i = 1; i < length; ++i) {
-    if ((static_cast<std::uint8_t>(text[i]) & 0xc0) != 0x80) return 0;
-  }
-  const auto second = static_cast<std::uint8_t>(text[1]);
-  const bool overlong = (lead == 0xe0 && second < 0xa0) || (lead == 0xf0 && second < 0x90);
-  const bool forbidden = (lead == 0xed && second > 0x9f) || (lead == 0xf4 && second > 0x8f);
-  return overlong || forbidden ? 0 : length;
-}
-
-// Titles come from anyone's MIDI files; the picture must be well-formed XML all the same.
-std::string escape(std::string_view text) {
-  std::string out;
-  while (!text.empty()) {
-    const std::size_t length = utf8_length(text);
-    const char c = text[0];
-    if (length == 0 || (length == 1 && static_cast<std::uint8_t>(c) < 0x20)) {
-      out += '?';
-    } else if (c == '&') {
-      out += "&amp;";
-    } else if (c == '<') {
-      out += "&lt;";
-    } else if (c == '>') {
-      out += "&gt;";
-    } else {
-      out += text.substr(0, length);
-    }
-    text.remove_prefix(std::max<std::size_t>(1, length));
-  }
-  return out;
 }
 
 class Picture {
@@ -136,7 +99,7 @@ class Picture {
             std::string_view more = "") {
     fmt::format_to(out(),
                    "<text x=\"{:.2f}\" y=\"{:.2f}\" font-size=\"{}\" fill=\"{}\"{}>{}</text>\n",
-                   left, top, size, fill, more, escape(words));
+                   left, top, size, fill, more, tapeloop::nn::escape_markup(words));
   }
 
   void vertical(double left, double width, std::string_view colour) {

@@ -11,9 +11,6 @@
 
 namespace seq2seq {
 
-// As text of an XML document: markup escaped; control characters and bytes that are no UTF-8 become '?'.
-std::string xml_escaped(std::string_view text);
-
 class Svg {
  public:
   enum class Anchor { start, middle, end };

@@ -8,6 +8,8 @@
 #include <cstdlib>
 #include <memory>
 
+#include "nn/markup.h"
+
 namespace seq2seq {
 namespace {
 
@@ -82,21 +84,9 @@ bool spaced(const std::string& left, const std::string& right) {
 }  // namespace
 
 std::optional<std::size_t> first_invalid_utf8(std::string_view text) {
-  const auto byte = [&](std::size_t i) { return static_cast<unsigned char>(text[i]); };
   for (std::size_t i = 0; i < text.size();) {
-    const unsigned char lead = byte(i);
-    const std::size_t length = lead < 0x80                    ? 1
-                               : lead >= 0xc2 && lead <= 0xdf ? 2
-                               : lead >= 0xe0 && lead <= 0xef ? 3
-                               : lead >= 0xf0 && lead <= 0xf4 ? 4
-                                                              : 0;
-    if (length == 0 || length > text.size() - i) return i;
-    for (std::size_t k = 1; k < length; ++k) {
-      // The first byte that follows says whether the number is overlong, a surrogate or too large.
-      const unsigned char low = k > 1 ? 0x80 : lead == 0xe0 ? 0xa0 : lead == 0xf0 ? 0x90 : 0x80;
-      const unsigned char high = k > 1 ? 0xbf : lead == 0xed ? 0x9f : lead == 0xf4 ? 0x8f : 0xbf;
-      if (byte(i + k) < low || byte(i + k) > high) return i;
-    }
+    const std::size_t length = tapeloop::nn::utf8_length(text.substr(i));
+    if (length == 0) return i;
     i += length;
   }
   return {};
