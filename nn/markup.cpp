@@ -34,9 +34,13 @@ std::string escape_markup(std::string_view text) {
   while (!text.empty()) {
     const std::size_t length = utf8_length(text);
     const char first = text.front();
-    if (length == 0 ||
+    const bool control =
         (static_cast<unsigned char>(first) < 0x20 && first != '\n' && first != '\t') ||
-        first == 0x7F || text.starts_with("\xEF\xBF\xBE") || text.starts_with("\xEF\xBF\xBF")) {
+        first == 0x7F;
+    const std::string_view character = text.substr(0, length);
+    const bool noncharacter =
+        character == "\xEF\xBF\xBE" || character == "\xEF\xBF\xBF";  // XML has no U+FFFE, U+FFFF
+    if (length == 0 || control || noncharacter) {
       result += "\xEF\xBF\xBD";
     } else if (first == '&') {
       result += "&amp;";
@@ -49,7 +53,7 @@ std::string escape_markup(std::string_view text) {
     } else if (first == '\'') {
       result += "&#39;";
     } else {
-      result += text.substr(0, length);
+      result += character;
     }
     text.remove_prefix(length == 0 ? 1 : length);
   }

@@ -9,8 +9,7 @@
 
 namespace tapeloop::nn {
 
-// & < > and quotes as entities; what no XML document may hold (control characters, U+FFFE and U+FFFF, bytes that are no
-// UTF-8) as U+FFFD.
+// & < > and quotes as entities; control characters, U+FFFE, U+FFFF and what is no UTF-8 as U+FFFD.
 std::string escape_markup(std::string_view text);
 
 // The length of the UTF-8 character that text begins with; 0 where it begins with none (a stray or cut-off byte, an

@@ -2,7 +2,6 @@
 // The parts of examples/char_lm: text, vocabulary, streams, one-hot input, training that goes on,
 // generation.
 #include <doctest/doctest.h>
-#include <stdlib.h>
 
 #include <cmath>
 #include <cstring>
@@ -14,6 +13,7 @@
 #include "examples/char_lm/generate.h"
 #include "examples/char_lm/inside.h"
 #include "examples/char_lm/training.h"
+#include "folder.h"
 
 namespace fs = std::filesystem;
 namespace nn = tapeloop::nn;
@@ -22,24 +22,10 @@ using tapeloop::DType;
 using tapeloop::Random;
 using tapeloop::Tensor;
 using tapeloop::Var;
+using tapeloop::test::Folder;
+using tapeloop::test::put;
 
 namespace {
-
-struct Folder {
-  fs::path path;
-  Folder() {
-    std::string pattern = (fs::temp_directory_path() / "char_lm_test.XXXXXX").string();
-    REQUIRE(::mkdtemp(pattern.data()) != nullptr);
-    path = pattern;
-  }
-  Folder(const Folder&) = delete;
-  Folder& operator=(const Folder&) = delete;
-  ~Folder() { fs::remove_all(path); }
-  std::string file(const std::string& name, const std::string& bytes) const {
-    std::ofstream(path / name, std::ios::binary) << bytes;
-    return (path / name).string();
-  }
-};
 
 template <class Call>
 std::string error_of(Call call) {
@@ -211,10 +197,13 @@ TEST_CASE("texts that are too short, absent or empty say so") {
                  "1 to validate"));
   CHECK(error_of([&] { Streams({"abcabcab", "ab"}, vocabulary, 2, 3, Random()); }) == "no error");
   const Folder folder;
-  CHECK(contains(error_of([&] { read_text(folder.file("empty", "")); }), "the file is empty"));
+  put(folder.file("empty"), "");
+  CHECK(contains(error_of([&] { read_text(folder.file("empty")); }), "the file is empty"));
   CHECK(contains(error_of([&] { read_text((folder.path / "none").string()); }), "none"));
   CHECK(error_of([&] { read_text(folder.path.string()); }) != "no error");
-  CHECK(read_text(folder.file("text", std::string("a\0b", 3))) == std::string("a\0b", 3));
+  const std::string text("a\0b", 3);
+  put(folder.file("text"), text);
+  CHECK(read_text(folder.file("text")) == text);
 }
 
 TEST_CASE("the look-up of one-hot input is the dense product, values and gradients") {

@@ -13,6 +13,7 @@
 
 #include "autograd/error.h"
 #include "autograd/safetensors.h"
+#include "folder.h"
 #include "nn/serialize.h"
 
 namespace fs = std::filesystem;
@@ -22,34 +23,11 @@ using tapeloop::Random;
 using tapeloop::StateDict;
 using tapeloop::Tensor;
 using tapeloop::nn::Checkpoint;
+using tapeloop::test::bytes_of;
+using tapeloop::test::Folder;
+using tapeloop::test::put;
 
 namespace {
-
-struct Folder {
-  fs::path path;
-  Folder() {
-    std::string pattern = (fs::temp_directory_path() / "checkpoint_test.XXXXXX").string();
-    REQUIRE(::mkdtemp(pattern.data()) != nullptr);
-    path = pattern;
-  }
-  Folder(const Folder&) = delete;
-  Folder& operator=(const Folder&) = delete;
-  ~Folder() { fs::remove_all(path); }
-  std::string file(const std::string& name = "x.safetensors") const {
-    return (path / name).string();
-  }
-};
-
-std::string bytes_of(const std::string& path) {
-  std::ifstream in(path, std::ios::binary);
-  return {std::istreambuf_iterator<char>(in), {}};
-}
-
-void put(const std::string& path, const std::string& bytes) {
-  std::ofstream out(path, std::ios::binary);
-  out << bytes;
-  REQUIRE(out.flush());
-}
 
 template <class Call>
 std::string error_of(Call call) {

@@ -8,6 +8,7 @@
 
 #include "autograd/formula.h"
 #include "autograd/inspect.h"
+#include "minimal_cell.h"
 #include "nn/nn.h"
 
 using namespace tapeloop;
@@ -22,17 +23,7 @@ struct OwnGates {
   static constexpr const char* arguments = "update candidate h";
   TL_HD auto operator()(auto u, auto n, auto h) const { return h + sigmoid(u) * (tanh(n) - h); }
 };
-struct OwnCell {
-  using State = nn::State<1>;
-  nn::Linear from_x, from_h;
-  OwnCell(const nn::RecurrentOptions& o, Random& random)
-      : from_x(o.input, 2 * o.hidden, random, true, o.dtype),
-        from_h(o.hidden, 2 * o.hidden, random, false, o.dtype) {}
-  std::array<std::int64_t, 1> state_sizes() const { return {from_h.weight.dim(1)}; }
-  Var input(const Var& x) const { return from_x(x); }
-  Recurrence recurrence() const { return {OwnGates{}, from_h.weight}; }
-  void visit(nn::Visitor& v) const { v("from_x", from_x), v("from_h", from_h); }
-};
+using OwnCell = test::CellOf<OwnGates>;
 // The same as a step of single operations, with a number that grows without bound where asked for.
 struct StepCell {
   using State = nn::State<1>;

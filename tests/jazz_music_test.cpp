@@ -441,7 +441,7 @@ TEST_CASE("jazz: the piano roll draws each note once and again where a system br
   // Three bar lines inside the form are crossed by two notes: g4 of bar 2 and c6 of bar 3.
   const std::string systems = piano_roll_svg(tune, {.bars_per_system = 1});
   CHECK(count(systems, "fill-opacity") == tune.notes.size() + 2);
-  contains(one_system, "R&amp;B &lt;\xef\xbf\xbd\xef\xbf\xbd caf\xc3\xa9&gt;");
+  contains(one_system, "R&amp;B &lt;\xEF\xBF\xBD\xEF\xBF\xBD caf\xc3\xa9&gt;");
   contains(one_system, ">Bdim7</text>");
   contains(one_system, ">bar 4</text>");
   CHECK(count(one_system, "<svg") == count(one_system, "</svg>"));

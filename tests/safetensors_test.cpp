@@ -24,6 +24,7 @@
 
 #include "autograd/error.h"
 #include "autograd/files.h"
+#include "folder.h"
 
 namespace fs = std::filesystem;
 using tapeloop::DType;
@@ -31,35 +32,11 @@ using tapeloop::FileError;
 using tapeloop::StateDict;
 using tapeloop::Tensor;
 using tapeloop::TensorFile;
+using tapeloop::test::bytes_of;
+using tapeloop::test::Folder;
+using tapeloop::test::put;
 
 namespace {
-
-// A folder of this test's own, removed at its end.
-struct Folder {
-  fs::path path;
-  Folder() {
-    std::string pattern = (fs::temp_directory_path() / "safetensors_test.XXXXXX").string();
-    REQUIRE(::mkdtemp(pattern.data()) != nullptr);
-    path = pattern;
-  }
-  Folder(const Folder&) = delete;
-  Folder& operator=(const Folder&) = delete;
-  ~Folder() { fs::remove_all(path); }
-  std::string file(const std::string& name = "x.safetensors") const {
-    return (path / name).string();
-  }
-};
-
-std::string bytes_of(const std::string& path) {
-  std::ifstream in(path, std::ios::binary);
-  return {std::istreambuf_iterator<char>(in), {}};
-}
-
-void put(const std::string& path, const std::string& bytes) {
-  std::ofstream out(path, std::ios::binary);
-  out << bytes;
-  REQUIRE(out.flush());
-}
 
 std::string with_length(const std::string& header, const std::string& data) {
   std::string result(8, '\0');

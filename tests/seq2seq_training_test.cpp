@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: MIT
 // The models of examples/seq2seq: gradients, translation, training that goes on bit for bit, checkpoints that do not fit.
 #include <doctest/doctest.h>
-#include <stdlib.h>
 #include <unistd.h>
 
 #include <atomic>
@@ -19,6 +18,7 @@
 #include "examples/seq2seq/notes.h"
 #include "examples/seq2seq/tasks.h"
 #include "examples/seq2seq/training_run.h"
+#include "folder.h"
 #include "support.h"
 
 namespace fs = std::filesystem;
@@ -26,22 +26,11 @@ namespace nn = tapeloop::nn;
 using namespace seq2seq;
 using tapeloop::Random;
 using tapeloop::Tensor;
+using tapeloop::test::Folder;
 using tapeloop::test::message_of;
 using tapeloop::test::same_bits;
 
 namespace {
-
-struct Folder {
-  fs::path path;
-  Folder() {
-    std::string pattern = (fs::temp_directory_path() / "seq2seq_test.XXXXXX").string();
-    REQUIRE(::mkdtemp(pattern.data()) != nullptr);
-    path = pattern;
-  }
-  Folder(const Folder&) = delete;
-  Folder& operator=(const Folder&) = delete;
-  ~Folder() { fs::remove_all(path); }
-};
 
 const std::vector<Pair> kPairs = {{"ab", "ba"}, {"abc", "cba"}, {"c", "c"},      {"bca", "acb"},
                                   {"aa", "aa"}, {"cb", "bc"},   {"abca", "acba"}};

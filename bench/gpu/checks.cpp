@@ -8,6 +8,7 @@
 #include <map>
 #include <regex>
 
+#include "bench/gpu/report.h"
 #include "bench/gpu/rows.h"
 #include "bench/gpu/run.h"
 
@@ -136,15 +137,6 @@ std::string peer_row(std::string row) {
   constexpr std::string_view kOurs = "gpu/op_by_op/", kTheirs = "gpu/user_cell/";
   if (row.starts_with(kOurs)) row.replace(0, kOurs.size(), kTheirs);
   return row;
-}
-
-double least(const Json& medians) {
-  double result = 0;
-  for (const auto& [variant, seconds] : medians.items()) {
-    const double found = seconds.get<double>();
-    if (result == 0 || found < result) result = found;
-  }
-  return result;
 }
 
 }  // namespace

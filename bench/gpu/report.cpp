@@ -46,15 +46,6 @@ std::string variants_text(const Json& medians) {
   return text.empty() ? "-" : text;
 }
 
-double least(const Json& medians) {
-  double result = 0;
-  for (const auto& [variant, seconds] : medians.items()) {
-    const double found = seconds.get<double>();
-    if (result == 0 || found < result) result = found;
-  }
-  return result;
-}
-
 std::string rate_text(const Json& row) {
   if (row.contains("TFLOP/s")) return fmt::format("{:.2f} TFLOP/s", row["TFLOP/s"].get<double>());
   if (row.contains("GB/s")) return fmt::format("{:.0f} GB/s", row["GB/s"].get<double>());
@@ -112,6 +103,15 @@ struct Least {
 };
 
 }  // namespace
+
+double least(const Json& medians) {
+  double result = 0;
+  for (const auto& [variant, seconds] : medians.items()) {
+    const double found = seconds.get<double>();
+    if (result == 0 || found < result) result = found;
+  }
+  return result;
+}
 
 Json targets_of(const Json& rows) {
   Least user, built_in, persistent;

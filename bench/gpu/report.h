@@ -9,6 +9,9 @@ namespace gpu_check {
 
 using Json = nlohmann::ordered_json;
 
+// The least of a row's figures {variant: seconds}; 0 where there are none.
+double least(const Json& medians);
+
 // What was aimed at, from the rows: [{target, reached, met}]; without figures it is not met, and says so.
 Json targets_of(const Json& rows);
 

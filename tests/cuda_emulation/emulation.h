@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
-// What a test asks the emulated GPU beside the CUDA runtime's own functions.
+// What a test asks the emulated GPU beside the CUDA runtime's own functions. Where the GPU is a real one, or none is, all of it
+// is 0 and does nothing (absent.cpp): a test program is compiled once and linked with either.
 #pragma once
 
 #include <cstddef>
@@ -10,6 +11,8 @@ namespace emulation {
 // The GPU that is played is small, so that small shapes take several blocks.
 constexpr int kMultiprocessors = 12;
 constexpr int kSharedBytes = 128 << 10;  // of a block
+
+bool present();  // whether this program's GPU is the emulated one
 
 // Blocks of device memory that were written to beyond their ends, found when they were given back.
 int damaged_blocks();

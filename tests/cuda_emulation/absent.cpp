@@ -1,0 +1,18 @@
+// SPDX-License-Identifier: MIT
+// A program without the emulated GPU: there is nothing to ask.
+#include "emulation.h"
+
+namespace emulation {
+
+bool present() { return false; }
+int damaged_blocks() { return 0; }
+std::int64_t launches() { return 0; }
+std::int64_t graph_launches() { return 0; }
+std::int64_t allocations() { return 0; }
+std::int64_t waits() { return 0; }
+std::size_t bytes_in_use() { return 0; }
+std::size_t bytes_reached() { return 0; }
+void limit_bytes(std::size_t) {}
+void set_order(unsigned) {}
+
+}  // namespace emulation
