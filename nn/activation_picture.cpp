@@ -15,7 +15,6 @@ namespace tapeloop::nn {
 
 namespace {
 
-constexpr std::int64_t kMostSteps = 400;
 constexpr double kLine = 24, kLabel = 60, kTop = 44, kMargin = 16;
 
 // How much a neuron changes over time: its variance.
@@ -54,11 +53,11 @@ std::string colour(double value, double scale) {
 std::string activation_picture(const Activation& a, std::span<const std::string> symbols,
                                const ActivationPictureOptions& options) {
   if (symbols.empty() || a.steps != static_cast<std::int64_t>(symbols.size()) ||
-      a.steps > kMostSteps) {
+      a.steps > kMostPictureSteps) {
     fail("activation_picture",
          fmt::format("\"{}\" has {} steps, {} symbols were given; expected as many of both, 1 to "
                      "{}: a longer text is for activation_page()",
-                     a.name, a.steps, symbols.size(), kMostSteps));
+                     a.name, a.steps, symbols.size(), kMostPictureSteps));
   }
   if (options.sequence < 0 || options.sequence >= a.batch || options.neurons < 1) {
     fail("activation_picture",
@@ -77,11 +76,12 @@ std::string activation_picture(const Activation& a, std::span<const std::string>
   units.resize(static_cast<std::size_t>(std::min(options.neurons, a.units)));
 
   const std::vector<TextCell> cells = text_cells(symbols);
-  double longest = 1;  // characters of a cell; those beyond ASCII are wide
+  double longest = 1;  // characters of a cell; those of three bytes, as Chinese ones, are wide
   double scale = 0;
   for (const TextCell& cell : cells) {
-    const bool wide = cell.text.size() > 1 && utf8_length(cell.text) == cell.text.size();
-    longest = std::max(longest, wide ? 2.0 : static_cast<double>(cell.text.size()));
+    const bool single = utf8_length(cell.text) == cell.text.size();
+    const double wide = cell.text.size() > 2 ? 2.0 : 1.0;
+    longest = std::max(longest, single ? wide : static_cast<double>(cell.text.size()));
   }
   for (const std::int64_t unit : units) {
     for (std::int64_t t = 0; t < a.steps; ++t) {
@@ -103,7 +103,7 @@ std::string activation_picture(const Activation& a, std::span<const std::string>
     svg += fmt::format("<text x=\"{}\" y=\"{}\" fill=\"#565b63\" text-anchor=\"end\">{}</text>\n",
                        kLabel - 8, y + 15, unit);
     double x = kLabel;
-    std::string places, text;  // of the characters
+    std::string text;
     for (const TextCell& cell : cells) {
       const auto t = static_cast<std::int64_t>(cell.first + cell.steps - 1);
       svg += fmt::format(
@@ -112,15 +112,15 @@ std::string activation_picture(const Activation& a, std::span<const std::string>
       std::string_view rest = cell.text;
       for (double at = x; !rest.empty(); at += 9) {  // a long one has several places
         const std::size_t length = std::max<std::size_t>(1, utf8_length(rest));
-        places += fmt::format("{:.0f} ", at + 1);
-        text += escape_markup(visible(std::string(rest.substr(0, length))));
+        // Each placed by itself: a font may have another width for it, and not every program reads a list of places.
+        text += fmt::format("<tspan x=\"{:.0f}\">{}</tspan>", at + 1,
+                            escape_markup(visible(std::string(rest.substr(0, length)))));
         rest.remove_prefix(length);
       }
       x += width;
     }
-    svg += fmt::format(
-        "<text x=\"{}\" y=\"{}\" font-family=\"monospace\" font-size=\"15\">{}</text>\n", places,
-        y + 15, text);
+    svg += fmt::format("<text y=\"{}\" font-family=\"monospace\" font-size=\"15\">{}</text>\n",
+                       y + 15, text);
     y += kLine;
   }
   return svg + "</svg>\n";

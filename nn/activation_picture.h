@@ -10,6 +10,8 @@
 
 namespace tapeloop::nn {
 
+inline constexpr std::int64_t kMostPictureSteps = 400;
+
 struct ActivationPictureOptions {
   std::string title = "Activations";
   std::int64_t neurons = 10;  // those whose values change most over the text, the first the most
@@ -18,7 +20,7 @@ struct ActivationPictureOptions {
 
 // `symbols`: what was read at each step, as for activation_page(); a character read in several steps has the colour of the
 // last one. Orange above 0, blue below, full at the largest value. Throws where steps and symbols differ in number, or
-// there are none, or more than 400.
+// there are none, or more than kMostPictureSteps.
 std::string activation_picture(const Activation& activation, std::span<const std::string> symbols,
                                const ActivationPictureOptions& options = {});
 

@@ -31,6 +31,11 @@ std::size_t place_in(std::vector<std::string>& list, const std::string& text) {
   return list.size() - 1;
 }
 
+// Three places after the point, but where only zeros would stand there.
+std::string shown(double factor) {
+  return factor < 0.0005 ? fmt::format("{:.3g}", factor) : fmt::format("{:.3f}", factor);
+}
+
 class Page {
  public:
   Page(const std::string& title, std::span<const GradientPanel> panels)
@@ -183,8 +188,7 @@ class Page {
       text(left + 42, row, layers_.size() > 1 ? curve.name + " " + curve.layer : curve.name, "");
       text(left + kPanelWidth - 130, row, fmt::format("{:.2g}", ratios(curve).front()),
            "text-anchor=\"end\"");
-      text(left + kPanelWidth, row, fmt::format("{:.3f}", factor_per_step(curve.norms)),
-           "text-anchor=\"end\"");
+      text(left + kPanelWidth, row, shown(factor_per_step(curve.norms)), "text-anchor=\"end\"");
     }
   }
 

@@ -154,11 +154,11 @@ Bleu corpus_bleu(std::span<const Tokens> translations, std::span<const Tokens> r
   return corpus_bleu(translations, std::span<const std::vector<Tokens>>(lists), options);
 }
 
-Tokens characters(const std::string& text) {
+Tokens characters(std::string_view text) {
   Tokens result;
-  for (std::string_view rest = text; !rest.empty();) {
-    result.emplace_back(rest.substr(0, std::max<std::size_t>(1, utf8_length(rest))));
-    rest.remove_prefix(result.back().size());
+  while (!text.empty()) {
+    result.emplace_back(text.substr(0, std::max<std::size_t>(1, utf8_length(text))));
+    text.remove_prefix(result.back().size());
   }
   return result;
 }

@@ -8,6 +8,7 @@
 #include <map>
 #include <span>
 #include <string>
+#include <string_view>
 #include <vector>
 
 namespace tapeloop::nn {
@@ -51,7 +52,7 @@ Bleu corpus_bleu(std::span<const Tokens> translations,
 Bleu corpus_bleu(std::span<const Tokens> translations, std::span<const Tokens> references,
                  const BleuOptions& options = {});
 // A text as its characters: UTF-8 code points, for BLEU of Chinese or of single letters. Bytes that are no UTF-8 stand alone.
-Tokens characters(const std::string& text);
+Tokens characters(std::string_view text);
 
 // The least number of insertions, deletions and substitutions that make b of a. Levenshtein 1966. O(|a| |b|) time, O(|b|)
 // memory. For vectors, strings, and anything else with size() and [].

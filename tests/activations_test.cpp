@@ -334,7 +334,11 @@ TEST_CASE("the small picture shows the neurons that change most, a line for each
   // Full orange at the largest value, 4; half of the blue at -2; the text once on each line.
   CHECK(svg.find("fill=\"#d55e00\"") != std::string::npos);
   CHECK(svg.find("fill=\"#80b9d9\"") != std::string::npos);
-  CHECK(svg.find(">&lt;中\xC2\xA0</text>") != std::string::npos);
+  // Each character has its own place, the one after a wide character too.
+  CHECK(svg.find("<tspan x=\"61\">&lt;</tspan><tspan x=\"79\">中</tspan><tspan x=\"97\">\xC2\xA0"
+                 "</tspan></text>") != std::string::npos);
+  const std::string narrow = nn::activation_picture(a, std::vector<std::string>{"a", "é", "b"});
+  CHECK(narrow.find("<tspan x=\"70\">é</tspan><tspan x=\"79\">b</tspan>") != std::string::npos);
   CHECK_THROWS_WITH(nn::activation_picture(a, std::vector<std::string>(2, "x")),
                     "activation_picture: \"c\" has 3 steps, 2 symbols were given; expected as many "
                     "of both, 1 to 400: a longer text is for activation_page()");
@@ -367,6 +371,9 @@ TEST_CASE(
   CHECK(svg.find("Gradients &amp; time") != std::string::npos);
   CHECK(svg.find(">0.500<") != std::string::npos);
   CHECK(svg.find(">1.500<") != std::string::npos);
+  CHECK(svg.find(">0<") != std::string::npos);
+  const nn::GradientPanel vanishing[] = {{"t", {{"RNN", "", {1e-5, 1}}}}};
+  CHECK(nn::gradient_picture("t", vanishing).find(">1e-05<") != std::string::npos);
   CHECK(svg.find("nan") == std::string::npos);
   CHECK(svg.find("inf") == std::string::npos);
 }

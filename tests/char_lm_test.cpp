@@ -315,7 +315,18 @@ TEST_CASE("gradients of a last loss have a curve for each layer, and neurons a p
   CHECK(contains(page, "\"steps\":20"));
   CHECK(contains(page, "sigmoid(xz + hz)"));
   CHECK(contains(error_of([&] { neurons_over_text(model, vocabulary, "#", "t"); }),
-                 "activations-text: the text never had '#', byte 1 of the activations-text"));
+                 "--activations-text: the text never had '#', byte 1 of the --activations-text"));
+}
+
+TEST_CASE("a text that a picture or page has no room for is refused in words of the options") {
+  const Vocabulary vocabulary(kRhyme);
+  Random random(1);
+  const CharLm model(vocabulary.size(), {.hidden = 3}, random);
+  const std::string long_text(401, kRhyme[0]);
+  CHECK(error_of([&] { neurons_over_text(model, vocabulary, long_text, "t", true); }) ==
+        "--activations: the text has 401 characters, a picture takes 400 at most; shorten "
+        "--activations-text, or name a FILE.html");
+  CHECK_NOTHROW(neurons_over_text(model, vocabulary, long_text.substr(1), "t", true));
 }
 
 TEST_CASE("a run that is saved and resumed equals one that never stopped, bit for bit") {

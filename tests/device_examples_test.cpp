@@ -11,6 +11,8 @@
 #include "examples/jazz/chart.h"
 #include "examples/jazz/generate.h"
 #include "examples/jazz/train.h"
+#include "examples/seq2seq/adder.h"
+#include "examples/seq2seq/training_run.h"
 
 namespace tapeloop::test {
 namespace {
@@ -192,6 +194,81 @@ TEST_CASE("jazz: a run goes on on the other device, and its best weights play th
     };
     CHECK(played(Device::cuda) == played(Device::cpu));
   }
+}
+
+// --- seq2seq ---
+
+TEST_CASE("seq2seq: updates on cuda are those on the cpu, and a run goes on on the other device") {
+  if (!have_gpu()) return;
+  const Bounds bounds;
+  const std::vector<seq2seq::Pair> pairs = {
+      {"ab", "ba"}, {"abc", "cba"}, {"c", "c"}, {"bca", "acb"}};
+  std::vector<std::vector<std::string>> sides;
+  for (const seq2seq::Pair& pair : pairs) sides.push_back(seq2seq::characters(pair.source));
+  const seq2seq::Vocabulary letters{sides};
+  const seq2seq::Languages languages{.source = letters, .target = letters};
+  std::vector<seq2seq::Example> examples;
+  for (const auto& pair : pairs) examples.push_back(example_of(pair, languages));
+  const File file;
+  for (const auto& chosen : {std::pair{"gru", "before"}, {"lstm", "after"}}) {
+    CAPTURE(chosen.first);
+    const auto trainer_on = [&](Device device) {
+      seq2seq::Settings settings;
+      settings.model = {.cell = chosen.first,
+                        .hidden = 5,
+                        .embedding = 4,
+                        .attend = chosen.second,
+                        .dtype = DType::float64,
+                        .device = device};
+      settings.batch = 3;
+      return std::make_unique<seq2seq::Trainer>(examples, languages, settings);
+    };
+    const auto there = trainer_on(Device::cuda), here = trainer_on(Device::cpu);
+    check_losses(losses_of(*there, kSteps), losses_of(*here, kSteps), DType::float64);
+    nn::save_checkpoint(file.path, there->checkpoint({}));
+    const auto resumed = trainer_on(Device::cpu);
+    resumed->restore(nn::read_checkpoint(file.path), file.path);
+    check_losses(losses_of(*resumed, 3), losses_of(*here, 3), DType::float64);
+    losses_of(*there, 3);
+    const std::vector<std::string> texts = {"abca", "b"};
+    const auto translated = [&](const seq2seq::Trainer& trainer) {
+      std::string all;
+      const seq2seq::SearchOptions search{.beams = 2, .max_length = 6};
+      for (const auto& one : trainer.translator().translate(texts, search)) {
+        all += one.text + "\n";
+        CHECK(one.weights.device() == Device::cpu);
+      }
+      return all;
+    };
+    CHECK(translated(*there) == translated(*here));
+    const seq2seq::Example* one = &examples[1];
+    const seq2seq::Batch batch = seq2seq::make_batch({&one, 1});
+    const auto states = [&](const seq2seq::Trainer& trainer) {
+      return trainer.translator().model().hidden_states(batch.source, batch.source_lengths,
+                                                        batch.inputs);
+    };
+    CHECK(distance(states(*there), states(*here)) < 1e-9);
+  }
+}
+
+TEST_CASE("seq2seq: the adder on cuda is the one on the cpu") {
+  if (!have_gpu()) return;
+  const Bounds bounds;
+  std::vector<std::unique_ptr<seq2seq::AdderTrainer>> both;
+  for (const Device device : {Device::cuda, Device::cpu}) {
+    seq2seq::AdderSettings settings;
+    settings.hidden = 6;
+    settings.bits = 3;
+    settings.batch = 8;
+    settings.device = device;
+    both.push_back(std::make_unique<seq2seq::AdderTrainer>(settings));
+  }
+  check_losses(losses_of(*both[0], kSteps), losses_of(*both[1], kSteps), DType::float32);
+  const seq2seq::Sum sum{5, 3};
+  const auto there = trace_of(both[0]->adder(), sum, 3), here = trace_of(both[1]->adder(), sum, 3);
+  CHECK(there.caption == here.caption);
+  CHECK(distance(there.hidden, here.hidden) < 1e-5);
+  CHECK(right_sums(both[0]->adder(), {&sum, 1}, 3) == right_sums(both[1]->adder(), {&sum, 1}, 3));
 }
 
 TEST_CASE("custom_cell: the first 20 updates on cuda are those on the cpu") {

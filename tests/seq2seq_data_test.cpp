@@ -134,6 +134,20 @@ TEST_CASE("pairs: empty lines and repeated pairs are left out, and counted") {
   CHECK(file.report() == "3 pairs; skipped: 2 empty lines, 1 repeated pair");
 }
 
+TEST_CASE("letters and their marks are one character, however they were typed") {
+  CHECK(composed("fe\u0301vrier") == "février");
+  CHECK(composed("février") == "février");
+  CHECK(composed("\u1112\u1161\u11ab") == "한");
+  CHECK(composed("q\u0301, 你好! \U0001f600") ==
+        "q\u0301, 你好! \U0001f600");  // nothing to compose
+  CHECK(composed("plain") == "plain");
+  CHECK(composed("").empty());
+  CHECK(composed("e\u0301 \xff") == "e\u0301 \xff");  // no UTF-8
+  const PairFile file = parse_pairs("caf\u0065\u0301\tn\u0303o\ncafé\tño\n", "t");
+  CHECK(file.pairs == std::vector<Pair>{{"café", "ño"}});
+  CHECK(file.repeated == 1);
+}
+
 TEST_CASE("pairs: a line that is no pair ends the reading with its number") {
   CHECK(
       contains(message_of([] { parse_pairs("a\tb\n\nonly one\r\n", "test.tsv"); }),

@@ -96,8 +96,7 @@ TEST_CASE("an attention picture is XML whatever its labels hold") {
   CHECK(svg.find(">三<") != std::string::npos);
   CHECK(svg.find(">␣<") != std::string::npos);
   CHECK(svg.find(">Ü<") != std::string::npos);
-  CHECK(svg.find("&lt;odd&gt; caption ?"
-                 "?<") != std::string::npos);
+  CHECK(svg.find("&lt;odd&gt; caption \ufffd\ufffd<") != std::string::npos);
 }
 
 TEST_CASE("in an attention picture the rows sum to 1, and padding has no box") {
@@ -113,6 +112,49 @@ TEST_CASE("in an attention picture the rows sum to 1, and padding has no box") {
   for (const auto& [y, sum] : sums) CHECK(std::abs(sum - 1) < 0.002);
   CHECK(found.size() == 9);
   CHECK(right - left == doctest::Approx(3 * 18));  // four columns of 18 pixels
+}
+
+TEST_CASE("an attention picture is bounded, however long the sentences and however many") {
+  const auto spread_out = [](std::int64_t rows, std::int64_t columns, double sharp) {
+    Looked looked;
+    std::vector<float> weights;
+    for (std::int64_t t = 0; t < rows; ++t) {
+      looked.target.push_back("word");
+      const auto dark = static_cast<float>(sharp);
+      const float rest = (1 - dark) / static_cast<float>(columns);
+      for (std::int64_t s = 0; s < columns; ++s) {
+        weights.push_back(rest + (s == t % columns ? dark : 0));
+      }
+    }
+    for (std::int64_t s = 0; s < columns; ++s)
+      looked.source.push_back(s % 2 == 0 ? "long word" : "é");
+    looked.weights = Tensor::from({rows, columns}, weights);
+    for (int i = 0; i < 200; ++i) looked.caption += "写 word ";
+    return looked;
+  };
+  constexpr std::size_t kMost = 400'000;
+  const std::string dense = attention_picture("t", {spread_out(121, 60, 0)});
+  CHECK(xml_fault(dense) == "");
+  CHECK(dense.size() < kMost);
+  CHECK(boxes(dense).size() <= 3500);
+  CHECK(dense.find("; weights below 0.017 are not shown<") != std::string::npos);
+  const std::string sharp = attention_picture("t", {spread_out(121, 60, 0.9)});
+  CHECK(boxes(sharp).size() == 121);
+  CHECK(sharp.find("are not shown") == std::string::npos);
+  CHECK(boxes(attention_picture("t", {spread_out(30, 30, 0.9)})).size() == 30);
+
+  const std::string huge = attention_picture("t", {spread_out(700, 900, 0.9)});
+  CHECK(xml_fault(huge) == "");
+  CHECK(huge.size() < kMost);
+  CHECK(huge.find("(the first 233 of 900 symbols read, the first 233 of 700 symbols written)") !=
+        std::string::npos);
+  CHECK(std::stod(huge.substr(huge.find("width=\"") + 7)) <= 1240);
+
+  const std::string many =
+      attention_picture("t", std::vector<Looked>(100, spread_out(40, 40, 0.5)));
+  CHECK(xml_fault(many) == "");
+  CHECK(many.size() < kMost);
+  CHECK(many.find(" more, for which this picture has no room") != std::string::npos);
 }
 
 TEST_CASE("weights that do not sum to 1, look at padding or have other sizes are refused") {

@@ -2,6 +2,7 @@
 // What the tasks of examples/seq2seq are made of: dates, letters and sums, without a model; and the command line.
 #include <doctest/doctest.h>
 
+#include <CLI/CLI.hpp>
 #include <algorithm>
 #include <map>
 #include <set>
@@ -232,6 +233,33 @@ TEST_CASE(
         "addition: bits is 63, expected 1 to 62");
 }
 
+TEST_CASE("sums to measure with are different ones, and no more than there are") {
+  Random random(3);
+  for (int bits : {1, 2, 4, 5, 8, 31, 40, 62}) {
+    CAPTURE(bits);
+    const std::vector<Sum> sums = different_binary_sums(1000, bits, random);
+    const std::size_t all = bits < 5 ? std::size_t{1} << (2 * bits) : 1000;
+    CHECK(sums.size() == all);
+    CHECK(std::set<Sum>(sums.begin(), sums.end()).size() == all);
+    for (const Sum& sum : sums) CHECK((std::max(sum.a, sum.b) >> bits) == 0);
+  }
+  for (const char* line : {"add --base 10 --digits 1", "add --base 10 --digits 2"}) {
+    const Material material = material_of(parsed(line));
+    std::set<std::string> different;
+    for (const Pair& pair : material.test) different.insert(pair.source);
+    CHECK(different.size() == material.test.size());
+    std::size_t all = 0;
+    const std::uint64_t end = parsed(line).digits == 1 ? 10 : 100;
+    for (std::uint64_t a = 0; a < end; ++a) {
+      for (std::uint64_t b = 0; b < end; ++b) all += held_out({a, b}) ? 1 : 0;
+    }
+    // Drawn by chance: of the sums of two digits the last ones may not come up.
+    CHECK(material.test.size() <= all);
+    if (end == 10) CHECK(material.test.size() == all);
+    if (end == 100) CHECK(material.test.size() > 950);
+  }
+}
+
 TEST_CASE("a sum is read from text, and what is none is not") {
   CHECK(parse_sum("1011 + 110", 2, 62) == Sum{11, 6});
   CHECK(parse_sum("57+168", 10, 4) == Sum{57, 168});
@@ -289,7 +317,7 @@ TEST_CASE("options that do not belong to a task, or to each other, are refused")
     return "accepted";
   };
   CHECK(refused("reverse --data x.tsv") ==
-        "--data is an option of dates translate, not of reverse");
+        "--data is an option of dates, translate, not of reverse");
   CHECK(refused("dates --base 10") == "--base is an option of add, not of dates");
   CHECK(refused("add --base 3") == "--base is 3, expected 2 or 10");
   CHECK(refused("add --base 10 --digits 40") == "--digits is 40, expected 1 to 18 decimal digits");
@@ -300,6 +328,21 @@ TEST_CASE("options that do not belong to a task, or to each other, are refused")
         "--resume trains, --translate and --interactive do not; choose one");
   CHECK(refused("--model x.safetensors").starts_with("--model names a checkpoint"));
   CHECK(refused("add --base 10 --cell lstm --quick") == "accepted");
+  CHECK(refused("reverse --samples 3") ==
+        "--samples is an option of dates, translate, add, not of reverse");
+  for (const char* option : {"--updates 3", "--hidden 8", "--data x.tsv", "--quick", "--seed 1",
+                             "--two-directions", "--max-length 9"}) {
+    const std::string name(option, std::string_view(option).find(' ') == std::string_view::npos
+                                       ? std::string_view(option).size()
+                                       : std::string_view(option).find(' '));
+    const std::string shown = name == "--two-directions" ? "--one-direction" : name;
+    CHECK(refused(std::string("--translate x ") + option) ==
+          shown + " has no effect together with --translate, which trains nothing; leave it out");
+  }
+  CHECK(refused("--interactive --lr 1") ==
+        "--lr has no effect together with --interactive, which trains nothing; leave it out");
+  CHECK(refused("reverse --translate abc --beam 3 --model m --out o --json j --threads 2") ==
+        "accepted");
   CHECK_THROWS_AS(parsed("cook"), CLI::ParseError);
   CHECK_THROWS_AS(parsed("--hidden 0"), CLI::ParseError);
   CHECK_THROWS_AS(parsed("--lr fast"), CLI::ParseError);
@@ -316,4 +359,58 @@ TEST_CASE("tasks have presets that options overrule") {
   CHECK(parsed("translate --hidden 32").settings.model.hidden == 32);
   CHECK(parsed("add").settings.model.hidden == 16);
   CHECK_FALSE(parsed("--one-direction").settings.model.bidirectional);
+}
+
+TEST_CASE("each task has a folder of its own") {
+  std::set<std::string> folders;
+  for (const char* line : {"dates", "translate", "reverse", "copy", "add", "add --base 10"}) {
+    folders.insert(parsed(line).common.out);
+  }
+  CHECK(folders.size() == 6);
+  CHECK(parsed("").common.out == "out/seq2seq/dates");
+  CHECK(parsed("translate --translate x").common.out == "out/seq2seq/translate");
+  CHECK(parsed("add --out here").common.out == "here");
+}
+
+TEST_CASE("the explanation of a task shows its own values and options") {
+  // The line of an option in the explanation, to its value.
+  const auto shown = [](const std::string& line, const std::string& option) -> std::string {
+    Arguments a;
+    CLI::App app;
+    add_options(app, a);
+    app.parse(line, false);
+    fill_in(app, a);
+    const std::string text = app.help();
+    const std::size_t place = text.find("  " + option + " ");
+    if (place == std::string::npos) return "hidden";
+    const std::size_t value = text.find('=', place);
+    return text.substr(value + 1, text.find_first_of(" \n", value) - value - 1);
+  };
+  CHECK(shown("", "--updates") == "3000");
+  CHECK(shown("", "--digits") == "8");
+  CHECK(shown("translate", "--updates") == "1200");
+  CHECK(shown("translate --data x.tsv", "--updates") == "4000");
+  CHECK(shown("translate", "--source-unit") == "word");
+  CHECK(shown("translate", "--beam") == "4");
+  CHECK(shown("translate", "--length-penalty") == "0.6");
+  CHECK(shown("translate", "--digits") == "hidden");
+  CHECK(shown("add", "--hidden") == "16");
+  CHECK(shown("add", "--cell") == "hidden");
+  CHECK(shown("add --base 10", "--digits") == "4");
+  CHECK(shown("add --base 10", "--cell") == "gru");
+  CHECK(shown("reverse", "--out") == "out/seq2seq/reverse");
+  CHECK(shown("reverse", "--lr") == "0.003");
+  CHECK(shown("dates --lr 0.5", "--lr") == "0.003");  // what it would be
+}
+
+TEST_CASE("the search is that of the task unless another is asked for") {
+  Arguments a = parsed("--translate x");
+  CHECK(a.search().beams == 1);
+  a.task = "translate";  // as a checkpoint says
+  CHECK(a.search().beams == 4);
+  CHECK(a.search().length_penalty == 0.6);
+  a = parsed("--translate x --beam 2 --length-penalty 0.1");
+  a.task = "translate";
+  CHECK(a.search().beams == 2);
+  CHECK(a.search().length_penalty == 0.1);
 }

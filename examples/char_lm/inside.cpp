@@ -9,6 +9,7 @@
 
 #include "autograd/error.h"
 #include "examples/char_lm/generate.h"
+#include "examples/common/notes.h"
 
 namespace char_lm {
 
@@ -68,7 +69,13 @@ std::vector<nn::GradientCurve> gradients_of_last_loss(const CharLm& model,
 
 std::string neurons_over_text(const CharLm& model, const Vocabulary& vocabulary,
                               std::string_view text, const std::string& title, bool picture) {
-  check_prompt(vocabulary, text, "activations-text");
+  check_prompt(vocabulary, text, "--activations-text");
+  if (picture && static_cast<std::int64_t>(text.size()) > nn::kMostPictureSteps) {
+    tapeloop::fail("--activations",
+                   fmt::format("the text has {} characters, a picture takes {} at most; shorten "
+                               "--activations-text, or name a FILE.html",
+                               text.size(), nn::kMostPictureSteps));
+  }
   const Tensor symbols = symbols_of(vocabulary, text);
   nn::RecordActivations record;
   Carried zeros;
@@ -76,7 +83,13 @@ std::string neurons_over_text(const CharLm& model, const Vocabulary& vocabulary,
   std::vector<std::string> bytes;
   for (const char symbol : text) bytes.emplace_back(1, symbol);
   const std::vector<nn::Activation> all = record.all();
-  if (!picture) return nn::activation_page(all, bytes, {.title = title});
+  if (!picture) {
+    try {
+      return nn::activation_page(all, bytes, {.title = title});
+    } catch (const tapeloop::Error& error) {
+      tapeloop::fail("--activations", common::without_name(error, "activation_page"));
+    }
+  }
   const auto state =
       std::find_if(all.rbegin(), all.rend(), [](const nn::Activation& a) { return a.state; });
   return nn::activation_picture(*state, bytes, {.title = title + ": " + state->name});

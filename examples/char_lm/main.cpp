@@ -4,9 +4,9 @@
 // text. The parts: corpus.h (text), model.h, training.h, generate.h, inside.h.
 #include <fmt/format.h>
 
+#include <CLI/CLI.hpp>
 #include <algorithm>
 #include <cmath>
-#include <ctime>
 #include <nlohmann/json.hpp>
 #include <set>
 
@@ -15,6 +15,8 @@
 #include "examples/char_lm/generate.h"
 #include "examples/char_lm/inside.h"
 #include "examples/char_lm/training.h"
+#include "examples/common/interrupt.h"
+#include "examples/common/notes.h"
 #include "examples/common/options.h"
 #include "examples/common/output.h"
 #include "examples/common/progress.h"
@@ -121,9 +123,9 @@ void add_options(CLI::App& app, Arguments& a) {
 }
 
 // Options that nobody gave take the values for a quick run or for the list of names.
-void fill_in(const CLI::App& app, Arguments& a) {
+void fill_in(CLI::App& app, Arguments& a) {
   const auto set = [&](const char* option, auto& value, auto preset) {
-    if (app.count(option) == 0) value = preset;
+    common::preset(app, option, value, preset);
   };
   if (a.data.empty()) {
     a.lines = true;
@@ -140,6 +142,24 @@ void fill_in(const CLI::App& app, Arguments& a) {
   a.settings.lines = a.lines;
   a.settings.seed = a.common.seed;
   a.settings.model.device = a.common.device;
+  if (a.generate_only) {
+    common::check_effect(
+        app, {"--generate-only",   "--out",    "--json",      "--seed",        "--threads",
+              "--device",          "--quick",  "--data",      "--lines",       "--cell",
+              "--hidden",          "--layers", "--embedding", "--temperature", "--top-k",
+              "--top-p",           "--prompt", "--length",    "--count",       "--activations",
+              "--activations-text"},
+        "--generate-only, which trains nothing");
+  }
+  if (!a.gradient_picture.empty()) {
+    common::check_effect(
+        app,
+        {"--gradient-picture", "--gradient-steps", "--out", "--json", "--seed", "--threads",
+         "--device", "--quick", "--data", "--lines", "--hidden", "--layers", "--embedding",
+         "--dropout", "--streams", "--steps", "--updates", "--lr", "--clip"},
+        "--gradient-picture, which does nothing else");
+  }
+  a.common.writes = !a.generate_only && !a.resume && a.gradient_picture.empty();
 }
 
 std::string text_of(const Arguments& a) {
@@ -223,7 +243,7 @@ void draw_gradients(const Arguments& a) {
       for (const nn::GradientCurve& curve :
            gradients_of_last_loss(trainer.model(), settings.model, vocabulary, corpus.validation,
                                   a.gradient_steps, kind.name)) {
-        fmt::print("{:<5} {:<4}{:>18}: a step back multiplies the gradient by {:.3f}\n", kind.name,
+        fmt::print("{:<5} {:<4}{:>18}: a step back multiplies the gradient by {:.3g}\n", kind.name,
                    curve.layer, panel.title, nn::factor_per_step(curve.norms));
         figures[panel.title].push_back(
             {{"cell", kind.cell}, {"layer", curve.layer}, {"norms", curve.norms}});
@@ -253,7 +273,7 @@ void draw_gradients(const Arguments& a) {
 }
 
 void generate_only(const CLI::App& app, const Arguments& a) {
-  const nn::Checkpoint saved = nn::read_checkpoint(a.best());
+  const nn::Checkpoint saved = common::read_of_run(a.best(), "--generate-only");
   Settings settings = settings_of(saved, a.best());
   settings.model.device = a.common.device;
   const Vocabulary vocabulary = vocabulary_of(saved, a.best());
@@ -279,8 +299,6 @@ void generate_only(const CLI::App& app, const Arguments& a) {
     common::write_json(a.common.json, {{"settings", saved.notes}, {"samples", samples}});
 }
 
-double cpu_seconds() { return static_cast<double>(std::clock()) / CLOCKS_PER_SEC; }
-
 struct Times {
   double wall = 0;
   double cpu = 0;
@@ -294,20 +312,26 @@ std::pair<double, Times> train(const Arguments& a, Trainer& trainer, const Corpu
   const std::int64_t first = trainer.updates();
   const double symbols = static_cast<double>(a.settings.streams * a.settings.steps);
   common::Progress progress(first, a.updates, "tokens");
+  const common::CtrlC ctrl_c;
   Times times;
   double nats = 0;
   while (trainer.updates() < a.updates) {
     const std::int64_t stop =
         std::min(a.updates, (trainer.updates() / a.validate_every + 1) * a.validate_every);
     const double wall = progress.seconds();
-    const double cpu = cpu_seconds();
+    const double cpu = common::cpu_seconds();
     while (trainer.updates() < stop) {
       const double loss = trainer.update();
       progress.update(trainer.updates(), loss,
                       symbols * static_cast<double>(trainer.updates() - first));
+      if (ctrl_c.pressed()) {
+        progress.clear();
+        nn::save_checkpoint(a.last(), trainer.checkpoint(notes));
+        throw common::Interrupted(common::stopped_text(trainer.updates(), a.updates, a.last()));
+      }
     }
     times.wall += progress.seconds() - wall;
-    times.cpu += cpu_seconds() - cpu;
+    times.cpu += common::cpu_seconds() - cpu;
     nats = validate(trainer.model(), vocabulary, corpus.validation);
     if (!std::isfinite(nats)) {
       tapeloop::fail(
@@ -316,11 +340,7 @@ std::pair<double, Times> train(const Arguments& a, Trainer& trainer, const Corpu
                       "--clip; {} is from before",
                       stop, nats, a.last()));
     }
-    const bool best = trainer.history.best_update < 0 || nats < trainer.history.best_nats;
-    if (best) {
-      trainer.history.best_nats = nats;
-      trainer.history.best_update = stop;
-    }
+    const bool best = trainer.history.note_validation(nats, stop);
     const nn::Checkpoint now = trainer.checkpoint(notes);
     if (best) nn::save_checkpoint(a.best(), now);
     nn::save_checkpoint(a.last(), now);
@@ -339,13 +359,13 @@ void train_and_show(const Arguments& a) {
                             vocabulary.escaped()));
   }
   check_prompt(vocabulary, a.prompt);
-  check_prompt(vocabulary, a.activations_text, "activations-text");
+  check_prompt(vocabulary, a.activations_text, "--activations-text");
   const Corpus corpus = split(text, a.lines);
   const auto notes = notes_of(a.settings, vocabulary, fingerprint(text));
   Trainer trainer(corpus, vocabulary, a.settings);
   if (a.resume) {
-    const nn::Checkpoint saved = nn::read_checkpoint(a.last());
-    nn::check_settings(saved, notes, a.last());
+    const nn::Checkpoint saved = common::read_of_run(a.last(), "--resume");
+    common::check_resumed_settings(saved, notes, a.last(), "text");
     trainer.restore(saved, a.last());
   }
   const std::int64_t parameters = nn::parameter_count(trainer.model());
@@ -359,7 +379,7 @@ void train_and_show(const Arguments& a) {
   const std::int64_t first = trainer.updates();
   auto [nats, times] = train(a, trainer, corpus, vocabulary, notes);
   if (trainer.updates() == first) nats = validate(trainer.model(), vocabulary, corpus.validation);
-  const History& history = trainer.history;
+  const common::History& history = trainer.history;
   const double last_loss = history.recent.empty() ? 0 : history.recent.back();
   const double tokens =
       static_cast<double>((trainer.updates() - first) * a.settings.streams * a.settings.steps);
@@ -406,8 +426,7 @@ int main(int argc, char** argv) {
   Arguments a;
   CLI::App app("Learns a text character by character and writes more of it.");
   add_options(app, a);
-  return common::run_main(app, a.common, "char_lm", argc, argv, [&] {
-    fill_in(app, a);
+  const auto run = [&] {
     if (!a.activations.empty()) common::make_folder_of(a.activations);
     if (!a.gradient_picture.empty()) {
       draw_gradients(a);
@@ -416,5 +435,6 @@ int main(int argc, char** argv) {
     } else {
       train_and_show(a);
     }
-  });
+  };
+  return common::run_main(app, a.common, "char_lm", argc, argv, run, [&] { fill_in(app, a); });
 }

@@ -5,16 +5,15 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <charconv>
-#include <cmath>
-#include <numeric>
 
 #include "autograd/error.h"
-#include "optim/clip.h"
+#include "examples/common/hash.h"
+#include "examples/common/notes.h"
 
 namespace char_lm {
 
 namespace nn = tapeloop::nn;
+using common::note, common::number_note;
 using tapeloop::Random;
 using tapeloop::Tensor;
 using tapeloop::Var;
@@ -23,29 +22,6 @@ namespace {
 
 constexpr std::int64_t kValidationChunk =
     500;  // steps; bounds memory, the carried state makes the result the same
-constexpr std::size_t kRecentLosses = 100;
-
-const std::string& note(const nn::Checkpoint& saved, const std::string& key,
-                        const std::string& path) {
-  const auto found = saved.notes.find(key);
-  if (found == saved.notes.end()) {
-    throw tapeloop::FileError(
-        fmt::format("{}: this is no checkpoint of char_lm: it has no setting '{}'", path, key));
-  }
-  return found->second;
-}
-
-template <class T>
-T number(const nn::Checkpoint& saved, const std::string& key, const std::string& path) {
-  const std::string& text = note(saved, key, path);
-  T value{};
-  const auto [stop, error] = std::from_chars(text.data(), text.data() + text.size(), value);
-  if (error != std::errc() || stop != text.data() + text.size() || !(value >= 0)) {
-    throw tapeloop::FileError(
-        fmt::format("{}: setting '{}' is '{}', not a number", path, key, text));
-  }
-  return value;
-}
 
 // "lstm.dropout.random" as a name that checkpoints allow.
 std::string random_name(std::string name) {
@@ -75,16 +51,16 @@ std::map<std::string, std::string> notes_of(const Settings& s, const Vocabulary&
 Settings settings_of(const nn::Checkpoint& saved, const std::string& path) {
   Settings s;
   s.model.cell = note(saved, "cell", path);
-  s.model.layers = number<int>(saved, "layers", path);
-  s.model.hidden = number<std::int64_t>(saved, "hidden", path);
-  s.model.embedding = number<std::int64_t>(saved, "embedding", path);
-  s.model.dropout = number<double>(saved, "dropout", path);
-  s.streams = number<std::int64_t>(saved, "streams", path);
-  s.steps = number<std::int64_t>(saved, "steps", path);
-  s.learning_rate = number<double>(saved, "lr", path);
-  s.clip = number<double>(saved, "clip", path);
-  s.seed = number<std::uint64_t>(saved, "seed", path);
-  s.lines = number<int>(saved, "lines", path) != 0;
+  s.model.layers = number_note<int>(saved, "layers", path);
+  s.model.hidden = number_note<std::int64_t>(saved, "hidden", path);
+  s.model.embedding = number_note<std::int64_t>(saved, "embedding", path);
+  s.model.dropout = number_note<double>(saved, "dropout", path);
+  s.streams = number_note<std::int64_t>(saved, "streams", path);
+  s.steps = number_note<std::int64_t>(saved, "steps", path);
+  s.learning_rate = number_note<double>(saved, "lr", path);
+  s.clip = number_note<double>(saved, "clip", path);
+  s.seed = number_note<std::uint64_t>(saved, "seed", path);
+  s.lines = number_note<int>(saved, "lines", path) != 0;
   return s;
 }
 
@@ -93,9 +69,7 @@ Vocabulary vocabulary_of(const nn::Checkpoint& saved, const std::string& path) {
 }
 
 std::string fingerprint(std::string_view text) {
-  std::uint64_t hash = 0xcbf29ce484222325u;
-  for (char byte : text) hash = (hash ^ static_cast<unsigned char>(byte)) * 0x100000001b3u;
-  return fmt::format("{} bytes, {:016x}", text.size(), hash);
+  return fmt::format("{} bytes, {:016x}", text.size(), common::fnv1a(text));
 }
 
 double validate(const CharLm& model, const Vocabulary& vocabulary, std::string_view text) {
@@ -115,13 +89,6 @@ double validate(const CharLm& model, const Vocabulary& vocabulary, std::string_v
   }
   return total / static_cast<double>(predicted);
 }
-
-double History::recent_mean() const {
-  if (recent.empty()) return 0;
-  return std::accumulate(recent.begin(), recent.end(), 0.0) / static_cast<double>(recent.size());
-}
-
-// --- Trainer ---
 
 Trainer::Trainer(const Corpus& corpus, const Vocabulary& vocabulary, const Settings& settings)
     : Trainer(corpus, vocabulary, settings, Random(settings.seed)) {}
@@ -151,26 +118,10 @@ double Trainer::update() {
   noted_.note();
   tapeloop::Tape tape;
   const Var loss = cross_entropy(model_(batch.x, carried_), batch.y);
-  const double nats = loss.item();
-  if (!std::isfinite(nats)) {
-    tapeloop::fail("training",
-                   fmt::format("the loss of update {} is {}; lower --lr or set --clip; {}",
-                               updates_ + 1, nats, explain(batch)));
-  }
-  adam_.zero_grad();
-  tape.backward(loss);
-  if (settings_.clip > 0) {
-    try {
-      tapeloop::optim::clip_grad_norm(adam_.parameters(), settings_.clip);
-    } catch (const tapeloop::Error& error) {
-      tapeloop::fail("training", fmt::format("update {}: {}; lower --lr or --clip; {}",
-                                             updates_ + 1, error.what(), explain(batch)));
-    }
-  }
-  adam_.step();
+  const double nats = common::descend(tape, loss, adam_, settings_.clip, updates_ + 1,
+                                      [&] { return explain(batch); });
   ++updates_;
-  if (history.recent.size() == kRecentLosses) history.recent.erase(history.recent.begin());
-  history.recent.push_back(nats);
+  history.note_loss(nats);
   return nats;
 }
 
@@ -178,14 +129,10 @@ nn::Checkpoint Trainer::checkpoint(const std::map<std::string, std::string>& not
   tapeloop::StateDict carried;
   for (std::size_t i = 0; i < carried_.size(); ++i)
     carried.push_back({std::to_string(i), carried_[i].value()});
-  const tapeloop::StateDict past{
-      {"best_nats", Tensor::full({1}, history.best_nats, tapeloop::DType::float64)},
-      {"best_update", Tensor::from<std::int64_t>({1}, {history.best_update})},
-      {"recent", Tensor::from({static_cast<std::int64_t>(history.recent.size())}, history.recent)}};
   nn::Checkpoint result{.sections = {{"model", nn::state_dict(model_)},
                                      {"optimizer", adam_.state_dict()},
                                      {"carried", carried},
-                                     {"history", past}},
+                                     {"history", history.state_dict()}},
                         .step = updates_,
                         .notes = notes};
   for (const auto& [name, random] : nn::randoms(model_))
@@ -202,11 +149,7 @@ void Trainer::restore(const nn::Checkpoint& saved, const std::string& path) {
   for (const auto& [name, tensor] : carried) {
     carried_.at(std::stoul(name)) = Var(tensor.to(settings_.model.device));
   }
-  for (const auto& [name, tensor] : saved.section("history")) {
-    if (name == "best_nats") history.best_nats = tensor.item();
-    if (name == "best_update") history.best_update = static_cast<std::int64_t>(tensor.item());
-    if (name == "recent") history.recent = tensor.to_vector<double>();
-  }
+  history.load_state_dict(saved.section("history"));
   updates_ = saved.step;
 }
 

@@ -12,6 +12,7 @@
 
 #include "examples/char_lm/corpus.h"
 #include "examples/char_lm/model.h"
+#include "examples/common/training.h"
 #include "optim/adam.h"
 
 namespace char_lm {
@@ -40,14 +41,6 @@ std::string fingerprint(std::string_view text);
 // is predicted.
 double validate(const CharLm& model, const Vocabulary& vocabulary, std::string_view text);
 
-// The best weights so far and how the training went.
-struct History {
-  double best_nats = 0;
-  std::int64_t best_update = -1;  // -1: none yet
-  std::vector<double> recent;     // the losses of the last updates, 100 at most
-  double recent_mean() const;
-};
-
 class Trainer {
  public:
   Trainer(const Corpus& corpus, const Vocabulary& vocabulary, const Settings& settings);
@@ -62,11 +55,11 @@ class Trainer {
   const CharLm& model() const { return model_; }
 
   // All that training needs to go on, and back again. restore() does not check that settings agree:
-  // see nn::check_settings.
+  // see common::check_resumed_settings.
   tapeloop::nn::Checkpoint checkpoint(const std::map<std::string, std::string>& notes) const;
   void restore(const tapeloop::nn::Checkpoint& saved, const std::string& path);
 
-  History history;
+  common::History history;
 
  private:
   Trainer(const Corpus& corpus, const Vocabulary& vocabulary, const Settings& settings,

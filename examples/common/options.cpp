@@ -4,15 +4,19 @@
 
 #include <fmt/format.h>
 
+#include <CLI/CLI.hpp>
+#include <algorithm>
 #include <charconv>
 #include <cmath>
 #include <cstdio>
 #include <exception>
 #include <new>
+#include <utility>
 
 #include "autograd/cpu/threads.h"
 #include "autograd/error.h"
 #include "autograd/tensor.h"
+#include "examples/common/interrupt.h"
 #include "examples/common/output.h"
 
 namespace common {
@@ -21,6 +25,7 @@ namespace {
 
 constexpr int kFailed = 1;
 constexpr int kBadUsage = 2;
+constexpr int kInterrupted = 130;  // 128 and the number of the signal
 
 int report(const char* name, const std::string& message, int code) {
   std::fflush(stdout);
@@ -35,6 +40,8 @@ int run_body(const char* name, const std::function<void()>& body) {
     return 0;
   } catch (const UsageError& error) {
     return report(name, std::string(error.what()) + "; --help explains the options", kBadUsage);
+  } catch (const Interrupted& stopped) {
+    return report(name, stopped.what(), kInterrupted);
   } catch (const std::bad_alloc&) {
     return report(name, "out of memory; choose a smaller model or batch", kFailed);
   } catch (const std::exception& error) {
@@ -42,10 +49,8 @@ int run_body(const char* name, const std::function<void()>& body) {
   }
 }
 
-}  // namespace
-
-std::int64_t detail::parse_count(const std::string& name, const std::string& text, std::int64_t low,
-                                 std::int64_t high) {
+std::int64_t parse_count(const std::string& name, const std::string& text, std::int64_t low,
+                         std::int64_t high) {
   std::int64_t value = 0;
   const char* end = text.data() + text.size();
   const auto [stop, error] = std::from_chars(text.data(), end, value);
@@ -55,6 +60,19 @@ std::int64_t detail::parse_count(const std::string& name, const std::string& tex
     throw CLI::ValidationError(name, fmt::format("'{}' is not a whole number {}", text, range));
   }
   return value;
+}
+
+}  // namespace
+
+CLI::Option* detail::add_count(CLI::App& app, const std::string& name, std::int64_t low,
+                               std::int64_t high, const std::string& help,
+                               const std::string& preset, std::function<void(std::int64_t)> set) {
+  const auto read = [set = std::move(set), name, low, high](const std::string& text) {
+    set(parse_count(name, text, low, high));
+  };
+  return app.add_option_function<std::string>(name, read, help)
+      ->type_name("N")
+      ->default_str(preset);
 }
 
 CLI::Option* add_number(CLI::App& app, const std::string& name, double& value, double low,
@@ -127,20 +145,46 @@ void need(tapeloop::Device device) {
   }
 }
 
+bool detail::given(const CLI::App& app, const char* option) { return app.count(option) > 0; }
+
+void detail::show_default(CLI::App& app, const char* option, const std::string& text) {
+  app.get_option(option)->default_str(text);
+}
+
+std::string detail::text_of(double value) { return fmt::format("{}", value); }
+
+void check_effect(const CLI::App& app, std::initializer_list<std::string_view> options,
+                  const std::string& mode) {
+  for (const CLI::Option* option : app.get_options()) {
+    // Not get_name(), which is empty where the explanation does not show the option.
+    const auto& names = option->get_lnames();
+    const std::string name = names.empty() ? option->get_name(true) : "--" + names.front();
+    if (option->count() == 0 || std::find(options.begin(), options.end(), name) != options.end()) {
+      continue;
+    }
+    throw UsageError(fmt::format("{} has no effect together with {}; leave it out", name, mode));
+  }
+}
+
 int run_main(CLI::App& app, const CommonOptions& options, const char* name, int argc, char** argv,
-             const std::function<void()>& body) {
+             const std::function<void()>& body, const std::function<void()>& fill_in) {
   try {
     app.parse(argc, argv);
   } catch (const CLI::CallForHelp&) {
+    try {
+      if (fill_in) fill_in();
+    } catch (const UsageError&) {  // what is explained may be asked for with a mistake
+    }
     fmt::print("{}", app.help());
     return std::fflush(stdout) == 0 ? 0 : kFailed;
   } catch (const CLI::ParseError& error) {
     return report(name, std::string(error.what()) + "; --help explains the options", kBadUsage);
   }
   return run_body(name, [&] {
+    if (fill_in) fill_in();
     if (options.out.empty()) throw UsageError("--out: the name of the folder is empty");
     tapeloop::set_num_threads(options.threads);
-    make_folder(options.out);
+    if (options.writes) make_folder(options.out);
     if (!options.json.empty()) make_folder_of(options.json);
     need(options.device);
     body();

@@ -1,18 +1,27 @@
 // SPDX-License-Identifier: MIT
 // The options that every example takes, strict numbers on the command line, and the frame around a
-// main(). What an example does with its own options is its own affair.
+// main(). What an example does with its own options is its own affair; files that declare some include
+// <CLI/CLI.hpp> themselves, as it takes long to compile.
 #pragma once
 
-#include <CLI/CLI.hpp>
 #include <concepts>
 #include <cstdint>
 #include <functional>
+#include <initializer_list>
 #include <limits>
 #include <stdexcept>
 #include <string>
+#include <string_view>
+#include <type_traits>
 #include <vector>
 
 #include "autograd/shape.h"
+
+namespace CLI {
+class App;
+class Option;
+class Validator;
+}  // namespace CLI
 
 namespace common {
 
@@ -23,6 +32,7 @@ struct CommonOptions {
   int threads = 1;
   tapeloop::Device device = tapeloop::Device::cpu;  // where the models are
   bool quick = false;                               // a run of a few seconds, for tests
+  bool writes = true;  // false: a run that writes nothing into `out`, so that it is not made
 };
 
 // Adds --out (default out/NAME), --json, --seed, --threads, --device and --quick.
@@ -45,29 +55,50 @@ class UsageError : public std::runtime_error {
 // Throws tapeloop::Error, saying what to do, where this program cannot use the device on this machine.
 void need(tapeloop::Device device);
 
-// Reads the command line, sets the threads, makes the folders of --out and --json, sees that --device is there and calls
-// body().
+// Reads the command line, calls fill_in() for values that depend on other options and for what does not go together, sets
+// the threads, makes the folders of --out and --json, sees that --device is there and calls body().
 // The result is the program's exit code: 0; 1 after "NAME: message" on stderr where body throws; 2
-// for a command line that is wrong. --help prints the explanation and is 0.
+// for a command line that is wrong; 130 after Ctrl-C in training. --help prints the explanation, with the values of
+// fill_in(), and is 0.
 int run_main(CLI::App& app, const CommonOptions& options, const char* name, int argc, char** argv,
-             const std::function<void()>& body);
+             const std::function<void()>& body, const std::function<void()>& fill_in = {});
+
+// Where the option was not given, its value is `preset`, and --help shows that.
+template <class T, class P>
+void preset(CLI::App& app, const char* option, T& value, const P& wanted);
+
+// Throws UsageError where an option was given that is none of these: it would have no effect together with `mode`, as
+// "--translate, which trains nothing".
+void check_effect(const CLI::App& app, std::initializer_list<std::string_view> options,
+                  const std::string& mode);
 
 // -------------------------------------------------------------------------------------------------
 
 namespace detail {
-std::int64_t parse_count(const std::string& name, const std::string& text, std::int64_t low,
-                         std::int64_t high);
-}
+CLI::Option* add_count(CLI::App& app, const std::string& name, std::int64_t low, std::int64_t high,
+                       const std::string& help, const std::string& preset,
+                       std::function<void(std::int64_t)> set);
+bool given(const CLI::App& app, const char* option);
+void show_default(CLI::App& app, const char* option, const std::string& text);
+std::string text_of(double value);
+}  // namespace detail
 
 template <std::integral T>
 CLI::Option* add_count(CLI::App& app, const std::string& name, T& value, std::int64_t low,
                        std::int64_t high, const std::string& help) {
-  const auto read = [&value, name, low, high](const std::string& text) {
-    value = static_cast<T>(detail::parse_count(name, text, low, high));
-  };
-  return app.add_option_function<std::string>(name, read, help)
-      ->type_name("N")
-      ->default_str(std::to_string(value));
+  return detail::add_count(app, name, low, high, help, std::to_string(value),
+                           [&value](std::int64_t count) { value = static_cast<T>(count); });
+}
+
+template <class T, class P>
+void preset(CLI::App& app, const char* option, T& value, const P& wanted) {
+  if (detail::given(app, option)) return;
+  value = static_cast<T>(wanted);
+  if constexpr (std::is_arithmetic_v<T>) {
+    detail::show_default(app, option, detail::text_of(static_cast<double>(value)));
+  } else {
+    detail::show_default(app, option, value);
+  }
 }
 
 // Checks of a text option: it is not empty, as an unset variable of a shell would make it; it names a file of this kind.

@@ -5,6 +5,7 @@
 // Expect a mean squared error far below 0.167, that of a constant guess, and the last line "the cell has learned to add".
 #include <fmt/format.h>
 
+#include <CLI/CLI.hpp>
 #include <nlohmann/json.hpp>
 
 #include "examples/common/options.h"

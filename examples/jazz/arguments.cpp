@@ -5,6 +5,7 @@
 
 #include <fmt/format.h>
 
+#include <CLI/CLI.hpp>
 #include "examples/jazz/chart.h"
 
 namespace jazz {
@@ -85,9 +86,9 @@ void add_options(CLI::App& app, Arguments& a) {
       ->check(common::file_ending({".html"}));
 }
 
-void fill_in(const CLI::App& app, Arguments& a) {
+void fill_in(CLI::App& app, Arguments& a) {
   const auto set = [&](const char* option, auto& value, auto preset) {
-    if (app.count(option) == 0) value = preset;
+    common::preset(app, option, value, preset);
   };
   if (a.common.quick) {
     set("--updates", a.train.updates, 60);
@@ -100,6 +101,32 @@ void fill_in(const CLI::App& app, Arguments& a) {
   a.model.gru = a.cell == "gru";
   a.model.device = a.common.device;
   a.train.seed = a.common.seed;
+  a.common.writes = !a.resume && !a.generate_only;  // else the folder is there
+  if (a.generate_only) {
+    common::check_effect(app,
+                         {"--generate-only",
+                          "--out",
+                          "--json",
+                          "--seed",
+                          "--threads",
+                          "--device",
+                          "--quick",
+                          "--data",
+                          "--cell",
+                          "--hidden",
+                          "--layers",
+                          "--embedding",
+                          "--chords",
+                          "--form",
+                          "--choruses",
+                          "--tempo",
+                          "--temperature",
+                          "--top-p",
+                          "--rhythm-temperature",
+                          "--takes",
+                          "--activations"},
+                         "--generate-only, which trains nothing");
+  }
 }
 
 Tune chart_of(const CLI::App& app, const Arguments& a, const Material& material) {

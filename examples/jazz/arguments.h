@@ -37,7 +37,7 @@ struct Arguments {
 void add_options(CLI::App& app, Arguments& a);
 
 // Options that were not given take the values of a quick run where one is asked for.
-void fill_in(const CLI::App& app, Arguments& a);
+void fill_in(CLI::App& app, Arguments& a);
 
 // The bars to play over, in all choruses: the chords or the form asked for, or bars without chords
 // where the material has none. Throws common::UsageError.

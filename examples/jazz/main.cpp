@@ -7,12 +7,15 @@
 // Expect: "aim: chord tones within 10 points of the corpus: ... met" and the same for copying.
 #include <fmt/format.h>
 
-#include <ctime>
+#include <CLI/CLI.hpp>
 #include <nlohmann/json.hpp>
 
 #include "autograd/files.h"
+#include "examples/common/interrupt.h"
+#include "examples/common/notes.h"
 #include "examples/common/output.h"
 #include "examples/common/progress.h"
+#include "examples/common/training.h"
 #include "examples/jazz/arguments.h"
 #include "examples/jazz/inside.h"
 #include "examples/jazz/report.h"
@@ -35,14 +38,21 @@ nlohmann::json train(const Arguments& a, Trainer& trainer, const Material& mater
   fmt::print("order-3 n-gram, {} keys            {}\n", baseline.keys, show(baseline.held_out));
   if (a.resume) fmt::print("going on after update {}\n", trainer.updates());
   std::fflush(stdout);
-  const std::clock_t before = std::clock();
+  const double before = common::cpu_seconds();
   common::Progress progress(trainer.updates(), a.train.updates, "notes");
   const std::int64_t notes = trainer.notes_seen();
   double recent = 0;
+  const common::CtrlC ctrl_c;
   while (!trainer.finished()) {
     const double loss = trainer.update();
     recent = recent == 0 ? loss : 0.98 * recent + 0.02 * loss;
     progress.update(trainer.updates(), recent, static_cast<double>(trainer.notes_seen() - notes));
+    if (ctrl_c.pressed()) {
+      progress.clear();
+      nn::save_checkpoint(a.checkpoint(), trainer.checkpoint());
+      throw common::Interrupted(
+          common::stopped_text(trainer.updates(), a.train.updates, a.checkpoint()));
+    }
     if (trainer.updates() % a.train.evaluate_every != 0 && !trainer.finished()) continue;
     progress.clear();
     fmt::print("update {:>6}, training {:.4f}     {}{}\n", trainer.updates(), recent,
@@ -51,7 +61,7 @@ nlohmann::json train(const Arguments& a, Trainer& trainer, const Material& mater
     nn::save_checkpoint(a.checkpoint(), trainer.checkpoint());
   }
   const double wall = progress.seconds();
-  const double cpu = static_cast<double>(std::clock() - before) / CLOCKS_PER_SEC;
+  const double cpu = common::cpu_seconds() - before;
   const double gain = baseline.held_out.total() - trainer.best()->total();
   fmt::print("best, after update {}: {:.4f} nats per note, {:.4f} {} than the n-gram\n",
              trainer.best_update(), trainer.best()->total(), std::abs(gain),
@@ -95,9 +105,8 @@ void play(const Arguments& a, const Model& model, const Material& material, cons
   common::write_json(a.common.json, figures);
 }
 
-void generate_only(const CLI::App& app, const Arguments& a, const Material& material,
-                   const Tune& chart) {
-  const nn::Checkpoint saved = nn::read_checkpoint(a.checkpoint());
+void generate_only(const CLI::App& app, const Arguments& a, const nn::Checkpoint& saved,
+                   const Material& material, const Tune& chart) {
   const Model model = best_model(saved, material, a.checkpoint(), a.common.device);
   const auto given = settings_of(a.model, a.train, material);
   for (const char* name : {"cell", "hidden", "layers", "embedding"}) {
@@ -111,6 +120,9 @@ void generate_only(const CLI::App& app, const Arguments& a, const Material& mate
 }
 
 void run(const CLI::App& app, const Arguments& a) {
+  nn::Checkpoint saved;
+  if (a.resume) saved = common::read_of_run(a.checkpoint(), "--resume");
+  if (a.generate_only) saved = common::read_of_run(a.checkpoint(), "--generate-only");
   const Material material = a.data.empty() ? embedded_corpus() : read_material(a.data);
   for (const std::string& reason : material.left_out) fmt::print("left out: {}\n", reason);
   const Tune chart = chart_of(app, a, material);
@@ -120,9 +132,9 @@ void run(const CLI::App& app, const Arguments& a) {
              material.training.size() + material.held_out.size(), material.notes(),
              material.held_out_rule, material.held_out.size());
   if (!a.activations.empty()) common::make_folder_of(a.activations);
-  if (a.generate_only) return generate_only(app, a, material, chart);
+  if (a.generate_only) return generate_only(app, a, saved, material, chart);
   Trainer trainer(a.model, a.train, material);
-  if (a.resume) trainer.restore(nn::read_checkpoint(a.checkpoint()), a.checkpoint());
+  if (a.resume) trainer.restore(saved, a.checkpoint());
   nlohmann::json figures = train(a, trainer, material);
   play(a, trainer.model(), material, chart, std::move(figures));
 }
@@ -135,8 +147,6 @@ int main(int argc, char** argv) {
   Arguments a;
   CLI::App app(kExplanation);
   add_options(app, a);
-  return common::run_main(app, a.common, "jazz", argc, argv, [&] {
-    fill_in(app, a);
-    run(app, a);
-  });
+  return common::run_main(
+      app, a.common, "jazz", argc, argv, [&] { run(app, a); }, [&] { fill_in(app, a); });
 }

@@ -6,9 +6,12 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <array>
+#include <bit>
 #include <iterator>
 #include <stdexcept>
 
+#include "examples/common/hash.h"
 #include "examples/jazz/corpus.h"
 #include "examples/jazz/midi.h"
 #include "jazz_corpus_text.h"  // made of the files in corpus/ by the build
@@ -101,11 +104,10 @@ std::size_t Material::notes() const {
 }
 
 std::string Material::fingerprint() const {
-  std::uint64_t hash = 0xcbf29ce484222325u;  // FNV-1a (Fowler, Noll, Vo)
+  std::uint64_t hash = common::kNothingHashed;
   const auto add = [&hash](int value) {
-    for (unsigned shift = 0; shift < 32; shift += 8) {
-      hash = (hash ^ (static_cast<unsigned>(value) >> shift & 0xffu)) * 0x100000001b3u;
-    }
+    const auto bytes = std::bit_cast<std::array<char, sizeof(int)>>(value);
+    hash = common::fnv1a({bytes.data(), bytes.size()}, hash);
   };
   for (const auto* tunes : {&training, &held_out}) {
     add(static_cast<int>(tunes->size()));

@@ -6,6 +6,7 @@
 #include <limits>
 
 #include "autograd/error.h"
+#include "examples/common/notes.h"
 #include "examples/jazz/train.h"
 
 namespace jazz {
@@ -104,7 +105,8 @@ nn::Checkpoint Trainer::checkpoint() const {
 }
 
 void Trainer::restore(const nn::Checkpoint& saved, const std::string& path) {
-  nn::check_settings(saved, settings_of(model_.options(), options_, material_), path);
+  common::check_resumed_settings(saved, settings_of(model_.options(), options_, material_), path,
+                                 "music");
   const StateDict& figures = saved.section("figures");
   const StateDict& positions = saved.section("streams");
   const Tensor& places = tensor_of(positions, "places", path);

@@ -10,6 +10,7 @@
 #include <span>
 
 #include "autograd/error.h"
+#include "examples/common/notes.h"
 #include "optim/clip.h"
 #include "optim/schedule.h"
 
@@ -159,7 +160,7 @@ double Trainer::update() {
   try {
     optim::clip_grad_norm(adam_->parameters(), options_.clip);
   } catch (const Error& error) {
-    explain(batch, error.what());
+    explain(batch, common::without_name(error, "clip_grad_norm"));
   }
   adam_->step();
   notes_seen_ += batch.notes;

@@ -4,15 +4,15 @@
 
 #include <fmt/format.h>
 
-#include <cmath>
-
 #include "autograd/error.h"
+#include "examples/common/training.h"
 #include "examples/seq2seq/notes.h"
-#include "optim/clip.h"
+#include "nn/inspect.h"
 
 namespace seq2seq {
 
 namespace nn = tapeloop::nn;
+using common::note, common::number_note;
 using tapeloop::Random;
 using tapeloop::Tensor;
 using tapeloop::Var;
@@ -45,16 +45,19 @@ AdderSettings adder_settings_of(const nn::Checkpoint& saved, const std::string& 
   return s;
 }
 
-Adder::Adder(std::int64_t hidden, Random& random)
-    : rnn({.input = 2, .hidden = hidden}, random), head(hidden, 1, random) {}
+Adder::Adder(std::int64_t hidden, Random& random, tapeloop::Device where)
+    : rnn({.input = 2, .hidden = hidden}, random), head(hidden, 1, random), device(where) {
+  nn::move(*this, device);
+}
 
 Adder::Output Adder::operator()(const Tensor& bits) const {
-  const auto [hidden, last] = rnn(Var(bits));
+  const auto [hidden, last] = rnn(Var(bits.to(device)));
   return {head(hidden), hidden};
 }
 
 std::uint64_t Adder::add(const Sum& sum, int bits) const {
-  const Tensor logits = (*this)(addend_bits({&sum, 1}, bits)).logits.value();
+  const Tensor logits =
+      (*this)(addend_bits({&sum, 1}, bits)).logits.value().to(tapeloop::Device::cpu);
   std::uint64_t result = 0;
   for (std::int64_t t = 0; t <= bits; ++t) {
     if (logits.at({t, 0, 0}) > 0) result |= std::uint64_t{1} << t;
@@ -69,7 +72,7 @@ void Adder::visit(nn::Visitor& v) const {
 
 std::int64_t right_sums(const Adder& adder, std::span<const Sum> sums, int bits) {
   const std::vector<float> logits =
-      adder(addend_bits(sums, bits)).logits.value().to_vector<float>();
+      adder(addend_bits(sums, bits)).logits.value().to(tapeloop::Device::cpu).to_vector<float>();
   const std::vector<float> expected = sum_bits(sums, bits).to_vector<float>();
   std::int64_t right = 0;
   for (std::size_t n = 0; n < sums.size(); ++n) {
@@ -86,10 +89,11 @@ CarryTrace trace_of(const Adder& adder, const Sum& sum, int bits) {
   const auto out = adder(addend_bits({&sum, 1}, bits));
   CarryTrace trace;
   trace.carries = carries_of(sum, 2, bits + 1);
-  trace.hidden = out.hidden.value().select(1, 0);
+  trace.hidden = out.hidden.value().select(1, 0).to(tapeloop::Device::cpu);
+  const Tensor logits = out.logits.value().to(tapeloop::Device::cpu);
   for (int t = 0; t <= bits; ++t) {
     trace.digits.push_back(fmt::format("{}{}", sum.a >> t & 1u, sum.b >> t & 1u));
-    trace.sums.push_back(out.logits.value().at({t, 0, 0}) > 0 ? "1" : "0");
+    trace.sums.push_back(logits.at({t, 0, 0}) > 0 ? "1" : "0");
   }
   trace.caption = fmt::format("{} + {} = {}", sum.a, sum.b, adder.add(sum, bits));
   return trace;
@@ -100,9 +104,18 @@ AdderTrainer::AdderTrainer(const AdderSettings& settings)
 
 AdderTrainer::AdderTrainer(const AdderSettings& settings, Random random)
     : settings_(settings),
-      adder_(settings.hidden, random),
+      adder_(settings.hidden, random, settings.device),
       sums_(random.split()),
       adam_(nn::parameters(adder_), {.learning_rate = settings.learning_rate}) {}
+
+Var AdderTrainer::loss_of(std::span<const Sum> sums) const {
+  return bce_with_logits(adder_(addend_bits(sums, settings_.bits)).logits,
+                         Var(sum_bits(sums, settings_.bits).to(settings_.device)));
+}
+
+std::string AdderTrainer::explain(std::span<const Sum> sums) const {
+  return nn::find_non_finite(adder_, [&] { return loss_of(sums); }).str();
+}
 
 double AdderTrainer::update() {
   std::vector<Sum> sums;
@@ -110,17 +123,9 @@ double AdderTrainer::update() {
     sums.push_back(random_binary_sum(settings_.bits, sums_));
   }
   tapeloop::Tape tape;
-  const Var loss = bce_with_logits(adder_(addend_bits(sums, settings_.bits)).logits,
-                                   Var(sum_bits(sums, settings_.bits)));
-  const double nats = loss.item();
-  if (!std::isfinite(nats)) {
-    tapeloop::fail("training", fmt::format("the loss of update {} is {}; lower --lr or set --clip",
-                                           updates_ + 1, nats));
-  }
-  adam_.zero_grad();
-  tape.backward(loss);
-  if (settings_.clip > 0) tapeloop::optim::clip_grad_norm(adam_.parameters(), settings_.clip);
-  adam_.step();
+  const Var loss = loss_of(sums);
+  const double nats = common::descend(tape, loss, adam_, settings_.clip, updates_ + 1,
+                                      [&] { return explain(sums); });
   ++updates_;
   return nats;
 }

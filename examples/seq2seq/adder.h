@@ -20,6 +20,7 @@ struct AdderSettings {
   double learning_rate = 0.01;
   double clip = 1;  // largest global norm of the gradient; 0: no clipping
   std::uint64_t seed = 0;
+  tapeloop::Device device = tapeloop::Device::cpu;
 };
 std::map<std::string, std::string> notes_of(const AdderSettings& settings);
 // Throws FileError where the notes are not those of an adder.
@@ -28,7 +29,9 @@ AdderSettings adder_settings_of(const tapeloop::nn::Checkpoint& saved, const std
 struct Adder {
   tapeloop::nn::Rnn rnn;
   tapeloop::nn::Linear head;
-  Adder(std::int64_t hidden, tapeloop::Random& random);
+  tapeloop::Device device;
+  Adder(std::int64_t hidden, tapeloop::Random& random,
+        tapeloop::Device where = tapeloop::Device::cpu);
   // bits [T, N, 2] -> logits of the sum's bits [T, N, 1] and hidden units [T, N, H]
   struct Output {
     tapeloop::Var logits, hidden;
@@ -56,6 +59,8 @@ class AdderTrainer {
 
  private:
   AdderTrainer(const AdderSettings& settings, tapeloop::Random random);
+  tapeloop::Var loss_of(std::span<const Sum> sums) const;
+  std::string explain(std::span<const Sum> sums) const;  // where the first NaN or infinity is
   AdderSettings settings_;
   Adder adder_;
   tapeloop::Random sums_;

@@ -5,6 +5,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <set>
 
 #include "autograd/error.h"
 
@@ -63,6 +64,24 @@ Sum random_binary_sum(int bits, Random& random) {
   };
   const std::uint64_t a = number();
   return {a, number()};
+}
+
+std::vector<Sum> different_binary_sums(std::int64_t count, int bits, Random& random) {
+  check_size("bits", bits, kMostBits);
+  const std::uint64_t numbers = std::uint64_t{1} << bits;
+  std::vector<Sum> sums;
+  if (bits < 31 && numbers * numbers <= static_cast<std::uint64_t>(count)) {
+    for (std::uint64_t a = 0; a < numbers; ++a) {
+      for (std::uint64_t b = 0; b < numbers; ++b) sums.push_back({a, b});
+    }
+    return sums;
+  }
+  std::set<Sum> known;
+  while (static_cast<std::int64_t>(sums.size()) < count) {
+    const Sum sum = random_binary_sum(bits, random);
+    if (known.insert(sum).second) sums.push_back(sum);
+  }
+  return sums;
 }
 
 Tensor addend_bits(std::span<const Sum> sums, int bits) {

@@ -4,6 +4,7 @@
 //   T digits, N sums
 #pragma once
 
+#include <compare>
 #include <cstdint>
 #include <optional>
 #include <span>
@@ -20,7 +21,7 @@ namespace seq2seq {
 struct Sum {
   std::uint64_t a = 0;
   std::uint64_t b = 0;
-  bool operator==(const Sum&) const = default;
+  auto operator<=>(const Sum&) const = default;
 };
 
 inline constexpr int kMostBits = 62;    // so that a sum fits into 64 bits
@@ -33,6 +34,8 @@ std::vector<int> carries_of(const Sum& sum, int base, int count);
 
 // Two random numbers of this many bits, high bits as often 0 as 1. 1 <= bits <= kMostBits.
 Sum random_binary_sum(int bits, tapeloop::Random& random);
+// `count` different ones, or all there are.
+std::vector<Sum> different_binary_sums(std::int64_t count, int bits, tapeloop::Random& random);
 // What a network reads, [bits + 1, N, 2]: in step t bit t of a and of b; the last step, of zeros, leaves room for the carry.
 tapeloop::Tensor addend_bits(std::span<const Sum> sums, int bits);
 // What it is to say, [bits + 1, N, 1]: bit t of a + b.

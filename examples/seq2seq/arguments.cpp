@@ -4,22 +4,26 @@
 
 #include <fmt/format.h>
 
+#include <CLI/CLI.hpp>
 #include <algorithm>
 #include <array>
+#include <filesystem>
 #include <limits>
 #include <string_view>
 
+#include "autograd/error.h"
 #include "examples/seq2seq/addition.h"
 
 namespace seq2seq {
 namespace {
 
+namespace fs = std::filesystem;
 using common::add_count, common::add_number, common::kAnyCount, common::UsageError;
 
 void add_choice(CLI::App& app, const std::string& name, std::string& value,
                 const std::vector<std::string>& choices, const std::string& help) {
   app.add_option(name, value, help)
-      ->check(CLI::IsMember(choices))
+      ->check(CLI::IsMember(choices).description(""))
       ->type_name(fmt::format("{}", fmt::join(choices, "|")))
       ->default_str(value);
 }
@@ -84,40 +88,74 @@ struct Belongs {
   std::string_view tasks;
 };
 constexpr std::array kBelongs = {
-    Belongs{"--data", "dates translate"},
-    Belongs{"--test", "dates translate"},
-    Belongs{"--source-unit", "dates translate"},
-    Belongs{"--target-unit", "dates translate"},
-    Belongs{"--min-count", "dates translate"},
-    Belongs{"--max-units", "dates translate"},
-    Belongs{"--longest", "reverse copy"},
-    Belongs{"--attention", "dates translate add"},
-    Belongs{"--pairs", "dates reverse copy add"},
+    Belongs{"--data", "dates, translate"},
+    Belongs{"--test", "dates, translate"},
+    Belongs{"--source-unit", "dates, translate"},
+    Belongs{"--target-unit", "dates, translate"},
+    Belongs{"--min-count", "dates, translate"},
+    Belongs{"--max-units", "dates, translate"},
+    Belongs{"--longest", "reverse, copy"},
+    Belongs{"--attention", "dates, translate, add"},
+    Belongs{"--pairs", "dates, reverse, copy, add"},
     Belongs{"--base", "add"},
     Belongs{"--digits", "add"},
+    Belongs{"--beam", "dates, translate, add"},
+    Belongs{"--length-penalty", "dates, translate, add"},
+    Belongs{"--samples", "dates, translate, add"},
+    Belongs{"--pictures", "dates, translate, add"},
 };
 // What the adder of bits has no use for.
-constexpr std::array kNotForBits = {"--cell",       "--one-direction", "--layers",  "--embedding",
-                                    "--attention",  "--attend",        "--dropout", "--pairs",
-                                    "--max-length", "--patience",      "--beam"};
+constexpr std::array kNotForBits = {
+    "--cell",     "--one-direction", "--layers",         "--embedding", "--attention",
+    "--attend",   "--dropout",       "--decay",          "--pairs",     "--max-length",
+    "--patience", "--beam",          "--length-penalty", "--samples",   "--pictures"};
 
-void check_options(const CLI::App& app, const Arguments& a) {
+bool is_of(const Belongs& belongs, const std::string& task) {
+  return belongs.tasks.find(task) != std::string_view::npos;
+}
+
+bool adds_bits(const Arguments& a) { return a.task == "add" && a.base == 2; }
+
+// Not explained where they are of no use.
+void hide_others(CLI::App& app, const Arguments& a) {
   for (const Belongs& belongs : kBelongs) {
-    if (app.count(belongs.option) > 0 && belongs.tasks.find(a.task) == std::string_view::npos) {
+    if (!is_of(belongs, a.task)) app.get_option(belongs.option)->group("");
+  }
+  if (!adds_bits(a)) return;
+  for (const char* option : kNotForBits) app.get_option(option)->group("");
+}
+
+void check_options_of_task(const CLI::App& app, const Arguments& a) {
+  for (const Belongs& belongs : kBelongs) {
+    if (app.count(belongs.option) > 0 && !is_of(belongs, a.task)) {
       throw UsageError(
           fmt::format("{} is an option of {}, not of {}", belongs.option, belongs.tasks, a.task));
     }
   }
-  if (a.task == "add" && a.base == 2) {
-    for (const char* option : kNotForBits) {
-      if (app.count(option) > 0) {
-        throw UsageError(
-            fmt::format("{} has no meaning for sums of bits, which a plain RNN adds; "
-                        "give --base 10 too, or leave it out",
-                        option));
-      }
+  if (!adds_bits(a)) return;
+  for (const char* option : kNotForBits) {
+    if (app.count(option) > 0) {
+      throw UsageError(
+          fmt::format("{} has no meaning for sums of bits, which a plain RNN adds; "
+                      "give --base 10 too, or leave it out",
+                      option));
     }
   }
+}
+
+void check_options(const CLI::App& app, const Arguments& a) {
+  if (a.from_checkpoint()) {
+    if (a.resume) {
+      throw UsageError("--resume trains, --translate and --interactive do not; choose one");
+    }
+    common::check_effect(app,
+                         {"TASK", "--translate", "--interactive", "--model", "--out", "--json",
+                          "--threads", "--device", "--base", "--beam", "--length-penalty"},
+                         a.translate_given ? "--translate, which trains nothing"
+                                           : "--interactive, which trains nothing");
+    return;
+  }
+  check_options_of_task(app, a);
   if (a.base != 2 && a.base != 10) {
     throw UsageError(fmt::format("--base is {}, expected 2 or 10", a.base));
   }
@@ -125,27 +163,67 @@ void check_options(const CLI::App& app, const Arguments& a) {
     throw UsageError(
         fmt::format("--digits is {}, expected 1 to {} decimal digits", a.digits, kMostDigits));
   }
-  if (!a.model.empty() && !a.from_checkpoint()) {
+  if (!a.model.empty()) {
     throw UsageError(
         "--model names a checkpoint to translate with; give --translate TEXT or "
         "--interactive too, or --resume to go on with that of --out");
   }
-  if (a.resume && a.from_checkpoint()) {
-    throw UsageError("--resume trains, --translate and --interactive do not; choose one");
+}
+
+// Width and length penalty of the search, where nobody asked for others.
+SearchOptions usual_search(const std::string& task) {
+  return task == "translate" ? SearchOptions{.beams = 4, .length_penalty = 0.6} : SearchOptions{};
+}
+
+// What there is to translate with in a folder and two levels below: "attention/best.safetensors, plain/last.safetensors".
+std::string checkpoints_in(const fs::path& folder) {
+  constexpr std::size_t kMost = 6;
+  std::vector<std::string> found;
+  std::error_code ignored;
+  fs::recursive_directory_iterator at(folder, ignored);
+  for (; at != fs::recursive_directory_iterator(); at.increment(ignored)) {
+    if (at.depth() > 1) at.disable_recursion_pending();
+    if (at->path().extension() == ".safetensors") {
+      found.push_back(at->path().lexically_relative(folder).string());
+    }
   }
+  std::sort(found.begin(), found.end());
+  const bool more = found.size() > kMost;
+  if (more) found.resize(kMost);
+  return fmt::format("{}{}", fmt::join(found, ", "), more ? ", ..." : "");
 }
 
 }  // namespace
 
 std::string Arguments::best() const {
   if (!model.empty()) return model;
-  const bool letters = task == "reverse" || task == "copy";
-  return common.out + (letters ? "/attention" : "") + "/best.safetensors";
+  std::error_code ignored;
+  // The second is that of reverse and copy: of the two models the one with attention.
+  for (const char* name : {"best.safetensors", "attention/best.safetensors"}) {
+    const fs::path path = fs::path(common.out) / name;
+    if (fs::exists(path, ignored)) return path.string();
+  }
+  if (!fs::is_directory(common.out, ignored)) {
+    throw tapeloop::FileError(
+        fmt::format("--out: there is no folder {}; train first, name the folder of a run by --out, "
+                    "or a checkpoint by --model",
+                    common.out));
+  }
+  const std::string others = checkpoints_in(common.out);
+  if (others.empty()) {
+    throw tapeloop::FileError(fmt::format(
+        "--out: there is no checkpoint in {}; train first, or name the folder of a run by --out",
+        common.out));
+  }
+  throw tapeloop::FileError(
+      fmt::format("--out: there is no best.safetensors in {}, but there is {}; name one by --model",
+                  common.out, others));
 }
 
 SearchOptions Arguments::search() const {
-  return {.beams = beams,
-          .length_penalty = length_penalty,
+  const SearchOptions usual = usual_search(task);
+  return {.beams = beams_given ? beams : usual.beams,
+          .length_penalty = penalty_given ? length_penalty : usual.length_penalty,
           .max_length = 2 * settings.most_symbols + 1};
 }
 
@@ -172,27 +250,24 @@ void add_options(CLI::App& app, Arguments& a) {
       ->type_name("FILE");
 }
 
-void fill_in(const CLI::App& app, Arguments& a) {
+void fill_in(CLI::App& app, Arguments& a) {
   a.task_given = app.count("TASK") > 0;
   a.translate_given = app.count("--translate") > 0;
-  const auto set = [&](const char* option, auto& value, auto preset) {
-    if (app.count(option) == 0) value = static_cast<std::decay_t<decltype(value)>>(preset);
+  const auto set = [&](const char* option, auto& value, const auto& preset) {
+    common::preset(app, option, value, preset);
   };
   Settings& s = a.settings;
+  set("--out", a.common.out,
+      fmt::format("out/seq2seq/{}", a.task == "add" && a.base == 10 ? "add-decimal" : a.task));
   if (a.task == "translate") {
     set("--source-unit", a.source_unit, "word");
     set("--hidden", s.model.hidden, 128);
     set("--embedding", s.model.embedding, 64);
     set("--lr", s.learning_rate, 0.001);
-    set("--updates", s.updates, 4000);
-    set("--beam", a.beams, 4);
-    set("--length-penalty", a.length_penalty, 0.6);
-    if (a.data.empty()) {  // few pairs: learned by heart soon
-      set("--updates", s.updates, 1200);
-      set("--validate-every", a.validate_every, 100);
-    }
+    set("--updates", s.updates, a.data.empty() ? 1200 : 4000);  // few pairs are soon known by heart
+    if (a.data.empty()) set("--validate-every", a.validate_every, 100);
   }
-  if (a.task == "add" && a.base == 2) {
+  if (adds_bits(a)) {
     set("--hidden", s.model.hidden, 16);
     set("--batch", s.batch, 64);
     set("--lr", s.learning_rate, 0.01);
@@ -207,8 +282,20 @@ void fill_in(const CLI::App& app, Arguments& a) {
     set("--pairs", a.pairs, 500);
     set("--longest", a.longest, 6);
   }
+  const SearchOptions usual = usual_search(a.task);
+  a.beams_given = app.count("--beam") > 0;
+  a.penalty_given = app.count("--length-penalty") > 0;
+  set("--beam", a.beams, usual.beams);
+  set("--length-penalty", a.length_penalty, usual.length_penalty);
   s.task = a.task;
   s.seed = a.common.seed;
+  s.model.device = a.common.device;
+  a.common.writes = !a.from_checkpoint() && !a.resume;
+  if (a.task_given) {
+    hide_others(app, a);
+  } else {
+    app.footer("The values are those of dates; `seq2seq TASK --help` shows those of another task.");
+  }
   check_options(app, a);
 }
 

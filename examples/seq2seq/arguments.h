@@ -29,6 +29,7 @@ struct Arguments {
       5;  // validations without a better one after which training ends; 0: no early stop
   std::int64_t beams = 1;
   double length_penalty = 0;
+  bool beams_given = false, penalty_given = false;
   std::int64_t samples = 10;  // translations that are printed
   std::int64_t pictures = 4;  // translations in the attention picture
   bool resume = false;
@@ -37,14 +38,16 @@ struct Arguments {
   bool interactive = false;
   std::string model;  // the checkpoint; empty: the best of --out
 
-  // The checkpoint to translate with. Of reverse and copy it is that of the model with attention.
+  // The checkpoint to translate with. Throws FileError that names what there is where --out has none.
   std::string best() const;
   bool from_checkpoint() const { return interactive || translate_given; }
+  // As asked for, else as is usual for the task.
   SearchOptions search() const;
 };
 
 void add_options(CLI::App& app, Arguments& arguments);
-// Options that nobody gave take the values of the task; throws UsageError for what does not go together.
-void fill_in(const CLI::App& app, Arguments& arguments);
+// Options that nobody gave take the values of the task, which --help then shows; throws UsageError for what does not go
+// together.
+void fill_in(CLI::App& app, Arguments& arguments);
 
 }  // namespace seq2seq

@@ -7,6 +7,7 @@
 #include <array>
 
 #include "autograd/error.h"
+#include "examples/common/hash.h"
 
 namespace seq2seq {
 namespace {
@@ -210,8 +211,7 @@ std::string write_date(const Date& date, const DateFormat& format) {
 }
 
 Part part_of_date(std::string_view iso_date) {
-  std::uint64_t hash = 0xcbf29ce484222325u;  // FNV-1a
-  for (char c : iso_date) hash = (hash ^ static_cast<unsigned char>(c)) * 0x100000001b3u;
+  std::uint64_t hash = common::fnv1a(iso_date);
   // Digits that differ in their last places differ in the low bits of the hash alone: mixed before they are divided.
   hash ^= hash >> 33;
   hash *= 0xff51afd7ed558ccdu;

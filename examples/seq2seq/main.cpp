@@ -2,6 +2,7 @@
 // seq2seq: sequence to sequence with attention. Without arguments it learns to read dates as people write them, in five
 // languages, and draws what it looks at; the other tasks translate pairs from a file, copy or reverse letters, and add.
 // The parts: arguments.h, material.h (data), model.h, translator.h, training.h, training_run.h (the loop), tasks.h, picture.h.
+#include <CLI/CLI.hpp>
 #include <nlohmann/json.hpp>
 
 #include "examples/common/output.h"
@@ -12,8 +13,7 @@ int main(int argc, char** argv) {
   Arguments a;
   CLI::App app("Learns to turn one sequence into another, and shows what it looks at.");
   add_options(app, a);
-  return common::run_main(app, a.common, "seq2seq", argc, argv, [&] {
-    fill_in(app, a);
+  const auto run = [&] {
     nlohmann::json figures;
     if (a.from_checkpoint()) {
       figures = run_translation(a);
@@ -25,5 +25,6 @@ int main(int argc, char** argv) {
       figures = run_pairs(a);
     }
     if (!a.common.json.empty()) common::write_json(a.common.json, figures);
-  });
+  };
+  return common::run_main(app, a.common, "seq2seq", argc, argv, run, [&] { fill_in(app, a); });
 }

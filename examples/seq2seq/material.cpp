@@ -6,6 +6,7 @@
 
 #include <algorithm>
 #include <iterator>
+#include <set>
 #include <string_view>
 #include <unordered_set>
 
@@ -23,6 +24,22 @@ constexpr std::int64_t kMadeTest = 1000, kMadeValidation = 300;
 constexpr int kTestPermille = 50, kValidationPermille = 50;
 
 Unit unit_named(const std::string& name) { return name == "word" ? Unit::word : Unit::character; }
+
+void check_parts(const Material& material) {
+  const auto check = [&](const std::vector<Pair>& part, const char* name) {
+    if (part.empty()) {
+      std::string why;
+      for (const std::string& remark : material.remarks) why += "; " + remark;
+      tapeloop::fail("data",
+                     fmt::format("{} has no pairs left for {}{}; give more pairs with other "
+                                 "sources, or a greater --max-length",
+                                 material.source, name, why));
+    }
+  };
+  check(material.train, "training");
+  check(material.validation, "validation");
+  check(material.test, "testing");
+}
 
 Material made_dates(const Arguments& a) {
   Random random = Random(a.common.seed).split();
@@ -44,19 +61,26 @@ Material made_dates(const Arguments& a) {
 Material made_sums(const Arguments& a) {
   Random random = Random(a.common.seed).split();
   const int digits = static_cast<int>(a.digits);
-  const auto pairs = [&](std::int64_t count, bool wanted) {
-    std::vector<Pair> all;
-    while (static_cast<std::int64_t>(all.size()) < count) {
-      const Sum sum = random_decimal_sum(digits, random);
-      if (held_out(sum) == wanted) all.push_back(decimal_pair(sum));
-    }
-    return all;
-  };
   Material material;
+  while (static_cast<std::int64_t>(material.train.size()) < a.pairs) {
+    const Sum sum = random_decimal_sum(digits, random);
+    if (!held_out(sum)) material.train.push_back(decimal_pair(sum));
+  }
+  // Different ones: there are few of a digit or two, fewer than are asked for.
+  const auto measured = [&](std::int64_t count) {
+    std::vector<Pair> pairs;
+    std::set<Sum> known;
+    for (std::int64_t draws = 100 * count;
+         draws > 0 && static_cast<std::int64_t>(pairs.size()) < count; --draws) {
+      const Sum sum = random_decimal_sum(digits, random);
+      if (held_out(sum) && known.insert(sum).second) pairs.push_back(decimal_pair(sum));
+    }
+    return pairs;
+  };
   material.source = "sums made by rule";
-  material.train = pairs(a.pairs, false);
-  material.validation = pairs(std::min(a.pairs, kMadeValidation), true);
-  material.test = pairs(std::min(a.pairs, kMadeTest), true);
+  material.validation = measured(std::min(a.pairs, kMadeValidation));
+  material.test = measured(std::min(a.pairs, kMadeTest));
+  check_parts(material);
   return material;
 }
 
@@ -115,22 +139,6 @@ Material from_pairs(const Arguments& a) {
   material.validation = std::move(split.validation);
   material.test = std::move(split.test);
   return material;
-}
-
-void check_parts(const Material& material) {
-  const auto check = [&](const std::vector<Pair>& part, const char* name) {
-    if (part.empty()) {
-      std::string why;
-      for (const std::string& remark : material.remarks) why += "; " + remark;
-      tapeloop::fail("data",
-                     fmt::format("{} has no pairs left for {}{}; give more pairs with other "
-                                 "sources, or a greater --max-length",
-                                 material.source, name, why));
-    }
-  };
-  check(material.train, "training");
-  check(material.validation, "validation");
-  check(material.test, "testing");
 }
 
 }  // namespace

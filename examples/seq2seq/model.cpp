@@ -71,6 +71,7 @@ Model::Model(std::int64_t source_symbols, std::int64_t target_symbols, const Mod
     tapeloop::fail("model",
                    fmt::format("the cell is '{}', expected gru, lstm or rnn", options.cell));
   }
+  nn::move(*this, options.device);
 }
 
 Var Model::operator()(const Tensor& source, std::span<const std::int64_t> lengths,
@@ -103,7 +104,7 @@ Tensor Model::hidden_states(const Tensor& source, std::span<const std::int64_t> 
           model.decoder.step(inputs.select(0, t), encoded.state, encoded.source);
           states.push_back(encoded.state.layers.back().h());
         }
-        return tapeloop::stack(states).value();
+        return tapeloop::stack(states).value().to(tapeloop::Device::cpu);
       },
       model_);
 }

@@ -26,6 +26,7 @@ struct ModelOptions {
   std::string attend = "before";  // before the step (Bahdanau) or after it (Luong)
   double dropout = 0;             // between layers
   tapeloop::DType dtype = tapeloop::DType::float32;
+  tapeloop::Device device = tapeloop::Device::cpu;
 };
 
 class Model {
@@ -43,7 +44,7 @@ class Model {
                                                   std::span<const std::int64_t> lengths,
                                                   const tapeloop::nn::BeamOptions& options) const;
 
-  // The decoder's first part of the state after each step [T, N, H] with the truth fed: what a picture shows of it.
+  // The decoder's first part of the state after each step [T, N, H], on the CPU, with the truth fed: what a picture shows.
   tapeloop::Tensor hidden_states(const tapeloop::Tensor& source,
                                  std::span<const std::int64_t> lengths,
                                  const tapeloop::Tensor& inputs) const;

@@ -8,16 +8,6 @@
 
 namespace seq2seq {
 
-const std::string& note(const tapeloop::nn::Checkpoint& saved, const std::string& key,
-                        const std::string& path) {
-  const auto found = saved.notes.find(key);
-  if (found == saved.notes.end()) {
-    throw tapeloop::FileError(fmt::format(
-        "{}: this is no checkpoint of such a model of seq2seq: it has no setting '{}'", path, key));
-  }
-  return found->second;
-}
-
 const std::string& check_task(const tapeloop::nn::Checkpoint& saved, const std::string& task,
                               const std::string& path) {
   const auto program = saved.notes.find("program");
@@ -27,18 +17,13 @@ const std::string& check_task(const tapeloop::nn::Checkpoint& saved, const std::
                     "best.safetensors in the folder of --out",
                     path));
   }
-  const std::string& found = note(saved, "task", path);
+  const std::string& found = common::note(saved, "task", path);
   if (!task.empty() && found != task) {
     throw tapeloop::FileError(fmt::format(
         "{}: this checkpoint is of the task '{}', not '{}'; name that task, or give another file",
         path, found, task));
   }
   return found;
-}
-
-void detail::bad_note(const std::string& key, const std::string& text, const std::string& path) {
-  throw tapeloop::FileError(fmt::format(
-      "{}: the setting '{}' is '{}', expected a number that is not negative", path, key, text));
 }
 
 }  // namespace seq2seq

@@ -9,6 +9,7 @@
 
 #include "autograd/error.h"
 #include "autograd/files.h"
+#include "examples/common/hash.h"
 #include "examples/seq2seq/text.h"
 #include "phrase_book.h"
 
@@ -67,13 +68,7 @@ Pair parse_line(std::string_view line, const std::string& place) {
                     "or remove it",
                     no_source ? "source" : "target", shown(line)));
   }
-  return {std::string(source), std::string(target)};
-}
-
-std::uint64_t fnv1a(std::string_view text) {
-  std::uint64_t hash = 0xcbf29ce484222325u;
-  for (char byte : text) hash = (hash ^ static_cast<unsigned char>(byte)) * 0x100000001b3u;
-  return hash;
+  return {composed(source), composed(target)};
 }
 
 }  // namespace
@@ -132,7 +127,7 @@ const std::vector<Pair>& phrase_book() {
 Split split_by_source(std::vector<Pair> pairs, int validation_permille, int test_permille) {
   Split split;
   for (Pair& pair : pairs) {
-    const int place = static_cast<int>(fnv1a(pair.source) % 1000);
+    const int place = static_cast<int>(common::fnv1a(pair.source) % 1000);
     (place < test_permille                         ? split.test
      : place < test_permille + validation_permille ? split.validation
                                                    : split.train)

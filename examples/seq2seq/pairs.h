@@ -24,7 +24,7 @@ struct PairFile {
 };
 
 // A file of lines `source TAB target [TAB anything]` in UTF-8; a byte-order mark and CR LF are fine, spaces around a
-// sentence are dropped. Throws FileError for a file that cannot be read, or holds no pair; Error with the number of the
+// sentence are dropped, its letters are composed (text.h). Throws FileError for a file that cannot be read, or holds no pair; Error with the number of the
 // line for one column, an empty sentence, and bytes that are not UTF-8.
 PairFile read_pairs(const std::string& path);
 // The same from text; `name` stands for the file in messages.

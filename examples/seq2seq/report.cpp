@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <cmath>
 #include <nlohmann/json.hpp>
 
 #include "autograd/files.h"
@@ -23,6 +24,18 @@ Looked looked_of(const Translation& translation) {
 void write_picture(const std::string& path, const std::string& svg, const char* what) {
   tapeloop::write_file(path, svg);
   fmt::print("{}: {}\n", what, path);
+}
+
+void write_carries(const Arguments& a, const std::string& title,
+                   const std::vector<CarryTrace>& traces, std::size_t shown,
+                   nlohmann::json& figures) {
+  double closest = 0;
+  for (double follows : carry_correlations(traces)) closest = std::max(closest, std::abs(follows));
+  const auto end = traces.begin() + static_cast<std::ptrdiff_t>(std::min(shown, traces.size()));
+  const std::string path = a.common.out + "/carry.svg";
+  write_picture(path, carry_picture(title, {traces.begin(), end}), "hidden units and the carry");
+  figures["carry_correlation"] = closest;
+  figures["picture"] = path;
 }
 
 nlohmann::json json_of(const Measures& m) {

@@ -6,31 +6,11 @@
 
 #include <iterator>
 
-#include "nn/metrics.h"
+#include "nn/markup.h"
 
 namespace seq2seq {
 
-std::string xml_escaped(std::string_view text) {
-  std::string out;
-  for (const std::string& character : tapeloop::nn::characters(std::string(text))) {
-    const auto first = static_cast<unsigned char>(character[0]);
-    const bool noncharacter = character == "\xef\xbf\xbe" || character == "\xef\xbf\xbf";
-    if (noncharacter || (character.size() == 1 && (first < 0x20 || first >= 0x80))) {
-      out += '?';
-    } else if (first == '&') {
-      out += "&amp;";
-    } else if (first == '<') {
-      out += "&lt;";
-    } else if (first == '>') {
-      out += "&gt;";
-    } else if (first == '"') {
-      out += "&quot;";
-    } else {
-      out += character;
-    }
-  }
-  return out;
-}
+using tapeloop::nn::escape_markup;
 
 void Svg::rectangle(double left, double top, double width, double height, std::string_view colour,
                     double opacity) {
@@ -77,7 +57,7 @@ void Svg::text(double left, double top, std::string_view words, const Label& lab
     fmt::format_to(std::back_inserter(body_), " transform=\"rotate({:.6g} {:.6g} {:.6g})\"",
                    label.turned, left, top);
   }
-  fmt::format_to(std::back_inserter(body_), ">{}</text>\n", xml_escaped(words));
+  fmt::format_to(std::back_inserter(body_), ">{}</text>\n", escape_markup(words));
 }
 
 std::string Svg::document(double width, double height, std::string_view title) const {
@@ -86,7 +66,7 @@ std::string Svg::document(double width, double height, std::string_view title) c
       "viewBox=\"0 0 {0:.0f} {1:.0f}\" font-family=\"Helvetica, Arial, 'Noto Sans CJK SC', "
       "'PingFang SC', 'Microsoft YaHei', sans-serif\">\n<title>{2}</title>\n"
       "<rect width=\"{0:.0f}\" height=\"{1:.0f}\" fill=\"#ffffff\"/>\n{3}</svg>\n",
-      width, height, xml_escaped(title), body_);
+      width, height, escape_markup(title), body_);
 }
 
 }  // namespace seq2seq

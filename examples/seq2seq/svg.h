@@ -3,15 +3,13 @@
 // It lays nothing out and knows nothing of models; it writes no file.
 #pragma once
 
+#include <cstddef>
 #include <string>
 #include <string_view>
 #include <utility>
 #include <vector>
 
 namespace seq2seq {
-
-// As text of an XML document: markup escaped; control characters and bytes that are no UTF-8 become '?'.
-std::string xml_escaped(std::string_view text);
 
 class Svg {
  public:
@@ -31,6 +29,10 @@ class Svg {
   void curve(const std::vector<std::pair<double, double>>& points, std::string_view colour,
              bool dashed = false);
   void text(double left, double top, std::string_view words, const Label& label);
+
+  // Everything that is in another picture.
+  void add(const Svg& other) { body_ += other.body_; }
+  std::size_t size() const { return body_.size(); }  // bytes
 
   // The whole document. `title` is read out by screen readers and shown in browsers' tabs.
   std::string document(double width, double height, std::string_view title) const;

@@ -3,11 +3,12 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <cmath>
-#include <ctime>
 #include <nlohmann/json.hpp>
 
+#include "examples/common/interrupt.h"
+#include "examples/common/notes.h"
 #include "examples/common/progress.h"
+#include "examples/common/training.h"
 #include "examples/seq2seq/adder.h"
 #include "examples/seq2seq/tasks.h"
 
@@ -17,13 +18,7 @@ namespace nn = tapeloop::nn;
 
 namespace {
 
-constexpr int kSums = 1000;  // of each length that is measured
-
-std::vector<Sum> random_sums(int count, int bits, tapeloop::Random& random) {
-  std::vector<Sum> sums;
-  for (int i = 0; i < count; ++i) sums.push_back(random_binary_sum(bits, random));
-  return sums;
-}
+constexpr int kMostSums = 1000;  // of each length that is measured
 
 struct Seconds {
   double wall = 0, cpu = 0;
@@ -33,29 +28,35 @@ struct Seconds {
 Seconds train_adder(const Arguments& a, AdderTrainer& trainer, const AdderSettings& settings) {
   const std::string last = a.common.out + "/last.safetensors";
   if (a.resume) {
-    const nn::Checkpoint saved = nn::read_checkpoint(last);
+    const nn::Checkpoint saved = common::read_of_run(last, "--resume");
     adder_settings_of(saved, last);
-    nn::check_settings(saved, notes_of(settings), last);
+    common::check_resumed_settings(saved, notes_of(settings), last, "");
     trainer.restore(saved, last);
     fmt::print("going on after update {}\n", trainer.updates());
   }
   const std::int64_t first = trainer.updates();
   const double sums = static_cast<double>(settings.batch);
-  const std::clock_t cpu = std::clock();
+  const double cpu = common::cpu_seconds();
   common::Progress progress(first, a.settings.updates, "sums");
+  const common::CtrlC ctrl_c;
   while (trainer.updates() < a.settings.updates) {
     const double loss = trainer.update();
     progress.update(trainer.updates(), loss, sums * static_cast<double>(trainer.updates() - first));
     if (trainer.updates() % a.validate_every == 0 || trainer.updates() == a.settings.updates) {
       nn::save_checkpoint(last, trainer.checkpoint());
     }
+    if (ctrl_c.pressed()) {
+      progress.clear();
+      nn::save_checkpoint(last, trainer.checkpoint());
+      throw common::Interrupted(common::stopped_text(trainer.updates(), a.settings.updates, last));
+    }
   }
   nn::save_checkpoint(a.common.out + "/best.safetensors", trainer.checkpoint());
   const double seconds = progress.seconds();
-  const double cpu_seconds = static_cast<double>(std::clock() - cpu) / CLOCKS_PER_SEC;
+  const double cpu_seconds = common::cpu_seconds() - cpu;
   progress.clear();
-  fmt::print("{} updates of {} sums of {} bits in {:.2f} s\n", trainer.updates() - first,
-             settings.batch, settings.bits, seconds);
+  fmt::print("{} updates of {} sums of {} {} in {:.2f} s\n", trainer.updates() - first,
+             settings.batch, settings.bits, settings.bits == 1 ? "bit" : "bits", seconds);
   return {seconds, cpu_seconds};
 }
 
@@ -69,6 +70,7 @@ nlohmann::json run_bits(const Arguments& a) {
   settings.learning_rate = a.settings.learning_rate;
   settings.clip = a.settings.clip;
   settings.seed = a.common.seed;
+  settings.device = a.common.device;
   AdderTrainer trainer(settings);
   fmt::print(
       "add: a plain RNN of {} units reads two bits at a time, the lowest first; {} "
@@ -82,31 +84,30 @@ nlohmann::json run_bits(const Arguments& a) {
                             {"seed", settings.seed},
                             {"updates", trainer.updates()},
                             {"train_seconds", seconds.wall},
-                            {"train_cpu_seconds", seconds.cpu},
-                            {"sums", kSums}};
+                            {"train_cpu_seconds", seconds.cpu}};
   tapeloop::Random random = tapeloop::Random(settings.seed + 1).split();
   for (const int times : {1, 2, 4}) {
     const int bits = std::min(kMostBits, times * settings.bits);
-    const std::int64_t right = right_sums(trainer.adder(), random_sums(kSums, bits, random), bits);
-    fmt::print("{:>3} bits: {} of {} sums right in every bit\n", bits, right, kSums);
-    figures["right"][fmt::format("{}", bits)] = right;
+    const std::string name = fmt::format("{}", bits);
+    if (figures["right"].contains(name)) continue;
+    const std::vector<Sum> sums = different_binary_sums(kMostSums, bits, random);
+    const std::int64_t right = right_sums(trainer.adder(), sums, bits);
+    fmt::print("{:>3} {}: {} of {} sums right in every bit\n", bits, bits == 1 ? "bit" : "bits",
+               right, sums.size());
+    figures["right"][name] = right;
+    figures["sums"][name] = sums.size();
   }
   std::vector<CarryTrace> traces;
   const int shown_bits = std::min(kMostBits, 2 * settings.bits);
-  for (const Sum& sum : random_sums(2, shown_bits, random)) {
+  for (const Sum& sum : different_binary_sums(2, shown_bits, random)) {
     traces.push_back(trace_of(trainer.adder(), sum, shown_bits));
   }
   // A carry that runs through all bits.
   traces.push_back(
       trace_of(trainer.adder(), {(std::uint64_t{1} << shown_bits) - 1, 1}, shown_bits));
   for (const CarryTrace& trace : traces) fmt::print("  {}\n", trace.caption);
-  double closest = 0;
-  for (double follows : carry_correlations(traces)) closest = std::max(closest, std::abs(follows));
-  const std::string path = a.common.out + "/carry.svg";
-  write_picture(path, carry_picture("The carry in the hidden units of an RNN that adds", traces),
-                "hidden units and the carry");
-  figures["carry_correlation"] = closest;
-  figures["picture"] = path;
+  write_carries(a, "The carry in the hidden units of an RNN that adds", traces, traces.size(),
+                figures);
   return figures;
 }
 

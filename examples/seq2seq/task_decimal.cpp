@@ -3,7 +3,6 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <cmath>
 #include <nlohmann/json.hpp>
 
 #include "examples/seq2seq/addition.h"
@@ -13,7 +12,7 @@ namespace seq2seq {
 namespace {
 
 constexpr int kTraced = 40;  // sums whose hidden units are compared with their carries
-constexpr int kShown = 3;
+constexpr std::size_t kShown = 3;
 
 // The hidden units after each digit that the model itself wrote.
 CarryTrace decimal_trace(const Translator& translator, const Pair& pair, const Sum& sum,
@@ -87,14 +86,7 @@ nlohmann::json run_decimal(const Arguments& a) {
     return std::count(x.carries.begin(), x.carries.end(), 1) >
            std::count(y.carries.begin(), y.carries.end(), 1);
   });
-  double closest = 0;
-  for (double follows : carry_correlations(traces)) closest = std::max(closest, std::abs(follows));
-  traces.resize(std::min<std::size_t>(traces.size(), kShown));
-  const std::string path = a.common.out + "/carry.svg";
-  write_picture(path, carry_picture("The carry in the hidden units of a decoder that adds", traces),
-                "hidden units and the carry");
-  figures["carry_correlation"] = closest;
-  figures["picture"] = path;
+  write_carries(a, "The carry in the hidden units of a decoder that adds", traces, kShown, figures);
   return figures;
 }
 

@@ -32,7 +32,7 @@ std::string without_ends(const std::string& text) {
   return text.substr(first, text.find_last_not_of(" \t\r\n") - first + 1);
 }
 
-Answer translate_text(const Loaded& loaded, const Arguments& a, const std::string& given) {
+Answer translate_text(const Loaded& loaded, const SearchOptions& search, const std::string& given) {
   const bool sum = loaded.settings.task == "add";
   std::string text = without_ends(given);
   if (sum) std::erase(text, ' ');
@@ -41,6 +41,7 @@ Answer translate_text(const Loaded& loaded, const Arguments& a, const std::strin
                                             "encoding",
                                             *bad + 1));
   }
+  text = composed(text);
   const Unit unit = loaded.translator.languages().source_unit;
   const auto count = static_cast<std::int64_t>(units_of(text, unit).size());
   const std::int64_t most = loaded.settings.most_symbols;
@@ -51,8 +52,6 @@ Answer translate_text(const Loaded& loaded, const Arguments& a, const std::strin
                                "train with --max-length {}",
                                count, unit == Unit::word ? "words" : "characters", most, count));
   }
-  SearchOptions search = a.search();
-  search.max_length = 2 * most + 1;
   const std::vector<std::string> texts = {text};
   const Translation translation = loaded.translator.translate(texts, search)[0];
   Answer answer{translation.text, {}};
@@ -87,19 +86,23 @@ Answer add_text(const Adder& adder, const std::string& text) {
   return answer;
 }
 
-Translate translator_of(const Arguments& a) {
-  const std::string path = a.best();
+Translate translator_of(const Arguments& a, const std::string& path) {
   const nn::Checkpoint saved = nn::read_checkpoint(path);
   const std::string& task = check_task(saved, a.task_given ? a.task : "", path);
   if (task == "add" && saved.notes.contains("base")) {
     const AdderSettings settings = adder_settings_of(saved, path);
     tapeloop::Random random(settings.seed);
-    const auto adder = std::make_shared<Adder>(settings.hidden, random);
+    const auto adder = std::make_shared<Adder>(settings.hidden, random, a.common.device);
     nn::load_state_dict(*adder, saved.section("model"), path);
     return [adder](const std::string& text) { return add_text(*adder, text); };
   }
-  const auto loaded = std::make_shared<Loaded>(load_translator(saved, task, path));
-  return [loaded, a](const std::string& text) { return translate_text(*loaded, a, text); };
+  const auto loaded = std::make_shared<Loaded>(load_translator(saved, task, path, a.common.device));
+  Arguments own = a;
+  own.task = task;
+  SearchOptions search = own.search();
+  search.max_length = 2 * loaded->settings.most_symbols + 1;
+  return
+      [loaded, search](const std::string& text) { return translate_text(*loaded, search, text); };
 }
 
 void prompt(const Translate& translate) {
@@ -126,8 +129,9 @@ void prompt(const Translate& translate) {
 }  // namespace
 
 nlohmann::json run_translation(const Arguments& a) {
-  const Translate translate = translator_of(a);
-  nlohmann::json figures = {{"model", a.best()}};
+  const std::string path = a.best();
+  const Translate translate = translator_of(a, path);
+  nlohmann::json figures = {{"model", path}};
   if (a.translate_given) {
     const Answer answer = translate(a.translate);
     fmt::print("{}\n", answer.text);

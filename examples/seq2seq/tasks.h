@@ -2,6 +2,7 @@
 // The tasks, from the material to what is printed: each returns the figures for --json.
 #pragma once
 
+#include <cstddef>
 #include <nlohmann/json_fwd.hpp>
 #include <string>
 #include <vector>
@@ -24,6 +25,10 @@ nlohmann::json run_translation(const Arguments& arguments);
 Looked looked_of(const Translation& translation);
 // Writes a picture and prints its path.
 void write_picture(const std::string& path, const std::string& svg, const char* what);
+// The picture of the first `shown` traces, and how closely the closest unit follows the carry in all of them.
+void write_carries(const Arguments& arguments, const std::string& title,
+                   const std::vector<CarryTrace>& traces, std::size_t shown,
+                   nlohmann::json& figures);
 nlohmann::json json_of(const Measures& measures);
 nlohmann::json json_of(const Arguments& arguments, const Trained& trained);
 // Prints some of the pairs with their translations, marks those that differ, and returns them.

@@ -1,10 +1,14 @@
 // SPDX-License-Identifier: MIT
-// Classes of code points, by ranges that the examples' languages need; no tables of Unicode.
+// Classes of code points, by ranges that the examples' languages need; normal forms are a library's.
 #include "examples/seq2seq/text.h"
 
-#include <algorithm>
+#include <utf8proc.h>
 
-#include "nn/metrics.h"
+#include <algorithm>
+#include <cstdlib>
+#include <memory>
+
+#include "nn/markup.h"
 
 namespace seq2seq {
 namespace {
@@ -80,28 +84,25 @@ bool spaced(const std::string& left, const std::string& right) {
 }  // namespace
 
 std::optional<std::size_t> first_invalid_utf8(std::string_view text) {
-  const auto byte = [&](std::size_t i) { return static_cast<unsigned char>(text[i]); };
   for (std::size_t i = 0; i < text.size();) {
-    const unsigned char lead = byte(i);
-    const std::size_t length = lead < 0x80                    ? 1
-                               : lead >= 0xc2 && lead <= 0xdf ? 2
-                               : lead >= 0xe0 && lead <= 0xef ? 3
-                               : lead >= 0xf0 && lead <= 0xf4 ? 4
-                                                              : 0;
-    if (length == 0 || length > text.size() - i) return i;
-    for (std::size_t k = 1; k < length; ++k) {
-      // The first byte that follows says whether the number is overlong, a surrogate or too large.
-      const unsigned char low = k > 1 ? 0x80 : lead == 0xe0 ? 0xa0 : lead == 0xf0 ? 0x90 : 0x80;
-      const unsigned char high = k > 1 ? 0xbf : lead == 0xed ? 0x9f : lead == 0xf4 ? 0x8f : 0xbf;
-      if (byte(i + k) < low || byte(i + k) > high) return i;
-    }
+    const std::size_t length = tapeloop::nn::utf8_length(text.substr(i));
+    if (length == 0) return i;
     i += length;
   }
   return {};
 }
 
-std::vector<std::string> characters(std::string_view text) {
-  return tapeloop::nn::characters(std::string(text));
+std::string composed(std::string_view text) {
+  const auto ascii = [](char byte) { return static_cast<unsigned char>(byte) < 0x80; };
+  if (std::all_of(text.begin(), text.end(), ascii)) return std::string(text);
+  utf8proc_uint8_t* result = nullptr;
+  const auto length =
+      utf8proc_map(reinterpret_cast<const utf8proc_uint8_t*>(text.data()),
+                   static_cast<utf8proc_ssize_t>(text.size()), &result,
+                   static_cast<utf8proc_option_t>(UTF8PROC_STABLE | UTF8PROC_COMPOSE));
+  const std::unique_ptr<utf8proc_uint8_t, void (*)(void*)> owner(result, std::free);
+  if (length < 0) return std::string(text);
+  return {reinterpret_cast<const char*>(result), static_cast<std::size_t>(length)};
 }
 
 std::vector<std::string> words(std::string_view text) {

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 // UTF-8 text, cut into characters or words and put together again; how wide it is when drawn.
-// It changes no letter: no lower case, no normal forms.
+// It keeps upper and lower case apart.
 #pragma once
 
 #include <cstddef>
@@ -8,6 +8,8 @@
 #include <string>
 #include <string_view>
 #include <vector>
+
+#include "nn/metrics.h"
 
 namespace seq2seq {
 
@@ -18,8 +20,12 @@ enum class Unit { character, word };
 // all of the text is valid.
 std::optional<std::size_t> first_invalid_utf8(std::string_view text);
 
+// The text in Unicode's normal form C: "e" and a combining acute are the one character "é", as keyboards write it. Text that
+// is no UTF-8 stays as it is.
+std::string composed(std::string_view text);
+
 // Code points, each as its bytes; a byte that is no UTF-8 stands alone.
-std::vector<std::string> characters(std::string_view text);
+using tapeloop::nn::characters;
 
 // Words, numbers and marks: "It's 3.50, 你好!" is [It's] [3.50] [,] [你] [好] [!].
 //   a word    letters and digits, and an apostrophe between two of them

@@ -1,28 +1,22 @@
 // SPDX-License-Identifier: MIT
-// The update, the history of validations, and checkpoints.
+// The update, and checkpoints.
 #include "examples/seq2seq/training.h"
 
 #include <fmt/format.h>
 
-#include <algorithm>
-#include <cmath>
-#include <numeric>
-
 #include "autograd/error.h"
+#include "examples/common/hash.h"
 #include "examples/seq2seq/notes.h"
-#include "optim/clip.h"
 #include "optim/schedule.h"
 
 namespace seq2seq {
 
 namespace nn = tapeloop::nn;
+using common::note, common::number_note;
 using tapeloop::Random;
-using tapeloop::Tensor;
 using tapeloop::Var;
 
 namespace {
-
-constexpr std::size_t kRecentLosses = 100;
 
 const char* name_of(Unit unit) { return unit == Unit::character ? "character" : "word"; }
 
@@ -33,8 +27,6 @@ Unit unit_of(const nn::Checkpoint& saved, const std::string& key, const std::str
   throw tapeloop::FileError(
       fmt::format("{}: the setting '{}' is '{}', expected word or character", path, key, text));
 }
-
-Tensor number(double value) { return Tensor::full({1}, value, tapeloop::DType::float64); }
 
 }  // namespace
 
@@ -90,21 +82,14 @@ Languages languages_of(const nn::Checkpoint& saved, const std::string& path) {
 }
 
 std::string fingerprint(std::span<const Pair> pairs) {
-  std::uint64_t hash = 0xcbf29ce484222325u;  // FNV-1a
-  const auto add = [&](std::string_view text, unsigned char end) {
-    for (char byte : text) hash = (hash ^ static_cast<unsigned char>(byte)) * 0x100000001b3u;
-    hash = (hash ^ end) * 0x100000001b3u;
-  };
+  std::uint64_t hash = common::kNothingHashed;
   for (const Pair& pair : pairs) {
-    add(pair.source, '\t');
-    add(pair.target, '\n');
+    for (const std::string_view part : {std::string_view(pair.source), std::string_view("\t"),
+                                        std::string_view(pair.target), std::string_view("\n")}) {
+      hash = common::fnv1a(part, hash);
+    }
   }
   return fmt::format("{} pairs, {:016x}", pairs.size(), hash);
-}
-
-double History::recent_mean() const {
-  if (recent.empty()) return 0;
-  return std::accumulate(recent.begin(), recent.end(), 0.0) / static_cast<double>(recent.size());
 }
 
 Trainer::Trainer(std::vector<Example> examples, Languages languages, const Settings& settings)
@@ -142,53 +127,19 @@ double Trainer::update() {
   noted_.note();
   tapeloop::Tape tape;
   const Var loss = loss_of(batch);
-  const double nats = loss.item();
-  if (!std::isfinite(nats)) {
-    tapeloop::fail("training",
-                   fmt::format("the loss of update {} is {}; lower --lr or set --clip; {}",
-                               updates_ + 1, nats, explain(batch)));
-  }
-  adam_.zero_grad();
-  tape.backward(loss);
-  if (settings_.clip > 0) {
-    try {
-      tapeloop::optim::clip_grad_norm(adam_.parameters(), settings_.clip);
-    } catch (const tapeloop::Error& error) {
-      tapeloop::fail("training", fmt::format("update {}: {}; lower --lr or --clip; {}",
-                                             updates_ + 1, error.what(), explain(batch)));
-    }
-  }
   adam_.set_learning_rate(learning_rate());
-  adam_.step();
+  const double nats = common::descend(tape, loss, adam_, settings_.clip, updates_ + 1,
+                                      [&] { return explain(batch); });
   ++updates_;
   symbols_ += batch.symbols;
-  if (history_.recent.size() == kRecentLosses) history_.recent.erase(history_.recent.begin());
-  history_.recent.push_back(nats);
+  history_.note_loss(nats);
   return nats;
 }
 
-bool Trainer::note_validation(double nats) {
-  const bool best = history_.best_update < 0 || nats < history_.best_nats;
-  if (best) {
-    history_.best_nats = nats;
-    history_.best_update = updates_;
-    history_.since_best = 0;
-  } else {
-    ++history_.since_best;
-  }
-  return best;
-}
-
 nn::Checkpoint Trainer::checkpoint(const std::map<std::string, std::string>& notes) const {
-  const tapeloop::StateDict past{
-      {"best_nats", number(history_.best_nats)},
-      {"best_update", number(static_cast<double>(history_.best_update))},
-      {"since_best", number(static_cast<double>(history_.since_best))},
-      {"recent",
-       Tensor::from({static_cast<std::int64_t>(history_.recent.size())}, history_.recent)}};
   nn::Checkpoint result{.sections = {{"model", nn::state_dict(translator_.model())},
                                      {"optimizer", adam_.state_dict()},
-                                     {"history", past},
+                                     {"history", history_.state_dict()},
                                      {"batches", batches_.state_dict()}},
                         .step = updates_,
                         .notes = notes};
@@ -203,12 +154,7 @@ void Trainer::restore(const nn::Checkpoint& saved, const std::string& path) {
   adam_.load_state_dict(saved.section("optimizer"));
   batches_.load_state_dict(saved.section("batches"));
   for (const auto& [name, random] : nn::randoms(translator_.model())) *random = saved.random(name);
-  for (const auto& [name, tensor] : saved.section("history")) {
-    if (name == "best_nats") history_.best_nats = tensor.item();
-    if (name == "best_update") history_.best_update = static_cast<std::int64_t>(tensor.item());
-    if (name == "since_best") history_.since_best = static_cast<std::int64_t>(tensor.item());
-    if (name == "recent") history_.recent = tensor.to_vector<double>();
-  }
+  history_.load_state_dict(saved.section("history"));
   updates_ = saved.step;
 }
 

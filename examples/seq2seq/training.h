@@ -7,6 +7,7 @@
 #include <string>
 #include <vector>
 
+#include "examples/common/training.h"
 #include "examples/seq2seq/translator.h"
 #include "nn/inspect.h"
 #include "optim/adam.h"
@@ -35,15 +36,6 @@ Languages languages_of(const tapeloop::nn::Checkpoint& saved, const std::string&
 // Count and hash of the pairs.
 std::string fingerprint(std::span<const Pair> pairs);
 
-// The best validation so far.
-struct History {
-  double best_nats = 0;
-  std::int64_t best_update = -1;  // -1: none yet
-  std::int64_t since_best = 0;    // validations without a better one
-  std::vector<double> recent;     // losses of the last updates, 100 at most
-  double recent_mean() const;
-};
-
 class Trainer {
  public:
   Trainer(std::vector<Example> examples, Languages languages, const Settings& settings);
@@ -56,15 +48,15 @@ class Trainer {
   // That of the next update.
   double learning_rate() const;
   // Takes note of a validation's nats per symbol; true where it is the best so far.
-  bool note_validation(double nats);
+  bool note_validation(double nats) { return history_.note_validation(nats, updates_); }
 
   std::int64_t updates() const { return updates_; }
   std::int64_t symbols() const { return symbols_; }  // target symbols of all updates of this run
   const Translator& translator() const { return translator_; }
-  const History& history() const { return history_; }
+  const common::History& history() const { return history_; }
 
   // All that training needs to go on, and back again. restore() does not check that settings agree: see
-  // nn::check_settings.
+  // common::check_resumed_settings.
   tapeloop::nn::Checkpoint checkpoint(const std::map<std::string, std::string>& notes) const;
   void restore(const tapeloop::nn::Checkpoint& saved, const std::string& path);
 
@@ -82,7 +74,7 @@ class Trainer {
   std::vector<Example> examples_;
   Batches batches_;
   tapeloop::optim::Adam adam_;
-  History history_;
+  common::History history_;
   std::int64_t updates_ = 0;
   std::int64_t symbols_ = 0;
 };

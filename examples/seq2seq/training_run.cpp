@@ -6,9 +6,9 @@
 
 #include <algorithm>
 #include <cmath>
-#include <ctime>
 
 #include "autograd/error.h"
+#include "examples/common/interrupt.h"
 #include "examples/common/output.h"
 #include "examples/common/progress.h"
 #include "examples/seq2seq/notes.h"
@@ -20,8 +20,6 @@ namespace nn = tapeloop::nn;
 namespace {
 
 constexpr std::size_t kMostValidated = 2000;  // pairs whose likelihood is calculated each time
-
-double cpu_seconds() { return static_cast<double>(std::clock()) / CLOCKS_PER_SEC; }
 
 std::vector<Example> examples_of(std::span<const Pair> pairs, const Languages& languages) {
   std::vector<Example> examples;
@@ -47,7 +45,6 @@ void save(const std::string& folder, const nn::Checkpoint& now, bool best) {
 
 Trained train(const Arguments& a, const Settings& settings, const Material& material,
               const std::string& folder) {
-  common::make_folder(folder);
   const Languages languages = languages_for(a, material);
   const auto notes = notes_of(settings, languages, fingerprint(material.train));
   Trained result;
@@ -56,11 +53,12 @@ Trained train(const Arguments& a, const Settings& settings, const Material& mate
   Trainer& trainer = *result.trainer;
   const std::string last = folder + "/last.safetensors";
   if (a.resume) {
-    const nn::Checkpoint saved = nn::read_checkpoint(last);
+    const nn::Checkpoint saved = common::read_of_run(last, "--resume");
     check_task(saved, settings.task, last);
-    nn::check_settings(saved, notes, last);
+    common::check_resumed_settings(saved, notes, last, "data");
     trainer.restore(saved, last);
   }
+  common::make_folder(folder);
   result.parameters = nn::parameter_count(trainer.translator().model());
   fmt::print("{}: {} pairs to learn from, {} and {} symbols; {}, {} parameters, seed {}\n",
              settings.task, material.train.size(), languages.source.size(), languages.target.size(),
@@ -76,16 +74,23 @@ Trained train(const Arguments& a, const Settings& settings, const Material& mate
   const auto patience_over = [&] {
     return a.patience > 0 && trainer.history().since_best >= a.patience;
   };
+  const common::CtrlC ctrl_c;
   while (trainer.updates() < a.settings.updates && !patience_over()) {
     const std::int64_t stop =
         std::min(a.settings.updates, (trainer.updates() / a.validate_every + 1) * a.validate_every);
-    const double wall = progress.seconds(), cpu = cpu_seconds();
+    const double wall = progress.seconds(), cpu = common::cpu_seconds();
     while (trainer.updates() < stop) {
       const double loss = trainer.update();
       progress.update(trainer.updates(), loss, static_cast<double>(trainer.symbols()));
+      if (ctrl_c.pressed()) {
+        progress.clear();
+        save(folder, trainer.checkpoint(notes), false);
+        throw common::Interrupted(
+            common::stopped_text(trainer.updates(), a.settings.updates, last));
+      }
     }
     result.seconds += progress.seconds() - wall;
-    result.cpu_seconds += cpu_seconds() - cpu;
+    result.cpu_seconds += common::cpu_seconds() - cpu;
     const auto likely = trainer.translator().likelihood(validation);
     const double nats = likely.nats / static_cast<double>(likely.symbols);
     if (!std::isfinite(nats)) {
@@ -122,9 +127,10 @@ Trained train(const Arguments& a, const Settings& settings, const Material& mate
 }
 
 Loaded load_translator(const nn::Checkpoint& saved, const std::string& task,
-                       const std::string& path) {
+                       const std::string& path, tapeloop::Device device) {
   check_task(saved, task, path);
-  const Settings settings = settings_of(saved, path);
+  Settings settings = settings_of(saved, path);
+  settings.model.device = device;
   tapeloop::Random random(settings.seed);
   Loaded loaded{settings, Translator(languages_of(saved, path), settings.model, random)};
   nn::load_state_dict(loaded.translator.model(), saved.section("model"), path);

@@ -33,6 +33,6 @@ struct Loaded {
   Translator translator;
 };
 Loaded load_translator(const tapeloop::nn::Checkpoint& saved, const std::string& task,
-                       const std::string& path);
+                       const std::string& path, tapeloop::Device device = tapeloop::Device::cpu);
 
 }  // namespace seq2seq

@@ -4,10 +4,10 @@
 
 #include <algorithm>
 #include <chrono>
-#include <ctime>
 #include <numeric>
 
 #include "autograd/losses.h"
+#include "examples/common/training.h"
 #include "nn/metrics.h"
 
 namespace seq2seq {
@@ -144,9 +144,9 @@ Measures Translator::measure(std::span<const Pair> pairs, const SearchOptions& o
   std::vector<std::string> found, expected;
   std::vector<nn::Tokens> found_characters, expected_characters;
   const auto begin = std::chrono::steady_clock::now();
-  const std::clock_t cpu = std::clock();
+  const double cpu = common::cpu_seconds();
   const auto translations = translate(sources, options);
-  measures.translate_cpu_seconds = static_cast<double>(std::clock() - cpu) / CLOCKS_PER_SEC;
+  measures.translate_cpu_seconds = common::cpu_seconds() - cpu;
   measures.translate_seconds =
       std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
   for (std::size_t i = 0; i < pairs.size(); ++i) {

@@ -1,0 +1,61 @@
+// SPDX-License-Identifier: MIT
+// The messages of notes.h.
+#include "examples/common/notes.h"
+
+#include <fmt/format.h>
+
+#include <filesystem>
+
+namespace common {
+
+const std::string& note(const tapeloop::nn::Checkpoint& saved, const std::string& key,
+                        const std::string& path) {
+  const auto found = saved.notes.find(key);
+  if (found == saved.notes.end()) {
+    throw tapeloop::FileError(
+        fmt::format("{}: this is no checkpoint of such a model: it has no setting '{}'; give one "
+                    "that this program wrote",
+                    path, key));
+  }
+  return found->second;
+}
+
+void detail::bad_note(const std::string& key, const std::string& text, const std::string& path) {
+  throw tapeloop::FileError(fmt::format(
+      "{}: the setting '{}' is '{}', expected a number that is not negative", path, key, text));
+}
+
+tapeloop::nn::Checkpoint read_of_run(const std::string& path, const char* option) {
+  std::error_code ignored;
+  if (!std::filesystem::exists(path, ignored)) {
+    throw tapeloop::FileError(
+        fmt::format("{0}: there is no {1}; leave {0} out to train first, or name the folder of a "
+                    "run by --out",
+                    option, path));
+  }
+  return tapeloop::nn::read_checkpoint(path);
+}
+
+void check_resumed_settings(const tapeloop::nn::Checkpoint& saved,
+                            const std::map<std::string, std::string>& settings,
+                            const std::string& path, const std::string& data) {
+  const auto there = saved.notes.find(data), here = settings.find(data);
+  if (there != saved.notes.end() && here != settings.end() && there->second != here->second) {
+    tapeloop::fail("--resume", fmt::format("{} learned from other data than this ({}, this is {}); "
+                                           "give the --data that it was trained with",
+                                           path, there->second, here->second));
+  }
+  try {
+    tapeloop::nn::check_settings(saved, settings, path);
+  } catch (const tapeloop::Error& error) {
+    tapeloop::fail("--resume", without_name(error, "check_settings"));
+  }
+}
+
+std::string without_name(const tapeloop::Error& error, std::string_view function) {
+  const std::string_view text = error.what();
+  const bool named = text.starts_with(function) && text.substr(function.size()).starts_with(": ");
+  return std::string(named ? text.substr(function.size() + 2) : text);
+}
+
+}  // namespace common

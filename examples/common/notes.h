@@ -1,0 +1,48 @@
+// SPDX-License-Identifier: MIT
+// Checkpoints as a program of options sees them: the one to go on from, its settings, and messages that say what to do.
+// What the settings of a program are is its own affair.
+#pragma once
+
+#include <charconv>
+#include <map>
+#include <string>
+#include <string_view>
+
+#include "autograd/error.h"
+#include "nn/checkpoint.h"
+
+namespace common {
+
+// The note of this name. Throws FileError where there is none.
+const std::string& note(const tapeloop::nn::Checkpoint& saved, const std::string& key,
+                        const std::string& path);
+
+namespace detail {
+[[noreturn]] void bad_note(const std::string& key, const std::string& text,
+                           const std::string& path);
+}
+
+// The note as a number that is not negative. Throws FileError.
+template <class T>
+T number_note(const tapeloop::nn::Checkpoint& saved, const std::string& key,
+              const std::string& path) {
+  const std::string& text = note(saved, key, path);
+  T value{};
+  const auto [stop, error] = std::from_chars(text.data(), text.data() + text.size(), value);
+  if (error != std::errc() || stop != text.data() + text.size() || !(value >= 0)) {
+    detail::bad_note(key, text, path);
+  }
+  return value;
+}
+
+// The checkpoint that `option`, as --resume, is about. Throws FileError that says how to get one where there is no such file.
+tapeloop::nn::Checkpoint read_of_run(const std::string& path, const char* option);
+// nn::check_settings() for --resume: the error speaks of that option, and of --data alone where the setting `data` is another.
+void check_resumed_settings(const tapeloop::nn::Checkpoint& saved,
+                            const std::map<std::string, std::string>& settings,
+                            const std::string& path, const std::string& data);
+
+// What an error says, without the name of the library's function in front: who uses a program knows its options.
+std::string without_name(const tapeloop::Error& error, std::string_view function);
+
+}  // namespace common

@@ -1,0 +1,93 @@
+// SPDX-License-Identifier: MIT
+// The update and the history of training.h.
+#include "examples/common/training.h"
+
+#include <fmt/format.h>
+
+#include <cmath>
+#include <ctime>
+#include <numeric>
+
+#include "autograd/error.h"
+#include "examples/common/notes.h"
+#include "optim/clip.h"
+
+namespace common {
+
+using tapeloop::Tensor;
+
+namespace {
+
+constexpr std::size_t kRecentLosses = 100;
+
+Tensor number(double value) { return Tensor::full({1}, value, tapeloop::DType::float64); }
+
+}  // namespace
+
+double descend(tapeloop::Tape& tape, const tapeloop::Var& loss, tapeloop::optim::Adam& adam,
+               double clip, std::int64_t update, const std::function<std::string()>& explain) {
+  const double nats = loss.item();
+  if (!std::isfinite(nats)) {
+    tapeloop::fail("training",
+                   fmt::format("the loss of update {} is {}; lower --lr or set --clip; {}", update,
+                               nats, explain()));
+  }
+  adam.zero_grad();
+  tape.backward(loss);
+  if (clip > 0) {
+    try {
+      tapeloop::optim::clip_grad_norm(adam.parameters(), clip);
+    } catch (const tapeloop::Error& error) {
+      const std::string where = explain();
+      tapeloop::fail("training", where.empty() ? fmt::format("update {}: {}", update,
+                                                             without_name(error, "clip_grad_norm"))
+                                               : fmt::format("the gradient of update {} is not "
+                                                             "finite; lower --lr or --clip; {}",
+                                                             update, where));
+    }
+  }
+  adam.step();
+  return nats;
+}
+
+void History::note_loss(double nats) {
+  if (recent.size() == kRecentLosses) recent.erase(recent.begin());
+  recent.push_back(nats);
+}
+
+double History::recent_mean() const {
+  if (recent.empty()) return 0;
+  return std::accumulate(recent.begin(), recent.end(), 0.0) / static_cast<double>(recent.size());
+}
+
+bool History::note_validation(double nats, std::int64_t updates) {
+  const bool best = best_update < 0 || nats < best_nats;
+  if (best) {
+    best_nats = nats;
+    best_update = updates;
+    since_best = 0;
+  } else {
+    ++since_best;
+  }
+  return best;
+}
+
+tapeloop::StateDict History::state_dict() const {
+  return {{"best_nats", number(best_nats)},
+          {"best_update", number(static_cast<double>(best_update))},
+          {"since_best", number(static_cast<double>(since_best))},
+          {"recent", Tensor::from({static_cast<std::int64_t>(recent.size())}, recent)}};
+}
+
+void History::load_state_dict(const tapeloop::StateDict& state) {
+  for (const auto& [name, tensor] : state) {
+    if (name == "best_nats") best_nats = tensor.item();
+    if (name == "best_update") best_update = static_cast<std::int64_t>(tensor.item());
+    if (name == "since_best") since_best = static_cast<std::int64_t>(tensor.item());
+    if (name == "recent") recent = tensor.to_vector<double>();
+  }
+}
+
+double cpu_seconds() { return static_cast<double>(std::clock()) / CLOCKS_PER_SEC; }
+
+}  // namespace common

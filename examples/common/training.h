@@ -1,0 +1,42 @@
+// SPDX-License-Identifier: MIT
+// What the trainers of several examples share: an update by Adam that stops where numbers are no longer finite, and the
+// history of a run. It prints nothing, opens no file and knows no model.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <string>
+#include <vector>
+
+#include "autograd/named.h"
+#include "autograd/tape.h"
+#include "optim/adam.h"
+
+namespace common {
+
+// One update down the gradient of `loss`, clipped to this global norm (0: not clipped). Returns the loss. Throws Error where
+// the loss or the norm of its gradient is not finite, with the number of the update and what explain() says about where
+// that began; the weights then stay as they are.
+double descend(tapeloop::Tape& tape, const tapeloop::Var& loss, tapeloop::optim::Adam& adam,
+               double clip, std::int64_t update, const std::function<std::string()>& explain);
+
+// The losses of the last updates, and the best validation.
+struct History {
+  double best_nats = 0;
+  std::int64_t best_update = -1;  // -1: none yet
+  std::int64_t since_best = 0;    // validations without a better one
+  std::vector<double> recent;     // losses of the last updates, 100 at most
+
+  void note_loss(double nats);
+  double recent_mean() const;
+  // True where this validation, after so many updates, is the best so far.
+  bool note_validation(double nats, std::int64_t updates);
+
+  tapeloop::StateDict state_dict() const;
+  void load_state_dict(const tapeloop::StateDict& state);
+};
+
+// CPU time of this process so far, of all threads.
+double cpu_seconds();
+
+}  // namespace common
