@@ -1,0 +1,44 @@
+// SPDX-License-Identifier: MIT
+// The command line of char_lm: its options, and what they are where nothing was said.
+// What is done with them is in main.cpp.
+#pragma once
+
+#include <cstdint>
+#include <string>
+
+#include "examples/char_lm/training.h"
+#include "examples/common/options.h"
+#include "nn/sampling.h"
+
+namespace char_lm {
+
+struct Arguments {
+  common::CommonOptions common;
+  Settings settings;
+  std::string data;
+  bool lines = false;
+  std::int64_t updates = 2000;
+  std::int64_t validate_every = 500;
+  bool resume = false;
+  bool generate_only = false;
+  tapeloop::nn::SampleOptions sample{.temperature = 0.6};
+  std::string prompt;
+  std::int64_t length = 500;
+  std::int64_t count = 10;
+  std::string gradient_picture;
+  std::int64_t gradient_steps = 100;
+  std::string activations;
+  std::string activations_text;
+
+  std::string last() const { return common.out + "/last.safetensors"; }
+  std::string best() const { return common.out + "/best.safetensors"; }
+};
+
+// Declares every option; app and arguments must live as long as the parsing.
+void add_options(CLI::App& app, Arguments& a);
+
+// Options that nobody gave take the values for a quick run or for the list of names, which --help then shows. Throws
+// common::UsageError for what does not go together.
+void fill_in(CLI::App& app, Arguments& a);
+
+}  // namespace char_lm
