@@ -60,7 +60,7 @@ def check_ctrl_c(folder, program, *options):
 
 
 def main():
-    char_lm, jazz, seq2seq = sys.argv[1:]
+    char_lm, jazz, seq2seq = (str(Path(program).resolve()) for program in sys.argv[1:])
     with tempfile.TemporaryDirectory() as folder:
         _, dates, _ = run(folder, seq2seq, "--help")
         _, translate, _ = run(folder, seq2seq, "translate", "--help")
