@@ -10,11 +10,11 @@
 #include <string>
 
 #include "autograd/cpu/threads.h"
+#include "tests/allocations.h"
 
 namespace bench {
 
-// Calls of operator new in this program so far, in all threads (allocations.cpp).
-std::int64_t allocations();
+using tapeloop::test::allocations;
 
 // Makes the program end with status 1: a row that could not run must not look like one that did (main.cpp).
 void mark_failed();

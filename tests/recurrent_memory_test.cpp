@@ -1,39 +1,10 @@
 // SPDX-License-Identifier: MIT
 // What recurrent() keeps and allocates: zx overwritten where nobody else has it, a carried state without its sequence, no
 // heap allocation in the steady state. Counts calls of operator new; measures no time.
-#include <atomic>
-#include <cstdlib>
-#include <new>
-
+#include "allocations.h"
 #include "optim/clip.h"
 #include "optim/sgd.h"
 #include "recurrent_oracle.h"
-
-namespace {
-std::atomic<long> calls_of_new{0};
-void* allocate(std::size_t bytes, std::size_t alignment) {
-  ++calls_of_new;
-  const std::size_t rounded = (bytes + alignment) / alignment * alignment;  // never 0
-  return std::aligned_alloc(alignment, rounded);
-}
-void* allocate_or_throw(std::size_t bytes, std::size_t alignment) {
-  void* block = allocate(bytes, alignment);
-  if (block == nullptr) throw std::bad_alloc();
-  return block;
-}
-}  // namespace
-
-void* operator new(std::size_t bytes) { return allocate_or_throw(bytes, 16); }
-void* operator new(std::size_t bytes, std::align_val_t alignment) {
-  return allocate_or_throw(bytes, static_cast<std::size_t>(alignment));
-}
-void* operator new(std::size_t bytes, std::align_val_t alignment, const std::nothrow_t&) noexcept {
-  return allocate(bytes, static_cast<std::size_t>(alignment));
-}
-void operator delete(void* block) noexcept { std::free(block); }
-void operator delete(void* block, std::size_t) noexcept { std::free(block); }
-void operator delete(void* block, std::align_val_t) noexcept { std::free(block); }
-void operator delete(void* block, std::size_t, std::align_val_t) noexcept { std::free(block); }
 
 namespace tapeloop::test {
 namespace {
@@ -42,15 +13,6 @@ std::int64_t live() { return memory::stats().live_bytes; }
 
 constexpr std::int64_t kT = 50, kN = 8, kH = 32;
 constexpr std::int64_t kPart = kN * kH * 8;  // bytes of one part of a state, float64
-
-bool blocks_are_kept() {
-  for (int i = 0; i < 2; ++i) {
-    const std::int64_t before = memory::stats().heap_calls;
-    { const Tensor some = Tensor::empty({1234}); }
-    if (memory::stats().heap_calls == before) return true;
-  }
-  return false;  // a sanitizer wants to see each block
-}
 
 // Bytes that a forward pass adds while a tape records.
 std::int64_t kept_by(const Kind& kind, Give give) {
@@ -163,26 +125,23 @@ void train_without_allocations() {
     };
     const auto infer = [&] { carry = model(Var(xs.slice(0, 0, 1)), carry).last; };
     for (int i = 0; i < 4; ++i) train(), infer();
-    const long before = calls_of_new;
+    const std::int64_t before = allocations();
     const std::int64_t heap_calls = memory::stats().heap_calls;
     for (int i = 0; i < 10; ++i) train(), infer();
-    CHECK(calls_of_new == before);
+    CHECK(allocations() == before);
     CHECK(memory::stats().heap_calls == heap_calls);
   }
 }
 
 TEST_CASE("training and inference make no heap allocation in the steady state") {
-  if (!blocks_are_kept()) {
-    MESSAGE("SKIPPED: blocks of memory are not kept in this build (a sanitizer)");
-    return;
-  }
-  const long at_first = calls_of_new;
+  if (!can_count_allocations()) return;
+  const std::int64_t at_first = allocations();
   { const std::vector<int> one(1); }
   {
     volatile bool used = std::make_unique<int>(1) != nullptr;
     static_cast<void>(used);
   }
-  CHECK(calls_of_new > at_first);  // the counter counts
+  CHECK(allocations() > at_first);  // the counter counts
   train_without_allocations<nn::Lstm>();
   train_without_allocations<nn::Gru>();
   train_without_allocations<nn::Rnn>();

@@ -3,39 +3,11 @@
 // calls of operator new; measures no time.
 #include "support.h"
 
-#include <atomic>
-#include <cstdlib>
-#include <new>
 #include <regex>
 #include <set>
 #include <sstream>
 
-namespace {
-std::atomic<long> news{0};
-void* counted_new(std::size_t bytes, std::size_t alignment) {
-  ++news;
-  void* block = std::aligned_alloc(
-      alignment, (std::max<std::size_t>(bytes, 1) + alignment - 1) / alignment * alignment);
-  if (block == nullptr) throw std::bad_alloc();
-  return block;
-}
-}  // namespace
-
-void* operator new(std::size_t bytes) { return counted_new(bytes, alignof(std::max_align_t)); }
-void* operator new(std::size_t bytes, std::align_val_t alignment) {
-  return counted_new(bytes, static_cast<std::size_t>(alignment));
-}
-void* operator new(std::size_t bytes, std::align_val_t alignment, const std::nothrow_t&) noexcept {
-  try {
-    return counted_new(bytes, static_cast<std::size_t>(alignment));
-  } catch (const std::bad_alloc&) {
-    return nullptr;
-  }
-}
-void operator delete(void* block) noexcept { std::free(block); }
-void operator delete(void* block, std::size_t) noexcept { std::free(block); }
-void operator delete(void* block, std::align_val_t) noexcept { std::free(block); }
-void operator delete(void* block, std::size_t, std::align_val_t) noexcept { std::free(block); }
+#include "allocations.h"
 
 namespace tapeloop::test {
 namespace {
@@ -54,14 +26,6 @@ struct Descend {
   double rate = 0.1;
   TL_HD auto operator()(auto x, auto dx) const { return x - rate * dx; }
 };
-
-// Blocks are not kept under a sanitizer, which wants to see each one: nothing to count then.
-bool blocks_are_kept() {
-  { const Tensor warm = Tensor::empty({777}); }
-  const std::int64_t before = memory::stats().heap_calls;
-  { const Tensor again = Tensor::empty({777}); }
-  return memory::stats().heap_calls == before;
-}
 
 struct Model {
   static constexpr std::int64_t kVocabulary = 7, kHidden = 5, kBatch = 3;
@@ -122,30 +86,24 @@ Cost unrolled(std::int64_t steps, std::int64_t detach_every, const Var& xs) {
 }  // namespace
 
 TEST_CASE("after two steps a training step makes no heap allocation at all") {
-  if (!blocks_are_kept()) {
-    MESSAGE("SKIPPED: blocks of memory are not kept in this build (a sanitizer)");
-    return;
-  }
+  if (!can_count_allocations()) return;
   for (const int threads : {1, 2}) {
     const Threads scope(threads);
-    const long at_first = news;
+    const std::int64_t at_first = allocations();
     Model model;
-    CHECK(news > at_first);  // the counter counts
+    CHECK(allocations() > at_first);  // the counter counts
     model.train(20);
     model.train(20);
-    const long before = news;
+    const std::int64_t before = allocations();
     const std::int64_t heap_calls = memory::stats().heap_calls;
     for (int i = 0; i < 10; ++i) model.train(20);
-    CHECK(news == before);
+    CHECK(allocations() == before);
     CHECK(memory::stats().heap_calls == heap_calls);
   }
 }
 
 TEST_CASE("an inference step without a tape makes no heap allocation after the first ones") {
-  if (!blocks_are_kept()) {
-    MESSAGE("SKIPPED: blocks of memory are not kept in this build (a sanitizer)");
-    return;
-  }
+  if (!can_count_allocations()) return;
   Model model;
   const auto infer = [&] {
     model.step(embedding(model.table, model.tokens));
@@ -153,9 +111,9 @@ TEST_CASE("an inference step without a tape makes no heap allocation after the f
   };
   infer();
   infer();
-  const long before = news;
+  const std::int64_t before = allocations();
   for (int i = 0; i < 20; ++i) infer();
-  CHECK(news == before);
+  CHECK(allocations() == before);
 }
 
 TEST_CASE(

@@ -1,63 +1,19 @@
 // SPDX-License-Identifier: MIT
 // Whole training and inference steps of recurrent models: truncated BPTT, constant memory, no heap allocations, the
 // same bits with any number of threads. Single parts have their own tests.
-#include <cstdio>
-#include <cstdlib>
-#include <new>
-
+#include "allocations.h"
 #include "autograd/memory.h"
 #include "nn/nn.h"
 #include "optim/adam.h"
 #include "optim/clip.h"
 #include "support.h"
 
-// Every form, so that a sanitizer's own operators do not mix with these.
-static std::int64_t allocations = 0;
-void* operator new(std::size_t bytes, const std::nothrow_t&) noexcept {
-  ++allocations;
-  return std::malloc(bytes != 0 ? bytes : 1);
-}
-void* operator new(std::size_t bytes, std::align_val_t alignment, const std::nothrow_t&) noexcept {
-  ++allocations;
-  auto align = static_cast<std::size_t>(alignment);
-  return std::aligned_alloc(align, (bytes + align) / align * align);
-}
-void* operator new(std::size_t bytes) {
-  if (void* memory = operator new(bytes, std::nothrow)) return memory;
-  throw std::bad_alloc();
-}
-void* operator new(std::size_t bytes, std::align_val_t alignment) {
-  if (void* memory = operator new(bytes, alignment, std::nothrow)) return memory;
-  throw std::bad_alloc();
-}
-void operator delete(void* memory) noexcept { std::free(memory); }
-void operator delete(void* memory, std::size_t) noexcept { std::free(memory); }
-void operator delete(void* memory, std::align_val_t) noexcept { std::free(memory); }
-void operator delete(void* memory, std::size_t, std::align_val_t) noexcept { std::free(memory); }
-
 namespace tapeloop::nn {
 namespace {
 
+using test::allocations;
+using test::can_count_allocations;
 using test::random_tensor;
-
-// Under this sanitizer the pool keeps nothing (memory.cpp), so every tensor comes from the heap.
-#if defined(__SANITIZE_ADDRESS__)
-constexpr bool kPoolKeepsBlocks = false;
-#elif defined(__has_feature)
-#if __has_feature(address_sanitizer)
-constexpr bool kPoolKeepsBlocks = false;
-#else
-constexpr bool kPoolKeepsBlocks = true;
-#endif
-#else
-constexpr bool kPoolKeepsBlocks = true;
-#endif
-
-bool can_count_allocations() {
-  REQUIRE(allocations > 0);  // operator new is replaced, the test framework itself has called it
-  if (!kPoolKeepsBlocks) std::printf("SKIPPED: the address sanitizer turns the memory pool off\n");
-  return kPoolKeepsBlocks;
-}
 
 // Symbols in, logits of the next symbol out.
 struct Model {
@@ -187,10 +143,10 @@ TEST_CASE("a training step makes no heap allocations once warm") {
   Tensor next = test::index_tensor({6, 3}, 11, 13);
   for (int i = 0; i < 5; ++i) trainer.step(symbols, next);
   for (int i = 0; i < 5; ++i) {
-    std::int64_t before = allocations;
+    std::int64_t before = allocations();
     std::int64_t pool_before = memory::stats().heap_calls;
     trainer.step(symbols, next);
-    CHECK(allocations - before == 0);
+    CHECK(allocations() - before == 0);
     CHECK(memory::stats().heap_calls - pool_before == 0);
   }
 }
@@ -201,12 +157,12 @@ std::int64_t allocations_of_a_step(const Layers& layers, std::span<const std::in
   Tensor xs = random_tensor({5, 3, 4}, 14, DType::float32);
   std::int64_t counted = 0;
   for (int i = 0; i < 6; ++i) {
-    std::int64_t before = allocations;
+    std::int64_t before = allocations();
     Tape tape;
     auto [ys, last] = layers(xs, {}, lengths);
     tape.backward(mean(square(ys)) + sum(last.h()));
     for (const NamedVar& p : list) p.var.zero_grad();
-    counted = allocations - before;
+    counted = allocations() - before;
   }
   return counted;
 }
@@ -248,20 +204,20 @@ TEST_CASE(
     const std::vector<std::int64_t> lengths{6, 2, 4};
     std::int64_t counted = 0;
     for (int i = 0; i < 6; ++i) {
-      const std::int64_t before = allocations;
+      const std::int64_t before = allocations();
       Tape tape;
       tape.backward(cross_entropy(model(model.encode(source, lengths), target), target));
       for (const NamedVar& p : list) p.var.zero_grad();
-      counted = allocations - before;
+      counted = allocations() - before;
     }
     CHECK(counted == 0);
     const auto encoded = model.encode(source, lengths);
     auto state = encoded.state;
     for (int i = 0; i < 6; ++i) {
-      const std::int64_t before = allocations;
+      const std::int64_t before = allocations();
       const Decoded one = model.decoder.step(target.select(0, 0), state, encoded.source);
       argmax(model.decoder.output(one.features).value());
-      counted = allocations - before;
+      counted = allocations() - before;
     }
     CHECK(counted == 0);
   }
@@ -282,9 +238,9 @@ TEST_CASE("an inference step with sampling makes no heap allocations once warm")
   };
   for (int i = 0; i < 5; ++i) step();
   for (int i = 0; i < 5; ++i) {
-    std::int64_t before = allocations;
+    std::int64_t before = allocations();
     step();
-    CHECK(allocations - before == 0);
+    CHECK(allocations() - before == 0);
   }
 }
 
