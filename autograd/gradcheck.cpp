@@ -73,7 +73,16 @@ GradcheckReport compare(const Checked& scalar, const ParameterList& parameters,
                         const GradcheckOptions& options, const char* what) {
   GradcheckReport report;
   report.what = what;
-  double here = scalar.value();
+  const double here = scalar.value();
+  const double again = scalar.value();
+  if (here != again && !(std::isnan(here) && std::isnan(again))) {
+    fail("gradcheck",
+         fmt::format(
+             "the function gives different values for the same inputs, {:.9g} and {:.9g}: it draws "
+             "random numbers, as a dropout does, or keeps a state; start its Random anew in each "
+             "call",
+             here, again));
+  }
   for (std::size_t p = 0; p < parameters.size(); ++p) {
     const Tensor x = parameters[p].var.value();
     const Tensor flat = x.reshape({x.numel()});  // the same memory, wherever it is

@@ -82,8 +82,8 @@ ParameterList numbered(std::span<const Var> vars);  // named "input 0", "input 1
 
 // Checks d(sum of w y)/dx for every element x of `parameters` (float64; see convert of nn/module.h) and a random
 // upstream gradient w. `function` computes y from them: it is called as f(), or as f(std::span<const Var>) with the
-// parameters' variables, and returns a Var or several. It must give the same y each time for the same parameters (reset
-// the random state of a dropout). The parameters' values and gradients are left as they were. Parameters on Device::cuda
+// parameters' variables, and returns a Var or several. It must give the same y each time for the same parameters (start
+// the Random of a dropout anew in each call), else Error is thrown. The parameters' values and gradients are left as they were. Parameters on Device::cuda
 // are checked there.
 template <class F>
 GradcheckReport gradcheck(F&& function, const ParameterList& parameters,

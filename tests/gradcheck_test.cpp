@@ -227,6 +227,23 @@ TEST_CASE("functions may take their variables as a list, or be checked on bare t
                   .ok);
 }
 
+TEST_CASE("a function that draws other numbers each time is refused, one that starts anew is not") {
+  const Var x = parameter(random_tensor({3}));
+  Random random(1);
+  CHECK(throws_with(
+      "gradcheck: the function gives different values for the same inputs|its Random anew", [&] {
+        gradcheck([&] { return x * Var(random_normal({3}, 0, 1, random, DType::float64)); },
+                  {{"x", x}});
+      }));
+  CHECK(gradcheck(
+            [&] {
+              Random same(1);
+              return x * Var(random_normal({3}, 0, 1, same, DType::float64));
+            },
+            {{"x", x}})
+            .ok);
+}
+
 TEST_CASE(
     "replay in float64 finds a formula that cancels in float32, and passes its careful twin") {
   const Var x = parameter(Tensor::from<float>({3}, {1e-4f, 2e-4f, 3e-4f}));

@@ -37,7 +37,7 @@ STYLE = """
 PANELS = (("LSTM, training step", "train/lstm/"), ("GRU, training step", "train/gru/"),
           ("RNN, training step", "train/rnn/"), ("A user's own cell, training step",
                                                  "train/user_cell/"),
-          ("Character model", "charlm/"), ("LSTM inference, one sample", "infer/"))
+          ("Character model: training, sampling", "charlm/"), ("LSTM inference, one sample", "infer/"))
 
 
 def label(row):
@@ -49,7 +49,7 @@ def label(row):
         return f"H {s['H']}" + (", bf16" if "bf16" in row else "")
     if "train" in row:
         return "training"
-    return "sampling" + (", Stepper" if "stepper" in row else "") + (", bf16" if "bf16" in row else "")
+    return ("Stepper" if "stepper" in row else "sampling") + (", bf16" if "bf16" in row else "")
 
 
 def panels(run):
