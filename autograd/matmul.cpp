@@ -17,9 +17,9 @@ namespace {
 
 void check_matrices(const char* name, const Var& a, const Var& b) {
   if (a.dtype() != b.dtype() || a.dtype() == DType::int64 || a.device() != b.device()) {
-    fail(name,
-         fmt::format("operands must be of one floating-point type on one device, got {} and {}",
-                     a.value().describe(), b.value().describe()));
+    fail(name, fmt::format("operands must be of one floating-point type on one device, got {} and "
+                           "{}; bring one there by to(x, dtype) or to(x, device)",
+                           a.value().describe(), b.value().describe()));
   }
 }
 

@@ -12,10 +12,10 @@
 namespace tapeloop::nn::detail {
 
 void check_sequence(const Var& xs) {
-  if (!xs.defined() || xs.rank() != 3) {
-    fail("unroll",
-         fmt::format("xs must be [T, N, I], got {}; add a batch axis by insert_axis(xs, 1)",
-                     xs.defined() ? xs.shape().str() : "an undefined variable"));
+  if (!xs.defined()) fail("unroll", "xs must be [T, N, I], got an undefined variable");
+  if (xs.rank() != 3) {
+    fail("unroll", fmt::format("xs must be [T, N, I], got {}{}", xs.shape().str(),
+                               xs.rank() == 2 ? "; add a batch axis by insert_axis(xs, 1)" : ""));
   }
 }
 

@@ -161,7 +161,8 @@ TEST_CASE("a wrong call of an operation names it, shows the shapes, and says wha
       {"cumsum: works on float32 and float64", [&] { cumsum(i, 0); }},
       {"matmul: inner dimensions must match: a is [2, 3], b is [4, 5] (3 vs 4)",
        [&] { matmul(a, b); }},
-      {"matmul: operands must be of one floating-point type|float32[2, 3] and float64[2, 3]",
+      {"matmul: operands must be of one floating-point type|float32[2, 3] and float64[2, 3]; bring "
+       "one there by to(x, dtype)",
        [&] { matmul(a, d); }},
       {"matmul: inner dimensions must match: a is [], b is [4, 5]; a number multiplies by *",
        [&] { matmul(zeros({}), b); }},
