@@ -5,6 +5,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <mutex>
 #include <span>
 #include <string>
 #include <vector>
@@ -60,6 +61,9 @@ class UpdatesMade {
   // since settled().
   virtual PoolVector<UpdateNumber> told() const = 0;
   virtual void settled() = 0;
+  // While it is held, no other thread asks the device for anything or is told of a mistake: from told() until what is counted
+  // from there has been asked for.
+  virtual std::unique_lock<std::recursive_mutex> hold() const = 0;
 };
 
 class Backend {

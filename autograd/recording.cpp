@@ -43,6 +43,8 @@ void Recording::interrupt(const std::string& reason) {
 }
 
 bool Recording::run() {
+  // What the parts counted on must be so when the work is launched.
+  const std::unique_lock<std::recursive_mutex> held = hold();
   if (!parts_valid()) return false;
   renew_numbers();
   try {

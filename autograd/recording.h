@@ -5,6 +5,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <mutex>
 #include <string>
 #include <vector>
 
@@ -62,6 +63,8 @@ class Recording {
   Numbers* next_numbers(std::uint64_t seed, std::uint64_t first);
   void renew_numbers();
 
+  // While it is held, other threads ask the device for nothing, and none is told of a mistake.
+  virtual std::unique_lock<std::recursive_mutex> hold() const = 0;
   virtual void start_noting() = 0;
   virtual void stop_noting() = 0;  // does what was noted
   virtual void run_parts() = 0;

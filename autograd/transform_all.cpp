@@ -50,7 +50,9 @@ void TransformAll::add(const PointwiseKernel& kernel, const detail::FormulaBytes
 void TransformAll::note(const Pending& done) {
   if (done.count == nullptr) return;
   ++done.count->updates;
-  if (done.item.made != nullptr) ++done.count->asked;
+  if (done.item.made == nullptr) return;
+  ++done.count->asked;
+  ++asked_;
 }
 
 void TransformAll::run() {

@@ -37,6 +37,7 @@ class TransformAll {
            std::span<const Tensor> inputs, std::span<const Tensor> outputs);
   void run();
   std::int64_t added() const { return added_; }  // so far
+  std::int64_t asked() const { return asked_; }  // of a device by run(): updates with a number
 
   // The next add() is an update for `count`, which is one more when it is done or, on a GPU, asked for. There `made`, on the
   // device, gets its number, in call `call` of its owner's.
@@ -62,12 +63,12 @@ class TransformAll {
     Pending pending;
     LoopPlan plan;
   };
-  static void note(const Pending& done);
+  void note(const Pending& done);
 
   PoolVector<Pending> pending_;
   PoolVector<Apart> apart_;
   Counted next_;
-  std::int64_t added_ = 0;
+  std::int64_t added_ = 0, asked_ = 0;
 };
 
 }  // namespace tapeloop

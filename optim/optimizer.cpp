@@ -126,7 +126,8 @@ void Optimizer::add_group(const ParameterList& parameters, double learning_rate,
 
 // --- a step ---
 
-void Optimizer::check_gradients() const {
+Device Optimizer::check_gradients() const {
+  Device elsewhere = Device::cpu;
   for (const NamedVar& parameter : parameters_) {
     const Var& gradient = parameter.var.body()->grad;
     if (!gradient.defined()) continue;
@@ -139,7 +140,9 @@ void Optimizer::check_gradients() const {
                parameter.name, gradient.value().describe(), tapeloop::name(gradient.device()),
                value.describe(), tapeloop::name(value.device())));
     }
+    if (value.device() != Device::cpu) elsewhere = value.device();
   }
+  return elsewhere;
 }
 
 // A parameter may have got a value of another type or device since: its state goes with it.
@@ -169,12 +172,14 @@ class Optimizer::Again final : public HostPart {
       return same;
     });
   }
-  void run() override {
+  void run() override {  // nobody else is at work: Recording::run() holds the device
+    if (!stepped_.empty()) {
+      optimizer_.count_on(optimizer_.parameters_[stepped_[0].index].var.device());
+    }
     optimizer_.settle();
-    TransformAll all;
-    for (const Stepped& s : stepped_) optimizer_.step_one(s.index, s.gradient, all);
-    all.run();
-    optimizer_.count_call(!stepped_.empty());
+    optimizer_.call([&](TransformAll& all) {
+      for (const Stepped& s : stepped_) optimizer_.step_one(s.index, s.gradient, all);
+    });
   }
 
  private:
@@ -186,9 +191,6 @@ void Optimizer::step_one(std::size_t index, const Tensor& gradient, TransformAll
   Entry& entry = entries_[index];
   const Tensor& value = parameters_[index].var.value();
   const bool here = value.device() == Device::cpu;
-  if (!here && made_ == nullptr) {
-    made_ = backend(value.device()).new_updates_made(entries_.size());
-  }
   const std::int64_t before = all.added();
   all.count_next(&entry.count, here ? nullptr : made_->place(index), calls_asked_ + 1);
   update({entry.group, groups_[entry.group].learning_rate, entry.count.updates + 1, value, gradient,
@@ -196,12 +198,28 @@ void Optimizer::step_one(std::size_t index, const Tensor& gradient, TransformAll
   if (all.added() == before) ++entry.count.updates;  // the rule works by itself
 }
 
-void Optimizer::count_call(bool elsewhere) {
+template <class Rules>
+void Optimizer::call(const Rules& rules) {
+  TransformAll all;
+  try {
+    rules(all);
+    all.run();
+  } catch (...) {
+    // Some updates may have its number already: no other call gets it.
+    if (all.asked() > 0) failed_calls_.push_back(++calls_asked_);
+    throw;
+  }
   ++steps_;
-  if (elsewhere) ++calls_asked_;
+  // Where the device was given no number, because the rules work by themselves, it cannot say what it has not done.
+  if (all.asked() > 0) ++calls_asked_;
 }
 
 // --- what a device has not done ---
+
+void Optimizer::count_on(Device device) {
+  if (made_ != nullptr || device == Device::cpu) return;
+  made_ = backend(device).new_updates_made(entries_.size());
+}
 
 PoolVector<UpdateNumber> Optimizer::told() const {
   return made_ == nullptr ? PoolVector<UpdateNumber>() : made_->told();
@@ -211,19 +229,27 @@ std::int64_t Optimizer::lost_updates(std::size_t index, std::span<const UpdateNu
   return told.empty() ? 0 : entries_[index].count.asked - told[index].update;
 }
 
-std::int64_t Optimizer::lost_calls(std::span<const UpdateNumber> told) const {
-  if (told.empty()) return 0;
+static std::int64_t last_call(std::span<const UpdateNumber> told) {
   std::int64_t last = 0;
   for (const UpdateNumber& number : told) last = std::max(last, number.call);
-  return calls_asked_ - last;
+  return last;
+}
+
+std::int64_t Optimizer::lost_calls(std::span<const UpdateNumber> told) const {
+  if (told.empty()) return 0;
+  const std::int64_t last = last_call(told);
+  const std::int64_t failed =  // they never counted
+      std::count_if(failed_calls_.begin(), failed_calls_.end(),
+                    [&](std::int64_t call) { return call > last; });
+  return calls_asked_ - last - failed;
 }
 
 void Optimizer::settle() {
   const PoolVector<UpdateNumber> told = this->told();
   if (told.empty()) return;
-  const std::int64_t calls = lost_calls(told);
-  steps_ -= calls;
-  calls_asked_ -= calls;
+  steps_ -= lost_calls(told);
+  calls_asked_ = last_call(told);
+  failed_calls_.clear();
   for (std::size_t i = 0; i < entries_.size(); ++i) {
     entries_[i].count.updates -= lost_updates(i, told);
     entries_[i].count.asked = told[i].update;
@@ -234,34 +260,35 @@ void Optimizer::settle() {
 std::int64_t Optimizer::steps() const { return steps_ - lost_calls(told()); }
 
 void Optimizer::step() {
-  check_gradients();
+  count_on(check_gradients());
+  // From settle() to the last launch no other thread is told of a mistake: the updates would be made after all, under numbers
+  // that count those which were lost.
+  std::unique_lock<std::recursive_mutex> held;
+  if (made_ != nullptr) held = made_->hold();
   settle();
   Recording* const recording = Recording::current();
   if (recording != nullptr) recording->begin_part();
   std::vector<Stepped> stepped;  // of a recording
-  TransformAll all;
-  bool elsewhere = false;
-  for (std::size_t i = 0; i < parameters_.size(); ++i) {
-    const Var& parameter = parameters_[i].var;
-    const Var& gradient = parameter.body()->grad;
-    if (!gradient.defined()) continue;
-    elsewhere = elsewhere || parameter.device() != Device::cpu;
-    match_state(i);
-    const std::int64_t before = all.added();
-    step_one(i, gradient.value(), all);
-    if (recording == nullptr) continue;
-    if (parameter.device() == Device::cpu) {
-      tapeloop::detail::cannot_record("an optimizer in it has parameters on the CPU");
+  call([&](TransformAll& all) {
+    for (std::size_t i = 0; i < parameters_.size(); ++i) {
+      const Var& parameter = parameters_[i].var;
+      const Var& gradient = parameter.body()->grad;
+      if (!gradient.defined()) continue;
+      match_state(i);
+      const std::int64_t before = all.added();
+      step_one(i, gradient.value(), all);
+      if (recording == nullptr) continue;
+      if (parameter.device() == Device::cpu) {
+        tapeloop::detail::cannot_record("an optimizer in it has parameters on the CPU");
+      }
+      if (all.added() == before) {
+        tapeloop::detail::cannot_record(
+            "the rule of an optimizer works by itself, not by turn.all->add()");
+      }
+      Stepped& s = stepped.emplace_back(Stepped{i, gradient.value(), parameter.value().raw(), {}});
+      for (std::size_t k = 0; k < kMaxStates; ++k) s.state[k] = entries_[i].state[k].raw();
     }
-    if (all.added() == before) {
-      tapeloop::detail::cannot_record(
-          "the rule of an optimizer works by itself, not by turn.all->add()");
-    }
-    Stepped& s = stepped.emplace_back(Stepped{i, gradient.value(), parameter.value().raw(), {}});
-    for (std::size_t k = 0; k < kMaxStates; ++k) s.state[k] = entries_[i].state[k].raw();
-  }
-  all.run();
-  count_call(elsewhere);
+  });
   if (recording != nullptr) {
     recording->end_part(std::make_unique<Again>(*this, std::move(stepped)));
   }
@@ -378,6 +405,7 @@ void Optimizer::load_state_dict(const StateDict& state) {
   }
   made_.reset();  // what it was asked for so far no longer counts
   calls_asked_ = 0;
+  failed_calls_.clear();
   for (GroupRates& group : groups_) group.learning_rate = source.at((item++)->name)->item();
   steps_ = *source.at(item->name)->read<std::int64_t>();
 }

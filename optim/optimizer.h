@@ -41,7 +41,8 @@ class Optimizer {
   // where a gradient has another type or device than its parameter. Where it throws later (no memory, a rule without a
   // kernel) it is not one of steps(), and only parameters that were updated by then have it in their own counts.
   // On a GPU, a step after a mistake that the host has not been told of (a target that is no class, a gradient that is not
-  // finite) does nothing. It counts until the exception that tells it, and no longer from then on.
+  // finite) does nothing. It counts until the exception that tells it, and no longer from then on. While parameters there are
+  // stepped, other threads that use the GPU wait: a rule must not wait for them.
   void step();
 
   // Forgets all gradients, so that a parameter the next backward pass does not reach counts as one without. Their
@@ -118,13 +119,17 @@ class Optimizer {
 
   virtual void update(const Turn& turn) const = 0;
   void step_one(std::size_t index, const Tensor& gradient, TransformAll& all);
-  void check_gradients() const;
+  // Throws where one does not fit; returns the device other than the CPU that has some, if there is one.
+  Device check_gradients() const;
+  // One call of step(): `rules` says by step_one() what is updated.
+  template <class Rules>
+  void call(const Rules& rules);
   // What the device was asked for and has not done, by what it told; `told` may be empty.
   std::int64_t lost_updates(std::size_t index, std::span<const UpdateNumber> told) const;
   std::int64_t lost_calls(std::span<const UpdateNumber> told) const;
   PoolVector<UpdateNumber> told() const;
-  void count_call(bool elsewhere);  // on a device other than the CPU, too
-  void settle();                    // takes what was lost off the counts
+  void count_on(Device device);  // asks it, if it is not the CPU, to say what it has made
+  void settle();                 // takes what was lost off the counts
   void match_state(std::size_t index);
   StateDict views() const;
   std::size_t checked_group(int group) const;
@@ -134,8 +139,9 @@ class Optimizer {
   std::vector<Entry> entries_;  // one for each parameter
   std::vector<GroupRates> groups_;
   std::int64_t steps_ = 0;
-  std::unique_ptr<UpdatesMade> made_;  // by the device of parameters that are not on the CPU
-  std::int64_t calls_asked_ = 0;       // of it
+  std::unique_ptr<UpdatesMade> made_;       // by the device of parameters that are not on the CPU
+  std::int64_t calls_asked_ = 0;            // of it, those that threw included
+  std::vector<std::int64_t> failed_calls_;  // which of them threw, since the last settle()
 };
 
 namespace detail {

@@ -4,10 +4,13 @@
 #include "autograd/captured_step.h"
 
 #include <atomic>
+#include <chrono>
 #include <cstdlib>
+#include <future>
 #include <memory>
 #include <thread>
 
+#include "autograd/recording.h"
 #include "device.h"
 #include "nn/nn.h"
 #include "optim/adam.h"
@@ -57,6 +60,38 @@ struct Task {
 
 Tensor batch(std::int64_t n, std::uint64_t seed) {
   return index_tensor({5, n}, 11, seed).to(Device::cuda);
+}
+
+// Notes a mistake on the GPU, which the host is told of when it waits next.
+void make_mistake() {
+  const Var bad = parameter(Tensor::full({2}, 1, DType::float32, Device::cuda));
+  bad.set_grad(Tensor::full({2}, NAN, DType::float32, Device::cuda));
+  optim::clip_grad_norm({{"bad", bad}}, 1.0);
+}
+
+// A part of a step at which another thread waits for the GPU.
+class Interruption final : public HostPart {
+ public:
+  explicit Interruption(std::future<void>* other) : other_(other) {}
+  bool valid() const override { return true; }
+  void run() override {
+    *other_ = std::async(std::launch::async, [] { cuda::synchronize(); });
+    other_->wait_for(std::chrono::milliseconds(200));  // time to be told, if nobody holds it up
+  }
+
+ private:
+  std::future<void>* other_;
+};
+
+// Whether other threads can use the GPU. One that cannot stays behind.
+bool others_can_work() {
+  auto promise = std::make_shared<std::promise<void>>();
+  const std::future<void> done = promise->get_future();
+  std::thread([promise] {
+    Tensor::full({3}, 1, DType::float32, Device::cuda).to(Device::cpu);
+    promise->set_value();
+  }).detach();
+  return done.wait_for(std::chrono::seconds(60)) == std::future_status::ready;
 }
 
 void check_same(const Task& a, const Task& b) {
@@ -227,6 +262,101 @@ TEST_CASE("other threads use the GPU while a step is captured") {
   other.join();
   CHECK(wrong == 0);
   check_same(plain, captured);
+}
+
+TEST_CASE("another thread runs sequences of new shapes while a step with one is captured") {
+  if (!have_gpu()) return;
+  const auto run = [](nn::Lstm& lstm, std::int64_t n) {
+    return lstm(Var(Tensor::full({2, n, 3}, 1, DType::float32, Device::cuda))).ys;
+  };
+  const auto make = [](std::int64_t hidden) {
+    Random random{3};
+    nn::Lstm lstm({.input = 3, .hidden = hidden}, random);
+    nn::move(lstm, Device::cuda);
+    return lstm;
+  };
+  std::atomic<bool> stop = false;
+  std::thread other([&] {
+    nn::Lstm lstm = make(23);
+    for (std::int64_t n = 1; !stop; ++n) run(lstm, n);
+  });
+  nn::Lstm lstm = make(24);
+  for (std::int64_t n = 1; n < 80; ++n) {
+    CapturedStep step(Device::cuda,
+                      [&](const Tensor& x) { return sum(run(lstm, n)) + sum(Var(x)); },
+                      {.warm_up = 0});
+    step(Tensor::full({1}, 1));
+    CHECK(step.reason().empty());
+  }
+  stop = true;
+  other.join();
+}
+
+TEST_CASE("another thread is told of a mistake when a graph's counts are made: its run is lost") {
+  if (!have_gpu()) return;
+  const Var w = parameter(Tensor::full({3}, 9, DType::float32, Device::cuda));
+  optim::Sgd sgd(detail::numbered({&w, 1}), {.learning_rate = 1});
+  std::future<void> other;
+  CapturedStep step(Device::cuda,
+                    [&](const Tensor& x) {
+                      w.set_grad(Var(x) * 1.0);
+                      sgd.step();
+                      if (Recording* const recording = Recording::current()) {
+                        recording->begin_part();
+                        recording->end_part(std::make_unique<Interruption>(&other));
+                      }
+                    },
+                    {.warm_up = 0});
+  const Tensor x = Tensor::full({3}, 1, DType::float32, Device::cuda);
+  step(x);
+  make_mistake();
+  sgd.step();
+  sgd.step();
+  step(x);
+  CHECK(step.graph_runs() == 1);
+  CHECK(throws_with("not finite", [&] { other.get(); }));
+  CHECK(w.value().at({0}) == 8);
+  CHECK(sgd.steps() == 1);
+  CHECK(sgd.state_dict()[0].tensor.item() == 1);
+  step(x);
+  other.get();
+  CHECK(w.value().at({0}) == 7);
+  CHECK(sgd.steps() == 2);
+}
+
+TEST_CASE(
+    "a graph that cannot be made, and an error on the way: nothing of it stays, not its lock") {
+  if (!have_emulation()) return;
+  const Bounds bounds;
+  const auto make = [] {
+    return CapturedStep(Device::cuda, [](const Tensor& y) { return sum(Var(y)); });
+  };
+  const Tensor x = Tensor::full({3}, 1, DType::float32, Device::cuda);
+  auto other = make();
+  other(x);
+  const std::int64_t before = emulation::waits();
+  other(x);  // is captured
+  const std::int64_t waits = emulation::waits() - before;
+  auto step = make();
+  step(x);
+  const std::int64_t objects = emulation::objects();
+  emulation::refuse_instances(1);
+  // Those of the step go well, that of the pool before it gives back what nobody uses does not.
+  emulation::refuse_waits(static_cast<int>(waits), 1);
+  CHECK(throws_with("unspecified launch failure", [&] { step(x); }));
+  CHECK(emulation::objects() == objects);
+  REQUIRE(others_can_work());
+  for (const int refused : {2, 0}) {
+    emulation::refuse_instances(refused);
+    if (refused == 2) {
+      CHECK(throws_with("CUDA could not make a graph of it (out of memory)", [&] { step(x); }));
+      CHECK(emulation::objects() == objects);
+    } else {
+      CHECK(step(x).item() == 3);
+    }
+  }
+  CHECK(step(x).item() == 3);
+  CHECK(step.graph_runs() == 1);
 }
 
 TEST_CASE("results of a captured step are tensors of their own") {

@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: MIT
 // Optimizers and clipping on Device::cuda against the CPU: every rule and option, in few launches and without a wait.
 // On a GPU, or, as another program, on the emulated one (cuda_emulation/). Training of models: device_models_test.cpp.
+#include <chrono>
 #include <functional>
+#include <future>
 #include <memory>
 
 #include "device.h"
@@ -93,6 +95,43 @@ class Descent final : public optim::Optimizer {
   void update(const Turn& turn) const override {
     if (turn.group == 1)
       return turn.all->add(ForgottenGate{}, {turn.value, turn.gradient}, {turn.value});
+    turn.all->add(PlainDescent{}, {turn.value, turn.gradient}, {turn.value});
+  }
+};
+
+// A rule that works by itself, or, at every second update, has nothing to do.
+class Own final : public optim::Optimizer {
+ public:
+  Own(const ParameterList& list, bool idle) : Optimizer("own"), idle_(idle) {
+    add_group(list, 1, {});
+  }
+
+ private:
+  void update(const Turn& turn) const override {
+    if (!idle_) {
+      transform(PlainDescent{}, {turn.value, turn.gradient}, {turn.value});
+    } else if (turn.step % 2 == 1) {
+      turn.all->add(PlainDescent{}, {turn.value, turn.gradient}, {turn.value});
+    }
+  }
+  bool idle_;
+};
+
+// While its rule is at work, another thread waits for the GPU.
+class Interrupted final : public optim::Optimizer {
+ public:
+  explicit Interrupted(const ParameterList& list) : Optimizer("interrupted") {
+    add_group(list, 1, {});
+  }
+  mutable std::future<void> other;
+  bool interrupt = false;
+
+ private:
+  void update(const Turn& turn) const override {
+    if (interrupt) {
+      other = std::async(std::launch::async, [] { cuda::synchronize(); });
+      other.wait_for(std::chrono::milliseconds(200));  // time to be told, if nobody holds it up
+    }
     turn.all->add(PlainDescent{}, {turn.value, turn.gradient}, {turn.value});
   }
 };
@@ -310,6 +349,111 @@ TEST_CASE("a step on cuda that throws: no count of a parameter that it did not u
   forgotten.zero_grad();
   descent.step();
   CHECK(descent.steps() == 1);
+}
+
+TEST_CASE("a step on cuda that threw half-way is not counted, and not taken off by a mistake") {
+  if (!have_gpu() || !register_cells()) return;
+  const Var done = parameter(Tensor::full({3}, 9, DType::float32, Device::cuda));
+  const Var forgotten = parameter(Tensor::full({2}, 9, DType::float32, Device::cuda));
+  Descent descent({{"done", done}}, {{"forgotten", forgotten}});
+  const auto step = [&](bool throws) {
+    done.set_grad(Tensor::full({3}, 1, DType::float32, Device::cuda));
+    if (!throws) return descent.step();
+    forgotten.set_grad(Tensor::full({2}, 1, DType::float32, Device::cuda));
+    CHECK(throws_with("no CUDA kernel registered", [&] { descent.step(); }));
+    forgotten.zero_grad();
+  };
+  const auto check = [&](int steps, int updates) {
+    CHECK(throws_with("not finite", [] { cuda::synchronize(); }));
+    CHECK(descent.steps() == steps);
+    CHECK(descent.state_dict()[0].tensor.item() == updates);
+    CHECK(done.value().at({0}) == 9 - updates);
+  };
+  step(true);
+  make_mistake();
+  check(0, 1);
+  step(false);
+  make_mistake();
+  for (const bool throws : {false, true, true, false, true}) step(throws);  // none is made
+  check(1, 2);
+  step(true);
+  step(false);
+  make_mistake();
+  step(true);
+  check(2, 4);
+  make_mistake();
+  step(false);
+  check(2, 4);
+}
+
+TEST_CASE("a step on cuda counts when it is made, where the rule does not ask for an update") {
+  if (!have_gpu() || !register_cells()) return;
+  for (const bool idle : {false, true}) {
+    CAPTURE(idle);
+    const Var p = parameter(Tensor::full({3}, 9, DType::float32, Device::cuda));
+    Own own(list_of(p), idle);
+    for (int i = 0; i < 4; ++i) {
+      p.set_grad(Tensor::full({3}, 1, DType::float32, Device::cuda));
+      own.step();
+    }
+    make_mistake();
+    CHECK(throws_with("not finite", [] { cuda::synchronize(); }));
+    CHECK(p.value().at({0}) == (idle ? 7 : 5));
+    CHECK(own.steps() == 4);
+    CHECK(own.state_dict()[0].tensor.item() == 4);
+    make_mistake();
+    p.set_grad(Tensor::full({3}, 1, DType::float32, Device::cuda));
+    own.step();
+    CHECK(throws_with("not finite", [] { cuda::synchronize(); }));
+    CHECK(p.value().at({0}) == (idle ? 7 : 4));  // who works by itself goes on after a mistake
+    CHECK(own.steps() == (idle ? 4 : 5));
+    CHECK(own.state_dict()[0].tensor.item() == (idle ? 4 : 5));
+  }
+}
+
+TEST_CASE("another thread is told of a mistake while a step on cuda is made: the step is lost") {
+  if (!have_gpu() || !register_cells()) return;
+  const Var p = parameter(Tensor::full({3}, 9, DType::float32, Device::cuda));
+  Interrupted optimizer(list_of(p));
+  const auto step = [&] {
+    p.set_grad(Tensor::full({3}, 1, DType::float32, Device::cuda));
+    optimizer.step();
+  };
+  step();
+  make_mistake();
+  step();
+  step();
+  optimizer.interrupt = true;
+  step();
+  optimizer.interrupt = false;
+  CHECK(throws_with("not finite", [&] { optimizer.other.get(); }));
+  CHECK(p.value().at({0}) == 8);
+  CHECK(optimizer.steps() == 1);
+  CHECK(optimizer.state_dict()[0].tensor.item() == 1);
+  step();
+  CHECK(p.value().at({0}) == 7);
+  CHECK(optimizer.steps() == 2);
+}
+
+TEST_CASE("a mistake on cuda is told by the next wait where telling it failed") {
+  if (!have_emulation()) return;
+  const Var p = parameter(Tensor::full({3}, 9, DType::float32, Device::cuda));
+  optim::Sgd sgd(list_of(p), {.learning_rate = 1});
+  const auto step = [&] {
+    p.set_grad(Tensor::full({3}, 1, DType::float32, Device::cuda));
+    sgd.step();
+  };
+  step();
+  make_mistake();
+  step();
+  emulation::refuse_waits(1, 1);  // not the wait for the work, but that for the counts
+  CHECK(throws_with("unspecified launch failure", [] { cuda::synchronize(); }));
+  CHECK(sgd.steps() == 2);
+  CHECK(throws_with("not finite", [] { cuda::synchronize(); }));
+  CHECK(sgd.steps() == 1);
+  step();
+  CHECK(p.value().at({0}) == 7);
+  CHECK(sgd.steps() == 2);
 }
 
 TEST_CASE("a step of all parameters is one launch, clipping a handful, and nobody waits") {

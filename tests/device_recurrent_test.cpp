@@ -248,6 +248,25 @@ TEST_CASE(
   }
 }
 
+TEST_CASE("a form that a sequence fits and its gradient does not: the backward pass is refused") {
+  if (!have_emulation() || !ready()) return;
+  const Form scope(RecurrentForm::cluster);
+  const Problem p(kKinds[0], 1, 3, 247, DType::float32, Device::cuda);
+  p.forward(fused);
+  CHECK(cuda::last_recurrent_form() == RecurrentForm::cluster);
+  CHECK(throws_with("for its gradient N = 3, H = 247, 4 gates in float32 do not fit",
+                    [&] { p.run(fused); }));
+}
+
+TEST_CASE("a GPU that cannot say whether it has room: an error, and no form is kept from it") {
+  if (!have_emulation() || !ready()) return;
+  const Problem p(kKinds[0], 3, 7, 97, DType::float32, Device::cuda);  // a plan of its own
+  emulation::refuse_queries(2);
+  CHECK(throws_with("failed: out of memory", [&] { p.forward(fused); }));
+  p.forward(fused);
+  CHECK(cuda::last_recurrent_form() == RecurrentForm::cluster);
+}
+
 TEST_CASE("a sequence in one launch: as many launches for 30 steps as for 3") {
   if (!have_emulation()) return;
   if (!ready()) return;

@@ -115,7 +115,26 @@ TEST_CASE("whether blocks have room is asked before they are started") {
   emulation::set_room(0, 0);
   CHECK_FALSE(cuda::has_room(kernel, {dim3{1}, dim3{64}, 0, 0}));
   CHECK_FALSE(cuda::has_room(kernel, {dim3{5, 3}, dim3{64}, 0, 5}));
+  emulation::set_room(1, -1);
+  CHECK_FALSE(cuda::has_room(kernel, {dim3{5, 3}, dim3{64}, 0, 5}));
   emulation::set_room(1, 1);
+}
+
+TEST_CASE("a question for room that finds no memory is asked again, once, and is no answer then") {
+  const void* const kernel = reinterpret_cast<const void*>(&relay_kernel);
+  for (const unsigned cluster : {0u, 5u}) {
+    const cuda::ResidentGrid grid{dim3{5}, dim3{64}, 0, cluster};
+    emulation::refuse_queries(1);
+    CHECK(cuda::has_room(kernel, grid));
+    emulation::refuse_queries(2);
+    try {
+      cuda::has_room(kernel, grid);
+      FAIL("no error");
+    } catch (const Error& error) {
+      CHECK(std::string(error.what()).find("failed: out of memory") != std::string::npos);
+    }
+    CHECK(cuda::has_room(kernel, grid));
+  }
 }
 
 TEST_CASE("threads of a block meet at shuffles and barriers, in any order of blocks and threads") {

@@ -31,31 +31,30 @@ Capture::~Capture() {
 
 void Capture::start_noting() {
   const Gpu& g = gpu();
-  working().lock();
+  std::unique_lock lock(working());
   number_ = begin_capture();
   arena_ = new Arena(number_);
   // Relaxed: memory is taken on another stream meanwhile.
-  const cudaError_t status = cudaStreamBeginCapture(g.stream, cudaStreamCaptureModeRelaxed);
-  if (status != cudaSuccess) {
-    working().unlock();
-    check(status, "cudaStreamBeginCapture");
-  }
+  CUDA_CHECK(cudaStreamBeginCapture(g.stream, cudaStreamCaptureModeRelaxed));
   noting_now = this;
+  lock.release();  // stop_noting() unlocks it
 }
 
 void Capture::stop_noting() {
+  const std::unique_lock lock(working(), std::adopt_lock);  // of start_noting()
   const Gpu& g = gpu();
   noting_now = nullptr;
   arena_->close();
-  cudaGraph_t noted = nullptr;
-  cudaError_t status = cudaStreamEndCapture(g.stream, &noted);
+  struct Noted {
+    cudaGraph_t graph = nullptr;
+    ~Noted() {
+      if (graph != nullptr && cudaGraphDestroy(graph) != cudaSuccess) cudaGetLastError();
+    }
+  } noted;
+  cudaError_t status = cudaStreamEndCapture(g.stream, &noted.graph);
   if (status == cudaSuccess) {
-    status = with_room([&] { return cudaGraphInstantiate(&graph_, noted, 0); });
+    status = with_room([&] { return cudaGraphInstantiate(&graph_, noted.graph, 0); });
   }
-  if (noted != nullptr && cudaGraphDestroy(noted) != cudaSuccess) cudaGetLastError();
-  const struct Unlock {
-    ~Unlock() { working().unlock(); }
-  } unlock;
   if (status != cudaSuccess) {
     cudaGetLastError();
     graph_ = nullptr;

@@ -81,6 +81,9 @@ class Capture final : public Recording {
     std::unique_ptr<HostPart> part;
     std::size_t first_table;
   };
+  std::unique_lock<std::recursive_mutex> hold() const override {
+    return std::unique_lock(working());
+  }
   void start_noting() override;
   void stop_noting() override;
   void run_parts() override;

@@ -21,7 +21,8 @@ void allow_tf32(bool allowed);
 enum class RecurrentForm { automatic, alternating, persistent, cluster };
 // For tests and benchmarks. automatic, the default, takes the one that is estimated to be fastest for the shape among those
 // that the GPU has room for. Where another is set that cannot be had, for the shape, the GPU, or a formula without such a kernel
-// (register_recurrent), recurrent() throws Error and says why. The backward pass of a tape that looks inside alternates anyway.
+// (register_recurrent), recurrent() throws Error and says why; so does Tape::backward, where the sequence fits the form and its
+// gradient does not, as it needs more memory on chip. The backward pass of a tape that looks inside alternates anyway.
 void set_recurrent_form(RecurrentForm form);
 RecurrentForm recurrent_form();  // as set
 RecurrentForm

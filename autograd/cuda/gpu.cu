@@ -223,9 +223,9 @@ void wait() {
   CUDA_CHECK(cudaStreamSynchronize(g.stream));
   if (g.notes.mistake->in == MistakeIn::nothing) return;
   const Mistake mistake = *g.notes.mistake;
-  *g.notes.mistake = {};
   read_updates_made();
   CUDA_CHECK(cudaMemsetAsync(g.notes.halted, 0, sizeof(int), g.stream));
+  *g.notes.mistake = {};  // last: where one of these throws, the next wait tries again
   tell(mistake);
 }
 

@@ -5,7 +5,6 @@
 
 #include <atomic>
 #include <map>
-#include <mutex>
 #include <string>
 #include <tuple>
 
@@ -62,9 +61,9 @@ RecurrentPlan make_plan(const Wanted& wanted) {
 }
 
 const RecurrentPlan& plan_for(const Wanted& wanted) {
-  static std::mutex one_at_a_time;
   static auto& kPlans = *new std::map<decltype(wanted.key()), RecurrentPlan>;
-  const std::scoped_lock lock(one_at_a_time);
+  // No lock of its own: has_room() takes this one, and a thread that captures a step has it already.
+  const std::scoped_lock lock(working());
   auto found = kPlans.find(wanted.key());
   if (found == kPlans.end()) found = kPlans.emplace(wanted.key(), make_plan(wanted)).first;
   return found->second;
@@ -91,7 +90,8 @@ const RecurrentPlan& plan_for(const Wanted& wanted) {
                             (wanted.narrow ? "float32" : "float64");
   if (plan.form == RecurrentForm::alternating) {
     fail_form(run, wanted.form,
-              sizes + " do not fit: the weights must be in the shared memory of " +
+              (wanted.shape.backward ? "for its gradient " : "") + sizes +
+                  " do not fit: the weights must be in the shared memory of " +
                   (wanted.form == RecurrentForm::cluster
                        ? "at most " + std::to_string(kPortable) + " blocks"
                        : "at most " + std::to_string(limits.multiprocessors) + " blocks") +
@@ -259,10 +259,12 @@ bool has_room(const void* kernel, const ResidentGrid& grid) {
                      &found, kernel, static_cast<int>(grid.block.x), grid.shared_bytes)
                : cudaOccupancyMaxActiveClusters(&found, kernel, &config);
   });
-  if (status != cudaSuccess) {  // such as a cluster of a size that the GPU never takes
+  if (status == cudaErrorInvalidClusterSize || status == cudaErrorInvalidConfiguration ||
+      status == cudaErrorInvalidValue) {  // the GPU never takes such a size
     cudaGetLastError();
     return false;
   }
+  check(status, "cudaOccupancyMaxActive...");  // no answer: nothing that may be kept
   if (grid.cluster != 0) return found > 0;
   return std::int64_t{found} * device_limits().multiprocessors >=
          std::int64_t{grid.grid.x} * grid.grid.y;

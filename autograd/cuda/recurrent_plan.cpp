@@ -12,8 +12,7 @@ namespace {
 constexpr double kFma = 128;          // float32; float64 has half
 constexpr double kSharedBytes = 128;  // from shared memory
 constexpr double kL2Bytes = 28;       // from the cache that SMs share, when all of them read
-// To other SMs of a cluster. Luo et al. 2024, arXiv:2402.13499, measure some 13 on an H800 for clusters of 4, and less the larger
-// they are.
+// To other SMs of a cluster: an estimate, to be measured.
 constexpr double kClusterBytes = 12;
 // SMs of a GPC, at least; a cluster lies within one. NVIDIA's H100 whitepaper: 132 SMs in 8 GPCs, two by two, 18 at most.
 constexpr std::int64_t kGpc = 16;

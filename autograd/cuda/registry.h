@@ -14,7 +14,7 @@ struct Running {
   const int* halted = nullptr;
 };
 
-// Enqueues the kernel. With `running`, the plan has rank 2, [rows, H].
+// Enqueues the kernel. With running.lengths, the plan has rank 2, [rows, H].
 using PointwiseLaunch = void (*)(const void* functor, const LoopPlan& plan, const Running& running);
 
 // A kernel for many items: they lie on the device, each from a block of its own on.

@@ -40,12 +40,15 @@ class Made final : public UpdatesMade {
     const std::scoped_lock lock(working());
     fresh_ = false;
   }
+  std::unique_lock<std::recursive_mutex> hold() const override {
+    return std::unique_lock(working());
+  }
 
   void read() {  // enqueues a copy
     CUDA_CHECK(
         cudaMemcpyAsync(told_.data(), block_.data, bytes(), cudaMemcpyDeviceToHost, gpu().stream));
-    fresh_ = true;
   }
+  void tell() { fresh_ = true; }  // the copy is there
 
  private:
   std::size_t bytes() const { return told_.size() * sizeof(UpdateNumber); }
@@ -61,6 +64,7 @@ void read_updates_made() {
   const std::scoped_lock lock(working());
   for (Made* const made : all_made()) made->read();
   CUDA_CHECK(cudaStreamSynchronize(gpu().stream));
+  for (Made* const made : all_made()) made->tell();
 }
 
 std::unique_ptr<UpdatesMade> new_updates_made(std::size_t count) {

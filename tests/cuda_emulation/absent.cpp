@@ -17,6 +17,9 @@ void set_order(unsigned) {}
 void set_room(int, int) {}
 void refuse_launches(int) {}
 void refuse_graphs(int) {}
+void refuse_instances(int) {}
+void refuse_queries(int) {}
+void refuse_waits(int, int) {}
 void unload(bool) {}
 std::int64_t objects() { return 0; }
 

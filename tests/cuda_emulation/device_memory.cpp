@@ -29,6 +29,7 @@ struct Memory {
   int damaged = 0;
   std::int64_t taken = 0;
   std::int64_t waited = 0;
+  int good_waits = 0, refused_waits = 0;
   std::size_t in_use = 0;
   std::size_t limit = kTotal;
   std::int64_t host_blocks = 0;
@@ -72,11 +73,15 @@ DeviceAccess::~DeviceAccess() {
 int damaged_blocks() { return memory().damaged; }
 std::int64_t allocations() { return memory().taken; }
 std::int64_t waits() { return memory().waited; }
+void refuse_waits(int after, int count) {
+  memory().good_waits = after;
+  memory().refused_waits = count;
+}
 std::size_t bytes_reached() { return memory().reached; }
 void limit_bytes(std::size_t limit) { memory().limit = limit; }
 std::size_t bytes_in_use() { return memory().in_use; }
 void unload(bool gone) { memory().unloaded = gone; }
-std::int64_t objects() { return memory().host_blocks + streams(); }
+std::int64_t objects() { return memory().host_blocks + streams() + graphs(); }
 
 }  // namespace emulation
 
@@ -90,6 +95,7 @@ const char* cudaGetErrorString(cudaError_t error) {
     case cudaErrorCooperativeLaunchTooLarge: return "too many blocks in cooperative launch";
     case cudaErrorInvalidClusterSize: return "misconfigured cluster dimensions";
     case cudaErrorInvalidConfiguration: return "invalid configuration argument";
+    case cudaErrorLaunchFailure: return "unspecified launch failure";
     case cudaErrorNoDevice: return "no CUDA-capable device is detected";
     case cudaErrorStreamCaptureUnsupported:
       return "operation not permitted when stream is capturing";
@@ -117,8 +123,15 @@ cudaError_t cudaDeviceGetAttribute(int* value, cudaDeviceAttr attribute, int) {
 
 cudaError_t cudaStreamSynchronize(cudaStream_t stream) {
   if (captures(stream)) return cudaErrorStreamCaptureUnsupported;
-  ++memory().waited;
-  return cudaSuccess;
+  Memory& m = memory();
+  ++m.waited;
+  if (m.refused_waits == 0) return cudaSuccess;
+  if (m.good_waits > 0) {
+    --m.good_waits;
+    return cudaSuccess;
+  }
+  --m.refused_waits;
+  return cudaErrorLaunchFailure;
 }
 cudaError_t cudaDeviceGetDefaultMemPool(cudaMemPool_t* pool, int) {
   *pool = nullptr;

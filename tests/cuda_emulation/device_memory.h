@@ -9,6 +9,7 @@ namespace emulation {
 // stream.cpp
 bool captures(cudaStream_t stream);
 std::int64_t streams();  // that there are
+std::int64_t graphs();
 
 // Kernels, copies and products hold one while they run; they may be nested.
 class DeviceAccess {

@@ -80,7 +80,7 @@ std::mutex one_launch;
 std::mt19937 order_of(1);
 std::int64_t launch_count = 0;
 int most_blocks = 1, most_clusters = 1;
-int refused_launches = 0;
+int refused_launches = 0, refused_queries = 0;
 
 Context scheduler;
 Fiber* current = nullptr;
@@ -318,18 +318,25 @@ std::uint64_t exchange(std::uint64_t value, unsigned lane_from) {
 
 }  // namespace emulation
 
+namespace emulation {
+static bool refuse_query() { return refused_queries > 0 && refused_queries-- > 0; }
+}  // namespace emulation
+
 cudaError_t cudaFuncSetAttribute(const void*, cudaFuncAttribute, int value) {
   return value < 0 || value > emulation::kSharedBytes ? cudaErrorInvalidValue : cudaSuccess;
 }
 
 cudaError_t cudaOccupancyMaxActiveBlocksPerMultiprocessor(int* blocks, const void*, int,
                                                           std::size_t shared_bytes) {
+  if (emulation::refuse_query()) return cudaErrorMemoryAllocation;
   const bool fits = shared_bytes <= static_cast<std::size_t>(emulation::kSharedBytes);
   *blocks = fits ? emulation::most_blocks : 0;
   return cudaSuccess;
 }
 cudaError_t cudaOccupancyMaxActiveClusters(int* clusters, const void*,
                                            const cudaLaunchConfig_t* config) {
+  if (emulation::refuse_query()) return cudaErrorMemoryAllocation;
+  if (emulation::most_clusters < 0) return cudaErrorInvalidClusterSize;
   const bool fits = config->dynamicSmemBytes <= static_cast<std::size_t>(emulation::kSharedBytes);
   *clusters = fits ? emulation::most_clusters : 0;
   return cudaSuccess;
@@ -342,6 +349,7 @@ void set_room(int blocks, int clusters) {
   most_clusters = clusters;
 }
 void refuse_launches(int count) { refused_launches = count; }
+void refuse_queries(int count) { refused_queries = count; }
 bool refuse_launch() { return refused_launches > 0 && refused_launches-- > 0; }
 
 std::int64_t launches() { return launch_count; }

@@ -28,10 +28,14 @@ void limit_bytes(
 void set_order(unsigned seed);  // in which blocks and threads run from now on
 
 // What goes wrong from now on.
-void set_room(int blocks, int clusters);  // resident at once: blocks of a multiprocessor, clusters
+// Resident at once: blocks of a multiprocessor, clusters; clusters -1: no cluster may have such a size.
+void set_room(int blocks, int clusters);
 void refuse_launches(int count);          // the next kernel launches find no memory
 void refuse_graphs(int count);            // the next graphs are not launched
+void refuse_instances(int count);         // the next graphs find no memory when they are made
+void refuse_queries(int count);           // the next questions for room find no memory
+void refuse_waits(int after, int count);  // once `after` more waits went well, the next ones fail
 void unload(bool gone);                   // the runtime, as at the end of a process
-std::int64_t objects();                   // streams and blocks of pinned memory that there are
+std::int64_t objects();                   // streams, graphs and pinned blocks that there are
 
 }  // namespace emulation

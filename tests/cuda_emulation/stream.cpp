@@ -17,8 +17,8 @@ struct EmulatedStream {
 namespace emulation {
 
 static std::int64_t graphs_launched = 0;
-static std::int64_t stream_count = 0;
-static int refused_graphs = 0;
+static std::int64_t stream_count = 0, graph_count = 0;
+static int refused_graphs = 0, refused_instances = 0;
 
 bool captures(cudaStream_t stream) { return stream != nullptr && stream->capturing != nullptr; }
 
@@ -29,7 +29,9 @@ cudaError_t enqueue(cudaStream_t stream, const std::function<cudaError_t()>& wor
 }
 
 std::int64_t streams() { return stream_count; }
+std::int64_t graphs() { return graph_count; }
 void refuse_graphs(int count) { refused_graphs = count; }
+void refuse_instances(int count) { refused_instances = count; }
 std::int64_t graph_launches() { return graphs_launched; }
 
 }  // namespace emulation
@@ -59,6 +61,7 @@ cudaError_t cudaSetDevice(int device) { return device == 0 ? cudaSuccess : cudaE
 cudaError_t cudaStreamBeginCapture(cudaStream_t stream, cudaStreamCaptureMode) {
   if (stream->capturing != nullptr) return cudaErrorInvalidValue;
   stream->capturing = new EmulatedGraph;
+  ++emulation::graph_count;
   return cudaSuccess;
 }
 cudaError_t cudaStreamEndCapture(cudaStream_t stream, cudaGraph_t* graph) {
@@ -67,7 +70,12 @@ cudaError_t cudaStreamEndCapture(cudaStream_t stream, cudaGraph_t* graph) {
   return cudaSuccess;
 }
 cudaError_t cudaGraphInstantiate(cudaGraphExec_t* exec, cudaGraph_t graph, unsigned long long) {
+  if (emulation::refused_instances > 0) {
+    --emulation::refused_instances;
+    return cudaErrorMemoryAllocation;
+  }
   *exec = new EmulatedGraph(*graph);
+  ++emulation::graph_count;
   return cudaSuccess;
 }
 cudaError_t cudaGraphLaunch(cudaGraphExec_t exec, cudaStream_t stream) {
@@ -84,9 +92,11 @@ cudaError_t cudaGraphLaunch(cudaGraphExec_t exec, cudaStream_t stream) {
 }
 cudaError_t cudaGraphExecDestroy(cudaGraphExec_t exec) {
   delete exec;
+  --emulation::graph_count;
   return cudaSuccess;
 }
 cudaError_t cudaGraphDestroy(cudaGraph_t graph) {
   delete graph;
+  --emulation::graph_count;
   return cudaSuccess;
 }
