@@ -11,6 +11,7 @@ import json
 import re
 import subprocess
 import sys
+from collections import Counter
 from pathlib import Path
 
 DOCTEST_TOTALS = re.compile(
@@ -50,8 +51,8 @@ def main():
         passed, failed, skipped = passed + p, failed + f, skipped + s
         if test["name"].endswith("_emulated"):  # on an imitation of a GPU: never to be taken for one
             print(f"{test['name'].removesuffix('_emulated')}: emulated: {p} passed, {f} failed")
-        for reason in reasons:
-            print(f"{test['name']}: {reason}")
+        for reason, cases in Counter(reasons).items():
+            print(f"{test['name']}: {reason}" + (f" ({cases} cases)" if cases > 1 else ""))
     if failed == 0 and (status != 0 or not tests):
         print("meson test did not run the tests" if not tests else f"meson test ended with {status}", file=sys.stderr)
         failed = 1
