@@ -389,6 +389,22 @@ TEST_CASE("settings and vocabulary come back from a checkpoint, and others are r
   CHECK(contains(error_of([&] { settings_of(saved, "file"); }), "no setting 'cell'"));
 }
 
+TEST_CASE("what is shown is cut between characters, whatever their length") {
+  const std::string text = "aé中😀";  // 1, 2, 3 and 4 bytes
+  const std::map<std::size_t, std::size_t> whole = {{0, 0}, {1, 1}, {2, 1}, {3, 3}, {4, 3},  {5, 3},
+                                                    {6, 6}, {7, 6}, {8, 6}, {9, 6}, {10, 10}};
+  for (const auto& [bytes, kept] : whole) {
+    CAPTURE(bytes);
+    CHECK(without_cut_end(text.substr(0, bytes)) == text.substr(0, kept));
+    CHECK(beginning_of(text, bytes) == text.substr(0, kept));
+  }
+  CHECK(beginning_of(text, 99) == text);
+  CHECK(beginning_of(std::string_view(text).substr(2), 4) == "中");  // begins within é
+  CHECK(beginning_of(std::string_view(text).substr(8), 9).empty());
+  CHECK(without_cut_end("\x80\x80") == "\x80\x80");  // no character begins there
+  CHECK(beginning_of("ab\xe9", 3) == "ab\xe9");      // Latin-1, not cut
+}
+
 TEST_CASE("what is written stops at the stop symbol or the length, and depends on the seed alone") {
   const Vocabulary vocabulary(kRhyme);
   Random weights(5);

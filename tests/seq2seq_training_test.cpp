@@ -211,7 +211,7 @@ TEST_CASE("settings and vocabularies come back from a checkpoint") {
   saved.notes["program"] = "jazz";
   CHECK(message_of([&] {
           check_task(saved, "", "file");
-        }).starts_with("file: this checkpoint was not written by seq2seq"));
+        }).starts_with("file: it was written by another program, expected 'seq2seq'; train first"));
 }
 
 TEST_CASE("sentences are translated alike alone and together") {
