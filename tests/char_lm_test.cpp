@@ -324,7 +324,7 @@ TEST_CASE("a text that a picture or page has no room for is refused in words of 
   const CharLm model(vocabulary.size(), {.hidden = 3}, random);
   const std::string long_text(401, kRhyme[0]);
   CHECK(error_of([&] { neurons_over_text(model, vocabulary, long_text, "t", true); }) ==
-        "--activations: the text has 401 characters, a picture takes 400 at most; shorten "
+        "--activations: the text has 401 symbols, a picture takes 400 at most; shorten "
         "--activations-text, or name a FILE.html");
   CHECK_NOTHROW(neurons_over_text(model, vocabulary, long_text.substr(1), "t", true));
 }

@@ -77,7 +77,7 @@ def check_few_pairs(folder, seq2seq):
         check(figures["test"]["bleu"] is None and "BLEU-4 - (no target has 4 characters)" in out, out)
         check(count > 3 or "few pairs: one source is taken for " in out, out)
     pairs.write_text("a\tb\nc\td\na\te\n")
-    check_refused(folder, 1, "3 different sources are needed to hold some out, 2 are left; give more pairs", seq2seq,
+    check_refused(folder, 1, "3 different sources are needed to hold some out, found 2; give more pairs", seq2seq,
                   "translate", *short)
     pairs.write_text("a\tb\nlong\td\nlonger\te\n")
     check_refused(folder, 1, "; give a greater --max-length", seq2seq, "translate", *short, "--max-length", "2")

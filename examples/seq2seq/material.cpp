@@ -45,7 +45,7 @@ void check_parts(const Material& material, const Arguments& a) {
         for (const Pair& pair : *pairs) different.insert(pair.*key_of(a));
       }
       what_to_do = fmt::format(
-          "{} different {} are needed to hold some out, {} are left; give more pairs",
+          "{} different {} are needed to hold some out, found {}; give more pairs",
           a.test.empty() ? 3 : 2, a.task == "dates" ? "dates" : "sources", different.size());
     }
     tapeloop::fail("data", fmt::format("{} has no pairs left for {}{}; {}", material.source, name,
