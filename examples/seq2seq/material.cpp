@@ -38,7 +38,7 @@ void check_parts(const Material& material, const Arguments& a) {
     std::string what_to_do = "give more --pairs";
     if (material.too_long > 0) {
       what_to_do = "give a greater --max-length";
-    } else if (!a.data.empty()) {
+    } else if (!a.data.empty() || a.task == "translate") {
       std::set<std::string_view> different;
       for (const auto* pairs : {&material.train, &material.validation, &material.test}) {
         if (pairs == &material.test && !a.test.empty()) continue;
