@@ -15,7 +15,8 @@ namespace tapeloop::nn {
 
 namespace {
 
-constexpr double kLine = 24, kLabel = 60, kTop = 44, kMargin = 16;
+constexpr double kLine = 24, kLabel = 60, kTop = 66, kMargin = 16;
+constexpr double kLegend = 38, kSwatch = 16, kNarrowest = 640;
 
 // How much a neuron changes over time: its variance.
 double spread(const Activation& a, std::int64_t n, std::int64_t unit) {
@@ -46,6 +47,26 @@ std::string colour(double value, double scale) {
     result += fmt::format("{:02x}", std::lround(255 + (part - 255) * strength));
   }
   return result;
+}
+
+// Which colour is which value, and what the numbers at the left are.
+std::string legend(double scale) {
+  std::string result = fmt::format(
+      "<g font-size=\"12\" fill=\"#565b63\">\n<text x=\"{}\" y=\"{}\" "
+      "text-anchor=\"end\">{:+.3g}</text>\n",
+      kLabel - 8, kLegend + 11, -scale);
+  double x = kLabel;
+  for (const double part : {-1.0, -0.5, 0.0, 0.5, 1.0}) {
+    result += fmt::format(
+        "<rect x=\"{}\" y=\"{}\" width=\"{}\" height=\"13\" fill=\"{}\" stroke=\"#d4d7dc\"/>\n", x,
+        kLegend, kSwatch, colour(part, 1));
+    x += kSwatch;
+  }
+  return result + fmt::format(
+                      "<text x=\"{0}\" y=\"{1}\">{2:+.3g}</text>\n<text x=\"{3}\" y=\"{1}\">"
+                      "at the left the number of each neuron, the one that changes most "
+                      "first</text>\n</g>\n",
+                      x + 8, kLegend + 11, scale, x + 64);
 }
 
 }  // namespace
@@ -95,9 +116,10 @@ std::string activation_picture(const Activation& a, std::span<const std::string>
       "height=\"{1:.0f}\" font-family=\"sans-serif\" font-size=\"13\" fill=\"#1c1f24\" "
       "role=\"img\">\n<title>{2}</title>\n<rect width=\"100%\" height=\"100%\" fill=\"#fff\"/>\n"
       "<text x=\"{3}\" y=\"26\" font-size=\"15\" font-weight=\"bold\">{2}</text>\n",
-      kLabel + width * static_cast<double>(cells.size()) + kMargin,
+      std::max(kNarrowest, kLabel + width * static_cast<double>(cells.size()) + kMargin),
       kTop + kLine * static_cast<double>(units.size()) + kMargin, escape_markup(options.title),
       kMargin);
+  svg += legend(scale);
   double y = kTop;
   for (const std::int64_t unit : units) {
     svg += fmt::format("<text x=\"{}\" y=\"{}\" fill=\"#565b63\" text-anchor=\"end\">{}</text>\n",

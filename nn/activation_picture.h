@@ -19,8 +19,8 @@ struct ActivationPictureOptions {
 };
 
 // `symbols`: what was read at each step, as for activation_page(); a character read in several steps has the colour of the
-// last one. Orange above 0, blue below, full at the largest value. Throws where steps and symbols differ in number, or
-// there are none, or more than kMostPictureSteps.
+// last one. Orange above 0, blue below, full at the largest value, as a legend says. Throws where steps and symbols differ
+// in number, or there are none, or more than kMostPictureSteps.
 std::string activation_picture(const Activation& activation, std::span<const std::string> symbols,
                                const ActivationPictureOptions& options = {});
 

@@ -332,8 +332,12 @@ TEST_CASE("the small picture shows the neurons that change most, a line for each
   CHECK(svg.find(">7</text>") < svg.find(">4</text>"));
   CHECK(svg.find(">4</text>") != std::string::npos);
   // Full orange at the largest value, 4; half of the blue at -2; the text once on each line.
-  CHECK(svg.find("fill=\"#d55e00\"") != std::string::npos);
-  CHECK(svg.find("fill=\"#80b9d9\"") != std::string::npos);
+  CHECK(svg.find("height=\"20\" fill=\"#d55e00\"") != std::string::npos);
+  CHECK(svg.find("height=\"20\" fill=\"#80b9d9\"") != std::string::npos);
+  // A legend says so.
+  CHECK(svg.find("text-anchor=\"end\">-4</text>") < svg.find("height=\"13\" fill=\"#0072b2\""));
+  CHECK(svg.find("height=\"13\" fill=\"#d55e00\"") < svg.find(">+4</text>"));
+  CHECK(svg.find(">+4</text>") != std::string::npos);
   // Each character has its own place, the one after a wide character too.
   CHECK(svg.find("<tspan x=\"61\">&lt;</tspan><tspan x=\"79\">中</tspan><tspan x=\"97\">\xC2\xA0"
                  "</tspan></text>") != std::string::npos);

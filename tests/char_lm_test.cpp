@@ -324,7 +324,7 @@ TEST_CASE("a text that a picture or page has no room for is refused in words of 
   const CharLm model(vocabulary.size(), {.hidden = 3}, random);
   const std::string long_text(401, kRhyme[0]);
   CHECK(error_of([&] { neurons_over_text(model, vocabulary, long_text, "t", true); }) ==
-        "--activations: the text has 401 characters, a picture takes 400 at most; shorten "
+        "--activations: the text has 401 symbols, a picture takes 400 at most; shorten "
         "--activations-text, or name a FILE.html");
   CHECK_NOTHROW(neurons_over_text(model, vocabulary, long_text.substr(1), "t", true));
 }
@@ -387,6 +387,21 @@ TEST_CASE("settings and vocabulary come back from a checkpoint, and others are r
   CHECK(contains(error_of([&] { settings_of(saved, "file"); }), "setting 'layers' is 'two'"));
   saved.notes.erase("cell");
   CHECK(contains(error_of([&] { settings_of(saved, "file"); }), "no setting 'cell'"));
+}
+
+TEST_CASE("what is shown is cut between characters, whatever their length") {
+  const std::string text = "aé中😀";  // 1, 2, 3 and 4 bytes
+  const std::vector<std::size_t> kept = {0, 1, 1, 3, 3, 3, 6, 6, 6, 6, 10};
+  for (std::size_t bytes = 0; bytes < kept.size(); ++bytes) {
+    CAPTURE(bytes);
+    CHECK(without_cut_end(text.substr(0, bytes)) == text.substr(0, kept[bytes]));
+    CHECK(beginning_of(text, bytes) == text.substr(0, kept[bytes]));
+  }
+  CHECK(beginning_of(text, 99) == text);
+  CHECK(beginning_of(std::string_view(text).substr(2), 4) == "中");  // begins within é
+  CHECK(beginning_of(std::string_view(text).substr(8), 9).empty());
+  CHECK(without_cut_end("\x80\x80") == "\x80\x80");  // no character begins there
+  CHECK(beginning_of("ab\xe9", 3) == "ab\xe9");      // Latin-1, not cut
 }
 
 TEST_CASE("what is written stops at the stop symbol or the length, and depends on the seed alone") {

@@ -1,10 +1,13 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: MIT
-"""The example programs as one meets them: what --help shows, options without effect, runs that are not there, Ctrl-C in training.
+"""The example programs as one meets them: what --help shows, options without effect, files that are not there or cannot be
+written, few pairs, checkpoints of other programs, Ctrl-C in training.
 
 usage: tests/example_options_test.py CHAR_LM JAZZ SEQ2SEQ
 """
+import json
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -53,10 +56,82 @@ def check_ctrl_c(folder, program, *options):
     if not found:
         return
     check((Path(folder) / found[2]).exists(), f"{name}: {found[2]} is not there")
+    if "--validate-every" in options and "add" not in options:
+        check_refused(folder, 1, f"has done {found[1]} updates and was stopped before the first validation, --updates is 1; "
+                      f"give --updates {found[1]} or more", program, *options, "--updates", "1", "--resume")
     if name == "jazz":  # its learning rate depends on --updates: that run goes on to the end only
         return
     code, out, error = run(folder, program, *options, "--updates", str(int(found[1]) + 1), "--resume")
     check(code == 0 and f"going on after update {found[1]}" in out, f"{name}: --resume: {code}, {out}, {error}")
+
+
+def check_few_pairs(folder, seq2seq):
+    """Three sources are enough, and of such short sentences there is no BLEU-4; two are too few."""
+    pairs = Path(folder) / "pairs.tsv"
+    short = ("--data", "pairs.tsv", "--source-unit", "character", "--quick", "--updates", "2", "--out", "few")
+    for count in (3, 4, 7, 12, 30):
+        pairs.write_text("".join(f"{i:03}\t{i % 7}\n" for i in range(count)))
+        code, out, error = run(folder, seq2seq, "translate", *short, "--json", "few.json", "--pictures", "2")
+        check(code == 0, f"{count} pairs: {code}, {out}, {error}")
+        figures = json.loads((Path(folder) / "few.json").read_text())
+        check(figures["test"]["bleu"] is None and "BLEU-4 - (no target has 4 characters)" in out, out)
+        check(count > 3 or "few pairs: one source is taken for " in out, out)
+    pairs.write_text("a\tb\nc\td\na\te\n")
+    check_refused(folder, 1, "3 different sources are needed to hold some out, found 2; give more pairs", seq2seq,
+                  "translate", *short)
+    pairs.write_text("a\tb\nlong\td\nlonger\te\n")
+    check_refused(folder, 1, "; give a greater --max-length", seq2seq, "translate", *short, "--max-length", "2")
+    with open("/dev/full", "w") as full:
+        done = subprocess.run([seq2seq, "--interactive", "--out", "few"], input="001\n002\n", cwd=folder, stdout=full,
+                              stderr=subprocess.PIPE, text=True, timeout=250)
+    check(done.returncode == 1 and "standard output cannot be written" in done.stderr, f"/dev/full: {done}")
+
+
+def check_unwritable(folder, char_lm):
+    """What cannot be written is said before anything is trained; what is there stays, and nothing new is left."""
+    place = "/proc/none"  # where nobody can make a file
+    for option, ending in (("--gradient-picture", ".svg"), ("--activations", ".html"), ("--json", ".json")):
+        check_refused(folder, 1, f"{place}{ending}.partial: cannot be made", char_lm, option, place + ending, "--updates",
+                      LONG)
+    check_refused(folder, 2, "'-' is no file: standard output is for people", char_lm, "--json", "-")
+    kept = Path(folder) / "kept.json"
+    kept.write_text("kept")
+    check_refused(folder, 1, "absent.txt: cannot be opened", char_lm, "--data", "absent.txt", "--json", "kept.json",
+                  "--activations", "new.html")
+    check(kept.read_text() == "kept", "a file was touched before there was anything to write")
+    check(not list(Path(folder).glob("new.html*")) and not list(Path(folder).glob("*.partial")), "a file was left behind")
+
+
+def check_bytes(folder, char_lm):
+    """Characters of several bytes are several symbols, and neither the text made up nor the one shown ends within one."""
+    (Path(folder) / "text.txt").write_text("中文é" * 300)
+    trained = ("--data", "text.txt", "--hidden", "16", "--streams", "4", "--steps", "20", "--lr", "0.01", "--out", "bytes")
+    code, _, error = run(folder, char_lm, *trained, "--updates", "200", "--temperature", "0", "--activations", "a.svg")
+    check(code == 0, f"a text in UTF-8: {code}, {error}")
+    for length in range(50, 58):
+        code, out, error = run(folder, char_lm, "--generate-only", "--out", "bytes", "--prompt", "中", "--temperature", "0",
+                               "--length", str(length))  # run() reads UTF-8
+        check(code == 0 and 47 <= len(out.strip().encode()) - 3 <= length, f"a text in UTF-8: {code}, {out}, {error}")
+    svg = (Path(folder) / "a.svg").read_text()
+    check("\\x" not in svg and "cell state c" in svg, "a picture over parts of characters")
+    check_refused(folder, 2, "give the --data that it was trained with, or a text by --activations-text", char_lm,
+                  "--generate-only", "--out", "bytes", "--activations", "a.html")
+    code, out, error = run(folder, char_lm, "--generate-only", "--out", "bytes", "--activations", "a.html",
+                           "--activations-text", "中é")
+    check(code == 0 and "over 5 symbols" in out, f"--activations-text: {code}, {out}, {error}")
+
+
+def check_other_programs(folder, char_lm, jazz, seq2seq):
+    """A checkpoint of another program is refused in one line. After check_few_pairs and check_bytes."""
+    folder = Path(folder)
+    for program, source, target, wrote in ((char_lm, "few/last", "few/last", "seq2seq"),
+                                           (seq2seq, "bytes/last", "bytes/last", "char_lm"),
+                                           (jazz, "few/last", "few/checkpoint", "seq2seq")):
+        if source != target:
+            shutil.copy(folder / f"{source}.safetensors", folder / f"{target}.safetensors")
+        code, _, error = run(folder, program, "--resume", "--out", target.split("/")[0])
+        check(code == 1 and f"it was written by '{wrote}', expected '" in error and error.count("\n") == 1,
+              f"a checkpoint of {wrote}: {code}, {error}")
 
 
 def main():
@@ -70,6 +145,7 @@ def main():
             check_refused(folder, 2, "--lr has no effect together with --generate-only, which trains nothing; leave it out",
                           program, "--generate-only", "--lr", "0.1")
             check_refused(folder, 1, "--generate-only: there is no nowhere/", program, "--generate-only", "--out", "nowhere")
+        check("A symbol is a byte" in re.sub(r"\s+", " ", run(folder, char_lm, "--help")[1]), "--help does not name bytes")
         check_refused(folder, 2, "--top-k has no effect together with --gradient-picture, which does nothing else",
                       char_lm, "--gradient-picture", "x.svg", "--top-k", "3")
         check_refused(folder, 2, "--seed has no effect together with --translate", seq2seq, "--translate", "x", "--seed", "1")
@@ -81,6 +157,19 @@ def main():
         check_ctrl_c(folder, char_lm, "--hidden", "8", "--validate-every", LONG, "--count", "0")
         check_ctrl_c(folder, jazz, "--hidden", "8", "--evaluate-every", LONG)
         check_ctrl_c(folder, seq2seq, "add", "--validate-every", LONG)
+        letters = ("reverse", "--embedding", "2", "--pairs", "100", "--longest", "2", "--out", "letters")
+        code, out, error = run(folder, seq2seq, *letters, "--hidden", "5", "--updates", "3")
+        check(code == 0, f"reverse: {code}, {error}")
+        code, out, error = run(folder, seq2seq, *letters, "--hidden", "5", "--updates", "5", "--resume")
+        check(code == 0 and out.count("going on after update 3\n") == 2, f"reverse --resume: {code}, {out}, {error}")
+        # In the first of its two models: the second, which is of the run before, is neither gone on with nor in the way.
+        check_ctrl_c(folder, seq2seq, *letters, "--hidden", "4", "--validate-every", LONG)
+        code, _, error = run(folder, seq2seq, "add", "--base", "10", "--quick", "--updates", "2", "--out", "decimal")
+        check(code == 0 and "from the lowest digit<" in (Path(folder) / "decimal/attention.svg").read_text(), error)
+        check_few_pairs(folder, seq2seq)
+        check_unwritable(folder, char_lm)
+        check_bytes(folder, char_lm)
+        check_other_programs(folder, char_lm, jazz, seq2seq)
     print("\n".join(failures) or "every program says what it does, and goes on after Ctrl-C")
     sys.exit(1 if failures else 0)
 

@@ -226,6 +226,51 @@ TEST_CASE("the split depends on a source alone, which then stands in one part") 
   CHECK(split_by_source({{"foobar", ""}}, 968, 1).validation.size() == 1);
 }
 
+TEST_CASE(
+    "of three sources and more each part gets one, whatever the hashes say, and never two parts "
+    "the same") {
+  const auto filled = [](const std::vector<Pair>& pairs) {
+    Split split = split_by_source(pairs, 50, 50);
+    std::vector<Pair>* const parts[] = {&split.train, &split.validation, &split.test};
+    fill_empty_parts(parts, &Pair::source);
+    return split;
+  };
+  const Split before = split_by_source({{"a", "1"}, {"b", "2"}, {"c", "3"}}, 50, 50);
+  CHECK((before.train.empty() || before.validation.empty() || before.test.empty()));
+  for (int salt = 0; salt < 200; ++salt) {
+    CAPTURE(salt);
+    const int sources = 3 + salt % 40;
+    std::vector<Pair> pairs;
+    for (int i = 0; i < 2 * sources; ++i) {
+      pairs.push_back(
+          {std::to_string(salt) + " " + std::to_string(i % sources), std::to_string(i)});
+    }
+    const Split split = filled(pairs);
+    CHECK(split.train.size() + split.validation.size() + split.test.size() == pairs.size());
+    std::map<std::string, int> parts;
+    for (const Pair& pair : split.train) parts[pair.source] |= 1;
+    for (const Pair& pair : split.validation) parts[pair.source] |= 2;
+    for (const Pair& pair : split.test) parts[pair.source] |= 4;
+    int seen = 0;
+    for (const auto& [source, part] : parts) {
+      CHECK((part == 1 || part == 2 || part == 4));
+      seen |= part;
+    }
+    CHECK(seen == 7);
+    std::reverse(pairs.begin(), pairs.end());
+    Split other = filled(pairs);
+    std::reverse(other.test.begin(), other.test.end());
+    CHECK(other.test == split.test);  // the order of the file does not matter
+  }
+  const Split two = filled({{"a", "1"}, {"b", "2"}, {"a", "3"}});
+  CHECK((two.train.empty() || two.validation.empty() || two.test.empty()));
+  std::vector<Pair> dates = {{"x", "1"}, {"y", "1"}, {"z", "2"}}, none;
+  std::vector<Pair>* const parts[] = {&dates, &none};
+  CHECK(fill_empty_parts(parts, &Pair::target) == std::vector<std::size_t>{1});
+  CHECK(dates.size() + none.size() == 3);
+  CHECK(dates[0].target != none[0].target);
+}
+
 TEST_CASE("the phrase book: hundreds of sentences with their marks, no source twice") {
   const std::vector<Pair>& pairs = phrase_book();
   CHECK(pairs.size() >= 600);

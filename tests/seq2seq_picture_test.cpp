@@ -155,6 +155,16 @@ TEST_CASE("an attention picture is bounded, however long the sentences and howev
   CHECK(xml_fault(many) == "");
   CHECK(many.size() < kMost);
   CHECK(many.find(" more, for which this picture has no room") != std::string::npos);
+  const std::string tall =
+      attention_picture("t", std::vector<Looked>(100, spread_out(30, 5, 0.99)));
+  CHECK(tall.find(" more, for which this picture has no room") != std::string::npos);
+  CHECK(std::stod(tall.substr(tall.find("height=\"") + 8)) <= 4100);
+}
+
+TEST_CASE("an attention picture of nothing says so") {
+  const std::string svg = attention_picture("t", {});
+  CHECK(xml_fault(svg) == "");
+  CHECK(svg.find(">nothing was written, so that nothing was looked at<") != std::string::npos);
 }
 
 TEST_CASE("weights that do not sum to 1, look at padding or have other sizes are refused") {

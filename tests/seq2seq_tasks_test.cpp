@@ -304,7 +304,7 @@ TEST_CASE("sentences that are too long are left out and counted") {
   CHECK(
       message.starts_with("data: dates made by rule has no pairs left for training; 500 pairs "
                           "for training are longer than 3 characters (--max-length): left out;"));
-  CHECK(message.ends_with("; give more pairs with other sources, or a greater --max-length"));
+  CHECK(message.ends_with("; give a greater --max-length"));
 }
 
 TEST_CASE("options that do not belong to a task, or to each other, are refused") {

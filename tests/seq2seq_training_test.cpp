@@ -209,9 +209,13 @@ TEST_CASE("settings and vocabularies come back from a checkpoint") {
         "file: this checkpoint is of the task 'translate', not 'dates'; name that task, or give "
         "another file");
   saved.notes["program"] = "jazz";
+  CHECK(message_of([&] { check_task(saved, "", "file"); }) ==
+        "file: it was written by 'jazz', expected 'seq2seq'; train first, or name the folder of "
+        "such a run by --out");
+  saved.notes.erase("program");
   CHECK(message_of([&] {
           check_task(saved, "", "file");
-        }).starts_with("file: this checkpoint was not written by seq2seq"));
+        }).starts_with("file: it was written by another program, expected 'seq2seq'; train first"));
 }
 
 TEST_CASE("sentences are translated alike alone and together") {

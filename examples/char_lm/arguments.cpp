@@ -59,12 +59,12 @@ void add_options(CLI::App& app, Arguments& a) {
              "sample from the likeliest that reach this probability");
   app.add_option("--prompt", a.prompt, "what generated text begins with")->type_name("TEXT");
   add_count(app, "--length", a.length, 1, 1 << 30,
-            "characters to generate, where the text is no list");
+            "symbols to generate, where the text is no list");
   add_count(app, "--count", a.count, 0, 1 << 30, "lines to generate, where the text is a list");
   CLI::Option* activations =
       app.add_option("--activations", a.activations,
                      "write what each neuron does over a text, as one page for a browser; as .svg, "
-                     "a picture of ten neurons, over 400 characters at most")
+                     "a picture of ten neurons, over 400 symbols at most")
           ->type_name("FILE.html")
           ->check(common::file_ending({".html", ".svg"}));
   app.add_option("--activations-text", a.activations_text,

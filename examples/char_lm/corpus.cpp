@@ -52,6 +52,30 @@ Corpus split_lines(const std::string& text) {
   return corpus;
 }
 
+namespace {
+
+bool continues(char byte) { return (static_cast<unsigned char>(byte) & 0xC0) == 0x80; }
+
+}  // namespace
+
+std::string_view without_cut_end(std::string_view text) {
+  std::size_t lead = text.size();
+  while (lead > 0 && continues(text[lead - 1])) --lead;
+  if (lead == 0) return text;
+  const auto byte = static_cast<unsigned char>(text[lead - 1]);
+  const std::size_t length = byte >= 0xF0 ? 4 : byte >= 0xE0 ? 3 : byte >= 0xC0 ? 2 : 1;
+  return text.size() - (lead - 1) < length ? text.substr(0, lead - 1) : text;
+}
+
+std::string_view beginning_of(std::string_view text, std::size_t most) {
+  constexpr std::size_t kMostContinuing = 3;
+  std::size_t first = 0;
+  while (first < std::min(kMostContinuing, text.size()) && continues(text[first])) ++first;
+  const std::size_t last = std::min(text.size(), first + most);
+  const std::string_view piece = text.substr(first, last - first);
+  return last < text.size() ? without_cut_end(piece) : piece;
+}
+
 // --- vocabulary ---
 
 Vocabulary::Vocabulary(std::string_view text) {

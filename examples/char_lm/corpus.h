@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: MIT
 // The text of a character model: reading it, its vocabulary, what trains and what validates,
-// parallel streams. Symbols are bytes; nothing here knows what a character of UTF-8 is.
+// parallel streams. Symbols are bytes; only what is shown to people is cut between characters of UTF-8.
 #pragma once
 
 #include <array>
+#include <cstddef>
 #include <cstdint>
 #include <string>
 #include <string_view>
@@ -33,6 +34,12 @@ Corpus split_text(const std::string& text);
 Corpus split_lines(const std::string& text);
 // Lines without their ends; no empty ones.
 std::vector<std::string> lines_of(std::string_view text);
+
+// --- pieces of UTF-8 to be shown; other encodings lose a byte or few ---
+// The text without the bytes of a character that is cut off at its end.
+std::string_view without_cut_end(std::string_view text);
+// The beginning of a text that may begin in the middle of a character: whole ones, of so many bytes at most.
+std::string_view beginning_of(std::string_view text, std::size_t most);
 
 // The different bytes of a text, sorted; a symbol's index is its place.
 class Vocabulary {

@@ -72,7 +72,7 @@ std::string neurons_over_text(const CharLm& model, const Vocabulary& vocabulary,
   check_prompt(vocabulary, text, "--activations-text");
   if (picture && static_cast<std::int64_t>(text.size()) > nn::kMostPictureSteps) {
     tapeloop::fail("--activations",
-                   fmt::format("the text has {} characters, a picture takes {} at most; shorten "
+                   fmt::format("the text has {} symbols, a picture takes {} at most; shorten "
                                "--activations-text, or name a FILE.html",
                                text.size(), nn::kMostPictureSteps));
   }
@@ -92,7 +92,8 @@ std::string neurons_over_text(const CharLm& model, const Vocabulary& vocabulary,
   }
   const auto state =
       std::find_if(all.rbegin(), all.rend(), [](const nn::Activation& a) { return a.state; });
-  return nn::activation_picture(*state, bytes, {.title = title + ": " + state->name});
+  const std::string part = state->name == "c" ? "cell state c" : "hidden state " + state->name;
+  return nn::activation_picture(*state, bytes, {.title = title + ": " + part});
 }
 
 }  // namespace char_lm

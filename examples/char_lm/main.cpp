@@ -43,7 +43,7 @@ nlohmann::json print_samples(const Arguments& a, const CharLm& model, const Voca
   writer.read(start);
   if (!lines) {
     writer.read(a.prompt);
-    const std::string made = a.prompt + writer.write(a.length);
+    const std::string made = a.prompt + std::string(without_cut_end(writer.write(a.length)));
     fmt::print("\n{}\n", made);
     samples.push_back(made);
     return samples;
@@ -59,7 +59,10 @@ nlohmann::json print_samples(const Arguments& a, const CharLm& model, const Voca
              text.empty() ? "" : " (* is in the list)");
   for (std::int64_t i = 0; i < a.count; ++i) {
     writer.read(a.prompt);
-    const std::string made = a.prompt + writer.write(kLongestLine, '\n');
+    std::string line = writer.write(kLongestLine, '\n');
+    if (static_cast<std::int64_t>(line.size()) == kLongestLine)
+      line.resize(without_cut_end(line).size());
+    const std::string made = a.prompt + line;
     writer.read(start);
     fmt::print("  {}{}\n", made, known.contains(made) ? " *" : "");
     samples.push_back(made);
@@ -74,13 +77,15 @@ void write_activations(const Arguments& a, const CharLm& model, const Vocabulary
   const bool picture = a.activations.ends_with(".svg");
   const std::size_t shown = picture ? 72 : 800;
   std::string text = a.activations_text;
-  if (text.empty()) text = corpus.validation.substr(0, shown);
-  tapeloop::write_file(
-      a.activations, neurons_over_text(model, vocabulary, text,
-                                       fmt::format("{} of {} units over a text",
-                                                   a.settings.model.cell, a.settings.model.hidden),
-                                       picture));
-  fmt::print("\nwhat each neuron does over {} characters: {}\n", text.size(), a.activations);
+  if (text.empty()) text = beginning_of(corpus.validation, shown);
+  const std::string& kind = a.settings.model.cell;
+  const char* cell = kind == "lstm" ? "an LSTM" : kind == "gru" ? "a GRU" : "an RNN";
+  tapeloop::write_file(a.activations,
+                       neurons_over_text(model, vocabulary, text,
+                                         fmt::format("Neurons of {} of {} units over a text", cell,
+                                                     a.settings.model.hidden),
+                                         picture));
+  fmt::print("\nwhat each neuron does over {} symbols: {}\n", text.size(), a.activations);
 }
 
 Corpus split(const std::string& text, bool lines) {
@@ -91,7 +96,6 @@ void draw_gradients(const Arguments& a) {
   const std::string text = text_of(a);
   const Vocabulary vocabulary(text);
   const Corpus corpus = split(text, a.lines);
-  common::make_folder_of(a.gradient_picture);
   std::vector<nn::GradientPanel> panels{{"at initialisation", {}},
                                         {fmt::format("after {} updates", a.updates), {}}};
   nlohmann::json figures;
@@ -149,12 +153,18 @@ void generate_only(const CLI::App& app, const Arguments& a) {
                       given.at(name), a.best(), saved.notes.at(name)));
     }
   }
-  tapeloop::Random random(settings.seed);
-  const CharLm model(vocabulary.size(), settings.model, random);
-  nn::load_state_dict(model, saved.section("model"), a.best());
   // Made-up lines are marked only where the list is the one that was learned.
   std::string text = text_of(a);
   if (fingerprint(text) != saved.notes.at("text")) text.clear();
+  if (!a.activations.empty() && a.activations_text.empty() && a.data.empty() && text.empty()) {
+    throw common::UsageError(fmt::format(
+        "--activations: {} did not learn from the built-in names; give the --data that it was "
+        "trained with, or a text by --activations-text",
+        a.best()));
+  }
+  tapeloop::Random random(settings.seed);
+  const CharLm model(vocabulary.size(), settings.model, random);
+  nn::load_state_dict(model, saved.section("model"), a.best());
   const nlohmann::json samples = print_samples(a, model, vocabulary, settings.lines, text);
   Arguments own = a;
   own.settings = settings;
@@ -179,7 +189,8 @@ std::pair<double, Times> train(const Arguments& a, Trainer& trainer, const Corpu
   const common::CtrlC ctrl_c;
   Times times;
   double nats = 0;
-  while (trainer.updates() < a.updates) {
+  // One that was stopped after its last update, before any validation, has that left to do.
+  while (trainer.updates() < a.updates || trainer.history.best_update < 0) {
     const std::int64_t stop =
         std::min(a.updates, (trainer.updates() / a.validate_every + 1) * a.validate_every);
     const double wall = progress.seconds();
@@ -229,8 +240,11 @@ void train_and_show(const Arguments& a) {
   Trainer trainer(corpus, vocabulary, a.settings);
   if (a.resume) {
     const nn::Checkpoint saved = common::read_of_run(a.last(), "--resume");
+    common::check_program(saved, kProgram, a.last());
     common::check_resumed_settings(saved, notes, a.last(), "text");
     trainer.restore(saved, a.last());
+    common::check_resumed_updates(trainer.updates(), a.updates, trainer.history.best_update,
+                                  a.last());
   }
   const std::int64_t parameters = nn::parameter_count(trainer.model());
   fmt::print("text {} + {} characters, vocabulary {}, {} x {} {}, parameters {}, seed {}\n",
@@ -288,11 +302,15 @@ void train_and_show(const Arguments& a) {
 int main(int argc, char** argv) {
   using namespace char_lm;
   Arguments a;
-  CLI::App app("Learns a text character by character and writes more of it.");
+  CLI::App app(
+      "Learns a text symbol by symbol and writes more of it. A symbol is a byte, so that a text "
+      "may be in any alphabet; a "
+      "letter that UTF-8 writes in several bytes is several symbols.");
   add_options(app, a);
   const auto run = [&] {
-    if (!a.activations.empty()) common::make_folder_of(a.activations);
+    if (!a.activations.empty()) common::check_writable(a.activations);
     if (!a.gradient_picture.empty()) {
+      common::check_writable(a.gradient_picture);
       draw_gradients(a);
     } else if (a.generate_only) {
       generate_only(app, a);

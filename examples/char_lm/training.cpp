@@ -33,7 +33,8 @@ std::string random_name(std::string name) {
 
 std::map<std::string, std::string> notes_of(const Settings& s, const Vocabulary& vocabulary,
                                             const std::string& fingerprint) {
-  return {{"cell", s.model.cell},
+  return {{"program", kProgram},
+          {"cell", s.model.cell},
           {"layers", fmt::format("{}", s.model.layers)},
           {"hidden", fmt::format("{}", s.model.hidden)},
           {"embedding", fmt::format("{}", s.model.embedding)},
@@ -49,6 +50,7 @@ std::map<std::string, std::string> notes_of(const Settings& s, const Vocabulary&
 }
 
 Settings settings_of(const nn::Checkpoint& saved, const std::string& path) {
+  common::check_program(saved, kProgram, path);
   Settings s;
   s.model.cell = note(saved, "cell", path);
   s.model.layers = number_note<int>(saved, "layers", path);

@@ -27,6 +27,8 @@ struct Settings {
   bool lines = false;
 };
 
+inline constexpr const char* kProgram = "char_lm";  // in the notes of its checkpoints
+
 // What makes a checkpoint fit: settings, vocabulary and a fingerprint of the text.
 std::map<std::string, std::string> notes_of(const Settings& settings, const Vocabulary& vocabulary,
                                             const std::string& fingerprint);

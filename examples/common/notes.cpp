@@ -36,6 +36,16 @@ tapeloop::nn::Checkpoint read_of_run(const std::string& path, const char* option
   return tapeloop::nn::read_checkpoint(path);
 }
 
+void check_program(const tapeloop::nn::Checkpoint& saved, const std::string& program,
+                   const std::string& path) {
+  const auto found = saved.notes.find("program");
+  if (found != saved.notes.end() && found->second == program) return;
+  throw tapeloop::FileError(fmt::format(
+      "{}: it was written by {}, expected '{}'; train first, or name the folder of such a run by "
+      "--out",
+      path, found == saved.notes.end() ? "another program" : "'" + found->second + "'", program));
+}
+
 void check_resumed_settings(const tapeloop::nn::Checkpoint& saved,
                             const std::map<std::string, std::string>& settings,
                             const std::string& path, const std::string& data) {
@@ -50,6 +60,15 @@ void check_resumed_settings(const tapeloop::nn::Checkpoint& saved,
   } catch (const tapeloop::Error& error) {
     tapeloop::fail("--resume", without_name(error, "check_settings"));
   }
+}
+
+void check_resumed_updates(std::int64_t done, std::int64_t wanted, std::int64_t best_update,
+                           const std::string& path) {
+  if (done <= wanted || best_update >= 0) return;
+  tapeloop::fail("--resume",
+                 fmt::format("{} has done {} updates and was stopped before the first validation, "
+                             "--updates is {}; give --updates {} or more",
+                             path, done, wanted, done));
 }
 
 std::string without_name(const tapeloop::Error& error, std::string_view function) {

@@ -4,6 +4,7 @@
 #pragma once
 
 #include <charconv>
+#include <cstdint>
 #include <map>
 #include <string>
 #include <string_view>
@@ -37,10 +38,17 @@ T number_note(const tapeloop::nn::Checkpoint& saved, const std::string& key,
 
 // The checkpoint that `option`, as --resume, is about. Throws FileError that says how to get one where there is no such file.
 tapeloop::nn::Checkpoint read_of_run(const std::string& path, const char* option);
+// Throws FileError, in a line, where the checkpoint's note "program" is not `program`: another one wrote it.
+void check_program(const tapeloop::nn::Checkpoint& saved, const std::string& program,
+                   const std::string& path);
 // nn::check_settings() for --resume: the error speaks of that option, and of --data alone where the setting `data` is another.
 void check_resumed_settings(const tapeloop::nn::Checkpoint& saved,
                             const std::map<std::string, std::string>& settings,
                             const std::string& path, const std::string& data);
+// For --resume of a run that is measured by its best validation: throws Error where more updates are done than `wanted`, by
+// --updates, and none was validated, so that there are no best weights. `best_update` is History's.
+void check_resumed_updates(std::int64_t done, std::int64_t wanted, std::int64_t best_update,
+                           const std::string& path);
 
 // What an error says, without the name of the library's function in front: who uses a program knows its options.
 std::string without_name(const tapeloop::Error& error, std::string_view function);

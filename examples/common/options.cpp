@@ -36,7 +36,10 @@ int report(const char* name, const std::string& message, int code) {
 int run_body(const char* name, const std::function<void()>& body) {
   try {
     body();
-    if (std::fflush(stdout) != 0) return report(name, "standard output cannot be written", kFailed);
+    // The flag tells of a flush in between that failed: what it held is gone.
+    if (std::fflush(stdout) != 0 || std::ferror(stdout) != 0) {
+      return report(name, "standard output cannot be written", kFailed);
+    }
     return 0;
   } catch (const UsageError& error) {
     return report(name, std::string(error.what()) + "; --help explains the options", kBadUsage);
@@ -102,6 +105,14 @@ CLI::Validator not_empty() {
       "");
 }
 
+CLI::Validator not_standard_output() {
+  return CLI::Validator(
+      [](std::string& text) {
+        return text == "-" ? "'-' is no file: standard output is for people; name a file" : "";
+      },
+      "");
+}
+
 CLI::Validator file_ending(std::vector<std::string> endings) {
   return CLI::Validator(
       [endings](std::string& text) -> std::string {
@@ -120,7 +131,10 @@ void add_common(CLI::App& app, CommonOptions& options, const char* name) {
   app.add_option("--out", options.out, "folder for what is written")
       ->type_name("DIR")
       ->default_str(options.out);
-  app.add_option("--json", options.json, "write the final figures to this file")->type_name("FILE");
+  app.add_option("--json", options.json, "write the final figures to this file")
+      ->type_name("FILE")
+      ->check(not_empty())
+      ->check(not_standard_output());
   add_count(app, "--seed", options.seed, 0, kAnyCount, "of everything random");
   add_count(app, "--threads", options.threads, 1, tapeloop::kMaxThreads,
             "threads; the results are the same with any number");
@@ -185,7 +199,7 @@ int run_main(CLI::App& app, const CommonOptions& options, const char* name, int 
     if (options.out.empty()) throw UsageError("--out: the name of the folder is empty");
     tapeloop::set_num_threads(options.threads);
     if (options.writes) make_folder(options.out);
-    if (!options.json.empty()) make_folder_of(options.json);
+    if (!options.json.empty()) check_writable(options.json);
     need(options.device);
     body();
   });

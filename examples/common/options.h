@@ -56,7 +56,7 @@ class UsageError : public std::runtime_error {
 void need(tapeloop::Device device);
 
 // Reads the command line, calls fill_in() for values that depend on other options and for what does not go together, sets
-// the threads, makes the folders of --out and --json, sees that --device is there and calls body().
+// the threads, makes the folder of --out, sees that --json can be written and that --device is there, and calls body().
 // The result is the program's exit code: 0; 1 after "NAME: message" on stderr where body throws; 2
 // for a command line that is wrong; 130 after Ctrl-C in training. --help prints the explanation, with the values of
 // fill_in(), and is 0.
@@ -103,6 +103,7 @@ void preset(CLI::App& app, const char* option, T& value, const P& wanted) {
 
 // Checks of a text option: it is not empty, as an unset variable of a shell would make it; it names a file of this kind.
 CLI::Validator not_empty();
+CLI::Validator not_standard_output();                          // "-"
 CLI::Validator file_ending(std::vector<std::string> endings);  // ".svg"
 
 inline constexpr std::int64_t kAnyCount = std::numeric_limits<std::int64_t>::max();

@@ -26,13 +26,14 @@ void make_folder(const std::string& path) {
   }
 }
 
-void make_folder_of(const std::string& path) {
+void check_writable(const std::string& path) {
   std::error_code ignored;
   if (fs::is_directory(path, ignored)) {
     throw tapeloop::FileError(fmt::format("{}: this is a folder; give the name of a file", path));
   }
   const fs::path parent = fs::path(path).parent_path();
   if (!parent.empty()) make_folder(parent.string());
+  tapeloop::NewFile(path, 0);  // without commit() nothing is replaced
 }
 
 void write_json(const std::string& path, const nlohmann::json& json) {

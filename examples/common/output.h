@@ -12,9 +12,9 @@ namespace common {
 // Makes the folder and those above it where they are missing. Throws tapeloop::FileError with the
 // system's reason.
 void make_folder(const std::string& path);
-// The same for the folder that a file is to be in. Throws too where `path` is a folder itself:
-// before the work, not after it.
-void make_folder_of(const std::string& path);
+// Before long work whose result is to be in this file: makes the folder that it is to be in. Throws tapeloop::FileError where
+// the file cannot be written; one that is there stays as it is, and none is left behind.
+void check_writable(const std::string& path);
 
 // Writes JSON, indented, keys in alphabetical order. Text that is not UTF-8 gets replacement
 // characters.

@@ -131,7 +131,7 @@ void run(const CLI::App& app, const Arguments& a) {
   fmt::print("{}: {} tunes, {} notes; held out: {}, {} of them\n", material.name,
              material.training.size() + material.held_out.size(), material.notes(),
              material.held_out_rule, material.held_out.size());
-  if (!a.activations.empty()) common::make_folder_of(a.activations);
+  if (!a.activations.empty()) common::check_writable(a.activations);
   if (a.generate_only) return generate_only(app, a, saved, material, chart);
   Trainer trainer(a.model, a.train, material);
   if (a.resume) trainer.restore(saved, a.checkpoint());

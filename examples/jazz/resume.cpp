@@ -105,6 +105,7 @@ nn::Checkpoint Trainer::checkpoint() const {
 }
 
 void Trainer::restore(const nn::Checkpoint& saved, const std::string& path) {
+  common::check_program(saved, kWhat, path);
   common::check_resumed_settings(saved, settings_of(model_.options(), options_, material_), path,
                                  "music");
   const StateDict& figures = saved.section("figures");
@@ -146,12 +147,7 @@ Model best_model(const nn::Checkpoint& saved, const Material& material, const st
     const auto found = saved.notes.find(name);
     return found == saved.notes.end() ? std::string("nothing") : found->second;
   };
-  if (note("program") != kWhat) {
-    fail("checkpoint",
-         fmt::format("{} was written by '{}', expected '{}'; train first, or give the "
-                     "--out folder of such a run",
-                     path, note("program"), kWhat));
-  }
+  common::check_program(saved, kWhat, path);
   if (note("music") != material.fingerprint()) {
     fail("checkpoint", fmt::format("{} learned from other music than {}; give the --data it was "
                                    "trained with",

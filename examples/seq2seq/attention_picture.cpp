@@ -23,6 +23,7 @@ constexpr double kGap = 36;          // between grids
 constexpr double kMargin = 24;
 constexpr double kHeader = 60;            // title and legend
 constexpr double kPage = 1180;            // grids beyond this go on below
+constexpr double kTallest = 4000;         // what has no room on so many pages is left out
 constexpr double kSmallest = 0.004;       // fainter boxes cannot be seen
 constexpr int kWidestLabel = 24;          // columns of text
 constexpr std::size_t kMostBoxes = 3500;  // of all grids: the darkest
@@ -209,6 +210,11 @@ std::string attention_picture(const std::string& title, const std::vector<Looked
                                   : std::string()),
            small);
   double x = kMargin, y = kHeader + 16, line_height = 0, width = 640;
+  if (all.empty()) {
+    svg.text(kMargin, y + kLabel, "nothing was written, so that nothing was looked at",
+             {.size = kLabel, .bold = true});
+    line_height = kLabel;
+  }
   for (std::size_t i = 0; i < all.size(); ++i) {
     Place place = measured(all[i]);
     if (x > kMargin && x + place.width + kMargin > kPage) {
@@ -220,7 +226,8 @@ std::string attention_picture(const std::string& title, const std::vector<Looked
     place.top = y;
     Svg grid;
     draw(grid, all[i], place, least);
-    if (i > 0 && svg.size() + grid.size() > kMostBytes) {
+    const bool tall = y + place.height + kMargin > kTallest;
+    if (i > 0 && (tall || svg.size() + grid.size() > kMostBytes)) {
       y += line_height + kGap;
       line_height = 0;
       svg.text(kMargin, y,

@@ -107,7 +107,8 @@ std::string carry_picture(const std::string& title, const std::vector<CarryTrace
   Svg svg;
   svg.text(kMargin, 32, title, {.size = 20, .bold = true});
   svg.text(kMargin, 52,
-           "hidden units after each digit, red positive, blue negative; in brackets: correlation "
+           "hidden units after each digit, the lowest first, red positive, blue negative; in "
+           "brackets: correlation "
            "with the carry",
            {.colour = "#565b63"});
   const double height = 24 + kCell * (static_cast<double>(order.size()) + 3) + 42;

@@ -25,20 +25,50 @@ constexpr int kTestPermille = 50, kValidationPermille = 50;
 
 Unit unit_named(const std::string& name) { return name == "word" ? Unit::word : Unit::character; }
 
-void check_parts(const Material& material) {
+// What sets pairs apart that are split: a file of dates is split by its ISO dates.
+std::string Pair::*key_of(const Arguments& a) {
+  return a.task == "dates" ? &Pair::target : &Pair::source;
+}
+
+void check_parts(const Material& material, const Arguments& a) {
   const auto check = [&](const std::vector<Pair>& part, const char* name) {
-    if (part.empty()) {
-      std::string why;
-      for (const std::string& remark : material.remarks) why += "; " + remark;
-      tapeloop::fail("data",
-                     fmt::format("{} has no pairs left for {}{}; give more pairs with other "
-                                 "sources, or a greater --max-length",
-                                 material.source, name, why));
+    if (!part.empty()) return;
+    std::string why;
+    for (const std::string& remark : material.remarks) why += "; " + remark;
+    std::string what_to_do = "give more --pairs";
+    if (material.too_long > 0) {
+      what_to_do = "give a greater --max-length";
+    } else if (!a.data.empty() || a.task == "translate") {
+      std::set<std::string_view> different;
+      for (const auto* pairs : {&material.train, &material.validation, &material.test}) {
+        if (pairs == &material.test && !a.test.empty()) continue;
+        for (const Pair& pair : *pairs) different.insert(pair.*key_of(a));
+      }
+      what_to_do = fmt::format(
+          "{} different {} are needed to hold some out, found {}; give more pairs",
+          a.test.empty() ? 3 : 2, a.task == "dates" ? "dates" : "sources", different.size());
     }
+    tapeloop::fail("data", fmt::format("{} has no pairs left for {}{}; {}", material.source, name,
+                                       why, what_to_do));
   };
   check(material.train, "training");
   check(material.validation, "validation");
   check(material.test, "testing");
+}
+
+// So that a small file is not refused by chance.
+void fill_parts(Material& material, const Arguments& a) {
+  constexpr const char* kNames[] = {"training", "validation", "testing"};
+  std::vector<Pair>* const parts[] = {&material.train, &material.validation, &material.test};
+  const std::size_t split = a.test.empty() ? 3 : 2;  // the pairs of --test stay what they are
+  std::vector<const char*> filled;
+  for (const std::size_t place : fill_empty_parts({parts, split}, key_of(a))) {
+    filled.push_back(kNames[place]);
+  }
+  if (filled.empty()) return;
+  material.remarks.push_back(
+      fmt::format("few pairs: one {} is taken for {}; the figures of so few say little",
+                  a.task == "dates" ? "date" : "source", fmt::join(filled, ", one for ")));
 }
 
 Material made_dates(const Arguments& a) {
@@ -80,7 +110,7 @@ Material made_sums(const Arguments& a) {
   material.source = "sums made by rule";
   material.validation = measured(std::min(a.pairs, kMadeValidation));
   material.test = measured(std::min(a.pairs, kMadeTest));
-  check_parts(material);
+  check_parts(material, a);
   return material;
 }
 
@@ -103,12 +133,10 @@ void use_test_file(Material& material, const Arguments& a) {
   material.remarks.push_back(fmt::format("{}: {}", a.test, file.report()));
   std::move(material.test.begin(), material.test.end(), std::back_inserter(material.train));
   material.test = std::move(file.pairs);
-  const bool dates = a.task == "dates";
+  const auto key = key_of(a);
   std::unordered_set<std::string_view> tested;
-  for (const Pair& pair : material.test) tested.insert(dates ? pair.target : pair.source);
-  const auto is_tested = [&](const Pair& pair) {
-    return tested.contains(dates ? pair.target : pair.source);
-  };
+  for (const Pair& pair : material.test) tested.insert(pair.*key);
+  const auto is_tested = [&](const Pair& pair) { return tested.contains(pair.*key); };
   const auto before = material.train.size() + material.validation.size();
   std::erase_if(material.train, is_tested);
   std::erase_if(material.validation, is_tested);
@@ -116,7 +144,7 @@ void use_test_file(Material& material, const Arguments& a) {
   if (left > 0) {
     material.remarks.push_back(
         fmt::format("{} pairs are not learned from: {} is among those to measure with", left,
-                    dates ? "their date" : "their source"));
+                    a.task == "dates" ? "their date" : "their source"));
   }
 }
 
@@ -148,26 +176,28 @@ Material material_of(const Arguments& a) {
   const bool made = a.task == "dates" && a.data.empty();
   Material material = made ? made_dates(a) : from_pairs(a);
   if (!a.test.empty()) use_test_file(material, a);
-  drop_long(material.train, "training", a, material.remarks);
-  drop_long(material.validation, "validation", a, material.remarks);
-  drop_long(material.test, "testing", a, material.remarks);
-  check_parts(material);
+  material.too_long = drop_long(material.train, "training", a, material.remarks) +
+                      drop_long(material.validation, "validation", a, material.remarks) +
+                      drop_long(material.test, "testing", a, material.remarks);
+  if (!made) fill_parts(material, a);
+  check_parts(material, a);
   return material;
 }
 
-void drop_long(std::vector<Pair>& pairs, const char* part, const Arguments& a,
-               std::vector<std::string>& remarks) {
+std::int64_t drop_long(std::vector<Pair>& pairs, const char* part, const Arguments& a,
+                       std::vector<std::string>& remarks) {
   const auto most = static_cast<std::size_t>(a.settings.most_symbols);
-  const auto dropped = std::erase_if(pairs, [&](const Pair& pair) {
+  const auto dropped = static_cast<std::int64_t>(std::erase_if(pairs, [&](const Pair& pair) {
     return units_of(pair.source, unit_named(a.source_unit)).size() > most ||
            units_of(pair.target, unit_named(a.target_unit)).size() > most;
-  });
-  if (dropped == 0) return;
+  }));
+  if (dropped == 0) return 0;
   const std::string units = a.source_unit == a.target_unit
                                 ? a.source_unit + "s"
                                 : fmt::format("{}s or {}s", a.source_unit, a.target_unit);
   remarks.push_back(fmt::format("{} pairs for {} are longer than {} {} (--max-length): left out",
                                 dropped, part, most, units));
+  return dropped;
 }
 
 Material letters_material(const Arguments& a) {

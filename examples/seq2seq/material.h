@@ -16,6 +16,7 @@ struct Material {
   std::vector<Pair> validation;      // looked at in training: early stopping
   std::vector<Pair> test;            // never seen
   std::vector<std::string> remarks;  // what was skipped, and why
+  std::int64_t too_long = 0;         // pairs left out for --max-length
 };
 
 // Of dates, translate and decimal sums. Throws Error where a part is empty.
@@ -25,8 +26,8 @@ Material letters_material(const Arguments& arguments);
 
 // The vocabularies of the training part.
 Languages languages_for(const Arguments& arguments, const Material& material);
-// Leaves out pairs that are longer than --max-length on either side, and says how many in a remark.
-void drop_long(std::vector<Pair>& pairs, const char* part, const Arguments& arguments,
-               std::vector<std::string>& remarks);
+// Leaves out pairs that are longer than --max-length on either side, and says how many in a remark. Returns how many.
+std::int64_t drop_long(std::vector<Pair>& pairs, const char* part, const Arguments& arguments,
+                       std::vector<std::string>& remarks);
 
 }  // namespace seq2seq

@@ -4,6 +4,8 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
+#include <iterator>
 #include <set>
 #include <utility>
 
@@ -134,6 +136,37 @@ Split split_by_source(std::vector<Pair> pairs, int validation_permille, int test
         .push_back(std::move(pair));
   }
   return split;
+}
+
+std::vector<std::size_t> fill_empty_parts(std::span<std::vector<Pair>* const> parts,
+                                          std::string Pair::*key) {
+  std::vector<std::size_t> filled;
+  for (std::size_t place = 0; place < parts.size(); ++place) {
+    if (!parts[place]->empty()) continue;
+    std::vector<Pair>* giver = nullptr;
+    std::size_t most = 1;
+    for (std::vector<Pair>* part : parts) {
+      std::set<std::string_view> different;
+      for (const Pair& pair : *part) different.insert(pair.*key);
+      if (different.size() <= most) continue;
+      most = different.size();
+      giver = part;
+    }
+    if (giver == nullptr) continue;
+    const auto rank = [&](const Pair& pair) {
+      return std::pair(common::fnv1a(pair.*key), std::string_view(pair.*key));
+    };
+    const auto least =
+        std::min_element(giver->begin(), giver->end(),
+                         [&](const Pair& a, const Pair& b) { return rank(a) < rank(b); });
+    const std::string taken = (*least).*key;
+    const auto first = std::stable_partition(giver->begin(), giver->end(),
+                                             [&](const Pair& pair) { return pair.*key != taken; });
+    std::move(first, giver->end(), std::back_inserter(*parts[place]));
+    giver->erase(first, giver->end());
+    filled.push_back(place);
+  }
+  return filled;
 }
 
 }  // namespace seq2seq

@@ -3,7 +3,9 @@
 // Sentences are text here; text.h makes units of them.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
+#include <span>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -39,5 +41,11 @@ struct Split {
 // By the source sentence alone, so that a source with several targets is on one side: FNV-1a (64 bits) of its bytes,
 // modulo 1000; below test_permille: test; below the sum of both: validation.
 Split split_by_source(std::vector<Pair> pairs, int validation_permille, int test_permille);
+
+// Of few pairs a part may get none by chance. An empty part takes all pairs of one source (`key`: or target) from the part
+// that has most different ones, where that has two or more; which one depends on the hashes alone. Returns the places of the
+// parts that were filled. With as many different keys as parts none stays empty.
+std::vector<std::size_t> fill_empty_parts(std::span<std::vector<Pair>* const> parts,
+                                          std::string Pair::*key);
 
 }  // namespace seq2seq

@@ -20,7 +20,8 @@ struct Looked {
 
 // For each translation a grid, rows the target, columns the source, dark where the weight is large: the opacity of a box is
 // the weight, and weights below 0.004 have no box. Bounded, at most about 400 KB: long sentences have smaller cells and a
-// label for several, then are cut; faint boxes, and translations that have no room, are left out; the picture says so.
+// label for several, then are cut; faint boxes, and translations that have no room on 4000 pixels, are left out; the picture
+// says so, and that nothing was written where there are no translations.
 // Throws Error unless each row sums to 1 and padding has weight 0.
 std::string attention_picture(const std::string& title, const std::vector<Looked>& translations);
 

@@ -42,7 +42,7 @@ nlohmann::json json_of(const Measures& m) {
   return {{"pairs", m.pairs},
           {"nats_per_symbol", m.nats_per_symbol},
           {"exact_match", m.exact},
-          {"bleu", m.bleu},
+          {"bleu", m.bleu ? nlohmann::json(*m.bleu) : nlohmann::json()},
           {"translate_seconds", m.translate_seconds},
           {"translate_cpu_seconds", m.translate_cpu_seconds}};
 }

@@ -72,10 +72,11 @@ nlohmann::json run_decimal(const Arguments& a) {
       looked.back().caption = traces.back().caption;
     }
   }
-  if (!looked.empty()) {
-    write_picture(a.common.out + "/attention.svg",
-                  attention_picture("What is looked at: decimal sums", looked),
-                  "attention picture");
+  if (translator.model().attends()) {
+    write_picture(
+        a.common.out + "/attention.svg",
+        attention_picture("What is looked at: decimal sums, written from the lowest digit", looked),
+        "attention picture");
   }
   if (traces.empty()) {
     fmt::print("no picture of the carry: nothing was written\n");

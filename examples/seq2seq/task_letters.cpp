@@ -3,7 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-
+#include <filesystem>
 #include <nlohmann/json.hpp>
 
 #include "examples/seq2seq/lengths.h"
@@ -55,6 +55,11 @@ nlohmann::json run_letters(const Arguments& a) {
     for (int i = 0; i < kMeasured; ++i) pairs.push_back(letters_pair(order, length, random));
   }
 
+  const std::string plain = a.common.out + "/plain/last.safetensors";
+  std::error_code ignored;
+  // Of a new run both are new: else --resume, after Ctrl-C in the first, would find the second of the run before.
+  if (!a.resume) std::filesystem::remove(plain, ignored);
+
   nlohmann::json figures;
   std::vector<Curve> curves;
   std::vector<Accuracy> found;
@@ -62,7 +67,10 @@ nlohmann::json run_letters(const Arguments& a) {
     Settings settings = a.settings;
     if (!attends) settings.model.attention = "none";
     const char* name = attends ? "attention" : "plain";
-    const Trained trained = train(a, settings, material, a.common.out + "/" + name);
+    Arguments own = a;
+    // A run that was stopped in the first model has no second one yet.
+    if (!attends) own.resume = a.resume && std::filesystem::exists(plain, ignored);
+    const Trained trained = train(own, settings, material, a.common.out + "/" + name);
     const Accuracy& got = found.emplace_back(accuracy(trained.translator(), by_length));
     curves.push_back({attends ? "with attention" : "without attention", got.whole, !attends});
     figures[name] = json_of(a, trained);
@@ -73,10 +81,10 @@ nlohmann::json run_letters(const Arguments& a) {
         std::find(lengths.begin(), lengths.end(), static_cast<int>(a.longest)) - lengths.begin());
     const std::vector<std::string> texts = {by_length[trained_to][0].source};
     const auto translations = trained.translator().translate(texts, {.max_length = a.longest + 1});
-    const std::string path = a.common.out + "/attention.svg";
-    write_picture(path,
-                  attention_picture("What is looked at: " + a.task, {looked_of(translations[0])}),
-                  "attention picture");
+    std::vector<Looked> looked;
+    if (!translations[0].target.empty()) looked.push_back(looked_of(translations[0]));
+    write_picture(a.common.out + "/attention.svg",
+                  attention_picture("What is looked at: " + a.task, looked), "attention picture");
   }
   fmt::print("letters  sequences wholly right, of {}: with attention   without   (letters right)\n",
              kMeasured);

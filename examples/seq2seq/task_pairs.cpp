@@ -16,9 +16,9 @@ void print_measures(const Arguments& a, const Measures& m) {
     return;
   }
   fmt::print(
-      "{} held-out pairs: {:.4f} nats per symbol, character BLEU-4 {:.2f}, exact match "
-      "{:.2f} %\n",
-      m.pairs, m.nats_per_symbol, m.bleu, 100 * m.exact);
+      "{} held-out pairs: {:.4f} nats per symbol, character BLEU-4 {}, exact match {:.2f} %\n",
+      m.pairs, m.nats_per_symbol,
+      m.bleu ? fmt::format("{:.2f}", *m.bleu) : "- (no target has 4 characters)", 100 * m.exact);
 }
 
 // Places spread over a list, as many as there are up to `count`.

@@ -4,6 +4,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <cstdio>
 #include <functional>
 #include <iostream>
 #include <memory>
@@ -108,7 +109,7 @@ Translate translator_of(const Arguments& a, const std::string& path) {
 void prompt(const Translate& translate) {
   const bool terminal = ::isatty(STDIN_FILENO) == 1;
   std::string line;
-  for (;;) {
+  while (std::ferror(stdout) == 0) {  // run_main() says so where nobody can read the answers
     if (terminal) fmt::print(stderr, "> ");
     if (!std::getline(std::cin, line)) break;
     if (without_ends(line).empty()) continue;

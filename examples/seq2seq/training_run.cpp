@@ -57,6 +57,8 @@ Trained train(const Arguments& a, const Settings& settings, const Material& mate
     check_task(saved, settings.task, last);
     common::check_resumed_settings(saved, notes, last, "data");
     trainer.restore(saved, last);
+    common::check_resumed_updates(trainer.updates(), a.settings.updates,
+                                  trainer.history().best_update, last);
   }
   common::make_folder(folder);
   result.parameters = nn::parameter_count(trainer.translator().model());
@@ -71,11 +73,14 @@ Trained train(const Arguments& a, const Settings& settings, const Material& mate
   const std::vector<Example> validation = examples_of(validated, languages);
   const std::int64_t first = trainer.updates();
   common::Progress progress(first, a.settings.updates, "symbols");
-  const auto patience_over = [&] {
-    return a.patience > 0 && trainer.history().since_best >= a.patience;
+  // One that was stopped after its last update, before any validation, has that left to do.
+  const auto unfinished = [&] {
+    const common::History& history = trainer.history();
+    const bool patience_over = a.patience > 0 && history.since_best >= a.patience;
+    return history.best_update < 0 || (trainer.updates() < a.settings.updates && !patience_over);
   };
   const common::CtrlC ctrl_c;
-  while (trainer.updates() < a.settings.updates && !patience_over()) {
+  while (unfinished()) {
     const std::int64_t stop =
         std::min(a.settings.updates, (trainer.updates() / a.validate_every + 1) * a.validate_every);
     const double wall = progress.seconds(), cpu = common::cpu_seconds();

@@ -158,7 +158,9 @@ Measures Translator::measure(std::span<const Pair> pairs, const SearchOptions& o
     expected_characters.push_back(nn::characters(expected.back()));
   }
   measures.exact = nn::exact_match(found, expected);
-  measures.bleu = nn::corpus_bleu(found_characters, expected_characters).score;
+  const bool has_four = std::any_of(expected_characters.begin(), expected_characters.end(),
+                                    [](const nn::Tokens& text) { return text.size() >= 4; });
+  if (has_four) measures.bleu = nn::corpus_bleu(found_characters, expected_characters).score;
   return measures;
 }
 

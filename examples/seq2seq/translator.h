@@ -2,6 +2,7 @@
 // A model and its two vocabularies: text to text. It does not train.
 #pragma once
 
+#include <optional>
 #include <span>
 #include <string>
 #include <vector>
@@ -50,7 +51,8 @@ struct Measures {
   double exact = 0;  // share of translations that are equal to the target, 0 to 1
   double translate_seconds = 0;      // of all translations
   double translate_cpu_seconds = 0;  // the same, of all threads
-  double bleu = 0;                   // of order 4 over characters, 0 to 100
+  // Of order 4 over characters, 0 to 100; none where no target has four of them: there is nothing to match.
+  std::optional<double> bleu;
 };
 
 class Translator {
