@@ -439,4 +439,36 @@ TEST_CASE("integers carry no gradient: a conversion to int64 cuts the graph") {
         std::vector<std::int64_t>{1, 0});
 }
 
+TEST_CASE(
+    "argmax is the first of the largest, for any size, layout and type; NaN is larger than "
+    "nothing") {
+  for (const DType dtype : {DType::float32, DType::float64, DType::int64}) {
+    for (const std::int64_t size : {1, 2, 63, 64, 65, 127, 129, 1000}) {
+      Tensor x = Tensor::empty({7, size}, DType::float64);
+      std::uint64_t state = 1;
+      for (std::int64_t i = 0; i < x.numel(); ++i) {  // few values, so that there are ties
+        state = state * 6364136223846793005u + 1442695040888963407u;
+        x.data<double>()[i] = static_cast<double>(state >> 60);
+      }
+      if (dtype != DType::int64) {
+        const double nan = std::numeric_limits<double>::quiet_NaN();
+        x.data<double>()[5 * size] = nan;             // first: stays
+        x.data<double>()[6 * size + size / 2] = nan;  // later: passed over, unless it is the first
+      }
+      const Tensor rows = x.to(dtype),
+                   columns = x.to(dtype).transpose(0, 1).contiguous().transpose(0, 1);
+      std::vector<std::int64_t> expected;
+      for (std::int64_t row = 0; row < 7; ++row) {
+        std::int64_t best = 0;
+        for (std::int64_t i = 1; i < size; ++i) {
+          if (x.at({row, i}) > x.at({row, best})) best = i;
+        }
+        expected.push_back(best);
+      }
+      CHECK(argmax(rows).to_vector<std::int64_t>() == expected);
+      CHECK(argmax(columns).to_vector<std::int64_t>() == expected);
+    }
+  }
+}
+
 }  // namespace tapeloop::test

@@ -129,19 +129,42 @@ void cumulative_sum(const Tensor& to, const Tensor& from, int axis) {
   });
 }
 
+namespace {
+
+// The place of the first largest value; NaN is larger than nothing, and nothing than it.
+template <class T>
+std::int64_t first_largest(const T* x, std::int64_t stride, std::int64_t size) {
+  constexpr std::int64_t kBlock = 64;
+  std::int64_t best = 0, i = 0;
+  const auto look = [&](std::int64_t end) {
+    for (; i < end; ++i) {
+      if (x[i * stride] > x[best * stride]) best = i;
+    }
+  };
+  while (stride == 1 && size - i >= kBlock) {  // most blocks hold nothing larger, which vectors see
+    const T largest = x[best];
+    int larger = 0;
+    for (std::int64_t k = i; k < i + kBlock; ++k) larger |= x[k] > largest;
+    if (larger != 0) {
+      look(i + kBlock);
+    } else {
+      i += kBlock;
+    }
+  }
+  look(size);
+  return best;
+}
+
+}  // namespace
+
 void argmax(const Tensor& to, const Tensor& from) {
   if (to.numel() == 0) return;
   with_any_type(from.dtype(), [&]<class T>(T) {
-    Tensor index = to.insert_axis(-1);
-    int axis = from.rank() - 1;
-    along_axis<std::int64_t, T, T>(index, from, from, axis,
-                                   [&](std::int64_t* result, const T* x, const T*) {
-                                     std::int64_t best = 0;
-                                     for (std::int64_t i = 1; i < from.dim(axis); ++i) {
-                                       if (x[i * from.stride(axis)] > x[best * from.stride(axis)])
-                                         best = i;
-                                     }
-                                     *result = best;
+    const int axis = from.rank() - 1;
+    const std::int64_t size = from.dim(axis), stride = from.stride(axis);
+    along_axis<std::int64_t, T, T>(to.insert_axis(-1), from, from, axis,
+                                   [=](std::int64_t* result, const T* x, const T*) {
+                                     *result = first_largest(x, stride, size);
                                    });
   });
 }
