@@ -137,7 +137,7 @@ TEST_CASE("training and inference make no heap allocation in the steady state") 
   if (!can_count_allocations()) return;
   const std::int64_t at_first = allocations();
   ::operator delete(::operator new(1));  // called by name: an expression with `new` may be left out
-  CHECK(allocations() > at_first);  // the counter counts
+  CHECK(allocations() > at_first);       // the counter counts
   train_without_allocations<nn::Lstm>();
   train_without_allocations<nn::Gru>();
   train_without_allocations<nn::Rnn>();
