@@ -10,10 +10,8 @@ namespace tapeloop {
 const Backend& detail::cuda_backend() {
   fail("cuda",
        "this build of Tapeloop has no CUDA backend: nvcc was not found, or was left out, when it "
-       "was configured; "
-       "install the CUDA toolkit, 12 or later, and build again after ./dev clean, or install again "
-       "by ./dev install "
-       "PREFIX; or keep the tensors on Device::cpu");
+       "was configured; install the CUDA toolkit, 12 or later, and build again after ./dev clean, "
+       "or install again by ./dev install PREFIX; or keep the tensors on Device::cpu");
 }
 
 bool cuda::available() { return false; }
