@@ -76,6 +76,12 @@ void give_gradients(const std::vector<Var>& parameters, std::uint64_t seed) {
   }
 }
 
+// A step down a gradient of ones.
+void step_down(const Var& p, optim::Optimizer& optimizer) {
+  p.set_grad(Tensor::full(p.shape(), 1, DType::float32, Device::cuda));
+  optimizer.step();
+}
+
 // Notes a mistake on the GPU, which the host is told of when it waits next.
 void make_mistake() {
   const Var bad = parameter(Tensor::full({2}, 1, DType::float32, Device::cuda));
@@ -310,10 +316,7 @@ TEST_CASE(
   if (!have_gpu()) return;
   const Var p = parameter(Tensor::full({3}, 1, DType::float32, Device::cuda));
   optim::Adam adam(list_of(p), {});
-  const auto step = [&] {
-    p.set_grad(Tensor::full({3}, 1, DType::float32, Device::cuda));
-    adam.step();
-  };
+  const auto step = [&] { step_down(p, adam); };
   step();
   const StateDict state = adam.state_dict();
   make_mistake();
@@ -392,18 +395,14 @@ TEST_CASE("a step on cuda counts when it is made, where the rule does not ask fo
     CAPTURE(idle);
     const Var p = parameter(Tensor::full({3}, 9, DType::float32, Device::cuda));
     Own own(list_of(p), idle);
-    for (int i = 0; i < 4; ++i) {
-      p.set_grad(Tensor::full({3}, 1, DType::float32, Device::cuda));
-      own.step();
-    }
+    for (int i = 0; i < 4; ++i) step_down(p, own);
     make_mistake();
     CHECK(throws_with("not finite", [] { cuda::synchronize(); }));
     CHECK(p.value().at({0}) == (idle ? 7 : 5));
     CHECK(own.steps() == 4);
     CHECK(own.state_dict()[0].tensor.item() == 4);
     make_mistake();
-    p.set_grad(Tensor::full({3}, 1, DType::float32, Device::cuda));
-    own.step();
+    step_down(p, own);
     CHECK(throws_with("not finite", [] { cuda::synchronize(); }));
     CHECK(p.value().at({0}) == (idle ? 7 : 4));  // who works by itself goes on after a mistake
     CHECK(own.steps() == (idle ? 4 : 5));
@@ -415,10 +414,7 @@ TEST_CASE("another thread is told of a mistake while a step on cuda is made: the
   if (!have_gpu() || !register_cells()) return;
   const Var p = parameter(Tensor::full({3}, 9, DType::float32, Device::cuda));
   Interrupted optimizer(list_of(p));
-  const auto step = [&] {
-    p.set_grad(Tensor::full({3}, 1, DType::float32, Device::cuda));
-    optimizer.step();
-  };
+  const auto step = [&] { step_down(p, optimizer); };
   step();
   make_mistake();
   step();
@@ -439,10 +435,7 @@ TEST_CASE("a mistake on cuda is told by the next wait where telling it failed") 
   if (!have_emulation()) return;
   const Var p = parameter(Tensor::full({3}, 9, DType::float32, Device::cuda));
   optim::Sgd sgd(list_of(p), {.learning_rate = 1});
-  const auto step = [&] {
-    p.set_grad(Tensor::full({3}, 1, DType::float32, Device::cuda));
-    sgd.step();
-  };
+  const auto step = [&] { step_down(p, sgd); };
   step();
   make_mistake();
   step();
