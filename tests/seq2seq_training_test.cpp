@@ -1,27 +1,16 @@
 // SPDX-License-Identifier: MIT
-// The models of examples/seq2seq: gradients, translation, training that goes on bit for bit, checkpoints that do not fit.
+// The models of examples/seq2seq: gradients, translation, training that goes on bit for bit. Whole runs: seq2seq_run_test.cpp.
 #include <doctest/doctest.h>
-#include <unistd.h>
-
-#include <atomic>
-#include <chrono>
-#include <csignal>
-#include <filesystem>
-#include <nlohmann/json.hpp>
-#include <thread>
 
 #include "autograd/gradcheck.h"
 #include "autograd/losses.h"
-#include "examples/common/interrupt.h"
 #include "examples/seq2seq/adder.h"
 #include "examples/seq2seq/dates.h"
 #include "examples/seq2seq/notes.h"
 #include "examples/seq2seq/tasks.h"
-#include "examples/seq2seq/training_run.h"
 #include "folder.h"
-#include "support.h"
+#include "seq2seq_pairs.h"
 
-namespace fs = std::filesystem;
 namespace nn = tapeloop::nn;
 using namespace seq2seq;
 using tapeloop::Random;
@@ -29,47 +18,6 @@ using tapeloop::Tensor;
 using tapeloop::test::Folder;
 using tapeloop::test::message_of;
 using tapeloop::test::same_bits;
-
-namespace {
-
-const std::vector<Pair> kPairs = {{"ab", "ba"}, {"abc", "cba"}, {"c", "c"},      {"bca", "acb"},
-                                  {"aa", "aa"}, {"cb", "bc"},   {"abca", "acba"}};
-
-Languages languages_of_pairs() {
-  std::vector<std::vector<std::string>> sources, targets;
-  for (const Pair& pair : kPairs) {
-    sources.push_back(characters(pair.source));
-    targets.push_back(characters(pair.target));
-  }
-  return {Unit::character, Unit::character, Vocabulary(sources), Vocabulary(targets)};
-}
-
-std::vector<Example> examples_of_pairs() {
-  std::vector<Example> examples;
-  for (const Pair& pair : kPairs) examples.push_back(example_of(pair, languages_of_pairs()));
-  return examples;
-}
-
-Settings small() {
-  Settings settings;
-  settings.model.hidden = 6;
-  settings.model.embedding = 4;
-  settings.model.layers = 2;
-  settings.model.dropout = 0.2;
-  settings.batch = 3;
-  settings.seed = 5;
-  return settings;
-}
-
-bool same_weights(const Trainer& a, const Trainer& b) {
-  const auto x = nn::state_dict(a.translator().model()), y = nn::state_dict(b.translator().model());
-  for (std::size_t i = 0; i < x.size(); ++i) {
-    if (!same_bits(x[i].tensor, y[i].tensor)) return false;
-  }
-  return x.size() == y.size();
-}
-
-}  // namespace
 
 TEST_CASE("the model's gradients are right, whatever the cell and the attention") {
   struct Kind {
@@ -329,183 +277,4 @@ TEST_CASE("the hidden units of the adder follow the carry") {
   double closest = 0;
   for (double follows : carry_correlations(traces)) closest = std::max(closest, std::abs(follows));
   CHECK(closest > 0.8);
-}
-
-TEST_CASE("texts that cannot be translated are refused, and checkpoints of other tasks") {
-  const Folder folder;
-  Settings settings = small();
-  settings.task = "dates";
-  settings.most_symbols = 4;
-  const Languages languages = languages_of_pairs();
-  const Trainer trainer(examples_of_pairs(), languages, settings);
-  Arguments a;
-  a.model = (folder.path / "model.safetensors").string();
-  nn::save_checkpoint(a.model, trainer.checkpoint(notes_of(settings, languages, "x")));
-  a.translate_given = true;
-  const auto refused = [&](const std::string& text) {
-    a.translate = text;
-    return message_of([&] { run_translation(a); });
-  };
-  CHECK(refused("abcab") ==
-        "translate: the text has 5 characters, this model takes 4 at most; shorten it, or train "
-        "with --max-length 5");
-  CHECK(refused("  ") == "translate: the text is empty; give at least one character");
-  CHECK(refused("a\xff") == "translate: byte 2 of the text is no UTF-8; give it in that encoding");
-  a.translate = "a?z";
-  CHECK(run_translation(a)["remark"].get<std::string>().starts_with(
-      "never seen in training: '?' 'z'"));
-  a.translate = "ae\u0301";  // composed, as training text is
-  CHECK(run_translation(a)["remark"].get<std::string>().starts_with("never seen in training: 'é'"));
-  a.task = "copy";
-  a.task_given = true;
-  CHECK(refused("abc") == a.model +
-                              ": this checkpoint is of the task 'dates', not 'copy'; name "
-                              "that task, or give another file");
-}
-
-TEST_CASE("a training run leaves checkpoints, resumes, and refuses another vocabulary") {
-  const Folder folder;
-  Arguments a;
-  a.common.out = folder.path.string();
-  a.settings = small();
-  a.settings.updates = 6;
-  a.validate_every = 3;
-  Material material{
-      .source = "letters", .train = kPairs, .validation = kPairs, .test = kPairs, .remarks = {}};
-  CHECK(train(a, a.settings, material, a.common.out).updates == 6);
-  a.resume = true;
-  a.settings.updates = 9;
-  const Trained resumed = train(a, a.settings, material, a.common.out);
-  CHECK(resumed.updates == 9);
-  const std::string best = a.best();
-  const Loaded loaded = load_translator(nn::read_checkpoint(best), "dates", best);
-  const std::vector<std::string> texts = {"abca"};
-  const SearchOptions search{.max_length = 9};
-  CHECK(loaded.translator.translate(texts, search)[0].text ==
-        resumed.translator().translate(texts, search)[0].text);
-  const auto refused = [&] {
-    return message_of([&] { train(a, a.settings, material, a.common.out); });
-  };
-  material.train.push_back({"new letter q", "q"});
-  CHECK(refused().starts_with("--resume: " + folder.path.string() +
-                              "/last.safetensors learned from other data than this (7 pairs, "));
-  CHECK(refused().ends_with("; give the --data that it was trained with"));
-  material.train = kPairs;
-  a.settings.model.hidden = 7;
-  CHECK(refused() == "--resume: " + folder.path.string() +
-                         "/last.safetensors was saved with other settings:\n  hidden: \"7\" now, "
-                         "\"6\" there\n  Go on with those, or start anew.");
-  a.common.out = (folder.path / "none").string();
-  CHECK(refused() == "--resume: there is no " + a.common.out +
-                         "/last.safetensors; leave --resume out to train first, or name the folder "
-                         "of a run by --out");
-  CHECK_FALSE(fs::exists(a.common.out));
-}
-
-TEST_CASE("Ctrl-C ends a run with a checkpoint from which it goes on") {
-  const Folder folder;
-  Arguments a;
-  a.common.out = folder.path.string();
-  a.settings = small();
-  a.settings.updates = 1'000'000'000;
-  a.settings.decay = 0;
-  a.validate_every = a.settings.updates;
-  a.patience = 0;
-  const Material material{
-      .source = "letters", .train = kPairs, .validation = kPairs, .test = kPairs, .remarks = {}};
-  const std::string last = folder.path.string() + "/last.safetensors";
-  {
-    // Presses until the run has taken it: before that the signal is this program's to ignore.
-    const auto before = std::signal(SIGINT, [](int) {});
-    std::atomic<bool> done = false;
-    std::thread presses([&] {
-      while (!done) {
-        std::this_thread::sleep_for(std::chrono::milliseconds(30));
-        if (!done && !fs::exists(last)) ::kill(::getpid(), SIGINT);
-      }
-    });
-    std::string message;
-    try {
-      train(a, a.settings, material, a.common.out);
-    } catch (const common::Interrupted& stopped) {
-      message = stopped.what();
-    }
-    done = true;
-    presses.join();
-    std::signal(SIGINT, before);
-    CHECK(message.starts_with("stopped after update "));
-    CHECK(message.ends_with(" of 1000000000, which is saved in " + last +
-                            "; the same command with --resume goes on"));
-  }
-  const std::int64_t done = nn::read_checkpoint(last).step;
-  CHECK(done > 0);
-  a.resume = true;
-  a.settings.updates = done + 2;
-  a.validate_every = 1;
-  CHECK(train(a, a.settings, material, a.common.out).updates == done + 2);
-}
-
-TEST_CASE("Ctrl-C is noted while it is waited for, and else does what it did") {
-  static int caught = 0;
-  caught = 0;
-  const auto before = std::signal(SIGINT, [](int) { ++caught; });
-  {
-    const common::CtrlC ctrl_c;
-    CHECK_FALSE(ctrl_c.pressed());
-    std::raise(SIGINT);
-    CHECK(ctrl_c.pressed());
-  }
-  CHECK(caught == 0);
-  std::raise(SIGINT);
-  CHECK(caught == 1);
-  {
-    const common::CtrlC again;
-    CHECK_FALSE(again.pressed());
-  }
-  std::signal(SIGINT, before);
-}
-
-TEST_CASE("a checkpoint is found in a folder, or what is there is named") {
-  const Folder folder;
-  Arguments a;
-  a.common.out = (folder.path / "run").string();
-  CHECK(message_of([&] { a.best(); }) ==
-        "--out: there is no folder " + a.common.out +
-            "; train first, name the folder of a run by --out, or a checkpoint by --model");
-  fs::create_directories(folder.path / "run" / "attention");
-  fs::create_directories(folder.path / "run" / "plain");
-  CHECK(message_of([&] { a.best(); }) == "--out: there is no checkpoint in " + a.common.out +
-                                             "; train first, or name the folder of a run by --out");
-  const auto touch = [&](const std::string& name) {
-    const std::string path = a.common.out + "/" + name;
-    nn::save_checkpoint(path, {});
-    return path;
-  };
-  touch("plain/best.safetensors");
-  touch("attention/last.safetensors");
-  CHECK(message_of([&] { a.best(); }) ==
-        "--out: there is no best.safetensors in " + a.common.out +
-            ", but there is attention/last.safetensors, plain/best.safetensors; name one by "
-            "--model");
-  const std::string with_attention = touch("attention/best.safetensors");
-  CHECK(a.best() == with_attention);
-  const std::string own = touch("best.safetensors");
-  CHECK(a.best() == own);
-  a.model = "named";
-  CHECK(a.best() == "named");
-}
-
-TEST_CASE("training ends where validation no longer gets better") {
-  const Folder folder;
-  Arguments a;
-  a.settings = small();
-  a.settings.learning_rate = 0;
-  a.settings.updates = 100;
-  a.validate_every = 2;
-  a.patience = 3;
-  const Material material{
-      .source = "letters", .train = kPairs, .validation = kPairs, .test = kPairs, .remarks = {}};
-  const Trained trained = train(a, a.settings, material, folder.path.string());
-  CHECK(trained.stopped_early);
-  CHECK(trained.updates == 8);  // the first validation is the best, three follow
 }
