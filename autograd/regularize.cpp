@@ -32,9 +32,11 @@ Var layer_norm(const Var& x, const Var& weight, const Var& bias, double epsilon)
              "x is {}, weight {}, bias {}: weight and bias must be [features], the last axis of x",
              x.shape().str(), weight.shape().str(), bias.shape().str()));
   }
-  Var centre = mean(x, {-1}, true);
-  Var spread = mean(square(x - centre), {-1}, true);
-  return pointwise(ScaleShift{}, pointwise(Standardize{epsilon}, x, centre, spread), weight, bias);
+  const int last = -1;
+  const Var d = detail::from_first(x, {&last, 1});
+  const Var centre = mean(d, {last}, true);
+  const Var spread = mean(pointwise(SquaredError{}, d, centre), {last}, true);
+  return pointwise(ScaleShift{}, pointwise(Standardize{epsilon}, d, centre, spread), weight, bias);
 }
 
 Tensor random_uniform(const Shape& shape, double low, double high, Random& random, DType dtype) {

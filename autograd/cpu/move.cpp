@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <array>
 #include <cstring>
+#include <type_traits>
 
 #include "autograd/cpu/threads.h"
 #include "autograd/plan.h"
@@ -120,10 +121,11 @@ void cumulative_sum(const Tensor& to, const Tensor& from, int axis) {
   if (to.numel() == 0) return;
   with_any_type(to.dtype(), [&]<class T>(T) {
     along_axis<T, T, T>(to, from, from, axis, [&](T* result, const T* x, const T*) {
-      T total = 0;
+      // In float64, so that a float32 result is off by one rounding, not by one for each element.
+      std::conditional_t<std::is_same_v<T, float>, double, T> total = 0;
       for (std::int64_t i = 0; i < to.dim(axis); ++i) {
         total += x[i * from.stride(axis)];
-        result[i * to.stride(axis)] = total;
+        result[i * to.stride(axis)] = static_cast<T>(total);
       }
     });
   });
@@ -184,15 +186,39 @@ void take_rows(const Tensor& to, const Tensor& from, const Tensor& index) {
   });
 }
 
+namespace {
+
+// Numbers that may be added one after the other to a float32: more would lose digits.
+constexpr std::int64_t kMostRunning = 4096;
+
+// Calls add(sums, T{}) where `count` numbers are added to `size` places: sums is `to`, or a float64
+// copy that `to` is rounded from afterwards, where a float32 place may meet too many.
+template <class T, class Add>
+void with_sums(const Tensor& to, std::int64_t count, std::int64_t size, Add add) {
+  if (std::is_same_v<T, float> && count > std::max(kMostRunning, size)) {
+    const Tensor wide = to.to(DType::float64);
+    add(wide, double{});
+    copy(to, wide);
+  } else {
+    add(to, T{});
+  }
+}
+
+}  // namespace
+
 void add_rows(const Tensor& to, const Tensor& index, const Tensor& from) {
   const std::int64_t width = to.dim(1);
   const std::int64_t* row = index.read<std::int64_t>();
   with_any_type(to.dtype(), [&]<class T>(T) {
-    for (std::int64_t i = 0; i < from.dim(0); ++i) {
-      T* sum = static_cast<T*>(to.raw()) + row[i * index.stride(0)] * to.stride(0);
-      const T* x = from.read<T>() + i * from.stride(0);
-      for (std::int64_t k = 0; k < width; ++k) sum[k * to.stride(1)] += x[k * from.stride(1)];
-    }
+    const auto add = [&]<class Sum>(const Tensor& sums, Sum) {
+      for (std::int64_t i = 0; i < from.dim(0); ++i) {
+        Sum* sum = static_cast<Sum*>(sums.raw()) + row[i * index.stride(0)] * sums.stride(0);
+        const T* x = from.read<T>() + i * from.stride(0);
+        for (std::int64_t k = 0; k < width; ++k)
+          sum[k * sums.stride(1)] += static_cast<Sum>(x[k * from.stride(1)]);
+      }
+    };
+    with_sums<T>(to, from.dim(0), to.dim(0), add);
   });
 }
 
@@ -211,12 +237,16 @@ void gather(const Tensor& to, const Tensor& from, const Tensor& index, int axis)
 void scatter_add(const Tensor& to, const Tensor& index, const Tensor& from, int axis) {
   if (from.numel() == 0) return;
   with_any_type(to.dtype(), [&]<class T>(T) {
-    along_axis<T, T, std::int64_t>(
-        to, from, index, axis, [&](T* sum, const T* x, const std::int64_t* number) {
-          for (std::int64_t i = 0; i < from.dim(axis); ++i) {
-            sum[number[i * index.stride(axis)] * to.stride(axis)] += x[i * from.stride(axis)];
-          }
-        });
+    const auto add = [&]<class Sum>(const Tensor& sums, Sum) {
+      along_axis<Sum, T, std::int64_t>(
+          sums, from, index, axis, [&](Sum* sum, const T* x, const std::int64_t* number) {
+            for (std::int64_t i = 0; i < from.dim(axis); ++i) {
+              sum[number[i * index.stride(axis)] * sums.stride(axis)] +=
+                  static_cast<Sum>(x[i * from.stride(axis)]);
+            }
+          });
+    };
+    with_sums<T>(to, from.dim(axis), to.dim(axis), add);
   });
 }
 
