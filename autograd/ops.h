@@ -153,7 +153,9 @@ inline Var logsumexp(const Var& x, Axes axes, bool keep = false) {
 inline Var var(const Var& x, Axes axes, int correction = 1, bool keep = false) {
   return var(x, as_span(axes), correction, keep);
 }
-Tensor argmax(const Tensor& x);  // first largest along the last axis: [..., N] -> [...] int64
+// Place of the largest along the last axis, the first of equals: [..., N] -> [...] int64. As in
+// max(), NaN is larger than any number: the first NaN is chosen.
+Tensor argmax(const Tensor& x);
 namespace detail {
 // x less its first element along the axes, which counts as a constant. For formulas of distances.
 Var from_first(const Var& x, std::span<const int> axes);
@@ -187,14 +189,20 @@ Var take(const Var& x, const Tensor& index, int axis);  // index [n] along one a
 Var gather(const Var& x, const Tensor& index, int axis);  // index of x's shape but for that axis
 
 // --- layers' formulas ---
-// Zeroes each element with probability p and divides the others by 1 - p. Srivastava et al. 2014
+// Zeroes each element with probability p, in steps of 2^-24, and divides the others by 1 - p.
+// 0 <= p < 1. Srivastava et al. 2014
 Var dropout(const Var& x, double p, Random& random);
 // (x - mean) / sqrt(var + epsilon) * weight + bias over the last axis, biased variance. Ba et al. 2016
 Var layer_norm(const Var& x, const Var& weight, const Var& bias, double epsilon = 1e-5);
 
 // --- tensors, no tape ---
+// Numbers in [low, high), of 2^24 equally likely values; low where both are equal. Rounding to
+// float32 stays within the range. Throws unless low <= high and the type holds both and a number
+// between them.
 Tensor random_uniform(const Shape& shape, double low, double high, Random& random,
                       DType dtype = DType::float32);
+// N(mean, deviation^2), at most 6.764 deviations from the mean, always finite. Throws where the
+// type does not hold such numbers, or the deviation is negative.
 Tensor random_normal(const Shape& shape, double mean, double deviation, Random& random,
                      DType dtype = DType::float32);
 namespace detail {

@@ -2,12 +2,16 @@
 // Copies, gathers, scatters and running sums; each walks over rows along one axis.
 #include "autograd/cpu/move.h"
 
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+
 #include <algorithm>
 #include <array>
 #include <cstring>
 #include <type_traits>
 
 #include "autograd/cpu/threads.h"
+#include "autograd/error.h"
 #include "autograd/plan.h"
 
 namespace tapeloop::cpu {
@@ -76,6 +80,31 @@ void along_axis(const Tensor& a, const Tensor& b, const Tensor& c, int axis, Lin
                });
 }
 
+std::string place_of(std::int64_t flat, const Shape& shape) {
+  std::array<std::int64_t, kMaxRank> index{};
+  for (int axis = shape.rank() - 1; axis >= 0; --axis) {
+    index[static_cast<std::size_t>(axis)] = flat % shape[axis];
+    flat /= shape[axis];
+  }
+  return fmt::format("[{}]", fmt::join(index.begin(), index.begin() + shape.rank(), ", "));
+}
+
+// Throws where an element has no int64: NaN, an infinity, or a number of 2^63 and beyond.
+template <class From>
+void check_integers(const Tensor& from) {
+  if constexpr (std::is_floating_point_v<From>) {
+    const Tensor flat = from.contiguous();
+    const From* x = flat.read<From>();
+    for (std::int64_t i = 0; i < flat.numel(); ++i) {
+      if (x[i] >= From(-0x1p63) && x[i] < From(0x1p63)) continue;
+      fail("to(int64)",
+           fmt::format("element {} of {} is {}, which no int64 can hold; replace it first, or keep "
+                       "the tensor in {}",
+                       place_of(i, from.shape()), from.describe(), x[i], name(from.dtype())));
+    }
+  }
+}
+
 }  // namespace
 
 void copy(const Tensor& to, const Tensor& from) {
@@ -87,6 +116,7 @@ void copy(const Tensor& to, const Tensor& from) {
   std::int64_t from_stride = plan.operands[1].strides[plan.rank - 1];
   with_any_type(to.dtype(), [&]<class To>(To) {
     with_any_type(from.dtype(), [&]<class From>(From) {
+      if constexpr (std::is_integral_v<To>) check_integers<From>(from);
       parallel_for(plan.rows(), std::max<std::int64_t>(1, kGrain / length),
                    [&](std::int64_t begin, std::int64_t end) {
                      walk_rows<2>(plan, {sizeof(To), sizeof(From)}, begin, end,
@@ -133,20 +163,23 @@ void cumulative_sum(const Tensor& to, const Tensor& from, int axis) {
 
 namespace {
 
-// The place of the first largest value; NaN is larger than nothing, and nothing than it.
+// The place of the first largest value; NaN is larger than any number.
 template <class T>
 std::int64_t first_largest(const T* x, std::int64_t stride, std::int64_t size) {
   constexpr std::int64_t kBlock = 64;
   std::int64_t best = 0, i = 0;
   const auto look = [&](std::int64_t end) {
     for (; i < end; ++i) {
-      if (x[i * stride] > x[best * stride]) best = i;
+      if (x[i * stride] <= x[best * stride]) continue;
+      best = i;
+      if (x[i * stride] != x[i * stride]) i = size;  // the search is over
     }
   };
+  if (x[0] != x[0]) return 0;
   while (stride == 1 && size - i >= kBlock) {  // most blocks hold nothing larger, which vectors see
     const T largest = x[best];
     int larger = 0;
-    for (std::int64_t k = i; k < i + kBlock; ++k) larger |= x[k] > largest;
+    for (std::int64_t k = i; k < i + kBlock; ++k) larger |= !(x[k] <= largest);
     if (larger != 0) {
       look(i + kBlock);
     } else {

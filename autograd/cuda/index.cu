@@ -80,6 +80,16 @@ __global__ void __launch_bounds__(kThreads) cumulative_sum_kernel(Lines lines) {
   }
 }
 
+// Whether x at place i is chosen rather than y at place k: NaN, else the larger, of equals the
+// first.
+template <class T>
+TL_HD bool chosen_before(T x, std::int64_t i, T y, std::int64_t k) {
+  const bool x_is_nan = x != x, y_is_nan = y != y;
+  if (x_is_nan != y_is_nan) return x_is_nan;
+  if (!x_is_nan && x != y) return x > y;
+  return i < k;
+}
+
 // A block for each line: a thread looks at every so manieth element, then the best of all threads is found.
 template <class T>
 __global__ void __launch_bounds__(kThreads) argmax_kernel(Lines lines) {
@@ -87,11 +97,11 @@ __global__ void __launch_bounds__(kThreads) argmax_kernel(Lines lines) {
   auto* const places = reinterpret_cast<std::int64_t*>(values + blockDim.x);
   const std::int64_t line = blockIdx.x;
   const T* from = line_of<T>(lines, 1, line);
-  T best = from[0];  // if it is a NaN nothing is larger, and its place is the answer, as on the CPU
+  T best = from[0];
   std::int64_t place = 0;
   for (std::int64_t i = threadIdx.x; i < lines.length; i += blockDim.x) {
     const T x = from[i * lines.step[1]];
-    if (x > best) {
+    if (chosen_before(x, i, best, place)) {
       best = x;
       place = i;
     }
@@ -103,8 +113,7 @@ __global__ void __launch_bounds__(kThreads) argmax_kernel(Lines lines) {
     if (threadIdx.x < half) {
       const T other = values[threadIdx.x + half];
       const std::int64_t there = places[threadIdx.x + half];
-      if (other > values[threadIdx.x] ||
-          (other == values[threadIdx.x] && there < places[threadIdx.x])) {
+      if (chosen_before(other, there, values[threadIdx.x], places[threadIdx.x])) {
         values[threadIdx.x] = other;
         places[threadIdx.x] = there;
       }

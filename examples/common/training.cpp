@@ -20,6 +20,9 @@ namespace {
 
 constexpr std::size_t kRecentLosses = 100;
 
+std::int64_t integer(const Tensor& saved) {
+  return static_cast<std::int64_t>(saved.to(tapeloop::DType::int64).item());
+}
 Tensor number(double value) { return Tensor::full({1}, value, tapeloop::DType::float64); }
 
 }  // namespace
@@ -60,7 +63,16 @@ double History::recent_mean() const {
   return std::accumulate(recent.begin(), recent.end(), 0.0) / static_cast<double>(recent.size());
 }
 
+void check_validation(double nats, std::int64_t updates) {
+  if (!std::isnan(nats)) return;
+  tapeloop::fail("validation",
+                 fmt::format("the loss after update {} is nan; lower --lr or set --clip; the "
+                             "checkpoints of the last validation are as they were",
+                             updates));
+}
+
 bool History::note_validation(double nats, std::int64_t updates) {
+  check_validation(nats, updates);
   const bool best = best_update < 0 || nats < best_nats;
   if (best) {
     best_nats = nats;
@@ -82,8 +94,8 @@ tapeloop::StateDict History::state_dict() const {
 void History::load_state_dict(const tapeloop::StateDict& state) {
   for (const auto& [name, tensor] : state) {
     if (name == "best_nats") best_nats = tensor.item();
-    if (name == "best_update") best_update = static_cast<std::int64_t>(tensor.item());
-    if (name == "since_best") since_best = static_cast<std::int64_t>(tensor.item());
+    if (name == "best_update") best_update = integer(tensor);
+    if (name == "since_best") since_best = integer(tensor);
     if (name == "recent") recent = tensor.to_vector<double>();
   }
 }
