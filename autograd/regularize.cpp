@@ -71,10 +71,11 @@ Tensor random_uniform(const Shape& shape, double low, double high, Random& rando
                                        low, high, name(dtype)));
   }
   const bool single = dtype == DType::float32;
-  const double first = single ? from_on<float>(low) : low;
-  const double last = low == high ? first
-                      : single    ? just_below<float>(high)
-                                  : just_below<double>(high);
+  double first = low, last = low;
+  if (low < high) {
+    first = single ? from_on<float>(low) : low;
+    last = single ? just_below<float>(high) : just_below<double>(high);
+  }
   if (first > last) {
     fail("random_uniform",
          fmt::format("no {} lies in [{}, {}); ask for float64, or for a wider range", name(dtype),
