@@ -129,10 +129,10 @@ TEST_CASE("midi: real-time and system common messages are ignored with a warning
 TEST_CASE("midi: a stray real-time byte in front of any byte of an event but its time is skipped") {
   const Bytes plain = {0, 0x90, 60, 90, 96, 60, 0, 0, 62, 90, 96, 62, 0};
   // Statuses, pitches and velocities; in front of a time a stray byte would be part of it.
-  for (std::size_t place : {1, 2, 3, 5, 6, 8, 9, 11, 12}) {
+  for (const std::uint8_t place : Bytes{1, 2, 3, 5, 6, 8, 9, 11, 12}) {
     CAPTURE(place);
     Bytes events = plain;
-    events.insert(events.begin() + static_cast<std::ptrdiff_t>(place), 0xf8);
+    events.insert(events.begin() + place, 0xf8);
     const MidiSong song = read(one_track(events));
     REQUIRE(song.warnings.size() == 1);
     contains(song.warnings[0], "the real-time message 0xf8 is ignored");
@@ -225,7 +225,7 @@ TEST_CASE("midi: work and memory grow with the notes, not with the times they st
   CHECK(small.size() < 52);
   CHECK(events_of(read(small)) <= 2 + 32);
   // The longest time before every note, in ticks of every size. 8 quarters are the longest step.
-  for (std::size_t division : {1, 96, 0x7fff}) {
+  for (const std::size_t division : {std::size_t{1}, std::size_t{96}, std::size_t{0x7fff}}) {
     CAPTURE(division);
     Bytes events;
     for (int i = 0; i < 1000; ++i) {

@@ -221,8 +221,9 @@ TEST_CASE("jazz: a corpus that is not text is refused with its line") {
            "bad.txt:13: the line has a NUL byte");
   contains(corpus_error("\xff\xfetune"
                         "x"),
-           "this is UTF-16; convert it");
-  contains(corpus_error(std::string("\xff\xfe\0\0t\0\0\0", 8)), "this is UTF-32; convert it");
+           "bad.txt:1: this is UTF-16; convert it");
+  contains(corpus_error(std::string("\xff\xfe\0\0t\0\0\0", 8)),
+           "bad.txt:1: this is UTF-32; convert it");
   contains(corpus_error(edited("- - . .", "– - . .")), "bar 1: found '–', expected a pitch");
 }
 

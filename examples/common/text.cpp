@@ -37,10 +37,10 @@ std::string from_utf16(std::string_view bytes, const std::string& name) {
                                  static_cast<unsigned char>(bytes[at + 1 - high]));
   };
   const auto damaged = [&](std::size_t at) {
-    throw FileError(
-        fmt::format("{}: this is UTF-16; convert it, for example by `iconv -f utf-16 -t utf-8`: it "
-                    "is damaged at byte {}",
-                    name, at + 1));
+    throw TextError(name, 0,
+                    fmt::format("this is UTF-16; convert it, for example by `iconv -f utf-16 -t "
+                                "utf-8`: it is damaged at byte {}",
+                                at + 1));
   };
   std::string text;
   text.reserve(bytes.size());
@@ -94,7 +94,8 @@ void unify_line_ends(std::string& text) {
 }  // namespace
 
 TextError::TextError(const std::string& name, std::int64_t line, const std::string& problem)
-    : FileError(fmt::format("{}, line {}: {}", name, line, problem)),
+    : FileError(line == 0 ? fmt::format("{}: {}", name, problem)
+                          : fmt::format("{}, line {}: {}", name, line, problem)),
       line_(line),
       problem_(problem) {}
 
@@ -102,8 +103,8 @@ std::string decode_text(std::string bytes, const std::string& name, Encoding enc
   const std::string_view all = bytes;
   if (all.starts_with(std::string_view("\xff\xfe\0\0", 4)) ||
       all.starts_with(std::string_view("\0\0\xfe\xff", 4))) {
-    throw FileError(name +
-                    ": this is UTF-32; convert it, for example by `iconv -f utf-32 -t utf-8`");
+    throw TextError(name, 0,
+                    "this is UTF-32; convert it, for example by `iconv -f utf-32 -t utf-8`");
   }
   if (all.starts_with("\xff\xfe") || all.starts_with("\xfe\xff")) bytes = from_utf16(bytes, name);
   if (encoding == Encoding::any && bytes.find('\0') != std::string::npos) return bytes;

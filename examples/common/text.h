@@ -12,11 +12,12 @@
 
 namespace common {
 
-// A text that cannot be read as a whole. what() is "NAME, line LINE: PROBLEM".
+// A text that cannot be read as a whole. what() is "NAME, line LINE: PROBLEM", or "NAME: PROBLEM" if
+// the whole text is meant.
 class TextError : public tapeloop::FileError {
  public:
   TextError(const std::string& name, std::int64_t line, const std::string& problem);
-  std::int64_t line() const { return line_; }  // from 1
+  std::int64_t line() const { return line_; }  // from 1; 0: the whole text
   const std::string& problem() const { return problem_; }
 
  private:
@@ -34,8 +35,8 @@ enum class Encoding {
 //   line ends        CR LF, CR and LF; also NEL, LS and PS, if the text has none of the others
 //   Ctrl-Z           left out at the end of the text (DOS ended texts so)
 // A text with a NUL byte is refused, or stays byte for byte as it is (Encoding::any).
-// Throws TextError with the line for a NUL byte and for the first byte that is not UTF-8 (only
-// Encoding::unicode), and FileError for UTF-32 and damaged UTF-16. Linear time.
+// Throws TextError for UTF-32, damaged UTF-16, and (only Encoding::unicode) a NUL byte and the first
+// byte that is not UTF-8. Linear time.
 std::string decode_text(std::string bytes, const std::string& name,
                         Encoding encoding = Encoding::unicode);
 

@@ -56,7 +56,7 @@ Tune parse_chart(std::string_view given) {
   std::string plain;
   try {
     plain = common::with_plain_spaces(common::decode_text(std::string(given), "the chart"));
-  } catch (const tapeloop::FileError& error) {
+  } catch (const common::TextError& error) {
     throw std::invalid_argument(error.what());
   }
   std::string_view text = plain;

@@ -73,9 +73,7 @@ std::string plain_text(std::string_view text, std::string_view file) {
   try {
     return common::with_plain_spaces(common::decode_text(std::string(text), std::string(file)));
   } catch (const common::TextError& error) {
-    throw CorpusError(file, static_cast<int>(error.line()), error.problem());
-  } catch (const tapeloop::FileError& error) {
-    throw CorpusError(file, 1, error.what());
+    throw CorpusError(file, std::max(1, static_cast<int>(error.line())), error.problem());
   }
 }
 
