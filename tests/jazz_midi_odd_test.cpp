@@ -7,6 +7,8 @@
 
 #include "examples/jazz/chart.h"
 #include "examples/jazz/events.h"
+#include "examples/jazz/material.h"
+#include "tests/folder.h"
 #include "tests/jazz_midi_bytes.h"
 
 using namespace jazz;
@@ -266,6 +268,21 @@ TEST_CASE("midi: what is generated after a file of an absurd tempo can be writte
     CHECK(chart.tempo <= kFastestTempo);
     CHECK(read(midi_bytes(chart)).warnings.empty());
   }
+}
+
+TEST_CASE("midi: the material tells what was odd in its files, of ten at most one by one") {
+  const tapeloop::test::Folder folder;
+  const Bytes odd = around({0, 0xff, 0x51, 3, 0, 0, 0, 0, 0xf8});
+  for (char c = 'a'; c < 'm'; ++c) {
+    tapeloop::test::put(folder.file(std::string(1, c) + ".mid"), {odd.begin(), odd.end()});
+  }
+  const Material material = read_material(folder.path);
+  CHECK(material.left_out.empty());
+  REQUIRE(material.warnings.size() == 11);
+  CHECK(material.warnings[0] ==
+        folder.file("a.mid") +
+            ": byte 29: a tempo of 0 microseconds per quarter is ignored; and 1 more");
+  CHECK(material.warnings[10] == "oddities in 2 more files");
 }
 
 TEST_CASE("midi: a title is kept to 255 bytes, whole characters of UTF-8") {
