@@ -8,6 +8,7 @@
 #include <algorithm>
 #include <cmath>
 #include <functional>
+#include <map>
 #include <set>
 #include <string_view>
 
@@ -104,7 +105,18 @@ void Optimizer::add_group(const ParameterList& parameters, double learning_rate,
              parameters_[static_cast<std::size_t>(twice.second)].name));
   }
   std::set<std::string_view> names;
+  std::map<const void*, std::string_view> memory;
   for (const NamedVar& parameter : parameters_) {
+    if (const Tensor& value = parameter.var.value(); value.numel() > 0) {
+      const auto [first, is_new] = memory.emplace(value.raw(), parameter.name);
+      if (!is_new) {
+        fail(name_,
+             fmt::format("the parameters \"{}\" and \"{}\" have the same memory, which would be "
+                         "updated twice; tie weights by one Var, or make one of the two by "
+                         "parameter(tensor.clone())",
+                         first->second, parameter.name));
+      }
+    }
     if (!names.insert(parameter.name).second) {
       fail(name_, fmt::format("two parameters are named \"{}\", but saved state goes by name; give "
                               "each model its own "

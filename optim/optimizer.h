@@ -91,7 +91,7 @@ class Optimizer {
 
   explicit Optimizer(const char* name);
   // Called by constructors, once for each group. State is allocated here. Throws where the list is empty, something in
-  // it is not a parameter, or a parameter or a name comes twice.
+  // it is not a parameter, or a parameter, its memory or a name comes twice.
   void add_group(const ParameterList& parameters, double learning_rate,
                  const std::vector<State>& states);
   // Throws "adam: learning_rate is -1; expected ..." unless `valid`.
