@@ -42,10 +42,11 @@ bool draw_sequence(Draw& d, Step& s, std::int64_t gates, int parts) {
   return true;
 }
 
+// zx and z = w h are added, or stand one after the other where the formula gets them apart.
 using StepLoop = void (*)(const std::vector<double>& z, std::vector<double>& state);
 
 // hs and the last parts, one after the other in a vector, so that both count in the loss.
-Array sequence_loops(Arrays x, const Step& s, StepLoop step) {
+Array sequence_loops(Arrays x, const Step& s, StepLoop step, bool apart = false) {
   const std::int64_t steps = x[0].shape[0], batch = x[0].shape[1], hidden = x[1].shape[1];
   const std::int64_t gates = x[0].shape[2] / hidden;
   std::vector<Array> parts(x.begin() + 2, x.end());
@@ -57,14 +58,15 @@ Array sequence_loops(Arrays x, const Step& s, StepLoop step) {
       for (std::int64_t j = 0; j < hidden; ++j) {
         const std::size_t unit = index(n * hidden + j);
         if (s.ints.size() == 1 || t < s.ints[index(1 + n)]) {
-          std::vector<double> z, state;
+          std::vector<double> z, state, product(index(gates));
           for (std::int64_t g = 0; g < gates; ++g) {
-            double total = x[0].at({t, n, g * hidden + j});
+            z.push_back(x[0].at({t, n, g * hidden + j}));
+            double& total = apart ? product[index(g)] : z.back();
             for (std::int64_t i = 0; i < hidden; ++i) {
               total += x[1].at({g * hidden + j, i}) * before[0].at({n, i});
             }
-            z.push_back(total);
           }
+          if (apart) z.insert(z.end(), product.begin(), product.end());
           for (const Array& part : before) state.push_back(part.values[unit]);
           step(z, state);
           for (std::size_t p = 0; p < parts.size(); ++p) parts[p].values[unit] = state[p];
@@ -80,11 +82,10 @@ Array sequence_loops(Arrays x, const Step& s, StepLoop step) {
   return hs;
 }
 
-template <class F>
-Var sequence(const F& formula, Inputs x, const Step& s) {
+Var sequence(const Recurrence& recurrence, Inputs x, const Step& s) {
   const std::vector<std::int64_t> lengths(s.ints.begin() + 1, s.ints.end());
-  const RecurrentResult y = recurrent(Recurrence(formula, x[1]), x[0], x.subspan(2),
-                                      {.reverse = s.ints[0] != 0, .lengths = lengths});
+  const RecurrentResult y =
+      recurrent(recurrence, x[0], x.subspan(2), {.reverse = s.ints[0] != 0, .lengths = lengths});
   std::vector<Var> all = {reshape(y.hs, {-1})};
   for (const Var& part : y.last) all.push_back(reshape(part, {-1}));
   return concat(all, 0);
@@ -178,7 +179,9 @@ std::vector<RandomOp> product_rows() {
        }},
       {"recurrent", "recurrent(RandomGate{}, $0, $1, {$2}, {reverse, lengths: #*})",
        [](Draw& d, Step& s) { return draw_sequence(d, s, 2, 1); },
-       [](Inputs x, const Step& s) { return sequence(RandomGate{}, x, s); },
+       [](Inputs x, const Step& s) {
+         return sequence({RandomGate{}, x[1]}, x, s);
+       },
        [](Arrays x, const Step& s) {
          return sequence_loops(x, s, [](const std::vector<double>& z, std::vector<double>& state) {
            state[0] += sigmoid_of(z[1]) * (std::tanh(z[0]) - state[0]);
@@ -186,12 +189,30 @@ std::vector<RandomOp> product_rows() {
        }},
       {"lstm", "recurrent(LstmGates{}, $0, $1, {$2, $3}, {reverse, lengths: #*})",
        [](Draw& d, Step& s) { return draw_sequence(d, s, 4, 2); },
-       [](Inputs x, const Step& s) { return sequence(nn::LstmGates{}, x, s); },
+       [](Inputs x, const Step& s) {
+         return sequence({nn::LstmGates{}, x[1]}, x, s);
+       },
        [](Arrays x, const Step& s) {
          return sequence_loops(x, s, [](const std::vector<double>& z, std::vector<double>& state) {
            state[1] = sigmoid_of(z[1]) * state[1] + sigmoid_of(z[0]) * std::tanh(z[2]);
            state[0] = sigmoid_of(z[3]) * std::tanh(state[1]);
          });
+       }},
+      {"gru",
+       "recurrent(Recurrence::with_products_apart(GruGates{}, $1), $0, {$2}, {reverse, lengths: "
+       "#*})",
+       [](Draw& d, Step& s) { return draw_sequence(d, s, 3, 1); },
+       [](Inputs x, const Step& s) {
+         return sequence(Recurrence::with_products_apart(nn::GruGates{}, x[1]), x, s);
+       },
+       [](Arrays x, const Step& s) {
+         return sequence_loops(
+             x, s,
+             [](const std::vector<double>& z, std::vector<double>& state) {
+               const double n = std::tanh(z[2] + sigmoid_of(z[0] + z[3]) * z[5]);
+               state[0] = n + sigmoid_of(z[1] + z[4]) * (state[0] - n);
+             },
+             true);
        }},
       {"layer_norm", "layer_norm($0, $1, $2)",
        [](Draw& d, Step& s) {

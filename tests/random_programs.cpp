@@ -150,6 +150,27 @@ Program random_program(std::uint64_t seed, const ProgramSize& size) {
   return program;
 }
 
+Program part(const Program& program, std::size_t output) {
+  std::vector<int> place(program.steps.size(), -1);  // in the part
+  place[static_cast<std::size_t>(program.outputs[output])] = 0;
+  for (std::size_t i = program.steps.size(); i-- > 0;) {
+    if (place[i] < 0) continue;
+    for (int arg : program.steps[i].args) place[static_cast<std::size_t>(arg)] = 0;
+  }
+  Program result;
+  result.seed = program.seed;
+  for (std::size_t i = 0; i < program.steps.size(); ++i) {
+    if (place[i] < 0) continue;
+    place[i] = static_cast<int>(result.steps.size());
+    result.steps.push_back(program.steps[i]);
+    for (int& arg : result.steps.back().args) arg = place[static_cast<std::size_t>(arg)];
+    result.values.push_back(program.values[i]);
+  }
+  result.outputs = {place[static_cast<std::size_t>(program.outputs[output])]};
+  result.weights = {program.weights[output]};
+  return result;
+}
+
 // --- evaluating ---
 
 std::vector<int> Program::inputs() const {

@@ -39,8 +39,14 @@ struct ProgramSize {
   std::int64_t numel = 150;                           // most elements of a value
 };
 
+inline const ProgramSize kLonger{.steps = 25, .sizes = {1, 2, 3, 5, 7, 17}, .numel = 400};
+// Of tensors that are worth two threads.
+inline const ProgramSize kLarge{.steps = 6, .sizes = {1, 3, 33, 65, 129}, .numel = 40000};
+
 // The same program for the same seed and size, on every machine.
 Program random_program(std::uint64_t seed, const ProgramSize& size = {});
+// What one of the outputs depends on: a smaller program that may fail in the same way.
+Program part(const Program& program, std::size_t output);
 
 // --- by loops ---
 

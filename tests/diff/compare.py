@@ -67,7 +67,7 @@ def sequence(step):
         steps, lengths = range(zx.shape[0]), ints[1:]
         hs = [None] * zx.shape[0]
         for t in reversed(steps) if ints[0] else steps:
-            new = step(zx[t] + state[0] @ w.T, state)
+            new = step(zx[t], state[0] @ w.T, state)
             if lengths:
                 runs = torch.tensor([t < n for n in lengths]).unsqueeze(1)
                 new = [torch.where(runs, a, b) for a, b in zip(new, state)]
@@ -77,15 +77,21 @@ def sequence(step):
     return run
 
 
-def random_gate(z, state):
-    n, u = z.chunk(2, 1)
+def random_gate(zx, zh, state):
+    n, u = (zx + zh).chunk(2, 1)
     return [state[0] + torch.sigmoid(u) * (torch.tanh(n) - state[0])]
 
 
-def lstm(z, state):
-    i, f, g, o = z.chunk(4, 1)
+def lstm(zx, zh, state):
+    i, f, g, o = (zx + zh).chunk(4, 1)
     c = torch.sigmoid(f) * state[1] + torch.sigmoid(i) * torch.tanh(g)
     return [torch.sigmoid(o) * torch.tanh(c), c]
+
+
+def gru(zx, zh, state):
+    (xr, xz, xn), (hr, hz, hn) = zx.chunk(3, 1), zh.chunk(3, 1)
+    n = torch.tanh(xn + torch.sigmoid(xr + hr) * hn)
+    return [n + torch.sigmoid(xz + hz) * (state[0] - n)]
 
 
 REDUCE = ["mean", "sum", "none"]
@@ -155,7 +161,7 @@ OPS |= {
     "stack": lambda x, ints, reals: torch.stack(x, ints[0]),
     "matmul": lambda x, ints, reals: torch.matmul(x[0], x[1]),
     "linear": lambda x, ints, reals: F.linear(*x),
-    "linear_each": linear_each, "recurrent": sequence(random_gate), "lstm": sequence(lstm),
+    "linear_each": linear_each, "recurrent": sequence(random_gate), "lstm": sequence(lstm), "gru": sequence(gru),
     "layer_norm": lambda x, ints, reals: F.layer_norm(x[0], x[1].shape, x[1], x[2]),
     "embedding": lambda x, ints, reals: F.embedding(index(ints, [2, len(ints) // 2]), x[0]),
     "take": lambda x, ints, reals: x[0].index_select(ints[0], torch.tensor(ints[1:])),

@@ -75,12 +75,9 @@ int main(int argc, char** argv) {
   }
   const std::uint64_t count = std::strtoull(argv[1], nullptr, 10);
   const std::uint64_t first = std::strtoull(argv[2], nullptr, 10);
-  // Every hundredth is of tensors that are worth two threads, too large to be compared in text.
-  const ProgramSize large{.steps = 6, .sizes = {1, 3, 33, 65, 129}, .numel = 40000};
-  const ProgramSize longer{.steps = 25};
   for (std::uint64_t seed = first; seed < first + count; ++seed) {
-    if (seed % 100 == 0) print(random_program(seed, large), false);
-    print(random_program(seed, seed % 3 == 0 ? longer : ProgramSize{}), true);
+    if (seed % 100 == 0) print(random_program(seed, kLarge), false);  // too much for a line of text
+    print(random_program(seed, seed % 3 == 0 ? kLonger : ProgramSize{}), true);
   }
   return 0;
 }
