@@ -13,6 +13,8 @@
 namespace tapeloop::nn {
 
 Var uniform_parameter(const Shape& shape, double bound, Random& random, DType dtype) {
+  // parameter() says of which types and shapes a parameter is.
+  if (dtype == DType::int64) return parameter(Tensor::zeros(shape, dtype));
   return parameter(random_uniform(shape, -bound, bound, random, dtype));
 }
 
