@@ -19,6 +19,11 @@
 #include "optim/updates.h"
 
 namespace tapeloop::optim {
+namespace {
+
+constexpr double kLargestCount = 0x1p53;  // of a saved step count: no run gets so far
+
+}  // namespace
 
 std::span<const PointwiseKernel* const> UpdatesPage::kernels() {
   return cpu::choose_page<UpdatesPage>();
@@ -379,6 +384,8 @@ void Optimizer::load_state_dict(const StateDict& state) {
                                      item.tensor.describe()));
     } else if (is_number && !(std::isfinite(tensor.item()) && tensor.item() >= 0)) {
       problems.push_back(fmt::format("{} is {}, expected 0 or above", item.name, tensor.item()));
+    } else if (tensor.dtype() == DType::int64 && tensor.item() > kLargestCount) {
+      problems.push_back(fmt::format("{} is {}, expected 2^53 at most", item.name, tensor.item()));
     }
     source.emplace(item.name, &tensor);
     given.erase(found);

@@ -119,7 +119,10 @@ class Reader {
   void unwrap_riff() {
     file_end_ = bytes_.size();
     if (!is_here(0, "RIFF")) return;
-    if (!is_here(8, "RMID")) fail(8, "a RIFF file of another kind", "the form 'RMID'");
+    if (!is_here(8, "RMID")) {
+      fail(std::min<std::size_t>(8, bytes_.size()), "a RIFF file of another kind",
+           "the form 'RMID'");
+    }
     at_ = 12;
     for (;;) {
       const bool data = is_here(at_, "data");

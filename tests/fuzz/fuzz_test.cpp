@@ -36,7 +36,7 @@ void run(const Target& target, std::string_view input, const std::string& origin
   try {
     target.run(input);
   } catch (const std::exception& error) {
-    FAIL_CHECK(target.name << ", " << origin << ": " << error.what());
+    FAIL_CHECK(std::string(target.name), ", ", origin, ": ", std::string(error.what()));
   }
 }
 
