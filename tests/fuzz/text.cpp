@@ -14,6 +14,8 @@ namespace {
 
 using char_lm::Corpus;
 
+constexpr std::int64_t kMostUpdates = 64;
+
 void check_vocabulary(std::string_view text) {
   const char_lm::Vocabulary vocabulary(text);
   for (char symbol : text) {
@@ -49,8 +51,9 @@ void check_streams(const Corpus& corpus, std::int64_t streams, std::int64_t step
   const char_lm::Vocabulary vocabulary(corpus.train + corpus.validation);
   try {
     char_lm::Streams all(corpus, vocabulary, streams, steps, Random(5));
-    const std::int64_t passes = 2;
-    for (std::int64_t update = 0; update < passes * all.updates_per_pass(); ++update) {
+    const std::int64_t updates = 2 * all.updates_per_pass();
+    const std::int64_t stride = 1 + updates / kMostUpdates;
+    for (std::int64_t update = 0; update < updates; update += stride) {
       const char_lm::Batch batch = all.at(update);
       expect(batch.fresh == (update % all.updates_per_pass() == 0), "a pass begins anew");
       for (const Tensor& part : {batch.x, batch.y}) {
