@@ -62,9 +62,15 @@ double History::recent_mean() const {
   return std::accumulate(recent.begin(), recent.end(), 0.0) / static_cast<double>(recent.size());
 }
 
-bool History::note_validation(double nats, std::int64_t updates) {
+bool History::note_validation(double nats, std::int64_t updates,
+                              const tapeloop::StateDict& weights) {
   const bool best = best_update < 0 || nats < best_nats;
   if (best) {
+    best_weights.clear();
+    for (const auto& [name, tensor] : weights) {
+      const bool here = tensor.device() == tapeloop::Device::cpu;
+      best_weights.push_back({name, here ? tensor.clone() : tensor.to(tapeloop::Device::cpu)});
+    }
     best_nats = nats;
     best_update = updates;
     since_best = 0;
