@@ -10,6 +10,24 @@ namespace tapeloop {
 
 namespace cpu {
 
+// The gradients of one register's worth of elements, from element i on, where the quick ones are NaN: there 0 may have met
+// an infinity, and an exact zero wins. Out of line, and seldom run.
+template <class Isa, class T, class F>
+[[gnu::noinline, gnu::cold]] void exact_gradients(const void* functor, void* const* data,
+                                                  const std::int64_t* step, std::int64_t i,
+                                                  Vec<T, Isa>* quick) {
+  using V = Vec<T, Isa>;
+  const F formula = *static_cast<const F*>(functor);
+  [&]<std::size_t... I, std::size_t... O>(std::index_sequence<I...>, std::index_sequence<O...>) {
+    const auto exact =
+        as_outputs(formula(V::load(static_cast<const T*>(data[I]) + i * step[I])...));
+    ((quick[O] = select(quick[O] == quick[O], quick[O], dual::As<V>::convert(output<O>(exact)))),
+     ...);
+  }
+  (std::make_index_sequence<static_cast<std::size_t>(kArity<F>)>{},
+   std::make_index_sequence<static_cast<std::size_t>(kResultCount<F>)>{});
+}
+
 // `count` elements, a multiple of the register's width: operand k is read or written at data[k], and moves on by
 // step[k] elements for each element done, 1 or 0. What is around this loop (rows, tails, strides) is in walk.cpp.
 template <class Isa, class T, class F>
@@ -25,8 +43,19 @@ template <class Isa, class T, class F>
     const T* const from[] = {static_cast<const T*>(data[I])...};
     T* const to[] = {static_cast<T*>(data[kIn + O])...};
     for (std::int64_t i = 0; i < count; i += V::width) {
-      auto results = as_outputs(formula(V::load(from[I] + i * step[I])...));
-      (dual::As<V>::convert(output<O>(results)).store(to[O] + i * step[kIn + O]), ...);
+      if constexpr (kOrder<F> == 1) {
+        const auto results = formula.quick(V::load(from[I] + i * step[I])...);
+        if (any_nan((output<O>(results) + ...))) [[unlikely]] {
+          V mended[] = {output<O>(results)...};
+          exact_gradients<Isa, T, F>(functor, data, step, i, mended);
+          (mended[O].store(to[O] + i * step[kIn + O]), ...);
+        } else {
+          (output<O>(results).store(to[O] + i * step[kIn + O]), ...);
+        }
+      } else {
+        auto results = as_outputs(formula(V::load(from[I] + i * step[I])...));
+        (dual::As<V>::convert(output<O>(results)).store(to[O] + i * step[kIn + O]), ...);
+      }
     }
   }
   (std::make_index_sequence<kIn>{}, std::make_index_sequence<kOut>{});
