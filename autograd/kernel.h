@@ -27,6 +27,7 @@ struct LoopPlan {
   int rank;  // at least 1
   std::int64_t sizes[kMaxRank];
   Operand operands[kMaxOperands];
+  std::uint64_t overwritten = 0;  // bit k: input k is an output too, see overwritten_inputs()
 
   std::int64_t rows() const {  // runs along the last axis
     std::int64_t count = 1;
@@ -76,7 +77,21 @@ struct PointwiseKernel {
   // What the functor calls its arguments and results, words apart: "i f g o c"; null where it does not say.
   const char* argument_names = nullptr;
   const char* result_names = nullptr;
+  // The loop may read inputs again after it wrote outputs: where an output is an input, it needs a copy of that input.
+  bool reads_again = false;
 };
+
+// What LoopPlan::overwritten must be for these operands: 0 where the kernel does not read inputs again.
+inline std::uint64_t overwritten_inputs(const PointwiseKernel& kernel, const LoopPlan& plan) {
+  std::uint64_t result = 0;
+  for (int in = 0; kernel.reads_again && in < kernel.inputs; ++in) {
+    for (int out = kernel.inputs; out < kernel.inputs + kernel.outputs; ++out) {
+      const bool same = plan.operands[in].data == plan.operands[out].data;
+      result |= static_cast<std::uint64_t>(same) << in;
+    }
+  }
+  return result;
+}
 
 // --- what a functor looks like ---
 

@@ -122,8 +122,7 @@ Var cross_entropy(const Var& logits, const Tensor& target, const CrossEntropyOpt
     Var spread = options.class_weights.defined()
                      ? pointwise(formula::ChainProduct{}, log_p, options.class_weights.detach())
                      : log_p;
-    Var uniform =
-        sum(spread, {-1}) * Var(targets.counted) * (-1.0 / static_cast<double>(logits.dim(-1)));
+    Var uniform = sum(spread, {-1}) * Var(targets.counted) / -static_cast<double>(logits.dim(-1));
     items = items * (1.0 - options.label_smoothing) + uniform * options.label_smoothing;
   }
   switch (options.reduce) {
