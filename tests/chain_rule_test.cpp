@@ -55,6 +55,10 @@ struct Saturated {
   TL_HD auto operator()(auto x) const { return tanh(exp(x)); }
 };
 
+struct RootStep {  // of a recurrent network
+  TL_HD auto operator()(auto z) const { return sqrt(select(z <= 0.0, 0.0, z)); }
+};
+
 // --- functions that are flat at a point, and functions that are steep at one ---
 
 struct Flat {
@@ -206,6 +210,40 @@ TEST_CASE("second derivatives: a factor that nobody asked about does not spoil t
   CHECK(second(scaled, 2) == doctest::Approx(12).epsilon(1e-14));
   CHECK(second([](const Var& x) { return x * sqrt(x); }, 4) == doctest::Approx(0.375));
   CHECK(first([](const Var& x) { return x * sqrt(x); }, 0) == 0);
+}
+
+TEST_CASE("gradients that overwrite what they are made from keep their exact zeros") {
+  for (const DType dtype : {DType::float32, DType::float64}) {
+    for (const std::int64_t size : {3, 16, 300}) {
+      CAPTURE(size);
+      std::vector<double> values, expected;
+      for (std::int64_t i = 0; i < size; ++i) {
+        values.push_back(i % 5 == 1 ? 0 : 4);
+        expected.push_back(i % 5 == 1 ? 0 : 0.25);
+      }
+      const Tensor x = Tensor::from(Shape{size}, values).to(dtype);
+      const Tensor dy = Tensor::from(Shape{size}, values).to(dtype);
+      transform(formula::Scale{0.25}, {dy}, {dy});
+      transform(Backward<formula::Sqrt>{}, {x, dy}, {x});
+      CHECK(x.to_vector<double>() == expected);
+      transform(Backward<formula::Sqrt>{}, {Tensor::from(Shape{size}, values).to(dtype), dy}, {dy});
+      CHECK(dy.to_vector<double>() == expected);
+    }
+    // In recurrent() the gradients of the gates take the place of the gates.
+    for (const std::int64_t units : {5, 16, 40}) {
+      CAPTURE(units);
+      const Var zx = parameter(Tensor::full({3, 2, units}, 4, dtype));
+      zx.value().select(2, 1).fill(-1);
+      const Var w(Tensor::zeros({units, units}, dtype));
+      Tape tape;
+      const RecurrentResult run =
+          recurrent(RootStep{}, zx * 1.0, w, {Var(Tensor::zeros({2, units}, dtype))});
+      const Tensor dx = tape.gradient(sum(run.hs), {zx})[0].value();
+      const Tensor expected = Tensor::full(dx.shape(), 0.25, dtype);
+      expected.select(2, 1).fill(0);
+      CHECK(same_bits(dx, expected));
+    }
+  }
 }
 
 TEST_CASE("pow at its edges") {
