@@ -3,6 +3,15 @@
 // Kernels are templates on the tag, so one program can hold several builds of a kernel without a name clash.
 #pragma once
 
+// nvcc's -use_fast_math defines the last.
+#if defined(__FAST_MATH__) || (defined(__FINITE_MATH_ONLY__) && __FINITE_MATH_ONLY__ != 0) || \
+    defined(__ASSOCIATIVE_MATH__) || defined(__RECIPROCAL_MATH__) ||                          \
+    defined(__NO_SIGNED_ZEROS__) || defined(__USE_FAST_MATH__)
+#error \
+    "Tapeloop calculates as IEEE 754 says: compile without -Ofast, -ffast-math and its parts \
+(-ffinite-math-only, -fassociative-math, -freciprocal-math, -fno-signed-zeros). -O3 is as fast."
+#endif
+
 namespace tapeloop::isa {
 
 struct Lane {  // one number: what a thread of a GPU calculates with

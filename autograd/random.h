@@ -38,7 +38,9 @@ TL_HD float uniform_at(std::uint64_t seed, std::uint64_t i) {
   return static_cast<float>(block.word[i % 4] >> 8) * (1.0f / 16777216.0f);
 }
 
-// The i-th number of the standard normal stream, by Box and Muller from two words of its block.
+// The i-th number of the standard normal stream, by Box and Muller from two words of its block. It
+// is finite: its size is at most sqrt(66 log 2).
+inline constexpr double kFarthestNormal = 6.764;
 TL_HD double normal_at(std::uint64_t seed, std::uint64_t i) {
   Philox4 block = philox(seed, i / 2, 1);
   std::uint32_t a = block.word[i % 2 * 2];
@@ -80,7 +82,7 @@ struct Random {
     std::uint64_t bits = (std::uint64_t{block.word[0]} << 32 | block.word[1]) >> 11;
     return static_cast<double>(bits) * 0x1p-53;
   }
-  std::uint64_t below(std::uint64_t bound) {  // an integer in [0, bound)
+  std::uint64_t below(std::uint64_t bound) {  // an integer in [0, bound); bound is at least 1
     return static_cast<std::uint64_t>(uniform() * static_cast<double>(bound));
   }
   // An independent stream, for a part of the program that takes its own numbers.

@@ -2,6 +2,8 @@
 // Reductions over axes, and what is composed of them: mean, variance, norm, products, running sums.
 #include <fmt/format.h>
 
+#include <algorithm>
+
 #include "autograd/backend.h"
 #include "autograd/error.h"
 #include "autograd/operation.h"
@@ -102,6 +104,14 @@ Var mean(const Var& x, std::span<const int> axes, bool keep) {
   return sum(x, axes, keep) / static_cast<double>(set.count);
 }
 
+// Distances of numbers do not change with the place they are counted from. From one of the numbers,
+// equal ones are all 0, and numbers far from 0 keep the digits in which they differ.
+Var detail::from_first(const Var& x, std::span<const int> axes) {
+  Tensor first = x.value();
+  for (int axis : axes) first = first.slice(axis, 0, std::min<std::int64_t>(1, first.dim(axis)));
+  return x - Var(first);
+}
+
 Var max(const Var& x, std::span<const int> axes, bool keep) {
   return extreme("max", Reduction::max, x, axes, keep);
 }
@@ -116,7 +126,8 @@ Var var(const Var& x, std::span<const int> axes, int correction, bool keep) {
     fail("var", fmt::format("{} elements along the axes given of {}; correction {} needs more",
                             set.count, x.shape().str(), correction));
   }
-  return sum(square(x - mean(x, axes, true)), axes, keep) /
+  const Var d = detail::from_first(x, axes);
+  return sum(pointwise(formula::SquaredError{}, d, mean(d, axes, true)), axes, keep) /
          static_cast<double>(set.count - correction);
 }
 

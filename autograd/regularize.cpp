@@ -2,6 +2,9 @@
 // Dropout, layer normalisation, and tensors of random numbers.
 #include <fmt/format.h>
 
+#include <cmath>
+#include <limits>
+
 #include "autograd/backend.h"
 #include "autograd/error.h"
 #include "autograd/operation.h"
@@ -32,28 +35,81 @@ Var layer_norm(const Var& x, const Var& weight, const Var& bias, double epsilon)
              "x is {}, weight {}, bias {}: weight and bias must be [features], the last axis of x",
              x.shape().str(), weight.shape().str(), bias.shape().str()));
   }
-  Var centre = mean(x, {-1}, true);
-  Var spread = mean(square(x - centre), {-1}, true);
-  return pointwise(ScaleShift{}, pointwise(Standardize{epsilon}, x, centre, spread), weight, bias);
+  const int last = -1;
+  const Var d = detail::from_first(x, {&last, 1});
+  const Var centre = mean(d, {last}, true);
+  const Var spread = mean(pointwise(SquaredError{}, d, centre), {last}, true);
+  return pointwise(ScaleShift{}, pointwise(Standardize{epsilon}, d, centre, spread), weight, bias);
 }
+
+namespace {
+
+double largest_of(DType dtype) {
+  return dtype == DType::float32 ? static_cast<double>(std::numeric_limits<float>::max())
+                                 : std::numeric_limits<double>::max();
+}
+// The smallest number of the type from x on, and the largest below x.
+template <class T>
+double from_on(double x) {
+  const T near = static_cast<T>(x);
+  return static_cast<double>(static_cast<double>(near) < x ? std::nextafter(near, INFINITY) : near);
+}
+template <class T>
+double just_below(double x) {
+  const T near = static_cast<T>(x);
+  return static_cast<double>(static_cast<double>(near) < x ? near
+                                                           : std::nextafter(near, -INFINITY));
+}
+
+}  // namespace
 
 Tensor random_uniform(const Shape& shape, double low, double high, Random& random, DType dtype) {
   check_float("random_uniform", dtype);
-  Tensor result = Tensor::empty(shape, dtype);
+  const double most = largest_of(dtype);
+  if (!(low >= -most && high <= most && low <= high)) {
+    fail("random_uniform", fmt::format("low is {}, high {}: expected numbers of {}, low <= high",
+                                       low, high, name(dtype)));
+  }
+  const bool single = dtype == DType::float32;
+  double first = low, last = low;
+  if (low < high) {
+    first = single ? from_on<float>(low) : low;
+    last = single ? just_below<float>(high) : just_below<double>(high);
+  }
+  if (first > last) {
+    fail("random_uniform",
+         fmt::format("no {} lies in [{}, {}); ask for float64, or for a wider range", name(dtype),
+                     low, high));
+  }
+  // In float64, rounded once; rounding must not reach `high`.
+  const Tensor draws = Tensor::empty(shape, DType::float64);
   backend(Device::cpu)
-      .uniform(result, random.seed, random.take(static_cast<std::uint64_t>(shape.numel())));
-  transform(Affine{high - low, low}, {result}, {result});
+      .uniform(draws, random.seed, random.take(static_cast<std::uint64_t>(shape.numel())));
+  if (std::isfinite(high - low)) {
+    transform(Affine{high - low, low}, {draws}, {draws});
+  } else {
+    transform(Affine{high / 2 - low / 2, low / 2}, {draws}, {draws});
+    transform(Affine{2, 0}, {draws}, {draws});
+  }
+  Tensor result = draws.to(dtype);
+  transform(Clamp{first, last}, {result}, {result});
   return result;
 }
 
 Tensor random_normal(const Shape& shape, double mean, double deviation, Random& random,
                      DType dtype) {
   check_float("random_normal", dtype);
-  Tensor result = Tensor::empty(shape, dtype);
+  if (!(deviation >= 0 && std::abs(mean) + kFarthestNormal * deviation <= largest_of(dtype))) {
+    fail("random_normal",
+         fmt::format("mean is {}, deviation {}: expected a deviation of 0 or more, and that {} "
+                     "holds the mean and {} deviations more",
+                     mean, deviation, name(dtype), kFarthestNormal));
+  }
+  const Tensor draws = Tensor::empty(shape, DType::float64);
   backend(Device::cpu)
-      .normal(result, random.seed, random.take(static_cast<std::uint64_t>(shape.numel())));
-  transform(Affine{deviation, mean}, {result}, {result});
-  return result;
+      .normal(draws, random.seed, random.take(static_cast<std::uint64_t>(shape.numel())));
+  transform(Affine{deviation, mean}, {draws}, {draws});
+  return draws.to(dtype);
 }
 
 }  // namespace tapeloop

@@ -443,6 +443,10 @@ void Tensor::copy_from(const Tensor& source) const {
 
 void Tensor::fill(double value) const {
   check_defined("fill", *this);
+  if (dtype_ == DType::int64 && !(value >= -0x1p63 && value < 0x1p63)) {
+    fail("fill", fmt::format("{} is a number that no int64 can hold; {} was not changed", value,
+                             describe()));
+  }
   mark_written();
   backend(device()).fill(*this, value);
 }

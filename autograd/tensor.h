@@ -107,6 +107,9 @@ class Tensor {
   // --- copies ---
   Tensor contiguous() const;  // itself where it is contiguous already
   Tensor clone() const;
+  // To int64: cut towards 0. Throws, and names the element, where one is NaN, infinite, or beyond
+  // int64. So do to_vector<std::int64_t>(), copy_from() and fill(). On a GPU it is thrown at the
+  // next wait.
   Tensor to(DType dtype) const;
   Tensor to(
       Device device) const;  // itself where it is there already. To the cpu: waits for the GPU

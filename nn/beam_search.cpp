@@ -118,6 +118,12 @@ class Sentence {
     std::reverse(rows.begin(), rows.end());
     h.score = h.log_probability / penalty(length);
     if (o_.coverage_penalty > 0) h.score += o_.coverage_penalty * coverage(rows);
+    if (std::isnan(h.score)) {
+      fail("beam_search",
+           fmt::format("the attention weights of sentence {} hold NaN; the model has diverged, or "
+                       "was given bad input",
+                       number_));
+    }
     // Kept sorted, and no more of them than are wanted.
     auto place =
         std::upper_bound(found_.begin(), found_.end(), h.score,

@@ -91,7 +91,8 @@ namespace {
 
 using detail::DecodeStep;
 
-// One symbol for each sentence at each step, chosen by choose(step) -> [N] int64.
+// One symbol for each sentence at each step, chosen by choose(step, found) -> [N] int64; those of
+// sentences that have ended do not matter.
 template <class Choose>
 std::vector<Hypothesis> decode_rows(StepDecoder& model, const DecodeOptions& o, Choose choose) {
   detail::check_options(model, o);
@@ -104,7 +105,7 @@ std::vector<Hypothesis> decode_rows(StepDecoder& model, const DecodeOptions& o, 
   std::int64_t running = n;
   for (std::int64_t t = 0; t < o.max_length && running > 0; ++t) {
     const DecodeStep step = detail::take_step(model, symbols, o.end);
-    symbols = choose(step);
+    symbols = choose(step, found);
     for (std::int64_t row = 0; row < n; ++row) {
       Hypothesis& h = found[static_cast<std::size_t>(row)];
       if (h.ended) continue;
@@ -130,13 +131,18 @@ std::vector<Hypothesis> decode_rows(StepDecoder& model, const DecodeOptions& o, 
 }  // namespace
 
 std::vector<Hypothesis> decode_greedily(StepDecoder& model, const DecodeOptions& options) {
-  return decode_rows(model, options, [](const DecodeStep& step) { return argmax(step.logits); });
+  return decode_rows(model, options,
+                     [](const DecodeStep& step, const auto&) { return argmax(step.logits); });
 }
 
 std::vector<Hypothesis> decode_by_sampling(StepDecoder& model, const DecodeOptions& options,
                                            Random& random, const SampleOptions& sampling) {
-  return decode_rows(model, options,
-                     [&](const DecodeStep& step) { return sample(step.logits, random, sampling); });
+  return decode_rows(
+      model, options, [&](const DecodeStep& step, const std::vector<Hypothesis>& found) {
+        return detail::sample_rows(step.logits, random, sampling, [&](std::int64_t row) {
+          return !found[static_cast<std::size_t>(row)].ended;
+        });
+      });
 }
 
 }  // namespace tapeloop::nn

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
-// Drawing initial weights; in float64, then rounded, so that both types start alike.
+// Drawing initial weights. Random numbers are float64, rounded once, so that both types start
+// alike.
 #include "nn/init.h"
 
 #include <fmt/format.h>
@@ -12,7 +13,9 @@
 namespace tapeloop::nn {
 
 Var uniform_parameter(const Shape& shape, double bound, Random& random, DType dtype) {
-  return parameter(random_uniform(shape, -bound, bound, random, DType::float64).to(dtype));
+  // parameter() says of which types and shapes a parameter is.
+  if (dtype == DType::int64) return parameter(Tensor::zeros(shape, dtype));
+  return parameter(random_uniform(shape, -bound, bound, random, dtype));
 }
 
 namespace init {
@@ -29,10 +32,10 @@ void assign(const Var& parameter, const Tensor& value) { parameter.value().copy_
 }  // namespace
 
 void uniform(const Var& parameter, double low, double high, Random& random) {
-  assign(parameter, random_uniform(parameter.shape(), low, high, random, DType::float64));
+  assign(parameter, random_uniform(parameter.shape(), low, high, random, parameter.dtype()));
 }
 void normal(const Var& parameter, double mean, double deviation, Random& random) {
-  assign(parameter, random_normal(parameter.shape(), mean, deviation, random, DType::float64));
+  assign(parameter, random_normal(parameter.shape(), mean, deviation, random, parameter.dtype()));
 }
 void constant(const Var& parameter, double value) { parameter.value().fill(value); }
 

@@ -30,7 +30,7 @@ Embedding::Embedding(std::int64_t count, std::int64_t width, Random& random, std
   check_size("embedding", "width", width);
   if (padding >= count)
     fail("embedding", fmt::format("padding index {} is outside 0..{}", padding, count - 1));
-  weight = parameter(random_normal({count, width}, 0, 1, random, DType::float64).to(dtype));
+  weight = parameter(random_normal({count, width}, 0, 1, random, dtype));
   if (padding >= 0) weight.value().select(0, padding).fill(0);
 }
 

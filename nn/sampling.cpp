@@ -57,7 +57,8 @@ std::int64_t sample_row(PoolVector<Choice>& choices, Random& random, const Sampl
 
 }  // namespace
 
-Tensor sample(const Tensor& logits, Random& random, const SampleOptions& options) {
+Tensor detail::sample_rows(const Tensor& logits, Random& random, const SampleOptions& options,
+                           const std::function<bool(std::int64_t)>& wanted) {
   if (!logits.defined() || logits.rank() != 2 || logits.dim(1) == 0 ||
       logits.dtype() == DType::int64) {
     fail("sample", "logits must be [N, V] of float32 or float64, got " + logits.describe());
@@ -73,6 +74,7 @@ Tensor sample(const Tensor& logits, Random& random, const SampleOptions& options
   const double* rows = wide.data<double>();
   std::int64_t classes = logits.dim(1);
   for (std::int64_t n = 0; n < logits.dim(0); ++n) {
+    if (!wanted(n)) continue;
     double largest = -INFINITY;
     for (std::int64_t v = 0; v < classes; ++v) {
       double logit = rows[n * classes + v];
@@ -91,12 +93,21 @@ Tensor sample(const Tensor& logits, Random& random, const SampleOptions& options
   Tensor result = Tensor::empty({logits.dim(0)}, DType::int64);
   PoolVector<Choice> choices(static_cast<std::size_t>(classes));
   for (std::int64_t n = 0; n < logits.dim(0); ++n) {
+    if (!wanted(n)) {
+      if (options.temperature > 0) random.uniform();  // other rows draw the same numbers either way
+      result.data<std::int64_t>()[n] = 0;
+      continue;
+    }
     for (std::int64_t v = 0; v < classes; ++v) {
       choices[static_cast<std::size_t>(v)] = {rows[n * classes + v], v};
     }
     result.data<std::int64_t>()[n] = sample_row(choices, random, options);
   }
   return result;
+}
+
+Tensor sample(const Tensor& logits, Random& random, const SampleOptions& options) {
+  return detail::sample_rows(logits, random, options, [](std::int64_t) { return true; });
 }
 
 }  // namespace tapeloop::nn

@@ -2,6 +2,9 @@
 // Choosing the next symbol from logits: temperature, top-k, top-p (nucleus). No search: see beam search elsewhere.
 #pragma once
 
+#include <cstdint>
+#include <functional>
+
 #include "autograd/random.h"
 #include "autograd/tensor.h"
 
@@ -14,8 +17,16 @@ struct SampleOptions {
       1.0;  // only the most likely whose probabilities first reach p together. Holtzman et al. 2020
 };
 
-// One class for each row of logits [N, V]: [N] int64. The probabilities are softmax(logits / temperature), cut to top_k,
-// then to top_p, and scaled to 1 again. No heap allocation in the steady state. Throws on NaN logits or bad options.
+// One class for each row of logits [N, V]: [N] int64. The probabilities are softmax(logits /
+// temperature), cut to top_k, then to top_p, and scaled to 1 again; a symbol of probability 0 is
+// never drawn. No heap allocation in the steady state. Throws where a logit is NaN or +inf, where
+// all of a row are -inf, and on bad options.
 Tensor sample(const Tensor& logits, Random& random, const SampleOptions& options = {});
+
+namespace detail {
+// The same for rows that are wanted. Others may hold anything, and get symbol 0.
+Tensor sample_rows(const Tensor& logits, Random& random, const SampleOptions& options,
+                   const std::function<bool(std::int64_t)>& wanted);
+}  // namespace detail
 
 }  // namespace tapeloop::nn

@@ -139,4 +139,60 @@ TEST_CASE("random numbers on cuda are those of the cpu") {
   }
 }
 
+TEST_CASE("on cuda NaN wins in argmax, max and min, as on the cpu") {
+  if (!have_gpu()) return;
+  const Bounds bounds;
+  for (const DType dtype : {DType::float32, DType::float64}) {
+    for (const std::int64_t n : {1, 2, 33, 300}) {
+      for (const std::int64_t at : {std::int64_t{0}, n / 2, n - 1}) {
+        CAPTURE(n);
+        CAPTURE(at);
+        const Tensor x = random_tensor({2, n}, 5, dtype);
+        x.slice(0, 1, 2).slice(1, at, at + 1).fill(NAN);
+        x.slice(0, 1, 2).slice(1, n - 1, n).fill(NAN);
+        const Tensor there = x.to(Device::cuda);
+        CHECK(same_bits(argmax(there).to(Device::cpu), argmax(x)));
+        CHECK(argmax(x).at({1}) == static_cast<double>(at));
+        for (const auto& extreme : {max(Var(there), {1}), min(Var(there), {1})}) {
+          CHECK(std::isnan(extreme.value().to(Device::cpu).at({1})));
+          CHECK(std::isfinite(extreme.value().to(Device::cpu).at({0})));
+        }
+      }
+    }
+  }
+}
+
+TEST_CASE("a number that no int64 can hold is told when the host next waits for cuda") {
+  if (!have_gpu()) return;
+  const Bounds bounds;
+  const Tensor x = Tensor::from<float>({2, 3}, {0, 1, 2, 3, NAN, 5});
+  CHECK(throws_with("to(int64): element 4, in row-major order, of 6 on the GPU is NaN",
+                    [&] { x.to(Device::cuda).to(DType::int64).to(Device::cpu); }));
+  CHECK(throws_with("to(int64): element [1, 1] of float32[2, 3] is nan", [&] {
+    Tensor::empty({2, 3}, DType::int64, Device::cuda).copy_from(x);
+  }));
+  CHECK(throws_with("to(int64): element [1, 1] of float32[2, 3] is nan", [&] {
+    Tensor::empty({2, 3}, DType::int64).copy_from(x.to(Device::cuda));
+  }));
+  const Tensor good = Tensor::from<double>({2}, {-0x1p63, 3.9});
+  CHECK(same_bits(good.to(Device::cuda).to(DType::int64).to(Device::cpu), good.to(DType::int64)));
+}
+
+TEST_CASE("long sums by index on cuda lose no digits") {
+  if (!have_gpu()) return;
+  const Bounds bounds;
+  constexpr std::int64_t kRows = 5000;
+  const double exact = static_cast<double>(0.1f) * static_cast<double>(kRows);
+  const Var table = parameter(Tensor::full({3, 2}, 1.0).to(Device::cuda));
+  const Var numbers = parameter(Tensor::full({3}, 1.0).to(Device::cuda));
+  const Tensor index = Tensor::full({kRows}, 1, DType::int64).to(Device::cuda);
+  Tape tape;
+  tape.backward(sum(embedding(table, index)) * 0.1 + sum(gather(numbers, index, 0)) * 0.1);
+  CHECK(std::abs(table.grad().value().to(Device::cpu).at({1, 1}) / exact - 1) < 1.2e-7);
+  CHECK(std::abs(numbers.grad().value().to(Device::cpu).at({1}) / exact - 1) < 1.2e-7);
+  const Tensor x = Tensor::full({kRows}, 0.1).to(Device::cuda);
+  const Tensor sums = cumsum(Var(x), 0).value().to(Device::cpu);
+  CHECK(std::abs(sums.at({kRows - 1}) / exact - 1) < 1.2e-7);
+}
+
 }  // namespace tapeloop::test

@@ -1,7 +1,8 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: MIT
 """Installs the library into an empty folder, moves it, and builds tests/install/ against it as a stranger would:
-once with pkg-config, once with CMake. The program in README.md is built and run too. Exit code 77, "skipped", where pkg-config or cmake is missing.
+once with pkg-config, once with CMake. The program in README.md is built and run too, and a program with flags
+that change arithmetic, which must be refused. Exit code 77, "skipped", where pkg-config or cmake is missing.
 
 usage: tests/install_test.py SOURCE_FOLDER BUILD_FOLDER     (environment: CXX, the compiler of the build)
 """
@@ -39,6 +40,50 @@ def check_program(how, program):
         sys.exit(f"built with {how}, it printed {printed!r} instead of {EXPECTED!r}")
 
 
+def compile_formula(folder, compiler, source, flags):
+    """Compiles with the flags and gives (whether that worked, what the compiler said)."""
+    done = subprocess.run([compiler, "-std=c++20", "-c", source, "-o", folder / "formula.o", *flags],
+                          stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    return done.returncode == 0, done.stdout
+
+
+def check_arithmetic(folder, compiler, source, cflags, libraries):
+    """What a program compiled or linked with other arithmetic is told."""
+    fast = [["-Ofast"], ["-O2", "-ffast-math"], ["-O2", "-ffinite-math-only"]]
+    clang = "clang" in run(compiler, "--version")
+    reassociation = ["-O2", "-fassociative-math", "-fno-signed-zeros", "-fno-trapping-math"]
+    if not clang:  # says so by macros
+        fast += [reassociation, ["-O2", "-freciprocal-math"]]
+    for flags in fast:
+        compiled, said = compile_formula(folder, compiler, source, [*cflags, *flags])
+        if compiled or "Tapeloop calculates as IEEE 754 says" not in said:
+            sys.exit(f"{' '.join(flags)} was not refused by a sentence:\n{said}")
+        print(f"{' '.join(flags)}: refused")
+
+    def expect(flags, link_flags, expected):
+        compiled, said = compile_formula(folder, compiler, source, flags)
+        if not compiled:
+            sys.exit(f"{' '.join(flags)}:\n{said}")
+        run(compiler, folder / "formula.o", "-o", folder / "formula", *libraries, *link_flags)
+        printed = run(folder / "formula")
+        if not all(part in printed for part in expected.split("|")):
+            sys.exit(f"{' '.join(map(str, flags))}, linked with {link_flags}: printed {printed!r}, expected {expected!r}")
+
+    has_fma = "__FMA__" in run(compiler, *cflags, "-dM", "-E", "-x", "c++", "/dev/null")
+    result = "3.2500 6.0000"
+    for level in ("-O0", "-O1", "-O3"):
+        expect([*cflags, level], [], result)
+    if clang:
+        expect([*cflags, *reassociation], [], 'formula "gate": the program was compiled with -fassociative-math')
+    if has_fma:
+        refused = 'formula "gate": the program was compiled for|rounded twice|the library for|pkg-config --cflags tapeloop'
+        expect([*cflags, "-O2", "-ffp-contract=off"], [], refused)
+        includes = [flag for flag in cflags if flag.startswith("-I")]
+        expect([*includes, "-O2"], [], refused)  # by hand, without -march
+    if not clang and "x86_64" in run(compiler, "-dumpmachine"):
+        expect([*cflags, "-O2"], ["-Ofast"], "cpu: this thread holds numbers below 2^-1022 as 0")
+
+
 def readme_program(source):
     text = (source / "README.md").read_text()
     begin = text.index("```cpp\n") + len("```cpp\n")
@@ -65,6 +110,10 @@ def main():
         flags = shlex.split(run("pkg-config", "--cflags", "--libs", "tapeloop", env=environment))
         run(compiler, "-std=c++20", "-O1", user / "main.cpp", "-o", folder / "user", *flags)
         check_program("pkg-config", folder / "user")
+
+        cflags, libraries = (shlex.split(run("pkg-config", kind, "tapeloop", env=environment))
+                             for kind in ("--cflags", "--libs"))
+        check_arithmetic(folder, compiler, user / "formula.cpp", cflags, libraries)
 
         (folder / "readme.cpp").write_text(readme_program(source))
         run(compiler, "-std=c++20", "-O1", folder / "readme.cpp", "-o", folder / "readme", *flags)

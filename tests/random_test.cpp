@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: MIT
 // Random numbers: published answers of Philox4x32-10, ranges and moments, streams that do not overlap, and the same numbers
 // for any number of threads. Moments are checked on fixed seeds, with bounds of several standard errors.
-#include "support.h"
-
+#include <limits>
 #include <set>
+
+#include "nn/init.h"
+#include "support.h"
 
 namespace tapeloop::test {
 namespace {
@@ -180,6 +182,77 @@ TEST_CASE("any number of threads gives the same random numbers") {
       CHECK(same_bits(n, normal));
     }
   }
+}
+
+TEST_CASE("uniform numbers stay in [low, high), whatever is rounded") {
+  struct Range {
+    double low, high;
+  };
+  const double largest = std::numeric_limits<float>::max();
+  // 2^-25 from the largest random number to 1: of each range the last one would be rounded to
+  // `high`.
+  for (const auto& [low, high] : {Range{1, 2},
+                                  {-3, 5},
+                                  {0.7, 0.9},
+                                  {1e8, 1e8 + 64},
+                                  {-1, 1},
+                                  {1000, 1000.001},
+                                  {0, 1e-44},
+                                  {-largest, largest},
+                                  {-1e-3, 1e9}}) {
+    CAPTURE(low);
+    CAPTURE(high);
+    for (const DType dtype : {DType::float32, DType::float64}) {
+      Random random(kSeed);
+      const Tensor x = random_uniform({3'000'000}, low, high, random, dtype);
+      CHECK(min(Var(x), {0}).value().to(DType::float64).item() >= low);
+      CHECK(max(Var(x), {0}).value().to(DType::float64).item() < high);
+    }
+  }
+  Random random(kSeed);
+  const double most = std::numeric_limits<double>::max();
+  const Tensor wide = random_uniform({100'000}, -most, most, random, DType::float64);
+  CHECK(std::isfinite(max(Var(wide), {0}).value().item()));
+  CHECK(max(Var(wide), {0}).value().item() > 0.99 * most);
+  CHECK(min(Var(wide), {0}).value().item() < -0.99 * most);
+  CHECK(max(Var(random_uniform({5}, 3, 3, random)), {0}).value().item() == 3);
+}
+
+TEST_CASE("the largest random number does not become the end of a range") {
+  // Seed and place of a number that is 1 - 2^-24 were searched for.
+  std::uint64_t place = 0;
+  while (uniform_at(kSeed, place) != 1 - 0x1p-24f) ++place;
+  Random random(kSeed);
+  random.next = place / 4 * 4;
+  const Tensor x = random_uniform({4}, 1, 2, random);
+  CHECK(max(Var(x), {0}).value().item() == 2 - 0x1p-23);
+  Random again(kSeed);
+  again.next = place / 4 * 4;
+  const Var weight = parameter(Tensor::zeros({4}));
+  nn::init::uniform(weight, -1, 2, again);
+  CHECK(max(weight, {0}).value().item() < 2);
+}
+
+TEST_CASE("random tensors refuse ranges that have no number") {
+  Random random(1);
+  CHECK(
+      throws_with("random_uniform: low is 2, high 1", [&] { random_uniform({2}, 2, 1, random); }));
+  CHECK(throws_with("low is nan", [&] { random_uniform({2}, NAN, 1, random); }));
+  CHECK(throws_with("high inf", [&] { random_uniform({2}, 0, INFINITY, random); }));
+  CHECK(throws_with("high 1e+39|float32", [&] { random_uniform({2}, 0, 1e39, random); }));
+  CHECK(throws_with("no float32 lies in [1.00000001, 1.00000002)|float64",
+                    [&] { random_uniform({2}, 1.00000001, 1.00000002, random); }));
+  CHECK(throws_with("random_normal: mean is 0, deviation -1",
+                    [&] { random_normal({2}, 0, -1, random); }));
+  CHECK(throws_with("deviation 1e+38|float32", [&] { random_normal({2}, 0, 1e38, random); }));
+  CHECK(throws_with("mean is nan", [&] { random_normal({2}, NAN, 1, random); }));
+  CHECK(random.next == 0);  // nothing was taken
+}
+
+TEST_CASE("the farthest normal number is finite and where random.h says") {
+  const double farthest = std::sqrt(-2 * std::log(0.5 / 4294967296.0));
+  CHECK(farthest <= kFarthestNormal);
+  CHECK(farthest > kFarthestNormal - 0.001);
 }
 
 }  // namespace tapeloop::test

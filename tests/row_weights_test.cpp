@@ -69,6 +69,8 @@ TEST_CASE("one row's product agrees with a plain loop, at every odd size and bot
     }
     check_product(520, 301, 300, format);  // beyond a core's own cache
     check_product(800, 500, 301, format);
+    check_product(3, 9000, 11, format);  // sums in several blocks
+    check_product(70, 4096, 1, format);
   }
 }
 

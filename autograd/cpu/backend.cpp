@@ -4,6 +4,7 @@
 
 #include <algorithm>
 
+#include "autograd/compiled_arithmetic.h"
 #include "autograd/cpu/kernels.h"
 #include "autograd/cpu/move.h"
 #include "autograd/cpu/packed_weight.h"
@@ -64,6 +65,8 @@ cpu::ReducePlan reduce_plan(const Tensor& to, const Tensor& from) {
 
 class CpuBackend final : public Backend {
  public:
+  CpuBackend() { detail::check_denormals(); }
+
   detail::Storage* allocate(std::size_t bytes) const override {
     return detail::new_storage(bytes, Device::cpu);
   }

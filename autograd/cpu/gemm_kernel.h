@@ -99,6 +99,8 @@ struct Gemm {
   static constexpr std::int64_t dot_rows =
       8;  // at most so many rows are multiplied by dot products
   static constexpr std::int64_t few_columns = 4;  // at most so many columns are computed as rows
+  // Steps of a dot product that are added up before C is touched.
+  static constexpr std::int64_t dot_depth = 4096;
   static constexpr double flops_per_thread = 1e6;
 
   std::int64_t m, n, k;
@@ -221,14 +223,13 @@ struct Gemm {
     return true;
   }
 
-  // Columns [j, j + Columns) of a piece's product, a few rows at a time while the columns are in
-  // the cache.
+  // Columns [j, j + Columns) of a product, a few rows at a time while the columns are in the cache.
   template <int Columns>
-  void dot_columns(const GemmPiece<T>& piece, const T* a, std::int64_t a_stride, std::int64_t j,
-                   bool add) const {
+  void dot_columns(std::int64_t depth, const MatrixView<T>& view, const T* a, std::int64_t a_stride,
+                   std::int64_t j, bool add) const {
     constexpr int most = Columns > 4 ? 1 : (Isa::registers == 32 ? 4 : 2);
-    const std::int64_t stride = piece.b.column_stride;
-    const T* b = piece.b.data + j * stride;
+    const std::int64_t stride = view.column_stride;
+    const T* b = view.data + j * stride;
     const std::int64_t chunks = parts(m, most);
     for (std::int64_t i = 0; i < chunks; ++i) {
       const std::int64_t row = cut(m, i, chunks);
@@ -237,7 +238,7 @@ struct Gemm {
       T* to = c + row * ldc + j;
       unroll<most>([&](auto r) __attribute__((always_inline)) {
         if (rows == r + 1) {
-          Tile<Isa, T>::template dots<r + 1, Columns>(piece.k, from, a_stride, b, stride, to, ldc,
+          Tile<Isa, T>::template dots<r + 1, Columns>(depth, from, a_stride, b, stride, to, ldc,
                                                       add);
         }
       });
@@ -262,11 +263,17 @@ struct Gemm {
         a = copy;
         a_stride = piece.k;
       }
-      std::int64_t j = begin;
-      for (; m == 1 && j + 8 <= end; j += 8) dot_columns<8>(piece, a, a_stride, j, add);
-      for (; j + 4 <= end; j += 4) dot_columns<4>(piece, a, a_stride, j, add);
-      for (; j < end; ++j) dot_columns<1>(piece, a, a_stride, j, add);
-      add = true;
+      const std::int64_t blocks = parts(piece.k, dot_depth);
+      for (std::int64_t block = 0; block < blocks; ++block) {
+        const std::int64_t step = cut(piece.k, block, blocks);
+        const std::int64_t depth = cut(piece.k, block + 1, blocks) - step;
+        const MatrixView<T> b{piece.b.data + step, 1, piece.b.column_stride};
+        std::int64_t j = begin;
+        for (; m == 1 && j + 8 <= end; j += 8) dot_columns<8>(depth, b, a + step, a_stride, j, add);
+        for (; j + 4 <= end; j += 4) dot_columns<4>(depth, b, a + step, a_stride, j, add);
+        for (; j < end; ++j) dot_columns<1>(depth, b, a + step, a_stride, j, add);
+        add = true;
+      }
     }
   }
 

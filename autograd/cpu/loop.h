@@ -3,6 +3,7 @@
 // Forward and backward are the same loop: the backward of a functor is a functor. Knows nothing of tensors.
 #pragma once
 
+#include "autograd/compiled_arithmetic.h"
 #include "autograd/formula_trace.h"
 #include "autograd/kernel.h"
 
@@ -109,10 +110,13 @@ std::span<const PointwiseKernel* const> page_kernels(Page<F...>) {
 }  // namespace cpu
 
 // A functor of one of the library's pages is compiled there; any other one here, for the instruction set of this file.
+// Throws at its first use where this file was compiled for other arithmetic than the library.
 template <class F>
 const PointwiseKernel& pointwise_kernel() {
   using P = typename PageOf<F>::type;
   if constexpr (std::is_void_v<P>) {
+    [[maybe_unused]] static const bool kChecked =
+        detail::check_arithmetic(functor_name<F>(), detail::arithmetic_here());
     return cpu::kKernel<isa::Native, F>;
   } else {
     return *P::kernels()[P::template index_of<F>()];

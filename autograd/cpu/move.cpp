@@ -2,11 +2,16 @@
 // Copies, gathers, scatters and running sums; each walks over rows along one axis.
 #include "autograd/cpu/move.h"
 
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+
 #include <algorithm>
 #include <array>
 #include <cstring>
+#include <type_traits>
 
 #include "autograd/cpu/threads.h"
+#include "autograd/error.h"
 #include "autograd/plan.h"
 
 namespace tapeloop::cpu {
@@ -75,6 +80,31 @@ void along_axis(const Tensor& a, const Tensor& b, const Tensor& c, int axis, Lin
                });
 }
 
+std::string place_of(std::int64_t flat, const Shape& shape) {
+  std::array<std::int64_t, kMaxRank> index{};
+  for (int axis = shape.rank() - 1; axis >= 0; --axis) {
+    index[static_cast<std::size_t>(axis)] = flat % shape[axis];
+    flat /= shape[axis];
+  }
+  return fmt::format("[{}]", fmt::join(index.begin(), index.begin() + shape.rank(), ", "));
+}
+
+// Throws where an element has no int64: NaN, an infinity, or a number of 2^63 and beyond.
+template <class From>
+void check_integers(const Tensor& from) {
+  if constexpr (std::is_floating_point_v<From>) {
+    const Tensor flat = from.contiguous();
+    const From* x = flat.read<From>();
+    for (std::int64_t i = 0; i < flat.numel(); ++i) {
+      if (x[i] >= From(-0x1p63) && x[i] < From(0x1p63)) continue;
+      fail("to(int64)",
+           fmt::format("element {} of {} is {}, which no int64 can hold; replace it first, or keep "
+                       "the tensor in {}",
+                       place_of(i, from.shape()), from.describe(), x[i], name(from.dtype())));
+    }
+  }
+}
+
 }  // namespace
 
 void copy(const Tensor& to, const Tensor& from) {
@@ -86,6 +116,7 @@ void copy(const Tensor& to, const Tensor& from) {
   std::int64_t from_stride = plan.operands[1].strides[plan.rank - 1];
   with_any_type(to.dtype(), [&]<class To>(To) {
     with_any_type(from.dtype(), [&]<class From>(From) {
+      if constexpr (std::is_integral_v<To>) check_integers<From>(from);
       parallel_for(plan.rows(), std::max<std::int64_t>(1, kGrain / length),
                    [&](std::int64_t begin, std::int64_t end) {
                      walk_rows<2>(plan, {sizeof(To), sizeof(From)}, begin, end,
@@ -120,10 +151,11 @@ void cumulative_sum(const Tensor& to, const Tensor& from, int axis) {
   if (to.numel() == 0) return;
   with_any_type(to.dtype(), [&]<class T>(T) {
     along_axis<T, T, T>(to, from, from, axis, [&](T* result, const T* x, const T*) {
-      T total = 0;
+      // In float64, so that a float32 result is off by one rounding, not by one for each element.
+      std::conditional_t<std::is_same_v<T, float>, double, T> total = 0;
       for (std::int64_t i = 0; i < to.dim(axis); ++i) {
         total += x[i * from.stride(axis)];
-        result[i * to.stride(axis)] = total;
+        result[i * to.stride(axis)] = static_cast<T>(total);
       }
     });
   });
@@ -131,20 +163,23 @@ void cumulative_sum(const Tensor& to, const Tensor& from, int axis) {
 
 namespace {
 
-// The place of the first largest value; NaN is larger than nothing, and nothing than it.
+// The place of the first largest value; NaN is larger than any number.
 template <class T>
 std::int64_t first_largest(const T* x, std::int64_t stride, std::int64_t size) {
   constexpr std::int64_t kBlock = 64;
   std::int64_t best = 0, i = 0;
   const auto look = [&](std::int64_t end) {
     for (; i < end; ++i) {
-      if (x[i * stride] > x[best * stride]) best = i;
+      if (x[i * stride] <= x[best * stride]) continue;
+      best = i;
+      if (x[i * stride] != x[i * stride]) i = size;  // the search is over
     }
   };
+  if (x[0] != x[0]) return 0;
   while (stride == 1 && size - i >= kBlock) {  // most blocks hold nothing larger, which vectors see
     const T largest = x[best];
     int larger = 0;
-    for (std::int64_t k = i; k < i + kBlock; ++k) larger |= x[k] > largest;
+    for (std::int64_t k = i; k < i + kBlock; ++k) larger |= !(x[k] <= largest);
     if (larger != 0) {
       look(i + kBlock);
     } else {
@@ -184,15 +219,39 @@ void take_rows(const Tensor& to, const Tensor& from, const Tensor& index) {
   });
 }
 
+namespace {
+
+// Numbers that may be added one after the other to a float32: more would lose digits.
+constexpr std::int64_t kMostRunning = 4096;
+
+// Calls add(sums, T{}) where `count` numbers are added to `size` places: sums is `to`, or a float64
+// copy that `to` is rounded from afterwards, where a float32 place may meet too many.
+template <class T, class Add>
+void with_sums(const Tensor& to, std::int64_t count, std::int64_t size, Add add) {
+  if (std::is_same_v<T, float> && count > std::max(kMostRunning, size)) {
+    const Tensor wide = to.to(DType::float64);
+    add(wide, double{});
+    copy(to, wide);
+  } else {
+    add(to, T{});
+  }
+}
+
+}  // namespace
+
 void add_rows(const Tensor& to, const Tensor& index, const Tensor& from) {
   const std::int64_t width = to.dim(1);
   const std::int64_t* row = index.read<std::int64_t>();
   with_any_type(to.dtype(), [&]<class T>(T) {
-    for (std::int64_t i = 0; i < from.dim(0); ++i) {
-      T* sum = static_cast<T*>(to.raw()) + row[i * index.stride(0)] * to.stride(0);
-      const T* x = from.read<T>() + i * from.stride(0);
-      for (std::int64_t k = 0; k < width; ++k) sum[k * to.stride(1)] += x[k * from.stride(1)];
-    }
+    const auto add = [&]<class Sum>(const Tensor& sums, Sum) {
+      for (std::int64_t i = 0; i < from.dim(0); ++i) {
+        Sum* sum = static_cast<Sum*>(sums.raw()) + row[i * index.stride(0)] * sums.stride(0);
+        const T* x = from.read<T>() + i * from.stride(0);
+        for (std::int64_t k = 0; k < width; ++k)
+          sum[k * sums.stride(1)] += static_cast<Sum>(x[k * from.stride(1)]);
+      }
+    };
+    with_sums<T>(to, from.dim(0), to.dim(0), add);
   });
 }
 
@@ -211,12 +270,16 @@ void gather(const Tensor& to, const Tensor& from, const Tensor& index, int axis)
 void scatter_add(const Tensor& to, const Tensor& index, const Tensor& from, int axis) {
   if (from.numel() == 0) return;
   with_any_type(to.dtype(), [&]<class T>(T) {
-    along_axis<T, T, std::int64_t>(
-        to, from, index, axis, [&](T* sum, const T* x, const std::int64_t* number) {
-          for (std::int64_t i = 0; i < from.dim(axis); ++i) {
-            sum[number[i * index.stride(axis)] * to.stride(axis)] += x[i * from.stride(axis)];
-          }
-        });
+    const auto add = [&]<class Sum>(const Tensor& sums, Sum) {
+      along_axis<Sum, T, std::int64_t>(
+          sums, from, index, axis, [&](Sum* sum, const T* x, const std::int64_t* number) {
+            for (std::int64_t i = 0; i < from.dim(axis); ++i) {
+              sum[number[i * index.stride(axis)] * sums.stride(axis)] +=
+                  static_cast<Sum>(x[i * from.stride(axis)]);
+            }
+          });
+    };
+    with_sums<T>(to, from.dim(axis), to.dim(axis), add);
   });
 }
 

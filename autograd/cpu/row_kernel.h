@@ -8,6 +8,10 @@
 
 namespace tapeloop::cpu {
 
+// Products that are added up before their sum joins the result: one running sum would lose digits
+// in a long row.
+inline constexpr std::int64_t kRowDepth = 4096;
+
 // Bfloat16 weights are exact in float32, and so is their product with a float32 before the FMA rounds: only the weights
 // lose precision. VDPBF16PS would round `a` too, and was slower where it was tried (Zen 5).
 // Far: weights that do not fit a core's own caches are fetched ahead; others would only lose by it.
@@ -91,8 +95,15 @@ struct RowTile {
       const std::int64_t first = (x.backwards ? chunks - 1 - i : i) * x.per_chunk;
       const std::int64_t count =
           x.registers - first < x.per_chunk ? x.registers - first : x.per_chunk;
-      table[count - 1](x.k, x.a, x.weights + first * register_bytes, x.init + first * V::width,
-                       x.y + first * V::width);
+      const char* weights = x.weights + first * register_bytes;
+      const float* init = x.init + first * V::width;
+      float* const y = x.y + first * V::width;
+      for (std::int64_t k = 0; k < x.k || k == 0; k += kRowDepth) {
+        const std::int64_t depth = x.k - k < kRowDepth ? x.k - k : kRowDepth;
+        table[count - 1](depth, x.a + k, weights, init, y);
+        weights += count * (depth / 2) * pair_bytes;
+        init = y;
+      }
     }
   }
   static void multiply(const RowProduct& x) {
@@ -113,19 +124,26 @@ template <class Isa>
 float dot_row(std::int64_t k, const float* a, const float* b) {
   using V = Vec<float, Isa>;
   constexpr int kSums = 4;
-  V sum[kSums];
-  unroll<kSums>([&](auto i) __attribute__((always_inline)) { sum[i] = V::splat(0); });
-  const auto add = [&](auto i) __attribute__((always_inline)) {
-    sum[i] = Tile<Isa, float>::multiply_add(V::load(a + i * V::width), V::load(b + i * V::width),
-                                            sum[i]);
-  };
-  for (; k >= kSums * V::width; k -= kSums * V::width, a += kSums * V::width, b += kSums * V::width)
-    unroll<kSums>(add);
-  for (; k >= V::width; k -= V::width, a += V::width, b += V::width)
-    add(std::integral_constant<int, 0>{});
-  float rest = 0;
-  for (; k > 0; --k, ++a, ++b) rest += *a * *b;
-  return sum_lanes((sum[0] + sum[1]) + (sum[2] + sum[3])) + rest;
+  float total = 0;
+  do {
+    V sum[kSums];
+    unroll<kSums>([&](auto i) __attribute__((always_inline)) { sum[i] = V::splat(0); });
+    const auto add = [&](auto i) __attribute__((always_inline)) {
+      sum[i] = Tile<Isa, float>::multiply_add(V::load(a + i * V::width), V::load(b + i * V::width),
+                                              sum[i]);
+    };
+    std::int64_t depth = k < kRowDepth ? k : kRowDepth;
+    k -= depth;
+    for (; depth >= kSums * V::width;
+         depth -= kSums * V::width, a += kSums * V::width, b += kSums * V::width)
+      unroll<kSums>(add);
+    for (; depth >= V::width; depth -= V::width, a += V::width, b += V::width)
+      add(std::integral_constant<int, 0>{});
+    float rest = 0;
+    for (; depth > 0; --depth, ++a, ++b) rest += *a * *b;
+    total += sum_lanes((sum[0] + sum[1]) + (sum[2] + sum[3])) + rest;
+  } while (k > 0);
+  return total;
 }
 
 }  // namespace tapeloop::cpu

@@ -207,6 +207,12 @@ void download(void* to, const void* from, std::size_t bytes) {
             " on the GPU; no parameter was updated since then. Lower the learning rate or look "
             "for log(0), 0/0 and the like in the loss; NonFinite::ignore returns the norm instead");
   }
+  if (mistake.in == MistakeIn::integers) {
+    fail("to(int64)", "element " + std::to_string(mistake.index) + ", in row-major order, of " +
+                          std::to_string(mistake.size) +
+                          " on the GPU is NaN, infinite, or beyond what int64 holds; results since "
+                          "then are not to be used, and no parameter was updated");
+  }
   constexpr const char* kNames[] = {"",       "take_rows",   "add_rows",
                                     "gather", "scatter_add", "cross_entropy"};
   fail(kNames[static_cast<int>(mistake.in)],

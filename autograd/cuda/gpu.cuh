@@ -18,12 +18,22 @@ void check(cublasStatus_t status, const char* call);
 #define CUDA_CHECK(call) ::tapeloop::cuda::check(call, #call)
 
 // A mistake that a kernel found: written by the device, read by the host when it waits next.
-enum class MistakeIn : int { nothing, take_rows, add_rows, gather, scatter_add, targets, clip };
+enum class MistakeIn : int {
+  nothing,
+  take_rows,
+  add_rows,
+  gather,
+  scatter_add,
+  targets,
+  integers,
+  clip
+};
 struct Mistake {
   MistakeIn in;
-  std::int64_t index;  // that is out of range, or of the first gradient that is not finite
-  std::int64_t size;   // what the index should be below
-  const void* names;   // clip: std::vector<std::string>, of the gradients
+  std::int64_t
+      index;  // that is out of range, or of the first gradient or element that is not finite
+  std::int64_t size;  // what the index should be below
+  const void* names;  // clip: std::vector<std::string>, of the gradients
 };
 // Where kernels note it. From then on nothing that updates parameters does anything, until the host has been told.
 struct Notes {

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 // Rows and elements by number, running sums, and the place of the largest. Sums have one order, that of the CPU: each result
-// is added up by one thread, from the first source to the last. No atomics.
+// is added up by one thread, from the first source to the last, long ones in float64. No atomics.
+#include <algorithm>
 #include <array>
 
 #include "autograd/cuda/kernels.h"
@@ -72,11 +73,21 @@ __global__ void __launch_bounds__(kThreads) cumulative_sum_kernel(Lines lines) {
   if (line >= lines.count) return;
   T* to = line_of<T>(lines, 0, line);
   const T* from = line_of<T>(lines, 1, line);
-  T total = 0;
+  double total = 0;  // as on the CPU
   for (std::int64_t i = 0; i < lines.length; ++i) {
-    total += from[i * lines.step[1]];
-    to[i * lines.step[0]] = total;
+    total += static_cast<double>(from[i * lines.step[1]]);
+    to[i * lines.step[0]] = static_cast<T>(total);
   }
+}
+
+// Whether x at place i is chosen rather than y at place k: NaN, else the larger, of equals the
+// first.
+template <class T>
+TL_HD bool chosen_before(T x, std::int64_t i, T y, std::int64_t k) {
+  const bool x_is_nan = x != x, y_is_nan = y != y;
+  if (x_is_nan != y_is_nan) return x_is_nan;
+  if (!x_is_nan && x != y) return x > y;
+  return i < k;
 }
 
 // A block for each line: a thread looks at every so manieth element, then the best of all threads is found.
@@ -86,11 +97,11 @@ __global__ void __launch_bounds__(kThreads) argmax_kernel(Lines lines) {
   auto* const places = reinterpret_cast<std::int64_t*>(values + blockDim.x);
   const std::int64_t line = blockIdx.x;
   const T* from = line_of<T>(lines, 1, line);
-  T best = from[0];  // if it is a NaN nothing is larger, and its place is the answer, as on the CPU
+  T best = from[0];
   std::int64_t place = 0;
   for (std::int64_t i = threadIdx.x; i < lines.length; i += blockDim.x) {
     const T x = from[i * lines.step[1]];
-    if (x > best) {
+    if (chosen_before(x, i, best, place)) {
       best = x;
       place = i;
     }
@@ -102,8 +113,7 @@ __global__ void __launch_bounds__(kThreads) argmax_kernel(Lines lines) {
     if (threadIdx.x < half) {
       const T other = values[threadIdx.x + half];
       const std::int64_t there = places[threadIdx.x + half];
-      if (other > values[threadIdx.x] ||
-          (other == values[threadIdx.x] && there < places[threadIdx.x])) {
+      if (chosen_before(other, there, values[threadIdx.x], places[threadIdx.x])) {
         values[threadIdx.x] = other;
         places[threadIdx.x] = there;
       }
@@ -128,18 +138,19 @@ __global__ void __launch_bounds__(kThreads)
   line_of<T>(lines, 0, line)[place.rest * lines.step[0]] = value;
 }
 
-template <class T>
+// Sum: T, or double where many numbers may meet in one place.
+template <class Sum, class T>
 __global__ void __launch_bounds__(kThreads)
     scatter_add_kernel(Lines lines, std::int64_t size, Notes notes) {
   const std::int64_t line = thread_number();
   if (line >= lines.count) return;
-  T* to = line_of<T>(lines, 0, line);
+  Sum* to = line_of<Sum>(lines, 0, line);
   const T* from = line_of<const T>(lines, 1, line);
   const auto* index = line_of<const std::int64_t>(lines, 2, line);
   for (std::int64_t i = 0; i < lines.length; ++i) {
     const std::int64_t place = index[i * lines.step[2]];
     if (in_range(place, size, MistakeIn::scatter_add, notes)) {
-      to[place * lines.step[0]] += from[i * lines.step[1]];
+      to[place * lines.step[0]] += static_cast<Sum>(from[i * lines.step[1]]);
     }
   }
 }
@@ -193,7 +204,7 @@ __global__ void __launch_bounds__(kThreads) add_rows_kernel(Rows rows, Notes not
   const bool mine = column < rows.width;
   T* const to =
       reinterpret_cast<T*>(rows.to) + row * rows.to_strides[0] + column * rows.to_strides[1];
-  T sum = mine ? *to : T{0};
+  double sum = mine ? static_cast<double>(*to) : 0;
   for (std::int64_t first = 0; first < rows.count; first += blockDim.x) {
     const std::int64_t own = first + threadIdx.x;
     bool named = false;
@@ -207,13 +218,13 @@ __global__ void __launch_bounds__(kThreads) add_rows_kernel(Rows rows, Notes not
     const std::int64_t count = left < blockDim.x ? left : std::int64_t{blockDim.x};
     for (std::int64_t i = 0; i < count; ++i) {
       if (numbers[i] == row && mine) {
-        sum += reinterpret_cast<const T*>(
-            rows.from)[(first + i) * rows.from_strides[0] + column * rows.from_strides[1]];
+        sum += static_cast<double>(reinterpret_cast<const T*>(
+            rows.from)[(first + i) * rows.from_strides[0] + column * rows.from_strides[1]]);
       }
     }
     __syncthreads();
   }
-  if (mine) *to = sum;
+  if (mine) *to = static_cast<T>(sum);
 }
 
 template <class T>
@@ -281,10 +292,21 @@ void gather(const Tensor& to, const Tensor& from, const Tensor& index, int axis)
 
 void scatter_add(const Tensor& to, const Tensor& index, const Tensor& from, int axis) {
   if (from.numel() == 0) return;
-  const Lines lines = lines_of({to, from, index}, axis, from.dim(axis));
-  const Grid grid(lines.count);
+  const auto add = [&]<class Sum, class T>(const Tensor& sums, Sum, T) {
+    const Lines lines = lines_of({sums, from, index}, axis, from.dim(axis));
+    const Grid grid(lines.count);
+    launch(scatter_add_kernel<Sum, T>, grid.blocks, grid.threads, 0, lines, to.dim(axis),
+           gpu().notes);
+  };
+  constexpr std::int64_t kMostRunning = 4096;  // as on the CPU
   with_float_type(to.dtype(), [&]<class T>(T) {
-    launch(scatter_add_kernel<T>, grid.blocks, grid.threads, 0, lines, to.dim(axis), gpu().notes);
+    if (sizeof(T) == 4 && from.dim(axis) > std::max(kMostRunning, to.dim(axis))) {
+      const Tensor wide = to.to(DType::float64);
+      add(wide, double{}, T{});
+      copy(to, wide);
+    } else {
+      add(to, T{}, T{});
+    }
   });
 }
 

@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: MIT
 // Copies with any strides, converting, and fills: the pointwise kernel's walk with nothing calculated.
+#include <type_traits>
+
 #include "autograd/cuda/kernels.h"
 #include "autograd/cuda/pointwise.cuh"
 #include "autograd/plan.h"
@@ -23,13 +25,30 @@ PointwisePlan<kOperands> walk_over(const Shape& shape, std::span<const Tensor> o
   return result;
 }
 
+// Notes element i for the host and says false where it has no int64.
+template <class From>
+__device__ __forceinline__ bool has_integer(From x, std::int64_t i, std::int64_t count,
+                                            const Notes& notes) {
+  if (x >= From(-0x1p63) && x < From(0x1p63)) return true;
+  if (*static_cast<volatile int*>(notes.halted) != 0) return false;  // the first mistake is told
+  volatile Mistake* const mistake = notes.mistake;
+  mistake->index = i;
+  mistake->size = count;
+  mistake->in = MistakeIn::integers;
+  *notes.halted = 1;
+  return false;
+}
+
 template <class To, class From>
-__global__ void __launch_bounds__(kThreads) copy_kernel(PointwisePlan<2> plan) {
+__global__ void __launch_bounds__(kThreads) copy_kernel(PointwisePlan<2> plan, Notes notes) {
   const std::int64_t i = thread_number();
   if (i >= plan.count) return;
   const Place place = place_of(plan, i);
-  static_cast<To*>(plan.data[0])[offset_of(place, plan.strides[0], plan.rank)] = static_cast<To>(
-      static_cast<const From*>(plan.data[1])[offset_of(place, plan.strides[1], plan.rank)]);
+  From x = static_cast<const From*>(plan.data[1])[offset_of(place, plan.strides[1], plan.rank)];
+  if constexpr (std::is_integral_v<To> && std::is_floating_point_v<From>) {
+    if (!has_integer(x, i, plan.count, notes)) x = 0;
+  }
+  static_cast<To*>(plan.data[0])[offset_of(place, plan.strides[0], plan.rank)] = static_cast<To>(x);
 }
 
 template <class T>
@@ -48,7 +67,7 @@ void copy(const Tensor& to, const Tensor& from) {
   const Grid grid(plan.count);
   with_any_type(to.dtype(), [&]<class To>(To) {
     with_any_type(from.dtype(), [&]<class From>(From) {
-      launch(copy_kernel<To, From>, grid.blocks, grid.threads, 0, plan);
+      launch(copy_kernel<To, From>, grid.blocks, grid.threads, 0, plan, gpu().notes);
     });
   });
 }

@@ -62,8 +62,17 @@ double History::recent_mean() const {
   return std::accumulate(recent.begin(), recent.end(), 0.0) / static_cast<double>(recent.size());
 }
 
+void check_validation(double nats, std::int64_t updates) {
+  if (!std::isnan(nats)) return;
+  tapeloop::fail("validation",
+                 fmt::format("the loss after update {} is nan; lower --lr or set --clip; the "
+                             "checkpoints of the last validation are as they were",
+                             updates));
+}
+
 bool History::note_validation(double nats, std::int64_t updates,
                               const tapeloop::StateDict& weights) {
+  check_validation(nats, updates);
   const bool best = best_update < 0 || nats < best_nats;
   if (best) {
     best_weights.clear();

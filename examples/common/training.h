@@ -20,6 +20,9 @@ namespace common {
 double descend(tapeloop::Tape& tape, const tapeloop::Var& loss, tapeloop::optim::Adam& adam,
                double clip, std::int64_t update, const std::function<std::string()>& explain);
 
+// Throws where a validation's loss is NaN: it is neither better nor worse than another.
+void check_validation(double nats, std::int64_t updates);
+
 // The losses of the last updates, and the best validation.
 struct History {
   double best_nats = 0;
@@ -31,6 +34,7 @@ struct History {
   void note_loss(double nats);
   double recent_mean() const;
   // True where this validation, after so many updates, is the best so far; then it copies the weights.
+  // Throws where the loss is NaN.
   bool note_validation(double nats, std::int64_t updates, const tapeloop::StateDict& weights);
 
   // All but the weights, which a checkpoint has as a section "best" of its own.

@@ -170,6 +170,7 @@ double Trainer::update() {
 
 void Trainer::evaluate() {
   latest_ = nats_per_note(model_, material_.held_out);
+  common::check_validation(latest_->total(), adam_->steps());
   if (best_ && !(latest_->total() < best_->total())) return;
   best_ = latest_;
   best_update_ = adam_->steps();

@@ -151,14 +151,9 @@ std::vector<std::string> copied_through(std::span<const std::int64_t> ids, const
       continue;
     }
     const Tensor row = weights.select(0, static_cast<std::int64_t>(t));
-    std::size_t best = 0;
-    for (std::size_t s = 1; s < source.size(); ++s) {
-      const auto at = [&](std::size_t i) {
-        return row.select(0, static_cast<std::int64_t>(i)).item();
-      };
-      if (at(s) > at(best)) best = s;
-    }
-    units.push_back(source[best]);
+    const auto columns = static_cast<std::int64_t>(source.size());
+    const Tensor best = tapeloop::argmax(row.slice(0, 0, columns));
+    units.push_back(source[static_cast<std::size_t>(*best.read<std::int64_t>())]);
   }
   return units;
 }

@@ -1,0 +1,45 @@
+// SPDX-License-Identifier: MIT
+// Arithmetic of a program that is not the library's is refused by name. That compilers' flags are
+// recognised is shown by install_test.py, with real programs.
+#include "autograd/compiled_arithmetic.h"
+
+#include "support.h"
+#if defined(__SSE2__)
+#include <xmmintrin.h>
+#endif
+
+namespace tapeloop::test {
+
+TEST_CASE("a program compiled as the library is may bring formulas") {
+  CHECK_NOTHROW(detail::check_arithmetic("gate", detail::arithmetic_here()));
+}
+
+TEST_CASE("a formula compiled for other arithmetic is refused, and both are named") {
+  detail::Arithmetic other = detail::arithmetic_here();
+  other.fused = !other.fused;
+  if (detail::kMeasurable) {
+    CHECK(
+        throws_with("formula \"gate\": the program was compiled for|rounded once|rounded twice|"
+                    "the library for|pkg-config --cflags tapeloop",
+                    [&] { detail::check_arithmetic("gate", other); }));
+  }
+  other = detail::arithmetic_here();
+  other.reordered = true;
+  CHECK(throws_with("formula \"gate\": the program was compiled with -fassociative-math",
+                    [&] { detail::check_arithmetic("gate", other); }));
+}
+
+#if defined(__SSE2__)
+TEST_CASE("denormal numbers held as 0 are noticed") {
+  CHECK_NOTHROW(detail::check_denormals());
+  const unsigned before = _mm_getcsr();
+  for (const unsigned bit : {0x8000u, 0x0040u}) {  // flush to zero, denormals are zero
+    _mm_setcsr(before | bit);
+    const std::string message = message_of([] { detail::check_denormals(); });
+    _mm_setcsr(before);
+    CHECK(message.find("cpu: this thread holds numbers below 2^-1022 as 0") == 0);
+  }
+}
+#endif
+
+}  // namespace tapeloop::test

@@ -1,0 +1,24 @@
+// SPDX-License-Identifier: MIT
+// A formula of the user's own against the installed library: install_test.py compiles it with flags
+// that the library was not built with, and reads the error.
+#include <cstdio>
+#include <exception>
+
+#include "autograd/autograd.h"
+
+struct Gate {
+  static constexpr const char* name = "gate";
+  TL_HD auto operator()(auto a, auto b) const { return a * b + floor(a); }
+};
+
+int main() {
+  using namespace tapeloop;
+  try {
+    Var x(Tensor::from<float>({2}, {1.5F, 2.0F}));
+    Var y = pointwise(Gate{}, x, x);
+    std::printf("%.4f %.4f\n", y.value().at({0}), y.value().at({1}));
+  } catch (const std::exception& error) {
+    std::printf("%s\n", error.what());
+  }
+  return 0;
+}
