@@ -33,6 +33,7 @@ struct History {
   bool note_validation(double nats, std::int64_t updates);
 
   tapeloop::StateDict state_dict() const;
+  // Throws Error, and changes nothing, for a state that no History saves.
   void load_state_dict(const tapeloop::StateDict& state);
 };
 
