@@ -2,9 +2,22 @@
 // The elementwise operations by name: each is a functor of elementwise.h handed to pointwise().
 #include "autograd/ops.h"
 
+#include <cmath>
+
 namespace tapeloop {
 
 using namespace formula;
+
+namespace {
+
+// Whether x / divisor is x * (1 / divisor) to the bit: the divisor is a power of two, far from the ends of x's range.
+bool reciprocal_is_exact(double divisor, DType dtype) {
+  int exponent = 0;
+  const bool power_of_two = std::abs(std::frexp(divisor, &exponent)) == 0.5;
+  return power_of_two && std::abs(exponent) < (dtype == DType::float32 ? 126 : 1022);
+}
+
+}  // namespace
 
 Var add(const Var& a, const Var& b) { return pointwise(Add{}, a, b); }
 Var operator+(const Var& a, const Var& b) { return pointwise(Add{}, a, b); }
@@ -15,11 +28,13 @@ Var operator+(const Var& a, double b) { return pointwise(Affine{1, b}, a); }
 Var operator+(double a, const Var& b) { return pointwise(Affine{1, a}, b); }
 Var operator-(const Var& a, double b) { return pointwise(Affine{1, -b}, a); }
 Var operator-(double a, const Var& b) { return pointwise(Affine{-1, a}, b); }
-Var operator*(const Var& a, double b) { return pointwise(Affine{b, 0}, a); }
-Var operator*(double a, const Var& b) { return pointwise(Affine{a, 0}, b); }
-Var operator/(const Var& a, double b) { return pointwise(Affine{1 / b, 0}, a); }
+Var operator*(const Var& a, double b) { return pointwise(Scale{b}, a); }
+Var operator*(double a, const Var& b) { return pointwise(Scale{a}, b); }
+Var operator/(const Var& a, double b) {
+  return reciprocal_is_exact(b, a.dtype()) ? pointwise(Scale{1 / b}, a) : pointwise(DivBy{b}, a);
+}
 Var operator/(double a, const Var& b) { return pointwise(DivInto{a}, b); }
-Var operator-(const Var& x) { return pointwise(Affine{-1, 0}, x); }
+Var operator-(const Var& x) { return pointwise(Negate{}, x); }
 Var pow(const Var& x, const Var& exponent) { return pointwise(Pow{}, x, exponent); }
 Var pow(const Var& x, double exponent) { return pointwise(PowConstant{exponent}, x); }
 Var max(const Var& a, const Var& b) { return pointwise(Max{}, a, b); }

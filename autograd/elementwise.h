@@ -31,12 +31,26 @@ struct Affine {  // scale x + shift
   double shift = 0;
   TL_HD auto operator()(auto x) const { return x * scale + shift; }
 };
+struct Negate {  // -x: the other sign, of zero too
+  static constexpr const char* name = "neg";
+  TL_HD auto operator()(auto x) const { return -x; }
+};
+struct Scale {  // factor x
+  static constexpr const char* name = "mul";
+  double factor = 1;
+  TL_HD auto operator()(auto x) const { return x * factor; }
+};
+struct DivBy {  // x / divisor
+  static constexpr const char* name = "div";
+  double divisor = 1;
+  TL_HD auto operator()(auto x) const { return x / divisor; }
+};
 struct DivInto {  // numerator / x
   static constexpr const char* name = "div";
   double numerator = 1;
   TL_HD auto operator()(auto x) const { return numerator / x; }
 };
-struct Pow {  // d/db a^b = a^b log a, and 0 where a = 0
+struct Pow {  // d/da a^b = b a^(b-1), and 0 where b = 0; d/db a^b = a^b log a, and 0 where a = 0
   static constexpr const char* name = "pow";
   TL_HD auto operator()(auto a, auto b) const { return pow(a, b); }
 };
@@ -44,6 +58,11 @@ struct PowConstant {
   static constexpr const char* name = "pow";
   double exponent = 1;
   TL_HD auto operator()(auto x) const { return pow(x, exponent); }
+};
+struct
+    ChainProduct {  // a b of two derivatives: 0 where either is 0, though the other is infinite or NaN
+  static constexpr const char* name = "mul";
+  TL_HD auto operator()(auto a, auto b) const { return zero_safe_product(a, b); }
 };
 struct Max {  // where a = b, half of the gradient goes to each
   static constexpr const char* name = "max";
@@ -206,15 +225,20 @@ struct Centered {  // exp(x - m), m the largest of its row
 };
 struct SoftmaxGradient {  // y (dy - s), s = sum(y dy) of the row
   static constexpr const char* name = "softmax_gradient";
-  TL_HD auto operator()(auto y, auto dy, auto s) const { return y * (dy - s); }
+  TL_HD auto operator()(auto y, auto dy, auto s) const { return zero_safe_product(y, dy - s); }
 };
 struct LogSoftmaxGradient {  // dy - e^y s, s = sum(dy) of the row
   static constexpr const char* name = "log_softmax_gradient";
-  TL_HD auto operator()(auto y, auto dy, auto s) const { return dy - exp(y) * s; }
+  TL_HD auto operator()(auto y, auto dy, auto s) const { return dy - zero_safe_product(exp(y), s); }
 };
-struct LogSumExpGradient {  // dy e^((x - m) - y), y counted from the shift m of its row
+// dy e^((x - m) - y), y counted from the shift m of its row. A row of x that is -inf throughout has y = -inf: its
+// gradient is 0, the limit for logits that fall together.
+struct LogSumExpGradient {
   static constexpr const char* name = "logsumexp_gradient";
-  TL_HD auto operator()(auto x, auto m, auto y, auto dy) const { return dy * exp((x - m) - y); }
+  TL_HD auto operator()(auto x, auto m, auto y, auto dy) const {
+    auto share = select(y == -INFINITY, 0.0, exp((x - m) - y));
+    return zero_safe_product(dy, share);
+  }
 };
 struct Standardize {  // (x - mean) / sqrt(var + epsilon)
   static constexpr const char* name = "standardize";
@@ -241,10 +265,10 @@ namespace tapeloop {
 
 // Three pages, so that a change compiles a third.
 struct ArithmeticPage
-    : Page<formula::Add, formula::Sub, formula::Mul, formula::Div, formula::Affine,
-           formula::DivInto, formula::Pow, formula::PowConstant, formula::Max, formula::Min,
-           formula::Clamp, formula::Square, formula::Abs, formula::Sign, formula::Select,
-           formula::Less, formula::Equal> {
+    : Page<formula::Add, formula::Sub, formula::Mul, formula::Div, formula::Affine, formula::Negate,
+           formula::Scale, formula::DivBy, formula::DivInto, formula::ChainProduct, formula::Pow,
+           formula::PowConstant, formula::Max, formula::Min, formula::Clamp, formula::Square,
+           formula::Abs, formula::Sign, formula::Select, formula::Less, formula::Equal> {
   static std::span<const PointwiseKernel* const> kernels();
   static void register_cuda();
 };

@@ -311,6 +311,14 @@ std::string GradcheckReport::str() const {
         "one forgotten in visit()?\n",
         unlisted.size(), fmt::join(unlisted, ", "));
   }
+  if (!ok && kinks == 0 && what == "first and second order") {
+    text +=
+        "  The first derivative is right, the derivative of that is not: a backward function "
+        "computes "
+        "with a tensor, as .value() or .detach() gives it, in the place of the Var whose history "
+        "is "
+        "needed.\n";
+  }
   if (!ok && kinks == 0 && !replay) {
     text +=
         "  A ratio far above 1 is a wrong gradient. One near 1: try another step, or inputs of "

@@ -7,6 +7,7 @@
 
 #include "autograd/error.h"
 #include "autograd/ops.h"
+#include "autograd/recompute.h"
 #include "autograd/tape_memory.h"
 
 namespace tapeloop {
@@ -15,6 +16,7 @@ using detail::add_to;
 using detail::DeferredEntry;
 using detail::Gradient;
 using detail::is_ours;
+using detail::SetPaused;
 
 bool detail::is_ours(const Var& sum) {
   return sum.body()->references.load(std::memory_order_relaxed) == 1 &&
@@ -62,6 +64,16 @@ void detail::combine_deferred(TapeMemory& m, Gradient& gradient) {
   }
 }
 
+Grads::Grads(Tape& tape, const detail::Node& node, std::span<const Var> doutputs, bool recording,
+             bool last)
+    : tape_(tape),
+      name_(node.name),
+      first_input_(node.first_input),
+      inputs_(node.inputs),
+      doutputs_(doutputs),
+      recording_(recording),
+      last_(last) {}
+
 bool Grads::needs(int input) const {
   return tape_.memory_->inputs[first_input_ + static_cast<std::uint32_t>(input)] != kNone;
 }
@@ -84,12 +96,87 @@ void Grads::add(int input, Var&& contribution) {
                      name(contribution.dtype()), name(m.values[slot].dtype),
                      name(m.values[slot].dtype)));
   }
+  if (recording_) {
+    check_history(input, contribution);
+    if (trial_) return;
+    if (once_) {
+      const SetPaused resumed(false);
+      const Var cut = cut_history(contribution);
+      return add_to(m.gradients[slot].sum, cut, true);
+    }
+  }
   Var& sum = m.gradients[slot].sum;
   if (!sum.defined()) {
     sum = std::move(contribution);
   } else {
     add_to(sum, contribution, recording_);
   }
+}
+
+// A gradient is a linear function of the upstream gradients, so that it has a history where they have one. Where they are
+// constants it may rightly be one too, or may have left the tape: check_constants() tells.
+void Grads::check_history(int input, const Var& contribution) {
+  if (once_ || contribution.requires_grad() || contribution.numel() == 0) return;
+  const bool all = std::all_of(doutputs_.begin(), doutputs_.end(),
+                               [](const Var& dy) { return dy.requires_grad(); });
+  if (!all) {
+    constants_ = true;
+    return;
+  }
+  fail(name_,
+       fmt::format("its backward function computed the gradient of input {} on tensors, not by "
+                   "operations, while create_graph is on: second derivatives would silently be 0; "
+                   "compute it from dy and saved Vars by operations, without .value() and "
+                   ".detach(), or wrap the function in once_differentiable(...), which throws only "
+                   "where a second derivative goes through it",
+                   input));
+}
+
+// Runs the function once more, with upstream gradients that have a history, on a tape that is then forgotten.
+void Grads::check_constants(const detail::Node& node) {
+  const detail::InnerTape trial(tape_, false);
+  PoolVector<Var> doutputs;
+  Device device = Device::cpu;
+  for (const Var& dy : doutputs_) device = dy.defined() ? dy.device() : device;
+  for (std::uint32_t k = 0; k < node.outputs; ++k) {
+    const detail::Value& y = tape_.memory_->values[node.first_output + k];
+    const Var& dy = doutputs_[k];
+    doutputs.push_back(
+        parameter(dy.defined() ? dy.value() : Tensor::zeros(y.shape, y.dtype, device)));
+  }
+  Grads grads(tape_, node, doutputs, true, false);
+  grads.trial_ = true;
+  (*node.backward)(doutputs, grads);
+}
+
+// The same value with a history that throws when it is played.
+Var Grads::cut_history(const Var& contribution) {
+  TapeMemory& m = *tape_.memory_;
+  auto refuse = [name = name_](const Var&, Grads&) {
+    fail(name,
+         "a second derivative goes through its gradient, whose function is once_differentiable; "
+         "write that function by operations on Vars, or do not differentiate by what it depends "
+         "on");
+  };
+  using Function = detail::BackwardOf<decltype(refuse)>;
+  detail::Node node{name_,
+                    new (tape_.allocate_record(sizeof(Function))) Function(std::move(refuse)),
+                    static_cast<std::uint32_t>(m.inputs.size()),
+                    static_cast<std::uint32_t>(inputs_ + doutputs_.size()),
+                    0,
+                    1};
+  for (std::uint32_t k = 0; k < inputs_; ++k) {
+    const std::uint32_t slot = m.inputs[first_input_ + k];
+    m.inputs.push_back(slot);
+  }
+  PoolVector<const Var*> inputs;
+  for (const Var& dy : doutputs_) {
+    inputs.push_back(&dy);
+    m.inputs.push_back(dy.requires_grad() ? tape_.slot_of(dy) : kNone);
+  }
+  Var result(Tensor(contribution.value()));
+  tape_.append_node(node, inputs, {&result, 1});
+  return result;
 }
 
 Tensor Grads::whole_gradient(int input, const Shape& whole, const Var& contribution) {
@@ -109,6 +196,12 @@ void Grads::accumulate_into(const Tensor& part, const Tensor& contribution) {
 
 void Grads::defer(int input, const Var& a, const Var& b, detail::Combine combine) {
   if (!needs(input)) return;
+  if (recording_) {
+    fail(name_,
+         "its backward function put a gradient off by defer() while create_graph is on, which "
+         "leaves "
+         "no history; give it by add() where grads.recording()");
+  }
   TapeMemory& m = *tape_.memory_;
   Gradient& gradient = m.gradients[m.inputs[first_input_ + static_cast<std::uint32_t>(input)]];
   m.deferred.push_back({{a, b}, combine, gradient.last_deferred});

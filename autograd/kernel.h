@@ -8,7 +8,7 @@
 #include <span>
 #include <type_traits>
 
-#include "autograd/dual.h"
+#include "autograd/dual_functions.h"
 #include "autograd/shape.h"
 
 namespace tapeloop {
@@ -27,6 +27,7 @@ struct LoopPlan {
   int rank;  // at least 1
   std::int64_t sizes[kMaxRank];
   Operand operands[kMaxOperands];
+  std::uint64_t overwritten = 0;  // bit k: input k is an output too, see overwritten_inputs()
 
   std::int64_t rows() const {  // runs along the last axis
     std::int64_t count = 1;
@@ -76,7 +77,21 @@ struct PointwiseKernel {
   // What the functor calls its arguments and results, words apart: "i f g o c"; null where it does not say.
   const char* argument_names = nullptr;
   const char* result_names = nullptr;
+  // The loop may read inputs again after it wrote outputs: where an output is an input, it needs a copy of that input.
+  bool reads_again = false;
 };
+
+// What LoopPlan::overwritten must be for these operands: 0 where the kernel does not read inputs again.
+inline std::uint64_t overwritten_inputs(const PointwiseKernel& kernel, const LoopPlan& plan) {
+  std::uint64_t result = 0;
+  for (int in = 0; kernel.reads_again && in < kernel.inputs; ++in) {
+    for (int out = kernel.inputs; out < kernel.inputs + kernel.outputs; ++out) {
+      const bool same = plan.operands[in].data == plan.operands[out].data;
+      result |= static_cast<std::uint64_t>(same) << in;
+    }
+  }
+  return result;
+}
 
 // --- what a functor looks like ---
 
@@ -143,6 +158,7 @@ constexpr const char* result_names() {
 // --- its gradient, as a functor again ---
 
 // Takes F's inputs x and the upstream gradients dy of its results; returns dx_i = sum over j of dy_j * dF_j/dx_i.
+// A term whose dy_j or dF_j/dx_i is exactly 0 is 0.
 template <class F>
 struct Backward {
   static constexpr const char* name = functor_name<F>();
@@ -150,30 +166,39 @@ struct Backward {
 
   template <class... Args>
   TL_HD auto operator()(Args... args) const {
-    return evaluate(outputs(args...),
-                    std::make_index_sequence<static_cast<std::size_t>(kArity<F>)>{},
-                    std::make_index_sequence<static_cast<std::size_t>(kResultCount<F>)>{});
+    return evaluate<(dual::kExact<Args> && ...)>(args...);
+  }
+  // The same by plain products: NaN where 0 met an infinity, and elsewhere equal but for the sign of a zero.
+  template <class... Args>
+  TL_HD auto quick(Args... args) const {
+    return evaluate<false>(args...);
   }
 
  private:
-  template <class Pack, std::size_t... I, std::size_t... J>
-  TL_HD auto evaluate(const Pack& args, std::index_sequence<I...>,
-                      std::index_sequence<J...>) const {
-    auto results = as_outputs(formula(seed<(1u << I)>(output<I>(args))...));
-    return outputs(gradient_of<I>(args, outputs(output<J>(results)...),
-                                  outputs(output<kArity<F> + J>(args)...),
-                                  std::index_sequence<J...>{})...);
+  template <bool Exact, class... Args>
+  TL_HD auto evaluate(Args... args) const {
+    return gradients<Exact>(outputs(args...),
+                            std::make_index_sequence<static_cast<std::size_t>(kArity<F>)>{},
+                            std::make_index_sequence<static_cast<std::size_t>(kResultCount<F>)>{});
   }
-  template <std::size_t I, class Pack, class Results, class Upstream, std::size_t... J>
+  template <bool Exact, class Pack, std::size_t... I, std::size_t... J>
+  TL_HD auto gradients(const Pack& args, std::index_sequence<I...>,
+                       std::index_sequence<J...>) const {
+    auto results = as_outputs(formula(seed<(1u << I), Exact>(output<I>(args))...));
+    return outputs(gradient_of<I, Exact>(args, outputs(output<J>(results)...),
+                                         outputs(output<kArity<F> + J>(args)...),
+                                         std::index_sequence<J...>{})...);
+  }
+  template <std::size_t I, bool Exact, class Pack, class Results, class Upstream, std::size_t... J>
   TL_HD static auto gradient_of(const Pack& args, const Results& results, const Upstream& upstream,
                                 std::index_sequence<J...>) {
-    return sum(output<I>(args), term<(1u << I)>(output<J>(results), output<J>(upstream))...);
+    return sum(output<I>(args), term<(1u << I), Exact>(output<J>(results), output<J>(upstream))...);
   }
   struct Nothing {};
-  template <unsigned Bit, class Result, class Dy>
+  template <unsigned Bit, bool Exact, class Result, class Dy>
   TL_HD static auto term(const Result& result, const Dy& dy) {
     if constexpr ((dual::kInputs<Result> & Bit) != 0) {
-      return dy * result.partial[dual::index_of(dual::kInputs<Result>, Bit)];
+      return dual::product<Exact>(dy, result.partial[dual::index_of(dual::kInputs<Result>, Bit)]);
     } else {
       return Nothing{};
     }

@@ -114,13 +114,15 @@ Var cross_entropy(const Var& logits, const Tensor& target, const CrossEntropyOpt
     Var by_class = reshape(options.class_weights.detach(), {-1, 1});
     weight = weight * reshape(embedding(by_class, targets.classes), target.shape());
   }
-  Var items = lost * weight;
+  // An item of weight 0 counts nothing, also where its loss is infinite.
+  Var items = pointwise(formula::ChainProduct{}, lost, weight);
   if (options.label_smoothing > 0) {
     // -sum_c w_c log p_c / V for each item that counts
     Var log_p = (x - shift) - total;
-    Var spread = options.class_weights.defined() ? log_p * options.class_weights.detach() : log_p;
-    Var uniform =
-        sum(spread, {-1}) * Var(targets.counted) * (-1.0 / static_cast<double>(logits.dim(-1)));
+    Var spread = options.class_weights.defined()
+                     ? pointwise(formula::ChainProduct{}, log_p, options.class_weights.detach())
+                     : log_p;
+    Var uniform = sum(spread, {-1}) * Var(targets.counted) / -static_cast<double>(logits.dim(-1));
     items = items * (1.0 - options.label_smoothing) + uniform * options.label_smoothing;
   }
   switch (options.reduce) {

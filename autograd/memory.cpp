@@ -96,6 +96,8 @@ thread_local Pool pool;
 
 }  // namespace
 
+std::size_t block_bytes(std::size_t bytes) { return class_of(bytes).bytes; }
+
 void* allocate(std::size_t bytes) {
   SizeClass size = class_of(bytes);
   std::size_t index = static_cast<std::size_t>(size.index);

@@ -13,6 +13,7 @@ namespace tapeloop::memory {
 // by another thread than the one that took it. Throws Error when the system has no memory left.
 void* allocate(std::size_t bytes);
 void release(void* block, std::size_t bytes) noexcept;  // `bytes` as asked for
+std::size_t block_bytes(std::size_t bytes);  // the size of the block that allocate(bytes) gives
 
 struct Stats {
   std::int64_t live_bytes;    // handed out and not yet released

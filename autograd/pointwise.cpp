@@ -310,7 +310,9 @@ LoopPlan detail::transform_plan(const PointwiseKernel& kernel, std::span<const T
   };
   for (const Tensor& input : inputs) add(input);
   for (const Tensor& output : outputs) add(output);
-  return plan_loop(first.shape(), std::span(operands.list, operands.count));
+  LoopPlan plan = plan_loop(first.shape(), std::span(operands.list, operands.count));
+  plan.overwritten = overwritten_inputs(kernel, plan);
+  return plan;
 }
 
 void transform(const PointwiseKernel& kernel, const void* functor, std::span<const Tensor> inputs,

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-// recompute(): a tape within a tape. The inner one is played as soon as it is recorded; what both have to add to a
-// parameter's gradient is added to one sum.
+// recompute(): a tape within a tape. The inner one is played as soon as it is recorded. Parameters and values of the
+// outer tape are its leaves; what both tapes have to add to a leaf's gradient is added to one sum.
 #include "autograd/recompute.h"
 
 #include <fmt/format.h>
@@ -8,104 +8,195 @@
 #include <algorithm>
 
 #include "autograd/error.h"
+#include "autograd/inspect_record.h"
 #include "autograd/tape_memory.h"
 
 namespace tapeloop {
 
-using detail::add_to;
 using detail::SetPaused;
 using detail::Value;
 
-static void check_results(std::size_t first, std::size_t again) {
-  if (first == again) return;
-  fail("recompute",
-       fmt::format("the function returned {} results the first time, and {} when it was "
-                   "run again; it must compute the same",
-                   first, again));
+detail::InnerTape::InnerTape(const Tape& outer, bool inspect) {
+  tape.inner_ = true;
+  tape.id_ |= kInnerTape;
+  if (!inspect || outer.inspection_ == nullptr) return;
+  tape.inspection_ =
+      std::make_unique<detail::Inspection>(outer.inspection_->checks(), outer.inspection_->log());
 }
 
-// What stands for the outer tape's values on the inner one.
-static PoolVector<Var> as_leaves(std::span<const Var> inputs) {
-  PoolVector<Var> leaves;
-  for (const Var& x : inputs) {
-    leaves.push_back(x.requires_grad() ? parameter(x.value()) : Var(x.value()));
+PoolVector<Var> detail::InnerTape::leaves() const {
+  PoolVector<Var> result;
+  for (const Value& value : tape.memory_->values) {
+    if (value.parameter.defined()) result.push_back(value.parameter);
   }
-  return leaves;
+  return result;
 }
 
-PoolVector<Var> detail::run_and_forget(RecomputedFunction function, void* f,
-                                       std::span<const Var> inputs, PoolVector<Var>& used) {
-  const Tape* outer = Tape::current();
-  Tape inner;
-  inner.look_inside_as(outer);
-  const PoolVector<Var> leaves = as_leaves(inputs);
-  PoolVector<Var> results;
-  for (const Var& y : function(f, leaves)) results.push_back(y.detach());
-  for (const Value& value : inner.memory_->values) {
-    const Var& x = value.parameter;
-    if (!x.defined()) continue;
-    const auto is_x = [&](const Var& other) { return other.is(x); };
-    if (std::any_of(leaves.begin(), leaves.end(), is_x)) continue;
-    if (std::none_of(used.begin(), used.end(), is_x)) used.push_back(x);
+PoolVector<Var> detail::move_first(PoolVector<Var> results, const Tensor& into) {
+  if (!into.defined()) return results;
+  if (results.empty()) {
+    fail("recompute", "the function returned no result, but memory for its first one was given: " +
+                          into.describe());
   }
+  into.copy_from(results[0].value());
+  results[0] = Var(into);
   return results;
 }
 
-// The sums of parameters that both tapes know change places: contributions are added up in one row, whichever tape they
-// come from.
-void Tape::exchange_with_outer(Tape& outer) {
-  for (std::size_t slot = 0; slot < memory_->gradients.size(); ++slot) {
-    const Var& x = memory_->values[slot].parameter;
-    const std::uint32_t other = x.defined() ? outer.slot_of(x) : kNone;
-    if (other != kNone) {
-      // What the outer tape has put off so far comes before what is added now.
-      detail::combine_deferred(*outer.memory_, outer.memory_->gradients[other]);
-      std::swap(memory_->gradients[slot].sum, outer.memory_->gradients[other].sum);
+PoolVector<Var> detail::RecomputedRun::first(void* f, const Tensor& into, PoolVector<Var>& used,
+                                             PoolVector<Var>& tracked) {
+  const InnerTape within(*Tape::current(), true);
+  const Tape& inner = within.tape;
+  PoolVector<Var> results;
+  {
+    const RandomLog::Noting noting(randoms_);
+    results = function_(f, inputs_);
+  }
+  if (inner.played_) {
+    fail("recompute",
+         "the function played its tape backwards, which freed its record; pass {.retain = true}");
+  }
+  results_ = results.size();
+  for (std::size_t k = 0; k < results_; ++k) {
+    Var& y = results[k];
+    if (!y.requires_grad()) continue;
+    if (inner.is_leaf(y)) inner.memory_->parameter_slot(y);
+    y = y.detach();
+    tracked_.push_back(k);
+  }
+  used = inputs_;
+  for (const Var& x : within.leaves()) {
+    const auto is_x = [&](const Var& other) { return other.is(x); };
+    if (std::none_of(used.begin(), used.end(), is_x)) used.push_back(x);
+  }
+  results = move_first(std::move(results), into);
+  for (const std::size_t k : tracked_) tracked.push_back(results[k]);
+  return results;
+}
+
+// The results that have upstream gradients, checked to be those of the first run.
+PoolVector<Var> detail::RecomputedRun::run_again(void* f, std::span<const Var> douts) {
+  PoolVector<Var> all;
+  {
+    const RandomLog::Replaying replaying(randoms_);
+    all = function_(f, inputs_);
+  }
+  if (!randoms_.replayed_all()) {
+    fail("recompute",
+         "run again, the function takes fewer random numbers than the first time; it must compute "
+         "the same");
+  }
+  if (all.size() != results_) {
+    fail("recompute",
+         fmt::format("the function returned {} results the first time, and {} when it was "
+                     "run again; it must compute the same",
+                     results_, all.size()));
+  }
+  PoolVector<Var> ys;
+  for (std::size_t i = 0; i < douts.size(); ++i) {
+    const Var& y = ys.emplace_back(std::move(all[tracked_[i]]));
+    if (!douts[i].defined()) continue;
+    if (!y.requires_grad() || y.shape() != douts[i].shape()) {
+      fail("recompute",
+           fmt::format("run again, the function's result {} is {} {}; the first time it was a "
+                       "computed value {}; it must compute the same",
+                       tracked_[i], y.requires_grad() ? "a computed value" : "a constant",
+                       y.defined() ? y.shape().str() : "without a value", douts[i].shape().str()));
     }
+  }
+  return ys;
+}
+
+// Whether y, a computed value, was computed from one of the xs other than itself.
+bool Tape::derived_from(const Var& y, std::span<const Var> xs) const {
+  const TapeMemory& m = *memory_;
+  const std::uint32_t wanted = slot_of(y);
+  if (wanted == kNone) return inner_ && enclosing_->derived_from(y, xs);
+  PoolVector<char> derived(m.values.size(), 0), is_x(m.values.size(), 0);
+  for (const Var& x : xs) {
+    const std::uint32_t slot = slot_of(x);
+    if (slot != kNone) is_x[slot] = 1;
+  }
+  for (std::size_t slot = 0; slot < m.values.size(); ++slot) {
+    const Var& leaf = m.values[slot].parameter;
+    if (leaf.defined() && !leaf.is_parameter()) derived[slot] = enclosing_->derived_from(leaf, xs);
+  }
+  for (const detail::Node& node : m.nodes) {
+    for (std::uint32_t k = 0; k < node.inputs; ++k) {
+      const std::uint32_t slot = m.inputs[node.first_input + k];
+      if (slot == kNone || (derived[slot] == 0 && is_x[slot] == 0)) continue;
+      std::fill_n(derived.begin() + node.first_output, node.outputs, 1);
+    }
+  }
+  return derived[wanted] != 0;
+}
+
+// A gradient asked for on this tape ends at its leaves. It is whole where none of those that it reached depends on an x.
+void Tape::check_leaves_independent(std::span<const Var> xs) const {
+  for (std::size_t slot = 0; slot < memory_->gradients.size(); ++slot) {
+    const Var& leaf = memory_->values[slot].parameter;
+    if (!leaf.defined() || leaf.is_parameter() || !memory_->gradients[slot].sum.defined()) continue;
+    if (!enclosing_->derived_from(leaf, xs)) continue;
+    fail("gradient",
+         fmt::format("within the function of recompute(), a value {} that was computed outside "
+                     "depends on an x, and the gradient does not go through it; compute that value "
+                     "within the function",
+                     leaf.value().describe()));
   }
 }
 
-void detail::run_again(RecomputedFunction function, void* f, RandomLog& randoms,
-                       std::span<const Var> inputs, std::span<const Var> douts, Grads& grads) {
-  Tape& outer = grads.tape_;
-  if (grads
-          .recording()) {  // what is recorded now stays: it is part of the derivative's own history
-    TapeMemory& m = *outer.memory_;
-    const std::size_t first = m.nodes.size();
-    PoolVector<Var> ys;
-    {
-      const RandomLog::Replaying replaying(randoms);
-      ys = function(f, inputs);
+[[noreturn]] static void fail_new_leaf(const Var& x) {
+  fail("recompute",
+       fmt::format("run again, the function uses {} {} that it did not use the first time; it must "
+                   "compute the same",
+                   x.is_parameter() ? "a parameter" : "a value", x.value().describe()));
+}
+
+// Both tapes add to the same sums: contributions are added up in one row, whichever tape they come from. Called again, it
+// gives the sums back.
+void Tape::exchange_with_outer(Tape& outer) {
+  for (std::size_t slot = 0; slot < memory_->gradients.size(); ++slot) {
+    const Var& x = memory_->values[slot].parameter;
+    if (!x.defined()) continue;
+    const std::uint32_t other = outer.slot_of(x);
+    if (other == kNone || other >= outer.memory_->gradients.size()) {
+      fail_new_leaf(x);
     }
-    check_results(douts.size(), ys.size());
-    m.gradients.resize(m.values.size());
-    for (std::size_t k = 0; k < ys.size(); ++k) {
-      const std::uint32_t slot = douts[k].defined() ? outer.slot_of(ys[k]) : kNone;
-      if (slot != kNone) add_to(m.gradients[slot].sum, douts[k], true);
-    }
-    return outer.play(first, true, true, Tape::Into::gradients);
+    // What the outer tape has put off so far comes before what is added now.
+    detail::combine_deferred(*outer.memory_, outer.memory_->gradients[other]);
+    std::swap(memory_->gradients[slot].sum, outer.memory_->gradients[other].sum);
   }
-  const PoolVector<Var> leaves = as_leaves(inputs);
-  Tape inner;
-  inner.look_inside_as(&outer);
+}
+
+void detail::RecomputedRun::again(void* f, std::span<const Var> douts, Grads& grads) {
+  Tape& outer = grads.tape_;
+  if (grads.recording()) {
+    // What is recorded now stays: it is part of the derivative's own history. So are the sums of upstream gradients,
+    // which are no part of f and not played here.
+    TapeMemory& m = *outer.memory_;
+    const std::size_t begin = m.nodes.size(), values = m.values.size();
+    const PoolVector<Var> ys = run_again(f, douts);
+    for (std::size_t slot = values; slot < m.values.size(); ++slot) {
+      if (m.values[slot].parameter.defined()) fail_new_leaf(m.values[slot].parameter);
+    }
+    const std::size_t end = m.nodes.size();
+    m.gradients.resize(m.values.size());
+    outer.add_upstream(ys, douts, true);
+    return outer.play(begin, end, true, true, Tape::Into::gradients);
+  }
+  InnerTape within(outer, true);
+  Tape& inner = within.tape;
   PoolVector<Var> ys;
   {
     SetPaused resumed(false);
-    const RandomLog::Replaying replaying(randoms);
-    ys = function(f, leaves);
+    ys = run_again(f, douts);
   }
-  check_results(douts.size(), ys.size());
-  inner.start(ys, douts);
+  inner.start(ys);
+  inner.exchange_with_outer(outer);
+  inner.add_upstream(ys, douts, false);
   ys.clear();
+  inner.play(0, inner.size(), false, false, Tape::Into::outer);
   inner.exchange_with_outer(outer);
-  inner.play(0, false, false, Tape::Into::outer);
-  inner.exchange_with_outer(outer);
-  for (std::size_t i = 0; i < leaves.size(); ++i) {
-    const std::uint32_t slot = leaves[i].is_parameter() ? inner.slot_of(leaves[i]) : kNone;
-    if (slot != kNone && inner.memory_->gradients[slot].sum.defined()) {
-      grads.add(static_cast<int>(i), inner.memory_->gradients[slot].sum);
-    }
-  }
   inner.memory_->gradients.clear();
 }
 

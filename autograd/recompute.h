@@ -42,6 +42,7 @@ class RandomLog {
     explicit Peeking(RandomLog& log) : Scope(log, Mode::peek) {}
   };
   std::uint64_t take(Random& random, std::uint64_t count);
+  bool replayed_all() const { return replayed_ == entries_.size(); }
 
  private:
   struct Entry {
@@ -53,50 +54,76 @@ class RandomLog {
   RandomLog* outer_ = nullptr;
 };
 
-// In tape.h: run_and_forget() runs f on a tape of its own and adds the parameters that took part to `used`; run_again()
-// runs it once more and plays it backwards at once.
+// A tape within another one, whose values are leaves here: their gradients end up on this tape, in the place of a
+// parameter's. It looks inside (TapeOptions) as the outer one does where `inspect` says so.
+struct InnerTape {
+  Tape tape;
+  InnerTape(const Tape& outer, bool inspect);
+  PoolVector<Var> leaves()
+      const;  // parameters and values of the outer tape that took part, in order
+};
+
+// What is needed to run a function again in the backward pass, apart from the function itself.
+class RecomputedRun {
+ public:
+  using Function = PoolVector<Var> (*)(void* f, std::span<const Var> inputs);
+  RecomputedRun(Function function, std::span<const Var> inputs)
+      : function_(function), inputs_(inputs.begin(), inputs.end()) {}
+
+  // Runs f on a tape of its own, which is forgotten. `used` gets f's inputs and then everything else that f
+  // differentiates by: parameters, and values of the enclosing tape that f holds. `tracked` gets those results that
+  // depend on any of it.
+  PoolVector<Var> first(void* f, const Tensor& into, PoolVector<Var>& used,
+                        PoolVector<Var>& tracked);
+  // Runs f once more and plays it backwards at once; douts belong to the tracked results.
+  void again(void* f, std::span<const Var> douts, Grads& grads);
+
+ private:
+  PoolVector<Var> run_again(void* f, std::span<const Var> douts);
+
+  Function function_;
+  PoolVector<Var> inputs_;
+  RandomLog randoms_;
+  std::size_t results_ = 0;            // how many f returned
+  PoolVector<std::size_t> tracked_{};  // which of them
+};
+
+// The results, the first one moved into `into` where that is given.
+PoolVector<Var> move_first(PoolVector<Var> results, const Tensor& into);
 
 }  // namespace detail
 
 // f(inputs), where f takes a span of as many Vars and returns a PoolVector<Var>. While a tape records, nothing of f's own
-// record is kept: the backward pass runs f again, which must compute the same again. It may use parameters and random
-// numbers (dropout; the same ones are taken again), and call recompute() itself; what it holds by reference must live
-// until the backward pass. Results leave f through its return value only.
+// record is kept: the backward pass runs f again, which must compute the same again. It may use parameters, computed
+// values that it holds, random numbers (dropout; the same ones are taken again), Tape::current()->gradient(), and
+// recompute() itself. What f holds by reference must live until the backward pass. Results leave f through its return
+// value only.
 // Gradients are those without recompute(), also of a weight that is used elsewhere too; they have the same bits where the
 // rows (time steps times batch) that use a weight inside f, and those played before f, are multiples of kGemmGroup, and
 // no step uses a parameter both as weight or bias of linear() and otherwise. Else they are added up in another order.
 // `into`: memory for the first result, perhaps a part of something larger; undefined: it stays where f made it.
-// Throws, in the backward pass, where f takes other random numbers than before.
+// Throws where f calls backward(), or asks for a gradient by something that an input or a held value was computed from
+// outside of f: that gradient would end at the input. Throws in the backward pass where f does not compute the same as
+// before: it takes other random numbers, uses another parameter, or returns results of other numbers or shapes.
 // Cost: f's forward pass once more; memory: f's record, for the time of its own backward pass.
 template <class F>
 PoolVector<Var> recompute(std::span<const Var> inputs, F f, const Tensor& into = {}) {
-  const auto moved = [&into](PoolVector<Var> results) {
-    if (into.defined()) {
-      into.copy_from(results[0].value());
-      results[0] = Var(into);
-    }
-    return results;
-  };
-  if (Tape::current() == nullptr) return moved(f(inputs));
-  const detail::RecomputedFunction call =
-      +[](void* function, std::span<const Var> xs) { return (*static_cast<F*>(function))(xs); };
-  detail::RandomLog randoms;
-  PoolVector<Var> parts(inputs.begin(),
-                        inputs.end());  // the node's inputs: those of f, then parameters
-  PoolVector<Var> results;
-  {
-    detail::RandomLog::Noting noting(randoms);
-    results = moved(detail::run_and_forget(call, &f, inputs, parts));
-  }
+  if (Tape::current() == nullptr) return detail::move_first(f(inputs), into);
+  detail::RecomputedRun run(
+      +[](void* function, std::span<const Var> xs) -> PoolVector<Var> {
+        return (*static_cast<F*>(function))(xs);
+      },
+      inputs);
+  PoolVector<Var> used, tracked;
+  PoolVector<Var> results = run.first(&f, into, used, tracked);
   PoolVector<const Var*> list;
-  for (const Var& part : parts) list.push_back(&part);
-  if (Recorder::wanted("recompute", list)) {
-    Recorder::record("recompute", list, results,
-                     [f = std::move(f), call, randoms = std::move(randoms),
-                      xs = PoolVector<Var>(inputs.begin(), inputs.end())](
-                         std::span<const Var> douts, Grads& grads) mutable {
-                       detail::run_again(call, &f, randoms, xs, douts, grads);
-                     });
+  for (const Var& x : used) list.push_back(&x);
+  if (Recorder::wanted("recompute", list) && !tracked.empty()) {
+    Recorder::record(
+        "recompute", list, tracked,
+        [f = std::move(f), run = std::move(run)](std::span<const Var> douts, Grads& grads) mutable {
+          run.again(&f, douts, grads);
+        });
   }
   return results;
 }

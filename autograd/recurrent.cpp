@@ -203,13 +203,14 @@ struct RecurrentGradient {
   }
 };
 
-// No step, or no sequence: nothing depends on anything, and gradients are zeros.
+// No step, or no sequence: nothing depends on anything, and gradients are zeros, as a sum over nothing is.
 struct NothingToDo {
   RecurrentRun run;
 
-  void operator()(const Var&, Grads& grads) const {
+  void operator()(const Var& dy, Grads& grads) const {
+    const Var nothing = sum(dy);
     const auto add = [&](int input, const Var& x) {
-      grads.add(input, [&] { return Var(Tensor::zeros(x.shape(), x.dtype(), x.device())); });
+      grads.add(input, [&] { return expand(nothing, x.shape()); });
     };
     add(0, run.zx);
     add(1, run.w());

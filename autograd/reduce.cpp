@@ -71,13 +71,13 @@ Var extreme(const char* name, Reduction kind, const Var& x, std::span<const int>
   Var chosen = reshape(y, set.kept);
   const Var* input = &x;
   if (Recorder::wanted(name, {&input, 1})) {
-    Recorder::record(name, {&input, 1}, {&y, 1},
-                     [x, chosen, kept = set.kept](const Var& dy, Grads& grads) {
-                       grads.add(0, [&] {
-                         Var at = equal(x, chosen);  // 1 where x is the extreme; ties share
-                         return expand(reshape(dy, kept), x.shape()) * (at / sum_to(at, kept));
-                       });
-                     });
+    Recorder::record(
+        name, {&input, 1}, {&y, 1}, [x, chosen, kept = set.kept](const Var& dy, Grads& grads) {
+          grads.add(0, [&] {
+            Var at = equal(x, chosen);  // 1 where x is the extreme; ties share
+            return pointwise(formula::ChainProduct{}, reshape(dy, kept), at / sum_to(at, kept));
+          });
+        });
   }
   return y;
 }

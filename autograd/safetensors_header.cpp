@@ -22,8 +22,13 @@ void bad(const std::string& path, const std::string& problem) {
 
 std::string shown(const std::string& name) {
   constexpr std::size_t kShown = 100;
-  return json(name.substr(0, kShown)).dump(-1, ' ', false, json::error_handler_t::replace) +
-         (name.size() > kShown ? "..." : "");
+  std::string text =
+      json(name.substr(0, kShown)).dump(-1, ' ', false, json::error_handler_t::replace);
+  // The one control character that JSON leaves as it is.
+  for (std::size_t at = 0; (at = text.find('\x7f', at)) != std::string::npos;) {
+    text.replace(at, 1, "\\u007f");
+  }
+  return text + (name.size() > kShown ? "..." : "");
 }
 
 std::string json_string(const std::string& text) {

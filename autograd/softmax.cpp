@@ -3,6 +3,7 @@
 //   y = log sum_j exp(x_j)            dx = dy exp(x - y)
 //   y_i = exp(x_i) / sum_j exp(x_j)   dx = y (dy - sum(y dy))
 //   y_i = x_i - logsumexp(x)          dx = dy - exp(y) sum(dy)
+// In these gradients 0 times infinity is 0, as everywhere in the chain rule (dual.h).
 #include <limits>
 
 #include "autograd/error.h"
@@ -67,7 +68,7 @@ Var softmax(const Var& x, int axis) {
     return e / sum(e, {axis}, true);
   };
   return with_gradient("softmax", x, forward, [axis](const Var& y, const Var& dy) {
-    return pointwise(SoftmaxGradient{}, y, dy, sum(y * dy, {axis}, true));
+    return pointwise(SoftmaxGradient{}, y, dy, sum(pointwise(ChainProduct{}, y, dy), {axis}, true));
   });
 }
 

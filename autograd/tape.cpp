@@ -79,14 +79,6 @@ Tape* Tape::current() {
 
 std::size_t Tape::size() const { return memory_->nodes.size(); }
 
-std::vector<Var> Tape::parameters() const {
-  std::vector<Var> result;
-  for (const Value& value : memory_->values) {
-    if (value.parameter.defined()) result.push_back(value.parameter);
-  }
-  return result;
-}
-
 PauseRecording::PauseRecording() : before_(std::exchange(thread_state().paused, true)) {}
 PauseRecording::~PauseRecording() { thread_state().paused = before_; }
 
@@ -102,14 +94,22 @@ void* Tape::allocate_record(std::size_t bytes) {
   return m.chunks[m.chunk] + std::exchange(m.used, m.used + bytes);
 }
 
-// A computed value of another tape cannot take part: its history is not here.
-static void check_tape(const char* name, const Var& x, std::uint64_t id) {
-  if (x.body()->tape_id == id || x.body()->tape_id == 0) return;
-  fail(name,
-       fmt::format(
-           "an input {} was recorded on another tape, which has ended or is not the innermost one; "
-           "carry its value over by x.detach()",
-           x.value().describe()));
+bool Tape::is_leaf(const Var& x) const {
+  return x.is_parameter() || (x.requires_grad() && x.body()->tape_id != id_);
+}
+
+// A computed value takes part on its own tape, and on the tapes of recompute() within that.
+bool Tape::can_use(const Var& x) const {
+  const Tape* tape = this;
+  while (x.body()->tape_id != tape->id_ && tape->inner_) tape = tape->enclosing_;
+  return x.body()->tape_id == tape->id_;
+}
+
+[[noreturn]] static void fail_foreign(const char* name, const Var& x) {
+  fail(name, fmt::format("an input {} was recorded on another tape, which has ended or is not the "
+                         "innermost one; compute it on this tape, or give x.detach() to use it as "
+                         "a constant: no gradient goes through that",
+                         x.value().describe()));
 }
 
 bool Recorder::wanted(const char* name, std::span<const Var* const> inputs) {
@@ -118,7 +118,7 @@ bool Recorder::wanted(const char* name, std::span<const Var* const> inputs) {
   bool any = false;
   for (const Var* x : inputs) {
     if (!x->requires_grad()) continue;
-    if (!x->is_parameter()) check_tape(name, *x, tape->id_);
+    if (!x->is_parameter() && !tape->can_use(*x)) fail_foreign(name, *x);
     any = true;
   }
   return any;
@@ -136,10 +136,16 @@ void Tape::append(const char* name, std::span<const Var* const> inputs, std::spa
             0,
             static_cast<std::uint32_t>(outputs.size())};
   for (const Var* x : inputs) {
-    m.inputs.push_back(x->is_parameter()    ? m.parameter_slot(*x)
+    m.inputs.push_back(is_leaf(*x)          ? m.parameter_slot(*x)
                        : x->requires_grad() ? x->body()->slot
                                             : kNone);
   }
+  append_node(node, inputs, outputs);
+}
+
+// The slots of a node's inputs are on the tape; the rest of it follows.
+void Tape::append_node(Node node, std::span<const Var* const> inputs, std::span<Var> outputs) {
+  TapeMemory& m = *memory_;
   node.first_output = static_cast<std::uint32_t>(m.values.size());
   for (Var& y : outputs) {
     y.body()->tape_id = id_;
@@ -147,8 +153,8 @@ void Tape::append(const char* name, std::span<const Var* const> inputs, std::spa
     m.values.push_back({Var(), y.shape(), y.dtype(), nullptr, 0});
   }
   m.nodes.push_back(node);
-  if (profile_ != nullptr) measure(name, inputs, outputs);
-  if (inspection_ != nullptr) inspection_->recorded(name, inputs, outputs);
+  if (profile_ != nullptr) measure(node.name, inputs, outputs);
+  if (inspection_ != nullptr) inspection_->recorded(node.name, inputs, outputs);
 }
 
 detail::Inspection* detail::inspecting() {
@@ -156,46 +162,9 @@ detail::Inspection* detail::inspecting() {
   return tape == nullptr ? nullptr : tape->inspection_.get();
 }
 
-void Tape::look_inside_as(const Tape* outer) {
-  if (outer == nullptr || outer->inspection_ == nullptr) return;
-  inspection_ =
-      std::make_unique<detail::Inspection>(outer->inspection_->checks(), outer->inspection_->log());
-}
-
-std::vector<StateGradient> Tape::state_gradients() const {
-  if (inspection_ == nullptr || inspection_->log() == nullptr) {
-    fail("state_gradients",
-         "this tape does not note them; make it by Tape tape({.state_gradients = true})");
-  }
-  return *inspection_->log();
-}
-
-void Tape::measure(const char* name, std::span<const Var* const> inputs,
-                   std::span<const Var> outputs) {
-  std::int64_t bytes = 0;
-  for (const Var& y : outputs) {
-    const bool view = std::any_of(inputs.begin(), inputs.end(), [&y](const Var* x) {
-      return x->defined() && detail::storage_of(x->value()) == detail::storage_of(y.value());
-    });
-    if (!view) bytes += y.numel() * size_of(y.dtype());
-  }
-  profile_->recorded(name, outputs.empty() ? Shape{} : outputs[0].shape(), bytes, playing_);
-}
-
-static const detail::Profile& measured(const char* what, const detail::Profile* profile) {
-  if (profile == nullptr) {
-    fail(what, "this tape does not measure; make it by Tape tape({.measure = true})");
-  }
-  return *profile;
-}
-ProfileReport Tape::profile() const { return measured("profile", profile_.get()).report(); }
-MemoryReport Tape::memory() const { return measured("memory", profile_.get()).memory(); }
-
 std::uint32_t Tape::slot_of(const Var& x) const {
-  if (x.is_parameter()) {
-    return memory_->parameter_slots.empty() ? kNone : memory_->find(x.body());
-  }
-  return x.requires_grad() && x.body()->tape_id == id_ ? x.body()->slot : kNone;
+  if (is_leaf(x)) return memory_->parameter_slots.empty() ? kNone : memory_->find(x.body());
+  return x.requires_grad() ? x.body()->slot : kNone;
 }
 
 // --- the backward pass ---
@@ -238,35 +207,44 @@ void Tape::run(const Var& y, const Var& dy, const BackwardOptions& options, Into
     fail("backward", fmt::format("the upstream gradient is {}, the output {}",
                                  dy.value().describe(), y.value().describe()));
   }
+  if (inner_ && into == Into::parameters) {
+    fail("backward",
+         "called within the function of recompute(), which runs more than once: gradients would be "
+         "added up twice; call it outside, or use tape.gradient() there");
+  }
   check_unwritten(m.values);
   bool recording = options.create_graph;
-  bool retain = options.retain || recording;
-  start({&y, 1}, {&dy, 1});
+  bool retain = options.retain || recording || playing_;
+  start({&y, 1});
+  add_upstream({&y, 1}, {&dy, 1}, false);
   played_ = !retain;  // also where an operation's backward throws: part of the record is gone then
   SetPaused paused(!recording);
-  playing_ = true;
   struct Resume {
     Tape* tape;
+    bool playing;
     ~Resume() {
-      tape->playing_ = false;
+      tape->playing_ = playing;
       if (tape->profile_ != nullptr) tape->profile_->resume();
     }
-  } resume{this};
-  play(0, recording, retain, into);
+  } resume{this, std::exchange(playing_, true)};
+  play(0, m.nodes.size(), recording, retain, into);
 }
 
-// The gradients that a pass begins with; those of ys that are constants are dropped.
-void Tape::start(std::span<const Var> ys, std::span<const Var> dys) {
+// All gradients are undefined at first.
+void Tape::start(std::span<const Var> ys) {
   TapeMemory& m = *memory_;
   for (const Var& y : ys) {
-    if (y.is_parameter()) m.parameter_slot(y);  // a parameter may be its own loss
+    if (is_leaf(y)) m.parameter_slot(y);  // a parameter may be its own loss
   }
   m.gradients.clear();
   m.gradients.resize(m.values.size());
   m.deferred.clear();
+}
+
+// The gradients that a pass begins with.
+void Tape::add_upstream(std::span<const Var> ys, std::span<const Var> dys, bool recording) {
   for (std::size_t k = 0; k < ys.size(); ++k) {
-    const std::uint32_t slot = dys[k].defined() ? slot_of(ys[k]) : kNone;
-    if (slot != kNone) add_to(m.gradients[slot].sum, dys[k], false);
+    if (dys[k].defined()) add_to(memory_->gradients[slot_of(ys[k])].sum, dys[k], recording);
   }
 }
 
@@ -280,19 +258,21 @@ void Tape::check_gradients(const detail::Node& node) {
   }
 }
 
-// Plays the nodes from the last one to first_node.
-void Tape::play(std::size_t first_node, bool recording, bool retain, Into into) {
+// Plays the nodes [first_node, last_node) in reverse; those that are recorded meanwhile are no part of it.
+void Tape::play(std::size_t first_node, std::size_t last_node, bool recording, bool retain,
+                Into into) {
   TapeMemory& m = *memory_;
   const auto finish = [&](std::uint32_t slot) {
     if (!m.values[slot].parameter.defined()) return;
     combine_deferred(m, m.gradients[slot]);
-    if (inspection_ != nullptr && m.gradients[slot].sum.defined()) {
+    const bool is_parameter = m.values[slot].parameter.is_parameter();
+    if (inspection_ != nullptr && is_parameter && m.gradients[slot].sum.defined()) {
       inspection_->check_gradient(m.gradients[slot].sum.value(), "the gradient of a parameter",
                                   " dW");
     }
     if (into == Into::parameters) finish_parameter(slot, recording);
   };
-  for (std::size_t i = m.nodes.size(); i-- > first_node;) {
+  for (std::size_t i = last_node; i-- > first_node;) {
     Node node = m.nodes[i];  // a copy: recording may move the list
     const detail::Operation operation(node.name);
     bool reached = false;
@@ -309,9 +289,10 @@ void Tape::play(std::size_t first_node, bool recording, bool retain, Into into) 
       // The backward function may record (and so touch these lists): it gets its own copy of the gradients.
       PoolVector<Var> doutputs = std::move(m.doutputs);
       m.doutputs = PoolVector<Var>();
-      Grads grads(*this, node.first_input, node.inputs, recording, !retain);
+      Grads grads(*this, node, doutputs, recording, !retain);
       const std::int64_t start = profile_ != nullptr ? profile_->now() : 0;
       (*node.backward)(doutputs, grads);
+      if (grads.constants_) grads.check_constants(node);
       doutputs.clear();
       if (inspection_ != nullptr) check_gradients(node);
       if (!retain) m.consume(m.nodes[i]);
@@ -365,6 +346,7 @@ void Tape::backward(const Var& loss, const BackwardOptions& options) {
 }
 
 void Tape::backward(const Var& y, const Var& dy, const BackwardOptions& options) {
+  const detail::RestingPass resting(playing_ ? memory_ : nullptr);
   run(y, dy, options, Into::parameters);
   memory_->gradients.clear();
 }
@@ -381,8 +363,15 @@ std::vector<Var> Tape::gradient(const Var& y, const Var& dy, std::span<const Var
       fail("gradient", "an x is a constant (" + x.value().describe() +
                            "); make it by parameter(...) before using it");
     }
+    if (!x.is_parameter() && (x.body()->tape_id & detail::kInnerTape) != 0 && !can_use(x)) {
+      fail("gradient", "an x " + x.value().describe() +
+                           " was computed within the function of recompute(), whose record is not "
+                           "kept; return it from that function, and give the result");
+    }
   }
+  const detail::RestingPass resting(playing_ ? memory_ : nullptr);
   run(y, dy, options, Into::gradients);
+  if (inner_) check_leaves_independent(xs);
   std::vector<Var> result;
   for (const Var& x : xs) {
     std::uint32_t slot = slot_of(x);

@@ -39,13 +39,9 @@ struct Deferred {
 // same bits as in one where the list was cut between two time steps' groups (see kGemmGroup).
 using Combine = void (*)(std::span<const Deferred> contributions, Tensor& sum);
 
-using RecomputedFunction = PoolVector<Var> (*)(void* f, std::span<const Var> inputs);
-PoolVector<Var> run_and_forget(RecomputedFunction function, void* f, std::span<const Var> inputs,
-                               PoolVector<Var>& used);
-class RandomLog;
+class RecomputedRun;
+struct InnerTape;
 Inspection* inspecting();
-void run_again(RecomputedFunction function, void* f, RandomLog& randoms,
-               std::span<const Var> inputs, std::span<const Var> douts, Grads& grads);
 
 struct BackwardFunction {
   virtual void operator()(std::span<const Var> doutputs, Grads& grads) = 0;
@@ -53,14 +49,19 @@ struct BackwardFunction {
 };
 
 template <class F>
+void call_backward(F& function, std::span<const Var> doutputs, Grads& grads) {
+  if constexpr (std::invocable<F&, const Var&, Grads&>) {
+    function(doutputs[0], grads);
+  } else {
+    function(doutputs, grads);
+  }
+}
+
+template <class F>
 struct BackwardOf final : BackwardFunction {
   explicit BackwardOf(F&& f) : function(std::move(f)) {}
   void operator()(std::span<const Var> doutputs, Grads& grads) override {
-    if constexpr (std::invocable<F&, const Var&, Grads&>) {
-      function(doutputs[0], grads);
-    } else {
-      function(doutputs, grads);
-    }
+    call_backward(function, doutputs, grads);
   }
   F function;
 };
@@ -105,6 +106,8 @@ class Tape {
                             const BackwardOptions& options = {});
 
   std::size_t size() const;  // operations recorded
+  std::int64_t record_bytes()
+      const;  // about what the record takes, tensors apart; follows from it alone
   std::vector<Var> parameters()
       const;  // those that took part so far, in the order of their first use
   // The recorded graph for Graphviz: each operation with its name and the shapes of its results.
@@ -125,28 +128,32 @@ class Tape {
  private:
   friend class Grads;
   friend struct Recorder;
-  friend PoolVector<Var> detail::run_and_forget(detail::RecomputedFunction, void*,
-                                                std::span<const Var>, PoolVector<Var>&);
-  friend void detail::run_again(detail::RecomputedFunction, void*, detail::RandomLog&,
-                                std::span<const Var>, std::span<const Var>, Grads&);
+  friend class detail::RecomputedRun;
+  friend struct detail::InnerTape;
   friend detail::Inspection* detail::inspecting();
   enum class Into { parameters, gradients, outer };  // where a parameter's gradient goes
-  void start(std::span<const Var> ys, std::span<const Var> dys);
-  void play(std::size_t first_node, bool recording, bool retain, Into into);
+  void start(std::span<const Var> ys);
+  void add_upstream(std::span<const Var> ys, std::span<const Var> dys, bool recording);
+  void play(std::size_t first_node, std::size_t last_node, bool recording, bool retain, Into into);
   void finish_parameter(std::uint32_t slot, bool recording);
   void run(const Var& y, const Var& dy, const BackwardOptions& options, Into into);
   void exchange_with_outer(Tape& outer);
-  std::uint32_t slot_of(const Var& x) const;  // kNoSlot where x has none here
+  bool is_leaf(const Var& x) const;  // a parameter, or a computed value of an outer tape
+  bool can_use(const Var& x) const;
+  bool derived_from(const Var& y, std::span<const Var> xs) const;
+  void check_leaves_independent(std::span<const Var> xs) const;
+  std::uint32_t slot_of(const Var& x) const;  // kNone where x has none here
   void* allocate_record(std::size_t bytes);
   void append(const char* name, std::span<const Var* const> inputs, std::span<Var> outputs,
               detail::BackwardFunction* backward);
+  void append_node(detail::Node node, std::span<const Var* const> inputs, std::span<Var> outputs);
   void measure(const char* name, std::span<const Var* const> inputs, std::span<const Var> outputs);
   void check_gradients(const detail::Node& node);
-  void look_inside_as(const Tape* outer);  // for a tape within another one
 
   TapeMemory* memory_;
   std::uint64_t id_;
   Tape* enclosing_;
+  bool inner_ = false;  // values of the enclosing tape are leaves of this one (InnerTape)
   bool played_ = false;
   bool playing_ = false;
   std::unique_ptr<detail::Profile> profile_;        // where the tape measures
@@ -165,7 +172,9 @@ class PauseRecording {
   bool before_;
 };
 
-// What a backward function hands its results to. Contributions to one input add up.
+// What a backward function hands its results to. Contributions to one input add up. While the backward pass is recorded
+// (create_graph), each must be computed by operations from the upstream gradients, or add() throws: without a history,
+// second derivatives would silently be 0. A function that computes on tensors is wrapped in once_differentiable().
 class Grads {
  public:
   bool needs(int input) const;
@@ -196,22 +205,28 @@ class Grads {
 
  private:
   friend class Tape;
-  friend void detail::run_again(detail::RecomputedFunction, void*, detail::RandomLog&,
-                                std::span<const Var>, std::span<const Var>, Grads&);
-  Grads(Tape& tape, std::uint32_t first_input, std::uint32_t inputs, bool recording, bool last)
-      : tape_(tape),
-        first_input_(first_input),
-        inputs_(inputs),
-        recording_(recording),
-        last_(last) {}
+  friend class detail::RecomputedRun;
+  template <class F>
+  friend struct OnceDifferentiable;
+  Grads(Tape& tape, const detail::Node& node, std::span<const Var> doutputs, bool recording,
+        bool last);
+  void check_history(int input, const Var& contribution);
+  void check_constants(const detail::Node& node);
+  Var cut_history(const Var& contribution);
   Tensor whole_gradient(int input, const Shape& whole, const Var& contribution);
   static void accumulate_into(const Tensor& part, const Tensor& contribution);
 
   Tape& tape_;
+  const char* name_;  // of the operation
   std::uint32_t first_input_;
   std::uint32_t inputs_;
+  std::span<const Var> doutputs_;
   bool recording_;
   bool last_;
+  bool once_ = false;  // the function is not recorded: its results refuse to be differentiated
+  bool constants_ =
+      false;            // a contribution has no history, which may be right: see check_constants
+  bool trial_ = false;  // only to see whether contributions have a history
 };
 
 // For operations: puts the calculation of `outputs` from `inputs` on the current tape, where there is one and an
@@ -234,6 +249,23 @@ struct Recorder {
     tape->append(name, inputs, outputs, new (place) Function(std::forward<Backward>(backward)));
   }
 };
+
+// A backward function that may compute on tensors: it is never recorded. With create_graph its gradients are right, and
+// differentiating them throws.
+//   record("my_op", {&x}, y, once_differentiable([](const Var& dy, Grads& grads) { ... }));
+template <class F>
+struct OnceDifferentiable {
+  F function;
+  void operator()(std::span<const Var> doutputs, Grads& grads) {
+    const PauseRecording pause;
+    grads.once_ = true;
+    detail::call_backward(function, doutputs, grads);
+  }
+};
+template <class F>
+OnceDifferentiable<std::remove_cvref_t<F>> once_differentiable(F&& function) {
+  return {std::forward<F>(function)};
+}
 
 template <class Backward>
 Var record(const char* name, std::initializer_list<const Var*> inputs, Tensor&& value,

@@ -12,6 +12,7 @@ namespace tapeloop {
 namespace detail {
 
 inline constexpr std::uint32_t kNone = std::numeric_limits<std::uint32_t>::max();
+inline constexpr std::uint64_t kInnerTape = std::uint64_t{1} << 63;  // in the id of an InnerTape
 inline constexpr std::size_t kChunkBytes = std::size_t{1} << 16;
 
 struct Node {
@@ -132,6 +133,26 @@ class SetPaused {
 
  private:
   bool before_;
+};
+
+// Keeps the sums of a pass in progress while one of its backward functions asks the same tape for a gradient. Null: there
+// is no such pass.
+class RestingPass {
+ public:
+  explicit RestingPass(TapeMemory* memory) : memory_(memory) { exchange(); }
+  ~RestingPass() { exchange(); }
+  RestingPass(const RestingPass&) = delete;
+  RestingPass& operator=(const RestingPass&) = delete;
+
+ private:
+  void exchange() {
+    if (memory_ == nullptr) return;
+    gradients_.swap(memory_->gradients);
+    deferred_.swap(memory_->deferred);
+  }
+  TapeMemory* memory_;
+  PoolVector<Gradient> gradients_;
+  PoolVector<DeferredEntry> deferred_;
 };
 
 // Nobody else can see the sum: it may be written.

@@ -12,6 +12,7 @@
 #include "autograd/cpu/packed_weight.h"
 #include "autograd/error.h"
 #include "autograd/memory.h"
+#include "autograd/tensor_meter.h"
 
 namespace tapeloop {
 
@@ -20,12 +21,27 @@ namespace detail {
 constexpr std::size_t kHeaderBytes = 64;  // keeps the elements aligned to 64
 static_assert(sizeof(Storage) <= kHeaderBytes);
 
-Storage* new_storage(std::size_t bytes, Device device) {
+static Storage* allocate_storage(std::size_t bytes, Device device) {
   if (device != Device::cpu) return backend(device).allocate(bytes);
   return new (memory::allocate(kHeaderBytes + bytes)) Storage{{1}, device, {false}, bytes};
 }
 
+Storage* new_storage(std::size_t bytes, Device device) {
+  Storage* storage = allocate_storage(bytes, device);
+  if (TensorMeter* meter = TensorMeter::current(); meter != nullptr) {
+    storage->meter = meter->id();
+    meter->made(kHeaderBytes + bytes);
+  }
+  return storage;
+}
+
 void delete_storage(Storage* storage) noexcept {
+  if (storage->meter != 0) {
+    TensorMeter* meter = TensorMeter::current();
+    if (meter != nullptr && meter->id() == storage->meter) {
+      meter->freed(kHeaderBytes + storage->bytes);
+    }
+  }
   if (storage->device != Device::cpu) return backend(storage->device).release(storage);
   if (storage->kept != nullptr) cpu::release_kept(storage->kept);
   memory::release(storage, kHeaderBytes + storage->bytes);

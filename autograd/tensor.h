@@ -29,6 +29,7 @@ struct Storage {  // the header of a block; the elements follow it, 64 bytes on
   std::size_t bytes;
   std::atomic<std::uint64_t> writes{0};  // since the block was made, by operations
   Kept* kept = nullptr;                  // guarded by packed_weight.cpp
+  std::uint64_t meter = 0;               // the id of the TensorMeter that counts it, or 0
 };
 Storage* new_storage(std::size_t bytes, Device device);
 void delete_storage(Storage* storage) noexcept;

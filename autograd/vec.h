@@ -353,6 +353,36 @@ TL_HD Vec<T, Isa> fma(Vec<T, Isa> a, Vec<T, Isa> b, Vec<T, Isa> c) {
 }
 
 template <class T, class Isa>
+TL_HD bool any_nan(Vec<T, Isa> x) {
+  [[maybe_unused]] constexpr bool kFloat = sizeof(T) == 4;
+  [[maybe_unused]] constexpr int kBytes = sizeof(x.raw);
+#if defined(__SSE2__) && !defined(__CUDACC__)
+  if constexpr (kBytes == 16 && kFloat) return _mm_movemask_ps(_mm_cmpunord_ps(x.raw, x.raw)) != 0;
+  if constexpr (kBytes == 16 && !kFloat) return _mm_movemask_pd(_mm_cmpunord_pd(x.raw, x.raw)) != 0;
+#if defined(__AVX__)
+  if constexpr (kBytes == 32 && kFloat) {
+    return _mm256_movemask_ps(_mm256_cmp_ps(x.raw, x.raw, _CMP_UNORD_Q)) != 0;
+  }
+  if constexpr (kBytes == 32 && !kFloat) {
+    return _mm256_movemask_pd(_mm256_cmp_pd(x.raw, x.raw, _CMP_UNORD_Q)) != 0;
+  }
+#endif
+#if defined(__AVX512F__)
+  if constexpr (kBytes == 64 && kFloat) return _mm512_cmp_ps_mask(x.raw, x.raw, _CMP_UNORD_Q) != 0;
+  if constexpr (kBytes == 64 && !kFloat) return _mm512_cmp_pd_mask(x.raw, x.raw, _CMP_UNORD_Q) != 0;
+#endif
+#endif
+  const Mask<T, Isa> nan = x != x;
+  if constexpr (kIsLane<Isa>) {
+    return nan.raw;
+  } else {
+    bool any = false;
+    for (int lane = 0; lane < Vec<T, Isa>::width; ++lane) any = any || nan.raw[lane] != 0;
+    return any;
+  }
+}
+
+template <class T, class Isa>
 TL_HD T sum_lanes(Vec<T, Isa> x) {  // pairwise, so the order does not depend on the compiler
   T lanes[Vec<T, Isa>::width];
   x.store(lanes);

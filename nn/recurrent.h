@@ -74,8 +74,8 @@ void complete_state(const C& cell, const Var& xs, typename C::State& state) {
   }
 }
 
-// The steps of a segment, for xs and this state: as asked for, or measured with a few steps.
-// run(xs, state, lengths) -> ys.
+// The steps of a segment, for xs and this state: as asked for, or by the memory of a few steps. run(xs, state, lengths)
+// -> ys.
 template <class S, class Run>
 std::int64_t segment_steps(const Var& xs, const S& state, const UnrollOptions& options, Run run) {
   const Recompute& recompute = options.recompute;
@@ -84,19 +84,17 @@ std::int64_t segment_steps(const Var& xs, const S& state, const UnrollOptions& o
   if (recompute.steps > 0 || t == 0) return recompute.steps;
   const std::int64_t few = std::min<std::int64_t>(t, 4), more = std::min<std::int64_t>(t, 12);
   const auto bytes_of = [&](std::int64_t count) {
-    const PoolVector<std::int64_t> lengths = lengths_within(options.lengths, 0, count);
-    return peak_of(slice(xs.detach(), 0, 0, count),
-                   [&](const Var& x) { return run(x, state.detach(), lengths); });
+    // The values of lengths decide nothing: all steps are masked.
+    PoolVector<std::int64_t> lengths(options.lengths.size(), count);
+    if (!lengths.empty()) lengths[0] = 0;
+    return bytes_of_run(slice(xs.detach(), 0, 0, count),
+                        [&](const Var& x) { return run(x, state.detach(), lengths); });
   };
-  // What the first use of a model leaves behind, such as packed weights, is needed once, and no part of a step's share.
-  const std::int64_t before = memory::stats().live_bytes;
-  std::int64_t low = bytes_of(few);
-  const std::int64_t kept = std::max<std::int64_t>(0, memory::stats().live_bytes - before);
-  if (kept > 0) low = bytes_of(few);
-  const std::int64_t high = bytes_of(more);
+  const RunBytes low = bytes_of(few), high = bytes_of(more);
   UnrollBytes bytes{};
-  bytes.per_step = std::max<std::int64_t>(1, more > few ? (high - low) / (more - few) : high / few);
-  bytes.fixed = kept + std::max<std::int64_t>(0, low - few * bytes.per_step);
+  bytes.per_step = std::max<std::int64_t>(
+      1, more > few ? (high.peak - low.peak) / (more - few) : high.peak / few);
+  bytes.fixed = low.weights + std::max<std::int64_t>(0, low.peak - few * bytes.per_step);
   for (const Var& part : state) bytes.per_boundary += part.numel() * size_of(part.dtype());
   bytes.results = t * xs.dim(1) * state.h().dim(1) * size_of(xs.dtype());
   if (xs.requires_grad()) bytes.results += 2 * xs.numel() * size_of(xs.dtype());

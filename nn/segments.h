@@ -9,11 +9,14 @@
 #include "autograd/inspect_record.h"
 #include "autograd/ops.h"
 #include "autograd/recompute.h"
+#include "autograd/tensor_meter.h"
 
 namespace tapeloop::nn {
 
 // How an unrolled sequence trades time for memory. Either says how many steps are stored at a time, or what the whole
-// may need: then a few steps are measured, and the longest segments that fit are chosen (or none, where everything fits).
+// may need: then the tensors of a few steps are counted, and the longest segments that fit are chosen (or none, where
+// everything fits). The choice follows from the cell, shapes, types and `fit_mib` alone: it is the same in each call and
+// each process, for any number of threads and any values of lengths.
 // Costs one more forward pass. The gradients have the bits of the stored run where a segment has ceil(256 / N) steps,
 // which `fit_mib` chooses where that fits. Multiples of it keep the bits of all weights, but not of biases that a cell
 // adds to each other first, as an LSTM does; other lengths round differently in the last bits.
@@ -44,6 +47,9 @@ struct UnrollBytes {
 // The steps of a segment by which T steps of batch N fit; T where everything can be stored. Throws where nothing fits.
 std::int64_t fitting_steps(std::int64_t t, std::int64_t n, const UnrollBytes& bytes, double mib);
 
+// At most the memory of the packed forms of these weights, for the forward and the backward pass.
+std::int64_t packed_bytes(std::span<const Var> weights);
+
 // The parts as one Var, where their values are slices of `whole` already.
 Var join(std::span<const Var> parts, const Tensor& whole);
 
@@ -51,17 +57,22 @@ Var join(std::span<const Var> parts, const Tensor& whole);
 PoolVector<std::int64_t> lengths_within(std::span<const std::int64_t> lengths, std::int64_t first,
                                         std::int64_t steps);
 
-// The peak, beyond what is held now, of run(xs) forwards and backwards.
+// What run(xs) takes forwards and backwards, beyond what is held now: `peak` for tensors and the record, and `weights` for
+// what is kept of them in packed form. Both follow from shapes, types and the function alone.
+struct RunBytes {
+  std::int64_t peak, weights;
+};
 template <class Run>
-std::int64_t peak_of(const Var& xs, Run run) {
-  memory::PeakMeter meter;
+RunBytes bytes_of_run(const Var& xs, Run run) {
+  const tapeloop::detail::TensorMeter meter;
   RandomLog unused;
   const RandomLog::Peeking peeking(unused);  // a cell with dropout goes on from where it stands
-  Tape tape;
+  tapeloop::detail::InnerTape within(*Tape::current(), false);
+  Tape& tape = within.tape;
   const Var offset = parameter(Tensor::zeros({}, xs.dtype(), xs.device()));
   const Var ys = run(xs) + offset;  // something to differentiate by in any case
   tape.gradient(ys, Var(Tensor::full(ys.shape(), 1.0, ys.dtype(), ys.device())), {&offset, 1});
-  return meter.bytes();
+  return {meter.peak() + tape.record_bytes(), packed_bytes(within.leaves())};
 }
 
 // Runs xs [T, N, ..] segment by segment; run(xs of a segment, state, lengths) -> {ys, last}.

@@ -186,7 +186,7 @@ void scale_to(const Var& parameter, double norm, double max_norm) {
   double factor = max_norm / (norm + 1e-6);
   if (!(factor < 1)) return;
   TransformAll all;
-  change(all, parameter, formula::Affine{.scale = factor});
+  change(all, parameter, formula::Scale{factor});
   all.run();
 }
 

@@ -20,6 +20,7 @@ namespace {
 
 constexpr std::string_view kStep = "step.", kGroup = "group.", kRate = "rate.",
                            kRateByPosition = "learning_rate.";
+constexpr double kLargestCount = 0x1p53;  // of a saved step count: no run gets so far
 
 Tensor count(std::int64_t n) { return Tensor::from<std::int64_t>({}, {n}); }
 Tensor real(double x) { return Tensor::from<double>({}, {x}); }
@@ -137,6 +138,8 @@ void Optimizer::load_state_dict(const StateDict& state) {
                                      item.tensor.describe()));
     } else if (is_number && !(std::isfinite(tensor.item()) && tensor.item() >= 0)) {
       problems.push_back(fmt::format("{} is {}, expected 0 or above", item.name, tensor.item()));
+    } else if (tensor.dtype() == DType::int64 && tensor.item() > kLargestCount) {
+      problems.push_back(fmt::format("{} is {}, expected 2^53 at most", item.name, tensor.item()));
     }
     source.emplace(item.name, &tensor);
     given.erase(found);

@@ -133,7 +133,7 @@ TEST_CASE("a vocabulary of all bytes comes back from its escaped form") {
   const Vocabulary back = Vocabulary::unescape(Vocabulary(all).escaped());
   CHECK(back.size() == 256);
   for (int i = 0; i < 256; ++i) CHECK(back.index(static_cast<char>(i)) == i);
-  for (const char* broken : {"\\", "\\x", "\\x0", "\\xzz"}) {
+  for (const char* broken : {"\\", "\\x", "\\x0", "\\xzz", "\\q0a"}) {
     CAPTURE(broken);
     CHECK(contains(error_of([&] { Vocabulary::unescape(broken); }), "without x and two digits"));
   }

@@ -66,6 +66,34 @@ TEST_CASE("every operation gives on cuda what it gives on the cpu, with gradient
   }
 }
 
+TEST_CASE("an exact zero ends the chain rule on cuda too, and zeros keep their signs") {
+  if (!have_gpu()) return;
+  const Bounds bounds;
+  for (const DType dtype : {DType::float32, DType::float64}) {
+    const Var x = parameter(
+        Tensor::from(Shape{4}, std::vector<double>{-1, 4, 0, 16}).to(dtype).to(Device::cuda));
+    const Var zero(Tensor::zeros({}, dtype, Device::cuda));
+    Tape tape;
+    for (const Var& y : {sqrt(relu(x)), sqrt(clamp(x, 0, 20)) - sqrt(max(x, zero)) * 2.0,
+                         pow(select(less(zero, x), x, zero), 0.5)}) {
+      const Var weights(
+          Tensor::from(Shape{4}, std::vector<double>{1, 1, 0, 1}).to(dtype).to(Device::cuda));
+      const Var dx = tape.gradient(sum(y * weights), {x}, {.create_graph = true})[0];
+      const Var ddx = tape.gradient(sum(dx), {x}, {.retain = true})[0];
+      const double sign = y.value().at({1}) < 0 ? -1 : 1;
+      CHECK(distance(dx.value().to(Device::cpu).to_vector<double>(),
+                     std::vector<double>{0, sign * 0.25, 0, sign * 0.125}) < 1e-7);
+      CHECK(distance(ddx.value().to(Device::cpu).to_vector<double>(),
+                     std::vector<double>{0, sign * -0.03125, 0, sign * -0.00390625}) < 1e-7);
+    }
+    const Var seventh(Tensor::full({}, 49, dtype, Device::cuda));
+    CHECK((seventh / 49.0).value().to(Device::cpu).item() == 1);
+    for (const Var& y : {-zero, -1.0 * zero, zero / -3.0, zero / -4.0}) {
+      CHECK(std::signbit(y.value().to(Device::cpu).item()));
+    }
+  }
+}
+
 TEST_CASE("a tensor goes to cuda and back unchanged, whatever its type and strides") {
   if (!have_gpu()) return;
   const Bounds bounds;

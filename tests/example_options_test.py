@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: MIT
 """The example programs as one meets them: what --help shows, options without effect, files that are not there or cannot be
-written, few pairs, checkpoints of other programs, Ctrl-C in training.
+written, few pairs, checkpoints of other programs, signals that stop a training.
 
 usage: tests/example_options_test.py CHAR_LM JAZZ SEQ2SEQ
 """
@@ -34,12 +34,12 @@ def check_refused(folder, code, message, *command):
     check(got == code and message in error, f"{command[1:]}: {got}, {error}")
 
 
-def interrupted(folder, seconds, program, *options):
-    """(exit code, standard error) of a run that Ctrl-C ends so long after it has set up."""
+def interrupted(folder, seconds, stop, program, *options):
+    """(exit code, standard error) of a run that the signal ends so long after it has set up."""
     # A shell that starts the tests in the background has them ignore Ctrl-C, and what they start too.
     process = subprocess.Popen([program, *options, "--updates", LONG], cwd=folder, stdout=subprocess.PIPE,
                                stderr=subprocess.PIPE, text=True,
-                               preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler))
+                               preexec_fn=lambda: signal.signal(stop, signal.SIG_DFL))
     for line in process.stdout:
         if " parameters" in line:  # the last line before the first update
             break
@@ -47,21 +47,22 @@ def interrupted(folder, seconds, program, *options):
         process.wait(timeout=seconds)
     except subprocess.TimeoutExpired:
         pass
-    process.send_signal(signal.SIGINT)
+    process.send_signal(stop)
+    process.send_signal(stop)  # as `timeout` and terminals do
     _, error = process.communicate(timeout=200)
     return process.returncode, error
 
 
-def check_ctrl_c(folder, program, *options):
-    """Ctrl-C ends a run that would take days, and --resume goes on where it was."""
+def check_stopped(folder, stop, program, *options):
+    """The signal ends a run that would take days, as a shell expects it, and --resume goes on where it was."""
     name = Path(program).name
     for seconds in (2, 15, 60):  # a slow machine needs longer for some updates
-        code, error = interrupted(folder, seconds, program, *options)
+        code, error = interrupted(folder, seconds, stop, program, *options)
         found = re.search(r"stopped after update (\d+) of 1000000000, which is saved in (\S+); the same command with "
                           "--resume goes on", error)
         if not found or int(found[1]) > 1:
             break
-    check(code == 130 and found, f"{name}: Ctrl-C: {code}, {error}")
+    check(code == -stop and found, f"{name}: {stop.name}: {code}, {error}")
     if not found:
         return
     check(int(found[1]) > 1, f"{name}: {found[1]} updates in {seconds} s")
@@ -171,23 +172,23 @@ def main():
         for program in (char_lm, jazz, seq2seq):
             check_refused(folder, 1, "--resume: there is no nowhere/", program, "--resume", "--out", "nowhere")
         check(not (Path(folder) / "nowhere").exists(), "a folder was made where nothing was written")
-        check_ctrl_c(folder, char_lm, "--hidden", "8", "--validate-every", LONG, "--count", "0")
-        check_ctrl_c(folder, jazz, "--hidden", "8", "--evaluate-every", LONG)
-        check_ctrl_c(folder, seq2seq, "add", "--validate-every", LONG)
+        check_stopped(folder, signal.SIGINT, char_lm, "--hidden", "8", "--validate-every", LONG, "--count", "0")
+        check_stopped(folder, signal.SIGTERM, jazz, "--hidden", "8", "--evaluate-every", LONG)
+        check_stopped(folder, signal.SIGHUP, seq2seq, "add", "--validate-every", LONG)
         letters = ("reverse", "--embedding", "2", "--pairs", "100", "--longest", "2", "--out", "letters")
         code, out, error = run(folder, seq2seq, *letters, "--hidden", "5", "--updates", "3")
         check(code == 0, f"reverse: {code}, {error}")
         code, out, error = run(folder, seq2seq, *letters, "--hidden", "5", "--updates", "5", "--resume")
         check(code == 0 and out.count("going on after update 3\n") == 2, f"reverse --resume: {code}, {out}, {error}")
         # In the first of its two models: the second, which is of the run before, is neither gone on with nor in the way.
-        check_ctrl_c(folder, seq2seq, *letters, "--hidden", "4", "--validate-every", LONG)
+        check_stopped(folder, signal.SIGINT, seq2seq, *letters, "--hidden", "4", "--validate-every", LONG)
         code, _, error = run(folder, seq2seq, "add", "--base", "10", "--quick", "--updates", "2", "--out", "decimal")
         check(code == 0 and "from the lowest digit<" in (Path(folder) / "decimal/attention.svg").read_text(), error)
         check_few_pairs(folder, seq2seq)
         check_unwritable(folder, char_lm)
         check_bytes(folder, char_lm)
         check_other_programs(folder, char_lm, jazz, seq2seq)
-    print("\n".join(failures) or "every program says what it does, and goes on after Ctrl-C")
+    print("\n".join(failures) or "every program says what it does, and goes on after a signal")
     sys.exit(1 if failures else 0)
 
 

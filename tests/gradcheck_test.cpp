@@ -102,13 +102,46 @@ TEST_CASE(
 
 TEST_CASE("second order checks the derivative by the upstream gradient, too") {
   const Var x = parameter(Tensor::from<double>({2}, {0.5, -1.5}));
-  const auto twice = [&] {
-    return record("twice", {&x}, Tensor((x.detach() * 2.0).value()),
-                  [](const Var& dy, Grads& grads) { grads.add(0, dy.detach() * 2.0); });
+  // dy / 2 + dy / 2, of which the tape sees one half.
+  const auto half = [&] {
+    return record("half", {&x}, x.value().clone(),
+                  [](const Var& dy, Grads& grads) { grads.add(0, dy * 0.5 + dy.detach() * 0.5); });
   };
-  const GradcheckReport report = gradcheck(twice, {{"x", x}}, {.second_order = true});
+  const GradcheckReport report = gradcheck(half, {{"x", x}}, {.second_order = true});
   CHECK_FALSE(report.ok);
   CHECK(worst_of(report).name == "upstream gradient 0");
+}
+
+TEST_CASE("second order finds a backward function that leaves the tape, and says so") {
+  const Var x = parameter(Tensor::from<double>({3}, {0.5, -1.5, 0.7}));
+  const auto sine = [&](auto backward) {
+    return [&x, backward] {
+      auto copy = backward;
+      return record("sine", {&x}, sin(x.detach()).value().clone(), std::move(copy));
+    };
+  };
+  // By operations.
+  CHECK(gradcheck(sine([x](const Var& dy, Grads& grads) { grads.add(0, dy * cos(x)); }), {{"x", x}},
+                  {.second_order = true})
+            .ok);
+  // On tensors: the tape finds it out.
+  const auto on_tensors = [x](const Var& dy, Grads& grads) {
+    grads.add(0, Var((dy.detach() * cos(x.detach())).value()));
+  };
+  CHECK(gradcheck(sine(on_tensors), {{"x", x}}).ok);
+  CHECK(
+      throws_with("sine: its backward function computed the gradient of input 0 on tensors|"
+                  "once_differentiable",
+                  [&] {
+                    gradcheck(sine(on_tensors), {{"x", x}}, {.second_order = true});
+                  }));
+  // Half of it on tensors: only differences find that.
+  const GradcheckReport report = gradcheck(
+      sine([x](const Var& dy, Grads& grads) { grads.add(0, dy * Var(cos(x.detach()).value())); }),
+      {{"x", x}}, {.second_order = true});
+  CHECK_FALSE(report.ok);
+  CHECK(report.str().find("a backward function computes with a tensor, as .value()") !=
+        std::string::npos);
 }
 
 TEST_CASE("inputs on a kink are counted and marked, and the report says to move them") {

@@ -107,7 +107,8 @@ TEST_CASE("Ctrl-C ends a run with a checkpoint from which it goes on") {
       .source = "letters", .train = kPairs, .validation = kPairs, .test = kPairs, .remarks = {}};
   const std::string last = folder.path.string() + "/last.safetensors";
   {
-    // Presses until the run has taken it: before that the signal is this program's to ignore.
+    // Presses until the run has taken it: before that the signal is this program's to ignore. The run takes
+    // what comes within a second as one request.
     const auto before = std::signal(SIGINT, [](int) {});
     std::atomic<bool> done = false;
     std::thread presses([&] {
@@ -121,6 +122,7 @@ TEST_CASE("Ctrl-C ends a run with a checkpoint from which it goes on") {
       train(a, a.settings, material, a.common.out);
     } catch (const common::Interrupted& stopped) {
       message = stopped.what();
+      CHECK(stopped.signal == SIGINT);
     }
     done = true;
     presses.join();
@@ -137,24 +139,34 @@ TEST_CASE("Ctrl-C ends a run with a checkpoint from which it goes on") {
   CHECK(train(a, a.settings, material, a.common.out).updates == done + 2);
 }
 
-TEST_CASE("Ctrl-C is noted while it is waited for, and else does what it did") {
+TEST_CASE("signals are noted while they are waited for, and else do what they did") {
   static int caught = 0;
-  caught = 0;
-  const auto before = std::signal(SIGINT, [](int) { ++caught; });
-  {
-    const common::CtrlC ctrl_c;
-    CHECK_FALSE(ctrl_c.pressed());
-    std::raise(SIGINT);
-    CHECK(ctrl_c.pressed());
+  for (const int signal : {SIGINT, SIGTERM, SIGHUP}) {
+    caught = 0;
+    const auto before = std::signal(signal, [](int) { ++caught; });
+    {
+      const common::StopSignals stop_signals;
+      CHECK(stop_signals.received() == 0);
+      std::raise(signal);
+      CHECK(stop_signals.received() == signal);
+      std::raise(signal);  // at once: the same request
+      CHECK(stop_signals.received() == signal);
+    }
+    CHECK(caught == 0);
+    std::raise(signal);
+    CHECK(caught == 1);
+    {
+      const common::StopSignals again;
+      CHECK(again.received() == 0);
+    }
+    std::signal(signal, SIG_IGN);
+    {
+      const common::StopSignals stop_signals;
+      std::raise(signal);
+      CHECK(stop_signals.received() == 0);  // as nohup wants it
+    }
+    std::signal(signal, before);
   }
-  CHECK(caught == 0);
-  std::raise(SIGINT);
-  CHECK(caught == 1);
-  {
-    const common::CtrlC again;
-    CHECK_FALSE(again.pressed());
-  }
-  std::signal(SIGINT, before);
 }
 
 TEST_CASE("a checkpoint is found in a folder, or what is there is named") {

@@ -79,4 +79,121 @@ TEST_CASE("a gradient penalty trains through backward, with create_graph in grad
   }
 }
 
+// --- operations of users whose backward function leaves the tape ---
+
+namespace {
+
+// x^2, with a backward function of any kind.
+template <class Backward>
+Var square_by(const Var& x, Backward backward) {
+  return record("my_square", {&x}, (x.detach() * x.detach()).value().clone(), std::move(backward));
+}
+
+Var first_derivative(Tape& tape, const Var& y, const Var& x) {
+  return tape.gradient(y, {x}, {.create_graph = true})[0];
+}
+
+}  // namespace
+
+TEST_CASE("a backward function that leaves the tape is refused while the pass is recorded") {
+  const Var x = scalar(3);
+  const auto on_tensors = [x](const Var& dy, Grads& grads) {
+    grads.add(0, Var(Tensor::full({}, 2 * x.item() * dy.item(), DType::float64)));
+  };
+  const char* text =
+      "my_square: its backward function computed the gradient of input 0 on tensors|"
+      "second derivatives would silently be 0|once_differentiable";
+  {  // the first derivative needs no history
+    Tape tape;
+    CHECK(tape.gradient(square_by(x, on_tensors), {x})[0].item() == 6);
+  }
+  // dy is a constant, or has a history of its own.
+  Tape tape;
+  CHECK(throws_with(text, [&] { first_derivative(tape, square_by(x, on_tensors), x); }));
+  CHECK(throws_with(text, [&] { first_derivative(tape, square_by(x, on_tensors) * x, x); }));
+  CHECK(throws_with(text, [&] { first_derivative(tape, sin(square_by(x, on_tensors)), x); }));
+  CHECK(throws_with("my_square: its backward function put a gradient off by defer()", [&] {
+    first_derivative(tape,
+                     square_by(x,
+                               [](const Var& dy, Grads& grads) {
+                                 grads.defer(0, dy, dy,
+                                             [](std::span<const detail::Deferred>, Tensor&) {});
+                               }),
+                     x);
+  }));
+}
+
+TEST_CASE("a linear operation's gradient may rightly be a constant") {
+  const Var x = scalar(3);
+  const auto twice = [](const Var& v) {
+    return record("twice", {&v}, (v.detach() * 2.0).value().clone(),
+                  [](const Var& dy, Grads& grads) { grads.add(0, dy * 2.0); });
+  };
+  Tape tape;
+  const Var dx = first_derivative(tape, twice(x), x);
+  CHECK(dx.item() == 2);
+  CHECK_FALSE(dx.requires_grad());
+  const Var d2 = first_derivative(tape, twice(x * x), x);
+  CHECK(tape.gradient(d2, {x})[0].item() == 4);
+}
+
+TEST_CASE("an operation of several results gives each input what belongs to it") {
+  const Var x = scalar(3), y = scalar(5);
+  // (x, y) -> (2 x, y^2): the gradient of x is a constant where that of the first result is one.
+  const auto pair = [&](bool leaves) {
+    PoolVector<Var> results{Var((x.detach() * 2.0).value()),
+                            Var((y.detach() * y.detach()).value())};
+    const std::array<const Var*, 2> inputs = {&x, &y};
+    Recorder::record("pair", inputs, results, [y, leaves](std::span<const Var> dys, Grads& grads) {
+      if (dys[0].defined()) grads.add(0, leaves ? dys[0].detach() * 2.0 : dys[0] * 2.0);
+      if (dys[1].defined()) grads.add(1, dys[1] * y * 2.0);
+    });
+    return results;
+  };
+  for (const bool leaves : {false, true}) {
+    CAPTURE(leaves);
+    Tape tape;
+    const PoolVector<Var> results = pair(leaves);
+    const Var loss = results[0] + exp(results[1]);
+    const auto first = [&] { return tape.gradient(loss, {x, y}, {.create_graph = true}); };
+    if (leaves) {
+      CHECK(throws_with("pair: its backward function computed the gradient of input 0", first));
+      continue;
+    }
+    const std::vector<Var> d = first();
+    CHECK(d[0].item() == 2);
+    CHECK(d[1].item() == doctest::Approx(10 * std::exp(25.0)));
+    CHECK(tape.gradient(d[1], {y})[0].item() == doctest::Approx(102 * std::exp(25.0)));
+  }
+}
+
+TEST_CASE("once_differentiable: the first derivative with create_graph, and no second one") {
+  const Var x = scalar(3), w = scalar(2);
+  const auto once = [](const Var& v) {
+    return square_by(v, once_differentiable([v](const Var& dy, Grads& grads) {
+                       grads.add(0,
+                                 Var(Tensor::full({}, 2 * v.item() * dy.item(), DType::float64)));
+                     }));
+  };
+  {
+    Tape tape;
+    tape.backward(once(x));
+    CHECK(x.grad().item() == 6);
+    x.zero_grad();
+  }
+  Tape tape;
+  const Var loss = once(x) + once(x) * w + w * w * w;
+  const std::vector<Var> d = tape.gradient(loss, {x, w}, {.create_graph = true});
+  CHECK(d[0].item() == 18);
+  CHECK(d[1].item() == 9 + 12);
+  // d(dw)/dw goes nowhere near it; d(dw)/dx is the first derivative of the operation itself.
+  const std::vector<Var> dw = tape.gradient(d[1], {w, x}, {.retain = true});
+  CHECK(dw[0].item() == 12);
+  CHECK(dw[1].item() == 6);
+  CHECK(throws_with("my_square: a second derivative goes through its gradient|once_differentiable",
+                    [&] { tape.gradient(d[0], {x}, {.retain = true}); }));
+  CHECK(throws_with("my_square: a second derivative",
+                    [&] { tape.gradient(d[0], {w}, {.retain = true}); }));
+}
+
 }  // namespace tapeloop::test

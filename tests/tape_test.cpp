@@ -186,7 +186,7 @@ TEST_CASE(
   {
     Tape tape;
     CHECK(throws_with(
-        "affine: an input float64[] was recorded on another tape, which has ended|x.detach()",
+        "mul: an input float64[] was recorded on another tape, which has ended|x.detach()",
         [&] { old * 2.0; }));
     CHECK((old.detach() * x).item() == 8);
     CHECK(throws_with("does not depend on any parameter recorded on this tape",

@@ -11,8 +11,36 @@ namespace tapeloop {
 
 namespace cpu {
 
+// The gradients again, with zeros that win in the chain rule, where the quick ones in the outputs are NaN. Seldom run.
+template <class Isa, class T, class F>
+[[gnu::noinline, gnu::cold]] void exact_gradients(const void* functor, void* const* data,
+                                                  const std::int64_t* step, std::int64_t count) {
+  using V = Vec<T, Isa>;
+  constexpr int kIn = kArity<F>;
+  const F formula = *static_cast<const F*>(functor);
+  const auto at = [&](std::size_t k, std::int64_t i) {
+    return static_cast<T*>(data[k]) + i * step[k];
+  };
+  const auto mend = [](T* quick, V exact) {
+    const V x = V::load(quick);
+    select(x == x, x, exact).store(quick);
+  };
+  [&]<std::size_t... I, std::size_t... O>(std::index_sequence<I...>, std::index_sequence<O...>) {
+    for (std::int64_t i = 0; i < count; i += V::width) {
+      const auto exact = as_outputs(formula(V::load(at(I, i))...));
+      (mend(at(kIn + O, i), dual::As<V>::convert(output<O>(exact))), ...);
+    }
+  }
+  (std::make_index_sequence<static_cast<std::size_t>(kIn)>{},
+   std::make_index_sequence<static_cast<std::size_t>(kResultCount<F>)>{});
+}
+
+// Whether the kernel of F reads its inputs again after it wrote outputs: a quick gradient that gave a NaN.
+template <class F>
+inline constexpr bool kReadsAgain = kOrder<F> == 1;
+
 // `count` elements, a multiple of the register's width: operand k is read or written at data[k], and moves on by
-// step[k] elements for each element done, 1 or 0. What is around this loop (rows, tails, strides) is in walk.cpp.
+// step[k] elements, 1 or 0, for each one done. Outputs may be inputs unless kReadsAgain<F>. Rows, strides: walk.cpp.
 template <class Isa, class T, class F>
 [[gnu::flatten]] void pointwise_loop(const void* functor, void* const* data,
                                      const std::int64_t* step, std::int64_t count) {
@@ -25,9 +53,19 @@ template <class Isa, class T, class F>
   [&]<std::size_t... I, std::size_t... O>(std::index_sequence<I...>, std::index_sequence<O...>) {
     const T* const from[] = {static_cast<const T*>(data[I])...};
     T* const to[] = {static_cast<T*>(data[kIn + O])...};
-    for (std::int64_t i = 0; i < count; i += V::width) {
-      auto results = as_outputs(formula(V::load(from[I] + i * step[I])...));
-      (dual::As<V>::convert(output<O>(results)).store(to[O] + i * step[kIn + O]), ...);
+    if constexpr (kReadsAgain<F>) {
+      V any = V::splat(0);  // NaN from the first one on
+      for (std::int64_t i = 0; i < count; i += V::width) {
+        const auto results = formula.quick(V::load(from[I] + i * step[I])...);
+        (output<O>(results).store(to[O] + i * step[kIn + O]), ...);
+        any = any + (output<O>(results) + ...);
+      }
+      if (any_nan(any)) exact_gradients<Isa, T, F>(functor, data, step, count);
+    } else {
+      for (std::int64_t i = 0; i < count; i += V::width) {
+        const auto results = as_outputs(formula(V::load(from[I] + i * step[I])...));
+        (dual::As<V>::convert(output<O>(results)).store(to[O] + i * step[kIn + O]), ...);
+      }
     }
   }
   (std::make_index_sequence<kIn>{}, std::make_index_sequence<kOut>{});
@@ -59,7 +97,8 @@ inline constexpr PointwiseKernel kKernel = {
       }
     }(),
     argument_names<F>(),
-    result_names<F>()};
+    result_names<F>(),
+    kReadsAgain<F>};
 
 // The kernels of a page, in its order.
 template <class Isa, class... F>

@@ -219,6 +219,7 @@ void recurrent_backward(const RecurrentBackward& run) {
       operands.add_gates(dz.at(t) + share.begin, s.gates_, s.h_);
       for (std::size_t k = run.takes_h ? 0 : 1; k < run.dstates.size(); ++k)
         operands.add(static_cast<T*>(run.dstates[k].raw()) + share.begin, s.h_);
+      if (step == s.steps_ - 1) plan.overwritten = overwritten_inputs(*run.kernel, plan);
       s.by_rows(t, [&](std::int64_t first, std::int64_t last, bool running) {
         if (running) {
           walk<T>(*run.kernel, run.functor, plan, first, last);

@@ -14,12 +14,14 @@ constexpr std::int64_t kBlock = 128;    // elements gathered at a time where an 
 template <class T>
 class Walker {
  public:
-  Walker(const PointwiseKernel& kernel, const void* functor)
+  // Bit k of `overwritten`: input k is an output too, and the kernel may read it again afterwards.
+  Walker(const PointwiseKernel& kernel, const void* functor, std::uint64_t overwritten)
       : kernel_(kernel),
         functor_(functor),
         loop_(kernel.cpu[sizeof(T) == 4 ? 0 : 1]),
         width_(kernel.vector_bytes / static_cast<std::int64_t>(sizeof(T))),
-        operands_(kernel.inputs + kernel.outputs) {
+        operands_(kernel.inputs + kernel.outputs),
+        overwritten_(overwritten) {
     std::memset(spare_, 0, static_cast<std::size_t>(operands_) * kRegister);
   }
 
@@ -33,6 +35,8 @@ class Walker {
     }
     if (strided) {
       strided_row(row, stride, length);
+    } else if (overwritten_ != 0) {
+      overwriting_row(row, stride, length);
     } else {
       simple_row(row, stride, length);
     }
@@ -68,20 +72,44 @@ class Walker {
     for (int k = 0; k < operands_; ++k) {
       data[k] = spare_[k];
       step[k] = 0;
-      if (k < kernel_.inputs) move_few(spare(k), 1, row[k], stride[k], count);
+      if (k < kernel_.inputs) move(spare(k), 1, row[k], stride[k], count);
     }
     loop_(functor_, data, step, width_);
     for (int k = kernel_.inputs; k < operands_; ++k) {
-      if (row[k] != nullptr) move_few(row[k], stride[k], spare(k), 1, count);
+      if (row[k] != nullptr) move(row[k], stride[k], spare(k), 1, count);
     }
   }
-  static void move_few(T* to, std::int64_t to_stride, const T* from, std::int64_t from_stride,
-                       std::int64_t count) {
+  static void move(T* to, std::int64_t to_stride, const T* from, std::int64_t from_stride,
+                   std::int64_t count) {
     if (count > 4 && to_stride == 1 && from_stride == 1) {
       std::memcpy(to, from, static_cast<std::size_t>(count) * sizeof(T));
       return;
     }
     for (std::int64_t i = 0; i < count; ++i) to[i * to_stride] = from[i * from_stride];
+  }
+
+  // Short rows, for which a call of memcpy is long.
+  static void copy(T* to, const T* from, std::int64_t count) {
+    constexpr std::int64_t kAtOnce = kRegister / static_cast<std::int64_t>(sizeof(T));
+    std::int64_t n = 0;
+    for (; n + kAtOnce <= count; n += kAtOnce) std::memcpy(to + n, from + n, kRegister);
+    for (; n < count; ++n) to[n] = from[n];
+  }
+
+  // A simple row whose outputs overwrite inputs: these are copied, block by block.
+  void overwriting_row(T* const* row, const std::int64_t* stride, std::int64_t length) {
+    alignas(kRegister) T block[kMaxOperands][kBlock];
+    T* part[kMaxOperands];
+    for (std::int64_t i = 0; i < length; i += kBlock) {
+      const std::int64_t count = std::min(kBlock, length - i);
+      for (int k = 0; k < operands_; ++k) {
+        part[k] = row[k] == nullptr ? nullptr : row[k] + i * stride[k];
+        if ((overwritten_ >> k & 1) == 0 || stride[k] == 0) continue;
+        copy(block[k], part[k], count);
+        part[k] = block[k];
+      }
+      simple_row(part, stride, count);
+    }
   }
 
   // Any strides: blocks are gathered, computed, scattered.
@@ -96,12 +124,11 @@ class Walker {
     for (std::int64_t i = 0; i < length; i += kBlock) {
       const std::int64_t count = std::min(kBlock, length - i);
       for (int k = 0; k < kernel_.inputs; ++k) {
-        for (std::int64_t n = 0; n < count; ++n) block[k][n] = row[k][(i + n) * stride[k]];
+        move(block[k], 1, row[k] + i * stride[k], stride[k], count);
       }
       simple_row(part, ones, count);
       for (int k = kernel_.inputs; k < operands_; ++k) {
-        for (std::int64_t n = 0; row[k] != nullptr && n < count; ++n)
-          row[k][(i + n) * stride[k]] = block[k][n];
+        if (row[k] != nullptr) move(row[k] + i * stride[k], stride[k], block[k], 1, count);
       }
     }
   }
@@ -113,6 +140,7 @@ class Walker {
   void (*loop_)(const void*, void* const*, const std::int64_t*, std::int64_t);
   std::int64_t width_;
   int operands_;
+  std::uint64_t overwritten_;
   alignas(kRegister)
       std::byte spare_[kMaxOperands][kRegister];  // repeated inputs, tails, unwanted outputs
 };
@@ -135,7 +163,7 @@ void walk(const PointwiseKernel& kernel, const void* functor, const LoopPlan& pl
       if (row[k] != nullptr) row[k] += steps * plan.operands[k].strides[axis];
     }
   };
-  Walker<T> walker(kernel, functor);
+  Walker<T> walker(kernel, functor, plan.overwritten);
   if (inner == 0) {
     move(0, begin);
     walker.row(row, stride, end - begin);

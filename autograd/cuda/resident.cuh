@@ -8,17 +8,15 @@
 namespace tapeloop::cuda {
 
 #if defined(__CUDACC__)
-// What a thread wrote before publish() is seen by a thread that returns from wait_until(): through L2, on the whole GPU.
-__device__ __forceinline__ void publish(unsigned* flag, unsigned value) {
+__device__ __forceinline__ void store_release(unsigned* flag, unsigned value) {
   asm volatile("st.release.gpu.global.u32 [%0], %1;" ::"l"(flag), "r"(value) : "memory");
 }
-__device__ __forceinline__ void wait_until(const unsigned* flag, unsigned at_least) {
-  // A strong load that read a released value, and the fence behind it, acquire what was published. A load that acquired by
-  // itself would empty the L1 cache at every turn.
+__device__ __forceinline__ unsigned load_relaxed(const unsigned* flag) {
   unsigned found;
-  do {
-    asm volatile("ld.relaxed.gpu.global.u32 %0, [%1];" : "=r"(found) : "l"(flag) : "memory");
-  } while (found < at_least);
+  asm volatile("ld.relaxed.gpu.global.u32 %0, [%1];" : "=r"(found) : "l"(flag) : "memory");
+  return found;
+}
+__device__ __forceinline__ void acquire_loaded() {
   asm volatile("fence.acq_rel.gpu;" ::: "memory");
 }
 
@@ -60,10 +58,9 @@ __device__ __forceinline__ T* in_block(T* shared, unsigned rank) {
 #endif
 }
 #else
-inline void publish(unsigned* flag, unsigned value) { *flag = value; }
-inline void wait_until(const unsigned* flag, unsigned at_least) {
-  while (*flag < at_least) emulation::pause();
-}
+inline void store_release(unsigned* flag, unsigned value) { emulation::store_release(flag, value); }
+inline unsigned load_relaxed(const unsigned* flag) { return emulation::load_relaxed(flag); }
+inline void acquire_loaded() { emulation::acquire_loaded(); }
 template <int kBytes>
 void copy_async(void* to, const void* from) {
   emulation::copy_async(to, from, kBytes);
@@ -79,6 +76,18 @@ T* in_block(T* shared, unsigned rank) {
   return static_cast<T*>(emulation::in_block(shared, rank));
 }
 #endif
+
+// What a thread wrote before publish() is seen by a thread that returns from wait_until(): through L2, on the whole GPU.
+__device__ __forceinline__ void publish(unsigned* flag, unsigned value) {
+  store_release(flag, value);
+}
+__device__ __forceinline__ void wait_until(const unsigned* flag, unsigned at_least) {
+  // A strong load that read a released value, and the fence behind it, acquire what was published. A load that acquired by
+  // itself would empty the L1 cache at every turn.
+  while (load_relaxed(flag) < at_least) {
+  }
+  acquire_loaded();
+}
 
 // So much dynamic shared memory, and never less again. Under working().
 void allow_shared_memory(const void* kernel, std::size_t bytes);

@@ -23,7 +23,8 @@ void add_options(CLI::App& app, Arguments& a) {
   Settings& s = a.settings;
   common::add_common(app, a.common, "char_lm");
   app.add_option("--data", a.data, "the text to learn; without it, the built-in dinosaur names")
-      ->type_name("FILE");
+      ->type_name("FILE")
+      ->check(common::not_empty());
   app.add_flag("--lines", a.lines,
                "the text is a list: lines are shuffled in each pass, every tenth validates, "
                "made-up lines are printed; "
@@ -70,6 +71,7 @@ void add_options(CLI::App& app, Arguments& a) {
   app.add_option("--activations-text", a.activations_text,
                  "that text; else the beginning of what validates")
       ->type_name("TEXT")
+      ->check(common::not_empty())
       ->needs(activations);
   CLI::Option* picture =
       app.add_option("--gradient-picture", a.gradient_picture,
@@ -120,7 +122,15 @@ void fill_in(CLI::App& app, Arguments& a) {
          "--dropout", "--streams", "--steps", "--updates", "--lr", "--clip"},
         "--gradient-picture, which does nothing else");
   }
-  a.common.writes = !a.generate_only && !a.resume && a.gradient_picture.empty();
+  const bool trains = !a.generate_only && a.gradient_picture.empty();
+  a.common.folder = !trains    ? common::OutFolder::read
+                    : a.resume ? common::OutFolder::continued
+                               : common::OutFolder::written;
+  a.common.reads = {{"--data", a.data}};
+  a.common.writes = {{"--activations", a.activations}, {"--gradient-picture", a.gradient_picture}};
+  auto& checkpoints = trains ? a.common.writes : a.common.reads;
+  checkpoints.push_back({"the run's last checkpoint", a.last()});
+  checkpoints.push_back({"the run's best weights", a.best()});
 }
 
 }  // namespace char_lm

@@ -7,6 +7,7 @@
 #include <algorithm>
 
 #include "autograd/error.h"
+#include "autograd/safetensors_header.h"
 #include "dinosaur_names.h"  // made from dinosaurs.txt by the build
 #include "examples/common/text.h"
 
@@ -101,13 +102,15 @@ std::string Vocabulary::escaped() const {
 }
 
 Vocabulary Vocabulary::unescape(const std::string& escaped) {
+  const auto bad = [&] {
+    tapeloop::fail("vocabulary", fmt::format("{} has a \\ without x and two digits",
+                                             tapeloop::safetensors::shown(escaped)));
+  };
   const auto digit = [&](std::size_t i) {
     const std::size_t value = i < escaped.size()
                                   ? std::string_view("0123456789abcdef").find(escaped[i])
                                   : std::string_view::npos;
-    if (value == std::string_view::npos) {
-      tapeloop::fail("vocabulary", fmt::format("'{}' has a \\ without x and two digits", escaped));
-    }
+    if (value == std::string_view::npos) bad();
     return value;
   };
   std::string symbols;
@@ -115,6 +118,7 @@ Vocabulary Vocabulary::unescape(const std::string& escaped) {
     if (escaped[i] != '\\') {
       symbols.push_back(escaped[i]);
     } else {
+      if (escaped.substr(i, 2) != "\\x") bad();
       symbols.push_back(static_cast<char>(digit(i + 2) * 16 + digit(i + 3)));
       i += 3;
     }

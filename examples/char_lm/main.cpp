@@ -8,17 +8,21 @@
 #include <algorithm>
 #include <cmath>
 #include <nlohmann/json.hpp>
+#include <optional>
 #include <set>
+#include <utility>
 
 #include "autograd/error.h"
 #include "autograd/files.h"
 #include "examples/char_lm/arguments.h"
 #include "examples/char_lm/generate.h"
 #include "examples/char_lm/inside.h"
+#include "examples/common/console.h"
 #include "examples/common/interrupt.h"
 #include "examples/common/notes.h"
 #include "examples/common/output.h"
 #include "examples/common/progress.h"
+#include "examples/common/saver.h"
 #include "nn/metrics.h"
 
 namespace char_lm {
@@ -44,7 +48,7 @@ nlohmann::json print_samples(const Arguments& a, const CharLm& model, const Voca
   if (!lines) {
     writer.read(a.prompt);
     const std::string made = a.prompt + std::string(without_cut_end(writer.write(a.length)));
-    fmt::print("\n{}\n", made);
+    common::print("\n{}\n", made);
     samples.push_back(made);
     return samples;
   }
@@ -55,8 +59,8 @@ nlohmann::json print_samples(const Arguments& a, const CharLm& model, const Voca
     writer.write(kLongestLine, '\n');
     writer.read(start);
   }
-  fmt::print("\n{} made up by the best weights{}:\n", a.count,
-             text.empty() ? "" : " (* is in the list)");
+  common::print("\n{} made up by the best weights{}:\n", a.count,
+                text.empty() ? "" : " (* is in the list)");
   for (std::int64_t i = 0; i < a.count; ++i) {
     writer.read(a.prompt);
     std::string line = writer.write(kLongestLine, '\n');
@@ -64,7 +68,7 @@ nlohmann::json print_samples(const Arguments& a, const CharLm& model, const Voca
       line.resize(without_cut_end(line).size());
     const std::string made = a.prompt + line;
     writer.read(start);
-    fmt::print("  {}{}\n", made, known.contains(made) ? " *" : "");
+    common::print("  {}{}\n", made, known.contains(made) ? " *" : "");
     samples.push_back(made);
   }
   return samples;
@@ -85,7 +89,7 @@ void write_activations(const Arguments& a, const CharLm& model, const Vocabulary
                                          fmt::format("Neurons of {} of {} units over a text", cell,
                                                      a.settings.model.hidden),
                                          picture));
-  fmt::print("\nwhat each neuron does over {} symbols: {}\n", text.size(), a.activations);
+  common::print("\nwhat each neuron does over {} symbols: {}\n", text.size(), a.activations);
 }
 
 Corpus split(const std::string& text, bool lines) {
@@ -111,8 +115,8 @@ void draw_gradients(const Arguments& a) {
       for (const nn::GradientCurve& curve :
            gradients_of_last_loss(trainer.model(), settings.model, vocabulary, corpus.validation,
                                   a.gradient_steps, kind.name)) {
-        fmt::print("{:<5} {:<4}{:>18}: a step back multiplies the gradient by {:.3g}\n", kind.name,
-                   curve.layer, panel.title, nn::factor_per_step(curve.norms));
+        common::print("{:<5} {:<4}{:>18}: a step back multiplies the gradient by {:.3g}\n",
+                      kind.name, curve.layer, panel.title, nn::factor_per_step(curve.norms));
         figures[panel.title].push_back(
             {{"cell", kind.cell}, {"layer", curve.layer}, {"norms", curve.norms}});
         panel.curves.push_back(curve);
@@ -136,12 +140,12 @@ void draw_gradients(const Arguments& a) {
                       "after {} steps of text",
                       a.settings.model.layers, a.settings.model.hidden, a.gradient_steps),
           panels));
-  fmt::print("the picture: {}\n", a.gradient_picture);
+  common::print("the picture: {}\n", a.gradient_picture);
   if (!a.common.json.empty()) common::write_json(a.common.json, figures);
 }
 
 void generate_only(const CLI::App& app, const Arguments& a) {
-  const nn::Checkpoint saved = common::read_of_run(a.best(), "--generate-only");
+  const nn::Checkpoint saved = common::read_best(a.best(), "--generate-only");
   Settings settings = settings_of(saved, a.best());
   settings.model.device = a.common.device;
   const Vocabulary vocabulary = vocabulary_of(saved, a.best());
@@ -182,11 +186,18 @@ struct Times {
 // end. The last validation's nats and the time of the updates alone.
 std::pair<double, Times> train(const Arguments& a, Trainer& trainer, const Corpus& corpus,
                                const Vocabulary& vocabulary,
-                               const std::map<std::string, std::string>& notes) {
+                               const std::map<std::string, std::string>& notes,
+                               common::RunFiles& files, const common::StopSignals& stop_signals) {
   const std::int64_t first = trainer.updates();
   const double symbols = static_cast<double>(a.settings.streams * a.settings.steps);
   common::Progress progress(first, a.updates, "tokens");
-  const common::CtrlC ctrl_c;
+  const auto end_if_stopped = [&] {
+    if (stop_signals.received() == 0) return;
+    progress.clear();
+    files.save_stopped(trainer.checkpoint(notes));
+    throw common::Interrupted(common::stopped_text(trainer.updates(), a.updates, files.last()),
+                              stop_signals.received());
+  };
   Times times;
   double nats = 0;
   // One that was stopped after its last update, before any validation, has that left to do.
@@ -199,11 +210,7 @@ std::pair<double, Times> train(const Arguments& a, Trainer& trainer, const Corpu
       const double loss = trainer.update();
       progress.update(trainer.updates(), loss,
                       symbols * static_cast<double>(trainer.updates() - first));
-      if (ctrl_c.pressed()) {
-        progress.clear();
-        nn::save_checkpoint(a.last(), trainer.checkpoint(notes));
-        throw common::Interrupted(common::stopped_text(trainer.updates(), a.updates, a.last()));
-      }
+      end_if_stopped();
     }
     times.wall += progress.seconds() - wall;
     times.cpu += common::cpu_seconds() - cpu;
@@ -213,15 +220,16 @@ std::pair<double, Times> train(const Arguments& a, Trainer& trainer, const Corpu
           "training",
           fmt::format("it diverged: the validation loss after update {} is {}; lower --lr or set "
                       "--clip; {} is from before",
-                      stop, nats, a.last()));
+                      stop, nats, files.last()));
     }
-    const bool best = trainer.history.note_validation(nats, stop);
-    const nn::Checkpoint now = trainer.checkpoint(notes);
-    if (best) nn::save_checkpoint(a.best(), now);
-    nn::save_checkpoint(a.last(), now);
+    const bool best = trainer.history.note_validation(nats, stop, nn::state_dict(trainer.model()));
+    progress.clear();
+    files.save(trainer.checkpoint(notes), trainer.history);
     progress.note(fmt::format("update {:>6}  train {:.4f}  validation {:.4f} nats{}", stop,
                               trainer.history.recent_mean(), nats, best ? "  (best)" : ""));
+    end_if_stopped();
   }
+  files.retry(trainer.checkpoint(notes), trainer.history);
   return {nats, times};
 }
 
@@ -238,6 +246,7 @@ void train_and_show(const Arguments& a) {
   const Corpus corpus = split(text, a.lines);
   const auto notes = notes_of(a.settings, vocabulary, fingerprint(text));
   Trainer trainer(corpus, vocabulary, a.settings);
+  common::RunFiles files(a.common.out);
   if (a.resume) {
     const nn::Checkpoint saved = common::read_of_run(a.last(), "--resume");
     common::check_program(saved, kProgram, a.last());
@@ -245,17 +254,21 @@ void train_and_show(const Arguments& a) {
     trainer.restore(saved, a.last());
     common::check_resumed_updates(trainer.updates(), a.updates, trainer.history.best_update,
                                   a.last());
+    files.resume(saved, trainer.history);
   }
+  // Before the first line is printed, and until the training is over.
+  std::optional<common::StopSignals> stop_signals(std::in_place);
   const std::int64_t parameters = nn::parameter_count(trainer.model());
-  fmt::print("text {} + {} characters, vocabulary {}, {} x {} {}, parameters {}, seed {}\n",
-             corpus.train.size(), corpus.validation.size(), vocabulary.size(),
-             a.settings.model.layers, a.settings.model.hidden, a.settings.model.cell, parameters,
-             a.settings.seed);
-  if (a.resume) fmt::print("going on after update {}\n", trainer.updates());
+  common::print("text {} + {} characters, vocabulary {}, {} x {} {}, parameters {}, seed {}\n",
+                corpus.train.size(), corpus.validation.size(), vocabulary.size(),
+                a.settings.model.layers, a.settings.model.hidden, a.settings.model.cell, parameters,
+                a.settings.seed);
+  if (a.resume) common::print("going on after update {}\n", trainer.updates());
   std::fflush(stdout);
 
   const std::int64_t first = trainer.updates();
-  auto [nats, times] = train(a, trainer, corpus, vocabulary, notes);
+  auto [nats, times] = train(a, trainer, corpus, vocabulary, notes, files, *stop_signals);
+  stop_signals.reset();
   if (trainer.updates() == first) nats = validate(trainer.model(), vocabulary, corpus.validation);
   const common::History& history = trainer.history;
   const double last_loss = history.recent.empty() ? 0 : history.recent.back();
@@ -263,15 +276,15 @@ void train_and_show(const Arguments& a) {
       static_cast<double>((trainer.updates() - first) * a.settings.streams * a.settings.steps);
   const double rate = times.wall > 0 ? tokens / times.wall : 0;
   const double cpu_rate = times.cpu > 0 ? tokens / times.cpu : 0;
-  fmt::print("train loss {:.4f} (last update), {:.4f} (mean of the last {})\n", last_loss,
-             history.recent_mean(), history.recent.size());
-  fmt::print(
+  common::print("train loss {:.4f} (last update), {:.4f} (mean of the last {})\n", last_loss,
+                history.recent_mean(), history.recent.size());
+  common::print(
       "validation {:.4f} nats, {:.4f} bits per character; the best {:.4f} nats, after update {}\n",
       nats, nn::bits_per_character(nats, 1), history.best_nats, history.best_update);
-  fmt::print("training {:.2f} s wall, {:.2f} s CPU, {:.0f} tokens/s ({:.0f} per CPU second)\n",
-             times.wall, times.cpu, rate, cpu_rate);
+  common::print("training {:.2f} s wall, {:.2f} s CPU, {:.0f} tokens/s ({:.0f} per CPU second)\n",
+                times.wall, times.cpu, rate, cpu_rate);
 
-  nn::load_state_dict(trainer.model(), nn::read_checkpoint(a.best()).section("model"), a.best());
+  nn::load_state_dict(trainer.model(), history.best_weights, "the best weights");
   const nlohmann::json samples = print_samples(a, trainer.model(), vocabulary, a.lines, text);
   write_activations(a, trainer.model(), vocabulary, corpus);
   if (a.common.json.empty()) return;

@@ -134,7 +134,8 @@ nn::Checkpoint Trainer::checkpoint(const std::map<std::string, std::string>& not
   nn::Checkpoint result{.sections = {{"model", nn::state_dict(model_)},
                                      {"optimizer", adam_.state_dict()},
                                      {"carried", carried},
-                                     {"history", history.state_dict()}},
+                                     {"history", history.state_dict()},
+                                     {"best", history.best_weights}},
                         .step = updates_,
                         .notes = notes};
   for (const auto& [name, random] : nn::randoms(model_))
@@ -152,6 +153,7 @@ void Trainer::restore(const nn::Checkpoint& saved, const std::string& path) {
     carried_.at(std::stoul(name)) = Var(tensor.to(settings_.model.device));
   }
   history.load_state_dict(saved.section("history"));
+  history.best_weights = saved.section("best");
   updates_ = saved.step;
 }
 

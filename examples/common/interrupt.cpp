@@ -1,36 +1,62 @@
 // SPDX-License-Identifier: MIT
-// The signal handler: it notes, and nothing else is allowed there.
+// The signal handler: it notes the signal and the time, as little else is allowed there.
 #include "examples/common/interrupt.h"
 
 #include <fmt/format.h>
+#include <time.h>
 
 #include <csignal>
+#include <cstddef>
 
 namespace common {
 
 namespace {
 
-volatile std::sig_atomic_t noted = 0;
+constexpr std::array kStops = {SIGINT, SIGTERM, SIGHUP};
 
-extern "C" void note_ctrl_c(int) {
-  noted = 1;
-  std::signal(SIGINT, SIG_DFL);
+volatile std::sig_atomic_t noted = 0;
+timespec first_time = {};  // used by the handler alone, which no other of these signals interrupts
+
+extern "C" void note_stop(int signal) {
+  timespec now = {};
+  ::clock_gettime(CLOCK_MONOTONIC, &now);
+  if (noted == 0) {
+    noted = signal;
+    first_time = now;
+    return;
+  }
+  const double since = static_cast<double>(now.tv_sec - first_time.tv_sec) +
+                       1e-9 * static_cast<double>(now.tv_nsec - first_time.tv_nsec);
+  if (since < 1) return;
+  std::signal(signal, SIG_DFL);
+  std::raise(signal);  // acts when the handler returns
 }
 
 }  // namespace
 
-CtrlC::CtrlC() {
+StopSignals::StopSignals() {
   noted = 0;
-  before_ = std::signal(SIGINT, note_ctrl_c);
-  // A shell that starts a program in the background has it ignore Ctrl-C, which is for another one.
-  if (before_ == SIG_IGN) std::signal(SIGINT, SIG_IGN);
+  struct sigaction action = {};
+  action.sa_handler = note_stop;
+  action.sa_flags = SA_RESTART;
+  sigemptyset(&action.sa_mask);
+  for (const int signal : kStops) sigaddset(&action.sa_mask, signal);
+  for (std::size_t i = 0; i < kStops.size(); ++i) {
+    ::sigaction(kStops[i], nullptr, &before_[i]);
+    if (before_[i].sa_handler != SIG_IGN) ::sigaction(kStops[i], &action, nullptr);
+  }
 }
 
-CtrlC::~CtrlC() {
-  if (before_ != SIG_ERR) std::signal(SIGINT, before_);
+StopSignals::~StopSignals() {
+  for (std::size_t i = 0; i < kStops.size(); ++i) ::sigaction(kStops[i], &before_[i], nullptr);
 }
 
-bool CtrlC::pressed() const { return noted != 0; }
+int StopSignals::received() const { return noted; }
+
+void end_by(int signal) {
+  std::signal(signal, SIG_DFL);
+  std::raise(signal);
+}
 
 std::string stopped_text(std::int64_t updates, std::int64_t of, const std::string& checkpoint) {
   return fmt::format(

@@ -10,14 +10,19 @@
 #include <cmath>
 #include <cstdio>
 #include <exception>
+#include <filesystem>
 #include <new>
+#include <optional>
 #include <utility>
 
 #include "autograd/cpu/threads.h"
 #include "autograd/error.h"
 #include "autograd/tensor.h"
+#include "examples/common/console.h"
 #include "examples/common/interrupt.h"
 #include "examples/common/output.h"
+#include "examples/common/run_lock.h"
+#include "examples/common/saver.h"
 
 namespace common {
 
@@ -25,28 +30,31 @@ namespace {
 
 constexpr int kFailed = 1;
 constexpr int kBadUsage = 2;
-constexpr int kInterrupted = 130;  // 128 and the number of the signal
+constexpr int kSignalled = 128;  // and the number of the signal
 
 int report(const char* name, const std::string& message, int code) {
   std::fflush(stdout);
-  fmt::print(stderr, "{}: {}\n", name, message);
+  say("{}: {}\n", name, message);
+  std::fflush(stderr);
   return code;
 }
 
 int run_body(const char* name, const std::function<void()>& body) {
   try {
     body();
-    // The flag tells of a flush in between that failed: what it held is gone.
-    if (std::fflush(stdout) != 0 || std::ferror(stdout) != 0) {
-      return report(name, "standard output cannot be written", kFailed);
-    }
-    return 0;
+    const bool printed = flush_output();
+    const std::string lost = unsaved();
+    if (!lost.empty()) report(name, lost, kFailed);
+    if (!printed) report(name, "standard output cannot be written; results are missing", kFailed);
+    return printed && lost.empty() ? 0 : kFailed;
   } catch (const UsageError& error) {
     return report(name, std::string(error.what()) + "; --help explains the options", kBadUsage);
   } catch (const Interrupted& stopped) {
-    return report(name, stopped.what(), kInterrupted);
+    report(name, stopped.what(), kFailed);
+    end_by(stopped.signal);
+    return kSignalled + stopped.signal;
   } catch (const std::bad_alloc&) {
-    return report(name, "out of memory; choose a smaller model or batch", kFailed);
+    return report(name, "memory ran out; choose a smaller model, batch or data", kFailed);
   } catch (const std::exception& error) {
     return report(name, error.what(), kFailed);
   }
@@ -130,6 +138,7 @@ void add_common(CLI::App& app, CommonOptions& options, const char* name) {
   options.out = std::string("out/") + name;
   app.add_option("--out", options.out, "folder for what is written")
       ->type_name("DIR")
+      ->check(not_empty())
       ->default_str(options.out);
   app.add_option("--json", options.json, "write the final figures to this file")
       ->type_name("FILE")
@@ -180,8 +189,31 @@ void check_effect(const CLI::App& app, std::initializer_list<std::string_view> o
   }
 }
 
+namespace {
+
+// Before any work: two files by one name would cost one of them.
+void check_files(const CommonOptions& options) {
+  std::vector<NamedFile> written = options.writes;
+  written.push_back({"--json", options.json});
+  if (options.folder != OutFolder::read) {
+    written.push_back({"the lock of --out", RunLock::path_in(options.out)});
+  }
+  check_files_differ(options.reads, written);
+}
+
+// The lock of the folder, where the run writes there.
+void take(const CommonOptions& options, std::optional<RunLock>& lock) {
+  std::error_code ignored;
+  if (options.folder == OutFolder::written) make_folder(options.out);
+  const bool there = std::filesystem::is_directory(options.out, ignored);
+  if (options.folder != OutFolder::read && there) lock.emplace(options.out);
+}
+
+}  // namespace
+
 int run_main(CLI::App& app, const CommonOptions& options, const char* name, int argc, char** argv,
              const std::function<void()>& body, const std::function<void()>& fill_in) {
+  keep_standard_streams();
   try {
     app.parse(argc, argv);
   } catch (const CLI::CallForHelp&) {
@@ -189,16 +221,17 @@ int run_main(CLI::App& app, const CommonOptions& options, const char* name, int 
       if (fill_in) fill_in();
     } catch (const UsageError&) {  // what is explained may be asked for with a mistake
     }
-    fmt::print("{}", app.help());
-    return std::fflush(stdout) == 0 ? 0 : kFailed;
+    print("{}", app.help());
+    return flush_output() ? 0 : kFailed;
   } catch (const CLI::ParseError& error) {
     return report(name, std::string(error.what()) + "; --help explains the options", kBadUsage);
   }
   return run_body(name, [&] {
     if (fill_in) fill_in();
-    if (options.out.empty()) throw UsageError("--out: the name of the folder is empty");
+    check_files(options);
     tapeloop::set_num_threads(options.threads);
-    if (options.writes) make_folder(options.out);
+    std::optional<RunLock> lock;
+    take(options, lock);
     if (!options.json.empty()) check_writable(options.json);
     need(options.device);
     body();

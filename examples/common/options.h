@@ -16,6 +16,7 @@
 #include <vector>
 
 #include "autograd/shape.h"
+#include "examples/common/paths.h"
 
 namespace CLI {
 class App;
@@ -25,6 +26,13 @@ class Validator;
 
 namespace common {
 
+// What a run does with the folder of --out.
+enum class OutFolder {
+  written,    // makes it where it is missing, and keeps other runs out
+  continued,  // needs one that is there, and keeps other runs out: --resume
+  read,       // writes nothing there
+};
+
 struct CommonOptions {
   std::string out;         // folder for what the program writes
   std::string json;        // file for the final figures; empty: none
@@ -32,7 +40,9 @@ struct CommonOptions {
   int threads = 1;
   tapeloop::Device device = tapeloop::Device::cpu;  // where the models are
   bool quick = false;                               // a run of a few seconds, for tests
-  bool writes = true;  // false: a run that writes nothing into `out`, so that it is not made
+  OutFolder folder = OutFolder::written;
+  // Files that the program names itself or that its options name, beside --json; fill_in() adds them.
+  std::vector<NamedFile> reads, writes;
 };
 
 // Adds --out (default out/NAME), --json, --seed, --threads, --device and --quick.
@@ -55,11 +65,12 @@ class UsageError : public std::runtime_error {
 // Throws tapeloop::Error, saying what to do, where this program cannot use the device on this machine.
 void need(tapeloop::Device device);
 
-// Reads the command line, calls fill_in() for values that depend on other options and for what does not go together, sets
-// the threads, makes the folder of --out, sees that --json can be written and that --device is there, and calls body().
-// The result is the program's exit code: 0; 1 after "NAME: message" on stderr where body throws; 2
-// for a command line that is wrong; 130 after Ctrl-C in training. --help prints the explanation, with the values of
-// fill_in(), and is 0.
+// Reads the command line and calls fill_in(), for values that depend on other options and for what does not go
+// together. Sees that no file is both written and something else. Sets the threads, makes the folder of --out and
+// locks it (run_lock.h), sees that --json can be written and that --device is there, and calls body().
+// The result is the program's exit code: 0; 1 after "NAME: message" on stderr where body throws, where standard output
+// lost something, or where a checkpoint could not be saved; 2 for a command line that is wrong. After Interrupted the
+// process ends by that signal. --help prints the explanation, with the values of fill_in(), and is 0.
 int run_main(CLI::App& app, const CommonOptions& options, const char* name, int argc, char** argv,
              const std::function<void()>& body, const std::function<void()>& fill_in = {});
 

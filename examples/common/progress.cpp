@@ -2,12 +2,13 @@
 // Drawing of the progress line on stderr, so that stdout holds results alone.
 #include "examples/common/progress.h"
 
-#include <fmt/format.h>
 #include <unistd.h>
 
 #include <cstdio>
 #include <cstdlib>
 #include <string_view>
+
+#include "examples/common/console.h"
 
 namespace common {
 
@@ -47,7 +48,7 @@ void Progress::update(std::int64_t step, double loss, double units) {
     line +=
         fmt::format("  {} {}/s  {} left", human_count(units / elapsed), unit_, human_time(left));
   }
-  fmt::print(stderr, "{}{}", kEraseLine, line);
+  say("{}{}", kEraseLine, line);
   std::fflush(stderr);
   on_screen_ = true;
 }
@@ -55,12 +56,12 @@ void Progress::update(std::int64_t step, double loss, double units) {
 void Progress::note(const std::string& text) {
   if (!shown_) return;
   clear();
-  fmt::print(stderr, "{}\n", text);
+  say("{}\n", text);
 }
 
 void Progress::clear() {
   if (!on_screen_) return;
-  fmt::print(stderr, "{}", kEraseLine);
+  say("{}", kEraseLine);
   std::fflush(stderr);
   on_screen_ = false;
 }

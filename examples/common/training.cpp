@@ -6,6 +6,7 @@
 
 #include <cmath>
 #include <ctime>
+#include <map>
 #include <numeric>
 
 #include "autograd/error.h"
@@ -19,10 +20,8 @@ using tapeloop::Tensor;
 namespace {
 
 constexpr std::size_t kRecentLosses = 100;
+constexpr double kLargestCount = 0x1p53;  // a double holds whole numbers up to it
 
-std::int64_t integer(const Tensor& saved) {
-  return static_cast<std::int64_t>(saved.to(tapeloop::DType::int64).item());
-}
 Tensor number(double value) { return Tensor::full({1}, value, tapeloop::DType::float64); }
 
 }  // namespace
@@ -71,10 +70,16 @@ void check_validation(double nats, std::int64_t updates) {
                              updates));
 }
 
-bool History::note_validation(double nats, std::int64_t updates) {
+bool History::note_validation(double nats, std::int64_t updates,
+                              const tapeloop::StateDict& weights) {
   check_validation(nats, updates);
   const bool best = best_update < 0 || nats < best_nats;
   if (best) {
+    best_weights.clear();
+    for (const auto& [name, tensor] : weights) {
+      const bool here = tensor.device() == tapeloop::Device::cpu;
+      best_weights.push_back({name, here ? tensor.clone() : tensor.to(tapeloop::Device::cpu)});
+    }
     best_nats = nats;
     best_update = updates;
     since_best = 0;
@@ -92,12 +97,30 @@ tapeloop::StateDict History::state_dict() const {
 }
 
 void History::load_state_dict(const tapeloop::StateDict& state) {
+  std::map<std::string, std::vector<double>> lists;
   for (const auto& [name, tensor] : state) {
-    if (name == "best_nats") best_nats = tensor.item();
-    if (name == "best_update") best_update = integer(tensor);
-    if (name == "since_best") since_best = integer(tensor);
-    if (name == "recent") recent = tensor.to_vector<double>();
+    const bool numbers = tensor.dtype() == tapeloop::DType::float64 && tensor.rank() == 1;
+    lists.emplace(name, numbers ? tensor.to_vector<double>() : std::vector<double>());
   }
+  const auto count = [&](const char* name, double low) {
+    const std::vector<double>& list = lists[name];
+    return list.size() == 1 && list[0] >= low && list[0] <= kLargestCount &&
+           list[0] == std::trunc(list[0]);
+  };
+  const bool has_recent = lists.contains("recent") && lists["recent"].size() <= kRecentLosses;
+  if (!count("best_update", -1) || !count("since_best", 0) || lists["best_nats"].size() != 1 ||
+      !has_recent || state.size() != state_dict().size()) {
+    tapeloop::fail(
+        "history",
+        fmt::format("the state is not that of a run; expected best_nats, best_update from "
+                    "-1, since_best from 0 and at most {} recent losses; take another "
+                    "copy or an older checkpoint",
+                    kRecentLosses));
+  }
+  best_nats = lists["best_nats"][0];
+  best_update = static_cast<std::int64_t>(lists["best_update"][0]);
+  since_best = static_cast<std::int64_t>(lists["since_best"][0]);
+  recent = lists["recent"];
 }
 
 double cpu_seconds() { return static_cast<double>(std::clock()) / CLOCKS_PER_SEC; }

@@ -26,16 +26,20 @@ void check_validation(double nats, std::int64_t updates);
 // The losses of the last updates, and the best validation.
 struct History {
   double best_nats = 0;
-  std::int64_t best_update = -1;  // -1: none yet
-  std::int64_t since_best = 0;    // validations without a better one
-  std::vector<double> recent;     // losses of the last updates, 100 at most
+  std::int64_t best_update = -1;     // -1: none yet
+  std::int64_t since_best = 0;       // validations without a better one
+  std::vector<double> recent;        // losses of the last updates, 100 at most
+  tapeloop::StateDict best_weights;  // copies, on the CPU; empty before the first validation
 
   void note_loss(double nats);
   double recent_mean() const;
-  // True where this validation, after so many updates, is the best so far. Throws where it is NaN.
-  bool note_validation(double nats, std::int64_t updates);
+  // True where this validation, after so many updates, is the best so far; then it copies the weights.
+  // Throws where the loss is NaN.
+  bool note_validation(double nats, std::int64_t updates, const tapeloop::StateDict& weights);
 
+  // All but the weights, which a checkpoint has as a section "best" of its own.
   tapeloop::StateDict state_dict() const;
+  // Throws Error, and changes nothing, for a state that no History saves.
   void load_state_dict(const tapeloop::StateDict& state);
 };
 

@@ -6,7 +6,9 @@
 #include <fmt/format.h>
 
 #include <CLI/CLI.hpp>
+
 #include "examples/jazz/chart.h"
+#include "examples/jazz/midi.h"
 
 namespace jazz {
 
@@ -27,6 +29,25 @@ examples:
   jazz --data DIR                                   MIDI files instead, half a minute
   jazz --data DIR --hidden 192 --embedding 128 --forget 0.2 --updates 1500     a minute)";
 
+namespace {
+
+// The folder of --data is read with all below it: what a run writes must not be among its tunes.
+void check_data(const Arguments& a) {
+  if (a.data.empty()) return;
+  if (common::same_place(a.common.out, a.data)) {
+    throw common::UsageError(fmt::format(
+        "--out and --data are the same folder, {}: the next run would learn from what this one "
+        "writes; name another folder by --out",
+        a.data));
+  }
+  if (is_midi_name(a.common.json) && common::lies_in(a.common.json, a.data)) {
+    throw common::UsageError(fmt::format(
+        "--json: {} is among the MIDI files of --data; give another name", a.common.json));
+  }
+}
+
+}  // namespace
+
 void add_options(CLI::App& app, Arguments& a) {
   using common::add_count, common::add_number, common::kAnyCount;
   common::add_common(app, a.common, "jazz");
@@ -34,7 +55,8 @@ void add_options(CLI::App& app, Arguments& a) {
                  "learn the MIDI files in this folder and below; without it, the built-in tunes. "
                  "Every 5th file is "
                  "held out")
-      ->type_name("DIR");
+      ->type_name("DIR")
+      ->check(common::not_empty());
   app.add_option("--cell", a.cell, "the recurrent cell")
       ->check(CLI::IsMember({"lstm", "gru"}))
       ->type_name("lstm|gru")
@@ -101,7 +123,14 @@ void fill_in(CLI::App& app, Arguments& a) {
   a.model.gru = a.cell == "gru";
   a.model.device = a.common.device;
   a.train.seed = a.common.seed;
-  a.common.writes = !a.resume && !a.generate_only;  // else the folder is there
+  a.common.folder =
+      a.resume || a.generate_only ? common::OutFolder::continued : common::OutFolder::written;
+  a.common.writes = {{"--activations", a.activations},
+                     {"the run's checkpoint", a.checkpoint()},
+                     {"the tune", a.file("jazz.mid")},
+                     {"its picture", a.file("jazz.svg")},
+                     {"its sound", a.file("jazz.wav")}};
+  check_data(a);
   if (a.generate_only) {
     common::check_effect(app,
                          {"--generate-only",

@@ -11,10 +11,12 @@
 #include <nlohmann/json.hpp>
 
 #include "autograd/files.h"
+#include "examples/common/console.h"
 #include "examples/common/interrupt.h"
 #include "examples/common/notes.h"
 #include "examples/common/output.h"
 #include "examples/common/progress.h"
+#include "examples/common/saver.h"
 #include "examples/common/training.h"
 #include "examples/jazz/arguments.h"
 #include "examples/jazz/inside.h"
@@ -31,43 +33,51 @@ std::string show(const NatsPerNote& n) {
 
 // Trains to the end and leaves the best weights in the trainer's model.
 nlohmann::json train(const Arguments& a, Trainer& trainer, const Material& material) {
+  const common::StopSignals stop_signals;
   const Baseline baseline = ngram_baseline(material);
-  fmt::print("{} {} of {} units, {} parameters, seed {}\n", a.model.layers, a.cell, a.model.hidden,
-             nn::parameter_count(trainer.model()), a.common.seed);
-  fmt::print("nats per note of what is held out:  total = delta + pitch + duration\n");
-  fmt::print("order-3 n-gram, {} keys            {}\n", baseline.keys, show(baseline.held_out));
-  if (a.resume) fmt::print("going on after update {}\n", trainer.updates());
+  common::print("{} {} of {} units, {} parameters, seed {}\n", a.model.layers, a.cell,
+                a.model.hidden, nn::parameter_count(trainer.model()), a.common.seed);
+  common::print("nats per note of what is held out:  total = delta + pitch + duration\n");
+  common::print("order-3 n-gram, {} keys            {}\n", baseline.keys, show(baseline.held_out));
+  if (a.resume) common::print("going on after update {}\n", trainer.updates());
   std::fflush(stdout);
   const double before = common::cpu_seconds();
   common::Progress progress(trainer.updates(), a.train.updates, "notes");
   const std::int64_t notes = trainer.notes_seen();
   double recent = 0;
-  const common::CtrlC ctrl_c;
+  common::Saver checkpoint(a.checkpoint(), a.resume ? trainer.updates() : -1);
+  bool saved = true;
+  const auto end_if_stopped = [&] {
+    if (stop_signals.received() == 0) return;
+    progress.clear();
+    checkpoint.save_or_throw(trainer.checkpoint());
+    throw common::Interrupted(
+        common::stopped_text(trainer.updates(), a.train.updates, checkpoint.path()),
+        stop_signals.received());
+  };
   while (!trainer.finished()) {
     const double loss = trainer.update();
     recent = recent == 0 ? loss : 0.98 * recent + 0.02 * loss;
     progress.update(trainer.updates(), recent, static_cast<double>(trainer.notes_seen() - notes));
-    if (ctrl_c.pressed()) {
-      progress.clear();
-      nn::save_checkpoint(a.checkpoint(), trainer.checkpoint());
-      throw common::Interrupted(
-          common::stopped_text(trainer.updates(), a.train.updates, a.checkpoint()));
-    }
+    end_if_stopped();
     if (trainer.updates() % a.train.evaluate_every != 0 && !trainer.finished()) continue;
     progress.clear();
-    fmt::print("update {:>6}, training {:.4f}     {}{}\n", trainer.updates(), recent,
-               show(*trainer.latest()), trainer.best_update() == trainer.updates() ? "  best" : "");
+    common::print("update {:>6}, training {:.4f}     {}{}\n", trainer.updates(), recent,
+                  show(*trainer.latest()),
+                  trainer.best_update() == trainer.updates() ? "  best" : "");
     std::fflush(stdout);
-    nn::save_checkpoint(a.checkpoint(), trainer.checkpoint());
+    saved = checkpoint.save(trainer.checkpoint());
+    end_if_stopped();
   }
+  if (!saved) checkpoint.save(trainer.checkpoint());
   const double wall = progress.seconds();
   const double cpu = common::cpu_seconds() - before;
   const double gain = baseline.held_out.total() - trainer.best()->total();
-  fmt::print("best, after update {}: {:.4f} nats per note, {:.4f} {} than the n-gram\n",
-             trainer.best_update(), trainer.best()->total(), std::abs(gain),
-             gain > 0 ? "better" : "WORSE");
-  fmt::print("training {:.1f} s wall, {:.1f} s CPU, {} notes\n", wall, cpu,
-             trainer.notes_seen() - notes);
+  common::print("best, after update {}: {:.4f} nats per note, {:.4f} {} than the n-gram\n",
+                trainer.best_update(), trainer.best()->total(), std::abs(gain),
+                gain > 0 ? "better" : "WORSE");
+  common::print("training {:.1f} s wall, {:.1f} s CPU, {} notes\n", wall, cpu,
+                trainer.notes_seen() - notes);
   trainer.use_best();
   return {{"settings", settings_of(a.model, a.train, material)},
           {"parameters", nn::parameter_count(trainer.model())},
@@ -86,13 +96,13 @@ void play(const Arguments& a, const Model& model, const Material& material, cons
   options.seed = a.common.seed;
   const std::vector<Tune> takes = generate(model, chart, a.takes, options);
   const OutputFiles files{a.file("jazz.mid"), a.file("jazz.svg"), a.file("jazz.wav")};
-  fmt::print("\n");
+  common::print("\n");
   write_tune(takes.front(), files, a.common.seed);
   if (!a.activations.empty()) {
     tapeloop::write_file(a.activations, neurons_over_tune(model, takes.front()));
-    fmt::print("what each neuron does over it: {}\n", a.activations);
+    common::print("what each neuron does over it: {}\n", a.activations);
   }
-  fmt::print("\n{} takes, the first of which was written, beside {}:\n", a.takes, material.name);
+  common::print("\n{} takes, the first of which was written, beside {}:\n", a.takes, material.name);
   const Judgement judgement = judge(takes, material);
   print(judgement);
   if (a.common.json.empty()) return;
@@ -123,16 +133,17 @@ void run(const CLI::App& app, const Arguments& a) {
   nn::Checkpoint saved;
   if (a.resume) saved = common::read_of_run(a.checkpoint(), "--resume");
   if (a.generate_only) saved = common::read_of_run(a.checkpoint(), "--generate-only");
-  const Material material = a.data.empty() ? embedded_corpus() : read_material(a.data);
-  for (const std::string& reason : material.left_out) fmt::print("left out: {}\n", reason);
+  const Material material =
+      a.data.empty() ? embedded_corpus() : read_material(a.data, a.common.out);
+  for (const std::string& reason : material.left_out) common::print("left out: {}\n", reason);
   for (const std::string& warning : material.warnings)
-    fmt::print("read all the same: {}\n", warning);
+    common::print("read all the same: {}\n", warning);
   const Tune chart = chart_of(app, a, material);
   // A folder that cannot be written to is found now, not after the training.
   for (const char* name : {"jazz.mid", "jazz.svg"}) tapeloop::NewFile(a.file(name), 0);
-  fmt::print("{}: {} tunes, {} notes; held out: {}, {} of them\n", material.name,
-             material.training.size() + material.held_out.size(), material.notes(),
-             material.held_out_rule, material.held_out.size());
+  common::print("{}: {} tunes, {} notes; held out: {}, {} of them\n", material.name,
+                material.training.size() + material.held_out.size(), material.notes(),
+                material.held_out_rule, material.held_out.size());
   if (!a.activations.empty()) common::check_writable(a.activations);
   if (a.generate_only) return generate_only(app, a, saved, material, chart);
   Trainer trainer(a.model, a.train, material);

@@ -154,8 +154,8 @@ Material embedded_corpus() {
   return material;
 }
 
-Material read_material(const std::filesystem::path& folder) {
-  MidiFolder read = read_folder(folder);
+Material read_material(const std::filesystem::path& folder, const std::filesystem::path& except) {
+  MidiFolder read = read_folder(folder, except);
   std::vector<std::string> left_out;
   for (const DamagedFile& file : read.damaged) left_out.push_back(file.reason);
   std::vector<std::vector<Tune>> groups;

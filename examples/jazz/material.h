@@ -37,9 +37,11 @@ struct Material {
 Material embedded_corpus();
 
 // All MIDI files under a folder, quantised. Every 5th file is held out; of fewer files the last
-// one, and of a single one its last fifth. Throws std::runtime_error where the folder is absent,
-// has no MIDI file, or no file with notes that can be read: the message lists what was wrong.
-Material read_material(const std::filesystem::path& folder);
+// one, and of a single one its last fifth. The files in the folder `except` are left out. Throws
+// std::runtime_error where the folder is absent, has no MIDI file, or no file with notes that can be
+// read: the message lists what was wrong.
+Material read_material(const std::filesystem::path& folder,
+                       const std::filesystem::path& except = {});
 
 // The copy of a tune that is `semitones` higher, 0 to 11, and in a fitting octave.
 Sequence transposed(const Tune& tune, int semitones);

@@ -110,9 +110,14 @@ struct MidiFolder {
 };
 
 // Reads every *.mid and *.midi (any case) under a folder and its subfolders, in order of their
-// paths; files that cannot be read are listed, not fatal. Throws std::runtime_error if the folder
-// is absent, cannot be read, or holds no such file.
-MidiFolder read_folder(const std::filesystem::path& folder);
+// paths; files that cannot be read are listed, not fatal. The folder `except`, where one is given, is
+// left out with all below it, and listed where it holds such files. Throws std::runtime_error if the
+// folder is absent, cannot be read, or holds no such file.
+MidiFolder read_folder(const std::filesystem::path& folder,
+                       const std::filesystem::path& except = {});
+
+// Whether a file of this name is read: it ends in .mid or .midi, in any case.
+bool is_midi_name(const std::filesystem::path& path);
 
 enum class Voices { all, top_line };  // top_line: at each onset the highest note, one at a time
 
@@ -142,7 +147,7 @@ double swing_ratio(double tempo);
 // meter or note that MIDI cannot express.
 std::vector<std::uint8_t> midi_bytes(const Tune& tune, const MidiPerformance& performance = {});
 
-// The same into a file, through write_whole_file.
+// The same into a file, through tapeloop::write_file.
 void write_midi(const Tune& tune, const std::filesystem::path& path,
                 const MidiPerformance& performance = {});
 

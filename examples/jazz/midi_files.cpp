@@ -7,6 +7,7 @@
 #include <system_error>
 
 #include "autograd/files.h"
+#include "examples/common/paths.h"
 #include "examples/jazz/midi.h"
 
 namespace jazz {
@@ -30,19 +31,28 @@ MidiSong read_midi_file(const std::filesystem::path& path) {
                    path.string());
 }
 
-MidiFolder read_folder(const std::filesystem::path& folder) {
+bool is_midi_name(const std::filesystem::path& path) {
+  std::string extension = path.extension().string();
+  for (char& c : extension) c = c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c;
+  return extension == ".mid" || extension == ".midi";
+}
+
+MidiFolder read_folder(const std::filesystem::path& folder, const std::filesystem::path& except) {
   std::error_code error;
   if (!fs::is_directory(folder, error)) {
     throw std::runtime_error(
         fmt::format("{}: no such folder, expected a folder of MIDI files", folder.string()));
   }
+  const bool excepts = !except.empty() && common::lies_in(except.string(), folder.string());
+  std::size_t left_out = 0;
   std::vector<fs::path> paths;
   fs::recursive_directory_iterator at(folder, fs::directory_options::skip_permission_denied, error);
   for (; !error && at != fs::recursive_directory_iterator(); at.increment(error)) {
-    std::string extension = at->path().extension().string();
-    for (char& c : extension) c = c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c;
     std::error_code ignored;  // a link that leads nowhere is listed as a damaged file
-    if ((extension == ".mid" || extension == ".midi") && !at->is_directory(ignored)) {
+    if (!is_midi_name(at->path()) || at->is_directory(ignored)) continue;
+    if (excepts && common::lies_in(at->path().parent_path().string(), except.string())) {
+      ++left_out;
+    } else {
       paths.push_back(at->path());
     }
   }
@@ -50,12 +60,16 @@ MidiFolder read_folder(const std::filesystem::path& folder) {
     throw std::runtime_error(fmt::format("{}: the folder cannot be read: {}; check the disk",
                                          folder.string(), error.message()));
   }
+  const std::string own =
+      fmt::format("{} MIDI files in {}, where this program writes", left_out, except.string());
   if (paths.empty()) {
     throw std::runtime_error(
-        fmt::format("{}: holds no *.mid or *.midi file, also not in subfolders", folder.string()));
+        fmt::format("{}: holds no *.mid or *.midi file{}, also not in subfolders", folder.string(),
+                    left_out == 0 ? "" : " beside " + own));
   }
   std::sort(paths.begin(), paths.end());
   MidiFolder result;
+  if (left_out > 0) result.damaged.push_back({except, own});
   for (const fs::path& path : paths) {
     try {
       result.songs.push_back(read_midi_file(path));

@@ -37,8 +37,10 @@ class Reader {
  private:
   void unwrap_riff() {
     if (!bytes_.is_here(0, "RIFF")) return;
-    if (!bytes_.is_here(8, "RMID"))
-      bytes_.fail(8, "a RIFF file of another kind", "the form 'RMID'");
+    if (!bytes_.is_here(8, "RMID")) {
+      bytes_.fail(std::min<std::size_t>(8, bytes_.bytes.size()), "a RIFF file of another kind",
+                  "the form 'RMID'");
+    }
     bytes_.at = 12;
     for (;;) {
       const bool data = bytes_.is_here(bytes_.at, "data");

@@ -7,7 +7,7 @@
 #include <cmath>
 #include <random>
 
-#include "examples/jazz/files.h"
+#include "autograd/files.h"
 #include "examples/jazz/midi.h"
 #include "examples/jazz/rhythm_section.h"
 
@@ -239,7 +239,7 @@ std::vector<std::uint8_t> midi_bytes(const Tune& tune, const MidiPerformance& pe
 void write_midi(const Tune& tune, const std::filesystem::path& path,
                 const MidiPerformance& performance) {
   const Bytes bytes = midi_bytes(tune, performance);
-  write_whole_file(path, {reinterpret_cast<const char*>(bytes.data()), bytes.size()});
+  tapeloop::write_file(path, {reinterpret_cast<const char*>(bytes.data()), bytes.size()});
 }
 
 }  // namespace jazz

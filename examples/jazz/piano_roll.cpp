@@ -12,7 +12,7 @@
 #include <string_view>
 #include <utility>
 
-#include "examples/jazz/files.h"
+#include "autograd/files.h"
 #include "nn/markup.h"
 
 namespace jazz {
@@ -226,7 +226,7 @@ std::string piano_roll_svg(const Tune& tune, const PianoRollOptions& options) {
 
 void write_piano_roll(const Tune& tune, const std::filesystem::path& path,
                       const PianoRollOptions& options) {
-  write_whole_file(path, piano_roll_svg(tune, options));
+  tapeloop::write_file(path, piano_roll_svg(tune, options));
 }
 
 }  // namespace jazz

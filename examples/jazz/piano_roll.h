@@ -20,7 +20,7 @@ struct PianoRollOptions {
 // that is not 1..32.
 std::string piano_roll_svg(const Tune& tune, const PianoRollOptions& options = {});
 
-// The same into a file, through write_whole_file.
+// The same into a file, through tapeloop::write_file.
 void write_piano_roll(const Tune& tune, const std::filesystem::path& path,
                       const PianoRollOptions& options = {});
 

@@ -8,6 +8,7 @@
 #include <cmath>
 #include <nlohmann/json.hpp>
 
+#include "examples/common/console.h"
 #include "examples/jazz/midi.h"
 #include "examples/jazz/piano_roll.h"
 #include "examples/jazz/wav.h"
@@ -43,15 +44,15 @@ void write_tune(const Tune& tune, const OutputFiles& files, std::uint64_t seed) 
   const bool chords = has_chords(tune);
   write_midi(tune, files.midi,
              {.swing = chords, .rhythm_section = chords, .seed = static_cast<std::uint32_t>(seed)});
-  fmt::print("wrote {}: {} notes, {} bars, {:.0f} quarters a minute\n", files.midi,
-             tune.notes.size(), bars_of(tune), tune.tempo);
+  common::print("wrote {}: {} notes, {} bars, {:.0f} quarters a minute\n", files.midi,
+                tune.notes.size(), bars_of(tune), tune.tempo);
   write_piano_roll(tune, files.picture);
-  fmt::print("wrote {}\n", files.picture);
+  common::print("wrote {}\n", files.picture);
   const WavResult sound = write_wav(files.midi, files.sound);
   if (sound.written) {
-    fmt::print("wrote {}\n", files.sound);
+    common::print("wrote {}\n", files.sound);
   } else {
-    fmt::print("no {}: {}\n", files.sound, sound.why_not);
+    common::print("no {}: {}\n", files.sound, sound.why_not);
   }
 }
 
@@ -69,25 +70,25 @@ Judgement judge(std::span<const Tune> takes, const Material& material) {
 }
 
 void print(const Judgement& j) {
-  fmt::print("{}", comparison_table(j.generated, j.corpus));
+  common::print("{}", comparison_table(j.generated, j.corpus));
   const auto verdict = [](bool met) { return met ? "met" : "MISSED"; };
   if (!std::isnan(j.points_apart)) {
-    fmt::print("aim: chord tones within {:.0f} points of the corpus: {:.1f} apart, {}\n",
-               kMostPointsApart, j.points_apart, verdict(j.chord_tones_met));
+    common::print("aim: chord tones within {:.0f} points of the corpus: {:.1f} apart, {}\n",
+                  kMostPointsApart, j.points_apart, verdict(j.chord_tones_met));
   }
   if (std::isnan(j.generated.copied_any_key)) {
-    fmt::print("copied runs: too few notes to hold a run of 8\n");
+    common::print("copied runs: too few notes to hold a run of 8\n");
   } else {
-    fmt::print("aim: under {:.0f} % of 8-note runs copied: {:.1f} %, {}\n", 100 * kMostCopied,
-               100 * j.generated.copied_any_key, verdict(j.copying_met));
+    common::print("aim: under {:.0f} % of 8-note runs copied: {:.1f} %, {}\n", 100 * kMostCopied,
+                  100 * j.generated.copied_any_key, verdict(j.copying_met));
   }
   const auto percent = [](double share, const char* of) {
     return std::isnan(share) ? fmt::format("too few notes for {}", of)
                              : fmt::format("{:.1f} % {}", 100 * share, of);
   };
-  fmt::print("the written take alone: {}, {}\n",
-             percent(j.written.chord_tones, "chord tones on strong beats"),
-             percent(j.written.copied_any_key, "copied runs"));
+  common::print("the written take alone: {}, {}\n",
+                percent(j.written.chord_tones, "chord tones on strong beats"),
+                percent(j.written.copied_any_key, "copied runs"));
 }
 
 nlohmann::json to_json(const Judgement& j) {

@@ -110,6 +110,17 @@ constexpr std::array kNotForBits = {
     "--attend",   "--dropout",       "--decay",          "--pairs",     "--max-length",
     "--patience", "--beam",          "--length-penalty", "--samples",   "--pictures"};
 
+// What the tasks write into --out.
+constexpr std::array kFiles = {"last.safetensors",
+                               "best.safetensors",
+                               "attention.svg",
+                               "lengths.svg",
+                               "carry.svg",
+                               "attention/last.safetensors",
+                               "attention/best.safetensors",
+                               "plain/last.safetensors",
+                               "plain/best.safetensors"};
+
 bool is_of(const Belongs& belongs, const std::string& task) {
   return belongs.tasks.find(task) != std::string_view::npos;
 }
@@ -247,7 +258,8 @@ void add_options(CLI::App& app, Arguments& a) {
   app.add_flag("--interactive", a.interactive, "train nothing, translate line by line");
   app.add_option("--model", a.model,
                  "the checkpoint for these two; without it, DIR/best.safetensors")
-      ->type_name("FILE");
+      ->type_name("FILE")
+      ->check(common::not_empty());
 }
 
 void fill_in(CLI::App& app, Arguments& a) {
@@ -290,7 +302,12 @@ void fill_in(CLI::App& app, Arguments& a) {
   s.task = a.task;
   s.seed = a.common.seed;
   s.model.device = a.common.device;
-  a.common.writes = !a.from_checkpoint() && !a.resume;
+  a.common.folder = a.from_checkpoint() ? common::OutFolder::read
+                    : a.resume          ? common::OutFolder::continued
+                                        : common::OutFolder::written;
+  a.common.reads = {{"--data", a.data}, {"--test", a.test}, {"--model", a.model}};
+  auto& own = a.from_checkpoint() ? a.common.reads : a.common.writes;
+  for (const char* name : kFiles) own.push_back({"a file of the run", a.common.out + "/" + name});
   if (a.task_given) {
     hide_others(app, a);
   } else {

@@ -104,21 +104,24 @@ Batch Batches::next() {
 }
 
 tapeloop::StateDict Batches::state_dict() const {
-  return {{"examples", Tensor::full({}, static_cast<double>(examples_.size()), DType::int64)},
-          {"pass", Tensor::full({}, static_cast<double>(pass_), DType::int64)},
-          {"next", Tensor::full({}, static_cast<double>(at_), DType::int64)}};
+  const auto number = [](std::uint64_t value) {
+    return Tensor::from<std::int64_t>({}, {static_cast<std::int64_t>(value)});
+  };
+  return {{"examples", number(examples_.size())}, {"pass", number(pass_)}, {"next", number(at_)}};
 }
 
 void Batches::load_state_dict(const tapeloop::StateDict& state) {
   std::int64_t pass = -1, next = -1, count = -1;
   for (const auto& [name, tensor] : state) {
     if (tensor.dtype() != DType::int64 || tensor.numel() != 1) continue;
-    if (name == "examples") count = static_cast<std::int64_t>(tensor.item());
-    if (name == "pass") pass = static_cast<std::int64_t>(tensor.item());
-    if (name == "next") next = static_cast<std::int64_t>(tensor.item());
+    const std::int64_t value = *tensor.contiguous().read<std::int64_t>();
+    if (name == "examples") count = value;
+    if (name == "pass") pass = value;
+    if (name == "next") next = value;
   }
   const auto own = static_cast<std::int64_t>(examples_.size());
-  if (pass < 0 || next < 0 || next > per_pass() || count != own) {
+  if (pass < 0 || next < 0 || next > per_pass() || count != own ||
+      state.size() != state_dict().size()) {
     tapeloop::fail(
         "batches",
         fmt::format("the state is of {} examples, pass {}, next batch {}; here are {} in "

@@ -7,6 +7,7 @@
 #include <nlohmann/json.hpp>
 
 #include "autograd/files.h"
+#include "examples/common/console.h"
 #include "examples/seq2seq/tasks.h"
 
 namespace seq2seq {
@@ -23,7 +24,7 @@ Looked looked_of(const Translation& translation) {
 
 void write_picture(const std::string& path, const std::string& svg, const char* what) {
   tapeloop::write_file(path, svg);
-  fmt::print("{}: {}\n", what, path);
+  common::print("{}: {}\n", what, path);
 }
 
 void write_carries(const Arguments& a, const std::string& title,
@@ -78,7 +79,7 @@ nlohmann::json print_samples(std::span<const Pair> pairs,
     const std::string as_joined = join(words(pair.target), Unit::word);  // where words were learned
     const int width = display_width(pair.source);
     const std::string room(static_cast<std::size_t>(std::max(0, widest - width)), ' ');
-    fmt::print(
+    common::print(
         "  {}{}  {}{}\n", pair.source, room, text,
         text == pair.target || text == as_joined ? "" : fmt::format("   expected {}", pair.target));
     samples.push_back({{"source", pair.source}, {"translation", text}, {"expected", pair.target}});

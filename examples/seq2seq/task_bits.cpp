@@ -4,10 +4,14 @@
 
 #include <algorithm>
 #include <nlohmann/json.hpp>
+#include <optional>
+#include <utility>
 
+#include "examples/common/console.h"
 #include "examples/common/interrupt.h"
 #include "examples/common/notes.h"
 #include "examples/common/progress.h"
+#include "examples/common/saver.h"
 #include "examples/common/training.h"
 #include "examples/seq2seq/adder.h"
 #include "examples/seq2seq/tasks.h"
@@ -25,38 +29,48 @@ struct Seconds {
 };
 
 // Trains to the end; the time of all updates and checkpoints.
-Seconds train_adder(const Arguments& a, AdderTrainer& trainer, const AdderSettings& settings) {
-  const std::string last = a.common.out + "/last.safetensors";
+Seconds train_adder(const Arguments& a, AdderTrainer& trainer, const AdderSettings& settings,
+                    const common::StopSignals& stop_signals) {
+  common::RunFiles files(a.common.out);
   if (a.resume) {
-    const nn::Checkpoint saved = common::read_of_run(last, "--resume");
-    adder_settings_of(saved, last);
-    common::check_resumed_settings(saved, notes_of(settings), last, "");
-    trainer.restore(saved, last);
-    fmt::print("going on after update {}\n", trainer.updates());
+    const nn::Checkpoint saved = common::read_of_run(files.last(), "--resume");
+    adder_settings_of(saved, files.last());
+    common::check_resumed_settings(saved, notes_of(settings), files.last(), "");
+    trainer.restore(saved, files.last());
+    common::print("going on after update {}\n", trainer.updates());
   }
   const std::int64_t first = trainer.updates();
   const double sums = static_cast<double>(settings.batch);
   const double cpu = common::cpu_seconds();
   common::Progress progress(first, a.settings.updates, "sums");
-  const common::CtrlC ctrl_c;
+  common::History history;  // nothing validates: the last weights are the best
   while (trainer.updates() < a.settings.updates) {
     const double loss = trainer.update();
     progress.update(trainer.updates(), loss, sums * static_cast<double>(trainer.updates() - first));
-    if (trainer.updates() % a.validate_every == 0 || trainer.updates() == a.settings.updates) {
-      nn::save_checkpoint(last, trainer.checkpoint());
-    }
-    if (ctrl_c.pressed()) {
+    if (stop_signals.received() != 0) {
       progress.clear();
-      nn::save_checkpoint(last, trainer.checkpoint());
-      throw common::Interrupted(common::stopped_text(trainer.updates(), a.settings.updates, last));
+      files.save_stopped(trainer.checkpoint());
+      throw common::Interrupted(
+          common::stopped_text(trainer.updates(), a.settings.updates, files.last()),
+          stop_signals.received());
+    }
+    if (trainer.updates() % a.validate_every == 0 && trainer.updates() < a.settings.updates) {
+      progress.clear();
+      files.save(trainer.checkpoint(), history);
     }
   }
-  nn::save_checkpoint(a.common.out + "/best.safetensors", trainer.checkpoint());
+  progress.clear();
+  history.note_validation(0, trainer.updates(), nn::state_dict(trainer.adder()));
+  nn::Checkpoint ended = trainer.checkpoint();
+  ended.sections.emplace_back("history", history.state_dict());
+  ended.sections.emplace_back("best", history.best_weights);
+  files.save(ended, history);
+  files.retry(ended, history);
   const double seconds = progress.seconds();
   const double cpu_seconds = common::cpu_seconds() - cpu;
   progress.clear();
-  fmt::print("{} updates of {} sums of {} {} in {:.2f} s\n", trainer.updates() - first,
-             settings.batch, settings.bits, settings.bits == 1 ? "bit" : "bits", seconds);
+  common::print("{} updates of {} sums of {} {} in {:.2f} s\n", trainer.updates() - first,
+                settings.batch, settings.bits, settings.bits == 1 ? "bit" : "bits", seconds);
   return {seconds, cpu_seconds};
 }
 
@@ -72,12 +86,14 @@ nlohmann::json run_bits(const Arguments& a) {
   settings.seed = a.common.seed;
   settings.device = a.common.device;
   AdderTrainer trainer(settings);
-  fmt::print(
+  std::optional<common::StopSignals> stop_signals(std::in_place);
+  common::print(
       "add: a plain RNN of {} units reads two bits at a time, the lowest first; {} "
       "parameters, seed {}\n",
       settings.hidden, nn::parameter_count(trainer.adder()), settings.seed);
   std::fflush(stdout);
-  const Seconds seconds = train_adder(a, trainer, settings);
+  const Seconds seconds = train_adder(a, trainer, settings, *stop_signals);
+  stop_signals.reset();
 
   nlohmann::json figures = {{"task", "add"},
                             {"base", 2},
@@ -92,8 +108,8 @@ nlohmann::json run_bits(const Arguments& a) {
     if (figures["right"].contains(name)) continue;
     const std::vector<Sum> sums = different_binary_sums(kMostSums, bits, random);
     const std::int64_t right = right_sums(trainer.adder(), sums, bits);
-    fmt::print("{:>3} {}: {} of {} sums right in every bit\n", bits, bits == 1 ? "bit" : "bits",
-               right, sums.size());
+    common::print("{:>3} {}: {} of {} sums right in every bit\n", bits, bits == 1 ? "bit" : "bits",
+                  right, sums.size());
     figures["right"][name] = right;
     figures["sums"][name] = sums.size();
   }
@@ -105,7 +121,7 @@ nlohmann::json run_bits(const Arguments& a) {
   // A carry that runs through all bits.
   traces.push_back(
       trace_of(trainer.adder(), {(std::uint64_t{1} << shown_bits) - 1, 1}, shown_bits));
-  for (const CarryTrace& trace : traces) fmt::print("  {}\n", trace.caption);
+  for (const CarryTrace& trace : traces) common::print("  {}\n", trace.caption);
   write_carries(a, "The carry in the hidden units of an RNN that adds", traces, traces.size(),
                 figures);
   return figures;

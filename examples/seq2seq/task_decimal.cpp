@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <nlohmann/json.hpp>
 
+#include "examples/common/console.h"
 #include "examples/seq2seq/addition.h"
 #include "examples/seq2seq/tasks.h"
 
@@ -46,14 +47,14 @@ nlohmann::json run_decimal(const Arguments& a) {
   const Trained trained = train(a, a.settings, material, a.common.out);
   const Translator& translator = trained.translator();
   const Measures measures = translator.measure(material.test, a.search());
-  fmt::print("{:.2f} % of {} sums that were never seen are right\n", 100 * measures.exact,
-             measures.pairs);
+  common::print("{:.2f} % of {} sums that were never seen are right\n", 100 * measures.exact,
+                measures.pairs);
   std::vector<std::string> texts;
   const std::size_t count = std::min(
       material.test.size(), static_cast<std::size_t>(std::max<std::int64_t>(kTraced, a.samples)));
   for (std::size_t i = 0; i < count; ++i) texts.push_back(material.test[i].source);
   const auto translations = translator.translate(texts, a.search());
-  fmt::print("sums are written from their lowest digit:\n");
+  common::print("sums are written from their lowest digit:\n");
   const std::size_t printed = std::min(count, static_cast<std::size_t>(a.samples));
   nlohmann::json figures = json_of(a, trained);
   figures["base"] = 10;
@@ -79,7 +80,7 @@ nlohmann::json run_decimal(const Arguments& a) {
         "attention picture");
   }
   if (traces.empty()) {
-    fmt::print("no picture of the carry: nothing was written\n");
+    common::print("no picture of the carry: nothing was written\n");
     return figures;
   }
   // The sums with the most carries.

@@ -6,6 +6,7 @@
 #include <filesystem>
 #include <nlohmann/json.hpp>
 
+#include "examples/common/console.h"
 #include "examples/seq2seq/lengths.h"
 #include "examples/seq2seq/tasks.h"
 
@@ -86,12 +87,13 @@ nlohmann::json run_letters(const Arguments& a) {
     write_picture(a.common.out + "/attention.svg",
                   attention_picture("What is looked at: " + a.task, looked), "attention picture");
   }
-  fmt::print("letters  sequences wholly right, of {}: with attention   without   (letters right)\n",
-             kMeasured);
+  common::print(
+      "letters  sequences wholly right, of {}: with attention   without   (letters right)\n",
+      kMeasured);
   for (std::size_t i = 0; i < lengths.size(); ++i) {
-    fmt::print("{:>7}  {:>45.1f} % {:>7.1f} %   ({:.1f} %, {:.1f} %)\n", lengths[i],
-               100 * found[0].whole[i], 100 * found[1].whole[i], 100 * found[0].letters[i],
-               100 * found[1].letters[i]);
+    common::print("{:>7}  {:>45.1f} % {:>7.1f} %   ({:.1f} %, {:.1f} %)\n", lengths[i],
+                  100 * found[0].whole[i], 100 * found[1].whole[i], 100 * found[0].letters[i],
+                  100 * found[1].letters[i]);
   }
   const std::string path = a.common.out + "/lengths.svg";
   write_picture(

@@ -4,6 +4,7 @@
 
 #include <nlohmann/json.hpp>
 
+#include "examples/common/console.h"
 #include "examples/seq2seq/tasks.h"
 
 namespace seq2seq {
@@ -11,11 +12,12 @@ namespace {
 
 void print_measures(const Arguments& a, const Measures& m) {
   if (a.task == "dates") {
-    fmt::print("exact match {:.2f} % of {} dates that were never seen ({:.5f} nats per symbol)\n",
-               100 * m.exact, m.pairs, m.nats_per_symbol);
+    common::print(
+        "exact match {:.2f} % of {} dates that were never seen ({:.5f} nats per symbol)\n",
+        100 * m.exact, m.pairs, m.nats_per_symbol);
     return;
   }
-  fmt::print(
+  common::print(
       "{} held-out pairs: {:.4f} nats per symbol, character BLEU-4 {}, exact match {:.2f} %\n",
       m.pairs, m.nats_per_symbol,
       m.bleu ? fmt::format("{:.2f}", *m.bleu) : "- (no target has 4 characters)", 100 * m.exact);
@@ -33,7 +35,7 @@ std::vector<std::size_t> spread(std::size_t size, std::int64_t count) {
 
 nlohmann::json run_pairs(const Arguments& a) {
   const Material material = material_of(a);
-  for (const std::string& remark : material.remarks) fmt::print("{}\n", remark);
+  for (const std::string& remark : material.remarks) common::print("{}\n", remark);
   const Trained trained = train(a, a.settings, material, a.common.out);
   const Measures measures = trained.translator().measure(material.test, a.search());
   print_measures(a, measures);
@@ -50,7 +52,7 @@ nlohmann::json run_pairs(const Arguments& a) {
   figures["test"] = json_of(measures);
   figures["samples"] = print_samples({shown.data(), printed}, {translations.data(), printed});
   if (!trained.translator().model().attends()) {
-    fmt::print("no attention picture: the model has no attention\n");
+    common::print("no attention picture: the model has no attention\n");
     return figures;
   }
   std::vector<Looked> looked;

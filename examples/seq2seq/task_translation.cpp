@@ -11,6 +11,8 @@
 #include <nlohmann/json.hpp>
 
 #include "autograd/error.h"
+#include "examples/common/console.h"
+#include "examples/common/saver.h"
 #include "examples/common/text.h"
 #include "examples/seq2seq/adder.h"
 #include "examples/seq2seq/notes.h"
@@ -88,7 +90,8 @@ Answer add_text(const Adder& adder, const std::string& text) {
 }
 
 Translate translator_of(const Arguments& a, const std::string& path) {
-  const nn::Checkpoint saved = nn::read_checkpoint(path);
+  const nn::Checkpoint saved =
+      a.model.empty() ? common::read_best(path, "--translate") : nn::read_checkpoint(path);
   const std::string& task = check_task(saved, a.task_given ? a.task : "", path);
   if (task == "add" && saved.notes.contains("base")) {
     const AdderSettings settings = adder_settings_of(saved, path);
@@ -120,21 +123,21 @@ void prompt(const Translate& translate) {
   const bool terminal = ::isatty(STDIN_FILENO) == 1;
   std::string line;
   while (std::ferror(stdout) == 0) {  // run_main() says so where nobody can read the answers
-    if (terminal) fmt::print(stderr, "> ");
+    if (terminal) common::say("> ");
     if (!read_line(std::cin, line)) break;
     if (common::trimmed(line).empty()) continue;
     try {
       const Answer answer = translate(line);
-      fmt::print("{}\n", answer.text);
+      common::print("{}\n", answer.text);
       std::fflush(stdout);
-      if (!answer.remark.empty()) fmt::print(stderr, "({})\n", answer.remark);
+      if (!answer.remark.empty()) common::say("({})\n", answer.remark);
     } catch (const tapeloop::Error& error) {
-      fmt::print("\n");  // a line of output for each of input
+      common::print("\n");  // a line of output for each of input
       std::fflush(stdout);
-      fmt::print(stderr, "({})\n", error.what());
+      common::say("({})\n", error.what());
     }
   }
-  if (terminal) fmt::print(stderr, "\n");
+  if (terminal) common::say("\n");
 }
 
 }  // namespace
@@ -145,8 +148,8 @@ nlohmann::json run_translation(const Arguments& a) {
   nlohmann::json figures = {{"model", path}};
   if (a.translate_given) {
     const Answer answer = translate(a.translate);
-    fmt::print("{}\n", answer.text);
-    if (!answer.remark.empty()) fmt::print(stderr, "seq2seq: {}\n", answer.remark);
+    common::print("{}\n", answer.text);
+    if (!answer.remark.empty()) common::say("seq2seq: {}\n", answer.remark);
     figures["source"] = a.translate;
     figures["translation"] = answer.text;
     figures["remark"] = answer.remark;

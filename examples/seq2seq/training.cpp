@@ -4,6 +4,9 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
+#include <cmath>
+
 #include "autograd/error.h"
 #include "examples/common/hash.h"
 #include "examples/seq2seq/notes.h"
@@ -106,7 +109,9 @@ Trainer::Trainer(std::vector<Example> examples, Languages languages, const Setti
 
 double Trainer::learning_rate() const {
   const double all = static_cast<double>(settings_.updates);
-  const auto falling = static_cast<std::int64_t>(all * settings_.decay);
+  // The product of the greatest counts rounds to 2^63, which is none.
+  const double most = std::nextafter(0x1p63, 0);
+  const auto falling = static_cast<std::int64_t>(std::min(all * settings_.decay, most));
   const std::int64_t since = updates_ - (settings_.updates - falling);
   if (falling == 0 || since < 0) return settings_.learning_rate;
   return tapeloop::optim::Cosine({.steps = falling}).at(since, settings_.learning_rate);
@@ -136,10 +141,20 @@ double Trainer::update() {
   return nats;
 }
 
+bool Trainer::note_validation(double nats) {
+  return history_.note_validation(nats, updates_, nn::state_dict(translator_.model()));
+}
+
+void Trainer::use_best() {
+  if (history_.best_update < 0) return;
+  nn::load_state_dict(translator_.model(), history_.best_weights, "the best weights");
+}
+
 nn::Checkpoint Trainer::checkpoint(const std::map<std::string, std::string>& notes) const {
   nn::Checkpoint result{.sections = {{"model", nn::state_dict(translator_.model())},
                                      {"optimizer", adam_.state_dict()},
                                      {"history", history_.state_dict()},
+                                     {"best", history_.best_weights},
                                      {"batches", batches_.state_dict()}},
                         .step = updates_,
                         .notes = notes};
@@ -155,6 +170,7 @@ void Trainer::restore(const nn::Checkpoint& saved, const std::string& path) {
   batches_.load_state_dict(saved.section("batches"));
   for (const auto& [name, random] : nn::randoms(translator_.model())) *random = saved.random(name);
   history_.load_state_dict(saved.section("history"));
+  history_.best_weights = saved.section("best");
   updates_ = saved.step;
 }
 

@@ -8,9 +8,11 @@
 #include <cmath>
 
 #include "autograd/error.h"
+#include "examples/common/console.h"
 #include "examples/common/interrupt.h"
 #include "examples/common/output.h"
 #include "examples/common/progress.h"
+#include "examples/common/saver.h"
 #include "examples/seq2seq/notes.h"
 
 namespace seq2seq {
@@ -35,12 +37,6 @@ std::string shape_of(const Settings& s) {
       s.model.attention == "none" ? std::string("no attention") : s.model.attention + " attention");
 }
 
-// Both files, or only the last; the best is written first, so that a run that is cut short here has both.
-void save(const std::string& folder, const nn::Checkpoint& now, bool best) {
-  if (best) nn::save_checkpoint(folder + "/best.safetensors", now);
-  nn::save_checkpoint(folder + "/last.safetensors", now);
-}
-
 }  // namespace
 
 Trained train(const Arguments& a, const Settings& settings, const Material& material,
@@ -51,7 +47,8 @@ Trained train(const Arguments& a, const Settings& settings, const Material& mate
   result.trainer =
       std::make_unique<Trainer>(examples_of(material.train, languages), languages, settings);
   Trainer& trainer = *result.trainer;
-  const std::string last = folder + "/last.safetensors";
+  common::RunFiles files(folder);
+  const std::string& last = files.last();
   if (a.resume) {
     const nn::Checkpoint saved = common::read_of_run(last, "--resume");
     check_task(saved, settings.task, last);
@@ -59,13 +56,15 @@ Trained train(const Arguments& a, const Settings& settings, const Material& mate
     trainer.restore(saved, last);
     common::check_resumed_updates(trainer.updates(), a.settings.updates,
                                   trainer.history().best_update, last);
+    files.resume(saved, trainer.history());
   }
   common::make_folder(folder);
+  const common::StopSignals stop_signals;
   result.parameters = nn::parameter_count(trainer.translator().model());
-  fmt::print("{}: {} pairs to learn from, {} and {} symbols; {}, {} parameters, seed {}\n",
-             settings.task, material.train.size(), languages.source.size(), languages.target.size(),
-             shape_of(settings), result.parameters, settings.seed);
-  if (a.resume) fmt::print("going on after update {}\n", trainer.updates());
+  common::print("{}: {} pairs to learn from, {} and {} symbols; {}, {} parameters, seed {}\n",
+                settings.task, material.train.size(), languages.source.size(),
+                languages.target.size(), shape_of(settings), result.parameters, settings.seed);
+  if (a.resume) common::print("going on after update {}\n", trainer.updates());
   std::fflush(stdout);
 
   std::vector<Pair> validated = material.validation;
@@ -79,7 +78,13 @@ Trained train(const Arguments& a, const Settings& settings, const Material& mate
     const bool patience_over = a.patience > 0 && history.since_best >= a.patience;
     return history.best_update < 0 || (trainer.updates() < a.settings.updates && !patience_over);
   };
-  const common::CtrlC ctrl_c;
+  const auto end_if_stopped = [&] {
+    if (stop_signals.received() == 0) return;
+    progress.clear();
+    files.save_stopped(trainer.checkpoint(notes));
+    throw common::Interrupted(common::stopped_text(trainer.updates(), a.settings.updates, last),
+                              stop_signals.received());
+  };
   while (unfinished()) {
     const std::int64_t stop =
         std::min(a.settings.updates, (trainer.updates() / a.validate_every + 1) * a.validate_every);
@@ -87,12 +92,7 @@ Trained train(const Arguments& a, const Settings& settings, const Material& mate
     while (trainer.updates() < stop) {
       const double loss = trainer.update();
       progress.update(trainer.updates(), loss, static_cast<double>(trainer.symbols()));
-      if (ctrl_c.pressed()) {
-        progress.clear();
-        save(folder, trainer.checkpoint(notes), false);
-        throw common::Interrupted(
-            common::stopped_text(trainer.updates(), a.settings.updates, last));
-      }
+      end_if_stopped();
     }
     result.seconds += progress.seconds() - wall;
     result.cpu_seconds += common::cpu_seconds() - cpu;
@@ -105,11 +105,14 @@ Trained train(const Arguments& a, const Settings& settings, const Material& mate
                                  stop, nats, last));
     }
     const bool best = trainer.note_validation(nats);
-    save(folder, trainer.checkpoint(notes), best);
+    progress.clear();
+    files.save(trainer.checkpoint(notes), trainer.history());
     progress.note(fmt::format("update {:>6}  train {:.4f}  validation {:.4f} nats per symbol{}",
                               stop, trainer.history().recent_mean(), nats, best ? "  (best)" : ""));
+    end_if_stopped();
   }
   progress.clear();
+  files.retry(trainer.checkpoint(notes), trainer.history());
   result.updates = trainer.updates();
   result.train_loss = trainer.history().recent_mean();
   result.stopped_early = trainer.updates() < a.settings.updates;
@@ -117,10 +120,8 @@ Trained train(const Arguments& a, const Settings& settings, const Material& mate
     result.symbols_per_second = static_cast<double>(trainer.symbols()) / result.seconds;
     result.updates_per_second = static_cast<double>(result.updates - first) / result.seconds;
   }
-  const std::string best = folder + "/best.safetensors";
-  nn::load_state_dict(trainer.translator().model(), nn::read_checkpoint(best).section("model"),
-                      best);
-  fmt::print(
+  trainer.use_best();
+  common::print(
       "{} updates in {:.1f} s ({:.1f} s CPU, {:.1f} ms each){}; the best after update {}, "
       "validation {:.4f} nats per symbol\n",
       result.updates - first, result.seconds, result.cpu_seconds,

@@ -25,7 +25,11 @@ struct dim3 {
 struct uint3 {
   unsigned x, y, z;
 };
+#if defined(EMULATION_BY_THREADS)  // threads.h
+extern thread_local uint3 threadIdx, blockIdx;
+#else
 extern uint3 threadIdx, blockIdx;
+#endif
 extern dim3 blockDim, gridDim;
 
 enum cudaError_t {
@@ -126,8 +130,11 @@ void meet_warp();
 std::uint64_t exchange(std::uint64_t value, unsigned lane_from);  // among the lanes of a warp
 unsigned lane();
 // Of blocks that are resident together.
-void pause();         // lets others run; what a thread does that waits for another block's write
-void meet_cluster();  // all threads of a cluster's blocks
+// Flags in global memory, by which blocks wait for each other: a load that finds too little lets others run.
+void store_release(unsigned* flag, unsigned value);
+unsigned load_relaxed(const unsigned* flag);
+void acquire_loaded();  // a fence: what was released by the values loaded so far is seen from here on
+void meet_cluster();    // all threads of a cluster's blocks
 void* in_block(void* shared, unsigned rank);  // the same place in another block of the cluster
 // Copies that are made when they are waited for, and not before.
 void copy_async(void* to, const void* from, std::size_t bytes);

@@ -285,7 +285,12 @@ bool meet_block_or(bool own) {
 }
 void meet_warp() { wait_for(Wait::warp); }
 void meet_cluster() { wait_for(Wait::cluster); }
-void pause() { wait_for(Wait::pause); }
+void store_release(unsigned* flag, unsigned value) { *flag = value; }
+unsigned load_relaxed(const unsigned* flag) {
+  wait_for(Wait::pause);
+  return *flag;
+}
+void acquire_loaded() {}
 unsigned lane() { return current->thread % kWarp; }
 
 void* in_block(void* shared, unsigned rank) {

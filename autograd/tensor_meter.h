@@ -1,0 +1,40 @@
+// SPDX-License-Identifier: MIT
+// TensorMeter: how much memory a calculation's tensors take at once, by their sizes alone. What the pool or a packed weight
+// keeps, what was allocated before, and other threads make no difference: the same calculation always gives the same count.
+#pragma once
+
+#include <algorithm>
+#include <cstdint>
+
+#include "autograd/memory.h"
+
+namespace tapeloop::detail {
+
+class TensorMeter {
+ public:
+  TensorMeter() : outer_(current_), id_(++last_id_) { current_ = this; }
+  ~TensorMeter() { current_ = outer_; }
+  TensorMeter(const TensorMeter&) = delete;
+  TensorMeter& operator=(const TensorMeter&) = delete;
+
+  // The most bytes at once, of tensors that this thread made while the meter is its innermost one.
+  std::int64_t peak() const { return peak_; }
+
+  // For new_storage() and delete_storage(). A block of the meter's id is one that it counted.
+  static TensorMeter* current() { return current_; }
+  std::uint64_t id() const { return id_; }
+  void made(std::size_t bytes) {
+    live_ += static_cast<std::int64_t>(memory::block_bytes(bytes));
+    peak_ = std::max(peak_, live_);
+  }
+  void freed(std::size_t bytes) { live_ -= static_cast<std::int64_t>(memory::block_bytes(bytes)); }
+
+ private:
+  inline static thread_local TensorMeter* current_ = nullptr;
+  inline static thread_local std::uint64_t last_id_ = 0;  // 0: of no meter
+  TensorMeter* outer_;
+  std::uint64_t id_;
+  std::int64_t live_ = 0, peak_ = 0;
+};
+
+}  // namespace tapeloop::detail

@@ -1,0 +1,250 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: MIT
+"""Runs of the example programs that meet another run, a full disk, closed streams, files by two names, or their own output:
+what was learned is not lost, and nothing is mixed or taken for something else.
+
+usage: tests/example_runs_test.py CHAR_LM JAZZ SEQ2SEQ
+"""
+import json
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+LONG = "1000000000"
+SMALL = ("--hidden", "4", "--streams", "2", "--steps", "4", "--updates", "4", "--validate-every", "2", "--count", "1")
+failures = []
+
+
+def check(right, what):
+    if not right:
+        failures.append(what)
+
+
+def run(folder, *command, **options):
+    """(exit code, standard output, standard error)"""
+    done = subprocess.run(command, cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, timeout=250,
+                          **options)
+    return done.returncode, done.stdout, done.stderr
+
+
+def check_refused(folder, code, message, *command):
+    got, _, error = run(folder, *command)
+    check(got == code and message in error and error.count("\n") == 1, f"{command[1:]}: {got}, {error}")
+
+
+def started(folder, program, *options, **more):
+    """A run of days that has made its model."""
+    process = subprocess.Popen([program, *options], cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, **more)
+    for line in process.stdout:
+        if " parameters" in line:
+            break
+    return process
+
+
+def checkpoints(folder):
+    return {path.name: path.read_bytes() for path in Path(folder).glob("*.safetensors")}
+
+
+def check_lock(folder, char_lm, jazz, seq2seq):
+    """A second run in one folder is refused, and says who is there; one that was killed is in nobody's way."""
+    for program, options in ((char_lm, ("--validate-every", LONG)), (jazz, ("--evaluate-every", LONG)),
+                             (seq2seq, ("add", "--validate-every", LONG))):
+        first = started(folder, program, "--hidden", "4", "--updates", LONG, "--out", "one", *options)
+        check_refused(folder, 1, f"--out: one/ is in use by another run, process {first.pid}; wait until that ends, or name "
+                      "another folder by --out", program, *options[:-2], "--out", "one/")
+        first.kill()
+        first.communicate()
+        check((Path(folder) / "one/run.lock").exists(), "this was to leave its lock behind")
+    code, _, error = run(folder, char_lm, *SMALL, "--out", "one")
+    check(code == 0 and not (Path(folder) / "one/run.lock").exists(), f"after a kill: {code}, {error}")
+
+
+def check_signals(folder, char_lm):
+    """A second signal ends a long update; one that the caller ignores is ignored."""
+    (Path(folder) / "text").write_text("some text of no meaning\n" * 3000)
+    slow = started(folder, char_lm, "--data", "text", "--hidden", "1024", "--streams", "64", "--steps", "300", "--out", "slow")
+    slow.send_signal(signal.SIGTERM)
+    time.sleep(1.5)
+    slow.send_signal(signal.SIGTERM)
+    _, error = slow.communicate(timeout=200)
+    check(slow.returncode == -signal.SIGTERM and not error, f"two signals: {slow.returncode}, {error}")
+    kept = started(folder, char_lm, "--hidden", "4", "--updates", LONG, "--validate-every", LONG, "--out", "kept",
+                   preexec_fn=lambda: signal.signal(signal.SIGHUP, signal.SIG_IGN))
+    kept.send_signal(signal.SIGHUP)
+    time.sleep(1)
+    check(kept.poll() is None, "nohup: SIGHUP ended the run")
+    shutil.rmtree(Path(folder) / "kept")
+    kept.send_signal(signal.SIGTERM)
+    _, error = kept.communicate(timeout=200)
+    check(kept.returncode == 1 and re.search(r"the run was stopped; update \d+ could not be saved", error),
+          f"a folder that is gone: {kept.returncode}, {error}")
+
+
+def check_streams(folder, char_lm):
+    """Streams that are closed or full cost no training; results that cannot be printed are an error at the end."""
+    code, _, error = run(folder, char_lm, *SMALL, "--out", "plain")
+    check(code == 0, f"{code}, {error}")
+    expected = checkpoints(Path(folder) / "plain")
+    for streams, expected_code in (("2>/dev/full", 0), ("2>&-", 0), (">/dev/full", 1), (">&-", 1), ("<&- >&- 2>&-", 1),
+                                   (">/dev/full 2>/dev/full", 1), ("<&-", 0)):
+        shutil.rmtree(Path(folder) / "out", ignore_errors=True)
+        code, _, error = run(folder, "sh", "-c", f'"$@" {streams}', "sh", char_lm, *SMALL, "--json", "out/x.json")
+        check(code == expected_code, f"{streams}: {code}, {error}")
+        check(checkpoints(Path(folder) / "out/char_lm") == expected, f"{streams}: other checkpoints")
+        check("best_update" in json.loads((Path(folder) / "out/x.json").read_text()), f"{streams}: no figures")
+        code, _, error = run(folder, "sh", "-c", f'"$@" {streams}', "sh", char_lm, "--data", "absent")
+        check(code == 1, f"{streams}, an error: {code}, {error}")
+    shutil.rmtree(Path(folder) / "out")
+    process = subprocess.Popen([char_lm, *SMALL], cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    process.stdout.close()  # as `| head` does
+    error = process.stderr.read()
+    check(process.wait() == 1 and "standard output cannot be written" in error, f"| head: {process.returncode}, {error}")
+    check(checkpoints(Path(folder) / "out/char_lm") == expected, "| head: other checkpoints")
+
+
+def check_failed_save(folder, char_lm, jazz, seq2seq):
+    """Saves that fail are warnings; the run ends with its results and exit code 1, and names what is lost."""
+    for program, name, options in ((char_lm, "last", SMALL), (seq2seq, "last", ("add", "--updates", "4", "--validate-every", "2")),
+                                   (jazz, "checkpoint", ("--hidden", "4", "--updates", "4", "--evaluate-every", "2"))):
+        out = Path(folder) / "failing"
+        shutil.rmtree(out, ignore_errors=True)
+        (out / f"{name}.safetensors.partial").mkdir(parents=True)  # which no file can be made of
+        code, printed, error = run(folder, program, *options, "--out", "failing", "--json", "failing.json")
+        check(code == 1 and "warning: update 2 is not saved: " in error and
+              f"update 4 could not be saved, failing/{name}.safetensors has nothing of this run" in error,
+              f"{program}: saves that fail: {code}, {error}")
+        check(printed and json.loads((Path(folder) / "failing.json").read_text()), f"{program}: no results")
+
+
+def check_paths(folder, char_lm, jazz, seq2seq):
+    """Empty paths, and one file by two names, are refused before any work; what is there stays."""
+    folder = Path(folder)
+    for program, option in ((char_lm, "--data"), (jazz, "--data"), (seq2seq, "--data"), (seq2seq, "--test"), (seq2seq, "--model"),
+                            (char_lm, "--out"), (jazz, "--json"), (char_lm, "--activations-text")):
+        more = ("--activations", "a.html") if option == "--activations-text" else ()
+        check_refused(folder, 2, f"{option}: it is empty; name something, or leave it out", program, option, "", *more)
+    (folder / "data.txt").write_text("abc " * 100)
+    os.symlink("data.txt", folder / "link.txt")
+    os.link(folder / "data.txt", folder / "hard.txt")
+    for name in ("data.txt", "./link.txt", "hard.txt", str(folder / "x/../data.txt")):
+        check_refused(folder, 2, f"--json and --data name the same file, {name}; give another name to one of them",
+                      char_lm, "--data", "data.txt", "--json", name)
+    check_refused(folder, 2, "--json and --data name a file and its temporary one", char_lm, "--data", "t.partial", "--json", "t")
+    for program, name in ((char_lm, "last.safetensors"), (char_lm, "run.lock"), (jazz, "checkpoint.safetensors"),
+                          (jazz, "jazz.svg"), (seq2seq, "attention.svg"), (seq2seq, "best.safetensors")):
+        code, _, error = run(folder, program, "--out", "o", "--json", f"o/../o/{name}")
+        check(code == 2 and "name the same file, " in error and "--json" in error, f"{program}, {name}: {code}, {error}")
+    check_refused(folder, 2, "--activations and --json name the same file", char_lm, "--activations", "a.svg", "--json", "a.svg")
+    check_refused(folder, 2, "--json and --model name the same file", seq2seq, "--translate", "x", "--model", "m", "--json", "m")
+    check(not (folder / "o").exists(), "a folder was made before anything was checked")
+    check((folder / "data.txt").read_text() == "abc " * 100, "the data is overwritten")
+
+
+def check_own_output(folder, jazz):
+    """jazz does not learn from the tune it wrote before."""
+    home = Path(folder) / "music"
+    home.mkdir()
+    quick = ("--hidden", "4", "--embedding", "4", "--updates", "2", "--evaluate-every", "1", "--choruses", "1", "--takes", "1")
+    code, _, error = run(home, jazz, *quick)
+    check(code == 0, error)
+    own = home / "out/jazz"
+    check_refused(home, 1, "holds no *.mid or *.midi file beside 1 MIDI files in out/jazz, where this program writes", jazz,
+                  "--data", ".")
+    shutil.copy(own / "jazz.mid", home / "tune.mid")
+    printed = []
+    for more in ((), (), ("--resume",)):
+        code, out, error = run(home, jazz, *quick, "--data", ".", *more)
+        check(code == 0 and "left out: 1 MIDI files in out/jazz, where this program writes" in out, f"{code}, {out}, {error}")
+        printed.append(re.search(r".*tunes, \d+ notes.*", out)[0])
+    check(len(set(printed)) == 1, f"the music differs: {printed}")
+    code, out, error = run(home / "out", jazz, *quick, "--data", "jazz", "--out", ".")
+    check(code == 0 and "left out" not in out, f"data below --out: {code}, {out}, {error}")
+    check_refused(home, 2, "--out and --data are the same folder, out/jazz", jazz, "--data", "out/jazz")
+    check_refused(home, 2, "--json: x.mid is among the MIDI files of --data", jazz, "--data", ".", "--json", "x.mid")
+
+
+def check_large(folder, char_lm, seq2seq):
+    """Of a file that is too large, its size is said and what is read."""
+    with open(Path(folder) / "large", "wb") as file:
+        file.truncate(1 << 36)
+    for command in ((char_lm,), (seq2seq, "translate")):
+        check_refused(folder, 1, f"large: has {1 << 36} bytes, more than the ", *command, "--data", "large")
+
+
+def check_best(folder, char_lm):
+    """Best weights of another run are not taken for those of this one."""
+    folder = Path(folder)
+    code, _, error = run(folder, char_lm, *SMALL, "--out", "own")
+    check(code == 0, error)
+    code, _, error = run(folder, char_lm, *SMALL, "--seed", "5", "--out", "other")
+    check(code == 0, error)
+    _, right, _ = run(folder, char_lm, "--generate-only", "--out", "own")
+    best = (folder / "own/best.safetensors").read_bytes()
+    for damage in (lambda path: shutil.copy(folder / "other/best.safetensors", path), lambda path: path.unlink()):
+        damage(folder / "own/best.safetensors")
+        code, out, error = run(folder, char_lm, "--generate-only", "--out", "own")
+        check(code == 0 and out == right, f"another best: {code}, {out}, {error}")
+    shutil.copy(folder / "own/last.safetensors", folder / "whole")
+    (folder / "own/last.safetensors").write_bytes(b"damaged")
+    (folder / "own/best.safetensors").write_bytes(best)
+    code, out, error = run(folder, char_lm, "--generate-only", "--out", "own")
+    check(code == 0 and out == right and "is taken without a look at it" in error, f"last is damaged: {code}, {out}, {error}")
+    shutil.copy(folder / "whole", folder / "own/last.safetensors")
+    check_refused(folder, 1, "--generate-only: there is no none/best.safetensors", char_lm, "--generate-only", "--out", "none")
+    shutil.copy(folder / "other/best.safetensors", folder / "own")
+    code, _, error = run(folder, char_lm, "--generate-only", "--out", "own")
+    check("warning: own/best.safetensors is not of the run in own/last.safetensors" in error, error)
+    code, _, error = run(folder, char_lm, *SMALL, "--out", "own", "--resume")
+    check(code == 0 and (folder / "own/best.safetensors").read_bytes() == best, f"--resume: {code}, {error}")
+
+
+def check_numbers(folder, char_lm, jazz, seq2seq):
+    """Numbers at the end of their range, or that are none, are refused with a message, never with a crash."""
+    most = str((1 << 63) - 1)
+    for text in ("-1", "0x10", "1e3", "nan", "", " 4", most + "0", "4.0", "+4"):
+        for program, option in ((char_lm, "--hidden"), (jazz, "--streams"), (seq2seq, "--batch")):
+            code, _, error = run(folder, program, option, text)
+            check(code == 2 and f"{option}: '{text}' is not a whole number from 1 to " in error, f"{option} {text}: {code}, {error}")
+    for text in ("nan", "inf", "-inf", "-1", "1e999", "0x1p3", "", "1,5"):
+        for program in (char_lm, jazz, seq2seq):
+            code, _, error = run(folder, program, "--lr", text)
+            check(code == 2 and f"--lr: '{text}' is not a number " in error, f"--lr {text}: {code}, {error}")
+    small = ("--hidden", "4", "--updates", "2")
+    for command in ((char_lm, *small, "--steps", str(1 << 20), "--streams", str(1 << 20)),
+                    (seq2seq, "add", *small, "--batch", str(1 << 20), "--digits", "400"),
+                    (char_lm, *small, "--hidden", "65536", "--layers", "1000")):
+        code, _, error = run(folder, *command)
+        check(code in (1, 2) and error.count("\n") == 1, f"{command[1:]}: {code}, {error}")
+    stopped = started(folder, seq2seq, "translate", "--updates", most, "--decay", "1", "--validate-every", most, "--out", "most")
+    stopped.send_signal(signal.SIGTERM)
+    _, error = stopped.communicate(timeout=200)
+    check(stopped.returncode == -signal.SIGTERM and f" of {most}, which is saved" in error, f"{stopped.returncode}, {error}")
+
+
+def main():
+    char_lm, jazz, seq2seq = (str(Path(program).resolve()) for program in sys.argv[1:])
+    with tempfile.TemporaryDirectory() as top:
+        for test, *programs in ((check_lock, char_lm, jazz, seq2seq), (check_signals, char_lm), (check_streams, char_lm),
+                                (check_failed_save, char_lm, jazz, seq2seq), (check_paths, char_lm, jazz, seq2seq),
+                                (check_own_output, jazz), (check_large, char_lm, seq2seq), (check_best, char_lm),
+                                (check_numbers, char_lm, jazz, seq2seq)):
+            folder = Path(top) / f"a folder of {test.__name__}, ümlaut"
+            folder.mkdir()
+            before = len(failures)
+            try:
+                test(str(folder), *programs)
+            except Exception as error:  # the other tests run all the same
+                failures.append(f"{type(error).__name__}: {error}")
+            failures[before:] = [f"{test.__name__}: {failure}" for failure in failures[before:]]
+    print("\n".join(failures) or "runs lose nothing, mix nothing, and say what went wrong")
+    sys.exit(1 if failures else 0)
+
+
+if __name__ == "__main__":
+    main()
