@@ -11,6 +11,7 @@
 
 #include "autograd/error.h"
 #include "examples/common/notes.h"
+#include "examples/common/training.h"
 #include "optim/clip.h"
 #include "optim/schedule.h"
 

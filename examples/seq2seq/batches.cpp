@@ -9,6 +9,7 @@
 #include <tuple>
 
 #include "autograd/error.h"
+#include "autograd/ops.h"
 
 namespace seq2seq {
 namespace {
@@ -151,7 +152,6 @@ std::vector<std::string> copied_through(std::span<const std::int64_t> ids, const
       continue;
     }
     const Tensor row = weights.select(0, static_cast<std::int64_t>(t));
-    const auto columns = static_cast<std::int64_t>(source.size());
     const Tensor best = tapeloop::argmax(row.slice(0, 0, columns));
     units.push_back(source[static_cast<std::size_t>(*best.read<std::int64_t>())]);
   }
