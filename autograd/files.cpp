@@ -11,6 +11,7 @@
 
 #include <cerrno>
 #include <cstdlib>
+#include <new>
 #include <system_error>
 
 #include "autograd/error.h"
@@ -70,8 +71,9 @@ InputFile::InputFile(const std::string& path) : path_(path) {
   int error = ::fstat(file_, &status) == 0 ? 0 : errno;
   if (error != 0 || !S_ISREG(status.st_mode)) {
     ::close(file_);
-    throw FileError(fmt::format("{}: {}; give the name of a regular file", path,
-                                error != 0 ? reason(error) : "is a folder, pipe or device"));
+    throw FileError(fmt::format(
+        "{}: {}; give the name of a regular file", path,
+        error != 0 ? reason(error) : "is not a regular file but a folder, pipe or device"));
   }
   size_ = static_cast<std::uint64_t>(status.st_size);
 }
@@ -95,6 +97,24 @@ void InputFile::read(void* to, std::uint64_t bytes) {
     place += got;
     bytes -= static_cast<std::uint64_t>(got);
   }
+}
+
+std::string read_file(const std::string& path, std::uint64_t most) {
+  InputFile file(path);
+  if (file.size() > most) {
+    throw FileError(
+        fmt::format("{}: has {} bytes, more than the {} that are read; give a smaller file", path,
+                    file.size(), most));
+  }
+  std::string bytes;
+  try {
+    bytes.resize(file.size());
+  } catch (const std::bad_alloc&) {
+    throw FileError(fmt::format("{}: its {} bytes do not fit into memory; give a smaller file",
+                                path, file.size()));
+  }
+  file.read(bytes.data(), bytes.size());
+  return bytes;
 }
 
 NewFile::NewFile(const std::string& path, std::uint64_t bytes) : bytes_(bytes) {

@@ -29,6 +29,10 @@ class InputFile {
   std::uint64_t size_ = 0;
 };
 
+// All bytes of a regular file. Throws FileError as InputFile does, and if the file has more than
+// `most` bytes, or more than the memory holds: the message names its size.
+std::string read_file(const std::string& path, std::uint64_t most);
+
 // A file in the making: written as PATH.partial beside its place, and renamed to PATH by commit() once the disk
 // has it. Without commit(), or after an error, the partial file is removed and PATH is as it was.
 // A link is followed; the permissions of a file that is replaced stay.

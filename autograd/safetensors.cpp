@@ -11,6 +11,7 @@
 #include <bit>
 #include <cstring>
 #include <limits>
+#include <string_view>
 #include <unordered_set>
 #include <utility>
 
@@ -107,48 +108,64 @@ const char* file_name(DType dtype) {
 
 // --- reading ---
 
-const FileType& type_of(const std::string& path, const Entry& entry) {
-  std::vector<const char*> known;
-  for (const FileType& type : kFileTypes) {
-    if (entry.dtype == type.name) return type;
-    known.push_back(type.name);
-  }
-  bad(path, fmt::format("tensor {} has the element type {}, which is not read here; expected one "
-                        "of {}; convert it where the file was made",
-                        shown(entry.name), shown(entry.dtype), fmt::join(known, ", ")));
+const FileType* type_of(const Entry& entry) {
+  const auto* found = std::find_if(std::begin(kFileTypes), std::end(kFileTypes),
+                                   [&](const FileType& type) { return entry.dtype == type.name; });
+  return found == std::end(kFileTypes) ? nullptr : found;
 }
 
-Shape shape_of(const std::string& path, const Entry& entry, const FileType& type) {
-  if (entry.rank > kMaxRank) {
-    bad(path,
-        fmt::format(
-            "tensor {} has {} axes; at most {} are supported; reshape it where the file was made",
-            shown(entry.name), entry.rank, kMaxRank));
+// Why no Tensor can hold it; empty where one can.
+std::string obstacle(const Entry& entry) {
+  if (type_of(entry) == nullptr) {
+    std::vector<const char*> known;
+    for (const FileType& type : kFileTypes) known.push_back(type.name);
+    return fmt::format(
+        "has the element type {}, which is not read here; expected one of {}; "
+        "convert it where the file was made",
+        shown(entry.dtype), fmt::join(known, ", "));
   }
-  std::array<std::int64_t, kMaxRank> sizes{};
-  std::int64_t most = type.bytes;  // with sizes of 0 counted as 1: strides must not overflow either
-  bool fits = true;
+  if (entry.sizes.size() > kMaxRank) {
+    return fmt::format("has {} axes; at most {} are supported; reshape it where the file was made",
+                       entry.sizes.size(), kMaxRank);
+  }
+  return {};
+}
+
+// The sizes fit the bytes of the tensor in the file, where its element type is known.
+void check_sizes(const std::string& path, const Entry& entry) {
+  const FileType* type = type_of(entry);
+  std::int64_t most = type == nullptr ? 1 : type->bytes;
+  bool fits = true;  // with sizes of 0 counted as 1: strides must not overflow either
   std::uint64_t count = 1;
-  for (std::size_t i = 0; i < entry.rank; ++i) {
-    fits = fits && std::in_range<std::int64_t>(entry.sizes[i]);
-    sizes[i] = static_cast<std::int64_t>(entry.sizes[i]);
-    fits = fits && !__builtin_mul_overflow(most, std::max<std::int64_t>(sizes[i], 1), &most);
-    count *= entry.sizes[i];
+  for (const std::uint64_t size : entry.sizes) {
+    fits = fits && std::in_range<std::int64_t>(size) &&
+           !__builtin_mul_overflow(most, std::max<std::int64_t>(static_cast<std::int64_t>(size), 1),
+                                   &most);
+    count *= size;
   }
+  const std::size_t some = std::min<std::size_t>(entry.sizes.size(), 20);
   const std::string given =
-      fmt::format("[{}]", fmt::join(entry.sizes.data(), entry.sizes.data() + entry.rank, ", "));
+      fmt::format("[{}{}]", fmt::join(entry.sizes.data(), entry.sizes.data() + some, ", "),
+                  some < entry.sizes.size() ? ", ..." : "");
   if (!fits) {
     bad(path, fmt::format("tensor {} has shape {}, more bytes than 63 bits can count; {}",
                           shown(entry.name), given, kDamaged));
   }
   const auto [begin, end] = entry.offsets;
-  const std::uint64_t bytes = count * static_cast<std::uint64_t>(type.bytes);
+  const std::uint64_t bytes =
+      type == nullptr ? end - begin : count * static_cast<std::uint64_t>(type->bytes);
   if (end < begin || end - begin != bytes) {
     bad(path,
         fmt::format("tensor {} is {} {} and needs {} bytes, but its data_offsets are {} to {}; {}",
-                    shown(entry.name), type.name, given, bytes, begin, end, kDamaged));
+                    shown(entry.name), type == nullptr ? shown(entry.dtype) : type->name, given,
+                    type == nullptr ? "some" : std::to_string(bytes), begin, end, kDamaged));
   }
-  return Shape(std::span<const std::int64_t>(sizes.data(), entry.rank));
+}
+
+Shape shape_of(const Entry& entry) {
+  std::array<std::int64_t, kMaxRank> sizes{};
+  std::copy(entry.sizes.begin(), entry.sizes.end(), sizes.begin());
+  return Shape(std::span<const std::int64_t>(sizes.data(), entry.sizes.size()));
 }
 
 // Sorts the entries by their place in the file and makes sure that they cover all of it, once.
@@ -181,11 +198,21 @@ std::string read_header(const std::string& path, InputFile& file) {
   }
   file.read(&length, sizeof length);
   if (length > kMaxHeader || length > file.size() - sizeof length) {
+    const std::string_view start(reinterpret_cast<const char*>(&length), sizeof length);
+    if (start.starts_with('{')) {
+      bad(path,
+          "is JSON text, no safetensors file; where it is the index of a model in several "
+          "files, load each of the files that its \"weight_map\" names");
+    }
+    if (start.starts_with("PK\3\4") || start.starts_with("\x80\2")) {
+      bad(path,
+          "is a file of torch.save, no safetensors file; in Python, load it and save its "
+          "state_dict by safetensors.torch.save_file");
+    }
     bad(path,
         fmt::format(
             "its first 8 bytes announce a header of {} bytes; expected at most {}, and no more "
-            "than the {} that follow; if this is no safetensors file (.pt is another format), "
-            "save it as one, otherwise {}",
+            "than the {} that follow; if this is no safetensors file, save it as one, otherwise {}",
             length, kMaxHeader, file.size() - sizeof length, kDamaged));
   }
   std::string header(length, '\0');
@@ -193,8 +220,10 @@ std::string read_header(const std::string& path, InputFile& file) {
   return header;
 }
 
-Tensor read_tensor(const std::string& path, InputFile& file, const Entry& entry,
-                   const FileType& type, const Shape& shape) {
+// Undefined where a value of U64 is too large; the file stands behind the tensor in any case.
+Tensor read_tensor(const std::string& path, InputFile& file, const Entry& entry) {
+  const FileType& type = *type_of(entry);
+  const Shape shape = shape_of(entry);
   Tensor tensor;
   try {
     tensor = Tensor::empty(shape, type.dtype);
@@ -208,20 +237,31 @@ Tensor read_tensor(const std::string& path, InputFile& file, const Entry& entry,
     file.read(to, left * from_bytes);
     return tensor;
   }
+  bool fits = true;
   std::vector<char> block(65536);
   while (left > 0) {
     const std::size_t count = std::min(left, block.size() / from_bytes);
     file.read(block.data(), count * from_bytes);
     if (!type.convert(block.data(), count, to)) {
-      bad(path, fmt::format("tensor {} holds a value that {}; convert it where the file was made",
-                            shown(entry.name),
-                            type.bytes == 1 ? "is no BOOL; expected 0 or 1"
-                                            : "does not fit in int64; expected at most 2^63 - 1"));
+      if (type.bytes == 1) {
+        bad(path, fmt::format("tensor {} holds a value that is no BOOL; expected 0 or 1; {}",
+                              shown(entry.name), kDamaged));
+      }
+      fits = false;
     }
     to += count * static_cast<std::size_t>(size_of(type.dtype));
     left -= count;
   }
-  return tensor;
+  return fits ? tensor : Tensor();
+}
+
+void skip(InputFile& file, std::uint64_t bytes) {
+  std::vector<char> block(65536);
+  while (bytes > 0) {
+    const std::size_t count = std::min<std::uint64_t>(bytes, block.size());
+    file.read(block.data(), count);
+    bytes -= count;
+  }
 }
 
 // A name or a text as JSON.
@@ -256,12 +296,23 @@ TensorFile read_safetensors(const std::string& path) {
   auto [entries, metadata] = safetensors::parse_header(path, header);
   TensorFile result{{}, std::move(metadata)};
   const std::uint64_t data_bytes = file.size() - sizeof(std::uint64_t) - header.size();
-  for (const Entry& entry : entries) static_cast<void>(shape_of(path, entry, type_of(path, entry)));
+  for (const Entry& entry : entries) check_sizes(path, entry);
   check_cover(path, entries, data_bytes);
   for (const Entry& entry : entries) {
-    const FileType& type = type_of(path, entry);
-    result.tensors.push_back(
-        {entry.name, read_tensor(path, file, entry, type, shape_of(path, entry, type))});
+    std::string problem = obstacle(entry);
+    if (problem.empty()) {
+      Tensor tensor = read_tensor(path, file, entry);
+      if (tensor.defined()) {
+        result.tensors.push_back({entry.name, std::move(tensor)});
+        continue;
+      }
+      problem =
+          "holds a value that does not fit in int64; expected at most 2^63 - 1; convert it "
+          "where the file was made";
+    } else {
+      skip(file, entry.offsets[1] - entry.offsets[0]);
+    }
+    result.unread.push_back({entry.name, std::move(problem)});
   }
   return result;
 }

@@ -41,37 +41,45 @@ std::string json_string(const std::string& text) {
 
 namespace {
 
+constexpr std::size_t kMostAxes = 64;  // more than any program gives a tensor
+
 class HeaderReader final : public nlohmann::json_sax<json> {
  public:
   HeaderReader(const std::string& path, Header& header) : path_(path), header_(header) {}
 
-  bool null() override { unexpected("null"); }
-  bool boolean(bool) override { unexpected("true or false"); }
-  bool number_integer(number_integer_t) override { unexpected("a negative number"); }
-  bool number_float(number_float_t, const string_t&) override {
-    unexpected("a fraction or too large a number");
+  bool null() override {
+    if (place_ == Place::top && name_ == kMetadata) return true;
+    return passed_over("null");
   }
-  bool binary(binary_t&) override { unexpected("binary data"); }
+  bool boolean(bool) override { return passed_over("true or false"); }
+  bool number_integer(number_integer_t) override { return passed_over("a negative number"); }
+  bool number_float(number_float_t, const string_t&) override {
+    return passed_over("a fraction or too large a number");
+  }
+  bool binary(binary_t&) override { return passed_over("binary data"); }
 
   bool number_unsigned(number_unsigned_t value) override {
     if (place_ == Place::shape) {
-      if (entry().rank < kMaxRank) entry().sizes[entry().rank] = value;
-      ++entry().rank;
+      if (entry().sizes.size() == kMostAxes) {
+        bad(path_,
+            fmt::format("tensor {} has more than {} axes; {}", shown(name_), kMostAxes, kDamaged));
+      }
+      entry().sizes.push_back(value);
     } else if (place_ == Place::offsets) {
       if (offset_count_ < 2) entry().offsets[offset_count_] = value;
       ++offset_count_;
     } else {
-      unexpected("a number");
+      return passed_over("a number");
     }
     return true;
   }
   bool string(string_t& value) override {
-    if (place_ == Place::metadata) {
+    if (place_ == Place::metadata && foreign_depth_ == 0) {
       header_.metadata[field_] = std::move(value);
-    } else if (place_ == Place::entry && field_ == "dtype") {
+    } else if (place_ == Place::entry && field_ == "dtype" && foreign_depth_ == 0) {
       entry().dtype = std::move(value);
     } else {
-      unexpected("a string");
+      return passed_over("a string");
     }
     return true;
   }
@@ -80,7 +88,8 @@ class HeaderReader final : public nlohmann::json_sax<json> {
     if (place_ == Place::outside) {
       place_ = Place::top;
     } else if (place_ != Place::top) {
-      unexpected("an object");
+      passed_over("an object");
+      ++foreign_depth_;
     } else if (name_ == kMetadata) {
       place_ = Place::metadata;
     } else {
@@ -92,6 +101,7 @@ class HeaderReader final : public nlohmann::json_sax<json> {
     return true;
   }
   bool key(string_t& value) override {
+    if (foreign_depth_ > 0) return true;
     if (place_ == Place::top) {
       if (!names_.insert(value).second) {
         bad(path_, fmt::format("the header has {} twice; a name may be given once; {}",
@@ -101,23 +111,22 @@ class HeaderReader final : public nlohmann::json_sax<json> {
       return true;
     }
     if (place_ == Place::metadata) {
-      if (header_.metadata.contains(value)) twice(value);
+      if (!fields_.insert(value).second) twice(value);
     } else {
       bool* seen = value == "dtype"          ? &has_dtype_
                    : value == "shape"        ? &has_shape_
                    : value == "data_offsets" ? &has_offsets_
                                              : nullptr;
-      if (seen == nullptr) {
-        bad(path_, fmt::format("tensor {} has an unknown field {}; expected dtype, shape and "
-                               "data_offsets; save the file without it",
-                               shown(name_), shown(value)));
-      }
-      if (std::exchange(*seen, true)) twice(value);
+      if (seen != nullptr && std::exchange(*seen, true)) twice(value);
     }
     field_ = std::move(value);
     return true;
   }
   bool end_object() override {
+    if (foreign_depth_ > 0) {
+      --foreign_depth_;
+      return true;
+    }
     if (place_ == Place::entry && !(has_dtype_ && has_shape_ && has_offsets_)) {
       bad(path_, fmt::format("tensor {} has no {}; expected dtype, shape and data_offsets; {}",
                              shown(name_),
@@ -131,16 +140,21 @@ class HeaderReader final : public nlohmann::json_sax<json> {
   }
 
   bool start_array(std::size_t) override {
-    if (place_ == Place::entry && field_ == "shape") {
+    if (foreign_depth_ == 0 && place_ == Place::entry && field_ == "shape") {
       place_ = Place::shape;
-    } else if (place_ == Place::entry && field_ == "data_offsets") {
+    } else if (foreign_depth_ == 0 && place_ == Place::entry && field_ == "data_offsets") {
       place_ = Place::offsets;
     } else {
-      unexpected("a list");
+      passed_over("a list");
+      ++foreign_depth_;
     }
     return true;
   }
   bool end_array() override {
+    if (foreign_depth_ > 0) {
+      --foreign_depth_;
+      return true;
+    }
     if (place_ == Place::offsets && offset_count_ != 2) {
       bad(path_, fmt::format("tensor {} has {} data_offsets; expected 2, begin and end; {}",
                              shown(name_), offset_count_, kDamaged));
@@ -162,17 +176,24 @@ class HeaderReader final : public nlohmann::json_sax<json> {
   enum class Place { outside, top, entry, shape, offsets, metadata };
 
   Entry& entry() { return header_.entries.back(); }
+  // True for a value that nothing here depends on: within a field that the format does not have, or no text in the
+  // metadata. Throws for others.
+  bool passed_over(const char* found) const {
+    const bool own = place_ != Place::metadata && (place_ != Place::entry || field_ == "dtype" ||
+                                                   field_ == "shape" || field_ == "data_offsets");
+    if (own && foreign_depth_ == 0) unexpected(found);
+    return true;
+  }
   [[noreturn]] void twice(const std::string& field) const {
     bad(path_, fmt::format("{} has {} twice; a name may be given once; {}", shown(name_),
                            shown(field), kDamaged));
   }
   [[noreturn]] void unexpected(const char* found) const {
     const bool metadata = name_ == kMetadata;
-    const char* expected = place_ == Place::metadata ? "a string"
-                           : place_ == Place::top    ? "an object"
-                           : place_ != Place::entry  ? "a whole number, 0 or more"
-                           : field_ == "dtype"       ? "a string"
-                                                     : "a list of whole numbers";
+    const char* expected = place_ == Place::top     ? "an object"
+                           : place_ != Place::entry ? "a whole number, 0 or more"
+                           : field_ == "dtype"      ? "a string"
+                                                    : "a list of whole numbers";
     bad(path_,
         fmt::format("{}{} in the header: found {}; expected {}; {}", metadata ? "" : "tensor ",
                     shown(name_) + (place_ == Place::top ? "" : ", " + shown(field_)), found,
@@ -182,9 +203,11 @@ class HeaderReader final : public nlohmann::json_sax<json> {
   const std::string& path_;
   Header& header_;
   std::unordered_set<std::string> names_;
-  std::string name_;   // the tensor, or "__header_.metadata_"
-  std::string field_;  // within it
+  std::unordered_set<std::string> fields_;  // of the metadata
+  std::string name_;                        // the tensor, or "__header_.metadata_"
+  std::string field_;                       // within it
   Place place_ = Place::outside;
+  std::size_t foreign_depth_ = 0;  // objects and lists that are passed over
   std::size_t offset_count_ = 0;
   bool has_dtype_ = false;
   bool has_shape_ = false;

@@ -19,8 +19,7 @@ inline constexpr const char* kDamaged =
 struct Entry {
   std::string name;
   std::string dtype;
-  std::array<std::uint64_t, kMaxRank> sizes{};  // the first of them, where there are more
-  std::size_t rank = 0;
+  std::vector<std::uint64_t> sizes;
   std::array<std::uint64_t, 2> offsets{};  // begin and end, counted from the end of the header
 };
 
@@ -29,7 +28,8 @@ struct Header {
   Metadata metadata;
 };
 
-// Throws FileError for anything but the format's JSON: also for duplicate keys and unknown fields.
+// Throws FileError for anything but the format's JSON: also for duplicate keys. Passes over fields of tensors that the
+// format does not have, and metadata that are no texts.
 Header parse_header(const std::string& path, const std::string& text);
 
 // Throws FileError("path: problem").

@@ -217,6 +217,9 @@ Checkpoint read_checkpoint(const std::string& path) {
                           "use the one that wrote it, or a newer one",
                           shown(version->second), kVersion));
   }
+  for (const UnreadTensor& item : file.unread) {
+    bad(path, fmt::format("tensor {} {}", shown(item.name), item.problem));
+  }
   check_sums(path, file);
 
   Checkpoint result;

@@ -30,7 +30,7 @@ struct Checkpoint {
 //                          .randoms = {{"batches", random}}, .step = step, .notes = settings});
 //   Checkpoint saved = read_checkpoint(path);
 //   check_settings(saved, settings, path);
-//   assign(parameters(model), saved.section("model"), path);
+//   load_state_dict(model, saved.section("model"), path);
 //   optimizer.load_state_dict(saved.section("optimizer"));
 //
 // The file is a safetensors file: tensors "SECTION.NAME" and "random.NAME", the rest as metadata,

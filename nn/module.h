@@ -2,6 +2,8 @@
 // Modules: any struct with  void visit(nn::Visitor& v) const { v("weight", weight); v("encoder", encoder); }.
 // From visit come names, parameters, saving, loading and conversion. No base class, no training mode: a layer that acts
 // differently in training looks whether a tape is recording.
+// A Var is a handle, so a copy of the struct has the same parameters. A model with parameters of its own is built as the
+// first was, and gets its values by load_state_dict(second, state_dict(first)).
 #pragma once
 
 #include <concepts>
@@ -64,6 +66,8 @@ class Visitor {
 };
 
 namespace detail {
+// The list without parameters that stand in it already under another name.
+ParameterList without_repeats(ParameterList parameters);
 struct Collector final : Visitor {
   ParameterList parameters;
   std::vector<std::pair<std::string, Random*>> randoms;
@@ -76,12 +80,20 @@ struct Collector final : Visitor {
 };
 }  // namespace detail
 
-// The parameters of a module by PyTorch's names; of several modules as "0.weight", "1.weight", ...
+// Every name of every parameter: a tied one is there under each of its names. For assign(); parameters() is for all else.
 template <Module M>
-ParameterList parameters(const M& module) {
+ParameterList parameters_under_all_names(const M& module) {
   detail::Collector collector;
   module.visit(collector);
   return collector.parameters;
+}
+
+// The parameters of a module by PyTorch's names; of several modules as "0.weight", "1.weight", ..., in the order given.
+// Weights are tied where a module visits one Var under several names: that is one parameter, listed once, under the
+// first of them. So it is counted, clipped, updated and saved once.
+template <Module M>
+ParameterList parameters(const M& module) {
+  return detail::without_repeats(parameters_under_all_names(module));
 }
 template <Module First, Module... Rest>
 requires(sizeof...(Rest) > 0) ParameterList parameters(const First& first, const Rest&... rest) {
@@ -89,7 +101,7 @@ requires(sizeof...(Rest) > 0) ParameterList parameters(const First& first, const
   int i = 0;
   collector(std::to_string(i++), first);
   (collector(std::to_string(i++), rest), ...);
-  return collector.parameters;
+  return detail::without_repeats(std::move(collector.parameters));
 }
 
 // The random states of a module (its dropouts), to be saved in checkpoints and put back.
@@ -100,25 +112,35 @@ std::vector<std::pair<std::string, Random*>> randoms(const M& module) {
   return collector.randoms;
 }
 
-// The values of all parameters, as saved to files.
+// The values of all parameters by name, without a copy: the tensors are the memory of the parameters, and change with
+// them. For a file that is written at once.
 template <Module M>
-StateDict state_dict(const M& module) {
+StateDict shared_state_dict(const M& module) {
   StateDict result;
   for (const NamedVar& p : parameters(module)) result.push_back({p.name, p.var.value()});
   return result;
 }
+// Copies of the values of all parameters by name, which later steps do not change. Cost: the memory of the parameters.
+template <Module M>
+StateDict state_dict(const M& module) {
+  StateDict result = shared_state_dict(module);
+  for (NamedTensor& item : result) item.tensor = item.tensor.clone();
+  return result;
+}
 // Puts saved values into the parameters. Missing or surplus names and other shapes: one Error that lists them all.
+// A tied parameter may have been saved under any of its names, and under several only with the same value.
 template <Module M>
 void load_state_dict(const M& module, const StateDict& saved, const std::string& what = "model") {
-  assign(parameters(module), saved, what);
+  assign(parameters_under_all_names(module), saved, what);
 }
+// Writes a safetensors file of all parameters, without a copy of them in memory. A tied parameter is there once.
 template <Module M>
 void save(const std::string& path, const M& module) {
-  save(path, state_dict(module));
+  save(path, shared_state_dict(module));
 }
 template <Module M>
 void load(const std::string& path, const M& module) {
-  load_state_dict(module, load(path), path);
+  load(path, parameters_under_all_names(module));
 }
 
 // Converts every parameter: float64 to verify a model that trains in float32. Gradients are dropped.

@@ -5,7 +5,9 @@
 
 #include <fmt/format.h>
 
+#include <cstring>
 #include <unordered_map>
+#include <unordered_set>
 #include <utility>
 #include <vector>
 
@@ -26,43 +28,82 @@ std::string obstacle(const Tensor& saved, const Tensor& parameter) {
   return fmt::format("is {} there, {} in the model", saved.describe(), parameter.describe());
 }
 
-}  // namespace
+// A parameter under all of its names.
+struct Wanted {
+  const Tensor* to;
+  std::vector<std::string> names;
+};
 
-void save(const std::string& path, const StateDict& state) {
-  write_safetensors(path, state, {{"format", "pt"}});
+std::string list_of(const std::vector<std::string>& names, const char* between) {
+  std::string list;
+  for (const std::string& name : names) list += (list.empty() ? "" : between) + shown(name);
+  return list;
 }
 
-StateDict load(const std::string& path) { return read_safetensors(path).tensors; }
+bool same_values(const Tensor& a, const Tensor& b, DType dtype) {
+  const Tensor x = a.to(Device::cpu).to(dtype).contiguous();
+  const Tensor y = b.to(Device::cpu).to(dtype).contiguous();
+  const auto bytes = static_cast<std::size_t>(x.numel() * size_of(dtype));
+  return bytes == 0 || std::memcmp(x.raw(), y.raw(), bytes) == 0;
+}
 
-void assign(const ParameterList& parameters, const StateDict& saved, const std::string& what) {
+void assign(const ParameterList& parameters, const TensorFile& saved, const std::string& what) {
   std::string problems;
   std::unordered_map<std::string, const Tensor*> by_name;
-  for (const NamedTensor& item : saved) {
+  for (const NamedTensor& item : saved.tensors) {
     if (!by_name.emplace(item.name, &item.tensor).second) {
       problems += fmt::format("\n  {} is there twice", shown(item.name));
     }
   }
-  std::unordered_map<std::string, const Var*> wanted;
+  std::unordered_map<std::string, const std::string*> unread;
+  for (const UnreadTensor& item : saved.unread) unread.emplace(item.name, &item.problem);
+
+  std::vector<Wanted> wanted;
+  std::unordered_map<const tapeloop::detail::VarBody*, std::size_t> places;
+  std::unordered_set<std::string> names;
   for (const NamedVar& item : parameters) {
-    if (!wanted.emplace(item.name, &item.var).second) {
+    if (!names.insert(item.name).second) {
       problems += fmt::format("\n  {} is the name of two parameters", shown(item.name));
     }
+    const auto [place, is_new] = places.emplace(item.var.body(), wanted.size());
+    if (is_new) wanted.push_back({&item.var.value(), {}});
+    wanted[place->second].names.push_back(item.name);
   }
 
   std::vector<std::pair<const Tensor*, const Tensor*>> copies;  // to, from
-  for (const NamedVar& item : parameters) {
-    const Tensor& to = item.var.value();
-    const auto found = by_name.find(item.name);
-    if (found == by_name.end()) {
-      problems += fmt::format("\n  {} {} is missing there", shown(item.name), to.describe());
-      continue;
+  for (const Wanted& parameter : wanted) {
+    const Tensor& to = *parameter.to;
+    const Tensor* from = nullptr;
+    std::string from_name, problem;
+    for (const std::string& name : parameter.names) {
+      if (const auto found = unread.find(name); found != unread.end()) {
+        problem += fmt::format("\n  {} {}", shown(name), *found->second);
+        continue;
+      }
+      const auto found = by_name.find(name);
+      if (found == by_name.end()) continue;
+      const std::string unfit = obstacle(*found->second, to);
+      if (!unfit.empty()) {
+        problem += fmt::format("\n  {} {}", shown(name), unfit);
+      } else if (from == nullptr) {
+        from = found->second;
+        from_name = name;
+      } else if (!same_values(*from, *found->second, to.dtype())) {
+        problem += fmt::format(
+            "\n  {} and {} have different values there, but are one parameter "
+            "in the model; save one of them",
+            shown(from_name), shown(name));
+      }
     }
-    const std::string problem = obstacle(*found->second, to);
-    if (!problem.empty()) problems += fmt::format("\n  {} {}", shown(item.name), problem);
-    copies.emplace_back(&to, found->second);
+    if (from == nullptr && problem.empty()) {
+      problem = fmt::format("\n  {} {} is missing there", list_of(parameter.names, " or "),
+                            to.describe());
+    }
+    problems += problem;
+    copies.emplace_back(&to, from);
   }
-  for (const NamedTensor& item : saved) {
-    if (!wanted.contains(item.name)) {
+  for (const NamedTensor& item : saved.tensors) {
+    if (!names.contains(item.name)) {
       problems +=
           fmt::format("\n  {} {} is not in the model", shown(item.name), item.tensor.describe());
     }
@@ -81,6 +122,22 @@ void assign(const ParameterList& parameters, const StateDict& saved, const std::
     if (from->shares_memory_with_others()) from = &own.emplace_back(from->clone());
   }
   for (const auto& [to, from] : copies) to->copy_from(*from);
+}
+
+}  // namespace
+
+void save(const std::string& path, const StateDict& state) {
+  write_safetensors(path, state, {{"format", "pt"}});
+}
+
+StateDict load(const std::string& path) { return read_safetensors(path).tensors; }
+
+void load(const std::string& path, const ParameterList& parameters) {
+  assign(parameters, read_safetensors(path), path);
+}
+
+void assign(const ParameterList& parameters, const StateDict& saved, const std::string& what) {
+  assign(parameters, TensorFile{saved, {}}, what);
 }
 
 }  // namespace tapeloop::nn

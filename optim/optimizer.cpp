@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
-// Optimizers without their rules: checks of what is given, the walk over parameters, saving and restoring.
+// Optimizers without their rules: checks of what is given, the walk over parameters, learning rates.
+// Saving and loading their state is optimizer_state.cpp's.
 #include "optim/optimizer.h"
 
 #include <fmt/format.h>
@@ -7,9 +8,9 @@
 #include <algorithm>
 #include <cmath>
 #include <functional>
+#include <map>
 #include <set>
 #include <string_view>
-#include <unordered_map>
 
 #include "autograd/backend.h"
 #include "autograd/cpu/kernels.h"
@@ -19,11 +20,6 @@
 #include "optim/updates.h"
 
 namespace tapeloop::optim {
-namespace {
-
-constexpr double kLargestCount = 0x1p53;  // of a saved step count: no run gets so far
-
-}  // namespace
 
 std::span<const PointwiseKernel* const> UpdatesPage::kernels() {
   return cpu::choose_page<UpdatesPage>();
@@ -109,7 +105,18 @@ void Optimizer::add_group(const ParameterList& parameters, double learning_rate,
              parameters_[static_cast<std::size_t>(twice.second)].name));
   }
   std::set<std::string_view> names;
+  std::map<const void*, std::string_view> memory;
   for (const NamedVar& parameter : parameters_) {
+    if (const Tensor& value = parameter.var.value(); value.numel() > 0) {
+      const auto [first, is_new] = memory.emplace(value.raw(), parameter.name);
+      if (!is_new) {
+        fail(name_,
+             fmt::format("the parameters \"{}\" and \"{}\" have the same memory, which would be "
+                         "updated twice; tie weights by one Var, or make one of the two by "
+                         "parameter(tensor.clone())",
+                         first->second, parameter.name));
+      }
+    }
     if (!names.insert(parameter.name).second) {
       fail(name_, fmt::format("two parameters are named \"{}\", but saved state goes by name; give "
                               "each model its own "
@@ -327,94 +334,6 @@ void Optimizer::set_learning_rate(double rate) {
 void Optimizer::set_learning_rate(double rate, int group) {
   require_not_negative("learning_rate", rate);
   groups_[checked_group(group)].learning_rate = rate;
-}
-
-// --- saved state ---
-
-// Every name with its tensor: state tensors as views of the living ones, numbers as new tensors.
-StateDict Optimizer::views() const {
-  StateDict result;
-  const PoolVector<UpdateNumber> told = this->told();
-  for (std::size_t i = 0; i < entries_.size(); ++i) {
-    const Entry& entry = entries_[i];
-    const std::vector<State>& states = groups_[entry.group].states;
-    for (std::size_t k = 0; k < states.size(); ++k) {
-      result.push_back({fmt::format("{}.{}", states[k].name, parameters_[i].name), entry.state[k]});
-    }
-    result.push_back(
-        {"step." + parameters_[i].name,
-         Tensor::from<std::int64_t>({}, {entry.count.updates - lost_updates(i, told)})});
-  }
-  for (std::size_t g = 0; g < groups_.size(); ++g) {
-    result.push_back(
-        {fmt::format("learning_rate.{}", g), Tensor::from<double>({}, {groups_[g].learning_rate})});
-  }
-  result.push_back({"steps", Tensor::from<std::int64_t>({}, {steps_ - lost_calls(told)})});
-  return result;
-}
-
-StateDict Optimizer::state_dict() const {
-  StateDict result = views();
-  for (NamedTensor& item : result) item.tensor = item.tensor.clone();
-  return result;
-}
-
-void Optimizer::load_state_dict(const StateDict& state) {
-  for (std::size_t i = 0; i < entries_.size(); ++i) match_state(i);
-  StateDict expected = views();
-  std::vector<std::string> problems;
-  std::unordered_map<std::string_view, const Tensor*> given;
-  for (const NamedTensor& item : state) {
-    if (!given.emplace(item.name, &item.tensor).second)
-      problems.push_back(fmt::format("repeated {}", item.name));
-  }
-  std::unordered_map<std::string_view, const Tensor*> source;  // by the names of `expected`
-  for (const NamedTensor& item : expected) {
-    auto found = given.find(item.name);
-    if (found == given.end()) {
-      problems.push_back(fmt::format("missing {} ({})", item.name, item.tensor.describe()));
-      continue;
-    }
-    const Tensor& tensor = *found->second;
-    bool is_number = item.name == "steps" || item.name.starts_with("step.") ||
-                     item.name.starts_with("learning_rate.");
-    if (!tensor.defined() || tensor.shape() != item.tensor.shape() ||
-        tensor.dtype() != item.tensor.dtype()) {
-      problems.push_back(fmt::format("{} is {}, expected {}", item.name, tensor.describe(),
-                                     item.tensor.describe()));
-    } else if (is_number && !(std::isfinite(tensor.item()) && tensor.item() >= 0)) {
-      problems.push_back(fmt::format("{} is {}, expected 0 or above", item.name, tensor.item()));
-    } else if (tensor.dtype() == DType::int64 && tensor.item() > kLargestCount) {
-      problems.push_back(fmt::format("{} is {}, expected 2^53 at most", item.name, tensor.item()));
-    }
-    source.emplace(item.name, &tensor);
-    given.erase(found);
-  }
-  for (const NamedTensor& item : state) {
-    if (given.erase(item.name) > 0) {
-      problems.push_back(fmt::format("unknown {} ({})", item.name, item.tensor.describe()));
-    }
-  }
-  if (!problems.empty()) {
-    std::string list;
-    for (const std::string& problem : problems) list += "\n  " + problem;
-    fail(name_, fmt::format("load_state_dict: nothing was loaded; the state must come from an "
-                            "optimizer of the same "
-                            "kind, options, groups and parameter names:{}",
-                            list));
-  }
-  const NamedTensor* item = expected.data();
-  for (Entry& entry : entries_) {
-    for (std::size_t k = 0; k < groups_[entry.group].states.size(); ++k) {
-      entry.state[k].copy_from(*source.at((item++)->name));
-    }
-    entry.count = {*source.at((item++)->name)->read<std::int64_t>(), 0};
-  }
-  made_.reset();  // what it was asked for so far no longer counts
-  calls_asked_ = 0;
-  failed_calls_.clear();
-  for (GroupRates& group : groups_) group.learning_rate = source.at((item++)->name)->item();
-  steps_ = *source.at(item->name)->read<std::int64_t>();
 }
 
 }  // namespace tapeloop::optim

@@ -59,12 +59,16 @@ class Optimizer {
   void set_learning_rate(double rate);  // of all groups
   void set_learning_rate(double rate, int group);
 
-  // Copies of all that makes training continue bit for bit: for each parameter its state tensors ("exp_avg.NAME") and
-  // step count ("step.NAME", int64), for each group "learning_rate.GROUP" (float64), and "steps". The parameters
-  // themselves are not part of it, nor are the options.
+  // Copies of all that makes training continue bit for bit: for each parameter its state tensors ("exp_avg.NAME"), its
+  // step count ("step.NAME", int64), the number of its group ("group.NAME", int64) and the learning rate of that group
+  // ("rate.NAME", float64); and "steps". The parameters themselves are not part of it, nor are the options.
   StateDict state_dict() const;
-  // Puts such a state back. Throws Error, and changes nothing, where names are missing, unknown or repeated, shapes or
-  // types differ or a count or rate makes no sense: one message lists them all.
+  // Puts such a state back. Everything goes by the names of parameters: a group gets the learning rate that its
+  // parameters had, wherever the group stands. Groups may be split or joined otherwise only where that leaves no doubt
+  // about a rate. Throws Error, and changes nothing, where names are missing, unknown or repeated, shapes or types
+  // differ, a count or rate makes no sense, or groups do not fit: one message lists them all.
+  // States of an older form have "learning_rate.GROUP" instead of the groups of parameters. They are loaded by the
+  // positions of groups: give the groups in the order that they had.
   void load_state_dict(const StateDict& state);
 
  protected:
@@ -87,7 +91,7 @@ class Optimizer {
 
   explicit Optimizer(const char* name);
   // Called by constructors, once for each group. State is allocated here. Throws where the list is empty, something in
-  // it is not a parameter, or a parameter or a name comes twice.
+  // it is not a parameter, or a parameter, its memory or a name comes twice.
   void add_group(const ParameterList& parameters, double learning_rate,
                  const std::vector<State>& states);
   // Throws "adam: learning_rate is -1; expected ..." unless `valid`.
@@ -116,6 +120,10 @@ class Optimizer {
     std::array<const void*, kMaxStates> state;
   };
   class Again;
+  struct SavedGroup {  // of one parameter
+    std::int64_t group;
+    double rate;
+  };
 
   virtual void update(const Turn& turn) const = 0;
   void step_one(std::size_t index, const Tensor& gradient, TransformAll& all);
@@ -131,7 +139,8 @@ class Optimizer {
   void count_on(Device device);  // asks it, if it is not the CPU, to say what it has made
   void settle();                 // takes what was lost off the counts
   void match_state(std::size_t index);
-  StateDict views() const;
+  StateDict views(bool rates_by_position) const;
+  std::string group_problem(std::span<const SavedGroup> saved) const;
   std::size_t checked_group(int group) const;
 
   const char* name_;

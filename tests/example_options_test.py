@@ -95,6 +95,13 @@ def check_few_pairs(folder, seq2seq):
         done = subprocess.run([seq2seq, "--interactive", "--out", "few"], input="001\n002\n", cwd=folder, stdout=full,
                               stderr=subprocess.PIPE, text=True, timeout=250)
     check(done.returncode == 1 and "standard output cannot be written" in done.stderr, f"/dev/full: {done}")
+    # Lines as other systems end them: an answer for each, and one refusal for what is no text.
+    lines = b"\xef\xbb\xbf001\r002\r\n\r\n003\n\xe9\n0\x001\n001"
+    done = subprocess.run([seq2seq, "--interactive", "--out", "few"], input=lines, cwd=folder, capture_output=True,
+                          timeout=250)
+    check(done.returncode == 0 and done.stdout.count(b"\n") == 6 and b"never seen" not in done.stderr, f"lines: {done}")
+    for part in (b"byte 1 of the text is no UTF-8", b"byte 2 of the text is NUL"):
+        check(done.stderr.count(part) == 1, f"lines: {done}")
 
 
 def check_unwritable(folder, char_lm):

@@ -252,24 +252,6 @@ TEST_CASE("what is generated follows the chart's length, the range and the seed"
   CHECK_THROWS_AS(generate(model, Tune{}, 1, options), std::invalid_argument);
 }
 
-TEST_CASE("charts are read, and their mistakes are named by bar and chord") {
-  const Tune chart = parse_chart(" | F7 | Bb7 Bdim7 | Cm7 F7 Dm7 G7 | ");
-  REQUIRE(chart.chords.size() == 7);
-  CHECK(chart.chords[1].start == 384);
-  CHECK(chart.chords[2].start == 576);
-  CHECK(chart.chords[6].length == 96);
-  CHECK(print_chord(chart.chords[2].chord) == "Bdim7");
-  for (const std::string& name : form_names()) CHECK(bars_of(standard_form(name)) % 4 == 0);
-
-  CHECK(has(message([] { parse_chart("F7 | Bb7 H7"); }), "bar 2, chord 2 of the chart: 'H7'"));
-  CHECK(has(message([] { parse_chart("F7 | | C7"); }), "bar 2 of the chart has 0 chords"));
-  CHECK(has(message([] { parse_chart("F7 C7 G7"); }), "bar 1 of the chart has 3 chords"));
-  CHECK(has(message([] { parse_chart("  \t"); }), "empty"));
-  CHECK(has(message([] { parse_chart("|"); }), "bar 1 of the chart has 0 chords"));
-  CHECK(has(message([] { standard_form("waltz"); }), "minor_blues"));
-  CHECK(has(message([] { repeated(standard_form("blues"), 100); }), "1000 bars"));
-}
-
 TEST_CASE("folders without anything to learn from are refused, damaged files are named") {
   const Folder folder("folders");
   CHECK(has(message([&] { read_material(folder.path / "absent"); }), "absent"));

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-// Tests of the jazz example's scores, corpus text, events, n-grams, measures and picture.
-// MIDI files have a test file of their own.
+// Tests of the jazz example's scores, events, n-grams, measures and picture.
+// The texts of corpora and charts, and MIDI files, have tests of their own.
 #include <doctest/doctest.h>
 
 #include <algorithm>
@@ -10,39 +10,17 @@
 #include <numeric>
 #include <string>
 
-#include "examples/jazz/corpus.h"
 #include "examples/jazz/events.h"
 #include "examples/jazz/measures.h"
 #include "examples/jazz/ngram.h"
 #include "examples/jazz/piano_roll.h"
 #include "examples/jazz/score.h"
+#include "tests/jazz_sample.h"
 
 namespace {
 
 using namespace jazz;
-
-constexpr const char* kText = R"(# a comment before everything
-tune: First Ferry
-form: 4 bars
-key: F
-tempo: 132
-
-F7          | Bb7   Bdim7
-. a4 c5 eb5 d5 c5 a4 f4 | (bb4 c5 d5) f5 - d5 - ab4 g4
-
-NC | Gm7 C7 Csus Fmaj7 |
-- - . . . . . c6 | - (- a4 .) g3 cb5 b#4 f#5 .
-
-tune: Second Stop
-form: 1 bar
-key: Cm
-tempo: 90
-
-Cm6
-c5 - - - - - - -
-)";
-
-std::vector<Tune> sample() { return parse_corpus(kText, "sample.txt"); }
+using namespace jazz::test;
 
 // A tune of even eighths that runs up and down a scale over one chord.
 Tune scale_tune(int first_pitch, int notes) {
@@ -54,82 +32,7 @@ Tune scale_tune(int first_pitch, int notes) {
   return tune;
 }
 
-std::string corpus_error(std::string text) {
-  try {
-    parse_corpus(text, "bad.txt");
-  } catch (const CorpusError& error) {
-    return error.what();
-  }
-  return "no error";
-}
-
-// The sample with one piece of text replaced by another.
-std::string edited(const std::string& from, const std::string& to) {
-  std::string text = kText;
-  const auto place = text.find(from);
-  REQUIRE(place != std::string::npos);
-  return text.replace(place, from.size(), to);
-}
-
-bool contains(const std::string& text, const std::string& part) {
-  INFO("looking for '" << part << "' in: " << text);
-  const bool found = text.find(part) != std::string::npos;
-  CHECK(found);
-  return found;
-}
-
 }  // namespace
-
-TEST_CASE("jazz: chord symbols of every family are read, and printed so that they read back") {
-  const std::pair<const char*, Chord> cases[] = {
-      {"F", {5, Quality::major}},
-      {"F6", {5, Quality::major}},
-      {"Bbmaj7", {10, Quality::major}},
-      {"Bb7", {10, Quality::dominant}},
-      {"B7", {11, Quality::dominant}},
-      {"C7alt", {0, Quality::dominant}},
-      {"F#13", {6, Quality::dominant}},
-      {"Cbm7", {11, Quality::minor}},
-      {"Am", {9, Quality::minor}},
-      {"Gmmaj7", {7, Quality::minor}},
-      {"Em7b5", {4, Quality::half_diminished}},
-      {"Bdim7", {11, Quality::diminished}},
-      {"Csus", {0, Quality::suspended}},
-      {"C7sus", {0, Quality::suspended}},
-      {"NC", {}},
-  };
-  for (const auto& row : cases) {
-    const std::string text = row.first;
-    const Chord chord = row.second;
-    CAPTURE(text);
-    REQUIRE(parse_chord(text).has_value());
-    CHECK(*parse_chord(text) == chord);
-    CHECK(*parse_chord(print_chord(chord)) == chord);
-  }
-  for (const char* wrong : {"", "H7", "f7", "C8", "Cmaj7 ", "C#b7", "7", "Intro"}) {
-    CAPTURE(wrong);
-    CHECK_FALSE(parse_chord(wrong).has_value());
-  }
-}
-
-TEST_CASE("jazz: pitches and keys are read and printed") {
-  CHECK(parse_pitch("c4") == 60);
-  CHECK(parse_pitch("bb4") == 70);
-  CHECK(parse_pitch("cb5") == 71);
-  CHECK(parse_pitch("b#4") == 72);
-  CHECK(parse_pitch("f#5") == 78);
-  CHECK(parse_pitch("g9") == 127);
-  for (const char* wrong : {"", "c", "C4", "h4", "c10", "a9", "c-1"}) {
-    CAPTURE(wrong);
-    CHECK_FALSE(parse_pitch(wrong).has_value());
-  }
-  for (int pitch = 12; pitch < 128; ++pitch) CHECK(parse_pitch(print_pitch(pitch)) == pitch);
-  CHECK(*parse_key("Bb") == Key{10, false});
-  CHECK(*parse_key("Cm") == Key{0, true});
-  CHECK_FALSE(parse_key("C minor").has_value());
-  CHECK(print_key({6, true}) == "F#m");
-  CHECK(print_key({}) == "");
-}
 
 TEST_CASE("jazz: chord tones are the four notes of the family, in any octave") {
   const Chord half_diminished{4, Quality::half_diminished};  // E G Bb D
@@ -140,74 +43,6 @@ TEST_CASE("jazz: chord tones are the four notes of the family, in any octave") {
   }
   CHECK(tones == "d4 e4 g4 bb4 ");
   CHECK_FALSE(is_chord_tone(Chord{}, 60));
-}
-
-TEST_CASE("jazz: the corpus text becomes notes and chords at their ticks") {
-  const auto tunes = sample();
-  REQUIRE(tunes.size() == 2);
-  const Tune& tune = tunes[0];
-  CHECK(tune.title == "First Ferry");
-  CHECK(tune.form == "4 bars");
-  CHECK(tune.key == Key{5, false});
-  CHECK(tune.tempo == 132);
-  CHECK(bars_of(tune) == 4);
-  REQUIRE(tune.chords.size() == 8);
-  CHECK(tune.chords[1] == ChordSpan{384, 192, {10, Quality::dominant}});
-  CHECK(tune.chords[2] == ChordSpan{576, 192, {11, Quality::diminished}});
-  CHECK(tune.chords[7] == ChordSpan{1440, 96, {5, Quality::major}});
-  CHECK(chord_at(tune, 575).root == 10);
-  CHECK(chord_at(tune, 768) == Chord{});
-  CHECK(chord_at(tune, 1536) == Chord{});
-
-  const std::
-      vector<Note>
-          expected = {{48, 48, 69},    {96, 48, 72},   {144, 48, 75},  {192, 48, 74},
-                      {240, 48, 72},   {288, 48, 69},  {336, 48, 65},  {384, 32, 70},
-                      {416, 32, 72},   {448, 32, 74},  {480, 96, 77},  {576, 96, 74},
-                      {672, 48, 68},   {720, 144, 67},  // held for two slots across the bar line
-                      {1104, 128, 84},  // held across the bar line and into a triplet
-                      {1232, 32, 69},  {1296, 48, 55}, {1344, 48, 71}, {1392, 48, 72},
-                      {1440, 48, 78}};
-  REQUIRE(tune.notes.size() == expected.size());
-  for (std::size_t i = 0; i < expected.size(); ++i) {
-    CAPTURE(i);
-    CHECK(tune.notes[i] == expected[i]);
-  }
-  CHECK(tunes[1].notes == std::vector<Note>{{0, 384, 72}});
-  CHECK(tunes[1].key == Key{0, true});
-}
-
-TEST_CASE(
-    "jazz: a mistake in the corpus is reported with file, line, what was found and expected") {
-  contains(corpus_error(edited("form: 4 bars\n", "")),
-           "bad.txt:3: found 'key: F', expected a line 'form:");
-  contains(corpus_error(edited("key: F\n", "key: H\n")), "bad.txt:4: unknown key 'H'");
-  contains(corpus_error(edited("132", "fast")), "bad.txt:5: tempo 'fast', expected a whole number");
-  contains(corpus_error(edited("132", "1000")), "bad.txt:5: tempo '1000'");
-  contains(corpus_error(edited("132\n", "132\nF7\n")), "bad.txt:6: expected a blank line");
-  contains(corpus_error(edited("d5 c5 a4 f4", "d5 c5 a4")),
-           "bad.txt:8: bar 1 has 7 slots, expected 8: '. a4 c5 eb5 d5 c5 a4'");
-  contains(corpus_error(edited("Bdim7", "Bdim9")), "bad.txt:7: bar 2: unknown chord 'Bdim9'");
-  contains(corpus_error(edited("Bb7   Bdim7", "Bb7 Bb7 Bdim7")), "bar 2 has 3 chords");
-  contains(corpus_error(edited("NC |", "NC | F7 |")),
-           "bad.txt:11: the melody line has 2 bars, expected 3");
-  contains(corpus_error(edited("g3 cb5", "h3 cb5")), "bar 2: found 'h3', expected a pitch");
-  contains(corpus_error(edited("g3 cb5", "f3 cb5")), "bar 2: 'f3' is outside the range g3 to c6");
-  contains(corpus_error(edited("(bb4 c5 d5)", "(bb4 c5)")), "a triplet must be");
-  contains(corpus_error(edited("- - . .", ". - . .")), "'-' has no sounding note to hold");
-  contains(corpus_error(edited("c5 - - - - - - -\n", "")), "expected the melody line");
-  contains(corpus_error(edited("Cm6\nc5 - - - - - - -\n", "")), "tune 'Second Stop' has no bars");
-  contains(corpus_error("# nothing\n"), "expected a line 'tune: TITLE'");
-  contains(corpus_error(""), "bad.txt:1: the text holds no tune");
-}
-
-TEST_CASE("jazz: carriage returns, tabs and bar lines at the ends of lines change nothing") {
-  std::string text = kText;
-  for (std::size_t at = 0; (at = text.find('\n', at)) != std::string::npos; at += 2) {
-    text.insert(at, "\r");
-  }
-  CHECK(parse_corpus(text, "crlf.txt") == sample());
-  CHECK(parse_corpus(edited("F7    ", "| F7\t"), "bars.txt") == sample());
 }
 
 TEST_CASE("jazz: transposing moves key, chords and notes, and takes the octave that fits") {

@@ -182,8 +182,6 @@ TEST_CASE("small element types become float32 or int64") {
   CHECK(read("I32", 1, bytes(254, 255, 255, 255)).to_vector<std::int64_t>() == Integers{-2});
   CHECK(read("U64", 1, bytes(255, 255, 255, 255, 255, 255, 255, 127)).to_vector<std::int64_t>() ==
         Integers{INT64_MAX});
-  CHECK(contains(error_of([&] { read("U64", 1, bytes(0, 0, 0, 0, 0, 0, 0, 128)); }),
-                 "\"t\" holds a value that does not fit"));
   CHECK(contains(error_of([&] { read("BOOL", 1, bytes(2)); }), "expected 0 or 1"));
   // longer than the block that is converted at a time
   std::string many(200001, '\7');
@@ -212,7 +210,6 @@ TEST_CASE(
     return text;
   }();
   const std::string zero = std::string(R"({})") + std::string(6, '\0');
-  const std::string wide = R"({"a":{"dtype":"F32","shape":[1,1,1,1,1,1,2],"data_offsets":[0,8]}})";
   const Case cases[] = {
       {"", 0, {"does not begin with '{'"}},
       {" {}", 0, {"does not begin with '{'"}},
@@ -224,7 +221,7 @@ TEST_CASE(
       {"{\"a\xed\xa0\x80\":{}}", 0, {"not valid UTF-8"}},
       {"{\"\\ud800\":{}}", 0, {"not valid JSON"}},
       {deep.c_str(), 0, {"\"a\"", "found a list", "expected an object"}},
-      {deep_objects.c_str(), 0, {"unknown field \"a\""}},
+      {deep_objects.c_str(), 0, {"not valid JSON"}},
       {twice.c_str(), 8, {"has \"a\" twice"}},
       {escaped.c_str(), 8, {"has \"a\" twice"}},
       {R"({"a":{"dtype":"F32","dtype":"F32","shape":[2],"data_offsets":[0,8]}})",
@@ -236,9 +233,6 @@ TEST_CASE(
       {R"({"a":{"dtype":"F32","shape":[2],"data_offsets":[0,8],"data_offsets":[0,8]}})",
        8,
        {"\"data_offsets\" twice"}},
-      {R"({"a":{"dtype":"F32","shape":[2],"data_offsets":[0,8],"extra":1}})",
-       8,
-       {"\"a\"", "unknown field \"extra\""}},
       {R"({"a":{"shape":[2],"data_offsets":[0,8]}})", 8, {"\"a\" has no dtype"}},
       {R"({"a":{"dtype":"F32","data_offsets":[0,8]}})", 8, {"\"a\" has no shape"}},
       {R"({"a":{"dtype":"F32","shape":[2]}})", 8, {"\"a\" has no data_offsets"}},
@@ -266,11 +260,6 @@ TEST_CASE(
        8,
        {"found a list", "whole number"}},
       {R"({"a":{"dtype":"F32","shape":[true],"data_offsets":[0,8]}})", 8, {"true or false"}},
-      {R"({"a":{"dtype":"F8_E4M3","shape":[8],"data_offsets":[0,8]}})",
-       8,
-       {"\"a\"", "\"F8_E4M3\"", "BF16"}},
-      {R"({"a":{"dtype":"f32","shape":[2],"data_offsets":[0,8]}})", 8, {"\"a\"", "\"f32\"", "F32"}},
-      {wide.c_str(), 8, {"\"a\" has 7 axes", "at most 6"}},
       {R"({"a":{"dtype":"F32","shape":[9223372036854775808],"data_offsets":[0,8]}})",
        8,
        {"\"a\"", "63 bits"}},
@@ -315,12 +304,14 @@ TEST_CASE(
        7,
        {"7 bytes of data follow", "expected 8"}},
       {"{}", 1, {"1 bytes of data follow", "expected 0"}},
+      {R"({"a":{"dtype":"F8_E4M3","shape":[8],"data_offsets":[8,0]}})", 8, {"\"a\"", "8 to 0"}},
+      {R"({"a":{"dtype":"F8_E4M3","shape":[8],"data_offsets":[0,7]}})",
+       8,
+       {"8 bytes of data follow"}},
+      {R"({"a":{"dtype":"F32","shape":[1,1,1,1,1,1,3],"data_offsets":[0,8]}})",
+       8,
+       {"needs 12 bytes"}},
       {R"({"__metadata__":1})", 0, {"\"__metadata__\"", "expected an object"}},
-      {R"({"__metadata__":{"a":1}})",
-       0,
-       {"\"__metadata__\", \"a\"", "found a number", "expected a string"}},
-      {R"({"__metadata__":{"a":{}}})", 0, {"\"__metadata__\", \"a\"", "found an object"}},
-      {R"({"__metadata__":{"a":[]}})", 0, {"\"__metadata__\", \"a\"", "found a list"}},
       {R"({"__metadata__":{"a":"1","a":"2"}})", 0, {"\"__metadata__\" has \"a\" twice"}},
       {R"({"__metadata__":{},"__metadata__":{}})", 0, {"\"__metadata__\" twice"}},
   };

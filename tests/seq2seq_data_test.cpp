@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// examples/seq2seq, before any model: text, pairs, the phrase book, vocabularies, batches.
+// examples/seq2seq, before any model: splits of pairs, vocabularies, batches.
 #include <doctest/doctest.h>
 #include <unistd.h>
 
@@ -59,142 +59,6 @@ std::vector<std::int64_t> places_of(const Batch& batch) {
 }
 
 }  // namespace
-
-TEST_CASE("UTF-8 is checked as RFC 3629 has it") {
-  for (const char* good : {"", "plain", "é", "你好。", "\xf0\x9f\x98\x80", "\xf4\x8f\xbf\xbf"}) {
-    CAPTURE(good);
-    CHECK_FALSE(first_invalid_utf8(good).has_value());
-  }
-  const std::pair<std::string, std::size_t> bad[] = {{"ab\xff", 2},        // never a byte of UTF-8
-                                                     {"a\x80", 1},         // continues nothing
-                                                     {"ab\xe4\xbd", 2},    // cut off
-                                                     {"\xc0\xaf", 0},      // overlong
-                                                     {"\xe0\x80\xaf", 0},  // overlong
-                                                     {"\xed\xa0\x80", 0},  // a surrogate
-                                                     {"\xf4\x90\x80\x80", 0},  // past U+10FFFF
-                                                     {"\xe4\x41\x41", 0}};
-  for (const auto& [text, place] : bad) {
-    const auto found = first_invalid_utf8(text);
-    REQUIRE(found.has_value());
-    CHECK(*found == place);
-  }
-}
-
-TEST_CASE(
-    "words: marks stand alone, numbers and apostrophes hold together, wide characters are units") {
-  CHECK(words("It's 3.50, 你好!") == Units{"It's", "3.50", ",", "你", "好", "!"});
-  CHECK(words("  Where's the dogs' house?  ") ==
-        Units{"Where's", "the", "dogs", "'", "house", "?"});
-  CHECK(words("At 10:30, 1,000 of 2.") == Units{"At", "10:30", ",", "1,000", "of", "2", "."});
-  CHECK(words("Café à Łódź, naïve") == Units{"Café", "à", "Łódź", ",", "naïve"});
-  CHECK(words("It\u2019s B2-ready…") == Units{"It\u2019s", "B2", "-", "ready", "…"});
-  CHECK(words("你\u3000好a1。") == Units{"你", "好", "a1", "。"});
-  CHECK(words("1.2.3 a.b .5 5.") == Units{"1.2.3", "a", ".", "b", ".", "5", "5", "."});
-  CHECK(words("").empty());
-  CHECK(words(" \t\u00a0").empty());
-  CHECK(units_of("a b", Unit::character) == Units{"a", " ", "b"});
-}
-
-TEST_CASE("joined words read as text, and are cut into the same words again") {
-  CHECK(join(words("It's 3.50, 你好! (Yes: $5.)"), Unit::word) == "It's 3.50,你好! (Yes: $5.)");
-  CHECK(join(characters("a 你 b"), Unit::character) == "a 你 b");
-  const std::string parts[] = {"a", "3", ".", ",", ":", "'",  "你",
-                               "(", ")", "$", "-", "%", "b2", "，"};
-  Random random(2);
-  for (int round = 0; round < 2000; ++round) {
-    Units units;
-    for (int i = 0; i < 5; ++i) units.push_back(parts[random.below(std::size(parts))]);
-    const std::string text = join(units, Unit::word);
-    CAPTURE(text);
-    CHECK(words(text) == units);
-  }
-}
-
-TEST_CASE("wide characters take two columns, combining marks none") {
-  CHECK(display_width("abc") == 3);
-  CHECK(display_width("你好，a") == 7);
-  CHECK(display_width("e\u0301") == 1);
-  CHECK(display_width("é") == 1);
-  CHECK(display_width("") == 0);
-}
-
-TEST_CASE(
-    "pairs: a byte-order mark, CR LF, further columns and a missing last line end are accepted") {
-  const PairFile file =
-      parse_pairs("\xef\xbb\xbfHi.\t嗨。\tsomebody\r\n Run! \t跑！\r\nGo.\t走。", "test.tsv");
-  CHECK(file.pairs == std::vector<Pair>{{"Hi.", "嗨。"}, {"Run!", "跑！"}, {"Go.", "走。"}});
-  CHECK(file.report() == "3 pairs");
-}
-
-TEST_CASE("pairs: empty lines and repeated pairs are left out, and counted") {
-  const PairFile file = parse_pairs("a\tb\n\n  \r\na\tb\na\tc\nd\tb\n", "test.tsv");
-  CHECK(file.pairs == std::vector<Pair>{{"a", "b"}, {"a", "c"}, {"d", "b"}});
-  CHECK(file.empty_lines == 2);
-  CHECK(file.repeated == 1);
-  CHECK(file.report() == "3 pairs; skipped: 2 empty lines, 1 repeated pair");
-}
-
-TEST_CASE("letters and their marks are one character, however they were typed") {
-  CHECK(composed("fe\u0301vrier") == "février");
-  CHECK(composed("février") == "février");
-  CHECK(composed("\u1112\u1161\u11ab") == "한");
-  CHECK(composed("q\u0301, 你好! \U0001f600") ==
-        "q\u0301, 你好! \U0001f600");  // nothing to compose
-  CHECK(composed("plain") == "plain");
-  CHECK(composed("").empty());
-  CHECK(composed("e\u0301 \xff") == "e\u0301 \xff");  // no UTF-8
-  const PairFile file = parse_pairs("caf\u0065\u0301\tn\u0303o\ncafé\tño\n", "t");
-  CHECK(file.pairs == std::vector<Pair>{{"café", "ño"}});
-  CHECK(file.repeated == 1);
-}
-
-TEST_CASE("pairs: a line that is no pair ends the reading with its number") {
-  CHECK(
-      contains(message_of([] { parse_pairs("a\tb\n\nonly one\r\n", "test.tsv"); }),
-               "test.tsv, line 3: there is one column, \"only one\"; expected source TAB target"));
-  CHECK(contains(message_of([] { parse_pairs("\xef\xbb\xbf\ta\n", "test.tsv"); }),
-                 "test.tsv, line 1: the source is empty"));
-  CHECK(contains(message_of([] { parse_pairs("a\t \tx\n", "test.tsv"); }),
-                 "test.tsv, line 1: the target is empty"));
-  for (const char* blank : {"\u3000\tx\n", "\u00a0 \u200b\tx\n"}) {  // spaces of other kinds
-    CHECK(contains(message_of([&] { parse_pairs(blank, "test.tsv"); }),
-                   "test.tsv, line 1: the source is empty"));
-  }
-  CHECK(contains(message_of([] {
-                   parse_pairs(
-                       "\xff\xfe"
-                       "a",
-                       "test.tsv");
-                 }),
-                 "test.tsv: this is UTF-16; convert it"));
-  CHECK(contains(message_of([] { parse_pairs("a\tb\nc\t\xff\n", "test.tsv"); }),
-                 "test.tsv, line 2: byte 3 of the line (0xff) is not UTF-8; convert the file"));
-  CHECK(contains(message_of([] {
-                   parse_pairs({"a\0\tb\n", 5}, "test.tsv");
-                 }),
-                 "test.tsv, line 1: the line has a NUL byte; if the file is UTF-16"));
-  CHECK(contains(message_of([] { parse_pairs("\n\n", "test.tsv"); }),
-                 "test.tsv: there is no pair in it"));
-  CHECK(contains(message_of([] { parse_pairs("", "test.tsv"); }), "there is no pair in it"));
-  // A long line is shown by its beginning, cut between characters.
-  std::string chinese;
-  for (int i = 0; i < 100; ++i) chinese += "你";
-  const std::string message = message_of([&] { parse_pairs(chinese, "t"); });
-  CHECK(contains(message, "你...\""));
-  CHECK_FALSE(first_invalid_utf8(message).has_value());
-}
-
-TEST_CASE("pairs are read from a file, and a missing file is named") {
-  const auto path = std::filesystem::temp_directory_path() /
-                    ("seq2seq_data_test_" + std::to_string(::getpid()) + ".tsv");
-  std::ofstream(path) << "Hi.\t嗨。\n";
-  CHECK(read_pairs(path.string()).pairs == std::vector<Pair>{{"Hi.", "嗨。"}});
-  std::ofstream(path) << "Hi.\n";
-  CHECK(contains(message_of([&] { read_pairs(path.string()); }),
-                 path.string() + ", line 1: there is one column"));
-  std::filesystem::remove(path);
-  CHECK(contains(message_of([&] { read_pairs(path.string()); }), path.string()));
-}
 
 TEST_CASE("the split depends on a source alone, which then stands in one part") {
   std::vector<Pair> pairs;
@@ -269,35 +133,6 @@ TEST_CASE(
   CHECK(fill_empty_parts(parts, &Pair::target) == std::vector<std::size_t>{1});
   CHECK(dates.size() + none.size() == 3);
   CHECK(dates[0].target != none[0].target);
-}
-
-TEST_CASE("the phrase book: hundreds of sentences with their marks, no source twice") {
-  const std::vector<Pair>& pairs = phrase_book();
-  CHECK(pairs.size() >= 600);
-  std::set<std::string> sources;
-  const Units latin_ends = {".", "?", "!"}, chinese_ends = {"。", "？", "！"};
-  for (const Pair& pair : pairs) {
-    CAPTURE(pair.source);
-    CAPTURE(pair.target);
-    CHECK(sources.insert(pair.source).second);
-    const std::string source_end = characters(pair.source).back();
-    const std::string target_end = characters(pair.target).back();
-    const auto mark = std::find(latin_ends.begin(), latin_ends.end(), source_end);
-    const auto chinese_mark = std::find(chinese_ends.begin(), chinese_ends.end(), target_end);
-    REQUIRE(mark != latin_ends.end());
-    REQUIRE(chinese_mark != chinese_ends.end());
-    const bool asks = source_end == "?", answers = target_end == "？";
-    CHECK(asks == answers);
-    for (const std::string& character : characters(pair.source)) {
-      CHECK(character.size() == 1);  // ASCII
-    }
-    for (const std::string& character : characters(pair.target)) {
-      const bool wide_or_digit =
-          display_width(character) == 2 || (character >= "0" && character <= "9");
-      CAPTURE(character);
-      CHECK(wide_or_digit);
-    }
-  }
 }
 
 TEST_CASE("a vocabulary has the most frequent units first, equals by their bytes") {

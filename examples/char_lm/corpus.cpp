@@ -7,9 +7,9 @@
 #include <algorithm>
 
 #include "autograd/error.h"
-#include "autograd/files.h"
 #include "autograd/safetensors_header.h"
 #include "dinosaur_names.h"  // made from dinosaurs.txt by the build
+#include "examples/common/text.h"
 
 namespace char_lm {
 
@@ -19,13 +19,8 @@ using tapeloop::Tensor;
 std::string_view dinosaur_names() { return kDinosaurNames; }
 
 std::string read_text(const std::string& path) {
-  tapeloop::InputFile file(path);
-  if (file.size() == 0) {
-    throw tapeloop::FileError(fmt::format("{}: the file is empty; give a text to learn", path));
-  }
-  std::string text(file.size(), '\0');
-  file.read(text.data(), text.size());
-  return text;
+  constexpr std::uint64_t kMostBytes = std::uint64_t{2} << 30;
+  return common::read_text_file(path, kMostBytes, common::Encoding::any);
 }
 
 Corpus split_text(const std::string& text) {

@@ -5,14 +5,17 @@
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 
+#include <algorithm>
 #include <stdexcept>
+
+#include "examples/common/text.h"
 
 namespace jazz {
 namespace {
 
 constexpr int kBar = 4 * kTicksPerQuarter;
 constexpr std::size_t kMostBars = 1000;
-constexpr std::string_view kBlanks = " \t\r\n";
+constexpr std::string_view kBlanks = " \n";
 
 struct Form {
   const char* name;
@@ -49,7 +52,14 @@ std::vector<std::string_view> words_of(std::string_view text) {
 
 }  // namespace
 
-Tune parse_chart(std::string_view text) {
+Tune parse_chart(std::string_view given) {
+  std::string plain;
+  try {
+    plain = common::with_plain_spaces(common::decode_text(std::string(given), "the chart"));
+  } catch (const common::TextError& error) {
+    throw std::invalid_argument(error.what());
+  }
+  std::string_view text = plain;
   Tune chart;
   chart.title = "chart";
   chart.form = "chart";
@@ -71,7 +81,7 @@ Tune parse_chart(std::string_view text) {
           bar + 1, count, fmt::join(words, " ")));
     }
     for (int i = 0; i < count; ++i) {
-      const auto chord = parse_chord(words[static_cast<std::size_t>(i)]);
+      const auto chord = parse_chord(plain_symbol(words[static_cast<std::size_t>(i)]));
       if (!chord) {
         throw std::invalid_argument(fmt::format(
             "bar {}, chord {} of the chart: '{}' is no chord; expected a root A to G, b or #, and "
@@ -107,6 +117,7 @@ Tune standard_form(std::string_view name) {
 
 Tune empty_chart(const Tune& like, int bars) {
   Tune chart = like;
+  chart.tempo = std::clamp(like.tempo, kSlowestTempo, kFastestTempo);
   chart.notes.clear();
   chart.chords = {{0, bars * ticks_per_bar(like), Chord{}}};
   return chart;

@@ -8,6 +8,8 @@
 #include <algorithm>
 #include <charconv>
 
+#include "examples/common/text.h"
+
 namespace jazz {
 namespace {
 
@@ -15,7 +17,7 @@ constexpr int kSlotsPerBar = 8;
 constexpr int kSlot = kTicksPerQuarter / 2;
 constexpr int kTripletSlot = kTicksPerQuarter / 3;
 constexpr int kBar = kSlotsPerBar * kSlot;
-constexpr std::string_view kBlanks = " \t\r";
+constexpr char kBlank = ' ';
 
 struct Line {
   int number;
@@ -23,9 +25,9 @@ struct Line {
 };
 
 std::string_view trim(std::string_view text) {
-  const auto first = text.find_first_not_of(kBlanks);
+  const auto first = text.find_first_not_of(kBlank);
   if (first == std::string_view::npos) return {};
-  return text.substr(first, text.find_last_not_of(kBlanks) - first + 1);
+  return text.substr(first, text.find_last_not_of(kBlank) - first + 1);
 }
 
 std::vector<Line> split_lines(std::string_view text) {
@@ -46,7 +48,7 @@ std::vector<std::string_view> split_words(std::string_view text) {
   std::vector<std::string_view> words;
   while (!(text = trim(text)).empty()) {
     std::size_t size = 1;
-    if (text[0] != '(' && text[0] != ')') size = text.find_first_of(" \t\r()");
+    if (text[0] != '(' && text[0] != ')') size = text.find_first_of(" ()");
     words.push_back(text.substr(0, size));
     text.remove_prefix(std::min(size, text.size()));
   }
@@ -66,9 +68,19 @@ std::vector<std::string_view> split_bars(std::string_view text) {
   }
 }
 
+// With a space for white space of any kind.
+std::string plain_text(std::string_view text, std::string_view file) {
+  try {
+    return common::with_plain_spaces(common::decode_text(std::string(text), std::string(file)));
+  } catch (const common::TextError& error) {
+    throw CorpusError(file, std::max(1, static_cast<int>(error.line())), error.problem());
+  }
+}
+
 class Parser {
  public:
-  Parser(std::string_view text, std::string_view file) : file_(file), lines_(split_lines(text)) {}
+  Parser(std::string_view text, std::string_view file)
+      : file_(file), text_(plain_text(text, file)), lines_(split_lines(text_)) {}
 
   std::vector<Tune> parse() {
     std::vector<Tune> tunes;
@@ -112,7 +124,7 @@ class Parser {
     tune.form = parse_header("form:");
     ++next_;
     const std::string_view key_text = parse_header("key:");
-    const auto key = parse_key(key_text);
+    const auto key = parse_key(plain_symbol(key_text));
     if (!key) fail(fmt::format("unknown key '{}', expected for example F, Bb or Cm", key_text));
     tune.key = *key;
     ++next_;
@@ -166,7 +178,7 @@ class Parser {
     }
     const int length = kBar / static_cast<int>(words.size());
     for (std::size_t i = 0; i < words.size(); ++i) {
-      const auto chord = parse_chord(words[i]);
+      const auto chord = parse_chord(plain_symbol(words[i]));
       if (!chord) {
         fail(
             fmt::format("bar {}: unknown chord '{}', expected a root A-G (b or #) and maj7, 6, 7, "
@@ -208,7 +220,7 @@ class Parser {
       if (!sounding_) fail(fmt::format("bar {}: '-' has no sounding note to hold; use '.'", bar));
       tune.notes.back().length += length;
     } else {
-      const auto pitch = parse_pitch(word);
+      const auto pitch = parse_pitch(plain_symbol(word));
       if (!pitch) {
         fail(
             fmt::format("bar {}: found '{}', expected a pitch such as c5, bb4 or f#5, '-', '.' or "
@@ -224,6 +236,7 @@ class Parser {
   }
 
   std::string_view file_;
+  std::string text_;
   std::vector<Line> lines_;
   std::size_t next_ = 0;
   bool sounding_ = false;

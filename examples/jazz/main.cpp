@@ -125,6 +125,8 @@ void run(const CLI::App& app, const Arguments& a) {
   if (a.generate_only) saved = common::read_of_run(a.checkpoint(), "--generate-only");
   const Material material = a.data.empty() ? embedded_corpus() : read_material(a.data);
   for (const std::string& reason : material.left_out) fmt::print("left out: {}\n", reason);
+  for (const std::string& warning : material.warnings)
+    fmt::print("read all the same: {}\n", warning);
   const Tune chart = chart_of(app, a, material);
   // A folder that cannot be written to is found now, not after the training.
   for (const char* name : {"jazz.mid", "jazz.svg"}) tapeloop::NewFile(a.file(name), 0);

@@ -83,6 +83,25 @@ Material cut(std::vector<Tune> tunes) {
   return material;
 }
 
+// "FILE: byte 20: a tempo of 0 ... is ignored; and 2 more".
+std::vector<std::string> warnings_of(const std::vector<MidiSong>& songs) {
+  constexpr std::size_t kMostFiles = 10;
+  std::vector<std::string> warnings;
+  std::size_t more = 0;
+  for (const MidiSong& song : songs) {
+    if (song.warnings.empty()) continue;
+    if (warnings.size() == kMostFiles) {
+      ++more;
+      continue;
+    }
+    const std::size_t others = song.warnings.size() - 1;
+    warnings.push_back(fmt::format("{}: {}{}", song.file, song.warnings.front(),
+                                   others > 0 ? fmt::format("; and {} more", others) : ""));
+  }
+  if (more > 0) warnings.push_back(fmt::format("oddities in {} more files", more));
+  return warnings;
+}
+
 bool has_note(const std::vector<Tune>& tunes) {
   return std::any_of(tunes.begin(), tunes.end(), [](const Tune& t) { return !t.notes.empty(); });
 }
@@ -167,6 +186,7 @@ Material read_material(const std::filesystem::path& folder) {
                            : files < 5 ? "the last file"
                                        : "every 5th file";
   material.left_out = std::move(left_out);
+  material.warnings = warnings_of(read.songs);
   if (!has_note(material.training) || !has_note(material.held_out)) {
     throw std::runtime_error(fmt::format(
         "{}: only {} notes, too few to learn from and to hold some out; give more files",
@@ -181,10 +201,10 @@ Sequence transposed(const Tune& tune, int semitones) {
 }
 
 Baseline ngram_baseline(const Material& material) {
-  std::size_t notes = 1;
-  for (const Tune& tune : material.training) notes += tune.notes.size();
+  std::size_t events = 1;
+  for (const Tune& tune : material.training) events += encode(tune).size();
   Baseline baseline;
-  baseline.keys = static_cast<int>(std::clamp<std::size_t>(kMostNgramEvents / notes, 1, 12));
+  baseline.keys = static_cast<int>(std::clamp<std::size_t>(kMostNgramEvents / events, 1, 12));
   std::vector<std::vector<Event>> sequences;
   for (const Tune& tune : material.training) {
     for (int key = 0; key < baseline.keys; ++key) sequences.push_back(transposed(tune, key).events);

@@ -18,6 +18,8 @@ struct Material {
   std::vector<Tune> training;
   std::vector<Tune> held_out;         // neither the network nor the n-gram learns from these
   std::vector<std::string> left_out;  // files that could not be read, with the reasons
+  std::vector<std::string>
+      warnings;  // oddities of files that were read; at most 10 files, then a sum
 
   // Of all tunes: whether any has chords, whether one voice is all there is, and the range.
   bool has_chords = false;

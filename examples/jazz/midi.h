@@ -57,6 +57,9 @@ struct MidiMarker {
   std::string text;
 };
 
+inline constexpr int kLongestGap = 256;  // quarter notes, 64 bars of 4/4
+inline constexpr std::size_t kMostMidiWarnings = 8;
+
 struct MidiSong {
   std::string file;
   int format = 1;
@@ -71,14 +74,29 @@ struct MidiSong {
   std::vector<std::string> warnings;  // oddities that were read in spite of the standard, at most 8
 };
 
-// Reads format 0, 1 or 2 (patterns are laid end to end), also inside a RIFF "RMID" wrapper. Read
-// leniently where the music is certain: running status kept across meta events, a missing End of
-// Track, a wrong track length if End of Track stands in the file, notes never ended (they last to
-// the end of their track), bytes behind the last track. Of overlapping notes on one key the oldest
-// ends first. Throws MidiError on everything else. Time and memory are linear in the file size.
+// Reads format 0, 1 or 2 (patterns are laid end to end), also inside a RIFF "RMID" wrapper.
+//
+// Read with a warning, because the notes' times and pitches are certain:
+//   - tempos, time and key signatures that are impossible or too short: ignored
+//   - real-time messages (0xf8 to 0xfe), also inside an event, system common messages, and messages
+//     in an escape (0xf7): ignored
+//   - a missing End of Track, bytes after it, a wrong track length if End of Track stands in the file
+//   - more tracks than the header declares, bytes behind the last track
+//   - notes never ended: they last to the end of their track
+//   - a time of more than kLongestGap quarter notes in which no track has a note's start or end, a
+//     tempo, a time signature or a marker (a damaged time): cut to kLongestGap
+// Running status is kept across meta and system events. If notes on one key overlap, a note-off
+// ends the oldest.
+//
+// Throws MidiError on everything else. Time O(n log n) and memory O(n) for n bytes, whatever times
+// they state.
 MidiSong read_midi(std::span<const std::uint8_t> bytes, std::string_view file);
 
-// The same from a file of at most 64 MiB. Throws also std::runtime_error if it cannot be read.
+// Shortens every such time to kLongestGap quarter notes, with a warning; read_midi() does it.
+void cut_gaps(MidiSong& song);
+
+// The same as read_midi() from a file of at most 64 MiB. Throws also tapeloop::FileError if the file
+// cannot be read.
 MidiSong read_midi_file(const std::filesystem::path& path);
 
 struct DamagedFile {
@@ -93,7 +111,7 @@ struct MidiFolder {
 
 // Reads every *.mid and *.midi (any case) under a folder and its subfolders, in order of their
 // paths; files that cannot be read are listed, not fatal. Throws std::runtime_error if the folder
-// is absent or holds no such file.
+// is absent, cannot be read, or holds no such file.
 MidiFolder read_folder(const std::filesystem::path& folder);
 
 enum class Voices { all, top_line };  // top_line: at each onset the highest note, one at a time
@@ -107,7 +125,7 @@ struct QuantiseOptions {
 // from off-beat to off-beat, chosen beat by beat. One tune per stretch of constant time signature
 // that has notes. Chords come from markers, if all are chord symbols and not all bare letters
 // (those would be section marks), else none.
-// Throws MidiError if the song is longer than 2^20 quarter notes (a damaged time).
+// Throws MidiError if the song is longer than 2^20 quarter notes.
 std::vector<Tune> quantise(const MidiSong& song, const QuantiseOptions& options = {});
 
 struct MidiPerformance {

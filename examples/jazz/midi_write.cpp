@@ -130,8 +130,9 @@ void check_tune(const Tune& tune) {
   auto fail = [&](std::string_view what) {
     throw std::invalid_argument(fmt::format("midi_bytes \"{}\": {}", tune.title, what));
   };
-  if (!(tune.tempo >= 4 && tune.tempo <= 1000)) {
-    fail(fmt::format("tempo is {}, expected 4 to 1000 quarter notes per minute", tune.tempo));
+  if (!(tune.tempo >= kSlowestTempo && tune.tempo <= kFastestTempo)) {
+    fail(fmt::format("tempo is {}, expected {} to {} quarter notes per minute", tune.tempo,
+                     kSlowestTempo, kFastestTempo));
   }
   const bool power_of_two = tune.beat_unit > 0 && (tune.beat_unit & (tune.beat_unit - 1)) == 0;
   if (tune.beats_per_bar < 1 || tune.beats_per_bar > 255 || !power_of_two || tune.beat_unit > 64) {

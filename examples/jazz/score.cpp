@@ -8,6 +8,7 @@
 #include <algorithm>
 #include <array>
 #include <cstdlib>
+#include <iterator>
 #include <tuple>
 
 namespace jazz {
@@ -143,6 +144,47 @@ std::optional<Chord> parse_chord(std::string_view text) {
     if (text == suffix.text) return Chord{pitch_class(*root), suffix.quality};
   }
   return std::nullopt;
+}
+
+std::string plain_symbol(std::string_view word) {
+  struct Sign {
+    std::string_view text, letters;
+  };
+  // A seventh that is written after a sign is part of it.
+  constexpr Sign kSigns[] = {{"\u266d", "b"},
+                             {"\u266f", "#"},
+                             {"\u0394"
+                              "7",
+                              "maj7"},
+                             {"\u0394", "maj7"},
+                             {"\u2206"
+                              "7",
+                              "maj7"},
+                             {"\u2206", "maj7"},
+                             {"\u25b3"
+                              "7",
+                              "maj7"},
+                             {"\u25b3", "maj7"},
+                             {"\u00f8"
+                              "7",
+                              "m7b5"},
+                             {"\u00f8", "m7b5"},
+                             {"\u00d8"
+                              "7",
+                              "m7b5"},
+                             {"\u00d8", "m7b5"},
+                             {"\u00b0", "dim"},
+                             {"\u00ba", "dim"},
+                             {"\u2212", "m"}};
+  std::string result;
+  while (!word.empty()) {
+    const auto sign = std::find_if(std::begin(kSigns), std::end(kSigns),
+                                   [&](const Sign& s) { return word.starts_with(s.text); });
+    const bool found = sign != std::end(kSigns);
+    result += found ? sign->letters : word.substr(0, 1);
+    word.remove_prefix(found ? sign->text.size() : 1);
+  }
+  return result;
 }
 
 std::string print_chord(const Chord& chord) {

@@ -173,10 +173,7 @@ void Trainer::evaluate() {
   if (best_ && !(latest_->total() < best_->total())) return;
   best_ = latest_;
   best_update_ = adam_->steps();
-  best_weights_.clear();
-  for (const NamedTensor& saved : nn::state_dict(model_)) {
-    best_weights_.push_back({saved.name, saved.tensor.clone()});
-  }
+  best_weights_ = nn::state_dict(model_);
 }
 
 void Trainer::use_best() {

@@ -12,18 +12,15 @@
 #include "autograd/error.h"
 #include "autograd/files.h"
 #include "examples/common/hash.h"
+#include "examples/common/text.h"
 #include "examples/seq2seq/text.h"
+#include "nn/markup.h"
 #include "phrase_book.h"
 
 namespace seq2seq {
 namespace {
 
-std::string_view trimmed(std::string_view text) {
-  const auto space = [](char c) { return c == ' ' || c == '\r'; };
-  while (!text.empty() && space(text.front())) text.remove_prefix(1);
-  while (!text.empty() && space(text.back())) text.remove_suffix(1);
-  return text;
-}
+using tapeloop::nn::utf8_length;
 
 std::string plural(std::int64_t count, const char* noun) {
   return fmt::format("{} {}{}", count, noun, count == 1 ? "" : "s");
@@ -32,45 +29,125 @@ std::string plural(std::int64_t count, const char* noun) {
 // For a message: not more than a line of it.
 std::string shown(std::string_view line) {
   constexpr std::size_t kMost = 60;
-  std::string text;
-  for (const std::string& one : characters(line)) {
-    if (text.size() + one.size() > kMost) return text + "...";
-    text += one == "\r" ? "" : one;
+  std::size_t size = 0;
+  while (size < line.size()) {
+    const std::size_t next = size + std::max<std::size_t>(1, utf8_length(line.substr(size)));
+    if (next > kMost) return std::string(line.substr(0, size)) + "...";
+    size = next;
   }
-  return text;
+  return std::string(line);
 }
 
-Pair parse_line(std::string_view line, const std::string& place) {
-  if (const auto bad = first_invalid_utf8(line)) {
-    tapeloop::fail(place.c_str(),
-                   fmt::format("byte {} of the line (0x{:02x}) is not UTF-8; convert the file, for "
-                               "example by `iconv -f latin1 -t utf-8`",
-                               *bad + 1, static_cast<unsigned char>(line[*bad])));
+struct Line {
+  std::int64_t number;
+  std::string_view text;
+  std::string_view source, target;  // trimmed
+};
+
+[[noreturn]] void fail_at(const std::string& name, const Line& line, const std::string& problem) {
+  tapeloop::fail(fmt::format("{}, line {}", name, line.number).c_str(), problem);
+}
+
+Line parse_line(std::string_view text, std::int64_t number, const std::string& name) {
+  constexpr std::size_t kMostBytes = 1 << 20;
+  Line line{number, text, {}, {}};
+  if (text.size() > kMostBytes) {
+    fail_at(name, line,
+            fmt::format("the line has {} bytes, expected at most {}; split it, or remove it",
+                        text.size(), kMostBytes));
   }
-  if (line.find('\0') != std::string_view::npos) {
-    tapeloop::fail(place.c_str(),
-                   "the line has a NUL byte; if the file is UTF-16, convert it by `iconv -f utf-16 "
-                   "-t utf-8`");
-  }
-  const std::size_t tab = line.find('\t');
+  const std::size_t tab = text.find('\t');
   if (tab == std::string_view::npos) {
-    tapeloop::fail(place.c_str(),
-                   fmt::format("there is one column, \"{}\"; expected source TAB target, and "
-                               "anything after another TAB",
-                               shown(line)));
+    fail_at(name, line,
+            fmt::format("there is one column, \"{}\"; expected source TAB target, and anything "
+                        "after another TAB",
+                        shown(text)));
   }
-  const std::string_view rest = line.substr(tab + 1);
-  const std::string_view source = trimmed(line.substr(0, tab));
-  const std::string_view target = trimmed(rest.substr(0, rest.find('\t')));
-  const bool no_source = words(source).empty();  // spaces of any kind
-  if (no_source || words(target).empty()) {
-    tapeloop::fail(
-        place.c_str(),
-        fmt::format("the {} is empty in \"{}\"; expected source TAB target: complete the line "
-                    "or remove it",
-                    no_source ? "source" : "target", shown(line)));
+  const std::string_view rest = text.substr(tab + 1);
+  line.source = common::trimmed(text.substr(0, tab));
+  line.target = common::trimmed(rest.substr(0, rest.find('\t')));
+  if (line.source.empty() || line.target.empty()) {
+    fail_at(name, line,
+            fmt::format("the {} is empty in \"{}\"; expected source TAB target: complete the line "
+                        "or remove it",
+                        line.source.empty() ? "source" : "target", shown(text)));
   }
-  return {composed(source), composed(target)};
+  return line;
+}
+
+// --- quotation marks of spreadsheet programs ---
+
+bool has_odd_marks(std::string_view field) {
+  return std::count(field.begin(), field.end(), '"') % 2 == 1;
+}
+
+// A sentence that begins with a mark and has no other for it, and one that ends with such a mark.
+bool opens(std::string_view field) { return field.starts_with('"') && has_odd_marks(field); }
+bool closes(std::string_view field) {
+  return field.size() > 1 && field.ends_with('"') && has_odd_marks(field);
+}
+
+// A quoted sentence with a TAB or a line end in it must not become two halves.
+void check_no_field_is_cut(const std::vector<Line>& lines, const std::string& name) {
+  for (std::size_t i = 0; i < lines.size(); ++i) {
+    std::vector<std::string_view> columns;
+    for (std::string_view rest = lines[i].text;;) {
+      const std::size_t tab = std::min(rest.find('\t'), rest.size());
+      columns.push_back(common::trimmed(rest.substr(0, tab)));
+      if (tab == rest.size()) break;
+      rest.remove_prefix(tab + 1);
+    }
+    for (std::size_t c = 0; c + 1 < columns.size(); ++c) {
+      if (!opens(columns[c]) || !closes(columns[c + 1])) continue;
+      fail_at(name, lines[i],
+              fmt::format("the quoted text \"{}\" goes on after a TAB; write a space instead",
+                          shown(columns[c])));
+    }
+    if (i + 1 == lines.size() || !opens(columns.back()) || !closes(lines[i + 1].source)) continue;
+    fail_at(name, lines[i],
+            fmt::format("the quoted text \"{}\" goes on in line {}; join the lines",
+                        shown(columns.back()), lines[i + 1].number));
+  }
+}
+
+// Begins and ends with a mark, and has only doubled ones inside.
+bool is_quoted(std::string_view field) {
+  if (field.size() < 2 || !field.starts_with('"') || !field.ends_with('"')) return false;
+  const std::string_view inside = field.substr(1, field.size() - 2);
+  for (std::size_t i = inside.find('"'); i < inside.size(); i = inside.find('"', i + 2)) {
+    if (i + 1 == inside.size() || inside[i + 1] != '"') return false;
+  }
+  return true;
+}
+
+std::string without_quotes(std::string_view field) {
+  std::string result;
+  for (std::size_t i = 1; i + 1 < field.size(); ++i) {
+    result += field[i];
+    if (field[i] == '"') ++i;
+  }
+  return result;
+}
+
+bool is_of_a_spreadsheet(const std::vector<Line>& lines) {
+  std::size_t quoted = 0;
+  bool doubled = false;
+  bool by_commas = true;
+  for (const Line& line : lines) {
+    for (const std::string_view field : {line.source, line.target}) {
+      const bool comma = field.find(',') != std::string_view::npos;
+      if (is_quoted(field)) {
+        ++quoted;
+        if (std::count(field.begin(), field.end(), '"') > 2) doubled = true;
+        if (!comma) by_commas = false;
+      } else if (field.find('"') != std::string_view::npos) {
+        return false;
+      } else if (comma) {
+        by_commas = false;
+      }
+    }
+  }
+  return quoted > 0 && (doubled || by_commas || quoted == 2 * lines.size());
 }
 
 }  // namespace
@@ -80,27 +157,47 @@ std::string PairFile::report() const {
   std::string skipped;
   if (empty_lines > 0) skipped = plural(empty_lines, "empty line");
   if (repeated > 0) skipped += (skipped.empty() ? "" : ", ") + plural(repeated, "repeated pair");
-  return skipped.empty() ? text : text + "; skipped: " + skipped;
+  if (!skipped.empty()) text += "; skipped: " + skipped;
+  if (unquoted > 0) {
+    text += fmt::format("; a spreadsheet's quotation marks are dropped around {}",
+                        plural(unquoted, "sentence"));
+  }
+  return text;
 }
 
-PairFile parse_pairs(std::string_view text, const std::string& name) {
-  if (text.starts_with("\xff\xfe") || text.starts_with("\xfe\xff")) {
-    throw tapeloop::FileError(
-        name + ": this is UTF-16; convert it, for example by `iconv -f utf-16 -t utf-8`");
-  }
-  constexpr std::string_view kByteOrderMark = "\xef\xbb\xbf";
-  if (text.starts_with(kByteOrderMark)) text.remove_prefix(kByteOrderMark.size());
+PairFile parse_pairs(std::string_view bytes, const std::string& name) {
+  const std::string decoded = common::decode_text(std::string(bytes), name);
   PairFile file;
-  std::set<std::pair<std::string, std::string>> seen;
+  std::vector<Line> lines;
+  std::string_view text = decoded;
   for (std::int64_t number = 1; !text.empty(); ++number) {
     const std::size_t end = text.find('\n');
     const std::string_view line = text.substr(0, end);
     text.remove_prefix(end == std::string_view::npos ? text.size() : end + 1);
-    if (trimmed(line).empty()) {
+    if (common::trimmed(line).empty()) {
       ++file.empty_lines;
-      continue;
+    } else {
+      lines.push_back(parse_line(line, number, name));
     }
-    Pair pair = parse_line(line, fmt::format("{}, line {}", name, number));
+  }
+  check_no_field_is_cut(lines, name);
+  const bool spreadsheet = is_of_a_spreadsheet(lines);
+  const auto sentence = [&](const Line& line, std::string_view field) {
+    if (!spreadsheet || !is_quoted(field)) return composed(field);
+    ++file.unquoted;
+    const std::string plain = without_quotes(field);
+    const std::string_view inside = common::trimmed(plain);
+    if (inside.empty()) {
+      fail_at(name, line,
+              fmt::format("there is nothing between the quotation marks in \"{}\"; complete the "
+                          "line or remove it",
+                          shown(line.text)));
+    }
+    return composed(inside);
+  };
+  std::set<std::pair<std::string, std::string>> seen;
+  for (const Line& line : lines) {
+    Pair pair{sentence(line, line.source), sentence(line, line.target)};
     if (seen.emplace(pair.source, pair.target).second) {
       file.pairs.push_back(std::move(pair));
     } else {
@@ -115,10 +212,8 @@ PairFile parse_pairs(std::string_view text, const std::string& name) {
 }
 
 PairFile read_pairs(const std::string& path) {
-  tapeloop::InputFile file(path);
-  std::string text(file.size(), '\0');
-  file.read(text.data(), text.size());
-  return parse_pairs(text, path);
+  constexpr std::uint64_t kMostBytes = std::uint64_t{1} << 30;
+  return parse_pairs(tapeloop::read_file(path, kMostBytes), path);
 }
 
 const std::vector<Pair>& phrase_book() {

@@ -21,13 +21,25 @@ struct PairFile {
   std::vector<Pair> pairs;  // in the order of the file
   std::int64_t empty_lines = 0;
   std::int64_t repeated = 0;  // pairs that stood in an earlier line; kept once
+  std::int64_t unquoted = 0;  // sentences that a spreadsheet program had put in quotation marks
 
   std::string report() const;  // "8000 pairs; skipped: 1 empty line, 2 repeated pairs"
 };
 
-// A file of lines `source TAB target [TAB anything]` in UTF-8; a byte-order mark and CR LF are fine, spaces around a
-// sentence are dropped, its letters are composed (text.h). Throws FileError for a file that cannot be read, or holds no pair; Error with the number of the
-// line for one column, an empty sentence, and bytes that are not UTF-8.
+// A file of lines `source TAB target [TAB anything]`, as common::decode_text reads it (UTF-8 or
+// UTF-16 with a byte-order mark, any line ends). White space around a sentence is dropped; letters
+// are composed (text.h).
+//
+// Quotation marks belong to a sentence, unless the file shows that a spreadsheet program wrote
+// them: each sentence with a mark begins and ends with one and has only doubled ones inside, and
+//   - a mark is doubled somewhere, or
+//   - every sentence is quoted, or
+//   - every sentence with a comma is quoted, and no other.
+// Then the outer marks are dropped and the doubled ones are made single.
+//
+// Throws FileError if the file cannot be read, has more than 1 GiB, or holds no pair, and Error with
+// the number of the line for one column, an empty sentence, a quoted sentence that goes on after a
+// TAB or a line end, more than 2^20 bytes, a NUL byte, and bytes that are not UTF-8.
 PairFile read_pairs(const std::string& path);
 // The same from text; `name` stands for the file in messages.
 PairFile parse_pairs(std::string_view text, const std::string& name);

@@ -11,6 +11,7 @@
 #include <nlohmann/json.hpp>
 
 #include "autograd/error.h"
+#include "examples/common/text.h"
 #include "examples/seq2seq/adder.h"
 #include "examples/seq2seq/notes.h"
 #include "examples/seq2seq/tasks.h"
@@ -27,20 +28,19 @@ struct Answer {
 };
 using Translate = std::function<Answer(const std::string&)>;  // throws Error for what it refuses
 
-std::string without_ends(const std::string& text) {
-  const std::size_t first = text.find_first_not_of(" \t\r\n");
-  if (first == std::string::npos) return {};
-  return text.substr(first, text.find_last_not_of(" \t\r\n") - first + 1);
-}
-
 Answer translate_text(const Loaded& loaded, const SearchOptions& search, const std::string& given) {
   const bool sum = loaded.settings.task == "add";
-  std::string text = without_ends(given);
+  std::string text(common::trimmed(given));
   if (sum) std::erase(text, ' ');
   if (const auto bad = first_invalid_utf8(text)) {
     tapeloop::fail("translate", fmt::format("byte {} of the text is no UTF-8; give it in that "
                                             "encoding",
                                             *bad + 1));
+  }
+  if (const auto zero = text.find('\0'); zero != std::string::npos) {
+    tapeloop::fail("translate", fmt::format("byte {} of the text is NUL; if the text is UTF-16, "
+                                            "convert it by `iconv -f utf-16le -t utf-8`",
+                                            zero + 1));
   }
   text = composed(text);
   const Unit unit = loaded.translator.languages().source_unit;
@@ -71,7 +71,7 @@ Answer translate_text(const Loaded& loaded, const SearchOptions& search, const s
 
 Answer add_text(const Adder& adder, const std::string& text) {
   constexpr int kMost = kMostBits;
-  const auto sum = parse_sum(without_ends(text), 2, kMost);
+  const auto sum = parse_sum(common::trimmed(text), 2, kMost);
   if (!sum) {
     tapeloop::fail("translate", fmt::format("'{}' is not a sum of two binary numbers of 1 to {} "
                                             "bits; give one like 1011+110",
@@ -106,13 +106,23 @@ Translate translator_of(const Arguments& a, const std::string& path) {
       [loaded, search](const std::string& text) { return translate_text(*loaded, search, text); };
 }
 
+// A line that ends by LF, CR or CR LF (then an empty one follows). It waits for nothing behind a CR.
+bool read_line(std::istream& in, std::string& line) {
+  line.clear();
+  for (char c; in.get(c);) {
+    if (c == '\n' || c == '\r') return true;
+    line += c;
+  }
+  return !line.empty();
+}
+
 void prompt(const Translate& translate) {
   const bool terminal = ::isatty(STDIN_FILENO) == 1;
   std::string line;
   while (std::ferror(stdout) == 0) {  // run_main() says so where nobody can read the answers
     if (terminal) fmt::print(stderr, "> ");
-    if (!std::getline(std::cin, line)) break;
-    if (without_ends(line).empty()) continue;
+    if (!read_line(std::cin, line)) break;
+    if (common::trimmed(line).empty()) continue;
     try {
       const Answer answer = translate(line);
       fmt::print("{}\n", answer.text);

@@ -8,8 +8,6 @@
 #include <cstdlib>
 #include <memory>
 
-#include "nn/markup.h"
-
 namespace seq2seq {
 namespace {
 
@@ -29,26 +27,16 @@ constexpr Range kWide[] = {{0x1100, 0x115f},   {0x2e80, 0x303e},  {0x3041, 0xa4c
                            {0x1f900, 0x1f9ff}, {0x20000, 0x3fffd}};
 constexpr Range kCombining[] = {
     {0x300, 0x36f}, {0x200b, 0x200f}, {0x20d0, 0x20ff}, {0xfe00, 0xfe0f}, {0xfeff, 0xfeff}};
-constexpr Range kSpaces[] = {{0x09, 0x0d},     {0x20, 0x20},     {0x85, 0x85},     {0xa0, 0xa0},
-                             {0x2000, 0x200b}, {0x2028, 0x2029}, {0x202f, 0x202f}, {0x205f, 0x205f},
-                             {0x3000, 0x3000}, {0xfeff, 0xfeff}};
 constexpr Range kMarks[] = {{0x80, 0xa9},     {0xab, 0xb4},    {0xb6, 0xb9},     {0xbb, 0xbf},
                             {0xd7, 0xd7},     {0xf7, 0xf7},    {0x2010, 0x2027}, {0x2030, 0x205e},
                             {0x20a0, 0x20c0}, {0x2190, 0x2bff}};
 
-// The code point of one of characters(); U+FFFD for a byte that is no UTF-8.
-char32_t code_point(std::string_view character) {
-  const auto lead = static_cast<unsigned char>(character[0]);
-  if (character.size() == 1) return lead < 0x80 ? lead : 0xfffd;
-  char32_t c = lead & (0xffu >> (character.size() + 1));
-  for (char byte : character.substr(1)) c = c << 6 | (static_cast<unsigned char>(byte) & 0x3fu);
-  return c;
-}
+using common::code_point;
 
 enum class Kind { space, digit, letter, apostrophe, mark, wide };
 
 Kind kind_of(char32_t c) {
-  if (in_ranges(c, kSpaces)) return Kind::space;
+  if (common::is_white_space(c)) return Kind::space;
   if (c >= '0' && c <= '9') return Kind::digit;
   if ((c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z')) return Kind::letter;
   if (c == '\'' || c == 0x2019) return Kind::apostrophe;
@@ -82,15 +70,6 @@ bool spaced(const std::string& left, const std::string& right) {
 }
 
 }  // namespace
-
-std::optional<std::size_t> first_invalid_utf8(std::string_view text) {
-  for (std::size_t i = 0; i < text.size();) {
-    const std::size_t length = tapeloop::nn::utf8_length(text.substr(i));
-    if (length == 0) return i;
-    i += length;
-  }
-  return {};
-}
 
 std::string composed(std::string_view text) {
   const auto ascii = [](char byte) { return static_cast<unsigned char>(byte) < 0x80; };

@@ -3,12 +3,11 @@
 // It keeps upper and lower case apart.
 #pragma once
 
-#include <cstddef>
-#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
 
+#include "examples/common/text.h"
 #include "nn/metrics.h"
 
 namespace seq2seq {
@@ -16,13 +15,11 @@ namespace seq2seq {
 // What a sentence is made of for a model.
 enum class Unit { character, word };
 
-// Where the first byte stands that is no UTF-8 (RFC 3629: neither overlong, nor a surrogate, nor past U+10FFFF); none where
-// all of the text is valid.
-std::optional<std::size_t> first_invalid_utf8(std::string_view text);
-
 // The text in Unicode's normal form C: "e" and a combining acute are the one character "é", as keyboards write it. Text that
 // is no UTF-8 stays as it is.
 std::string composed(std::string_view text);
+
+using common::first_invalid_utf8;
 
 // Code points, each as its bytes; a byte that is no UTF-8 stands alone.
 using tapeloop::nn::characters;
