@@ -20,7 +20,7 @@ namespace {
 
 constexpr std::string_view kStep = "step.", kGroup = "group.", kRate = "rate.",
                            kRateByPosition = "learning_rate.";
-constexpr double kLargestCount = 0x1p53;  // of a saved step count: no run gets so far
+constexpr double kLargestCount = 0x1p53;  // of a saved step count: one more step must not overflow
 
 Tensor count(std::int64_t n) { return Tensor::from<std::int64_t>({}, {n}); }
 Tensor real(double x) { return Tensor::from<double>({}, {x}); }

@@ -17,6 +17,9 @@ using namespace jazz;
 
 constexpr std::string_view kFile = "folder/input.mid";
 
+constexpr std::size_t kMostEvents =
+    16;  // of a byte: a time of 4 bytes is at most 256 quarters, 32 rests
+
 std::span<const std::uint8_t> as_bytes(std::string_view text) {
   return {reinterpret_cast<const std::uint8_t*>(text.data()), text.size()};
 }
@@ -79,8 +82,10 @@ void check_tune(const Tune& tune) {
   expect(tune.tempo > 0 && tune.beats_per_bar > 0 && tune.beat_unit > 0, "a tune has a meter");
 }
 
-void check_events(const Tune& tune) {
-  const Tune again = decode(encode(tune), tune);
+void check_events(const Tune& tune, std::size_t size) {
+  const std::vector<Event> events = encode(tune);
+  expect(events.size() <= kMostEvents * size, "work is in proportion to the file");
+  const Tune again = decode(events, tune);
   Onsets onsets = onsets_of(tune);
   for (auto& [start, pitch] : onsets) {
     while (pitch < kLowestKey) pitch += 12;
@@ -133,7 +138,7 @@ void try_midi(std::string_view bytes) {
       }
       for (const Tune& tune : tunes) {
         check_tune(tune);
-        check_events(tune);
+        check_events(tune, bytes.size());
         if (!straighten) check_written(tune);
       }
     }
