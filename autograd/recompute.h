@@ -53,6 +53,14 @@ class RandomLog {
   RandomLog* outer_ = nullptr;
 };
 
+inline PoolVector<Saved<Var>> saved_inputs(std::span<const Var> inputs) {
+  PoolVector<Saved<Var>> result;
+  for (std::size_t i = 0; i < inputs.size(); ++i) {
+    result.emplace_back(inputs[i], i < kSavedIndex ? static_cast<int>(i) : kSavedValue);
+  }
+  return result;
+}
+
 // In tape.h: run_and_forget() runs f on a tape of its own and adds the parameters that took part to `used`; run_again()
 // runs it once more and plays it backwards at once.
 
@@ -91,12 +99,13 @@ PoolVector<Var> recompute(std::span<const Var> inputs, F f, const Tensor& into =
   PoolVector<const Var*> list;
   for (const Var& part : parts) list.push_back(&part);
   if (Recorder::wanted("recompute", list)) {
-    Recorder::record("recompute", list, results,
-                     [f = std::move(f), call, randoms = std::move(randoms),
-                      xs = PoolVector<Var>(inputs.begin(), inputs.end())](
-                         std::span<const Var> douts, Grads& grads) mutable {
-                       detail::run_again(call, &f, randoms, xs, douts, grads);
-                     });
+    Recorder::record(
+        "recompute", list, results,
+        [f = std::move(f), call, randoms = std::move(randoms), xs = detail::saved_inputs(inputs)](
+            std::span<const Var> douts, Grads& grads) mutable {
+          const PoolVector<Var> unchanged(xs.begin(), xs.end());
+          detail::run_again(call, &f, randoms, unchanged, douts, grads);
+        });
   }
   return results;
 }
