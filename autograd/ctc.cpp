@@ -103,12 +103,14 @@ Var ctc_loss(const Var& log_probabilities, const Tensor& given_targets,
   const Tensor running = Tensor::full({steps, batch, 1}, 1.0, dtype);
   Tensor ends = Tensor::empty({batch, 2}, DType::int64);
   Tensor divisors = Tensor::empty({batch}, DType::float64);
+  auto* const end = static_cast<std::int64_t*>(ends.raw());
   for (std::int64_t n = 0; n < batch; ++n) {
     const auto i = static_cast<std::size_t>(n);
     running.select(1, n).slice(0, input_lengths[i], steps).fill(0.0);
-    ends.data<std::int64_t>()[2 * n] = 2 * target_lengths[i] + 1;      // the last label,
-    ends.data<std::int64_t>()[2 * n + 1] = 2 * target_lengths[i] + 2;  // and the blank behind it
-    divisors.data<double>()[n] = static_cast<double>(std::max<std::int64_t>(1, target_lengths[i]));
+    end[2 * n] = 2 * target_lengths[i] + 1;      // the last label,
+    end[2 * n + 1] = 2 * target_lengths[i] + 2;  // and the blank behind it
+    static_cast<double*>(divisors.raw())[n] =
+        static_cast<double>(std::max<std::int64_t>(1, target_lengths[i]));
   }
 
   // Two places stand before the first state, so that it has predecessors too. Before the first step all weight is in the

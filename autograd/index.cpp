@@ -33,8 +33,10 @@ Var add_rows(const Var& dy, const Tensor& index, std::int64_t rows) {
   const detail::Operation operation("add_rows");
   Tensor result = Tensor::zeros({rows, dy.dim(1)}, dy.dtype(), dy.device());
   backend(dy.device()).add_rows(result, index, dy.value());
-  return record("add_rows", {&dy}, std::move(result), [index](const Var& ddy, Grads& grads) {
-    grads.add(0, [&] { return take_rows(ddy, index); });
+  return record("add_rows", {&dy}, std::move(result), [&] {
+    return [index = Saved(index, kSavedIndex)](const Var& ddy, Grads& grads) {
+      grads.add(0, [&] { return take_rows(ddy, index); });
+    };
   });
 }
 
@@ -43,20 +45,22 @@ Var take_rows(const Var& w, const Tensor& index) {
   const detail::Operation operation("take_rows");
   Tensor result = Tensor::empty({index.numel(), w.dim(1)}, w.dtype(), w.device());
   backend(w.device()).take_rows(result, w.value(), index);
-  return record("take_rows", {&w}, std::move(result),
-                [index, rows = w.dim(0)](const Var& dy, Grads& grads) {
-                  grads.add(0, [&] { return add_rows(dy, index, rows); });
-                });
+  return record("take_rows", {&w}, std::move(result), [&] {
+    return [index = Saved(index, kSavedIndex), rows = w.dim(0)](const Var& dy, Grads& grads) {
+      grads.add(0, [&] { return add_rows(dy, index, rows); });
+    };
+  });
 }
 
 Var scatter_add(const Var& dy, const Tensor& index, int axis, const Shape& shape) {
   const detail::Operation operation("scatter_add");
   Tensor result = Tensor::zeros(shape, dy.dtype(), dy.device());
   backend(dy.device()).scatter_add(result, index, dy.value(), axis);
-  return record("scatter_add", {&dy}, std::move(result),
-                [index, axis](const Var& ddy, Grads& grads) {
-                  grads.add(0, [&] { return gather(ddy, index, axis); });
-                });
+  return record("scatter_add", {&dy}, std::move(result), [&] {
+    return [index = Saved(index, kSavedIndex), axis](const Var& ddy, Grads& grads) {
+      grads.add(0, [&] { return gather(ddy, index, axis); });
+    };
+  });
 }
 
 }  // namespace
@@ -91,10 +95,11 @@ Var gather(const Var& x, const Tensor& index, int axis) {
   const detail::Operation operation("gather");
   Tensor result = Tensor::empty(index.shape(), x.dtype(), x.device());
   backend(x.device()).gather(result, x.value(), index, a);
-  return record("gather", {&x}, std::move(result),
-                [index, a, shape = x.shape()](const Var& dy, Grads& grads) {
-                  grads.add(0, [&] { return scatter_add(dy, index, a, shape); });
-                });
+  return record("gather", {&x}, std::move(result), [&] {
+    return [index = Saved(index, kSavedIndex), a, shape = x.shape()](const Var& dy, Grads& grads) {
+      grads.add(0, [&] { return scatter_add(dy, index, a, shape); });
+    };
+  });
 }
 
 }  // namespace tapeloop

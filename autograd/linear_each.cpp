@@ -57,15 +57,15 @@ Var linear_each(const Var& x, const Var& w) {
   const Product product[] = {{steps.permute(swap), w.value().transpose(1, 2)}};
   backend(x.device()).matmul(y, product, false);
   Tensor result = x.rank() == 2 ? y.select(1, 0) : y.permute(swap);
-  return record(
-      "linear_each", {&x, &w}, std::move(result),
-      [x = keep_if(w, x), w = keep_if(x, w)](const Var& dy, Grads& grads) {
-        grads.add(0, [&] { return linear_each(dy, transpose(w)); });
-        if (!grads.recording()) return grads.defer(1, dy, x, &gradient_of_each);
-        grads.add(1, [&] {
-          return matmul(permute(with_steps(dy), {1, 2, 0}), permute(with_steps(x), {1, 0, 2}));
-        });
+  return record("linear_each", {&x, &w}, std::move(result), [&] {
+    return [x = keep_if(w, x, 0), w = keep_if(x, w, 1)](const Var& dy, Grads& grads) {
+      grads.add(0, [&] { return linear_each(dy, transpose(w)); });
+      if (!grads.recording()) return grads.defer(1, dy, x, &gradient_of_each);
+      grads.add(1, [&] {
+        return matmul(permute(with_steps(dy), {1, 2, 0}), permute(with_steps(x), {1, 0, 2}));
       });
+    };
+  });
 }
 
 }  // namespace tapeloop

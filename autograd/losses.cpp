@@ -48,7 +48,7 @@ Targets checked_targets(const Var& logits, const Tensor& target,
                  Tensor::empty(target.shape(), logits.dtype())};
   Tensor flat = target.to(Device::cpu).contiguous();
   const std::int64_t* given = flat.read<std::int64_t>();
-  std::int64_t* known = result.classes.data<std::int64_t>();
+  auto* const known = static_cast<std::int64_t*>(result.classes.raw());
   PoolVector<double> counted(static_cast<std::size_t>(target.numel()));
   bool all_count = true;
   for (std::int64_t i = 0; i < target.numel(); ++i) {
@@ -67,9 +67,9 @@ Targets checked_targets(const Var& logits, const Tensor& target,
   for (std::int64_t i = 0; i < target.numel(); ++i) {
     double one = counted[static_cast<std::size_t>(i)];
     if (logits.dtype() == DType::float32) {
-      result.counted.data<float>()[i] = static_cast<float>(one);
+      static_cast<float*>(result.counted.raw())[i] = static_cast<float>(one);
     } else {
-      result.counted.data<double>()[i] = one;
+      static_cast<double*>(result.counted.raw())[i] = one;
     }
   }
   return {result.classes.to(logits.device()), result.counted.to(logits.device()), all_count};

@@ -45,12 +45,13 @@ Var matrix_product(const Var& a, const Var& b) {
   Shape shape = lead;
   shape = shape.inserted(shape.rank(), m);
   shape = shape.inserted(shape.rank(), n);
-  return record("matmul", {&a, &b}, c.reshape(shape),
-                [a = keep_if(b, a), b = keep_if(a, b), a_shape = a.shape(), b_shape = b.shape()](
-                    const Var& dc, Grads& grads) {
-                  grads.add(0, [&] { return sum_to(matrix_product(dc, transpose(b)), a_shape); });
-                  grads.add(1, [&] { return sum_to(matrix_product(transpose(a), dc), b_shape); });
-                });
+  return record("matmul", {&a, &b}, c.reshape(shape), [&] {
+    return [a = keep_if(b, a, 0), b = keep_if(a, b, 1), a_shape = a.shape(), b_shape = b.shape()](
+               const Var& dc, Grads& grads) {
+      grads.add(0, [&] { return sum_to(matrix_product(dc, transpose(b)), a_shape); });
+      grads.add(1, [&] { return sum_to(matrix_product(transpose(a), dc), b_shape); });
+    };
+  });
 }
 
 // The bias as [rows, O], repeated without copying where it is the same in every row.
@@ -171,25 +172,26 @@ Var linear(const Var& x, const Var& w, const Var& b) {
     init = rows_of(b.value(), shape, rows);
   }
   backend(x.device()).linear(y, x.value().reshape(Shape{rows, x.dim(-1)}), w.value(), init);
-  return record("linear", {&x, &w, &b}, y.reshape(shape),
-                [x = keep_if(w, x), w = keep_if(x, w), b_shape = b.defined() ? b.shape() : Shape{}](
-                    const Var& dy, Grads& grads) {
-                  grads.add(0, [&] {
-                    // dy w, which is dy (w^T)^T
-                    return linear(dy, transpose(w));
-                  });
-                  if (grads.recording()) {
-                    grads.add(1, [&] { return matmul(transpose(flat_rows(dy)), flat_rows(x)); });
-                    grads.add(2, [&] { return sum_to(dy, b_shape); });
-                    return;
-                  }
-                  if (grads.needs(1)) detail::defer_weight_gradient(grads, 1, dy, x);
-                  if (b_shape == Shape{dy.dim(-1)}) {
-                    if (grads.needs(2)) detail::defer_bias_gradient(grads, 2, dy);
-                  } else {
-                    grads.add(2, [&] { return sum_to(dy, b_shape); });
-                  }
-                });
+  return record("linear", {&x, &w, &b}, y.reshape(shape), [&] {
+    return [x = keep_if(w, x, 0), w = keep_if(x, w, 1),
+            b_shape = b.defined() ? b.shape() : Shape{}](const Var& dy, Grads& grads) {
+      grads.add(0, [&] {
+        // dy w, which is dy (w^T)^T
+        return linear(dy, transpose(w));
+      });
+      if (grads.recording()) {
+        grads.add(1, [&] { return matmul(transpose(flat_rows(dy)), flat_rows(x)); });
+        grads.add(2, [&] { return sum_to(dy, b_shape); });
+        return;
+      }
+      if (grads.needs(1)) detail::defer_weight_gradient(grads, 1, dy, x);
+      if (b_shape == Shape{dy.dim(-1)}) {
+        if (grads.needs(2)) detail::defer_bias_gradient(grads, 2, dy);
+      } else {
+        grads.add(2, [&] { return sum_to(dy, b_shape); });
+      }
+    };
+  });
 }
 
 }  // namespace tapeloop

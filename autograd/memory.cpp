@@ -1,17 +1,32 @@
 // SPDX-License-Identifier: MIT
-// Per-thread free lists by size class, eight classes to a doubling of size (at most 12.5 % is lost to rounding).
+// Per-thread free lists by size class, eight classes to a doubling of size (at most 12.5 % is lost to rounding). A block
+// that another thread releases is subtracted on the account of the thread that took it.
 #include "autograd/memory.h"
 
 #include <fmt/format.h>
 
 #include <algorithm>
 #include <array>
+#include <atomic>
 #include <bit>
+#include <cstring>
 #include <new>
 
 #include "autograd/error.h"
 
 namespace tapeloop::memory {
+
+// What other threads have released and the owner has not yet subtracted. When the owner ends it subtracts what is out
+// still: the release that brings the sum to 0 is then the last one.
+struct Account {
+  std::atomic<std::int64_t> returned{0};
+  std::atomic<std::int64_t> of_elsewhere{0};  // of these, memory of other devices
+
+  void give_back(std::int64_t bytes) noexcept {
+    if (returned.fetch_add(bytes, std::memory_order_acq_rel) + bytes == 0) delete this;
+  }
+};
+
 namespace {
 
 constexpr std::size_t kAlignment = 64;
@@ -55,6 +70,7 @@ struct Pool {
   std::array<FreeBlock*, kClasses> free{};
   std::array<std::size_t, kClasses> bytes_of_class{};
   Stats stats{};
+  Account* account = nullptr;  // made with the first block
   std::int64_t elsewhere = 0;  // of live_bytes: on other devices
   std::int64_t highest = 0;    // the most that was ever in use here
 
@@ -64,9 +80,16 @@ struct Pool {
   ~Pool();
 
   void count_live(std::int64_t bytes) {
+    if (account == nullptr) account = new Account;
+    subtract_returned();
     stats.live_bytes += bytes;
     stats.peak_bytes = std::max(stats.peak_bytes, stats.live_bytes);
     highest = std::max(highest, live_here());
+  }
+  void subtract_returned() {
+    if (account == nullptr || account->returned.load(std::memory_order_relaxed) == 0) return;
+    stats.live_bytes -= account->returned.exchange(0, std::memory_order_acq_rel);
+    elsewhere -= account->of_elsewhere.exchange(0, std::memory_order_relaxed);
   }
   std::int64_t live_here() const { return stats.live_bytes - elsewhere; }
   // Bytes in use and kept together: half more than was ever in use.
@@ -90,6 +113,7 @@ struct Pool {
 thread_local bool pool_is_gone = false;
 Pool::~Pool() {
   give_back_to_heap(0);
+  if (account != nullptr) account->give_back(-stats.live_bytes);
   pool_is_gone = true;
 }
 thread_local Pool pool;
@@ -98,7 +122,7 @@ thread_local Pool pool;
 
 std::size_t block_bytes(std::size_t bytes) { return class_of(bytes).bytes; }
 
-void* allocate(std::size_t bytes) {
+void* allocate(std::size_t bytes, Account*& account) {
   SizeClass size = class_of(bytes);
   std::size_t index = static_cast<std::size_t>(size.index);
   if (!pool_is_gone) {
@@ -106,6 +130,7 @@ void* allocate(std::size_t bytes) {
       pool.free[index] = block->next;
       pool.stats.cached_bytes -= static_cast<std::int64_t>(size.bytes);
       pool.count_live(static_cast<std::int64_t>(size.bytes));
+      account = pool.account;
       return block;
     }
     ++pool.stats.heap_calls;
@@ -123,20 +148,24 @@ void* allocate(std::size_t bytes) {
                      "smaller batch, or cut the sequence by truncated BPTT",
                      size.bytes, pool_is_gone ? 0 : pool.stats.live_bytes));
   }
-  if (!pool_is_gone) pool.count_live(static_cast<std::int64_t>(size.bytes));
+  account = nullptr;
+  if (!pool_is_gone) {
+    pool.count_live(static_cast<std::int64_t>(size.bytes));
+    account = pool.account;
+  }
   return block;
 }
 
-void release(void* block, std::size_t bytes) noexcept {
+void release(void* block, std::size_t bytes, Account* account) noexcept {
   SizeClass size = class_of(bytes);
   std::size_t index = static_cast<std::size_t>(size.index);
-  if (pool_is_gone) {
-    ::operator delete (block, std::align_val_t{kAlignment});
-    return;
+  if (!pool_is_gone && account != nullptr && account == pool.account) {
+    pool.stats.live_bytes -= static_cast<std::int64_t>(size.bytes);
+  } else if (account != nullptr) {
+    account->give_back(static_cast<std::int64_t>(size.bytes));
   }
-  pool.stats.live_bytes -= static_cast<std::int64_t>(size.bytes);
   // A thread that only releases what others took must not collect their blocks for ever.
-  if (!kKeepBlocks || pool.stats.cached_bytes > pool.most_kept()) {
+  if (!kKeepBlocks || pool_is_gone || pool.stats.cached_bytes > pool.most_kept()) {
     ::operator delete (block, std::align_val_t{kAlignment});
     return;
   }
@@ -145,16 +174,52 @@ void release(void* block, std::size_t bytes) noexcept {
   pool.stats.cached_bytes += static_cast<std::int64_t>(size.bytes);
 }
 
-Stats stats() { return pool_is_gone ? Stats{} : pool.stats; }
+// The account stands behind the block, where size classes mostly leave room for it.
+static std::size_t account_offset(std::size_t bytes) {
+  return (bytes + alignof(Account*) - 1) / alignof(Account*) * alignof(Account*);
+}
 
-void count_elsewhere(std::int64_t bytes) {
+void* allocate(std::size_t bytes) {
+  const std::size_t offset = account_offset(bytes);
+  Account* account = nullptr;
+  void* const block = allocate(offset + sizeof(account), account);
+  std::memcpy(static_cast<char*>(block) + offset, &account, sizeof(account));
+  return block;
+}
+
+void release(void* block, std::size_t bytes) noexcept {
+  const std::size_t offset = account_offset(bytes);
+  Account* account = nullptr;
+  std::memcpy(&account, static_cast<char*>(block) + offset, sizeof(account));
+  release(block, offset + sizeof(account), account);
+}
+
+Stats stats() {
+  if (pool_is_gone) return {};
+  pool.subtract_returned();
+  return pool.stats;
+}
+
+void take_elsewhere(std::int64_t bytes, Account*& account) {
+  account = nullptr;
   if (pool_is_gone) return;
   pool.elsewhere += bytes;
   pool.count_live(bytes);
+  account = pool.account;
+}
+
+void release_elsewhere(std::int64_t bytes, Account* account) noexcept {
+  if (account == nullptr || bytes == 0) return;
+  if (pool_is_gone || account != pool.account) {
+    account->of_elsewhere.fetch_add(bytes, std::memory_order_relaxed);
+    return account->give_back(bytes);
+  }
+  pool.elsewhere -= bytes;
+  pool.stats.live_bytes -= bytes;
 }
 
 void reset_peak() {
-  if (!pool_is_gone) pool.stats.peak_bytes = pool.stats.live_bytes;
+  if (!pool_is_gone) pool.stats.peak_bytes = stats().live_bytes;
 }
 
 PeakMeter::PeakMeter() : start_(stats().live_bytes), peak_before_(stats().peak_bytes) {
@@ -165,7 +230,14 @@ PeakMeter::~PeakMeter() {
 }
 std::int64_t PeakMeter::bytes() const { return stats().peak_bytes - start_; }
 
+static std::atomic<void (*)()> release_more_function{nullptr};
+
+void also_release(void (*release_more)()) {
+  release_more_function.store(release_more, std::memory_order_release);
+}
+
 void release_cached() {
+  if (void (*const more)() = release_more_function.load(std::memory_order_acquire)) more();
   if (!pool_is_gone) pool.give_back_to_heap(0);
 }
 

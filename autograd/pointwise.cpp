@@ -179,7 +179,7 @@ template <std::size_t Most>
 struct PointwiseBackward {
   const PointwiseKernel* kernel;
   detail::FormulaBytes functor;
-  std::array<Var, Most> inputs;
+  std::array<Saved<Var>, Most> inputs;
   std::array<int, Most> in_columns;
   std::array<std::uint8_t, kMaxOperands> out_columns;
 
@@ -187,7 +187,7 @@ struct PointwiseBackward {
                     std::span<const PointwiseInput> in, std::span<const int> out)
       : kernel(&k), functor(f) {
     for (std::size_t i = 0; i < in.size(); ++i) {
-      inputs[i] = Var(*in[i].var);
+      inputs[i] = Saved<Var>(*in[i].var, static_cast<int>(i));
       in_columns[i] = in[i].columns;
     }
     for (std::size_t i = 0; i < out.size(); ++i) {
@@ -205,9 +205,14 @@ struct PointwiseBackward {
                kMaxOperands));
     }
     const std::size_t count = inputs_used();
+    std::array<bool, Most> wanted;
+    for (std::size_t i = 0; i < count; ++i) wanted[i] = grads.needs(static_cast<int>(i));
     std::array<PointwiseInput, kMaxOperands> arguments;
     std::size_t given = 0;
-    for (; given < count; ++given) arguments[given] = {&inputs[given], in_columns[given]};
+    for (; given < count; ++given) {
+      if (!inputs[given].unchanged()) check_not_read(given, {wanted.data(), count});
+      arguments[given] = {&inputs[given].unchecked(), in_columns[given]};
+    }
     Var zero;
     for (std::size_t k = 0; k < doutputs.size(); ++k) {
       if (doutputs[k].defined()) {
@@ -219,8 +224,6 @@ struct PointwiseBackward {
       }
       for (int g = 0; g < out_columns[k]; ++g) arguments[given++] = {&zero, 1};
     }
-    std::array<bool, Most> wanted;
-    for (std::size_t i = 0; i < count; ++i) wanted[i] = grads.needs(static_cast<int>(i));
     std::array<Var, Most> dinputs;
     detail::pointwise_wanted(*backward, functor, std::span(arguments.data(), given),
                              {in_columns.data(), count}, {wanted.data(), count},
@@ -238,6 +241,12 @@ struct PointwiseBackward {
   }
 
  private:
+  // Throws unless the gradients are the same whatever input i holds, as those of a sum are.
+  void check_not_read(std::size_t i, std::span<const bool> wanted) const {
+    if (detail::gradient_reads(*kernel, functor, i, {in_columns.data(), wanted.size()}, wanted)) {
+      static_cast<void>(inputs[i].get());
+    }
+  }
   std::size_t inputs_used() const {
     std::size_t count = 0;
     while (count < Most && inputs[count].defined()) ++count;

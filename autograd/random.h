@@ -60,6 +60,8 @@ std::uint64_t take_watched(Random& random, std::uint64_t count);
 }  // namespace detail
 
 // A place in a stream: what programs hand around, save in checkpoints and seed by.
+// Threads may share one: no number is taken twice. Which thread gets which then depends on the time; for the same numbers
+// in each run, give every thread a stream of its own by split().
 struct Random {
   std::uint64_t seed = 0;
   std::uint64_t next = 0;  // numbers taken so far
@@ -73,9 +75,7 @@ struct Random {
     return advance(count);
   }
   std::uint64_t advance(std::uint64_t count) {  // the same whatever recompute() does
-    std::uint64_t first = next;
-    next += (count + 3) / 4 * 4;
-    return first;
+    return __atomic_fetch_add(&next, (count + 3) / 4 * 4, __ATOMIC_RELAXED);
   }
   double uniform() {  // one number in [0, 1), 53 bits
     Philox4 block = philox(seed, take(4) / 4, 2);

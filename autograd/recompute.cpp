@@ -17,7 +17,7 @@ using detail::SetPaused;
 using detail::Value;
 
 detail::InnerTape::InnerTape(const Tape& outer, bool inspect) {
-  tape.inner_ = true;
+  tape.outer_ = &outer;
   tape.id_ |= kInnerTape;
   if (!inspect || outer.inspection_ == nullptr) return;
   tape.inspection_ =
@@ -43,14 +43,15 @@ PoolVector<Var> detail::move_first(PoolVector<Var> results, const Tensor& into) 
   return results;
 }
 
-PoolVector<Var> detail::RecomputedRun::first(void* f, const Tensor& into, PoolVector<Var>& used,
+PoolVector<Var> detail::RecomputedRun::first(void* f, std::span<const Var> inputs,
+                                             const Tensor& into, PoolVector<Var>& used,
                                              PoolVector<Var>& tracked) {
   const InnerTape within(*Tape::current(), true);
   const Tape& inner = within.tape;
   PoolVector<Var> results;
   {
     const RandomLog::Noting noting(randoms_);
-    results = function_(f, inputs_);
+    results = function_(f, inputs);
   }
   if (inner.played_) {
     fail("recompute",
@@ -64,10 +65,14 @@ PoolVector<Var> detail::RecomputedRun::first(void* f, const Tensor& into, PoolVe
     y = y.detach();
     tracked_.push_back(k);
   }
-  used = inputs_;
+  used.assign(inputs.begin(), inputs.end());
   for (const Var& x : within.leaves()) {
     const auto is_x = [&](const Var& other) { return other.is(x); };
     if (std::none_of(used.begin(), used.end(), is_x)) used.push_back(x);
+  }
+  inputs_ = inputs.size();
+  for (std::size_t i = 0; i < used.size(); ++i) {
+    used_.emplace_back(used[i], i < inputs_ && i < kSavedIndex ? static_cast<int>(i) : kSavedValue);
   }
   results = move_first(std::move(results), into);
   for (const std::size_t k : tracked_) tracked.push_back(results[k]);
@@ -76,10 +81,11 @@ PoolVector<Var> detail::RecomputedRun::first(void* f, const Tensor& into, PoolVe
 
 // The results that have upstream gradients, checked to be those of the first run.
 PoolVector<Var> detail::RecomputedRun::run_again(void* f, std::span<const Var> douts) {
+  const PoolVector<Var> used(used_.begin(), used_.end());  // throws where one was written
   PoolVector<Var> all;
   {
     const RandomLog::Replaying replaying(randoms_);
-    all = function_(f, inputs_);
+    all = function_(f, {used.data(), inputs_});
   }
   if (!randoms_.replayed_all()) {
     fail("recompute",
@@ -111,7 +117,7 @@ PoolVector<Var> detail::RecomputedRun::run_again(void* f, std::span<const Var> d
 bool Tape::derived_from(const Var& y, std::span<const Var> xs) const {
   const TapeMemory& m = *memory_;
   const std::uint32_t wanted = slot_of(y);
-  if (wanted == kNone) return inner_ && enclosing_->derived_from(y, xs);
+  if (wanted == kNone) return outer_ != nullptr && outer_->derived_from(y, xs);
   PoolVector<char> derived(m.values.size(), 0), is_x(m.values.size(), 0);
   for (const Var& x : xs) {
     const std::uint32_t slot = slot_of(x);
@@ -119,7 +125,7 @@ bool Tape::derived_from(const Var& y, std::span<const Var> xs) const {
   }
   for (std::size_t slot = 0; slot < m.values.size(); ++slot) {
     const Var& leaf = m.values[slot].parameter;
-    if (leaf.defined() && !leaf.is_parameter()) derived[slot] = enclosing_->derived_from(leaf, xs);
+    if (leaf.defined() && !leaf.is_parameter()) derived[slot] = outer_->derived_from(leaf, xs);
   }
   for (const detail::Node& node : m.nodes) {
     for (std::uint32_t k = 0; k < node.inputs; ++k) {
@@ -136,7 +142,7 @@ void Tape::check_leaves_independent(std::span<const Var> xs) const {
   for (std::size_t slot = 0; slot < memory_->gradients.size(); ++slot) {
     const Var& leaf = memory_->values[slot].parameter;
     if (!leaf.defined() || leaf.is_parameter() || !memory_->gradients[slot].sum.defined()) continue;
-    if (!enclosing_->derived_from(leaf, xs)) continue;
+    if (!outer_->derived_from(leaf, xs)) continue;
     fail("gradient",
          fmt::format("within the function of recompute(), a value {} that was computed outside "
                      "depends on an x, and the gradient does not go through it; compute that value "

@@ -67,14 +67,13 @@ struct InnerTape {
 class RecomputedRun {
  public:
   using Function = PoolVector<Var> (*)(void* f, std::span<const Var> inputs);
-  RecomputedRun(Function function, std::span<const Var> inputs)
-      : function_(function), inputs_(inputs.begin(), inputs.end()) {}
+  explicit RecomputedRun(Function function) : function_(function) {}
 
   // Runs f on a tape of its own, which is forgotten. `used` gets f's inputs and then everything else that f
   // differentiates by: parameters, and values of the enclosing tape that f holds. `tracked` gets those results that
   // depend on any of it.
-  PoolVector<Var> first(void* f, const Tensor& into, PoolVector<Var>& used,
-                        PoolVector<Var>& tracked);
+  PoolVector<Var> first(void* f, std::span<const Var> inputs, const Tensor& into,
+                        PoolVector<Var>& used, PoolVector<Var>& tracked);
   // Runs f once more and plays it backwards at once; douts belong to the tracked results.
   void again(void* f, std::span<const Var> douts, Grads& grads);
 
@@ -82,7 +81,8 @@ class RecomputedRun {
   PoolVector<Var> run_again(void* f, std::span<const Var> douts);
 
   Function function_;
-  PoolVector<Var> inputs_;
+  PoolVector<Saved<Var>> used_;  // f's inputs, and the values that it holds
+  std::size_t inputs_ = 0;       // how many of these are f's inputs
   RandomLog randoms_;
   std::size_t results_ = 0;            // how many f returned
   PoolVector<std::size_t> tracked_{};  // which of them
@@ -112,10 +112,9 @@ PoolVector<Var> recompute(std::span<const Var> inputs, F f, const Tensor& into =
   detail::RecomputedRun run(
       +[](void* function, std::span<const Var> xs) -> PoolVector<Var> {
         return (*static_cast<F*>(function))(xs);
-      },
-      inputs);
+      });
   PoolVector<Var> used, tracked;
-  PoolVector<Var> results = run.first(&f, into, used, tracked);
+  PoolVector<Var> results = run.first(&f, inputs, into, used, tracked);
   PoolVector<const Var*> list;
   for (const Var& x : used) list.push_back(&x);
   if (Recorder::wanted("recompute", list) && !tracked.empty()) {

@@ -134,11 +134,46 @@ RecurrentSequence sequence(const RecurrentRun& run, const PointwiseKernel& kerne
   return result;
 }
 
+// Tells whether what the backward pass reads is what the forward pass saw.
+struct SavedStamps {
+  detail::Stamp zx, w, b;
+  std::array<detail::Stamp, kMostParts> initial, states;
+
+  SavedStamps(const RecurrentRun& run, std::span<const Tensor> all_states)
+      : zx(run.in_place ? detail::Stamp() : stamp(run.zx, 0)),
+        w(stamp(run.w(), 1)),
+        b(run.recurrence.b_hh.defined() ? stamp(run.recurrence.b_hh, 2) : detail::Stamp()) {
+    for (std::size_t k = 0; k < all_states.size(); ++k) {
+      initial[k] = stamp(run.initial[k], static_cast<unsigned>(k) + 3);
+      states[k] = detail::Stamp(all_states[k], kSavedResult);
+    }
+  }
+  // A recorded pass runs the steps again; another one reads zx only where products are apart, and never the bias.
+  void check(const RecurrentRun& run, std::span<const Tensor> all_states, bool recorded) const {
+    if (!run.in_place && (recorded || run.apart())) check_one(zx, run.zx.value());
+    check_one(w, run.w().value());
+    if (recorded && run.recurrence.b_hh.defined()) check_one(b, run.recurrence.b_hh.value());
+    for (std::size_t k = 0; k < all_states.size(); ++k) {
+      check_one(initial[k], run.initial[k].value());
+      check_one(states[k], all_states[k]);
+    }
+  }
+
+ private:
+  static detail::Stamp stamp(const Var& x, unsigned argument) {
+    return detail::Stamp(x.value(), argument, detail::pointers_to(x));
+  }
+  static void check_one(const detail::Stamp& stamp, const Tensor& tensor) {
+    if (!stamp.holds(tensor)) detail::saved_value_was_written(tensor, stamp.label());
+  }
+};
+
 // What the backward pass is given: gradients of hs and of the K parts of the last state.
 struct RecurrentGradient {
   RecurrentRun run;
   Tensor z;                   // [T, N, G*H]
   PoolVector<Tensor> states;  // [T, N, H], h first
+  SavedStamps stamps;
 
   void operator()(std::span<const Var> douts, Grads& grads) {
     const PointwiseKernel* backward = run.recurrence.kernel->backward;
@@ -148,6 +183,7 @@ struct RecurrentGradient {
                        "inputs, results and gradients together; use fewer arguments",
                        run.recurrence.kernel->name, kMaxOperands));
     }
+    stamps.check(run, states, grads.recording());
     if (grads.recording()) return detail::recorded_gradient(run, states[0], douts, grads);
     RecurrentBackward pass{sequence(run, *backward), {}, {}, {}, {}, {}};
     const PoolVector<Tensor> initial = contiguous(run.initial);
@@ -302,7 +338,7 @@ RecurrentResult recurrent(const Recurrence& recurrence, Var zx, std::span<const 
   }
   const std::span<Var> output_list(outputs.data(), 1 + states.size());
   if (recorded) {
-    RecurrentGradient gradient{run, pass.z, states};
+    RecurrentGradient gradient{run, pass.z, states, SavedStamps(run, states)};
     pass = {};
     Recorder::record("recurrent", input_list, output_list, std::move(gradient));
   }

@@ -72,7 +72,9 @@ Var extreme(const char* name, Reduction kind, const Var& x, std::span<const int>
   const Var* input = &x;
   if (Recorder::wanted(name, {&input, 1})) {
     Recorder::record(
-        name, {&input, 1}, {&y, 1}, [x, chosen, kept = set.kept](const Var& dy, Grads& grads) {
+        name, {&input, 1}, {&y, 1},
+        [x = Saved(x, 0), chosen = Saved(chosen, kSavedResult), kept = set.kept](const Var& dy,
+                                                                                 Grads& grads) {
           grads.add(0, [&] {
             Var at = equal(x, chosen);  // 1 where x is the extreme; ties share
             return pointwise(formula::ChainProduct{}, reshape(dy, kept), at / sum_to(at, kept));

@@ -39,9 +39,10 @@ Var with_gradient(const char* name, const Var& x, Forward forward, Gradient grad
   }
   const Var* input = &x;
   if (Recorder::wanted(name, {&input, 1})) {
-    Recorder::record(name, {&input, 1}, {&y, 1}, [gradient, y](const Var& dy, Grads& grads) {
-      grads.add(0, [&] { return gradient(y, dy); });
-    });
+    Recorder::record(name, {&input, 1}, {&y, 1},
+                     [gradient, y = Saved(y, kSavedResult)](const Var& dy, Grads& grads) {
+                       grads.add(0, [&] { return gradient(y, dy); });
+                     });
   }
   return y;
 }
@@ -56,9 +57,10 @@ Var logsumexp(const Var& x, std::span<const int> axes, bool keep) {
 
 Var detail::logsumexp_above(const Var& x, const Var& shift, std::span<const int> axes) {
   auto forward = [&] { return log(sum(pointwise(Centered{}, x, shift), axes, true)); };
-  return with_gradient("logsumexp", x, forward, [x, shift](const Var& y, const Var& dy) {
-    return pointwise(LogSumExpGradient{}, x, shift, y, dy);
-  });
+  return with_gradient("logsumexp", x, forward,
+                       [x = Saved(x, 0), shift = Saved(shift)](const Var& y, const Var& dy) {
+                         return pointwise(LogSumExpGradient{}, x.get(), shift.get(), y, dy);
+                       });
 }
 
 Var softmax(const Var& x, int axis) {

@@ -6,6 +6,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <cmath>
 #include <cstring>
 
 #include "autograd/cpu/kernels.h"
@@ -131,6 +132,25 @@ Stepper::Stepper(std::span<const StepperLayer> layers, const Tensor& head_weight
   head_result_ = Buffer(head_bias_.size());
 }
 
+Stepper::Stepper(Stepper&& other) noexcept { swap(other); }
+
+Stepper& Stepper::operator=(Stepper&& other) noexcept {
+  Stepper taken(std::move(other));
+  swap(taken);
+  return *this;
+}
+
+void Stepper::swap(Stepper& other) noexcept {
+  std::swap(options_, other.options_);
+  layers_.swap(other.layers_);
+  std::swap(outputs_, other.outputs_);
+  std::swap(bad_input_, other.bad_input_);
+  std::swap(head_, other.head_);
+  std::swap(head_bias_, other.head_bias_);
+  std::swap(head_result_, other.head_result_);
+  std::swap(backwards_, other.backwards_);
+}
+
 void Stepper::run(Layer& layer, bool backwards) noexcept {
   const bool apart = layer.h_weights.defined();
   layer.weights.multiply(apart ? layer.x() : layer.h(), layer.bias.data(), layer.z.data(),
@@ -156,8 +176,13 @@ void Stepper::run(Layer& layer, bool backwards) noexcept {
 
 bool Stepper::step(std::span<const float> x, std::span<float> y) noexcept {
   if (static_cast<std::int64_t>(x.size()) != input_size() ||
-      static_cast<std::int64_t>(y.size()) != outputs_) {
+      static_cast<std::int64_t>(y.size()) != outputs_ || layers_.empty()) {
     return false;
+  }
+  if (options_.check_inputs) {
+    const auto bad = std::find_if_not(x.begin(), x.end(), [](float v) { return std::isfinite(v); });
+    bad_input_ = bad == x.end() ? -1 : bad - x.begin();
+    if (bad_input_ >= 0) return false;
   }
   const float* below = x.data();
   for (Layer& layer : layers_) {
@@ -172,6 +197,17 @@ bool Stepper::step(std::span<const float> x, std::span<float> y) noexcept {
   }
   std::memcpy(y.data(), below, y.size_bytes());
   return true;
+}
+
+bool Stepper::state_is_finite() const noexcept {
+  const auto finite = [](const float* part, std::int64_t size) {
+    return std::all_of(part, part + size, [](float v) { return std::isfinite(v); });
+  };
+  return std::all_of(layers_.begin(), layers_.end(), [&](const Layer& layer) {
+    return finite(layer.h(), layer.hidden) &&
+           std::all_of(layer.parts.begin(), layer.parts.end(),
+                       [&](const Buffer& part) { return finite(part.data(), layer.hidden); });
+  });
 }
 
 void Stepper::reset() noexcept {

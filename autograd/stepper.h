@@ -25,6 +25,8 @@ struct StepperLayer {
 // up to twice the speed where the weights do not fit a core's first cache. Biases, state and sums stay float32.
 struct StepperOptions {
   Weights weights = Weights::float32;
+  // step() looks for NaN and infinity before it takes an input. Costs one pass over x.
+  bool check_inputs = false;
 };
 
 class Stepper {
@@ -36,8 +38,8 @@ class Stepper {
 
   Stepper(const Stepper&) = delete;  // one stream, one Stepper
   Stepper& operator=(const Stepper&) = delete;
-  Stepper(Stepper&&) = default;
-  Stepper& operator=(Stepper&&) = default;
+  Stepper(Stepper&& other) noexcept;  // `other` has no layers then, and refuses steps
+  Stepper& operator=(Stepper&& other) noexcept;
 
   std::int64_t input_size() const { return layers_.empty() ? 0 : layers_.front().inputs; }
   std::int64_t output_size() const { return outputs_; }
@@ -46,7 +48,13 @@ class Stepper {
   // x [I] -> y [O], and the state moves on. No allocation, no lock, no system call; throws nothing. Spans of other sizes
   // are an error of the program: nothing is computed, and false returned. A layer costs one product of its [x; h]
   // with all of its weights, which are read once, and its formula.
+  // A NaN in x stays in the state, and so in every later y, until reset() or set_state(): state_is_finite() tells. With
+  // options.check_inputs a step whose x holds NaN or infinity returns false too, without a change to state or y, and
+  // bad_input() says which element it was.
   bool step(std::span<const float> x, std::span<float> y) noexcept;
+  std::int64_t bad_input() const noexcept { return bad_input_; }  // of the last step(); -1: none
+  // Whether no part of the state is NaN or infinite. Cost: one pass over the state; no allocation.
+  bool state_is_finite() const noexcept;
 
   void reset() noexcept;  // the state to zeros, as at the beginning
   // All parts of all layers, [state_size()]: layer by layer, h first. Puts back what state() gave, bit for bit.
@@ -89,9 +97,13 @@ class Stepper {
   static Layer make_layer(const StepperLayer& given, Weights format);
   static void run(Layer& layer, bool backwards) noexcept;
 
+  void swap(Stepper& other) noexcept;
+  Stepper() = default;
+
   StepperOptions options_;
   std::vector<Layer> layers_;
   std::int64_t outputs_ = 0;
+  std::int64_t bad_input_ = -1;
   cpu::RowWeights head_;
   Buffer head_bias_, head_result_;
   bool backwards_ = false;  // every second step reads each layer's weights from the other end

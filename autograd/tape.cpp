@@ -6,7 +6,6 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <atomic>
 #include <limits>
 #include <memory>
 #include <unordered_map>
@@ -30,57 +29,10 @@ using detail::kChunkBytes;
 using detail::Node;
 using detail::SetPaused;
 using detail::thread_state;
-using detail::ThreadState;
 using detail::Value;
-
-namespace {
-
-std::atomic<std::uint64_t> next_tape_id{1};
-
-}  // namespace
-
-detail::ThreadState& detail::thread_state() {
-  thread_local ThreadState state;
-  return state;
-}
-
-Tape::Tape() : Tape(TapeOptions{}) {}
-
-Tape::Tape(const TapeOptions& options)
-    : id_(next_tape_id.fetch_add(1)),
-      profile_(options.measure ? std::make_unique<detail::Profile>() : nullptr) {
-  if (options.check_finite || options.state_gradients) {
-    inspection_ =
-        std::make_unique<detail::Inspection>(options.check_finite, options.state_gradients);
-  }
-  ThreadState& state = thread_state();
-  enclosing_ = std::exchange(state.tape, this);
-  if (state.free_memory != nullptr) {
-    memory_ = std::exchange(state.free_memory, state.free_memory->next_free);
-  } else {
-    memory_ = new TapeMemory;
-  }
-}
-
-Tape::~Tape() {
-  ThreadState& state = thread_state();
-  // Tapes on the heap may end in any order: this one leaves the chain wherever it stands.
-  Tape** link = &state.tape;
-  while (*link != nullptr && *link != this) link = &(*link)->enclosing_;
-  if (*link == this) *link = enclosing_;
-  memory_->clear();
-  memory_->next_free = std::exchange(state.free_memory, memory_);
-}
-
-Tape* Tape::current() {
-  ThreadState& state = thread_state();
-  return state.paused ? nullptr : state.tape;
-}
 
 std::size_t Tape::size() const { return memory_->nodes.size(); }
 
-PauseRecording::PauseRecording() : before_(std::exchange(thread_state().paused, true)) {}
-PauseRecording::~PauseRecording() { thread_state().paused = before_; }
 
 void* Tape::allocate_record(std::size_t bytes) {
   bytes = (bytes + 15) / 16 * 16;
@@ -101,7 +53,7 @@ bool Tape::is_leaf(const Var& x) const {
 // A computed value takes part on its own tape, and on the tapes of recompute() within that.
 bool Tape::can_use(const Var& x) const {
   const Tape* tape = this;
-  while (x.body()->tape_id != tape->id_ && tape->inner_) tape = tape->enclosing_;
+  while (x.body()->tape_id != tape->id_ && tape->outer_ != nullptr) tape = tape->outer_;
   return x.body()->tape_id == tape->id_;
 }
 
@@ -150,7 +102,7 @@ void Tape::append_node(Node node, std::span<const Var* const> inputs, std::span<
   for (Var& y : outputs) {
     y.body()->tape_id = id_;
     y.body()->slot = static_cast<std::uint32_t>(m.values.size());
-    m.values.push_back({Var(), y.shape(), y.dtype(), nullptr, 0});
+    m.values.push_back({Var(), y.shape(), y.dtype(), nullptr, {}});
   }
   m.nodes.push_back(node);
   if (profile_ != nullptr) measure(node.name, inputs, outputs);
@@ -173,21 +125,32 @@ std::uint32_t Tape::slot_of(const Var& x) const {
 static void check_unwritten(std::span<const Value> values) {
   for (const Value& value : values) {
     if (!value.parameter.defined()) continue;
-    const detail::Storage* storage = detail::storage_of(value.parameter.value());
-    if (storage == value.storage &&
-        storage->writes.load(std::memory_order_relaxed) == value.writes) {
-      continue;
-    }
+    const Tensor& now = value.parameter.value();
+    if (detail::storage_of(now) == value.storage && value.stamp.holds(now)) continue;
     fail("backward",
          fmt::format("a parameter {} was written after this tape used it; call backward() before "
                      "parameters change (optimizer step, load, fill), or start a new tape",
-                     value.parameter.value().describe()));
+                     now.describe()));
   }
+}
+
+void detail::saved_value_was_written(const Tensor& tensor, unsigned saved_as) {
+  std::string what = "a value";
+  if (saved_as < kSavedIndex) what = fmt::format("argument {}", saved_as);
+  if (saved_as == kSavedIndex) what = "the index";
+  if (saved_as == kSavedResult) what = "the result";
+  fail("backward",
+       fmt::format(
+           "{} of \"{}\", {}, was written after the operation saved it; call backward() before it "
+           "changes (a batch refilled, fill, copy_from, a pointer of data()), or write to another "
+           "tensor",
+           what, operation_at_work != nullptr ? operation_at_work : "an operation",
+           tensor.describe()));
 }
 
 void Tape::run(const Var& y, const Var& dy, const BackwardOptions& options, Into into) {
   TapeMemory& m = *memory_;
-  if (thread_state().tape != this) {
+  if (thread_state().tape() != this) {
     fail("backward",
          "called on a tape that is not the innermost one in this thread; end the inner tape first");
   }
@@ -207,7 +170,7 @@ void Tape::run(const Var& y, const Var& dy, const BackwardOptions& options, Into
     fail("backward", fmt::format("the upstream gradient is {}, the output {}",
                                  dy.value().describe(), y.value().describe()));
   }
-  if (inner_ && into == Into::parameters) {
+  if (outer_ != nullptr && into == Into::parameters) {
     fail("backward",
          "called within the function of recompute(), which runs more than once: gradients would be "
          "added up twice; call it outside, or use tape.gradient() there");
@@ -228,6 +191,13 @@ void Tape::run(const Var& y, const Var& dy, const BackwardOptions& options, Into
     }
   } resume{this, std::exchange(playing_, true)};
   play(0, m.nodes.size(), recording, retain, into);
+  if (into == Into::gradients) return;
+  // At the end: where the pass throws, no grad() has changed.
+  for (std::uint32_t slot = 0; slot < m.gradients.size(); ++slot) {
+    if (m.gradients[slot].sum.defined() && m.values[slot].parameter.defined()) {
+      add_to_grad(slot, recording);
+    }
+  }
 }
 
 // All gradients are undefined at first.
@@ -263,14 +233,13 @@ void Tape::play(std::size_t first_node, std::size_t last_node, bool recording, b
                 Into into) {
   TapeMemory& m = *memory_;
   const auto finish = [&](std::uint32_t slot) {
+    Gradient& gradient = m.gradients[slot];
+    if (!gradient.sum.defined() && gradient.last_deferred == kNone) return;
     if (!m.values[slot].parameter.defined()) return;
-    combine_deferred(m, m.gradients[slot]);
-    const bool is_parameter = m.values[slot].parameter.is_parameter();
-    if (inspection_ != nullptr && is_parameter && m.gradients[slot].sum.defined()) {
-      inspection_->check_gradient(m.gradients[slot].sum.value(), "the gradient of a parameter",
-                                  " dW");
+    combine_deferred(m, gradient);
+    if (inspection_ != nullptr && m.values[slot].parameter.is_parameter()) {
+      inspection_->check_gradient(gradient.sum.value(), "the gradient of a parameter", " dW");
     }
-    if (into == Into::parameters) finish_parameter(slot, recording);
   };
   for (std::size_t i = last_node; i-- > first_node;) {
     Node node = m.nodes[i];  // a copy: recording may move the list
@@ -313,11 +282,11 @@ void Tape::play(std::size_t first_node, std::size_t last_node, bool recording, b
   for (std::uint32_t slot = 0; slot < m.gradients.size(); ++slot) finish(slot);
 }
 
-// Nothing more will be added to this parameter's gradient: into its grad() with it.
-void Tape::finish_parameter(std::uint32_t slot, bool recording) {
+// The whole gradient of a parameter into its grad().
+void Tape::add_to_grad(std::uint32_t slot, bool recording) {
   Gradient& gradient = memory_->gradients[slot];
-  if (!gradient.sum.defined()) return;
   const Var parameter = memory_->values[slot].parameter;
+  const detail::GradLock lock(*parameter.body());
   Var& grad = parameter.body()->grad;
   // The history of a gradient made on an earlier tape is not here.
   if (grad.requires_grad() && grad.body()->tape_id != id_) grad = grad.detach();
@@ -371,7 +340,7 @@ std::vector<Var> Tape::gradient(const Var& y, const Var& dy, std::span<const Var
   }
   const detail::RestingPass resting(playing_ ? memory_ : nullptr);
   run(y, dy, options, Into::gradients);
-  if (inner_) check_leaves_independent(xs);
+  if (outer_ != nullptr) check_leaves_independent(xs);
   std::vector<Var> result;
   for (const Var& x : xs) {
     std::uint32_t slot = slot_of(x);

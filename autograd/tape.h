@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: MIT
 // Tape: records operations while it is in scope and plays them backwards. Knows no operation: each brings its own
 // backward function, written with operations, so that a gradient can be differentiated again.
+// Threads: a tape belongs to the thread that made it, which alone records on it and plays it. Several threads may use one
+// model's parameters at the same time, each on its own tape.
 #pragma once
 
 #include <concepts>
@@ -13,6 +15,7 @@
 #include <vector>
 
 #include "autograd/memory.h"
+#include "autograd/saved.h"
 #include "autograd/var.h"
 
 namespace tapeloop {
@@ -82,14 +85,22 @@ struct TapeOptions {
 
 class Tape {
  public:
-  // Becomes the thread's current tape; an enclosing one rests until this one ends, which must be in the same thread.
+  // Becomes the thread's current tape; an enclosing one rests until this one ends.
   Tape();
   explicit Tape(const TapeOptions& options);
-  ~Tape();  // forgets the record; tensors made meanwhile stay valid
+  // Forgets the record; tensors made meanwhile stay valid. In another thread than the tape's own, that one must not be
+  // recording on it just then. The record's memory is kept for the thread's next tapes; when 16 tapes in a row use less
+  // than a quarter of it, it is freed, and by memory::release_cached().
+  ~Tape();
   Tape(const Tape&) = delete;
   Tape& operator=(const Tape&) = delete;
 
   // Adds d(loss)/d(parameter) to the grad() of every parameter that loss depends on. Loss must be a scalar.
+  // Throws where a parameter, or a value that an operation saved for its gradient, was written since (see Saved); then,
+  // as after any other error, no grad() has changed.
+  // Several threads may do this to the same parameters at once: nothing is lost, as each pass adds its gradient of a
+  // parameter whole. Three or more of them are rounded in the order in which the passes end, so the last bits may
+  // differ from run to run. For the same bits, call gradient() in each thread and add up in an order of your own.
   void backward(const Var& loss, const BackwardOptions& options = {});
   // sum(y * dy) instead of a loss: the gradient of any output, with the given upstream gradient.
   void backward(const Var& y, const Var& dy, const BackwardOptions& options = {});
@@ -135,7 +146,7 @@ class Tape {
   void start(std::span<const Var> ys);
   void add_upstream(std::span<const Var> ys, std::span<const Var> dys, bool recording);
   void play(std::size_t first_node, std::size_t last_node, bool recording, bool retain, Into into);
-  void finish_parameter(std::uint32_t slot, bool recording);
+  void add_to_grad(std::uint32_t slot, bool recording);
   void run(const Var& y, const Var& dy, const BackwardOptions& options, Into into);
   void exchange_with_outer(Tape& outer);
   bool is_leaf(const Var& x) const;  // a parameter, or a computed value of an outer tape
@@ -152,8 +163,7 @@ class Tape {
 
   TapeMemory* memory_;
   std::uint64_t id_;
-  Tape* enclosing_;
-  bool inner_ = false;  // values of the enclosing tape are leaves of this one (InnerTape)
+  const Tape* outer_ = nullptr;  // of an InnerTape: values of that tape are leaves of this one
   bool played_ = false;
   bool playing_ = false;
   std::unique_ptr<detail::Profile> profile_;        // where the tape measures
@@ -231,7 +241,8 @@ class Grads {
 
 // For operations: puts the calculation of `outputs` from `inputs` on the current tape, where there is one and an
 // input requires a gradient. `backward(dys, grads)` gets d(loss)/d(output) of each output (undefined: zero) and adds
-// d(loss)/d(input) to grads; with a single output it is `backward(dy, grads)`.
+// d(loss)/d(input) to grads; with a single output it is `backward(dy, grads)`. What it captures it keeps by keep_if() or
+// Saved (saved.h): a bare Var or Tensor is not checked, and gives a wrong gradient where it was written meanwhile.
 struct Recorder {
   // Throws where an input belongs to a tape that is not the current one.
   static bool wanted(const char* name, std::span<const Var* const> inputs);
@@ -250,6 +261,8 @@ struct Recorder {
   }
 };
 
+// `backward` may also be a function without arguments that makes the backward function: it is called only where a tape
+// records, so that nothing is saved in vain.
 // A backward function that may compute on tensors: it is never recorded. With create_graph its gradients are right, and
 // differentiating them throws.
 //   record("my_op", {&x}, y, once_differentiable([](const Var& dy, Grads& grads) { ... }));
@@ -273,12 +286,13 @@ Var record(const char* name, std::initializer_list<const Var*> inputs, Tensor&& 
   Var result(std::move(value));
   std::span<const Var* const> list(inputs.begin(), inputs.size());
   if (Recorder::wanted(name, list)) {
-    Recorder::record(name, list, std::span<Var>(&result, 1), std::forward<Backward>(backward));
+    if constexpr (std::invocable<Backward&>) {
+      Recorder::record(name, list, std::span<Var>(&result, 1), backward());
+    } else {
+      Recorder::record(name, list, std::span<Var>(&result, 1), std::forward<Backward>(backward));
+    }
   }
   return result;
 }
-
-// `x` if its value will be needed to differentiate by `other`, else nothing: what a record keeps is its memory bill.
-inline Var keep_if(const Var& other, const Var& x) { return other.requires_grad() ? x : Var(); }
 
 }  // namespace tapeloop

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <algorithm>
+#include <atomic>
 #include <limits>
 
 #include "autograd/tape.h"
@@ -13,7 +14,7 @@ namespace detail {
 
 inline constexpr std::uint32_t kNone = std::numeric_limits<std::uint32_t>::max();
 inline constexpr std::uint64_t kInnerTape = std::uint64_t{1} << 63;  // in the id of an InnerTape
-inline constexpr std::size_t kChunkBytes = std::size_t{1} << 16;
+inline constexpr std::size_t kChunkBytes = (std::size_t{1} << 16) - sizeof(void*);
 
 struct Node {
   const char* name;
@@ -27,9 +28,9 @@ struct Value {
   Var parameter;  // undefined for results
   Shape shape;
   DType dtype;
-  // Of a parameter: its memory, and how often that had been written, at the first use.
+  // Of a parameter: its memory, and what tells whether that was written since the first use.
   const Storage* storage = nullptr;
-  std::uint64_t writes = 0;
+  Stamp stamp;
 };
 
 struct Gradient {
@@ -48,6 +49,7 @@ struct DeferredEntry {
 using detail::kNone;
 
 // Everything a tape needs to record, kept for the next tape when one ends: recording allocates nothing then.
+// A thread has a list of those in use, the innermost first, and one of free ones.
 struct TapeMemory {
   PoolVector<detail::Node> nodes;
   PoolVector<std::uint32_t> inputs;  // slots
@@ -61,11 +63,16 @@ struct TapeMemory {
   PoolVector<char*> chunks;
   std::size_t chunk = 0;
   std::size_t used = 0;
-  TapeMemory* next_free = nullptr;
+  // The tape that uses it; null once that has ended in another thread.
+  std::atomic<Tape*> tape{nullptr};
+  // The tape and its thread: who lets go last frees this, or may keep it.
+  std::atomic<int> holders{2};
+  TapeMemory* next = nullptr;  // in the thread's list
+  std::size_t most_used = 0;   // bytes, by any of the last tapes
+  int ended = 0;               // these tapes
 
-  ~TapeMemory() {
-    for (char* block : chunks) memory::release(block, detail::kChunkBytes);
-  }
+  bool let_go() { return holders.fetch_sub(1, std::memory_order_acq_rel) == 1; }
+  ~TapeMemory() { free_chunks(); }
 
   // `x` is a parameter: its slot, made at the first use.
   std::uint32_t parameter_slot(const Var& x) {
@@ -73,9 +80,8 @@ struct TapeMemory {
     std::uint32_t& entry = find(x.body());
     if (entry == kNone) {
       entry = static_cast<std::uint32_t>(values.size());
-      const detail::Storage* storage = detail::storage_of(x.value());
       values.push_back(
-          {x, x.shape(), x.dtype(), storage, storage->writes.load(std::memory_order_relaxed)});
+          {x, x.shape(), x.dtype(), detail::storage_of(x.value()), detail::Stamp(x.value(), 0)});
       ++parameters;
     }
     return entry;
@@ -99,27 +105,75 @@ struct TapeMemory {
   }
   void clear() {
     for (detail::Node& node : nodes) consume(node);
-    nodes.clear();
-    inputs.clear();
-    values.clear();
-    gradients.clear();
-    deferred.clear();
+    most_used = std::max(most_used, chunk * detail::kChunkBytes + sum_over_lists([](auto& list) {
+                                      return list.size() * sizeof(list[0]);
+                                    }));
+    over_lists([](auto& list) { list.clear(); });
     std::fill(parameter_slots.begin(), parameter_slots.end(), kNone);
     parameters = 0;
     chunk = 0;
     used = 0;
+    if (++ended < kTapes) return;
+    free_unneeded();
+    most_used = 0;
+    ended = 0;
+  }
+
+ private:
+  static constexpr int kTapes = 16;
+  static constexpr std::size_t kAlwaysKept = std::size_t{1} << 20;
+
+  template <class Work>
+  void over_lists(Work work) {
+    work(nodes), work(inputs), work(values), work(gradients), work(deferred), work(gathered),
+        work(doutputs);
+  }
+  template <class Measure>
+  std::size_t sum_over_lists(Measure measure) {
+    std::size_t sum = 0;
+    over_lists([&](auto& list) { sum += measure(list); });
+    return sum;
+  }
+  // Where the last tapes used less than a quarter of what is kept.
+  void free_unneeded() {
+    const std::size_t kept = chunks.size() * detail::kChunkBytes + sum_over_lists([](auto& list) {
+                               return list.capacity() * sizeof(list[0]);
+                             });
+    if (kept <= kAlwaysKept || kept / 4 <= most_used) return;
+    over_lists([](auto& list) { std::remove_reference_t<decltype(list)>().swap(list); });
+    PoolVector<std::uint32_t>().swap(parameter_slots);
+    free_chunks();
+  }
+  void free_chunks() {
+    for (char* block : chunks) memory::release(block, detail::kChunkBytes);
+    chunks.clear();
   }
 };
 
 namespace detail {
 
 struct ThreadState {
-  Tape* tape = nullptr;
+  TapeMemory* recording = nullptr;  // of the innermost tape
   bool paused = false;
   TapeMemory* free_memory = nullptr;
-  ~ThreadState() {
-    while (free_memory != nullptr) delete std::exchange(free_memory, free_memory->next_free);
+
+  ThreadState() = default;
+  ThreadState(const ThreadState&) = delete;
+  ThreadState& operator=(const ThreadState&) = delete;
+  ~ThreadState();
+
+  // The innermost tape; null where there is none.
+  Tape* tape() {
+    if (recording == nullptr) return nullptr;
+    Tape* const innermost = recording->tape.load(std::memory_order_acquire);
+    return innermost != nullptr ? innermost : drop_ended();
   }
+  void free_kept() {
+    while (free_memory != nullptr) delete std::exchange(free_memory, free_memory->next);
+  }
+
+ private:
+  Tape* drop_ended();  // forgets tapes that ended in other threads
 };
 ThreadState& thread_state();
 

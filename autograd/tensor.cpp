@@ -18,12 +18,13 @@ namespace tapeloop {
 
 namespace detail {
 
-constexpr std::size_t kHeaderBytes = 64;  // keeps the elements aligned to 64
-static_assert(sizeof(Storage) <= kHeaderBytes);
-
 static Storage* allocate_storage(std::size_t bytes, Device device) {
   if (device != Device::cpu) return backend(device).allocate(bytes);
-  return new (memory::allocate(kHeaderBytes + bytes)) Storage{{1}, device, {false}, bytes};
+  memory::Account* account = nullptr;
+  auto* const storage = new (memory::allocate(kHeaderBytes + bytes, account))
+      Storage{.references{1}, .device = device, .bytes = bytes};
+  storage->account = account;
+  return storage;
 }
 
 Storage* new_storage(std::size_t bytes, Device device) {
@@ -42,12 +43,11 @@ void delete_storage(Storage* storage) noexcept {
       meter->freed(kHeaderBytes + storage->bytes);
     }
   }
+  if (storage->log != nullptr) delete_log(std::exchange(storage->log, nullptr));
   if (storage->device != Device::cpu) return backend(storage->device).release(storage);
   if (storage->kept != nullptr) cpu::release_kept(storage->kept);
-  memory::release(storage, kHeaderBytes + storage->bytes);
+  memory::release(storage, kHeaderBytes + storage->bytes, storage->account);
 }
-
-Storage* storage_of(const Tensor& tensor) { return tensor.storage_; }
 
 static void acquire(Storage* storage) {
   if (storage != nullptr) storage->references.fetch_add(1, std::memory_order_relaxed);
@@ -185,7 +185,7 @@ std::string Tensor::describe() const {
 template <class T>
 T* Tensor::data() const {
   const T* first = read<T>();
-  storage_->exposed.store(true, std::memory_order_release);
+  if (!storage_->exposed.load(std::memory_order_acquire)) detail::expose(*storage_);
   return const_cast<T*>(first);
 }
 template <class T>
@@ -245,6 +245,7 @@ static void check_defined(const char* name, const Tensor& tensor) {
 }
 
 Tensor Tensor::transpose(int axis_a, int axis_b) const {
+  check_defined("transpose", *this);
   int a = shape_.axis(axis_a);
   int b = shape_.axis(axis_b);
   Tensor result = *this;
@@ -272,6 +273,7 @@ Tensor Tensor::permute(std::span<const int> axes) const {
 }
 
 Tensor Tensor::slice(int axis, std::int64_t start, std::int64_t stop, std::int64_t step) const {
+  check_defined("slice", *this);
   int a = shape_.axis(axis);
   std::int64_t size = shape_[a];
   if (step < 1 || start < 0 || stop < start || stop > size) {
@@ -289,6 +291,7 @@ Tensor Tensor::slice(int axis, std::int64_t start, std::int64_t stop, std::int64
 }
 
 Tensor Tensor::select(int axis, std::int64_t index) const {
+  check_defined("select", *this);
   int a = shape_.axis(axis);
   std::int64_t i = index < 0 ? index + shape_[a] : index;
   if (i < 0 || i >= shape_[a]) {
@@ -331,6 +334,7 @@ Tensor Tensor::expand(const Shape& shape) const {
 }
 
 Tensor Tensor::flip(int axis) const {
+  check_defined("flip", *this);
   int a = shape_.axis(axis);
   Tensor result = *this;
   if (numel() == 0) return result;
@@ -427,19 +431,6 @@ Tensor Tensor::to(Device device) const {
   return result;
 }
 
-// The first and the last byte that a tensor with elements can touch, counted from `origin`.
-static std::pair<std::int64_t, std::int64_t> extent(const Tensor& tensor, const char* origin) {
-  std::int64_t first = static_cast<const char*>(tensor.raw()) - origin;
-  std::int64_t last = first + size_of(tensor.dtype()) - 1;
-  for (int axis = 0; axis < tensor.rank(); ++axis) {
-    std::int64_t reach = (tensor.dim(axis) - 1) * tensor.stride(axis) * size_of(tensor.dtype());
-    (reach < 0 ? first : last) += reach;
-  }
-  return {first, last};
-}
-
-void Tensor::mark_written() const { storage_->writes.fetch_add(1, std::memory_order_release); }
-
 void Tensor::copy_from(const Tensor& source) const {
   if (!defined() || !source.defined() || shape_ != source.shape_) {
     fail("copy", fmt::format("from {} to {}; shapes must be equal", source.describe(), describe()));
@@ -447,9 +438,8 @@ void Tensor::copy_from(const Tensor& source) const {
   mark_written();
   if (storage_ == source.storage_ && numel() > 0) {
     // Views of one memory: what is read must not have been written over before.
-    auto [to_first, to_last] = extent(*this, data_);
-    auto [from_first, from_last] = extent(source, data_);
-    if (from_first <= to_last && to_first <= from_last) {
+    const detail::Extent to = detail::extent_of(*this), from = detail::extent_of(source);
+    if (from.first <= to.last && to.first <= from.last) {
       return backend(device()).copy(*this, source.clone());
     }
   }

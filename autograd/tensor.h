@@ -16,24 +16,45 @@
 namespace tapeloop {
 
 class Tensor;
+namespace memory {
+struct Account;
+}
 
 namespace detail {
 
-struct
-    Kept;  // what a backend made from the elements and keeps for the next use, such as packed weights
+struct Kept;      // what a backend made from the elements and keeps, such as packed weights
+struct WriteLog;  // which parts of a memory were written when (writes.h)
 
-struct Storage {  // the header of a block; the elements follow it, 64 bytes on
+inline constexpr std::size_t kHeaderBytes = 64;  // keeps the elements aligned to 64
+
+struct Storage {  // the header of a block; on the CPU the elements follow it, kHeaderBytes on
   std::atomic<std::int32_t> references;
   Device device;
   std::atomic<bool> exposed{false};  // somebody has a pointer that can write at any time
+  std::atomic<bool> saved{false};    // a Stamp was made: writes to parts go to the log
   std::size_t bytes;
   std::atomic<std::uint64_t> writes{0};  // since the block was made, by operations
   Kept* kept = nullptr;                  // guarded by packed_weight.cpp
   std::uint64_t meter = 0;               // the id of the TensorMeter that counts it, or 0
+  WriteLog* log = nullptr;               // guarded by writes.cpp
+  memory::Account* account = nullptr;    // of the thread that took the block
 };
+static_assert(sizeof(Storage) <= kHeaderBytes);
 Storage* new_storage(std::size_t bytes, Device device);
 void delete_storage(Storage* storage) noexcept;
 Storage* storage_of(const Tensor& tensor);
+
+// Notes a write to memory that a Stamp was made of.
+void note_write(const Tensor& tensor);
+[[noreturn]] void undefined_written();
+// A pointer to the elements is about to be given out for the first time.
+void expose(Storage& storage);
+void delete_log(WriteLog* log) noexcept;
+// The first and the last byte that a tensor with elements can touch.
+struct Extent {
+  const char *first, *last;
+};
+Extent extent_of(const Tensor& tensor);
 }  // namespace detail
 
 class Tensor {
@@ -72,15 +93,18 @@ class Tensor {
   std::int64_t numel() const { return shape_.numel(); }
   DType dtype() const { return dtype_; }
   Device device() const { return defined() ? storage_->device : Device::cpu; }
-  std::int64_t stride(int axis) const {
+  std::int64_t stride(int axis) const {  // in elements; throws where there is no such axis
+    if (static_cast<unsigned>(axis) >= static_cast<unsigned>(rank())) axis = shape_.axis(axis);
     return strides_[static_cast<std::size_t>(axis)];
-  }  // in elements
+  }
   bool is_contiguous() const;
   bool shares_memory_with_others() const;  // another handle sees the same memory
   std::string describe() const;            // "float32[2, 3]"
 
   // The first element. Throws when T is not the element type or the tensor is not on the CPU. Whoever has data() can
-  // write at any time: from then on products with this memory pack it at every call. read() costs nothing.
+  // write at any time: from then on products with this memory pack it at every call, and an operation that saves the
+  // tensor for its gradient reads it once more, then and in the backward pass, to find such a write. read() costs
+  // nothing.
   template <class T>
   T* data() const;
   template <class T>
@@ -88,7 +112,13 @@ class Tensor {
   void* raw() const {
     return data_;
   }  // for kernels; who writes through it says mark_written() first
-  void mark_written() const;
+  // Counts a write to this tensor's elements: a gradient that needs the old ones, and packed weights, are then out of
+  // date. Throws where the tensor is undefined.
+  void mark_written() const {
+    if (storage_ == nullptr) detail::undefined_written();
+    if (storage_->saved.load(std::memory_order_relaxed)) return detail::note_write(*this);
+    storage_->writes.fetch_add(1, std::memory_order_release);
+  }
   double at(std::initializer_list<std::int64_t> index) const;  // one element, of any type
   double item() const;                                         // the only element
   template <class T>
@@ -127,6 +157,8 @@ class Tensor {
   std::array<std::int64_t, kMaxRank> strides_{};
   DType dtype_ = DType::float32;
 };
+
+inline detail::Storage* detail::storage_of(const Tensor& tensor) { return tensor.storage_; }
 
 // "[2, 3] float32" with the values, for people; long tensors are cut.
 std::string to_string(const Tensor& tensor);

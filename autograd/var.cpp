@@ -3,22 +3,28 @@
 #include "autograd/var.h"
 
 #include <new>
+#include <thread>
 
 #include "autograd/error.h"
 #include "autograd/memory.h"
 
 namespace tapeloop {
 
+using detail::GradLock;
 using detail::VarBody;
 
 static VarBody* new_body(Tensor&& value) {
-  return new (memory::allocate(sizeof(VarBody)))
+  memory::Account* account = nullptr;
+  auto* const body = new (memory::allocate(sizeof(VarBody), account))
       VarBody{.references{1}, .value = std::move(value), .grad = {}};
+  body->account = account;
+  return body;
 }
 
 void detail::delete_body(VarBody* body) noexcept {
+  memory::Account* const account = body->account;
   body->~VarBody();
-  memory::release(body, sizeof(VarBody));
+  memory::release(body, sizeof(VarBody), account);
 }
 
 Var::Var(const Tensor& value) : Var(Tensor(value)) {}
@@ -27,6 +33,11 @@ Var::Var(Tensor&& value) : body_(value.defined() ? new_body(std::move(value)) : 
 Var& Var::operator=(const Var& other) {
   Var copy(other);
   return *this = std::move(copy);
+}
+
+// Another thread adds its gradient, which takes as long as an addition.
+void detail::GradLock::wait() const {
+  while (body_.grad_in_use.exchange(true, std::memory_order_acquire)) std::this_thread::yield();
 }
 
 void detail::undefined_variable() {
@@ -45,8 +56,18 @@ static VarBody* parameter_body(const char* what, const Var& var) {
   return var.body();
 }
 
-Var Var::grad() const { return parameter_body("grad", *this)->grad; }
-void Var::zero_grad() const { parameter_body("zero_grad", *this)->grad = Var(); }
+// The old gradient is released after the lock.
+static void exchange_grad(VarBody& body, Var grad) {
+  const GradLock lock(body);
+  body.grad = std::move(grad);
+}
+
+Var Var::grad() const {
+  VarBody* body = parameter_body("grad", *this);
+  const GradLock lock(*body);
+  return body->grad;
+}
+void Var::zero_grad() const { exchange_grad(*parameter_body("zero_grad", *this), Var()); }
 
 void Var::set_grad(const Var& grad) const {
   VarBody* body = parameter_body("set_grad", *this);
@@ -54,7 +75,7 @@ void Var::set_grad(const Var& grad) const {
     fail("set_grad",
          "the gradient is " + grad.value().describe() + ", the parameter " + value().describe());
   }
-  body->grad = grad;
+  exchange_grad(*body, grad);
 }
 
 void Var::set_value(const Tensor& value) const {
@@ -68,7 +89,7 @@ void Var::set_value(const Tensor& value) const {
          value.describe() + " cannot have a gradient; give a float32 or float64 tensor");
   }
   body->value = value;
-  body->grad = Var();
+  exchange_grad(*body, Var());
 }
 
 Var detail::same_variable(const Var& x, const Tensor& value) {

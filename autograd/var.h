@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: MIT
 // Var: a tensor that may have a gradient. A handle: copies are the same variable. Operations on Vars are in ops.h.
 // Does not record anything itself: a Tape in scope does (tape.h).
+// Threads: a Var may be shared, handed over and released by any thread, and read by several as long as none writes its
+// tensor. grad(), zero_grad(), set_grad() and what backward() adds are each done whole, one after another.
 #pragma once
 
 #include <atomic>
@@ -80,10 +82,27 @@ namespace detail {
 struct VarBody {
   std::atomic<std::int32_t> references{1};
   bool is_parameter = false;
-  std::uint32_t slot = 0;     // which value of the tape this is
-  std::uint64_t tape_id = 0;  // the tape that recorded it; 0: none
+  std::atomic<bool> grad_in_use{false};  // a thread holds GradLock
+  std::uint32_t slot = 0;                // which value of the tape this is
+  std::uint64_t tape_id = 0;             // the tape that recorded it; 0: none
   Tensor value;
   Var grad;
+  memory::Account* account = nullptr;  // of the thread that took this body
+};
+
+// One thread at a time reads or changes the gradient of a parameter.
+class GradLock {
+ public:
+  explicit GradLock(VarBody& body) : body_(body) {
+    if (body.grad_in_use.exchange(true, std::memory_order_acquire)) wait();
+  }
+  ~GradLock() { body_.grad_in_use.store(false, std::memory_order_release); }
+  GradLock(const GradLock&) = delete;
+  GradLock& operator=(const GradLock&) = delete;
+
+ private:
+  void wait() const;
+  VarBody& body_;
 };
 
 }  // namespace detail

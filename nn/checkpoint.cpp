@@ -162,8 +162,8 @@ Random random_of(const std::string& path, const std::string& name, const Tensor&
     bad(path, fmt::format("the random state {} is {}; expected int64[2], seed and next; {}",
                           shown(name), tensor.describe(), safetensors::kDamaged));
   }
-  Random random(static_cast<std::uint64_t>(tensor.data<std::int64_t>()[0]));
-  random.next = static_cast<std::uint64_t>(tensor.data<std::int64_t>()[1]);
+  Random random(static_cast<std::uint64_t>(tensor.read<std::int64_t>()[0]));
+  random.next = static_cast<std::uint64_t>(tensor.read<std::int64_t>()[1]);
   return random;
 }
 

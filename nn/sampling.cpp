@@ -71,7 +71,7 @@ Tensor detail::sample_rows(const Tensor& logits, Random& random, const SampleOpt
                                options.temperature, options.top_k, options.top_p));
   }
   Tensor wide = logits.to(Device::cpu).to(DType::float64).contiguous();
-  const double* rows = wide.data<double>();
+  const double* rows = wide.read<double>();
   std::int64_t classes = logits.dim(1);
   for (std::int64_t n = 0; n < logits.dim(0); ++n) {
     if (!wanted(n)) continue;

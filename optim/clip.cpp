@@ -61,8 +61,8 @@ Gradients gradients_of(const char* what, const ParameterList& parameters) {
 template <class Work>
 auto with_elements(const Tensor& tensor, Work work) {
   const Tensor here = tensor.to(Device::cpu);
-  if (here.dtype() == DType::float32) return work(here.data<float>(), here.numel());
-  return work(here.data<double>(), here.numel());
+  if (here.dtype() == DType::float32) return work(here.read<float>(), here.numel());
+  return work(here.read<double>(), here.numel());
 }
 
 // The sum of term(|x|) by several chains, so that additions do not wait for each other.

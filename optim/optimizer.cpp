@@ -272,6 +272,7 @@ void Optimizer::settle() {
 std::int64_t Optimizer::steps() const { return steps_ - lost_calls(told()); }
 
 void Optimizer::step() {
+  const std::lock_guard one_at_a_time(stepping_);
   count_on(check_gradients());
   // From settle() to the last launch no other thread is told of a mistake: the updates would be made after all, under numbers
   // that count those which were lost.

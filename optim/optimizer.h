@@ -6,6 +6,7 @@
 #include <array>
 #include <cstdint>
 #include <memory>
+#include <mutex>
 #include <span>
 #include <string>
 #include <vector>
@@ -43,6 +44,8 @@ class Optimizer {
   // On a GPU, a step after a mistake that the host has not been told of (a target that is no class, a gradient that is not
   // finite) does nothing. It counts until the exception that tells it, and no longer from then on. While parameters there are
   // stepped, other threads that use the GPU wait: a rule must not wait for them.
+  // Threads: a second thread that calls step() waits until the first is done. No thread may use the parameters meanwhile: a
+  // backward pass that did so before throws, as its values are gone.
   void step();
 
   // Forgets all gradients, so that a parameter the next backward pass does not reach counts as one without. Their
@@ -148,6 +151,7 @@ class Optimizer {
   std::vector<Entry> entries_;  // one for each parameter
   std::vector<GroupRates> groups_;
   std::int64_t steps_ = 0;
+  std::mutex stepping_;
   std::unique_ptr<UpdatesMade> made_;       // by the device of parameters that are not on the CPU
   std::int64_t calls_asked_ = 0;            // of it, those that threw included
   std::vector<std::int64_t> failed_calls_;  // which of them threw, since the last settle()

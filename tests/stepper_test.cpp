@@ -227,4 +227,57 @@ TEST_CASE("what a stepper cannot do is said, with the way out") {
                     [&] { stepper.set_state(std::vector<float>(5)); }));
 }
 
+TEST_CASE("a NaN in the input stays in the state until reset(), and state_is_finite() tells") {
+  Random random(4);
+  const Lstm model({.input = 3, .hidden = 5, .layers = 2}, random);
+  Stepper stepper = make_stepper(model);
+  const std::vector<float> good = {0.5f, -1.0f, 2.0f};
+  std::vector<float> bad = good, y(5), expected(5);
+  CHECK(stepper.step(good, expected));
+  CHECK(stepper.state_is_finite());
+  bad[1] = NAN;
+  CHECK(stepper.step(bad, y));
+  CHECK(stepper.bad_input() == -1);  // nobody looked
+  CHECK_FALSE(stepper.state_is_finite());
+  CHECK(stepper.step(good, y));
+  CHECK(std::isnan(y[0]));
+  CHECK_FALSE(stepper.state_is_finite());
+  stepper.reset();
+  CHECK(stepper.state_is_finite());
+  CHECK(stepper.step(good, y));
+  CHECK(y == expected);
+  // Not h but another part of the state alone.
+  std::vector<float> state(static_cast<std::size_t>(stepper.state_size()));
+  for (std::size_t i = 0; i < state.size(); ++i) {
+    state.assign(state.size(), 0.0f);
+    state[i] = INFINITY;
+    stepper.set_state(state);
+    CHECK_FALSE(stepper.state_is_finite());
+  }
+}
+
+TEST_CASE("a stepper that checks its inputs refuses NaN and infinity, and nothing changes") {
+  Random random(4);
+  const Lstm model({.input = 3, .hidden = 5}, random);
+  const Linear head(5, 2, random);
+  Stepper plain = make_stepper(model, head);
+  Stepper checked = make_stepper(model, head, {.check_inputs = true});
+  const std::vector<float> good = {0.5f, -1.0f, 2.0f};
+  std::vector<float> expected(2), y(2);
+  for (const float value : {NAN, INFINITY, -INFINITY}) {
+    for (std::size_t i = 0; i < 3; ++i) {
+      CHECK(plain.step(good, expected));
+      CHECK(checked.step(good, y));
+      CHECK(checked.bad_input() == -1);
+      CHECK(y == expected);
+      std::vector<float> bad = good;
+      bad[i] = value;
+      CHECK_FALSE(checked.step(bad, y));
+      CHECK(checked.bad_input() == static_cast<std::int64_t>(i));
+      CHECK(y == expected);
+      CHECK(checked.state_is_finite());
+    }
+  }
+}
+
 }  // namespace tapeloop::nn

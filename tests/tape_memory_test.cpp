@@ -130,6 +130,7 @@ TEST_CASE(
 }
 
 TEST_CASE("a loop unrolled 1000 steps keeps memory constant when detached every 50") {
+  memory::release_cached();  // the lists of larger tapes before
   const Var xs = parameter(random_tensor({1000, Model::kBatch, Model::kHidden}, 9, DType::float32));
   xs.set_grad(Var(Tensor::zeros(xs.shape())));
   unrolled(1000, 50, xs);
@@ -185,6 +186,46 @@ TEST_CASE("values made on a tape stay valid after it has ended") {
   }
   memory::release_cached();
   CHECK(y.value().at({999}) == doctest::Approx(std::tanh(0.5)).epsilon(1e-6));
+}
+
+namespace {
+// Bytes that this thread keeps or uses after a tape of so many operations.
+std::int64_t after_tape(int operations) {
+  const Var x = parameter(Tensor::zeros({}));
+  {
+    Tape tape;
+    Var y = x;
+    for (int i = 0; i < operations; ++i) y = y + 1.0;
+  }
+  return memory::stats().live_bytes;
+}
+}  // namespace
+
+TEST_CASE("release_cached() frees the memory of ended tapes too") {
+  memory::release_cached();
+  const std::int64_t before = memory::stats().live_bytes;
+  const std::int64_t kept = after_tape(100000);
+  CHECK(kept - before > 100000 * 100);
+  memory::release_cached();
+  CHECK(memory::stats().live_bytes <= before);
+  CHECK(memory::stats().cached_bytes == 0);
+  CHECK(after_tape(100) < before + (std::int64_t{1} << 20));
+}
+
+TEST_CASE("the memory of one large tape is freed when 16 small ones have followed") {
+  memory::release_cached();
+  const std::int64_t before = memory::stats().live_bytes;
+  const std::int64_t kept = after_tape(100000) - before;
+  for (int i = 0; i < 14; ++i) CHECK(after_tape(100) - before > kept - 1000000);
+  for (int i = 0; i < 32; ++i) after_tape(100);
+  CHECK(memory::stats().live_bytes - before < kept / 50);
+  // Tapes of one size keep it, also with small ones among them.
+  const std::int64_t again = after_tape(100000) - before;
+  for (int i = 0; i < 40; ++i) {
+    const std::int64_t now = after_tape(i % 4 == 0 ? 100000 : 10) - before;
+    CHECK(now > again - 1000000);
+    CHECK(now < again + 1000000);
+  }
 }
 
 TEST_CASE(

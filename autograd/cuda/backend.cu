@@ -65,14 +65,17 @@ class CudaBackend final : public Backend {
   }
   detail::Storage* allocate(std::size_t bytes) const override {
     const cuda::Block block = bytes == 0 ? cuda::Block{} : cuda::take(bytes);
-    memory::count_elsewhere(static_cast<std::int64_t>(bytes));
-    return new (memory::allocate(sizeof(GpuStorage)))
-        GpuStorage{{{1}, Device::cuda, {false}, bytes}, block};
+    memory::Account* account = nullptr;
+    memory::take_elsewhere(static_cast<std::int64_t>(bytes), account);
+    auto* const storage = new (memory::allocate(sizeof(GpuStorage)))
+        GpuStorage{{{1}, Device::cuda, {false}, {false}, bytes}, block};
+    storage->account = account;
+    return storage;
   }
   void release(detail::Storage* storage) const noexcept override {
     auto* const own = static_cast<GpuStorage*>(storage);
     if (own->block.data != nullptr) cuda::give_back(own->block);
-    memory::count_elsewhere(-static_cast<std::int64_t>(own->bytes));
+    memory::release_elsewhere(static_cast<std::int64_t>(own->bytes), own->account);
     memory::release(own, sizeof(GpuStorage));
   }
   void* address(detail::Storage* storage) const override {

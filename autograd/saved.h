@@ -1,0 +1,72 @@
+// SPDX-License-Identifier: MIT
+// Saved<Var>, Saved<Tensor>: a value that a backward function will read, with what tells whether somebody has written it
+// since. Knows no tape: an operation keeps its Saved values in its backward function.
+#pragma once
+
+#include "autograd/var.h"
+#include "autograd/writes.h"
+
+namespace tapeloop {
+
+// What a saved value is to its operation, for error messages: the number of an argument, 0 and up, or one of these.
+enum SavedAs : int { kSavedIndex = 253, kSavedResult = 254, kSavedValue = 255 };
+
+namespace detail {
+inline const Tensor& tensor_of(const Tensor& x) { return x; }
+inline const Tensor& tensor_of(const Var& x) { return x.value(); }
+// The tape itself checks parameters, once in each pass.
+inline Stamp::Pointers pointers_to(const Tensor&) { return Stamp::Pointers::checksum; }
+inline Stamp::Pointers pointers_to(const Var& x) {
+  return x.is_parameter() ? Stamp::Pointers::ignore : Stamp::Pointers::checksum;
+}
+[[noreturn]] void saved_value_was_written(const Tensor& tensor, unsigned saved_as);
+}  // namespace detail
+
+// A backward function keeps a value that its gradient reads as a Saved one, and uses it like the value:
+//   record("scale", {&a, &b}, ..., [a = keep_if(b, a, 0), b = keep_if(a, b, 1)](const Var& dy, Grads& grads) {
+//     grads.add(0, [&] { return dy * b; });                // throws where b was written since the forward pass
+//     grads.add(1, [&] { return dy * a; });
+//   });
+// Use throws Error "backward: argument 1 of "scale", float32[3], was written after the operation saved it; ...". A write
+// counts if it goes to the value's own elements, by an operation, fill, copy_from or a pointer of data(). For pointers,
+// the elements are compared by a checksum: one pass over them at recording and one at each use, where somebody has a
+// pointer; else a use costs a comparison. A value that the gradient does not read should not be saved.
+template <class T>
+class Saved {
+ public:
+  Saved() = default;
+  explicit Saved(const T& value, int saved_as = kSavedValue) : value_(value) {
+    if (value_.defined()) {
+      stamp_ = detail::Stamp(detail::tensor_of(value_), static_cast<unsigned>(saved_as),
+                             detail::pointers_to(value_));
+    }
+  }
+
+  bool defined() const { return value_.defined(); }
+  const Shape& shape() const { return value_.shape(); }
+  DType dtype() const { return value_.dtype(); }
+  Device device() const { return value_.device(); }
+  // Whether it may be used.
+  bool unchanged() const { return !value_.defined() || stamp_.holds(detail::tensor_of(value_)); }
+  const T& get() const {
+    if (!unchanged()) {
+      detail::saved_value_was_written(detail::tensor_of(value_), stamp_.label());
+    }
+    return value_;
+  }
+  operator const T&() const { return get(); }
+  // For what does not depend on the elements.
+  const T& unchecked() const { return value_; }
+
+ private:
+  T value_;
+  detail::Stamp stamp_;
+};
+
+// `x` if its value will be needed to differentiate by `other`, else nothing: what a record keeps is its memory bill. `x`
+// is the operation's argument number `argument`.
+inline Saved<Var> keep_if(const Var& other, const Var& x, int argument = kSavedValue) {
+  return other.requires_grad() ? Saved<Var>(x, argument) : Saved<Var>();
+}
+
+}  // namespace tapeloop
