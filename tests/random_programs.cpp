@@ -233,18 +233,6 @@ static PoolVector<Var> evaluate(const Program& program, std::span<const Var> inp
   return result;
 }
 
-// recompute() is for functions whose results are new values, each returned once.
-static PoolVector<Var> distinct(PoolVector<Var> outputs, std::span<const Var> inputs) {
-  for (std::size_t k = 0; k < outputs.size(); ++k) {
-    const auto is = [&](const Var& other) { return outputs[k].is(other); };
-    if (std::any_of(inputs.begin(), inputs.end(), is) ||
-        std::any_of(outputs.begin(), outputs.begin() + static_cast<std::ptrdiff_t>(k), is)) {
-      outputs[k] = outputs[k] * 1.0;
-    }
-  }
-  return outputs;
-}
-
 // The sum of w x over all of `xs`.
 static Var weighted(std::span<const Var> xs, const std::vector<Array>& weights) {
   Var total;
@@ -260,12 +248,8 @@ Results run(const Program& program, std::span<const Var> inputs, How how,
             const std::vector<Array>* direction) {
   Results results;
   Tape tape;
-  const auto function = [&](std::span<const Var> xs) {
-    return distinct(evaluate(program, xs), xs);
-  };
-  const auto of_parameters = [&](std::span<const Var>) {
-    return distinct(evaluate(program, inputs), inputs);
-  };
+  const auto function = [&](std::span<const Var> xs) { return evaluate(program, xs); };
+  const auto of_parameters = [&](std::span<const Var>) { return evaluate(program, inputs); };
   const PoolVector<Var> outputs = how == How::stored       ? evaluate(program, inputs)
                                   : how == How::recomputed ? recompute(inputs, function)
                                                            : recompute({}, of_parameters);
