@@ -100,7 +100,9 @@ PoolVector<Var> move_first(PoolVector<Var> results, const Tensor& into);
 // value only.
 // Gradients are those without recompute(), also of a weight that is used elsewhere too; they have the same bits where the
 // rows (time steps times batch) that use a weight inside f, and those played before f, are multiples of kGemmGroup, and
-// no step uses a parameter both as weight or bias of linear() and otherwise. Else they are added up in another order.
+// no step uses a parameter both as weight or bias of linear() and otherwise. Else, and for second derivatives, they are
+// added up in another order.
+// A variable that f returns unchanged, or twice, is the same variable among the results.
 // `into`: memory for the first result, perhaps a part of something larger; undefined: it stays where f made it.
 // Throws where f calls backward(), or asks for a gradient by something that an input or a held value was computed from
 // outside of f: that gradient would end at the input. Throws in the backward pass where f does not compute the same as
@@ -109,10 +111,9 @@ PoolVector<Var> move_first(PoolVector<Var> results, const Tensor& into);
 template <class F>
 PoolVector<Var> recompute(std::span<const Var> inputs, F f, const Tensor& into = {}) {
   if (Tape::current() == nullptr) return detail::move_first(f(inputs), into);
-  detail::RecomputedRun run(
-      +[](void* function, std::span<const Var> xs) -> PoolVector<Var> {
-        return (*static_cast<F*>(function))(xs);
-      });
+  detail::RecomputedRun run(+[](void* function, std::span<const Var> xs) -> PoolVector<Var> {
+    return (*static_cast<F*>(function))(xs);
+  });
   PoolVector<Var> used, tracked;
   PoolVector<Var> results = run.first(&f, inputs, into, used, tracked);
   PoolVector<const Var*> list;
