@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
-// The arithmetic that a file was compiled for, measured where it runs: whether a * b + c is rounded
-// once, and whether sums are reordered. A program's formulas must agree with the library's in both.
+// The arithmetic that a formula's loops were compiled for, measured where they run: whether
+// a * b + c is rounded once, and whether sums are reordered. A program's formulas must agree with
+// the library's in both.
 #pragma once
 
 #include "autograd/isa.h"
@@ -32,16 +33,23 @@ inline constexpr bool kMeasurable = true;
 #else
 #define TL_MEASURED [[gnu::noinline]]
 #endif
-// Static: each file measures itself.
-TL_MEASURED static double product_and_sum(double a, double b, double c) { return a * b + c; }
-TL_MEASURED static double there_and_back(double a, double b) { return (a + b) - b; }
+// Templates on the formula, as its loops are: the linker keeps the loops and these of one file.
+template <class Isa, class F>
+TL_MEASURED double product_and_sum(double a, double b, double c) {
+  return a * b + c;
+}
+template <class Isa, class F>
+TL_MEASURED double there_and_back(double a, double b) {
+  return (a + b) - b;
+}
 #undef TL_MEASURED
 
-[[maybe_unused]] static Arithmetic arithmetic_here() {
+template <class Isa, class F>
+Arithmetic arithmetic_of() {
   const volatile double above = 1 + 0x1p-30, below = 1 - 0x1p-30, one = 1;
   const volatile double small = 0.3, large = 0x1p52;
-  return {isa::Native::name, product_and_sum(above, below, -one) != 0,
-          there_and_back(small, large) == small};
+  return {Isa::name, product_and_sum<Isa, F>(above, below, -one) != 0,
+          there_and_back<Isa, F>(small, large) == small};
 }
 
 }  // namespace tapeloop::detail
