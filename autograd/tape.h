@@ -154,6 +154,7 @@ class Tape {
   bool derived_from(const Var& y, std::span<const Var> xs) const;
   void check_leaves_independent(std::span<const Var> xs) const;
   std::uint32_t slot_of(const Var& x) const;  // kNone where x has none here
+  Var with_history(const Var& dy) const;
   void* allocate_record(std::size_t bytes);
   void append(const char* name, std::span<const Var* const> inputs, std::span<Var> outputs,
               detail::BackwardFunction* backward);
@@ -184,7 +185,9 @@ class PauseRecording {
 
 // What a backward function hands its results to. Contributions to one input add up. While the backward pass is recorded
 // (create_graph), each must be computed by operations from the upstream gradients, or add() throws: without a history,
-// second derivatives would silently be 0. A function that computes on tensors is wrapped in once_differentiable().
+// second derivatives would silently be 0. A function that computes on tensors is wrapped in once_differentiable(). Where
+// a gradient is zero for every input, as that of round(), add nothing.
+// A pass calls each backward function once, with or without create_graph.
 class Grads {
  public:
   bool needs(int input) const;
@@ -221,7 +224,6 @@ class Grads {
   Grads(Tape& tape, const detail::Node& node, std::span<const Var> doutputs, bool recording,
         bool last);
   void check_history(int input, const Var& contribution);
-  void check_constants(const detail::Node& node);
   Var cut_history(const Var& contribution);
   Tensor whole_gradient(int input, const Shape& whole, const Var& contribution);
   static void accumulate_into(const Tensor& part, const Tensor& contribution);
@@ -234,9 +236,6 @@ class Grads {
   bool recording_;
   bool last_;
   bool once_ = false;  // the function is not recorded: its results refuse to be differentiated
-  bool constants_ =
-      false;            // a contribution has no history, which may be right: see check_constants
-  bool trial_ = false;  // only to see whether contributions have a history
 };
 
 // For operations: puts the calculation of `outputs` from `inputs` on the current tape, where there is one and an
