@@ -261,8 +261,6 @@ struct Recorder {
   }
 };
 
-// `backward` may also be a function without arguments that makes the backward function: it is called only where a tape
-// records, so that nothing is saved in vain.
 // A backward function that may compute on tensors: it is never recorded. With create_graph its gradients are right, and
 // differentiating them throws.
 //   record("my_op", {&x}, y, once_differentiable([](const Var& dy, Grads& grads) { ... }));
@@ -280,6 +278,8 @@ OnceDifferentiable<std::remove_cvref_t<F>> once_differentiable(F&& function) {
   return {std::forward<F>(function)};
 }
 
+// `backward` may also be a function without arguments that makes the backward function: it is called only where a tape
+// records, so that nothing is saved in vain.
 template <class Backward>
 Var record(const char* name, std::initializer_list<const Var*> inputs, Tensor&& value,
            Backward&& backward) {

@@ -185,6 +185,18 @@ TEST_CASE("gradients that many rows add to") {
   CHECK(relative(numbers.grad().value().at({1}), exact) < 2 * kUnit);
 }
 
+TEST_CASE("gradients of one frequent row in a table that is longer than the index") {
+  constexpr std::int64_t kRows = 50'001, kHits = 50'000;
+  const Tensor index = Tensor::full({kHits}, 0, DType::int64);
+  const Var table = parameter(Tensor::full({kRows, 1}, 1.0));
+  const Var numbers = parameter(Tensor::full({kRows}, 1.0));
+  Tape tape;
+  tape.backward(sum(embedding(table, index)) * 0.1 + sum(gather(numbers, index, 0)) * 0.1);
+  const double exact = static_cast<double>(0.1f) * static_cast<double>(kHits);
+  CHECK(relative(table.grad().value().at({0, 0}), exact) < 2 * kUnit);
+  CHECK(relative(numbers.grad().value().at({0}), exact) < 2 * kUnit);
+}
+
 TEST_CASE("long sums have the same bits for any number of threads") {
   const Tensor x = positive({3, 700'001});
   const auto results = [&] {

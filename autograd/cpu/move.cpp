@@ -12,6 +12,7 @@
 
 #include "autograd/cpu/threads.h"
 #include "autograd/error.h"
+#include "autograd/memory.h"
 #include "autograd/plan.h"
 
 namespace tapeloop::cpu {
@@ -224,17 +225,29 @@ namespace {
 // Numbers that may be added one after the other to a float32: more would lose digits.
 constexpr std::int64_t kMostRunning = 4096;
 
-// Calls add(sums, T{}) where `count` numbers are added to `size` places: sums is `to`, or a float64
-// copy that `to` is rounded from afterwards, where a float32 place may meet too many.
+// Calls add(sums, T{}) where up to `most` numbers are added to one place: sums is `to`, or a float64
+// copy that `to` is rounded from afterwards, if a float32 place may meet too many.
 template <class T, class Add>
-void with_sums(const Tensor& to, std::int64_t count, std::int64_t size, Add add) {
-  if (std::is_same_v<T, float> && count > std::max(kMostRunning, size)) {
+void with_sums(const Tensor& to, std::int64_t most, Add add) {
+  if (std::is_same_v<T, float> && most > kMostRunning) {
     const Tensor wide = to.to(DType::float64);
     add(wide, double{});
     copy(to, wide);
   } else {
     add(to, T{});
   }
+}
+
+// How often the most frequent row stands in the index; the index's length where that is small enough.
+std::int64_t most_frequent(const Tensor& index, std::int64_t rows) {
+  const std::int64_t count = index.dim(0);
+  if (count <= kMostRunning) return count;
+  const std::int64_t* row = index.read<std::int64_t>();
+  PoolVector<std::int64_t> times(static_cast<std::size_t>(rows), 0);
+  for (std::int64_t i = 0; i < count; ++i) {
+    ++times[static_cast<std::size_t>(row[i * index.stride(0)])];
+  }
+  return *std::max_element(times.begin(), times.end());
 }
 
 }  // namespace
@@ -251,7 +264,7 @@ void add_rows(const Tensor& to, const Tensor& index, const Tensor& from) {
           sum[k * sums.stride(1)] += static_cast<Sum>(x[k * from.stride(1)]);
       }
     };
-    with_sums<T>(to, from.dim(0), to.dim(0), add);
+    with_sums<T>(to, most_frequent(index, to.dim(0)), add);
   });
 }
 
@@ -279,7 +292,7 @@ void scatter_add(const Tensor& to, const Tensor& index, const Tensor& from, int 
             }
           });
     };
-    with_sums<T>(to, from.dim(axis), to.dim(axis), add);
+    with_sums<T>(to, from.dim(axis), add);
   });
 }
 

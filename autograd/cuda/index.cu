@@ -300,7 +300,7 @@ void scatter_add(const Tensor& to, const Tensor& index, const Tensor& from, int 
   };
   constexpr std::int64_t kMostRunning = 4096;  // as on the CPU
   with_float_type(to.dtype(), [&]<class T>(T) {
-    if (sizeof(T) == 4 && from.dim(axis) > std::max(kMostRunning, to.dim(axis))) {
+    if (sizeof(T) == 4 && from.dim(axis) > kMostRunning) {
       const Tensor wide = to.to(DType::float64);
       add(wide, double{}, T{});
       copy(to, wide);
