@@ -35,7 +35,7 @@ def check_refused(folder, code, message, *command):
 
 
 def interrupted(folder, seconds, stop, program, *options):
-    """(exit code, standard error) of a run that the signal ends so long after it has set up."""
+    """Ends a run by the signal, `seconds` after its start-up; returns (exit code, standard error)."""
     # A shell that starts the tests in the background has them ignore Ctrl-C, and what they start too.
     process = subprocess.Popen([program, *options, "--updates", LONG], cwd=folder, stdout=subprocess.PIPE,
                                stderr=subprocess.PIPE, text=True,
@@ -54,7 +54,7 @@ def interrupted(folder, seconds, stop, program, *options):
 
 
 def check_stopped(folder, stop, program, *options):
-    """The signal ends a run that would take days, as a shell expects it, and --resume goes on where it was."""
+    """The signal ends a run that would take days, with the exit status that a shell expects, and --resume goes on from there."""
     name = Path(program).name
     for seconds in (2, 15, 60):  # a slow machine needs longer for some updates
         code, error = interrupted(folder, seconds, stop, program, *options)
@@ -96,7 +96,7 @@ def check_few_pairs(folder, seq2seq):
         done = subprocess.run([seq2seq, "--interactive", "--out", "few"], input="001\n002\n", cwd=folder, stdout=full,
                               stderr=subprocess.PIPE, text=True, timeout=250)
     check(done.returncode == 1 and "standard output cannot be written" in done.stderr, f"/dev/full: {done}")
-    # Lines as other systems end them: an answer for each, and one refusal for what is no text.
+    # Line ends of other systems: each line gets an answer; a line that is not text is refused.
     lines = b"\xef\xbb\xbf001\r002\r\n\r\n003\n\xe9\n0\x001\n001"
     done = subprocess.run([seq2seq, "--interactive", "--out", "few"], input=lines, cwd=folder, capture_output=True,
                           timeout=250)

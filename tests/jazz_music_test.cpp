@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 // Tests of the jazz example's scores, events, n-grams, measures and picture.
-// The texts of corpora and charts, and MIDI files, have tests of their own.
+// Other files test the texts of corpora and charts, and MIDI files.
 #include <doctest/doctest.h>
 
 #include <algorithm>

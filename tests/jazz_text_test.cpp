@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-// Tests of the texts that the jazz example reads: chord symbols, corpora, charts, as editors of any
-// system write them.
+// Tests of the texts that the jazz example reads: chord symbols, corpora and charts, written by
+// editors of any system.
 #include <doctest/doctest.h>
 
 #include <stdexcept>
@@ -25,7 +25,7 @@ std::string corpus_error(std::string text) {
   return "no error";
 }
 
-// The sample with one piece of text replaced by another.
+// Returns the sample with one piece of text replaced.
 std::string edited(const std::string& from, const std::string& to) {
   std::string text = kText;
   const auto place = text.find(from);

@@ -90,7 +90,7 @@ std::string place_of(std::int64_t flat, const Shape& shape) {
   return fmt::format("[{}]", fmt::join(index.begin(), index.begin() + shape.rank(), ", "));
 }
 
-// Throws where an element has no int64: NaN, an infinity, or a number of 2^63 and beyond.
+// Throws if an element does not fit int64: NaN, an infinity, or a number outside of [-2^63, 2^63).
 template <class From>
 void check_integers(const Tensor& from) {
   if constexpr (std::is_floating_point_v<From>) {
@@ -152,7 +152,7 @@ void cumulative_sum(const Tensor& to, const Tensor& from, int axis) {
   if (to.numel() == 0) return;
   with_any_type(to.dtype(), [&]<class T>(T) {
     along_axis<T, T, T>(to, from, from, axis, [&](T* result, const T* x, const T*) {
-      // In float64, so that a float32 result is off by one rounding, not by one for each element.
+      // Added in float64: each float32 result is rounded once, not once per element before it.
       std::conditional_t<std::is_same_v<T, float>, double, T> total = 0;
       for (std::int64_t i = 0; i < to.dim(axis); ++i) {
         total += x[i * from.stride(axis)];
@@ -164,7 +164,7 @@ void cumulative_sum(const Tensor& to, const Tensor& from, int axis) {
 
 namespace {
 
-// The place of the first largest value; NaN is larger than any number.
+// Index of the first largest value. NaN counts as larger than any number.
 template <class T>
 std::int64_t first_largest(const T* x, std::int64_t stride, std::int64_t size) {
   constexpr std::int64_t kBlock = 64;
@@ -173,7 +173,7 @@ std::int64_t first_largest(const T* x, std::int64_t stride, std::int64_t size) {
     for (; i < end; ++i) {
       if (x[i * stride] <= x[best * stride]) continue;
       best = i;
-      if (x[i * stride] != x[i * stride]) i = size;  // the search is over
+      if (x[i * stride] != x[i * stride]) i = size;  // NaN: end the search
     }
   };
   if (x[0] != x[0]) return 0;
@@ -222,11 +222,11 @@ void take_rows(const Tensor& to, const Tensor& from, const Tensor& index) {
 
 namespace {
 
-// Numbers that may be added one after the other to a float32: more would lose digits.
+// At most this many numbers are added one after the other to a float32: more would lose digits.
 constexpr std::int64_t kMostRunning = 4096;
 
-// Calls add(sums, T{}) where up to `most` numbers are added to one place: sums is `to`, or a float64
-// copy that `to` is rounded from afterwards, if a float32 place may meet too many.
+// Calls add(sums, T{}) to add numbers to places, at most `most` to one place. `sums` is `to`. If too many
+// numbers may meet in a float32 place, `sums` is a float64 copy, which is rounded to `to` afterwards.
 template <class T, class Add>
 void with_sums(const Tensor& to, std::int64_t most, Add add) {
   if (std::is_same_v<T, float> && most > kMostRunning) {

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// The signal handler: it notes the signal and the time, as little else is allowed there.
+// The signal handler stores only the signal and the time: a handler may do little else.
 #include "examples/common/interrupt.h"
 
 #include <fmt/format.h>
@@ -15,7 +15,7 @@ namespace {
 constexpr std::array kStops = {SIGINT, SIGTERM, SIGHUP};
 
 volatile std::sig_atomic_t noted = 0;
-timespec first_time = {};  // used by the handler alone, which no other of these signals interrupts
+timespec first_time = {};  // only the handler uses it; no other of these signals interrupts it
 
 extern "C" void note_stop(int signal) {
   timespec now = {};

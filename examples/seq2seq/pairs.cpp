@@ -81,13 +81,14 @@ bool has_odd_marks(std::string_view field) {
   return std::count(field.begin(), field.end(), '"') % 2 == 1;
 }
 
-// A sentence that begins with a mark and has no other for it, and one that ends with such a mark.
+// opens(): the sentence begins with a quotation mark that has no partner. closes(): it ends with
+// one.
 bool opens(std::string_view field) { return field.starts_with('"') && has_odd_marks(field); }
 bool closes(std::string_view field) {
   return field.size() > 1 && field.ends_with('"') && has_odd_marks(field);
 }
 
-// A quoted sentence with a TAB or a line end in it must not become two halves.
+// A quoted sentence that contains a TAB or a line end must not become two halves.
 void check_no_field_is_cut(const std::vector<Line>& lines, const std::string& name) {
   for (std::size_t i = 0; i < lines.size(); ++i) {
     std::vector<std::string_view> columns;
@@ -110,7 +111,7 @@ void check_no_field_is_cut(const std::vector<Line>& lines, const std::string& na
   }
 }
 
-// Begins and ends with a mark, and has only doubled ones inside.
+// True if the sentence begins and ends with a mark and has only doubled marks inside.
 bool is_quoted(std::string_view field) {
   if (field.size() < 2 || !field.starts_with('"') || !field.ends_with('"')) return false;
   const std::string_view inside = field.substr(1, field.size() - 2);

@@ -43,7 +43,7 @@ Seconds train_adder(const Arguments& a, AdderTrainer& trainer, const AdderSettin
   const double sums = static_cast<double>(settings.batch);
   const double cpu = common::cpu_seconds();
   common::Progress progress(first, a.settings.updates, "sums");
-  common::History history;  // nothing validates: the last weights are the best
+  common::History history;  // without validation the last weights are the best
   while (trainer.updates() < a.settings.updates) {
     const double loss = trainer.update();
     progress.update(trainer.updates(), loss, sums * static_cast<double>(trainer.updates() - first));
