@@ -33,7 +33,6 @@ using detail::Value;
 
 std::size_t Tape::size() const { return memory_->nodes.size(); }
 
-
 void* Tape::allocate_record(std::size_t bytes) {
   bytes = (bytes + 15) / 16 * 16;
   TapeMemory& m = *memory_;
@@ -102,7 +101,7 @@ void Tape::append_node(Node node, std::span<const Var* const> inputs, std::span<
   for (Var& y : outputs) {
     y.body()->tape_id = id_;
     y.body()->slot = static_cast<std::uint32_t>(m.values.size());
-    m.values.push_back({Var(), y.shape(), y.dtype(), nullptr, {}});
+    m.values.push_back({Var(), y.shape(), y.dtype(), {}, {}});
   }
   m.nodes.push_back(node);
   if (profile_ != nullptr) measure(node.name, inputs, outputs);
@@ -126,7 +125,7 @@ static void check_unwritten(std::span<const Value> values) {
   for (const Value& value : values) {
     if (!value.parameter.defined()) continue;
     const Tensor& now = value.parameter.value();
-    if (detail::storage_of(now) == value.storage && value.stamp.holds(now)) continue;
+    if (value.memory.is_of(now) && value.stamp.holds(now)) continue;
     fail("backward",
          fmt::format("a parameter {} was written after this tape used it; call backward() before "
                      "parameters change (optimizer step, load, fill), or start a new tape",
