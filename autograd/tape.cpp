@@ -191,12 +191,14 @@ void Tape::run(const Var& y, const Var& dy, const BackwardOptions& options, Into
   } resume{this, std::exchange(playing_, true)};
   play(0, m.nodes.size(), recording, retain, into);
   if (into == Into::gradients) return;
-  // At the end: where the pass throws, no grad() has changed.
-  for (std::uint32_t slot = 0; slot < m.gradients.size(); ++slot) {
-    if (m.gradients[slot].sum.defined() && m.values[slot].parameter.defined()) {
-      add_to_grad(slot, recording);
+  // At the end: where the pass throws, no grad() has changed. Memory is taken before the first one changes.
+  const auto for_parameters = [&](auto work) {
+    for (std::uint32_t slot = 0; slot < m.gradients.size(); ++slot) {
+      if (m.gradients[slot].sum.defined() && m.values[slot].parameter.defined()) work(slot);
     }
-  }
+  };
+  if (!recording) for_parameters([&](std::uint32_t slot) { prepare_grad(slot); });
+  for_parameters([&](std::uint32_t slot) { add_to_grad(slot, recording); });
 }
 
 // All gradients are undefined at first.
@@ -279,6 +281,18 @@ void Tape::play(std::size_t first_node, std::size_t last_node, bool recording, b
   }
   if (first_node > 0) return;
   for (std::uint32_t slot = 0; slot < m.gradients.size(); ++slot) finish(slot);
+}
+
+// Allocates what add_to_grad() would have to: grad() keeps its value.
+void Tape::prepare_grad(std::uint32_t slot) {
+  Gradient& gradient = memory_->gradients[slot];
+  detail::VarBody& body = *memory_->values[slot].parameter.body();
+  const detail::GradLock lock(body);
+  if (!body.grad.defined()) {
+    if (!is_ours(gradient.sum)) gradient.sum = Var(gradient.sum.value().clone());
+  } else if (!is_ours(body.grad)) {
+    body.grad = Var(body.grad.value().clone());
+  }
 }
 
 // The whole gradient of a parameter into its grad().

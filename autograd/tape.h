@@ -97,7 +97,8 @@ class Tape {
 
   // Adds d(loss)/d(parameter) to the grad() of every parameter that loss depends on. Loss must be a scalar.
   // Throws where a parameter, or a value that an operation saved for its gradient, was written since (see Saved); then,
-  // as after any other error, no grad() has changed.
+  // as after any other error, no grad() has changed: the gradients of all parameters are kept beside the grad()s until
+  // the pass ends, one more set of them at the peak of memory.
   // Several threads may do this to the same parameters at once: nothing is lost, as each pass adds its gradient of a
   // parameter whole. Three or more of them are rounded in the order in which the passes end, so the last bits may
   // differ from run to run. For the same bits, call gradient() in each thread and add up in an order of your own.
@@ -146,6 +147,7 @@ class Tape {
   void start(std::span<const Var> ys);
   void add_upstream(std::span<const Var> ys, std::span<const Var> dys, bool recording);
   void play(std::size_t first_node, std::size_t last_node, bool recording, bool retain, Into into);
+  void prepare_grad(std::uint32_t slot);
   void add_to_grad(std::uint32_t slot, bool recording);
   void run(const Var& y, const Var& dy, const BackwardOptions& options, Into into);
   void exchange_with_outer(Tape& outer);
