@@ -106,11 +106,15 @@ std::string read_file(const std::string& path, std::uint64_t most) {
                                 file.size(), most));
   }
   std::string bytes;
+  const auto too_large = [&] {
+    return FileError(fmt::format("{}: its {} bytes do not fit into memory; give a smaller file",
+                                 path, file.size()));
+  };
+  if (file.size() > bytes.max_size()) throw too_large();
   try {
     bytes.resize(file.size());
   } catch (const std::bad_alloc&) {
-    throw FileError(fmt::format("{}: its {} bytes do not fit into memory; give a smaller file",
-                                path, file.size()));
+    throw too_large();
   }
   file.read(bytes.data(), bytes.size());
   return bytes;

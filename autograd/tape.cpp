@@ -101,7 +101,7 @@ void Tape::append_node(Node node, std::span<const Var* const> inputs, std::span<
   for (Var& y : outputs) {
     y.body()->tape_id = id_;
     y.body()->slot = static_cast<std::uint32_t>(m.values.size());
-    m.values.push_back({Var(), y.shape(), y.dtype(), nullptr, {}});
+    m.values.push_back({Var(), y.shape(), y.dtype(), {}, {}});
   }
   m.nodes.push_back(node);
   if (profile_ != nullptr) measure(node.name, inputs, outputs);
@@ -125,7 +125,7 @@ static void check_unwritten(std::span<const Value> values) {
   for (const Value& value : values) {
     if (!value.parameter.defined()) continue;
     const Tensor& now = value.parameter.value();
-    if (detail::storage_of(now) == value.storage && value.stamp.holds(now)) continue;
+    if (value.memory.is_of(now) && value.stamp.holds(now)) continue;
     fail("backward",
          fmt::format("a parameter {} was written after this tape used it; call backward() before "
                      "parameters change (optimizer step, load, fill), or start a new tape",
@@ -191,12 +191,14 @@ void Tape::run(const Var& y, const Var& dy, const BackwardOptions& options, Into
   } resume{this, std::exchange(playing_, true)};
   play(0, m.nodes.size(), recording, retain, into);
   if (into == Into::gradients) return;
-  // Only at the end: if the pass throws before, no grad() has changed.
-  for (std::uint32_t slot = 0; slot < m.gradients.size(); ++slot) {
-    if (m.gradients[slot].sum.defined() && m.values[slot].parameter.defined()) {
-      add_to_grad(slot, recording);
+  // Only at the end: if the pass throws before, no grad() has changed. So memory is allocated first.
+  const auto for_parameters = [&](auto work) {
+    for (std::uint32_t slot = 0; slot < m.gradients.size(); ++slot) {
+      if (m.gradients[slot].sum.defined() && m.values[slot].parameter.defined()) work(slot);
     }
-  }
+  };
+  if (!recording) for_parameters([&](std::uint32_t slot) { prepare_grad(slot); });
+  for_parameters([&](std::uint32_t slot) { add_to_grad(slot, recording); });
 }
 
 // Makes all gradients undefined.
@@ -280,6 +282,18 @@ void Tape::play(std::size_t first_node, std::size_t last_node, bool recording, b
   }
   if (first_node > 0) return;
   for (std::uint32_t slot = 0; slot < m.gradients.size(); ++slot) finish(slot);
+}
+
+// Allocates the memory that add_to_grad() needs. grad() keeps its value.
+void Tape::prepare_grad(std::uint32_t slot) {
+  Gradient& gradient = memory_->gradients[slot];
+  detail::VarBody& body = *memory_->values[slot].parameter.body();
+  const detail::GradLock lock(body);
+  if (!body.grad.defined()) {
+    if (!is_ours(gradient.sum)) gradient.sum = Var(gradient.sum.value().clone());
+  } else if (!is_ours(body.grad)) {
+    body.grad = Var(body.grad.value().clone());
+  }
 }
 
 // Adds the complete gradient of a parameter to its grad().

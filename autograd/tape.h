@@ -98,7 +98,8 @@ class Tape {
 
   // Adds d(loss)/d(parameter) to the grad() of every parameter that loss depends on. Loss must be a
   // scalar. Throws if a parameter, or a value that an operation saved for its gradient, was written
-  // since (see Saved). After this and any other error, no grad() has changed.
+  // since (see Saved). After this and any other error, no grad() has changed. So the pass keeps all
+  // gradients of parameters until its end: one more set of them at the peak of memory.
   // Several threads may call this for the same parameters at once. Nothing is lost: each pass adds
   // its complete gradient of a parameter in one step. With three or more threads, the rounding
   // depends on the order in which the passes end, so the last bits may differ from run to run. For
@@ -148,6 +149,7 @@ class Tape {
   void start(std::span<const Var> ys);
   void add_upstream(std::span<const Var> ys, std::span<const Var> dys, bool recording);
   void play(std::size_t first_node, std::size_t last_node, bool recording, bool retain, Into into);
+  void prepare_grad(std::uint32_t slot);
   void add_to_grad(std::uint32_t slot, bool recording);
   void run(const Var& y, const Var& dy, const BackwardOptions& options, Into into);
   void exchange_with_outer(Tape& outer);

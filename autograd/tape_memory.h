@@ -23,13 +23,33 @@ struct Node {
   std::uint32_t first_output, outputs;  // in TapeMemory::values
 };
 
+// A reference to a tensor's memory, which is not freed, and so not given to another tensor, meanwhile.
+class HeldMemory {
+ public:
+  HeldMemory() = default;
+  explicit HeldMemory(const Tensor& tensor) : storage_(storage_of(tensor)) {
+    if (storage_ != nullptr) storage_->references.fetch_add(1, std::memory_order_relaxed);
+  }
+  HeldMemory(HeldMemory&& other) noexcept : storage_(std::exchange(other.storage_, nullptr)) {}
+  HeldMemory& operator=(HeldMemory&& other) noexcept {
+    std::swap(storage_, other.storage_);
+    return *this;
+  }
+  ~HeldMemory() { drop(storage_); }
+
+  bool is_of(const Tensor& tensor) const { return storage_ == storage_of(tensor); }
+
+ private:
+  Storage* storage_ = nullptr;
+};
+
 // A value of the tape: a parameter at its first use, or an operation's result.
 struct Value {
   Var parameter;  // undefined for results
   Shape shape;
   DType dtype;
-  // For a parameter: its memory, and a stamp that shows whether it was written since its first use.
-  const Storage* storage = nullptr;
+  // Of a parameter: its memory, and what tells whether that was written since the first use.
+  HeldMemory memory;
   Stamp stamp;
 };
 
@@ -83,7 +103,7 @@ struct TapeMemory {
     if (entry == kNone) {
       entry = static_cast<std::uint32_t>(values.size());
       values.push_back(
-          {x, x.shape(), x.dtype(), detail::storage_of(x.value()), detail::Stamp(x.value(), 0)});
+          {x, x.shape(), x.dtype(), detail::HeldMemory(x.value()), detail::Stamp(x.value(), 0)});
       ++parameters;
     }
     return entry;

@@ -23,7 +23,7 @@ struct Account;
 namespace detail {
 
 struct Kept;      // data that a backend made from the elements, such as packed weights
-struct WriteLog;  // which parts of a memory were written, and when (writes.h)
+struct WriteLog;  // which elements of a memory were written when (writes.cpp)
 
 inline constexpr std::size_t kHeaderBytes = 64;  // keeps the elements aligned to 64
 
@@ -31,9 +31,9 @@ struct Storage {  // the header of a block; on the CPU the elements follow it, k
   std::atomic<std::int32_t> references;
   Device device;
   std::atomic<bool> exposed{false};  // somebody has a pointer that can write at any time
-  std::atomic<bool> saved{false};    // a Stamp exists: writes to parts go to the log
+  std::atomic<bool> locked{false};   // by writes.cpp
   std::size_t bytes;
-  std::atomic<std::uint64_t> writes{0};  // since the block was made, by operations
+  std::atomic<std::uint64_t> writes{0};  // by operations: kOneWrite each; and two flags
   Kept* kept = nullptr;                  // guarded by packed_weight.cpp
   std::uint64_t meter = 0;               // the id of the TensorMeter that counts it, or 0
   WriteLog* log = nullptr;               // guarded by writes.cpp
@@ -42,9 +42,30 @@ struct Storage {  // the header of a block; on the CPU the elements follow it, k
 static_assert(sizeof(Storage) <= kHeaderBytes);
 Storage* new_storage(std::size_t bytes, Device device);
 void delete_storage(Storage* storage) noexcept;
+void drop(Storage* storage) noexcept;  // one reference; null is allowed
 Storage* storage_of(const Tensor& tensor);
 
-// Logs a write to memory of which a Stamp was made.
+// Flags of Storage::writes. They share its word, so that a new stamp and a new pointer never miss each other.
+inline constexpr std::uint64_t kExposed = 1;  // somebody has, or is about to get, a pointer
+inline constexpr std::uint64_t kSaved = 4;    // a Stamp was made: note_write() counts the writes
+inline constexpr std::uint64_t kOneWrite = 1024;
+
+inline std::uint64_t count_of_writes(const Storage& storage) {
+  return storage.writes.load(std::memory_order_acquire) / kOneWrite;
+}
+// False, and nothing counted: a Stamp was made.
+inline bool count_write(Storage& storage) {
+  std::uint64_t seen = storage.writes.load(std::memory_order_relaxed);
+  while ((seen & kSaved) == 0) {
+    if (storage.writes.compare_exchange_weak(seen, seen + kOneWrite, std::memory_order_release,
+                                             std::memory_order_relaxed)) {
+      return true;
+    }
+  }
+  return false;
+}
+// Notes a write to memory that a Stamp was made of. Cost: a lock of this memory; for a write to a part, up to 4 bytes
+// stored for each element.
 void note_write(const Tensor& tensor);
 [[noreturn]] void undefined_written();
 // Must be called before the first pointer to the elements is given out.
@@ -104,7 +125,8 @@ class Tensor {
   // The first element. Throws if T is not the element type or the tensor is not on the CPU. A
   // caller of data() can write at any time. So each product with this memory packs it again, and an
   // operation that saves the tensor for its gradient reads it once more at recording and in the
-  // backward pass, to find such a write. read() has no such cost.
+  // backward pass, to find such a write. If a tape saved the memory before, the first call copies
+  // it. The copy stays until the memory is freed or written as a whole. read() has no such cost.
   template <class T>
   T* data() const;
   template <class T>
@@ -116,8 +138,7 @@ class Tensor {
   // elements, are then out of date. Throws if the tensor is undefined.
   void mark_written() const {
     if (storage_ == nullptr) detail::undefined_written();
-    if (storage_->saved.load(std::memory_order_relaxed)) return detail::note_write(*this);
-    storage_->writes.fetch_add(1, std::memory_order_release);
+    if (!detail::count_write(*storage_)) detail::note_write(*this);
   }
   double at(std::initializer_list<std::int64_t> index) const;  // one element, of any type
   double item() const;                                         // the only element

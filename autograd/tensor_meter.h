@@ -5,6 +5,7 @@
 #pragma once
 
 #include <algorithm>
+#include <atomic>
 #include <cstdint>
 
 #include "autograd/memory.h"
@@ -13,7 +14,7 @@ namespace tapeloop::detail {
 
 class TensorMeter {
  public:
-  TensorMeter() : outer_(current_), id_(++last_id_) { current_ = this; }
+  TensorMeter() : outer_(current_), id_(last_id_.fetch_add(1) + 1) { current_ = this; }
   ~TensorMeter() { current_ = outer_; }
   TensorMeter(const TensorMeter&) = delete;
   TensorMeter& operator=(const TensorMeter&) = delete;
@@ -32,7 +33,7 @@ class TensorMeter {
 
  private:
   inline static thread_local TensorMeter* current_ = nullptr;
-  inline static thread_local std::uint64_t last_id_ = 0;  // id 0: no meter
+  inline static std::atomic<std::uint64_t> last_id_{0};  // of all threads' meters; 0: no meter
   TensorMeter* outer_;
   std::uint64_t id_;
   std::int64_t live_ = 0, peak_ = 0;

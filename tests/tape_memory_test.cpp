@@ -274,4 +274,48 @@ TEST_CASE(
   CHECK(loss.requires_grad());
 }
 
+TEST_CASE("a backward pass that runs out of memory anywhere changes no grad()") {
+  const std::int64_t n = 1 << 16;
+  const Var a = parameter(random_tensor({n}, 1)), b = parameter(random_tensor({n}, 2));
+  const Var c = parameter(random_tensor({n}, 3));
+  const Tensor x = random_tensor({n}, 4);
+  for (const bool held : {false, true}) {
+    std::vector<Var> before;  // grad()s that somebody else holds: they cannot be added to in place
+    std::vector<std::vector<double>> old;
+    for (const Var& p : {a, b, c}) {
+      p.set_grad(held ? Var(random_tensor({n}, 5)) : Var());
+      if (!held) p.zero_grad();
+      before.push_back(p.grad());
+      if (held) old.push_back(p.grad().value().to_vector<double>());
+    }
+    int failures = 0;
+    for (std::int64_t count = 1;; ++count) {
+      Tape tape;
+      // c's gradient comes first; those of a and b are one tensor.
+      const Var loss = sum(c * Var(x)) + sum((a + b) * Var(x));
+      memory::release_cached();
+      fail_allocations(count, sizeof(double) * static_cast<std::size_t>(n));
+      const std::string message = message_of([&] { tape.backward(loss); });
+      fail_allocations(0, 0);
+      if (message == "nothing was thrown") break;
+      ++failures;
+      int k = 0;
+      for (const Var& p : {a, b, c}) {
+        if (held) {
+          CHECK(p.grad().value().to_vector<double>() == old[static_cast<std::size_t>(k++)]);
+        } else {
+          CHECK_FALSE(p.grad().defined());
+        }
+      }
+      REQUIRE(count < 100);
+    }
+    CHECK(failures >= 3);
+    for (const Var& p : {a, b, c}) {
+      const Var expected = held ? Var(random_tensor({n}, 5)) + Var(x) : Var(x);
+      CHECK(distance(p.grad().value(), expected.value()) == 0);
+      p.zero_grad();
+    }
+  }
+}
+
 }  // namespace tapeloop::test
