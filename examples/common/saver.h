@@ -42,7 +42,7 @@ class RunFiles {
   const std::string& best() const { return best_.path(); }
 
   // Saves the run, and its best weights where they are new. Before the first validation there are none, and a
-  // best.safetensors of an earlier run is removed.
+  // best.safetensors of an earlier run stays.
   void save(const tapeloop::nn::Checkpoint& now, const History& history);
   // The run is stopped now, by a signal. Throws FileError where it cannot be saved.
   void save_stopped(const tapeloop::nn::Checkpoint& now) { last_.save_or_throw(now); }
@@ -57,6 +57,10 @@ class RunFiles {
   bool last_saved_ = true;
   std::int64_t best_saved_ = -2;  // the update of the weights in best.safetensors; -2: not known
 };
+
+// The history of the run in this checkpoint, with the best weights. Where the checkpoint has none, as in files of earlier
+// versions, they come from best.safetensors beside `path`. Throws FileError where that is not of the same run.
+History history_of(const tapeloop::nn::Checkpoint& saved, const std::string& path);
 
 // The best weights of a run, in section "model". `path` is its best.safetensors; any other checkpoint is read as it
 // is. Where last.safetensors beside it holds other best weights, as after a kill between both files, those are
