@@ -15,6 +15,8 @@ namespace common {
 // While one exists, the first of these signals is noted. Another one, a second or more later, ends the program at
 // once; before that it counts as the same request, as `timeout` and terminals send a signal twice. A signal that the
 // caller has the program ignore (nohup, a shell's background) stays ignored. Not more than one at a time.
+// A noted signal is never lost: an exception (Interrupted) ends the run for it, or else the destructor raises it again
+// when it has restored what the signal did before.
 class StopSignals {
  public:
   StopSignals();
@@ -27,6 +29,7 @@ class StopSignals {
 
  private:
   std::array<struct sigaction, 3> before_;
+  int exceptions_;  // in flight when this was made
 };
 
 // Thrown where a signal ended a run; run_main() prints the text and ends the process by the signal.
