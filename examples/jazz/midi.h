@@ -84,7 +84,7 @@ struct MidiSong {
 //   - more tracks than the header declares, bytes behind the last track
 //   - notes never ended: they last to the end of their track
 //   - a time of more than kLongestGap quarter notes in which no track has a note's start or end, a
-//     tempo, a time signature or a marker (a damaged time): cut to kLongestGap
+//     tempo, a time signature or a marker (a damaged time): cut by whole bars to kLongestGap or less
 // Running status is kept across meta and system events. If notes on one key overlap, a note-off
 // ends the oldest.
 //
@@ -92,7 +92,8 @@ struct MidiSong {
 // they state.
 MidiSong read_midi(std::span<const std::uint8_t> bytes, std::string_view file);
 
-// Shortens every such time to kLongestGap quarter notes, with a warning; read_midi() does it.
+// Shortens every such time by whole bars to at most kLongestGap quarter notes. The first warning names
+// the first cut. read_midi() does it.
 void cut_gaps(MidiSong& song);
 
 // The same as read_midi() from a file of at most 64 MiB. Throws also tapeloop::FileError if the file
@@ -107,12 +108,14 @@ struct DamagedFile {
 struct MidiFolder {
   std::vector<MidiSong> songs;
   std::vector<DamagedFile> damaged;
+  std::vector<std::string> own;  // the left out output of this program: a line for a folder
 };
 
 // Reads every *.mid and *.midi (any case) under a folder and its subfolders, in order of their
-// paths; files that cannot be read are listed, not fatal. The folder `except`, where one is given, is
-// left out with all below it, and listed where it holds such files. Throws std::runtime_error if the
-// folder is absent, cannot be read, or holds no such file.
+// paths; files that cannot be read are listed, not fatal. Left out and listed are files in the folder
+// `except` and below, where one is given, and each jazz.mid in a subfolder with a checkpoint.safetensors
+// beside it: this program wrote both. Throws std::runtime_error if the folder is absent, cannot be read,
+// or holds no other such file.
 MidiFolder read_folder(const std::filesystem::path& folder,
                        const std::filesystem::path& except = {});
 

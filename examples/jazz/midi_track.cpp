@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 // Events of one track: notes, and the metadata that quantising uses. All else is passed over.
 #include <algorithm>
+#include <iterator>
 
 #include "examples/jazz/midi_bytes.h"
 
@@ -24,6 +25,8 @@ std::string printable(std::span<const std::uint8_t> bytes) {
   return text;
 }
 
+std::size_t key_of(const MidiNote& note) { return std::size_t{note.channel} * 128 + note.pitch; }
+
 // A real-time message may stand anywhere on a MIDI cable; some recorders copy it as it comes.
 bool is_real_time(std::uint8_t value) { return value >= 0xf8 && value != 0xff; }
 
@@ -44,30 +47,40 @@ MidiTrackReader::Place MidiTrackReader::place() const {
 
 void MidiTrackReader::go_back(const Place& to) {
   bytes_.at = to.at;
+  // Only these keys can be in use: clearing all takes long for thousands of small tracks.
+  for (std::size_t i = to.tracks; i < song_.tracks.size(); ++i) {
+    for (const MidiNote& note : song_.tracks[i].notes) oldest_[key_of(note)] = -1;
+  }
   song_.tracks.resize(to.tracks);
   song_.tempos.resize(to.tempos);
   song_.meters.resize(to.meters);
   song_.markers.resize(to.markers);
   song_.warnings.resize(to.warnings);
   song_.key = to.key;
-  oldest_.assign(kKeys, -1);
 }
 
 // A real-time message in a track is either an event of its own, which the time to the next event
 // follows, or a stray byte in front of a status byte. The first reading is taken if with it the
-// track has an End of Track, else the second on the same terms, else the first as it is.
+// track has an End of Track, else the second on the same terms, else the first as it is. A failed
+// reading takes microseconds, so a track that cannot have an End of Track is read once: a file may
+// have millions of small ones.
 void MidiTrackReader::read(std::size_t length) {
   const bool too_long = length > bytes_.end - bytes_.at;
   bytes_.stop = too_long ? bytes_.end : bytes_.at + length;
   const Place begin = place();
+  const auto may_end = [&] {
+    constexpr std::uint8_t kEnd[] = {0xff, 0x2f};
+    const auto track = bytes_.bytes.subspan(begin.at, bytes_.stop - begin.at);
+    return std::search(track.begin(), track.end(), std::begin(kEnd), std::end(kEnd)) != track.end();
+  };
   real_time_ = false;
   bool ended = false;
   try {
     ended = read_events(too_long, false);
   } catch (const MidiError&) {
-    if (!real_time_) throw;
+    if (!real_time_ || !may_end()) throw;
   }
-  if (!ended && real_time_) {
+  if (!ended && real_time_ && may_end()) {
     go_back(begin);
     try {
       ended = read_events(too_long, true);
@@ -239,7 +252,7 @@ void MidiTrackReader::close_open_notes() {
   for (MidiNote& note : song_.tracks.back().notes) {
     if (note.length >= 0) continue;
     note.length = tick_ - note.start;
-    oldest_[std::size_t{note.channel} * 128 + note.pitch] = -1;
+    oldest_[key_of(note)] = -1;
     open = true;
   }
   if (open) bytes_.warn("notes that are never ended last to the end of their track");
