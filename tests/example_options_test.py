@@ -37,19 +37,22 @@ def check_refused(folder, code, message, *command):
 def interrupted(folder, seconds, stop, program, *options):
     """(exit code, standard error) of a run that the signal ends so long after it has set up."""
     # A shell that starts the tests in the background has them ignore Ctrl-C, and what they start too.
-    process = subprocess.Popen([program, *options, "--updates", LONG], cwd=folder, stdout=subprocess.PIPE,
-                               stderr=subprocess.PIPE, text=True,
-                               preexec_fn=lambda: signal.signal(stop, signal.SIG_DFL))
-    for line in process.stdout:
-        if " parameters" in line:  # the last line before the first update
-            break
-    try:
-        process.wait(timeout=seconds)
-    except subprocess.TimeoutExpired:
-        pass
-    process.send_signal(stop)
-    process.send_signal(stop)  # as `timeout` and terminals do
-    _, error = process.communicate(timeout=200)
+    with subprocess.Popen([program, *options, "--updates", LONG], cwd=folder, stdout=subprocess.PIPE,
+                          stderr=subprocess.PIPE, text=True,
+                          preexec_fn=lambda: signal.signal(stop, signal.SIG_DFL)) as process:
+        try:
+            for line in process.stdout:
+                if " parameters" in line:  # the last line before the first update
+                    break
+            try:
+                process.wait(timeout=seconds)
+            except subprocess.TimeoutExpired:
+                pass
+            process.send_signal(stop)
+            process.send_signal(stop)  # as `timeout` and terminals do
+            _, error = process.communicate(timeout=200)
+        finally:
+            process.kill()
     return process.returncode, error
 
 
