@@ -76,6 +76,24 @@ def check_lock(folder, char_lm, jazz, seq2seq):
     check(code == 0 and not (Path(folder) / "one/run.lock").exists(), f"after a kill: {code}, {error}")
 
 
+def check_play_beside(folder, jazz):
+    """While a run trains, its checkpoint plays in another folder."""
+    small = ("--hidden", "4", "--embedding", "4")
+    with started(folder, jazz, *small, "--updates", LONG, "--evaluate-every", "1", "--out", "runs") as first:
+        checkpoint = Path(folder) / "runs/checkpoint.safetensors"
+        for _ in range(600):
+            if checkpoint.exists():
+                break
+            time.sleep(0.1)
+        check_refused(folder, 1, f"--out: runs is in use by another run, process {first.pid}; wait until that ends, or give "
+                      "--model runs/checkpoint.safetensors and another folder for the tune by --out", jazz, "--generate-only",
+                      "--out", "runs")
+        code, _, error = run(folder, jazz, "--generate-only", "--model", "runs/checkpoint.safetensors", "--out", "beside",
+                             "--takes", "1", "--choruses", "1")
+        check(code == 0 and (Path(folder) / "beside/jazz.mid").exists(), f"beside a run: {code}, {error}")
+    check_refused(folder, 2, "--model has no effect without --generate-only; leave it out", jazz, "--model", "x")
+
+
 def check_signals(folder, char_lm):
     """A second signal ends a long update; one that the caller ignores is ignored."""
     (Path(folder) / "text").write_text("some text of no meaning\n" * 3000)
@@ -276,7 +294,7 @@ def check_numbers(folder, char_lm, jazz, seq2seq):
 def main():
     char_lm, jazz, seq2seq = (str(Path(program).resolve()) for program in sys.argv[1:])
     with tempfile.TemporaryDirectory() as top:
-        for test, *programs in ((check_lock, char_lm, jazz, seq2seq), (check_signals, char_lm), (check_streams, char_lm),
+        for test, *programs in ((check_lock, char_lm, jazz, seq2seq), (check_play_beside, jazz), (check_signals, char_lm), (check_streams, char_lm),
                                 (check_failed_save, char_lm, jazz, seq2seq), (check_paths, char_lm, jazz, seq2seq),
                                 (check_own_output, jazz), (check_large, char_lm, seq2seq), (check_best, char_lm),
                                 (check_adder, seq2seq), (check_numbers, char_lm, jazz, seq2seq)):

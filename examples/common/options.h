@@ -41,6 +41,8 @@ struct CommonOptions {
   tapeloop::Device device = tapeloop::Device::cpu;  // where the models are
   bool quick = false;                               // a run of a few seconds, for tests
   OutFolder folder = OutFolder::written;
+  // What to do where another run is in that folder, beside waiting.
+  std::string other_folder = "name another folder by --out";
   // Files that the program names itself or that its options name, beside --json; fill_in() adds them.
   std::vector<NamedFile> reads, writes;
 };
@@ -66,7 +68,8 @@ class UsageError : public std::runtime_error {
 void need(tapeloop::Device device);
 
 // Reads the command line and calls fill_in(), for values that depend on other options and for what does not go
-// together. Sees that no file is both written and something else. Sets the threads, makes the folder of --out and
+// together. Sees that no file is both written and something else, and that the files of `reads` which options name
+// are there. Sets the threads, makes the folder of --out and
 // locks it (run_lock.h), sees that --json can be written and that --device is there, and calls body().
 // The result is the program's exit code: 0; 1 after "NAME: message" on stderr where body throws, where standard output
 // lost something, or where a checkpoint could not be saved; 2 for a command line that is wrong. After Interrupted the

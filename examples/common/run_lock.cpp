@@ -38,7 +38,7 @@ bool is_named(int file, const std::string& path) {
 
 }  // namespace
 
-RunLock::RunLock(const std::string& folder) : path_(path_in(folder)) {
+RunLock::RunLock(const std::string& folder, const std::string& other) : path_(path_in(folder)) {
   constexpr int kTries = 100;  // runs that end between our open() and flock()
   for (int i = 0; i < kTries; ++i) {
     file_ = ::open(path_.c_str(), O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK, 0666);
@@ -68,9 +68,8 @@ RunLock::RunLock(const std::string& folder) : path_(path_in(folder)) {
       file_ = -1;
       if (error == EWOULDBLOCK) {
         throw tapeloop::FileError(fmt::format(
-            "--out: {} is in use by another run, process {}; wait until that ends, or name another "
-            "folder by --out",
-            folder, process.empty() ? "unknown" : process));
+            "--out: {} is in use by another run, process {}; wait until that ends, or {}", folder,
+            process.empty() ? "unknown" : process, other));
       }
       say("warning: {} cannot be locked: {}; do not start a second run in this folder\n", path_,
           reason(error));

@@ -13,7 +13,9 @@ class RunLock {
  public:
   // Throws tapeloop::FileError where another process holds it, with that process's number, or where the
   // file cannot be made. On a file system without locks it says so on standard error and holds nothing.
-  explicit RunLock(const std::string& folder);
+  // `other`: the way out beside waiting, for that message.
+  explicit RunLock(const std::string& folder,
+                   const std::string& other = "name another folder by --out");
   RunLock(const RunLock&) = delete;
   RunLock& operator=(const RunLock&) = delete;
   ~RunLock();  // removes the file

@@ -34,8 +34,8 @@ enum class Encoding {
 //   byte-order mark  left out; UTF-16 is converted, UTF-32 refused
 //   line ends        CR LF, CR and LF; also NEL, LS and PS, if the text has none of the others
 //   Ctrl-Z           left out at the end of the text (DOS ended texts so)
-// A text with a NUL byte is refused, or stays byte for byte as it is (Encoding::any).
-// Throws TextError for UTF-32, damaged UTF-16, and (only Encoding::unicode) a NUL byte and the first
+// A text with a NUL byte or of damaged UTF-16 is refused, or stays byte for byte as it is (Encoding::any).
+// Throws TextError for UTF-32, and (only Encoding::unicode) for damaged UTF-16, a NUL byte and the first
 // byte that is not UTF-8. Linear time.
 std::string decode_text(std::string bytes, const std::string& name,
                         Encoding encoding = Encoding::unicode);
@@ -48,6 +48,10 @@ std::string read_text_file(const std::string& path, std::uint64_t most,
 // Offset of the first byte that is not UTF-8 (RFC 3629: no overlong form, no surrogate, nothing
 // past U+10FFFF); nothing if the whole text is valid.
 std::optional<std::size_t> first_invalid_utf8(std::string_view text);
+
+// For a message: control characters and bytes that are not UTF-8 become \xNN, so that a terminal shows
+// the text and obeys nothing in it.
+std::string printable(std::string_view text);
 
 // The code point of one UTF-8 character; U+FFFD for a byte that is not UTF-8.
 char32_t code_point(std::string_view character);

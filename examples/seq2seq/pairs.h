@@ -39,7 +39,7 @@ struct PairFile {
 //
 // Throws FileError if the file cannot be read, has more than 1 GiB, or holds no pair, and Error with
 // the number of the line for one column, an empty sentence, a quoted sentence that goes on after a
-// TAB or a line end, more than 2^20 bytes, a NUL byte, and bytes that are not UTF-8.
+// TAB, or after a line end where a spreadsheet program wrote the other sentences, more than 2^20 bytes, a NUL byte, and bytes that are not UTF-8.
 PairFile read_pairs(const std::string& path);
 // The same from text; `name` stands for the file in messages.
 PairFile parse_pairs(std::string_view text, const std::string& name);
