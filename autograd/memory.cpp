@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
-// Per-thread free lists by size class, eight classes to a doubling of size (at most 12.5 % is lost to rounding). A block
-// that another thread releases is subtracted on the account of the thread that took it.
+// Per-thread free lists by size class, eight classes to a doubling of size (rounding loses at most
+// 12.5 %). If another thread releases a block, the account of the thread that took the block is
+// reduced.
 #include "autograd/memory.h"
 
 #include <fmt/format.h>
@@ -16,11 +17,12 @@
 
 namespace tapeloop::memory {
 
-// What other threads have released and the owner has not yet subtracted. When the owner ends it subtracts what is out
-// still: the release that brings the sum to 0 is then the last one.
+// Bytes that other threads have released and the owner has not yet subtracted. When the owner ends,
+// it subtracts the bytes that are still in use. The release that brings the sum to 0 is then the
+// last one, and deletes the account.
 struct Account {
   std::atomic<std::int64_t> returned{0};
-  std::atomic<std::int64_t> of_elsewhere{0};  // of these, memory of other devices
+  std::atomic<std::int64_t> of_elsewhere{0};  // the part on other devices
 
   void give_back(std::int64_t bytes) noexcept {
     if (returned.fetch_add(bytes, std::memory_order_acq_rel) + bytes == 0) delete this;
@@ -174,7 +176,7 @@ void release(void* block, std::size_t bytes, Account* account) noexcept {
   pool.stats.cached_bytes += static_cast<std::int64_t>(size.bytes);
 }
 
-// The account stands behind the block, where size classes mostly leave room for it.
+// The pointer to the account is stored behind the block. Size classes mostly leave room for it.
 static std::size_t account_offset(std::size_t bytes) {
   return (bytes + alignof(Account*) - 1) / alignof(Account*) * alignof(Account*);
 }

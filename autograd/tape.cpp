@@ -33,7 +33,6 @@ using detail::Value;
 
 std::size_t Tape::size() const { return memory_->nodes.size(); }
 
-
 void* Tape::allocate_record(std::size_t bytes) {
   bytes = (bytes + 15) / 16 * 16;
   TapeMemory& m = *memory_;
@@ -50,7 +49,7 @@ bool Tape::is_leaf(const Var& x) const {
   return x.is_parameter() || (x.requires_grad() && x.body()->tape_id != id_);
 }
 
-// A computed value takes part on its own tape, and on the tapes of recompute() within that.
+// A computed value can be used on its own tape, and on the tapes of recompute() inside that tape.
 bool Tape::can_use(const Var& x) const {
   const Tape* tape = this;
   while (x.body()->tape_id != tape->id_ && tape->outer_ != nullptr) tape = tape->outer_;
@@ -95,7 +94,7 @@ void Tape::append(const char* name, std::span<const Var* const> inputs, std::spa
   append_node(node, inputs, outputs);
 }
 
-// The slots of a node's inputs are on the tape; the rest of it follows.
+// The slots of the node's inputs are already on the tape. Appends the rest of the node.
 void Tape::append_node(Node node, std::span<const Var* const> inputs, std::span<Var> outputs) {
   TapeMemory& m = *memory_;
   node.first_output = static_cast<std::uint32_t>(m.values.size());
@@ -192,7 +191,7 @@ void Tape::run(const Var& y, const Var& dy, const BackwardOptions& options, Into
   } resume{this, std::exchange(playing_, true)};
   play(0, m.nodes.size(), recording, retain, into);
   if (into == Into::gradients) return;
-  // At the end: where the pass throws, no grad() has changed.
+  // Only at the end: if the pass throws before, no grad() has changed.
   for (std::uint32_t slot = 0; slot < m.gradients.size(); ++slot) {
     if (m.gradients[slot].sum.defined() && m.values[slot].parameter.defined()) {
       add_to_grad(slot, recording);
@@ -200,7 +199,7 @@ void Tape::run(const Var& y, const Var& dy, const BackwardOptions& options, Into
   }
 }
 
-// All gradients are undefined at first.
+// Makes all gradients undefined.
 void Tape::start(std::span<const Var> ys) {
   TapeMemory& m = *memory_;
   for (const Var& y : ys) {
@@ -211,7 +210,7 @@ void Tape::start(std::span<const Var> ys) {
   m.deferred.clear();
 }
 
-// The gradients that a pass begins with.
+// Adds the gradients with which a pass begins.
 void Tape::add_upstream(std::span<const Var> ys, std::span<const Var> dys, bool recording) {
   for (std::size_t k = 0; k < ys.size(); ++k) {
     if (dys[k].defined()) add_to(memory_->gradients[slot_of(ys[k])].sum, dys[k], recording);
@@ -228,7 +227,8 @@ void Tape::check_gradients(const detail::Node& node) {
   }
 }
 
-// Plays the nodes [first_node, last_node) in reverse; those that are recorded meanwhile are no part of it.
+// Plays the nodes [first_node, last_node) in reverse. Nodes that are recorded meanwhile are not
+// played.
 void Tape::play(std::size_t first_node, std::size_t last_node, bool recording, bool retain,
                 Into into) {
   TapeMemory& m = *memory_;
@@ -282,7 +282,7 @@ void Tape::play(std::size_t first_node, std::size_t last_node, bool recording, b
   for (std::uint32_t slot = 0; slot < m.gradients.size(); ++slot) finish(slot);
 }
 
-// The whole gradient of a parameter into its grad().
+// Adds the complete gradient of a parameter to its grad().
 void Tape::add_to_grad(std::uint32_t slot, bool recording) {
   Gradient& gradient = memory_->gradients[slot];
   const Var parameter = memory_->values[slot].parameter;

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-// Which part of a tensor's memory was written when, kept for memory that a Stamp was made of: until then the count of
-// writes says enough.
+// The log of writes: which part of a tensor's memory was written, and when. It is kept only for
+// memory of which a Stamp was made; for other memory the count of writes is enough.
 #include "autograd/writes.h"
 
 #include <algorithm>
@@ -19,8 +19,8 @@ struct WriteLog {
     std::uint64_t write;
     const char *first, *last;
   };
-  std::uint64_t whole;         // up to this one, any write may have changed any element
-  PoolVector<Part> parts;      // later ones, oldest first
+  std::uint64_t whole;         // up to this write, any element may have changed
+  PoolVector<Part> parts;      // later writes, oldest first
   std::uint64_t checksum = 0;  // of the whole memory when its first pointer was given out
   bool has_checksum = false;
 };
@@ -29,10 +29,10 @@ namespace {
 
 constexpr std::size_t kMostParts = 16384;
 
-// Held by the rare calls only: writes to parts of memory that was saved, and what asks for them.
+// Only rare calls take this lock: writes to parts of saved memory, and checks that read the log.
 std::mutex log_lock;
 
-// Two running sums of words: the second one tells where a word stood.
+// Two running sums of words. The second one depends on the order of the words.
 struct Checksum {
   std::uint64_t sum[4] = {}, places[4] = {};
 
@@ -69,7 +69,7 @@ std::uint64_t checksum_of_all(const Storage& storage) {
   return checksum.result();
 }
 
-// The log of a memory; a new one knows nothing about the writes so far.
+// The log of a memory. A new log knows nothing about earlier writes.
 WriteLog& log_of(Storage& storage) {
   if (storage.log == nullptr) {
     storage.log = new (memory::allocate(sizeof(WriteLog)))
@@ -127,7 +127,7 @@ void expose(Storage& storage) {
   const std::lock_guard hold(log_lock);
   if (storage.exposed.load(std::memory_order_relaxed)) return;
   if (storage.saved.load(std::memory_order_relaxed)) {
-    // From here on stamps look at the elements: the count alone no longer says that nothing was written.
+    // From here on stamps compare elements: a pointer can write without being counted.
     WriteLog& log = log_of(storage);
     log.checksum = checksum_of_all(storage);
     log.has_checksum = true;

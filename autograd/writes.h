@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-// Stamp: tells whether a tensor's elements are still those of an earlier time. What was written to a tensor's memory is
-// noted in its Storage (tensor.h). Knows no operation and no gradient.
+// Stamp: shows whether a tensor's elements are still those of an earlier time. Storage (tensor.h)
+// counts the writes to a tensor's memory. Knows no operation and no gradient.
 #pragma once
 
 #include <cstdint>
@@ -9,15 +9,16 @@
 
 namespace tapeloop::detail {
 
-// A tensor's elements at the time when the stamp was made: the count of writes to the memory, or a checksum of the
-// elements where somebody has a pointer to them (data()), who can write without being counted.
-// Cost: a few instructions; with a checksum one pass over the elements, now and in each holds().
+// Describes a tensor's elements at the time when the stamp was made: by the count of writes to the
+// memory, or by a checksum of the elements if somebody has a pointer to them (data()) and can write
+// without being counted.
+// Cost: a few instructions. With a checksum one pass over the elements, now and in each holds().
 class Stamp {
  public:
-  enum class Pointers { checksum, ignore };  // what to do about writes through pointers
+  enum class Pointers { checksum, ignore };  // how to treat writes through pointers
 
   Stamp() = default;
-  // `label`: 8 bits that the caller keeps here.
+  // `label`: 8 bits that the caller stores here.
   Stamp(const Tensor& tensor, unsigned label, Pointers pointers = Pointers::checksum) {
     Storage* const storage = storage_of(tensor);
     if (storage == nullptr) return;
@@ -32,8 +33,9 @@ class Stamp {
     bits_ |= std::uint64_t{label} << kKindBits;
   }
 
-  // Whether `tensor`, the one of the constructor, has the elements it had then. A write to another part of the same
-  // memory does not count; among very many such writes an old one counts for the whole.
+  // True if `tensor`, the one of the constructor, still has the elements that it had then. A write
+  // to another part of the same memory does not count. After very many such writes, an old one
+  // counts as a write to the whole memory.
   bool holds(const Tensor& tensor) const {
     const Storage* const storage = storage_of(tensor);
     if (storage == nullptr) return true;

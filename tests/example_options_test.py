@@ -35,7 +35,7 @@ def check_refused(folder, code, message, *command):
 
 
 def interrupted(folder, seconds, stop, program, *options):
-    """(exit code, standard error) of a run that the signal ends so long after it has set up."""
+    """Ends a run by the signal, `seconds` after its start-up; returns (exit code, standard error)."""
     # A shell that starts the tests in the background has them ignore Ctrl-C, and what they start too.
     with subprocess.Popen([program, *options, "--updates", LONG], cwd=folder, stdout=subprocess.PIPE,
                           stderr=subprocess.PIPE, text=True,
@@ -57,7 +57,7 @@ def interrupted(folder, seconds, stop, program, *options):
 
 
 def check_stopped(folder, stop, program, *options):
-    """The signal ends a run that would take days, as a shell expects it, and --resume goes on where it was."""
+    """The signal ends a run that would take days, with the exit status that a shell expects, and --resume goes on from there."""
     name = Path(program).name
     for seconds in (2, 15, 60):  # a slow machine needs longer for some updates
         code, error = interrupted(folder, seconds, stop, program, *options)
@@ -106,7 +106,7 @@ def check_few_pairs(folder, seq2seq):
                           capture_output=True, timeout=250)
     check(done.returncode == 0 and b"byte 2 of the text is NUL" in done.stderr and
           b"byte 1 of the text is no UTF-8" in done.stderr and b"'\\x1b[2J' is not a sum" in done.stderr, f"bits: {done}")
-    # Lines as other systems end them: an answer for each, and one refusal for what is no text.
+    # Line ends of other systems: each line gets an answer; a line that is not text is refused.
     lines = b"\xef\xbb\xbf001\r002\r\n\r\n003\n\xe9\n0\x001\n001"
     done = subprocess.run([seq2seq, "--interactive", "--out", "few"], input=lines, cwd=folder, capture_output=True,
                           timeout=250)

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: MIT
-"""Runs of the example programs that meet another run, a full disk, closed streams, files by two names, or their own output:
-what was learned is not lost, and nothing is mixed or taken for something else.
+"""Runs the example programs with a second run in the same folder, a full disk, closed streams, one file under two names, or
+their own output as input. No run may lose its learned weights or mix the files of two runs.
 
 usage: tests/example_runs_test.py CHAR_LM JAZZ SEQ2SEQ
 """
@@ -43,7 +43,7 @@ def check_refused(folder, code, message, *command):
 
 @contextmanager
 def started(folder, program, *options, **more):
-    """A run of days that has made its model. It ends with the block, whatever happens there."""
+    """Starts a run that would take days, and goes on after it has made its model. The run ends with the block."""
     with subprocess.Popen([program, *options], cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
                           **more) as process:
         try:
@@ -60,13 +60,13 @@ def checkpoints(folder):
 
 
 def check_lock(folder, char_lm, jazz, seq2seq):
-    """A second run in one folder is refused, and says who is there; one that was killed is in nobody's way."""
+    """A second run in one folder is refused and names the first one; a killed run does not block the folder."""
     for program, options in ((char_lm, ("--validate-every", LONG)), (jazz, ("--evaluate-every", LONG)),
                              (seq2seq, ("add", "--validate-every", LONG))):
         with started(folder, program, "--hidden", "4", "--updates", LONG, "--out", "one", *options) as first:
             check_refused(folder, 1, f"--out: one/ is in use by another run, process {first.pid}; wait until that ends, or "
                           "name another folder by --out", program, *options[:-2], "--out", "one/")
-        check((Path(folder) / "one/run.lock").exists(), "this was to leave its lock behind")
+        check((Path(folder) / "one/run.lock").exists(), "the killed run should have left its lock file")
     # A folder that a run writes below its --out has a lock, too.
     letters = ("reverse", "--hidden", "4", "--embedding", "2", "--pairs", "100", "--longest", "2", "--validate-every", LONG)
     with started(folder, seq2seq, *letters, "--updates", LONG, "--out", "both") as first:
@@ -95,7 +95,7 @@ def check_play_beside(folder, jazz):
 
 
 def check_signals(folder, char_lm):
-    """A second signal ends a long update; one that the caller ignores is ignored."""
+    """A second signal ends a long update; a signal that the caller ignores stays ignored."""
     (Path(folder) / "text").write_text("some text of no meaning\n" * 3000)
     wide = ("--data", "text", "--hidden", "1024", "--streams", "8", "--out", "slow", "--count", "0")
     code, _, error = run(folder, char_lm, *wide, "--steps", "20", "--updates", "1", "--json", "slow.json")
@@ -121,7 +121,7 @@ def check_signals(folder, char_lm):
 
 
 def check_streams(folder, char_lm):
-    """Streams that are closed or full cost no training; results that cannot be printed are an error at the end."""
+    """Closed or full streams do not end a training; if results cannot be printed, the run ends with an error."""
     code, _, error = run(folder, char_lm, *SMALL, "--out", "plain")
     check(code == 0, f"{code}, {error}")
     expected = checkpoints(Path(folder) / "plain")
@@ -143,7 +143,7 @@ def check_streams(folder, char_lm):
 
 
 def check_failed_save(folder, char_lm, jazz, seq2seq):
-    """Saves that fail are warnings; the run ends with its results and exit code 1, and names what is lost."""
+    """A failed save is a warning; the run still ends with its results, exits with 1 and names the unsaved files."""
     for program, name, options in ((char_lm, "last", SMALL), (seq2seq, "last", ("add", "--updates", "4", "--validate-every", "2")),
                                    (jazz, "checkpoint", ("--hidden", "4", "--updates", "4", "--evaluate-every", "2"))):
         out = Path(folder) / "failing"
@@ -157,7 +157,7 @@ def check_failed_save(folder, char_lm, jazz, seq2seq):
 
 
 def check_paths(folder, char_lm, jazz, seq2seq):
-    """Empty paths, and one file by two names, are refused before any work; what is there stays."""
+    """Empty paths, and one file under two names, are refused before any work; existing files stay."""
     folder = Path(folder)
     for program, option in ((char_lm, "--data"), (jazz, "--data"), (seq2seq, "--data"), (seq2seq, "--test"), (seq2seq, "--model"),
                             (char_lm, "--out"), (jazz, "--json"), (char_lm, "--activations-text")):
@@ -181,7 +181,7 @@ def check_paths(folder, char_lm, jazz, seq2seq):
 
 
 def check_own_output(folder, jazz):
-    """jazz does not learn from the tune it wrote before."""
+    """jazz does not learn from a tune that it wrote earlier."""
     home = Path(folder) / "music"
     home.mkdir()
     quick = ("--hidden", "4", "--embedding", "4", "--updates", "2", "--evaluate-every", "1", "--choruses", "1", "--takes", "1")
@@ -212,15 +212,15 @@ def check_own_output(folder, jazz):
 
 
 def check_large(folder, char_lm, seq2seq):
-    """Of a file that is too large, its size is said and what is read."""
+    """The message for a file that is too large names its size and the limit."""
     with open(Path(folder) / "large", "wb") as file:
         file.truncate(1 << 36)
     for command in ((char_lm,), (seq2seq, "translate")):
-        check_refused(folder, 1, f"large: has {1 << 36} bytes, more than the ", *command, "--data", "large")
+        check_refused(folder, 1, f"large: has {1 << 36} bytes, but the limit is ", *command, "--data", "large")
 
 
 def check_best(folder, char_lm):
-    """Best weights of another run are not taken for those of this one."""
+    """The best weights of another run are not used for this run."""
     folder = Path(folder)
     code, _, error = run(folder, char_lm, *SMALL, "--out", "own")
     check(code == 0, error)
@@ -236,12 +236,12 @@ def check_best(folder, char_lm):
     (folder / "own/last.safetensors").write_bytes(b"damaged")
     (folder / "own/best.safetensors").write_bytes(best)
     code, out, error = run(folder, char_lm, "--generate-only", "--out", "own")
-    check(code == 0 and out == right and "is taken without a look at it" in error, f"last is damaged: {code}, {out}, {error}")
+    check(code == 0 and out == right and "is used without comparing the two" in error, f"last is damaged: {code}, {out}, {error}")
     shutil.copy(folder / "whole", folder / "own/last.safetensors")
     check_refused(folder, 1, "--generate-only: there is no none/best.safetensors", char_lm, "--generate-only", "--out", "none")
     shutil.copy(folder / "other/best.safetensors", folder / "own")
     code, _, error = run(folder, char_lm, "--generate-only", "--out", "own")
-    check("warning: own/best.safetensors is not of the run in own/last.safetensors" in error, error)
+    check("warning: own/best.safetensors does not belong to the run in own/last.safetensors" in error, error)
     code, _, error = run(folder, char_lm, *SMALL, "--out", "own", "--resume")
     check(code == 0 and (folder / "own/best.safetensors").read_bytes() == best, f"--resume: {code}, {error}")
 
@@ -268,7 +268,7 @@ def little_memory():
 
 
 def check_numbers(folder, char_lm, jazz, seq2seq):
-    """Numbers at the end of their range, or that are none, are refused with a message, never with a crash."""
+    """Numbers outside of their range, and text that is not a number, are refused with a message, never with a crash."""
     most = str((1 << 63) - 1)
     for text in ("-1", "0x10", "1e3", "nan", "", " 4", most + "0", "4.0", "+4"):
         for program, option in ((char_lm, "--hidden"), (jazz, "--streams"), (seq2seq, "--batch")):
@@ -306,7 +306,7 @@ def main():
             except Exception as error:  # the other tests run all the same
                 failures.append(f"{type(error).__name__}: {error}")
             failures[before:] = [f"{test.__name__}: {failure}" for failure in failures[before:]]
-    print("\n".join(failures) or "runs lose nothing, mix nothing, and say what went wrong")
+    print("\n".join(failures) or "no run lost or mixed anything; all errors were reported")
     sys.exit(1 if failures else 0)
 
 

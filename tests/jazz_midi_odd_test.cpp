@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-// Tests of the jazz example's MIDI reader on odd files: what is not needed to know the notes is
-// ignored with a warning, and damaged times neither stretch a piece nor cost time or memory.
+// Tests of the jazz example's MIDI reader on odd files. Oddities that do not concern the notes are
+// ignored with a warning. Damaged times neither stretch a piece nor cost time or memory.
 #include <doctest/doctest.h>
 
 #include <ctime>
@@ -17,7 +17,8 @@ using namespace jazz::test;
 
 namespace {
 
-// Two notes, a quarter each, the second on the second beat; the oddity stands before the first.
+// Two notes of a quarter each, the second one on the second beat. The oddity is before the first
+// note.
 Bytes around(const Bytes& oddity) {
   return one_track(oddity + Bytes{0, 0x90, 60, 90, 96, 60, 0, 0, 62, 90, 96, 62, 0});
 }
@@ -61,7 +62,7 @@ Bytes variable(std::uint32_t value) {
   return bytes;
 }
 
-constexpr std::uint32_t kLongestDelta = 0x0fffffff;  // of a file; at 96 a quarter 32 days
+constexpr std::uint32_t kLongestDelta = 0x0fffffff;  // of a file; 32 days at 96 a quarter
 constexpr std::uint32_t kLongestBars = kLongestDelta / 1152 * 1152;  // whole bars of 3/4 and of 4/4
 
 }  // namespace
@@ -88,7 +89,7 @@ TEST_CASE("midi: impossible tempos, meters and keys are ignored with a warning, 
     CHECK(song.meters.empty());
     CHECK(song.key == Key{});
   }
-  // A later possible one counts.
+  // A possible one that follows counts.
   const MidiSong song =
       read(around({0, 0xff, 0x58, 4, 0, 2, 24, 8, 0, 0xff, 0x58, 4, 3, 2, 24, 8}));
   REQUIRE(song.meters.size() == 1);
@@ -132,7 +133,7 @@ TEST_CASE("midi: real-time and system common messages are ignored with a warning
 
 TEST_CASE("midi: a stray real-time byte in front of any byte of an event but its time is skipped") {
   const Bytes plain = {0, 0x90, 60, 90, 96, 60, 0, 0, 62, 90, 96, 62, 0};
-  // Statuses, pitches and velocities; in front of a time a stray byte would be part of it.
+  // Statuses, pitches and velocities. Before a time, a stray byte would be part of that time.
   for (const std::uint8_t place : Bytes{1, 2, 3, 5, 6, 8, 9, 11, 12}) {
     CAPTURE(place);
     Bytes events = plain;
@@ -278,7 +279,7 @@ TEST_CASE("midi: a cut moves tempos, meters, markers and all tracks together") {
 }
 
 TEST_CASE("midi: work and memory grow with the notes, not with the times they state") {
-  // A file of 51 bytes, as one that cost 131,000 events: a note, a month, a note.
+  // A file of 51 bytes: a note, a month, a note. Such a file once cost 131,000 events.
   const Bytes small = one_track(Bytes{0, 0x90, 60, 90, 96, 60, 0} + variable(kLongestDelta) +
                                 Bytes{62, 90, 96, 62, 0});
   CHECK(small.size() < 52);

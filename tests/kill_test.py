@@ -1,8 +1,9 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: MIT
-"""Short trainings that end at the worst moment: killed at 50 random times, and at each call that changes the file system
-once killed and once failed (of the programs after the first, at all but the inner writes of a file). After each the folder holds whole checkpoints or none, and the run
-that goes on ends with the files of one that nothing happened to, byte for byte.
+"""Ends short trainings at the worst moments: kills them at 50 random times; and at each call that changes the file system,
+kills one training and makes the call fail in another. (For the programs after the first one, skips the inner writes of a
+file.) Afterwards the folder must hold complete checkpoints or none. The resumed run must end with the same files, byte for
+byte, as an undisturbed run.
 
 usage: tests/kill_test.py FAULT_SHIM CHAR_LM JAZZ SEQ2SEQ       FAULT_SHIM: tests/fault_shim.cpp as a shared library
 """
@@ -30,7 +31,7 @@ def check(right, what):
 
 
 class Training:
-    """A program and the options of a training of some milliseconds, whose files are known."""
+    """A program with the options of a training of some milliseconds, and the files that an undisturbed run leaves."""
     numbers = itertools.count()
 
     def __init__(self, folder, shim, program, *options):
@@ -66,7 +67,7 @@ class Training:
         return process.returncode, error
 
     def files(self, out):
-        """What a run leaves, by name: the lock of a run that was killed is in nobody's way, and is no result."""
+        """The files that a run leaves, by name, without run.lock, which a killed run leaves too."""
         found = (self.folder / out).glob("**/*")
         return {str(path.relative_to(self.folder / out)): path.read_bytes()
                 for path in found if path.is_file() and path.name != "run.lock"}
@@ -83,7 +84,7 @@ class Training:
         return log.read_text().splitlines()
 
     def check_whole(self, out, what):
-        """Every file with its final name is whole; of a checkpoint, the length that its header states."""
+        """Checks that every file with its final name is complete; a checkpoint has the length that its header states."""
         for name, data in self.files(out).items():
             if not name.endswith(".safetensors"):
                 continue
@@ -116,7 +117,7 @@ class Training:
         what = f"{self.name}, {fault}{' from' if on else ''} at call {at}, {call}"
         if fault in ("kill", "torn"):
             check(code == -9, f"{what}: {code}, {error}")
-        elif code == 0 or (in_checkpoint and not on):  # the next save makes up for it
+        elif code == 0 or (in_checkpoint and not on):  # the next save repeats it
             check(code == 0 and self.files(out) == self.expected, f"{what}: not all is saved: {code}, {error}")
         else:
             check(code == 1 and os.strerror(fault) in error, f"{what}: {code}, {error}")
@@ -124,7 +125,7 @@ class Training:
 
 
 def numbered(calls):
-    """(number, call, whether it writes a checkpoint, whether it is no write amidst the writes of one file)"""
+    """Yields (number, call, writes a checkpoint, is not between other writes of the same file)."""
     opened = ""
     for i, call in enumerate(calls):
         opened = call if call.startswith(("open", "fopen")) else opened

@@ -109,8 +109,8 @@ TEST_CASE("Ctrl-C ends a run with a checkpoint from which it goes on") {
       .source = "letters", .train = kPairs, .validation = kPairs, .test = kPairs, .remarks = {}};
   const std::string last = folder.path.string() + "/last.safetensors";
   {
-    // Presses until the run has taken it: before that the signal is this program's to ignore. The run takes
-    // what comes within a second as one request.
+    // Sends the signal until the run has received it: before that, this program ignores the signal.
+    // The run takes all signals within one second as one request.
     const auto before = std::signal(SIGINT, [](int) {});
     std::atomic<bool> done = false;
     std::thread presses([&] {

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// Text files as editors of any system write them, and files that no program should read whole.
+// Text files from editors of any system, and files that no program should read as a whole.
 #include <doctest/doctest.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -55,7 +55,7 @@ TEST_CASE("text: line ends of every system become one") {
   CHECK(utf8("a\r\nb\rc\nd") == "a\nb\nc\nd");
   CHECK(utf8("a\u0085b\u0085") == "a\nb\n");
   CHECK(utf8("a\u2028b\u2029c") == "a\nb\nc");
-  // Beside usual line ends they are white space of the text.
+  // In a text with usual line ends, these characters are white space.
   CHECK(utf8("a\u2028b\nc") == "a\u2028b\nc");
   CHECK(utf8("").empty());
   CHECK(utf8("\r") == "\n");
@@ -165,7 +165,7 @@ TEST_CASE("what is no file of text is refused by name and size, without reading 
   put(folder.file("sparse"), "a");
   std::filesystem::resize_file(folder.file("sparse"), std::uintmax_t{64} << 30);
   contains(refused(folder.file("sparse")),
-           "sparse: has 68719476736 bytes, more than the 2147483648 that are read; give a smaller");
+           "sparse: has 68719476736 bytes, but the limit is 2147483648; give a smaller file");
   put(folder.file("secret"), "a");
   std::filesystem::permissions(folder.file("secret"), std::filesystem::perms::none);
   if (::geteuid() == 0) {

@@ -262,7 +262,7 @@ void train_and_show(const Arguments& a) {
                                   a.last());
     files.resume(saved, trainer.history);
   }
-  // Before the first line is printed, and until the training is over.
+  // Lives from before the first printed line until the end of the training.
   std::optional<common::StopSignals> stop_signals(std::in_place);
   const std::int64_t parameters = nn::parameter_count(trainer.model());
   common::print("text {} + {} characters, vocabulary {}, {} x {} {}, parameters {}, seed {}\n",

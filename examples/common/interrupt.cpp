@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// The signal handler: it notes the signal and the time, as little else is allowed there.
+// The signal handler stores only the signal and the time: a handler may do little else.
 #include "examples/common/interrupt.h"
 
 #include <fmt/format.h>

@@ -31,7 +31,7 @@ namespace {
 
 constexpr int kFailed = 1;
 constexpr int kBadUsage = 2;
-constexpr int kSignalled = 128;  // and the number of the signal
+constexpr int kSignalled = 128;  // plus the number of the signal
 
 int report(const char* name, const std::string& message, int code) {
   std::fflush(stdout);
@@ -192,7 +192,7 @@ void check_effect(const CLI::App& app, std::initializer_list<std::string_view> o
 
 namespace {
 
-// Before any work: two files by one name would cost one of them.
+// Runs before any work: if two options name one file, the run would lose one of the two.
 void check_files(const CommonOptions& options) {
   std::vector<NamedFile> written = options.writes;
   written.push_back({"--json", options.json});
@@ -211,7 +211,7 @@ void check_inputs(const CommonOptions& options) {
   }
 }
 
-// The lock of the folder, where the run writes there.
+// Locks the folder of --out if the run writes there.
 void take(const CommonOptions& options, std::optional<RunLock>& lock) {
   std::error_code ignored;
   if (options.folder == OutFolder::written) make_folder(options.out);

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// Files by nn/checkpoint.h; the account of what could not be saved.
+// Writes files by nn/checkpoint.h and remembers the saves that failed.
 #include "examples/common/saver.h"
 
 #include <algorithm>
@@ -19,13 +19,13 @@ namespace nn = tapeloop::nn;
 
 namespace {
 
-// By path. run_main() reads it when the loops that filled it are gone.
+// Failed saves, by path. run_main() reads them after the training loops have ended.
 std::map<std::string, std::string>& failures() {
   static std::map<std::string, std::string> all;
   return all;
 }
 
-// nullptr where the section is absent or empty.
+// Returns nullptr if the section is absent or empty.
 const tapeloop::StateDict* section_of(const nn::Checkpoint& saved, const std::string& name) {
   for (const auto& [own, state] : saved.sections) {
     if (own == name && !state.empty()) return &state;
@@ -122,7 +122,7 @@ RunFiles::RunFiles(const std::string& folder)
 
 void RunFiles::save(const nn::Checkpoint& now, const History& history) {
   last_saved_ = last_.save(now);
-  // In this order best.safetensors is never newer than the run that last.safetensors goes on from.
+  // In this order best.safetensors is never newer than last.safetensors, from which a run goes on.
   if (last_saved_) save_best(now, history);
 }
 
@@ -140,7 +140,7 @@ void RunFiles::resume(const nn::Checkpoint& saved, const History& history) {
         best_saved_ = history.best_update;
         best_ = Saver(best_.path(), history.best_update);
       }
-    } catch (const tapeloop::FileError&) {  // damaged: it is made again
+    } catch (const tapeloop::FileError&) {  // damaged: save_best() makes it again
     }
   }
   save_best(saved, history);
@@ -189,7 +189,7 @@ nn::Checkpoint read_best(const std::string& path, const char* option) {
     last = nn::read_checkpoint(beside.string());
     history = history_in(last, beside.string());
   } catch (const tapeloop::FileError& error) {
-    say("warning: {}; {} is taken without a look at it\n", error.what(), path);
+    say("warning: {}; {} is used without comparing the two\n", error.what(), path);
     return read_of_run(path, option);
   }
   const bool has_best = history.best_update >= 0 && !history.best_weights.empty();
@@ -197,11 +197,11 @@ nn::Checkpoint read_best(const std::string& path, const char* option) {
   const nn::Checkpoint best = read_of_run(path, option);
   if (is_best_of(best, last, history)) return best;
   if (has_best) {
-    say("warning: {} is not of the run in {}; the best weights in the latter are taken\n", path,
-        beside.string());
+    say("warning: {} does not belong to the run in {}; the best weights of the latter are used\n",
+        path, beside.string());
     return best_in(last, history);
   }
-  say("warning: {} is not of the run in {}, which has no best weights yet\n", path,
+  say("warning: {} does not belong to the run in {}, which has no best weights yet\n", path,
       beside.string());
   return best;
 }

@@ -29,7 +29,7 @@ void append_utf8(std::string& text, char32_t c) {
   add(0x80 | (c & 0x3f));
 }
 
-// `bytes` begin with the byte-order mark.
+// `bytes` begins with the byte-order mark.
 std::string from_utf16(std::string_view bytes, const std::string& name) {
   const std::size_t high = bytes[0] == '\xfe' ? 0 : 1;  // place of the higher byte of a unit
   const auto unit = [&](std::size_t at) {
@@ -62,7 +62,7 @@ std::int64_t line_of(std::string_view text, std::size_t offset) {
   return 1 + std::count(text.begin(), text.begin() + static_cast<std::ptrdiff_t>(offset), '\n');
 }
 
-// CR LF and CR become '\n'. A text with neither, nor '\n', may end its lines by NEL, LS or PS.
+// CR LF and CR become '\n'. In a text without CR and '\n', NEL, LS and PS become '\n' too.
 void unify_line_ends(std::string& text) {
   if (text.find('\r') != std::string::npos) {
     std::size_t to = 0;

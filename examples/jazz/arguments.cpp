@@ -31,7 +31,7 @@ examples:
 
 namespace {
 
-// The folder of --data is read with all below it: what a run writes must not be among its tunes.
+// --data is read with all its subfolders. Files that the run writes must not be among the tunes.
 void check_data(const Arguments& a) {
   if (a.data.empty()) return;
   if (common::same_place(a.common.out, a.data)) {

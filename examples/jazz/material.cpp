@@ -83,7 +83,7 @@ Material cut(std::vector<Tune> tunes) {
   return material;
 }
 
-// "FILE: byte 20: a tempo of 0 ... is ignored; and 2 more".
+// Makes lines such as "FILE: byte 20: a tempo of 0 ... is ignored; and 2 more".
 std::vector<std::string> warnings_of(const std::vector<MidiSong>& songs) {
   constexpr std::size_t kMostFiles = 10;
   std::vector<std::string> warnings;

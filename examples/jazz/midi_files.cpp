@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-// MIDI files on the disk: one, and all of a folder; and the error that names a file's damage.
-// What stands in a file is read by midi_read.cpp.
+// Reads MIDI files from the disk, one or all of a folder; and makes the error that names a file's
+// damage. midi_read.cpp reads the contents of a file.
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 
@@ -63,7 +63,7 @@ MidiFolder read_folder(const std::filesystem::path& folder, const std::filesyste
   std::vector<fs::path> paths;
   fs::recursive_directory_iterator at(folder, fs::directory_options::skip_permission_denied, error);
   for (; !error && at != fs::recursive_directory_iterator(); at.increment(error)) {
-    std::error_code ignored;  // a link that leads nowhere is listed as a damaged file
+    std::error_code ignored;  // a broken link is listed as a damaged file
     if (!is_midi_name(at->path()) || at->is_directory(ignored)) continue;
     if (excepts && common::lies_in(at->path().parent_path().string(), except.string())) {
       ++left_out;

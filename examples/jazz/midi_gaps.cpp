@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// Silence that no music has: one damaged time of days must not stretch a piece.
+// Cuts silence that no music has: one damaged time of days must not stretch a piece.
 #include <fmt/format.h>
 
 #include <algorithm>
@@ -10,7 +10,7 @@
 namespace jazz {
 namespace {
 
-// A stretch of time without an event that is longer than allowed. All in ticks.
+// A time without events that is longer than allowed. All in ticks.
 struct Gap {
   std::int64_t end;
   std::int64_t removed;  // by this gap and those before it

@@ -82,7 +82,8 @@ bool has_odd_marks(std::string_view field) {
   return std::count(field.begin(), field.end(), '"') % 2 == 1;
 }
 
-// A sentence that begins with a mark and has no other for it, and one that ends with such a mark.
+// opens(): the sentence begins with a quotation mark that has no partner. closes(): it ends with
+// one.
 bool opens(std::string_view field) { return field.starts_with('"') && has_odd_marks(field); }
 bool closes(std::string_view field) {
   return field.size() > 1 && field.ends_with('"') && has_odd_marks(field);
@@ -91,8 +92,9 @@ bool closes(std::string_view field) {
 bool is_quoted(std::string_view field);
 bool is_of_a_spreadsheet(const std::vector<Line>& lines, const std::set<const char*>& except = {});
 
-// A quoted sentence with a TAB or a line end in it must not become two halves. Speech over two lines of a
-// text looks as one that is cut by a line end: the other sentences show whether a spreadsheet program wrote it.
+// A quoted sentence that contains a TAB or a line end must not become two halves. Speech over two
+// lines of a text looks the same as a sentence cut by a line end. The other sentences show whether
+// a spreadsheet program wrote the file.
 void check_no_field_is_cut(const std::vector<Line>& lines, const std::string& name) {
   std::set<const char*> halves;
   std::function<void()> refuse;
@@ -122,7 +124,7 @@ void check_no_field_is_cut(const std::vector<Line>& lines, const std::string& na
   if (refuse && is_of_a_spreadsheet(lines, halves)) refuse();
 }
 
-// Begins and ends with a mark, and has only doubled ones inside.
+// True if the sentence begins and ends with a mark and has only doubled marks inside.
 bool is_quoted(std::string_view field) {
   if (field.size() < 2 || !field.starts_with('"') || !field.ends_with('"')) return false;
   const std::string_view inside = field.substr(1, field.size() - 2);

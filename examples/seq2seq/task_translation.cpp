@@ -115,7 +115,8 @@ Translate translator_of(const Arguments& a, const std::string& path) {
   };
 }
 
-// A line that ends by LF, CR or CR LF (then an empty one follows). It waits for nothing behind a CR.
+// Reads a line that ends in LF, CR or CR LF (after CR LF it returns an extra empty line). After a
+// CR it does not wait for more input.
 bool read_line(std::istream& in, std::string& line) {
   line.clear();
   for (char c; in.get(c);) {
@@ -138,7 +139,7 @@ void prompt(const Translate& translate) {
       std::fflush(stdout);
       if (!answer.remark.empty()) common::say("({})\n", answer.remark);
     } catch (const tapeloop::Error& error) {
-      common::print("\n");  // a line of output for each of input
+      common::print("\n");  // one line of output for each line of input
       std::fflush(stdout);
       common::say("({})\n", error.what());
     }
