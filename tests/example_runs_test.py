@@ -8,15 +8,18 @@ usage: tests/example_runs_test.py CHAR_LM JAZZ SEQ2SEQ
 import json
 import os
 import re
+import resource
 import shutil
 import signal
 import subprocess
 import sys
 import tempfile
 import time
+from contextlib import contextmanager
 from pathlib import Path
 
 LONG = "1000000000"
+MEMORY = 4 << 30  # bytes
 SMALL = ("--hidden", "4", "--streams", "2", "--steps", "4", "--updates", "4", "--validate-every", "2", "--count", "1")
 failures = []
 
@@ -38,13 +41,18 @@ def check_refused(folder, code, message, *command):
     check(got == code and message in error and error.count("\n") == 1, f"{command[1:]}: {got}, {error}")
 
 
+@contextmanager
 def started(folder, program, *options, **more):
-    """Starts a run that would take days, and returns after it has made its model."""
-    process = subprocess.Popen([program, *options], cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, **more)
-    for line in process.stdout:
-        if " parameters" in line:
-            break
-    return process
+    """Starts a run that would take days, and goes on after it has made its model. The run ends with the block."""
+    with subprocess.Popen([program, *options], cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+                          **more) as process:
+        try:
+            for line in process.stdout:
+                if " parameters" in line:
+                    break
+            yield process
+        finally:
+            process.kill()
 
 
 def checkpoints(folder):
@@ -55,33 +63,59 @@ def check_lock(folder, char_lm, jazz, seq2seq):
     """A second run in one folder is refused and names the first one; a killed run does not block the folder."""
     for program, options in ((char_lm, ("--validate-every", LONG)), (jazz, ("--evaluate-every", LONG)),
                              (seq2seq, ("add", "--validate-every", LONG))):
-        first = started(folder, program, "--hidden", "4", "--updates", LONG, "--out", "one", *options)
-        check_refused(folder, 1, f"--out: one/ is in use by another run, process {first.pid}; wait until that ends, or name "
-                      "another folder by --out", program, *options[:-2], "--out", "one/")
-        first.kill()
-        first.communicate()
+        with started(folder, program, "--hidden", "4", "--updates", LONG, "--out", "one", *options) as first:
+            check_refused(folder, 1, f"--out: one/ is in use by another run, process {first.pid}; wait until that ends, or "
+                          "name another folder by --out", program, *options[:-2], "--out", "one/")
         check((Path(folder) / "one/run.lock").exists(), "the killed run should have left its lock file")
+    # A folder that a run writes below its --out has a lock, too.
+    letters = ("reverse", "--hidden", "4", "--embedding", "2", "--pairs", "100", "--longest", "2", "--validate-every", LONG)
+    with started(folder, seq2seq, *letters, "--updates", LONG, "--out", "both") as first:
+        check_refused(folder, 1, f"--out: both/attention is in use by another run, process {first.pid}; ", seq2seq, "add",
+                      "--updates", "1", "--out", "both/attention")
     code, _, error = run(folder, char_lm, *SMALL, "--out", "one")
     check(code == 0 and not (Path(folder) / "one/run.lock").exists(), f"after a kill: {code}, {error}")
+
+
+def check_play_beside(folder, jazz):
+    """While a run trains, its checkpoint plays in another folder."""
+    small = ("--hidden", "4", "--embedding", "4")
+    with started(folder, jazz, *small, "--updates", LONG, "--evaluate-every", "1", "--out", "runs") as first:
+        checkpoint = Path(folder) / "runs/checkpoint.safetensors"
+        for _ in range(600):
+            if checkpoint.exists():
+                break
+            time.sleep(0.1)
+        check_refused(folder, 1, f"--out: runs is in use by another run, process {first.pid}; wait until that ends, or give "
+                      "--model runs/checkpoint.safetensors and another folder for the tune by --out", jazz, "--generate-only",
+                      "--out", "runs")
+        code, _, error = run(folder, jazz, "--generate-only", "--model", "runs/checkpoint.safetensors", "--out", "beside",
+                             "--takes", "1", "--choruses", "1")
+        check(code == 0 and (Path(folder) / "beside/jazz.mid").exists(), f"beside a run: {code}, {error}")
+    check_refused(folder, 2, "--model has no effect without --generate-only; leave it out", jazz, "--model", "x")
 
 
 def check_signals(folder, char_lm):
     """A second signal ends a long update; a signal that the caller ignores stays ignored."""
     (Path(folder) / "text").write_text("some text of no meaning\n" * 3000)
-    slow = started(folder, char_lm, "--data", "text", "--hidden", "1024", "--streams", "64", "--steps", "300", "--out", "slow")
-    slow.send_signal(signal.SIGTERM)
-    time.sleep(1.5)
-    slow.send_signal(signal.SIGTERM)
-    _, error = slow.communicate(timeout=200)
+    wide = ("--data", "text", "--hidden", "1024", "--streams", "8", "--out", "slow", "--count", "0")
+    code, _, error = run(folder, char_lm, *wide, "--steps", "20", "--updates", "1", "--json", "slow.json")
+    check(code == 0, f"one update: {code}, {error}")
+    seconds = json.loads((Path(folder) / "slow.json").read_text())["train_seconds"]
+    steps = max(300, int(20 * 15 / seconds))  # an update of 15 s or more
+    with started(folder, char_lm, *wide, "--steps", str(steps)) as slow:
+        slow.send_signal(signal.SIGTERM)
+        time.sleep(1.5)
+        slow.send_signal(signal.SIGTERM)
+        _, error = slow.communicate(timeout=200)
     check(slow.returncode == -signal.SIGTERM and not error, f"two signals: {slow.returncode}, {error}")
-    kept = started(folder, char_lm, "--hidden", "4", "--updates", LONG, "--validate-every", LONG, "--out", "kept",
-                   preexec_fn=lambda: signal.signal(signal.SIGHUP, signal.SIG_IGN))
-    kept.send_signal(signal.SIGHUP)
-    time.sleep(1)
-    check(kept.poll() is None, "nohup: SIGHUP ended the run")
-    shutil.rmtree(Path(folder) / "kept")
-    kept.send_signal(signal.SIGTERM)
-    _, error = kept.communicate(timeout=200)
+    with started(folder, char_lm, "--hidden", "4", "--updates", LONG, "--validate-every", LONG, "--out", "kept",
+                 preexec_fn=lambda: signal.signal(signal.SIGHUP, signal.SIG_IGN)) as kept:
+        kept.send_signal(signal.SIGHUP)
+        time.sleep(1)
+        check(kept.poll() is None, "nohup: SIGHUP ended the run")
+        shutil.rmtree(Path(folder) / "kept")
+        kept.send_signal(signal.SIGTERM)
+        _, error = kept.communicate(timeout=200)
     check(kept.returncode == 1 and re.search(r"the run was stopped; update \d+ could not be saved", error),
           f"a folder that is gone: {kept.returncode}, {error}")
 
@@ -101,10 +135,10 @@ def check_streams(folder, char_lm):
         code, _, error = run(folder, "sh", "-c", f'"$@" {streams}', "sh", char_lm, "--data", "absent")
         check(code == 1, f"{streams}, an error: {code}, {error}")
     shutil.rmtree(Path(folder) / "out")
-    process = subprocess.Popen([char_lm, *SMALL], cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-    process.stdout.close()  # as `| head` does
-    error = process.stderr.read()
-    check(process.wait() == 1 and "standard output cannot be written" in error, f"| head: {process.returncode}, {error}")
+    with subprocess.Popen([char_lm, *SMALL], cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        process.stdout.close()  # as `| head` does
+        error = process.stderr.read()
+    check(process.returncode == 1 and "standard output cannot be written" in error, f"| head: {process.returncode}, {error}")
     check(checkpoints(Path(folder) / "out/char_lm") == expected, "| head: other checkpoints")
 
 
@@ -165,6 +199,14 @@ def check_own_output(folder, jazz):
     check(len(set(printed)) == 1, f"the music differs: {printed}")
     code, out, error = run(home / "out", jazz, *quick, "--data", "jazz", "--out", ".")
     check(code == 0 and "left out" not in out, f"data below --out: {code}, {out}, {error}")
+    # Nor from what a run with another --out wrote.
+    code, out, error = run(home, jazz, *quick, "--data", ".", "--out", "elsewhere")
+    check(code == 0 and "left out: ./out/jazz/jazz.mid, which this program wrote\n" in out, f"{code}, {out}, {error}")
+    check(printed[0] in out, f"the music differs: {out}")
+    (home / "tune.mid").write_bytes(b"damaged")
+    code, _, error = run(home, jazz, *quick, "--data", ".")
+    check(code == 1 and "none of its 1 MIDI files can be learned from" in error and
+          "\n  ./elsewhere/jazz.mid, which this program wrote" in error, f"{code}, {error}")
     check_refused(home, 2, "--out and --data are the same folder, out/jazz", jazz, "--data", "out/jazz")
     check_refused(home, 2, "--json: x.mid is among the MIDI files of --data", jazz, "--data", ".", "--json", "x.mid")
 
@@ -204,6 +246,27 @@ def check_best(folder, char_lm):
     check(code == 0 and (folder / "own/best.safetensors").read_bytes() == best, f"--resume: {code}, {error}")
 
 
+def check_adder(folder, seq2seq):
+    """The adder's weights of a finished training stay where a longer one goes on and is stopped."""
+    best = Path(folder) / "add/best.safetensors"
+    code, _, error = run(folder, seq2seq, "add", "--updates", "4", "--validate-every", "2", "--out", "add")
+    check(code == 0, error)
+    finished = best.read_bytes()
+    with started(folder, seq2seq, "add", "--updates", LONG, "--validate-every", "5", "--out", "add", "--resume") as longer:
+        time.sleep(1)
+        longer.send_signal(signal.SIGTERM)
+        _, error = longer.communicate(timeout=200)
+    check(longer.returncode == -signal.SIGTERM, f"stopped: {longer.returncode}, {error}")
+    check(best.exists() and best.read_bytes() == finished, "the weights of the finished training are gone")
+    code, out, error = run(folder, seq2seq, "--translate", "101+1", "--out", "add")
+    check(code == 0 and "warning" not in error, f"--translate: {code}, {out}, {error}")
+
+
+def little_memory():
+    """Where a machine gives more memory than it has, a huge model would fill it before it fails."""
+    resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY))
+
+
 def check_numbers(folder, char_lm, jazz, seq2seq):
     """Numbers outside of their range, and text that is not a number, are refused with a message, never with a crash."""
     most = str((1 << 63) - 1)
@@ -219,21 +282,22 @@ def check_numbers(folder, char_lm, jazz, seq2seq):
     for command in ((char_lm, *small, "--steps", str(1 << 20), "--streams", str(1 << 20)),
                     (seq2seq, "add", *small, "--batch", str(1 << 20), "--digits", "400"),
                     (char_lm, *small, "--hidden", "65536", "--layers", "1000")):
-        code, _, error = run(folder, *command)
+        code, _, error = run(folder, *command, preexec_fn=little_memory)
         check(code in (1, 2) and error.count("\n") == 1, f"{command[1:]}: {code}, {error}")
-    stopped = started(folder, seq2seq, "translate", "--updates", most, "--decay", "1", "--validate-every", most, "--out", "most")
-    stopped.send_signal(signal.SIGTERM)
-    _, error = stopped.communicate(timeout=200)
+    with started(folder, seq2seq, "translate", "--updates", most, "--decay", "1", "--validate-every", most, "--out",
+                 "most") as stopped:
+        stopped.send_signal(signal.SIGTERM)
+        _, error = stopped.communicate(timeout=200)
     check(stopped.returncode == -signal.SIGTERM and f" of {most}, which is saved" in error, f"{stopped.returncode}, {error}")
 
 
 def main():
     char_lm, jazz, seq2seq = (str(Path(program).resolve()) for program in sys.argv[1:])
     with tempfile.TemporaryDirectory() as top:
-        for test, *programs in ((check_lock, char_lm, jazz, seq2seq), (check_signals, char_lm), (check_streams, char_lm),
+        for test, *programs in ((check_lock, char_lm, jazz, seq2seq), (check_play_beside, jazz), (check_signals, char_lm), (check_streams, char_lm),
                                 (check_failed_save, char_lm, jazz, seq2seq), (check_paths, char_lm, jazz, seq2seq),
                                 (check_own_output, jazz), (check_large, char_lm, seq2seq), (check_best, char_lm),
-                                (check_numbers, char_lm, jazz, seq2seq)):
+                                (check_adder, seq2seq), (check_numbers, char_lm, jazz, seq2seq)):
             folder = Path(top) / f"a folder of {test.__name__}, ümlaut"
             folder.mkdir()
             before = len(failures)

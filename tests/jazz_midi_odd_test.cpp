@@ -3,6 +3,7 @@
 // ignored with a warning. Damaged times neither stretch a piece nor cost time or memory.
 #include <doctest/doctest.h>
 
+#include <ctime>
 #include <string>
 
 #include "examples/jazz/chart.h"
@@ -62,6 +63,7 @@ Bytes variable(std::uint32_t value) {
 }
 
 constexpr std::uint32_t kLongestDelta = 0x0fffffff;  // of a file; 32 days at 96 a quarter
+constexpr std::uint32_t kLongestBars = kLongestDelta / 1152 * 1152;  // whole bars of 3/4 and of 4/4
 
 }  // namespace
 
@@ -168,14 +170,14 @@ TEST_CASE("midi: a real-time byte does not hide damage") {
 }
 
 TEST_CASE("midi: a time of days is cut to 64 bars, with a warning, wherever it stands") {
-  const Bytes long_time = variable(kLongestDelta);
+  const Bytes long_time = variable(kLongestBars);
   const int cut = kLongestGap * kTicksPerQuarter;
   // Before the first note.
   MidiSong song = read(one_track(long_time + Bytes{0x90, 60, 90, 96, 60, 0}));
   CHECK(notes_of(song) == std::vector<Note>{{cut, 96, 60, 90}});
   REQUIRE(song.warnings.size() == 1);
   contains(song.warnings[0],
-           "nothing happens for 2796203 quarter notes from quarter note 0 on: cut to 256");
+           "nothing happens for 2796192 quarter notes from quarter note 0 on: cut to 256");
   // Between two notes.
   song = read(one_track(Bytes{0, 0x90, 60, 90, 96, 60, 0} + long_time + Bytes{62, 90, 96, 62, 0}));
   CHECK(notes_of(song) == std::vector<Note>{{0, 96, 60, 90}, {96 + cut, 96, 62, 90}});
@@ -194,16 +196,71 @@ TEST_CASE("midi: a time of days is cut to 64 bars, with a warning, wherever it s
   CHECK(song.tracks[0].notes[0].start == cut);
 }
 
+TEST_CASE("midi: notes behind a cut stay on the beats of their bars") {
+  for (const std::uint8_t beats : Bytes{3, 4, 5}) {
+    CAPTURE(beats);
+    // A staccato note, whose end is off the beat, a silence to the second beat of a bar, then quarters.
+    const std::uint32_t bar = 96u * beats;
+    Bytes events = Bytes{0, 0xff, 0x58, 4, beats, 2, 24, 8, 0, 0x90, 60, 90, 17, 60, 0} +
+                   variable(1000 * bar + 96 - 17);
+    for (const std::uint8_t pitch : Bytes{62, 64, 65, 67, 69}) {
+      if (pitch != 62) events.push_back(0);
+      events = events + Bytes{pitch, 90, 96, pitch, 0};
+    }
+    const MidiSong song = read(one_track(events));
+    REQUIRE(song.warnings.size() == 1);
+    const std::vector<MidiNote>& notes = song.tracks.at(0).notes;
+    REQUIRE(notes.size() == 6);
+    CHECK(notes[1].start <= 17 + kLongestGap * 96);
+    CHECK(notes[1].start > 17 + kLongestGap * 96 - bar);
+    for (std::size_t i = 1; i < notes.size(); ++i) {
+      CHECK(notes[i].start % bar == 96 * i % bar);
+    }
+    const std::vector<Tune> tunes = quantise(song);
+    REQUIRE(tunes.size() == 1);
+    for (const Note& note : tunes[0].notes) CHECK(note.start % 96 == 0);
+  }
+  // A bar of more than 256 quarter notes is itself cut, by whole quarters.
+  const MidiSong song =
+      read(one_track(Bytes{0, 0xff, 0x58, 4, 255, 0, 24, 8, 0, 0x90, 60, 90, 17, 60, 0} +
+                     variable(500 * 96 - 17) + Bytes{62, 90, 96, 62, 0}));
+  CHECK(song.tracks.at(0).notes.at(1).start == kLongestGap * 96);
+}
+
+TEST_CASE("midi: the first cut is the first warning, also among many") {
+  Bytes odd;
+  for (int i = 0; i < 12; ++i) odd = odd + Bytes{0, 0xff, 0x51, 3, 0, 0, 0};
+  const MidiSong song =
+      read(one_track(odd + variable(kLongestDelta) + Bytes{0x90, 60, 90, 96, 60, 0} +
+                     variable(kLongestDelta) + Bytes{62, 90, 96, 62, 0}));
+  REQUIRE(song.warnings.size() == kMostMidiWarnings);
+  contains(song.warnings[0], "nothing happens for 2796203 quarter notes from quarter note 0 on");
+  contains(song.warnings[1], "a tempo of 0 microseconds");
+}
+
+TEST_CASE("midi: many small tracks with a real-time message take as long as others do") {
+  const auto seconds = [](const Bytes& events) {
+    Bytes bytes = header(1, 60000, 96);
+    const Bytes track = chunk("MTrk", events);
+    for (int i = 0; i < 100000; ++i) bytes.insert(bytes.end(), track.begin(), track.end());
+    const std::clock_t begun = std::clock();
+    CHECK(read(bytes).tracks.size() == 100000);
+    return static_cast<double>(std::clock() - begun) / CLOCKS_PER_SEC;
+  };
+  const double plain = seconds({0, 0xb0, 7, 100});
+  CHECK(seconds({0, 0xf8}) < 6 * plain + 0.02);
+}
+
 TEST_CASE("midi: a cut moves tempos, meters, markers and all tracks together") {
-  const Bytes long_time = variable(kLongestDelta);
+  const Bytes long_time = variable(kLongestBars);
   const Bytes conductor = Bytes{0, 0xff, 0x58, 4, 3, 2, 24, 8} + long_time +
                           Bytes{0xff, 0x58, 4, 4, 2, 24, 8, 0, 0xff, 0x51, 3, 7, 0xa1, 0x20, 0} +
                           Bytes{0xff, 6, 2, 'F', '7'};
   const Bytes player =
-      Bytes{0, 0x90, 60, 90, 96, 60, 0} + variable(kLongestDelta - 96) + Bytes{62, 90, 96, 62, 0};
+      Bytes{0, 0x90, 60, 90, 96, 60, 0} + variable(kLongestBars - 96) + Bytes{62, 90, 96, 62, 0};
   const MidiSong song = read(header(1, 2, 96) + chunk("MTrk", conductor + kEndOfTrack) +
                              chunk("MTrk", player + kEndOfTrack));
-  const int moved = 96 + kLongestGap * 96;
+  const int moved = 85 * 3 * 96;  // the last bar line of 3/4 within the longest gap
   CHECK(song.meters.at(1).tick == moved);
   CHECK(song.tempos.at(0).tick == moved);
   CHECK(song.markers.at(0).tick == moved);

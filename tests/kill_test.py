@@ -17,6 +17,7 @@ import sys
 import tempfile
 import time
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
 
 SEED = 11
@@ -47,16 +48,22 @@ class Training:
     def command(self, out, resume=False):
         return [self.program, *self.options, "--out", out, "--json", f"{out}.json", *(["--resume"] if resume else [])]
 
-    def start(self, out, resume=False, **fault):
+    @contextmanager
+    def started(self, out, resume=False, **fault):
+        """A run. It ends with the block, whatever happens there."""
         environment = {"PATH": ""}  # no synthesizer
         if fault:
             environment.update({"LD_PRELOAD": self.shim}, **fault)
-        return subprocess.Popen(self.command(out, resume), cwd=self.folder, env=environment, stdout=subprocess.DEVNULL,
-                                stderr=subprocess.PIPE, text=True)
+        with subprocess.Popen(self.command(out, resume), cwd=self.folder, env=environment, stdout=subprocess.DEVNULL,
+                              stderr=subprocess.PIPE, text=True) as process:
+            try:
+                yield process
+            finally:
+                process.kill()
 
     def run(self, out, resume=False, **fault):
-        process = self.start(out, resume, **fault)
-        error = process.communicate(timeout=200)[1]
+        with self.started(out, resume, **fault) as process:
+            error = process.communicate(timeout=200)[1]
         return process.returncode, error
 
     def files(self, out):
@@ -100,10 +107,8 @@ class Training:
 
     def check_killed_after(self, seconds):
         out = self.new_folder()
-        process = self.start(out)
-        time.sleep(seconds)
-        process.kill()
-        process.communicate()
+        with self.started(out):
+            time.sleep(seconds)
         self.check_goes_on(out, f"{self.name}, killed after {seconds:.3f} s")
 
     def check_fault(self, at, call, in_checkpoint, fault, on=""):
@@ -165,8 +170,11 @@ def main():
         for i in range(KILLS):
             training = trainings[i % len(trainings)]
             work.append((training.check_killed_after, chance.uniform(0, 1.2 * training.seconds)))
-        for done in [pool.submit(*one) for one in work]:
-            done.result()
+        for one, done in [(one, pool.submit(*one)) for one in work]:
+            try:
+                done.result()
+            except Exception as error:  # the others are checked all the same
+                failures.append(f"{one[0].__name__}{one[1:]}: {type(error).__name__}: {error}")
     print("\n".join(failures) or f"{KILLS} kills at random times (seed {SEED}), {calls} calls killed and failed: "
           f"nothing lost, in {time.monotonic() - begun:.0f} s")
     sys.exit(1 if failures else 0)

@@ -231,11 +231,21 @@ TEST_CASE(
 }
 
 TEST_CASE("pairs: a quoted sentence that a TAB or a line end cuts is refused, never half") {
-  CHECK(contains(message_of([] { parse_pairs("x\ty\na\t\"one\ntwo\"\tb\n", "t"); }),
-                 "t, line 2: the quoted text \"\"one\" goes on in line 3; join the lines"));
-  CHECK(
-      contains(message_of([] { parse_pairs("a\t\"one\ttwo\"\tb\n", "t"); }),
-               "t, line 1: the quoted text \"\"one\" goes on after a TAB; write a space instead"));
+  CHECK(contains(message_of([] { parse_pairs("x\t\"y \"\"z\"\"\"\na\t\"one\ntwo\"\tb\n", "t"); }),
+                 "t, line 2: the quoted text \"one goes on in line 3; join the lines"));
+  CHECK(contains(message_of([] { parse_pairs("\"x\"\t\"y\"\n\"a\"\t\"one\ntwo\"\t\"b\"\n", "t"); }),
+                 "t, line 2: the quoted text \"one goes on in line 3; join the lines"));
+  // Speech that ends in the next line of a text.
+  for (const char* text : {"He said\t\"Come in.\nIt is late.\"\tEs ist spaet.\n",
+                           "He said\t\"Come in.\nIt is late.\"\tx\n\"Yes.\"\tJa.\nNo.\tNein.\n"}) {
+    const PairFile speech = parse_pairs(text, "t");
+    CHECK(speech.unquoted == 0);
+    CHECK(speech.pairs[0].target == "\"Come in.");
+  }
+  CHECK(contains(message_of([] { parse_pairs("a\t\"one\ttwo\"\tb\n", "t"); }),
+                 "t, line 1: the quoted text \"one goes on after a TAB; write a space instead"));
+  CHECK(contains(message_of([] { parse_pairs("a\x1b[2J\xc2\x9b", "t"); }),
+                 "there is one column, \"a\\x1b[2J\\xc2\\x9b\"; expected"));
   CHECK(
       contains(message_of([] { parse_pairs("\"\"\tb\n\"a\"\t\"c\"\n\"d \"\"e\"\"\"\tf\n", "t"); }),
                "t, line 1: there is nothing between the quotation marks"));

@@ -111,6 +111,23 @@ TEST_CASE("text of another encoding stays as it is where bytes are symbols") {
   CHECK(any(binary) == binary);
 }
 
+TEST_CASE("binary data that begins as UTF-16 does stays as it is where bytes are symbols") {
+  for (const char* start : {"\xff\xfe", "\xfe\xff"}) {
+    for (const std::string& rest : {std::string("abc"), std::string("\0\xdc\xdc\0\r\n", 6)}) {
+      const std::string binary = start + rest;
+      CHECK(decode_text(binary, "t", Encoding::any) == binary);
+      contains(message_of([&] { utf8(binary); }), "t: this is UTF-16; convert it");
+    }
+  }
+}
+
+TEST_CASE("a message shows control characters and stray bytes as numbers") {
+  CHECK(common::printable("a é 你 \\x") == "a é 你 \\x");
+  CHECK(common::printable("\x1b[2J\x07\x7f\n") == "\\x1b[2J\\x07\\x7f\\x0a");
+  CHECK(common::printable("\xe9\xc2\x9b\xc2") == "\\xe9\\xc2\\x9b\\xc2");
+  CHECK(common::printable("").empty());
+}
+
 TEST_CASE("white space of every kind is trimmed, and nothing else") {
   CHECK(common::trimmed(" \t\u00a0a b\u3000\u2003\ufeff\r\n") == "a b");
   CHECK(common::trimmed("\u200b\u2028") == "");

@@ -17,6 +17,8 @@ namespace common {
 // or more later, ends the program at once. Before that, it counts as the same request, because
 // `timeout` and terminals send a signal twice. A signal that the caller has the program ignore
 // (nohup, jobs in a shell's background) stays ignored. At most one StopSignals may exist at a time.
+// No remembered signal is lost: an exception (Interrupted) ends the run, or else the destructor
+// restores the former actions and raises the signal again.
 class StopSignals {
  public:
   StopSignals();
@@ -29,6 +31,7 @@ class StopSignals {
 
  private:
   std::array<struct sigaction, 3> before_;
+  int exceptions_;  // in flight when this was made
 };
 
 // Thrown if a signal ended a run. run_main() prints the text and ends the process by the signal.

@@ -41,6 +41,8 @@ struct CommonOptions {
   tapeloop::Device device = tapeloop::Device::cpu;  // where the models are
   bool quick = false;                               // a run of a few seconds, for tests
   OutFolder folder = OutFolder::written;
+  // What the user can do if another run is in that folder, besides waiting.
+  std::string other_folder = "name another folder by --out";
   // Files other than --json that the program or its options name. fill_in() adds them.
   std::vector<NamedFile> reads, writes;
 };
@@ -67,8 +69,9 @@ void need(tapeloop::Device device);
 
 // Reads the command line and calls fill_in(), which completes values that depend on other options
 // and refuses options that exclude each other. Checks that no output file is another file of the
-// run too. Sets the threads, makes the folder of --out and locks it (run_lock.h), checks that
-// --json can be written and that --device exists, and calls body().
+// run too, and that the input files which options name exist. Sets the threads, makes the folder of
+// --out and locks it (run_lock.h), checks that --json can be written and that --device exists, and
+// calls body().
 // Returns the program's exit code. 0: success. 1, after "NAME: message" on stderr: body threw,
 // standard output lost something, or a checkpoint could not be saved. 2: the command line is wrong.
 // After Interrupted the process ends by that signal. --help prints the explanation with the values

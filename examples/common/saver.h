@@ -36,7 +36,8 @@ std::string unsaved();
 
 // A run goes on from FOLDER/last.safetensors. FOLDER/best.safetensors holds only the weights of the
 // best validation. last.safetensors holds these weights too, in its section "best", and
-// best.safetensors is made from them. So both files always belong to one run.
+// best.safetensors is made from them. Until a run's first validation, best.safetensors may be of an
+// earlier run: read_best() and resume() compare the weights.
 class RunFiles {
  public:
   explicit RunFiles(const std::string& folder);
@@ -44,7 +45,7 @@ class RunFiles {
   const std::string& best() const { return best_.path(); }
 
   // Saves the run, and its best weights if they are new. Before the first validation there are no
-  // best weights, and this removes best.safetensors of an earlier run.
+  // best weights, and best.safetensors of an earlier run stays.
   void save(const tapeloop::nn::Checkpoint& now, const History& history);
   // Saves a run that a signal stops now. Throws FileError if the save failed.
   void save_stopped(const tapeloop::nn::Checkpoint& now) { last_.save_or_throw(now); }
@@ -60,6 +61,11 @@ class RunFiles {
   bool last_saved_ = true;
   std::int64_t best_saved_ = -2;  // the update of the weights in best.safetensors; -2: not known
 };
+
+// Reads the history of the run in this checkpoint, with the best weights. A file of an earlier
+// version may have no best weights: then they are read from best.safetensors beside `path`. Throws
+// FileError if that file is not of the same run.
+History history_of(const tapeloop::nn::Checkpoint& saved, const std::string& path);
 
 // Reads the best weights of a run, in section "model". `path` is the run's best.safetensors; any
 // other checkpoint is read without further checks. If last.safetensors beside it holds other best

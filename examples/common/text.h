@@ -35,8 +35,9 @@ enum class Encoding {
 //   line ends        CR LF, CR and LF; also NEL, LS and PS, if the text has none of the others
 //   Ctrl-Z           left out at the end of the text (old DOS texts end so)
 //   NUL byte         refused; with Encoding::any the whole text stays unchanged
-// Throws TextError for UTF-32, damaged UTF-16 and, with Encoding::unicode only, for a NUL byte and
-// for the first byte that is not UTF-8. Linear time.
+//   damaged UTF-16   the same
+// Throws TextError for UTF-32 and, with Encoding::unicode only, for damaged UTF-16, for a NUL byte
+// and for the first byte that is not UTF-8. Linear time.
 std::string decode_text(std::string bytes, const std::string& name,
                         Encoding encoding = Encoding::unicode);
 
@@ -48,6 +49,10 @@ std::string read_text_file(const std::string& path, std::uint64_t most,
 // Offset of the first byte that is not UTF-8 (RFC 3629: no overlong form, no surrogate, nothing
 // past U+10FFFF); nothing if the whole text is valid.
 std::optional<std::size_t> first_invalid_utf8(std::string_view text);
+
+// For a message: control characters and bytes that are not UTF-8 become \xNN, so that a terminal shows
+// the text and obeys nothing in it.
+std::string printable(std::string_view text);
 
 // The code point of one UTF-8 character; U+FFFD for a byte that is not UTF-8.
 char32_t code_point(std::string_view character);

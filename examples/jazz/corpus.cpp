@@ -97,7 +97,7 @@ class Parser {
   [[noreturn]] void fail(std::string_view problem) const {
     int line = lines_.empty() ? 1 : lines_.back().number;
     if (next_ < lines_.size()) line = lines_[next_].number;
-    throw CorpusError(file_, line, problem);
+    throw CorpusError(file_, line, common::printable(problem));
   }
 
   void skip_blank_lines() {

@@ -84,7 +84,8 @@ struct MidiSong {
 //   - more tracks than the header declares, bytes behind the last track
 //   - notes never ended: they last to the end of their track
 //   - a pause of more than kLongestGap quarter notes (a damaged time), in which no track has a
-//     note's start or end, a tempo, a time signature or a marker: cut to kLongestGap
+//     note's start or end, a tempo, a time signature or a marker: cut by whole bars to kLongestGap
+//     or less
 // Running status is kept across meta and system events. If notes on one key overlap, a note-off
 // ends the oldest.
 //
@@ -92,7 +93,8 @@ struct MidiSong {
 // whatever times the file states.
 MidiSong read_midi(std::span<const std::uint8_t> bytes, std::string_view file);
 
-// Shortens each such pause to kLongestGap quarter notes, with a warning. read_midi() does it.
+// Shortens each such pause by whole bars to at most kLongestGap quarter notes. The first warning of
+// the song names the first cut. read_midi() does it.
 void cut_gaps(MidiSong& song);
 
 // read_midi() for a file of at most 64 MiB. Also throws tapeloop::FileError if the file cannot be
@@ -107,12 +109,14 @@ struct DamagedFile {
 struct MidiFolder {
   std::vector<MidiSong> songs;
   std::vector<DamagedFile> damaged;
+  std::vector<std::string> own;  // the left out output of this program: a line for a folder
 };
 
 // Reads every *.mid and *.midi (any case) under a folder and its subfolders, in order of their
-// paths. A file that cannot be read is listed and does not end the reading. The folder `except`, if
-// given, is left out with its subfolders, and is listed if it holds such files. Throws
-// std::runtime_error if the folder is absent, cannot be read, or holds no such file.
+// paths. A file that cannot be read is listed and does not end the reading. This program's own
+// output is left out and listed: files in the folder `except`, if given, and in its subfolders, and
+// each jazz.mid in a subfolder of `folder` with a checkpoint.safetensors beside it. Throws
+// std::runtime_error if the folder is absent, cannot be read, or holds no other such file.
 MidiFolder read_folder(const std::filesystem::path& folder,
                        const std::filesystem::path& except = {});
 

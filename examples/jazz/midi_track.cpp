@@ -2,6 +2,7 @@
 // Reads the events of one track: notes, and the metadata that quantising uses. Ignores everything
 // else.
 #include <algorithm>
+#include <iterator>
 
 #include "examples/jazz/midi_bytes.h"
 
@@ -25,6 +26,8 @@ std::string printable(std::span<const std::uint8_t> bytes) {
   return text;
 }
 
+std::size_t key_of(const MidiNote& note) { return std::size_t{note.channel} * 128 + note.pitch; }
+
 // A real-time message may be anywhere on a MIDI cable. Some recorders copy it unchanged into the
 // file.
 bool is_real_time(std::uint8_t value) { return value >= 0xf8 && value != 0xff; }
@@ -46,30 +49,40 @@ MidiTrackReader::Place MidiTrackReader::place() const {
 
 void MidiTrackReader::go_back(const Place& to) {
   bytes_.at = to.at;
+  // Only these keys can be in use: clearing all takes long for thousands of small tracks.
+  for (std::size_t i = to.tracks; i < song_.tracks.size(); ++i) {
+    for (const MidiNote& note : song_.tracks[i].notes) oldest_[key_of(note)] = -1;
+  }
   song_.tracks.resize(to.tracks);
   song_.tempos.resize(to.tempos);
   song_.meters.resize(to.meters);
   song_.markers.resize(to.markers);
   song_.warnings.resize(to.warnings);
   song_.key = to.key;
-  oldest_.assign(kKeys, -1);
 }
 
 // A real-time message in a track is either an event of its own, with the time to the next event
 // behind it, or a stray byte before a status byte. Reads the track in the first way if this gives
-// an End of Track, else in the second way if that gives one, else in the first way.
+// an End of Track, else in the second way if that gives one, else in the first way. A reading that
+// fails takes microseconds, and a file may have millions of small tracks: a track without the bytes
+// of an End of Track is read once.
 void MidiTrackReader::read(std::size_t length) {
   const bool too_long = length > bytes_.end - bytes_.at;
   bytes_.stop = too_long ? bytes_.end : bytes_.at + length;
   const Place begin = place();
+  const auto may_end = [&] {
+    constexpr std::uint8_t kEnd[] = {0xff, 0x2f};
+    const auto track = bytes_.bytes.subspan(begin.at, bytes_.stop - begin.at);
+    return std::search(track.begin(), track.end(), std::begin(kEnd), std::end(kEnd)) != track.end();
+  };
   real_time_ = false;
   bool ended = false;
   try {
     ended = read_events(too_long, false);
   } catch (const MidiError&) {
-    if (!real_time_) throw;
+    if (!real_time_ || !may_end()) throw;
   }
-  if (!ended && real_time_) {
+  if (!ended && real_time_ && may_end()) {
     go_back(begin);
     try {
       ended = read_events(too_long, true);
@@ -242,7 +255,7 @@ void MidiTrackReader::close_open_notes() {
   for (MidiNote& note : song_.tracks.back().notes) {
     if (note.length >= 0) continue;
     note.length = tick_ - note.start;
-    oldest_[std::size_t{note.channel} * 128 + note.pitch] = -1;
+    oldest_[key_of(note)] = -1;
     open = true;
   }
   if (open) bytes_.warn("notes that are never ended last to the end of their track");

@@ -40,7 +40,8 @@ struct PairFile {
 //
 // Throws FileError if the file cannot be read, has more than 1 GiB, or holds no pair. Throws Error
 // with the number of the line for: one column only, an empty sentence, a quoted sentence that goes
-// on after a TAB or a line end, more than 2^20 bytes, a NUL byte, bytes that are not UTF-8.
+// on after a TAB, or after a line end in a file that a spreadsheet program wrote, more than 2^20
+// bytes, a NUL byte, bytes that are not UTF-8.
 PairFile read_pairs(const std::string& path);
 // The same from text; `name` stands for the file in messages.
 PairFile parse_pairs(std::string_view text, const std::string& name);

@@ -9,6 +9,7 @@
 
 #include "autograd/error.h"
 #include "examples/common/hash.h"
+#include "examples/common/saver.h"
 #include "examples/seq2seq/notes.h"
 #include "optim/schedule.h"
 
@@ -169,8 +170,7 @@ void Trainer::restore(const nn::Checkpoint& saved, const std::string& path) {
   adam_.load_state_dict(saved.section("optimizer"));
   batches_.load_state_dict(saved.section("batches"));
   for (const auto& [name, random] : nn::randoms(translator_.model())) *random = saved.random(name);
-  history_.load_state_dict(saved.section("history"));
-  history_.best_weights = saved.section("best");
+  history_ = common::history_of(saved, path);
   updates_ = saved.step;
 }
 
