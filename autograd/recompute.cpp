@@ -50,6 +50,7 @@ PoolVector<Var> detail::RecomputedRun::first(void* f, std::span<const Var> input
   const InnerTape within(*Tape::current(), true);
   const Tape& inner = within.tape;
   PoolVector<Var> results;
+  PoolVector<std::pair<std::size_t, std::size_t>> repeated;  // result, earlier one that it is
   {
     const RandomLog::Noting noting(randoms_);
     results = function_(f, inputs);
@@ -59,10 +60,23 @@ PoolVector<Var> detail::RecomputedRun::first(void* f, std::span<const Var> input
          "the function ran a backward pass, which freed its record; pass {.retain = true}");
   }
   results_ = results.size();
+  const PoolVector<Var> own(results.begin(), results.end());
   for (std::size_t k = 0; k < results_; ++k) {
     Var& y = results[k];
     if (!y.requires_grad()) continue;
-    if (inner.is_leaf(y)) inner.memory_->parameter_slot(y);
+    // A variable that f returns as it is stays the same variable: its gradient adds up as it would
+    // without recompute(). The one in `into` is a copy.
+    const bool copied = k == 0 && into.defined();
+    if (inner.is_leaf(y)) {
+      if (!copied) continue;
+      inner.memory_->parameter_slot(y);
+    }
+    const auto same = std::find_if(own.begin(), own.begin() + static_cast<std::ptrdiff_t>(k),
+                                   [&](const Var& other) { return other.is(own[k]); });
+    if (same != own.begin() + static_cast<std::ptrdiff_t>(k)) {
+      repeated.emplace_back(k, same - own.begin());
+      continue;
+    }
     y = y.detach();
     tracked_.push_back(k);
   }
@@ -76,6 +90,7 @@ PoolVector<Var> detail::RecomputedRun::first(void* f, std::span<const Var> input
     used_.emplace_back(used[i], i < inputs_ && i < kSavedIndex ? static_cast<int>(i) : kSavedValue);
   }
   results = move_first(std::move(results), into);
+  for (const auto& [later, first] : repeated) results[later] = results[first];
   for (const std::size_t k : tracked_) tracked.push_back(results[k]);
   return results;
 }

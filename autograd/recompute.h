@@ -102,7 +102,9 @@ PoolVector<Var> move_first(PoolVector<Var> results, const Tensor& into);
 // Gradients equal those without recompute(), also those of a weight that is used elsewhere too.
 // They have the same bits if the rows (time steps times batch) that use a weight inside f, and
 // those played before f, are multiples of kGemmGroup, and no step uses a parameter both as weight
-// or bias of linear() and otherwise. Else they are added up in another order.
+// or bias of linear() and otherwise. Else, and for second derivatives, they are added up in another
+// order.
+// A variable that f returns unchanged, or twice, is the same variable among the results.
 // `into`: memory for the first result, perhaps a part of something larger. Undefined: the result
 // stays where f made it.
 // Throws if f calls backward(). Throws if f asks for a gradient by an x, and an input or a held

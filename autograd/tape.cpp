@@ -95,7 +95,7 @@ void Tape::append(const char* name, std::span<const Var* const> inputs, std::spa
 }
 
 // The slots of the node's inputs are already on the tape. Appends the rest of the node.
-void Tape::append_node(Node node, std::span<const Var* const> inputs, std::span<Var> outputs) {
+void Tape::append_node(Node& node, std::span<const Var* const> inputs, std::span<Var> outputs) {
   TapeMemory& m = *memory_;
   node.first_output = static_cast<std::uint32_t>(m.values.size());
   for (Var& y : outputs) {

@@ -161,7 +161,7 @@ class Tape {
   void* allocate_record(std::size_t bytes);
   void append(const char* name, std::span<const Var* const> inputs, std::span<Var> outputs,
               detail::BackwardFunction* backward);
-  void append_node(detail::Node node, std::span<const Var* const> inputs, std::span<Var> outputs);
+  void append_node(detail::Node& node, std::span<const Var* const> inputs, std::span<Var> outputs);
   void measure(const char* name, std::span<const Var* const> inputs, std::span<const Var> outputs);
   void check_gradients(const detail::Node& node);
 

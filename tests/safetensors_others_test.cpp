@@ -117,6 +117,32 @@ TEST_CASE("a model that needs such a tensor says its name, its type and the type
   }
 }
 
+TEST_CASE("a parameter of two names is read by the one whose tensor can be read") {
+  Folder folder;
+  struct Tied {
+    Var weight = parameter(Tensor::full({2}, 7));
+    const char* other;
+    void visit(nn::Visitor& v) const { v("weight", weight), v(other, weight); }
+  };
+  for (const Unreadable& odd : kUnreadable) {
+    CAPTURE(odd.says);
+    put(folder.file(), file_with(odd.dtype, odd.shape, odd.bytes));
+    for (const char* other : {"scale", "z"}) {
+      const Tied model{.other = other};
+      nn::load(folder.file(), model);
+      CHECK(model.weight.value().to_vector<float>() == std::vector<float>{1, 2});
+    }
+    struct Unread {
+      Var scale = parameter(Tensor::full({2}, 7));
+      void visit(nn::Visitor& v) const { v("scale", scale), v("z", scale); }
+    } const model;
+    const std::string message = error_of([&] { nn::load(folder.file(), model); });
+    CHECK(contains(message, std::string("\"scale\" ") + odd.says));
+    CHECK(contains(message, std::string("\"z\" ") + odd.says));
+    CHECK_FALSE(contains(message, "missing"));
+  }
+}
+
 TEST_CASE("a checkpoint is not read in part") {
   Folder folder;
   nn::save_checkpoint(folder.file(), {.sections = {{"model", {{"w", Tensor::full({2}, 1)}}}}});

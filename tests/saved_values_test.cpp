@@ -253,11 +253,27 @@ TEST_CASE("second derivatives check what the first backward pass saved") {
   const Var w = weight({3});
   const Tensor x = random_tensor({3}, 4);
   Tape tape;
-  const Var y = sum(square(square(w)) * Var(x));
+  const Var y = sum(square(square(w) * Var(x)));
   const Var dw = tape.gradient(y, {w}, {.create_graph = true})[0];
   const Var total = sum(square(dw));
   x.fill(2);
   CHECK(names(message_of([&] { tape.backward(total); }), "argument 1", "mul"));
+}
+
+TEST_CASE("what the first pass read, and the second does not read again, may be written") {
+  const Var w = weight({3});
+  const Tensor x = random_tensor({3}, 4), before = x.clone();
+  Tape tape;
+  // dw = 4 w^3 x. Its derivative reads the product of x and the upstream gradient, a value of its
+  // own: d(dw^2) = 2 * 4 w^3 x * 12 w^2 x.
+  const Var y = sum(square(square(w)) * Var(x));
+  const Var dw = tape.gradient(y, {w}, {.create_graph = true})[0];
+  const Var total = sum(square(dw));
+  x.fill(2);
+  tape.backward(total);
+  const Var v = w.detach();
+  const Var expected = square(square(v)) * v * square(Var(before)) * 96.0;
+  CHECK(distance(w.grad().value(), expected.value()) < 1e-12);
 }
 
 TEST_CASE(

@@ -276,6 +276,9 @@ TEST_CASE("a stepper that checks its inputs refuses NaN and infinity, and nothin
       CHECK(checked.bad_input() == static_cast<std::int64_t>(i));
       CHECK(y == expected);
       CHECK(checked.state_is_finite());
+      // A step that is refused for its size has no bad element.
+      CHECK_FALSE(checked.step(std::span<const float>(good).first(2), y));
+      CHECK(checked.bad_input() == -1);
     }
   }
 }
