@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-// The arithmetic that a file was compiled for, measured where it runs: whether a * b + c is rounded
-// once, and whether sums are reordered. A program's formulas must agree with the library's in both.
+// Measures for which arithmetic a file was compiled: whether a * b + c is rounded once, and whether
+// the compiler reorders sums. The formulas of a program must use the library's arithmetic.
 #pragma once
 
 #include "autograd/isa.h"
@@ -13,26 +13,26 @@ struct Arithmetic {
   bool reordered;   // (a + b) - b is a
 };
 
-// Throws where a formula was compiled for other arithmetic than the library: last bits would depend
-// on the file that a formula stands in. `formula` is its name.
+// Throws if the program was compiled for other arithmetic than the library. Otherwise the last bits
+// of a formula's results would depend on the file that contains the formula. `formula` is its name.
 bool check_arithmetic(const char* formula, const Arithmetic& program);
-// Throws where this thread's registers hold denormal numbers as 0.
+// Throws if this thread treats denormal numbers as 0.
 void check_denormals();
 
-// Without optimization clang follows no flag of these.
+// Without optimization, clang ignores the flags for contraction and for reordering.
 #if defined(__clang__) && !defined(__OPTIMIZE__)
 inline constexpr bool kMeasurable = false;
 #else
 inline constexpr bool kMeasurable = true;
 #endif
 
-// g++ contracts a * b + c from -O2 on: a program's own level must not matter.
+// g++ contracts a * b + c from -O2 on. The measurement must not depend on the program's -O level.
 #if defined(__GNUC__) && !defined(__clang__)
 #define TL_MEASURED [[gnu::noinline, gnu::optimize("O2")]]
 #else
 #define TL_MEASURED [[gnu::noinline]]
 #endif
-// Static: each file measures itself.
+// Static, so that each file measures its own arithmetic.
 TL_MEASURED static double product_and_sum(double a, double b, double c) { return a * b + c; }
 TL_MEASURED static double there_and_back(double a, double b) { return (a + b) - b; }
 #undef TL_MEASURED

@@ -102,9 +102,8 @@ void InputFile::read(void* to, std::uint64_t bytes) {
 std::string read_file(const std::string& path, std::uint64_t most) {
   InputFile file(path);
   if (file.size() > most) {
-    throw FileError(
-        fmt::format("{}: has {} bytes, more than the {} that are read; give a smaller file", path,
-                    file.size(), most));
+    throw FileError(fmt::format("{}: has {} bytes, but the limit is {}; give a smaller file", path,
+                                file.size(), most));
   }
   std::string bytes;
   const auto too_large = [&] {

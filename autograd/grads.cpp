@@ -113,8 +113,9 @@ void Grads::add(int input, Var&& contribution) {
   }
 }
 
-// A gradient is a linear function of the upstream gradients, so that it has a history where they have one. Where they are
-// constants it may rightly be one too, or may have left the tape: check_constants() tells.
+// A gradient is a linear function of the upstream gradients. If they all have a history, the
+// gradient must have one. If some are constants, the gradient may be a constant too, or its
+// function may have left the tape: check_constants() decides.
 void Grads::check_history(int input, const Var& contribution) {
   if (once_ || contribution.requires_grad() || contribution.numel() == 0) return;
   const bool all = std::all_of(doutputs_.begin(), doutputs_.end(),
@@ -128,11 +129,12 @@ void Grads::check_history(int input, const Var& contribution) {
                    "operations, while create_graph is on: second derivatives would silently be 0; "
                    "compute it from dy and saved Vars by operations, without .value() and "
                    ".detach(), or wrap the function in once_differentiable(...), which throws only "
-                   "where a second derivative goes through it",
+                   "if a second derivative needs it",
                    input));
 }
 
-// Runs the function once more, with upstream gradients that have a history, on a tape that is then forgotten.
+// Runs the function once more, on a temporary tape, with upstream gradients that have a history.
+// Now each contribution must have a history too.
 void Grads::check_constants(const detail::Node& node) {
   const detail::InnerTape trial(tape_, false);
   PoolVector<Var> doutputs;
@@ -149,14 +151,13 @@ void Grads::check_constants(const detail::Node& node) {
   (*node.backward)(doutputs, grads);
 }
 
-// The same value with a history that throws when it is played.
+// Returns the same value with a history that throws in a backward pass.
 Var Grads::cut_history(const Var& contribution) {
   TapeMemory& m = *tape_.memory_;
   auto refuse = [name = name_](const Var&, Grads&) {
     fail(name,
          "a second derivative goes through its gradient, whose function is once_differentiable; "
-         "write that function by operations on Vars, or do not differentiate by what it depends "
-         "on");
+         "write that function with operations on Vars, or do not differentiate its gradient");
   };
   using Function = detail::BackwardOf<decltype(refuse)>;
   detail::Node node{name_,
@@ -197,10 +198,10 @@ void Grads::accumulate_into(const Tensor& part, const Tensor& contribution) {
 void Grads::defer(int input, const Var& a, const Var& b, detail::Combine combine) {
   if (!needs(input)) return;
   if (recording_) {
-    fail(name_,
-         "its backward function put a gradient off by defer() while create_graph is on, which "
-         "leaves "
-         "no history; give it by add() where grads.recording()");
+    fail(
+        name_,
+        "its backward function called defer() while create_graph is on; a deferred gradient has no "
+        "history; call add() if grads.recording()");
   }
   TapeMemory& m = *tape_.memory_;
   Gradient& gradient = m.gradients[m.inputs[first_input_ + static_cast<std::uint32_t>(input)]];

@@ -241,7 +241,7 @@ struct PointwiseBackward {
   }
 
  private:
-  // Throws unless the gradients are the same whatever input i holds, as those of a sum are.
+  // Throws if the gradients depend on the elements of input i. The gradients of a sum do not.
   void check_not_read(std::size_t i, std::span<const bool> wanted) const {
     if (detail::gradient_reads(*kernel, functor, i, {in_columns.data(), wanted.size()}, wanted)) {
       static_cast<void>(inputs[i].get());

@@ -55,8 +55,8 @@ void pointwise_wanted(const PointwiseKernel& kernel, const FormulaBytes& functor
                       std::span<const PointwiseInput> inputs, std::span<const int> out_columns,
                       std::span<const bool> wanted, std::span<Var> outputs);
 
-// Whether a gradient that is wanted of inputs with so many columns depends on the elements of input i. Found by trying:
-// the gradient's kernel is run on numbers of all sizes. Cost: some microseconds.
+// True if the wanted gradients depend on the elements of input i. `columns`: of each input. Tries
+// it: runs the kernel of the gradient on numbers of all sizes. Cost: some microseconds.
 bool gradient_reads(const PointwiseKernel& kernel, const FormulaBytes& functor, std::size_t i,
                     std::span<const int> columns, std::span<const bool> wanted);
 

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
-// Which arguments the gradient of a formula reads. Asked only about an input that was written after the forward pass.
+// Finds the arguments that the gradient of a formula reads. Runs only for an input that was written
+// after the forward pass.
 #include <algorithm>
 #include <cstring>
 #include <limits>
@@ -15,7 +16,7 @@ namespace {
 
 constexpr std::size_t kCount = 64;  // numbers of each argument, a multiple of every register
 
-// Of both signs, small and large; a few whole ones for masks and classes.
+// Numbers of both signs, small and large, and a few whole ones for masks and classes.
 double sample(std::uint64_t stream, std::size_t i) {
   const double u = static_cast<double>(uniform_at(stream, i));
   if (i % 4 == 0) return static_cast<double>(static_cast<int>(i / 4 % 4) - 1);

@@ -175,14 +175,17 @@ void Stepper::run(Layer& layer, bool backwards) noexcept {
 }
 
 bool Stepper::step(std::span<const float> x, std::span<float> y) noexcept {
+  bad_input_ = -1;
   if (static_cast<std::int64_t>(x.size()) != input_size() ||
       static_cast<std::int64_t>(y.size()) != outputs_ || layers_.empty()) {
     return false;
   }
   if (options_.check_inputs) {
     const auto bad = std::find_if_not(x.begin(), x.end(), [](float v) { return std::isfinite(v); });
-    bad_input_ = bad == x.end() ? -1 : bad - x.begin();
-    if (bad_input_ >= 0) return false;
+    if (bad != x.end()) {
+      bad_input_ = bad - x.begin();
+      return false;
+    }
   }
   const float* below = x.data();
   for (Layer& layer : layers_) {

@@ -49,7 +49,7 @@ bool Tape::is_leaf(const Var& x) const {
   return x.is_parameter() || (x.requires_grad() && x.body()->tape_id != id_);
 }
 
-// A computed value takes part on its own tape, and on the tapes of recompute() within that.
+// A computed value can be used on its own tape, and on the tapes of recompute() inside that tape.
 bool Tape::can_use(const Var& x) const {
   const Tape* tape = this;
   while (x.body()->tape_id != tape->id_ && tape->outer_ != nullptr) tape = tape->outer_;
@@ -94,8 +94,8 @@ void Tape::append(const char* name, std::span<const Var* const> inputs, std::spa
   append_node(node, inputs, outputs);
 }
 
-// The slots of a node's inputs are on the tape; the rest of it follows.
-void Tape::append_node(Node node, std::span<const Var* const> inputs, std::span<Var> outputs) {
+// The slots of the node's inputs are already on the tape. Appends the rest of the node.
+void Tape::append_node(Node& node, std::span<const Var* const> inputs, std::span<Var> outputs) {
   TapeMemory& m = *memory_;
   node.first_output = static_cast<std::uint32_t>(m.values.size());
   for (Var& y : outputs) {
@@ -191,7 +191,7 @@ void Tape::run(const Var& y, const Var& dy, const BackwardOptions& options, Into
   } resume{this, std::exchange(playing_, true)};
   play(0, m.nodes.size(), recording, retain, into);
   if (into == Into::gradients) return;
-  // At the end: where the pass throws, no grad() has changed. Memory is taken before the first one changes.
+  // Only at the end: if the pass throws before, no grad() has changed. So memory is allocated first.
   const auto for_parameters = [&](auto work) {
     for (std::uint32_t slot = 0; slot < m.gradients.size(); ++slot) {
       if (m.gradients[slot].sum.defined() && m.values[slot].parameter.defined()) work(slot);
@@ -201,7 +201,7 @@ void Tape::run(const Var& y, const Var& dy, const BackwardOptions& options, Into
   for_parameters([&](std::uint32_t slot) { add_to_grad(slot, recording); });
 }
 
-// All gradients are undefined at first.
+// Makes all gradients undefined.
 void Tape::start(std::span<const Var> ys) {
   TapeMemory& m = *memory_;
   for (const Var& y : ys) {
@@ -212,7 +212,7 @@ void Tape::start(std::span<const Var> ys) {
   m.deferred.clear();
 }
 
-// The gradients that a pass begins with.
+// Adds the gradients with which a pass begins.
 void Tape::add_upstream(std::span<const Var> ys, std::span<const Var> dys, bool recording) {
   for (std::size_t k = 0; k < ys.size(); ++k) {
     if (dys[k].defined()) add_to(memory_->gradients[slot_of(ys[k])].sum, dys[k], recording);
@@ -229,7 +229,8 @@ void Tape::check_gradients(const detail::Node& node) {
   }
 }
 
-// Plays the nodes [first_node, last_node) in reverse; those that are recorded meanwhile are no part of it.
+// Plays the nodes [first_node, last_node) in reverse. Nodes that are recorded meanwhile are not
+// played.
 void Tape::play(std::size_t first_node, std::size_t last_node, bool recording, bool retain,
                 Into into) {
   TapeMemory& m = *memory_;
@@ -283,7 +284,7 @@ void Tape::play(std::size_t first_node, std::size_t last_node, bool recording, b
   for (std::uint32_t slot = 0; slot < m.gradients.size(); ++slot) finish(slot);
 }
 
-// Allocates what add_to_grad() would have to: grad() keeps its value.
+// Allocates the memory that add_to_grad() needs. grad() keeps its value.
 void Tape::prepare_grad(std::uint32_t slot) {
   Gradient& gradient = memory_->gradients[slot];
   detail::VarBody& body = *memory_->values[slot].parameter.body();
@@ -295,7 +296,7 @@ void Tape::prepare_grad(std::uint32_t slot) {
   }
 }
 
-// The whole gradient of a parameter into its grad().
+// Adds the complete gradient of a parameter to its grad().
 void Tape::add_to_grad(std::uint32_t slot, bool recording) {
   Gradient& gradient = memory_->gradients[slot];
   const Var parameter = memory_->values[slot].parameter;

@@ -13,7 +13,7 @@ namespace tapeloop {
 namespace detail {
 
 inline constexpr std::uint32_t kNone = std::numeric_limits<std::uint32_t>::max();
-inline constexpr std::uint64_t kInnerTape = std::uint64_t{1} << 63;  // in the id of an InnerTape
+inline constexpr std::uint64_t kInnerTape = std::uint64_t{1} << 63;  // set in an InnerTape's id
 inline constexpr std::size_t kChunkBytes = (std::size_t{1} << 16) - sizeof(void*);
 
 struct Node {
@@ -68,8 +68,9 @@ struct DeferredEntry {
 
 using detail::kNone;
 
-// Everything a tape needs to record, kept for the next tape when one ends: recording allocates nothing then.
-// A thread has a list of those in use, the innermost first, and one of free ones.
+// Everything that a tape needs to record. It is kept for the next tape, so that recording then
+// allocates nothing. A thread has a list of those in use, the innermost first, and a list of free
+// ones.
 struct TapeMemory {
   PoolVector<detail::Node> nodes;
   PoolVector<std::uint32_t> inputs;  // slots
@@ -83,13 +84,14 @@ struct TapeMemory {
   PoolVector<char*> chunks;
   std::size_t chunk = 0;
   std::size_t used = 0;
-  // The tape that uses it; null once that has ended in another thread.
+  // The tape that uses this memory; null after that tape ended in another thread.
   std::atomic<Tape*> tape{nullptr};
-  // The tape and its thread: who lets go last frees this, or may keep it.
+  // The tape and its thread hold this memory. The last one that lets go frees it or keeps it for
+  // later.
   std::atomic<int> holders{2};
   TapeMemory* next = nullptr;  // in the thread's list
-  std::size_t most_used = 0;   // bytes, by any of the last tapes
-  int ended = 0;               // these tapes
+  std::size_t most_used = 0;   // bytes that the largest of the last tapes used
+  int ended = 0;               // number of those last tapes
 
   bool let_go() { return holders.fetch_sub(1, std::memory_order_acq_rel) == 1; }
   ~TapeMemory() { free_chunks(); }
@@ -154,7 +156,7 @@ struct TapeMemory {
     over_lists([&](auto& list) { sum += measure(list); });
     return sum;
   }
-  // Where the last tapes used less than a quarter of what is kept.
+  // Frees the memory if the last tapes used less than a quarter of it.
   void free_unneeded() {
     const std::size_t kept = chunks.size() * detail::kChunkBytes + sum_over_lists([](auto& list) {
                                return list.capacity() * sizeof(list[0]);
@@ -182,7 +184,7 @@ struct ThreadState {
   ThreadState& operator=(const ThreadState&) = delete;
   ~ThreadState();
 
-  // The innermost tape; null where there is none.
+  // The innermost tape; null if there is none.
   Tape* tape() {
     if (recording == nullptr) return nullptr;
     Tape* const innermost = recording->tape.load(std::memory_order_acquire);
@@ -209,8 +211,8 @@ class SetPaused {
   bool before_;
 };
 
-// Keeps the sums of a pass in progress while one of its backward functions asks the same tape for a gradient. Null: there
-// is no such pass.
+// Sets aside the sums of a pass in progress while one of its backward functions asks the same tape
+// for a gradient. `memory` is null if no pass is in progress.
 class RestingPass {
  public:
   explicit RestingPass(TapeMemory* memory) : memory_(memory) { exchange(); }

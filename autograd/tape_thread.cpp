@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-// Which tapes a thread has: the one that records, those that rest, and the memory of ended ones. What a tape records and
-// plays is in tape.cpp.
+// The tapes of a thread: the one that records, those that pause, and the memory of ended ones.
+// tape.cpp has recording and playing.
 #include <atomic>
 #include <memory>
 
@@ -73,7 +73,7 @@ Tape::~Tape() {
   memory_->clear();
   if (!thread_has_ended) {
     ThreadState& state = thread_state();
-    // Tapes on the heap may end in any order: this one leaves the list wherever it stands.
+    // Tapes on the heap may end in any order: removes this one from any place of the list.
     TapeMemory** link = &state.recording;
     while (*link != nullptr && *link != memory_) link = &(*link)->next;
     if (*link == memory_) {
@@ -82,7 +82,7 @@ Tape::~Tape() {
       return;
     }
   }
-  // The tape of another thread, which finds out by `tape`.
+  // The tape belongs to another thread. That thread will find `tape` null.
   memory_->tape.store(nullptr, std::memory_order_release);
   if (memory_->let_go()) delete memory_;
 }

@@ -22,7 +22,7 @@ struct Account;
 
 namespace detail {
 
-struct Kept;      // what a backend made from the elements and keeps, such as packed weights
+struct Kept;      // data that a backend made from the elements, such as packed weights
 struct WriteLog;  // which elements of a memory were written when (writes.cpp)
 
 inline constexpr std::size_t kHeaderBytes = 64;  // keeps the elements aligned to 64
@@ -68,7 +68,7 @@ inline bool count_write(Storage& storage) {
 // stored for each element.
 void note_write(const Tensor& tensor);
 [[noreturn]] void undefined_written();
-// A pointer to the elements is about to be given out for the first time.
+// Must be called before the first pointer to the elements is given out.
 void expose(Storage& storage);
 void delete_log(WriteLog* log) noexcept;
 // The first and the last byte that a tensor with elements can touch.
@@ -122,11 +122,11 @@ class Tensor {
   bool shares_memory_with_others() const;  // another handle sees the same memory
   std::string describe() const;            // "float32[2, 3]"
 
-  // The first element. Throws when T is not the element type or the tensor is not on the CPU. Whoever has data() can
-  // write at any time: from then on products with this memory pack it at every call, and an operation that saves the
-  // tensor for its gradient reads it once more, then and in the backward pass, to find such a write. Where a tape saved
-  // the memory before, the first call copies it, and the copy stays until the memory is freed or written as a whole.
-  // read() costs nothing.
+  // The first element. Throws if T is not the element type or the tensor is not on the CPU. A
+  // caller of data() can write at any time. So each product with this memory packs it again, and an
+  // operation that saves the tensor for its gradient reads it once more at recording and in the
+  // backward pass, to find such a write. If a tape saved the memory before, the first call copies
+  // it. The copy stays until the memory is freed or written as a whole. read() has no such cost.
   template <class T>
   T* data() const;
   template <class T>
@@ -134,8 +134,8 @@ class Tensor {
   void* raw() const {
     return data_;
   }  // for kernels; who writes through it says mark_written() first
-  // Counts a write to this tensor's elements: a gradient that needs the old ones, and packed weights, are then out of
-  // date. Throws where the tensor is undefined.
+  // Counts a write to this tensor's elements: packed weights, and gradients that need the old
+  // elements, are then out of date. Throws if the tensor is undefined.
   void mark_written() const {
     if (storage_ == nullptr) detail::undefined_written();
     if (!detail::count_write(*storage_)) detail::note_write(*this);
@@ -159,9 +159,9 @@ class Tensor {
   // --- copies ---
   Tensor contiguous() const;  // itself where it is contiguous already
   Tensor clone() const;
-  // To int64: cut towards 0. Throws, and names the element, where one is NaN, infinite, or beyond
-  // int64. So do to_vector<std::int64_t>(), copy_from() and fill(). On a GPU it is thrown at the
-  // next wait.
+  // To int64: rounds towards 0. Throws, and names the element, if one is NaN, infinite or outside
+  // of int64. So do to_vector<std::int64_t>(), copy_from() and fill(). On a GPU, the next wait
+  // throws.
   Tensor to(DType dtype) const;
   Tensor to(
       Device device) const;  // itself where it is there already. To the cpu: waits for the GPU

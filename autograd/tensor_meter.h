@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
-// TensorMeter: how much memory a calculation's tensors take at once, by their sizes alone. What the pool or a packed weight
-// keeps, what was allocated before, and other threads make no difference: the same calculation always gives the same count.
+// TensorMeter: how much memory the tensors of a calculation take at once, by their sizes alone. The
+// same calculation always gives the same count: the pool, packed weights, earlier allocations and
+// other threads make no difference.
 #pragma once
 
 #include <algorithm>
@@ -18,10 +19,10 @@ class TensorMeter {
   TensorMeter(const TensorMeter&) = delete;
   TensorMeter& operator=(const TensorMeter&) = delete;
 
-  // The most bytes at once, of tensors that this thread made while the meter is its innermost one.
+  // The most bytes at once, of tensors that this thread made while this was its innermost meter.
   std::int64_t peak() const { return peak_; }
 
-  // For new_storage() and delete_storage(). A block of the meter's id is one that it counted.
+  // For new_storage() and delete_storage(). This meter counted the blocks that have its id.
   static TensorMeter* current() { return current_; }
   std::uint64_t id() const { return id_; }
   void made(std::size_t bytes) {

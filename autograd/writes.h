@@ -14,10 +14,10 @@ namespace tapeloop::detail {
 // Cost: a few instructions; with a checksum one pass over the elements, now and in each holds().
 class Stamp {
  public:
-  enum class Pointers { checksum, ignore };  // what to do about writes through pointers
+  enum class Pointers { checksum, ignore };  // how to treat writes through pointers
 
   Stamp() = default;
-  // `label`: 8 bits that the caller keeps here.
+  // `label`: 8 bits that the caller stores here.
   Stamp(const Tensor& tensor, unsigned label, Pointers pointers = Pointers::checksum) {
     Storage* const storage = storage_of(tensor);
     if (storage == nullptr) return;

@@ -74,10 +74,10 @@ void assign(const ParameterList& parameters, const TensorFile& saved, const std:
   for (const Wanted& parameter : wanted) {
     const Tensor& to = *parameter.to;
     const Tensor* from = nullptr;
-    std::string from_name, problem;
+    std::string from_name, problem, not_read;
     for (const std::string& name : parameter.names) {
       if (const auto found = unread.find(name); found != unread.end()) {
-        problem += fmt::format("\n  {} {}", shown(name), *found->second);
+        not_read += fmt::format("\n  {} {}", shown(name), *found->second);
         continue;
       }
       const auto found = by_name.find(name);
@@ -95,6 +95,8 @@ void assign(const ParameterList& parameters, const TensorFile& saved, const std:
             shown(from_name), shown(name));
       }
     }
+    // One readable name is enough: the parameter's other names hold the same values.
+    if (from == nullptr) problem += not_read;
     if (from == nullptr && problem.empty()) {
       problem = fmt::format("\n  {} {} is missing there", list_of(parameter.names, " or "),
                             to.describe());

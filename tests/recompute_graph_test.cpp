@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-// recompute() as part of any graph: what its function may return, hold and ask for, in first and second order. The stored
-// run is the oracle.
+// recompute() as part of any graph: what its function may return, hold and differentiate, in first
+// and second order. The stored run gives the expected results.
 #include <functional>
 
 #include "derivatives.h"
@@ -19,7 +19,7 @@ using Inputs = std::span<const Var>;
 using Results = PoolVector<Var>;
 using Function = std::function<Results(Inputs)>;
 
-// inputs() computes f's inputs on the tape at hand.
+// inputs() computes f's inputs on the current tape.
 void check_like_stored(const std::vector<Var>& parameters, const std::function<Results()>& inputs,
                        const Function& f, double tolerance = 0) {
   const std::vector<Tensor> stored = derivatives(parameters, [&] { return f(inputs()); });
@@ -41,7 +41,7 @@ TEST_CASE("recompute() may return anything, in first and second order") {
   const Var w = parameter(random_tensor({4, 4}, 2));
   const auto one = [&] { return Results{a * 2.0}; };
   const auto layer = [&](const Var& x) { return tanh(linear(x, w)); };
-  const double rounding = 1e-12;  // sums of several contributions have another order
+  const double rounding = 1e-12;  // second derivatives add up in another order
   SUBCASE("one Var twice") {
     check_like_stored(
         {a, w}, one,
@@ -262,7 +262,7 @@ TEST_CASE("a function of recompute() asks for gradients itself") {
   const Var a = parameter(random_tensor({3, 4}, 1));
   const Var w = parameter(random_tensor({4, 4}, 2));
   Var scaled;
-  // Of products alone, which have derivatives of any order.
+  // Made of products alone, which have derivatives of any order.
   const auto energy = [&](const Var& x) {
     const Var z = linear(x, scaled);
     return sum(matmul(matmul(transpose(z), z), scaled));
@@ -348,6 +348,50 @@ TEST_CASE("recompute() refuses a function that does not compute the same when it
     CHECK(throws("recompute|uses a parameter float64[3] that it did not use the first time",
                  [&](const Var& x) { return dropout(x * v, 0.5, random); }));
   }
+}
+
+TEST_CASE("what recompute() returns unchanged is the same variable, with the stored run's bits") {
+  const Var a = parameter(random_tensor({3, 4}, 1)), w = parameter(random_tensor({4, 4}, 2));
+  const Function f = [&](Inputs in) {
+    const Var y = tanh(linear(in[0], w));
+    return Results{y, in[0], y, a, in[0], w, y};
+  };
+  const auto gradients = [&](bool stored, const Tensor& into) {
+    Tape tape;
+    const Var x = a * 2.0;
+    const Results ys = stored ? f(Results{x}) : recompute(Results{x}, f, into);
+    CHECK(ys[1].is(x));
+    CHECK(ys[2].is(ys[0]));
+    CHECK(ys[3].is(a));
+    CHECK(ys[5].is(w));
+    CHECK(ys[6].is(ys[0]));
+    Var loss = sum(square(x)) * 0.3;
+    for (std::size_t k = 0; k < ys.size(); ++k) {
+      loss = loss + sum(ys[k] * Var(random_tensor(ys[k].shape(), 10 + k)));
+    }
+    return tape.gradient(loss + sum(square(w)) * 0.7, {a, w});
+  };
+  const std::vector<Var> stored = gradients(true, {});
+  for (const Tensor& into : {Tensor(), Tensor::zeros({3, 4}, DType::float64)}) {
+    const std::vector<Var> again = gradients(false, into);
+    for (std::size_t i = 0; i < 2; ++i) CHECK(same_bits(stored[i].value(), again[i].value()));
+  }
+}
+
+TEST_CASE("an input that recompute() moves into memory is a copy of it") {
+  const Var a = parameter(random_tensor({3, 4}, 1));
+  const Tensor memory = Tensor::zeros({3, 4}, DType::float64);
+  Tape tape;
+  const Results ys = recompute(
+      Results{a},
+      [](Inputs in) {
+        return Results{in[0], in[0]};
+      },
+      memory);
+  CHECK(ys[0].value().raw() == memory.raw());
+  CHECK(ys[1].is(a));
+  const Var da = tape.gradient(sum(ys[0] * 2.0) + sum(ys[1] * 3.0), {a})[0];
+  CHECK(da.value().at({2, 3}) == 5);
 }
 
 }  // namespace tapeloop::nn

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
-// What a backward function reads must be what the forward pass saw: a value that was written in between is an error that
-// names the operation and the argument. A value that no gradient reads may be written.
+// A backward function must read the values of the forward pass. If somebody wrote a value in
+// between, the error names the operation and the argument. A value that no gradient reads may be
+// written.
 #include "autograd/recompute.h"
 #include "autograd/recurrent.h"
 #include "nn/nn.h"
@@ -11,7 +12,8 @@ namespace {
 
 using Build = std::function<Var()>;
 
-// The error of a backward pass after `write` changed something; "nothing was thrown" where it succeeds.
+// Returns the error of a backward pass after `write` changed something; "nothing was thrown" if
+// there is none.
 std::string after_write(const Build& forward, const std::function<void()>& write) {
   Tape tape;
   const Var loss = sum(forward());
@@ -85,7 +87,7 @@ TEST_CASE("a computed value that is written after its use stops the backward pas
   const auto make = [&] { return h = tanh(w); };
   CHECK(names(after_write([&] { return matmul(w, make()); }, fill), "argument 1", "matmul"));
   CHECK(names(after_write([&] { return square(make()); }, fill), "argument 0", "square"));
-  // Results that the operation's own gradient reads.
+  // Results that the gradient of the same operation reads.
   CHECK(names(after_write([&] { return h = softmax(w, -1); }, fill), "the result", "softmax"));
   CHECK(names(after_write([&] { return h = log_softmax(w, -1); }, fill), "the result",
               "log_softmax"));
@@ -130,7 +132,7 @@ TEST_CASE("a value that no gradient reads may be written") {
   CHECK(after_write([&] { return h = exp(w); }, [&] { h.value().fill(0); }) == kNothing);
   CHECK(after_write([&] { return h = linear(Var(table), w, Var()); }, [&] { h.value().fill(0); }) ==
         kNothing);
-  // The value of x is read for the gradient of w alone.
+  // Only the gradient of w reads the value of x.
   CHECK(after_write([&] { return Var(x) * tanh(Var(table)) + w; }, refill) == kNothing);
 }
 
@@ -223,7 +225,7 @@ TEST_CASE("a write to one part of a buffer leaves its other parts usable") {
   CHECK(names(after_write(run, [&] { buffer.select(0, 2).select(0, 4).fill(1); }), "argument 0",
               "linear"));
   CHECK(names(after_write(run, [&] { buffer.fill(1); }), "argument 0", "linear"));
-  // Very many writes: old ones may stand for the whole, never the other way round.
+  // Very many writes: an old one may count as a write to the whole, but is never forgotten.
   CHECK(names(after_write(run,
                           [&] {
                             buffer.select(0, 0).fill(1);
@@ -251,11 +253,27 @@ TEST_CASE("second derivatives check what the first backward pass saved") {
   const Var w = weight({3});
   const Tensor x = random_tensor({3}, 4);
   Tape tape;
-  const Var y = sum(square(square(w)) * Var(x));
+  const Var y = sum(square(square(w) * Var(x)));
   const Var dw = tape.gradient(y, {w}, {.create_graph = true})[0];
   const Var total = sum(square(dw));
   x.fill(2);
   CHECK(names(message_of([&] { tape.backward(total); }), "argument 1", "mul"));
+}
+
+TEST_CASE("what the first pass read, and the second does not read again, may be written") {
+  const Var w = weight({3});
+  const Tensor x = random_tensor({3}, 4), before = x.clone();
+  Tape tape;
+  // dw = 4 w^3 x. Its derivative reads the product of x and the upstream gradient, a value of its
+  // own: d(dw^2) = 2 * 4 w^3 x * 12 w^2 x.
+  const Var y = sum(square(square(w)) * Var(x));
+  const Var dw = tape.gradient(y, {w}, {.create_graph = true})[0];
+  const Var total = sum(square(dw));
+  x.fill(2);
+  tape.backward(total);
+  const Var v = w.detach();
+  const Var expected = square(square(v)) * v * square(Var(before)) * 96.0;
+  CHECK(distance(w.grad().value(), expected.value()) < 1e-12);
 }
 
 TEST_CASE(

@@ -130,7 +130,7 @@ TEST_CASE(
 }
 
 TEST_CASE("a loop unrolled 1000 steps keeps memory constant when detached every 50") {
-  memory::release_cached();  // the lists of larger tapes before
+  memory::release_cached();  // frees the lists of earlier, larger tapes
   const Var xs = parameter(random_tensor({1000, Model::kBatch, Model::kHidden}, 9, DType::float32));
   xs.set_grad(Var(Tensor::zeros(xs.shape())));
   unrolled(1000, 50, xs);
@@ -189,7 +189,7 @@ TEST_CASE("values made on a tape stay valid after it has ended") {
 }
 
 namespace {
-// Bytes that this thread keeps or uses after a tape of so many operations.
+// Returns the bytes that this thread keeps or uses after a tape of this many operations.
 std::int64_t after_tape(int operations) {
   const Var x = parameter(Tensor::zeros({}));
   {
@@ -219,7 +219,7 @@ TEST_CASE("the memory of one large tape is freed when 16 small ones have followe
   for (int i = 0; i < 14; ++i) CHECK(after_tape(100) - before > kept - 1000000);
   for (int i = 0; i < 32; ++i) after_tape(100);
   CHECK(memory::stats().live_bytes - before < kept / 50);
-  // Tapes of one size keep it, also with small ones among them.
+  // Tapes of one size keep their memory, also with small tapes among them.
   const std::int64_t again = after_tape(100000) - before;
   for (int i = 0; i < 40; ++i) {
     const std::int64_t now = after_tape(i % 4 == 0 ? 100000 : 10) - before;
