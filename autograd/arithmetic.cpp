@@ -10,7 +10,8 @@ using namespace formula;
 
 namespace {
 
-// Whether x / divisor is x * (1 / divisor) to the bit: the divisor is a power of two, far from the ends of x's range.
+// True if x / divisor and x * (1 / divisor) have the same bits for every x: the divisor is a power
+// of two and not near the ends of the type's range.
 bool reciprocal_is_exact(double divisor, DType dtype) {
   int exponent = 0;
   const bool power_of_two = std::abs(std::frexp(divisor, &exponent)) == 0.5;

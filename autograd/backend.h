@@ -79,9 +79,8 @@ class Backend {
   virtual void* address(detail::Storage* storage) const = 0;
 
   // --- kernels; `to` is written, everything else is read ---
-  virtual void copy(
-      const Tensor& to,
-      const Tensor& from) const = 0;  // any strides; converts the element type, checked
+  virtual void copy(const Tensor& to,
+                    const Tensor& from) const = 0;  // any strides; checks conversions to int64
   // Rows whose products a weight's gradient adds up before it joins the others: the same for a sequence in parts and
   // whole, so that their bits are equal, where the backend's products have one order of summation.
   virtual std::int64_t gradient_rows() const = 0;
@@ -118,8 +117,8 @@ class Backend {
   // `to` has the rank of `from`, and size 1 along the axes reduced. An empty sum is 0, an empty product 1.
   virtual void reduce(Reduction kind, const Tensor& to, const Tensor& from) const = 0;
   virtual void cumulative_sum(const Tensor& to, const Tensor& from, int axis) const = 0;
-  // Index of the first largest element along the last axis, NaN the largest: to [...] int64, from
-  // [..., N], N > 0.
+  // Index of the first largest element along the last axis; NaN counts as the largest. from [...,
+  // N], N > 0; to [...] int64.
   virtual void argmax(const Tensor& to, const Tensor& from) const = 0;
   // Rows by number: to[i] = from[index[i]], and to[index[i]] += from[i]; to, from [rows, width], index [n] int64.
   virtual void take_rows(const Tensor& to, const Tensor& from, const Tensor& index) const = 0;

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// The library's own arithmetic, and the comparison with a program's.
+// Measures the library's own arithmetic and compares the arithmetic of a program with it.
 #include "autograd/compiled_arithmetic.h"
 
 #include <fmt/format.h>
@@ -38,11 +38,10 @@ void check_denormals() {
   const volatile double denormal = std::numeric_limits<double>::denorm_min();
   const volatile double half = 0.5, large = 0x1p1000;
   if (smallest_normal * half != 0 && denormal * large != 0) return;
-  fail(
-      "cpu",
-      "this thread holds numbers below 2^-1022 as 0 (FTZ or DAZ). A part of the program was linked "
-      "with -Ofast or -ffast-math: link it without. Where that is wanted, as in an audio thread, "
-      "set it after the library's first use");
+  fail("cpu",
+       "this thread holds numbers below 2^-1022 as 0 (FTZ or DAZ). Probably a part of the program "
+       "was linked with -Ofast or -ffast-math: link it without them. If you want FTZ or DAZ, for "
+       "example in an audio thread, turn them on after the first use of the library");
 }
 
 }  // namespace tapeloop::detail

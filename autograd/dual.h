@@ -1,10 +1,12 @@
 // SPDX-License-Identifier: MIT
-// Dual: a number with its partial derivatives by the inputs it depends on, and its arithmetic. Functions: dual_functions.h.
+// Dual: a number with its partial derivatives by the inputs that it depends on, and its arithmetic.
+// Functions of duals are in dual_functions.h.
 // The type carries the set of inputs (a bit mask), so a partial that is zero does not exist. Wraps a SIMD register,
 // a scalar, or another Dual (for second derivatives). Revels et al. 2018, arXiv:1810.08297.
 //
-// The chain rule multiplies derivatives. There an exact zero wins: 0 times infinity or NaN is 0, so that relu(x) at -1
-// hides the infinite slope of a root behind it. A value follows IEEE: 0 times infinity is NaN.
+// The chain rule multiplies derivatives. In these products an exact zero wins: 0 times infinity or
+// NaN is 0. So relu(x) at -1 hides the infinite slope of a root behind it. Values follow IEEE 754:
+// 0 times infinity is NaN.
 #pragma once
 
 #include <algorithm>
@@ -15,8 +17,9 @@
 namespace tapeloop {
 
 // V: the number inside. Inputs: bit i is set where the value depends on input i; one partial for each bit set.
-// Exact: an exact zero wins in the chain rule. Without it the products are plain, which is faster, and a partial is NaN
-// wherever the rule would have mattered: a caller who sees a NaN calculates again with Exact.
+// Exact: an exact zero wins in the chain rule. If false, the products are plain. That is faster,
+// but a partial is NaN wherever the rule matters: a caller who sees a NaN calculates again with
+// Exact.
 template <class V, unsigned Inputs, bool Exact = true>
 struct Dual {
   V value;
@@ -207,7 +210,7 @@ TL_HD auto operator*(const A& a, const B& b) {
 }
 template <class B, BothDual<B> A>
 TL_HD auto operator/(const A& a, const B& b) {
-  // No division is replaced by a product with 1 / b, which is infinite for a tiny b.
+  // Divides: a product with 1 / b would be wrong for a tiny b, whose 1 / b is infinite.
   auto quotient = a.value / b.value;
   return dual::chain(a, b, quotient, 1.0 / b.value, -(quotient / b.value));
 }

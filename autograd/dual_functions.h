@@ -60,7 +60,7 @@ template <DualNumber A>
 TL_HD auto abs(const A& x) {
   return dual::chain(x, abs(x.value), sign(dual::innermost(x)));
 }
-// sign and floor are flat: no derivative anywhere.
+// sign and floor are flat: their derivative is 0 everywhere.
 template <DualNumber A>
 TL_HD auto sign(const A& x) {
   return sign(dual::innermost(x));
@@ -69,7 +69,7 @@ template <DualNumber A>
 TL_HD auto floor(const A& x) {
   return floor(dual::innermost(x));
 }
-// max and min: where both are equal, each gets half (PyTorch's rule).
+// max and min: if both are equal, each gets half of the gradient (PyTorch's rule).
 template <class B, AnyDual<B> A>
 TL_HD auto max(const A& a, const B& b) {
   return select(a > b, a, select(b > a, b, 0.5 * a + 0.5 * b));
@@ -83,7 +83,8 @@ template <DualNumber A>
 TL_HD auto clamp(const A& x, double low, double high) {
   return select(x < low, low, select(x > high, high, x));
 }
-// pow: d/dx x^n = n x^(n-1), and 0 where n = 0, for every x; d/dn x^n = x^n log(x), and 0 where x = 0, for every n.
+// pow: d/dx x^n = n x^(n-1), and 0 if n = 0, for every x; d/dn x^n = x^n log(x), and 0 if x = 0,
+// for every n.
 namespace dual {
 template <class X, class N>
 TL_HD auto power_slope(const X& x, const N& n) {

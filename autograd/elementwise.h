@@ -31,7 +31,7 @@ struct Affine {  // scale x + shift
   double shift = 0;
   TL_HD auto operator()(auto x) const { return x * scale + shift; }
 };
-struct Negate {  // -x: the other sign, of zero too
+struct Negate {  // -x; changes the sign of zero too
   static constexpr const char* name = "neg";
   TL_HD auto operator()(auto x) const { return -x; }
 };
@@ -59,8 +59,8 @@ struct PowConstant {
   double exponent = 1;
   TL_HD auto operator()(auto x) const { return pow(x, exponent); }
 };
-struct
-    ChainProduct {  // a b of two derivatives: 0 where either is 0, though the other is infinite or NaN
+// a b of two derivatives: 0 if either one is 0, even if the other one is infinite or NaN.
+struct ChainProduct {
   static constexpr const char* name = "mul";
   TL_HD auto operator()(auto a, auto b) const { return zero_safe_product(a, b); }
 };
@@ -231,8 +231,8 @@ struct LogSoftmaxGradient {  // dy - e^y s, s = sum(dy) of the row
   static constexpr const char* name = "log_softmax_gradient";
   TL_HD auto operator()(auto y, auto dy, auto s) const { return dy - zero_safe_product(exp(y), s); }
 };
-// dy e^((x - m) - y), y counted from the shift m of its row. A row of x that is -inf throughout has y = -inf: its
-// gradient is 0, the limit for logits that fall together.
+// dy e^((x - m) - y), where y is counted from the shift m of its row. If all of a row of x is -inf,
+// then y = -inf and the gradient is 0: the limit for logits that fall together.
 struct LogSumExpGradient {
   static constexpr const char* name = "logsumexp_gradient";
   TL_HD auto operator()(auto x, auto m, auto y, auto dy) const {

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-// Elementwise functions that round at most once: the parts of a number, choice and bounds, products, the square root.
-// Functions with an error of their own (exp, tanh, ...) are in math.h.
+// Elementwise functions that round at most once: access to bits, choice and bounds, products, the
+// square root. math.h has the functions with an error of their own (exp, tanh, ...).
 #pragma once
 
 #include <cmath>
@@ -11,7 +11,7 @@
 
 namespace tapeloop {
 
-// All bits of a number as unsigned integers, and back.
+// Conversion between a number and its bits as an unsigned integer.
 namespace bits {
 
 template <Real V>
@@ -50,7 +50,7 @@ TL_HD V abs(V x) {
   return bits::to<V>(bits::from(x) & ~bits::kSign<V>);
 }
 
-// The size of x with the sign of y.
+// The magnitude of x with the sign of y.
 template <RealOrScalar A, RealOrScalar B>
 TL_HD Joined<A, B> copysign(A x, B y) {
   using V = Joined<A, B>;
@@ -69,8 +69,8 @@ TL_HD V square(V x) {
   return x * x;
 }
 
-// a b, and 0 where either is 0, though the other is infinite or NaN. For products of derivatives: a zero partial or a
-// zero upstream gradient ends the chain rule.
+// a b, or 0 if either one is 0, even if the other one is infinite or NaN. For products of
+// derivatives: a zero partial or a zero upstream gradient ends the chain rule.
 template <RealOrScalar A, RealOrScalar B>
 TL_HD Joined<A, B> zero_safe_product(A a, B b) {
   using V = Joined<A, B>;
@@ -82,7 +82,8 @@ TL_HD Joined<A, B> zero_safe_product(A a, B b) {
 // The largest integer not above x.
 template <Real V>
 TL_HD V floor(V x) {
-  // From 2^23 (float) or 2^52 (double) on, every number is an integer; below, adding that rounds to one.
+  // From 2^23 (float) or 2^52 (double) on, every number is an integer. Below, x + that number is
+  // rounded to an integer.
   const V size = abs(x);
   const V large = lift<V>(sizeof(ElementOf<V>) == 4 ? 0x1p23 : 0x1p52);
   const V nearest = copysign((size + large) - large, x);
@@ -106,7 +107,7 @@ TL_HD Joined<A, B> min(A a, B b) {
   return select((x < y) | (x != x), x, y);
 }
 
-// x held between low and high; high if low > high; NaN if any is NaN.
+// x limited to [low, high]; high if low > high; NaN if any of the three is NaN.
 template <Real V, RealOrScalar A, RealOrScalar B>
 TL_HD V clamp(V x, A low, B high) {
   return min(max(x, lift<V>(low)), lift<V>(high));

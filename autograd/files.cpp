@@ -102,16 +102,19 @@ void InputFile::read(void* to, std::uint64_t bytes) {
 std::string read_file(const std::string& path, std::uint64_t most) {
   InputFile file(path);
   if (file.size() > most) {
-    throw FileError(
-        fmt::format("{}: has {} bytes, more than the {} that are read; give a smaller file", path,
-                    file.size(), most));
+    throw FileError(fmt::format("{}: has {} bytes, but the limit is {}; give a smaller file", path,
+                                file.size(), most));
   }
   std::string bytes;
+  const auto too_large = [&] {
+    return FileError(fmt::format("{}: its {} bytes do not fit into memory; give a smaller file",
+                                 path, file.size()));
+  };
+  if (file.size() > bytes.max_size()) throw too_large();
   try {
     bytes.resize(file.size());
   } catch (const std::bad_alloc&) {
-    throw FileError(fmt::format("{}: its {} bytes do not fit into memory; give a smaller file",
-                                path, file.size()));
+    throw too_large();
   }
   file.read(bytes.data(), bytes.size());
   return bytes;

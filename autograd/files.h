@@ -29,8 +29,8 @@ class InputFile {
   std::uint64_t size_ = 0;
 };
 
-// All bytes of a regular file. Throws FileError as InputFile does, and if the file has more than
-// `most` bytes, or more than the memory holds: the message names its size.
+// Reads all bytes of a regular file. Throws FileError as InputFile does. Throws FileError with the
+// file's size if the file has more than `most` bytes or does not fit into memory.
 std::string read_file(const std::string& path, std::uint64_t most);
 
 // A file in the making: written as PATH.partial beside its place, and renamed to PATH by commit() once the disk

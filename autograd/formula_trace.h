@@ -99,7 +99,7 @@ template <class A, class B>
 requires detail::OneTraced<A, B> TL_HD Traced operator/(A a, B b) {
   return {detail::trace(detail::FormulaOp::div, detail::traced(a), detail::traced(b))};
 }
-template <class A, class B>  // written as a product
+template <class A, class B>  // the trace shows a plain product
 requires detail::OneTraced<A, B> TL_HD Traced zero_safe_product(A a, B b) { return a * b; }
 TL_HD Traced operator-(Traced x) { return {detail::trace(detail::FormulaOp::negate, x.node)}; }
 

@@ -313,11 +313,9 @@ std::string GradcheckReport::str() const {
   }
   if (!ok && kinks == 0 && what == "first and second order") {
     text +=
-        "  The first derivative is right, the derivative of that is not: a backward function "
-        "computes "
-        "with a tensor, as .value() or .detach() gives it, in the place of the Var whose history "
-        "is "
-        "needed.\n";
+        "  The first derivative is right, the second is wrong: a backward function computes with a "
+        "tensor, as .value() or .detach() gives it, but must compute with the Var, which has the "
+        "history.\n";
   }
   if (!ok && kinks == 0 && !replay) {
     text +=

@@ -113,7 +113,8 @@ void Grads::add(int input, Var&& contribution) {
   }
 }
 
-// A gradient is a linear function of the upstream gradients, which have a history all of them (Tape::with_history).
+// A gradient is a linear function of the upstream gradients, and all of these have a history: see
+// Tape::with_history.
 void Grads::check_history(int input, const Var& contribution) {
   if (once_ || contribution.requires_grad() || contribution.numel() == 0) return;
   fail(name_, fmt::format(
@@ -126,14 +127,13 @@ void Grads::check_history(int input, const Var& contribution) {
                   input));
 }
 
-// The same value with a history that throws when it is played.
+// Returns the same value with a history that throws in a backward pass.
 Var Grads::cut_history(const Var& contribution) {
   TapeMemory& m = *tape_.memory_;
   auto refuse = [name = name_](const Var&, Grads&) {
     fail(name,
          "a second derivative goes through its gradient, whose function is once_differentiable; "
-         "write that function by operations on Vars, or do not differentiate by what it depends "
-         "on");
+         "write that function with operations on Vars, or do not differentiate its gradient");
   };
   using Function = detail::BackwardOf<decltype(refuse)>;
   detail::Node node{name_,
@@ -174,10 +174,10 @@ void Grads::accumulate_into(const Tensor& part, const Tensor& contribution) {
 void Grads::defer(int input, const Var& a, const Var& b, detail::Combine combine) {
   if (!needs(input)) return;
   if (recording_) {
-    fail(name_,
-         "its backward function put a gradient off by defer() while create_graph is on, which "
-         "leaves "
-         "no history; give it by add() where grads.recording()");
+    fail(
+        name_,
+        "its backward function called defer() while create_graph is on; a deferred gradient has no "
+        "history; call add() if grads.recording()");
   }
   TapeMemory& m = *tape_.memory_;
   Gradient& gradient = m.gradients[m.inputs[first_input_ + static_cast<std::uint32_t>(input)]];

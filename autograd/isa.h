@@ -3,7 +3,7 @@
 // Kernels are templates on the tag, so one program can hold several builds of a kernel without a name clash.
 #pragma once
 
-// nvcc's -use_fast_math defines the last.
+// Only nvcc defines the last macro, for -use_fast_math.
 #if defined(__FAST_MATH__) || (defined(__FINITE_MATH_ONLY__) && __FINITE_MATH_ONLY__ != 0) || \
     defined(__ASSOCIATIVE_MATH__) || defined(__RECIPROCAL_MATH__) ||                          \
     defined(__NO_SIGNED_ZEROS__) || defined(__USE_FAST_MATH__)

@@ -27,7 +27,7 @@ struct LoopPlan {
   int rank;  // at least 1
   std::int64_t sizes[kMaxRank];
   Operand operands[kMaxOperands];
-  std::uint64_t overwritten = 0;  // bit k: input k is an output too, see overwritten_inputs()
+  std::uint64_t overwritten = 0;  // bit k: input k is also an output; see overwritten_inputs()
 
   std::int64_t rows() const {  // runs along the last axis
     std::int64_t count = 1;
@@ -82,14 +82,16 @@ struct PointwiseKernel {
   // What the functor calls its arguments and results, words apart: "i f g o c"; null where it does not say.
   const char* argument_names = nullptr;
   const char* result_names = nullptr;
-  // The loop may read inputs again after it wrote outputs: where an output is an input, it needs a copy of that input.
+  // The loop may read inputs again after it wrote outputs. If an output is also an input, the loop
+  // then needs a copy of that input.
   bool reads_again = false;
   int order = 0;  // of the derivative: 0 is the formula, 1 its gradient, 2 the gradient of that
   // The arithmetic that the loops above were compiled for; null: they are the library's own.
   detail::Arithmetic (*arithmetic)() = nullptr;
 };
 
-// What LoopPlan::overwritten must be for these operands: 0 where the kernel does not read inputs again.
+// The value of LoopPlan::overwritten for these operands: 0 if the kernel does not read inputs
+// again.
 inline std::uint64_t overwritten_inputs(const PointwiseKernel& kernel, const LoopPlan& plan) {
   std::uint64_t result = 0;
   for (int in = 0; kernel.reads_again && in < kernel.inputs; ++in) {
@@ -166,7 +168,7 @@ constexpr const char* result_names() {
 // --- its gradient, as a functor again ---
 
 // Takes F's inputs x and the upstream gradients dy of its results; returns dx_i = sum over j of dy_j * dF_j/dx_i.
-// A term whose dy_j or dF_j/dx_i is exactly 0 is 0.
+// A term is 0 if its dy_j or its dF_j/dx_i is exactly 0.
 template <class F>
 struct Backward {
   static constexpr const char* name = functor_name<F>();
@@ -176,7 +178,8 @@ struct Backward {
   TL_HD auto operator()(Args... args) const {
     return evaluate<(dual::kExact<Args> && ...)>(args...);
   }
-  // The same by plain products: NaN where 0 met an infinity, and elsewhere equal but for the sign of a zero.
+  // The same with plain products: NaN where 0 met an infinity, otherwise equal except for the sign
+  // of a zero.
   template <class... Args>
   TL_HD auto quick(Args... args) const {
     return evaluate<false>(args...);

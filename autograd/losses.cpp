@@ -114,7 +114,7 @@ Var cross_entropy(const Var& logits, const Tensor& target, const CrossEntropyOpt
     Var by_class = reshape(options.class_weights.detach(), {-1, 1});
     weight = weight * reshape(embedding(by_class, targets.classes), target.shape());
   }
-  // An item of weight 0 counts nothing, also where its loss is infinite.
+  // An item of weight 0 contributes nothing, even if its loss is infinite.
   Var items = pointwise(formula::ChainProduct{}, lost, weight);
   if (options.label_smoothing > 0) {
     // -sum_c w_c log p_c / V for each item that counts

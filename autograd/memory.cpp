@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
-// Per-thread free lists by size class, eight classes to a doubling of size (at most 12.5 % is lost to rounding). A block
-// that another thread releases is subtracted on the account of the thread that took it.
+// Per-thread free lists by size class, eight classes to a doubling of size (rounding loses at most
+// 12.5 %). If another thread releases a block, the account of the thread that took the block is
+// reduced.
 #include "autograd/memory.h"
 
 #include <fmt/format.h>
@@ -16,11 +17,12 @@
 
 namespace tapeloop::memory {
 
-// What other threads have released and the owner has not yet subtracted. When the owner ends it subtracts what is out
-// still: the release that brings the sum to 0 is then the last one.
+// Bytes that other threads have released and the owner has not yet subtracted. When the owner ends,
+// it subtracts the bytes that are still in use. The release that brings the sum to 0 is then the
+// last one, and deletes the account.
 struct Account {
   std::atomic<std::int64_t> returned{0};
-  std::atomic<std::int64_t> of_elsewhere{0};  // of these, memory of other devices
+  std::atomic<std::int64_t> of_elsewhere{0};  // the part on other devices
 
   void give_back(std::int64_t bytes) noexcept {
     if (returned.fetch_add(bytes, std::memory_order_acq_rel) + bytes == 0) delete this;
@@ -62,29 +64,42 @@ SizeClass class_of(std::size_t bytes) {
   return {8 * (doubling - 9) + static_cast<int>(steps), steps * step};
 }
 
+// The size of the blocks in a class.
+std::size_t bytes_of(std::size_t index) {
+  if (index <= 512 / kAlignment) return index * kAlignment;
+  const std::size_t doubling = (index - 1) / 8 + 8;
+  return (index - 8 * (doubling - 9)) << (doubling - 4);
+}
+
 struct FreeBlock {
   FreeBlock* next;
 };
 
 struct Pool {
   std::array<FreeBlock*, kClasses> free{};
-  std::array<std::size_t, kClasses> bytes_of_class{};
   Stats stats{};
-  Account* account = nullptr;  // made with the first block
-  std::int64_t elsewhere = 0;  // of live_bytes: on other devices
-  std::int64_t highest = 0;    // the most that was ever in use here
+  Account* account = nullptr;                      // made before the first block
+  std::int64_t elsewhere = 0;                      // of live_bytes: on other devices
+  std::int64_t highest = 0;                        // the most that was ever in use here
+  std::int64_t most_kept = std::int64_t{1} << 20;  // in use and kept together: half more than that
 
   Pool() = default;
   Pool(const Pool&) = delete;
   Pool& operator=(const Pool&) = delete;
   ~Pool();
 
-  void count_live(std::int64_t bytes) {
+  void need_account() {
     if (account == nullptr) account = new Account;
-    subtract_returned();
+  }
+  void count_live(std::int64_t bytes) {
     stats.live_bytes += bytes;
+    if (stats.live_bytes > stats.peak_bytes || live_here() > highest) raise_peak();
+  }
+  [[gnu::noinline]] void raise_peak() {
+    subtract_returned();
     stats.peak_bytes = std::max(stats.peak_bytes, stats.live_bytes);
     highest = std::max(highest, live_here());
+    most_kept = std::max(most_kept, highest + highest / 2);
   }
   void subtract_returned() {
     if (account == nullptr || account->returned.load(std::memory_order_relaxed) == 0) return;
@@ -92,89 +107,89 @@ struct Pool {
     elsewhere -= account->of_elsewhere.exchange(0, std::memory_order_relaxed);
   }
   std::int64_t live_here() const { return stats.live_bytes - elsewhere; }
-  // Bytes in use and kept together: half more than was ever in use.
-  std::int64_t most_kept() const {
-    return std::max<std::int64_t>(std::int64_t{1} << 20, highest + highest / 2);
-  }
 
   void give_back_to_heap(std::int64_t keep_bytes) {
     for (std::size_t i = kClasses; i-- > 0 && stats.cached_bytes > keep_bytes;) {
       while (free[i] != nullptr && stats.cached_bytes > keep_bytes) {
         FreeBlock* block = free[i];
         free[i] = block->next;
-        stats.cached_bytes -= static_cast<std::int64_t>(bytes_of_class[i]);
+        stats.cached_bytes -= static_cast<std::int64_t>(bytes_of(i));
         ::operator delete (block, std::align_val_t{kAlignment});
       }
     }
   }
 };
 
-// Destroyed at thread exit, before some static objects that still hold tensors: those go to the heap directly.
-thread_local bool pool_is_gone = false;
+// The pool is destroyed at thread exit, before some static objects that still hold tensors: those
+// go to the heap directly.
+constinit thread_local bool pool_is_gone = false;
 Pool::~Pool() {
   give_back_to_heap(0);
   if (account != nullptr) account->give_back(-stats.live_bytes);
   pool_is_gone = true;
 }
-thread_local Pool pool;
+constinit thread_local Pool pool;
+
+// A new block; the pool has none of this size.
+[[gnu::noinline]] void* allocate_from_heap(std::size_t bytes, Account*& account) {
+  account = nullptr;
+  if (!pool_is_gone) {
+    pool.need_account();
+    account = pool.account;
+    ++pool.stats.heap_calls;
+    // Shapes that come and go must not pile up.
+    pool.subtract_returned();
+    pool.give_back_to_heap(pool.most_kept - pool.live_here());
+  }
+  void* block = ::operator new (bytes, std::align_val_t{kAlignment}, std::nothrow);
+  if (block == nullptr) {
+    release_cached();
+    block = ::operator new (bytes, std::align_val_t{kAlignment}, std::nothrow);
+  }
+  if (block == nullptr) {
+    fail("memory",
+         fmt::format("the system has no {} bytes left ({} are in use by this thread); use a "
+                     "smaller batch, or cut the sequence by truncated BPTT",
+                     bytes, pool_is_gone ? 0 : pool.stats.live_bytes));
+  }
+  if (!pool_is_gone) pool.count_live(static_cast<std::int64_t>(bytes));
+  return block;
+}
 
 }  // namespace
 
 std::size_t block_bytes(std::size_t bytes) { return class_of(bytes).bytes; }
 
 void* allocate(std::size_t bytes, Account*& account) {
-  SizeClass size = class_of(bytes);
-  std::size_t index = static_cast<std::size_t>(size.index);
-  if (!pool_is_gone) {
-    if (FreeBlock* block = pool.free[index]) {
-      pool.free[index] = block->next;
-      pool.stats.cached_bytes -= static_cast<std::int64_t>(size.bytes);
-      pool.count_live(static_cast<std::int64_t>(size.bytes));
-      account = pool.account;
-      return block;
-    }
-    ++pool.stats.heap_calls;
-    // Shapes that come and go must not pile up.
-    pool.give_back_to_heap(pool.most_kept() - pool.live_here());
-  }
-  void* block = ::operator new (size.bytes, std::align_val_t{kAlignment}, std::nothrow);
-  if (block == nullptr) {
-    release_cached();
-    block = ::operator new (size.bytes, std::align_val_t{kAlignment}, std::nothrow);
-  }
-  if (block == nullptr) {
-    fail("memory",
-         fmt::format("the system has no {} bytes left ({} are in use by this thread); use a "
-                     "smaller batch, or cut the sequence by truncated BPTT",
-                     size.bytes, pool_is_gone ? 0 : pool.stats.live_bytes));
-  }
-  account = nullptr;
-  if (!pool_is_gone) {
-    pool.count_live(static_cast<std::int64_t>(size.bytes));
-    account = pool.account;
-  }
+  const SizeClass size = class_of(bytes);
+  const auto index = static_cast<std::size_t>(size.index);
+  FreeBlock* const block = pool_is_gone ? nullptr : pool.free[index];
+  if (block == nullptr) return allocate_from_heap(size.bytes, account);
+  pool.free[index] = block->next;
+  pool.stats.cached_bytes -= static_cast<std::int64_t>(size.bytes);
+  pool.count_live(static_cast<std::int64_t>(size.bytes));
+  account = pool.account;
   return block;
 }
 
 void release(void* block, std::size_t bytes, Account* account) noexcept {
-  SizeClass size = class_of(bytes);
-  std::size_t index = static_cast<std::size_t>(size.index);
-  if (!pool_is_gone && account != nullptr && account == pool.account) {
+  const SizeClass size = class_of(bytes);
+  const auto index = static_cast<std::size_t>(size.index);
+  if (!pool_is_gone && account == pool.account && account != nullptr) [[likely]] {
     pool.stats.live_bytes -= static_cast<std::int64_t>(size.bytes);
   } else if (account != nullptr) {
     account->give_back(static_cast<std::int64_t>(size.bytes));
   }
   // A thread that only releases what others took must not collect their blocks for ever.
-  if (!kKeepBlocks || pool_is_gone || pool.stats.cached_bytes > pool.most_kept()) {
+  if (!kKeepBlocks || pool_is_gone || pool.stats.cached_bytes > pool.most_kept) {
     ::operator delete (block, std::align_val_t{kAlignment});
     return;
   }
   pool.free[index] = new (block) FreeBlock{pool.free[index]};
-  pool.bytes_of_class[index] = size.bytes;
   pool.stats.cached_bytes += static_cast<std::int64_t>(size.bytes);
 }
 
-// The account stands behind the block, where size classes mostly leave room for it.
+// The pointer to the account is stored behind the block. Size classes mostly leave room for it.
 static std::size_t account_offset(std::size_t bytes) {
   return (bytes + alignof(Account*) - 1) / alignof(Account*) * alignof(Account*);
 }
@@ -203,6 +218,7 @@ Stats stats() {
 void take_elsewhere(std::int64_t bytes, Account*& account) {
   account = nullptr;
   if (pool_is_gone) return;
+  pool.need_account();
   pool.elsewhere += bytes;
   pool.count_live(bytes);
   account = pool.account;

@@ -9,21 +9,23 @@
 
 namespace tapeloop::memory {
 
-// What a thread took, whoever gives it back; lives as long as the thread or its last block.
+// Counts the memory that one thread took, whichever thread releases it. Lives as long as the thread
+// or its last block.
 struct Account;
 
 // A block of at least `bytes`, aligned to 64. Each thread keeps its own free blocks; a block may be released
 // by another thread than the one that took it. Throws Error when the system has no memory left.
 void* allocate(std::size_t bytes);
 void release(void* block, std::size_t bytes) noexcept;  // `bytes` as asked for
-// The same for a caller that has room for the block's account: it saves the 8 bytes behind the block where that is kept.
+// The same for a caller that stores `account` itself. The block then needs no 8 bytes for it.
 void* allocate(std::size_t bytes, Account*& account);
 void release(void* block, std::size_t bytes, Account* account) noexcept;
 // The size of the block that allocate(bytes, account) gives.
 std::size_t block_bytes(std::size_t bytes);
 
-// Of the calling thread. A block counts as live in the thread that took it until any thread releases it, which then keeps
-// it for its own next use: so live_bytes is never negative, and the sum over all threads is what is in use.
+// Numbers of the calling thread. A block counts as live in the thread that took it until any thread
+// releases it. The releasing thread keeps the block for its own next use. So live_bytes is never
+// negative, and the sum over all threads is the memory in use.
 struct Stats {
   std::int64_t live_bytes;    // taken by this thread and not yet released
   std::int64_t peak_bytes;    // the largest live_bytes since reset_peak()
@@ -31,7 +33,8 @@ struct Stats {
   std::int64_t heap_calls;    // times a block had to come from the heap
 };
 Stats stats();
-// Memory of another device: counted in live_bytes and peaks as this thread's, until `account` is given it back.
+// Counts memory of another device in live_bytes and peaks of this thread, until release_elsewhere()
+// is called with `account`.
 void take_elsewhere(std::int64_t bytes, Account*& account);
 void release_elsewhere(std::int64_t bytes, Account* account) noexcept;
 void reset_peak();
@@ -48,9 +51,10 @@ class PeakMeter {
  private:
   std::int64_t start_, peak_before_;
 };
-// Gives back to the heap what this thread keeps for later: free blocks, and the memory of ended tapes (see Tape).
+// Frees the memory that this thread keeps for later: free blocks, and the memory of ended tapes
+// (see Tape).
 void release_cached();
-// `release_more` is called at the beginning of every release_cached(); there is one such function.
+// Sets the one function that each release_cached() calls first.
 void also_release(void (*release_more)());
 
 // For std::vector: scratch lists inside a training step.

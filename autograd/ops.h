@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: MIT
 // The operations on Vars. This table is the only list of them; tests/ops_test.cpp has a row for each.
 // Nothing here says CPU or CUDA. Axes may be negative. Every gradient can be differentiated again.
-// In gradients an exact zero ends the chain rule: 0 times infinity or NaN is 0 there. In values it is NaN, as IEEE says.
-// The gradient of x / b by x is dy * (1 / b), with 1 / b rounded: its last bit may differ from that of dy / b.
+// In gradients an exact zero ends the chain rule: 0 times infinity or NaN is 0 there. In values it
+// is NaN, as in IEEE 754. The gradient of x / b by x is dy * (1 / b), with 1 / b rounded: its last
+// bit may differ from that of dy / b.
 //
 //   operation                   shapes                                  gradient                             saves
 //   ---- pointwise: operands broadcast; formulas and derivatives: elementwise.h -------------------------------------
@@ -126,11 +127,11 @@ Var to(const Var& x, DType dtype);    // float32 <-> float64; the gradient is co
 Var to(const Var& x, Device device);  // a copy on another device; the gradient is copied back
 
 // --- reductions: over the given axes, or over all of them. Reduced axes disappear, or stay as size 1 if keep ---
-// A float32 sum of n numbers is added up in blocks, and the blocks pairwise, in an order that
-// follows from the shape:
+// A float32 sum of n numbers is added up in blocks, and the sums of the blocks pairwise. The order
+// depends on the shape alone.
 //   |sum - exact| <= (512 + log2(n)) 2^-24 sum|x|     usually some 2^-24 sum|x|
-// On a GPU, and in cumsum, the sum is float64, rounded once. max and min are NaN where an element
-// is NaN.
+// On a GPU, and in cumsum, the sum is float64 and is rounded once. max and min are NaN if an
+// element is NaN.
 using Axes = std::initializer_list<int>;
 Var sum(const Var& x);
 Var sum(const Var& x, std::span<const int> axes, bool keep = false);
@@ -139,7 +140,7 @@ Var mean(const Var& x, std::span<const int> axes, bool keep = false);
 Var max(const Var& x, std::span<const int> axes, bool keep = false);  // ties share the gradient
 Var min(const Var& x, std::span<const int> axes, bool keep = false);
 Var logsumexp(const Var& x, std::span<const int> axes, bool keep = false);
-// sum((x - mean)^2) / (n - correction); of equal numbers exactly 0
+// sum((x - mean)^2) / (n - correction); exactly 0 if all numbers are equal
 Var var(const Var& x, std::span<const int> axes, int correction = 1, bool keep = false);
 Var prod(const Var& x, int axis, bool keep = false);
 Var cumsum(const Var& x, int axis);
@@ -155,11 +156,12 @@ inline Var logsumexp(const Var& x, Axes axes, bool keep = false) {
 inline Var var(const Var& x, Axes axes, int correction = 1, bool keep = false) {
   return var(x, as_span(axes), correction, keep);
 }
-// Place of the largest along the last axis, the first of equals: [..., N] -> [...] int64. As in
-// max(), NaN is larger than any number: the first NaN is chosen.
+// Index of the largest element along the last axis, of equals the first: [..., N] -> [...] int64.
+// NaN counts as larger than any number, as in max(): the first NaN is chosen.
 Tensor argmax(const Tensor& x);
 namespace detail {
-// x less its first element along the axes, which counts as a constant. For formulas of distances.
+// x minus its first element along the axes, which counts as a constant. For formulas that depend on
+// distances only.
 Var from_first(const Var& x, std::span<const int> axes);
 }  // namespace detail
 
@@ -191,20 +193,20 @@ Var take(const Var& x, const Tensor& index, int axis);  // index [n] along one a
 Var gather(const Var& x, const Tensor& index, int axis);  // index of x's shape but for that axis
 
 // --- layers' formulas ---
-// Zeroes each element with probability p, in steps of 2^-24, and divides the others by 1 - p.
+// Zeroes each element with probability p, in steps of 2^-24, and divides the others by 1 - p. Needs
 // 0 <= p < 1. Srivastava et al. 2014
 Var dropout(const Var& x, double p, Random& random);
 // (x - mean) / sqrt(var + epsilon) * weight + bias over the last axis, biased variance. Ba et al. 2016
 Var layer_norm(const Var& x, const Var& weight, const Var& bias, double epsilon = 1e-5);
 
 // --- tensors, no tape ---
-// Numbers in [low, high), of 2^24 equally likely values; low where both are equal. Rounding to
-// float32 stays within the range. Throws unless low <= high and the type holds both and a number
-// between them.
+// Numbers in [low, high): one of 2^24 equally likely values; `low` if low = high. Numbers rounded
+// to float32 stay in the range. Throws unless low <= high, both lie in the range of the type, and
+// the type has a number in [low, high).
 Tensor random_uniform(const Shape& shape, double low, double high, Random& random,
                       DType dtype = DType::float32);
-// N(mean, deviation^2), at most 6.764 deviations from the mean, always finite. Throws where the
-// type does not hold such numbers, or the deviation is negative.
+// Normal numbers N(mean, deviation^2): at most 6.764 deviations from the mean, always finite.
+// Throws if the deviation is negative or the type cannot hold such numbers.
 Tensor random_normal(const Shape& shape, double mean, double deviation, Random& random,
                      DType dtype = DType::float32);
 namespace detail {

@@ -245,10 +245,12 @@ struct PointwiseBackward {
   }
 
  private:
-  // Somebody has a pointer to the elements: they need a checksum only if the gradient reads them.
+  // If somebody has a pointer to the elements, they need a checksum, but only if the gradient reads
+  // them.
   Saved<Var> save(const Var& x, std::size_t i, std::span<const bool> wanted) const {
     const detail::Storage* const storage = detail::storage_of(x.value());
-    const bool exposed = storage != nullptr && storage->exposed.load(std::memory_order_relaxed);
+    const bool exposed = storage != nullptr &&
+                         (storage->writes.load(std::memory_order_relaxed) & detail::kExposed) != 0;
     const int argument = static_cast<int>(i);
     if (!exposed || x.is_parameter() || kernel->backward == nullptr ||
         detail::gradient_reads(*kernel, functor, i, {in_columns.data(), wanted.size()}, wanted)) {
@@ -256,7 +258,7 @@ struct PointwiseBackward {
     }
     return Saved<Var>(x, argument, detail::Stamp::Pointers::ignore);
   }
-  // Throws unless the gradients are the same whatever input i holds, as those of a sum are.
+  // Throws if the gradients depend on the elements of input i. The gradients of a sum do not.
   void check_not_read(std::size_t i, std::span<const bool> wanted) const {
     if (detail::gradient_reads(*kernel, functor, i, {in_columns.data(), wanted.size()}, wanted)) {
       static_cast<void>(inputs[i].get());

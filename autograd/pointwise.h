@@ -59,9 +59,10 @@ void pointwise_wanted(const PointwiseKernel& kernel, const FormulaBytes& functor
                       std::span<const PointwiseInput> inputs, std::span<const int> out_columns,
                       std::span<const bool> wanted, std::span<Var> outputs);
 
-// Whether the gradients that are wanted of inputs with so many columns read the elements of input i. The formula's trace
-// tells: a product reads its other factor, a function its argument, a choice its condition; a sum reads nothing. True
-// where there is no trace. Cost: some microseconds for a thread's first question about a formula.
+// True if the wanted gradients read the elements of input i. `columns`: of each input. The trace of
+// the formula tells: a product reads its other factor, a function its argument, a choice its
+// condition; a sum reads nothing. True if there is no trace. Cost: some microseconds for the first
+// question of a thread about a formula.
 bool gradient_reads(const PointwiseKernel& kernel, const FormulaBytes& functor, std::size_t i,
                     std::span<const int> columns, std::span<const bool> wanted);
 

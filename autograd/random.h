@@ -38,8 +38,8 @@ TL_HD float uniform_at(std::uint64_t seed, std::uint64_t i) {
   return static_cast<float>(block.word[i % 4] >> 8) * (1.0f / 16777216.0f);
 }
 
-// The i-th number of the standard normal stream, by Box and Muller from two words of its block. It
-// is finite: its size is at most sqrt(66 log 2).
+// The i-th number of the standard normal stream, by Box and Muller from two words of its block. The
+// number is finite: its magnitude is at most sqrt(66 log 2).
 inline constexpr double kFarthestNormal = 6.764;
 TL_HD double normal_at(std::uint64_t seed, std::uint64_t i) {
   Philox4 block = philox(seed, i / 2, 1);
@@ -60,8 +60,8 @@ std::uint64_t take_watched(Random& random, std::uint64_t count);
 }  // namespace detail
 
 // A place in a stream: what programs hand around, save in checkpoints and seed by.
-// Threads may share one: no number is taken twice. Which thread gets which then depends on the time; for the same numbers
-// in each run, give every thread a stream of its own by split().
+// Threads may share a Random: no number is taken twice, but the timing decides which thread gets
+// which numbers. For the same numbers in each run, give every thread its own stream by split().
 struct Random {
   std::uint64_t seed = 0;
   std::uint64_t next = 0;  // numbers taken so far

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
-// recompute(): a tape within a tape. The inner one is played as soon as it is recorded. Parameters and values of the
-// outer tape are its leaves; what both tapes have to add to a leaf's gradient is added to one sum.
+// recompute(): a tape within a tape. The inner tape is played as soon as it is recorded. Its leaves
+// are parameters and values of the outer tape. Both tapes add their parts of a leaf's gradient to
+// one sum.
 #include "autograd/recompute.h"
 
 #include <fmt/format.h>
@@ -35,7 +36,7 @@ PoolVector<Var> detail::InnerTape::leaves() const {
 PoolVector<Var> detail::move_first(PoolVector<Var> results, const Tensor& into) {
   if (!into.defined()) return results;
   if (results.empty()) {
-    fail("recompute", "the function returned no result, but memory for its first one was given: " +
+    fail("recompute", "the function returned no result, but `into` is memory for the first one: " +
                           into.describe());
   }
   into.copy_from(results[0].value());
@@ -56,7 +57,7 @@ PoolVector<Var> detail::RecomputedRun::first(void* f, std::span<const Var> input
   }
   if (inner.played_) {
     fail("recompute",
-         "the function played its tape backwards, which freed its record; pass {.retain = true}");
+         "the function ran a backward pass, which freed its record; pass {.retain = true}");
   }
   results_ = results.size();
   const PoolVector<Var> own(results.begin(), results.end());
@@ -94,9 +95,10 @@ PoolVector<Var> detail::RecomputedRun::first(void* f, std::span<const Var> input
   return results;
 }
 
-// The results that have upstream gradients, checked to be those of the first run.
+// Runs f again and returns the tracked results. Throws if f does not compute the same as in the
+// first run.
 PoolVector<Var> detail::RecomputedRun::run_again(void* f, std::span<const Var> douts) {
-  const PoolVector<Var> used(used_.begin(), used_.end());  // throws where one was written
+  const PoolVector<Var> used(used_.begin(), used_.end());  // throws if one was written
   PoolVector<Var> all;
   {
     const RandomLog::Replaying replaying(randoms_);
@@ -104,13 +106,13 @@ PoolVector<Var> detail::RecomputedRun::run_again(void* f, std::span<const Var> d
   }
   if (!randoms_.replayed_all()) {
     fail("recompute",
-         "run again, the function takes fewer random numbers than the first time; it must compute "
-         "the same");
+         "in the second run the function takes fewer random numbers than in the first; it must "
+         "compute the same");
   }
   if (all.size() != results_) {
     fail("recompute",
-         fmt::format("the function returned {} results the first time, and {} when it was "
-                     "run again; it must compute the same",
+         fmt::format("the function returned {} results in the first run and {} in the second; it "
+                     "must compute the same",
                      results_, all.size()));
   }
   PoolVector<Var> ys;
@@ -119,8 +121,8 @@ PoolVector<Var> detail::RecomputedRun::run_again(void* f, std::span<const Var> d
     if (!douts[i].defined()) continue;
     if (!y.requires_grad() || y.shape() != douts[i].shape()) {
       fail("recompute",
-           fmt::format("run again, the function's result {} is {} {}; the first time it was a "
-                       "computed value {}; it must compute the same",
+           fmt::format("in the second run the function's result {} is {} {}, in the first run a "
+                       "computed value {}; the function must compute the same",
                        tracked_[i], y.requires_grad() ? "a computed value" : "a constant",
                        y.defined() ? y.shape().str() : "without a value", douts[i].shape().str()));
     }
@@ -128,7 +130,7 @@ PoolVector<Var> detail::RecomputedRun::run_again(void* f, std::span<const Var> d
   return ys;
 }
 
-// Whether y, a computed value, was computed from one of the xs other than itself.
+// True if the computed value y depends on one of the xs, other than on itself.
 bool Tape::derived_from(const Var& y, std::span<const Var> xs) const {
   const TapeMemory& m = *memory_;
   const std::uint32_t wanted = slot_of(y);
@@ -152,7 +154,8 @@ bool Tape::derived_from(const Var& y, std::span<const Var> xs) const {
   return derived[wanted] != 0;
 }
 
-// A gradient asked for on this tape ends at its leaves. It is whole where none of those that it reached depends on an x.
+// gradient() on this tape ends at the leaves. Throws if the result is incomplete: a leaf that it
+// reached depends on an x.
 void Tape::check_leaves_independent(std::span<const Var> xs) const {
   for (std::size_t slot = 0; slot < memory_->gradients.size(); ++slot) {
     const Var& leaf = memory_->values[slot].parameter;
@@ -168,24 +171,24 @@ void Tape::check_leaves_independent(std::span<const Var> xs) const {
 
 [[noreturn]] static void fail_new_leaf(const Var& x) {
   fail("recompute",
-       fmt::format("run again, the function uses {} {} that it did not use the first time; it must "
-                   "compute the same",
+       fmt::format("in the second run the function uses {} {} that it did not use the first time; "
+                   "it must compute the same",
                    x.is_parameter() ? "a parameter" : "a value", x.value().describe()));
 }
 
-// Both tapes add to the same sums: contributions are added up in one row, whichever tape they come from. Called again, it
-// gives the sums back.
+// Lets both tapes add to the same sums, so that contributions are added in one order, whichever
+// tape they come from. A second call gives the sums back.
 void Tape::exchange_with_outer(Tape& outer) {
   for (std::size_t slot = 0; slot < memory_->gradients.size(); ++slot) {
     const Var& x = memory_->values[slot].parameter;
     if (!x.defined()) continue;
     const std::uint32_t other = outer.slot_of(x);
     // No gradient is wanted of an upstream gradient.
-    if (!x.is_parameter() && x.body()->slot == detail::kUpstream) continue;
+    if (detail::is_upstream(x)) continue;
     if (other == kNone || other >= outer.memory_->gradients.size()) {
       fail_new_leaf(x);
     }
-    // What the outer tape has put off so far comes before what is added now.
+    // First adds the contributions that the outer tape has deferred so far.
     detail::combine_deferred(*outer.memory_, outer.memory_->gradients[other]);
     std::swap(memory_->gradients[slot].sum, outer.memory_->gradients[other].sum);
   }
@@ -194,8 +197,8 @@ void Tape::exchange_with_outer(Tape& outer) {
 void detail::RecomputedRun::again(void* f, std::span<const Var> douts, Grads& grads) {
   Tape& outer = grads.tape_;
   if (grads.recording()) {
-    // What is recorded now stays: it is part of the derivative's own history. So are the sums of upstream gradients,
-    // which are no part of f and not played here.
+    // The new nodes stay on the tape: they are part of the derivative's own history. The sums of
+    // upstream gradients stay too: they are not part of f and are not played here.
     TapeMemory& m = *outer.memory_;
     const std::size_t begin = m.nodes.size(), values = m.values.size();
     const PoolVector<Var> ys = run_again(f, douts);
@@ -240,7 +243,8 @@ std::uint64_t detail::RandomLog::take(Random& random, std::uint64_t count) {
   if (replayed_ == entries_.size() || entries_[replayed_].seed != random.seed ||
       entries_[replayed_].count != count) {
     fail("recompute",
-         "run again, the function takes other random numbers than the first time; it must compute "
+         "in the second run the function takes other random numbers than the first time; it must "
+         "compute "
          "the same, with Random states of the same seeds");
   }
   return entries_[replayed_++].first;

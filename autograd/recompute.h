@@ -54,60 +54,64 @@ class RandomLog {
   RandomLog* outer_ = nullptr;
 };
 
-// A tape within another one, whose values are leaves here: their gradients end up on this tape, in the place of a
-// parameter's. It looks inside (TapeOptions) as the outer one does where `inspect` says so.
+// A tape within another one. Values of the outer tape are leaves here: this tape computes their
+// gradients as it does for parameters. If `inspect`, it looks inside (TapeOptions) as the outer
+// tape does.
 struct InnerTape {
   Tape tape;
   InnerTape(const Tape& outer, bool inspect);
-  PoolVector<Var> leaves()
-      const;  // parameters and values of the outer tape that took part, in order
+  // The parameters and the values of the outer tape that were used, in order.
+  PoolVector<Var> leaves() const;
 };
 
-// What is needed to run a function again in the backward pass, apart from the function itself.
+// Everything that is needed to run a function again in the backward pass, except the function.
 class RecomputedRun {
  public:
   using Function = PoolVector<Var> (*)(void* f, std::span<const Var> inputs);
   explicit RecomputedRun(Function function) : function_(function) {}
 
-  // Runs f on a tape of its own, which is forgotten. `used` gets f's inputs and then everything else that f
-  // differentiates by: parameters, and values of the enclosing tape that f holds. `tracked` gets those results that
-  // depend on any of it.
+  // Runs f on a temporary tape. `used` receives f's inputs and then everything else that f
+  // differentiates by: parameters, and values of the enclosing tape that f holds. `tracked`
+  // receives the results that depend on any of these.
   PoolVector<Var> first(void* f, std::span<const Var> inputs, const Tensor& into,
                         PoolVector<Var>& used, PoolVector<Var>& tracked);
-  // Runs f once more and plays it backwards at once; douts belong to the tracked results.
+  // Runs f once more and plays it backwards at once. `douts` belong to the tracked results.
   void again(void* f, std::span<const Var> douts, Grads& grads);
 
  private:
   PoolVector<Var> run_again(void* f, std::span<const Var> douts);
 
   Function function_;
-  PoolVector<Saved<Var>> used_;  // f's inputs, and the values that it holds
+  PoolVector<Saved<Var>> used_;  // f's inputs, then the values that f holds
   std::size_t inputs_ = 0;       // how many of these are f's inputs
   RandomLog randoms_;
-  std::size_t results_ = 0;            // how many f returned
-  PoolVector<std::size_t> tracked_{};  // which of them
+  std::size_t results_ = 0;            // number of f's results
+  PoolVector<std::size_t> tracked_{};  // indices of the tracked ones
 };
 
-// The results, the first one moved into `into` where that is given.
+// Returns the results. If `into` is defined, moves the first one there.
 PoolVector<Var> move_first(PoolVector<Var> results, const Tensor& into);
 
 }  // namespace detail
 
-// f(inputs), where f takes a span of as many Vars and returns a PoolVector<Var>. While a tape records, nothing of f's own
-// record is kept: the backward pass runs f again, which must compute the same again. It may use parameters, computed
-// values that it holds, random numbers (dropout; the same ones are taken again), Tape::current()->gradient(), and
-// recompute() itself. What f holds by reference must live until the backward pass. Results leave f through its return
-// value only.
-// Gradients are those without recompute(), also of a weight that is used elsewhere too; they have the same bits where the
-// rows (time steps times batch) that use a weight inside f, and those played before f, are multiples of kGemmGroup, and
-// no step uses a parameter both as weight or bias of linear() and otherwise. Else, and for second derivatives, they are
-// added up in another order.
+// f(inputs), where f takes a span of as many Vars and returns a PoolVector<Var>. While a tape
+// records, f's own record is not kept: the backward pass runs f again, and f must compute the same
+// again. f may use parameters, computed values that it holds, random numbers (dropout: both runs
+// get the same ones), Tape::current()->gradient(), and recompute() itself. Values that f holds by
+// reference must live until the backward pass. f gives results only through its return value.
+// Gradients equal those without recompute(), also those of a weight that is used elsewhere too.
+// They have the same bits if the rows (time steps times batch) that use a weight inside f, and
+// those played before f, are multiples of kGemmGroup, and no step uses a parameter both as weight
+// or bias of linear() and otherwise. Else, and for second derivatives, they are added up in another
+// order.
 // A variable that f returns unchanged, or twice, is the same variable among the results.
-// `into`: memory for the first result, perhaps a part of something larger; undefined: it stays where f made it.
-// Throws where f calls backward(), or asks for a gradient by something that an input or a held value was computed from
-// outside of f: that gradient would end at the input. Throws in the backward pass where f does not compute the same as
-// before: it takes other random numbers, uses another parameter, or returns results of other numbers or shapes.
-// Cost: f's forward pass once more; memory: f's record, for the time of its own backward pass.
+// `into`: memory for the first result, perhaps a part of something larger. Undefined: the result
+// stays where f made it.
+// Throws if f calls backward(). Throws if f asks for a gradient by an x, and an input or a held
+// value was computed from x outside of f: that gradient would end at the input.
+// The backward pass throws if f does not compute the same as before: if it takes other random
+// numbers, uses another parameter, or returns another number of results or other shapes.
+// Cost: one more forward pass of f. Memory: f's record, while its own backward pass runs.
 template <class F>
 PoolVector<Var> recompute(std::span<const Var> inputs, F f, const Tensor& into = {}) {
   if (Tape::current() == nullptr) return detail::move_first(f(inputs), into);

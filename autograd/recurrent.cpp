@@ -134,7 +134,7 @@ RecurrentSequence sequence(const RecurrentRun& run, const PointwiseKernel& kerne
   return result;
 }
 
-// Tells whether what the backward pass reads is what the forward pass saw.
+// Checks that the backward pass reads the same values as the forward pass.
 struct SavedStamps {
   detail::Stamp zx, w, b;
   std::array<detail::Stamp, kMostParts> initial, states;
@@ -148,7 +148,8 @@ struct SavedStamps {
       states[k] = detail::Stamp(all_states[k], kSavedResult);
     }
   }
-  // A recorded pass runs the steps again; another one reads zx only where products are apart, and never the bias.
+  // A recorded pass runs the steps again. A pass that is not recorded reads zx only if the products
+  // are apart, and never reads the bias.
   void check(const RecurrentRun& run, std::span<const Tensor> all_states, bool recorded) const {
     if (!run.in_place && (recorded || run.apart())) check_one(zx, run.zx.value());
     check_one(w, run.w().value());
@@ -239,7 +240,8 @@ struct RecurrentGradient {
   }
 };
 
-// No step, or no sequence: nothing depends on anything, and gradients are zeros, as a sum over nothing is.
+// No steps or no sequences: nothing depends on anything. Gradients are zeros, like a sum over
+// nothing.
 struct NothingToDo {
   RecurrentRun run;
 

@@ -71,15 +71,15 @@ Var extreme(const char* name, Reduction kind, const Var& x, std::span<const int>
   Var chosen = reshape(y, set.kept);
   const Var* input = &x;
   if (Recorder::wanted(name, {&input, 1})) {
-    Recorder::record(
-        name, {&input, 1}, {&y, 1},
-        [x = Saved(x, 0), chosen = Saved(chosen, kSavedResult), kept = set.kept](const Var& dy,
-                                                                                 Grads& grads) {
-          grads.add(0, [&] {
-            Var at = equal(x, chosen);  // 1 where x is the extreme; ties share
-            return pointwise(formula::ChainProduct{}, reshape(dy, kept), at / sum_to(at, kept));
-          });
-        });
+    Recorder::record(name, {&input, 1}, {&y, 1},
+                     [x = Saved(x, 0), chosen = Saved(chosen, kSavedResult), kept = set.kept](
+                         const Var& dy, Grads& grads) {
+                       grads.add(0, [&] {
+                         Var at = equal(x, chosen);  // 1 where x is the extreme; ties share
+                         return pointwise(formula::ChainProduct{}, reshape(dy, kept),
+                                          at / sum_to(at, kept));
+                       });
+                     });
   }
   return y;
 }
@@ -106,8 +106,8 @@ Var mean(const Var& x, std::span<const int> axes, bool keep) {
   return sum(x, axes, keep) / static_cast<double>(set.count);
 }
 
-// Distances of numbers do not change with the place they are counted from. From one of the numbers,
-// equal ones are all 0, and numbers far from 0 keep the digits in which they differ.
+// Subtracting one number from all does not change their distances. Subtracting the first one makes
+// equal numbers all 0 and keeps the digits in which numbers far from 0 differ.
 Var detail::from_first(const Var& x, std::span<const int> axes) {
   Tensor first = x.value();
   for (int axis : axes) first = first.slice(axis, 0, std::min<std::int64_t>(1, first.dim(axis)));

@@ -48,7 +48,7 @@ double largest_of(DType dtype) {
   return dtype == DType::float32 ? static_cast<double>(std::numeric_limits<float>::max())
                                  : std::numeric_limits<double>::max();
 }
-// The smallest number of the type from x on, and the largest below x.
+// The smallest number of the type that is >= x, and the largest that is < x.
 template <class T>
 double from_on(double x) {
   const T near = static_cast<T>(x);
@@ -67,8 +67,9 @@ Tensor random_uniform(const Shape& shape, double low, double high, Random& rando
   check_float("random_uniform", dtype);
   const double most = largest_of(dtype);
   if (!(low >= -most && high <= most && low <= high)) {
-    fail("random_uniform", fmt::format("low is {}, high {}: expected numbers of {}, low <= high",
-                                       low, high, name(dtype)));
+    fail("random_uniform",
+         fmt::format("low is {}, high {}: expected numbers of {} with low <= high", low, high,
+                     name(dtype)));
   }
   const bool single = dtype == DType::float32;
   double first = low, last = low;
@@ -81,7 +82,7 @@ Tensor random_uniform(const Shape& shape, double low, double high, Random& rando
          fmt::format("no {} lies in [{}, {}); ask for float64, or for a wider range", name(dtype),
                      low, high));
   }
-  // In float64, rounded once; rounding must not reach `high`.
+  // Drawn in float64 and rounded once. The rounded number must stay below `high`.
   const Tensor draws = Tensor::empty(shape, DType::float64);
   backend(Device::cpu)
       .uniform(draws, random.seed, random.take(static_cast<std::uint64_t>(shape.numel())));
@@ -101,8 +102,8 @@ Tensor random_normal(const Shape& shape, double mean, double deviation, Random& 
   check_float("random_normal", dtype);
   if (!(deviation >= 0 && std::abs(mean) + kFarthestNormal * deviation <= largest_of(dtype))) {
     fail("random_normal",
-         fmt::format("mean is {}, deviation {}: expected a deviation of 0 or more, and that {} "
-                     "holds the mean and {} deviations more",
+         fmt::format("mean is {}, deviation {}: expected a deviation of 0 or more, and {} must "
+                     "hold the mean +- {} deviations",
                      mean, deviation, name(dtype), kFarthestNormal));
   }
   const Tensor draws = Tensor::empty(shape, DType::float64);

@@ -114,28 +114,30 @@ const FileType* type_of(const Entry& entry) {
   return found == std::end(kFileTypes) ? nullptr : found;
 }
 
-// Why no Tensor can hold it; empty where one can.
+// Says why no Tensor can hold the entry; empty if one can.
 std::string obstacle(const Entry& entry) {
   if (type_of(entry) == nullptr) {
     std::vector<const char*> known;
     for (const FileType& type : kFileTypes) known.push_back(type.name);
     return fmt::format(
-        "has the element type {}, which is not read here; expected one of {}; "
-        "convert it where the file was made",
+        "has the element type {}, which is not supported; expected one of {}; "
+        "convert it in the program that wrote the file",
         shown(entry.dtype), fmt::join(known, ", "));
   }
   if (entry.sizes.size() > kMaxRank) {
-    return fmt::format("has {} axes; at most {} are supported; reshape it where the file was made",
-                       entry.sizes.size(), kMaxRank);
+    return fmt::format(
+        "has {} axes; at most {} are supported; reshape it in the program that wrote the "
+        "file",
+        entry.sizes.size(), kMaxRank);
   }
   return {};
 }
 
-// The sizes fit the bytes of the tensor in the file, where its element type is known.
+// Checks that the sizes fit the bytes of the tensor in the file, if its element type is known.
 void check_sizes(const std::string& path, const Entry& entry) {
   const FileType* type = type_of(entry);
   std::int64_t most = type == nullptr ? 1 : type->bytes;
-  bool fits = true;  // with sizes of 0 counted as 1: strides must not overflow either
+  bool fits = true;  // sizes of 0 count as 1 here: strides must not overflow either
   std::uint64_t count = 1;
   for (const std::uint64_t size : entry.sizes) {
     fits = fits && std::in_range<std::int64_t>(size) &&
@@ -201,18 +203,19 @@ std::string read_header(const std::string& path, InputFile& file) {
     const std::string_view start(reinterpret_cast<const char*>(&length), sizeof length);
     if (start.starts_with('{')) {
       bad(path,
-          "is JSON text, no safetensors file; where it is the index of a model in several "
-          "files, load each of the files that its \"weight_map\" names");
+          "is JSON text, not a safetensors file; if it is the index of a model in several files, "
+          "load each of the files that its \"weight_map\" names");
     }
     if (start.starts_with("PK\3\4") || start.starts_with("\x80\2")) {
       bad(path,
-          "is a file of torch.save, no safetensors file; in Python, load it and save its "
-          "state_dict by safetensors.torch.save_file");
+          "was written by torch.save and is not a safetensors file; in Python, load it and save "
+          "its state_dict with safetensors.torch.save_file");
     }
     bad(path,
         fmt::format(
             "its first 8 bytes announce a header of {} bytes; expected at most {}, and no more "
-            "than the {} that follow; if this is no safetensors file, save it as one, otherwise {}",
+            "than the {} that follow; if this is not a safetensors file, save it as one, otherwise "
+            "{}",
             length, kMaxHeader, file.size() - sizeof length, kDamaged));
   }
   std::string header(length, '\0');
@@ -220,7 +223,8 @@ std::string read_header(const std::string& path, InputFile& file) {
   return header;
 }
 
-// Undefined where a value of U64 is too large; the file stands behind the tensor in any case.
+// Returns an undefined tensor if a U64 value is too large. Moves the file behind the tensor in any
+// case.
 Tensor read_tensor(const std::string& path, InputFile& file, const Entry& entry) {
   const FileType& type = *type_of(entry);
   const Shape shape = shape_of(entry);
@@ -244,7 +248,7 @@ Tensor read_tensor(const std::string& path, InputFile& file, const Entry& entry)
     file.read(block.data(), count * from_bytes);
     if (!type.convert(block.data(), count, to)) {
       if (type.bytes == 1) {
-        bad(path, fmt::format("tensor {} holds a value that is no BOOL; expected 0 or 1; {}",
+        bad(path, fmt::format("tensor {} holds a value that is not a BOOL; expected 0 or 1; {}",
                               shown(entry.name), kDamaged));
       }
       fits = false;
@@ -308,7 +312,7 @@ TensorFile read_safetensors(const std::string& path) {
       }
       problem =
           "holds a value that does not fit in int64; expected at most 2^63 - 1; convert it "
-          "where the file was made";
+          "in the program that wrote the file";
     } else {
       skip(file, entry.offsets[1] - entry.offsets[0]);
     }

@@ -15,7 +15,7 @@ using Metadata = std::map<std::string, std::string>;
 
 struct UnreadTensor {
   std::string name;
-  std::string problem;  // "has the element type F8_E4M3, which is not read here; ..."
+  std::string problem;  // "has the element type F8_E4M3, which is not supported; ..."
 };
 
 struct TensorFile {
@@ -24,12 +24,12 @@ struct TensorFile {
   std::vector<UnreadTensor> unread = {};  // well-formed tensors that a Tensor cannot hold
 };
 
-// Reads a whole file. F32, F64 and I64 come as they are; F16 and BF16 as float32; BOOL, U8, I8, U16, I16, U32,
-// I32 and U64 as int64. Tensors that are of other element types, have more than 6 axes or hold a U64 above 2^63 - 1 are
-// listed in `unread`; nn::load() throws where a model needs one. As in the reference reader, fields of a tensor that the
-// format does not have are passed over, and so are metadata that are no texts.
-// Throws FileError for every other departure from the format: the message names the file and the tensor. A damaged header
-// cannot make it take more memory than about ten times the file.
+// Reads a whole file. F32, F64 and I64 stay as they are; F16 and BF16 become float32; BOOL, U8, I8,
+// U16, I16, U32, I32 and U64 become int64. `unread` lists the tensors that have another element
+// type, more than 6 axes, or a U64 above 2^63 - 1; nn::load() throws if a model needs one of them.
+// Like the reference reader, ignores unknown fields of a tensor and metadata that are not strings.
+// Throws FileError for every other departure from the format; the message names the file and the
+// tensor. A damaged header cannot make the reader take more memory than about ten times the file.
 TensorFile read_safetensors(const std::string& path);
 
 // Replaces or makes the file (see NewFile: never half a file). Tensors of any strides and device are written row-major. Data are

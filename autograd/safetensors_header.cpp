@@ -24,7 +24,7 @@ std::string shown(const std::string& name) {
   constexpr std::size_t kShown = 100;
   std::string text =
       json(name.substr(0, kShown)).dump(-1, ' ', false, json::error_handler_t::replace);
-  // The one control character that JSON leaves as it is.
+  // DEL is the one control character that JSON does not escape.
   for (std::size_t at = 0; (at = text.find('\x7f', at)) != std::string::npos;) {
     text.replace(at, 1, "\\u007f");
   }
@@ -176,8 +176,8 @@ class HeaderReader final : public nlohmann::json_sax<json> {
   enum class Place { outside, top, entry, shape, offsets, metadata };
 
   Entry& entry() { return header_.entries.back(); }
-  // True for a value that nothing here depends on: within a field that the format does not have, or no text in the
-  // metadata. Throws for others.
+  // True if nothing here depends on the value: it is part of an unknown field, or is metadata that
+  // is not a string. Throws for other values.
   bool passed_over(const char* found) const {
     const bool own = place_ != Place::metadata && (place_ != Place::entry || field_ == "dtype" ||
                                                    field_ == "shape" || field_ == "data_offsets");
@@ -203,11 +203,11 @@ class HeaderReader final : public nlohmann::json_sax<json> {
   const std::string& path_;
   Header& header_;
   std::unordered_set<std::string> names_;
-  std::unordered_set<std::string> fields_;  // of the metadata
-  std::string name_;                        // the tensor, or "__header_.metadata_"
-  std::string field_;                       // within it
+  std::unordered_set<std::string> fields_;  // names in the metadata
+  std::string name_;                        // name of the tensor, or "__metadata__"
+  std::string field_;                       // name of its field
   Place place_ = Place::outside;
-  std::size_t foreign_depth_ = 0;  // objects and lists that are passed over
+  std::size_t foreign_depth_ = 0;  // depth in objects and lists that are ignored
   std::size_t offset_count_ = 0;
   bool has_dtype_ = false;
   bool has_shape_ = false;

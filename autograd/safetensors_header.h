@@ -28,8 +28,8 @@ struct Header {
   Metadata metadata;
 };
 
-// Throws FileError for anything but the format's JSON: also for duplicate keys. Passes over fields of tensors that the
-// format does not have, and metadata that are no texts.
+// Throws FileError for anything but the format's JSON, also for duplicate keys. Ignores unknown
+// fields of tensors and metadata that are not strings.
 Header parse_header(const std::string& path, const std::string& text);
 
 // Throws FileError("path: problem").

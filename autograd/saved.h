@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
-// Saved<Var>, Saved<Tensor>: a value that a backward function will read, with what tells whether somebody has written it
-// since. Knows no tape: an operation keeps its Saved values in its backward function.
+// Saved<Var>, Saved<Tensor>: a value that a backward function will read, with a stamp that shows
+// whether somebody has written the value since. Does not know the tape: an operation keeps its
+// Saved values in its backward function.
 #pragma once
 
 #include "autograd/var.h"
@@ -8,7 +9,8 @@
 
 namespace tapeloop {
 
-// What a saved value is to its operation, for error messages: the number of an argument, 0 and up, or one of these.
+// The role of a saved value in its operation, for error messages: the number of an argument, from
+// 0, or one of these.
 enum SavedAs : int { kSavedIndex = 253, kSavedResult = 254, kSavedValue = 255 };
 
 namespace detail {
@@ -22,15 +24,17 @@ inline Stamp::Pointers pointers_to(const Var& x) {
 [[noreturn]] void saved_value_was_written(const Tensor& tensor, unsigned saved_as);
 }  // namespace detail
 
-// A backward function keeps a value that its gradient reads as a Saved one, and uses it like the value:
-//   record("scale", {&a, &b}, ..., [a = keep_if(b, a, 0), b = keep_if(a, b, 1)](const Var& dy, Grads& grads) {
-//     grads.add(0, [&] { return dy * b; });                // throws where b was written since the forward pass
+// A backward function keeps a value that its gradient reads as Saved, and uses it like the value:
+//   record("scale", {&a, &b}, ..., [a = keep_if(b, a, 0), b = keep_if(a, b, 1)](const Var& dy,
+//                                                                               Grads& grads) {
+//     grads.add(0, [&] { return dy * b; });   // throws if b was written since the forward pass
 //     grads.add(1, [&] { return dy * a; });
 //   });
-// Use throws Error "backward: argument 1 of "scale", float32[3], was written after the operation saved it; ...". A write
-// counts if it goes to the value's own elements, by an operation, fill, copy_from or a pointer of data(). For pointers,
-// the elements are compared by a checksum: one pass over them at recording and one at each use, where somebody has a
-// pointer; else a use costs a comparison. A value that the gradient does not read should not be saved.
+// Use of a written value throws Error "backward: argument 1 of "scale", float32[3], was written
+// after the operation saved it; ...". A write counts if it changes the value's own elements: by an
+// operation, fill, copy_from or a pointer of data(). If somebody has such a pointer, a checksum of
+// the elements finds the write: one pass over the elements at recording and one at each use. Else a
+// use costs one comparison. Do not save a value that the gradient does not read.
 template <class T>
 class Saved {
  public:
@@ -47,7 +51,7 @@ class Saved {
   const Shape& shape() const { return value_.shape(); }
   DType dtype() const { return value_.dtype(); }
   Device device() const { return value_.device(); }
-  // Whether it may be used.
+  // True if the value may be used.
   bool unchanged() const { return !value_.defined() || stamp_.holds(detail::tensor_of(value_)); }
   const T& get() const {
     if (!unchanged()) {
@@ -56,7 +60,7 @@ class Saved {
     return value_;
   }
   operator const T&() const { return get(); }
-  // For what does not depend on the elements.
+  // The value, for uses that do not depend on its elements.
   const T& unchecked() const { return value_; }
 
  private:
@@ -64,8 +68,8 @@ class Saved {
   detail::Stamp stamp_;
 };
 
-// `x` if its value will be needed to differentiate by `other`, else nothing: what a record keeps is its memory bill. `x`
-// is the operation's argument number `argument`.
+// Saves `x` if its value is needed to differentiate by `other`, else nothing: saved values are the
+// memory cost of an operation. `argument` is the number of x among the operation's arguments.
 inline Saved<Var> keep_if(const Var& other, const Var& x, int argument = kSavedValue) {
   return other.requires_grad() ? Saved<Var>(x, argument) : Saved<Var>();
 }

@@ -21,7 +21,6 @@ const char* name(DType dtype) {
 
 const char* name(Device device) { return device == Device::cpu ? "cpu" : "cuda"; }
 
-std::int64_t size_of(DType dtype) { return dtype == DType::float32 ? 4 : 8; }
 
 Shape::Shape(std::initializer_list<std::int64_t> sizes)
     : Shape(std::span<const std::int64_t>(sizes.begin(), sizes.size())) {}

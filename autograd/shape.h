@@ -16,7 +16,8 @@ enum class Device : std::uint8_t { cpu, cuda };
 
 const char* name(DType dtype);
 const char* name(Device device);
-std::int64_t size_of(DType dtype);  // bytes per element
+// Bytes per element.
+inline std::int64_t size_of(DType dtype) { return dtype == DType::float32 ? 4 : 8; }
 
 template <class T>
 inline constexpr DType kDType = DType::int64;

@@ -25,7 +25,7 @@ struct StepperLayer {
 // up to twice the speed where the weights do not fit a core's first cache. Biases, state and sums stay float32.
 struct StepperOptions {
   Weights weights = Weights::float32;
-  // step() looks for NaN and infinity before it takes an input. Costs one pass over x.
+  // step() refuses an x with NaN or infinity. Costs one pass over x.
   bool check_inputs = false;
 };
 
@@ -38,7 +38,7 @@ class Stepper {
 
   Stepper(const Stepper&) = delete;  // one stream, one Stepper
   Stepper& operator=(const Stepper&) = delete;
-  Stepper(Stepper&& other) noexcept;  // `other` has no layers then, and refuses steps
+  Stepper(Stepper&& other) noexcept;  // `other` then has no layers and refuses steps
   Stepper& operator=(Stepper&& other) noexcept;
 
   std::int64_t input_size() const { return layers_.empty() ? 0 : layers_.front().inputs; }
@@ -48,12 +48,13 @@ class Stepper {
   // x [I] -> y [O], and the state moves on. No allocation, no lock, no system call; throws nothing. Spans of other sizes
   // are an error of the program: nothing is computed, and false returned. A layer costs one product of its [x; h]
   // with all of its weights, which are read once, and its formula.
-  // A NaN in x stays in the state, and so in every later y, until reset() or set_state(): state_is_finite() tells. With
-  // options.check_inputs a step whose x holds NaN or infinity returns false too, without a change to state or y, and
-  // bad_input() says which element it was.
+  // A NaN in x stays in the state, and so in every later y, until reset() or set_state();
+  // state_is_finite() shows it. With options.check_inputs, a step whose x holds NaN or infinity
+  // returns false too and changes neither the state nor y. bad_input() then says which element it
+  // was.
   bool step(std::span<const float> x, std::span<float> y) noexcept;
   std::int64_t bad_input() const noexcept { return bad_input_; }  // of the last step(); -1: none
-  // Whether no part of the state is NaN or infinite. Cost: one pass over the state; no allocation.
+  // True if no part of the state is NaN or infinite. Cost: one pass over the state; no allocation.
   bool state_is_finite() const noexcept;
 
   void reset() noexcept;  // the state to zeros, as at the beginning

@@ -25,6 +25,7 @@ using detail::add_to;
 using detail::combine_deferred;
 using detail::Gradient;
 using detail::is_ours;
+using detail::is_upstream;
 using detail::kChunkBytes;
 using detail::Node;
 using detail::SetPaused;
@@ -49,7 +50,7 @@ bool Tape::is_leaf(const Var& x) const {
   return x.is_parameter() || (x.requires_grad() && x.body()->tape_id != id_);
 }
 
-// A computed value takes part on its own tape, and on the tapes of recompute() within that.
+// A computed value can be used on its own tape, and on the tapes of recompute() inside that tape.
 bool Tape::can_use(const Var& x) const {
   const Tape* tape = this;
   while (x.body()->tape_id != tape->id_ && tape->outer_ != nullptr) tape = tape->outer_;
@@ -105,14 +106,14 @@ void Tape::append(const char* name, std::span<const Var* const> inputs, std::spa
   append_node(node, inputs, outputs);
 }
 
-// The slots of a node's inputs are on the tape; the rest of it follows.
-void Tape::append_node(Node node, std::span<const Var* const> inputs, std::span<Var> outputs) {
+// The slots of the node's inputs are already on the tape. Appends the rest of the node.
+void Tape::append_node(Node& node, std::span<const Var* const> inputs, std::span<Var> outputs) {
   TapeMemory& m = *memory_;
   node.first_output = static_cast<std::uint32_t>(m.values.size());
   for (Var& y : outputs) {
     y.body()->tape_id = id_;
     y.body()->slot = static_cast<std::uint32_t>(m.values.size());
-    m.values.push_back({Var(), y.shape(), y.dtype(), nullptr, {}});
+    m.values.push_back({Var(), y.shape(), y.dtype(), {}, {}});
   }
   m.nodes.push_back(node);
   if (profile_ != nullptr) measure(node.name, inputs, outputs);
@@ -130,12 +131,6 @@ std::uint32_t Tape::slot_of(const Var& x) const {
 }
 
 // --- the backward pass ---
-
-static_assert(detail::kUpstream == kNone, "a value of the upstream gradient alone has no slot");
-
-static bool is_upstream(const Var& x) {
-  return x.requires_grad() && !x.is_parameter() && x.body()->slot == detail::kUpstream;
-}
 
 // An upstream gradient from which a history begins. So every gradient of a recorded pass has one, or
 // was computed on tensors.
@@ -157,7 +152,7 @@ static void check_unwritten(std::span<const Value> values) {
   for (const Value& value : values) {
     if (!value.parameter.defined()) continue;
     const Tensor& now = value.parameter.value();
-    if (detail::storage_of(now) == value.storage && value.stamp.holds(now)) continue;
+    if (value.memory.is_of(now) && value.stamp.holds(now)) continue;
     fail("backward",
          fmt::format("a parameter {} was written after this tape used it; call backward() before "
                      "parameters change (optimizer step, load, fill), or start a new tape",
@@ -224,15 +219,17 @@ void Tape::run(const Var& y, const Var& dy, const BackwardOptions& options, Into
   } resume{this, std::exchange(playing_, true)};
   play(0, m.nodes.size(), recording, retain, into);
   if (into == Into::gradients) return;
-  // At the end: where the pass throws, no grad() has changed.
-  for (std::uint32_t slot = 0; slot < m.gradients.size(); ++slot) {
-    if (m.gradients[slot].sum.defined() && m.values[slot].parameter.defined()) {
-      add_to_grad(slot, recording);
+  // Only at the end: if the pass throws before, no grad() has changed. So memory is allocated first.
+  const auto for_parameters = [&](auto work) {
+    for (std::uint32_t slot = 0; slot < m.gradients.size(); ++slot) {
+      if (m.gradients[slot].sum.defined() && m.values[slot].parameter.defined()) work(slot);
     }
-  }
+  };
+  if (!recording) for_parameters([&](std::uint32_t slot) { prepare_grad(slot); });
+  for_parameters([&](std::uint32_t slot) { add_to_grad(slot, recording); });
 }
 
-// All gradients are undefined at first.
+// Makes all gradients undefined.
 void Tape::start(std::span<const Var> ys) {
   TapeMemory& m = *memory_;
   for (const Var& y : ys) {
@@ -243,7 +240,7 @@ void Tape::start(std::span<const Var> ys) {
   m.deferred.clear();
 }
 
-// The gradients that a pass begins with.
+// Adds the gradients with which a pass begins.
 void Tape::add_upstream(std::span<const Var> ys, std::span<const Var> dys, bool recording) {
   for (std::size_t k = 0; k < ys.size(); ++k) {
     if (dys[k].defined()) add_to(memory_->gradients[slot_of(ys[k])].sum, dys[k], recording);
@@ -260,7 +257,8 @@ void Tape::check_gradients(const detail::Node& node) {
   }
 }
 
-// Plays the nodes [first_node, last_node) in reverse; those that are recorded meanwhile are no part of it.
+// Plays the nodes [first_node, last_node) in reverse. Nodes that are recorded meanwhile are not
+// played.
 void Tape::play(std::size_t first_node, std::size_t last_node, bool recording, bool retain,
                 Into into) {
   TapeMemory& m = *memory_;
@@ -313,7 +311,19 @@ void Tape::play(std::size_t first_node, std::size_t last_node, bool recording, b
   for (std::uint32_t slot = 0; slot < m.gradients.size(); ++slot) finish(slot);
 }
 
-// The whole gradient of a parameter into its grad().
+// Allocates the memory that add_to_grad() needs. grad() keeps its value.
+void Tape::prepare_grad(std::uint32_t slot) {
+  Gradient& gradient = memory_->gradients[slot];
+  detail::VarBody& body = *memory_->values[slot].parameter.body();
+  const detail::GradLock lock(body);
+  if (!body.grad.defined()) {
+    if (!is_ours(gradient.sum)) gradient.sum = Var(gradient.sum.value().clone());
+  } else if (!is_ours(body.grad)) {
+    body.grad = Var(body.grad.value().clone());
+  }
+}
+
+// Adds the complete gradient of a parameter to its grad().
 void Tape::add_to_grad(std::uint32_t slot, bool recording) {
   Gradient& gradient = memory_->gradients[slot];
   const Var parameter = memory_->values[slot].parameter;

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 // Tape: records operations while it is in scope and plays them backwards. Knows no operation: each brings its own
 // backward function, written with operations, so that a gradient can be differentiated again.
-// Threads: a tape belongs to the thread that made it, which alone records on it and plays it. Several threads may use one
+// Threads: only the thread that made a tape records on it and plays it. Several threads may use one
 // model's parameters at the same time, each on its own tape.
 #pragma once
 
@@ -85,22 +85,25 @@ struct TapeOptions {
 
 class Tape {
  public:
-  // Becomes the thread's current tape; an enclosing one rests until this one ends.
+  // Becomes the thread's current tape. An enclosing tape pauses until this one ends.
   Tape();
   explicit Tape(const TapeOptions& options);
-  // Forgets the record; tensors made meanwhile stay valid. In another thread than the tape's own, that one must not be
-  // recording on it just then. The record's memory is kept for the thread's next tapes; when 16 tapes in a row use less
-  // than a quarter of it, it is freed, and by memory::release_cached().
+  // Forgets the record; tensors made meanwhile stay valid. If another thread destroys the tape, the
+  // tape's own thread must not be recording on it at that moment. The thread keeps the memory of
+  // the record for its next tapes. That memory is freed if 16 tapes in a row use less than a
+  // quarter of it, and by memory::release_cached().
   ~Tape();
   Tape(const Tape&) = delete;
   Tape& operator=(const Tape&) = delete;
 
-  // Adds d(loss)/d(parameter) to the grad() of every parameter that loss depends on. Loss must be a scalar.
-  // Throws where a parameter, or a value that an operation saved for its gradient, was written since (see Saved); then,
-  // as after any other error, no grad() has changed.
-  // Several threads may do this to the same parameters at once: nothing is lost, as each pass adds its gradient of a
-  // parameter whole. Three or more of them are rounded in the order in which the passes end, so the last bits may
-  // differ from run to run. For the same bits, call gradient() in each thread and add up in an order of your own.
+  // Adds d(loss)/d(parameter) to the grad() of every parameter that loss depends on. Loss must be a
+  // scalar. Throws if a parameter, or a value that an operation saved for its gradient, was written
+  // since (see Saved). After this and any other error, no grad() has changed. So the pass keeps all
+  // gradients of parameters until its end: one more set of them at the peak of memory.
+  // Several threads may call this for the same parameters at once. Nothing is lost: each pass adds
+  // its complete gradient of a parameter in one step. With three or more threads, the rounding
+  // depends on the order in which the passes end, so the last bits may differ from run to run. For
+  // the same bits, call gradient() in each thread and add the gradients in a fixed order.
   void backward(const Var& loss, const BackwardOptions& options = {});
   // sum(y * dy) instead of a loss: the gradient of any output, with the given upstream gradient.
   void backward(const Var& y, const Var& dy, const BackwardOptions& options = {});
@@ -117,8 +120,8 @@ class Tape {
                             const BackwardOptions& options = {});
 
   std::size_t size() const;  // operations recorded
-  std::int64_t record_bytes()
-      const;  // about what the record takes, tensors apart; follows from it alone
+  // About the bytes of the record, without tensors. Depends on the record alone.
+  std::int64_t record_bytes() const;
   std::vector<Var> parameters()
       const;  // those that took part so far, in the order of their first use
   // The recorded graph for Graphviz: each operation with its name and the shapes of its results.
@@ -146,6 +149,7 @@ class Tape {
   void start(std::span<const Var> ys);
   void add_upstream(std::span<const Var> ys, std::span<const Var> dys, bool recording);
   void play(std::size_t first_node, std::size_t last_node, bool recording, bool retain, Into into);
+  void prepare_grad(std::uint32_t slot);
   void add_to_grad(std::uint32_t slot, bool recording);
   void run(const Var& y, const Var& dy, const BackwardOptions& options, Into into);
   void exchange_with_outer(Tape& outer);
@@ -153,18 +157,18 @@ class Tape {
   bool can_use(const Var& x) const;
   bool derived_from(const Var& y, std::span<const Var> xs) const;
   void check_leaves_independent(std::span<const Var> xs) const;
-  std::uint32_t slot_of(const Var& x) const;  // kNone where x has none here
+  std::uint32_t slot_of(const Var& x) const;  // kNone if x has none here
   Var with_history(const Var& dy) const;
   void* allocate_record(std::size_t bytes);
   void append(const char* name, std::span<const Var* const> inputs, std::span<Var> outputs,
               detail::BackwardFunction* backward);
-  void append_node(detail::Node node, std::span<const Var* const> inputs, std::span<Var> outputs);
+  void append_node(detail::Node& node, std::span<const Var* const> inputs, std::span<Var> outputs);
   void measure(const char* name, std::span<const Var* const> inputs, std::span<const Var> outputs);
   void check_gradients(const detail::Node& node);
 
   TapeMemory* memory_;
   std::uint64_t id_;
-  const Tape* outer_ = nullptr;  // of an InnerTape: values of that tape are leaves of this one
+  const Tape* outer_ = nullptr;  // an InnerTape's enclosing tape: its values are leaves here
   bool played_ = false;
   bool playing_ = false;
   std::unique_ptr<detail::Profile> profile_;        // where the tape measures
@@ -183,11 +187,12 @@ class PauseRecording {
   bool before_;
 };
 
-// What a backward function hands its results to. Contributions to one input add up. While the backward pass is recorded
-// (create_graph), each must be computed by operations from the upstream gradients, or add() throws: without a history,
-// second derivatives would silently be 0. A function that computes on tensors is wrapped in once_differentiable(). Where
-// a gradient is zero for every input, as that of round(), add nothing.
-// A pass calls each backward function once, with or without create_graph.
+// A backward function gives its results to this. Contributions to one input are added up. While the
+// backward pass is recorded (create_graph), each contribution must be computed by operations from
+// the upstream gradients, or add() throws: without a history, second derivatives would silently be
+// 0. Wrap a function that computes on tensors in once_differentiable(). If a gradient is zero for
+// every input, as that of round(), add nothing. A pass calls each backward function once, with or
+// without create_graph.
 class Grads {
  public:
   bool needs(int input) const;
@@ -235,13 +240,14 @@ class Grads {
   std::span<const Var> doutputs_;
   bool recording_;
   bool last_;
-  bool once_ = false;  // the function is not recorded: its results refuse to be differentiated
+  bool once_ = false;  // the function is not recorded: differentiating its results throws
 };
 
-// For operations: puts the calculation of `outputs` from `inputs` on the current tape, where there is one and an
-// input requires a gradient. `backward(dys, grads)` gets d(loss)/d(output) of each output (undefined: zero) and adds
-// d(loss)/d(input) to grads; with a single output it is `backward(dy, grads)`. What it captures it keeps by keep_if() or
-// Saved (saved.h): a bare Var or Tensor is not checked, and gives a wrong gradient where it was written meanwhile.
+// For operations: puts the calculation of `outputs` from `inputs` on the current tape, if there is
+// one and an input requires a gradient. `backward(dys, grads)` gets d(loss)/d(output) of each
+// output (undefined: zero) and adds d(loss)/d(input) to grads. With a single output it is
+// `backward(dy, grads)`. It should keep captured values by keep_if() or Saved (saved.h): a bare Var
+// or Tensor is not checked, and if somebody writes it meanwhile, the gradient is wrong.
 struct Recorder {
   // Throws where an input belongs to a tape that is not the current one.
   static bool wanted(const char* name, std::span<const Var* const> inputs);
@@ -260,10 +266,8 @@ struct Recorder {
   }
 };
 
-// `backward` may also be a function without arguments that makes the backward function: it is called only where a tape
-// records, so that nothing is saved in vain.
-// A backward function that may compute on tensors: it is never recorded. With create_graph its gradients are right, and
-// differentiating them throws.
+// Marks a backward function that may compute on tensors. It is never recorded. With create_graph
+// its gradients are right, and differentiating them throws.
 //   record("my_op", {&x}, y, once_differentiable([](const Var& dy, Grads& grads) { ... }));
 template <class F>
 struct OnceDifferentiable {
@@ -279,6 +283,9 @@ OnceDifferentiable<std::remove_cvref_t<F>> once_differentiable(F&& function) {
   return {std::forward<F>(function)};
 }
 
+// Records an operation with one result. `backward` may also be a function without arguments that
+// makes the backward function. It is called only if a tape records, so that nothing is saved in
+// vain.
 template <class Backward>
 Var record(const char* name, std::initializer_list<const Var*> inputs, Tensor&& value,
            Backward&& backward) {

@@ -13,7 +13,11 @@ namespace tapeloop {
 namespace detail {
 
 inline constexpr std::uint32_t kNone = std::numeric_limits<std::uint32_t>::max();
-inline constexpr std::uint64_t kInnerTape = std::uint64_t{1} << 63;  // in the id of an InnerTape
+static_assert(kUpstream == kNone, "a value of the upstream gradient alone has no slot");
+inline bool is_upstream(const Var& x) {
+  return x.requires_grad() && !x.is_parameter() && x.body()->slot == kUpstream;
+}
+inline constexpr std::uint64_t kInnerTape = std::uint64_t{1} << 63;  // set in an InnerTape's id
 inline constexpr std::size_t kChunkBytes = (std::size_t{1} << 16) - sizeof(void*);
 
 struct Node {
@@ -23,13 +27,33 @@ struct Node {
   std::uint32_t first_output, outputs;  // in TapeMemory::values
 };
 
+// A reference to a tensor's memory, which is not freed, and so not given to another tensor, meanwhile.
+class HeldMemory {
+ public:
+  HeldMemory() = default;
+  explicit HeldMemory(const Tensor& tensor) : storage_(storage_of(tensor)) {
+    if (storage_ != nullptr) storage_->references.fetch_add(1, std::memory_order_relaxed);
+  }
+  HeldMemory(HeldMemory&& other) noexcept : storage_(std::exchange(other.storage_, nullptr)) {}
+  HeldMemory& operator=(HeldMemory&& other) noexcept {
+    std::swap(storage_, other.storage_);
+    return *this;
+  }
+  ~HeldMemory() { drop(storage_); }
+
+  bool is_of(const Tensor& tensor) const { return storage_ == storage_of(tensor); }
+
+ private:
+  Storage* storage_ = nullptr;
+};
+
 // A value of the tape: a parameter at its first use, or an operation's result.
 struct Value {
   Var parameter;  // undefined for results
   Shape shape;
   DType dtype;
   // Of a parameter: its memory, and what tells whether that was written since the first use.
-  const Storage* storage = nullptr;
+  HeldMemory memory;
   Stamp stamp;
 };
 
@@ -48,8 +72,9 @@ struct DeferredEntry {
 
 using detail::kNone;
 
-// Everything a tape needs to record, kept for the next tape when one ends: recording allocates nothing then.
-// A thread has a list of those in use, the innermost first, and one of free ones.
+// Everything that a tape needs to record. It is kept for the next tape, so that recording then
+// allocates nothing. A thread has a list of those in use, the innermost first, and a list of free
+// ones.
 struct TapeMemory {
   PoolVector<detail::Node> nodes;
   PoolVector<std::uint32_t> inputs;  // slots
@@ -63,13 +88,14 @@ struct TapeMemory {
   PoolVector<char*> chunks;
   std::size_t chunk = 0;
   std::size_t used = 0;
-  // The tape that uses it; null once that has ended in another thread.
+  // The tape that uses this memory; null after that tape ended in another thread.
   std::atomic<Tape*> tape{nullptr};
-  // The tape and its thread: who lets go last frees this, or may keep it.
+  // The tape and its thread hold this memory. The last one that lets go frees it or keeps it for
+  // later.
   std::atomic<int> holders{2};
   TapeMemory* next = nullptr;  // in the thread's list
-  std::size_t most_used = 0;   // bytes, by any of the last tapes
-  int ended = 0;               // these tapes
+  std::size_t most_used = 0;   // bytes that the largest of the last tapes used
+  int ended = 0;               // number of those last tapes
 
   bool let_go() { return holders.fetch_sub(1, std::memory_order_acq_rel) == 1; }
   ~TapeMemory() { free_chunks(); }
@@ -81,7 +107,7 @@ struct TapeMemory {
     if (entry == kNone) {
       entry = static_cast<std::uint32_t>(values.size());
       values.push_back(
-          {x, x.shape(), x.dtype(), detail::storage_of(x.value()), detail::Stamp(x.value(), 0)});
+          {x, x.shape(), x.dtype(), detail::HeldMemory(x.value()), detail::Stamp(x.value(), 0)});
       ++parameters;
     }
     return entry;
@@ -134,7 +160,7 @@ struct TapeMemory {
     over_lists([&](auto& list) { sum += measure(list); });
     return sum;
   }
-  // Where the last tapes used less than a quarter of what is kept.
+  // Frees the memory if the last tapes used less than a quarter of it.
   void free_unneeded() {
     const std::size_t kept = chunks.size() * detail::kChunkBytes + sum_over_lists([](auto& list) {
                                return list.capacity() * sizeof(list[0]);
@@ -157,12 +183,7 @@ struct ThreadState {
   bool paused = false;
   TapeMemory* free_memory = nullptr;
 
-  ThreadState() = default;
-  ThreadState(const ThreadState&) = delete;
-  ThreadState& operator=(const ThreadState&) = delete;
-  ~ThreadState();
-
-  // The innermost tape; null where there is none.
+  // The innermost tape; null if there is none.
   Tape* tape() {
     if (recording == nullptr) return nullptr;
     Tape* const innermost = recording->tape.load(std::memory_order_acquire);
@@ -175,7 +196,10 @@ struct ThreadState {
  private:
   Tape* drop_ended();  // forgets tapes that ended in other threads
 };
-ThreadState& thread_state();
+// Needs no construction and no destruction, so that an access costs no more than that of a number. The
+// thread's last tape memory is freed in tape_thread.cpp.
+inline constinit thread_local ThreadState state_of_thread;
+inline ThreadState& thread_state() { return state_of_thread; }
 
 // Whether this thread's tapes rest, until it ends.
 class SetPaused {
@@ -189,8 +213,8 @@ class SetPaused {
   bool before_;
 };
 
-// Keeps the sums of a pass in progress while one of its backward functions asks the same tape for a gradient. Null: there
-// is no such pass.
+// Sets aside the sums of a pass in progress while one of its backward functions asks the same tape
+// for a gradient. `memory` is null if no pass is in progress.
 class RestingPass {
  public:
   explicit RestingPass(TapeMemory* memory) : memory_(memory) { exchange(); }

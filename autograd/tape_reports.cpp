@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-// What a tape tells about itself: sizes, parameters, times, bytes and gradients of states. The record as a graph is in
-// tape_dot.cpp.
+// Reports of a tape: sizes, parameters, times, bytes and gradients of states. tape_dot.cpp draws
+// the record as a graph.
 #include <algorithm>
 
 #include "autograd/error.h"
@@ -19,7 +19,7 @@ std::int64_t Tape::record_bytes() const {
   const TapeMemory& m = *memory_;
   const std::size_t lists = m.nodes.size() * sizeof(Node) + m.inputs.size() * sizeof(m.inputs[0]) +
                             m.values.size() * (sizeof(Value) + sizeof(Gradient));
-  // A list that grows is there twice for a moment, and has up to twice the room it needs.
+  // 3: a list that grows exists twice for a moment, and has up to twice the room that it needs.
   return static_cast<std::int64_t>(m.chunk * kChunkBytes + m.used + 3 * lists +
                                    m.values.size() * sizeof(detail::VarBody));
 }
@@ -35,7 +35,7 @@ std::vector<Var> Tape::parameters() const {
 std::vector<StateGradient> Tape::state_gradients() const {
   if (inspection_ == nullptr || inspection_->log() == nullptr) {
     fail("state_gradients",
-         "this tape does not note them; make it by Tape tape({.state_gradients = true})");
+         "this tape does not keep them; make it by Tape tape({.state_gradients = true})");
   }
   return *inspection_->log();
 }

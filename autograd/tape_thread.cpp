@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-// Which tapes a thread has: the one that records, those that rest, and the memory of ended ones. What a tape records and
-// plays is in tape.cpp.
+// The tapes of a thread: the one that records, those that pause, and the memory of ended ones.
+// tape.cpp has recording and playing.
 #include <atomic>
 #include <memory>
 
@@ -17,23 +17,24 @@ using detail::ThreadState;
 namespace {
 
 std::atomic<std::uint64_t> next_tape_id{1};
-thread_local bool thread_has_ended = false;
+constinit thread_local bool thread_has_ended = false;
+
+// Frees the memory of the thread's tapes when the thread ends.
+struct EndOfThread {
+  bool wanted = false;
+  ~EndOfThread() {
+    ThreadState& state = thread_state();
+    state.free_kept();
+    while (state.recording != nullptr) {  // of tapes that will end in another thread
+      TapeMemory* const memory = std::exchange(state.recording, state.recording->next);
+      if (memory->let_go()) delete memory;
+    }
+    thread_has_ended = true;
+  }
+};
+thread_local EndOfThread end_of_thread;
 
 }  // namespace
-
-detail::ThreadState& detail::thread_state() {
-  thread_local ThreadState state;
-  return state;
-}
-
-detail::ThreadState::~ThreadState() {
-  free_kept();
-  while (recording != nullptr) {  // of tapes that will end in another thread
-    TapeMemory* const memory = std::exchange(recording, recording->next);
-    if (memory->let_go()) delete memory;
-  }
-  thread_has_ended = true;
-}
 
 Tape* detail::ThreadState::drop_ended() {
   while (recording != nullptr) {
@@ -59,6 +60,7 @@ Tape::Tape(const TapeOptions& options)
         std::make_unique<detail::Inspection>(options.check_finite, options.state_gradients);
   }
   ThreadState& state = thread_state();
+  end_of_thread.wanted = true;  // its first use registers its destructor
   if (state.free_memory != nullptr) {
     memory_ = std::exchange(state.free_memory, state.free_memory->next);
   } else {
@@ -73,7 +75,7 @@ Tape::~Tape() {
   memory_->clear();
   if (!thread_has_ended) {
     ThreadState& state = thread_state();
-    // Tapes on the heap may end in any order: this one leaves the list wherever it stands.
+    // Tapes on the heap may end in any order: removes this one from any place of the list.
     TapeMemory** link = &state.recording;
     while (*link != nullptr && *link != memory_) link = &(*link)->next;
     if (*link == memory_) {
@@ -82,7 +84,7 @@ Tape::~Tape() {
       return;
     }
   }
-  // The tape of another thread, which finds out by `tape`.
+  // The tape belongs to another thread. That thread will find `tape` null.
   memory_->tape.store(nullptr, std::memory_order_release);
   if (memory_->let_go()) delete memory_;
 }

@@ -53,7 +53,7 @@ static void acquire(Storage* storage) {
   if (storage != nullptr) storage->references.fetch_add(1, std::memory_order_relaxed);
 }
 
-static void drop(Storage* storage) noexcept {
+void drop(Storage* storage) noexcept {
   if (storage != nullptr && storage->references.fetch_sub(1, std::memory_order_acq_rel) == 1) {
     delete_storage(storage);
   }

@@ -22,8 +22,8 @@ struct Account;
 
 namespace detail {
 
-struct Kept;      // what a backend made from the elements and keeps, such as packed weights
-struct WriteLog;  // which parts of a memory were written when (writes.h)
+struct Kept;      // data that a backend made from the elements, such as packed weights
+struct WriteLog;  // which elements of a memory were written when (writes.cpp)
 
 inline constexpr std::size_t kHeaderBytes = 64;  // keeps the elements aligned to 64
 
@@ -31,9 +31,9 @@ struct Storage {  // the header of a block; on the CPU the elements follow it, k
   std::atomic<std::int32_t> references;
   Device device;
   std::atomic<bool> exposed{false};  // somebody has a pointer that can write at any time
-  std::atomic<bool> saved{false};    // a Stamp was made: writes to parts go to the log
+  std::atomic<bool> locked{false};   // by writes.cpp
   std::size_t bytes;
-  std::atomic<std::uint64_t> writes{0};  // since the block was made, by operations
+  std::atomic<std::uint64_t> writes{0};  // by operations: kOneWrite each; and two flags
   Kept* kept = nullptr;                  // guarded by packed_weight.cpp
   std::uint64_t meter = 0;               // the id of the TensorMeter that counts it, or 0
   WriteLog* log = nullptr;               // guarded by writes.cpp
@@ -42,12 +42,33 @@ struct Storage {  // the header of a block; on the CPU the elements follow it, k
 static_assert(sizeof(Storage) <= kHeaderBytes);
 Storage* new_storage(std::size_t bytes, Device device);
 void delete_storage(Storage* storage) noexcept;
+void drop(Storage* storage) noexcept;  // one reference; null is allowed
 Storage* storage_of(const Tensor& tensor);
 
-// Notes a write to memory that a Stamp was made of.
+// Flags of Storage::writes. They share its word, so that a new stamp and a new pointer never miss each other.
+inline constexpr std::uint64_t kExposed = 1;  // somebody has, or is about to get, a pointer
+inline constexpr std::uint64_t kSaved = 4;    // a Stamp was made: note_write() counts the writes
+inline constexpr std::uint64_t kOneWrite = 1024;
+
+inline std::uint64_t count_of_writes(const Storage& storage) {
+  return storage.writes.load(std::memory_order_acquire) / kOneWrite;
+}
+// False, and nothing counted: a Stamp was made.
+inline bool count_write(Storage& storage) {
+  std::uint64_t seen = storage.writes.load(std::memory_order_relaxed);
+  while ((seen & kSaved) == 0) {
+    if (storage.writes.compare_exchange_weak(seen, seen + kOneWrite, std::memory_order_release,
+                                             std::memory_order_relaxed)) {
+      return true;
+    }
+  }
+  return false;
+}
+// Notes a write to memory that a Stamp was made of. Cost: a lock of this memory; for a write to a part, up to 4 bytes
+// stored for each element.
 void note_write(const Tensor& tensor);
 [[noreturn]] void undefined_written();
-// A pointer to the elements is about to be given out for the first time.
+// Must be called before the first pointer to the elements is given out.
 void expose(Storage& storage);
 void delete_log(WriteLog* log) noexcept;
 // The first and the last byte that a tensor with elements can touch.
@@ -101,10 +122,11 @@ class Tensor {
   bool shares_memory_with_others() const;  // another handle sees the same memory
   std::string describe() const;            // "float32[2, 3]"
 
-  // The first element. Throws when T is not the element type or the tensor is not on the CPU. Whoever has data() can
-  // write at any time: from then on products with this memory pack it at every call, and an operation that saves the
-  // tensor for its gradient reads it once more, then and in the backward pass, to find such a write. read() costs
-  // nothing.
+  // The first element. Throws if T is not the element type or the tensor is not on the CPU. A
+  // caller of data() can write at any time. So each product with this memory packs it again, and an
+  // operation that saves the tensor for its gradient reads it once more at recording and in the
+  // backward pass, to find such a write. If a tape saved the memory before, the first call copies
+  // it. The copy stays until the memory is freed or written as a whole. read() has no such cost.
   template <class T>
   T* data() const;
   template <class T>
@@ -112,12 +134,11 @@ class Tensor {
   void* raw() const {
     return data_;
   }  // for kernels; who writes through it says mark_written() first
-  // Counts a write to this tensor's elements: a gradient that needs the old ones, and packed weights, are then out of
-  // date. Throws where the tensor is undefined.
+  // Counts a write to this tensor's elements: packed weights, and gradients that need the old
+  // elements, are then out of date. Throws if the tensor is undefined.
   void mark_written() const {
     if (storage_ == nullptr) detail::undefined_written();
-    if (storage_->saved.load(std::memory_order_relaxed)) return detail::note_write(*this);
-    storage_->writes.fetch_add(1, std::memory_order_release);
+    if (!detail::count_write(*storage_)) detail::note_write(*this);
   }
   double at(std::initializer_list<std::int64_t> index) const;  // one element, of any type
   double item() const;                                         // the only element
@@ -138,9 +159,9 @@ class Tensor {
   // --- copies ---
   Tensor contiguous() const;  // itself where it is contiguous already
   Tensor clone() const;
-  // To int64: cut towards 0. Throws, and names the element, where one is NaN, infinite, or beyond
-  // int64. So do to_vector<std::int64_t>(), copy_from() and fill(). On a GPU it is thrown at the
-  // next wait.
+  // To int64: rounds towards 0. Throws, and names the element, if one is NaN, infinite or outside
+  // of int64. So do to_vector<std::int64_t>(), copy_from() and fill(). On a GPU, the next wait
+  // throws.
   Tensor to(DType dtype) const;
   Tensor to(
       Device device) const;  // itself where it is there already. To the cpu: waits for the GPU

@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: MIT
-// TensorMeter: how much memory a calculation's tensors take at once, by their sizes alone. What the pool or a packed weight
-// keeps, what was allocated before, and other threads make no difference: the same calculation always gives the same count.
+// TensorMeter: how much memory the tensors of a calculation take at once, by their sizes alone. The
+// same calculation always gives the same count: the pool, packed weights, earlier allocations and
+// other threads make no difference.
 #pragma once
 
 #include <algorithm>
+#include <atomic>
 #include <cstdint>
 
 #include "autograd/memory.h"
@@ -12,15 +14,15 @@ namespace tapeloop::detail {
 
 class TensorMeter {
  public:
-  TensorMeter() : outer_(current_), id_(++last_id_) { current_ = this; }
+  TensorMeter() : outer_(current_), id_(last_id_.fetch_add(1) + 1) { current_ = this; }
   ~TensorMeter() { current_ = outer_; }
   TensorMeter(const TensorMeter&) = delete;
   TensorMeter& operator=(const TensorMeter&) = delete;
 
-  // The most bytes at once, of tensors that this thread made while the meter is its innermost one.
+  // The most bytes at once, of tensors that this thread made while this was its innermost meter.
   std::int64_t peak() const { return peak_; }
 
-  // For new_storage() and delete_storage(). A block of the meter's id is one that it counted.
+  // For new_storage() and delete_storage(). This meter counted the blocks that have its id.
   static TensorMeter* current() { return current_; }
   std::uint64_t id() const { return id_; }
   void made(std::size_t bytes) {
@@ -31,7 +33,7 @@ class TensorMeter {
 
  private:
   inline static thread_local TensorMeter* current_ = nullptr;
-  inline static thread_local std::uint64_t last_id_ = 0;  // 0: of no meter
+  inline static std::atomic<std::uint64_t> last_id_{0};  // of all threads' meters; 0: no meter
   TensorMeter* outer_;
   std::uint64_t id_;
   std::int64_t live_ = 0, peak_ = 0;

@@ -35,7 +35,7 @@ Var& Var::operator=(const Var& other) {
   return *this = std::move(copy);
 }
 
-// Another thread adds its gradient, which takes as long as an addition.
+// Waits while another thread adds its gradient: about the time of one addition.
 void detail::GradLock::wait() const {
   while (body_.grad_in_use.exchange(true, std::memory_order_acquire)) std::this_thread::yield();
 }
@@ -56,7 +56,7 @@ static VarBody* parameter_body(const char* what, const Var& var) {
   return var.body();
 }
 
-// The old gradient is released after the lock.
+// Releases the old gradient after the lock.
 static void exchange_grad(VarBody& body, Var grad) {
   const GradLock lock(body);
   body.grad = std::move(grad);

@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: MIT
 // Var: a tensor that may have a gradient. A handle: copies are the same variable. Operations on Vars are in ops.h.
 // Does not record anything itself: a Tape in scope does (tape.h).
-// Threads: a Var may be shared, handed over and released by any thread, and read by several as long as none writes its
-// tensor. grad(), zero_grad(), set_grad() and what backward() adds are each done whole, one after another.
+// Threads: any thread may share, hand over and release a Var. Several threads may read it while
+// none writes its tensor. grad(), zero_grad(), set_grad() and the additions of backward() lock the
+// gradient: each is done completely before the next one.
 #pragma once
 
 #include <atomic>

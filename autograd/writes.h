@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-// Stamp: tells whether a tensor's elements are still those of an earlier time. What was written to a tensor's memory is
-// noted in its Storage (tensor.h). Knows no operation and no gradient.
+// Stamp: tells whether a tensor's elements are still those of an earlier time. A Storage counts its writes (tensor.h).
+// Knows no operation and no gradient.
 #pragma once
 
 #include <cstdint>
@@ -9,48 +9,55 @@
 
 namespace tapeloop::detail {
 
-// A tensor's elements at the time when the stamp was made: the count of writes to the memory, or a checksum of the
+// The state of a tensor's elements when the stamp was made: the count of writes to the memory, or a checksum of the
 // elements where somebody has a pointer to them (data()), who can write without being counted.
 // Cost: a few instructions; with a checksum one pass over the elements, now and in each holds().
 class Stamp {
  public:
-  enum class Pointers { checksum, ignore };  // what to do about writes through pointers
+  enum class Pointers { checksum, ignore };  // how to treat writes through pointers
 
   Stamp() = default;
-  // `label`: 8 bits that the caller keeps here.
+  // `label`: 8 bits that the caller stores here.
   Stamp(const Tensor& tensor, unsigned label, Pointers pointers = Pointers::checksum) {
     Storage* const storage = storage_of(tensor);
     if (storage == nullptr) return;
-    if (!storage->saved.load(std::memory_order_relaxed)) {
-      storage->saved.store(true, std::memory_order_relaxed);
-    }
-    if (storage->exposed.load(std::memory_order_acquire)) {
-      bits_ = pointers == Pointers::ignore ? kUnknown : checksum_of(tensor) << kShift | kChecksum;
+    std::uint64_t now = storage->writes.load(std::memory_order_acquire);
+    if ((now & kSaved) == 0) now = storage->writes.fetch_or(kSaved, std::memory_order_acq_rel);
+    if ((now & kExposed) == 0) {
+      bits_ = now & ~(kOneWrite - 1);
+    } else if (pointers == Pointers::ignore) {
+      bits_ = kUnknown;
     } else {
-      bits_ = storage->writes.load(std::memory_order_relaxed) << kShift;
+      bits_ = (checksum_of(tensor) & ~(kOneWrite - 1)) | kChecksum;
     }
     bits_ |= std::uint64_t{label} << kKindBits;
   }
 
-  // Whether `tensor`, the one of the constructor, has the elements it had then. A write to another part of the same
-  // memory does not count; among very many such writes an old one counts for the whole.
+  // Whether `tensor`, the one of the constructor, has the elements it had then. Writes to other elements of the same
+  // memory do not count, whoever makes them and however many they are. A counted write counts even where it puts the
+  // same value. Cost: one comparison where the memory was not written since; else one pass over the tensor's part of
+  // the memory.
   bool holds(const Tensor& tensor) const {
     const Storage* const storage = storage_of(tensor);
     if (storage == nullptr) return true;
-    const std::uint64_t now = storage->writes.load(std::memory_order_relaxed) << kShift;
-    return ((bits_ ^ now) & ~kLabelMask) == 0 || holds_by_log(tensor);
+    const std::uint64_t now = storage->writes.load(std::memory_order_acquire);
+    return ((bits_ ^ now) & ~kLabelMask) == 0 || holds_in_detail(tensor);
   }
   unsigned label() const { return static_cast<unsigned>((bits_ & kLabelMask) >> kKindBits); }
 
  private:
-  static constexpr int kKindBits = 2, kShift = 10;
-  static constexpr std::uint64_t kCount = 0, kChecksum = 1, kUnknown = 2;
+  // Kind, label, then the count of writes or the checksum: Storage::writes has its count in the same bits, kExposed
+  // among those of the kind, and kSaved among those of the label.
+  static constexpr int kKindBits = 2;
+  static constexpr std::uint64_t kChecksum = 2, kUnknown = 3;
   static constexpr std::uint64_t kLabelMask = std::uint64_t{0xff} << kKindBits;
+  static_assert(kOneWrite == kLabelMask + (std::uint64_t{1} << kKindBits));
+  static_assert((kSaved & kLabelMask) == kSaved && kExposed == 1);
 
   static std::uint64_t checksum_of(const Tensor& tensor);
-  bool holds_by_log(const Tensor& tensor) const;
+  bool holds_in_detail(const Tensor& tensor) const;
 
-  std::uint64_t bits_ = 0;  // count of writes or checksum, label, kind
+  std::uint64_t bits_ = 0;
 };
 
 }  // namespace tapeloop::detail

@@ -91,8 +91,8 @@ namespace {
 
 using detail::DecodeStep;
 
-// One symbol for each sentence at each step, chosen by choose(step, found) -> [N] int64; those of
-// sentences that have ended do not matter.
+// Chooses one symbol for each sentence at each step by choose(step, found) -> [N] int64. The
+// symbols of sentences that have ended do not matter.
 template <class Choose>
 std::vector<Hypothesis> decode_rows(StepDecoder& model, const DecodeOptions& o, Choose choose) {
   detail::check_options(model, o);

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 // Decoding: the symbols that a model finds most likely, one after another: greedy, drawn by chance, and beam search.
 // Knows no model: whatever can take a step (StepDecoder) can be searched. Many sentences at once. No gradients.
-// All three throw where the logits of a sentence that goes on hold NaN or +inf, or are all -inf.
+// All three throw if the logits of an unfinished sentence hold NaN or +inf, or are all -inf.
 #pragma once
 
 #include <span>

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-// Drawing initial weights. Random numbers are float64, rounded once, so that both types start
-// alike.
+// Draws initial weights. Random numbers are float64 and are rounded once, so that float32 and
+// float64 models start alike.
 #include "nn/init.h"
 
 #include <fmt/format.h>
@@ -13,7 +13,7 @@
 namespace tapeloop::nn {
 
 Var uniform_parameter(const Shape& shape, double bound, Random& random, DType dtype) {
-  // parameter() says of which types and shapes a parameter is.
+  // parameter() throws for a type or shape that a parameter cannot have.
   if (dtype == DType::int64) return parameter(Tensor::zeros(shape, dtype));
   return parameter(random_uniform(shape, -bound, bound, random, dtype));
 }

@@ -11,8 +11,8 @@ Var uniform_parameter(const Shape& shape, double bound, Random& random,
                       DType dtype = DType::float32);
 
 namespace init {
-// New values for an existing parameter: uniform() in [low, high), normal() finite, as
-// random_uniform() and random_normal() of ops.h.
+// Set new values for an existing parameter. uniform() draws from [low, high) and normal() draws
+// finite numbers, as random_uniform() and random_normal() of ops.h do.
 void uniform(const Var& parameter, double low, double high, Random& random);
 void normal(const Var& parameter, double mean, double deviation, Random& random);
 void constant(const Var& parameter, double value);

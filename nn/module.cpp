@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// Parameters that a module visits under several names.
+// Removes repeated parameters: a module may visit one under several names.
 #include "nn/module.h"
 
 #include <unordered_set>

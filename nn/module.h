@@ -2,8 +2,9 @@
 // Modules: any struct with  void visit(nn::Visitor& v) const { v("weight", weight); v("encoder", encoder); }.
 // From visit come names, parameters, saving, loading and conversion. No base class, no training mode: a layer that acts
 // differently in training looks whether a tape is recording.
-// A Var is a handle, so a copy of the struct has the same parameters. A model with parameters of its own is built as the
-// first was, and gets its values by load_state_dict(second, state_dict(first)).
+// A Var is a handle, so a copy of the struct shares its parameters. For a model with its own
+// parameters, build a second one like the first and call load_state_dict(second,
+// state_dict(first)).
 #pragma once
 
 #include <concepts>
@@ -66,7 +67,7 @@ class Visitor {
 };
 
 namespace detail {
-// The list without parameters that stand in it already under another name.
+// Removes parameters that are in the list already under another name.
 ParameterList without_repeats(ParameterList parameters);
 struct Collector final : Visitor {
   ParameterList parameters;
@@ -80,7 +81,8 @@ struct Collector final : Visitor {
 };
 }  // namespace detail
 
-// Every name of every parameter: a tied one is there under each of its names. For assign(); parameters() is for all else.
+// All names of all parameters: a tied parameter is listed under each of its names. For assign();
+// use parameters() for everything else.
 template <Module M>
 ParameterList parameters_under_all_names(const M& module) {
   detail::Collector collector;
@@ -88,9 +90,10 @@ ParameterList parameters_under_all_names(const M& module) {
   return collector.parameters;
 }
 
-// The parameters of a module by PyTorch's names; of several modules as "0.weight", "1.weight", ..., in the order given.
-// Weights are tied where a module visits one Var under several names: that is one parameter, listed once, under the
-// first of them. So it is counted, clipped, updated and saved once.
+// The parameters of a module by PyTorch's names; of several modules as "0.weight", "1.weight", ...,
+// in the order given. Weights are tied if a module visits one Var under several names. A tied
+// parameter is listed once, under its first name, so that it is counted, clipped, updated and saved
+// once.
 template <Module M>
 ParameterList parameters(const M& module) {
   return detail::without_repeats(parameters_under_all_names(module));
@@ -112,15 +115,16 @@ std::vector<std::pair<std::string, Random*>> randoms(const M& module) {
   return collector.randoms;
 }
 
-// The values of all parameters by name, without a copy: the tensors are the memory of the parameters, and change with
-// them. For a file that is written at once.
+// The values of all parameters by name, without a copy: the tensors share the parameters' memory
+// and change with it. For a file that is written at once.
 template <Module M>
 StateDict shared_state_dict(const M& module) {
   StateDict result;
   for (const NamedVar& p : parameters(module)) result.push_back({p.name, p.var.value()});
   return result;
 }
-// Copies of the values of all parameters by name, which later steps do not change. Cost: the memory of the parameters.
+// Copies of the values of all parameters by name. Later steps do not change the copies. Cost: the
+// memory of the parameters.
 template <Module M>
 StateDict state_dict(const M& module) {
   StateDict result = shared_state_dict(module);
@@ -128,12 +132,14 @@ StateDict state_dict(const M& module) {
   return result;
 }
 // Puts saved values into the parameters. Missing or surplus names and other shapes: one Error that lists them all.
-// A tied parameter may have been saved under any of its names, and under several only with the same value.
+// A tied parameter may be saved under any of its names, and under several names only with the same
+// value.
 template <Module M>
 void load_state_dict(const M& module, const StateDict& saved, const std::string& what = "model") {
   assign(parameters_under_all_names(module), saved, what);
 }
-// Writes a safetensors file of all parameters, without a copy of them in memory. A tied parameter is there once.
+// Writes a safetensors file of all parameters, without a copy in memory. A tied parameter is
+// written once.
 template <Module M>
 void save(const std::string& path, const M& module) {
   save(path, shared_state_dict(module));

@@ -74,8 +74,8 @@ void complete_state(const C& cell, const Var& xs, typename C::State& state) {
   }
 }
 
-// The steps of a segment, for xs and this state: as asked for, or by the memory of a few steps. run(xs, state, lengths)
-// -> ys.
+// Chooses the number of steps in a segment, for xs and this state: the number from the options, or
+// by the memory of a few steps. run(xs, state, lengths) -> ys.
 template <class S, class Run>
 std::int64_t segment_steps(const Var& xs, const S& state, const UnrollOptions& options, Run run) {
   const Recompute& recompute = options.recompute;
@@ -84,7 +84,7 @@ std::int64_t segment_steps(const Var& xs, const S& state, const UnrollOptions& o
   if (recompute.steps > 0 || t == 0) return recompute.steps;
   const std::int64_t few = std::min<std::int64_t>(t, 4), more = std::min<std::int64_t>(t, 12);
   const auto bytes_of = [&](std::int64_t count) {
-    // The values of lengths decide nothing: all steps are masked.
+    // The values of `lengths` must not matter: all steps are masked.
     PoolVector<std::int64_t> lengths(options.lengths.size(), count);
     if (!lengths.empty()) lengths[0] = 0;
     return bytes_of_run(slice(xs.detach(), 0, 0, count),

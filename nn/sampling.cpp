@@ -94,7 +94,7 @@ Tensor detail::sample_rows(const Tensor& logits, Random& random, const SampleOpt
   PoolVector<Choice> choices(static_cast<std::size_t>(classes));
   for (std::int64_t n = 0; n < logits.dim(0); ++n) {
     if (!wanted(n)) {
-      if (options.temperature > 0) random.uniform();  // other rows draw the same numbers either way
+      if (options.temperature > 0) random.uniform();  // so that other rows draw the same numbers
       result.data<std::int64_t>()[n] = 0;
       continue;
     }

@@ -17,14 +17,14 @@ struct SampleOptions {
       1.0;  // only the most likely whose probabilities first reach p together. Holtzman et al. 2020
 };
 
-// One class for each row of logits [N, V]: [N] int64. The probabilities are softmax(logits /
-// temperature), cut to top_k, then to top_p, and scaled to 1 again; a symbol of probability 0 is
-// never drawn. No heap allocation in the steady state. Throws where a logit is NaN or +inf, where
-// all of a row are -inf, and on bad options.
+// Draws one class for each row of logits [N, V]: [N] int64. The probabilities are softmax(logits /
+// temperature), cut to top_k, then to top_p, and scaled to the sum 1. A class of probability 0 is
+// never drawn. No heap allocation in the steady state. Throws if a logit is NaN or +inf, if all
+// logits of a row are -inf, and for bad options.
 Tensor sample(const Tensor& logits, Random& random, const SampleOptions& options = {});
 
 namespace detail {
-// The same for rows that are wanted. Others may hold anything, and get symbol 0.
+// The same, for wanted rows only. The other rows may hold anything and get class 0.
 Tensor sample_rows(const Tensor& logits, Random& random, const SampleOptions& options,
                    const std::function<bool(std::int64_t)>& wanted);
 }  // namespace detail

@@ -57,8 +57,8 @@ std::int64_t fitting_steps(std::int64_t t, std::int64_t n, const UnrollBytes& by
 }
 
 std::int64_t packed_bytes(std::span<const Var> weights) {
-  // Panels are padded to whole registers: by less than 32 rows for each gate, of which there are at most 8 as a rule, and
-  // by less than 32 columns for the backward pass.
+  // Panels are padded to whole registers: by less than 32 rows for each gate (usually at most 8
+  // gates), and by less than 32 columns for the backward pass.
   constexpr std::int64_t kPadding = 32, kGates = 8;
   std::int64_t bytes = 0;
   for (const Var& w : weights) {

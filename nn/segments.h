@@ -13,13 +13,15 @@
 
 namespace tapeloop::nn {
 
-// How an unrolled sequence trades time for memory. Either says how many steps are stored at a time, or what the whole
-// may need: then the tensors of a few steps are counted, and the longest segments that fit are chosen (or none, where
-// everything fits). The choice follows from the cell, shapes, types and `fit_mib` alone: it is the same in each call and
-// each process, for any number of threads and any values of lengths.
-// Costs one more forward pass. The gradients have the bits of the stored run where a segment has ceil(256 / N) steps,
-// which `fit_mib` chooses where that fits. Multiples of it keep the bits of all weights, but not of biases that a cell
-// adds to each other first, as an LSTM does; other lengths round differently in the last bits.
+// How an unrolled sequence trades time for memory. Give the number of steps that are stored at a
+// time, or the memory that everything may take. For the latter the tensors of a few steps are
+// counted, and the longest segments that fit are chosen (none if everything fits). The choice
+// depends on the cell, shapes, types and `fit_mib` alone: it is the same in each call and each
+// process, for any number of threads and any values of lengths.
+// Costs one more forward pass. The gradients have the bits of the stored run if a segment has
+// ceil(256 / N) steps; `fit_mib` chooses that number if it fits. Multiples of it keep the bits of
+// all weights, but not of biases that a cell adds to each other first, as an LSTM does. Other
+// lengths round differently in the last bits.
 struct Recompute {
   std::int64_t steps = 0;  // of a segment; 0: everything is stored, unless fit_mib says otherwise
   double fit_mib =
@@ -47,7 +49,8 @@ struct UnrollBytes {
 // The steps of a segment by which T steps of batch N fit; T where everything can be stored. Throws where nothing fits.
 std::int64_t fitting_steps(std::int64_t t, std::int64_t n, const UnrollBytes& bytes, double mib);
 
-// At most the memory of the packed forms of these weights, for the forward and the backward pass.
+// An upper bound for the memory of the packed forms of these weights, for the forward and the
+// backward pass.
 std::int64_t packed_bytes(std::span<const Var> weights);
 
 // The parts as one Var, where their values are slices of `whole` already.
@@ -57,8 +60,9 @@ Var join(std::span<const Var> parts, const Tensor& whole);
 PoolVector<std::int64_t> lengths_within(std::span<const std::int64_t> lengths, std::int64_t first,
                                         std::int64_t steps);
 
-// What run(xs) takes forwards and backwards, beyond what is held now: `peak` for tensors and the record, and `weights` for
-// what is kept of them in packed form. Both follow from shapes, types and the function alone.
+// Memory that run(xs) takes forwards and backwards, beyond the memory held now: `peak` for tensors
+// and the record, `weights` for packed weights that are kept. Both depend on shapes, types and the
+// function alone.
 struct RunBytes {
   std::int64_t peak, weights;
 };

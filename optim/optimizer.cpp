@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-// Optimizers without their rules: checks of what is given, the walk over parameters, learning rates.
-// Saving and loading their state is optimizer_state.cpp's.
+// Optimizers without their rules: checks of arguments, the walk over parameters, learning rates.
+// optimizer_state.cpp saves and loads their state.
 #include "optim/optimizer.h"
 
 #include <fmt/format.h>

@@ -44,8 +44,9 @@ class Optimizer {
   // On a GPU, a step after a mistake that the host has not been told of (a target that is no class, a gradient that is not
   // finite) does nothing. It counts until the exception that tells it, and no longer from then on. While parameters there are
   // stepped, other threads that use the GPU wait: a rule must not wait for them.
-  // Threads: a second thread that calls step() waits until the first is done. No thread may use the parameters meanwhile: a
-  // backward pass that did so before throws, as its values are gone.
+  // Threads: a second thread that calls step() waits until the first one has finished. No thread
+  // may use the parameters meanwhile. If a forward pass used the parameters before the step, its
+  // backward pass throws after the step, because their old values are gone.
   void step();
 
   // Forgets all gradients, so that a parameter the next backward pass does not reach counts as one without. Their
@@ -62,16 +63,18 @@ class Optimizer {
   void set_learning_rate(double rate);  // of all groups
   void set_learning_rate(double rate, int group);
 
-  // Copies of all that makes training continue bit for bit: for each parameter its state tensors ("exp_avg.NAME"), its
-  // step count ("step.NAME", int64), the number of its group ("group.NAME", int64) and the learning rate of that group
-  // ("rate.NAME", float64); and "steps". The parameters themselves are not part of it, nor are the options.
+  // Copies of everything that a training needs to continue bit for bit. For each parameter: its
+  // state tensors ("exp_avg.NAME"), its step count ("step.NAME", int64), the number of its group
+  // ("group.NAME", int64) and the learning rate of that group ("rate.NAME", float64). Also "steps".
+  // The parameters and the options are not part of it.
   StateDict state_dict() const;
-  // Puts such a state back. Everything goes by the names of parameters: a group gets the learning rate that its
-  // parameters had, wherever the group stands. Groups may be split or joined otherwise only where that leaves no doubt
-  // about a rate. Throws Error, and changes nothing, where names are missing, unknown or repeated, shapes or types
-  // differ, a count or rate makes no sense, or groups do not fit: one message lists them all.
-  // States of an older form have "learning_rate.GROUP" instead of the groups of parameters. They are loaded by the
-  // positions of groups: give the groups in the order that they had.
+  // Loads such a state. Parameters are matched by name: a group gets the learning rate that its
+  // parameters had, wherever their group was in the list. Groups may be split or joined only if the
+  // learning rates stay unambiguous. Throws Error, and changes nothing, if names are missing,
+  // unknown or repeated, shapes or types differ, a count or rate makes no sense, or groups do not
+  // fit. One message lists all problems.
+  // Older states have "learning_rate.GROUP" instead of the groups of parameters. Their rates are
+  // loaded by the positions of groups: give the groups in the order that they had.
   void load_state_dict(const StateDict& state);
 
  protected:
@@ -93,8 +96,8 @@ class Optimizer {
   };
 
   explicit Optimizer(const char* name);
-  // Called by constructors, once for each group. State is allocated here. Throws where the list is empty, something in
-  // it is not a parameter, or a parameter, its memory or a name comes twice.
+  // Called by constructors, once for each group. Allocates the state. Throws if the list is empty,
+  // if an item is not a parameter, or if a parameter, its memory or a name appears twice.
   void add_group(const ParameterList& parameters, double learning_rate,
                  const std::vector<State>& states);
   // Throws "adam: learning_rate is -1; expected ..." unless `valid`.

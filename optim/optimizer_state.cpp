@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// The saved state of an optimizer: the names of its tensors, and loading, which compares everything before it copies.
+// Saves and loads the state of an optimizer. Loading compares everything before it copies anything.
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 
@@ -20,12 +20,13 @@ namespace {
 
 constexpr std::string_view kStep = "step.", kGroup = "group.", kRate = "rate.",
                            kRateByPosition = "learning_rate.";
-constexpr double kLargestCount = 0x1p53;  // of a saved step count: one more step must not overflow
+constexpr double kLargestCount = 0x1p53;  // of a saved step count: one more must not overflow
 
 Tensor count(std::int64_t n) { return Tensor::from<std::int64_t>({}, {n}); }
 Tensor real(double x) { return Tensor::from<double>({}, {x}); }
 
-// States had the rates of groups by position once: "learning_rate.0", and no name of a parameter beside it.
+// Older states have the rates by the positions of groups ("learning_rate.0"), and no rates by
+// names.
 bool has_rates_by_position(const StateDict& state) {
   const auto any = [&](std::string_view prefix) {
     return std::any_of(state.begin(), state.end(),
@@ -34,7 +35,7 @@ bool has_rates_by_position(const StateDict& state) {
   return any(kRateByPosition) && !any(kRate);
 }
 
-// Parameters with one learning rate, in a message.
+// For a message: one line for each group, with the names of its parameters and its learning rate.
 std::string group_lines(const char* where,
                         const std::map<std::pair<std::int64_t, double>, std::string>& groups) {
   std::string lines;
@@ -46,7 +47,8 @@ std::string group_lines(const char* where,
 
 }  // namespace
 
-// Every name with its tensor: state tensors as views of the living ones, numbers as new tensors.
+// Every name with its tensor. State tensors are views of the optimizer's own ones, numbers are new
+// tensors.
 StateDict Optimizer::views(bool rates_by_position) const {
   StateDict result;
   const PoolVector<UpdateNumber> told = this->told();
@@ -82,12 +84,12 @@ StateDict Optimizer::state_dict() const {
   return result;
 }
 
-// What is wrong about the groups of a saved state; empty where each group here can have the rate of its parameters
-// there. `saved` has the group and the rate of each parameter.
+// Describes how the groups of a saved state do not fit. Empty if each group here can take the rate
+// that its parameters had. `saved` holds the saved group and rate of each parameter.
 std::string Optimizer::group_problem(std::span<const SavedGroup> saved) const {
   std::map<std::pair<std::int64_t, double>, std::string> there, here;
-  std::map<std::size_t, std::set<double>> rates_there;  // of each group here
-  std::map<std::int64_t, std::set<double>> rates_here;  // of each group there
+  std::map<std::size_t, std::set<double>> rates_there;  // saved rates in each group here
+  std::map<std::int64_t, std::set<double>> rates_here;  // rates here in each saved group
   for (std::size_t i = 0; i < entries_.size(); ++i) {
     const std::size_t group = entries_[i].group;
     rates_there[group].insert(saved[i].rate);
@@ -106,8 +108,8 @@ std::string Optimizer::group_problem(std::span<const SavedGroup> saved) const {
     add(there[{saved[i].group, saved[i].rate}]);
     add(here[{static_cast<std::int64_t>(group), groups_[group].initial}]);
   }
-  return "the groups have other parameters, and their learning rates differ; group the parameters "
-         "as there:" +
+  return "the saved groups have other parameters, and their learning rates differ; group the "
+         "parameters as there:" +
          group_lines("there", there) + group_lines("here", here);
 }
 
@@ -176,7 +178,7 @@ void Optimizer::load_state_dict(const StateDict& state) {
     entry.count = {*source.at((item++)->name)->read<std::int64_t>(), 0};
     if (!rates_by_position) groups_[entry.group].learning_rate = saved[i].rate;
   }
-  made_.reset();  // what it was asked for so far no longer counts
+  made_.reset();  // forget the updates that were requested before
   calls_asked_ = 0;
   failed_calls_.clear();
   if (rates_by_position) {

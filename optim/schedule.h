@@ -122,7 +122,7 @@ struct ReduceOnPlateauOptions {
 };
 
 // Lowers the learning rates when a metric has stopped improving; call update() after each validation.
-// NaN is no improvement, and never the best.
+// NaN is never an improvement.
 class ReduceOnPlateau {
  public:
   explicit ReduceOnPlateau(const ReduceOnPlateauOptions& options = {});

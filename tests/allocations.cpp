@@ -12,10 +12,22 @@
 #include "autograd/tensor.h"
 
 static std::atomic<std::int64_t> calls{0};
+static std::atomic<std::size_t> failing_bytes{
+    SIZE_MAX};  // allocations as large as this count in `until_failure`
+static std::atomic<std::int64_t> until_failure{0};
+
+static bool fails(std::size_t bytes) {
+  return bytes >= failing_bytes.load(std::memory_order_relaxed) && until_failure.fetch_sub(1) <= 1;
+}
 
 namespace tapeloop::test {
 
 std::int64_t allocations() { return calls.load(std::memory_order_relaxed); }
+
+void fail_allocations(std::int64_t n, std::size_t bytes) {
+  until_failure = n;
+  failing_bytes = n == 0 ? SIZE_MAX : bytes;
+}
 
 bool can_count_allocations() {
   { const Tensor warm = Tensor::empty({777}); }
@@ -30,12 +42,13 @@ bool can_count_allocations() {
 
 void* operator new(std::size_t bytes, const std::nothrow_t&) noexcept {
   calls.fetch_add(1, std::memory_order_relaxed);
+  if (fails(bytes)) return nullptr;
   return std::malloc(bytes != 0 ? bytes : 1);
 }
 void* operator new(std::size_t bytes, std::align_val_t alignment, const std::nothrow_t&) noexcept {
   calls.fetch_add(1, std::memory_order_relaxed);
   auto align = static_cast<std::size_t>(alignment);
-  if (bytes > SIZE_MAX - align) return nullptr;
+  if (fails(bytes) || bytes > SIZE_MAX - align) return nullptr;
   return std::aligned_alloc(align, (bytes + align - 1) / align * align);
 }
 void* operator new(std::size_t bytes) {

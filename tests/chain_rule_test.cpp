@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-// The chain rule at its edges: an exact zero ends it, whatever infinity or NaN it meets; pow, division and signed zeros.
-// Gradients at ordinary points are in ops_test.cpp.
+// The chain rule at its edges: an exact zero ends it, even against infinity or NaN; pow, division
+// and signed zeros. ops_test.cpp has gradients at ordinary points.
 #include <array>
 #include <limits>
 
@@ -29,7 +29,7 @@ double second(const Function& f, double at) {
   const Var dx = tape.gradient(f(x), {x}, {.create_graph = true})[0];
   return tape.gradient(dx, {x})[0].item();
 }
-// d/da and d/db of f, then the derivatives of those: {a, b, aa, ab, ba, bb}.
+// Returns d/da and d/db of f, then their derivatives: {a, b, aa, ab, ba, bb}.
 std::array<double, 6> all_derivatives(const Function2& f, double at_a, double at_b) {
   const Var a = number(at_a);
   const Var b = number(at_b);
@@ -41,11 +41,11 @@ std::array<double, 6> all_derivatives(const Function2& f, double at_a, double at
           by_a[1].item(), by_b[0].item(), by_b[1].item()};
 }
 
-struct Unused {  // the second result is not used
+struct Unused {  // the caller does not use the second result
   static constexpr const char* name = "unused";
   TL_HD auto operator()(auto x) const { return outputs(x * x, sqrt(x)); }
 };
-struct HiddenRoot {  // all in one formula: relu(x) sqrt(y)
+struct HiddenRoot {  // one formula: relu(x) sqrt(y)
   TL_HD auto operator()(auto x, auto y) const { return select(x <= 0.0, 0.0, x) * sqrt(y); }
 };
 struct WrittenSigmoid {
@@ -55,7 +55,7 @@ struct Saturated {
   TL_HD auto operator()(auto x) const { return tanh(exp(x)); }
 };
 
-struct RootStep {  // of a recurrent network
+struct RootStep {  // a step of a recurrent network
   TL_HD auto operator()(auto z) const { return sqrt(select(z <= 0.0, 0.0, z)); }
 };
 
@@ -195,7 +195,7 @@ TEST_CASE("an exact zero wins within one formula too") {
     CHECK(second(saturated, x) == 0);
   }
   CHECK(first(written, 0) == 0.25);
-  // A NaN that no zero hides stays one.
+  // A NaN that no zero hides stays NaN.
   CHECK(std::isnan(first([](const Var& x) { return sqrt(x); }, -1)));
   CHECK(std::isnan(first([](const Var& x) { return x * Var(number(kNan).value()); }, 1)));
 }
@@ -256,7 +256,7 @@ TEST_CASE("pow at its edges") {
   CHECK(at_zero[3] == doctest::Approx(0.5).epsilon(1e-15));
   CHECK(at_zero[4] == doctest::Approx(0.5).epsilon(1e-15));
   CHECK(at_zero[5] == doctest::Approx(std::log(2) * std::log(2)));
-  // d/dn is 0 at x = 0, d/dx is 0 at n = 0, whatever the other is.
+  // d/dn is 0 at x = 0 for every n; d/dx is 0 at n = 0 for every x.
   for (const double n : {-2.0, -0.5, 0.0, 0.5, 3.0}) {
     CAPTURE(n);
     CHECK(all_derivatives(power, 0, n)[1] == 0);
@@ -286,7 +286,7 @@ TEST_CASE("a / b follows IEEE where 1 / b overflows") {
     CHECK((number(a) / 1e-310).item() == a / 1e-310);
     CHECK((a / number(1e-310)).item() == a / 1e-310);
   }
-  // Within a formula, where the quotient is used again.
+  // Within a formula that uses the quotient again.
   const auto squashed = [](const Var& a, const Var& b) { return tanh(a / b); };
   CHECK(all_derivatives(squashed, 1e-313, 1e-310)[1] ==
         doctest::Approx(-(1 - std::pow(std::tanh(1e-3), 2)) * 1e-3 / 1e-310));
@@ -330,7 +330,7 @@ TEST_CASE("x / c is rounded once: n / n is 1 for every n") {
     CHECK((Var(Tensor::full({}, c, DType::float32)) / c).item() == 1);
     CHECK((number(7) / c).item() == 7 / c);
   }
-  // Powers of two to the ends of the range, where a reciprocal would overflow or lose digits.
+  // Powers of two up to the ends of the range: a reciprocal would overflow or lose digits.
   for (const int e : {-1074, -1073, -1023, -1022, -1, 1, 1022, 1023}) {
     CAPTURE(e);
     const double c = std::ldexp(1, e);

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-// NaN in what chooses: in values it wins (max, min, argmax, clamp), in probabilities it is an error
-// (sampling, greedy decoding, beam search), and a loss that is NaN is never the best.
+// NaN in operations that choose: NaN wins in values (max, min, argmax, clamp) and is an error in
+// probabilities (sampling, greedy decoding, beam search). A loss that is NaN is never the best.
 #include "nn/decoding.h"
 #include "optim/clip.h"
 #include "support.h"
@@ -11,7 +11,7 @@ namespace {
 constexpr double kNan = std::numeric_limits<double>::quiet_NaN();
 constexpr double kInfinity = std::numeric_limits<double>::infinity();
 
-// A decoder whose logits, the same at each step, are given for each sentence.
+// A decoder with given logits for each sentence, the same at each step.
 class Fixed : public nn::StepDecoder {
  public:
   Fixed(Tensor logits, Tensor weights = {})

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-// Arithmetic of a program that is not the library's is refused by name. That compilers' flags are
-// recognised is shown by install_test.py, with real programs.
+// The library refuses a program with other arithmetic and names both. install_test.py shows with
+// real programs that compilers' flags are recognised.
 #include "autograd/compiled_arithmetic.h"
 
 #include "autograd/ops.h"

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// First and second derivatives of any calculation, to compare two ways of doing it.
+// First and second derivatives of any calculation, for comparing two ways to calculate.
 #pragma once
 
 #include <functional>
@@ -32,7 +32,7 @@ inline std::vector<Tensor> derivatives(const std::vector<Var>& parameters,
     all.push_back(p.grad().defined() ? p.grad().value() : Tensor::zeros(p.shape(), p.dtype()));
     p.zero_grad();
   }
-  // Without a recorded backward pass: the other way to run again.
+  // Once more without a recorded backward pass: recompute() runs again in another way then.
   Tape tape;
   Var loss = Var(Tensor::zeros({}, DType::float64));
   for (const Var& y : run()) {

@@ -35,26 +35,29 @@ def check_refused(folder, code, message, *command):
 
 
 def interrupted(folder, seconds, stop, program, *options):
-    """(exit code, standard error) of a run that the signal ends so long after it has set up."""
+    """Ends a run by the signal, `seconds` after its start-up; returns (exit code, standard error)."""
     # A shell that starts the tests in the background has them ignore Ctrl-C, and what they start too.
-    process = subprocess.Popen([program, *options, "--updates", LONG], cwd=folder, stdout=subprocess.PIPE,
-                               stderr=subprocess.PIPE, text=True,
-                               preexec_fn=lambda: signal.signal(stop, signal.SIG_DFL))
-    for line in process.stdout:
-        if " parameters" in line:  # the last line before the first update
-            break
-    try:
-        process.wait(timeout=seconds)
-    except subprocess.TimeoutExpired:
-        pass
-    process.send_signal(stop)
-    process.send_signal(stop)  # as `timeout` and terminals do
-    _, error = process.communicate(timeout=200)
+    with subprocess.Popen([program, *options, "--updates", LONG], cwd=folder, stdout=subprocess.PIPE,
+                          stderr=subprocess.PIPE, text=True,
+                          preexec_fn=lambda: signal.signal(stop, signal.SIG_DFL)) as process:
+        try:
+            for line in process.stdout:
+                if " parameters" in line:  # the last line before the first update
+                    break
+            try:
+                process.wait(timeout=seconds)
+            except subprocess.TimeoutExpired:
+                pass
+            process.send_signal(stop)
+            process.send_signal(stop)  # as `timeout` and terminals do
+            _, error = process.communicate(timeout=200)
+        finally:
+            process.kill()
     return process.returncode, error
 
 
 def check_stopped(folder, stop, program, *options):
-    """The signal ends a run that would take days, as a shell expects it, and --resume goes on where it was."""
+    """The signal ends a run that would take days, with the exit status that a shell expects, and --resume goes on from there."""
     name = Path(program).name
     for seconds in (2, 15, 60):  # a slow machine needs longer for some updates
         code, error = interrupted(folder, seconds, stop, program, *options)
@@ -96,7 +99,14 @@ def check_few_pairs(folder, seq2seq):
         done = subprocess.run([seq2seq, "--interactive", "--out", "few"], input="001\n002\n", cwd=folder, stdout=full,
                               stderr=subprocess.PIPE, text=True, timeout=250)
     check(done.returncode == 1 and "standard output cannot be written" in done.stderr, f"/dev/full: {done}")
-    # Lines as other systems end them: an answer for each, and one refusal for what is no text.
+    # The same for the model that adds bits.
+    code, _, error = run(folder, seq2seq, "add", "--updates", "1", "--out", "bits")
+    check(code == 0, error)
+    done = subprocess.run([seq2seq, "--interactive", "--out", "bits"], input=b"1\x00+\x001\n\xe9\n\x1b[2J\n", cwd=folder,
+                          capture_output=True, timeout=250)
+    check(done.returncode == 0 and b"byte 2 of the text is NUL" in done.stderr and
+          b"byte 1 of the text is no UTF-8" in done.stderr and b"'\\x1b[2J' is not a sum" in done.stderr, f"bits: {done}")
+    # Line ends of other systems: each line gets an answer; a line that is not text is refused.
     lines = b"\xef\xbb\xbf001\r002\r\n\r\n003\n\xe9\n0\x001\n001"
     done = subprocess.run([seq2seq, "--interactive", "--out", "few"], input=lines, cwd=folder, capture_output=True,
                           timeout=250)
@@ -105,7 +115,7 @@ def check_few_pairs(folder, seq2seq):
         check(done.stderr.count(part) == 1, f"lines: {done}")
 
 
-def check_unwritable(folder, char_lm):
+def check_unwritable(folder, char_lm, jazz, seq2seq):
     """What cannot be written is said before anything is trained; what is there stays, and nothing new is left."""
     place = "/proc/none"  # where nobody can make a file
     for option, ending in (("--gradient-picture", ".svg"), ("--activations", ".html"), ("--json", ".json")):
@@ -116,6 +126,13 @@ def check_unwritable(folder, char_lm):
     kept.write_text("kept")
     check_refused(folder, 1, "absent.txt: cannot be opened", char_lm, "--data", "absent.txt", "--json", "kept.json",
                   "--activations", "new.html")
+    for command in ((char_lm,), (seq2seq, "translate"), (seq2seq, "translate", "--test", "absent.txt")):
+        for data in ("absent.txt", "absent/data.txt"):
+            check_refused(folder, 1, "cannot be opened", *command, *(() if "--test" in command else ("--data", data)),
+                          "--out", "new_out", "--json", "new_json/x.json")
+    check_refused(folder, 1, "absent: cannot be opened", jazz, "--data", "absent", "--out", "new_out", "--json",
+                  "new_json/x.json")
+    check(not list(Path(folder).glob("new_*")), "a folder was made where there is nothing to read")
     check(kept.read_text() == "kept", "a file was touched before there was anything to write")
     check(not list(Path(folder).glob("new.html*")) and not list(Path(folder).glob("*.partial")), "a file was left behind")
 
@@ -130,6 +147,11 @@ def check_bytes(folder, char_lm):
         code, out, error = run(folder, char_lm, "--generate-only", "--out", "bytes", "--prompt", "中", "--temperature", "0",
                                "--length", str(length))  # run() reads UTF-8
         check(code == 0 and 47 <= len(out.strip().encode()) - 3 <= length, f"a text in UTF-8: {code}, {out}, {error}")
+    (Path(folder) / "nul.txt").write_bytes("Some lines of text\n".encode("utf-16-le") * 200)
+    code, out, error = run(folder, char_lm, "--data", "nul.txt", "--hidden", "4", "--updates", "2", "--count", "1", "--out",
+                           "nul")
+    check(code == 0 and out.startswith("nul.txt: the text has NUL bytes, so it is read byte for byte; if it is UTF-16, "),
+          f"UTF-16 without a byte-order mark: {code}, {out}, {error}")
     svg = (Path(folder) / "a.svg").read_text()
     check("\\x" not in svg and "cell state c" in svg, "a picture over parts of characters")
     check_refused(folder, 2, "give the --data that it was trained with, or a text by --activations-text", char_lm,
@@ -185,7 +207,7 @@ def main():
         code, _, error = run(folder, seq2seq, "add", "--base", "10", "--quick", "--updates", "2", "--out", "decimal")
         check(code == 0 and "from the lowest digit<" in (Path(folder) / "decimal/attention.svg").read_text(), error)
         check_few_pairs(folder, seq2seq)
-        check_unwritable(folder, char_lm)
+        check_unwritable(folder, char_lm, jazz, seq2seq)
         check_bytes(folder, char_lm)
         check_other_programs(folder, char_lm, jazz, seq2seq)
     print("\n".join(failures) or "every program says what it does, and goes on after a signal")

@@ -1,13 +1,14 @@
 // SPDX-License-Identifier: MIT
-// Preloaded into a program, it makes one call fail that changes the file system, or kills the process there.
-// It counts calls on regular files only: what goes to pipes and terminals is no file of a run.
+// A library to preload: in the program it makes one call fail that changes the file system, or
+// kills the process there. Counts calls on regular files only: a run's pipes and terminals are not
+// its files.
 //
-//   FAULT_LOG=FILE   a line "NAME ARGUMENT" for each such call
-//   FAULT_AT=K       the call that is hit, from 1
-//   FAULT=kill       the process is killed instead of the call
-//   FAULT=torn       it is killed after the call; of a write, half is done
-//   FAULT=NUMBER     the call fails with this errno; with FAULT_ON=1 all later ones too
-// Else the compiler gives open() the name open64(), which is defined too.
+//   FAULT_LOG=FILE   writes a line "NAME ARGUMENT" for each such call
+//   FAULT_AT=K       hits call number K, from 1
+//   FAULT=kill       kills the process instead of the call
+//   FAULT=torn       kills it after the call; a write is done by half
+//   FAULT=NUMBER     lets the call fail with this errno; with FAULT_ON=1 all later ones too
+// Without the #undef open() would become open64(), which is defined here too.
 #undef _FILE_OFFSET_BITS
 #include <dlfcn.h>
 #include <fcntl.h>
@@ -36,7 +37,7 @@ void die() {
   for (;;) ::pause();
 }
 
-// Counts the call and says what happens to it.
+// Counts the call and returns what to do with it.
 Fault hit(const char* name, const char* argument) {
   static const long at = std::atol(setting("FAULT_AT"));
   static const bool on = *setting("FAULT_ON") != '\0';
@@ -64,7 +65,7 @@ F* real(const char* name) {
   return reinterpret_cast<F*>(::dlsym(RTLD_NEXT, name));
 }
 
-// The call itself, unless it is hit.
+// Makes the call itself, unless it is hit.
 template <class Call>
 auto through(const char* name, const char* argument, Call call) -> decltype(call()) {
   const Fault fault = hit(name, argument);

@@ -102,7 +102,7 @@ TEST_CASE(
 
 TEST_CASE("second order checks the derivative by the upstream gradient, too") {
   const Var x = parameter(Tensor::from<double>({2}, {0.5, -1.5}));
-  // dy / 2 + dy / 2, of which the tape sees one half.
+  // dy / 2 + dy / 2; the tape sees only one half.
   const auto half = [&] {
     return record("half", {&x}, x.value().clone(),
                   [](const Var& dy, Grads& grads) { grads.add(0, dy * 0.5 + dy.detach() * 0.5); });
@@ -124,7 +124,7 @@ TEST_CASE("second order finds a backward function that leaves the tape, and says
   CHECK(gradcheck(sine([x](const Var& dy, Grads& grads) { grads.add(0, dy * cos(x)); }), {{"x", x}},
                   {.second_order = true})
             .ok);
-  // On tensors: the tape finds it out.
+  // On tensors: the tape finds the mistake.
   const auto on_tensors = [x](const Var& dy, Grads& grads) {
     grads.add(0, Var((dy.detach() * cos(x.detach())).value()));
   };
@@ -135,7 +135,7 @@ TEST_CASE("second order finds a backward function that leaves the tape, and says
                   [&] {
                     gradcheck(sine(on_tensors), {{"x", x}}, {.second_order = true});
                   }));
-  // Half of it on tensors: only differences find that.
+  // One half on tensors: only finite differences find this mistake.
   const GradcheckReport report = gradcheck(
       sine([x](const Var& dy, Grads& grads) { grads.add(0, dy * Var(cos(x.detach()).value())); }),
       {{"x", x}}, {.second_order = true});

@@ -41,18 +41,18 @@ def check_program(how, program):
 
 
 def compile_formula(folder, compiler, source, flags):
-    """Compiles with the flags and gives (whether that worked, what the compiler said)."""
+    """Compiles with the flags; returns (success, output of the compiler)."""
     done = subprocess.run([compiler, "-std=c++20", "-c", source, "-o", folder / "formula.o", *flags],
                           stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
     return done.returncode == 0, done.stdout
 
 
 def check_arithmetic(folder, compiler, source, cflags, libraries):
-    """What a program compiled or linked with other arithmetic is told."""
+    """A program that is compiled or linked with other arithmetic gets an error that names the cause."""
     fast = [["-Ofast"], ["-O2", "-ffast-math"], ["-O2", "-ffinite-math-only"]]
     clang = "clang" in run(compiler, "--version")
     reassociation = ["-O2", "-fassociative-math", "-fno-signed-zeros", "-fno-trapping-math"]
-    if not clang:  # says so by macros
+    if not clang:  # g++ has macros for these flags
         fast += [reassociation, ["-O2", "-freciprocal-math"]]
     for flags in fast:
         compiled, said = compile_formula(folder, compiler, source, [*cflags, *flags])
@@ -88,7 +88,7 @@ def check_arithmetic(folder, compiler, source, cflags, libraries):
         refused = 'formula "gate": the program was compiled for|rounded twice|the library for|pkg-config --cflags tapeloop'
         expect([*cflags, "-O2", "-ffp-contract=off"], [], refused)
         includes = [flag for flag in cflags if flag.startswith("-I")]
-        expect([*includes, "-O2"], [], refused)  # by hand, without -march
+        expect([*includes, "-O2"], [], refused)  # flags written by hand, without -march
         other = [*cflags, "-O2", "-ffp-contract=off"]
         expect_of_two(other, [*cflags, "-O2"], refused)
         expect_of_two([*cflags, "-O2"], other, result)

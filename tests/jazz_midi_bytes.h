@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
-// MIDI files of a few bytes, for tests: each oddity is written out here, no real files are needed.
+// MIDI files of a few bytes, for tests. Each oddity is written out here; the tests need no real
+// files.
 #pragma once
 
 #include <doctest/doctest.h>

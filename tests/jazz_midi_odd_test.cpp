@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: MIT
-// Tests of the jazz example's MIDI reader on odd files: what is not needed to know the notes is
-// ignored with a warning, and damaged times neither stretch a piece nor cost time or memory.
+// Tests of the jazz example's MIDI reader on odd files. Oddities that do not concern the notes are
+// ignored with a warning. Damaged times neither stretch a piece nor cost time or memory.
 #include <doctest/doctest.h>
 
+#include <ctime>
 #include <string>
 
 #include "examples/jazz/chart.h"
@@ -16,7 +17,8 @@ using namespace jazz::test;
 
 namespace {
 
-// Two notes, a quarter each, the second on the second beat; the oddity stands before the first.
+// Two notes of a quarter each, the second one on the second beat. The oddity is before the first
+// note.
 Bytes around(const Bytes& oddity) {
   return one_track(oddity + Bytes{0, 0x90, 60, 90, 96, 60, 0, 0, 62, 90, 96, 62, 0});
 }
@@ -60,7 +62,8 @@ Bytes variable(std::uint32_t value) {
   return bytes;
 }
 
-constexpr std::uint32_t kLongestDelta = 0x0fffffff;  // of a file; at 96 a quarter 32 days
+constexpr std::uint32_t kLongestDelta = 0x0fffffff;  // of a file; 32 days at 96 a quarter
+constexpr std::uint32_t kLongestBars = kLongestDelta / 1152 * 1152;  // whole bars of 3/4 and of 4/4
 
 }  // namespace
 
@@ -86,7 +89,7 @@ TEST_CASE("midi: impossible tempos, meters and keys are ignored with a warning, 
     CHECK(song.meters.empty());
     CHECK(song.key == Key{});
   }
-  // A later possible one counts.
+  // A possible one that follows counts.
   const MidiSong song =
       read(around({0, 0xff, 0x58, 4, 0, 2, 24, 8, 0, 0xff, 0x58, 4, 3, 2, 24, 8}));
   REQUIRE(song.meters.size() == 1);
@@ -130,7 +133,7 @@ TEST_CASE("midi: real-time and system common messages are ignored with a warning
 
 TEST_CASE("midi: a stray real-time byte in front of any byte of an event but its time is skipped") {
   const Bytes plain = {0, 0x90, 60, 90, 96, 60, 0, 0, 62, 90, 96, 62, 0};
-  // Statuses, pitches and velocities; in front of a time a stray byte would be part of it.
+  // Statuses, pitches and velocities. Before a time, a stray byte would be part of that time.
   for (const std::uint8_t place : Bytes{1, 2, 3, 5, 6, 8, 9, 11, 12}) {
     CAPTURE(place);
     Bytes events = plain;
@@ -167,14 +170,14 @@ TEST_CASE("midi: a real-time byte does not hide damage") {
 }
 
 TEST_CASE("midi: a time of days is cut to 64 bars, with a warning, wherever it stands") {
-  const Bytes long_time = variable(kLongestDelta);
+  const Bytes long_time = variable(kLongestBars);
   const int cut = kLongestGap * kTicksPerQuarter;
   // Before the first note.
   MidiSong song = read(one_track(long_time + Bytes{0x90, 60, 90, 96, 60, 0}));
   CHECK(notes_of(song) == std::vector<Note>{{cut, 96, 60, 90}});
   REQUIRE(song.warnings.size() == 1);
   contains(song.warnings[0],
-           "nothing happens for 2796203 quarter notes from quarter note 0 on: cut to 256");
+           "nothing happens for 2796192 quarter notes from quarter note 0 on: cut to 256");
   // Between two notes.
   song = read(one_track(Bytes{0, 0x90, 60, 90, 96, 60, 0} + long_time + Bytes{62, 90, 96, 62, 0}));
   CHECK(notes_of(song) == std::vector<Note>{{0, 96, 60, 90}, {96 + cut, 96, 62, 90}});
@@ -193,16 +196,71 @@ TEST_CASE("midi: a time of days is cut to 64 bars, with a warning, wherever it s
   CHECK(song.tracks[0].notes[0].start == cut);
 }
 
+TEST_CASE("midi: notes behind a cut stay on the beats of their bars") {
+  for (const std::uint8_t beats : Bytes{3, 4, 5}) {
+    CAPTURE(beats);
+    // A staccato note, whose end is off the beat, a silence to the second beat of a bar, then quarters.
+    const std::uint32_t bar = 96u * beats;
+    Bytes events = Bytes{0, 0xff, 0x58, 4, beats, 2, 24, 8, 0, 0x90, 60, 90, 17, 60, 0} +
+                   variable(1000 * bar + 96 - 17);
+    for (const std::uint8_t pitch : Bytes{62, 64, 65, 67, 69}) {
+      if (pitch != 62) events.push_back(0);
+      events = events + Bytes{pitch, 90, 96, pitch, 0};
+    }
+    const MidiSong song = read(one_track(events));
+    REQUIRE(song.warnings.size() == 1);
+    const std::vector<MidiNote>& notes = song.tracks.at(0).notes;
+    REQUIRE(notes.size() == 6);
+    CHECK(notes[1].start <= 17 + kLongestGap * 96);
+    CHECK(notes[1].start > 17 + kLongestGap * 96 - bar);
+    for (std::size_t i = 1; i < notes.size(); ++i) {
+      CHECK(notes[i].start % bar == 96 * i % bar);
+    }
+    const std::vector<Tune> tunes = quantise(song);
+    REQUIRE(tunes.size() == 1);
+    for (const Note& note : tunes[0].notes) CHECK(note.start % 96 == 0);
+  }
+  // A bar of more than 256 quarter notes is itself cut, by whole quarters.
+  const MidiSong song =
+      read(one_track(Bytes{0, 0xff, 0x58, 4, 255, 0, 24, 8, 0, 0x90, 60, 90, 17, 60, 0} +
+                     variable(500 * 96 - 17) + Bytes{62, 90, 96, 62, 0}));
+  CHECK(song.tracks.at(0).notes.at(1).start == kLongestGap * 96);
+}
+
+TEST_CASE("midi: the first cut is the first warning, also among many") {
+  Bytes odd;
+  for (int i = 0; i < 12; ++i) odd = odd + Bytes{0, 0xff, 0x51, 3, 0, 0, 0};
+  const MidiSong song =
+      read(one_track(odd + variable(kLongestDelta) + Bytes{0x90, 60, 90, 96, 60, 0} +
+                     variable(kLongestDelta) + Bytes{62, 90, 96, 62, 0}));
+  REQUIRE(song.warnings.size() == kMostMidiWarnings);
+  contains(song.warnings[0], "nothing happens for 2796203 quarter notes from quarter note 0 on");
+  contains(song.warnings[1], "a tempo of 0 microseconds");
+}
+
+TEST_CASE("midi: many small tracks with a real-time message take as long as others do") {
+  const auto seconds = [](const Bytes& events) {
+    Bytes bytes = header(1, 60000, 96);
+    const Bytes track = chunk("MTrk", events);
+    for (int i = 0; i < 100000; ++i) bytes.insert(bytes.end(), track.begin(), track.end());
+    const std::clock_t begun = std::clock();
+    CHECK(read(bytes).tracks.size() == 100000);
+    return static_cast<double>(std::clock() - begun) / CLOCKS_PER_SEC;
+  };
+  const double plain = seconds({0, 0xb0, 7, 100});
+  CHECK(seconds({0, 0xf8}) < 6 * plain + 0.02);
+}
+
 TEST_CASE("midi: a cut moves tempos, meters, markers and all tracks together") {
-  const Bytes long_time = variable(kLongestDelta);
+  const Bytes long_time = variable(kLongestBars);
   const Bytes conductor = Bytes{0, 0xff, 0x58, 4, 3, 2, 24, 8} + long_time +
                           Bytes{0xff, 0x58, 4, 4, 2, 24, 8, 0, 0xff, 0x51, 3, 7, 0xa1, 0x20, 0} +
                           Bytes{0xff, 6, 2, 'F', '7'};
   const Bytes player =
-      Bytes{0, 0x90, 60, 90, 96, 60, 0} + variable(kLongestDelta - 96) + Bytes{62, 90, 96, 62, 0};
+      Bytes{0, 0x90, 60, 90, 96, 60, 0} + variable(kLongestBars - 96) + Bytes{62, 90, 96, 62, 0};
   const MidiSong song = read(header(1, 2, 96) + chunk("MTrk", conductor + kEndOfTrack) +
                              chunk("MTrk", player + kEndOfTrack));
-  const int moved = 96 + kLongestGap * 96;
+  const int moved = 85 * 3 * 96;  // the last bar line of 3/4 within the longest gap
   CHECK(song.meters.at(1).tick == moved);
   CHECK(song.tempos.at(0).tick == moved);
   CHECK(song.markers.at(0).tick == moved);
@@ -221,7 +279,7 @@ TEST_CASE("midi: a cut moves tempos, meters, markers and all tracks together") {
 }
 
 TEST_CASE("midi: work and memory grow with the notes, not with the times they state") {
-  // A file of 51 bytes, as one that cost 131,000 events: a note, a month, a note.
+  // A file of 51 bytes: a note, a month, a note. Such a file once cost 131,000 events.
   const Bytes small = one_track(Bytes{0, 0x90, 60, 90, 96, 60, 0} + variable(kLongestDelta) +
                                 Bytes{62, 90, 96, 62, 0});
   CHECK(small.size() < 52);

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// Tests of the jazz example's MIDI reader: notes, metadata, containers, and what is refused.
+// Tests of the jazz example's MIDI reader: notes, metadata, containers, and refused files.
 #include <doctest/doctest.h>
 
 #include <algorithm>

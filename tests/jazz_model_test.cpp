@@ -274,7 +274,7 @@ TEST_CASE("folders without anything to learn from are refused, damaged files are
 
 TEST_CASE("another program reads the MIDI file: notes, chord symbols and tempo") {
   if (std::system("command -v midicsv >/dev/null 2>&1") != 0) {
-    MESSAGE("SKIPPED: midicsv is not installed");
+    std::printf("SKIPPED: midicsv is not installed\n");
     return;
   }
   const Folder folder("midicsv");

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-// Tests of the texts that the jazz example reads: chord symbols, corpora, charts, as editors of any
-// system write them.
+// Tests of the texts that the jazz example reads: chord symbols, corpora and charts, written by
+// editors of any system.
 #include <doctest/doctest.h>
 
 #include <stdexcept>
@@ -8,6 +8,7 @@
 
 #include "examples/jazz/chart.h"
 #include "examples/jazz/corpus.h"
+#include "examples/jazz/midi.h"
 #include "examples/jazz/score.h"
 #include "tests/jazz_sample.h"
 
@@ -25,7 +26,7 @@ std::string corpus_error(std::string text) {
   return "no error";
 }
 
-// The sample with one piece of text replaced by another.
+// Returns the sample with one piece of text replaced.
 std::string edited(const std::string& from, const std::string& to) {
   std::string text = kText;
   const auto place = text.find(from);
@@ -191,6 +192,23 @@ TEST_CASE("charts are read, and their mistakes are named by bar and chord") {
   for (const std::string& name : form_names()) CHECK(bars_of(standard_form(name)) % 4 == 0);
 
   CHECK(has(message([] { parse_chart("F7 | Bb7 H7"); }), "bar 2, chord 2 of the chart: 'H7'"));
+  CHECK(
+      has(message([] { parse_chart("F7 | \x1b[2J"); }), "bar 2, chord 1 of the chart: '\\x1b[2J'"));
+  CHECK(has(message([] { parse_chart("F7 \x07 C7"); }), "('F7 \\x07 C7')"));
+  const auto refused = [](const char* text) {
+    try {
+      parse_corpus(text, "t");
+    } catch (const CorpusError& error) {
+      return std::string(error.what());
+    }
+    return std::string();
+  };
+  CHECK(has(refused("tune: a\nform: b\nkey: \x1b[2J\n"), "unknown key '\\x1b[2J', expected"));
+  CHECK(has(refused("\x1b]0;x\x07\n"), "found '\\x1b]0;x\\x07', expected"));
+  Tune odd;
+  odd.title = "caf\xe9\x1b";
+  odd.tempo = 0;
+  CHECK(has(message([&] { midi_bytes(odd); }), "midi_bytes \"caf\\xe9\\x1b\": "));
   CHECK(has(message([] { parse_chart("F7 | | C7"); }), "bar 2 of the chart has 0 chords"));
   CHECK(has(message([] { parse_chart("F7 C7 G7"); }), "bar 1 of the chart has 3 chords"));
   CHECK(has(message([] { parse_chart("  \t"); }), "empty"));

@@ -1,8 +1,9 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: MIT
-"""Short trainings that end at the worst moment: killed at 50 random times, and at each call that changes the file system
-once killed and once failed (of the programs after the first, at all but the inner writes of a file). After each the folder holds whole checkpoints or none, and the run
-that goes on ends with the files of one that nothing happened to, byte for byte.
+"""Ends short trainings at the worst moments: kills them at 50 random times; and at each call that changes the file system,
+kills one training and makes the call fail in another. (For the programs after the first one, skips the inner writes of a
+file.) Afterwards the folder must hold complete checkpoints or none. The resumed run must end with the same files, byte for
+byte, as an undisturbed run.
 
 usage: tests/kill_test.py FAULT_SHIM CHAR_LM JAZZ SEQ2SEQ       FAULT_SHIM: tests/fault_shim.cpp as a shared library
 """
@@ -16,6 +17,7 @@ import sys
 import tempfile
 import time
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
 
 SEED = 11
@@ -29,7 +31,7 @@ def check(right, what):
 
 
 class Training:
-    """A program and the options of a training of some milliseconds, whose files are known."""
+    """A program with the options of a training of some milliseconds, and the files that an undisturbed run leaves."""
     numbers = itertools.count()
 
     def __init__(self, folder, shim, program, *options):
@@ -46,20 +48,26 @@ class Training:
     def command(self, out, resume=False):
         return [self.program, *self.options, "--out", out, "--json", f"{out}.json", *(["--resume"] if resume else [])]
 
-    def start(self, out, resume=False, **fault):
+    @contextmanager
+    def started(self, out, resume=False, **fault):
+        """A run. It ends with the block, whatever happens there."""
         environment = {"PATH": ""}  # no synthesizer
         if fault:
             environment.update({"LD_PRELOAD": self.shim}, **fault)
-        return subprocess.Popen(self.command(out, resume), cwd=self.folder, env=environment, stdout=subprocess.DEVNULL,
-                                stderr=subprocess.PIPE, text=True)
+        with subprocess.Popen(self.command(out, resume), cwd=self.folder, env=environment, stdout=subprocess.DEVNULL,
+                              stderr=subprocess.PIPE, text=True) as process:
+            try:
+                yield process
+            finally:
+                process.kill()
 
     def run(self, out, resume=False, **fault):
-        process = self.start(out, resume, **fault)
-        error = process.communicate(timeout=200)[1]
+        with self.started(out, resume, **fault) as process:
+            error = process.communicate(timeout=200)[1]
         return process.returncode, error
 
     def files(self, out):
-        """What a run leaves, by name: the lock of a run that was killed is in nobody's way, and is no result."""
+        """The files that a run leaves, by name, without run.lock, which a killed run leaves too."""
         found = (self.folder / out).glob("**/*")
         return {str(path.relative_to(self.folder / out)): path.read_bytes()
                 for path in found if path.is_file() and path.name != "run.lock"}
@@ -76,7 +84,7 @@ class Training:
         return log.read_text().splitlines()
 
     def check_whole(self, out, what):
-        """Every file with its final name is whole; of a checkpoint, the length that its header states."""
+        """Checks that every file with its final name is complete; a checkpoint has the length that its header states."""
         for name, data in self.files(out).items():
             if not name.endswith(".safetensors"):
                 continue
@@ -99,10 +107,8 @@ class Training:
 
     def check_killed_after(self, seconds):
         out = self.new_folder()
-        process = self.start(out)
-        time.sleep(seconds)
-        process.kill()
-        process.communicate()
+        with self.started(out):
+            time.sleep(seconds)
         self.check_goes_on(out, f"{self.name}, killed after {seconds:.3f} s")
 
     def check_fault(self, at, call, in_checkpoint, fault, on=""):
@@ -111,7 +117,7 @@ class Training:
         what = f"{self.name}, {fault}{' from' if on else ''} at call {at}, {call}"
         if fault in ("kill", "torn"):
             check(code == -9, f"{what}: {code}, {error}")
-        elif code == 0 or (in_checkpoint and not on):  # the next save makes up for it
+        elif code == 0 or (in_checkpoint and not on):  # the next save repeats it
             check(code == 0 and self.files(out) == self.expected, f"{what}: not all is saved: {code}, {error}")
         else:
             check(code == 1 and os.strerror(fault) in error, f"{what}: {code}, {error}")
@@ -119,7 +125,7 @@ class Training:
 
 
 def numbered(calls):
-    """(number, call, whether it writes a checkpoint, whether it is no write amidst the writes of one file)"""
+    """Yields (number, call, writes a checkpoint, is not between other writes of the same file)."""
     opened = ""
     for i, call in enumerate(calls):
         opened = call if call.startswith(("open", "fopen")) else opened
@@ -164,8 +170,11 @@ def main():
         for i in range(KILLS):
             training = trainings[i % len(trainings)]
             work.append((training.check_killed_after, chance.uniform(0, 1.2 * training.seconds)))
-        for done in [pool.submit(*one) for one in work]:
-            done.result()
+        for one, done in [(one, pool.submit(*one)) for one in work]:
+            try:
+                done.result()
+            except Exception as error:  # the others are checked all the same
+                failures.append(f"{one[0].__name__}{one[1:]}: {type(error).__name__}: {error}")
     print("\n".join(failures) or f"{KILLS} kills at random times (seed {SEED}), {calls} calls killed and failed: "
           f"nothing lost, in {time.monotonic() - begun:.0f} s")
     sys.exit(1 if failures else 0)

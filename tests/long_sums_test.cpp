@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
-// Long sums in float32: every operation that adds up many numbers, held to sums in long double by
-// the bound that its header states. The lengths are those of real batches, up to 2 10^7.
+// Long sums in float32: compares every operation that adds up many numbers with sums in long
+// double. The error must be within the bound of the operation's header. The lengths are those of
+// real batches, up to 2 10^7.
 #include <numeric>
 
 #include "autograd/cpu/row_weights.h"
@@ -18,7 +19,7 @@ double bound(std::int64_t count, double sizes) {
   return (512 + std::log2(static_cast<double>(count))) * kUnit * sizes;
 }
 
-// Numbers of one sign, which is where a running sum goes wrong.
+// Numbers of one sign: there a running sum loses most digits.
 Tensor positive(const Shape& shape) {
   Random random(kSeed);
   return random_uniform(shape, 0, 1, random);
@@ -108,7 +109,7 @@ TEST_CASE("variance, norm and logsumexp of twenty million numbers") {
 
 TEST_CASE("losses over millions of rows") {
   constexpr std::int64_t kRows = 7'000'001;
-  // All logits equal: the loss of each row is log 2, and of their mean too.
+  // All logits are equal: the loss of each row is log 2, and so is the mean.
   const Var logits(Tensor::zeros({kRows, 2}));
   const Tensor target = Tensor::zeros({kRows}, DType::int64);
   CHECK(relative(cross_entropy(logits, target).value().item(), std::log(2.0)) < 1e-6);
@@ -183,6 +184,18 @@ TEST_CASE("gradients that many rows add to") {
   CHECK(relative(table.grad().value().at({1, 1}), exact) < 2 * kUnit);
   CHECK(table.grad().value().at({0, 1}) == 0);
   CHECK(relative(numbers.grad().value().at({1}), exact) < 2 * kUnit);
+}
+
+TEST_CASE("gradients of one frequent row in a table that is longer than the index") {
+  constexpr std::int64_t kRows = 50'001, kHits = 50'000;
+  const Tensor index = Tensor::full({kHits}, 0, DType::int64);
+  const Var table = parameter(Tensor::full({kRows, 1}, 1.0));
+  const Var numbers = parameter(Tensor::full({kRows}, 1.0));
+  Tape tape;
+  tape.backward(sum(embedding(table, index)) * 0.1 + sum(gather(numbers, index, 0)) * 0.1);
+  const double exact = static_cast<double>(0.1f) * static_cast<double>(kHits);
+  CHECK(relative(table.grad().value().at({0, 0}), exact) < 2 * kUnit);
+  CHECK(relative(numbers.grad().value().at({0}), exact) < 2 * kUnit);
 }
 
 TEST_CASE("long sums have the same bits for any number of threads") {

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
-// What a model saves: copies that stay, and tied weights, which are one parameter under several names.
+// The saved state of a model: copies that later steps do not change, and tied weights, which are
+// one parameter with several names.
 #include <string>
 
 #include "autograd/safetensors.h"
@@ -22,7 +23,8 @@ bool has(const std::string& text, const std::string& part) {
   return text.find(part) != std::string::npos;
 }
 
-// A language model that reads and writes by the same rows: 3 symbols, 2 features; 6 + 3 numbers.
+// A language model that uses the same rows for input and output: 3 symbols, 2 features; 6 + 3
+// numbers.
 struct TiedModel {
   Embedding embed;
   Linear head;

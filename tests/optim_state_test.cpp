@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
-// Saved states of optimizers: what is in them, what is refused, and groups that are matched by names of parameters.
+// Saved states of optimizers: their contents, the states that are refused, and groups that are
+// matched by names of parameters.
 #include <memory>
 #include <string>
 
@@ -59,7 +60,7 @@ ParameterList joined(ParameterList a, const ParameterList& b) {
   return a;
 }
 
-// The parameters of both halves of a model after some steps, and an optimizer that took them.
+// The parameters of both halves of a model, and the optimizer that has trained them for some steps.
 struct Run {
   ParameterList encoder = named("enc"), head = named("head");
   std::unique_ptr<Optimizer> optimizer;
@@ -142,7 +143,7 @@ TEST_CASE("groups in another order get the learning rates of their parameters, f
     Run run;
     run.optimizer = make_optimizer({{run.encoder, 1e-5}, {run.head, 1e-1}});
     run.train(0);
-    run.optimizer->set_learning_rate(2e-5, 0);  // as a schedule does
+    run.optimizer->set_learning_rate(2e-5, 0);  // a schedule does this too
     Run other;
     other.optimizer = make_optimizer({{other.head, 0.3}, {other.encoder, 0.2}});
     other.take_values(run);

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// Rows of random programs: pointwise operations, and reductions.
+// Rows for random programs: pointwise operations and reductions.
 #include "random_programs.h"
 
 namespace tapeloop::test {
@@ -28,7 +28,7 @@ RandomOp unary(const char* name, const char* code, Var (*run)(const Var&), doubl
           [loop](Arrays x, const Step&) { return each(loop)(x); }};
 }
 
-// An operation of a value and a number between low and high.
+// An operation on a value and a number between low and high.
 RandomOp with_number(const char* name, const char* code, Var (*run)(const Var&, double),
                      double (*loop)(double, double), double low, double high,
                      const Domain& domain = {}) {
@@ -97,7 +97,7 @@ RandomOp reduction(const char* name, const char* code, Reduction run, Combine co
 
 double any_values(const std::vector<double>&) { return 1; }
 double two_values(const std::vector<double>& values) { return values.size() > 1 ? 1 : 0; }
-// The largest and the smallest stand alone.
+// The largest and the smallest element must be unique.
 double clear_ends(const std::vector<double>& values) {
   std::vector<double> sorted = values;
   std::sort(sorted.begin(), sorted.end());

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// Rows of random programs: products, recurrences, indices, losses.
+// Rows for random programs: products, recurrences, indices, losses.
 #include "autograd/recurrent.h"
 #include "nn/gates.h"
 #include "random_programs.h"
@@ -16,7 +16,7 @@ namespace {
 double sigmoid_of(double x) { return 1 / (1 + std::exp(-x)); }
 std::size_t index(std::int64_t i) { return static_cast<std::size_t>(i); }
 
-// A matrix [rows, columns]: one that is there, or a new input.
+// A matrix [rows, columns]: an existing one or a new input.
 int matrix(Draw& d, std::int64_t rows, std::int64_t columns) {
   const int found = d.find([&](const Array& x) { return x.shape == Shape{rows, columns}; });
   return found >= 0 ? found : d.input({rows, columns}, -0.7, 0.7);
@@ -42,10 +42,10 @@ bool draw_sequence(Draw& d, Step& s, std::int64_t gates, int parts) {
   return true;
 }
 
-// zx and z = w h are added, or stand one after the other where the formula gets them apart.
+// zx and z = w h are added, or are placed side by side if the formula takes them apart.
 using StepLoop = void (*)(const std::vector<double>& z, std::vector<double>& state);
 
-// hs and the last parts, one after the other in a vector, so that both count in the loss.
+// hs and the last parts, concatenated to a vector, so that both count in the loss.
 Array sequence_loops(Arrays x, const Step& s, StepLoop step, bool apart = false) {
   const std::int64_t steps = x[0].shape[0], batch = x[0].shape[1], hidden = x[1].shape[1];
   const std::int64_t gates = x[0].shape[2] / hidden;

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// Rows of random programs: operations that move elements.
+// Rows for random programs: operations that move elements.
 #include <numeric>
 
 #include "random_programs.h"
@@ -12,7 +12,8 @@ Shape shape_of(std::span<const std::int64_t> sizes) { return Shape(sizes); }
 int as_int(std::int64_t i) { return static_cast<int>(i); }
 std::vector<std::int64_t> sizes_of(const Shape& shape) { return {shape.begin(), shape.end()}; }
 
-// An operation along one axis, the first integer; `rest` draws the others from the axis' size.
+// An operation along one axis, the first integer. `rest` draws the other integers from the size of
+// the axis.
 RandomOp along(const char* name, const char* code, std::int64_t least_size,
                void (*rest)(Draw&, std::int64_t size, Step&), Var (*run)(const Var&, const Step&),
                Array (*loops)(const Array&, const Step&)) {

@@ -10,7 +10,7 @@
 namespace tapeloop::test {
 namespace {
 
-constexpr double kLargest = 30;  // magnitude of a value: larger ones leave no digits to compare
+constexpr double kLargest = 30;  // of a value: larger values leave no digits to compare
 
 bool compatible(const Shape& a, const Shape& b) {
   for (int i = 1; i <= std::min(a.rank(), b.rank()); ++i) {
@@ -32,7 +32,7 @@ std::vector<Array> part_of(std::span<const Array> values, const Step& step) {
 
 const RandomOp& row(const Step& step) { return random_ops()[static_cast<std::size_t>(step.op)]; }
 
-// Adds one operation; false where it does not fit, and then nothing has changed.
+// Adds one operation. Returns false, and changes nothing, if the operation does not fit.
 bool add_step(Program& program, Draw& draw, const ProgramSize& size) {
   const std::size_t before = program.steps.size();
   Step step;

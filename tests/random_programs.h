@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
-// Random programs: small graphs over the operations of ops.h and losses.h, each made from a seed. A program is evaluated
-// by the library, and by plain loops in double that share nothing with it. random_ops*.cpp have a row for each operation.
+// Random programs: small graphs over the operations of ops.h and losses.h, each made from a seed.
+// Both the library and plain loops in double evaluate a program; they share no code.
+// random_ops*.cpp have a row for each operation.
 #pragma once
 
 #include <functional>
@@ -24,12 +25,12 @@ struct Step {
 struct Program {
   std::uint64_t seed = 0;
   std::vector<Step> steps;
-  std::vector<Array> values;  // of all steps, by loops; those of inputs are given
-  std::vector<int> outputs;   // all values that nothing else takes
+  std::vector<Array> values;  // of all steps, from the loops; those of inputs are given
+  std::vector<int> outputs;   // all values that no other step uses
   std::vector<Array> weights;
 
   std::vector<int> inputs() const;
-  std::string code() const;  // as C++, to see and to repeat a failure
+  std::string code() const;  // as C++, to read and to repeat a failure
   std::string json() const;  // for other evaluators
 };
 
@@ -40,18 +41,18 @@ struct ProgramSize {
 };
 
 inline const ProgramSize kLonger{.steps = 25, .sizes = {1, 2, 3, 5, 7, 17}, .numel = 400};
-// Of tensors that are worth two threads.
+// Sizes of tensors that are large enough for two threads.
 inline const ProgramSize kLarge{.steps = 6, .sizes = {1, 3, 33, 65, 129}, .numel = 40000};
 
-// The same program for the same seed and size, on every machine.
+// Gives the same program for the same seed and size, on every machine.
 Program random_program(std::uint64_t seed, const ProgramSize& size = {});
-// What one of the outputs depends on: a smaller program that may fail in the same way.
+// The steps that one output depends on: a smaller program that may fail in the same way.
 Program part(const Program& program, std::size_t output);
 
 // --- by loops ---
 
 std::vector<Array> input_values(const Program& program);
-// Values of all steps from the values of the inputs, in their order.
+// Calculates the values of all steps from the values of the inputs, in their order.
 std::vector<Array> evaluate_by_loops(const Program& program, std::span<const Array> inputs);
 double loss_by_loops(const Program& program, std::span<const Array> inputs);
 
@@ -71,14 +72,14 @@ struct Results {
 };
 Results run(const Program& program, std::span<const Var> inputs, How how,
             const std::vector<Array>* direction);
-// One array for each input, of magnitudes from 0.5 to 1.
+// Returns one array for each input, with magnitudes from 0.5 to 1.
 std::vector<Array> directions(const Program& program, std::uint64_t seed);
 bool same(const std::vector<Tensor>& a, const std::vector<Tensor>& b);  // to the bit
 bool same(const Results& a, const Results& b);
 
 // --- for the rows of random_ops() ---
 
-// Chooses what the next step is. A row of random_ops() asks it for arguments.
+// Draws the next step. A row of random_ops() asks it for arguments.
 class Draw {
  public:
   Draw(Program& program, const ProgramSize& size) : program_(program), size_(size) {}
@@ -97,9 +98,9 @@ class Draw {
   // A new input.
   int input(const Shape& shape, double low = -1.5, double high = 1.5);
   Shape any_shape(int least_rank, int most_rank);
-  // A value that fits, newer ones more often; -1 where a few tries find none.
+  // Returns a value that fits, newer ones more often; -1 if a few tries find none.
   int find(const std::function<bool(const Array&)>& fits);
-  // The same, and a new input where none is found.
+  // The same, but returns a new input if none is found.
   int value(const std::function<bool(const Array&)>& fits, int least_rank = 0, double low = -1.5,
             double high = 1.5);
   int value(int least_rank = 0);
@@ -113,8 +114,8 @@ class Draw {
 
 struct RandomOp {
   const char* name;
-  const char*
-      code;  // $0: the first argument, #0: the first integer, %0: the first number, #*: all integers
+  // $0: the first argument, #0: the first integer, %0: the first number, #*: all integers.
+  const char* code;
   std::function<bool(Draw&, Step&)> draw;  // fills in the step; false where nothing fits
   std::function<Var(Inputs, const Step&)> run;
   std::function<Array(Arrays, const Step&)> loops;

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-// Random programs against plain loops and finite differences, with one thread and two, stored and recomputed.
-// `./dev diff` compares the same programs with PyTorch.
+// Compares random programs with plain loops and finite differences: with one thread and two, stored
+// and recomputed. `./dev diff` compares the same programs with PyTorch.
 #include "random_programs.h"
 
 #include <fmt/format.h>
@@ -23,7 +23,7 @@ std::vector<Array> moved(std::vector<Array> x, const std::vector<Array>& by, dou
   }
   return x;
 }
-// df/dt at 0, by four points.
+// Calculates df/dt at 0 from four points.
 template <class F>
 double slope(F f) {
   constexpr double h = 1e-4;
@@ -46,7 +46,7 @@ bool close(const std::vector<Tensor>& a, const std::vector<Tensor>& b) {
                     [](const auto& x, const auto& y) { return distance(x, y) < 1e-10; });
 }
 
-// What is wrong about a program; empty where all is well.
+// Describes the first difference; empty if there is none.
 std::string problem_of(const Program& program) {
   const std::vector<Array> x = input_values(program);
   const std::vector<Var> inputs = variables(x);
@@ -96,7 +96,7 @@ std::string problem_of(const Program& program) {
   return {};
 }
 
-// The program, or a part of it that fails too.
+// Returns the program, or a part of it that fails too.
 Program smallest_failing(const Program& program) {
   for (std::size_t k = 0; k < program.outputs.size() && program.outputs.size() > 1; ++k) {
     const Program smaller = part(program, k);

@@ -219,7 +219,7 @@ TEST_CASE("uniform numbers stay in [low, high), whatever is rounded") {
 }
 
 TEST_CASE("the largest random number does not become the end of a range") {
-  // Seed and place of a number that is 1 - 2^-24 were searched for.
+  // A search found a seed and a place whose number is 1 - 2^-24.
   std::uint64_t place = 0;
   while (uniform_at(kSeed, place) != 1 - 0x1p-24f) ++place;
   Random random(kSeed);
@@ -246,7 +246,7 @@ TEST_CASE("random tensors refuse ranges that have no number") {
                     [&] { random_normal({2}, 0, -1, random); }));
   CHECK(throws_with("deviation 1e+38|float32", [&] { random_normal({2}, 0, 1e38, random); }));
   CHECK(throws_with("mean is nan", [&] { random_normal({2}, NAN, 1, random); }));
-  CHECK(random.next == 0);  // nothing was taken
+  CHECK(random.next == 0);  // no number was taken
 }
 
 TEST_CASE("the farthest normal number is finite and where random.h says") {

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-// Recompute::fit_mib: the segments that it chooses, and so the bits of the gradients, follow from the cell, the shapes and
-// the budget alone.
+// Recompute::fit_mib: the chosen segments, and so the bits of the gradients, depend on the cell,
+// the shapes and the budget alone.
 #include <array>
 #include <cstdio>
 #include <filesystem>
@@ -21,14 +21,14 @@ LstmCell small_cell() {
   return LstmCell({.input = kInput, .hidden = kHidden}, random);
 }
 
-// 40 budgets, from the least that is enough to more than the stored run needs.
+// 40 budgets: from the smallest sufficient one to more than the stored run needs.
 std::vector<double> budgets() {
   std::vector<double> result;
   for (double mib = 0.2; result.size() < 40; mib += 0.02) result.push_back(mib);
   return result;
 }
 
-// A digest of the bits of all gradients; 0 where the budget is too small.
+// Returns a digest of the bits of all gradients; 0 if the budget is too small.
 std::uint64_t gradient_bits(const LstmCell& cell, const UnrollOptions& options,
                             const TapeOptions& tape_options = {}) {
   for (const NamedVar& p : parameters(cell)) p.var.zero_grad();
@@ -60,7 +60,7 @@ std::vector<std::uint64_t> all_bits(const LstmCell& cell, const TapeOptions& tap
   return result;
 }
 
-// The steps of a segment, for a budget and lengths.
+// Returns the number of steps in a segment, for a budget and lengths.
 std::int64_t steps_for(const LstmCell& cell, double mib, std::span<const std::int64_t> lengths) {
   const Var xs(random_tensor({kSteps, kBatch, kInput}, 4, DType::float32));
   Tape tape;
@@ -73,7 +73,7 @@ std::int64_t steps_for(const LstmCell& cell, double mib, std::span<const std::in
       });
 }
 
-// Other models of other sizes, whose blocks, records and packed weights stay behind.
+// Runs other models of other sizes: their blocks, records and packed weights stay in memory.
 void other_work(int round) {
   Random random(static_cast<std::uint64_t>(round));
   const Gru model({.input = 7, .hidden = 30 + 9 * round, .layers = 2}, random);
@@ -98,8 +98,8 @@ TEST_CASE("fit_mib gives the same gradients, to the bit, whatever the process di
   other_work(2);
   const std::vector<Tensor> held = {Tensor::zeros({1000, 100}), Tensor::zeros({33})};
   CHECK(all_bits(cell) == first);
-  CHECK(all_bits(small_cell()) == first);  // whose weights were never used
-  // In another order, with parameters that are written in between.
+  CHECK(all_bits(small_cell()) == first);  // this cell's weights were never used
+  // In another order; parameters are written in between.
   const std::vector<double> limits = budgets();
   for (std::size_t i = limits.size(); i-- > 0;) {
     if (i % 8 == 3) other_work(static_cast<int>(i));

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-// recompute() as part of any graph: what its function may return, hold and ask for, in first and second order. The stored
-// run is the oracle.
+// recompute() as part of any graph: what its function may return, hold and differentiate, in first
+// and second order. The stored run gives the expected results.
 #include <functional>
 
 #include "derivatives.h"
@@ -19,7 +19,7 @@ using Inputs = std::span<const Var>;
 using Results = PoolVector<Var>;
 using Function = std::function<Results(Inputs)>;
 
-// inputs() computes f's inputs on the tape at hand.
+// inputs() computes f's inputs on the current tape.
 void check_like_stored(const std::vector<Var>& parameters, const std::function<Results()>& inputs,
                        const Function& f, double tolerance = 0) {
   const std::vector<Tensor> stored = derivatives(parameters, [&] { return f(inputs()); });
@@ -262,7 +262,7 @@ TEST_CASE("a function of recompute() asks for gradients itself") {
   const Var a = parameter(random_tensor({3, 4}, 1));
   const Var w = parameter(random_tensor({4, 4}, 2));
   Var scaled;
-  // Of products alone, which have derivatives of any order.
+  // Made of products alone, which have derivatives of any order.
   const auto energy = [&](const Var& x) {
     const Var z = linear(x, scaled);
     return sum(matmul(matmul(transpose(z), z), scaled));

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
-// unroll() in recomputed segments, in first and second order: states that are one Var, empty sequences, weights that are
-// made by operations. Bits and memory of ordinary segments are in recompute_test.cpp.
+// unroll() in recomputed segments, in first and second order: two parts of a state that are one
+// Var, empty sequences, weights made by operations. recompute_test.cpp tests bits and memory of
+// ordinary segments.
 #include <optional>
 
 #include "derivatives.h"
@@ -27,7 +28,7 @@ struct TwinStateCell {
   }
 };
 
-// Outputs, and first and second derivatives, of an unrolled sequence.
+// Returns the outputs, first and second derivatives of an unrolled sequence.
 std::vector<Tensor> unrolled(const std::vector<Var>& parameters, const Tensor& xs,
                              const auto& make_cell, const auto& initial,
                              const UnrollOptions& options) {

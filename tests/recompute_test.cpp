@@ -281,7 +281,7 @@ TEST_CASE("recompute() refuses a function that returns fewer or more results the
         recompute(std::array{Var(random_tensor({3}, 2))}, [&](std::span<const Var> in) {
           return PoolVector<Var>(++calls == 1 ? 2 : second, in[0] * w);
         });
-    CHECK(throws_with("recompute|2 results the first time, and " + std::to_string(second),
+    CHECK(throws_with("recompute|2 results in the first run and " + std::to_string(second),
                       [&] { tape.backward(sum(ys[0] + ys[1])); }));
   }
 }

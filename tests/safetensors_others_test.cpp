@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
-// safetensors files as other programs write them: what is read, what is passed over, and what a model that needs it says.
+// safetensors files of other programs: what the reader reads, what it ignores, and the error of a
+// model that needs an unread tensor.
 #include <doctest/doctest.h>
 
 #include <cstring>
@@ -44,7 +45,7 @@ std::string entry(const std::string& name, const std::string& dtype, const std::
          "],\"data_offsets\":[" + std::to_string(begin) + "," + std::to_string(end) + "]}";
 }
 
-// "weight" [2] between two tensors that cannot be read, and its elements 1 and 2.
+// "weight" [2], with the elements 1 and 2, between two tensors that cannot be read.
 const std::string kOnes("\0\0\x80\x3f\0\0\0\x40", 8);
 std::string file_with(const std::string& dtype, const std::string& shape, int bytes,
                       const std::string& name = "scale") {
@@ -73,7 +74,7 @@ const Unreadable kUnreadable[] = {
     {"F4", "4", 2, "has the element type \"F4\""},
     {"C64", "1", 8, "has the element type \"C64\""},
     {"f32", "1", 4,
-     "has the element type \"f32\", which is not read here; expected one of F32, F64"},
+     "has the element type \"f32\", which is not supported; expected one of F32, F64"},
     {"F32", "1,1,1,1,1,1,1", 4, "has 7 axes; at most 6 are supported"},
     {"U64", "1", 8, "holds a value that does not fit in int64; expected at most 2^63 - 1"},
 };

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
-// What a backward function reads must be what the forward pass saw: a value that was written in between is an error that
-// names the operation and the argument. A value that no gradient reads may be written.
+// A backward function must read the values of the forward pass. If somebody wrote a value in
+// between, the error names the operation and the argument. A value that no gradient reads may be
+// written.
 #include "autograd/recompute.h"
 #include "autograd/recurrent.h"
 #include "nn/nn.h"
@@ -11,7 +12,8 @@ namespace {
 
 using Build = std::function<Var()>;
 
-// The error of a backward pass after `write` changed something; "nothing was thrown" where it succeeds.
+// Returns the error of a backward pass after `write` changed something; "nothing was thrown" if
+// there is none.
 std::string after_write(const Build& forward, const std::function<void()>& write) {
   Tape tape;
   const Var loss = sum(forward());
@@ -28,6 +30,10 @@ bool names(const std::string& message, const std::string& argument, const std::s
       message.find("call backward() before") != std::string::npos;
   if (!found) FAIL_CHECK("expected " << argument << " of " << operation << ", got: " << message);
   return found;
+}
+
+bool is_saved(const Tensor& x) {
+  return (detail::storage_of(x)->writes.load() & detail::kSaved) != 0;
 }
 
 Var weight(const Shape& shape, std::uint64_t seed = 1) {
@@ -81,7 +87,7 @@ TEST_CASE("a computed value that is written after its use stops the backward pas
   const auto make = [&] { return h = tanh(w); };
   CHECK(names(after_write([&] { return matmul(w, make()); }, fill), "argument 1", "matmul"));
   CHECK(names(after_write([&] { return square(make()); }, fill), "argument 0", "square"));
-  // Results that the operation's own gradient reads.
+  // Results that the gradient of the same operation reads.
   CHECK(names(after_write([&] { return h = softmax(w, -1); }, fill), "the result", "softmax"));
   CHECK(names(after_write([&] { return h = log_softmax(w, -1); }, fill), "the result",
               "log_softmax"));
@@ -126,7 +132,7 @@ TEST_CASE("a value that no gradient reads may be written") {
   CHECK(after_write([&] { return h = exp(w); }, [&] { h.value().fill(0); }) == kNothing);
   CHECK(after_write([&] { return h = linear(Var(table), w, Var()); }, [&] { h.value().fill(0); }) ==
         kNothing);
-  // The value of x is read for the gradient of w alone.
+  // Only the gradient of w reads the value of x.
   CHECK(after_write([&] { return Var(x) * tanh(Var(table)) + w; }, refill) == kNothing);
 }
 
@@ -178,6 +184,30 @@ TEST_CASE("a parameter written through a pointer taken earlier stops the backwar
         std::string::npos);
 }
 
+TEST_CASE(
+    "a parameter whose tensor was replaced stops the backward pass, whatever memory is reused") {
+  for (int times = 1; times <= 3; ++times) {
+    const Var w = parameter(Tensor::full({1000}, 2));
+    Tape tape;
+    const Var loss = sum(w * w);
+    for (int i = 0; i < times; ++i) w.set_value(Tensor::full({1000}, 3 + i));
+    CHECK(message_of([&] {
+            tape.backward(loss);
+          }).find("a parameter float32[1000] was written after this tape used it") !=
+          std::string::npos);
+    CHECK_FALSE(w.grad().defined());
+  }
+  // Put back in time, the tensor is the one that the tape used.
+  const Var w = parameter(Tensor::full({1000}, 2));
+  const Tensor first = w.value();
+  Tape tape;
+  const Var loss = sum(w * w);
+  w.set_value(Tensor::full({1000}, 3));
+  w.set_value(first);
+  CHECK(message_of([&] { tape.backward(loss); }) == kNothing);
+  CHECK(w.grad().value().to_vector<double>() == std::vector<double>(1000, 4));
+}
+
 TEST_CASE("a write to one part of a buffer leaves its other parts usable") {
   const Var w = weight({4, 3});
   const Tensor buffer = Tensor::zeros({6, 5, 3}, DType::float64);
@@ -195,7 +225,7 @@ TEST_CASE("a write to one part of a buffer leaves its other parts usable") {
   CHECK(names(after_write(run, [&] { buffer.select(0, 2).select(0, 4).fill(1); }), "argument 0",
               "linear"));
   CHECK(names(after_write(run, [&] { buffer.fill(1); }), "argument 0", "linear"));
-  // Very many writes: old ones may stand for the whole, never the other way round.
+  // Very many writes: an old one may count as a write to the whole, but is never forgotten.
   CHECK(names(after_write(run,
                           [&] {
                             buffer.select(0, 0).fill(1);
@@ -266,19 +296,19 @@ TEST_CASE(
   CHECK(names(message_of([&] { tape.backward(y); }), "argument 1", "scale"));
 }
 
-TEST_CASE("without a tape nothing is saved: later writes to parts cost no log") {
+TEST_CASE("without a tape nothing is saved: later writes are only counted") {
   const Var w = weight({4, 3});
   const Tensor x = random_tensor({5, 3}, 2), tokens = index_tensor({4}, 4);
   linear(Var(x), w);
   matmul(Var(x), transpose(w));
   embedding(w, tokens);
-  CHECK_FALSE(detail::storage_of(x)->saved.load());
-  CHECK_FALSE(detail::storage_of(tokens)->saved.load());
+  CHECK_FALSE(is_saved(x));
+  CHECK_FALSE(is_saved(tokens));
   Tape tape;
   linear(Var(x), w);
   embedding(w, tokens);
-  CHECK(detail::storage_of(x)->saved.load());
-  CHECK(detail::storage_of(tokens)->saved.load());
+  CHECK(is_saved(x));
+  CHECK(is_saved(tokens));
 }
 
 TEST_CASE("models with every kind of layer train with buffers that are refilled each step") {

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// examples/seq2seq: text, files of pairs as editors and spreadsheet programs write them, the phrase book.
+// examples/seq2seq: text, files of pairs from editors and spreadsheet programs, the phrase book.
 #include <doctest/doctest.h>
 #include <unistd.h>
 
@@ -154,7 +154,7 @@ TEST_CASE("pairs: a line that is no pair ends the reading with its number") {
   CHECK(contains(message_of([] { parse_pairs("\n\n", "test.tsv"); }),
                  "test.tsv: there is no pair in it"));
   CHECK(contains(message_of([] { parse_pairs("", "test.tsv"); }), "there is no pair in it"));
-  // A long line is shown by its beginning, cut between characters.
+  // The message shows only the beginning of a long line, cut between characters.
   std::string chinese;
   for (int i = 0; i < 100; ++i) chinese += "你";
   const std::string message = message_of([&] { parse_pairs(chinese, "t"); });
@@ -183,7 +183,7 @@ TEST_CASE("pairs: every line end and encoding of an editor gives the same pairs"
     CHECK(parse_pairs(text + end, "t").pairs == expected);
     CHECK(parse_pairs("\ufeff" + text + end + "\x1a", "t").pairs == expected);
   }
-  // UTF-16 as spreadsheet programs write "Unicode text".
+  // UTF-16, the "Unicode text" of spreadsheet programs.
   const std::u16string wide = u"\ufeffHi.\t嗨。\r\nRun!\t跑！\r\n";
   for (const bool big : {false, true}) {
     std::string bytes;
@@ -193,7 +193,7 @@ TEST_CASE("pairs: every line end and encoding of an editor gives the same pairs"
     }
     CHECK(parse_pairs(bytes, "t").pairs == expected);
   }
-  // Two files that were put together, each with its byte-order mark.
+  // Two files joined into one, each with its byte-order mark.
   CHECK(parse_pairs("\ufeffHi.\t嗨。\n\ufeffRun!\t跑！\n", "t").pairs == expected);
 }
 
@@ -205,7 +205,7 @@ TEST_CASE("pairs: white space of any kind around a sentence is dropped, rows wit
 
 TEST_CASE(
     "pairs: quotation marks of a spreadsheet program are dropped, others belong to the text") {
-  // Doubled marks show it.
+  // Doubled marks show that a spreadsheet program wrote the file.
   PairFile file = parse_pairs("\"He said \"\"hi\"\".\"\tEr sagte hi.\n\"A, b\"\tc\nd\te\n", "t");
   CHECK(file.pairs ==
         std::vector<Pair>{{"He said \"hi\".", "Er sagte hi."}, {"A, b", "c"}, {"d", "e"}});
@@ -217,7 +217,8 @@ TEST_CASE(
   // Marks around the sentences with a comma, and no others.
   file = parse_pairs("\"Yes, it is.\"\tJa.\nNo.\t\"Nein, nein.\"\n", "t");
   CHECK(file.pairs == std::vector<Pair>{{"Yes, it is.", "Ja."}, {"No.", "Nein, nein."}});
-  // Speech in a text: some sentence has marks that no such program writes, or not all commas quote.
+  // Speech in a text: a sentence has marks that no such program writes, or a sentence with a comma
+  // has none.
   for (const char* text :
        {"\"Who is it?\" \"Tom is.\"\tx\n\"Yes, sir.\"\ty\n",
         "\"Come here,\" he said.\tx\n\"A, b\"\ty\n", "\"Yes.\"\tJa.\nNo.\tNein.\n",
@@ -230,15 +231,25 @@ TEST_CASE(
 }
 
 TEST_CASE("pairs: a quoted sentence that a TAB or a line end cuts is refused, never half") {
-  CHECK(contains(message_of([] { parse_pairs("x\ty\na\t\"one\ntwo\"\tb\n", "t"); }),
-                 "t, line 2: the quoted text \"\"one\" goes on in line 3; join the lines"));
-  CHECK(
-      contains(message_of([] { parse_pairs("a\t\"one\ttwo\"\tb\n", "t"); }),
-               "t, line 1: the quoted text \"\"one\" goes on after a TAB; write a space instead"));
+  CHECK(contains(message_of([] { parse_pairs("x\t\"y \"\"z\"\"\"\na\t\"one\ntwo\"\tb\n", "t"); }),
+                 "t, line 2: the quoted text \"one goes on in line 3; join the lines"));
+  CHECK(contains(message_of([] { parse_pairs("\"x\"\t\"y\"\n\"a\"\t\"one\ntwo\"\t\"b\"\n", "t"); }),
+                 "t, line 2: the quoted text \"one goes on in line 3; join the lines"));
+  // Speech that ends in the next line of a text.
+  for (const char* text : {"He said\t\"Come in.\nIt is late.\"\tEs ist spaet.\n",
+                           "He said\t\"Come in.\nIt is late.\"\tx\n\"Yes.\"\tJa.\nNo.\tNein.\n"}) {
+    const PairFile speech = parse_pairs(text, "t");
+    CHECK(speech.unquoted == 0);
+    CHECK(speech.pairs[0].target == "\"Come in.");
+  }
+  CHECK(contains(message_of([] { parse_pairs("a\t\"one\ttwo\"\tb\n", "t"); }),
+                 "t, line 1: the quoted text \"one goes on after a TAB; write a space instead"));
+  CHECK(contains(message_of([] { parse_pairs("a\x1b[2J\xc2\x9b", "t"); }),
+                 "there is one column, \"a\\x1b[2J\\xc2\\x9b\"; expected"));
   CHECK(
       contains(message_of([] { parse_pairs("\"\"\tb\n\"a\"\t\"c\"\n\"d \"\"e\"\"\"\tf\n", "t"); }),
                "t, line 1: there is nothing between the quotation marks"));
-  // A mark that nothing closes is text.
+  // A mark without a closing one is text.
   CHECK(parse_pairs("\"I see.\t\"Ich sehe.\nb\tc\n", "t").pairs.size() == 2);
 }
 

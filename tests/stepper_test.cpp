@@ -237,7 +237,7 @@ TEST_CASE("a NaN in the input stays in the state until reset(), and state_is_fin
   CHECK(stepper.state_is_finite());
   bad[1] = NAN;
   CHECK(stepper.step(bad, y));
-  CHECK(stepper.bad_input() == -1);  // nobody looked
+  CHECK(stepper.bad_input() == -1);  // the stepper does not check inputs
   CHECK_FALSE(stepper.state_is_finite());
   CHECK(stepper.step(good, y));
   CHECK(std::isnan(y[0]));
@@ -246,7 +246,7 @@ TEST_CASE("a NaN in the input stays in the state until reset(), and state_is_fin
   CHECK(stepper.state_is_finite());
   CHECK(stepper.step(good, y));
   CHECK(y == expected);
-  // Not h but another part of the state alone.
+  // Only another part of the state, not h.
   std::vector<float> state(static_cast<std::size_t>(stepper.state_size()));
   for (std::size_t i = 0; i < state.size(); ++i) {
     state.assign(state.size(), 0.0f);

@@ -84,7 +84,7 @@ TEST_CASE("a gradient penalty trains through backward, with create_graph in grad
 
 namespace {
 
-// x^2, with a backward function of any kind.
+// x^2, with a backward function given by the test.
 template <class Backward>
 Var square_by(const Var& x, Backward backward) {
   return record("my_square", {&x}, (x.detach() * x.detach()).value().clone(), std::move(backward));
@@ -108,20 +108,21 @@ TEST_CASE("a backward function that leaves the tape is refused while the pass is
     Tape tape;
     CHECK(tape.gradient(square_by(x, on_tensors), {x})[0].item() == 6);
   }
-  // dy is a constant, or has a history of its own.
+  // dy is a constant, or has its own history.
   Tape tape;
   CHECK(throws_with(text, [&] { first_derivative(tape, square_by(x, on_tensors), x); }));
   CHECK(throws_with(text, [&] { first_derivative(tape, square_by(x, on_tensors) * x, x); }));
   CHECK(throws_with(text, [&] { first_derivative(tape, sin(square_by(x, on_tensors)), x); }));
-  CHECK(throws_with("my_square: its backward function put a gradient off by defer()", [&] {
-    first_derivative(tape,
-                     square_by(x,
-                               [](const Var& dy, Grads& grads) {
-                                 grads.defer(0, dy, dy,
-                                             [](std::span<const detail::Deferred>, Tensor&) {});
-                               }),
-                     x);
-  }));
+  CHECK(throws_with(
+      "my_square: its backward function called defer() while create_graph is on|call add()", [&] {
+        first_derivative(tape,
+                         square_by(x,
+                                   [](const Var& dy, Grads& grads) {
+                                     grads.defer(0, dy, dy,
+                                                 [](std::span<const detail::Deferred>, Tensor&) {});
+                                   }),
+                         x);
+      }));
 }
 
 TEST_CASE("a linear operation's gradient may rightly be a constant") {
@@ -295,7 +296,7 @@ TEST_CASE("once_differentiable: the first derivative with create_graph, and no s
   const std::vector<Var> d = tape.gradient(loss, {x, w}, {.create_graph = true});
   CHECK(d[0].item() == 18);
   CHECK(d[1].item() == 9 + 12);
-  // d(dw)/dw goes nowhere near it; d(dw)/dx is the first derivative of the operation itself.
+  // d(dw)/dw does not need this gradient; d(dw)/dx is the first derivative of the operation itself.
   const std::vector<Var> dw = tape.gradient(d[1], {w, x}, {.retain = true});
   CHECK(dw[0].item() == 12);
   CHECK(dw[1].item() == 6);

@@ -130,7 +130,7 @@ TEST_CASE(
 }
 
 TEST_CASE("a loop unrolled 1000 steps keeps memory constant when detached every 50") {
-  memory::release_cached();  // the lists of larger tapes before
+  memory::release_cached();  // frees the lists of earlier, larger tapes
   const Var xs = parameter(random_tensor({1000, Model::kBatch, Model::kHidden}, 9, DType::float32));
   xs.set_grad(Var(Tensor::zeros(xs.shape())));
   unrolled(1000, 50, xs);
@@ -189,7 +189,7 @@ TEST_CASE("values made on a tape stay valid after it has ended") {
 }
 
 namespace {
-// Bytes that this thread keeps or uses after a tape of so many operations.
+// Returns the bytes that this thread keeps or uses after a tape of this many operations.
 std::int64_t after_tape(int operations) {
   const Var x = parameter(Tensor::zeros({}));
   {
@@ -219,7 +219,7 @@ TEST_CASE("the memory of one large tape is freed when 16 small ones have followe
   for (int i = 0; i < 14; ++i) CHECK(after_tape(100) - before > kept - 1000000);
   for (int i = 0; i < 32; ++i) after_tape(100);
   CHECK(memory::stats().live_bytes - before < kept / 50);
-  // Tapes of one size keep it, also with small ones among them.
+  // Tapes of one size keep their memory, also with small tapes among them.
   const std::int64_t again = after_tape(100000) - before;
   for (int i = 0; i < 40; ++i) {
     const std::int64_t now = after_tape(i % 4 == 0 ? 100000 : 10) - before;
@@ -272,6 +272,50 @@ TEST_CASE(
     CHECK_MESSAGE(dot.find(text) != std::string::npos, text);
   }
   CHECK(loss.requires_grad());
+}
+
+TEST_CASE("a backward pass that runs out of memory at its end changes no grad()") {
+  const std::int64_t n = 1 << 16;
+  // small is used first, so its gradient is added first. It needs no large block; the others are copies of dy.
+  const Var small = parameter(random_tensor({8}, 3));
+  const Var a = parameter(random_tensor({n}, 1)), b = parameter(random_tensor({n}, 2));
+  const Var all[] = {small, a, b};
+  const Var dy = Var(random_tensor({n}, 4)), dsmall = Var(random_tensor({8}, 5));
+  const Var expected[] = {dsmall, dy, dy};
+  for (const bool held : {false, true}) {
+    std::vector<Var> before;  // somebody else holds these grad()s: they cannot be added to in place
+    for (const Var& p : all) {
+      before.emplace_back(held ? random_tensor(p.shape(), 6) : Tensor::zeros(p.shape(), p.dtype()));
+      p.zero_grad();
+      if (held) p.set_grad(before.back());
+    }
+    int failures = 0;
+    for (std::int64_t count = 1;; ++count) {
+      REQUIRE(count < 100);
+      Tape tape;
+      const Var y =
+          record("sum_of_all", {&small, &a, &b}, Tensor((a.detach() + b.detach()).value()),
+                 [dsmall](const Var& upstream, Grads& grads) {
+                   grads.add(0, dsmall * 1.0);
+                   grads.add(1, upstream);
+                   grads.add(2, upstream);
+                 });
+      memory::release_cached();
+      fail_allocations(count, sizeof(double) * static_cast<std::size_t>(n));
+      const std::string message = message_of([&] { tape.backward(y, dy); });
+      fail_allocations(0, 0);
+      if (message == "nothing was thrown") break;
+      ++failures;
+      for (std::size_t k = 0; k < before.size(); ++k) {
+        CHECK(all[k].grad().defined() == held);
+        if (held) CHECK(distance(all[k].grad().value(), before[k].value()) == 0);
+      }
+    }
+    CHECK(failures == 2);
+    for (std::size_t k = 0; k < before.size(); ++k) {
+      CHECK(distance(all[k].grad().value(), (before[k] + expected[k]).value()) == 0);
+    }
+  }
 }
 
 }  // namespace tapeloop::test

@@ -271,7 +271,7 @@ TEST_CASE("live_bytes is what a thread took and nobody has released") {
   CHECK(in_other == 0);
   CHECK(after_release == 0);
   CHECK(live() == before);
-  // The other way round, from a thread that has ended.
+  // The other way round: blocks of a thread that has ended.
   in_threads(1, [&](int) {
     for (int i = 0; i < 50; ++i) vars.push_back(Var(Tensor::zeros({1000})));
   });

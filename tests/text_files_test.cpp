@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// Text files as editors of any system write them, and files that no program should read whole.
+// Text files from editors of any system, and files that no program should read as a whole.
 #include <doctest/doctest.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -55,7 +55,7 @@ TEST_CASE("text: line ends of every system become one") {
   CHECK(utf8("a\r\nb\rc\nd") == "a\nb\nc\nd");
   CHECK(utf8("a\u0085b\u0085") == "a\nb\n");
   CHECK(utf8("a\u2028b\u2029c") == "a\nb\nc");
-  // Beside usual line ends they are white space of the text.
+  // In a text with usual line ends, these characters are white space.
   CHECK(utf8("a\u2028b\nc") == "a\u2028b\nc");
   CHECK(utf8("").empty());
   CHECK(utf8("\r") == "\n");
@@ -111,6 +111,23 @@ TEST_CASE("text of another encoding stays as it is where bytes are symbols") {
   CHECK(any(binary) == binary);
 }
 
+TEST_CASE("binary data that begins as UTF-16 does stays as it is where bytes are symbols") {
+  for (const char* start : {"\xff\xfe", "\xfe\xff"}) {
+    for (const std::string& rest : {std::string("abc"), std::string("\0\xdc\xdc\0\r\n", 6)}) {
+      const std::string binary = start + rest;
+      CHECK(decode_text(binary, "t", Encoding::any) == binary);
+      contains(message_of([&] { utf8(binary); }), "t: this is UTF-16; convert it");
+    }
+  }
+}
+
+TEST_CASE("a message shows control characters and stray bytes as numbers") {
+  CHECK(common::printable("a é 你 \\x") == "a é 你 \\x");
+  CHECK(common::printable("\x1b[2J\x07\x7f\n") == "\\x1b[2J\\x07\\x7f\\x0a");
+  CHECK(common::printable("\xe9\xc2\x9b\xc2") == "\\xe9\\xc2\\x9b\\xc2");
+  CHECK(common::printable("").empty());
+}
+
 TEST_CASE("white space of every kind is trimmed, and nothing else") {
   CHECK(common::trimmed(" \t\u00a0a b\u3000\u2003\ufeff\r\n") == "a b");
   CHECK(common::trimmed("\u200b\u2028") == "");
@@ -148,7 +165,7 @@ TEST_CASE("what is no file of text is refused by name and size, without reading 
   put(folder.file("sparse"), "a");
   std::filesystem::resize_file(folder.file("sparse"), std::uintmax_t{64} << 30);
   contains(refused(folder.file("sparse")),
-           "sparse: has 68719476736 bytes, more than the 2147483648 that are read; give a smaller");
+           "sparse: has 68719476736 bytes, but the limit is 2147483648; give a smaller file");
   put(folder.file("secret"), "a");
   std::filesystem::permissions(folder.file("secret"), std::filesystem::perms::none);
   if (::geteuid() == 0) {

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-// Every public method and operation of autograd given an undefined or moved-from object: an error with a sentence, or the
-// documented answer; never a crash.
+// Calls every public method and operation of autograd with an undefined or moved-from object. Each
+// gives an error with a sentence, or the documented answer, and never crashes.
 #include "autograd/captured_step.h"
 #include "autograd/memory.h"
 #include "autograd/recurrent.h"
@@ -18,7 +18,7 @@ struct Call {
   std::function<void()> call;
 };
 
-// Each call throws an Error of at least a sentence.
+// Checks that each call throws an Error with a message of at least a sentence.
 void check_all_throw(const std::vector<Call>& calls) {
   for (const Call& call : calls) {
     CAPTURE(std::string(call.name));

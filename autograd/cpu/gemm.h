@@ -34,12 +34,12 @@ inline constexpr std::int64_t kGemmGroup = 256;
 // The pieces behave as one product whose inner dimension is the sum of their k, and cost the same:
 // a weight gradient over 100 time steps is 100 pieces and one call. C must not overlap any A or B.
 // With accumulate false C is only written, so it may be uninitialised; a K of 0 then gives zeros.
-// Every element is summed in an order that depends on the sizes and strides alone, so the result
-// has the same bits with any number of threads: K is cut into blocks of at most 256 (a dot product:
-// 4096, over the lanes of a register), and the sums of the blocks are added one after the other. So
-// |C - exact| <= (1024 + K / 128) u sum|a b|, with u = 2^-24 for float. Measured at K = 10^6: 10^-6
-// for random numbers of one sign, 3 10^-5 where all products are equal. Cost: 2 M N K flops.
-// Fastest with a unit stride in A and in B, on either side. Allocates only when a thread meets a
+// The order of each sum depends on the sizes and strides alone, so the result has the same bits for
+// any number of threads. K is cut into blocks of at most 256 steps (in a dot product 4096 steps,
+// spread over the lanes of a register), and the sums of the blocks are added one after the other.
+// So |C - exact| <= (1024 + K / 128) u sum|a b|, with u = 2^-24 for float. Measured at K = 10^6:
+// 10^-6 for random numbers of one sign, 3 10^-5 if all products are equal. Cost: 2 M N K flops.
+// Fastest if A and B each have a unit stride, on either side. Allocates only if a thread meets a
 // larger block than ever before.
 template <class Isa, class T>
 void gemm(std::int64_t m, std::int64_t n, std::span<const GemmPiece<T>> pieces, T* c,

@@ -99,7 +99,7 @@ struct Gemm {
   static constexpr std::int64_t dot_rows =
       8;  // at most so many rows are multiplied by dot products
   static constexpr std::int64_t few_columns = 4;  // at most so many columns are computed as rows
-  // Steps of a dot product that are added up before C is touched.
+  // A dot product adds up this many steps before it writes to C.
   static constexpr std::int64_t dot_depth = 4096;
   static constexpr double flops_per_thread = 1e6;
 
@@ -223,7 +223,8 @@ struct Gemm {
     return true;
   }
 
-  // Columns [j, j + Columns) of a product, a few rows at a time while the columns are in the cache.
+  // Computes columns [j, j + Columns) of a product: a few rows at a time, while the columns are in
+  // the cache.
   template <int Columns>
   void dot_columns(std::int64_t depth, const MatrixView<T>& view, const T* a, std::int64_t a_stride,
                    std::int64_t j, bool add) const {

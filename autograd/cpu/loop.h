@@ -11,7 +11,8 @@ namespace tapeloop {
 
 namespace cpu {
 
-// The gradients again, with zeros that win in the chain rule, where the quick ones in the outputs are NaN. Seldom run.
+// Calculates the gradients again where the quick ones in the outputs are NaN, now with exact zeros
+// that win in the chain rule. Rarely called.
 template <class Isa, class T, class F>
 [[gnu::noinline, gnu::cold]] void exact_gradients(const void* functor, void* const* data,
                                                   const std::int64_t* step, std::int64_t count) {
@@ -35,12 +36,14 @@ template <class Isa, class T, class F>
    std::make_index_sequence<static_cast<std::size_t>(kResultCount<F>)>{});
 }
 
-// Whether the kernel of F reads its inputs again after it wrote outputs: a quick gradient that gave a NaN.
+// True if the kernel of F may read its inputs again after it wrote outputs. It does so if a quick
+// gradient is NaN.
 template <class F>
 inline constexpr bool kReadsAgain = kOrder<F> == 1;
 
-// `count` elements, a multiple of the register's width: operand k is read or written at data[k], and moves on by
-// step[k] elements, 1 or 0, for each one done. Outputs may be inputs unless kReadsAgain<F>. Rows, strides: walk.cpp.
+// Runs `count` elements, a multiple of the register's width. Operand k is read or written at
+// data[k] and moves by step[k] elements, 1 or 0, for each element. An output may also be an input,
+// unless kReadsAgain<F>. Rows and strides: walk.cpp.
 template <class Isa, class T, class F>
 [[gnu::flatten]] void pointwise_loop(const void* functor, void* const* data,
                                      const std::int64_t* step, std::int64_t count) {
@@ -54,7 +57,7 @@ template <class Isa, class T, class F>
     const T* const from[] = {static_cast<const T*>(data[I])...};
     T* const to[] = {static_cast<T*>(data[kIn + O])...};
     if constexpr (kReadsAgain<F>) {
-      V any = V::splat(0);  // NaN from the first one on
+      V any = V::splat(0);  // becomes NaN at the first NaN and stays NaN
       for (std::int64_t i = 0; i < count; i += V::width) {
         const auto results = formula.quick(V::load(from[I] + i * step[I])...);
         (output<O>(results).store(to[O] + i * step[kIn + O]), ...);
@@ -118,9 +121,10 @@ std::span<const PointwiseKernel* const> page_kernels(Page<F...>) {
 
 }  // namespace cpu
 
-// A functor of one of the library's pages is compiled there; any other one here, for the instruction set of this file.
-// Throws at its first use where the formula's loops were compiled for other arithmetic than the library. Of a formula
-// that several files use, the linker keeps one file's loops, and the measurement of the same file.
+// A functor of one of the library's pages is compiled there. Any other functor is compiled here,
+// for the instruction set of this file; its first use throws if its loops were compiled for other
+// arithmetic than the library. If several files use one formula, the linker keeps the loops of one
+// file, and the measurement of the same file.
 template <class F>
 const PointwiseKernel& pointwise_kernel() {
   using P = typename PageOf<F>::type;

@@ -12,6 +12,7 @@
 
 #include "autograd/cpu/threads.h"
 #include "autograd/error.h"
+#include "autograd/memory.h"
 #include "autograd/plan.h"
 
 namespace tapeloop::cpu {
@@ -89,7 +90,7 @@ std::string place_of(std::int64_t flat, const Shape& shape) {
   return fmt::format("[{}]", fmt::join(index.begin(), index.begin() + shape.rank(), ", "));
 }
 
-// Throws where an element has no int64: NaN, an infinity, or a number of 2^63 and beyond.
+// Throws if an element does not fit int64: NaN, an infinity, or a number outside of [-2^63, 2^63).
 template <class From>
 void check_integers(const Tensor& from) {
   if constexpr (std::is_floating_point_v<From>) {
@@ -151,7 +152,7 @@ void cumulative_sum(const Tensor& to, const Tensor& from, int axis) {
   if (to.numel() == 0) return;
   with_any_type(to.dtype(), [&]<class T>(T) {
     along_axis<T, T, T>(to, from, from, axis, [&](T* result, const T* x, const T*) {
-      // In float64, so that a float32 result is off by one rounding, not by one for each element.
+      // Added in float64: each float32 result is rounded once, not once per element before it.
       std::conditional_t<std::is_same_v<T, float>, double, T> total = 0;
       for (std::int64_t i = 0; i < to.dim(axis); ++i) {
         total += x[i * from.stride(axis)];
@@ -163,7 +164,7 @@ void cumulative_sum(const Tensor& to, const Tensor& from, int axis) {
 
 namespace {
 
-// The place of the first largest value; NaN is larger than any number.
+// Index of the first largest value. NaN counts as larger than any number.
 template <class T>
 std::int64_t first_largest(const T* x, std::int64_t stride, std::int64_t size) {
   constexpr std::int64_t kBlock = 64;
@@ -172,7 +173,7 @@ std::int64_t first_largest(const T* x, std::int64_t stride, std::int64_t size) {
     for (; i < end; ++i) {
       if (x[i * stride] <= x[best * stride]) continue;
       best = i;
-      if (x[i * stride] != x[i * stride]) i = size;  // the search is over
+      if (x[i * stride] != x[i * stride]) i = size;  // NaN: end the search
     }
   };
   if (x[0] != x[0]) return 0;
@@ -221,20 +222,32 @@ void take_rows(const Tensor& to, const Tensor& from, const Tensor& index) {
 
 namespace {
 
-// Numbers that may be added one after the other to a float32: more would lose digits.
+// At most this many numbers are added one after the other to a float32: more would lose digits.
 constexpr std::int64_t kMostRunning = 4096;
 
-// Calls add(sums, T{}) where `count` numbers are added to `size` places: sums is `to`, or a float64
-// copy that `to` is rounded from afterwards, where a float32 place may meet too many.
+// Calls add(sums, T{}) to add numbers to places, at most `most` to one place. `sums` is `to`. If too many
+// numbers may meet in a float32 place, `sums` is a float64 copy, which is rounded to `to` afterwards.
 template <class T, class Add>
-void with_sums(const Tensor& to, std::int64_t count, std::int64_t size, Add add) {
-  if (std::is_same_v<T, float> && count > std::max(kMostRunning, size)) {
+void with_sums(const Tensor& to, std::int64_t most, Add add) {
+  if (std::is_same_v<T, float> && most > kMostRunning) {
     const Tensor wide = to.to(DType::float64);
     add(wide, double{});
     copy(to, wide);
   } else {
     add(to, T{});
   }
+}
+
+// How often the most frequent row stands in the index; the index's length where that is small enough.
+std::int64_t most_frequent(const Tensor& index, std::int64_t rows) {
+  const std::int64_t count = index.dim(0);
+  if (count <= kMostRunning) return count;
+  const std::int64_t* row = index.read<std::int64_t>();
+  PoolVector<std::int64_t> times(static_cast<std::size_t>(rows), 0);
+  for (std::int64_t i = 0; i < count; ++i) {
+    ++times[static_cast<std::size_t>(row[i * index.stride(0)])];
+  }
+  return *std::max_element(times.begin(), times.end());
 }
 
 }  // namespace
@@ -251,7 +264,7 @@ void add_rows(const Tensor& to, const Tensor& index, const Tensor& from) {
           sum[k * sums.stride(1)] += static_cast<Sum>(x[k * from.stride(1)]);
       }
     };
-    with_sums<T>(to, from.dim(0), to.dim(0), add);
+    with_sums<T>(to, most_frequent(index, to.dim(0)), add);
   });
 }
 
@@ -279,7 +292,7 @@ void scatter_add(const Tensor& to, const Tensor& index, const Tensor& from, int 
             }
           });
     };
-    with_sums<T>(to, from.dim(axis), to.dim(axis), add);
+    with_sums<T>(to, from.dim(axis), add);
   });
 }
 

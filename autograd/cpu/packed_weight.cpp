@@ -104,7 +104,7 @@ PackedWeight<T>::PackedWeight(const Tensor& weight, MatrixView<T> b, std::int64_
   if (columns_ % kernels.panel_width == 0) groups = 1;
   detail::Storage& storage = *detail::storage_of(weight);
   const Kept::Source source{b.data, k, n, b.row_stride, b.column_stride, groups, sizeof(T)};
-  const std::uint64_t writes = storage.writes.load(std::memory_order_acquire);
+  const std::uint64_t writes = detail::count_of_writes(storage);
   const bool keep = !storage.exposed.load(std::memory_order_acquire);
   if (keep) {
     kept_ = find(storage, source, writes);

@@ -24,15 +24,16 @@ struct ReducePlan {
   std::int64_t reduced_from[kMaxRank];
 };
 
-// The order of a sum. A contiguous row is cut into blocks of kBlock elements, a block is added up
-// in 8 registers, and the blocks are joined pairwise. Otherwise kChunk rows (or elements) are added
-// one after the other, and chunks are joined pairwise. So |sum - exact| <= (2 kChunk + log2(n)) u
-// sum|x|, u = 2^-24 for float32; what is usual is a few u.
+// The order of a sum. A contiguous row is cut into blocks of kBlock elements. Each block is added
+// up in 8 registers, and the sums of the blocks are joined pairwise. In other layouts kChunk rows
+// (or elements) are added one after the other, and the sums of the chunks are joined pairwise. So
+// |sum - exact| <= (2 kChunk + log2(n)) u sum|x|, u = 2^-24 for float32; usually the error is a few
+// u.
 template <class Isa, class T, Reduction kKind>
 struct ReduceLoop {
   using V = Vec<T, Isa>;
   static constexpr std::int64_t kWidth = V::width;
-  static constexpr int kColumns = 4;  // registers side by side, where whole rows are added
+  static constexpr int kColumns = 4;  // registers side by side, if whole rows are added
   static constexpr std::int64_t kBlock = 4096;
   static constexpr std::int64_t kChunk = 256;
 
@@ -62,11 +63,11 @@ struct ReduceLoop {
   }
 
  private:
-  // Float32 sums are rounded once where the last parts meet.
+  // The last parts of a sum are joined in float64, so a float32 sum is rounded once there.
   using Wide = std::conditional_t<kKind == Reduction::sum, double, T>;
 
-  // Joins parts of kLanes numbers pairwise, as a binary counter carries: of n parts each meets
-  // log2(n) additions.
+  // Joins parts of kLanes numbers pairwise, like the carries of a binary counter: with n parts,
+  // each part takes part in log2(n) additions.
   template <std::int64_t kLanes>
   class Cascade {
    public:
@@ -90,7 +91,7 @@ struct ReduceLoop {
     }
 
    private:
-    static constexpr int kLevels = 48;  // more parts than memory holds
+    static constexpr int kLevels = 48;  // for 2^48 parts, more than memory holds
     std::uint64_t parts_ = 0;
     T levels_[kLevels][kLanes];
   };
@@ -122,7 +123,7 @@ struct ReduceLoop {
     return in_chunks(rows(plan, last),
                      [&](std::int64_t row) { return row_total(source + offset(plan, last, row)); });
   }
-  // term(0), ..., term(count - 1)
+  // Joins term(0), ..., term(count - 1).
   template <class Term>
   static T in_chunks(std::int64_t count, Term term) {
     const auto chunk = [&](std::int64_t first, std::int64_t end) {
@@ -144,8 +145,8 @@ struct ReduceLoop {
     return in_chunks(length, [=](std::int64_t i) { return line[i * stride]; });
   }
 
-  // The sum of `length` elements in registers, and the rest that fills none, added to it in the
-  // end.
+  // Reduces the whole registers of a line. Moves `line` and `length` to the rest, which is shorter
+  // than a register.
   template <int kChains>
   static TL_HD V registers_of(const T*& line, std::int64_t& length) {
     V chains[kChains];
@@ -165,7 +166,7 @@ struct ReduceLoop {
   struct Narrow {
     static constexpr int vector_bytes = kBytes;
   };
-  // The lanes of a register pairwise: halves, quarters, ...
+  // Joins the lanes of a register pairwise: halves, quarters, ...
   template <class Width>
   static TL_HD T joined(Vec<T, Width> x) {
     if constexpr (Width::vector_bytes > 16) {
@@ -228,7 +229,7 @@ struct ReduceLoop {
       });
     }
   }
-  // kVectors registers side by side; of rows [first, end).
+  // Reduces kVectors registers side by side, over rows [first, end).
   template <int kVectors>
   static TL_HD void chunk_of(const ReducePlan& plan, const T* source, std::int64_t first,
                              std::int64_t end, T* to) {

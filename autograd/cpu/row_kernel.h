@@ -8,8 +8,8 @@
 
 namespace tapeloop::cpu {
 
-// Products that are added up before their sum joins the result: one running sum would lose digits
-// in a long row.
+// This many products are added up before their sum joins the result: one running sum would lose
+// digits in a long row.
 inline constexpr std::int64_t kRowDepth = 4096;
 
 // Bfloat16 weights are exact in float32, and so is their product with a float32 before the FMA rounds: only the weights

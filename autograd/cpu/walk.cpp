@@ -14,7 +14,8 @@ constexpr std::int64_t kBlock = 128;    // elements gathered at a time where an 
 template <class T>
 class Walker {
  public:
-  // Bit k of `overwritten`: input k is an output too, and the kernel may read it again afterwards.
+  // Bit k of `overwritten` is set if input k is also an output and the kernel may read the input
+  // again after it wrote that output.
   Walker(const PointwiseKernel& kernel, const void* functor, std::uint64_t overwritten)
       : kernel_(kernel),
         functor_(functor),
@@ -88,7 +89,7 @@ class Walker {
     for (std::int64_t i = 0; i < count; ++i) to[i * to_stride] = from[i * from_stride];
   }
 
-  // Short rows, for which a call of memcpy is long.
+  // For short rows, for which a call of memcpy takes too long.
   static void copy(T* to, const T* from, std::int64_t count) {
     constexpr std::int64_t kAtOnce = kRegister / static_cast<std::int64_t>(sizeof(T));
     std::int64_t n = 0;
@@ -96,7 +97,7 @@ class Walker {
     for (; n < count; ++n) to[n] = from[n];
   }
 
-  // A simple row whose outputs overwrite inputs: these are copied, block by block.
+  // Runs a simple row whose outputs overwrite inputs: copies these inputs first, block by block.
   void overwriting_row(T* const* row, const std::int64_t* stride, std::int64_t length) {
     alignas(kRegister) T block[kMaxOperands][kBlock];
     T* part[kMaxOperands];

@@ -210,15 +210,15 @@ void download(void* to, const void* from, std::size_t bytes) {
   if (mistake.in == MistakeIn::integers) {
     fail("to(int64)", "element " + std::to_string(mistake.index) + ", in row-major order, of " +
                           std::to_string(mistake.size) +
-                          " on the GPU is NaN, infinite, or beyond what int64 holds; results since "
-                          "then are not to be used, and no parameter was updated");
+                          " on the GPU is NaN, infinite, or beyond what int64 holds; do not use "
+                          "results since then; no parameter was updated");
   }
   constexpr const char* kNames[] = {"",       "take_rows",   "add_rows",
                                     "gather", "scatter_add", "cross_entropy"};
   fail(kNames[static_cast<int>(mistake.in)],
        (mistake.in == MistakeIn::targets ? "a target on the GPU is " : "an index on the GPU is ") +
            std::to_string(mistake.index) + ", outside 0.." + std::to_string(mistake.size - 1) +
-           "; results since then are not to be used, and no parameter was updated");
+           "; do not use results since then; no parameter was updated");
 }
 
 void wait() {

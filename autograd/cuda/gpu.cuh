@@ -30,10 +30,10 @@ enum class MistakeIn : int {
 };
 struct Mistake {
   MistakeIn in;
-  std::int64_t
-      index;  // that is out of range, or of the first gradient or element that is not finite
-  std::int64_t size;  // what the index should be below
-  const void* names;  // clip: std::vector<std::string>, of the gradients
+  // The index that is out of range, or the number of the first gradient or element that is bad.
+  std::int64_t index;
+  std::int64_t size;  // the index must be below this
+  const void* names;  // clip: the names of the gradients, a std::vector<std::string>
 };
 // Where kernels note it. From then on nothing that updates parameters does anything, until the host has been told.
 struct Notes {

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
-// Rows and elements by number, running sums, and the place of the largest. Sums have one order, that of the CPU: each result
-// is added up by one thread, from the first source to the last, long ones in float64. No atomics.
+// Rows and elements by number, running sums, and the place of the largest. Sums have the order of
+// the CPU: one thread adds up each result, from the first source to the last, long sums in float64.
+// No atomics.
 #include <algorithm>
 #include <array>
 
@@ -80,7 +81,7 @@ __global__ void __launch_bounds__(kThreads) cumulative_sum_kernel(Lines lines) {
   }
 }
 
-// Whether x at place i is chosen rather than y at place k: NaN, else the larger, of equals the
+// True if x at place i is chosen before y at place k: NaN wins, then the larger one; of equals the
 // first.
 template <class T>
 TL_HD bool chosen_before(T x, std::int64_t i, T y, std::int64_t k) {
@@ -138,7 +139,7 @@ __global__ void __launch_bounds__(kThreads)
   line_of<T>(lines, 0, line)[place.rest * lines.step[0]] = value;
 }
 
-// Sum: T, or double where many numbers may meet in one place.
+// Sum: T, or double if many numbers may meet in one place.
 template <class Sum, class T>
 __global__ void __launch_bounds__(kThreads)
     scatter_add_kernel(Lines lines, std::int64_t size, Notes notes) {
@@ -300,7 +301,7 @@ void scatter_add(const Tensor& to, const Tensor& index, const Tensor& from, int 
   };
   constexpr std::int64_t kMostRunning = 4096;  // as on the CPU
   with_float_type(to.dtype(), [&]<class T>(T) {
-    if (sizeof(T) == 4 && from.dim(axis) > std::max(kMostRunning, to.dim(axis))) {
+    if (sizeof(T) == 4 && from.dim(axis) > kMostRunning) {
       const Tensor wide = to.to(DType::float64);
       add(wide, double{}, T{});
       copy(to, wide);

@@ -25,12 +25,12 @@ PointwisePlan<kOperands> walk_over(const Shape& shape, std::span<const Tensor> o
   return result;
 }
 
-// Notes element i for the host and says false where it has no int64.
+// Returns whether element i fits int64. If not, notes the element for the host.
 template <class From>
 __device__ __forceinline__ bool has_integer(From x, std::int64_t i, std::int64_t count,
                                             const Notes& notes) {
   if (x >= From(-0x1p63) && x < From(0x1p63)) return true;
-  if (*static_cast<volatile int*>(notes.halted) != 0) return false;  // the first mistake is told
+  if (*static_cast<volatile int*>(notes.halted) != 0) return false;  // keep the first mistake
   volatile Mistake* const mistake = notes.mistake;
   mistake->index = i;
   mistake->size = count;

@@ -77,13 +77,14 @@ T* in_block(T* shared, unsigned rank) {
 }
 #endif
 
-// What a thread wrote before publish() is seen by a thread that returns from wait_until(): through L2, on the whole GPU.
+// A thread that returns from wait_until() sees everything that the other thread wrote before
+// publish(): through L2, on the whole GPU.
 __device__ __forceinline__ void publish(unsigned* flag, unsigned value) {
   store_release(flag, value);
 }
 __device__ __forceinline__ void wait_until(const unsigned* flag, unsigned at_least) {
-  // A strong load that read a released value, and the fence behind it, acquire what was published. A load that acquired by
-  // itself would empty the L1 cache at every turn.
+  // The loop reads with relaxed loads, and one fence behind the loop acquires the published
+  // values. An acquiring load would empty the L1 cache at every turn.
   while (load_relaxed(flag) < at_least) {
   }
   acquire_loaded();

@@ -19,9 +19,9 @@ namespace char_lm {
 // order.
 std::string_view dinosaur_names();
 
-// The text of a file of at most 2 GiB, in any encoding. Unicode becomes UTF-8, and line ends become
-// '\n', as common::decode_text says; a file with a NUL byte stays byte for byte as it is. Throws
-// FileError if the file is absent, a folder, unreadable, too long or empty.
+// Reads the text of a file of at most 2 GiB, in any encoding. Unicode becomes UTF-8 and line ends
+// become '\n' (see common::decode_text); a file with a NUL byte stays unchanged. Throws FileError
+// if the file is absent, a folder, unreadable, too long or empty.
 std::string read_text(const std::string& path);
 
 struct Corpus {

@@ -236,6 +236,12 @@ std::pair<double, Times> train(const Arguments& a, Trainer& trainer, const Corpu
 void train_and_show(const Arguments& a) {
   const std::string text = text_of(a);
   const Vocabulary vocabulary(text);
+  if (vocabulary.index('\0') >= 0) {
+    common::print(
+        "{}: the text has NUL bytes, so it is read byte for byte; if it is UTF-16, convert it by "
+        "`iconv -f utf-16le -t utf-8`\n",
+        a.data);
+  }
   if (vocabulary.size() < 2) {
     tapeloop::fail(
         "text", fmt::format("it is '{}' throughout, so there is nothing to learn; give another one",
@@ -256,7 +262,7 @@ void train_and_show(const Arguments& a) {
                                   a.last());
     files.resume(saved, trainer.history);
   }
-  // Before the first line is printed, and until the training is over.
+  // Lives from before the first printed line until the end of the training.
   std::optional<common::StopSignals> stop_signals(std::in_place);
   const std::int64_t parameters = nn::parameter_count(trainer.model());
   common::print("text {} + {} characters, vocabulary {}, {} x {} {}, parameters {}, seed {}\n",

@@ -9,6 +9,7 @@
 #include "autograd/error.h"
 #include "examples/common/hash.h"
 #include "examples/common/notes.h"
+#include "examples/common/saver.h"
 
 namespace char_lm {
 
@@ -152,8 +153,7 @@ void Trainer::restore(const nn::Checkpoint& saved, const std::string& path) {
   for (const auto& [name, tensor] : carried) {
     carried_.at(std::stoul(name)) = Var(tensor.to(settings_.model.device));
   }
-  history.load_state_dict(saved.section("history"));
-  history.best_weights = saved.section("best");
+  history = common::history_of(saved, path);
   updates_ = saved.step;
 }
 

@@ -14,8 +14,8 @@ namespace common {
 void keep_standard_streams() {
   for (const int number : {STDIN_FILENO, STDOUT_FILENO, STDERR_FILENO}) {
     if (::fcntl(number, F_GETFD) != -1 || errno != EBADF) continue;
-    // open() takes the lowest free number, which is this one. For reading only: a closed standard
-    // output is not one that throws results away, so writing must fail.
+    // open() takes the lowest free number, which is this one. It opens for reading only, so that
+    // writing fails: a closed standard output must not silently swallow results.
     if (::open("/dev/null", O_RDONLY) < 0) static_cast<void>(::open("/", O_RDONLY));
   }
   std::signal(SIGPIPE, SIG_IGN);

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
-// Lines on standard output and standard error that cannot end a run: a failure is remembered, not thrown.
-// fmt::print throws where the disk is full or the reader is gone, in the middle of a training too.
+// Prints lines on standard output and standard error without ending a run: a failure is remembered,
+// not thrown. fmt::print throws if the disk is full or the reader is gone, even in the middle of a
+// training.
 #pragma once
 
 #include <fmt/format.h>
@@ -10,9 +11,9 @@
 
 namespace common {
 
-// Opens descriptors 0, 1 and 2 where the caller closed them, so that no file of the run gets one of these
-// numbers and receives messages. Writing to one of them still fails. SIGPIPE becomes an error of writing.
-// Call it before the program opens any file.
+// Opens descriptors 0, 1 and 2 if the caller closed them, so that no file of the run gets one of
+// these numbers and receives messages. Writing to such a descriptor still fails. SIGPIPE becomes a
+// write error. Call this before the program opens any file.
 void keep_standard_streams();
 
 // Never throws; std::ferror(stream) says whether something was lost.
@@ -23,13 +24,14 @@ void print(fmt::format_string<T...> format, T&&... values) {
   write(stdout, fmt::format(format, std::forward<T>(values)...));
 }
 
-// A message on standard error. Without standard error it is lost, and the run goes on.
+// Prints a message on standard error. Without standard error the message is lost and the run goes
+// on.
 template <class... T>
 void say(fmt::format_string<T...> format, T&&... values) {
   write(stderr, fmt::format(format, std::forward<T>(values)...));
 }
 
-// Hands standard output to the system. False where anything printed so far was lost.
+// Flushes standard output. False if any earlier output was lost.
 bool flush_output();
 
 }  // namespace common

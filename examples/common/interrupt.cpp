@@ -1,12 +1,15 @@
 // SPDX-License-Identifier: MIT
-// The signal handler: it notes the signal and the time, as little else is allowed there.
+// The signal handler stores only the signal and the time: a handler may do little else.
 #include "examples/common/interrupt.h"
 
 #include <fmt/format.h>
 #include <time.h>
 
+#include <atomic>
 #include <csignal>
 #include <cstddef>
+#include <cstdio>
+#include <exception>
 
 namespace common {
 
@@ -14,28 +17,32 @@ namespace {
 
 constexpr std::array kStops = {SIGINT, SIGTERM, SIGHUP};
 
-volatile std::sig_atomic_t noted = 0;
-timespec first_time = {};  // used by the handler alone, which no other of these signals interrupts
+// Several threads may run the handler at once, for several signals: one of them sets the time.
+std::atomic<std::int64_t> first_time = 0;  // nanoseconds; 0: no signal yet
+std::atomic<int> noted = 0;                // set after first_time
+static_assert(std::atomic<std::int64_t>::is_always_lock_free);
+static_assert(std::atomic<int>::is_always_lock_free);
 
 extern "C" void note_stop(int signal) {
   timespec now = {};
   ::clock_gettime(CLOCK_MONOTONIC, &now);
-  if (noted == 0) {
+  constexpr std::int64_t kSecond = 1'000'000'000;
+  const std::int64_t time = now.tv_sec * kSecond + now.tv_nsec;
+  std::int64_t first = 0;
+  if (first_time.compare_exchange_strong(first, time)) {
     noted = signal;
-    first_time = now;
     return;
   }
-  const double since = static_cast<double>(now.tv_sec - first_time.tv_sec) +
-                       1e-9 * static_cast<double>(now.tv_nsec - first_time.tv_nsec);
-  if (since < 1) return;
+  if (time - first < kSecond) return;
   std::signal(signal, SIG_DFL);
   std::raise(signal);  // acts when the handler returns
 }
 
 }  // namespace
 
-StopSignals::StopSignals() {
+StopSignals::StopSignals() : exceptions_(std::uncaught_exceptions()) {
   noted = 0;
+  first_time = 0;
   struct sigaction action = {};
   action.sa_handler = note_stop;
   action.sa_flags = SA_RESTART;
@@ -49,6 +56,9 @@ StopSignals::StopSignals() {
 
 StopSignals::~StopSignals() {
   for (std::size_t i = 0; i < kStops.size(); ++i) ::sigaction(kStops[i], &before_[i], nullptr);
+  if (noted == 0 || std::uncaught_exceptions() > exceptions_) return;
+  std::fflush(stdout);  // the signal may end the process
+  std::raise(noted);
 }
 
 int StopSignals::received() const { return noted; }

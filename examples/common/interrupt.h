@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
-// Signals that ask a training to stop: Ctrl-C (SIGINT), SIGTERM, SIGHUP. The run ends after the update at hand, and
-// what it learned is saved. This file saves nothing; elsewhere these signals end a program at once.
+// Signals that ask a training to stop: Ctrl-C (SIGINT), SIGTERM, SIGHUP. The run finishes the
+// current update and saves its state; this file saves nothing. Outside of a training these signals
+// end a program at once.
 #pragma once
 
 #include <signal.h>
@@ -12,9 +13,12 @@
 
 namespace common {
 
-// While one exists, the first of these signals is noted. Another one, a second or more later, ends the program at
-// once; before that it counts as the same request, as `timeout` and terminals send a signal twice. A signal that the
-// caller has the program ignore (nohup, a shell's background) stays ignored. Not more than one at a time.
+// While a StopSignals exists, it remembers the first of these signals. Another signal, one second
+// or more later, ends the program at once. Before that, it counts as the same request, because
+// `timeout` and terminals send a signal twice. A signal that the caller has the program ignore
+// (nohup, jobs in a shell's background) stays ignored. At most one StopSignals may exist at a time.
+// No remembered signal is lost: an exception (Interrupted) ends the run, or else the destructor
+// restores the former actions and raises the signal again.
 class StopSignals {
  public:
   StopSignals();
@@ -27,17 +31,18 @@ class StopSignals {
 
  private:
   std::array<struct sigaction, 3> before_;
+  int exceptions_;  // in flight when this was made
 };
 
-// Thrown where a signal ended a run; run_main() prints the text and ends the process by the signal.
+// Thrown if a signal ended a run. run_main() prints the text and ends the process by the signal.
 class Interrupted : public std::runtime_error {
  public:
   Interrupted(const std::string& text, int by) : std::runtime_error(text), signal(by) {}
   int signal;
 };
 
-// Ends the process by the default action of this signal, so that a shell sees 128 + signal. Returns
-// where the signal is ignored or blocked.
+// Ends the process by the signal's default action, so that a shell sees 128 + signal. Returns if
+// the signal is ignored or blocked.
 void end_by(int signal);
 
 // How the run goes on that was saved in this file.

@@ -17,6 +17,7 @@
 
 #include "autograd/cpu/threads.h"
 #include "autograd/error.h"
+#include "autograd/files.h"
 #include "autograd/tensor.h"
 #include "examples/common/console.h"
 #include "examples/common/interrupt.h"
@@ -30,7 +31,7 @@ namespace {
 
 constexpr int kFailed = 1;
 constexpr int kBadUsage = 2;
-constexpr int kSignalled = 128;  // and the number of the signal
+constexpr int kSignalled = 128;  // plus the number of the signal
 
 int report(const char* name, const std::string& message, int code) {
   std::fflush(stdout);
@@ -191,7 +192,7 @@ void check_effect(const CLI::App& app, std::initializer_list<std::string_view> o
 
 namespace {
 
-// Before any work: two files by one name would cost one of them.
+// Runs before any work: if two options name one file, the run would lose one of the two.
 void check_files(const CommonOptions& options) {
   std::vector<NamedFile> written = options.writes;
   written.push_back({"--json", options.json});
@@ -201,12 +202,23 @@ void check_files(const CommonOptions& options) {
   check_files_differ(options.reads, written);
 }
 
-// The lock of the folder, where the run writes there.
+// A file that is not there is an error before any folder is made.
+void check_inputs(const CommonOptions& options) {
+  for (const NamedFile& input : options.reads) {
+    std::error_code ignored;
+    const bool given = input.option.starts_with("--") && !input.path.empty();
+    if (given && !std::filesystem::exists(input.path, ignored)) tapeloop::read_file(input.path, 0);
+  }
+}
+
+// Locks the folder of --out if the run writes there.
 void take(const CommonOptions& options, std::optional<RunLock>& lock) {
   std::error_code ignored;
   if (options.folder == OutFolder::written) make_folder(options.out);
   const bool there = std::filesystem::is_directory(options.out, ignored);
-  if (options.folder != OutFolder::read && there) lock.emplace(options.out);
+  if (options.folder != OutFolder::read && there) {
+    lock.emplace(options.out, options.other_folder);
+  }
 }
 
 }  // namespace
@@ -229,6 +241,7 @@ int run_main(CLI::App& app, const CommonOptions& options, const char* name, int 
   return run_body(name, [&] {
     if (fill_in) fill_in();
     check_files(options);
+    check_inputs(options);
     tapeloop::set_num_threads(options.threads);
     std::optional<RunLock> lock;
     take(options, lock);

@@ -26,10 +26,10 @@ class Validator;
 
 namespace common {
 
-// What a run does with the folder of --out.
+// How a run uses the folder of --out.
 enum class OutFolder {
-  written,    // makes it where it is missing, and keeps other runs out
-  continued,  // needs one that is there, and keeps other runs out: --resume
+  written,    // makes the folder if it is missing, and keeps other runs out
+  continued,  // needs an existing folder, and keeps other runs out: --resume
   read,       // writes nothing there
 };
 
@@ -41,7 +41,9 @@ struct CommonOptions {
   tapeloop::Device device = tapeloop::Device::cpu;  // where the models are
   bool quick = false;                               // a run of a few seconds, for tests
   OutFolder folder = OutFolder::written;
-  // Files that the program names itself or that its options name, beside --json; fill_in() adds them.
+  // What the user can do if another run is in that folder, besides waiting.
+  std::string other_folder = "name another folder by --out";
+  // Files other than --json that the program or its options name. fill_in() adds them.
   std::vector<NamedFile> reads, writes;
 };
 
@@ -65,12 +67,15 @@ class UsageError : public std::runtime_error {
 // Throws tapeloop::Error, saying what to do, where this program cannot use the device on this machine.
 void need(tapeloop::Device device);
 
-// Reads the command line and calls fill_in(), for values that depend on other options and for what does not go
-// together. Sees that no file is both written and something else. Sets the threads, makes the folder of --out and
-// locks it (run_lock.h), sees that --json can be written and that --device is there, and calls body().
-// The result is the program's exit code: 0; 1 after "NAME: message" on stderr where body throws, where standard output
-// lost something, or where a checkpoint could not be saved; 2 for a command line that is wrong. After Interrupted the
-// process ends by that signal. --help prints the explanation, with the values of fill_in(), and is 0.
+// Reads the command line and calls fill_in(), which completes values that depend on other options
+// and refuses options that exclude each other. Checks that no output file is another file of the
+// run too, and that the input files which options name exist. Sets the threads, makes the folder of
+// --out and locks it (run_lock.h), checks that --json can be written and that --device exists, and
+// calls body().
+// Returns the program's exit code. 0: success. 1, after "NAME: message" on stderr: body threw,
+// standard output lost something, or a checkpoint could not be saved. 2: the command line is wrong.
+// After Interrupted the process ends by that signal. --help prints the explanation with the values
+// of fill_in() and returns 0.
 int run_main(CLI::App& app, const CommonOptions& options, const char* name, int argc, char** argv,
              const std::function<void()>& body, const std::function<void()>& fill_in = {});
 

@@ -40,7 +40,7 @@ void check_differ(const NamedFile& written, const NamedFile& other) {
 
 bool same_place(const std::string& a, const std::string& b) {
   std::error_code ignored;
-  // The paths too: one may lead through a folder that is not made yet.
+  // Compares the paths too: one may lead through a folder that does not exist yet.
   return fs::equivalent(a, b, ignored) || resolved(a) == resolved(b);
 }
 

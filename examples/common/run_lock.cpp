@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// flock() on a file, which leaves nothing behind where the process is killed.
+// Locks by flock() on a file. The system removes such a lock when the process is killed.
 #include "examples/common/run_lock.h"
 
 #include <fcntl.h>
@@ -19,7 +19,7 @@ namespace {
 
 std::string reason(int error) { return std::generic_category().message(error); }
 
-// The holder's number from an open lock file; "" where it does not stand there.
+// Reads the holder's number from an open lock file; "" if the file has no number.
 std::string holder(int file) {
   char text[32];
   const ssize_t got = ::pread(file, text, sizeof text, 0);
@@ -28,7 +28,7 @@ std::string holder(int file) {
   return digits.substr(0, end);
 }
 
-// Whether the open file is still the one of this name: the run before removes its own when it ends.
+// True if the open file still has this name: the earlier run removes its lock file when it ends.
 bool is_named(int file, const std::string& path) {
   struct stat opened {};
   struct stat named {};
@@ -38,15 +38,28 @@ bool is_named(int file, const std::string& path) {
 
 }  // namespace
 
-RunLock::RunLock(const std::string& folder) : path_(path_in(folder)) {
-  constexpr int kTries = 100;  // runs that end between our open() and flock()
+RunLock::RunLock(const std::string& folder, const std::string& other) : path_(path_in(folder)) {
+  constexpr int kTries = 100;  // this many runs may end between our open() and flock()
   for (int i = 0; i < kTries; ++i) {
     file_ = ::open(path_.c_str(), O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK, 0666);
+    // A file of another user's run, which can be locked all the same.
+    if (file_ < 0 && errno == EACCES) {
+      file_ = ::open(path_.c_str(), O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
+      if (file_ < 0) errno = EACCES;
+    }
     if (file_ < 0) {
+      const int error = errno;
+      struct stat there {};
+      if (::lstat(path_.c_str(), &there) == 0) {
+        throw tapeloop::FileError(fmt::format(
+            "--out: {}, the lock of this folder, cannot be opened: {}; remove it if no run is "
+            "going, or name another folder by --out",
+            path_, S_ISLNK(there.st_mode) ? "it is a link" : reason(error)));
+      }
       throw tapeloop::FileError(
           fmt::format("--out: {}, the lock of this folder, cannot be made: {}; name a folder that "
                       "you may write to by --out",
-                      path_, reason(errno)));
+                      path_, reason(error)));
     }
     if (::flock(file_, LOCK_EX | LOCK_NB) != 0) {
       const int error = errno;
@@ -55,9 +68,8 @@ RunLock::RunLock(const std::string& folder) : path_(path_in(folder)) {
       file_ = -1;
       if (error == EWOULDBLOCK) {
         throw tapeloop::FileError(fmt::format(
-            "--out: {} is in use by another run, process {}; wait until that ends, or name another "
-            "folder by --out",
-            folder, process.empty() ? "unknown" : process));
+            "--out: {} is in use by another run, process {}; wait until that ends, or {}", folder,
+            process.empty() ? "unknown" : process, other));
       }
       say("warning: {} cannot be locked: {}; do not start a second run in this folder\n", path_,
           reason(error));
@@ -69,7 +81,7 @@ RunLock::RunLock(const std::string& folder) : path_(path_in(folder)) {
   }
   if (file_ < 0) throw tapeloop::FileError("--out: " + path_ + " is removed again and again");
   const std::string text = fmt::format("{}\n", ::getpid());
-  // Where the disk is full the number is missing; the lock holds all the same.
+  // If the disk is full, the number is missing, but the lock still holds.
   if (::ftruncate(file_, 0) == 0) {
     static_cast<void>(!::pwrite(file_, text.data(), text.size(), 0));
   }

@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: MIT
-// Files by nn/checkpoint.h; the account of what could not be saved.
+// Writes files by nn/checkpoint.h and remembers the saves that failed.
 #include "examples/common/saver.h"
 
+#include <algorithm>
+#include <cstring>
 #include <filesystem>
 #include <map>
 #include <new>
@@ -17,13 +19,13 @@ namespace nn = tapeloop::nn;
 
 namespace {
 
-// By path. run_main() reads it when the loops that filled it are gone.
+// Failed saves, by path. run_main() reads them after the training loops have ended.
 std::map<std::string, std::string>& failures() {
   static std::map<std::string, std::string> all;
   return all;
 }
 
-// nullptr where the section is absent or empty.
+// Returns nullptr if the section is absent or empty.
 const tapeloop::StateDict* section_of(const nn::Checkpoint& saved, const std::string& name) {
   for (const auto& [own, state] : saved.sections) {
     if (own == name && !state.empty()) return &state;
@@ -31,15 +33,52 @@ const tapeloop::StateDict* section_of(const nn::Checkpoint& saved, const std::st
   return nullptr;
 }
 
-// The best weights that a run's checkpoint holds, as a checkpoint of their own.
-nn::Checkpoint best_in(const nn::Checkpoint& saved, const History& history) {
-  return {.sections = {{"model", saved.section("best")}},
-          .step = history.best_update,
-          .notes = saved.notes};
+// The history in a run's checkpoint, with the best weights where they are there.
+History history_in(const nn::Checkpoint& saved, const std::string& path) {
+  History history;
+  if (const tapeloop::StateDict* state = section_of(saved, "history")) {
+    try {
+      history.load_state_dict(*state);
+    } catch (const tapeloop::Error& error) {
+      throw tapeloop::FileError(path + ": " + error.what());
+    }
+  }
+  if (const tapeloop::StateDict* weights = section_of(saved, "best")) {
+    history.best_weights = *weights;
+  }
+  return history;
 }
 
+// The best weights of a run as a checkpoint of their own.
+nn::Checkpoint best_in(const nn::Checkpoint& run, const History& history) {
+  return {.sections = {{"model", history.best_weights}},
+          .step = history.best_update,
+          .notes = run.notes};
+}
+
+bool same_bits(const tapeloop::Tensor& a, const tapeloop::Tensor& b) {
+  if (a.shape() != b.shape() || a.dtype() != b.dtype()) return false;
+  const tapeloop::Tensor x = a.contiguous(), y = b.contiguous();
+  const std::int64_t bytes = x.numel() * static_cast<std::int64_t>(tapeloop::size_of(x.dtype()));
+  return bytes == 0 || std::memcmp(x.raw(), y.raw(), static_cast<std::size_t>(bytes)) == 0;
+}
+
+// A file has its tensors in an order of its own.
+bool same_weights(const tapeloop::StateDict& a, const tapeloop::StateDict& b) {
+  return a.size() == b.size() && std::all_of(a.begin(), a.end(), [&](const auto& item) {
+           return std::any_of(b.begin(), b.end(), [&](const auto& other) {
+             return item.name == other.name && same_bits(item.tensor, other.tensor);
+           });
+         });
+}
+
+// Settings and update are not enough: two runs of the same settings may differ in --updates. Files of earlier versions
+// have no weights to compare.
 bool is_best_of(const nn::Checkpoint& best, const nn::Checkpoint& run, const History& history) {
-  return best.notes == run.notes && best.step == history.best_update;
+  if (best.notes != run.notes || best.step != history.best_update) return false;
+  const tapeloop::StateDict* weights = section_of(best, "model");
+  return weights != nullptr &&
+         (history.best_weights.empty() || same_weights(*weights, history.best_weights));
 }
 
 }  // namespace
@@ -83,19 +122,13 @@ RunFiles::RunFiles(const std::string& folder)
 
 void RunFiles::save(const nn::Checkpoint& now, const History& history) {
   last_saved_ = last_.save(now);
-  // In this order best.safetensors is never newer than the run that last.safetensors goes on from.
+  // In this order best.safetensors is never newer than last.safetensors, from which a run goes on.
   if (last_saved_) save_best(now, history);
 }
 
 void RunFiles::save_best(const nn::Checkpoint& now, const History& history) {
-  if (best_saved_ == history.best_update) return;
-  if (history.best_update < 0) {
-    std::error_code ignored;
-    fs::remove(best(), ignored);
-  } else if (!best_.save(best_in(now, history))) {
-    return;
-  }
-  best_saved_ = history.best_update;
+  if (history.best_update < 0 || best_saved_ == history.best_update) return;
+  if (best_.save(best_in(now, history))) best_saved_ = history.best_update;
 }
 
 void RunFiles::resume(const nn::Checkpoint& saved, const History& history) {
@@ -105,15 +138,43 @@ void RunFiles::resume(const nn::Checkpoint& saved, const History& history) {
     try {
       if (is_best_of(nn::read_checkpoint(best()), saved, history)) {
         best_saved_ = history.best_update;
+        best_ = Saver(best_.path(), history.best_update);
       }
-    } catch (const tapeloop::FileError&) {  // damaged: it is made again
+    } catch (const tapeloop::FileError&) {  // damaged: save_best() makes it again
     }
   }
   save_best(saved, history);
 }
 
 void RunFiles::retry(const nn::Checkpoint& now, const History& history) {
-  if (!last_saved_ || best_saved_ != history.best_update) save(now, history);
+  if (!last_saved_)
+    save(now, history);
+  else
+    save_best(now, history);
+}
+
+History history_of(const nn::Checkpoint& saved, const std::string& path) {
+  saved.section("history");  // throws where it is absent
+  History history = history_in(saved, path);
+  if (history.best_update < 0 || !history.best_weights.empty()) return history;
+  const fs::path beside = fs::path(path).parent_path() / "best.safetensors";
+  const std::string missing = fmt::format("{}: it has no best weights, ", path);
+  std::error_code ignored;
+  if (!fs::exists(beside, ignored)) {
+    throw tapeloop::FileError(fmt::format(
+        "{}and there is no {}; put that file of the same run there, or leave --resume out to start "
+        "anew",
+        missing, beside.string()));
+  }
+  const nn::Checkpoint best = nn::read_checkpoint(beside.string());
+  if (!is_best_of(best, saved, history)) {
+    throw tapeloop::FileError(
+        fmt::format("{}and {} is of another run; put that file of the same run there, or leave "
+                    "--resume out to start anew",
+                    missing, beside.string()));
+  }
+  history.best_weights = best.section("model");
+  return history;
 }
 
 nn::Checkpoint read_best(const std::string& path, const char* option) {
@@ -123,26 +184,24 @@ nn::Checkpoint read_best(const std::string& path, const char* option) {
     return read_of_run(path, option);
   }
   nn::Checkpoint last;
+  History history;
   try {
     last = nn::read_checkpoint(beside.string());
+    history = history_in(last, beside.string());
   } catch (const tapeloop::FileError& error) {
-    say("warning: {}; {} is taken without a look at it\n", error.what(), path);
+    say("warning: {}; {} is used without comparing the two\n", error.what(), path);
     return read_of_run(path, option);
   }
-  const bool has_best = section_of(last, "best") != nullptr;
-  History history;
-  if (const tapeloop::StateDict* state = section_of(last, "history")) {
-    history.load_state_dict(*state);
-  }
+  const bool has_best = history.best_update >= 0 && !history.best_weights.empty();
   if (has_best && !fs::exists(path, ignored)) return best_in(last, history);
   const nn::Checkpoint best = read_of_run(path, option);
   if (is_best_of(best, last, history)) return best;
   if (has_best) {
-    say("warning: {} is not of the run in {}; the best weights in the latter are taken\n", path,
-        beside.string());
+    say("warning: {} does not belong to the run in {}; the best weights of the latter are used\n",
+        path, beside.string());
     return best_in(last, history);
   }
-  say("warning: {} is not of the run in {}, which has no best weights yet\n", path,
+  say("warning: {} does not belong to the run in {}, which has no best weights yet\n", path,
       beside.string());
   return best;
 }

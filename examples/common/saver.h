@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-// Saving a run again and again, without ending it where a save fails, and reading its best weights back.
-// What is in a checkpoint is the trainer's; when to save is the loop's.
+// Saves a run again and again, without ending it if a save fails, and reads its best weights back.
+// The trainer decides what a checkpoint contains; the training loop decides when to save.
 #pragma once
 
 #include <cstdint>
@@ -12,17 +12,18 @@
 
 namespace common {
 
-// A failed save of a checkpoint is a warning on standard error; the run goes on, and the next save tries again. What is
-// still not saved at the end makes run_main() end with 1: see unsaved(). The file that was there stays.
+// If a save fails, the saver prints a warning on standard error and the earlier file stays. The run
+// goes on, and the next save tries again. If something is still unsaved at the end, run_main()
+// returns 1: see unsaved().
 class Saver {
  public:
-  // `saved`: the update of this run that the file holds; -1: none.
+  // `saved`: the update of this run that the file holds already; -1: none.
   explicit Saver(std::string path, std::int64_t saved = -1)
       : path_(std::move(path)), saved_(saved) {}
   const std::string& path() const { return path_; }
-  // False, after the warning, where it failed.
+  // False, after the warning, if the save failed.
   bool save(const tapeloop::nn::Checkpoint& now);
-  // The same for a run that a signal ends now: throws FileError where it failed.
+  // The same for a run that a signal stops now. Throws FileError if the save failed.
   void save_or_throw(const tapeloop::nn::Checkpoint& now);
 
  private:
@@ -30,25 +31,28 @@ class Saver {
   std::int64_t saved_;
 };
 
-// What this process could not save: a line for each file, "" where all is saved.
+// What this process could not save: one line for each file; "" if everything is saved.
 std::string unsaved();
 
-// FOLDER/last.safetensors, to go on from, and FOLDER/best.safetensors, with the weights of the best validation alone.
-// The first holds those too, in its section "best", and the second is made from it: both are always of one run.
+// A run goes on from FOLDER/last.safetensors. FOLDER/best.safetensors holds only the weights of the
+// best validation. last.safetensors holds these weights too, in its section "best", and
+// best.safetensors is made from them. Until a run's first validation, best.safetensors may be of an
+// earlier run: read_best() and resume() compare the weights.
 class RunFiles {
  public:
   explicit RunFiles(const std::string& folder);
   const std::string& last() const { return last_.path(); }
   const std::string& best() const { return best_.path(); }
 
-  // Saves the run, and its best weights where they are new. Before the first validation there are none, and a
-  // best.safetensors of an earlier run is removed.
+  // Saves the run, and its best weights if they are new. Before the first validation there are no
+  // best weights, and best.safetensors of an earlier run stays.
   void save(const tapeloop::nn::Checkpoint& now, const History& history);
-  // The run is stopped now, by a signal. Throws FileError where it cannot be saved.
+  // Saves a run that a signal stops now. Throws FileError if the save failed.
   void save_stopped(const tapeloop::nn::Checkpoint& now) { last_.save_or_throw(now); }
-  // The run goes on from `saved`: makes best.safetensors again where it is absent, damaged or of another run.
+  // For a run that goes on from `saved`: makes best.safetensors again if the file is absent,
+  // damaged or belongs to another run.
   void resume(const tapeloop::nn::Checkpoint& saved, const History& history);
-  // At the end of the training: tries again to save what could not be saved.
+  // At the end of the training: tries again to save what is still unsaved.
   void retry(const tapeloop::nn::Checkpoint& now, const History& history);
 
  private:
@@ -58,9 +62,15 @@ class RunFiles {
   std::int64_t best_saved_ = -2;  // the update of the weights in best.safetensors; -2: not known
 };
 
-// The best weights of a run, in section "model". `path` is its best.safetensors; any other checkpoint is read as it
-// is. Where last.safetensors beside it holds other best weights, as after a kill between both files, those are
-// taken, and a line on standard error says so. Throws FileError that names `option` where there is no such file.
+// Reads the history of the run in this checkpoint, with the best weights. A file of an earlier
+// version may have no best weights: then they are read from best.safetensors beside `path`. Throws
+// FileError if that file is not of the same run.
+History history_of(const tapeloop::nn::Checkpoint& saved, const std::string& path);
+
+// Reads the best weights of a run, in section "model". `path` is the run's best.safetensors; any
+// other checkpoint is read without further checks. If last.safetensors beside it holds other best
+// weights, as after a kill between the two saves, those are used, and a line on standard error says
+// so. Throws FileError that names `option` if there is no such file.
 tapeloop::nn::Checkpoint read_best(const std::string& path, const char* option);
 
 }  // namespace common

@@ -29,7 +29,7 @@ void append_utf8(std::string& text, char32_t c) {
   add(0x80 | (c & 0x3f));
 }
 
-// `bytes` begin with the byte-order mark.
+// `bytes` begins with the byte-order mark.
 std::string from_utf16(std::string_view bytes, const std::string& name) {
   const std::size_t high = bytes[0] == '\xfe' ? 0 : 1;  // place of the higher byte of a unit
   const auto unit = [&](std::size_t at) {
@@ -62,7 +62,7 @@ std::int64_t line_of(std::string_view text, std::size_t offset) {
   return 1 + std::count(text.begin(), text.begin() + static_cast<std::ptrdiff_t>(offset), '\n');
 }
 
-// CR LF and CR become '\n'. A text with neither, nor '\n', may end its lines by NEL, LS or PS.
+// CR LF and CR become '\n'. In a text without CR and '\n', NEL, LS and PS become '\n' too.
 void unify_line_ends(std::string& text) {
   if (text.find('\r') != std::string::npos) {
     std::size_t to = 0;
@@ -106,7 +106,14 @@ std::string decode_text(std::string bytes, const std::string& name, Encoding enc
     throw TextError(name, 0,
                     "this is UTF-32; convert it, for example by `iconv -f utf-32 -t utf-8`");
   }
-  if (all.starts_with("\xff\xfe") || all.starts_with("\xfe\xff")) bytes = from_utf16(bytes, name);
+  if (all.starts_with("\xff\xfe") || all.starts_with("\xfe\xff")) {
+    try {
+      bytes = from_utf16(bytes, name);
+    } catch (const TextError&) {
+      if (encoding == Encoding::unicode) throw;
+      return bytes;  // binary data may begin so
+    }
+  }
   if (encoding == Encoding::any && bytes.find('\0') != std::string::npos) return bytes;
   constexpr std::string_view kByteOrderMark = "\xef\xbb\xbf";
   if (bytes.starts_with(kByteOrderMark)) bytes.erase(0, kByteOrderMark.size());
@@ -143,6 +150,24 @@ std::optional<std::size_t> first_invalid_utf8(std::string_view text) {
     i += length;
   }
   return {};
+}
+
+std::string printable(std::string_view text) {
+  std::string result;
+  while (!text.empty()) {
+    const std::size_t length = utf8_length(text);
+    const std::string_view one = text.substr(0, std::max<std::size_t>(1, length));
+    const char32_t c = code_point(one);
+    if (length == 0 || c < 0x20 || (c >= 0x7f && c < 0xa0)) {
+      for (const char byte : one) {
+        result += fmt::format("\\x{:02x}", static_cast<unsigned char>(byte));
+      }
+    } else {
+      result += one;
+    }
+    text.remove_prefix(one.size());
+  }
+  return result;
 }
 
 char32_t code_point(std::string_view character) {

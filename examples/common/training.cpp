@@ -66,7 +66,7 @@ void check_validation(double nats, std::int64_t updates) {
   if (!std::isnan(nats)) return;
   tapeloop::fail("validation",
                  fmt::format("the loss after update {} is nan; lower --lr or set --clip; the "
-                             "checkpoints of the last validation are as they were",
+                             "checkpoints of the last validation did not change",
                              updates));
 }
 

@@ -20,26 +20,26 @@ namespace common {
 double descend(tapeloop::Tape& tape, const tapeloop::Var& loss, tapeloop::optim::Adam& adam,
                double clip, std::int64_t update, const std::function<std::string()>& explain);
 
-// Throws where a validation's loss is NaN: it is neither better nor worse than another.
+// Throws if a validation's loss is NaN: NaN is neither better nor worse than another loss.
 void check_validation(double nats, std::int64_t updates);
 
 // The losses of the last updates, and the best validation.
 struct History {
   double best_nats = 0;
   std::int64_t best_update = -1;     // -1: none yet
-  std::int64_t since_best = 0;       // validations without a better one
+  std::int64_t since_best = 0;       // validations since the best one
   std::vector<double> recent;        // losses of the last updates, 100 at most
   tapeloop::StateDict best_weights;  // copies, on the CPU; empty before the first validation
 
   void note_loss(double nats);
   double recent_mean() const;
-  // True where this validation, after so many updates, is the best so far; then it copies the weights.
-  // Throws where the loss is NaN.
+  // Notes a validation after this many updates. If it is the best so far, copies the weights and
+  // returns true. Throws if the loss is NaN.
   bool note_validation(double nats, std::int64_t updates, const tapeloop::StateDict& weights);
 
-  // All but the weights, which a checkpoint has as a section "best" of its own.
+  // Everything except the weights: a checkpoint has them as its own section "best".
   tapeloop::StateDict state_dict() const;
-  // Throws Error, and changes nothing, for a state that no History saves.
+  // Throws Error, and changes nothing, if no History could have saved this state.
   void load_state_dict(const tapeloop::StateDict& state);
 };
 

@@ -31,7 +31,7 @@ examples:
 
 namespace {
 
-// The folder of --data is read with all below it: what a run writes must not be among its tunes.
+// --data is read with all its subfolders. Files that the run writes must not be among the tunes.
 void check_data(const Arguments& a) {
   if (a.data.empty()) return;
   if (common::same_place(a.common.out, a.data)) {
@@ -83,6 +83,10 @@ void add_options(CLI::App& app, Arguments& a) {
   app.add_flag("--generate-only", a.generate_only,
                "train nothing, use the best weights of that file")
       ->excludes(resume);
+  app.add_option("--model", a.play_model,
+                 "the checkpoint for --generate-only, in any folder (DIR/checkpoint.safetensors)")
+      ->type_name("FILE")
+      ->check(common::not_empty());
   CLI::Option* chords =
       app.add_option("--chords", a.chords, "chords to play over, bars divided by '|'")
           ->type_name("\"F7 | Bb7 | ...\"");
@@ -123,38 +127,31 @@ void fill_in(CLI::App& app, Arguments& a) {
   a.model.gru = a.cell == "gru";
   a.model.device = a.common.device;
   a.train.seed = a.common.seed;
-  a.common.folder =
-      a.resume || a.generate_only ? common::OutFolder::continued : common::OutFolder::written;
+  if (!a.play_model.empty() && !a.generate_only) {
+    throw common::UsageError("--model has no effect without --generate-only; leave it out");
+  }
+  const bool continues = a.resume || (a.generate_only && a.play_model.empty());
+  a.common.folder = continues ? common::OutFolder::continued : common::OutFolder::written;
+  if (a.generate_only) {
+    a.common.other_folder =
+        fmt::format("give --model {} and another folder for the tune by --out", a.checkpoint());
+  }
+  a.common.reads = {{"--data", a.data}, {"--model", a.play_model}};
   a.common.writes = {{"--activations", a.activations},
-                     {"the run's checkpoint", a.checkpoint()},
+                     {"the run's checkpoint", a.file("checkpoint.safetensors")},
                      {"the tune", a.file("jazz.mid")},
                      {"its picture", a.file("jazz.svg")},
                      {"its sound", a.file("jazz.wav")}};
   check_data(a);
   if (a.generate_only) {
-    common::check_effect(app,
-                         {"--generate-only",
-                          "--out",
-                          "--json",
-                          "--seed",
-                          "--threads",
-                          "--device",
-                          "--quick",
-                          "--data",
-                          "--cell",
-                          "--hidden",
-                          "--layers",
-                          "--embedding",
-                          "--chords",
-                          "--form",
-                          "--choruses",
-                          "--tempo",
-                          "--temperature",
-                          "--top-p",
-                          "--rhythm-temperature",
-                          "--takes",
-                          "--activations"},
-                         "--generate-only, which trains nothing");
+    common::check_effect(
+        app,
+        {"--generate-only", "--model",      "--out",         "--json",   "--seed",
+         "--threads",       "--device",     "--quick",       "--data",   "--cell",
+         "--hidden",        "--layers",     "--embedding",   "--chords", "--form",
+         "--choruses",      "--tempo",      "--temperature", "--top-p",  "--rhythm-temperature",
+         "--takes",         "--activations"},
+        "--generate-only, which trains nothing");
   }
 }
 

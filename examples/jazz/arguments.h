@@ -19,6 +19,7 @@ struct Arguments {
   TrainOptions train;
   std::string cell = "lstm";
   std::string data;
+  std::string play_model;  // the checkpoint for --generate-only; empty: that of --out
   std::string chords;
   std::string form = "blues";
   int choruses = 4;
@@ -30,7 +31,9 @@ struct Arguments {
   std::string activations;
 
   std::string file(const char* name) const { return common.out + "/" + name; }
-  std::string checkpoint() const { return file("checkpoint.safetensors"); }
+  std::string checkpoint() const {
+    return play_model.empty() ? file("checkpoint.safetensors") : play_model;
+  }
 };
 
 // Declares every option; app and arguments must live as long as the parsing.

@@ -50,6 +50,10 @@ std::vector<std::string_view> words_of(std::string_view text) {
   }
 }
 
+[[noreturn]] void fail(const std::string& problem) {
+  throw std::invalid_argument(common::printable(problem));
+}
+
 }  // namespace
 
 Tune parse_chart(std::string_view given) {
@@ -76,14 +80,14 @@ Tune parse_chart(std::string_view given) {
     const auto words = words_of(text.substr(0, end));
     const int count = static_cast<int>(words.size());
     if (count != 1 && count != 2 && count != 4) {
-      throw std::invalid_argument(fmt::format(
+      fail(fmt::format(
           "bar {} of the chart has {} chords ('{}'), expected 1, 2 or 4; bars end with '|'",
           bar + 1, count, fmt::join(words, " ")));
     }
     for (int i = 0; i < count; ++i) {
       const auto chord = parse_chord(plain_symbol(words[static_cast<std::size_t>(i)]));
       if (!chord) {
-        throw std::invalid_argument(fmt::format(
+        fail(fmt::format(
             "bar {}, chord {} of the chart: '{}' is no chord; expected a root A to G, b or #, and "
             "maj7, 6, 7, m7, m6, m7b5, dim7, sus or the like, or NC",
             bar + 1, i + 1, words[static_cast<std::size_t>(i)]));

@@ -11,10 +11,11 @@
 
 namespace jazz {
 
-// A chart of 4/4 bars from text such as "F7 | Bb7 | F7 | Cm7 F7": 1, 2 or 4 chords share a bar
-// equally. The text may come from a file of any system (common::decode_text): line ends and white
-// space only separate; signs as the flat sign are read (plain_symbol). Throws std::invalid_argument
-// that names the bar and the chord that is none, or the byte that is not text.
+// Reads a chart of 4/4 bars from text such as "F7 | Bb7 | F7 | Cm7 F7": 1, 2 or 4 chords share a
+// bar equally. The text may come from a file of any system (common::decode_text). Line ends and
+// white space only separate chords. Special signs, such as the flat sign, are understood
+// (plain_symbol). Throws std::invalid_argument that names the bar and the wrong chord, or the byte
+// that is not text.
 Tune parse_chart(std::string_view text);
 
 // The names of the standard forms: "blues", "minor_blues", "rhythm", "251".
@@ -23,8 +24,8 @@ std::vector<std::string> form_names();
 // One of them. Throws std::invalid_argument for another name, listing these.
 Tune standard_form(std::string_view name);
 
-// Bars without chords, in the meter, key and tempo of `like`; a tempo that cannot be written (a
-// damaged file may state it) becomes the nearest that can.
+// Makes bars without chords, in the meter, key and tempo of `like`. If the tempo cannot be written
+// (a damaged file may state such a tempo), uses the nearest one that can.
 Tune empty_chart(const Tune& like, int bars);
 
 // The chart played `choruses` times. Throws std::invalid_argument where that is more than 1000

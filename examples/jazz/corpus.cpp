@@ -68,7 +68,7 @@ std::vector<std::string_view> split_bars(std::string_view text) {
   }
 }
 
-// With a space for white space of any kind.
+// Decodes the text and replaces white space of any kind by spaces.
 std::string plain_text(std::string_view text, std::string_view file) {
   try {
     return common::with_plain_spaces(common::decode_text(std::string(text), std::string(file)));
@@ -97,7 +97,7 @@ class Parser {
   [[noreturn]] void fail(std::string_view problem) const {
     int line = lines_.empty() ? 1 : lines_.back().number;
     if (next_ < lines_.size()) line = lines_[next_].number;
-    throw CorpusError(file_, line, problem);
+    throw CorpusError(file_, line, common::printable(problem));
   }
 
   void skip_blank_lines() {

@@ -27,8 +27,9 @@ class CorpusError : public std::runtime_error {
 //   chords  1, 2 or 4 symbols share a 4/4 bar equally; NC is no chord
 //   melody  8 slots of an eighth: a pitch (c5, bb4, f#5), '-' (hold), '.' (rest);
 //           "(a b c)" are three tokens in the time of two slots
-// '#' begins a comment line. The text may come from any system (common::decode_text); signs as the
-// flat sign are read (plain_symbol). Throws CorpusError; a text without a tune is an error too.
+// '#' begins a comment line. The text may come from any system (common::decode_text); special
+// signs, such as the flat sign, are understood (plain_symbol). Throws CorpusError, also for a text
+// without a tune.
 std::vector<Tune> parse_corpus(std::string_view text, std::string_view file);
 
 }  // namespace jazz

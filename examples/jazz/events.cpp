@@ -3,6 +3,8 @@
 // The table of steps stands here once; everything else asks it.
 #include "examples/jazz/events.h"
 
+#include "examples/common/text.h"
+
 #include <fmt/format.h>
 
 #include <algorithm>
@@ -89,8 +91,8 @@ std::vector<Event> encode(const Tune& tune) {
   std::vector<Note> notes = tune.notes;
   for (Note& note : notes) {
     if (note.start < 0) {
-      throw std::out_of_range(
-          fmt::format("encode \"{}\": a note starts at tick {}", tune.title, note.start));
+      throw std::out_of_range(fmt::format("encode \"{}\": a note starts at tick {}",
+                                          common::printable(tune.title), note.start));
     }
     note.start = to_units(note.start);
     note.length = std::max(1, to_units(note.length));

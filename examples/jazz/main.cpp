@@ -137,7 +137,7 @@ void run(const CLI::App& app, const Arguments& a) {
       a.data.empty() ? embedded_corpus() : read_material(a.data, a.common.out);
   for (const std::string& reason : material.left_out) common::print("left out: {}\n", reason);
   for (const std::string& warning : material.warnings)
-    common::print("read all the same: {}\n", warning);
+    common::print("read with a warning: {}\n", warning);
   const Tune chart = chart_of(app, a, material);
   // A folder that cannot be written to is found now, not after the training.
   for (const char* name : {"jazz.mid", "jazz.svg"}) tapeloop::NewFile(a.file(name), 0);

@@ -83,7 +83,7 @@ Material cut(std::vector<Tune> tunes) {
   return material;
 }
 
-// "FILE: byte 20: a tempo of 0 ... is ignored; and 2 more".
+// Makes lines such as "FILE: byte 20: a tempo of 0 ... is ignored; and 2 more".
 std::vector<std::string> warnings_of(const std::vector<MidiSong>& songs) {
   constexpr std::size_t kMostFiles = 10;
   std::vector<std::string> warnings;
@@ -176,6 +176,7 @@ Material read_material(const std::filesystem::path& folder, const std::filesyste
     std::string message = fmt::format(
         "{}: none of its {} MIDI files can be learned from; give a folder with music in it",
         folder.string(), left_out.size());
+    left_out.insert(left_out.begin(), read.own.begin(), read.own.end());
     for (const std::string& reason : left_out) message += "\n  " + reason;
     throw std::runtime_error(message);
   }
@@ -185,7 +186,8 @@ Material read_material(const std::filesystem::path& folder, const std::filesyste
   material.held_out_rule = files == 1  ? "the last fifth"
                            : files < 5 ? "the last file"
                                        : "every 5th file";
-  material.left_out = std::move(left_out);
+  material.left_out = std::move(read.own);
+  material.left_out.insert(material.left_out.end(), left_out.begin(), left_out.end());
   material.warnings = warnings_of(read.songs);
   if (!has_note(material.training) || !has_note(material.held_out)) {
     throw std::runtime_error(fmt::format(

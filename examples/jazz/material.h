@@ -18,8 +18,8 @@ struct Material {
   std::vector<Tune> training;
   std::vector<Tune> held_out;         // neither the network nor the n-gram learns from these
   std::vector<std::string> left_out;  // files that could not be read, with the reasons
-  std::vector<std::string>
-      warnings;  // oddities of files that were read; at most 10 files, then a sum
+  // Oddities of files that were read: at most 10 files, then the number of the others.
+  std::vector<std::string> warnings;
 
   // Of all tunes: whether any has chords, whether one voice is all there is, and the range.
   bool has_chords = false;
@@ -36,10 +36,10 @@ struct Material {
 // The corpus that was compiled in.
 Material embedded_corpus();
 
-// All MIDI files under a folder, quantised. Every 5th file is held out; of fewer files the last
-// one, and of a single one its last fifth. The files in the folder `except` are left out. Throws
-// std::runtime_error where the folder is absent, has no MIDI file, or no file with notes that can be
-// read: the message lists what was wrong.
+// Reads and quantises all MIDI files under a folder. Holds out every 5th file; of fewer files the
+// last one; of a single file its last fifth. Leaves out the files in the folder `except`. Throws
+// std::runtime_error if the folder is absent, has no MIDI file, or has no file with notes that can
+// be read; the message lists the problems.
 Material read_material(const std::filesystem::path& folder,
                        const std::filesystem::path& except = {});
 

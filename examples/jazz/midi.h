@@ -76,27 +76,29 @@ struct MidiSong {
 
 // Reads format 0, 1 or 2 (patterns are laid end to end), also inside a RIFF "RMID" wrapper.
 //
-// Read with a warning, because the notes' times and pitches are certain:
+// The following is read with a warning, because the times and pitches of the notes are certain:
 //   - tempos, time and key signatures that are impossible or too short: ignored
 //   - real-time messages (0xf8 to 0xfe), also inside an event, system common messages, and messages
 //     in an escape (0xf7): ignored
-//   - a missing End of Track, bytes after it, a wrong track length if End of Track stands in the file
+//   - a missing End of Track, bytes after it, a wrong track length if the file has an End of Track
 //   - more tracks than the header declares, bytes behind the last track
 //   - notes never ended: they last to the end of their track
-//   - a time of more than kLongestGap quarter notes in which no track has a note's start or end, a
-//     tempo, a time signature or a marker (a damaged time): cut to kLongestGap
+//   - a pause of more than kLongestGap quarter notes (a damaged time), in which no track has a
+//     note's start or end, a tempo, a time signature or a marker: cut by whole bars to kLongestGap
+//     or less
 // Running status is kept across meta and system events. If notes on one key overlap, a note-off
 // ends the oldest.
 //
-// Throws MidiError on everything else. Time O(n log n) and memory O(n) for n bytes, whatever times
-// they state.
+// Throws MidiError for all other damage. For n bytes it takes O(n log n) time and O(n) memory,
+// whatever times the file states.
 MidiSong read_midi(std::span<const std::uint8_t> bytes, std::string_view file);
 
-// Shortens every such time to kLongestGap quarter notes, with a warning; read_midi() does it.
+// Shortens each such pause by whole bars to at most kLongestGap quarter notes. The first warning of
+// the song names the first cut. read_midi() does it.
 void cut_gaps(MidiSong& song);
 
-// The same as read_midi() from a file of at most 64 MiB. Throws also tapeloop::FileError if the file
-// cannot be read.
+// read_midi() for a file of at most 64 MiB. Also throws tapeloop::FileError if the file cannot be
+// read.
 MidiSong read_midi_file(const std::filesystem::path& path);
 
 struct DamagedFile {
@@ -107,16 +109,18 @@ struct DamagedFile {
 struct MidiFolder {
   std::vector<MidiSong> songs;
   std::vector<DamagedFile> damaged;
+  std::vector<std::string> own;  // the left out output of this program: a line for a folder
 };
 
 // Reads every *.mid and *.midi (any case) under a folder and its subfolders, in order of their
-// paths; files that cannot be read are listed, not fatal. The folder `except`, where one is given, is
-// left out with all below it, and listed where it holds such files. Throws std::runtime_error if the
-// folder is absent, cannot be read, or holds no such file.
+// paths. A file that cannot be read is listed and does not end the reading. This program's own
+// output is left out and listed: files in the folder `except`, if given, and in its subfolders, and
+// each jazz.mid in a subfolder of `folder` with a checkpoint.safetensors beside it. Throws
+// std::runtime_error if the folder is absent, cannot be read, or holds no other such file.
 MidiFolder read_folder(const std::filesystem::path& folder,
                        const std::filesystem::path& except = {});
 
-// Whether a file of this name is read: it ends in .mid or .midi, in any case.
+// True if the name ends in .mid or .midi, in any case: such files are read.
 bool is_midi_name(const std::filesystem::path& path);
 
 enum class Voices { all, top_line };  // top_line: at each onset the highest note, one at a time

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-// The bytes of a MIDI file, fetched one by one; shared by the readers of chunks and of tracks.
-// It never trusts a length: each byte is fetched through a check against the end of its chunk.
+// Fetches the bytes of a MIDI file one by one, for the readers of chunks and of tracks. Trusts no
+// length: each fetch is checked against the end of the chunk.
 #pragma once
 
 #include <fmt/format.h>
@@ -88,11 +88,12 @@ class MidiTrackReader {
  public:
   MidiTrackReader(MidiBytes& bytes, MidiSong& song);
 
-  // Adds the track whose events begin at bytes.at; its chunk states `length` bytes. Throws MidiError.
+  // Adds the track whose events begin at bytes.at and whose chunk states `length` bytes. Throws
+  // MidiError.
   void read(std::size_t length);
 
  private:
-  // Everything that reading a track changes.
+  // Everything that the reading of a track changes.
   struct Place {
     std::size_t at, tracks, tempos, meters, markers, warnings;
     Key key;
@@ -119,8 +120,8 @@ class MidiTrackReader {
   std::int64_t tick_ = 0;
   std::uint8_t status_ = 0;
   bool real_time_ = false;  // whether the track has a real-time message
-  // Sounding notes of one key (channel * 128 + pitch) are a queue, linked through next_ so that no
-  // key owns memory. Indices of the track's notes; -1 is none.
+  // The sounding notes of one key (channel * 128 + pitch) form a queue. next_ links them, so that
+  // no key owns memory. The values are indices of the track's notes; -1: none.
   std::vector<int> oldest_;
   std::vector<int> newest_;
   std::vector<int> next_;

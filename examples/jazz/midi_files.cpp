@@ -1,10 +1,12 @@
 // SPDX-License-Identifier: MIT
-// MIDI files on the disk: one, and all of a folder; and the error that names a file's damage.
-// What stands in a file is read by midi_read.cpp.
+// Reads MIDI files from the disk, one or all of a folder; and makes the error that names a file's
+// damage. midi_read.cpp reads the contents of a file.
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 
 #include <algorithm>
 #include <system_error>
+#include <utility>
 
 #include "autograd/files.h"
 #include "examples/common/paths.h"
@@ -37,6 +39,18 @@ bool is_midi_name(const std::filesystem::path& path) {
   return extension == ".mid" || extension == ".midi";
 }
 
+namespace {
+
+// Whether an earlier run with another --out wrote this file. Who names that run's own folder wants it.
+bool is_output(const fs::path& path, const fs::path& folder) {
+  std::error_code ignored;
+  return path.filename() == "jazz.mid" &&
+         fs::exists(path.parent_path() / "checkpoint.safetensors", ignored) &&
+         !common::same_place(path.parent_path().string(), folder.string());
+}
+
+}  // namespace
+
 MidiFolder read_folder(const std::filesystem::path& folder, const std::filesystem::path& except) {
   std::error_code error;
   if (!fs::is_directory(folder, error)) {
@@ -45,13 +59,16 @@ MidiFolder read_folder(const std::filesystem::path& folder, const std::filesyste
   }
   const bool excepts = !except.empty() && common::lies_in(except.string(), folder.string());
   std::size_t left_out = 0;
+  std::vector<std::string> own;
   std::vector<fs::path> paths;
   fs::recursive_directory_iterator at(folder, fs::directory_options::skip_permission_denied, error);
   for (; !error && at != fs::recursive_directory_iterator(); at.increment(error)) {
-    std::error_code ignored;  // a link that leads nowhere is listed as a damaged file
+    std::error_code ignored;  // a broken link is listed as a damaged file
     if (!is_midi_name(at->path()) || at->is_directory(ignored)) continue;
     if (excepts && common::lies_in(at->path().parent_path().string(), except.string())) {
       ++left_out;
+    } else if (is_output(at->path(), folder)) {
+      own.push_back(at->path().string() + ", which this program wrote");
     } else {
       paths.push_back(at->path());
     }
@@ -60,16 +77,19 @@ MidiFolder read_folder(const std::filesystem::path& folder, const std::filesyste
     throw std::runtime_error(fmt::format("{}: the folder cannot be read: {}; check the disk",
                                          folder.string(), error.message()));
   }
-  const std::string own =
-      fmt::format("{} MIDI files in {}, where this program writes", left_out, except.string());
+  if (left_out > 0) {
+    own.push_back(
+        fmt::format("{} MIDI files in {}, where this program writes", left_out, except.string()));
+  }
+  std::sort(own.begin(), own.end());
   if (paths.empty()) {
     throw std::runtime_error(
-        fmt::format("{}: holds no *.mid or *.midi file{}, also not in subfolders", folder.string(),
-                    left_out == 0 ? "" : " beside " + own));
+        fmt::format("{}: holds no *.mid or *.midi file{}{}, also not in subfolders",
+                    folder.string(), own.empty() ? "" : " beside ", fmt::join(own, "; ")));
   }
   std::sort(paths.begin(), paths.end());
   MidiFolder result;
-  if (left_out > 0) result.damaged.push_back({except, own});
+  result.own = std::move(own);
   for (const fs::path& path : paths) {
     try {
       result.songs.push_back(read_midi_file(path));

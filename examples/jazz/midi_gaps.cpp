@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// Silence that no music has: one damaged time of days must not stretch a piece.
+// Cuts silence that no music has: one damaged time of days must not stretch a piece.
 #include <fmt/format.h>
 
 #include <algorithm>
@@ -10,12 +10,35 @@
 namespace jazz {
 namespace {
 
-// A stretch of time without an event that is longer than allowed. All in ticks.
+// A time without events that is longer than allowed. All in ticks.
 struct Gap {
-  std::int64_t begin;
   std::int64_t end;
-  std::int64_t removed;  // by the gaps before it
+  std::int64_t removed;  // by this gap and those before it
 };
+
+// Ticks to remove from a silence: whole bars of the meter in force, so that notes after it stay where
+// they are in their bars. A bar longer than kLongestGap is shortened by whole quarter notes.
+std::int64_t removed_from(const MidiSong& song, std::int64_t begin, std::int64_t end,
+                          std::int64_t longest) {
+  MidiMeter meter;
+  for (const MidiMeter& next : song.meters) {
+    if (next.tick <= begin) meter = next;
+  }
+  double unit = song.ticks_per_quarter * 4 * meter.beats / meter.unit;
+  if (unit > static_cast<double>(longest)) unit = song.ticks_per_quarter;
+  const double count = std::ceil(static_cast<double>(end - begin - longest) / unit);
+  return std::min(end - begin, static_cast<std::int64_t>(std::llround(count * unit)));
+}
+
+// The first cut is the first of the warnings and is always there: it moves notes.
+void warn_of_cut(MidiSong& song, bool first, const std::string& warning) {
+  if (first) {
+    song.warnings.insert(song.warnings.begin(), warning);
+    if (song.warnings.size() > kMostMidiWarnings) song.warnings.pop_back();
+  } else if (song.warnings.size() < kMostMidiWarnings) {
+    song.warnings.push_back(warning);
+  }
+}
 
 std::vector<std::int64_t> times_of_events(const MidiSong& song) {
   std::vector<std::int64_t> times = {0, song.end};
@@ -42,15 +65,17 @@ void cut_gaps(MidiSong& song) {
   std::int64_t before = 0;
   for (const std::int64_t time : times_of_events(song)) {
     if (time - before > longest) {
-      gaps.push_back({before, time, removed});
-      removed += time - before - longest;
-      if (song.warnings.size() < kMostMidiWarnings) {
-        song.warnings.push_back(
-            fmt::format("nothing happens for {:.0f} quarter notes from quarter note {:.0f} on: cut "
-                        "to {}",
-                        static_cast<double>(time - before) / song.ticks_per_quarter,
-                        static_cast<double>(before) / song.ticks_per_quarter, kLongestGap));
-      }
+      const std::int64_t cut = removed_from(song, before, time, longest);
+      removed += cut;
+      gaps.push_back({time, removed});
+      const auto quarters = [&](std::int64_t ticks) {
+        return static_cast<double>(ticks) / song.ticks_per_quarter;
+      };
+      warn_of_cut(
+          song, gaps.size() == 1,
+          fmt::format("nothing happens for {:.0f} quarter notes from quarter note {:.0f} "
+                      "on: cut to {:.0f}",
+                      quarters(time - before), quarters(before), quarters(time - before - cut)));
     }
     before = time;
   }
@@ -58,9 +83,7 @@ void cut_gaps(MidiSong& song) {
   const auto moved = [&](std::int64_t time) {
     const auto after = std::upper_bound(gaps.begin(), gaps.end(), time,
                                         [](std::int64_t t, const Gap& gap) { return t < gap.end; });
-    if (after == gaps.begin()) return time;
-    const Gap& gap = *std::prev(after);
-    return time - gap.removed - (gap.end - gap.begin - longest);
+    return after == gaps.begin() ? time : time - std::prev(after)->removed;
   };
   for (MidiTrack& track : song.tracks) {
     for (MidiNote& note : track.notes) {

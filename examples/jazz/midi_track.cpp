@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: MIT
-// Events of one track: notes, and the metadata that quantising uses. All else is passed over.
+// Reads the events of one track: notes, and the metadata that quantising uses. Ignores everything
+// else.
 #include <algorithm>
+#include <iterator>
 
 #include "examples/jazz/midi_bytes.h"
 
@@ -10,8 +12,8 @@ namespace {
 constexpr std::size_t kLongestName = 255;
 constexpr std::size_t kKeys = 16 * 128;  // channel * 128 + pitch
 
-// Titles reach terminals and other files, so control characters are taken out. Every tune of a file
-// has its title, so it is cut, in UTF-8 between characters.
+// Titles reach terminals and other files, so this removes control characters. Every tune of a file
+// gets its title, so this cuts a long one, between characters of UTF-8.
 std::string printable(std::span<const std::uint8_t> bytes) {
   std::size_t size = std::min(bytes.size(), kLongestName);
   if (size < bytes.size()) {
@@ -24,7 +26,10 @@ std::string printable(std::span<const std::uint8_t> bytes) {
   return text;
 }
 
-// A real-time message may stand anywhere on a MIDI cable; some recorders copy it as it comes.
+std::size_t key_of(const MidiNote& note) { return std::size_t{note.channel} * 128 + note.pitch; }
+
+// A real-time message may be anywhere on a MIDI cable. Some recorders copy it unchanged into the
+// file.
 bool is_real_time(std::uint8_t value) { return value >= 0xf8 && value != 0xff; }
 
 }  // namespace
@@ -44,30 +49,40 @@ MidiTrackReader::Place MidiTrackReader::place() const {
 
 void MidiTrackReader::go_back(const Place& to) {
   bytes_.at = to.at;
+  // Only these keys can be in use: clearing all takes long for thousands of small tracks.
+  for (std::size_t i = to.tracks; i < song_.tracks.size(); ++i) {
+    for (const MidiNote& note : song_.tracks[i].notes) oldest_[key_of(note)] = -1;
+  }
   song_.tracks.resize(to.tracks);
   song_.tempos.resize(to.tempos);
   song_.meters.resize(to.meters);
   song_.markers.resize(to.markers);
   song_.warnings.resize(to.warnings);
   song_.key = to.key;
-  oldest_.assign(kKeys, -1);
 }
 
-// A real-time message in a track is either an event of its own, which the time to the next event
-// follows, or a stray byte in front of a status byte. The first reading is taken if with it the
-// track has an End of Track, else the second on the same terms, else the first as it is.
+// A real-time message in a track is either an event of its own, with the time to the next event
+// behind it, or a stray byte before a status byte. Reads the track in the first way if this gives
+// an End of Track, else in the second way if that gives one, else in the first way. A reading that
+// fails takes microseconds, and a file may have millions of small tracks: a track without the bytes
+// of an End of Track is read once.
 void MidiTrackReader::read(std::size_t length) {
   const bool too_long = length > bytes_.end - bytes_.at;
   bytes_.stop = too_long ? bytes_.end : bytes_.at + length;
   const Place begin = place();
+  const auto may_end = [&] {
+    constexpr std::uint8_t kEnd[] = {0xff, 0x2f};
+    const auto track = bytes_.bytes.subspan(begin.at, bytes_.stop - begin.at);
+    return std::search(track.begin(), track.end(), std::begin(kEnd), std::end(kEnd)) != track.end();
+  };
   real_time_ = false;
   bool ended = false;
   try {
     ended = read_events(too_long, false);
   } catch (const MidiError&) {
-    if (!real_time_) throw;
+    if (!real_time_ || !may_end()) throw;
   }
-  if (!ended && real_time_) {
+  if (!ended && real_time_ && may_end()) {
     go_back(begin);
     try {
       ended = read_events(too_long, true);
@@ -87,7 +102,7 @@ void MidiTrackReader::read(std::size_t length) {
   }
 }
 
-// One track to its End of Track, or to the end of its chunk: then false.
+// Reads a track. True if it ends at End of Track; false if it ends at the end of its chunk.
 bool MidiTrackReader::read_events(bool too_long, bool real_time_is_stray) {
   song_.tracks.emplace_back();
   next_.clear();
@@ -151,7 +166,8 @@ void MidiTrackReader::skip_system_common(std::uint8_t status) {
   bytes_.warn("the system message 0x{:02x} is ignored", status);
 }
 
-// True at End of Track. The notes need none of the others: what is odd in them is ignored.
+// True at End of Track. The notes do not depend on the other meta events: oddities in them are
+// ignored.
 bool MidiTrackReader::read_meta() {
   const std::uint8_t kind = bytes_.byte();
   const auto data = bytes_.payload();
@@ -173,7 +189,7 @@ bool MidiTrackReader::read_meta() {
   return false;
 }
 
-// False, with a warning, for an event of too few bytes.
+// False, with a warning, if the event has too few bytes.
 bool MidiTrackReader::has_size(std::span<const std::uint8_t> data, std::size_t size,
                                std::string_view what) {
   if (data.size() >= size) return true;
@@ -239,7 +255,7 @@ void MidiTrackReader::close_open_notes() {
   for (MidiNote& note : song_.tracks.back().notes) {
     if (note.length >= 0) continue;
     note.length = tick_ - note.start;
-    oldest_[std::size_t{note.channel} * 128 + note.pitch] = -1;
+    oldest_[key_of(note)] = -1;
     open = true;
   }
   if (open) bytes_.warn("notes that are never ended last to the end of their track");

@@ -8,6 +8,7 @@
 #include <random>
 
 #include "autograd/files.h"
+#include "examples/common/text.h"
 #include "examples/jazz/midi.h"
 #include "examples/jazz/rhythm_section.h"
 
@@ -128,7 +129,8 @@ class Swing {
 
 void check_tune(const Tune& tune) {
   auto fail = [&](std::string_view what) {
-    throw std::invalid_argument(fmt::format("midi_bytes \"{}\": {}", tune.title, what));
+    throw std::invalid_argument(
+        fmt::format("midi_bytes \"{}\": {}", common::printable(tune.title), what));
   };
   if (!(tune.tempo >= kSlowestTempo && tune.tempo <= kFastestTempo)) {
     fail(fmt::format("tempo is {}, expected {} to {} quarter notes per minute", tune.tempo,

@@ -150,7 +150,7 @@ std::string plain_symbol(std::string_view word) {
   struct Sign {
     std::string_view text, letters;
   };
-  // A seventh that is written after a sign is part of it.
+  // A 7 that is written after a sign is part of the sign.
   constexpr Sign kSigns[] = {{"\u266d", "b"},
                              {"\u266f", "#"},
                              {"\u0394"

@@ -18,7 +18,7 @@ inline constexpr int kLowestMelody = 55;     // g3
 inline constexpr int kHighestMelody = 84;    // c6
 inline constexpr int kDefaultVelocity = 90;  // given to notes whose source states none
 
-// Tempos that a tune can be written with, in quarter notes per minute.
+// The slowest and the fastest tempo that a tune can be written with, in quarter notes per minute.
 inline constexpr double kSlowestTempo = 4;
 inline constexpr double kFastestTempo = 1000;
 
@@ -87,9 +87,10 @@ bool is_chord_tone(const Chord& chord, int pitch);
 // Reads "F7", "Bbmaj7", "C#m7b5", "NC" ...; nothing if the text is not a chord symbol we know.
 std::optional<Chord> parse_chord(std::string_view text);
 
-// A word as people type or copy it, in the letters that the functions here read: the signs for flat,
-// sharp, major seventh (a triangle or Delta), half-diminished (a struck-through o), diminished (a
-// degree sign) and minor (a minus sign) become b, #, maj7, m7b5, dim and m; all else stays.
+// Changes a word that people typed or copied into the letters that the functions here read. The
+// signs for flat, sharp, major seventh (a triangle or Delta), half-diminished (a struck-through o),
+// diminished (a degree sign) and minor (a minus sign) become b, #, maj7, m7b5, dim and m; other
+// characters stay.
 std::string plain_symbol(std::string_view word);
 
 // The plainest symbol of the family: "Fmaj7", "F7", "Fm7", "Fm7b5", "Fdim7", "F7sus", "NC".

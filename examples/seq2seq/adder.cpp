@@ -4,8 +4,10 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
+
 #include "autograd/error.h"
-#include "examples/common/training.h"
+#include "examples/common/saver.h"
 #include "examples/seq2seq/notes.h"
 #include "nn/inspect.h"
 
@@ -130,8 +132,16 @@ double AdderTrainer::update() {
   return nats;
 }
 
+void AdderTrainer::note_end() {
+  history_ = common::History();
+  history_.note_validation(0, updates_, nn::state_dict(adder_));
+}
+
 nn::Checkpoint AdderTrainer::checkpoint() const {
-  return {.sections = {{"model", nn::state_dict(adder_)}, {"optimizer", adam_.state_dict()}},
+  return {.sections = {{"model", nn::state_dict(adder_)},
+                       {"optimizer", adam_.state_dict()},
+                       {"history", history_.state_dict()},
+                       {"best", history_.best_weights}},
           .randoms = {{"sums", sums_}},
           .step = updates_,
           .notes = notes_of(settings_)};
@@ -141,6 +151,10 @@ void AdderTrainer::restore(const nn::Checkpoint& saved, const std::string& path)
   nn::load_state_dict(adder_, saved.section("model"), path);
   adam_.load_state_dict(saved.section("optimizer"));
   sums_ = saved.random("sums");
+  // Earlier versions saved none amidst a training.
+  const bool has_history = std::any_of(saved.sections.begin(), saved.sections.end(),
+                                       [](const auto& part) { return part.first == "history"; });
+  history_ = has_history ? common::history_of(saved, path) : common::History();
   updates_ = saved.step;
 }
 

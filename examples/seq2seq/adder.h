@@ -6,6 +6,7 @@
 #include <map>
 #include <string>
 
+#include "examples/common/training.h"
 #include "examples/seq2seq/addition.h"
 #include "examples/seq2seq/picture.h"
 #include "nn/nn.h"
@@ -54,6 +55,9 @@ class AdderTrainer {
   double update();
   std::int64_t updates() const { return updates_; }
   const Adder& adder() const { return adder_; }
+  const common::History& history() const { return history_; }
+  // Takes the weights as they are for the best: nothing validates.
+  void note_end();
   tapeloop::nn::Checkpoint checkpoint() const;
   void restore(const tapeloop::nn::Checkpoint& saved, const std::string& path);
 
@@ -65,6 +69,7 @@ class AdderTrainer {
   Adder adder_;
   tapeloop::Random sums_;
   tapeloop::optim::Adam adam_;
+  common::History history_;  // the weights at the end of a training, in which nothing validates
   std::int64_t updates_ = 0;
 };
 

@@ -110,7 +110,7 @@ constexpr std::array kNotForBits = {
     "--attend",   "--dropout",       "--decay",          "--pairs",     "--max-length",
     "--patience", "--beam",          "--length-penalty", "--samples",   "--pictures"};
 
-// What the tasks write into --out.
+// The files that the tasks write into --out.
 constexpr std::array kFiles = {"last.safetensors",
                                "best.safetensors",
                                "attention.svg",

@@ -5,6 +5,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <functional>
 #include <iterator>
 #include <set>
 #include <utility>
@@ -32,10 +33,10 @@ std::string shown(std::string_view line) {
   std::size_t size = 0;
   while (size < line.size()) {
     const std::size_t next = size + std::max<std::size_t>(1, utf8_length(line.substr(size)));
-    if (next > kMost) return std::string(line.substr(0, size)) + "...";
+    if (next > kMost) return common::printable(line.substr(0, size)) + "...";
     size = next;
   }
-  return std::string(line);
+  return common::printable(line);
 }
 
 struct Line {
@@ -81,14 +82,22 @@ bool has_odd_marks(std::string_view field) {
   return std::count(field.begin(), field.end(), '"') % 2 == 1;
 }
 
-// A sentence that begins with a mark and has no other for it, and one that ends with such a mark.
+// opens(): the sentence begins with a quotation mark that has no partner. closes(): it ends with
+// one.
 bool opens(std::string_view field) { return field.starts_with('"') && has_odd_marks(field); }
 bool closes(std::string_view field) {
   return field.size() > 1 && field.ends_with('"') && has_odd_marks(field);
 }
 
-// A quoted sentence with a TAB or a line end in it must not become two halves.
+bool is_quoted(std::string_view field);
+bool is_of_a_spreadsheet(const std::vector<Line>& lines, const std::set<const char*>& except = {});
+
+// A quoted sentence that contains a TAB or a line end must not become two halves. Speech over two
+// lines of a text looks the same as a sentence cut by a line end. The other sentences show whether
+// a spreadsheet program wrote the file.
 void check_no_field_is_cut(const std::vector<Line>& lines, const std::string& name) {
+  std::set<const char*> halves;
+  std::function<void()> refuse;
   for (std::size_t i = 0; i < lines.size(); ++i) {
     std::vector<std::string_view> columns;
     for (std::string_view rest = lines[i].text;;) {
@@ -100,17 +109,22 @@ void check_no_field_is_cut(const std::vector<Line>& lines, const std::string& na
     for (std::size_t c = 0; c + 1 < columns.size(); ++c) {
       if (!opens(columns[c]) || !closes(columns[c + 1])) continue;
       fail_at(name, lines[i],
-              fmt::format("the quoted text \"{}\" goes on after a TAB; write a space instead",
+              fmt::format("the quoted text {} goes on after a TAB; write a space instead",
                           shown(columns[c])));
     }
     if (i + 1 == lines.size() || !opens(columns.back()) || !closes(lines[i + 1].source)) continue;
-    fail_at(name, lines[i],
-            fmt::format("the quoted text \"{}\" goes on in line {}; join the lines",
-                        shown(columns.back()), lines[i + 1].number));
+    halves.insert({columns.back().data(), lines[i + 1].source.data()});
+    if (refuse) continue;
+    refuse = [&name, line = lines[i], next = lines[i + 1].number, half = columns.back()] {
+      fail_at(
+          name, line,
+          fmt::format("the quoted text {} goes on in line {}; join the lines", shown(half), next));
+    };
   }
+  if (refuse && is_of_a_spreadsheet(lines, halves)) refuse();
 }
 
-// Begins and ends with a mark, and has only doubled ones inside.
+// True if the sentence begins and ends with a mark and has only doubled marks inside.
 bool is_quoted(std::string_view field) {
   if (field.size() < 2 || !field.starts_with('"') || !field.ends_with('"')) return false;
   const std::string_view inside = field.substr(1, field.size() - 2);
@@ -129,12 +143,15 @@ std::string without_quotes(std::string_view field) {
   return result;
 }
 
-bool is_of_a_spreadsheet(const std::vector<Line>& lines) {
-  std::size_t quoted = 0;
+// `except`: where the sentences begin that say nothing about it.
+bool is_of_a_spreadsheet(const std::vector<Line>& lines, const std::set<const char*>& except) {
+  std::size_t fields = 0, quoted = 0;
   bool doubled = false;
   bool by_commas = true;
   for (const Line& line : lines) {
     for (const std::string_view field : {line.source, line.target}) {
+      if (except.contains(field.data())) continue;
+      ++fields;
       const bool comma = field.find(',') != std::string_view::npos;
       if (is_quoted(field)) {
         ++quoted;
@@ -147,7 +164,7 @@ bool is_of_a_spreadsheet(const std::vector<Line>& lines) {
       }
     }
   }
-  return quoted > 0 && (doubled || by_commas || quoted == 2 * lines.size());
+  return quoted > 0 && (doubled || by_commas || quoted == fields);
 }
 
 }  // namespace

@@ -26,20 +26,22 @@ struct PairFile {
   std::string report() const;  // "8000 pairs; skipped: 1 empty line, 2 repeated pairs"
 };
 
-// A file of lines `source TAB target [TAB anything]`, as common::decode_text reads it (UTF-8 or
-// UTF-16 with a byte-order mark, any line ends). White space around a sentence is dropped; letters
-// are composed (text.h).
+// Reads a file of lines `source TAB target [TAB anything]`, by common::decode_text (UTF-8, or
+// UTF-16 with a byte-order mark; any line ends). Drops white space around a sentence and composes
+// letters with their marks (text.h).
 //
 // Quotation marks belong to a sentence, unless the file shows that a spreadsheet program wrote
-// them: each sentence with a mark begins and ends with one and has only doubled ones inside, and
+// them. The file shows it if each sentence with a mark begins and ends with one and has only
+// doubled marks inside, and if
 //   - a mark is doubled somewhere, or
 //   - every sentence is quoted, or
 //   - every sentence with a comma is quoted, and no other.
-// Then the outer marks are dropped and the doubled ones are made single.
+// Then the outer marks are dropped and each doubled mark becomes a single one.
 //
-// Throws FileError if the file cannot be read, has more than 1 GiB, or holds no pair, and Error with
-// the number of the line for one column, an empty sentence, a quoted sentence that goes on after a
-// TAB or a line end, more than 2^20 bytes, a NUL byte, and bytes that are not UTF-8.
+// Throws FileError if the file cannot be read, has more than 1 GiB, or holds no pair. Throws Error
+// with the number of the line for: one column only, an empty sentence, a quoted sentence that goes
+// on after a TAB, or after a line end in a file that a spreadsheet program wrote, more than 2^20
+// bytes, a NUL byte, bytes that are not UTF-8.
 PairFile read_pairs(const std::string& path);
 // The same from text; `name` stands for the file in messages.
 PairFile parse_pairs(std::string_view text, const std::string& name);

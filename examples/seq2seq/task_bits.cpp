@@ -12,7 +12,6 @@
 #include "examples/common/notes.h"
 #include "examples/common/progress.h"
 #include "examples/common/saver.h"
-#include "examples/common/training.h"
 #include "examples/seq2seq/adder.h"
 #include "examples/seq2seq/tasks.h"
 
@@ -37,13 +36,13 @@ Seconds train_adder(const Arguments& a, AdderTrainer& trainer, const AdderSettin
     adder_settings_of(saved, files.last());
     common::check_resumed_settings(saved, notes_of(settings), files.last(), "");
     trainer.restore(saved, files.last());
+    files.resume(saved, trainer.history());
     common::print("going on after update {}\n", trainer.updates());
   }
   const std::int64_t first = trainer.updates();
   const double sums = static_cast<double>(settings.batch);
   const double cpu = common::cpu_seconds();
   common::Progress progress(first, a.settings.updates, "sums");
-  common::History history;  // nothing validates: the last weights are the best
   while (trainer.updates() < a.settings.updates) {
     const double loss = trainer.update();
     progress.update(trainer.updates(), loss, sums * static_cast<double>(trainer.updates() - first));
@@ -56,16 +55,13 @@ Seconds train_adder(const Arguments& a, AdderTrainer& trainer, const AdderSettin
     }
     if (trainer.updates() % a.validate_every == 0 && trainer.updates() < a.settings.updates) {
       progress.clear();
-      files.save(trainer.checkpoint(), history);
+      files.save(trainer.checkpoint(), trainer.history());
     }
   }
   progress.clear();
-  history.note_validation(0, trainer.updates(), nn::state_dict(trainer.adder()));
-  nn::Checkpoint ended = trainer.checkpoint();
-  ended.sections.emplace_back("history", history.state_dict());
-  ended.sections.emplace_back("best", history.best_weights);
-  files.save(ended, history);
-  files.retry(ended, history);
+  trainer.note_end();
+  files.save(trainer.checkpoint(), trainer.history());
+  files.retry(trainer.checkpoint(), trainer.history());
   const double seconds = progress.seconds();
   const double cpu_seconds = common::cpu_seconds() - cpu;
   progress.clear();

@@ -30,10 +30,9 @@ struct Answer {
 };
 using Translate = std::function<Answer(const std::string&)>;  // throws Error for what it refuses
 
-Answer translate_text(const Loaded& loaded, const SearchOptions& search, const std::string& given) {
-  const bool sum = loaded.settings.task == "add";
+// The text that is to be translated, without white space at its ends. Throws for what is no text.
+std::string checked(const std::string& given) {
   std::string text(common::trimmed(given));
-  if (sum) std::erase(text, ' ');
   if (const auto bad = first_invalid_utf8(text)) {
     tapeloop::fail("translate", fmt::format("byte {} of the text is no UTF-8; give it in that "
                                             "encoding",
@@ -44,6 +43,12 @@ Answer translate_text(const Loaded& loaded, const SearchOptions& search, const s
                                             "convert it by `iconv -f utf-16le -t utf-8`",
                                             zero + 1));
   }
+  return text;
+}
+
+Answer translate_text(const Loaded& loaded, const SearchOptions& search, std::string text) {
+  const bool sum = loaded.settings.task == "add";
+  if (sum) std::erase(text, ' ');
   text = composed(text);
   const Unit unit = loaded.translator.languages().source_unit;
   const auto count = static_cast<std::int64_t>(units_of(text, unit).size());
@@ -73,11 +78,11 @@ Answer translate_text(const Loaded& loaded, const SearchOptions& search, const s
 
 Answer add_text(const Adder& adder, const std::string& text) {
   constexpr int kMost = kMostBits;
-  const auto sum = parse_sum(common::trimmed(text), 2, kMost);
+  const auto sum = parse_sum(text, 2, kMost);
   if (!sum) {
     tapeloop::fail("translate", fmt::format("'{}' is not a sum of two binary numbers of 1 to {} "
                                             "bits; give one like 1011+110",
-                                            text, kMost));
+                                            common::printable(text), kMost));
   }
   int bits = 1;
   while ((sum->a | sum->b) >> bits != 0) ++bits;
@@ -98,18 +103,20 @@ Translate translator_of(const Arguments& a, const std::string& path) {
     tapeloop::Random random(settings.seed);
     const auto adder = std::make_shared<Adder>(settings.hidden, random, a.common.device);
     nn::load_state_dict(*adder, saved.section("model"), path);
-    return [adder](const std::string& text) { return add_text(*adder, text); };
+    return [adder](const std::string& text) { return add_text(*adder, checked(text)); };
   }
   const auto loaded = std::make_shared<Loaded>(load_translator(saved, task, path, a.common.device));
   Arguments own = a;
   own.task = task;
   SearchOptions search = own.search();
   search.max_length = 2 * loaded->settings.most_symbols + 1;
-  return
-      [loaded, search](const std::string& text) { return translate_text(*loaded, search, text); };
+  return [loaded, search](const std::string& text) {
+    return translate_text(*loaded, search, checked(text));
+  };
 }
 
-// A line that ends by LF, CR or CR LF (then an empty one follows). It waits for nothing behind a CR.
+// Reads a line that ends in LF, CR or CR LF (after CR LF it returns an extra empty line). After a
+// CR it does not wait for more input.
 bool read_line(std::istream& in, std::string& line) {
   line.clear();
   for (char c; in.get(c);) {
@@ -132,7 +139,7 @@ void prompt(const Translate& translate) {
       std::fflush(stdout);
       if (!answer.remark.empty()) common::say("({})\n", answer.remark);
     } catch (const tapeloop::Error& error) {
-      common::print("\n");  // a line of output for each of input
+      common::print("\n");  // one line of output for each line of input
       std::fflush(stdout);
       common::say("({})\n", error.what());
     }

@@ -9,6 +9,7 @@
 
 #include "autograd/error.h"
 #include "examples/common/hash.h"
+#include "examples/common/saver.h"
 #include "examples/seq2seq/notes.h"
 #include "optim/schedule.h"
 
@@ -109,7 +110,7 @@ Trainer::Trainer(std::vector<Example> examples, Languages languages, const Setti
 
 double Trainer::learning_rate() const {
   const double all = static_cast<double>(settings_.updates);
-  // The product of the greatest counts rounds to 2^63, which is none.
+  // The product of the largest counts rounds to 2^63, which int64 cannot hold.
   const double most = std::nextafter(0x1p63, 0);
   const auto falling = static_cast<std::int64_t>(std::min(all * settings_.decay, most));
   const std::int64_t since = updates_ - (settings_.updates - falling);
@@ -169,8 +170,7 @@ void Trainer::restore(const nn::Checkpoint& saved, const std::string& path) {
   adam_.load_state_dict(saved.section("optimizer"));
   batches_.load_state_dict(saved.section("batches"));
   for (const auto& [name, random] : nn::randoms(translator_.model())) *random = saved.random(name);
-  history_.load_state_dict(saved.section("history"));
-  history_.best_weights = saved.section("best");
+  history_ = common::history_of(saved, path);
   updates_ = saved.step;
 }
 

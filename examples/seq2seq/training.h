@@ -47,13 +47,14 @@ class Trainer {
   double update();
   // That of the next update.
   double learning_rate() const;
-  // Takes note of a validation's nats per symbol; true where it is the best so far, and its weights are kept.
+  // Notes a validation's nats per symbol. If it is the best so far, keeps its weights and returns
+  // true.
   bool note_validation(double nats);
 
   std::int64_t updates() const { return updates_; }
   std::int64_t symbols() const { return symbols_; }  // target symbols of all updates of this run
   const Translator& translator() const { return translator_; }
-  void use_best();  // gives the translator the weights of the best validation, where there was one
+  void use_best();  // gives the translator the weights of the best validation, if there was one
   const common::History& history() const { return history_; }
 
   // All that training needs to go on, and back again. restore() does not check that settings agree: see

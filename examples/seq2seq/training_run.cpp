@@ -6,12 +6,17 @@
 
 #include <algorithm>
 #include <cmath>
+#include <filesystem>
+#include <optional>
+#include <system_error>
 
 #include "autograd/error.h"
 #include "examples/common/console.h"
 #include "examples/common/interrupt.h"
 #include "examples/common/output.h"
+#include "examples/common/paths.h"
 #include "examples/common/progress.h"
+#include "examples/common/run_lock.h"
 #include "examples/common/saver.h"
 #include "examples/seq2seq/notes.h"
 
@@ -47,6 +52,12 @@ Trained train(const Arguments& a, const Settings& settings, const Material& mate
   result.trainer =
       std::make_unique<Trainer>(examples_of(material.train, languages), languages, settings);
   Trainer& trainer = *result.trainer;
+  if (!a.resume) common::make_folder(folder);
+  std::error_code ignored;
+  std::optional<common::RunLock> lock;  // the program holds that of --out itself
+  if (std::filesystem::is_directory(folder, ignored) && !common::same_place(folder, a.common.out)) {
+    lock.emplace(folder);
+  }
   common::RunFiles files(folder);
   const std::string& last = files.last();
   if (a.resume) {
@@ -58,7 +69,6 @@ Trained train(const Arguments& a, const Settings& settings, const Material& mate
                                   trainer.history().best_update, last);
     files.resume(saved, trainer.history());
   }
-  common::make_folder(folder);
   const common::StopSignals stop_signals;
   result.parameters = nn::parameter_count(trainer.translator().model());
   common::print("{}: {} pairs to learn from, {} and {} symbols; {}, {} parameters, seed {}\n",

@@ -130,11 +130,12 @@ void meet_warp();
 std::uint64_t exchange(std::uint64_t value, unsigned lane_from);  // among the lanes of a warp
 unsigned lane();
 // Of blocks that are resident together.
-// Flags in global memory, by which blocks wait for each other: a load that finds too little lets others run.
+// Flags in global memory, by which blocks wait for each other. A load that finds too small a value
+// lets other threads run.
 void store_release(unsigned* flag, unsigned value);
 unsigned load_relaxed(const unsigned* flag);
-void acquire_loaded();  // a fence: what was released by the values loaded so far is seen from here on
-void meet_cluster();    // all threads of a cluster's blocks
+void acquire_loaded();                        // a fence: acquires what the loaded values released
+void meet_cluster();                          // all threads of a cluster's blocks
 void* in_block(void* shared, unsigned rank);  // the same place in another block of the cluster
 // Copies that are made when they are waited for, and not before.
 void copy_async(void* to, const void* from, std::size_t bytes);

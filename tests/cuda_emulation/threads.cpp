@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: MIT
-// What it can show: a write and a read of two threads with no barrier, or no release and acquire, between them, whatever
-// the order was in which they happened; in global memory and in shared memory. What it cannot: the scopes of the device's
-// instructions (a fence for a block where one for the GPU is needed), memory that the GPU caches without coherence, a
-// deadlock of blocks that are not resident, and orders of events that did not come up. The load behind a fence may read a
-// later value than the flag's load did, so that a writer that is a step ahead is not told from one that is not.
+// The thread sanitizer finds a write and a read of two threads that no barrier, or release and
+// acquire, orders, in global and in shared memory. It cannot find a fence of too small a scope,
+// caches without coherence, a deadlock of blocks that are not resident, orders of events that did
+// not occur, or a writer that is one step ahead: the load behind a fence may read a later value
+// than the load of the flag.
 #include "threads.h"
 
 #include <atomic>
@@ -23,7 +23,7 @@ namespace {
 
 constexpr unsigned kWarp = 32;
 
-// All of `count` threads meet again and again; what each did before is seen by all behind it.
+// All of `count` threads meet here again and again. Each then sees what the others did before.
 class Barrier {
  public:
   explicit Barrier(unsigned count) : count_(count) {}
@@ -38,7 +38,7 @@ class Barrier {
       all_here_.wait(lock, [&] { return turn_ != turn; });
     }
   }
-  // They wait for each other, but see nothing.
+  // The threads wait for each other, but without memory order.
   void meet_without_order() {
     const unsigned turn = loose_turn_.load(std::memory_order_relaxed);
     if (loose_arrived_.fetch_add(1, std::memory_order_relaxed) + 1 == count_) {
@@ -58,7 +58,7 @@ class Barrier {
 
 struct Cluster {
   std::unique_ptr<Barrier> barrier;
-  std::vector<char*> shared;  // of its blocks
+  std::vector<char*> shared;  // shared memory of its blocks
 };
 
 struct Block {
@@ -76,11 +76,11 @@ struct Copy {
 
 Broken broken = Broken::nothing;
 
-// Of this thread.
+// State of this thread.
 thread_local Block* block = nullptr;
 thread_local std::vector<std::vector<Copy>> batches;
 thread_local std::vector<const unsigned*> loaded;
-thread_local unsigned barriers = 0;  // of its block, that it met at
+thread_local unsigned barriers = 0;  // barriers of its block that it has passed
 
 [[noreturn]] void unsupported(const char* what) {
   std::fprintf(stderr, "emulated GPU, by threads: %s is not supported\n", what);
@@ -111,13 +111,13 @@ unsigned load_relaxed(const unsigned* flag) {
       std::atomic_ref(*const_cast<unsigned*>(flag)).load(std::memory_order_relaxed);
   if (loaded.empty() || loaded.back() != flag) {
     loaded.push_back(flag);
-  } else {  // asked again
+  } else {  // the thread polls
     std::this_thread::sleep_for(std::chrono::microseconds(50));
   }
   return found;
 }
-// The sanitizer knows no fences. By the language's rules a fence acquires what the loads before it read, which a load of
-// the same flags that acquires does too.
+// The sanitizer knows no fences. By the rules of C++ a fence acquires what earlier loads read. An
+// acquiring load of the same flags does so too.
 void acquire_loaded() {
   for (const unsigned* flag : loaded) {
     if (broken == Broken::fence) break;
@@ -135,7 +135,7 @@ void* in_block(void* shared, unsigned rank) {
   return block->cluster->shared.at(rank) + (static_cast<char*>(shared) - own);
 }
 
-// A copy may read at any time until it is waited for: it does so at both ends.
+// The device may copy at any time before the wait ends: this copies at both ends of that time.
 void copy_async(void* to, const void* from, std::size_t bytes) {
   std::memcpy(to, from, bytes);
   batches.back().push_back({to, from, bytes});

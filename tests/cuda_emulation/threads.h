@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: MIT
-// One resident grid with each device thread as a thread of the CPU, for the thread sanitizer: barriers are barriers, flags
-// are C++ atomics of the order that the device's instructions have, everything else is plain memory. Where a kernel relies
-// on an order that it did not ask for, that is a data race, and reported. For kernels of resident.cuh only.
+// Runs one resident grid with a CPU thread for each device thread, for the thread sanitizer.
+// Barriers are barriers, flags are C++ atomics with the memory order of the device's instructions,
+// everything else is plain memory. If a kernel relies on an order that it did not ask for, the
+// sanitizer reports a data race. For kernels of resident.cuh only.
 #pragma once
 
 #include <functional>
@@ -10,17 +11,18 @@
 
 namespace emulation {
 
-// What is left out of the hand-over between blocks, to see that it is missed.
+// The part of the hand-over between blocks that is left out. The sanitizer must report this.
 enum class Broken {
   nothing,
   release,          // flags are stored without a release
-  fence,            // nothing is acquired behind a flag's load
-  even_barriers,    // barriers 0, 2, .. of a block let their threads wait, but order nothing
+  fence,            // nothing is acquired after the load of a flag
+  even_barriers,    // barriers 0, 2, .. of a block wait, but order nothing
   odd_barriers,     // barriers 1, 3, ..
-  cluster_barrier,  // those of a cluster order nothing
+  cluster_barrier,  // barriers of a cluster order nothing
 };
 
-// Runs `thread` for all threads of all blocks at once; cluster: blocks along x that share a barrier, or 0.
+// Runs `thread` for all threads of all blocks at once. `cluster`: the number of blocks along x that
+// share a barrier, or 0.
 void run_resident_threads(dim3 grid, dim3 block, std::size_t shared_bytes, unsigned cluster,
                           Broken broken, const std::function<void()>& thread);
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Random programs against PyTorch in float64: values, gradients, second derivatives. See `./dev help`."""
+"""Compares random programs with PyTorch in float64: values, gradients, second derivatives. See `./dev help`."""
 import argparse
 import collections
 import json
@@ -177,7 +177,7 @@ OPS |= {
 
 
 def evaluate(line):
-    """Outputs, gradients and second derivatives, as the library's Results."""
+    """Returns outputs, gradients and second derivatives in the order of the library's Results."""
     program = line["program"]
     values, inputs = [], []
     for step in program["steps"]:
@@ -214,7 +214,7 @@ def differences(line):
 def main():
     parser = argparse.ArgumentParser(prog="./dev diff", description=__doc__)
     parser.add_argument("count", nargs="?", type=int, default=20000, help="programs (default: %(default)s)")
-    parser.add_argument("--seed", type=int, default=1000000, help="of the first (default: %(default)s)")
+    parser.add_argument("--seed", type=int, default=1000000, help="seed of the first program (default: %(default)s)")
     parser.add_argument("--programs", required=True, help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     run = subprocess.Popen([arguments.programs, str(arguments.count), str(arguments.seed)],
@@ -222,7 +222,7 @@ def main():
     compared, failed, tensors, used = 0, 0, 0, collections.Counter()
     for text in run.stdout:
         line = json.loads(text)
-        problems = [f"other bits with {line['bits']}"] if line["bits"] else []
+        problems = [f"different bits with {line['bits']}"] if line["bits"] else []
         seed = line.get("seed")
         if "program" in line:
             seed = line["program"]["seed"]
@@ -235,7 +235,7 @@ def main():
             print(f"seed {seed}: " + "; ".join(problems))
             print(line.get("code", "a program of large tensors"), flush=True)
     if run.wait() != 0:
-        print(f"the program of random programs ended with {run.returncode} after {compared} programs")
+        print(f"diff_programs ended with {run.returncode} after {compared} programs")
         failed += 1
     unused = sorted(set(OPS) - set(used))
     if unused:

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
-// Prints random programs for tests/diff/compare.py: a line of JSON for each, with what the library calculates of it.
+// Prints random programs for tests/diff/compare.py: for each a line of JSON with the results of the
+// library.
 //   programs COUNT FIRST_SEED
 #define DOCTEST_CONFIG_IMPLEMENT  // for the checks in support.h; nothing here is a test
 #include <fmt/format.h>
@@ -42,7 +43,7 @@ std::string quoted(const std::string& text) {
   return result + '"';
 }
 
-// "" where two threads and recompute() give the same bits, else which does not.
+// "" if two threads and recompute() give the same bits, else the one that does not.
 std::string bits(const Program& program, const Results& one, const std::vector<Array>& d) {
   const std::vector<Var> inputs = variables(input_values(program));
   const Results plain = run(program, inputs, How::stored, nullptr);

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
-// Command lines of the three programs: parsed and completed, as run_main() does before anything is opened.
+// Command lines of the three programs: parses and completes them, as run_main() does before it
+// opens anything.
 #include <CLI/CLI.hpp>
 #include <cmath>
 #include <functional>
@@ -101,7 +102,7 @@ void try_program(const char* name, std::vector<std::string> words) {
   }
 }
 
-// Every option of a program with a value that it takes.
+// Every option of a program, with a value that it accepts.
 template <class Arguments>
 void add_seeds(const std::string& name, std::vector<std::string>& seeds) {
   Arguments arguments;

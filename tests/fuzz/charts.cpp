@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// Lead sheets: the text of a corpus of tunes, and chord charts as they stand on a command line.
+// Lead sheets: the text of a corpus of tunes, and chord charts as on a command line.
 #include <utility>
 
 #include "examples/jazz/chart.h"

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
-// Checkpoints of a small run: model, optimizer, progress and the place among the batches. Checksums are mended, since no
-// mutation would find them, so that what a checkpoint says is tried as well as its file.
+// Checkpoints of a small run: model, optimizer, progress and the place among the batches. The
+// target repairs checksums, because no mutation would find them. So the contents of a checkpoint
+// are tested, not only its file.
 #include "nn/checkpoint.h"
 
 #include <algorithm>
@@ -19,7 +20,8 @@
 namespace tapeloop::fuzz {
 namespace {
 
-// FNV-1a over "LENGTH:TEXT" of each text, as the format has it; written again, so that a change of it is seen here.
+// FNV-1a over "LENGTH:TEXT" of each text, as in the format. Written again here, so that a change of
+// the format fails this test.
 class Checksum {
  public:
   void text(std::string_view bytes) {
@@ -98,7 +100,7 @@ struct Run {
   }
 };
 
-// Whether both hold the same numbers; those of `a` may be of another type, which loading converts.
+// True if both hold the same numbers. Those of `a` may have another type, which loading converts.
 bool same(const StateDict& a, const StateDict& b) {
   if (a.size() != b.size()) return false;
   for (const NamedTensor& item : a) {
@@ -113,7 +115,8 @@ bool same(const StateDict& a, const StateDict& b) {
   return true;
 }
 
-// Puts one section back. A refused one must change nothing; what a taken one leads to must be taken again, without a change.
+// Loads one section. A refused section must change nothing. After an accepted one, the saved state
+// must load again unchanged.
 template <class Load, class Save>
 StateDict put_back(const StateDict& section, const Load& load, const Save& save) {
   const StateDict before = save();
@@ -179,7 +182,8 @@ void try_file(const std::string& path) {
   }
 }
 
-// "HEADER, zero byte, DATA" as a safetensors file, so that a mutation need not mend the length of the header.
+// Makes a safetensors file of "HEADER, zero byte, DATA", so that a mutation need not repair the
+// length of the header.
 std::string file_of(std::string_view bytes) {
   const std::size_t end = std::min(bytes.find('\0'), bytes.size());
   const std::uint64_t length = end;

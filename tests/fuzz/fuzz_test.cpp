@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
-// The targets without libFuzzer: their seeds, their seeds damaged in every simple way, and the inputs that once failed.
+// Runs the targets without libFuzzer: their seeds, their seeds with every simple damage, and the
+// inputs that once failed.
 #include <doctest/doctest.h>
 
 #include <algorithm>
@@ -16,7 +17,7 @@ namespace fuzz = tapeloop::fuzz;
 namespace fs = std::filesystem;
 
 struct Target {
-  const char* name;  // of its folder in tests/fuzz/failed
+  const char* name;  // name of its folder in tests/fuzz/failed
   void (*run)(std::string_view);
   std::vector<std::string> (*seeds)();
 };
@@ -31,7 +32,7 @@ constexpr Target kTargets[] = {
     {"arguments", fuzz::try_arguments, fuzz::arguments_seeds},
 };
 
-// Failed checks stand in messages; so do exceptions that no reader may throw.
+// Reports failed checks, and exceptions that no reader may throw, by their messages.
 void run(const Target& target, std::string_view input, const std::string& origin) {
   try {
     target.run(input);

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// MIDI files: read, quantised, made events of, and written again.
+// MIDI files: reads and quantises them, makes events of them, and writes them again.
 #include <algorithm>
 #include <cstdint>
 #include <span>
@@ -95,7 +95,7 @@ void check_events(const Tune& tune, std::size_t size) {
   expect(onsets == onsets_of(again), "events keep every onset and every pitch of the piano");
 }
 
-// Written without swing and band, a tune that was quantised is on the grid already.
+// A quantised tune that is written without swing and band is on the grid already.
 void check_written(const Tune& tune) {
   std::vector<std::uint8_t> bytes;
   try {

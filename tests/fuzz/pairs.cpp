@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
-// Pairs of sentences: read, cut into units and joined, numbered, divided and batched.
+// Pairs of sentences: reads them, cuts them into units and joins these, numbers, divides and
+// batches them.
 #include "examples/seq2seq/pairs.h"
 
 #include <algorithm>
@@ -19,7 +20,7 @@ using namespace seq2seq;
 
 constexpr const char* kFile = "input.tsv";
 
-// As spreadsheet programs write a sentence: so its own quotation marks are certain to stay.
+// Writes a sentence as spreadsheet programs do, so that its own quotation marks stay.
 std::string quoted(const std::string& sentence) {
   std::string text = "\"";
   for (char c : sentence) text.append(c == '"' ? 2 : 1, c);

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// safetensors files: read, written and read again.
+// safetensors files: reads them, writes them and reads them again.
 #include "autograd/safetensors.h"
 
 #include <algorithm>
@@ -13,7 +13,7 @@
 namespace tapeloop::fuzz {
 namespace {
 
-// Elements of 1 byte become 8; an empty tensor has a name.
+// An element of 1 byte becomes 8 bytes; an empty tensor still has a name.
 constexpr std::int64_t kMostGrowth = 8;
 
 std::map<std::string, Tensor> by_name(const StateDict& tensors) {
@@ -67,7 +67,7 @@ void try_file(const std::string& path, std::size_t size) {
   expect(bytes_of(again) == bytes_of(third), "the same tensors make the same file");
 }
 
-// A file with this header; its length goes in front, and blanks fill up to a multiple of 8.
+// Makes a file with this header: puts its length in front and pads with blanks to a multiple of 8.
 std::string file_of(std::string header, std::string_view data) {
   header.append((8 - header.size() % 8) % 8, ' ');
   const std::uint64_t length = header.size();

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
-// Every format that the programs read, as a function of any bytes. libFuzzer calls these functions (entry.cpp.in), and
-// so does fuzz_test.cpp, with the seeds, damaged seeds and the inputs that once failed.
+// One function for each format that the programs read; it accepts any bytes. libFuzzer calls these
+// functions (entry.cpp.in). fuzz_test.cpp calls them too, with the seeds, with damaged seeds and
+// with the inputs that once failed.
 #pragma once
 
 #include <array>
@@ -12,15 +13,16 @@
 
 namespace tapeloop::fuzz {
 
-// A reader broke a promise of its header. An input that causes it belongs in tests/fuzz/failed/.
+// Thrown if a reader broke a promise of its header. Keep an input that causes it in
+// tests/fuzz/failed/.
 class Broken : public std::logic_error {
  public:
   using std::logic_error::logic_error;
 };
 
-// Each reads the bytes as its format. What is read must be written and read again without a change; what is refused must
-// be refused by the documented exception, with a message that says where, and must change nothing. Throws Broken
-// otherwise. Nothing is written outside scratch_file().
+// Each function reads the bytes as its format. An accepted input must be written and read again
+// unchanged. A refused input must change nothing and must throw the documented exception, with a
+// message that names the place. Throws Broken otherwise. Writes only to scratch_file().
 void try_safetensors(std::string_view bytes);
 void try_checkpoint(std::string_view bytes);  // a header of JSON, a zero byte, the data
 void try_midi(std::string_view bytes);
@@ -42,13 +44,14 @@ std::vector<std::string> arguments_seeds();
 
 void expect(bool holds, std::string_view promise);
 
-// The message names the place, such as a file, is valid UTF-8 without control characters, and is not the file itself.
+// Checks that the message names the place (a file, for example), is valid UTF-8 without control
+// characters, and is not long.
 void expect_message(const std::exception& error, std::string_view place);
 
-// Control characters and all. Whether each of the bytes is part of a valid UTF-8 character.
+// True if each byte is part of a valid UTF-8 character. Control characters are allowed.
 bool is_utf8(std::string_view text);
 
-// A path in a temporary folder of this process, which is removed at its end.
+// A path in a temporary folder of this process. The folder is removed at the end of the process.
 std::string scratch_file(std::string_view name);
 void put(const std::string& path, std::string_view bytes);
 std::string bytes_of(const std::string& path);

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
-// Texts for the character model: divided, numbered, shown and read in streams; and vocabularies as checkpoints keep them.
+// Texts for the character model: divides, numbers, shows and reads them in streams; and
+// vocabularies as checkpoints store them.
 #include <algorithm>
 #include <cstdint>
 
@@ -28,7 +29,7 @@ void check_vocabulary(std::string_view text) {
          "a vocabulary is written and read again");
 }
 
-// The bytes as what a checkpoint says of its vocabulary.
+// Reads the bytes as the vocabulary in a checkpoint.
 void try_vocabularies(std::string_view bytes) {
   const std::string text(bytes);
   try {

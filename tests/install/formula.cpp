@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-// A formula of the user's own against the installed library: install_test.py compiles it with flags
-// that the library was not built with, and reads the error.
+// A user's own formula with the installed library. install_test.py compiles it with flags that the
+// library was not built with, and reads the error.
 #include <cstdio>
 #include <exception>
 
