@@ -15,7 +15,7 @@ static std::string describe(const Arithmetic& x) {
 }
 
 bool check_arithmetic(const char* formula, const Arithmetic& program) {
-  static const Arithmetic kLibrary = arithmetic_here();
+  static const Arithmetic kLibrary = arithmetic_of<isa::Native, struct Library>();
   const std::string place = fmt::format("formula \"{}\"", formula);
   if (program.reordered) {
     fail(place.c_str(),

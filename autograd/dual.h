@@ -249,6 +249,7 @@ template <class A, DualAndLower<A> B>
 TL_HD auto operator*(const A& a, const B& b) {
   return b * a;
 }
+// The derivative is 1 / b, rounded: dx is dy * (1 / b), as for two Vars, not dy / b.
 template <class B, DualAndLower<B> A>
 TL_HD auto operator/(const A& a, const B& b) {
   auto inverse = 1.0 / dual::As<decltype(dual::innermost(a))>::convert(b);

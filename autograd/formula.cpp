@@ -7,6 +7,7 @@
 #include <algorithm>
 #include <cmath>
 #include <tuple>
+#include <utility>
 
 #include "autograd/error.h"
 #include "autograd/ops.h"
@@ -17,22 +18,15 @@ namespace {
 
 using detail::FormulaOp;
 
-struct Noted {
-  FormulaOp op;
-  int a, b, c;
-  double constant;
-  bool operator==(const Noted& other) const {
-    return op == other.op && a == other.a && b == other.b && c == other.c &&
-           (constant == other.constant || (std::isnan(constant) && std::isnan(other.constant)));
-  }
-};
-thread_local std::vector<Noted> noted;  // of the formula that is being traced
+using detail::FormulaTrace;
 
-int note(const Noted& node) {
+thread_local PoolVector<FormulaTrace::Operation> noted;  // of the formula that is being traced
+
+int note(const FormulaTrace::Operation& operation) {
   for (std::size_t i = 0; i < noted.size(); ++i) {
-    if (noted[i] == node) return static_cast<int>(i);
+    if (noted[i] == operation) return static_cast<int>(i);
   }
-  noted.push_back(node);
+  noted.push_back(operation);
   return static_cast<int>(noted.size()) - 1;
 }
 
@@ -103,19 +97,40 @@ std::string word(const char* words, int i) {
 int detail::trace(FormulaOp op, int a, int b, int c) { return note({op, a, b, c, 0}); }
 int detail::trace_constant(double value) { return note({FormulaOp::constant, -1, -1, -1, value}); }
 
-Formula::Formula(const PointwiseKernel& kernel, const void* functor)
-    : argument_names_(kernel.argument_names), result_names_(kernel.result_names) {
-  if (kernel.trace == nullptr) return;
-  arguments_ = kernel.inputs;
+bool FormulaTrace::Operation::operator==(const Operation& other) const {
+  return op == other.op && a == other.a && b == other.b && c == other.c &&
+         (constant == other.constant || (std::isnan(constant) && std::isnan(other.constant)));
+}
+
+FormulaTrace detail::trace_of(const PointwiseKernel& kernel, const void* functor) {
+  FormulaTrace trace;
+  if (kernel.trace == nullptr) return trace;
+  // A gradient takes its formula's arguments and results, and gives as many numbers as there are arguments.
+  int results = kernel.outputs;
+  trace.arguments = kernel.inputs;
+  for (int order = kernel.order; order > 0; --order) {
+    const int formula_results = trace.arguments - results;
+    trace.arguments = std::exchange(results, formula_results);
+  }
   noted.clear();
-  std::vector<int> arguments;
-  for (int i = 0; i < arguments_; ++i) {
+  PoolVector<int> arguments;
+  for (int i = 0; i < trace.arguments; ++i) {
     arguments.push_back(note({FormulaOp::argument, i, -1, -1, 0}));
   }
-  results_.resize(static_cast<std::size_t>(kernel.outputs));
-  kernel.trace(functor, arguments.data(), results_.data());
-  for (const Noted& n : noted) nodes_.push_back({n.op, n.a, n.b, n.c, n.constant});
-  noted.clear();
+  trace.results.resize(static_cast<std::size_t>(results));
+  // A gradient's functor holds nothing but its formula.
+  kernel.trace(functor, arguments.data(), trace.results.data());
+  trace.operations.swap(noted);
+  return trace;
+}
+
+Formula::Formula(const PointwiseKernel& kernel, const void* functor)
+    : argument_names_(kernel.argument_names), result_names_(kernel.result_names) {
+  if (kernel.order > 0) return;
+  const FormulaTrace trace = detail::trace_of(kernel, functor);
+  arguments_ = trace.arguments;
+  results_.assign(trace.results.begin(), trace.results.end());
+  nodes_.assign(trace.operations.begin(), trace.operations.end());
   for (std::size_t i = 0; i < nodes_.size(); ++i) {
     using Kind = FormulaPart::Kind;
     const FormulaOp op = nodes_[i].op;

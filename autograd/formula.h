@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "autograd/formula_trace.h"
+#include "autograd/memory.h"
 #include "autograd/pointwise.h"
 
 namespace tapeloop {
@@ -18,6 +19,25 @@ struct FormulaPart {
   std::string text;
   enum class Kind { argument, constant, arithmetic, function } kind;
 };
+
+namespace detail {
+
+// A formula's operations in order, each after those that it is made of. The arguments come first.
+struct FormulaTrace {
+  struct Operation {
+    FormulaOp op;
+    int a, b, c;  // places of its operands; of an argument: a is its number
+    double constant;
+    bool operator==(const Operation& other) const;
+  };
+  PoolVector<Operation> operations;
+  PoolVector<int> results;  // places
+  int arguments = 0;
+};
+// Of the kernel's formula, also where the kernel is a gradient's; empty where it has no trace.
+FormulaTrace trace_of(const PointwiseKernel& kernel, const void* functor);
+
+}  // namespace detail
 
 class Formula {
  public:
@@ -56,11 +76,7 @@ class Formula {
   std::string gate(int part) const;
 
  private:
-  struct Node {
-    detail::FormulaOp op;
-    int a, b, c;
-    double constant;
-  };
+  using Node = detail::FormulaTrace::Operation;
   std::string text(int node, int outer_precedence, std::size_t most) const;
   Var value(const Node& node, std::span<const Var> values) const;
 

@@ -98,7 +98,7 @@ void Grads::add(int input, Var&& contribution) {
   }
   if (recording_) {
     check_history(input, contribution);
-    if (trial_) return;
+    if (contribution.numel() == 0) contribution = tape_.with_history(contribution);
     if (once_) {
       const SetPaused resumed(false);
       const Var cut = cut_history(contribution);
@@ -113,42 +113,18 @@ void Grads::add(int input, Var&& contribution) {
   }
 }
 
-// A gradient is a linear function of the upstream gradients. If they all have a history, the
-// gradient must have one. If some are constants, the gradient may be a constant too, or its
-// function may have left the tape: check_constants() decides.
+// A gradient is a linear function of the upstream gradients, and all of these have a history: see
+// Tape::with_history.
 void Grads::check_history(int input, const Var& contribution) {
   if (once_ || contribution.requires_grad() || contribution.numel() == 0) return;
-  const bool all = std::all_of(doutputs_.begin(), doutputs_.end(),
-                               [](const Var& dy) { return dy.requires_grad(); });
-  if (!all) {
-    constants_ = true;
-    return;
-  }
-  fail(name_,
-       fmt::format("its backward function computed the gradient of input {} on tensors, not by "
-                   "operations, while create_graph is on: second derivatives would silently be 0; "
-                   "compute it from dy and saved Vars by operations, without .value() and "
-                   ".detach(), or wrap the function in once_differentiable(...), which throws only "
-                   "if a second derivative needs it",
-                   input));
-}
-
-// Runs the function once more, on a temporary tape, with upstream gradients that have a history.
-// Now each contribution must have a history too.
-void Grads::check_constants(const detail::Node& node) {
-  const detail::InnerTape trial(tape_, false);
-  PoolVector<Var> doutputs;
-  Device device = Device::cpu;
-  for (const Var& dy : doutputs_) device = dy.defined() ? dy.device() : device;
-  for (std::uint32_t k = 0; k < node.outputs; ++k) {
-    const detail::Value& y = tape_.memory_->values[node.first_output + k];
-    const Var& dy = doutputs_[k];
-    doutputs.push_back(
-        parameter(dy.defined() ? dy.value() : Tensor::zeros(y.shape, y.dtype, device)));
-  }
-  Grads grads(tape_, node, doutputs, true, false);
-  grads.trial_ = true;
-  (*node.backward)(doutputs, grads);
+  fail(name_, fmt::format(
+                  "its backward function computed the gradient of input {} on tensors, not by "
+                  "operations, while create_graph is on: second derivatives would silently be 0; "
+                  "compute it from dy and saved Vars by operations, without .value() and "
+                  ".detach(), or wrap the function in once_differentiable(...), which throws only "
+                  "where a second derivative goes through it; where the gradient is zero for every "
+                  "input, add nothing",
+                  input));
 }
 
 // Returns the same value with a history that throws in a backward pass.

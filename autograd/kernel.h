@@ -60,6 +60,10 @@ struct PointwiseItem {
   UpdateNumber number;
 };
 
+namespace detail {
+struct Arithmetic;  // compiled_arithmetic.h
+}
+
 struct PointwiseKernel {
   const char* name;
   int inputs;
@@ -72,7 +76,8 @@ struct PointwiseKernel {
   // float32 and float64 on the CPU: see cpu::pointwise_loop in cpu/loop.h.
   void (*cpu[2])(const void* functor, void* const* data, const std::int64_t* step,
                  std::int64_t count);
-  // Notes the formula's operations instead of doing them: see formula.h. Null for a gradient, and where there is none.
+  // Notes the formula's operations instead of doing them: see formula.h. A gradient has the trace of the formula that it
+  // is the gradient of. Null: there is none.
   void (*trace)(const void* functor, const int* arguments, int* results) = nullptr;
   // What the functor calls its arguments and results, words apart: "i f g o c"; null where it does not say.
   const char* argument_names = nullptr;
@@ -80,6 +85,9 @@ struct PointwiseKernel {
   // The loop may read inputs again after it wrote outputs. If an output is also an input, the loop
   // then needs a copy of that input.
   bool reads_again = false;
+  int order = 0;  // of the derivative: 0 is the formula, 1 its gradient, 2 the gradient of that
+  // The arithmetic that the loops above were compiled for; null: they are the library's own.
+  detail::Arithmetic (*arithmetic)() = nullptr;
 };
 
 // The value of LoopPlan::overwritten for these operands: 0 if the kernel does not read inputs

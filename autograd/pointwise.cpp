@@ -131,7 +131,7 @@ void check_parts(const detail::Inspection& inspection, const PointwiseKernel& ke
   for (const Var& output : outputs) {
     std::optional<NonFinitePlace> found =
         detail::Inspection::look(output.value(), true, "its result");
-    if (!found || kernel.trace == nullptr) continue;
+    if (!found || kernel.trace == nullptr || kernel.order > 0) continue;
     const Formula formula(kernel, functor);
     const Formula::Bad bad = formula.first_non_finite(arguments_of(inputs), false);
     // What came in so is told by the tape, which sees what it is.
@@ -186,9 +186,13 @@ struct PointwiseBackward {
   PointwiseBackward(const PointwiseKernel& k, const detail::FormulaBytes& f,
                     std::span<const PointwiseInput> in, std::span<const int> out)
       : kernel(&k), functor(f) {
+    std::array<bool, Most> wanted;
     for (std::size_t i = 0; i < in.size(); ++i) {
-      inputs[i] = Saved<Var>(*in[i].var, static_cast<int>(i));
       in_columns[i] = in[i].columns;
+      wanted[i] = in[i].var->requires_grad();
+    }
+    for (std::size_t i = 0; i < in.size(); ++i) {
+      inputs[i] = save(*in[i].var, i, {wanted.data(), in.size()});
     }
     for (std::size_t i = 0; i < out.size(); ++i) {
       out_columns[i] = static_cast<std::uint8_t>(out[i]);
@@ -241,6 +245,19 @@ struct PointwiseBackward {
   }
 
  private:
+  // If somebody has a pointer to the elements, they need a checksum, but only if the gradient reads
+  // them.
+  Saved<Var> save(const Var& x, std::size_t i, std::span<const bool> wanted) const {
+    const detail::Storage* const storage = detail::storage_of(x.value());
+    const bool exposed = storage != nullptr &&
+                         (storage->writes.load(std::memory_order_relaxed) & detail::kExposed) != 0;
+    const int argument = static_cast<int>(i);
+    if (!exposed || x.is_parameter() || kernel->backward == nullptr ||
+        detail::gradient_reads(*kernel, functor, i, {in_columns.data(), wanted.size()}, wanted)) {
+      return Saved<Var>(x, argument);
+    }
+    return Saved<Var>(x, argument, detail::Stamp::Pointers::ignore);
+  }
   // Throws if the gradients depend on the elements of input i. The gradients of a sum do not.
   void check_not_read(std::size_t i, std::span<const bool> wanted) const {
     if (detail::gradient_reads(*kernel, functor, i, {in_columns.data(), wanted.size()}, wanted)) {

@@ -36,7 +36,11 @@ struct FormulaBytes {
     static_assert(std::is_trivially_copyable_v<F> && sizeof(F) <= kMaxFunctorBytes,
                   "a functor holds a few plain settings by value; no pointers, strings or "
                   "containers");
-    std::memcpy(bytes, &functor, sizeof(F));
+    if constexpr (std::is_empty_v<F>) {
+      bytes[0] = {};  // its one byte holds no setting
+    } else {
+      std::memcpy(bytes, &functor, sizeof(F));
+    }
   }
 };
 
@@ -55,8 +59,10 @@ void pointwise_wanted(const PointwiseKernel& kernel, const FormulaBytes& functor
                       std::span<const PointwiseInput> inputs, std::span<const int> out_columns,
                       std::span<const bool> wanted, std::span<Var> outputs);
 
-// True if the wanted gradients depend on the elements of input i. `columns`: of each input. Tries
-// it: runs the kernel of the gradient on numbers of all sizes. Cost: some microseconds.
+// True if the wanted gradients read the elements of input i. `columns`: of each input. The trace of
+// the formula tells: a product reads its other factor, a function its argument, a choice its
+// condition; a sum reads nothing. True if there is no trace. Cost: some microseconds for the first
+// question of a thread about a formula.
 bool gradient_reads(const PointwiseKernel& kernel, const FormulaBytes& functor, std::size_t i,
                     std::span<const int> columns, std::span<const bool> wanted);
 

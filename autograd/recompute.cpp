@@ -183,6 +183,8 @@ void Tape::exchange_with_outer(Tape& outer) {
     const Var& x = memory_->values[slot].parameter;
     if (!x.defined()) continue;
     const std::uint32_t other = outer.slot_of(x);
+    // No gradient is wanted of an upstream gradient.
+    if (detail::is_upstream(x)) continue;
     if (other == kNone || other >= outer.memory_->gradients.size()) {
       fail_new_leaf(x);
     }

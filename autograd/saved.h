@@ -39,10 +39,11 @@ template <class T>
 class Saved {
  public:
   Saved() = default;
-  explicit Saved(const T& value, int saved_as = kSavedValue) : value_(value) {
+  explicit Saved(const T& value, int saved_as = kSavedValue)
+      : Saved(value, saved_as, detail::pointers_to(value)) {}
+  Saved(const T& value, int saved_as, detail::Stamp::Pointers pointers) : value_(value) {
     if (value_.defined()) {
-      stamp_ = detail::Stamp(detail::tensor_of(value_), static_cast<unsigned>(saved_as),
-                             detail::pointers_to(value_));
+      stamp_ = detail::Stamp(detail::tensor_of(value_), static_cast<unsigned>(saved_as), pointers);
     }
   }
 

@@ -25,6 +25,7 @@ using detail::add_to;
 using detail::combine_deferred;
 using detail::Gradient;
 using detail::is_ours;
+using detail::is_upstream;
 using detail::kChunkBytes;
 using detail::Node;
 using detail::SetPaused;
@@ -91,6 +92,17 @@ void Tape::append(const char* name, std::span<const Var* const> inputs, std::spa
                        : x->requires_grad() ? x->body()->slot
                                             : kNone);
   }
+  const auto first = m.inputs.begin() + static_cast<std::ptrdiff_t>(node.first_input);
+  if (std::all_of(first, m.inputs.end(), [](std::uint32_t slot) { return slot == kNone; })) {
+    // Of upstream gradients alone: nobody can ask for a gradient that goes through it.
+    m.inputs.resize(node.first_input);
+    m.consume(node);
+    for (Var& y : outputs) {
+      y.body()->tape_id = id_;
+      y.body()->slot = detail::kUpstream;
+    }
+    return;
+  }
   append_node(node, inputs, outputs);
 }
 
@@ -119,6 +131,21 @@ std::uint32_t Tape::slot_of(const Var& x) const {
 }
 
 // --- the backward pass ---
+
+// An upstream gradient from which a history begins. So every gradient of a recorded pass has one, or
+// was computed on tensors.
+Var Tape::with_history(const Var& dy) const {
+  if (dy.requires_grad()) return dy;
+  Var result(dy.value());
+  result.body()->tape_id = id_;
+  result.body()->slot = detail::kUpstream;
+  return result;
+}
+
+// For those who asked for the gradient: one that depends on nothing is a constant.
+static Var finished(const Var& gradient) {
+  return is_upstream(gradient) ? gradient.detach() : gradient;
+}
 
 // Backward functions read parameters again: they must be what they were.
 static void check_unwritten(std::span<const Value> values) {
@@ -178,7 +205,8 @@ void Tape::run(const Var& y, const Var& dy, const BackwardOptions& options, Into
   bool recording = options.create_graph;
   bool retain = options.retain || recording || playing_;
   start({&y, 1});
-  add_upstream({&y, 1}, {&dy, 1}, false);
+  const Var upstream = recording ? with_history(dy) : dy;
+  add_upstream({&y, 1}, {&upstream, 1}, false);
   played_ = !retain;  // also where an operation's backward throws: part of the record is gone then
   SetPaused paused(!recording);
   struct Resume {
@@ -263,7 +291,6 @@ void Tape::play(std::size_t first_node, std::size_t last_node, bool recording, b
       Grads grads(*this, node, doutputs, recording, !retain);
       const std::int64_t start = profile_ != nullptr ? profile_->now() : 0;
       (*node.backward)(doutputs, grads);
-      if (grads.constants_) grads.check_constants(node);
       doutputs.clear();
       if (inspection_ != nullptr) check_gradients(node);
       if (!retain) m.consume(m.nodes[i]);
@@ -304,6 +331,7 @@ void Tape::add_to_grad(std::uint32_t slot, bool recording) {
   Var& grad = parameter.body()->grad;
   // The history of a gradient made on an earlier tape is not here.
   if (grad.requires_grad() && grad.body()->tape_id != id_) grad = grad.detach();
+  gradient.sum = finished(gradient.sum);
   if (!grad.defined() && !recording && !is_ours(gradient.sum)) {
     grad = Var(gradient.sum.value().clone());
   } else {
@@ -342,7 +370,7 @@ std::vector<Var> Tape::gradient(const Var& loss, std::span<const Var> xs,
 std::vector<Var> Tape::gradient(const Var& y, const Var& dy, std::span<const Var> xs,
                                 const BackwardOptions& options) {
   for (const Var& x : xs) {
-    if (!x.requires_grad()) {
+    if (!x.requires_grad() || is_upstream(x)) {
       fail("gradient", "an x is a constant (" + x.value().describe() +
                            "); make it by parameter(...) before using it");
     }
@@ -360,7 +388,8 @@ std::vector<Var> Tape::gradient(const Var& y, const Var& dy, std::span<const Var
     std::uint32_t slot = slot_of(x);
     Var sum =
         slot == kNone || slot >= memory_->gradients.size() ? Var() : memory_->gradients[slot].sum;
-    result.push_back(sum.defined() ? sum : Var(Tensor::zeros(x.shape(), x.dtype(), x.device())));
+    result.push_back(sum.defined() ? finished(sum)
+                                   : Var(Tensor::zeros(x.shape(), x.dtype(), x.device())));
   }
   memory_->gradients.clear();
   return result;

@@ -158,6 +158,7 @@ class Tape {
   bool derived_from(const Var& y, std::span<const Var> xs) const;
   void check_leaves_independent(std::span<const Var> xs) const;
   std::uint32_t slot_of(const Var& x) const;  // kNone if x has none here
+  Var with_history(const Var& dy) const;
   void* allocate_record(std::size_t bytes);
   void append(const char* name, std::span<const Var* const> inputs, std::span<Var> outputs,
               detail::BackwardFunction* backward);
@@ -189,7 +190,9 @@ class PauseRecording {
 // A backward function gives its results to this. Contributions to one input are added up. While the
 // backward pass is recorded (create_graph), each contribution must be computed by operations from
 // the upstream gradients, or add() throws: without a history, second derivatives would silently be
-// 0. Wrap a function that computes on tensors in once_differentiable().
+// 0. Wrap a function that computes on tensors in once_differentiable(). If a gradient is zero for
+// every input, as that of round(), add nothing. A pass calls each backward function once, with or
+// without create_graph.
 class Grads {
  public:
   bool needs(int input) const;
@@ -226,7 +229,6 @@ class Grads {
   Grads(Tape& tape, const detail::Node& node, std::span<const Var> doutputs, bool recording,
         bool last);
   void check_history(int input, const Var& contribution);
-  void check_constants(const detail::Node& node);
   Var cut_history(const Var& contribution);
   Tensor whole_gradient(int input, const Shape& whole, const Var& contribution);
   static void accumulate_into(const Tensor& part, const Tensor& contribution);
@@ -238,9 +240,7 @@ class Grads {
   std::span<const Var> doutputs_;
   bool recording_;
   bool last_;
-  bool once_ = false;       // the function is not recorded: differentiating its results throws
-  bool constants_ = false;  // a contribution has no history: check_constants() decides
-  bool trial_ = false;      // this run only checks histories
+  bool once_ = false;  // the function is not recorded: differentiating its results throws
 };
 
 // For operations: puts the calculation of `outputs` from `inputs` on the current tape, if there is

@@ -13,6 +13,10 @@ namespace tapeloop {
 namespace detail {
 
 inline constexpr std::uint32_t kNone = std::numeric_limits<std::uint32_t>::max();
+static_assert(kUpstream == kNone, "a value of the upstream gradient alone has no slot");
+inline bool is_upstream(const Var& x) {
+  return x.requires_grad() && !x.is_parameter() && x.body()->slot == kUpstream;
+}
 inline constexpr std::uint64_t kInnerTape = std::uint64_t{1} << 63;  // set in an InnerTape's id
 inline constexpr std::size_t kChunkBytes = (std::size_t{1} << 16) - sizeof(void*);
 

@@ -80,11 +80,15 @@ inline Var stop(const Var& x) { return x.detach(); }
 
 namespace detail {
 
+// The slot of a value that was computed from the upstream gradient alone, while create_graph is on: it has a history, but
+// depends on nothing that a gradient is wanted of.
+inline constexpr std::uint32_t kUpstream = 0xffffffff;
+
 struct VarBody {
   std::atomic<std::int32_t> references{1};
   bool is_parameter = false;
   std::atomic<bool> grad_in_use{false};  // a thread holds GradLock
-  std::uint32_t slot = 0;                // which value of the tape this is
+  std::uint32_t slot = 0;                // which value of the tape this is; or kUpstream
   std::uint64_t tape_id = 0;             // the tape that recorded it; 0: none
   Tensor value;
   Var grad;

@@ -54,7 +54,7 @@ void RecordActivations::begin_step(std::int64_t t, std::span<const Var> state) {
 
 void RecordActivations::heard(const PointwiseKernel& kernel, const void* functor,
                               std::span<const Var> arguments, std::span<const Var> results) {
-  if (kernel.trace == nullptr) return;
+  if (kernel.trace == nullptr || kernel.order > 0) return;
   formula_listener = nullptr;  // the operations below are not the cell's
   const Formula formula(kernel, functor);
   const auto is_state = [&](const Var& x) {

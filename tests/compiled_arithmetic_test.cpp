@@ -3,6 +3,7 @@
 // real programs that compilers' flags are recognised.
 #include "autograd/compiled_arithmetic.h"
 
+#include "autograd/ops.h"
 #include "support.h"
 #if defined(__SSE2__)
 #include <xmmintrin.h>
@@ -10,12 +11,32 @@
 
 namespace tapeloop::test {
 
+namespace {
+
+struct Gate {
+  static constexpr const char* name = "gate";
+  TL_HD auto operator()(auto a, auto b) const { return a * b + floor(a); }
+};
+detail::Arithmetic arithmetic_here() { return detail::arithmetic_of<isa::Native, Gate>(); }
+
+}  // namespace
+
+TEST_CASE("a formula's kernel tells the arithmetic that its loops were compiled for") {
+  const PointwiseKernel& gate = pointwise_kernel<Gate>();
+  const bool measured = gate.arithmetic != nullptr;
+  REQUIRE(measured);
+  CHECK(gate.arithmetic().isa == isa::Native::name);
+  CHECK(gate.arithmetic().fused == arithmetic_here().fused);
+  const bool own = pointwise_kernel<formula::Mul>().arithmetic == nullptr;
+  CHECK(own);
+}
+
 TEST_CASE("a program compiled as the library is may bring formulas") {
-  CHECK_NOTHROW(detail::check_arithmetic("gate", detail::arithmetic_here()));
+  CHECK_NOTHROW(detail::check_arithmetic("gate", arithmetic_here()));
 }
 
 TEST_CASE("a formula compiled for other arithmetic is refused, and both are named") {
-  detail::Arithmetic other = detail::arithmetic_here();
+  detail::Arithmetic other = arithmetic_here();
   other.fused = !other.fused;
   if (detail::kMeasurable) {
     CHECK(
@@ -23,7 +44,7 @@ TEST_CASE("a formula compiled for other arithmetic is refused, and both are name
                     "the library for|pkg-config --cflags tapeloop",
                     [&] { detail::check_arithmetic("gate", other); }));
   }
-  other = detail::arithmetic_here();
+  other = arithmetic_here();
   other.reordered = true;
   CHECK(throws_with("formula \"gate\": the program was compiled with -fassociative-math",
                     [&] { detail::check_arithmetic("gate", other); }));

@@ -69,6 +69,15 @@ def check_arithmetic(folder, compiler, source, cflags, libraries):
         if not all(part in printed for part in expected.split("|")):
             sys.exit(f"{' '.join(map(str, flags))}, linked with {link_flags}: printed {printed!r}, expected {expected!r}")
 
+    def expect_of_two(first_flags, second_flags, expected):
+        """Two files with the same formula, of which the second one has main(): one file's loops are linked."""
+        run(compiler, "-std=c++20", "-c", source, "-o", folder / "first.o", *first_flags, "-Dmain=not_called")
+        run(compiler, "-std=c++20", "-c", source, "-o", folder / "second.o", *second_flags)
+        run(compiler, folder / "first.o", folder / "second.o", "-o", folder / "formula", *libraries)
+        printed = run(folder / "formula")
+        if not all(part in printed for part in expected.split("|")):
+            sys.exit(f"{first_flags}, linked before {second_flags}: printed {printed!r}, expected {expected!r}")
+
     has_fma = "__FMA__" in run(compiler, *cflags, "-dM", "-E", "-x", "c++", "/dev/null")
     result = "3.2500 6.0000"
     for level in ("-O0", "-O1", "-O3"):
@@ -80,6 +89,9 @@ def check_arithmetic(folder, compiler, source, cflags, libraries):
         expect([*cflags, "-O2", "-ffp-contract=off"], [], refused)
         includes = [flag for flag in cflags if flag.startswith("-I")]
         expect([*includes, "-O2"], [], refused)  # flags written by hand, without -march
+        other = [*cflags, "-O2", "-ffp-contract=off"]
+        expect_of_two(other, [*cflags, "-O2"], refused)
+        expect_of_two([*cflags, "-O2"], other, result)
     if not clang and "x86_64" in run(compiler, "-dumpmachine"):
         expect([*cflags, "-O2"], ["-Ofast"], "cpu: this thread holds numbers below 2^-1022 as 0")
 

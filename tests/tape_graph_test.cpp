@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
 // Derivatives of derivatives through create_graph, against closed forms. First derivatives are in tape_test.cpp.
+#include "autograd/recompute.h"
 #include "support.h"
 
 namespace tapeloop::test {
@@ -136,6 +137,114 @@ TEST_CASE("a linear operation's gradient may rightly be a constant") {
   CHECK_FALSE(dx.requires_grad());
   const Var d2 = first_derivative(tape, twice(x * x), x);
   CHECK(tape.gradient(d2, {x})[0].item() == 4);
+}
+
+TEST_CASE("a recorded pass calls each backward function once") {
+  const Var x = scalar(3);
+  int calls = 0;
+  const auto twice = [&](const Var& v) {
+    return record("twice", {&v}, (v.detach() * 2.0).value().clone(),
+                  [&calls](const Var& dy, Grads& grads) {
+                    ++calls;
+                    grads.add(0, dy * 2.0);
+                  });
+  };
+  Tape tape;
+  const Var dx = first_derivative(tape, twice(x), x);
+  CHECK(calls == 1);
+  CHECK(dx.item() == 2);
+  CHECK_FALSE(dx.requires_grad());
+  CHECK(throws_with("backward: the loss does not depend on any parameter",
+                    [&] { tape.gradient(dx * 3.0, {x}); }));
+  tape.backward(twice(x), {.create_graph = true});
+  CHECK(calls == 2);
+  CHECK_FALSE(x.grad().requires_grad());
+}
+
+TEST_CASE("with create_graph a backward function may use up what it captured") {
+  const Var x = scalar(3);
+  const auto square_once = [&](const Var& v) {
+    return square_by(v, [kept = v * 2.0](const Var& dy, Grads& grads) mutable {
+      const Var used = std::move(kept);
+      kept = Var();
+      grads.add(0, dy * used);
+    });
+  };
+  const auto twice = [&](const Var& v) {
+    return record(
+        "twice", {&v}, (v.detach() * 2.0).value().clone(),
+        [two = Var(Tensor::full({}, 2, DType::float64))](const Var& dy, Grads& grads) mutable {
+          const Var used = std::move(two);
+          two = Var();
+          grads.add(0, dy * used);
+        });
+  };
+  Tape tape;
+  CHECK(first_derivative(tape, twice(x), x).item() == 2);
+  const Var dx = first_derivative(tape, square_once(x), x);
+  CHECK(dx.item() == 6);
+  CHECK(tape.gradient(dx, {x})[0].item() == 2);
+}
+
+TEST_CASE("with create_graph a backward function may ask for a gradient") {
+  const Var x = scalar(3);
+  Tape tape;
+  // y = 2 x, whose slope the backward function finds by differentiating v * 2.
+  const auto twice = [&](const Var& v) {
+    return record("twice", {&v}, (v.detach() * 2.0).value().clone(),
+                  [v](const Var& dy, Grads& grads) {
+                    Tape* const current = Tape::current();
+                    const Var slope =
+                        current->gradient(v * 2.0, {v}, {.retain = true, .create_graph = true})[0];
+                    grads.add(0, dy * slope);
+                  });
+  };
+  CHECK(first_derivative(tape, twice(x), x).item() == 2);
+  const Var second = first_derivative(tape, twice(x * x), x);
+  CHECK(second.item() == 12);
+  CHECK(tape.gradient(second, {x})[0].item() == 4);
+}
+
+TEST_CASE("a gradient by an upstream gradient that is a constant is refused, not zero") {
+  const Var x = scalar(3);
+  Tape tape;
+  const auto operation = record("asks", {&x}, x.value().clone(), [&x](const Var& dy, Grads& grads) {
+    grads.add(0, Tape::current()->gradient(dy * x, {dy}, {.create_graph = true})[0] * dy);
+  });
+  CHECK(throws_with("gradient: an x is a constant", [&] { first_derivative(tape, operation, x); }));
+}
+
+TEST_CASE("a gradient that is always zero is not given, and the message says so") {
+  const Var x = scalar(3);
+  const auto round = [&](const Var& v, bool gives) {
+    return record("round", {&v}, v.value().clone(), [gives](const Var& dy, Grads& grads) {
+      if (gives) grads.add(0, Var(Tensor::zeros({}, dy.dtype())));
+    });
+  };
+  Tape tape;
+  CHECK(throws_with("round: its backward function|zero for every input, add nothing",
+                    [&] { first_derivative(tape, round(x, true), x); }));
+  const Var dx = first_derivative(tape, round(x, false) * x, x);  // x's own part
+  CHECK(dx.item() == 3);
+  CHECK(first_derivative(tape, round(x * x, false), x).item() == 0);
+}
+
+TEST_CASE("recompute() within a recorded pass takes an upstream gradient") {
+  const Var x = scalar(3);
+  Tape tape;
+  const auto cube =
+      record("cube", {&x}, (x.detach() * x.detach() * x.detach()).value().clone(),
+             [&x](const Var& dy, Grads& grads) {
+               grads.add(0, recompute(PoolVector<Var>{x}, [dy](std::span<const Var> in) {
+                           return PoolVector<Var>{in[0] * in[0] * dy * 3.0};
+                         })[0]);
+             });
+  const Var dx = first_derivative(tape, cube, x);
+  CHECK(dx.item() == 27);
+  CHECK(tape.gradient(dx, {x}, {.retain = true})[0].item() == 18);
+  const Var second = first_derivative(tape, dx, x);
+  CHECK(second.item() == 18);
+  CHECK(tape.gradient(second, {x})[0].item() == 6);
 }
 
 TEST_CASE("an operation of several results gives each input what belongs to it") {

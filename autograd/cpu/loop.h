@@ -93,15 +93,24 @@ inline constexpr PointwiseKernel kKernel = {
     }(),
     {&pointwise_loop<Isa, float, F>, &pointwise_loop<Isa, double, F>},
     []() -> void (*)(const void*, const int*, int*) {
-      if constexpr (kDifferentiable<F> && kOrder<F> == 0) {
-        return &detail::trace_formula<Isa, F>;
+      using Formula = typename detail::UserFormula<F>::type;
+      if constexpr (kDifferentiable<Formula>) {
+        return &detail::trace_formula<Isa, Formula>;
       } else {
         return nullptr;
       }
     }(),
     argument_names<F>(),
     result_names<F>(),
-    kReadsAgain<F>};
+    kReadsAgain<F>,
+    kOrder<F>,
+    []() -> detail::Arithmetic (*)() {
+      if constexpr (std::is_void_v<typename PageOf<F>::type> && kOrder<F> == 0) {
+        return &detail::arithmetic_of<Isa, F>;
+      } else {
+        return nullptr;
+      }
+    }()};
 
 // The kernels of a page, in its order.
 template <class Isa, class... F>
@@ -113,15 +122,17 @@ std::span<const PointwiseKernel* const> page_kernels(Page<F...>) {
 }  // namespace cpu
 
 // A functor of one of the library's pages is compiled there. Any other functor is compiled here,
-// for the instruction set of this file; its first use throws if this file was compiled for other
-// arithmetic than the library.
+// for the instruction set of this file; its first use throws if its loops were compiled for other
+// arithmetic than the library. If several files use one formula, the linker keeps the loops of one
+// file, and the measurement of the same file.
 template <class F>
 const PointwiseKernel& pointwise_kernel() {
   using P = typename PageOf<F>::type;
   if constexpr (std::is_void_v<P>) {
+    const PointwiseKernel& kernel = cpu::kKernel<isa::Native, F>;
     [[maybe_unused]] static const bool kChecked =
-        detail::check_arithmetic(functor_name<F>(), detail::arithmetic_here());
-    return cpu::kKernel<isa::Native, F>;
+        detail::check_arithmetic(kernel.name, kernel.arithmetic());
+    return kernel;
   } else {
     return *P::kernels()[P::template index_of<F>()];
   }
