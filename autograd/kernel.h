@@ -86,7 +86,7 @@ struct PointwiseKernel {
   // then needs a copy of that input.
   bool reads_again = false;
   int order = 0;  // of the derivative: 0 is the formula, 1 its gradient, 2 the gradient of that
-  // The arithmetic that the loops above were compiled for; null: they are the library's own.
+  // The arithmetic that the loops were compiled for; null: of the library's page, or of a gradient.
   detail::Arithmetic (*arithmetic)() = nullptr;
 };
 

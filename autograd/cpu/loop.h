@@ -131,7 +131,7 @@ const PointwiseKernel& pointwise_kernel() {
   if constexpr (std::is_void_v<P>) {
     const PointwiseKernel& kernel = cpu::kKernel<isa::Native, F>;
     [[maybe_unused]] static const bool kChecked =
-        detail::check_arithmetic(kernel.name, kernel.arithmetic());
+        kernel.arithmetic == nullptr || detail::check_arithmetic(kernel.name, kernel.arithmetic());
     return kernel;
   } else {
     return *P::kernels()[P::template index_of<F>()];
