@@ -21,7 +21,6 @@ const char* name(DType dtype) {
 
 const char* name(Device device) { return device == Device::cpu ? "cpu" : "cuda"; }
 
-
 Shape::Shape(std::initializer_list<std::int64_t> sizes)
     : Shape(std::span<const std::int64_t>(sizes.begin(), sizes.size())) {}
 
