@@ -191,15 +191,16 @@ TEST_CASE("uniform numbers stay in [low, high), whatever is rounded") {
   const double largest = std::numeric_limits<float>::max();
   // 2^-25 from the largest random number to 1: of each range the last one would be rounded to
   // `high`.
-  for (const auto& [low, high] : {Range{1, 2},
-                                  {-3, 5},
-                                  {0.7, 0.9},
-                                  {1e8, 1e8 + 64},
-                                  {-1, 1},
-                                  {1000, 1000.001},
-                                  {0, 1e-44},
-                                  {-largest, largest},
-                                  {-1e-3, 1e9}}) {
+  for (const Range& range : {Range{1, 2},
+                             {-3, 5},
+                             {0.7, 0.9},
+                             {1e8, 1e8 + 64},
+                             {-1, 1},
+                             {1000, 1000.001},
+                             {0, 1e-44},
+                             {-largest, largest},
+                             {-1e-3, 1e9}}) {
+    const double low = range.low, high = range.high;
     CAPTURE(low);
     CAPTURE(high);
     for (const DType dtype : {DType::float32, DType::float64}) {
