@@ -14,23 +14,16 @@
 #include "autograd/random.h"
 #include "examples/seq2seq/pairs.h"
 #include "examples/seq2seq/text.h"
+#include "support.h"
 
 using namespace seq2seq;
 using tapeloop::Random;
 
+using tapeloop::test::message_of;
+
 namespace {
 
 using Units = std::vector<std::string>;
-
-template <class F>
-std::string message_of(F&& call) {
-  try {
-    call();
-  } catch (const tapeloop::Error& error) {
-    return error.what();
-  }
-  return "nothing was thrown";
-}
 
 bool contains(const std::string& text, const std::string& part) {
   return text.find(part) != std::string::npos;

@@ -11,22 +11,15 @@
 #include "autograd/files.h"
 #include "examples/char_lm/corpus.h"
 #include "examples/common/text.h"
+#include "support.h"
 #include "tests/folder.h"
 
 using common::decode_text, common::Encoding;
 using tapeloop::test::Folder, tapeloop::test::put;
 
-namespace {
+using tapeloop::test::message_of;
 
-template <class F>
-std::string message_of(F&& call) {
-  try {
-    call();
-  } catch (const tapeloop::FileError& error) {
-    return error.what();
-  }
-  return "nothing was thrown";
-}
+namespace {
 
 bool contains(const std::string& text, const std::string& part) {
   INFO("looking for '" << part << "' in: " << text);
