@@ -92,6 +92,22 @@ TEST_CASE("midi: what is written reads back, with and without swing, in fast and
   }
 }
 
+TEST_CASE("midi: rests that a reader would cut as damage are read back at their length") {
+  for (const int quarters : {255, 256, 257, 300, 1000}) {
+    CAPTURE(quarters);
+    Tune tune = sample();
+    tune.chords.clear();
+    tune.notes = {{0, 48, 60}, {quarters * kTicksPerQuarter, 48, 62}};
+    const MidiSong song = read(midi_bytes(tune, {.swing = false, .rhythm_section = false}));
+    CHECK(song.warnings.empty());
+    const auto back = quantise(song);
+    REQUIRE(back.size() == 1);
+    REQUIRE(back[0].notes.size() == 2);
+    CHECK(back[0].notes[1].start == tune.notes[1].start);
+    CHECK(back[0].tempo == doctest::Approx(tune.tempo).epsilon(1e-5));
+  }
+}
+
 TEST_CASE("midi: off-beat eighths are late by the swing ratio, triplets and beats are not") {
   CHECK(swing_ratio(100) == 2.0);
   CHECK(swing_ratio(200) == doctest::Approx(1.6));

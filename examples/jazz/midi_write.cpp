@@ -171,17 +171,37 @@ std::string meta_bytes(std::initializer_list<int> values) {
   return text;
 }
 
+// Ticks within the rests of a tune, so close to each other that a reader takes no rest for damage:
+// read_midi() cuts what is longer than kLongestGap.
+std::vector<int> within_long_rests(const Tune& tune) {
+  constexpr int kStep = kLongestGap / 2 * kTicksPerQuarter;
+  std::vector<int> times = {0, length_of(tune)};
+  for (const Note& note : tune.notes) {
+    times.insert(times.end(), {note.start, note.start + note.length});
+  }
+  for (const ChordSpan& span : tune.chords) times.push_back(span.start);
+  std::sort(times.begin(), times.end());
+  std::vector<int> result;
+  for (std::size_t i = 1; i < times.size(); ++i) {
+    for (int at = times[i - 1] + kStep; at < times[i]; at += kStep) result.push_back(at);
+  }
+  return result;
+}
+
 TrackWriter conductor(const Tune& tune, const Swing& swung) {
   TrackWriter track;
   track.meta(0, 0x03, tune.title);
-  const int tempo = static_cast<int>(std::lround(60e6 / tune.tempo));
-  track.meta(0, 0x51, meta_bytes({tempo >> 16, tempo >> 8 & 0xff, tempo & 0xff}));
   int exponent = 0;
   while ((1 << exponent) < tune.beat_unit) ++exponent;
   track.meta(0, 0x58, meta_bytes({tune.beats_per_bar, exponent, 24, 8}));
   if (tune.key.tonic != kNoRoot) {
     track.meta(0, 0x59, meta_bytes({key_fifths(tune.key) & 0xff, tune.key.minor ? 1 : 0}));
   }
+  const auto set_tempo = [&, tempo = static_cast<int>(std::lround(60e6 / tune.tempo))](int tick) {
+    track.meta(tick, 0x51, meta_bytes({tempo >> 16, tempo >> 8 & 0xff, tempo & 0xff}));
+  };
+  set_tempo(0);
+  for (const int tick : within_long_rests(tune)) set_tempo(swung(tick));
   for (const ChordSpan& span : tune.chords) {
     track.meta(swung(span.start), 0x06, print_chord(span.chord));
   }

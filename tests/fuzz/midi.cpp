@@ -105,7 +105,8 @@ void check_written(const Tune& tune) {
     return;
   }
   const MidiSong song = read_midi(bytes, kFile);
-  expect(song.warnings.empty(), "what is written is read without a warning");
+  expect(song.warnings.empty(), "what is written is read without a warning, got: " +
+                                    (song.warnings.empty() ? std::string() : song.warnings[0]));
   const std::vector<Tune> tunes = quantise(song);
   expect(tunes.size() == (tune.notes.empty() ? 0 : 1), "one tune is written, one is read");
   if (tunes.empty()) return;
