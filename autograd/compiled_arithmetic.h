@@ -12,6 +12,7 @@ struct Arithmetic {
   const char* isa;  // "avx2"
   bool fused;       // a * b + c is one rounding
   bool reordered;   // (a + b) - b is a
+  bool optimized;   // else `fused` tells nothing: without optimization clang never fuses
 };
 
 // Throws where a formula was compiled for other arithmetic than the library: last bits would depend
@@ -20,18 +21,17 @@ bool check_arithmetic(const char* formula, const Arithmetic& program);
 // Throws where this thread's registers hold denormal numbers as 0.
 void check_denormals();
 
-// Without optimization clang follows no flag of these.
-#if defined(__clang__) && !defined(__OPTIMIZE__)
-inline constexpr bool kMeasurable = false;
-#else
-inline constexpr bool kMeasurable = true;
-#endif
-
 // g++ contracts a * b + c from -O2 on: a program's own level must not matter.
 #if defined(__GNUC__) && !defined(__clang__)
 #define TL_MEASURED [[gnu::noinline, gnu::optimize("O2")]]
+#define TL_OPTIMIZED true
 #else
 #define TL_MEASURED [[gnu::noinline]]
+#ifdef __OPTIMIZE__
+#define TL_OPTIMIZED true
+#else
+#define TL_OPTIMIZED false
+#endif
 #endif
 // Templates on the formula, as its loops are: the linker keeps the loops and these of one file.
 template <class Isa, class F>
@@ -49,7 +49,8 @@ Arithmetic arithmetic_of() {
   const volatile double above = 1 + 0x1p-30, below = 1 - 0x1p-30, one = 1;
   const volatile double small = 0.3, large = 0x1p52;
   return {Isa::name, product_and_sum<Isa, F>(above, below, -one) != 0,
-          there_and_back<Isa, F>(small, large) == small};
+          there_and_back<Isa, F>(small, large) == small, TL_OPTIMIZED};
 }
+#undef TL_OPTIMIZED
 
 }  // namespace tapeloop::detail

@@ -3,7 +3,7 @@
 """Runs the example programs with a second run in the same folder, a full disk, closed streams, one file under two names, or
 their own output as input. No run may lose its learned weights or mix the files of two runs.
 
-usage: tests/example_runs_test.py CHAR_LM JAZZ SEQ2SEQ
+usage: tests/example_runs_test.py CHAR_LM JAZZ SEQ2SEQ SANITIZERS      SANITIZERS: that they were built with, or none
 """
 import json
 import os
@@ -278,12 +278,6 @@ def check_numbers(folder, char_lm, jazz, seq2seq):
         for program in (char_lm, jazz, seq2seq):
             code, _, error = run(folder, program, "--lr", text)
             check(code == 2 and f"--lr: '{text}' is not a number " in error, f"--lr {text}: {code}, {error}")
-    small = ("--hidden", "4", "--updates", "2")
-    for command in ((char_lm, *small, "--steps", str(1 << 20), "--streams", str(1 << 20)),
-                    (seq2seq, "add", *small, "--batch", str(1 << 20), "--digits", "400"),
-                    (char_lm, *small, "--hidden", "65536", "--layers", "1000")):
-        code, _, error = run(folder, *command, preexec_fn=little_memory)
-        check(code in (1, 2) and error.count("\n") == 1, f"{command[1:]}: {code}, {error}")
     with started(folder, seq2seq, "translate", "--updates", most, "--decay", "1", "--validate-every", most, "--out",
                  "most") as stopped:
         stopped.send_signal(signal.SIGTERM)
@@ -291,13 +285,27 @@ def check_numbers(folder, char_lm, jazz, seq2seq):
     check(stopped.returncode == -signal.SIGTERM and f" of {most}, which is saved" in error, f"{stopped.returncode}, {error}")
 
 
+def check_sizes(folder, char_lm, seq2seq):
+    """Sizes that no memory holds are refused with one line."""
+    small = ("--hidden", "4", "--updates", "2")
+    for command in ((char_lm, *small, "--steps", str(1 << 20), "--streams", str(1 << 20)),
+                    (seq2seq, "add", *small, "--batch", str(1 << 20), "--digits", "400"),
+                    (char_lm, *small, "--hidden", "65536", "--layers", "1000")):
+        code, _, error = run(folder, *command, preexec_fn=little_memory)
+        check(code in (1, 2) and error.count("\n") == 1, f"{command[1:]}: {code}, {error}")
+
+
 def main():
-    char_lm, jazz, seq2seq = (str(Path(program).resolve()) for program in sys.argv[1:])
+    char_lm, jazz, seq2seq = (str(Path(program).resolve()) for program in sys.argv[1:4])
+    sizes = [(check_sizes, char_lm, seq2seq)]
+    if sys.argv[4] != "none":
+        print("SKIPPED: sizes that no memory holds: sanitizers need more memory than the test allows")
+        sizes = []
     with tempfile.TemporaryDirectory() as top:
         for test, *programs in ((check_lock, char_lm, jazz, seq2seq), (check_play_beside, jazz), (check_signals, char_lm), (check_streams, char_lm),
                                 (check_failed_save, char_lm, jazz, seq2seq), (check_paths, char_lm, jazz, seq2seq),
                                 (check_own_output, jazz), (check_large, char_lm, seq2seq), (check_best, char_lm),
-                                (check_adder, seq2seq), (check_numbers, char_lm, jazz, seq2seq)):
+                                (check_adder, seq2seq), (check_numbers, char_lm, jazz, seq2seq), *sizes):
             folder = Path(top) / f"a folder of {test.__name__}, ümlaut"
             folder.mkdir()
             before = len(failures)
