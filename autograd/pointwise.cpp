@@ -90,7 +90,7 @@ void compute(const PointwiseKernel& kernel, const void* functor,
     }
     Shape whole = shape;
     if (out_columns[k] > 1 && whole.rank() > 0) whole[whole.rank() - 1] *= out_columns[k];
-    outputs[k] = Var(Tensor::empty(whole, first.dtype(), first.device()));
+    outputs[k] = detail::empty_variable(whole, first.dtype(), first.device());
     operands.add(&outputs[k].value(), out_columns[k]);
   }
   if (shape.numel() > 0) {
@@ -174,25 +174,41 @@ void check_gradient_parts(const detail::Inspection& inspection, const PointwiseK
   }
 }
 
-// What a node keeps: the formula and its inputs, of which there are at most `Most`.
-template <std::size_t Most>
+// What a node keeps of a functor: most have no settings.
+struct NoSettings {
+  explicit NoSettings(const detail::FormulaBytes&) {}
+  detail::FormulaBytes functor() const { return detail::FormulaBytes(*this); }
+};
+struct Settings {
+  explicit Settings(const detail::FormulaBytes& functor) : functor_(functor) {}
+  const detail::FormulaBytes& functor() const { return functor_; }
+
+ private:
+  detail::FormulaBytes functor_;
+};
+bool has_settings(const PointwiseKernel& kernel, const detail::FormulaBytes& functor) {
+  return kernel.functor_bytes > 1 || functor.bytes[0] != std::byte{0};
+}
+
+// What a node keeps: the formula and its inputs. There are at most `Most` inputs and `Most` results.
+template <std::size_t Most, class Kept>
 struct PointwiseBackward {
   const PointwiseKernel* kernel;
-  detail::FormulaBytes functor;
   std::array<Saved<Var>, Most> inputs;
   std::array<int, Most> in_columns;
-  std::array<std::uint8_t, kMaxOperands> out_columns;
+  std::array<std::uint8_t, Most> out_columns;
+  [[no_unique_address]] Kept kept;
 
   PointwiseBackward(const PointwiseKernel& k, const detail::FormulaBytes& f,
                     std::span<const PointwiseInput> in, std::span<const int> out)
-      : kernel(&k), functor(f) {
+      : kernel(&k), kept(f) {
     std::array<bool, Most> wanted;
     for (std::size_t i = 0; i < in.size(); ++i) {
       in_columns[i] = in[i].columns;
       wanted[i] = in[i].var->requires_grad();
     }
     for (std::size_t i = 0; i < in.size(); ++i) {
-      inputs[i] = save(*in[i].var, i, {wanted.data(), in.size()});
+      inputs[i] = save(*in[i].var, i, f, {wanted.data(), in.size()});
     }
     for (std::size_t i = 0; i < out.size(); ++i) {
       out_columns[i] = static_cast<std::uint8_t>(out[i]);
@@ -209,12 +225,13 @@ struct PointwiseBackward {
                kMaxOperands));
     }
     const std::size_t count = inputs_used();
+    const detail::FormulaBytes& functor = kept.functor();
     std::array<bool, Most> wanted;
     for (std::size_t i = 0; i < count; ++i) wanted[i] = grads.needs(static_cast<int>(i));
     std::array<PointwiseInput, kMaxOperands> arguments;
     std::size_t given = 0;
     for (; given < count; ++given) {
-      if (!inputs[given].unchanged()) check_not_read(given, {wanted.data(), count});
+      if (!inputs[given].unchanged()) check_not_read(given, functor, {wanted.data(), count});
       arguments[given] = {&inputs[given].unchecked(), in_columns[given]};
     }
     Var zero;
@@ -247,7 +264,8 @@ struct PointwiseBackward {
  private:
   // If somebody has a pointer to the elements, they need a checksum, but only if the gradient reads
   // them.
-  Saved<Var> save(const Var& x, std::size_t i, std::span<const bool> wanted) const {
+  Saved<Var> save(const Var& x, std::size_t i, const detail::FormulaBytes& functor,
+                  std::span<const bool> wanted) const {
     const detail::Storage* const storage = detail::storage_of(x.value());
     const bool exposed = storage != nullptr &&
                          (storage->writes.load(std::memory_order_relaxed) & detail::kExposed) != 0;
@@ -259,7 +277,8 @@ struct PointwiseBackward {
     return Saved<Var>(x, argument, detail::Stamp::Pointers::ignore);
   }
   // Throws if the gradients depend on the elements of input i. The gradients of a sum do not.
-  void check_not_read(std::size_t i, std::span<const bool> wanted) const {
+  void check_not_read(std::size_t i, const detail::FormulaBytes& functor,
+                      std::span<const bool> wanted) const {
     if (detail::gradient_reads(*kernel, functor, i, {in_columns.data(), wanted.size()}, wanted)) {
       static_cast<void>(inputs[i].get());
     }
@@ -271,19 +290,26 @@ struct PointwiseBackward {
   }
 };
 
-// Records with the smallest node that the inputs fit in.
+// Records with the smallest node that the inputs, the results and the settings fit in.
 template <std::size_t Most>
 void record_node(const PointwiseKernel& kernel, const detail::FormulaBytes& functor,
                  std::span<const PointwiseInput> inputs, std::span<const int> out_columns,
                  std::span<const Var* const> vars, std::span<Var> outputs) {
   if constexpr (Most < kMaxOperands) {
-    if (inputs.size() > Most) {
+    if (std::max(inputs.size(), outputs.size()) > Most) {
       return record_node<(2 * Most < kMaxOperands ? 2 * Most : kMaxOperands)>(
           kernel, functor, inputs, out_columns, vars, outputs);
     }
   }
-  Recorder::record(kernel.name, vars, outputs,
-                   PointwiseBackward<Most>(kernel, functor, inputs, out_columns));
+  const auto record_with = [&]<class Kept>() {
+    Recorder::record(kernel.name, vars, outputs,
+                     PointwiseBackward<Most, Kept>(kernel, functor, inputs, out_columns));
+  };
+  if (has_settings(kernel, functor)) {
+    record_with.template operator()<Settings>();
+  } else {
+    record_with.template operator()<NoSettings>();
+  }
 }
 
 }  // namespace
@@ -299,8 +325,8 @@ void detail::pointwise_wanted(const PointwiseKernel& kernel, const FormulaBytes&
   // A recorded node has all of its results.
   compute(kernel, functor.bytes, inputs, out_columns, recorded ? std::span<const bool>() : wanted,
           outputs);
-  if (const Inspection* inspection = inspecting();
-      recorded && inspection != nullptr && inspection->checks()) {
+  const Inspection* const inspection = recorded ? inspecting() : nullptr;
+  if (inspection != nullptr && inspection->checks()) {
     check_parts(*inspection, kernel, functor.bytes, inputs, outputs);
   }
   if (formula_listener != nullptr) {

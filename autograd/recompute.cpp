@@ -14,8 +14,8 @@
 
 namespace tapeloop {
 
+using detail::Leaf;
 using detail::SetPaused;
-using detail::Value;
 
 detail::InnerTape::InnerTape(const Tape& outer, bool inspect) {
   tape.outer_ = &outer;
@@ -27,9 +27,7 @@ detail::InnerTape::InnerTape(const Tape& outer, bool inspect) {
 
 PoolVector<Var> detail::InnerTape::leaves() const {
   PoolVector<Var> result;
-  for (const Value& value : tape.memory_->values) {
-    if (value.parameter.defined()) result.push_back(value.parameter);
-  }
+  for (const Leaf& leaf : tape.memory_->leaves) result.push_back(leaf.variable);
   return result;
 }
 
@@ -69,7 +67,7 @@ PoolVector<Var> detail::RecomputedRun::first(void* f, std::span<const Var> input
     const bool copied = k == 0 && into.defined();
     if (inner.is_leaf(y)) {
       if (!copied) continue;
-      inner.memory_->parameter_slot(y);
+      inner.memory_->leaf_slot(y);
     }
     const auto same = std::find_if(own.begin(), own.begin() + static_cast<std::ptrdiff_t>(k),
                                    [&](const Var& other) { return other.is(own[k]); });
@@ -140,9 +138,9 @@ bool Tape::derived_from(const Var& y, std::span<const Var> xs) const {
     const std::uint32_t slot = slot_of(x);
     if (slot != kNone) is_x[slot] = 1;
   }
-  for (std::size_t slot = 0; slot < m.values.size(); ++slot) {
-    const Var& leaf = m.values[slot].parameter;
-    if (leaf.defined() && !leaf.is_parameter()) derived[slot] = outer_->derived_from(leaf, xs);
+  for (const Leaf& leaf : m.leaves) {
+    if (leaf.variable.is_parameter()) continue;
+    derived[leaf.slot] = outer_->derived_from(leaf.variable, xs);
   }
   for (const detail::Node& node : m.nodes) {
     for (std::uint32_t k = 0; k < node.inputs; ++k) {
@@ -157,15 +155,15 @@ bool Tape::derived_from(const Var& y, std::span<const Var> xs) const {
 // gradient() on this tape ends at the leaves. Throws if the result is incomplete: a leaf that it
 // reached depends on an x.
 void Tape::check_leaves_independent(std::span<const Var> xs) const {
-  for (std::size_t slot = 0; slot < memory_->gradients.size(); ++slot) {
-    const Var& leaf = memory_->values[slot].parameter;
-    if (!leaf.defined() || leaf.is_parameter() || !memory_->gradients[slot].sum.defined()) continue;
-    if (!outer_->derived_from(leaf, xs)) continue;
+  for (const Leaf& leaf : memory_->leaves) {
+    if (leaf.variable.is_parameter() || leaf.slot >= memory_->gradients.size()) continue;
+    if (!memory_->gradients[leaf.slot].sum.defined()) continue;
+    if (!outer_->derived_from(leaf.variable, xs)) continue;
     fail("gradient",
          fmt::format("within the function of recompute(), a value {} that was computed outside "
                      "depends on an x, and the gradient does not go through it; compute that value "
                      "within the function",
-                     leaf.value().describe()));
+                     leaf.variable.value().describe()));
   }
 }
 
@@ -179,9 +177,8 @@ void Tape::check_leaves_independent(std::span<const Var> xs) const {
 // Lets both tapes add to the same sums, so that contributions are added in one order, whichever
 // tape they come from. A second call gives the sums back.
 void Tape::exchange_with_outer(Tape& outer) {
-  for (std::size_t slot = 0; slot < memory_->gradients.size(); ++slot) {
-    const Var& x = memory_->values[slot].parameter;
-    if (!x.defined()) continue;
+  for (const Leaf& leaf : memory_->leaves) {
+    const Var& x = leaf.variable;
     const std::uint32_t other = outer.slot_of(x);
     // No gradient is wanted of an upstream gradient.
     if (detail::is_upstream(x)) continue;
@@ -190,7 +187,7 @@ void Tape::exchange_with_outer(Tape& outer) {
     }
     // First adds the contributions that the outer tape has deferred so far.
     detail::combine_deferred(*outer.memory_, outer.memory_->gradients[other]);
-    std::swap(memory_->gradients[slot].sum, outer.memory_->gradients[other].sum);
+    std::swap(memory_->gradients[leaf.slot].sum, outer.memory_->gradients[other].sum);
   }
 }
 
@@ -200,11 +197,9 @@ void detail::RecomputedRun::again(void* f, std::span<const Var> douts, Grads& gr
     // The new nodes stay on the tape: they are part of the derivative's own history. The sums of
     // upstream gradients stay too: they are not part of f and are not played here.
     TapeMemory& m = *outer.memory_;
-    const std::size_t begin = m.nodes.size(), values = m.values.size();
+    const std::size_t begin = m.nodes.size(), leaves = m.leaves.size();
     const PoolVector<Var> ys = run_again(f, douts);
-    for (std::size_t slot = values; slot < m.values.size(); ++slot) {
-      if (m.values[slot].parameter.defined()) fail_new_leaf(m.values[slot].parameter);
-    }
+    if (m.leaves.size() > leaves) fail_new_leaf(m.leaves[leaves].variable);
     const std::size_t end = m.nodes.size();
     m.gradients.resize(m.values.size());
     outer.add_upstream(ys, douts, true);

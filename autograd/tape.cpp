@@ -27,10 +27,10 @@ using detail::Gradient;
 using detail::is_ours;
 using detail::is_upstream;
 using detail::kChunkBytes;
+using detail::Leaf;
 using detail::Node;
 using detail::SetPaused;
 using detail::thread_state;
-using detail::Value;
 
 std::size_t Tape::size() const { return memory_->nodes.size(); }
 
@@ -44,10 +44,6 @@ void* Tape::allocate_record(std::size_t bytes) {
   if (m.chunk == m.chunks.size())
     m.chunks.push_back(static_cast<char*>(memory::allocate(kChunkBytes)));
   return m.chunks[m.chunk] + std::exchange(m.used, m.used + bytes);
-}
-
-bool Tape::is_leaf(const Var& x) const {
-  return x.is_parameter() || (x.requires_grad() && x.body()->tape_id != id_);
 }
 
 // A computed value can be used on its own tape, and on the tapes of recompute() inside that tape.
@@ -87,13 +83,14 @@ void Tape::append(const char* name, std::span<const Var* const> inputs, std::spa
             static_cast<std::uint32_t>(inputs.size()),
             0,
             static_cast<std::uint32_t>(outputs.size())};
+  bool any = false;
   for (const Var* x : inputs) {
-    m.inputs.push_back(is_leaf(*x)          ? m.parameter_slot(*x)
-                       : x->requires_grad() ? x->body()->slot
-                                            : kNone);
+    std::uint32_t slot = kNone;
+    if (x->requires_grad()) slot = is_leaf(*x) ? m.leaf_slot(*x) : x->body()->slot;
+    any = any || slot != kNone;
+    m.inputs.push_back(slot);
   }
-  const auto first = m.inputs.begin() + static_cast<std::ptrdiff_t>(node.first_input);
-  if (std::all_of(first, m.inputs.end(), [](std::uint32_t slot) { return slot == kNone; })) {
+  if (!any) {
     // Of upstream gradients alone: nobody can ask for a gradient that goes through it.
     m.inputs.resize(node.first_input);
     m.consume(node);
@@ -113,7 +110,7 @@ void Tape::append_node(Node& node, std::span<const Var* const> inputs, std::span
   for (Var& y : outputs) {
     y.body()->tape_id = id_;
     y.body()->slot = static_cast<std::uint32_t>(m.values.size());
-    m.values.push_back({Var(), y.shape(), y.dtype(), {}, {}});
+    m.values.push_back({y.shape(), y.dtype()});
   }
   m.nodes.push_back(node);
   if (profile_ != nullptr) measure(node.name, inputs, outputs);
@@ -126,7 +123,7 @@ detail::Inspection* detail::inspecting() {
 }
 
 std::uint32_t Tape::slot_of(const Var& x) const {
-  if (is_leaf(x)) return memory_->parameter_slots.empty() ? kNone : memory_->find(x.body());
+  if (is_leaf(x)) return memory_->known_leaf_slot(x);
   return x.requires_grad() ? x.body()->slot : kNone;
 }
 
@@ -148,11 +145,10 @@ static Var finished(const Var& gradient) {
 }
 
 // Backward functions read parameters again: they must be what they were.
-static void check_unwritten(std::span<const Value> values) {
-  for (const Value& value : values) {
-    if (!value.parameter.defined()) continue;
-    const Tensor& now = value.parameter.value();
-    if (value.memory.is_of(now) && value.stamp.holds(now)) continue;
+static void check_unwritten(std::span<const Leaf> leaves) {
+  for (const Leaf& leaf : leaves) {
+    const Tensor& now = leaf.variable.value();
+    if (leaf.memory.is_of(now) && leaf.stamp.holds(now)) continue;
     fail("backward",
          fmt::format("a parameter {} was written after this tape used it; call backward() before "
                      "parameters change (optimizer step, load, fill), or start a new tape",
@@ -180,7 +176,7 @@ void Tape::run(const Var& y, const Var& dy, const BackwardOptions& options, Into
     fail("backward",
          "called on a tape that is not the innermost one in this thread; end the inner tape first");
   }
-  if (y.is_parameter()) m.parameter_slot(y);
+  if (y.is_parameter()) m.leaf_slot(y);
   if (!y.defined() || slot_of(y) == kNone) {
     fail("backward",
          "the loss does not depend on any parameter recorded on this tape; make the weights by "
@@ -201,7 +197,7 @@ void Tape::run(const Var& y, const Var& dy, const BackwardOptions& options, Into
          "called within the function of recompute(), which runs more than once: gradients would be "
          "added up twice; call it outside, or use tape.gradient() there");
   }
-  check_unwritten(m.values);
+  check_unwritten(m.leaves);
   bool recording = options.create_graph;
   bool retain = options.retain || recording || playing_;
   start({&y, 1});
@@ -221,19 +217,20 @@ void Tape::run(const Var& y, const Var& dy, const BackwardOptions& options, Into
   if (into == Into::gradients) return;
   // Only at the end: if the pass throws before, no grad() has changed. So memory is allocated first.
   const auto for_parameters = [&](auto work) {
-    for (std::uint32_t slot = 0; slot < m.gradients.size(); ++slot) {
-      if (m.gradients[slot].sum.defined() && m.values[slot].parameter.defined()) work(slot);
+    for (std::size_t i = 0; i < m.leaves.size(); ++i) {  // work() may add leaves, without sums
+      const std::uint32_t slot = m.leaves[i].slot;
+      if (slot < m.gradients.size() && m.gradients[slot].sum.defined()) work(m.leaves[i]);
     }
   };
-  if (!recording) for_parameters([&](std::uint32_t slot) { prepare_grad(slot); });
-  for_parameters([&](std::uint32_t slot) { add_to_grad(slot, recording); });
+  if (!recording) for_parameters([&](const Leaf& leaf) { prepare_grad(leaf); });
+  for_parameters([&](const Leaf& leaf) { add_to_grad(leaf, recording); });
 }
 
 // Makes all gradients undefined.
 void Tape::start(std::span<const Var> ys) {
   TapeMemory& m = *memory_;
   for (const Var& y : ys) {
-    if (is_leaf(y)) m.parameter_slot(y);  // a parameter may be its own loss
+    if (is_leaf(y)) m.leaf_slot(y);  // a parameter may be its own loss
   }
   m.gradients.clear();
   m.gradients.resize(m.values.size());
@@ -265,9 +262,9 @@ void Tape::play(std::size_t first_node, std::size_t last_node, bool recording, b
   const auto finish = [&](std::uint32_t slot) {
     Gradient& gradient = m.gradients[slot];
     if (!gradient.sum.defined() && gradient.last_deferred == kNone) return;
-    if (!m.values[slot].parameter.defined()) return;
+    if (m.values[slot].leaf == kNone) return;
     combine_deferred(m, gradient);
-    if (inspection_ != nullptr && m.values[slot].parameter.is_parameter()) {
+    if (inspection_ != nullptr && m.leaves[m.values[slot].leaf].variable.is_parameter()) {
       inspection_->check_gradient(gradient.sum.value(), "the gradient of a parameter", " dW");
     }
   };
@@ -308,13 +305,16 @@ void Tape::play(std::size_t first_node, std::size_t last_node, bool recording, b
     if (profile_ != nullptr) profile_->combined(i, start);
   }
   if (first_node > 0) return;
-  for (std::uint32_t slot = 0; slot < m.gradients.size(); ++slot) finish(slot);
+  for (std::size_t i = 0; i < m.leaves.size(); ++i) {
+    const std::uint32_t slot = m.leaves[i].slot;  // finish() may add leaves
+    if (slot < m.gradients.size()) finish(slot);
+  }
 }
 
 // Allocates the memory that add_to_grad() needs. grad() keeps its value.
-void Tape::prepare_grad(std::uint32_t slot) {
-  Gradient& gradient = memory_->gradients[slot];
-  detail::VarBody& body = *memory_->values[slot].parameter.body();
+void Tape::prepare_grad(const Leaf& leaf) {
+  Gradient& gradient = memory_->gradients[leaf.slot];
+  detail::VarBody& body = *leaf.variable.body();
   const detail::GradLock lock(body);
   if (!body.grad.defined()) {
     if (!is_ours(gradient.sum)) gradient.sum = Var(gradient.sum.value().clone());
@@ -324,9 +324,9 @@ void Tape::prepare_grad(std::uint32_t slot) {
 }
 
 // Adds the complete gradient of a parameter to its grad().
-void Tape::add_to_grad(std::uint32_t slot, bool recording) {
-  Gradient& gradient = memory_->gradients[slot];
-  const Var parameter = memory_->values[slot].parameter;
+void Tape::add_to_grad(const Leaf& leaf, bool recording) {
+  Gradient& gradient = memory_->gradients[leaf.slot];
+  const Var parameter = leaf.variable;
   const detail::GradLock lock(*parameter.body());
   Var& grad = parameter.body()->grad;
   // The history of a gradient made on an earlier tape is not here.

@@ -31,6 +31,7 @@ namespace detail {
 
 class Inspection;
 class Profile;
+struct Leaf;
 struct Node;
 
 // One contribution to a gradient that is put off until all of its kind are known (see Grads::defer).
@@ -149,8 +150,8 @@ class Tape {
   void start(std::span<const Var> ys);
   void add_upstream(std::span<const Var> ys, std::span<const Var> dys, bool recording);
   void play(std::size_t first_node, std::size_t last_node, bool recording, bool retain, Into into);
-  void prepare_grad(std::uint32_t slot);
-  void add_to_grad(std::uint32_t slot, bool recording);
+  void prepare_grad(const detail::Leaf& leaf);
+  void add_to_grad(const detail::Leaf& leaf, bool recording);
   void run(const Var& y, const Var& dy, const BackwardOptions& options, Into into);
   void exchange_with_outer(Tape& outer);
   bool is_leaf(const Var& x) const;  // a parameter, or a computed value of an outer tape

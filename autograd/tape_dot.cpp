@@ -24,7 +24,7 @@ std::string Tape::to_dot() const {
       "digraph tape {\n  rankdir=BT;\n  node [shape=box, fontname=\"sans-serif\", fontsize=10];\n";
   std::vector<std::string> owner(m.values.size());
   for (std::size_t i = 0; i < m.values.size(); ++i) {
-    if (!m.values[i].parameter.defined()) continue;
+    if (m.values[i].leaf == detail::kNone) continue;
     owner[i] = fmt::format("p{}", i);
     dot += fmt::format("  {} [label=\"parameter\\n{}\", style=filled, fillcolor=\"#ffe8c0\"];\n",
                        owner[i], m.values[i].shape.str());

@@ -47,12 +47,19 @@ class HeldMemory {
   Storage* storage_ = nullptr;
 };
 
-// A value of the tape: a parameter at its first use, or an operation's result.
+// A value of the tape: a leaf, or an operation's result. One cache line: there is one for each operation.
 struct Value {
-  Var parameter;  // undefined for results
   Shape shape;
   DType dtype;
-  // Of a parameter: its memory, and what tells whether that was written since the first use.
+  std::uint32_t leaf = kNone;  // its number among the leaves; kNone for results
+};
+static_assert(sizeof(Value) == 64);
+
+// What the tape uses and did not compute: a parameter, or a value of the tape around this one.
+struct Leaf {
+  Var variable;
+  std::uint32_t slot;
+  // Its memory at the first use, and what tells whether that was written since.
   HeldMemory memory;
   Stamp stamp;
 };
@@ -79,12 +86,12 @@ struct TapeMemory {
   PoolVector<detail::Node> nodes;
   PoolVector<std::uint32_t> inputs;  // slots
   PoolVector<detail::Value> values;
+  PoolVector<detail::Leaf> leaves;         // in the order of their slots
   PoolVector<detail::Gradient> gradients;  // of the backward pass in progress
   PoolVector<detail::DeferredEntry> deferred;
   PoolVector<detail::Deferred> gathered;
   PoolVector<Var> doutputs;
-  PoolVector<std::uint32_t> parameter_slots;  // open addressing by body address
-  std::uint32_t parameters = 0;
+  PoolVector<std::uint32_t> leaf_table;  // numbers of leaves; open addressing by body address
   PoolVector<char*> chunks;
   std::size_t chunk = 0;
   std::size_t used = 0;
@@ -100,31 +107,22 @@ struct TapeMemory {
   bool let_go() { return holders.fetch_sub(1, std::memory_order_acq_rel) == 1; }
   ~TapeMemory() { free_chunks(); }
 
-  // `x` is a parameter: its slot, made at the first use.
-  std::uint32_t parameter_slot(const Var& x) {
-    if (2 * (parameters + 1) > parameter_slots.size()) grow_table();
+  // The slot of the leaf `x`, made at the first use.
+  std::uint32_t leaf_slot(const Var& x) {
+    if (2 * (leaves.size() + 1) > leaf_table.size()) grow_table();
     std::uint32_t& entry = find(x.body());
     if (entry == kNone) {
-      entry = static_cast<std::uint32_t>(values.size());
-      values.push_back(
-          {x, x.shape(), x.dtype(), detail::HeldMemory(x.value()), detail::Stamp(x.value(), 0)});
-      ++parameters;
+      entry = static_cast<std::uint32_t>(leaves.size());
+      leaves.push_back({x, static_cast<std::uint32_t>(values.size()), detail::HeldMemory(x.value()),
+                        detail::Stamp(x.value(), 0)});
+      values.push_back({x.shape(), x.dtype(), entry});
     }
-    return entry;
+    return leaves[entry].slot;
   }
-  std::uint32_t& find(const detail::VarBody* body) {
-    std::size_t mask = parameter_slots.size() - 1;
-    std::size_t i = (reinterpret_cast<std::size_t>(body) / 64 * 0x9E3779B97F4A7C15ull >> 20) & mask;
-    while (parameter_slots[i] != kNone && values[parameter_slots[i]].parameter.body() != body)
-      i = (i + 1) & mask;
-    return parameter_slots[i];
-  }
-  void grow_table() {
-    parameter_slots.assign(std::max<std::size_t>(64, 2 * parameter_slots.size()), kNone);
-    for (std::size_t i = 0; i < values.size(); ++i) {
-      if (values[i].parameter.defined())
-        find(values[i].parameter.body()) = static_cast<std::uint32_t>(i);
-    }
+  // The same without making it: kNone if `x` was not used.
+  std::uint32_t known_leaf_slot(const Var& x) {
+    const std::uint32_t entry = leaf_table.empty() ? kNone : find(x.body());
+    return entry == kNone ? kNone : leaves[entry].slot;
   }
   void consume(detail::Node& node) {
     if (node.backward != nullptr) std::exchange(node.backward, nullptr)->~BackwardFunction();
@@ -135,8 +133,7 @@ struct TapeMemory {
                                       return list.size() * sizeof(list[0]);
                                     }));
     over_lists([](auto& list) { list.clear(); });
-    std::fill(parameter_slots.begin(), parameter_slots.end(), kNone);
-    parameters = 0;
+    std::fill(leaf_table.begin(), leaf_table.end(), kNone);
     chunk = 0;
     used = 0;
     if (++ended < kTapes) return;
@@ -146,13 +143,26 @@ struct TapeMemory {
   }
 
  private:
+  std::uint32_t& find(const detail::VarBody* body) {
+    const std::size_t mask = leaf_table.size() - 1;
+    std::size_t i = (reinterpret_cast<std::size_t>(body) / 64 * 0x9E3779B97F4A7C15ull >> 20) & mask;
+    while (leaf_table[i] != kNone && leaves[leaf_table[i]].variable.body() != body) {
+      i = (i + 1) & mask;
+    }
+    return leaf_table[i];
+  }
+  void grow_table() {
+    leaf_table.assign(std::max<std::size_t>(64, 2 * leaf_table.size()), kNone);
+    for (std::uint32_t i = 0; i < leaves.size(); ++i) find(leaves[i].variable.body()) = i;
+  }
+
   static constexpr int kTapes = 16;
   static constexpr std::size_t kAlwaysKept = std::size_t{1} << 20;
 
   template <class Work>
   void over_lists(Work work) {
-    work(nodes), work(inputs), work(values), work(gradients), work(deferred), work(gathered),
-        work(doutputs);
+    work(nodes), work(inputs), work(values), work(leaves), work(gradients), work(deferred),
+        work(gathered), work(doutputs);
   }
   template <class Measure>
   std::size_t sum_over_lists(Measure measure) {
@@ -167,7 +177,7 @@ struct TapeMemory {
                              });
     if (kept <= kAlwaysKept || kept / 4 <= most_used) return;
     over_lists([](auto& list) { std::remove_reference_t<decltype(list)>().swap(list); });
-    PoolVector<std::uint32_t>().swap(parameter_slots);
+    PoolVector<std::uint32_t>().swap(leaf_table);
     free_chunks();
   }
   void free_chunks() {
@@ -175,6 +185,10 @@ struct TapeMemory {
     chunks.clear();
   }
 };
+
+inline bool Tape::is_leaf(const Var& x) const {
+  return x.is_parameter() || (x.requires_grad() && x.body()->tape_id != id_);
+}
 
 namespace detail {
 

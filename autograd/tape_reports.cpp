@@ -26,8 +26,8 @@ std::int64_t Tape::record_bytes() const {
 
 std::vector<Var> Tape::parameters() const {
   std::vector<Var> result;
-  for (const Value& value : memory_->values) {
-    if (value.parameter.is_parameter()) result.push_back(value.parameter);
+  for (const detail::Leaf& leaf : memory_->leaves) {
+    if (leaf.variable.is_parameter()) result.push_back(leaf.variable);
   }
   return result;
 }

@@ -54,9 +54,7 @@ static void acquire(Storage* storage) {
 }
 
 void drop(Storage* storage) noexcept {
-  if (storage != nullptr && storage->references.fetch_sub(1, std::memory_order_acq_rel) == 1) {
-    delete_storage(storage);
-  }
+  if (storage != nullptr && let_go(storage->references)) delete_storage(storage);
 }
 
 }  // namespace detail
@@ -99,15 +97,16 @@ class TensorBuilder {
   static Tensor fresh(const Shape& shape, DType dtype, Device device) {
     // The product anew: shapes that operations put together (broadcasting, concat) were not checked as a whole.
     std::int64_t bytes = size_of(dtype);
-    bool fits = true;
+    bool fits = true, empty = false;
     for (std::int64_t size : shape) {
-      fits = fits && !__builtin_mul_overflow(bytes, std::max<std::int64_t>(size, 1), &bytes);
+      fits &= !__builtin_mul_overflow(bytes, std::max<std::int64_t>(size, 1), &bytes);
+      empty |= size == 0;
     }
     if (!fits || bytes > std::numeric_limits<std::int64_t>::max() / 2) {
       fail("tensor", fmt::format("{} elements of {} are more than memory can hold; check the sizes",
                                  shape.str(), name(dtype)));
     }
-    bytes = shape.numel() * size_of(dtype);
+    if (empty) bytes = 0;
     Tensor result;
     result.storage_ = detail::new_storage(static_cast<std::size_t>(bytes), device);
     result.data_ = device == Device::cpu

@@ -22,6 +22,13 @@ struct Account;
 
 namespace detail {
 
+// Gives one reference back. True for the last one, which nobody else can copy any more: no locked instruction is needed
+// for that.
+inline bool let_go(std::atomic<std::int32_t>& references) {
+  return references.load(std::memory_order_acquire) == 1 ||
+         references.fetch_sub(1, std::memory_order_acq_rel) == 1;
+}
+
 struct Kept;      // data that a backend made from the elements, such as packed weights
 struct WriteLog;  // which elements of a memory were written when (writes.cpp)
 

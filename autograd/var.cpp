@@ -13,12 +13,17 @@ namespace tapeloop {
 using detail::GradLock;
 using detail::VarBody;
 
-static VarBody* new_body(Tensor&& value) {
+// The value is the result of make(), which is made in its place.
+template <class Make>
+static VarBody* new_body(Make make) {
   memory::Account* account = nullptr;
-  auto* const body = new (memory::allocate(sizeof(VarBody), account))
-      VarBody{.references{1}, .value = std::move(value), .grad = {}};
-  body->account = account;
-  return body;
+  void* const place = memory::allocate(sizeof(VarBody), account);
+  try {
+    return new (place) VarBody{.value = make(), .grad = {}, .account = account};
+  } catch (...) {
+    memory::release(place, sizeof(VarBody), account);
+    throw;
+  }
 }
 
 void detail::delete_body(VarBody* body) noexcept {
@@ -28,7 +33,12 @@ void detail::delete_body(VarBody* body) noexcept {
 }
 
 Var::Var(const Tensor& value) : Var(Tensor(value)) {}
-Var::Var(Tensor&& value) : body_(value.defined() ? new_body(std::move(value)) : nullptr) {}
+Var::Var(Tensor&& value)
+    : body_(value.defined() ? new_body([&] { return std::move(value); }) : nullptr) {}
+
+Var detail::empty_variable(const Shape& shape, DType dtype, Device device) {
+  return Var(new_body([&] { return Tensor::empty(shape, dtype, device); }));
+}
 
 Var& Var::operator=(const Var& other) {
   Var copy(other);

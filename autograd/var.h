@@ -21,6 +21,8 @@ void delete_body(VarBody* body) noexcept;
 [[noreturn]] void undefined_variable();
 // What x is to its tape, with another tensor as its value.
 Var same_variable(const Var& x, const Tensor& value);
+// Var(Tensor::empty(...)), quicker.
+Var empty_variable(const Shape& shape, DType dtype, Device device);
 }  // namespace detail
 
 class Var {
@@ -68,6 +70,7 @@ class Var {
  private:
   friend Var parameter(const Tensor& value);
   friend Var detail::same_variable(const Var& x, const Tensor& value);
+  friend Var detail::empty_variable(const Shape& shape, DType dtype, Device device);
   explicit Var(detail::VarBody* body) : body_(body) {}
   detail::VarBody* body_ = nullptr;
 };
@@ -117,9 +120,7 @@ inline Var::Var(const Var& other) : body_(other.body_) {
   if (body_ != nullptr) body_->references.fetch_add(1, std::memory_order_relaxed);
 }
 inline Var::~Var() {
-  if (body_ != nullptr && body_->references.fetch_sub(1, std::memory_order_acq_rel) == 1) {
-    detail::delete_body(body_);
-  }
+  if (body_ != nullptr && detail::let_go(body_->references)) detail::delete_body(body_);
 }
 inline const Tensor& Var::value() const {
   if (body_ == nullptr) detail::undefined_variable();

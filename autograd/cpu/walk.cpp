@@ -22,12 +22,11 @@ class Walker {
         loop_(kernel.cpu[sizeof(T) == 4 ? 0 : 1]),
         width_(kernel.vector_bytes / static_cast<std::int64_t>(sizeof(T))),
         operands_(kernel.inputs + kernel.outputs),
-        overwritten_(overwritten) {
-    std::memset(spare_, 0, static_cast<std::size_t>(operands_) * kRegister);
-  }
+        overwritten_(overwritten) {}
 
   // A row of `length` elements; operand k starts at row[k] and moves by stride[k], or is not wanted (null).
   void row(T* const* row, const std::int64_t* stride, std::int64_t length) {
+    if (length == 0) return;
     if (length < width_) return few(row, stride, length);
     bool strided = false;
     for (int k = 0; k < operands_; ++k) {
@@ -66,18 +65,24 @@ class Walker {
     few(rest, stride, length - whole);
   }
 
-  // Fewer elements than a register has, at any strides: the other lanes hold what they held before and go nowhere.
+  // Fewer elements than a register has, but at least one, at any strides. The other lanes calculate the
+  // first element again and go nowhere.
   void few(T* const* row, const std::int64_t* stride, std::int64_t count) {
     void* data[kMaxOperands];
     std::int64_t step[kMaxOperands];
+    const int inputs = kernel_.inputs;
     for (int k = 0; k < operands_; ++k) {
       data[k] = spare_[k];
       step[k] = 0;
-      if (k < kernel_.inputs) move(spare(k), 1, row[k], stride[k], count);
+      if (k >= inputs) continue;
+      std::fill_n(spare(k), kRegister / static_cast<std::int64_t>(sizeof(T)), *row[k]);
+      if (count > 1) move(spare(k), 1, row[k], stride[k], count);
     }
     loop_(functor_, data, step, width_);
-    for (int k = kernel_.inputs; k < operands_; ++k) {
-      if (row[k] != nullptr) move(row[k], stride[k], spare(k), 1, count);
+    for (int k = inputs; k < operands_; ++k) {
+      if (row[k] == nullptr) continue;
+      *row[k] = *spare(k);
+      if (count > 1) move(row[k], stride[k], spare(k), 1, count);
     }
   }
   static void move(T* to, std::int64_t to_stride, const T* from, std::int64_t from_stride,
@@ -166,7 +171,7 @@ void walk(const PointwiseKernel& kernel, const void* functor, const LoopPlan& pl
   };
   Walker<T> walker(kernel, functor, plan.overwritten);
   if (inner == 0) {
-    move(0, begin);
+    if (begin > 0) move(0, begin);
     walker.row(row, stride, end - begin);
     return;
   }
