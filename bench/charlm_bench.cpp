@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: MIT
 // A character language model: embedding 64, two LSTM layers of 256, 65 symbols. Whole training steps, and sampling.
 // Random symbols: what it learns does not matter here (examples/char_lm trains on a text).
-#include "autograd/losses.h"
 #include "bench/support.h"
-#include "nn/nn.h"
-#include "nn/sampling.h"
-#include "optim/adam.h"
-#include "optim/clip.h"
+#include "tapeloop/autograd/ops/losses.h"
+#include "tapeloop/nn/decode/sampling.h"
+#include "tapeloop/nn/nn.h"
+#include "tapeloop/optim/adam.h"
+#include "tapeloop/optim/clip.h"
 
 namespace {
 

@@ -3,10 +3,10 @@
 // Through operations, as models call them: the result's memory and the choice of a kernel are part of the time.
 #include <vector>
 
-#include "autograd/backend.h"
-#include "autograd/ops.h"
-#include "autograd/vec.h"
 #include "bench/support.h"
+#include "tapeloop/autograd/device/backend.h"
+#include "tapeloop/autograd/number/vec.h"
+#include "tapeloop/autograd/ops/ops.h"
 
 namespace {
 

@@ -6,7 +6,7 @@
 
 #include <cstdint>
 
-#include "autograd/math.h"
+#include "tapeloop/autograd/number/math.h"
 
 namespace bench {
 

@@ -2,7 +2,7 @@
 // One sample in, one sample out: an LSTM of H units on one input, then a linear unit, as models of audio amplifiers are.
 // infer/lstm by a Stepper, infer/lstm_bf16 by one with bfloat16 weights, infer/operations by single operations. 48 kHz leaves 20,800 ns for a sample.
 #include "bench/support.h"
-#include "nn/nn.h"
+#include "tapeloop/nn/nn.h"
 
 namespace {
 

@@ -5,8 +5,8 @@
 #include <string>
 #include <thread>
 
-#include "autograd/cpu/kernels.h"
 #include "bench/support.h"
+#include "tapeloop/autograd/device/cpu/kernels.h"
 
 namespace {
 

@@ -9,9 +9,9 @@
 #include <future>
 #include <string>
 
-#include "autograd/memory.h"
 #include "bench/support.h"
-#include "nn/nn.h"
+#include "tapeloop/autograd/tensor/memory.h"
+#include "tapeloop/nn/nn.h"
 
 namespace {
 

@@ -5,7 +5,7 @@
 
 #include <cmath>
 
-#include "nn/nn.h"
+#include "tapeloop/nn/nn.h"
 
 namespace bench {
 

@@ -5,11 +5,11 @@
 #include <string>
 #include <vector>
 
-#include "autograd/error.h"
-#include "autograd/ops.h"
 #include "bench/hand_written_lstm.h"
 #include "bench/support.h"
-#include "nn/gates.h"
+#include "tapeloop/autograd/ops/ops.h"
+#include "tapeloop/autograd/tensor/error.h"
+#include "tapeloop/nn/recurrent/gates.h"
 
 namespace {
 

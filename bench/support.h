@@ -9,7 +9,7 @@
 #include <exception>
 #include <string>
 
-#include "autograd/cpu/threads.h"
+#include "tapeloop/autograd/device/cpu/threads.h"
 #include "tests/allocations.h"
 
 namespace bench {

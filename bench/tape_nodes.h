@@ -3,7 +3,7 @@
 // Shared by the benchmark and by the program whose instructions callgrind.sh counts.
 #pragma once
 
-#include "autograd/ops.h"
+#include "tapeloop/autograd/ops/ops.h"
 
 namespace bench {
 

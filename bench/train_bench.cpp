@@ -6,7 +6,7 @@
 #include "bench/op_by_op_cell.h"
 #include "bench/support.h"
 #include "examples/custom_cell/my_lstm.h"
-#include "nn/nn.h"
+#include "tapeloop/nn/nn.h"
 
 namespace {
 

@@ -6,9 +6,9 @@
 #include <CLI/CLI.hpp>
 #include <nlohmann/json.hpp>
 
-#include "autograd/autograd.h"
 #include "examples/common/options.h"
 #include "examples/common/output.h"
+#include "tapeloop/autograd/autograd.h"
 
 using namespace tapeloop;
 

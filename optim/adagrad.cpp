@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT
 // Adagrad: the checks of its options, the decay of its rate, and its rule.
-#include "optim/adagrad.h"
+#include "tapeloop/optim/adagrad.h"
 
-#include "optim/updates.h"
+#include "tapeloop/optim/updates.h"
 
 namespace tapeloop::optim {
 

@@ -2,7 +2,7 @@
 // Adagrad. Duchi, Hazan & Singer 2011.
 #pragma once
 
-#include "optim/optimizer.h"
+#include "tapeloop/optim/optimizer.h"
 
 namespace tapeloop::optim {
 

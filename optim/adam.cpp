@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: MIT
 // Adam: the checks of its options, the bias corrections, and which rule runs.
-#include "optim/adam.h"
+#include "tapeloop/optim/adam.h"
 
 #include <cmath>
 
-#include "optim/updates.h"
+#include "tapeloop/optim/updates.h"
 
 namespace tapeloop::optim {
 

@@ -3,7 +3,7 @@
 // (Reddi et al. 2018).
 #pragma once
 
-#include "optim/optimizer.h"
+#include "tapeloop/optim/optimizer.h"
 
 namespace tapeloop::optim {
 

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 // Clipping: norms in float64 in a fixed order, then one pointwise pass over each gradient. On the CPU by plain loops; on another
 // device p = 2 stays there, norm, factor and all, and everything else is rare and done on copies.
-#include "optim/clip.h"
+#include "tapeloop/optim/clip.h"
 
 #include <fmt/format.h>
 
@@ -11,14 +11,14 @@
 #include <limits>
 #include <mutex>
 
-#include "autograd/backend.h"
-#include "autograd/elementwise.h"
-#include "autograd/error.h"
-#include "autograd/memory.h"
-#include "autograd/ops.h"
-#include "autograd/transform_all.h"
-#include "optim/optimizer.h"
-#include "optim/updates.h"
+#include "tapeloop/autograd/device/backend.h"
+#include "tapeloop/autograd/formula/elementwise.h"
+#include "tapeloop/autograd/ops/ops.h"
+#include "tapeloop/autograd/ops/transform_all.h"
+#include "tapeloop/autograd/tensor/error.h"
+#include "tapeloop/autograd/tensor/memory.h"
+#include "tapeloop/optim/optimizer.h"
+#include "tapeloop/optim/updates.h"
 
 namespace tapeloop::optim {
 namespace {

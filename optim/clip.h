@@ -3,7 +3,7 @@
 // Parameters without a gradient count for nothing. No heap allocations.
 #pragma once
 
-#include "autograd/named.h"
+#include "tapeloop/autograd/tape/named.h"
 
 namespace tapeloop::optim {
 

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT
 // The SIMD kernels of the update rules, for the instruction set of this file's compiler flags.
 // The choice among instruction sets is made in optimizer.cpp.
-#include "autograd/cpu/kernels.h"
-#include "optim/updates.h"
+#include "tapeloop/autograd/device/cpu/kernels.h"
+#include "tapeloop/optim/updates.h"
 
 namespace tapeloop::cpu {
 

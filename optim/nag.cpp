@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: MIT
 // Nesterov's accelerated gradient: the checks of its options, and its rule.
-#include "optim/nag.h"
+#include "tapeloop/optim/nag.h"
 
 #include <cmath>
 
-#include "optim/updates.h"
+#include "tapeloop/optim/updates.h"
 
 namespace tapeloop::optim {
 

@@ -3,7 +3,7 @@
 // Classical momentum is in sgd.h.
 #pragma once
 
-#include "optim/optimizer.h"
+#include "tapeloop/optim/optimizer.h"
 
 namespace tapeloop::optim {
 

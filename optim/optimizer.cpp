@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 // Optimizers without their rules: checks of arguments, the walk over parameters, learning rates.
 // optimizer_state.cpp saves and loads their state.
-#include "optim/optimizer.h"
+#include "tapeloop/optim/optimizer.h"
 
 #include <fmt/format.h>
 
@@ -12,12 +12,12 @@
 #include <set>
 #include <string_view>
 
-#include "autograd/backend.h"
-#include "autograd/cpu/kernels.h"
-#include "autograd/error.h"
-#include "autograd/memory.h"
-#include "autograd/recording.h"
-#include "optim/updates.h"
+#include "tapeloop/autograd/device/backend.h"
+#include "tapeloop/autograd/device/cpu/kernels.h"
+#include "tapeloop/autograd/device/recording.h"
+#include "tapeloop/autograd/tensor/error.h"
+#include "tapeloop/autograd/tensor/memory.h"
+#include "tapeloop/optim/updates.h"
 
 namespace tapeloop::optim {
 

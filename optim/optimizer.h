@@ -11,8 +11,8 @@
 #include <string>
 #include <vector>
 
-#include "autograd/named.h"
-#include "autograd/transform_all.h"
+#include "tapeloop/autograd/ops/transform_all.h"
+#include "tapeloop/autograd/tape/named.h"
 
 namespace tapeloop {
 class UpdatesMade;  // backend.h

@@ -10,10 +10,10 @@
 #include <string_view>
 #include <unordered_map>
 
-#include "autograd/backend.h"
-#include "autograd/error.h"
-#include "autograd/memory.h"
-#include "optim/optimizer.h"
+#include "tapeloop/autograd/device/backend.h"
+#include "tapeloop/autograd/tensor/error.h"
+#include "tapeloop/autograd/tensor/memory.h"
+#include "tapeloop/optim/optimizer.h"
 
 namespace tapeloop::optim {
 namespace {

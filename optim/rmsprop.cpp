@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT
 // RMSprop: the checks of its options, and which of its four rules runs.
-#include "optim/rmsprop.h"
+#include "tapeloop/optim/rmsprop.h"
 
-#include "optim/updates.h"
+#include "tapeloop/optim/updates.h"
 
 namespace tapeloop::optim {
 

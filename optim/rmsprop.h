@@ -2,7 +2,7 @@
 // RMSprop (Tieleman & Hinton 2012), also centered (Graves 2013, arXiv:1308.0850) and with momentum.
 #pragma once
 
-#include "optim/optimizer.h"
+#include "tapeloop/optim/optimizer.h"
 
 namespace tapeloop::optim {
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 // Learning-rate schedules: the formulas, and the checks of their settings.
-#include "optim/schedule.h"
+#include "tapeloop/optim/schedule.h"
 
 #include <fmt/format.h>
 
@@ -9,7 +9,7 @@
 #include <limits>
 #include <numbers>
 
-#include "autograd/error.h"
+#include "tapeloop/autograd/tensor/error.h"
 
 namespace tapeloop::optim {
 namespace {

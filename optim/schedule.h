@@ -8,7 +8,7 @@
 #include <memory>
 #include <vector>
 
-#include "optim/optimizer.h"
+#include "tapeloop/optim/optimizer.h"
 
 namespace tapeloop::optim {
 

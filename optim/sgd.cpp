@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: MIT
 // SGD: the checks of its options, and which rule runs.
-#include "optim/sgd.h"
+#include "tapeloop/optim/sgd.h"
 
 #include <cmath>
 
-#include "optim/updates.h"
+#include "tapeloop/optim/updates.h"
 
 namespace tapeloop::optim {
 

@@ -2,7 +2,7 @@
 // Stochastic gradient descent, with classical momentum as an option. Nesterov's momentum is in nag.h.
 #pragma once
 
-#include "optim/optimizer.h"
+#include "tapeloop/optim/optimizer.h"
 
 namespace tapeloop::optim {
 

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT
 // The CUDA kernels of the update rules (updates.h). No formula stands here.
-#include "optim/updates.h"
+#include "tapeloop/optim/updates.h"
 
-#include "autograd/cuda/pointwise.cuh"
+#include "tapeloop/autograd/device/cuda/pointwise.cuh"
 
 namespace tapeloop::optim {
 

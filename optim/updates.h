@@ -3,7 +3,7 @@
 // p is the parameter, g its gradient, then the state; the results are p' and the new state. Never differentiated.
 #pragma once
 
-#include "autograd/math.h"
+#include "tapeloop/autograd/number/math.h"
 
 namespace tapeloop::optim::rule {
 
@@ -187,7 +187,7 @@ struct Adagrad {
 
 }  // namespace tapeloop::optim::rule
 
-#include "autograd/kernel.h"
+#include "tapeloop/autograd/formula/kernel.h"
 
 namespace tapeloop {
 

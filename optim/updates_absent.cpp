@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 // The update rules in a build without CUDA: nothing to register. Takes the place of updates.cu.
-#include "optim/updates.h"
+#include "tapeloop/optim/updates.h"
 
 namespace tapeloop::optim {
 

@@ -7,8 +7,8 @@
 #include <nlohmann/json.hpp>
 
 #include "minimal_cell.h"
-#include "nn/markup.h"
-#include "nn/nn.h"
+#include "tapeloop/nn/look/markup.h"
+#include "tapeloop/nn/nn.h"
 
 using namespace tapeloop;
 

@@ -8,8 +8,8 @@
 #include <cstdlib>
 #include <new>
 
-#include "autograd/memory.h"
-#include "autograd/tensor.h"
+#include "tapeloop/autograd/tensor/memory.h"
+#include "tapeloop/autograd/tensor/tensor.h"
 
 static std::atomic<std::int64_t> calls{0};
 static std::atomic<std::size_t> failing_bytes{

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 // Attention: every score against a naive loop and by gradcheck, masks, many queries at once, wrong use.
 // Agreement with PyTorch is tested by reference_test.cpp.
-#include "nn/attention.h"
+#include "tapeloop/nn/seq2seq/attention.h"
 
 #include "support.h"
 

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 // CapturedStep: training by graphs has the bits of training without, through changes of shapes, rates and moved weights; what
 // cannot be captured runs as it is and says so. On a GPU, or, as another program, on the emulated one (cuda_emulation/).
-#include "autograd/captured_step.h"
+#include "tapeloop/autograd/tape/captured_step.h"
 
 #include <atomic>
 #include <chrono>
@@ -10,14 +10,14 @@
 #include <memory>
 #include <thread>
 
-#include "autograd/recording.h"
 #include "device.h"
-#include "nn/nn.h"
-#include "optim/adam.h"
-#include "optim/clip.h"
-#include "optim/rmsprop.h"
-#include "optim/schedule.h"
-#include "optim/sgd.h"
+#include "tapeloop/autograd/device/recording.h"
+#include "tapeloop/nn/nn.h"
+#include "tapeloop/optim/adam.h"
+#include "tapeloop/optim/clip.h"
+#include "tapeloop/optim/rmsprop.h"
+#include "tapeloop/optim/schedule.h"
+#include "tapeloop/optim/sgd.h"
 
 namespace tapeloop::test {
 namespace {

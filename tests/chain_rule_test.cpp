@@ -4,8 +4,8 @@
 #include <array>
 #include <limits>
 
-#include "nn/nn.h"
 #include "support.h"
+#include "tapeloop/nn/nn.h"
 
 namespace tapeloop::test {
 namespace {

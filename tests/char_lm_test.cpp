@@ -9,11 +9,11 @@
 #include <fstream>
 #include <set>
 
-#include "autograd/error.h"
 #include "examples/char_lm/generate.h"
 #include "examples/char_lm/inside.h"
 #include "examples/char_lm/training.h"
 #include "folder.h"
+#include "tapeloop/autograd/tensor/error.h"
 
 namespace fs = std::filesystem;
 namespace nn = tapeloop::nn;

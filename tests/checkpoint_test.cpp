@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 // Saved weights and checkpoints: what comes back, what does not fit a model, and damage that must be found.
 // The file format itself is tested by safetensors_test.cpp.
-#include "nn/checkpoint.h"
+#include "tapeloop/nn/save/checkpoint.h"
 
 #include <doctest/doctest.h>
 
@@ -11,10 +11,10 @@
 #include <iterator>
 #include <string>
 
-#include "autograd/error.h"
-#include "autograd/safetensors.h"
 #include "folder.h"
-#include "nn/serialize.h"
+#include "tapeloop/autograd/files/safetensors.h"
+#include "tapeloop/autograd/tensor/error.h"
+#include "tapeloop/nn/save/serialize.h"
 
 namespace fs = std::filesystem;
 using tapeloop::DType;

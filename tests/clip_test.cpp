@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 // Clipping of gradients by norm and by value: formulas, extremes, what is refused.
-#include "optim/clip.h"
+#include "tapeloop/optim/clip.h"
 
 #include <cmath>
 #include <cstring>

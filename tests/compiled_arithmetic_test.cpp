@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: MIT
 // The library refuses a program with other arithmetic and names both. install_test.py shows with
 // real programs that compilers' flags are recognised.
-#include "autograd/compiled_arithmetic.h"
+#include "tapeloop/autograd/formula/compiled_arithmetic.h"
 
-#include "autograd/ops.h"
 #include "support.h"
+#include "tapeloop/autograd/ops/ops.h"
 #if defined(__SSE2__)
 #include <xmmintrin.h>
 #endif

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 // Greedy decoding, sampling and beam search against exhaustive search, on a model with made-up probabilities.
 // Search over a real decoder is tested by seq2seq_test.cpp.
-#include "nn/decoding.h"
+#include "tapeloop/nn/decode/decoding.h"
 
 #include <map>
 

@@ -5,7 +5,7 @@
 #include <functional>
 #include <vector>
 
-#include "nn/nn.h"
+#include "tapeloop/nn/nn.h"
 
 namespace tapeloop::test {
 

@@ -4,9 +4,9 @@
 
 #include <cstdio>
 
-#include "autograd/cuda/cuda.h"
 #include "cuda_emulation/emulation.h"
 #include "support.h"
+#include "tapeloop/autograd/device/cuda/cuda.h"
 
 namespace tapeloop::test {
 

@@ -2,8 +2,8 @@
 // What a user writes to run cells of their own on CUDA.
 #include "device_cell.h"
 
-#include "autograd/cuda/recurrent.cuh"
 #include "recurrent_formulas.h"
+#include "tapeloop/autograd/device/cuda/recurrent/recurrent.cuh"
 
 bool tapeloop::test::register_cells() {
   register_recurrent<ThreeParts>();

@@ -2,7 +2,7 @@
 // Formulas of a user's own cells: one that device_cell.cu registers for CUDA, one that nobody does.
 #pragma once
 
-#include "autograd/math.h"
+#include "tapeloop/autograd/number/math.h"
 
 namespace tapeloop::test {
 

@@ -8,9 +8,9 @@
 
 #include "device.h"
 #include "minimal_cell.h"
-#include "optim/adam.h"
-#include "optim/clip.h"
-#include "optim/sgd.h"
+#include "tapeloop/optim/adam.h"
+#include "tapeloop/optim/clip.h"
+#include "tapeloop/optim/sgd.h"
 
 namespace tapeloop::test {
 namespace {

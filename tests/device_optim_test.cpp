@@ -8,12 +8,12 @@
 
 #include "device.h"
 #include "device_cell.h"
-#include "optim/adagrad.h"
-#include "optim/adam.h"
-#include "optim/clip.h"
-#include "optim/nag.h"
-#include "optim/rmsprop.h"
-#include "optim/sgd.h"
+#include "tapeloop/optim/adagrad.h"
+#include "tapeloop/optim/adam.h"
+#include "tapeloop/optim/clip.h"
+#include "tapeloop/optim/nag.h"
+#include "tapeloop/optim/rmsprop.h"
+#include "tapeloop/optim/sgd.h"
 
 namespace tapeloop::test {
 namespace {

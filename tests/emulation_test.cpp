@@ -8,8 +8,8 @@
 #include <numeric>
 #include <vector>
 
-#include "autograd/cuda/resident.cuh"
-#include "autograd/error.h"
+#include "tapeloop/autograd/device/cuda/recurrent/resident.cuh"
+#include "tapeloop/autograd/tensor/error.h"
 
 namespace tapeloop::test {
 namespace {

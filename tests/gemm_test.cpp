@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 // Checks the CPU matrix product against a plain triple loop: sizes, strides, pieces, threads, bounds.
 // Speed is not checked here.
-#include "autograd/cpu/gemm.h"
+#include "tapeloop/autograd/device/cpu/gemm.h"
 
 #include <doctest/doctest.h>
 
@@ -14,9 +14,9 @@
 #include <span>
 #include <vector>
 
-#include "autograd/cpu/gemm_kernel.h"
-#include "autograd/cpu/threads.h"
-#include "autograd/isa.h"
+#include "tapeloop/autograd/device/cpu/gemm_kernel.h"
+#include "tapeloop/autograd/device/cpu/threads.h"
+#include "tapeloop/autograd/number/isa.h"
 
 namespace {
 

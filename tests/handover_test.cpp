@@ -10,11 +10,11 @@
 #include <filesystem>
 #include <vector>
 
-#include "autograd/cuda/recurrent.cuh"
-#include "autograd/ops.h"
-#include "autograd/recurrent.h"
-#include "nn/gates.h"
 #include "support.h"
+#include "tapeloop/autograd/device/cuda/recurrent/recurrent.cuh"
+#include "tapeloop/autograd/ops/ops.h"
+#include "tapeloop/autograd/sequence/recurrent.h"
+#include "tapeloop/nn/recurrent/gates.h"
 #include "threads.h"
 
 #if defined(__SANITIZE_THREAD__)

@@ -6,10 +6,10 @@
 #include <cmath>
 #include <limits>
 
-#include "autograd/formula.h"
-#include "autograd/inspect.h"
 #include "minimal_cell.h"
-#include "nn/nn.h"
+#include "tapeloop/autograd/look/inspect.h"
+#include "tapeloop/autograd/ops/formula.h"
+#include "tapeloop/nn/nn.h"
 
 using namespace tapeloop;
 

@@ -12,12 +12,12 @@
 #include <memory>
 #include <string>
 
-#include "autograd/error.h"
-#include "autograd/gradcheck.h"
 #include "examples/jazz/chart.h"
 #include "examples/jazz/generate.h"
 #include "examples/jazz/midi.h"
 #include "examples/jazz/train.h"
+#include "tapeloop/autograd/look/gradcheck.h"
+#include "tapeloop/autograd/tensor/error.h"
 
 namespace {
 

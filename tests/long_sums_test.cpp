@@ -4,9 +4,9 @@
 // real batches, up to 2 10^7.
 #include <numeric>
 
-#include "autograd/cpu/row_weights.h"
-#include "optim/clip.h"
 #include "support.h"
+#include "tapeloop/autograd/device/cpu/row_weights.h"
+#include "tapeloop/optim/clip.h"
 
 namespace tapeloop::test {
 namespace {

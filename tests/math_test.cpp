@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 // Accuracy, special values and mixed operands of the elementwise functions, for scalars and SIMD registers.
 // Derivatives are not tested here. The accuracy limits are the table of math.h itself.
-#include "autograd/math.h"
+#include "tapeloop/autograd/number/math.h"
 
 #include <doctest/doctest.h>
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 // Measures of sequences: BLEU against sacrebleu's figures for the same tokens, edit distance against its definition.
-#include "nn/metrics.h"
+#include "tapeloop/nn/decode/metrics.h"
 
 #include "support.h"
 

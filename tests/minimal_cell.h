@@ -3,7 +3,7 @@
 #pragma once
 
 #include "device_cell.h"
-#include "nn/nn.h"
+#include "tapeloop/nn/nn.h"
 
 namespace tapeloop::test {
 

@@ -3,14 +3,14 @@
 // one parameter with several names.
 #include <string>
 
-#include "autograd/safetensors.h"
 #include "folder.h"
-#include "nn/checkpoint.h"
-#include "nn/nn.h"
-#include "optim/adam.h"
-#include "optim/clip.h"
-#include "optim/sgd.h"
 #include "support.h"
+#include "tapeloop/autograd/files/safetensors.h"
+#include "tapeloop/nn/nn.h"
+#include "tapeloop/nn/save/checkpoint.h"
+#include "tapeloop/optim/adam.h"
+#include "tapeloop/optim/clip.h"
+#include "tapeloop/optim/sgd.h"
 
 namespace tapeloop::nn {
 namespace {

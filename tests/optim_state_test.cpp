@@ -4,13 +4,13 @@
 #include <memory>
 #include <string>
 
-#include "nn/checkpoint.h"
-#include "optim/adagrad.h"
-#include "optim/adam.h"
-#include "optim/nag.h"
-#include "optim/rmsprop.h"
-#include "optim/sgd.h"
 #include "optimizers.h"
+#include "tapeloop/nn/save/checkpoint.h"
+#include "tapeloop/optim/adagrad.h"
+#include "tapeloop/optim/adam.h"
+#include "tapeloop/optim/nag.h"
+#include "tapeloop/optim/rmsprop.h"
+#include "tapeloop/optim/sgd.h"
 
 namespace tapeloop::optim {
 namespace {

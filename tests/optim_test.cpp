@@ -9,19 +9,19 @@
 #include <vector>
 
 #include "allocations.h"
-#include "autograd/cpu/threads.h"
-#include "autograd/error.h"
-#include "autograd/memory.h"
-#include "autograd/pointwise.h"
-#include "optim/adagrad.h"
-#include "optim/adam.h"
-#include "optim/clip.h"
-#include "optim/nag.h"
-#include "optim/rmsprop.h"
-#include "optim/schedule.h"
-#include "optim/sgd.h"
-#include "optim/updates.h"
 #include "optimizers.h"
+#include "tapeloop/autograd/device/cpu/threads.h"
+#include "tapeloop/autograd/ops/pointwise.h"
+#include "tapeloop/autograd/tensor/error.h"
+#include "tapeloop/autograd/tensor/memory.h"
+#include "tapeloop/optim/adagrad.h"
+#include "tapeloop/optim/adam.h"
+#include "tapeloop/optim/clip.h"
+#include "tapeloop/optim/nag.h"
+#include "tapeloop/optim/rmsprop.h"
+#include "tapeloop/optim/schedule.h"
+#include "tapeloop/optim/sgd.h"
+#include "tapeloop/optim/updates.h"
 
 namespace tapeloop::optim {
 namespace {

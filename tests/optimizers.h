@@ -5,8 +5,8 @@
 #include <limits>
 #include <random>
 
-#include "autograd/named.h"
 #include "support.h"
+#include "tapeloop/autograd/tape/named.h"
 
 namespace tapeloop::optim {
 

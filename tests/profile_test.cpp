@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 // tape.profile() and tape.memory(): what is counted where, and the trace file. No time is asserted beyond sums and order.
-#include "autograd/profile.h"
+#include "tapeloop/autograd/look/profile.h"
 
 #include <unistd.h>
 
@@ -8,7 +8,7 @@
 #include <fstream>
 #include <nlohmann/json.hpp>
 
-#include "nn/nn.h"
+#include "tapeloop/nn/nn.h"
 #include "tests/support.h"
 
 using namespace tapeloop;

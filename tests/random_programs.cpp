@@ -5,7 +5,7 @@
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 
-#include "autograd/recompute.h"
+#include "tapeloop/autograd/tape/recompute.h"
 
 namespace tapeloop::test {
 namespace {

@@ -4,8 +4,8 @@
 #include <limits>
 #include <set>
 
-#include "nn/init.h"
 #include "support.h"
+#include "tapeloop/nn/layers/init.h"
 
 namespace tapeloop::test {
 namespace {

@@ -6,8 +6,8 @@
 #include <filesystem>
 #include <set>
 
-#include "nn/nn.h"
 #include "support.h"
+#include "tapeloop/nn/nn.h"
 
 namespace tapeloop::nn {
 namespace {

@@ -4,8 +4,8 @@
 #include <functional>
 
 #include "derivatives.h"
-#include "nn/nn.h"
 #include "support.h"
+#include "tapeloop/nn/nn.h"
 
 namespace tapeloop::nn {
 namespace {

@@ -5,8 +5,8 @@
 #include <optional>
 
 #include "derivatives.h"
-#include "nn/nn.h"
 #include "support.h"
+#include "tapeloop/nn/nn.h"
 
 namespace tapeloop::nn {
 namespace {

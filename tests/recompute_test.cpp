@@ -3,8 +3,8 @@
 #include <cmath>
 #include <memory>
 
-#include "nn/nn.h"
 #include "support.h"
+#include "tapeloop/nn/nn.h"
 
 namespace tapeloop::nn {
 namespace {

@@ -2,7 +2,7 @@
 // Formulas of recurrent steps, of kinds that no built-in cell has. For every compiler: no containers, no text.
 #pragma once
 
-#include "autograd/math.h"
+#include "tapeloop/autograd/number/math.h"
 
 namespace tapeloop::test {
 

@@ -2,9 +2,9 @@
 // What recurrent() keeps and allocates: zx overwritten where nobody else has it, a carried state without its sequence, no
 // heap allocation in the steady state. Counts calls of operator new; measures no time.
 #include "allocations.h"
-#include "optim/clip.h"
-#include "optim/sgd.h"
 #include "recurrent_oracle.h"
+#include "tapeloop/optim/clip.h"
+#include "tapeloop/optim/sgd.h"
 
 namespace tapeloop::test {
 namespace {

@@ -3,9 +3,9 @@
 // operations, which is the oracle. Uses nothing of the kernel that is tested.
 #pragma once
 
-#include "nn/nn.h"
 #include "recurrent_formulas.h"
 #include "support.h"
+#include "tapeloop/nn/nn.h"
 
 namespace tapeloop::test {
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-// How recurrent() is divided over a GPU (autograd/cuda/recurrent_plan.h): what fits, what covers, what is chosen. No kernels.
-#include "autograd/cuda/recurrent_plan.h"
+// How recurrent() is divided over a GPU (autograd/device/cuda/recurrent/recurrent_plan.h): what fits, what covers, what is chosen. No kernels.
+#include "tapeloop/autograd/device/cuda/recurrent/recurrent_plan.h"
 
 #include <doctest/doctest.h>
 

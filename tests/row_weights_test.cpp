@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 // RowWeights: products of one vector, and rounding to bfloat16, against plain loops.
-#include "autograd/cpu/row_weights.h"
+#include "tapeloop/autograd/device/cpu/row_weights.h"
 
 #include <cmath>
 #include <limits>

@@ -6,11 +6,11 @@
 #include <cstring>
 #include <string>
 
-#include "autograd/error.h"
-#include "autograd/safetensors.h"
 #include "folder.h"
-#include "nn/checkpoint.h"
-#include "nn/nn.h"
+#include "tapeloop/autograd/files/safetensors.h"
+#include "tapeloop/autograd/tensor/error.h"
+#include "tapeloop/nn/nn.h"
+#include "tapeloop/nn/save/checkpoint.h"
 
 namespace tapeloop {
 namespace {

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 // safetensors files: round trips, every rule of the format broken once, damaged files of all kinds, full disks.
 // Files of other programs are those of tests/reference only.
-#include "autograd/safetensors.h"
+#include "tapeloop/autograd/files/safetensors.h"
 
 #include <doctest/doctest.h>
 #include <sys/resource.h>
@@ -22,9 +22,9 @@
 #include <string_view>
 #include <vector>
 
-#include "autograd/error.h"
-#include "autograd/files.h"
 #include "folder.h"
+#include "tapeloop/autograd/files/files.h"
+#include "tapeloop/autograd/tensor/error.h"
 
 namespace fs = std::filesystem;
 using tapeloop::DType;

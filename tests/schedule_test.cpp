@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: MIT
 // Schedules of learning rates against their formulas, on groups, by a metric; what is refused.
-#include "optim/schedule.h"
+#include "tapeloop/optim/schedule.h"
 
 #include <cmath>
 #include <numbers>
 
-#include "optim/adam.h"
-#include "optim/sgd.h"
 #include "optimizers.h"
+#include "tapeloop/optim/adam.h"
+#include "tapeloop/optim/sgd.h"
 
 namespace tapeloop::optim {
 

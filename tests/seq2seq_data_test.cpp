@@ -10,11 +10,11 @@
 #include <set>
 #include <utility>
 
-#include "autograd/error.h"
 #include "examples/seq2seq/batches.h"
 #include "examples/seq2seq/pairs.h"
 #include "examples/seq2seq/text.h"
 #include "examples/seq2seq/vocabulary.h"
+#include "tapeloop/autograd/tensor/error.h"
 
 using namespace seq2seq;
 using tapeloop::Random;

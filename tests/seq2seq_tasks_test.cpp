@@ -7,13 +7,13 @@
 #include <map>
 #include <set>
 
-#include "autograd/error.h"
 #include "examples/seq2seq/addition.h"
 #include "examples/seq2seq/arguments.h"
 #include "examples/seq2seq/dates.h"
 #include "examples/seq2seq/lengths.h"
 #include "examples/seq2seq/material.h"
 #include "support.h"
+#include "tapeloop/autograd/tensor/error.h"
 
 using namespace seq2seq;
 using tapeloop::Random;

@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: MIT
 // Encoder, bridge, decoder and scheduled sampling: gradients, the ways to run a decoder against each other, learning.
 // Search over any model is tested by decoding_test.cpp.
-#include "nn/seq2seq.h"
+#include "tapeloop/nn/seq2seq/seq2seq.h"
 
-#include "nn/init.h"
-#include "nn/scheduled_sampling.h"
-#include "optim/adam.h"
 #include "support.h"
+#include "tapeloop/nn/layers/init.h"
+#include "tapeloop/nn/seq2seq/scheduled_sampling.h"
+#include "tapeloop/optim/adam.h"
 
 namespace tapeloop::nn {
 namespace {

@@ -2,14 +2,14 @@
 // The models of examples/seq2seq: gradients, translation, training that goes on bit for bit. Whole runs: seq2seq_run_test.cpp.
 #include <doctest/doctest.h>
 
-#include "autograd/gradcheck.h"
-#include "autograd/losses.h"
 #include "examples/seq2seq/adder.h"
 #include "examples/seq2seq/dates.h"
 #include "examples/seq2seq/notes.h"
 #include "examples/seq2seq/tasks.h"
 #include "folder.h"
 #include "seq2seq_pairs.h"
+#include "tapeloop/autograd/look/gradcheck.h"
+#include "tapeloop/autograd/ops/losses.h"
 
 namespace nn = tapeloop::nn;
 using namespace seq2seq;

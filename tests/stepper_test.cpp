@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 // Stepper: one stream step by step, against the same model unrolled.
-#include "nn/stepper.h"
+#include "tapeloop/nn/recurrent/stepper.h"
 
 #include "examples/custom_cell/my_lstm.h"
 #include "support.h"

@@ -17,8 +17,8 @@
 #include <thread>
 #include <vector>
 
-#include "autograd/autograd.h"
-#include "autograd/cpu/threads.h"
+#include "tapeloop/autograd/autograd.h"
+#include "tapeloop/autograd/device/cpu/threads.h"
 
 namespace tapeloop::test {
 

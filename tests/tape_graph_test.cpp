@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 // Derivatives of derivatives through create_graph, against closed forms. First derivatives are in tape_test.cpp.
-#include "autograd/recompute.h"
 #include "support.h"
+#include "tapeloop/autograd/tape/recompute.h"
 
 namespace tapeloop::test {
 namespace {

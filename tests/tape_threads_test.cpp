@@ -7,8 +7,8 @@
 #include <memory>
 #include <thread>
 
-#include "autograd/memory.h"
-#include "optim/sgd.h"
+#include "tapeloop/autograd/tensor/memory.h"
+#include "tapeloop/optim/sgd.h"
 
 namespace tapeloop::test {
 namespace {

@@ -13,7 +13,7 @@
 #include <thread>
 #include <vector>
 
-#include "autograd/cpu/threads.h"
+#include "tapeloop/autograd/device/cpu/threads.h"
 
 using tapeloop::parallel_for;
 using tapeloop::parallel_team;

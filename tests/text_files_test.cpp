@@ -7,11 +7,11 @@
 #include <filesystem>
 #include <string>
 
-#include "autograd/error.h"
-#include "autograd/files.h"
 #include "examples/char_lm/corpus.h"
 #include "examples/common/text.h"
 #include "support.h"
+#include "tapeloop/autograd/files/files.h"
+#include "tapeloop/autograd/tensor/error.h"
 #include "tests/folder.h"
 
 using common::decode_text, common::Encoding;

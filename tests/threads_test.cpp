@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 // Checks parallel_for: every index once, nested and concurrent loops, exceptions, bad thread counts.
 // Speed is not checked here.
-#include "autograd/cpu/threads.h"
+#include "tapeloop/autograd/device/cpu/threads.h"
 
 #include <doctest/doctest.h>
 
@@ -13,7 +13,7 @@
 #include <thread>
 #include <vector>
 
-#include "autograd/error.h"
+#include "tapeloop/autograd/tensor/error.h"
 
 using tapeloop::parallel_for;
 

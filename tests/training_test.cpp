@@ -2,11 +2,11 @@
 // Whole training and inference steps of recurrent models: truncated BPTT, constant memory, no heap allocations, the
 // same bits with any number of threads. Single parts have their own tests.
 #include "allocations.h"
-#include "autograd/memory.h"
-#include "nn/nn.h"
-#include "optim/adam.h"
-#include "optim/clip.h"
 #include "support.h"
+#include "tapeloop/autograd/tensor/memory.h"
+#include "tapeloop/nn/nn.h"
+#include "tapeloop/optim/adam.h"
+#include "tapeloop/optim/clip.h"
 
 namespace tapeloop::nn {
 namespace {

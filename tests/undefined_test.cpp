@@ -1,14 +1,14 @@
 // SPDX-License-Identifier: MIT
 // Calls every public method and operation of autograd with an undefined or moved-from object. Each
 // gives an error with a sentence, or the documented answer, and never crashes.
-#include "autograd/captured_step.h"
-#include "autograd/memory.h"
-#include "autograd/recurrent.h"
-#include "autograd/safetensors.h"
-#include "autograd/stepper.h"
-#include "autograd/transform_all.h"
-#include "optim/sgd.h"
 #include "support.h"
+#include "tapeloop/autograd/files/safetensors.h"
+#include "tapeloop/autograd/ops/transform_all.h"
+#include "tapeloop/autograd/sequence/recurrent.h"
+#include "tapeloop/autograd/sequence/stepper.h"
+#include "tapeloop/autograd/tape/captured_step.h"
+#include "tapeloop/autograd/tensor/memory.h"
+#include "tapeloop/optim/sgd.h"
 
 namespace tapeloop::test {
 namespace {

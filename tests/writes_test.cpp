@@ -1,15 +1,15 @@
 // SPDX-License-Identifier: MIT
 // Which writes make a saved value out of date: those to its own elements, by an operation or through a pointer. Writes
 // to other elements of the same memory, by any thread and however many, do not.
-#include "autograd/writes.h"
+#include "tapeloop/autograd/tensor/writes.h"
 
 #include <array>
 #include <atomic>
 #include <chrono>
 #include <thread>
 
-#include "autograd/tensor_meter.h"
 #include "support.h"
+#include "tapeloop/autograd/tensor/tensor_meter.h"
 
 namespace tapeloop::test {
 namespace {

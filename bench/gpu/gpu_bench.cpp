@@ -10,14 +10,14 @@
 #include <functional>
 #include <set>
 
-#include "autograd/captured_step.h"
-#include "autograd/cuda/cuda.h"
 #include "bench/gpu/facts.h"
 #include "bench/gpu/multiply_add.h"
 #include "bench/gpu/rows.h"
 #include "bench/op_by_op_cell.h"
 #include "bench/peers/row.h"
 #include "examples/custom_cell/my_lstm.h"
+#include "tapeloop/autograd/device/cuda/cuda.h"
+#include "tapeloop/autograd/tape/captured_step.h"
 
 namespace bench {
 namespace {

@@ -2,7 +2,7 @@
 // A formula that does nothing but move memory: three numbers in, one out. Includes only math.h, for nvcc.
 #pragma once
 
-#include "autograd/math.h"
+#include "tapeloop/autograd/number/math.h"
 
 namespace bench {
 

@@ -122,7 +122,7 @@ def batches_of(examples, size, seed):
 
 
 def character_bleu(found, expected):
-    """nn/metrics.h: BLEU-4 of a corpus over characters, 0 to 100, smoothed as sacrebleu's "exp"."""
+    """nn/decode/metrics.h: BLEU-4 of a corpus over characters, 0 to 100, smoothed as sacrebleu's "exp"."""
     matches, totals = [0] * 4, [0] * 4
     for text, reference in zip(found, expected):
         for n in range(4):

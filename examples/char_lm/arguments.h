@@ -8,7 +8,7 @@
 
 #include "examples/char_lm/training.h"
 #include "examples/common/options.h"
-#include "nn/sampling.h"
+#include "tapeloop/nn/decode/sampling.h"
 
 namespace char_lm {
 

@@ -6,10 +6,10 @@
 
 #include <algorithm>
 
-#include "autograd/error.h"
-#include "autograd/safetensors_header.h"
 #include "dinosaur_names.h"  // made from dinosaurs.txt by the build
 #include "examples/common/text.h"
+#include "tapeloop/autograd/files/safetensors_header.h"
+#include "tapeloop/autograd/tensor/error.h"
 
 namespace char_lm {
 

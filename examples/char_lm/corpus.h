@@ -10,8 +10,8 @@
 #include <string_view>
 #include <vector>
 
-#include "autograd/random.h"
-#include "autograd/tensor.h"
+#include "tapeloop/autograd/number/random.h"
+#include "tapeloop/autograd/tensor/tensor.h"
 
 namespace char_lm {
 

@@ -6,7 +6,7 @@
 
 #include <vector>
 
-#include "autograd/error.h"
+#include "tapeloop/autograd/tensor/error.h"
 
 namespace char_lm {
 

@@ -7,9 +7,9 @@
 
 #include <algorithm>
 
-#include "autograd/error.h"
 #include "examples/char_lm/generate.h"
 #include "examples/common/notes.h"
+#include "tapeloop/autograd/tensor/error.h"
 
 namespace char_lm {
 

@@ -12,8 +12,6 @@
 #include <set>
 #include <utility>
 
-#include "autograd/error.h"
-#include "autograd/files.h"
 #include "examples/char_lm/arguments.h"
 #include "examples/char_lm/generate.h"
 #include "examples/char_lm/inside.h"
@@ -23,7 +21,9 @@
 #include "examples/common/output.h"
 #include "examples/common/progress.h"
 #include "examples/common/saver.h"
-#include "nn/metrics.h"
+#include "tapeloop/autograd/files/files.h"
+#include "tapeloop/autograd/tensor/error.h"
+#include "tapeloop/nn/decode/metrics.h"
 
 namespace char_lm {
 namespace {

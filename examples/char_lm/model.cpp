@@ -2,7 +2,7 @@
 // Building the model, and its forward pass.
 #include "examples/char_lm/model.h"
 
-#include "autograd/error.h"
+#include "tapeloop/autograd/tensor/error.h"
 
 namespace char_lm {
 

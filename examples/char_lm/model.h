@@ -9,7 +9,7 @@
 #include <variant>
 #include <vector>
 
-#include "nn/nn.h"
+#include "tapeloop/nn/nn.h"
 
 namespace char_lm {
 

@@ -6,10 +6,10 @@
 
 #include <algorithm>
 
-#include "autograd/error.h"
 #include "examples/common/hash.h"
 #include "examples/common/notes.h"
 #include "examples/common/saver.h"
+#include "tapeloop/autograd/tensor/error.h"
 
 namespace char_lm {
 

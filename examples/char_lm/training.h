@@ -13,7 +13,7 @@
 #include "examples/char_lm/corpus.h"
 #include "examples/char_lm/model.h"
 #include "examples/common/training.h"
-#include "optim/adam.h"
+#include "tapeloop/optim/adam.h"
 
 namespace char_lm {
 

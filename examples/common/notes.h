@@ -9,8 +9,8 @@
 #include <string>
 #include <string_view>
 
-#include "autograd/error.h"
-#include "nn/checkpoint.h"
+#include "tapeloop/autograd/tensor/error.h"
+#include "tapeloop/nn/save/checkpoint.h"
 
 namespace common {
 

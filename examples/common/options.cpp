@@ -15,15 +15,15 @@
 #include <optional>
 #include <utility>
 
-#include "autograd/cpu/threads.h"
-#include "autograd/error.h"
-#include "autograd/files.h"
-#include "autograd/tensor.h"
 #include "examples/common/console.h"
 #include "examples/common/interrupt.h"
 #include "examples/common/output.h"
 #include "examples/common/run_lock.h"
 #include "examples/common/saver.h"
+#include "tapeloop/autograd/device/cpu/threads.h"
+#include "tapeloop/autograd/files/files.h"
+#include "tapeloop/autograd/tensor/error.h"
+#include "tapeloop/autograd/tensor/tensor.h"
 
 namespace common {
 

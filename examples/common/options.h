@@ -15,8 +15,8 @@
 #include <type_traits>
 #include <vector>
 
-#include "autograd/shape.h"
 #include "examples/common/paths.h"
+#include "tapeloop/autograd/tensor/shape.h"
 
 namespace CLI {
 class App;

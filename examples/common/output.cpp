@@ -8,8 +8,8 @@
 #include <nlohmann/json.hpp>
 #include <system_error>
 
-#include "autograd/error.h"
-#include "autograd/files.h"
+#include "tapeloop/autograd/files/files.h"
+#include "tapeloop/autograd/tensor/error.h"
 
 namespace common {
 

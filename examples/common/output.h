@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 // Folders and JSON files that examples write.
 // A file that is replaced is either the old one or the new one; other formats are written by
-// autograd/files.h.
+// autograd/files/files.h.
 #pragma once
 
 #include <nlohmann/json_fwd.hpp>

@@ -10,8 +10,8 @@
 #include <cerrno>
 #include <system_error>
 
-#include "autograd/error.h"
 #include "examples/common/console.h"
+#include "tapeloop/autograd/tensor/error.h"
 
 namespace common {
 

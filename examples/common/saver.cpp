@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// Writes files by nn/checkpoint.h and remembers the saves that failed.
+// Writes files by nn/save/checkpoint.h and remembers the saves that failed.
 #include "examples/common/saver.h"
 
 #include <algorithm>
@@ -8,9 +8,9 @@
 #include <map>
 #include <new>
 
-#include "autograd/error.h"
 #include "examples/common/console.h"
 #include "examples/common/notes.h"
+#include "tapeloop/autograd/tensor/error.h"
 
 namespace common {
 

@@ -8,7 +8,7 @@
 #include <utility>
 
 #include "examples/common/training.h"
-#include "nn/checkpoint.h"
+#include "tapeloop/nn/save/checkpoint.h"
 
 namespace common {
 

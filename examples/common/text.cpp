@@ -7,8 +7,8 @@
 #include <algorithm>
 #include <utility>
 
-#include "autograd/files.h"
-#include "nn/markup.h"
+#include "tapeloop/autograd/files/files.h"
+#include "tapeloop/nn/look/markup.h"
 
 namespace common {
 namespace {

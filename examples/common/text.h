@@ -8,7 +8,7 @@
 #include <string>
 #include <string_view>
 
-#include "autograd/error.h"
+#include "tapeloop/autograd/tensor/error.h"
 
 namespace common {
 

@@ -9,9 +9,9 @@
 #include <map>
 #include <numeric>
 
-#include "autograd/error.h"
 #include "examples/common/notes.h"
-#include "optim/clip.h"
+#include "tapeloop/autograd/tensor/error.h"
+#include "tapeloop/optim/clip.h"
 
 namespace common {
 

@@ -8,9 +8,9 @@
 #include <string>
 #include <vector>
 
-#include "autograd/named.h"
-#include "autograd/tape.h"
-#include "optim/adam.h"
+#include "tapeloop/autograd/tape/named.h"
+#include "tapeloop/autograd/tape/tape.h"
+#include "tapeloop/optim/adam.h"
 
 namespace common {
 

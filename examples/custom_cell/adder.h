@@ -4,9 +4,9 @@
 #pragma once
 
 #include "examples/custom_cell/two_clocks.h"
-#include "nn/nn.h"
-#include "optim/adam.h"
-#include "optim/clip.h"
+#include "tapeloop/nn/nn.h"
+#include "tapeloop/optim/adam.h"
+#include "tapeloop/optim/clip.h"
 
 namespace custom_cell {
 

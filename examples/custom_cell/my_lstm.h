@@ -4,7 +4,7 @@
 #pragma once
 
 #include "examples/custom_cell/my_lstm_gates.h"
-#include "nn/nn.h"
+#include "tapeloop/nn/nn.h"
 
 namespace my {
 

@@ -2,7 +2,7 @@
 // A copy of the built-in LSTM's formula under other names, in user code. Includes only math.h, for nvcc.
 #pragma once
 
-#include "autograd/math.h"
+#include "tapeloop/autograd/number/math.h"
 
 namespace my {
 

@@ -2,7 +2,7 @@
 // 1. The formula of a recurrent cell that is in no library, once. Includes only math.h, so that nvcc can compile it as well.
 #pragma once
 
-#include "autograd/math.h"
+#include "tapeloop/autograd/number/math.h"
 
 // "Two clocks": a minimal gated unit (Zhou et al. 2016) whose state is also followed by a slow one;
 // a gate mixes the two. The kernels for training, float64 checks and second derivatives are all made from these lines.

@@ -17,8 +17,8 @@
 #include <span>
 #include <vector>
 
-#include "autograd/tensor.h"
 #include "examples/jazz/events.h"
+#include "tapeloop/autograd/tensor/tensor.h"
 
 namespace jazz {
 

@@ -10,7 +10,7 @@
 
 #include "examples/jazz/material.h"
 #include "examples/jazz/model.h"
-#include "nn/sampling.h"
+#include "tapeloop/nn/decode/sampling.h"
 
 namespace jazz {
 

@@ -3,8 +3,8 @@
 // The state at a step is that after the note before: the first step has read nothing.
 #include "examples/jazz/inside.h"
 
-#include "autograd/error.h"
 #include "examples/jazz/features.h"
+#include "tapeloop/autograd/tensor/error.h"
 
 namespace jazz {
 

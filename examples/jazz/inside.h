@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 // What the neurons of the network do while it reads a tune.
-// The page itself is the library's: nn/activation_page.h.
+// The page itself is the library's: nn/look/activation_page.h.
 #pragma once
 
 #include <string>

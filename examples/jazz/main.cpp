@@ -10,7 +10,6 @@
 #include <CLI/CLI.hpp>
 #include <nlohmann/json.hpp>
 
-#include "autograd/files.h"
 #include "examples/common/console.h"
 #include "examples/common/interrupt.h"
 #include "examples/common/notes.h"
@@ -21,6 +20,7 @@
 #include "examples/jazz/arguments.h"
 #include "examples/jazz/inside.h"
 #include "examples/jazz/report.h"
+#include "tapeloop/autograd/files/files.h"
 
 namespace jazz {
 namespace {

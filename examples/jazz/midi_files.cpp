@@ -8,9 +8,9 @@
 #include <system_error>
 #include <utility>
 
-#include "autograd/files.h"
 #include "examples/common/paths.h"
 #include "examples/jazz/midi.h"
+#include "tapeloop/autograd/files/files.h"
 
 namespace jazz {
 namespace {

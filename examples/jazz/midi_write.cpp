@@ -7,10 +7,10 @@
 #include <cmath>
 #include <random>
 
-#include "autograd/files.h"
 #include "examples/common/text.h"
 #include "examples/jazz/midi.h"
 #include "examples/jazz/rhythm_section.h"
+#include "tapeloop/autograd/files/files.h"
 
 namespace jazz {
 namespace {

@@ -8,7 +8,7 @@
 
 #include "examples/jazz/features.h"
 #include "examples/jazz/ngram.h"
-#include "nn/nn.h"
+#include "tapeloop/nn/nn.h"
 
 namespace jazz {
 

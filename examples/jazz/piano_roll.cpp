@@ -12,8 +12,8 @@
 #include <string_view>
 #include <utility>
 
-#include "autograd/files.h"
-#include "nn/markup.h"
+#include "tapeloop/autograd/files/files.h"
+#include "tapeloop/nn/look/markup.h"
 
 namespace jazz {
 namespace {

@@ -5,9 +5,9 @@
 
 #include <limits>
 
-#include "autograd/error.h"
 #include "examples/common/notes.h"
 #include "examples/jazz/train.h"
+#include "tapeloop/autograd/tensor/error.h"
 
 namespace jazz {
 

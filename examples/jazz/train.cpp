@@ -9,11 +9,11 @@
 #include <cmath>
 #include <span>
 
-#include "autograd/error.h"
 #include "examples/common/notes.h"
 #include "examples/common/training.h"
-#include "optim/clip.h"
-#include "optim/schedule.h"
+#include "tapeloop/autograd/tensor/error.h"
+#include "tapeloop/optim/clip.h"
+#include "tapeloop/optim/schedule.h"
 
 namespace jazz {
 

@@ -11,7 +11,7 @@
 
 #include "examples/jazz/material.h"
 #include "examples/jazz/model.h"
-#include "optim/adam.h"
+#include "tapeloop/optim/adam.h"
 
 namespace jazz {
 

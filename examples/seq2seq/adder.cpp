@@ -6,10 +6,10 @@
 
 #include <algorithm>
 
-#include "autograd/error.h"
 #include "examples/common/saver.h"
 #include "examples/seq2seq/notes.h"
-#include "nn/inspect.h"
+#include "tapeloop/autograd/tensor/error.h"
+#include "tapeloop/nn/look/inspect.h"
 
 namespace seq2seq {
 

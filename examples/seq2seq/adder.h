@@ -9,8 +9,8 @@
 #include "examples/common/training.h"
 #include "examples/seq2seq/addition.h"
 #include "examples/seq2seq/picture.h"
-#include "nn/nn.h"
-#include "optim/adam.h"
+#include "tapeloop/nn/nn.h"
+#include "tapeloop/optim/adam.h"
 
 namespace seq2seq {
 

@@ -7,7 +7,7 @@
 #include <algorithm>
 #include <set>
 
-#include "autograd/error.h"
+#include "tapeloop/autograd/tensor/error.h"
 
 namespace seq2seq {
 

@@ -12,9 +12,9 @@
 #include <string_view>
 #include <vector>
 
-#include "autograd/random.h"
-#include "autograd/tensor.h"
 #include "examples/seq2seq/pairs.h"
+#include "tapeloop/autograd/number/random.h"
+#include "tapeloop/autograd/tensor/tensor.h"
 
 namespace seq2seq {
 

@@ -11,8 +11,8 @@
 #include <limits>
 #include <string_view>
 
-#include "autograd/error.h"
 #include "examples/seq2seq/addition.h"
+#include "tapeloop/autograd/tensor/error.h"
 
 namespace seq2seq {
 namespace {

@@ -6,10 +6,10 @@
 #include <cmath>
 #include <functional>
 
-#include "autograd/error.h"
 #include "examples/seq2seq/picture.h"
 #include "examples/seq2seq/svg.h"
 #include "examples/seq2seq/text.h"
+#include "tapeloop/autograd/tensor/error.h"
 
 namespace seq2seq {
 namespace {

@@ -8,8 +8,8 @@
 #include <numeric>
 #include <tuple>
 
-#include "autograd/error.h"
-#include "autograd/ops.h"
+#include "tapeloop/autograd/ops/ops.h"
+#include "tapeloop/autograd/tensor/error.h"
 
 namespace seq2seq {
 namespace {

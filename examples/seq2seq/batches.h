@@ -7,10 +7,10 @@
 #include <string>
 #include <vector>
 
-#include "autograd/named.h"
-#include "autograd/random.h"
-#include "autograd/tensor.h"
 #include "examples/seq2seq/vocabulary.h"
+#include "tapeloop/autograd/number/random.h"
+#include "tapeloop/autograd/tape/named.h"
+#include "tapeloop/autograd/tensor/tensor.h"
 
 namespace seq2seq {
 

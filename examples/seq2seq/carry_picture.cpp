@@ -6,9 +6,9 @@
 #include <cmath>
 #include <numeric>
 
-#include "autograd/error.h"
 #include "examples/seq2seq/picture.h"
 #include "examples/seq2seq/svg.h"
+#include "tapeloop/autograd/tensor/error.h"
 
 namespace seq2seq {
 namespace {

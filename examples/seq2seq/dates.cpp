@@ -6,8 +6,8 @@
 
 #include <array>
 
-#include "autograd/error.h"
 #include "examples/common/hash.h"
+#include "tapeloop/autograd/tensor/error.h"
 
 namespace seq2seq {
 namespace {

@@ -14,8 +14,8 @@
 #include <string_view>
 #include <vector>
 
-#include "autograd/random.h"
 #include "examples/seq2seq/pairs.h"
+#include "tapeloop/autograd/number/random.h"
 
 namespace seq2seq {
 

@@ -5,9 +5,9 @@
 #include <algorithm>
 #include <array>
 
-#include "autograd/error.h"
 #include "examples/seq2seq/picture.h"
 #include "examples/seq2seq/svg.h"
+#include "tapeloop/autograd/tensor/error.h"
 
 namespace seq2seq {
 namespace {

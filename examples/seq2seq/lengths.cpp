@@ -6,7 +6,7 @@
 
 #include <algorithm>
 
-#include "autograd/error.h"
+#include "tapeloop/autograd/tensor/error.h"
 
 namespace seq2seq {
 

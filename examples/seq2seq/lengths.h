@@ -6,8 +6,8 @@
 #include <string>
 #include <vector>
 
-#include "autograd/random.h"
 #include "examples/seq2seq/pairs.h"
+#include "tapeloop/autograd/number/random.h"
 
 namespace seq2seq {
 

@@ -10,10 +10,10 @@
 #include <string_view>
 #include <unordered_set>
 
-#include "autograd/error.h"
 #include "examples/seq2seq/addition.h"
 #include "examples/seq2seq/dates.h"
 #include "examples/seq2seq/lengths.h"
+#include "tapeloop/autograd/tensor/error.h"
 
 namespace seq2seq {
 namespace {

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// The translator: encoder, bridge, attention and decoder of nn/seq2seq.h, with the cell and the attention chosen by name.
+// The translator: encoder, bridge, attention and decoder of nn/seq2seq/seq2seq.h, with the cell and the attention chosen by name.
 // Symbols are numbers here; it neither trains nor knows a vocabulary.
 //   S source steps, T target steps, N batch, V symbols of the target
 #pragma once
@@ -8,8 +8,8 @@
 #include <string>
 #include <variant>
 
-#include "nn/nn.h"
-#include "nn/seq2seq.h"
+#include "tapeloop/nn/nn.h"
+#include "tapeloop/nn/seq2seq/seq2seq.h"
 
 namespace seq2seq {
 

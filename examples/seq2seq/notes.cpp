@@ -4,7 +4,7 @@
 
 #include <fmt/format.h>
 
-#include "autograd/error.h"
+#include "tapeloop/autograd/tensor/error.h"
 
 namespace seq2seq {
 

@@ -10,13 +10,13 @@
 #include <set>
 #include <utility>
 
-#include "autograd/error.h"
-#include "autograd/files.h"
 #include "examples/common/hash.h"
 #include "examples/common/text.h"
 #include "examples/seq2seq/text.h"
-#include "nn/markup.h"
 #include "phrase_book.h"
+#include "tapeloop/autograd/files/files.h"
+#include "tapeloop/autograd/tensor/error.h"
+#include "tapeloop/nn/look/markup.h"
 
 namespace seq2seq {
 namespace {

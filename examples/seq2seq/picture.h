@@ -6,7 +6,7 @@
 #include <string>
 #include <vector>
 
-#include "autograd/tensor.h"
+#include "tapeloop/autograd/tensor/tensor.h"
 
 namespace seq2seq {
 

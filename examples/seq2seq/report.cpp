@@ -6,9 +6,9 @@
 #include <cmath>
 #include <nlohmann/json.hpp>
 
-#include "autograd/files.h"
 #include "examples/common/console.h"
 #include "examples/seq2seq/tasks.h"
+#include "tapeloop/autograd/files/files.h"
 
 namespace seq2seq {
 

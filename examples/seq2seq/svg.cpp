@@ -6,7 +6,7 @@
 
 #include <iterator>
 
-#include "nn/markup.h"
+#include "tapeloop/nn/look/markup.h"
 
 namespace seq2seq {
 

@@ -10,13 +10,13 @@
 #include <memory>
 #include <nlohmann/json.hpp>
 
-#include "autograd/error.h"
 #include "examples/common/console.h"
 #include "examples/common/saver.h"
 #include "examples/common/text.h"
 #include "examples/seq2seq/adder.h"
 #include "examples/seq2seq/notes.h"
 #include "examples/seq2seq/tasks.h"
+#include "tapeloop/autograd/tensor/error.h"
 
 namespace seq2seq {
 

@@ -8,7 +8,7 @@
 #include <vector>
 
 #include "examples/common/text.h"
-#include "nn/metrics.h"
+#include "tapeloop/nn/decode/metrics.h"
 
 namespace seq2seq {
 

@@ -7,11 +7,11 @@
 #include <algorithm>
 #include <cmath>
 
-#include "autograd/error.h"
 #include "examples/common/hash.h"
 #include "examples/common/saver.h"
 #include "examples/seq2seq/notes.h"
-#include "optim/schedule.h"
+#include "tapeloop/autograd/tensor/error.h"
+#include "tapeloop/optim/schedule.h"
 
 namespace seq2seq {
 

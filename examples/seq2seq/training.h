@@ -9,8 +9,8 @@
 
 #include "examples/common/training.h"
 #include "examples/seq2seq/translator.h"
-#include "nn/inspect.h"
-#include "optim/adam.h"
+#include "tapeloop/nn/look/inspect.h"
+#include "tapeloop/optim/adam.h"
 
 namespace seq2seq {
 

@@ -10,7 +10,6 @@
 #include <optional>
 #include <system_error>
 
-#include "autograd/error.h"
 #include "examples/common/console.h"
 #include "examples/common/interrupt.h"
 #include "examples/common/output.h"
@@ -19,6 +18,7 @@
 #include "examples/common/run_lock.h"
 #include "examples/common/saver.h"
 #include "examples/seq2seq/notes.h"
+#include "tapeloop/autograd/tensor/error.h"
 
 namespace seq2seq {
 

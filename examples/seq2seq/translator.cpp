@@ -6,9 +6,9 @@
 #include <chrono>
 #include <numeric>
 
-#include "autograd/losses.h"
 #include "examples/common/training.h"
-#include "nn/metrics.h"
+#include "tapeloop/autograd/ops/losses.h"
+#include "tapeloop/nn/decode/metrics.h"
 
 namespace seq2seq {
 

@@ -7,8 +7,8 @@
 #include <algorithm>
 #include <map>
 
-#include "autograd/error.h"
-#include "autograd/safetensors_header.h"
+#include "tapeloop/autograd/files/safetensors_header.h"
+#include "tapeloop/autograd/tensor/error.h"
 
 namespace seq2seq {
 

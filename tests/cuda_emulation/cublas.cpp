@@ -2,8 +2,8 @@
 // cuBLAS's products by the library's CPU kernels. Checks what cuBLAS would check. One stream for all handles.
 #include "cublas_v2.h"
 
-#include "autograd/cpu/kernels.h"
 #include "device_memory.h"
+#include "tapeloop/autograd/device/cpu/kernels.h"
 
 const char* cublasGetStatusString(cublasStatus_t status) {
   return status == CUBLAS_STATUS_SUCCESS ? "CUBLAS_STATUS_SUCCESS" : "CUBLAS_STATUS_INVALID_VALUE";

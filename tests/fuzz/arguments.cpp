@@ -5,11 +5,11 @@
 #include <cmath>
 #include <functional>
 
-#include "autograd/cpu/threads.h"
 #include "examples/char_lm/arguments.h"
 #include "examples/common/options.h"
 #include "examples/jazz/arguments.h"
 #include "examples/seq2seq/arguments.h"
+#include "tapeloop/autograd/device/cpu/threads.h"
 #include "tests/fuzz/targets.h"
 
 namespace tapeloop::fuzz {

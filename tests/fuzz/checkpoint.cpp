@@ -2,19 +2,19 @@
 // Checkpoints of a small run: model, optimizer, progress and the place among the batches. The
 // target repairs checksums, because no mutation would find them. So the contents of a checkpoint
 // are tested, not only its file.
-#include "nn/checkpoint.h"
+#include "tapeloop/nn/save/checkpoint.h"
 
 #include <algorithm>
 #include <cstring>
 
-#include "autograd/autograd.h"
-#include "autograd/error.h"
-#include "autograd/memory.h"
-#include "autograd/safetensors.h"
 #include "examples/common/training.h"
 #include "examples/seq2seq/batches.h"
-#include "nn/serialize.h"
-#include "optim/adam.h"
+#include "tapeloop/autograd/autograd.h"
+#include "tapeloop/autograd/files/safetensors.h"
+#include "tapeloop/autograd/tensor/error.h"
+#include "tapeloop/autograd/tensor/memory.h"
+#include "tapeloop/nn/save/serialize.h"
+#include "tapeloop/optim/adam.h"
 #include "tests/fuzz/targets.h"
 
 namespace tapeloop::fuzz {

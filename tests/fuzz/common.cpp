@@ -8,7 +8,7 @@
 #include <iterator>
 #include <system_error>
 
-#include "nn/markup.h"
+#include "tapeloop/nn/look/markup.h"
 #include "tests/fuzz/targets.h"
 
 namespace tapeloop::fuzz {

@@ -6,11 +6,11 @@
 #include <algorithm>
 #include <array>
 
-#include "autograd/error.h"
-#include "autograd/memory.h"
 #include "examples/seq2seq/batches.h"
 #include "examples/seq2seq/text.h"
 #include "examples/seq2seq/vocabulary.h"
+#include "tapeloop/autograd/tensor/error.h"
+#include "tapeloop/autograd/tensor/memory.h"
 #include "tests/fuzz/targets.h"
 
 namespace tapeloop::fuzz {

@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: MIT
 // safetensors files: reads them, writes them and reads them again.
-#include "autograd/safetensors.h"
+#include "tapeloop/autograd/files/safetensors.h"
 
 #include <algorithm>
 #include <cstring>
 #include <map>
 
-#include "autograd/error.h"
-#include "autograd/memory.h"
+#include "tapeloop/autograd/tensor/error.h"
+#include "tapeloop/autograd/tensor/memory.h"
 #include "tests/fuzz/targets.h"
 
 namespace tapeloop::fuzz {

@@ -4,10 +4,10 @@
 #include <algorithm>
 #include <cstdint>
 
-#include "autograd/error.h"
-#include "autograd/memory.h"
 #include "examples/char_lm/corpus.h"
 #include "examples/seq2seq/vocabulary.h"
+#include "tapeloop/autograd/tensor/error.h"
+#include "tapeloop/autograd/tensor/memory.h"
 #include "tests/fuzz/targets.h"
 
 namespace tapeloop::fuzz {

@@ -4,7 +4,7 @@
 #include <cstdio>
 #include <exception>
 
-#include "autograd/autograd.h"
+#include "tapeloop/autograd/autograd.h"
 
 struct Gate {
   static constexpr const char* name = "gate";

@@ -3,7 +3,7 @@
 // No test framework here: install_test.py builds it as a stranger would and reads what it prints.
 #include <cstdio>
 
-#include "autograd/autograd.h"
+#include "tapeloop/autograd/autograd.h"
 
 int main() {
   using namespace tapeloop;

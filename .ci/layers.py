@@ -1,0 +1,92 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: MIT
+"""Checks which folder includes headers of which: the table below has every pair that is allowed.
+
+usage: .ci/layers.py [FOLDER]      FOLDER: of the repository, this one by default
+"""
+import re
+import sys
+from pathlib import Path
+
+# A folder may include headers of its own, of the folders in its row, and of those in their rows. Lowest first.
+ALLOWED = {
+    "autograd/number": [],
+    "autograd/tensor": ["autograd/number"],
+    "autograd/formula": ["autograd/tensor"],
+    "autograd/files": ["autograd/tensor"],
+    "autograd/device": ["autograd/formula"],
+    "autograd/device/cpu": ["autograd/device"],
+    "autograd/device/cuda": ["autograd/device"],
+    "autograd/device/cuda/recurrent": ["autograd/device/cuda"],
+    "autograd/tape": ["autograd/device"],
+    "autograd/ops": ["autograd/tape"],
+    "autograd/look": ["autograd/ops", "autograd/files"],
+    "autograd/sequence": ["autograd/look"],
+    "autograd": ["autograd/sequence"],
+    "nn/save": ["autograd"],
+    "nn/layers": ["nn/save"],
+    "nn/look": ["nn/layers"],
+    "nn/recurrent": ["nn/look"],
+    "nn/decode": ["nn/look"],
+    "nn/seq2seq": ["nn/recurrent", "nn/decode"],
+    "nn": ["nn/seq2seq"],
+    "optim": ["autograd"],
+}
+# Pairs that run upward and are still to be mended. A pair that is gone must go from here too.
+TO_MEND = {}
+
+INCLUDE = re.compile(r'^\s*#\s*include\s+[<"]([^>"]+)[>"]')
+# Formula pages are compiled for every device: they include numbers, and below the formulas what lists them.
+PAGES = {
+    "autograd/formula/elementwise.h": {"autograd/number/math.h", "autograd/formula/kernel.h"},
+    "nn/recurrent/gates.h": {"autograd/number/math.h", "autograd/formula/kernel.h"},
+    "nn/seq2seq/scores.h": {"autograd/number/math.h", "autograd/formula/kernel.h"},
+    "optim/updates.h": {"autograd/number/math.h", "autograd/formula/kernel.h"},
+}
+
+
+def reachable(folder):
+    found = {folder}
+    for below in ALLOWED[folder]:
+        found |= reachable(below)
+    return found
+
+
+def includes_of(root):
+    """(file, line, included file) of every include of the library's own headers."""
+    for top in ("autograd", "nn", "optim"):
+        for path in sorted((root / top).rglob("*")):
+            if path.suffix not in (".h", ".cpp", ".cu", ".cuh"):
+                continue
+            for number, line in enumerate(path.read_text().splitlines(), 1):
+                match = INCLUDE.match(line)
+                if match and match[1].split("/")[0] in ("tapeloop", "autograd", "nn", "optim", "examples", "tests", "bench"):
+                    yield path.relative_to(root).as_posix(), number, match[1]
+
+
+def main():
+    root = Path(sys.argv[1] if len(sys.argv) > 1 else Path(__file__).resolve().parent.parent)
+    faults, upward = [], set()
+    for file, number, header in includes_of(root):
+        place = f"{file}:{number}"
+        if not header.startswith("tapeloop/"):
+            faults.append(f'{place}: "{header}"; the library includes only its own headers, as "tapeloop/..."')
+            continue
+        header = header.removeprefix("tapeloop/")
+        folder, below = str(Path(file).parent), str(Path(header).parent)
+        if folder not in ALLOWED:
+            faults.append(f"{place}: the folder {folder} has no row in the table of .ci/layers.py")
+        elif file in PAGES and header not in PAGES[file]:
+            faults.append(f"{place}: a formula page includes only {' and '.join(sorted(PAGES[file]))}, not {header}")
+        elif below not in reachable(folder):
+            upward.add((folder, below))
+            if (folder, below) not in TO_MEND:
+                faults.append(f"{place}: {folder} must not include {header}; allowed: {', '.join(sorted(reachable(folder)))}")
+    faults += [f"{pair}: mended; take it from TO_MEND of .ci/layers.py" for pair in TO_MEND if pair not in upward]
+    print("\n".join(faults) or f"{len(ALLOWED)} folders include downward only" +
+          (f", but for {len(TO_MEND)} pairs" if TO_MEND else ""))
+    sys.exit(1 if faults else 0)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,11 @@
+// SPDX-License-Identifier: MIT
+// From a device tag to its backend.
+#include "tapeloop/autograd/device/backend.h"
+
+namespace tapeloop {
+
+const Backend& backend(Device device) {
+  return device == Device::cpu ? detail::cpu_backend() : detail::cuda_backend();
+}
+
+}  // namespace tapeloop

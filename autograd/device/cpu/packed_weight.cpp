@@ -1,0 +1,145 @@
+// SPDX-License-Identifier: MIT
+// The list of packed forms that hangs on a tensor's memory. At most a few: as it is, transposed, cut by gates.
+#include "tapeloop/autograd/device/cpu/packed_weight.h"
+
+#include <atomic>
+#include <utility>
+
+#include "tapeloop/autograd/device/cpu/kernels.h"
+#include "tapeloop/autograd/device/cpu/panels.h"
+#include "tapeloop/autograd/tensor/memory.h"
+
+namespace tapeloop {
+
+// One packed form: what it was made from, and the panels.
+struct detail::Kept {
+  struct Source {
+    const void* data;
+    std::int64_t k, n, row_stride, column_stride, groups;
+    std::size_t element_bytes;
+    bool operator==(const Source&) const = default;
+  };
+  Source source;
+  std::uint64_t writes;  // of the storage when it was packed
+  std::size_t bytes;
+  std::atomic<std::int32_t> references;
+  Kept* next;
+
+  void* panels() { return reinterpret_cast<char*>(this) + kHeader; }
+  static constexpr std::size_t kHeader = 128;
+};
+
+namespace cpu {
+namespace {
+
+using detail::Kept;
+static_assert(sizeof(Kept) <= Kept::kHeader);
+
+constexpr int kMostForms = 8;
+
+// Held for a few instructions; no more than one thread in a thousand ever waits.
+class Lock {
+ public:
+  Lock() {
+    while (taken_.test_and_set(std::memory_order_acquire)) {
+    }
+  }
+  ~Lock() { taken_.clear(std::memory_order_release); }
+
+ private:
+  static inline std::atomic_flag taken_ = ATOMIC_FLAG_INIT;
+};
+
+void drop(Kept* kept) noexcept {
+  if (kept->references.fetch_sub(1, std::memory_order_acq_rel) == 1) {
+    const std::size_t bytes = kept->bytes;
+    kept->~Kept();
+    memory::release(kept, bytes);
+  }
+}
+
+// A form that is up to date, with a reference for the caller; null where there is none.
+Kept* find(detail::Storage& storage, const Kept::Source& source, std::uint64_t writes) {
+  Lock lock;
+  for (Kept* kept = storage.kept; kept != nullptr; kept = kept->next) {
+    if (kept->source == source && kept->writes == writes) {
+      kept->references.fetch_add(1, std::memory_order_relaxed);
+      return kept;
+    }
+  }
+  return nullptr;
+}
+
+// Takes what is out of date, or too much, off the list.
+Kept* take_stale(detail::Storage& storage, std::uint64_t writes) {
+  Lock lock;
+  Kept* stale = nullptr;
+  int count = 0;
+  for (Kept** link = &storage.kept; *link != nullptr;) {
+    Kept* kept = *link;
+    if (kept->writes != writes || ++count >= kMostForms) {
+      *link = kept->next;
+      kept->next = std::exchange(stale, kept);
+    } else {
+      link = &kept->next;
+    }
+  }
+  return stale;
+}
+
+}  // namespace
+
+void release_kept(detail::Kept* kept) noexcept {
+  while (kept != nullptr) drop(std::exchange(kept, kept->next));
+}
+
+template <class T>
+PackedWeight<T>::PackedWeight(const Tensor& weight, MatrixView<T> b, std::int64_t k, std::int64_t n,
+                              std::int64_t groups) {
+  const auto& kernels = cpu::kernels().of<T>();
+  columns_ = n / groups;
+  per_group_ = panel_count(columns_, kernels.panel_width);
+  group_elements_ = per_group_ * kernels.panel_width * k;
+  // Groups of whole panels follow each other as a single group's panels do: one form serves both.
+  if (columns_ % kernels.panel_width == 0) groups = 1;
+  detail::Storage& storage = *detail::storage_of(weight);
+  const Kept::Source source{b.data, k, n, b.row_stride, b.column_stride, groups, sizeof(T)};
+  const std::uint64_t writes = detail::count_of_writes(storage);
+  const bool keep = !storage.exposed.load(std::memory_order_acquire);
+  if (keep) {
+    kept_ = find(storage, source, writes);
+    if (kept_ != nullptr) return;
+    release_kept(take_stale(storage, writes));
+  }
+  const std::int64_t elements = groups == 1
+                                    ? panel_count(n, kernels.panel_width) * kernels.panel_width * k
+                                    : groups * group_elements_;
+  const std::size_t bytes = Kept::kHeader + static_cast<std::size_t>(elements) * sizeof(T);
+  kept_ = new (memory::allocate(bytes)) Kept{source, writes, bytes, {keep ? 2 : 1}, nullptr};
+  T* panels = static_cast<T*>(kept_->panels());
+  for (std::int64_t g = 0; g < groups; ++g) {
+    const MatrixView<T> part{b.data + g * (n / groups) * b.column_stride, b.row_stride,
+                             b.column_stride};
+    kernels.pack_panels(part, k, n / groups, panels + g * group_elements_);
+  }
+  if (keep) {
+    Lock lock;
+    kept_->next = std::exchange(storage.kept, kept_);
+  }
+}
+
+template <class T>
+PackedWeight<T>::~PackedWeight() {
+  drop(kept_);
+}
+
+template <class T>
+const T* PackedWeight<T>::panels(std::int64_t group) const {
+  return static_cast<const T*>(kept_->panels()) + group * group_elements_;
+}
+
+template class PackedWeight<float>;
+template class PackedWeight<double>;
+
+}  // namespace cpu
+}  // namespace tapeloop

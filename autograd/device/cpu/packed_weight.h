@@ -1,0 +1,37 @@
+// SPDX-License-Identifier: MIT
+// PackedWeight: a weight matrix as panels (panels.h), kept with the tensor's memory from use to use until that memory
+// is written. Does not multiply.
+#pragma once
+
+#include "tapeloop/autograd/device/cpu/gemm.h"
+#include "tapeloop/autograd/tensor/tensor.h"
+
+namespace tapeloop::cpu {
+
+// B [k, n] = the elements of `weight` seen through `b`, whose columns are cut into `groups` equal groups, each packed by
+// itself and padded to whole panels. Packs at the first use and after each write to the tensor's memory; else the panels
+// of the last time are used again. Memory somebody can write through a pointer of data() is packed anew each time.
+// Cost of a new packing: k n elements copied; of an old one: about 20 ns. Keeps k n elements, and as many for the
+// transposed use in the backward pass. Safe from several threads as long as none writes the weight.
+template <class T>
+class PackedWeight {
+ public:
+  PackedWeight(const Tensor& weight, MatrixView<T> b, std::int64_t k, std::int64_t n,
+               std::int64_t groups = 1);
+  ~PackedWeight();
+  PackedWeight(const PackedWeight&) = delete;
+  PackedWeight& operator=(const PackedWeight&) = delete;
+
+  const T* panels(std::int64_t group = 0) const;
+  std::int64_t panels_per_group() const { return per_group_; }
+  std::int64_t columns_per_group() const { return columns_; }
+
+ private:
+  detail::Kept* kept_;
+  std::int64_t columns_, per_group_, group_elements_;
+};
+
+// Gives back what was kept with a tensor's memory, when that memory goes.
+void release_kept(detail::Kept* kept) noexcept;
+
+}  // namespace tapeloop::cpu

@@ -1,0 +1,28 @@
+// SPDX-License-Identifier: MIT
+// The CUDA backend of a build without CUDA: one clear error.
+#include "tapeloop/autograd/device/backend.h"
+#include "tapeloop/autograd/device/cuda/cuda.h"
+#include "tapeloop/autograd/formula/elementwise.h"
+#include "tapeloop/autograd/tensor/error.h"
+
+namespace tapeloop {
+
+const Backend& detail::cuda_backend() {
+  fail("cuda",
+       "this build of Tapeloop has no CUDA backend: nvcc was not found, or was left out, when it "
+       "was configured; install the CUDA toolkit, 12 or later, and build again after ./dev clean, "
+       "or install again by ./dev install PREFIX; or keep the tensors on Device::cpu");
+}
+
+bool cuda::available() { return false; }
+void cuda::allow_tf32(bool) {}
+void cuda::set_recurrent_form(RecurrentForm) { detail::cuda_backend(); }
+cuda::RecurrentForm cuda::recurrent_form() { return RecurrentForm::automatic; }
+cuda::RecurrentForm cuda::last_recurrent_form() { return RecurrentForm::automatic; }
+void cuda::synchronize() {}
+
+void ArithmeticPage::register_cuda() {}
+void FunctionPage::register_cuda() {}
+void LossPage::register_cuda() {}
+
+}  // namespace tapeloop

@@ -1,0 +1,169 @@
+// SPDX-License-Identifier: MIT
+// The GPU as a backend: memory behind tensors, copies between devices, and the way to each kernel.
+#include "tapeloop/autograd/device/backend.h"
+
+#include <new>
+
+#include "tapeloop/autograd/device/cuda/capture.cuh"
+#include "tapeloop/autograd/device/cuda/cuda.h"
+#include "tapeloop/autograd/device/cuda/gpu.cuh"
+#include "tapeloop/autograd/device/cuda/kernels.h"
+#include "tapeloop/autograd/tensor/error.h"
+#include "tapeloop/autograd/tensor/memory.h"
+
+namespace tapeloop {
+namespace {
+
+struct GpuStorage : detail::Storage {  // the header is in the host's memory
+  cuda::Block block;
+};
+
+template <class... Tensors>
+void need_gpu(const char* kernel, const Tensors&... tensors) {
+  const auto need = [&](const Tensor& tensor) {
+    if (tensor.defined() && tensor.device() != Device::cuda) {
+      fail(kernel, "got " + tensor.describe() +
+                       " on the cpu beside tensors on cuda; copy it by to(Device::cuda)");
+    }
+  };
+  (need(tensors), ...);
+}
+
+Tensor on_gpu(const Tensor& index) {
+  if (index.device() == Device::cuda) return index;
+  const Tensor near = index.contiguous();
+  Tensor result = Tensor::empty(index.shape(), index.dtype(), Device::cuda);
+  cuda::upload(result.raw(), near.raw(),
+               static_cast<std::size_t>(near.numel()) * sizeof(std::int64_t));
+  return result;
+}
+
+std::size_t bytes_of(const Tensor& tensor) {
+  return static_cast<std::size_t>(tensor.numel() * size_of(tensor.dtype()));
+}
+
+void copy_to_gpu(const Tensor& to, const Tensor& from) {
+  const Tensor near = from.to(to.dtype()).contiguous();
+  const bool direct = to.is_contiguous();
+  const Tensor there = direct ? to : Tensor::empty(to.shape(), to.dtype(), Device::cuda);
+  cuda::upload(there.raw(), near.raw(), bytes_of(near));
+  if (!direct) cuda::copy(to, there);
+}
+
+void copy_to_cpu(const Tensor& to, const Tensor& from) {
+  const Tensor there = from.contiguous();
+  const bool direct = to.is_contiguous() && to.dtype() == from.dtype();
+  const Tensor near = direct ? to : Tensor::empty(to.shape(), from.dtype());
+  cuda::download(near.raw(), there.raw(), bytes_of(there));
+  if (!direct) backend(Device::cpu).copy(to, near);
+}
+
+class CudaBackend final : public Backend {
+ public:
+  std::unique_ptr<Recording> new_recording() const override {
+    return std::make_unique<cuda::Capture>();
+  }
+  detail::Storage* allocate(std::size_t bytes) const override {
+    const cuda::Block block = bytes == 0 ? cuda::Block{} : cuda::take(bytes);
+    memory::Account* account = nullptr;
+    memory::take_elsewhere(static_cast<std::int64_t>(bytes), account);
+    auto* const storage = new (memory::allocate(sizeof(GpuStorage)))
+        GpuStorage{{{1}, Device::cuda, {false}, {false}, bytes}, block};
+    storage->account = account;
+    return storage;
+  }
+  void release(detail::Storage* storage) const noexcept override {
+    auto* const own = static_cast<GpuStorage*>(storage);
+    if (own->block.data != nullptr) cuda::give_back(own->block);
+    memory::release_elsewhere(static_cast<std::int64_t>(own->bytes), own->account);
+    memory::release(own, sizeof(GpuStorage));
+  }
+  void* address(detail::Storage* storage) const override {
+    return static_cast<GpuStorage*>(storage)->block.data;
+  }
+
+  void copy(const Tensor& to, const Tensor& from) const override {
+    if (to.device() == from.device()) return cuda::copy(to, from);
+    if (to.device() == Device::cuda) return copy_to_gpu(to, from);
+    copy_to_cpu(to, from);
+  }
+  // cuBLAS chooses the order of a sum by its shape: small parts would cost products and gain nothing.
+  std::int64_t gradient_rows() const override { return std::int64_t{1} << 40; }
+  void fill(const Tensor& to, double value) const override { cuda::fill(to, value); }
+  void pointwise(const PointwiseKernel& kernel, const void* functor, DType dtype,
+                 const LoopPlan& plan) const override {
+    cuda::find_pointwise(kernel, dtype)(functor, plan, {});
+  }
+  void pointwise_each(const PointwiseKernel& kernel, DType dtype,
+                      std::span<const PointwiseItem> items) const override {
+    cuda::pointwise_each(kernel, dtype, items);
+  }
+  void pointwise_update(const PointwiseKernel& kernel, DType dtype, const LoopPlan& plan,
+                        const PointwiseItem& item) const override {
+    cuda::pointwise_update(kernel, dtype, plan, item);
+  }
+  std::unique_ptr<UpdatesMade> new_updates_made(std::size_t count) const override {
+    return cuda::new_updates_made(count);
+  }
+  void targets(const Tensor& known, const Tensor& counted, const Tensor& target,
+               std::int64_t ignore_index, std::int64_t classes) const override {
+    cuda::targets(known, counted, target.contiguous(), ignore_index, classes);
+  }
+  void norms(const Tensor& to, std::span<const Tensor> from,
+             const std::vector<std::string>* names) const override {
+    cuda::norms(to, from, names);
+  }
+  void matmul(const Tensor& to, std::span<const Product> products, bool accumulate) const override {
+    for (const Product& p : products) need_gpu("matmul", p.a, p.b);
+    cuda::matmul(to, products, accumulate);
+  }
+  void linear(const Tensor& to, const Tensor& x, const Tensor& w,
+              const Tensor& init) const override {
+    need_gpu("linear", x, w, init);
+    cuda::linear(to, x, w, init);
+  }
+  void recurrent_forward(const RecurrentForward& run) const override {
+    cuda::recurrent_forward(run);
+  }
+  void recurrent_backward(const RecurrentBackward& run) const override {
+    cuda::recurrent_backward(run);
+  }
+  void reduce(Reduction kind, const Tensor& to, const Tensor& from) const override {
+    cuda::reduce(kind, to, from);
+  }
+  void cumulative_sum(const Tensor& to, const Tensor& from, int axis) const override {
+    cuda::cumulative_sum(to, from, axis);
+  }
+  void argmax(const Tensor& to, const Tensor& from) const override { cuda::argmax(to, from); }
+  void take_rows(const Tensor& to, const Tensor& from, const Tensor& index) const override {
+    cuda::take_rows(to, from, on_gpu(index));
+  }
+  void add_rows(const Tensor& to, const Tensor& index, const Tensor& from) const override {
+    need_gpu("add_rows", from);
+    cuda::add_rows(to, on_gpu(index), from);
+  }
+  void gather(const Tensor& to, const Tensor& from, const Tensor& index, int axis) const override {
+    cuda::gather(to, from, on_gpu(index), axis);
+  }
+  void scatter_add(const Tensor& to, const Tensor& index, const Tensor& from,
+                   int axis) const override {
+    need_gpu("scatter_add", from);
+    cuda::scatter_add(to, on_gpu(index), from, axis);
+  }
+  void uniform(const Tensor& to, std::uint64_t seed, std::uint64_t first) const override {
+    cuda::uniform(to, seed, first);
+  }
+  void normal(const Tensor& to, std::uint64_t seed, std::uint64_t first) const override {
+    cuda::normal(to, seed, first);
+  }
+};
+
+}  // namespace
+
+const Backend& detail::cuda_backend() {
+  cuda::gpu();  // throws where there is none
+  static const CudaBackend& kBackend = *new CudaBackend;
+  return kBackend;
+}
+
+}  // namespace tapeloop

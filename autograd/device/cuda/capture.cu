@@ -1,0 +1,143 @@
+// SPDX-License-Identifier: MIT
+// Capturing a step of the one stream, and launching it: first what changed on the host is copied, then the graph runs.
+#include "tapeloop/autograd/device/cuda/capture.cuh"
+
+#include <algorithm>
+#include <cstring>
+
+#include "tapeloop/autograd/tensor/error.h"
+
+namespace tapeloop::cuda {
+namespace {
+
+constexpr std::size_t kChunkBytes = std::size_t{64} << 10;
+
+Capture* noting_now = nullptr;  // under working()
+thread_local Capture* renewing_now = nullptr;
+
+}  // namespace
+
+Capture* Capture::noting() { return noting_now; }
+Capture* Capture::renewing() { return renewing_now; }
+
+Capture::~Capture() {
+  const std::scoped_lock lock(working());
+  if (graph_ != nullptr && cudaGraphExecDestroy(graph_) != cudaSuccess) cudaGetLastError();
+  parts_.clear();  // the tensors in them
+  for (const Chunk& chunk : chunks_) give_back(chunk.there);
+  if (number_ != 0) end_capture(number_);
+  if (arena_ != nullptr) arena_->leave();
+}
+
+void Capture::start_noting() {
+  const Gpu& g = gpu();
+  std::unique_lock lock(working());
+  number_ = begin_capture();
+  arena_ = new Arena(number_);
+  // Relaxed: memory is taken on another stream meanwhile.
+  CUDA_CHECK(cudaStreamBeginCapture(g.stream, cudaStreamCaptureModeRelaxed));
+  noting_now = this;
+  lock.release();  // stop_noting() unlocks it
+}
+
+void Capture::stop_noting() {
+  const std::unique_lock lock(working(), std::adopt_lock);  // of start_noting()
+  const Gpu& g = gpu();
+  noting_now = nullptr;
+  arena_->close();
+  struct Noted {
+    cudaGraph_t graph = nullptr;
+    ~Noted() {
+      if (graph != nullptr && cudaGraphDestroy(graph) != cudaSuccess) cudaGetLastError();
+    }
+  } noted;
+  cudaError_t status = cudaStreamEndCapture(g.stream, &noted.graph);
+  if (status == cudaSuccess) {
+    status = with_room([&] { return cudaGraphInstantiate(&graph_, noted.graph, 0); });
+  }
+  if (status != cudaSuccess) {
+    cudaGetLastError();
+    graph_ = nullptr;
+    fail("captured step", std::string("CUDA could not make a graph of it (") +
+                              cudaGetErrorString(status) +
+                              "), and its work is lost; look for code in it that uses CUDA by "
+                              "itself, or call the step without CapturedStep");
+  }
+  launch();
+}
+
+void Capture::launch() {
+  const std::scoped_lock lock(working());
+  upload_renewed();
+  check(with_room([&] { return cudaGraphLaunch(graph_, gpu().stream); }), "cudaGraphLaunch");
+}
+
+void Capture::lost() noexcept {
+  try {
+    read_updates_made();
+  } catch (...) {  // the device cannot be used any more: what is thrown already says so
+  }
+}
+
+void Capture::upload_renewed() {
+  for (const Chunk& chunk : chunks_) upload(chunk.there.data, chunk.host.get(), chunk.used);
+}
+
+Capture::Renewed Capture::renewed(std::size_t bytes) {
+  bytes = (bytes + 63) / 64 * 64;
+  if (chunks_.empty() || chunks_.back().used + bytes > chunks_.back().size) {
+    const std::size_t size = std::max(bytes, kChunkBytes);
+    chunks_.push_back({std::make_unique<unsigned char[]>(size), arena_->take(size), size, 0});
+  }
+  Chunk& chunk = chunks_.back();
+  const std::size_t place = chunk.used;
+  chunk.used += bytes;
+  return {chunk.host.get() + place, static_cast<unsigned char*>(chunk.there.data) + place};
+}
+
+const std::uint64_t* Capture::numbers(std::uint64_t seed, std::uint64_t first) {
+  Numbers* const use = next_numbers(seed, first);
+  if (use == nullptr) return nullptr;
+  const Renewed place = renewed(2 * sizeof(std::uint64_t));
+  use->place = static_cast<std::uint64_t*>(place.host);
+  use->place[0] = seed;
+  use->place[1] = first;
+  return static_cast<const std::uint64_t*>(place.there);
+}
+
+void* Capture::next_table() {
+  if (next_table_ == tables_.size())
+    fail("captured step", "a part of it does more than when it was captured");
+  return tables_[next_table_++];
+}
+
+bool Capture::parts_valid() const {
+  return std::all_of(parts_.begin(), parts_.end(), [](const Part& p) { return p.part->valid(); });
+}
+
+void Capture::run_parts() {
+  renewing_now = this;
+  const struct Done {
+    ~Done() { renewing_now = nullptr; }
+  } done;
+  for (const Part& part : parts_) {
+    next_table_ = part.first_table;
+    part.part->run();
+  }
+}
+
+Table::Table(const void* host, std::size_t bytes) {
+  const std::scoped_lock lock(working());
+  if (Capture* const capture = Capture::noting()) {
+    const Capture::Renewed place = capture->renewed(bytes);
+    std::memcpy(place.host, host, bytes);
+    there_ = place.there;
+    capture->add_table(place.host);
+    return;
+  }
+  own_.emplace(bytes);
+  upload(own_->as<void>(), host, bytes);
+  there_ = own_->as<void>();
+}
+
+}  // namespace tapeloop::cuda

@@ -1,0 +1,118 @@
+// SPDX-License-Identifier: MIT
+// A step as a CUDA graph: what its kernels use that differs from run to run, and the memory that it keeps.
+#pragma once
+
+#include <map>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "tapeloop/autograd/device/cuda/gpu.cuh"
+#include "tapeloop/autograd/device/recording.h"
+
+namespace tapeloop::cuda {
+
+// Memory of one captured step: its graph writes to it at every run, so nobody else gets it while the graph lives. Blocks that
+// are given back during the capture serve again within it. Ends with the graph and the last tensor in it.
+class Arena {
+ public:
+  explicit Arena(std::uint64_t capture) : number_(capture) {}
+  Arena(const Arena&) = delete;
+  Arena& operator=(const Arena&) = delete;
+
+  Block take(std::size_t bytes);
+  void put_back(const Block& block) noexcept;
+  void close() { open_ = false; }  // the capture is over
+  void leave() noexcept;           // by the graph; the arena may be gone after
+  std::size_t bytes() const { return total_; }
+
+ private:
+  ~Arena();
+  void drop() noexcept;
+
+  std::uint64_t number_;  // of its capture
+  bool open_ = true;
+  int users_ = 1;  // the graph, and every block that is out
+  std::size_t total_ = 0;
+  std::vector<void*> blocks_;
+  std::multimap<std::size_t, void*> free_;  // by size
+};
+
+// Number of captures begun so far; and blocks from before a capture, which its graph may use, live as long as that.
+std::uint64_t begin_capture();
+void end_capture(std::uint64_t number) noexcept;
+
+class Capture final : public Recording {
+ public:
+  Capture() = default;
+  ~Capture() override;
+
+  // The one that notes now; null: work is done at once. Whoever asks holds working().
+  static Capture* noting();
+  Arena& arena() { return *arena_; }
+
+  // Memory on the device for numbers of the host that are copied there before every run.
+  struct Renewed {
+    void* host;
+    void* there;
+  };
+  Renewed renewed(std::size_t bytes);
+  // {seed, first} on the device for a kernel's random numbers; null where they are not a Random's.
+  const std::uint64_t* numbers(std::uint64_t seed, std::uint64_t first);
+  // A table of a part (see HostPart): while noting a new one; while the part runs again its next one, to be written anew.
+  void* next_table();
+  void add_table(void* host) { tables_.push_back(host); }
+  static Capture* renewing();  // whose part runs again in this thread
+
+  std::size_t bytes() const override { return arena_ == nullptr ? 0 : arena_->bytes(); }
+  void begin_part() override { part_start_ = tables_.size(); }
+  void end_part(std::unique_ptr<HostPart> part) override {
+    parts_.push_back({std::move(part), part_start_});
+  }
+
+ private:
+  struct Chunk {
+    std::unique_ptr<unsigned char[]> host;
+    Block there;
+    std::size_t size, used;
+  };
+  struct Part {
+    std::unique_ptr<HostPart> part;
+    std::size_t first_table;
+  };
+  std::unique_lock<std::recursive_mutex> hold() const override {
+    return std::unique_lock(working());
+  }
+  void start_noting() override;
+  void stop_noting() override;
+  void run_parts() override;
+  bool parts_valid() const override;
+  void launch() override;
+  void lost() noexcept override;
+  void upload_renewed();
+
+  Arena* arena_ = nullptr;
+  std::uint64_t number_ = 0;
+  cudaGraphExec_t graph_ = nullptr;
+  std::vector<Chunk> chunks_;
+  std::vector<void*> tables_;
+  std::size_t part_start_ = 0, next_table_ = 0;
+  std::vector<Part> parts_;
+};
+
+// A table of the host for a kernel, on the device until it has run; in a captured step, for as long as the graph lives.
+class Table {
+ public:
+  Table(const void* host, std::size_t bytes);
+  template <class T>
+  const T* as() const {
+    return static_cast<const T*>(there_);
+  }
+
+ private:
+  std::optional<Scratch> own_;
+  const void* there_ = nullptr;
+};
+
+}  // namespace tapeloop::cuda

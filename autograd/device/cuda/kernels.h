@@ -1,0 +1,47 @@
+// SPDX-License-Identifier: MIT
+// The kernels of the CUDA backend, by file: all are enqueued, none waits. Arguments as in autograd/device/backend.h, on the device.
+#pragma once
+
+#include "tapeloop/autograd/device/backend.h"
+#include "tapeloop/autograd/device/cuda/registry.h"
+
+namespace tapeloop::cuda {
+
+// move.cu
+void copy(const Tensor& to, const Tensor& from);  // both on the device
+void fill(const Tensor& to, double value);
+// index.cu
+void cumulative_sum(const Tensor& to, const Tensor& from, int axis);
+void argmax(const Tensor& to, const Tensor& from);
+void take_rows(const Tensor& to, const Tensor& from, const Tensor& index);
+void add_rows(const Tensor& to, const Tensor& index, const Tensor& from);
+void gather(const Tensor& to, const Tensor& from, const Tensor& index, int axis);
+void scatter_add(const Tensor& to, const Tensor& index, const Tensor& from, int axis);
+void targets(const Tensor& known, const Tensor& counted, const Tensor& target,
+             std::int64_t ignore_index, std::int64_t classes);
+// reduce.cu
+void reduce(Reduction kind, const Tensor& to, const Tensor& from);
+// random.cu
+void uniform(const Tensor& to, std::uint64_t seed, std::uint64_t first);
+void normal(const Tensor& to, std::uint64_t seed, std::uint64_t first);
+// each.cu
+void pointwise_each(const PointwiseKernel& kernel, DType dtype,
+                    std::span<const PointwiseItem> items);
+void pointwise_update(const PointwiseKernel& kernel, DType dtype, const LoopPlan& plan,
+                      const PointwiseItem& item);
+// updates_made.cu
+std::unique_ptr<UpdatesMade> new_updates_made(std::size_t count);
+// norms.cu
+void norms(const Tensor& to, std::span<const Tensor> from, const std::vector<std::string>* names);
+// gemm.cu
+void allow_tf32(bool allowed);
+void matmul(const Tensor& to, std::span<const Product> products, bool accumulate);
+void linear(const Tensor& to, const Tensor& x, const Tensor& w, const Tensor& init);
+// persistent.cu: the whole sequence in one launch; false, and nothing done, where the plan is another
+bool persistent_forward(const RecurrentForward& run);
+bool persistent_backward(const RecurrentBackward& run);
+// recurrent.cu
+void recurrent_forward(const RecurrentForward& run);
+void recurrent_backward(const RecurrentBackward& run);
+
+}  // namespace tapeloop::cuda

@@ -1,0 +1,163 @@
+// SPDX-License-Identifier: MIT
+// Memory of the GPU: from the driver's stream-ordered pool, which keeps what is given back, or of a step that is captured.
+#include <set>
+#include <string>
+
+#include "tapeloop/autograd/device/cuda/capture.cuh"
+#include "tapeloop/autograd/tensor/error.h"
+#include "tapeloop/autograd/tensor/operation.h"
+
+namespace tapeloop::cuda {
+namespace {
+
+// Captured steps that live, and blocks that they may use although whoever took them has given them back. Under working().
+struct Captures {
+  std::uint64_t begun = 0;
+  std::set<std::uint64_t> alive;
+  struct Kept {
+    Block block;
+    std::uint64_t until;  // captures begun when it was given back: no later one knows it
+  };
+  std::vector<Kept> kept;
+  std::vector<void*> later;  // given back while a step was noted, which is no time to free
+  // Whether a living capture was begun between the taking of a block and its end.
+  bool may_use(const Block& block, std::uint64_t until) const {
+    const auto next = alive.upper_bound(block.captures);
+    return next != alive.end() && *next <= until;
+  }
+};
+Captures& captures() {
+  static Captures& kCaptures = *new Captures;
+  return kCaptures;
+}
+
+void free_block(void* data) noexcept {
+  std::vector<void*>& later = captures().later;
+  later.push_back(data);
+  if (Capture::noting() != nullptr) return;
+  // At the end of the process the runtime may be gone, and its memory with it.
+  for (void* block : later) {
+    if (cudaFreeAsync(block, gpu().stream) != cudaSuccess) cudaGetLastError();
+  }
+  later.clear();
+}
+
+[[noreturn]] void fail_full(std::size_t bytes) {
+  std::size_t free = 0, total = 0;
+  CUDA_CHECK(cudaMemGetInfo(&free, &total));
+  fail("cuda", "the GPU has no " + std::to_string(bytes) + " bytes left for " +
+                   tapeloop::detail::work_in_hand() + ": " + std::to_string(free) + " of " +
+                   std::to_string(total) +
+                   " are free; use a smaller batch, recompute(), or truncated BPTT");
+}
+
+void* take_from_pool(std::size_t bytes, cudaStream_t stream) {
+  void* block = nullptr;
+  const cudaError_t status = with_room([&] { return cudaMallocAsync(&block, bytes, stream); });
+  if (status == cudaErrorMemoryAllocation) {
+    cudaGetLastError();
+    fail_full(bytes);
+  }
+  check(status, "cudaMallocAsync");
+  return block;
+}
+
+}  // namespace
+
+void trim_pool() {
+  const Gpu& g = gpu();
+  cudaGetLastError();
+  if (Capture::noting() == nullptr) CUDA_CHECK(cudaStreamSynchronize(g.stream));
+  CUDA_CHECK(cudaMemPoolTrimTo(g.pool, 0));
+}
+
+Block take(std::size_t bytes) {
+  const Gpu& g = gpu();
+  const std::scoped_lock lock(working());
+  if (Capture* const capture = Capture::noting()) return capture->arena().take(bytes);
+  return {take_from_pool(bytes, g.stream), bytes, nullptr, captures().begun};
+}
+
+Block take_zeros(std::size_t bytes) {
+  const Gpu& g = gpu();
+  const std::scoped_lock lock(working());
+  const Block block{take_from_pool(bytes, g.beside), bytes, nullptr, 0};  // every step may use it
+  CUDA_CHECK(cudaMemsetAsync(block.data, 0, bytes, g.beside));
+  CUDA_CHECK(cudaStreamSynchronize(g.beside));
+  return block;
+}
+
+// Frees it, or keeps it for as long as a captured step may use it.
+static void release(const Block& block) noexcept {
+  Captures& c = captures();
+  if (c.may_use(block, c.begun)) {
+    c.kept.push_back({block, c.begun});
+  } else {
+    free_block(block.data);
+  }
+}
+
+void give_back(const Block& block) noexcept {
+  const std::scoped_lock lock(working());
+  if (block.arena != nullptr) return block.arena->put_back(block);
+  release(block);
+}
+
+std::uint64_t begin_capture() {
+  Captures& c = captures();
+  c.alive.insert(++c.begun);
+  return c.begun;
+}
+
+void end_capture(std::uint64_t number) noexcept {
+  Captures& c = captures();
+  c.alive.erase(number);
+  std::erase_if(c.kept, [&c](const Captures::Kept& kept) {
+    if (c.may_use(kept.block, kept.until)) return false;
+    free_block(kept.block.data);
+    return true;
+  });
+}
+
+// --- of one captured step ---
+
+constexpr std::size_t kGrain =
+    512;  // blocks are multiples of it, so that they fit each other's place
+
+Block Arena::take(std::size_t bytes) {
+  const std::size_t size = (bytes + kGrain - 1) / kGrain * kGrain;
+  void* data = nullptr;
+  const auto found = free_.lower_bound(size);
+  if (found != free_.end() && found->first <= 2 * size) {
+    data = found->second;
+    const std::size_t whole = found->first;
+    free_.erase(found);
+    ++users_;
+    return {data, whole, this, 0};
+  }
+  data = take_from_pool(size, gpu().beside);
+  // Ready before the graph runs: that stream has nothing else to do.
+  CUDA_CHECK(cudaStreamSynchronize(gpu().beside));
+  blocks_.push_back(data);
+  total_ += size;
+  ++users_;
+  return {data, size, this, 0};
+}
+
+void Arena::put_back(const Block& block) noexcept {
+  if (open_) free_.emplace(block.bytes, block.data);
+  drop();
+}
+
+void Arena::leave() noexcept { drop(); }
+
+void Arena::drop() noexcept {
+  if (--users_ == 0) delete this;
+}
+
+// Tensors that were in it may have been read by steps captured since.
+Arena::~Arena() {
+  for (void* block : blocks_) release({block, 0, nullptr, number_});
+}
+
+}  // namespace tapeloop::cuda

@@ -1,0 +1,152 @@
+// SPDX-License-Identifier: MIT
+// The Euclidean norms of many tensors, none of which the host waits for. In float64, added up by trees of a fixed shape; very
+// large and very small numbers have sums of their own, so that their squares neither over- nor underflow (Blue 1978).
+#include "tapeloop/autograd/device/cuda/capture.cuh"
+#include "tapeloop/autograd/device/cuda/kernels.h"
+#include "tapeloop/autograd/device/cuda/launch.cuh"
+#include "tapeloop/autograd/tensor/memory.h"
+
+namespace tapeloop::cuda {
+namespace {
+
+constexpr std::int64_t kBlockElements = 8192;  // added up by one block
+
+struct NormItem {
+  const void* data;
+  std::int64_t count;
+  std::int64_t first_block;
+  bool single;  // float32
+};
+
+// Squares of the large, the ordinary and the small numbers, the first and the last scaled by powers of 2.
+struct Squares {
+  double large = 0, ordinary = 0, small = 0;
+};
+constexpr double kLarge = 0x1p486, kLargeScale = 0x1p-538;
+constexpr double kSmall = 0x1p-511, kSmallScale = 0x1p537;
+
+TL_HD void add_square(Squares& to, double x) {
+  const double size = x < 0 ? -x : x;
+  if (size > kLarge) {
+    to.large += size * kLargeScale * (size * kLargeScale);
+  } else if (size < kSmall) {
+    to.small += size * kSmallScale * (size * kSmallScale);
+  } else {
+    to.ordinary += size * size;  // NaN, too
+  }
+}
+TL_HD Squares operator+(const Squares& a, const Squares& b) {
+  return {a.large + b.large, a.ordinary + b.ordinary, a.small + b.small};
+}
+TL_HD double norm_of(const Squares& s) {
+  if (s.large > 0) return sqrt(s.large + s.ordinary * kLargeScale * kLargeScale) / kLargeScale;
+  if (s.ordinary == 0) return sqrt(s.small) / kSmallScale;
+  return sqrt(s.ordinary);
+}
+
+// The sum over all threads of the block, at its first thread.
+__device__ __forceinline__ Squares over_block(const Squares& own) {
+  Squares* const partial = shared_memory<Squares>();
+  partial[threadIdx.x] = own;
+  __syncthreads();
+  for (unsigned half = blockDim.x / 2; half > 0; half /= 2) {
+    if (threadIdx.x < half) {
+      partial[threadIdx.x] = partial[threadIdx.x] + partial[threadIdx.x + half];
+    }
+    __syncthreads();
+  }
+  return partial[0];
+}
+
+// A block for a part of one item.
+__global__ void __launch_bounds__(kThreads)
+    part_kernel(const NormItem* items, int count, Squares* parts) {
+  const std::int64_t block = blockIdx.x;
+  int low = 0;
+  for (int high = count; high - low > 1;) {
+    const int middle = (low + high) / 2;
+    (items[middle].first_block <= block ? low : high) = middle;
+  }
+  const NormItem item = items[low];
+  const std::int64_t start = (block - item.first_block) * kBlockElements;
+  const std::int64_t end =
+      start + kBlockElements < item.count ? start + kBlockElements : item.count;
+  Squares own;
+  for (std::int64_t i = start + threadIdx.x; i < end; i += blockDim.x) {
+    add_square(own, item.single ? static_cast<double>(static_cast<const float*>(item.data)[i])
+                                : static_cast<const double*>(item.data)[i]);
+  }
+  const Squares sum = over_block(own);
+  if (threadIdx.x == 0) parts[block] = sum;
+}
+
+// A block for an item.
+__global__ void __launch_bounds__(kThreads)
+    item_kernel(const NormItem* items, int count, std::int64_t blocks, const Squares* parts,
+                Squares* sums, double* to) {
+  const int item = static_cast<int>(blockIdx.x);
+  const std::int64_t end = item + 1 < count ? items[item + 1].first_block : blocks;
+  Squares own;
+  for (std::int64_t i = items[item].first_block + threadIdx.x; i < end; i += blockDim.x) {
+    own = own + parts[i];
+  }
+  const Squares sum = over_block(own);
+  if (threadIdx.x != 0) return;
+  sums[item] = sum;
+  to[item] = norm_of(sum);
+}
+
+TL_HD bool finite(double x) { return x - x == 0; }
+
+// One block for all items together; notes what is not finite.
+__global__ void __launch_bounds__(kThreads)
+    total_kernel(const Squares* sums, int count, double* to, const void* names, Notes notes) {
+  Squares own;
+  for (int i = static_cast<int>(threadIdx.x); i < count; i += static_cast<int>(blockDim.x)) {
+    own = own + sums[i];
+  }
+  const Squares sum = over_block(own);
+  if (threadIdx.x != 0) return;
+  to[count] = norm_of(sum);
+  if (names == nullptr || finite(to[count])) return;
+  if (*static_cast<volatile int*>(notes.halted) != 0) return;  // the first mistake is told
+  int first = 0;
+  while (first < count && finite(to[first])) ++first;
+  volatile Mistake* const mistake = notes.mistake;
+  mistake->index = first < count ? first : -1;
+  mistake->names = names;
+  mistake->in = MistakeIn::clip;
+  *notes.halted = 1;
+}
+
+}  // namespace
+
+void norms(const Tensor& to, std::span<const Tensor> from, const std::vector<std::string>* names) {
+  PoolVector<NormItem> table(from.size());
+  std::int64_t blocks = 0;
+  for (std::size_t i = 0; i < from.size(); ++i) {
+    const Tensor& x = from[i];
+    table[i] = {x.raw(), x.numel(), blocks, x.dtype() == DType::float32};
+    blocks += (x.numel() + kBlockElements - 1) / kBlockElements;
+  }
+  const std::size_t bytes = table.size() * sizeof(NormItem);
+  const int count = static_cast<int>(table.size());
+  const Table items(table.data(), bytes);
+  const Scratch parts(static_cast<std::size_t>(blocks) * sizeof(Squares));
+  const Scratch sums(table.size() * sizeof(Squares));
+  const dim3 threads{static_cast<unsigned>(kThreads)};
+  constexpr std::size_t kShared = static_cast<std::size_t>(kThreads) * sizeof(Squares);
+  double* const result = static_cast<double*>(to.raw());
+  if (blocks > 0) {
+    launch(part_kernel, dim3{static_cast<unsigned>(blocks)}, threads, kShared, items.as<NormItem>(),
+           count, parts.as<Squares>());
+  }
+  if (count > 0) {
+    launch(item_kernel, dim3{static_cast<unsigned>(count)}, threads, kShared, items.as<NormItem>(),
+           count, blocks, parts.as<Squares>(), sums.as<Squares>(), result);
+  }
+  launch(total_kernel, dim3{1}, threads, kShared, sums.as<Squares>(), count, result,
+         static_cast<const void*>(names), gpu().notes);
+}
+
+}  // namespace tapeloop::cuda

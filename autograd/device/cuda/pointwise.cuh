@@ -1,0 +1,145 @@
+// SPDX-License-Identifier: MIT
+// register_pointwise<F>(): the kernels of a functor and of its derivatives, compiled for CUDA where this is called, in a .cu
+// file. One thread calculates one element; forward and backward are the same kernel, as on the CPU.
+#pragma once
+
+#include "tapeloop/autograd/device/cuda/each.cuh"
+#include "tapeloop/autograd/device/cuda/launch.cuh"
+#include "tapeloop/autograd/device/cuda/registry.h"
+
+namespace tapeloop {
+
+namespace cuda {
+
+// A LoopPlan as kernels read it: axes innermost first, no more operands than there are.
+template <int kOperands>
+struct PointwisePlan {
+  int rank;
+  std::int64_t count;
+  std::int64_t sizes[kMaxRank];
+  void* data[kOperands];
+  std::int64_t strides[kOperands][kMaxRank];
+  Running running;
+};
+
+// Where a thread's element is, along each axis of the plan.
+struct Place {
+  std::int64_t at[kMaxRank];
+};
+
+template <class Plan>
+TL_HD Place place_of(const Plan& plan, std::int64_t i) {
+  Place place{};
+  place.at[0] = i;
+  if (plan.rank > 1) {
+    const Divided inner = divide(i, plan.sizes[0]);
+    place.at[0] = inner.rest;
+    place.at[1] = inner.quotient;
+  }
+  if (plan.rank > 2) {
+    for (int axis = 1; axis + 1 < kMaxRank; ++axis) {
+      if (axis + 1 < plan.rank) {
+        const Divided next = divide(place.at[axis], plan.sizes[axis]);
+        place.at[axis] = next.rest;
+        place.at[axis + 1] = next.quotient;
+      }
+    }
+  }
+  return place;
+}
+
+TL_HD std::int64_t offset_of(const Place& place, const std::int64_t* strides, int rank) {
+  std::int64_t offset = place.at[0] * strides[0];
+  if (rank > 1) offset += place.at[1] * strides[1];
+  if (rank > 2) {
+    for (int axis = 2; axis < kMaxRank; ++axis) offset += place.at[axis] * strides[axis];
+  }
+  return offset;
+}
+
+template <class F, class T, std::size_t... I, std::size_t... O, class Plan>
+TL_HD void apply(const F& formula, const Plan& plan, const Place& place, std::index_sequence<I...>,
+                 std::index_sequence<O...>) {
+  using V = Vec<T, isa::Lane>;
+  constexpr std::size_t kIn = sizeof...(I);
+  const auto results = as_outputs(formula(
+      V{static_cast<const T*>(plan.data[I])[offset_of(place, plan.strides[I], plan.rank)]}...));
+  const auto store = [&](std::size_t k, V value) {
+    T* const to = static_cast<T*>(plan.data[k]);
+    if (to != nullptr) to[offset_of(place, plan.strides[k], plan.rank)] = value.raw;
+  };
+  (store(kIn + O, dual::As<V>::convert(output<O>(results))), ...);
+}
+
+template <class F, class T>
+inline constexpr int kOperandsOf = kArity<F> + kResultCount<F>;
+
+template <class F, class T>
+__global__ void __launch_bounds__(kThreads)
+    pointwise_kernel(F formula, PointwisePlan<kOperandsOf<F, T>> plan) {
+  const std::int64_t i = thread_number();
+  if (i >= plan.count || (plan.running.halted != nullptr && *plan.running.halted != 0)) return;
+  const Place place = place_of(plan, i);
+  if (plan.running.lengths != nullptr && plan.running.lengths[place.at[1]] <= plan.running.time) {
+    return;
+  }
+  apply<F, T>(formula, plan, place, std::make_index_sequence<static_cast<std::size_t>(kArity<F>)>{},
+              std::make_index_sequence<static_cast<std::size_t>(kResultCount<F>)>{});
+}
+
+template <class F, class T>
+void launch_pointwise(const void* functor, const LoopPlan& plan, const Running& running) {
+  PointwisePlan<kOperandsOf<F, T>> given;
+  given.rank = plan.rank;
+  given.count = 1;
+  given.running = running;
+  for (int axis = 0; axis < kMaxRank; ++axis) {
+    const int from = plan.rank - 1 - axis;
+    given.sizes[axis] = from < 0 ? 1 : plan.sizes[from];
+    given.count *= given.sizes[axis];
+  }
+  for (int k = 0; k < kOperandsOf<F, T>; ++k) {
+    given.data[k] = plan.operands[k].data;
+    for (int axis = 0; axis < kMaxRank; ++axis) {
+      const int from = plan.rank - 1 - axis;
+      given.strides[k][axis] = from < 0 ? 0 : plan.operands[k].strides[from];
+    }
+  }
+  if (given.count == 0) return;
+  const Grid grid(given.count);
+  launch(pointwise_kernel<F, T>, grid.blocks, grid.threads, 0, *static_cast<const F*>(functor),
+         given);
+}
+
+}  // namespace cuda
+
+// Compiles F, its gradient and its gradient's gradient for CUDA, in float32 and float64, and makes them known. F is a struct
+// with a name, outside of functions. Returns true, so that it can stand at namespace scope of a program's .cu file:
+//   static const bool kMyGate = tapeloop::register_pointwise<MyGate>();
+template <class F>
+bool register_pointwise() {
+  static_assert(std::is_trivially_copyable_v<F> && sizeof(F) <= kMaxFunctorBytes,
+                "a functor holds a few plain settings by value");
+  cuda::PointwiseEntry entry{
+      {&cuda::launch_pointwise<F, float>, &cuda::launch_pointwise<F, double>}, {}};
+  if constexpr (kForMany<F>) {
+    entry.each[0] = &cuda::launch_each<F, float>;
+    entry.each[1] = &cuda::launch_each<F, double>;
+  }
+  cuda::add_pointwise(&kFunctorId<F>, entry);
+  if constexpr (kDifferentiable<F> && kOrder<F> < kMaxOrder) {
+    if constexpr (kArity<Backward<F>> + kResultCount<Backward<F>> <= kMaxOperands) {
+      register_pointwise<Backward<F>>();
+    }
+  }
+  return true;
+}
+
+namespace cuda {
+template <class... F>
+void register_page(Page<F...>) {
+  (register_pointwise<F>(), ...);
+}
+}  // namespace cuda
+
+}  // namespace tapeloop

@@ -1,0 +1,455 @@
+// SPDX-License-Identifier: MIT
+// register_recurrent<F>(): the kernels of a formula that run a whole sequence of recurrent() in one launch, for CUDA. Which
+// shapes they are used for is decided in recurrent_plan.cpp; without them the sequence runs step by step.
+//
+// A block keeps the weights of its hidden units, all gates, in shared memory. A step of it: wait for h (backward: dz) of the
+// other blocks, multiply, add up the warps' sums, the formula for its own units, hand on. There is no barrier over the grid:
+// each warp waits for those blocks whose units it multiplies. Two buffers suffice, as who writes one has waited for all blocks
+// to have read it. What limits a step, by estimate: for few rows the exchange (two trips to L2, 1.3 us), for many the FMAs.
+#pragma once
+
+#include "tapeloop/autograd/device/cuda/pointwise.cuh"
+#include "tapeloop/autograd/device/cuda/recurrent/persistent.h"
+#include "tapeloop/autograd/device/cuda/recurrent/slice_product.cuh"
+
+namespace tapeloop {
+
+namespace cuda {
+
+// What forward and backward share: the block's place, its shared memory, and the product.
+template <class T, bool kBackward>
+struct Slice {
+  const PersistentRun& run;
+  int units, row_count, row_step, columns, chunks;  // of the block
+  int inner_per_unit, inner;
+  int slice, group, first_unit, first_row;
+  bool cluster;
+  Chunk<T>* weights;   // [chunks][columns]
+  Chunk<T>* exchange;  // [2][chunks][row_step]: in a cluster
+  T* work;             // of all warps
+  T* operands;         // [operand][row][unit]
+  int work_size;
+
+  __device__ explicit Slice(const PersistentRun& r)
+      : run(r),
+        units(static_cast<int>(r.plan.units)),
+        row_count(static_cast<int>(r.plan.rows)),
+        row_step(static_cast<int>(r.plan.row_step)),
+        columns(units * (kBackward ? 1 : r.gates)),
+        inner_per_unit(kBackward ? r.gates : 1),
+        inner(r.hidden * inner_per_unit),
+        slice(static_cast<int>(blockIdx.x)),
+        group(static_cast<int>(blockIdx.y)),
+        first_unit(slice * units),
+        first_row(group * row_count),
+        cluster(r.plan.form == RecurrentForm::cluster),
+        work_size(static_cast<int>(r.plan.work_bytes) / static_cast<int>(sizeof(T))) {
+    chunks = (inner + Chunk<T>::size - 1) / Chunk<T>::size;
+    weights = shared_memory<Chunk<T>>();
+    exchange = weights + chunks * columns;
+    work = reinterpret_cast<T*>(exchange + (cluster ? 2 * chunks * row_step : 0));
+    operands = work + kWarps * work_size;
+  }
+
+  // --- the block's elements: a thread has the same ones at each step ---
+  __device__ int elements() const { return row_count * units; }
+  struct Element {
+    int index, row, unit;  // in the block
+    int n, j;              // in the batch, in the state
+  };
+  template <class Body>
+  __device__ void for_elements(Body body) const {
+#pragma unroll 1
+    for (int i = static_cast<int>(threadIdx.x); i < elements(); i += kWarps * 32) {
+      const int row = i / units, unit = i - row * units;
+      const Element e{i, row, unit, first_row + row, first_unit + unit};
+      if (e.n < run.batch && e.j < run.hidden) body(e);
+    }
+  }
+  __device__ T& operand(int which, const Element& e) const {
+    return operands[which * elements() + e.index];
+  }
+  __device__ std::int64_t state_at(const Element& e) const {  // in [N, H]
+    return std::int64_t{e.n} * run.hidden + e.j;
+  }
+  __device__ std::int64_t gate_at(const Element& e, int gate) const {  // in [N, G*H]
+    return (std::int64_t{e.n} * run.gates + gate) * run.hidden + e.j;
+  }
+  __device__ std::int64_t gate_step() const {
+    return std::int64_t{run.batch} * run.gates * run.hidden;
+  }
+  __device__ std::int64_t state_step() const { return std::int64_t{run.batch} * run.hidden; }
+  __device__ std::int64_t time(std::int64_t step) const {
+    return run.reverse ? run.steps - 1 - step : step;
+  }
+  __device__ bool running(const Element& e, std::int64_t t) const {
+    return run.lengths == nullptr || t < run.lengths[e.n];
+  }
+  __device__ const T* previous(int part, std::int64_t step) const {  // [N, H]
+    if (step == 0) return static_cast<const T*>(run.initial[part]);
+    return static_cast<const T*>(run.states[part].data) + run.states[part].step * time(step - 1);
+  }
+
+  // --- weights: once for a sequence ---
+  __device__ void load_weights() const {
+    const T* const w = static_cast<const T*>(run.w);
+    for (int i = static_cast<int>(threadIdx.x); i < chunks * columns; i += kWarps * 32) {
+      const int chunk = i / columns, column = i - chunk * columns;
+      Chunk<T> loaded;
+#pragma unroll
+      for (int v = 0; v < Chunk<T>::size; ++v) {
+        const int k = chunk * Chunk<T>::size + v;
+        // Forward: column (gate, unit) of all h. Backward: column (unit) of all dz, inner index (unit, gate).
+        const int gate = kBackward ? k % run.gates : column / units;
+        const int from = kBackward ? first_unit + column : k;
+        const int to = kBackward ? k / run.gates : first_unit + column - gate * units;
+        const bool there = k < inner && from < run.hidden && to < run.hidden;
+        loaded.at[v] = there ? w[(std::int64_t{gate} * run.hidden + to) * run.w_row +
+                                 std::int64_t{from} * run.w_column]
+                             : T{0};
+      }
+      weights[i] = loaded;
+    }
+  }
+
+  // --- what is handed from step to step ---
+  __device__ std::int64_t buffer_chunks() const { return std::int64_t{chunks} * row_step; }
+  __device__ Chunk<T>* buffer(std::int64_t step) const {
+    Chunk<T>* const all =
+        cluster ? exchange : static_cast<Chunk<T>*>(run.exchange) + 2 * buffer_chunks() * group;
+    return all + buffer_chunks() * (step & 1);
+  }
+  // Calls write(chunk) for that of the inner axis, in the row of e, wherever it is read.
+  template <class Write>
+  __device__ void hand_on_chunk(std::int64_t step, const Element& e, int chunk, Write write) const {
+    Chunk<T>* const place = buffer(step) + chunk * row_step + e.row;
+    if (!cluster) return write(*place);
+    for (unsigned block = 0; block < gridDim.x; ++block) write(*in_block(place, block));
+  }
+  // Elements from k on of the inner axis, side by side: value(0) to value(count - 1); as whole chunks where they are such.
+  template <class Value>
+  __device__ void hand_on(std::int64_t step, const Element& e, int k, int count,
+                          Value value) const {
+    constexpr int kSize = Chunk<T>::size;
+    if (count % kSize == 0) {  // then k is a multiple of it, too
+      for (int i = 0; i < count; i += kSize) {
+        Chunk<T> all;
+#pragma unroll
+        for (int v = 0; v < kSize; ++v) all.at[v] = value(i + v);
+        hand_on_chunk(step, e, (k + i) / kSize, [&](Chunk<T>& place) { place = all; });
+      }
+      return;
+    }
+    for (int i = 0; i < count; ++i) {
+      const T one = value(i);
+      hand_on_chunk(step, e, (k + i) / kSize,
+                    [&](Chunk<T>& place) { place.at[(k + i) % kSize] = one; });
+    }
+  }
+  __device__ unsigned* flag(int of) const { return run.flags + group * run.plan.slices + of; }
+  // At the end of a step: what the block handed on may be read.
+  __device__ void publish_step(std::int64_t count) const {
+    if (cluster) {
+      meet_cluster();
+    } else {
+      __syncthreads();
+      if (threadIdx.x == 0) publish(flag(slice), static_cast<unsigned>(count));
+    }
+  }
+
+  // --- the product: sums of the warps, to be added up by sum() after a barrier ---
+  __device__ void multiply(std::int64_t step, std::int64_t handed_on) const {
+    const int warp = static_cast<int>(threadIdx.x) / 32;
+    const int tiles = static_cast<int>(run.plan.column_tiles);
+    const int splits = static_cast<int>(run.plan.splits);
+    const int split = warp / tiles;
+    if (split >= splits) return;
+    SliceProduct<T> p;
+    p.staged = cluster ? nullptr : buffer(step);
+    p.rows = chunks * columns + static_cast<int>(step & 1) * chunks * row_step;
+    p.work = chunks * (columns + (cluster ? 2 * row_step : 0)) +
+             warp * static_cast<int>(run.plan.work_bytes / kChunkBytes);
+    p.columns = columns;
+    p.row_count = row_count;
+    p.row_step = row_step;
+    p.first_column = (warp - split * tiles) * static_cast<int>(run.plan.tile_width);
+    p.first = chunks * split / splits;
+    p.last = chunks * (split + 1) / splits;
+    p.partial_row = static_cast<int>(run.plan.partial_row);
+    if (!cluster && handed_on > 0 && p.first < p.last) {
+      const int per_block = units * inner_per_unit;
+      const int end = p.last * Chunk<T>::size < inner ? p.last * Chunk<T>::size : inner;
+      const int first = p.first * Chunk<T>::size / per_block, last = (end - 1) / per_block;
+      for (int i = first + static_cast<int>(threadIdx.x) % 32; i <= last; i += 32) {
+        wait_until(flag(i), static_cast<unsigned>(handed_on));
+      }
+      __syncwarp();
+    }
+    multiply_slice<T>(run.plan.tile, p);
+  }
+  __device__ T sum(int row, int column) const {
+    const int tiles = static_cast<int>(run.plan.column_tiles);
+    const int width = static_cast<int>(run.plan.tile_width);
+    const int tile = column / width;
+    const T* from = work + tile * work_size + row * static_cast<int>(run.plan.partial_row) +
+                    column - tile * width;
+    T result = 0;
+    for (int split = 0; split < static_cast<int>(run.plan.splits); ++split) {
+      result += *from;
+      from += tiles * work_size;
+    }
+    return result;
+  }
+};
+
+// The formula on a thread's operands in shared memory; calls store(number of the result, value).
+template <class F, class T, std::size_t... I, std::size_t... O, class Load, class Store>
+__device__ __forceinline__ void apply_formula(const F& formula, Load load, Store store,
+                                              std::index_sequence<I...>,
+                                              std::index_sequence<O...>) {
+  using V = Vec<T, isa::Lane>;
+  const auto results = as_outputs(formula(V{load(static_cast<int>(I))}...));
+  (store(static_cast<int>(O), dual::As<V>::convert(output<O>(results)).raw), ...);
+}
+template <class F, class T, class Load, class Store>
+__device__ __forceinline__ void apply_formula(const F& formula, Load load, Store store) {
+  apply_formula<F, T>(formula, load, store,
+                      std::make_index_sequence<static_cast<std::size_t>(kArity<F>)>{},
+                      std::make_index_sequence<static_cast<std::size_t>(kResultCount<F>)>{});
+}
+
+template <class F, class T>
+__global__ void __launch_bounds__(kWarps * 32, 1)
+    persistent_forward_kernel(F formula, PersistentRun run) {
+  const Slice<T, false> s(run);
+  using Element = typename Slice<T, false>::Element;
+  constexpr int kParts = kResultCount<F>;
+  const int gate_arguments = run.gates * (run.apart ? 2 : 1);
+  const int first_gate = run.apart ? run.gates : 0;  // of z
+  // h comes last where the formula does not take it
+  const auto part = [&](int k) {
+    return gate_arguments + (run.takes_h ? k : (k + kParts - 1) % kParts);
+  };
+  const auto fetch = [&](std::int64_t step) {
+    const T* const zx = static_cast<const T*>(run.zx.data) + run.zx.step * s.time(step);
+    s.for_elements([&](const Element& e) {
+      for (int g = 0; g < run.gates; ++g) {
+        copy_async<sizeof(T)>(&s.operand(g, e), zx + s.gate_at(e, g));
+      }
+    });
+    end_batch();
+  };
+  fetch(0);
+  s.load_weights();
+  s.for_elements([&](const Element& e) {
+    for (int k = 0; k < kParts; ++k) {
+      s.operand(part(k), e) = static_cast<const T*>(run.initial[k])[s.state_at(e)];
+    }
+  });
+  if (s.cluster) {
+    for (int i = static_cast<int>(threadIdx.x); i < 2 * s.chunks * s.row_step; i += kWarps * 32) {
+      const int row = i % s.row_step, chunk = i / s.row_step;
+      for (int v = 0; v < Chunk<T>::size; ++v) {
+        const int k = chunk * Chunk<T>::size + v, n = s.first_row + row;
+        s.exchange[i].at[v] =
+            k < s.inner && n < run.batch
+                ? static_cast<const T*>(run.initial[0])[std::int64_t{n} * run.hidden + k]
+                : T{0};
+      }
+    }
+    meet_cluster();  // nobody may write here before
+  }
+  __syncthreads();
+  for (std::int64_t step = 0; step < run.steps; ++step) {
+    const std::int64_t t = s.time(step);
+    s.multiply(step, step);
+    wait_for_batches<0>();
+    __syncthreads();
+    s.for_elements([&](const Element& e) {
+      for (int g = 0; g < run.gates; ++g) {
+        T first = 0;
+        if (!run.apart) {
+          first = s.operand(g, e);
+        } else if (run.bias != nullptr) {
+          first = static_cast<const T*>(run.bias)[g * run.hidden + e.j];
+        }
+        s.operand(first_gate + g, e) = first + s.sum(e.row, g * s.units + e.unit);
+      }
+      if (s.running(e, t)) {  // else the state stands still
+        apply_formula<F, T>(
+            formula, [&](int i) { return s.operand(i, e); },
+            [&](int k, T value) { s.operand(part(k), e) = value; });
+      }
+      if (step + 1 < run.steps) {
+        s.hand_on(step + 1, e, e.j, 1, [&](int) { return s.operand(part(0), e); });
+      }
+    });
+    if (step + 1 < run.steps) s.publish_step(step + 1);
+    // While others read what was handed on: what nobody waits for.
+    T* const z = static_cast<T*>(run.z.data) + run.z.step * t;
+    s.for_elements([&](const Element& e) {
+      if (run.z.step != 0 || run.steps == 1) {
+        for (int g = 0; g < run.gates; ++g) z[s.gate_at(e, g)] = s.operand(first_gate + g, e);
+      }
+      for (int k = 0; k < kParts; ++k) {
+        const StepMemory<void*> to = run.states[k];
+        static_cast<T*>(to.data)[to.step * t + s.state_at(e)] = s.operand(part(k), e);
+      }
+    });
+    if (step + 1 < run.steps) fetch(step + 1);
+  }
+}
+
+template <class F, class T>  // F: the backward of a formula
+__global__ void __launch_bounds__(kWarps * 32, 1)
+    persistent_backward_kernel(F formula, PersistentRun run) {
+  const Slice<T, true> s(run);
+  using Element = typename Slice<T, true>::Element;
+  const int gate_arguments = run.gates * (run.apart ? 2 : 1);
+  const int first_gate = run.apart ? run.gates : 0;  // of z
+  const int first_part = run.takes_h ? 0 : 1;
+  // Operands: the formula's arguments, which end with the gradients of the state; then that of hs.
+  const int dstate = gate_arguments + run.parts - first_part;
+  const int dhs = dstate + run.parts;
+  const auto fetch = [&](std::int64_t step) {
+    const std::int64_t t = s.time(step);
+    const T* const zx = static_cast<const T*>(run.zx.data) + run.zx.step * t;
+    const T* const z = static_cast<const T*>(run.z.data) + run.z.step * t;
+    s.for_elements([&](const Element& e) {
+      for (int g = 0; g < run.gates; ++g) {
+        if (run.apart) copy_async<sizeof(T)>(&s.operand(g, e), zx + s.gate_at(e, g));
+        copy_async<sizeof(T)>(&s.operand(first_gate + g, e), z + s.gate_at(e, g));
+      }
+      for (int k = first_part; k < run.parts; ++k) {
+        copy_async<sizeof(T)>(&s.operand(gate_arguments + k - first_part, e),
+                              s.previous(k, step) + s.state_at(e));
+      }
+      if (run.dhs != nullptr) {
+        copy_async<sizeof(T)>(&s.operand(dhs, e),
+                              static_cast<const T*>(run.dhs) + s.state_step() * t + s.state_at(e));
+      }
+    });
+    end_batch();
+  };
+  fetch(run.steps - 1);
+  s.load_weights();
+  s.for_elements([&](const Element& e) {
+    for (int k = 0; k < run.parts; ++k) {
+      s.operand(dstate + k, e) = static_cast<const T*>(run.dstates[k])[s.state_at(e)];
+    }
+  });
+  if (s.cluster) {
+    for (int i = static_cast<int>(threadIdx.x); i < 2 * s.chunks * s.row_step; i += kWarps * 32) {
+      s.exchange[i] = Chunk<T>{};
+    }
+    meet_cluster();  // nobody may write here before
+  }
+  // Turn i: the product of dz of turn i - 1, which makes dh whole, then the formula of the step before.
+  for (std::int64_t i = 0; i <= run.steps; ++i) {
+    if (i > 0) s.multiply(i - 1, i);
+    wait_for_batches<0>();
+    __syncthreads();
+    const bool last = i == run.steps;
+    const std::int64_t t = last ? 0 : s.time(run.steps - 1 - i);
+    s.for_elements([&](const Element& e) {
+      T& dh = s.operand(dstate, e);
+      if (i > 0) dh += s.sum(e.row, e.unit);
+      if (last) {
+        for (int k = 0; k < run.parts; ++k) {
+          static_cast<T*>(run.dstates[k])[s.state_at(e)] = s.operand(dstate + k, e);
+        }
+        return;
+      }
+      if (run.dhs != nullptr) dh += s.operand(dhs, e);
+      // Gradients take the places of the arguments that they belong to.
+      if (s.running(e, t)) {
+        apply_formula<F, T>(
+            formula, [&](int k) { return s.operand(k, e); },
+            [&](int k, T value) {
+              const int state_part = first_part + k - gate_arguments;
+              s.operand(k < gate_arguments ? k : dstate + state_part, e) = value;
+            });
+        if (!run.takes_h) dh = 0;  // all of it went through the formula
+      } else {                     // the state stood still: its gradient passes
+        for (int k = 0; k < gate_arguments; ++k) s.operand(k, e) = 0;
+      }
+      s.hand_on(i, e, e.j * run.gates, run.gates,
+                [&](int g) { return s.operand(first_gate + g, e); });
+    });
+    if (last) return;
+    s.publish_step(i + 1);
+    // While others read what was handed on: what nobody waits for.
+    T* const dz = static_cast<T*>(run.dz) + s.gate_step() * t;
+    T* const dzx = static_cast<T*>(run.dzx) + s.gate_step() * t;
+    s.for_elements([&](const Element& e) {
+      for (int g = 0; g < run.gates; ++g) {
+        if (run.apart) dzx[s.gate_at(e, g)] = s.operand(g, e);
+        dz[s.gate_at(e, g)] = s.operand(first_gate + g, e);
+      }
+    });
+    if (i + 1 < run.steps) fetch(run.steps - 2 - i);
+  }
+}
+
+inline ResidentGrid grid_of(const RecurrentPlan& plan) {
+  const auto slices = static_cast<unsigned>(plan.slices);
+  return {dim3{slices, static_cast<unsigned>(plan.groups)}, dim3{kWarps * 32},
+          static_cast<std::size_t>(plan.shared_bytes),
+          plan.form == RecurrentForm::cluster ? slices : 0};
+}
+
+template <class F, class T>
+constexpr auto persistent_kernel() {
+  if constexpr (kIsBackward<F>) {
+    return &persistent_backward_kernel<F, T>;
+  } else {
+    return &persistent_forward_kernel<F, T>;
+  }
+}
+
+template <class F, class T>
+void launch_persistent(const void* functor, const PersistentRun& run) {
+  launch_resident(persistent_kernel<F, T>(), grid_of(run.plan), *static_cast<const F*>(functor),
+                  run);
+}
+template <class F, class T>
+bool room_for_persistent(const RecurrentPlan& plan) {
+  return has_room(reinterpret_cast<const void*>(persistent_kernel<F, T>()), grid_of(plan));
+}
+
+// Whether what is compiled here has clusters: code for older architectures runs on newer GPUs, without them.
+#if defined(__CUDA_ARCH_LIST__)
+inline constexpr bool kCompiledForClusters = [] {
+  for (const int architecture : {__CUDA_ARCH_LIST__}) {
+    if (architecture >= 900) return true;
+  }
+  return false;
+}();
+#else
+inline constexpr bool kCompiledForClusters = true;  // emulated
+#endif
+
+template <class F>
+RecurrentEntry recurrent_entry() {
+  return {{&launch_persistent<F, float>, &launch_persistent<F, double>},
+          {&room_for_persistent<F, float>, &room_for_persistent<F, double>},
+          kCompiledForClusters};
+}
+
+}  // namespace cuda
+
+// register_pointwise<F>(), and with it the kernels that run recurrent(F{}, ...) as a whole sequence, forward and backward, in
+// float32 and float64:
+//   static const bool kMyGate = tapeloop::register_recurrent<MyGate>();
+// A formula registered by register_pointwise alone runs in recurrent() too, in two launches for each step.
+template <class F>
+bool register_recurrent() {
+  cuda::add_recurrent(&kFunctorId<F>, cuda::recurrent_entry<F>());
+  if constexpr (kDifferentiable<F> && kArity<Backward<F>> + kArity<F> <= kMaxOperands) {
+    using B = Backward<F>;
+    cuda::add_recurrent(&kFunctorId<B>, cuda::recurrent_entry<B>());
+  }
+  return register_pointwise<F>();
+}
+
+}  // namespace tapeloop

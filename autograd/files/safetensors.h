@@ -1,0 +1,42 @@
+// SPDX-License-Identifier: MIT
+// Named tensors in safetensors files, the format that PyTorch and others read and write (Hugging Face, 2022).
+// Values and texts only, no code; tensors on the CPU only. Little-endian machines only.
+#pragma once
+
+#include <map>
+#include <string>
+#include <vector>
+
+#include "tapeloop/autograd/tape/named.h"
+
+namespace tapeloop {
+
+using Metadata = std::map<std::string, std::string>;
+
+struct UnreadTensor {
+  std::string name;
+  std::string problem;  // "has the element type F8_E4M3, which is not supported; ..."
+};
+
+struct TensorFile {
+  StateDict tensors;                      // in the order of their data in the file
+  Metadata metadata;                      // the texts of the header's "__metadata__"
+  std::vector<UnreadTensor> unread = {};  // well-formed tensors that a Tensor cannot hold
+};
+
+// Reads a whole file. F32, F64 and I64 stay as they are; F16 and BF16 become float32; BOOL, U8, I8,
+// U16, I16, U32, I32 and U64 become int64. `unread` lists the tensors that have another element
+// type, more than 6 axes, or a U64 above 2^63 - 1; nn::load() throws if a model needs one of them.
+// Like the reference reader, ignores unknown fields of a tensor and metadata that are not strings.
+// Throws FileError for every other departure from the format; the message names the file and the
+// tensor. A damaged header cannot make the reader take more memory than about ten times the file.
+TensorFile read_safetensors(const std::string& path);
+
+// Replaces or makes the file (see NewFile: never half a file). Tensors of any strides and device are written row-major. Data are
+// sorted by element size, largest first, then by name, so that every element is aligned. Throws Error for names
+// given twice, names or metadata that are not UTF-8, and undefined tensors; FileError with the system's
+// reason if the file cannot be written.
+void write_safetensors(const std::string& path, const StateDict& tensors,
+                       const Metadata& metadata = {});
+
+}  // namespace tapeloop

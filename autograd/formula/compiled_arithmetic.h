@@ -1,0 +1,56 @@
+// SPDX-License-Identifier: MIT
+// The arithmetic that a formula's loops were compiled for, measured where they run: whether
+// a * b + c is rounded once, and whether sums are reordered. A program's formulas must agree with
+// the library's in both.
+#pragma once
+
+#include "tapeloop/autograd/number/isa.h"
+
+namespace tapeloop::detail {
+
+struct Arithmetic {
+  const char* isa;  // "avx2"
+  bool fused;       // a * b + c is one rounding
+  bool reordered;   // (a + b) - b is a
+  bool optimized;   // else `fused` tells nothing: without optimization clang never fuses
+};
+
+// Throws where a formula was compiled for other arithmetic than the library: last bits would depend
+// on the file that a formula stands in. `formula` is its name.
+bool check_arithmetic(const char* formula, const Arithmetic& program);
+// Throws where this thread's registers hold denormal numbers as 0.
+void check_denormals();
+
+// g++ contracts a * b + c from -O2 on: a program's own level must not matter.
+#if defined(__GNUC__) && !defined(__clang__)
+#define TL_MEASURED [[gnu::noinline, gnu::optimize("O2")]]
+#define TL_OPTIMIZED true
+#else
+#define TL_MEASURED [[gnu::noinline]]
+#ifdef __OPTIMIZE__
+#define TL_OPTIMIZED true
+#else
+#define TL_OPTIMIZED false
+#endif
+#endif
+// Templates on the formula, as its loops are: the linker keeps the loops and these of one file.
+template <class Isa, class F>
+TL_MEASURED double product_and_sum(double a, double b, double c) {
+  return a * b + c;
+}
+template <class Isa, class F>
+TL_MEASURED double there_and_back(double a, double b) {
+  return (a + b) - b;
+}
+#undef TL_MEASURED
+
+template <class Isa, class F>
+Arithmetic arithmetic_of() {
+  const volatile double above = 1 + 0x1p-30, below = 1 - 0x1p-30, one = 1;
+  const volatile double small = 0.3, large = 0x1p52;
+  return {Isa::name, product_and_sum<Isa, F>(above, below, -one) != 0,
+          there_and_back<Isa, F>(small, large) == small, TL_OPTIMIZED};
+}
+#undef TL_OPTIMIZED
+
+}  // namespace tapeloop::detail

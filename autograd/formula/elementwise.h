@@ -1,0 +1,304 @@
+// SPDX-License-Identifier: MIT
+// FORMULA PAGE: the built-in pointwise operations, each written once; kernels and derivatives are made from it.
+// Inputs and results are elements of tensors that broadcast with each other. Settings are data members.
+#pragma once
+
+#include "tapeloop/autograd/number/math.h"
+
+namespace tapeloop::formula {
+
+// --- arithmetic ---
+struct Add {
+  static constexpr const char* name = "add";
+  TL_HD auto operator()(auto a, auto b) const { return a + b; }
+};
+struct Sub {
+  static constexpr const char* name = "sub";
+  TL_HD auto operator()(auto a, auto b) const { return a - b; }
+};
+struct Mul {
+  static constexpr const char* name = "mul";
+  static constexpr bool for_many = true;
+  TL_HD auto operator()(auto a, auto b) const { return a * b; }
+};
+struct Div {
+  static constexpr const char* name = "div";
+  TL_HD auto operator()(auto a, auto b) const { return a / b; }
+};
+struct Affine {  // scale x + shift
+  static constexpr const char* name = "affine";
+  double scale = 1;
+  double shift = 0;
+  TL_HD auto operator()(auto x) const { return x * scale + shift; }
+};
+struct Negate {  // -x; changes the sign of zero too
+  static constexpr const char* name = "neg";
+  TL_HD auto operator()(auto x) const { return -x; }
+};
+struct Scale {  // factor x
+  static constexpr const char* name = "mul";
+  double factor = 1;
+  TL_HD auto operator()(auto x) const { return x * factor; }
+};
+struct DivBy {  // x / divisor
+  static constexpr const char* name = "div";
+  double divisor = 1;
+  TL_HD auto operator()(auto x) const { return x / divisor; }
+};
+struct DivInto {  // numerator / x
+  static constexpr const char* name = "div";
+  double numerator = 1;
+  TL_HD auto operator()(auto x) const { return numerator / x; }
+};
+struct Pow {  // d/da a^b = b a^(b-1), and 0 where b = 0; d/db a^b = a^b log a, and 0 where a = 0
+  static constexpr const char* name = "pow";
+  TL_HD auto operator()(auto a, auto b) const { return pow(a, b); }
+};
+struct PowConstant {
+  static constexpr const char* name = "pow";
+  double exponent = 1;
+  TL_HD auto operator()(auto x) const { return pow(x, exponent); }
+};
+// a b of two derivatives: 0 if either one is 0, even if the other one is infinite or NaN.
+struct ChainProduct {
+  static constexpr const char* name = "mul";
+  TL_HD auto operator()(auto a, auto b) const { return zero_safe_product(a, b); }
+};
+struct Max {  // where a = b, half of the gradient goes to each
+  static constexpr const char* name = "max";
+  TL_HD auto operator()(auto a, auto b) const { return max(a, b); }
+};
+struct Min {
+  static constexpr const char* name = "min";
+  TL_HD auto operator()(auto a, auto b) const { return min(a, b); }
+};
+
+// --- functions ---
+struct Exp {
+  static constexpr const char* name = "exp";
+  TL_HD auto operator()(auto x) const { return exp(x); }
+};
+struct Log {
+  static constexpr const char* name = "log";
+  TL_HD auto operator()(auto x) const { return log(x); }
+};
+struct Log1p {
+  static constexpr const char* name = "log1p";
+  TL_HD auto operator()(auto x) const { return log1p(x); }
+};
+struct Sqrt {
+  static constexpr const char* name = "sqrt";
+  TL_HD auto operator()(auto x) const { return sqrt(x); }
+};
+struct Square {
+  static constexpr const char* name = "square";
+  TL_HD auto operator()(auto x) const { return square(x); }
+};
+struct Abs {  // abs'(0) = 0
+  static constexpr const char* name = "abs";
+  TL_HD auto operator()(auto x) const { return abs(x); }
+};
+struct Sign {  // no derivative
+  static constexpr const char* name = "sign";
+  TL_HD auto operator()(auto x) const { return sign(x); }
+};
+struct Clamp {  // derivative 1 from low to high, 0 outside
+  static constexpr const char* name = "clamp";
+  static constexpr bool for_many = true;
+  double low = 0;
+  double high = 1;
+  TL_HD auto operator()(auto x) const { return clamp(x, low, high); }
+};
+struct Sin {
+  static constexpr const char* name = "sin";
+  TL_HD auto operator()(auto x) const { return sin(x); }
+};
+struct Cos {
+  static constexpr const char* name = "cos";
+  TL_HD auto operator()(auto x) const { return cos(x); }
+};
+struct Erf {
+  static constexpr const char* name = "erf";
+  TL_HD auto operator()(auto x) const { return erf(x); }
+};
+
+// --- activations ---
+struct Tanh {
+  static constexpr const char* name = "tanh";
+  TL_HD auto operator()(auto x) const { return tanh(x); }
+};
+struct Sigmoid {
+  static constexpr const char* name = "sigmoid";
+  TL_HD auto operator()(auto x) const { return sigmoid(x); }
+};
+struct Softplus {  // log(1 + e^x)
+  static constexpr const char* name = "softplus";
+  TL_HD auto operator()(auto x) const { return softplus(x); }
+};
+struct Relu {  // relu'(0) = 0
+  static constexpr const char* name = "relu";
+  TL_HD auto operator()(auto x) const { return select(x <= 0.0, 0.0, x); }
+};
+struct LeakyRelu {  // derivative at 0: slope
+  static constexpr const char* name = "leaky_relu";
+  double slope = 0.01;
+  TL_HD auto operator()(auto x) const { return select(x > 0.0, x, x * slope); }
+};
+struct Elu {  // x for x > 0, alpha (e^x - 1) below; derivative at 0: alpha. Clevert et al. 2016
+  static constexpr const char* name = "elu";
+  double alpha = 1;
+  TL_HD auto operator()(auto x) const {
+    return select(x > 0.0, x, alpha * (exp(select(x > 0.0, 0.0, x)) - 1.0));
+  }
+};
+struct Gelu {  // x Phi(x), by erf. Hendrycks & Gimpel 2016
+  static constexpr const char* name = "gelu";
+  TL_HD auto operator()(auto x) const { return 0.5 * x * (1.0 + erf(x * 0.70710678118654752440)); }
+};
+struct Silu {  // x sigmoid(x)
+  static constexpr const char* name = "silu";
+  TL_HD auto operator()(auto x) const { return x * sigmoid(x); }
+};
+
+// --- choice: a mask is a tensor of numbers, 0 for no and anything else for yes; it gets no gradient ---
+struct Select {
+  static constexpr const char* name = "select";
+  TL_HD auto operator()(auto mask, auto yes, auto no) const { return select(mask == 0.0, no, yes); }
+};
+struct Less {
+  static constexpr const char* name = "less";
+  TL_HD auto operator()(auto a, auto b) const { return select(a < b, 1.0, 0.0); }
+};
+struct Equal {
+  static constexpr const char* name = "equal";
+  TL_HD auto operator()(auto a, auto b) const { return select(a == b, 1.0, 0.0); }
+};
+
+// --- losses, element by element (x the prediction, t the target) ---
+struct SquaredError {
+  static constexpr const char* name = "squared_error";
+  TL_HD auto operator()(auto x, auto t) const { return square(x - t); }
+};
+struct AbsoluteError {
+  static constexpr const char* name = "absolute_error";
+  TL_HD auto operator()(auto x, auto t) const { return abs(x - t); }
+};
+struct Huber {  // 0.5 e^2 for |e| <= delta, delta (|e| - 0.5 delta) beyond. Huber 1964
+  static constexpr const char* name = "huber";
+  double delta = 1;
+  TL_HD auto operator()(auto x, auto t) const {
+    auto e = x - t;
+    return select(abs(e) <= delta, 0.5 * square(e), delta * (abs(e) - 0.5 * delta));
+  }
+};
+struct
+    BceWithLogits {  // -t log sigmoid(x) - (1 - t) log(1 - sigmoid(x)); softplus(x) - t x would lose a small loss
+  static constexpr const char* name = "bce_with_logits";
+  TL_HD auto operator()(auto x, auto t) const { return t * softplus(-x) + (1.0 - t) * softplus(x); }
+};
+struct KlTerm {  // t (log t - x) for log-probabilities x, and 0 where t = 0
+  static constexpr const char* name = "kl_term";
+  TL_HD auto operator()(auto x, auto t) const {
+    auto log_t = log(select(t > 0.0, t, 1.0));
+    return select(t > 0.0, t * (log_t - x), 0.0);
+  }
+};
+
+// One step of the forward variables of CTC, in logarithms: each state is reached from itself, from the state before it
+// and, where it may be skipped to, from the one before that; where `running` is 0 it stands still. Graves et al. 2006
+//   a' = log(e^a + e^before + [skip] e^two_before) + emission            impossible: -1e30, whose exp is 0 beside any other
+struct CtcStep {
+  static constexpr const char* name = "ctc_step";
+  TL_HD auto operator()(auto a, auto before, auto two_before, auto skip, auto emission,
+                        auto running) const {
+    auto skipped = select(skip > 0.0, two_before, -1e30);
+    auto m = max(max(a, before), skipped);
+    auto reached = m + log(exp(a - m) + exp(before - m) + exp(skipped - m));
+    return select(running > 0.0, reached + max(emission, -1e30), a);
+  }
+};
+
+// --- parts of structured operations ---
+struct Centered {  // exp(x - m), m the largest of its row
+  static constexpr const char* name = "exp_centered";
+  TL_HD auto operator()(auto x, auto m) const { return exp(x - m); }
+};
+struct SoftmaxGradient {  // y (dy - s), s = sum(y dy) of the row
+  static constexpr const char* name = "softmax_gradient";
+  TL_HD auto operator()(auto y, auto dy, auto s) const { return zero_safe_product(y, dy - s); }
+};
+struct LogSoftmaxGradient {  // dy - e^y s, s = sum(dy) of the row
+  static constexpr const char* name = "log_softmax_gradient";
+  TL_HD auto operator()(auto y, auto dy, auto s) const { return dy - zero_safe_product(exp(y), s); }
+};
+// dy e^((x - m) - y), where y is counted from the shift m of its row. If all of a row of x is -inf,
+// then y = -inf and the gradient is 0: the limit for logits that fall together.
+struct LogSumExpGradient {
+  static constexpr const char* name = "logsumexp_gradient";
+  TL_HD auto operator()(auto x, auto m, auto y, auto dy) const {
+    auto share = select(y == -INFINITY, 0.0, exp((x - m) - y));
+    return zero_safe_product(dy, share);
+  }
+};
+struct Standardize {  // (x - mean) / sqrt(var + epsilon)
+  static constexpr const char* name = "standardize";
+  double epsilon = 1e-5;
+  TL_HD auto operator()(auto x, auto mean, auto var) const {
+    return (x - mean) / sqrt(var + epsilon);
+  }
+};
+struct ScaleShift {
+  static constexpr const char* name = "scale_shift";
+  TL_HD auto operator()(auto x, auto scale, auto shift) const { return x * scale + shift; }
+};
+struct KeepScaled {  // dropout: x / (1 - p) where the random number u >= p, else 0
+  static constexpr const char* name = "dropout";
+  double p = 0.5;
+  TL_HD auto operator()(auto x, auto u) const { return select(u < p, 0.0, x * (1.0 / (1.0 - p))); }
+};
+
+}  // namespace tapeloop::formula
+
+#include "tapeloop/autograd/formula/kernel.h"
+
+namespace tapeloop {
+
+// Three pages, so that a change compiles a third.
+struct ArithmeticPage
+    : Page<formula::Add, formula::Sub, formula::Mul, formula::Div, formula::Affine, formula::Negate,
+           formula::Scale, formula::DivBy, formula::DivInto, formula::ChainProduct, formula::Pow,
+           formula::PowConstant, formula::Max, formula::Min, formula::Clamp, formula::Square,
+           formula::Abs, formula::Sign, formula::Select, formula::Less, formula::Equal> {
+  static std::span<const PointwiseKernel* const> kernels();
+  static void register_cuda();
+};
+struct FunctionPage
+    : Page<formula::Exp, formula::Log, formula::Log1p, formula::Sqrt, formula::Sin, formula::Cos,
+           formula::Erf, formula::Tanh, formula::Sigmoid, formula::Softplus, formula::Relu,
+           formula::LeakyRelu, formula::Elu, formula::Gelu, formula::Silu> {
+  static std::span<const PointwiseKernel* const> kernels();
+  static void register_cuda();
+};
+struct LossPage
+    : Page<formula::SquaredError, formula::AbsoluteError, formula::Huber, formula::BceWithLogits,
+           formula::KlTerm, formula::CtcStep, formula::Centered, formula::SoftmaxGradient,
+           formula::LogSoftmaxGradient, formula::LogSumExpGradient, formula::Standardize,
+           formula::ScaleShift, formula::KeepScaled> {
+  static std::span<const PointwiseKernel* const> kernels();
+  static void register_cuda();
+};
+
+template <class F>
+requires(ArithmeticPage::contains<F>) struct PageOf<F> {
+  using type = ArithmeticPage;
+};
+template <class F>
+requires(FunctionPage::contains<F>) struct PageOf<F> {
+  using type = FunctionPage;
+};
+template <class F>
+requires(LossPage::contains<F>) struct PageOf<F> {
+  using type = LossPage;
+};
+
+}  // namespace tapeloop

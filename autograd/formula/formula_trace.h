@@ -1,0 +1,177 @@
+// SPDX-License-Identifier: MIT
+// Traced: a number without a value. A formula that is run on it leaves a list of its operations instead of results.
+// What is made of the list is in formula.h. Every function that a formula may use (math.h) is here once more.
+#pragma once
+
+#include <concepts>
+
+#include "tapeloop/autograd/formula/kernel.h"
+
+namespace tapeloop {
+
+struct Traced {
+  int node;  // its place in the list
+};
+struct TracedMask {
+  int node;
+};
+
+namespace detail {
+
+enum class FormulaOp : unsigned char {
+  argument,
+  constant,
+  add,
+  sub,
+  mul,
+  div,
+  negate,
+  less,
+  less_equal,
+  equal,
+  both,
+  either,
+  opposite,
+  select,
+  exp,
+  log,
+  log1p,
+  sqrt,
+  tanh,
+  sigmoid,
+  softplus,
+  sin,
+  cos,
+  erf,
+  square,
+  abs,
+  sign,
+  floor,
+  max,
+  min,
+  clamp,
+  pow
+};
+
+// Notes an operation in the list of the calling thread, and returns its place; the same one twice is noted once.
+int trace(FormulaOp op, int a, int b = -1, int c = -1);
+int trace_constant(double value);
+
+TL_HD int traced(Traced x) { return x.node; }
+template <Scalar S>
+TL_HD int traced(S x) {
+  return trace_constant(static_cast<double>(x));
+}
+template <class T>
+concept IsTraced = std::same_as<T, Traced>;
+template <class A, class B>
+concept OneTraced = (IsTraced<A> && (IsTraced<B> || Scalar<B>)) || (Scalar<A> && IsTraced<B>);
+template <class T>
+concept TracedOrScalar = IsTraced<T> || Scalar<T>;
+
+// A template on the instruction set as all that is compiled for one, though it uses none of it.
+template <class Isa, class F>
+void trace_formula(const void* functor, const int* arguments, int* results) {
+  const F formula = *static_cast<const F*>(functor);
+  [&]<std::size_t... I, std::size_t... O>(std::index_sequence<I...>, std::index_sequence<O...>) {
+    const auto found = as_outputs(formula(Traced{arguments[I]}...));
+    ((results[O] = traced(output<O>(found))), ...);
+  }
+  (std::make_index_sequence<static_cast<std::size_t>(kArity<F>)>{},
+   std::make_index_sequence<static_cast<std::size_t>(kResultCount<F>)>{});
+}
+
+}  // namespace detail
+
+template <class A, class B>
+requires detail::OneTraced<A, B> TL_HD Traced operator+(A a, B b) {
+  return {detail::trace(detail::FormulaOp::add, detail::traced(a), detail::traced(b))};
+}
+template <class A, class B>
+requires detail::OneTraced<A, B> TL_HD Traced operator-(A a, B b) {
+  return {detail::trace(detail::FormulaOp::sub, detail::traced(a), detail::traced(b))};
+}
+template <class A, class B>
+requires detail::OneTraced<A, B> TL_HD Traced operator*(A a, B b) {
+  return {detail::trace(detail::FormulaOp::mul, detail::traced(a), detail::traced(b))};
+}
+template <class A, class B>
+requires detail::OneTraced<A, B> TL_HD Traced operator/(A a, B b) {
+  return {detail::trace(detail::FormulaOp::div, detail::traced(a), detail::traced(b))};
+}
+template <class A, class B>  // the trace shows a plain product
+requires detail::OneTraced<A, B> TL_HD Traced zero_safe_product(A a, B b) { return a * b; }
+TL_HD Traced operator-(Traced x) { return {detail::trace(detail::FormulaOp::negate, x.node)}; }
+
+// --- comparisons and choice ---
+template <class A, class B>
+requires detail::OneTraced<A, B> TL_HD TracedMask operator<(A a, B b) {
+  return {detail::trace(detail::FormulaOp::less, detail::traced(a), detail::traced(b))};
+}
+template <class A, class B>
+requires detail::OneTraced<A, B> TL_HD TracedMask operator>(A a, B b) {
+  return {detail::trace(detail::FormulaOp::less, detail::traced(b), detail::traced(a))};
+}
+template <class A, class B>
+requires detail::OneTraced<A, B> TL_HD TracedMask operator<=(A a, B b) {
+  return {detail::trace(detail::FormulaOp::less_equal, detail::traced(a), detail::traced(b))};
+}
+template <class A, class B>
+requires detail::OneTraced<A, B> TL_HD TracedMask operator>=(A a, B b) {
+  return {detail::trace(detail::FormulaOp::less_equal, detail::traced(b), detail::traced(a))};
+}
+template <class A, class B>
+requires detail::OneTraced<A, B> TL_HD TracedMask operator==(A a, B b) {
+  return {detail::trace(detail::FormulaOp::equal, detail::traced(a), detail::traced(b))};
+}
+TL_HD TracedMask operator!(TracedMask a) {
+  return {detail::trace(detail::FormulaOp::opposite, a.node)};
+}
+template <class A, class B>
+requires detail::OneTraced<A, B> TL_HD TracedMask operator!=(A a, B b) { return !(a == b); }
+TL_HD TracedMask operator&(TracedMask a, TracedMask b) {
+  return {detail::trace(detail::FormulaOp::both, a.node, b.node)};
+}
+TL_HD TracedMask operator|(TracedMask a, TracedMask b) {
+  return {detail::trace(detail::FormulaOp::either, a.node, b.node)};
+}
+template <detail::TracedOrScalar A, detail::TracedOrScalar B>
+TL_HD Traced select(TracedMask mask, A yes, B no) {
+  return {
+      detail::trace(detail::FormulaOp::select, mask.node, detail::traced(yes), detail::traced(no))};
+}
+
+// --- functions ---
+TL_HD Traced exp(Traced x) { return {detail::trace(detail::FormulaOp::exp, x.node)}; }
+TL_HD Traced log(Traced x) { return {detail::trace(detail::FormulaOp::log, x.node)}; }
+TL_HD Traced log1p(Traced x) { return {detail::trace(detail::FormulaOp::log1p, x.node)}; }
+TL_HD Traced sqrt(Traced x) { return {detail::trace(detail::FormulaOp::sqrt, x.node)}; }
+TL_HD Traced tanh(Traced x) { return {detail::trace(detail::FormulaOp::tanh, x.node)}; }
+TL_HD Traced sigmoid(Traced x) { return {detail::trace(detail::FormulaOp::sigmoid, x.node)}; }
+TL_HD Traced softplus(Traced x) { return {detail::trace(detail::FormulaOp::softplus, x.node)}; }
+TL_HD Traced sin(Traced x) { return {detail::trace(detail::FormulaOp::sin, x.node)}; }
+TL_HD Traced cos(Traced x) { return {detail::trace(detail::FormulaOp::cos, x.node)}; }
+TL_HD Traced erf(Traced x) { return {detail::trace(detail::FormulaOp::erf, x.node)}; }
+TL_HD Traced square(Traced x) { return {detail::trace(detail::FormulaOp::square, x.node)}; }
+TL_HD Traced abs(Traced x) { return {detail::trace(detail::FormulaOp::abs, x.node)}; }
+TL_HD Traced sign(Traced x) { return {detail::trace(detail::FormulaOp::sign, x.node)}; }
+TL_HD Traced floor(Traced x) { return {detail::trace(detail::FormulaOp::floor, x.node)}; }
+template <class A, class B>
+requires detail::OneTraced<A, B> TL_HD Traced max(A a, B b) {
+  return {detail::trace(detail::FormulaOp::max, detail::traced(a), detail::traced(b))};
+}
+template <class A, class B>
+requires detail::OneTraced<A, B> TL_HD Traced min(A a, B b) {
+  return {detail::trace(detail::FormulaOp::min, detail::traced(a), detail::traced(b))};
+}
+template <detail::TracedOrScalar A, detail::TracedOrScalar B>
+TL_HD Traced clamp(Traced x, A low, B high) {
+  return {
+      detail::trace(detail::FormulaOp::clamp, x.node, detail::traced(low), detail::traced(high))};
+}
+template <class A, class B>
+requires detail::OneTraced<A, B> TL_HD Traced pow(A a, B b) {
+  return {detail::trace(detail::FormulaOp::pow, detail::traced(a), detail::traced(b))};
+}
+
+}  // namespace tapeloop

@@ -1,0 +1,61 @@
+// SPDX-License-Identifier: MIT
+// What a measuring tape notes while it records and plays back. Private to the files of the tape.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "tapeloop/autograd/look/profile.h"
+#include "tapeloop/autograd/tensor/memory.h"
+
+namespace tapeloop::detail {
+
+class Profile {
+ public:
+  Profile();
+  std::int64_t now() const;  // nanoseconds since the tape began
+
+  void recorded(const char* operation, const Shape& shape, std::int64_t bytes, bool in_backward);
+  void played(std::size_t node, std::int64_t start);    // its backward function, until now
+  void combined(std::size_t node, std::int64_t start);  // deferred gradients of its parameters
+  void resume();  // after a backward pass: what follows is forward again
+  ProfileReport report() const;
+  MemoryReport memory() const;
+
+ private:
+  struct Node {
+    const char* operation;
+    std::string scope;
+    Shape shape;
+    std::int64_t bytes;
+    bool in_backward;
+  };
+  struct Span {
+    ProfileEvent::Kind kind;
+    std::size_t node;
+    std::int64_t start;
+    std::int64_t duration;
+  };
+  // What one operation did to the memory in use.
+  struct Change {
+    ProfileEvent::Kind kind;
+    std::size_t node;
+    std::int64_t bytes;
+  };
+  void count_memory(ProfileEvent::Kind kind, std::size_t node);
+
+  std::int64_t begin_;
+  std::int64_t mark_ = 0;
+  std::vector<Node> nodes_;  // as on the tape
+  std::vector<Span> spans_;
+  memory::PeakMeter meter_;  // also keeps the peak from before the tape for afterwards
+  std::int64_t live_at_start_;
+  std::int64_t live_ = 0;  // when memory was counted last
+  std::vector<Change> changes_;
+  std::int64_t peak_ = 0;
+  std::size_t peak_change_ = 0;  // during which the peak was reached
+  std::int64_t peak_above_ = 0;  // the peak, above what was in use before that change
+};
+
+}  // namespace tapeloop::detail

@@ -1,0 +1,96 @@
+// SPDX-License-Identifier: MIT
+// Random numbers by counter: number i of stream `seed` is a function of (seed, i) alone, so every device, thread
+// count and resumed run gets the same ones. Philox4x32-10 (Salmon, Moraes, Dror & Shaw 2011).
+#pragma once
+
+#include <cmath>
+#include <cstdint>
+
+#include "tapeloop/autograd/number/number.h"
+
+namespace tapeloop {
+
+struct Philox4 {
+  std::uint32_t word[4];
+};
+
+// Four 32-bit words for the counter (block, use) under the key `seed`; different uses never share a counter.
+TL_HD Philox4 philox(std::uint64_t seed, std::uint64_t block, std::uint32_t use) {
+  std::uint32_t key0 = static_cast<std::uint32_t>(seed);
+  std::uint32_t key1 = static_cast<std::uint32_t>(seed >> 32);
+  Philox4 c{{static_cast<std::uint32_t>(block), static_cast<std::uint32_t>(block >> 32), use, 0}};
+  for (int round = 0; round < 10; ++round) {
+    std::uint64_t product0 = std::uint64_t{0xD2511F53u} * c.word[0];
+    std::uint64_t product1 = std::uint64_t{0xCD9E8D57u} * c.word[2];
+    c = {{static_cast<std::uint32_t>(product1 >> 32) ^ c.word[1] ^ key0,
+          static_cast<std::uint32_t>(product1),
+          static_cast<std::uint32_t>(product0 >> 32) ^ c.word[3] ^ key1,
+          static_cast<std::uint32_t>(product0)}};
+    key0 += 0x9E3779B9u;
+    key1 += 0xBB67AE85u;
+  }
+  return c;
+}
+
+// The i-th number of the stream in [0, 1), 24 random bits; exact in float32.
+TL_HD float uniform_at(std::uint64_t seed, std::uint64_t i) {
+  Philox4 block = philox(seed, i / 4, 0);
+  return static_cast<float>(block.word[i % 4] >> 8) * (1.0f / 16777216.0f);
+}
+
+// The i-th number of the standard normal stream, by Box and Muller from two words of its block. The
+// number is finite: its magnitude is at most sqrt(66 log 2).
+inline constexpr double kFarthestNormal = 6.764;
+TL_HD double normal_at(std::uint64_t seed, std::uint64_t i) {
+  Philox4 block = philox(seed, i / 2, 1);
+  std::uint32_t a = block.word[i % 2 * 2];
+  std::uint32_t b = block.word[i % 2 * 2 + 1];
+  double radius = std::sqrt(-2.0 * std::log((static_cast<double>(a) + 0.5) / 4294967296.0));
+  return radius * std::cos(2.0 * 3.14159265358979323846 * (static_cast<double>(b) / 4294967296.0));
+}
+
+struct Random;
+class Recording;
+namespace detail {
+class RandomLog;
+inline thread_local RandomLog* random_log =
+    nullptr;  // set while recompute() runs something (recompute.h)
+inline thread_local Recording* recording = nullptr;  // set while a step is captured (recording.h)
+std::uint64_t take_watched(Random& random, std::uint64_t count);
+}  // namespace detail
+
+// A place in a stream: what programs hand around, save in checkpoints and seed by.
+// Threads may share a Random: no number is taken twice, but the timing decides which thread gets
+// which numbers. For the same numbers in each run, give every thread its own stream by split().
+struct Random {
+  std::uint64_t seed = 0;
+  std::uint64_t next = 0;  // numbers taken so far
+
+  explicit Random(std::uint64_t seed_value = 0) : seed(seed_value) {}
+  // The first of `count` numbers, which are then taken. Whole blocks of four, so that streams never overlap.
+  std::uint64_t take(std::uint64_t count) {
+    if (detail::random_log != nullptr || detail::recording != nullptr) {
+      return detail::take_watched(*this, count);
+    }
+    return advance(count);
+  }
+  std::uint64_t advance(std::uint64_t count) {  // the same whatever recompute() does
+    return __atomic_fetch_add(&next, (count + 3) / 4 * 4, __ATOMIC_RELAXED);
+  }
+  double uniform() {  // one number in [0, 1), 53 bits
+    Philox4 block = philox(seed, take(4) / 4, 2);
+    std::uint64_t bits = (std::uint64_t{block.word[0]} << 32 | block.word[1]) >> 11;
+    return static_cast<double>(bits) * 0x1p-53;
+  }
+  std::uint64_t below(std::uint64_t bound) {  // an integer in [0, bound); bound is at least 1
+    return static_cast<std::uint64_t>(uniform() * static_cast<double>(bound));
+  }
+  // An independent stream, for a part of the program that takes its own numbers.
+  Random split() {
+    Philox4 block = philox(seed, take(4) / 4, 3);
+    return Random(std::uint64_t{block.word[2]} << 32 | block.word[3]);
+  }
+  bool operator==(const Random&) const = default;
+};
+
+}  // namespace tapeloop

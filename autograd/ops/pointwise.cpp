@@ -1,0 +1,379 @@
+// SPDX-License-Identifier: MIT
+// The pointwise operation without templates: broadcasting, the kernel's run, and the node on the tape.
+#include "tapeloop/autograd/ops/pointwise.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cstring>
+#include <optional>
+#include <vector>
+
+#include "tapeloop/autograd/device/backend.h"
+#include "tapeloop/autograd/device/plan.h"
+#include "tapeloop/autograd/look/inspect_record.h"
+#include "tapeloop/autograd/ops/formula.h"
+#include "tapeloop/autograd/ops/ops.h"
+#include "tapeloop/autograd/tensor/error.h"
+#include "tapeloop/autograd/tensor/memory.h"
+#include "tapeloop/autograd/tensor/operation.h"
+
+namespace tapeloop {
+
+namespace {
+
+using detail::PointwiseInput;
+
+// The shape a functor sees of one argument: [..., G*H] in G columns is [..., H].
+Shape column_shape(const PointwiseKernel& kernel, const PointwiseInput& input) {
+  const Shape& shape = input.var->shape();
+  if (shape.rank() == 0 || shape.dim(-1) % input.columns != 0) {
+    fail(kernel.name, fmt::format("columns<{}> needs a last axis that divides by {}, got {}",
+                                  input.columns, input.columns, shape.str()));
+  }
+  return shape.with(-1, shape.dim(-1) / input.columns);
+}
+
+void check_types(const PointwiseKernel& kernel, const Tensor& first, const Tensor& value) {
+  if (value.dtype() == DType::int64) {
+    fail(kernel.name, "works on float32 and float64, got " + value.describe() +
+                          "; convert it by tensor.to(DType::float32)");
+  }
+  if (value.dtype() != first.dtype()) {
+    fail(kernel.name,
+         fmt::format("inputs must be all float32 or all float64, got {} and {}; convert one by "
+                     "to(x, {})",
+                     first.describe(), value.describe(), name(first.dtype())));
+  }
+  if (value.device() != first.device()) {
+    fail(kernel.name,
+         fmt::format("inputs are on different devices, {} and {}; copy one to the other's",
+                     name(first.device()), name(value.device())));
+  }
+}
+
+Shape common_shape(const PointwiseKernel& kernel, std::span<const PointwiseInput> inputs) {
+  const Tensor& first = inputs[0].var->value();
+  Shape shape = inputs[0].columns == 1 ? first.shape() : column_shape(kernel, inputs[0]);
+  for (const PointwiseInput& input : inputs) {
+    const Tensor& value = input.var->value();
+    check_types(kernel, first, value);
+    if (input.columns == 1 && value.shape() == shape) continue;
+    const Shape argument = input.columns == 1 ? value.shape() : column_shape(kernel, input);
+    if (argument != shape) shape = broadcast(kernel.name, shape, argument);
+  }
+  return shape;
+}
+
+// The operands of one kernel, inputs first; a list that costs nothing to make.
+struct Operands {
+  LoopOperand list[kMaxOperands];
+  std::size_t count = 0;
+  void add(const Tensor* tensor, int columns) {
+    for (int g = 0; g < columns; ++g) list[count++] = {tensor, g, columns};
+  }
+};
+
+// Runs the kernel; outputs that are not wanted stay undefined.
+void compute(const PointwiseKernel& kernel, const void* functor,
+             std::span<const PointwiseInput> inputs, std::span<const int> out_columns,
+             std::span<const bool> wanted, std::span<Var> outputs) {
+  const detail::Operation operation(kernel.name);
+  const Shape shape = common_shape(kernel, inputs);
+  const Tensor& first = inputs[0].var->value();
+  Operands operands;
+  for (const PointwiseInput& input : inputs) operands.add(&input.var->value(), input.columns);
+  for (std::size_t k = 0; k < outputs.size(); ++k) {
+    if (!wanted.empty() && !wanted[k]) {
+      operands.add(nullptr, out_columns[k]);
+      continue;
+    }
+    Shape whole = shape;
+    if (out_columns[k] > 1 && whole.rank() > 0) whole[whole.rank() - 1] *= out_columns[k];
+    outputs[k] = detail::empty_variable(whole, first.dtype(), first.device());
+    operands.add(&outputs[k].value(), out_columns[k]);
+  }
+  if (shape.numel() > 0) {
+    backend(first.device())
+        .pointwise(kernel, functor, first.dtype(),
+                   plan_loop(shape, std::span(operands.list, operands.count)));
+  }
+}
+
+// The gradient of one input: added up over what was broadcast. Columns that were stretched are added up each by itself.
+Var gradient_of_input(Var&& gradient, const Shape& shape, int columns) {
+  if (gradient.shape() == shape) return std::move(gradient);
+  if (columns == 1 || gradient.dim(-1) == shape.dim(-1)) return sum_to(gradient, shape);
+  std::int64_t width = gradient.dim(-1) / columns;
+  std::int64_t rows = gradient.shape().removed(-1).numel();
+  Var by_column = sum(reshape(gradient, Shape{rows, columns, width}), {2});
+  return sum_to(reshape(by_column, gradient.shape().with(-1, columns)), shape);
+}
+
+// The arguments of the functor, each by itself: columns taken apart.
+std::vector<Var> arguments_of(std::span<const PointwiseInput> inputs) {
+  std::vector<Var> result;
+  for (const PointwiseInput& input : inputs) {
+    const Tensor& value = input.var->value();
+    for (int g = 0; g < input.columns; ++g) {
+      const std::int64_t width = input.columns == 1 ? 0 : value.dim(-1) / input.columns;
+      result.emplace_back(
+          input.columns == 1 ? value : value.slice(value.rank() - 1, g * width, (g + 1) * width));
+    }
+  }
+  return result;
+}
+
+// Throws where a result is not finite though the inputs are, naming the part of the formula.
+void check_parts(const detail::Inspection& inspection, const PointwiseKernel& kernel,
+                 const void* functor, std::span<const PointwiseInput> inputs,
+                 std::span<const Var> outputs) {
+  for (const Var& output : outputs) {
+    std::optional<NonFinitePlace> found =
+        detail::Inspection::look(output.value(), true, "its result");
+    if (!found || kernel.trace == nullptr || kernel.order > 0) continue;
+    const Formula formula(kernel, functor);
+    const Formula::Bad bad = formula.first_non_finite(arguments_of(inputs), false);
+    // What came in so is told by the tape, which sees what it is.
+    if (bad.part < formula.arguments()) return;
+    found->operation = kernel.name;
+    found->gate = formula.gate(bad.part);
+    found->what = "its results, of shape " + output.shape().str();
+    found->value = bad.value;
+    std::int64_t rest = bad.element;
+    found->element.assign(static_cast<std::size_t>(output.rank()), 0);
+    for (int axis = output.rank(); axis-- > 0;) {
+      found->element[static_cast<std::size_t>(axis)] = rest % output.dim(axis);
+      rest /= output.dim(axis);
+    }
+    for (const PointwiseInput& input : inputs) {
+      found->largest_input =
+          std::max(found->largest_input, detail::Inspection::largest(input.var->value()));
+    }
+    inspection.report(std::move(*found));
+  }
+}
+
+// Throws where the gradient of an argument is not finite, naming it.
+void check_gradient_parts(const detail::Inspection& inspection, const PointwiseKernel& kernel,
+                          const void* functor, std::span<const Var> dinputs,
+                          std::span<const int> columns) {
+  int argument = 0;
+  for (std::size_t i = 0; i < dinputs.size(); argument += columns[i], ++i) {
+    if (!dinputs[i].defined()) continue;
+    std::optional<NonFinitePlace> found =
+        detail::Inspection::look(dinputs[i].value(), true, "the gradient of its input");
+    if (!found) continue;
+    const std::int64_t width = std::max<std::int64_t>(1, dinputs[i].dim(-1) / columns[i]);
+    const int column = columns[i] == 1 ? 0 : static_cast<int>(found->element.back() / width);
+    found->operation = kernel.name;
+    if (kernel.inputs > 1) {
+      found->gate = Formula(kernel, functor).argument_name(argument + column);
+    }
+    inspection.report(std::move(*found));
+  }
+}
+
+// What a node keeps of a functor: most have no settings.
+struct NoSettings {
+  explicit NoSettings(const detail::FormulaBytes&) {}
+  detail::FormulaBytes functor() const { return detail::FormulaBytes(*this); }
+};
+struct Settings {
+  explicit Settings(const detail::FormulaBytes& functor) : functor_(functor) {}
+  const detail::FormulaBytes& functor() const { return functor_; }
+
+ private:
+  detail::FormulaBytes functor_;
+};
+bool has_settings(const PointwiseKernel& kernel, const detail::FormulaBytes& functor) {
+  return kernel.functor_bytes > 1 || functor.bytes[0] != std::byte{0};
+}
+
+// What a node keeps: the formula and its inputs. There are at most `Most` inputs and `Most` results.
+template <std::size_t Most, class Kept>
+struct PointwiseBackward {
+  const PointwiseKernel* kernel;
+  std::array<Saved<Var>, Most> inputs;
+  std::array<int, Most> in_columns;
+  std::array<std::uint8_t, Most> out_columns;
+  [[no_unique_address]] Kept kept;
+
+  PointwiseBackward(const PointwiseKernel& k, const detail::FormulaBytes& f,
+                    std::span<const PointwiseInput> in, std::span<const int> out)
+      : kernel(&k), kept(f) {
+    std::array<bool, Most> wanted;
+    for (std::size_t i = 0; i < in.size(); ++i) {
+      in_columns[i] = in[i].columns;
+      wanted[i] = in[i].var->requires_grad();
+    }
+    for (std::size_t i = 0; i < in.size(); ++i) {
+      inputs[i] = save(*in[i].var, i, f, {wanted.data(), in.size()});
+    }
+    for (std::size_t i = 0; i < out.size(); ++i) {
+      out_columns[i] = static_cast<std::uint8_t>(out[i]);
+    }
+  }
+
+  void operator()(std::span<const Var> doutputs, Grads& grads) const {
+    const PointwiseKernel* backward = kernel->backward;
+    if (backward == nullptr) {
+      fail(kernel->name,
+           fmt::format(
+               "derivatives of pointwise functors are compiled up to the second, and for up to {} "
+               "inputs, results and gradients together; compose the formula of smaller functors",
+               kMaxOperands));
+    }
+    const std::size_t count = inputs_used();
+    const detail::FormulaBytes& functor = kept.functor();
+    std::array<bool, Most> wanted;
+    for (std::size_t i = 0; i < count; ++i) wanted[i] = grads.needs(static_cast<int>(i));
+    std::array<PointwiseInput, kMaxOperands> arguments;
+    std::size_t given = 0;
+    for (; given < count; ++given) {
+      if (!inputs[given].unchanged()) check_not_read(given, functor, {wanted.data(), count});
+      arguments[given] = {&inputs[given].unchecked(), in_columns[given]};
+    }
+    Var zero;
+    for (std::size_t k = 0; k < doutputs.size(); ++k) {
+      if (doutputs[k].defined()) {
+        arguments[given++] = {&doutputs[k], out_columns[k]};
+        continue;
+      }
+      if (!zero.defined()) {  // one repeated element stands for all of them, in each column
+        zero = Var(Tensor::zeros({}, inputs[0].dtype(), inputs[0].device()));
+      }
+      for (int g = 0; g < out_columns[k]; ++g) arguments[given++] = {&zero, 1};
+    }
+    std::array<Var, Most> dinputs;
+    detail::pointwise_wanted(*backward, functor, std::span(arguments.data(), given),
+                             {in_columns.data(), count}, {wanted.data(), count},
+                             {dinputs.data(), count});
+    if (const detail::Inspection* inspection = grads.inspection();
+        inspection != nullptr && inspection->checks()) {
+      check_gradient_parts(*inspection, *kernel, functor.bytes, {dinputs.data(), count},
+                           {in_columns.data(), count});
+    }
+    for (std::size_t i = 0; i < count; ++i) {
+      if (!wanted[i]) continue;
+      grads.add(static_cast<int>(i),
+                gradient_of_input(std::move(dinputs[i]), inputs[i].shape(), in_columns[i]));
+    }
+  }
+
+ private:
+  // If somebody has a pointer to the elements, they need a checksum, but only if the gradient reads
+  // them.
+  Saved<Var> save(const Var& x, std::size_t i, const detail::FormulaBytes& functor,
+                  std::span<const bool> wanted) const {
+    const detail::Storage* const storage = detail::storage_of(x.value());
+    const bool exposed = storage != nullptr &&
+                         (storage->writes.load(std::memory_order_relaxed) & detail::kExposed) != 0;
+    const int argument = static_cast<int>(i);
+    if (!exposed || x.is_parameter() || kernel->backward == nullptr ||
+        detail::gradient_reads(*kernel, functor, i, {in_columns.data(), wanted.size()}, wanted)) {
+      return Saved<Var>(x, argument);
+    }
+    return Saved<Var>(x, argument, detail::Stamp::Pointers::ignore);
+  }
+  // Throws if the gradients depend on the elements of input i. The gradients of a sum do not.
+  void check_not_read(std::size_t i, const detail::FormulaBytes& functor,
+                      std::span<const bool> wanted) const {
+    if (detail::gradient_reads(*kernel, functor, i, {in_columns.data(), wanted.size()}, wanted)) {
+      static_cast<void>(inputs[i].get());
+    }
+  }
+  std::size_t inputs_used() const {
+    std::size_t count = 0;
+    while (count < Most && inputs[count].defined()) ++count;
+    return count;
+  }
+};
+
+// Records with the smallest node that the inputs, the results and the settings fit in.
+template <std::size_t Most>
+void record_node(const PointwiseKernel& kernel, const detail::FormulaBytes& functor,
+                 std::span<const PointwiseInput> inputs, std::span<const int> out_columns,
+                 std::span<const Var* const> vars, std::span<Var> outputs) {
+  if constexpr (Most < kMaxOperands) {
+    if (std::max(inputs.size(), outputs.size()) > Most) {
+      return record_node<(2 * Most < kMaxOperands ? 2 * Most : kMaxOperands)>(
+          kernel, functor, inputs, out_columns, vars, outputs);
+    }
+  }
+  const auto record_with = [&]<class Kept>() {
+    Recorder::record(kernel.name, vars, outputs,
+                     PointwiseBackward<Most, Kept>(kernel, functor, inputs, out_columns));
+  };
+  if (has_settings(kernel, functor)) {
+    record_with.template operator()<Settings>();
+  } else {
+    record_with.template operator()<NoSettings>();
+  }
+}
+
+}  // namespace
+
+void detail::pointwise_wanted(const PointwiseKernel& kernel, const FormulaBytes& functor,
+                              std::span<const PointwiseInput> inputs,
+                              std::span<const int> out_columns, std::span<const bool> wanted,
+                              std::span<Var> outputs) {
+  std::array<const Var*, kMaxOperands> vars;
+  for (std::size_t i = 0; i < inputs.size(); ++i) vars[i] = inputs[i].var;
+  const std::span<const Var* const> input_vars(vars.data(), inputs.size());
+  const bool recorded = Recorder::wanted(kernel.name, input_vars);
+  // A recorded node has all of its results.
+  compute(kernel, functor.bytes, inputs, out_columns, recorded ? std::span<const bool>() : wanted,
+          outputs);
+  const Inspection* const inspection = recorded ? inspecting() : nullptr;
+  if (inspection != nullptr && inspection->checks()) {
+    check_parts(*inspection, kernel, functor.bytes, inputs, outputs);
+  }
+  if (formula_listener != nullptr) {
+    formula_listener->heard(kernel, functor.bytes, arguments_of(inputs), outputs);
+  }
+  if (recorded) record_node<2>(kernel, functor, inputs, out_columns, input_vars, outputs);
+}
+
+void detail::pointwise(const PointwiseKernel& kernel, const FormulaBytes& functor,
+                       std::span<const PointwiseInput> inputs, std::span<const int> out_columns,
+                       std::span<Var> outputs) {
+  pointwise_wanted(kernel, functor, inputs, out_columns, {}, outputs);
+}
+
+LoopPlan detail::transform_plan(const PointwiseKernel& kernel, std::span<const Tensor> inputs,
+                                std::span<const Tensor> outputs) {
+  if (static_cast<int>(inputs.size()) != kernel.inputs ||
+      static_cast<int>(outputs.size()) != kernel.outputs) {
+    fail(kernel.name, fmt::format("takes {} inputs and {} outputs, got {} and {}", kernel.inputs,
+                                  kernel.outputs, inputs.size(), outputs.size()));
+  }
+  const Tensor& first = outputs[0];
+  Operands operands;
+  const auto add = [&](const Tensor& operand) {
+    if (!operand.defined() || operand.dtype() == DType::int64 || operand.shape() != first.shape() ||
+        operand.dtype() != first.dtype() || operand.device() != first.device()) {
+      fail(
+          kernel.name,
+          fmt::format("tensors must be of one shape, floating-point type and device, got {} and {}",
+                      first.describe(), operand.describe()));
+    }
+    operands.add(&operand, 1);
+  };
+  for (const Tensor& input : inputs) add(input);
+  for (const Tensor& output : outputs) add(output);
+  LoopPlan plan = plan_loop(first.shape(), std::span(operands.list, operands.count));
+  plan.overwritten = overwritten_inputs(kernel, plan);
+  return plan;
+}
+
+void transform(const PointwiseKernel& kernel, const void* functor, std::span<const Tensor> inputs,
+               std::span<const Tensor> outputs) {
+  const LoopPlan plan = detail::transform_plan(kernel, inputs, outputs);
+  const Tensor& first = outputs[0];
+  if (first.numel() == 0) return;
+  for (const Tensor& output : outputs) output.mark_written();
+  backend(first.device()).pointwise(kernel, functor, first.dtype(), plan);
+}
+
+}  // namespace tapeloop

@@ -1,0 +1,122 @@
+// SPDX-License-Identifier: MIT
+// pointwise(Functor{}, a, b, c, ...): an elementwise formula, written once, as one fused kernel with an exact backward.
+// The formula is a functor generic in its number type; see nn/recurrent/gates.h for examples. No loops over elements here: see
+// cpu/loop.h.
+#pragma once
+
+#include <array>
+#include <cstring>
+#include <span>
+#include <type_traits>
+
+#include "tapeloop/autograd/device/cpu/loop.h"
+#include "tapeloop/autograd/tape/tape.h"
+
+namespace tapeloop {
+
+// A variable whose last axis [..., G*H] is cut into G columns [..., H], each of them one argument of the functor:
+// pointwise(LstmGates{}, columns<4>(z), c) passes the four gates, and the backward writes their gradients in place.
+template <int G>
+struct Columns {
+  const Var& var;
+};
+template <int G>
+Columns<G> columns(const Var& x) {
+  return {x};
+}
+
+namespace detail {
+
+// A functor's settings, without its type.
+struct FormulaBytes {
+  alignas(16) std::byte bytes[kMaxFunctorBytes];
+  FormulaBytes() = default;
+  template <class F>
+  explicit FormulaBytes(const F& functor) {
+    static_assert(std::is_trivially_copyable_v<F> && sizeof(F) <= kMaxFunctorBytes,
+                  "a functor holds a few plain settings by value; no pointers, strings or "
+                  "containers");
+    if constexpr (std::is_empty_v<F>) {
+      bytes[0] = {};  // its one byte holds no setting
+    } else {
+      std::memcpy(bytes, &functor, sizeof(F));
+    }
+  }
+};
+
+struct PointwiseInput {
+  const Var* var;  // owned by the caller
+  int columns;
+};
+
+// The operation without templates: broadcasts, runs the kernel, records. `out_columns[i]` results of the functor are
+// laid side by side in outputs[i].
+void pointwise(const PointwiseKernel& kernel, const FormulaBytes& functor,
+               std::span<const PointwiseInput> inputs, std::span<const int> out_columns,
+               std::span<Var> outputs);
+// The same where only some outputs are wanted (empty: all); the others may stay undefined.
+void pointwise_wanted(const PointwiseKernel& kernel, const FormulaBytes& functor,
+                      std::span<const PointwiseInput> inputs, std::span<const int> out_columns,
+                      std::span<const bool> wanted, std::span<Var> outputs);
+
+// True if the wanted gradients read the elements of input i. `columns`: of each input. The trace of
+// the formula tells: a product reads its other factor, a function its argument, a choice its
+// condition; a sum reads nothing. True if there is no trace. Cost: some microseconds for the first
+// question of a thread about a formula.
+bool gradient_reads(const PointwiseKernel& kernel, const FormulaBytes& functor, std::size_t i,
+                    std::span<const int> columns, std::span<const bool> wanted);
+
+template <class T>
+inline constexpr int kArguments = 1;
+template <int G>
+inline constexpr int kArguments<Columns<G>> = G;
+
+inline PointwiseInput as_input(const Var& x) { return {&x, 1}; }
+template <int G>
+PointwiseInput as_input(const Columns<G>& x) {
+  return {&x.var, G};
+}
+
+}  // namespace detail
+
+// Inputs: Vars that broadcast with each other, one element type, one device; columns<G>(x) counts as G arguments.
+// Returns one Var, or an array of them where the functor returns outputs(...): auto [h, c] = pointwise(...).
+// Saves its inputs for the backward, nothing else. Throws where shapes do not broadcast, types or devices differ.
+// Cost: one pass over memory forward, one backward.
+template <class F, class... In>
+auto pointwise(const F& functor, const In&... in) {
+  constexpr int kGiven = (0 + ... + detail::kArguments<In>);
+  static_assert(
+      kArity<F> == kGiven,
+      "pointwise: the number of variables given is not the number of the functor's arguments");
+  constexpr int kResults = kResultCount<F>;
+  const detail::PointwiseInput inputs[] = {detail::as_input(in)...};
+  std::array<int, kResults> ones;
+  ones.fill(1);
+  std::array<Var, kResults> results;
+  detail::pointwise(pointwise_kernel<F>(), detail::FormulaBytes(functor), inputs, ones, results);
+  if constexpr (kResults == 1) {
+    return std::move(results[0]);
+  } else {
+    return results;
+  }
+}
+
+namespace detail {
+// What transform() walks over; throws what it throws.
+LoopPlan transform_plan(const PointwiseKernel& kernel, std::span<const Tensor> inputs,
+                        std::span<const Tensor> outputs);
+}  // namespace detail
+
+// The formula on bare tensors, nothing recorded: outputs may be the inputs' own memory (optimizers update in place).
+// All tensors have the shape and type of outputs[0].
+void transform(const PointwiseKernel& kernel, const void* functor, std::span<const Tensor> inputs,
+               std::span<const Tensor> outputs);
+template <class F>
+void transform(const F& functor, std::initializer_list<Tensor> inputs,
+               std::initializer_list<Tensor> outputs) {
+  transform(pointwise_kernel<F>(), &functor, {inputs.begin(), inputs.size()},
+            {outputs.begin(), outputs.size()});
+}
+
+}  // namespace tapeloop

@@ -1,0 +1,140 @@
+// SPDX-License-Identifier: MIT
+// CapturedStep: a program's training step, taken up once as a CUDA graph and then run as a whole, for steps that are short
+// beside the time it takes to ask a GPU for each of their operations. On the CPU it only calls the step.
+#pragma once
+
+#include <array>
+#include <functional>
+#include <memory>
+#include <span>
+#include <string>
+#include <type_traits>
+#include <utility>
+
+#include "tapeloop/autograd/tape/var.h"
+#include "tapeloop/autograd/tensor/memory.h"
+
+namespace tapeloop {
+
+struct CapturedStepOptions {
+  int warm_up = 1;  // calls with each new set of shapes that run as they are, so that all is loaded
+  int most_shapes = 8;  // sets of shapes kept; the one used least recently goes first
+  // Told once why the step runs as it is; else a line on stderr.
+  std::function<void(const std::string&)> tell = {};
+};
+
+namespace detail {
+
+// The same without types.
+class StepRunner {
+ public:
+  using Call = void (*)(void* step, std::span<const Tensor> inputs, PoolVector<Tensor>& results);
+
+  StepRunner(Device device, const CapturedStepOptions& options);
+  ~StepRunner();
+  StepRunner(const StepRunner&) = delete;
+  StepRunner& operator=(const StepRunner&) = delete;
+
+  PoolVector<Tensor> run(std::span<const Tensor> inputs, Call call, void* step);
+  const std::string& reason() const { return reason_; }
+  std::int64_t graph_runs() const { return graph_runs_; }
+  std::size_t bytes() const;
+
+ private:
+  struct Entry;
+  Entry& entry_for(std::span<const Tensor> inputs);
+  void capture(Entry& entry, Call call, void* step);
+  void run_as_it_is(const std::string& reason);
+
+  Device device_;
+  CapturedStepOptions options_;
+  std::string reason_;
+  std::int64_t graph_runs_ = 0;
+  std::uint64_t calls_ = 0;
+  std::vector<std::unique_ptr<Entry>> entries_;
+};
+
+template <class R>
+struct StepResult {  // Var, Tensor
+  static void take(R&& result, PoolVector<Tensor>& to) {
+    if constexpr (std::is_same_v<R, Var>) {
+      to.push_back(result.defined() ? result.value() : Tensor());
+    } else {
+      to.push_back(std::move(result));
+    }
+  }
+  static R give(const Tensor* from) { return from->defined() ? R(*from) : R(); }
+};
+template <>
+struct StepResult<void> {};
+template <class T, std::size_t N>
+struct StepResult<std::array<T, N>> {
+  static void take(std::array<T, N>&& result, PoolVector<Tensor>& to) {
+    for (T& one : result) StepResult<T>::take(std::move(one), to);
+  }
+  static std::array<T, N> give(const Tensor* from) {
+    std::array<T, N> result;
+    for (std::size_t i = 0; i < N; ++i) result[i] = StepResult<T>::give(from + i);
+    return result;
+  }
+};
+
+}  // namespace detail
+
+//   CapturedStep step(Device::cuda, [&](const Tensor& tokens, const Tensor& next) {
+//     Tape tape;
+//     const Var loss = cross_entropy(head(lstm(embed(tokens)).ys), next);
+//     tape.backward(loss);
+//     optim::clip_grad_norm(adam.parameters(), 5.0);
+//     adam.step();
+//     adam.zero_grad();
+//     return loss;
+//   });
+//   for (...) loss = step(batch.tokens, batch.next);    // Var; loss.item() when it is to be seen
+//
+// `step` takes Tensors and returns nothing, a Var, a Tensor, or a std::array of these; results are new tensors, cut from the
+// tape. Inputs may come from any device: the step gets them on `device`. The first call with new shapes and types runs the
+// step as it is, the second captures it, and from then on the graph runs, with the inputs copied to where they were.
+// Numbers that follow along: learning rates and step counts of optimizers, places in Random streams (dropout), steps().
+// Everything else on the host happens only when the step is called: a schedule is applied outside, and what is carried from
+// step to step (a state) is an input and a result. Whatever the step uses must outlive this, and stay on its device.
+// What a graph cannot hold: waiting for the GPU within the step (item(), to(Device::cpu)), copies from the CPU (lengths of
+// sequences among them), random numbers drawn on the host. Then, or without a GPU, the step runs as it is, with the same
+// results, and says so once.
+// While a step is captured, other threads that use the GPU wait: a step must not wait for them.
+// Results have the bits of those without a graph. A graph keeps its memory while it lives. Not for several threads at once.
+template <class F>
+class CapturedStep {
+ public:
+  CapturedStep(Device device, F step, const CapturedStepOptions& options = {})
+      : step_(std::move(step)), runner_(device, options) {}
+
+  template <std::same_as<Tensor>... In>
+  auto operator()(const In&... inputs) {
+    using R = std::invoke_result_t<F&, const In&...>;
+    const std::array<Tensor, sizeof...(In)> list{inputs...};
+    const auto call = [](void* step, std::span<const Tensor> given, PoolVector<Tensor>& results) {
+      const auto with = [&]<std::size_t... I>(std::index_sequence<I...>)->R {
+        return (*static_cast<F*>(step))(given[I]...);
+      };
+      if constexpr (std::is_void_v<R>) {
+        with(std::index_sequence_for<In...>{});
+      } else {
+        detail::StepResult<R>::take(with(std::index_sequence_for<In...>{}), results);
+      }
+    };
+    const PoolVector<Tensor> results = runner_.run(list, call, &step_);
+    if constexpr (!std::is_void_v<R>) return detail::StepResult<R>::give(results.data());
+  }
+
+  // Why the step runs as it is, at least for some shapes; empty where it need not.
+  const std::string& reason() const { return runner_.reason(); }
+  std::int64_t graph_runs() const { return runner_.graph_runs(); }  // calls done by a graph
+  std::size_t bytes() const { return runner_.bytes(); }             // of memory kept by graphs
+
+ private:
+  F step_;
+  detail::StepRunner runner_;
+};
+
+}  // namespace tapeloop

@@ -1,0 +1,248 @@
+// SPDX-License-Identifier: MIT
+// recompute(): a tape within a tape. The inner tape is played as soon as it is recorded. Its leaves
+// are parameters and values of the outer tape. Both tapes add their parts of a leaf's gradient to
+// one sum.
+#include "tapeloop/autograd/tape/recompute.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+
+#include "tapeloop/autograd/look/inspect_record.h"
+#include "tapeloop/autograd/tape/tape_memory.h"
+#include "tapeloop/autograd/tensor/error.h"
+
+namespace tapeloop {
+
+using detail::Leaf;
+using detail::SetPaused;
+
+detail::InnerTape::InnerTape(const Tape& outer, bool inspect) {
+  tape.outer_ = &outer;
+  tape.id_ |= kInnerTape;
+  if (!inspect || outer.inspection_ == nullptr) return;
+  tape.inspection_ =
+      std::make_unique<detail::Inspection>(outer.inspection_->checks(), outer.inspection_->log());
+}
+
+PoolVector<Var> detail::InnerTape::leaves() const {
+  PoolVector<Var> result;
+  for (const Leaf& leaf : tape.memory_->leaves) result.push_back(leaf.variable);
+  return result;
+}
+
+PoolVector<Var> detail::move_first(PoolVector<Var> results, const Tensor& into) {
+  if (!into.defined()) return results;
+  if (results.empty()) {
+    fail("recompute", "the function returned no result, but `into` is memory for the first one: " +
+                          into.describe());
+  }
+  into.copy_from(results[0].value());
+  results[0] = Var(into);
+  return results;
+}
+
+PoolVector<Var> detail::RecomputedRun::first(void* f, std::span<const Var> inputs,
+                                             const Tensor& into, PoolVector<Var>& used,
+                                             PoolVector<Var>& tracked) {
+  const InnerTape within(*Tape::current(), true);
+  const Tape& inner = within.tape;
+  PoolVector<Var> results;
+  PoolVector<std::pair<std::size_t, std::size_t>> repeated;  // result, earlier one that it is
+  {
+    const RandomLog::Noting noting(randoms_);
+    results = function_(f, inputs);
+  }
+  if (inner.played_) {
+    fail("recompute",
+         "the function ran a backward pass, which freed its record; pass {.retain = true}");
+  }
+  results_ = results.size();
+  const PoolVector<Var> own(results.begin(), results.end());
+  for (std::size_t k = 0; k < results_; ++k) {
+    Var& y = results[k];
+    if (!y.requires_grad()) continue;
+    // A variable that f returns as it is stays the same variable: its gradient adds up as it would
+    // without recompute(). The one in `into` is a copy.
+    const bool copied = k == 0 && into.defined();
+    if (inner.is_leaf(y)) {
+      if (!copied) continue;
+      inner.memory_->leaf_slot(y);
+    }
+    const auto same = std::find_if(own.begin(), own.begin() + static_cast<std::ptrdiff_t>(k),
+                                   [&](const Var& other) { return other.is(own[k]); });
+    if (same != own.begin() + static_cast<std::ptrdiff_t>(k)) {
+      repeated.emplace_back(k, same - own.begin());
+      continue;
+    }
+    y = y.detach();
+    tracked_.push_back(k);
+  }
+  used.assign(inputs.begin(), inputs.end());
+  for (const Var& x : within.leaves()) {
+    const auto is_x = [&](const Var& other) { return other.is(x); };
+    if (std::none_of(used.begin(), used.end(), is_x)) used.push_back(x);
+  }
+  inputs_ = inputs.size();
+  for (std::size_t i = 0; i < used.size(); ++i) {
+    used_.emplace_back(used[i], i < inputs_ && i < kSavedIndex ? static_cast<int>(i) : kSavedValue);
+  }
+  results = move_first(std::move(results), into);
+  for (const auto& [later, first] : repeated) results[later] = results[first];
+  for (const std::size_t k : tracked_) tracked.push_back(results[k]);
+  return results;
+}
+
+// Runs f again and returns the tracked results. Throws if f does not compute the same as in the
+// first run.
+PoolVector<Var> detail::RecomputedRun::run_again(void* f, std::span<const Var> douts) {
+  const PoolVector<Var> used(used_.begin(), used_.end());  // throws if one was written
+  PoolVector<Var> all;
+  {
+    const RandomLog::Replaying replaying(randoms_);
+    all = function_(f, {used.data(), inputs_});
+  }
+  if (!randoms_.replayed_all()) {
+    fail("recompute",
+         "in the second run the function takes fewer random numbers than in the first; it must "
+         "compute the same");
+  }
+  if (all.size() != results_) {
+    fail("recompute",
+         fmt::format("the function returned {} results in the first run and {} in the second; it "
+                     "must compute the same",
+                     results_, all.size()));
+  }
+  PoolVector<Var> ys;
+  for (std::size_t i = 0; i < douts.size(); ++i) {
+    const Var& y = ys.emplace_back(std::move(all[tracked_[i]]));
+    if (!douts[i].defined()) continue;
+    if (!y.requires_grad() || y.shape() != douts[i].shape()) {
+      fail("recompute",
+           fmt::format("in the second run the function's result {} is {} {}, in the first run a "
+                       "computed value {}; the function must compute the same",
+                       tracked_[i], y.requires_grad() ? "a computed value" : "a constant",
+                       y.defined() ? y.shape().str() : "without a value", douts[i].shape().str()));
+    }
+  }
+  return ys;
+}
+
+// True if the computed value y depends on one of the xs, other than on itself.
+bool Tape::derived_from(const Var& y, std::span<const Var> xs) const {
+  const TapeMemory& m = *memory_;
+  const std::uint32_t wanted = slot_of(y);
+  if (wanted == kNone) return outer_ != nullptr && outer_->derived_from(y, xs);
+  PoolVector<char> derived(m.values.size(), 0), is_x(m.values.size(), 0);
+  for (const Var& x : xs) {
+    const std::uint32_t slot = slot_of(x);
+    if (slot != kNone) is_x[slot] = 1;
+  }
+  for (const Leaf& leaf : m.leaves) {
+    if (leaf.variable.is_parameter()) continue;
+    derived[leaf.slot] = outer_->derived_from(leaf.variable, xs);
+  }
+  for (const detail::Node& node : m.nodes) {
+    for (std::uint32_t k = 0; k < node.inputs; ++k) {
+      const std::uint32_t slot = m.inputs[node.first_input + k];
+      if (slot == kNone || (derived[slot] == 0 && is_x[slot] == 0)) continue;
+      std::fill_n(derived.begin() + node.first_output, node.outputs, 1);
+    }
+  }
+  return derived[wanted] != 0;
+}
+
+// gradient() on this tape ends at the leaves. Throws if the result is incomplete: a leaf that it
+// reached depends on an x.
+void Tape::check_leaves_independent(std::span<const Var> xs) const {
+  for (const Leaf& leaf : memory_->leaves) {
+    if (leaf.variable.is_parameter() || leaf.slot >= memory_->gradients.size()) continue;
+    if (!memory_->gradients[leaf.slot].sum.defined()) continue;
+    if (!outer_->derived_from(leaf.variable, xs)) continue;
+    fail("gradient",
+         fmt::format("within the function of recompute(), a value {} that was computed outside "
+                     "depends on an x, and the gradient does not go through it; compute that value "
+                     "within the function",
+                     leaf.variable.value().describe()));
+  }
+}
+
+[[noreturn]] static void fail_new_leaf(const Var& x) {
+  fail("recompute",
+       fmt::format("in the second run the function uses {} {} that it did not use the first time; "
+                   "it must compute the same",
+                   x.is_parameter() ? "a parameter" : "a value", x.value().describe()));
+}
+
+// Lets both tapes add to the same sums, so that contributions are added in one order, whichever
+// tape they come from. A second call gives the sums back.
+void Tape::exchange_with_outer(Tape& outer) {
+  for (const Leaf& leaf : memory_->leaves) {
+    const Var& x = leaf.variable;
+    const std::uint32_t other = outer.slot_of(x);
+    // No gradient is wanted of an upstream gradient.
+    if (detail::is_upstream(x)) continue;
+    if (other == kNone || other >= outer.memory_->gradients.size()) {
+      fail_new_leaf(x);
+    }
+    // First adds the contributions that the outer tape has deferred so far.
+    detail::combine_deferred(*outer.memory_, outer.memory_->gradients[other]);
+    std::swap(memory_->gradients[leaf.slot].sum, outer.memory_->gradients[other].sum);
+  }
+}
+
+void detail::RecomputedRun::again(void* f, std::span<const Var> douts, Grads& grads) {
+  Tape& outer = grads.tape_;
+  if (grads.recording()) {
+    // The new nodes stay on the tape: they are part of the derivative's own history. The sums of
+    // upstream gradients stay too: they are not part of f and are not played here.
+    TapeMemory& m = *outer.memory_;
+    const std::size_t begin = m.nodes.size(), leaves = m.leaves.size();
+    const PoolVector<Var> ys = run_again(f, douts);
+    if (m.leaves.size() > leaves) fail_new_leaf(m.leaves[leaves].variable);
+    const std::size_t end = m.nodes.size();
+    m.gradients.resize(m.values.size());
+    outer.add_upstream(ys, douts, true);
+    return outer.play(begin, end, true, true, Tape::Into::gradients);
+  }
+  InnerTape within(outer, true);
+  Tape& inner = within.tape;
+  PoolVector<Var> ys;
+  {
+    SetPaused resumed(false);
+    ys = run_again(f, douts);
+  }
+  inner.start(ys);
+  inner.exchange_with_outer(outer);
+  inner.add_upstream(ys, douts, false);
+  ys.clear();
+  inner.play(0, inner.size(), false, false, Tape::Into::outer);
+  inner.exchange_with_outer(outer);
+  inner.memory_->gradients.clear();
+}
+
+detail::RandomLog::Scope::Scope(RandomLog& log, Mode mode) : log_(log) {
+  log.mode_ = mode;
+  log.replayed_ = 0;
+  log.outer_ = std::exchange(random_log, &log);
+}
+
+std::uint64_t detail::RandomLog::take(Random& random, std::uint64_t count) {
+  if (mode_ == Scope::Mode::peek) return random.next;
+  if (mode_ == Scope::Mode::note) {
+    const std::uint64_t first =
+        outer_ != nullptr ? outer_->take(random, count) : random.advance(count);
+    entries_.push_back({random.seed, first, count});
+    return first;
+  }
+  if (replayed_ == entries_.size() || entries_[replayed_].seed != random.seed ||
+      entries_[replayed_].count != count) {
+    fail("recompute",
+         "in the second run the function takes other random numbers than the first time; it must "
+         "compute "
+         "the same, with Random states of the same seeds");
+  }
+  return entries_[replayed_++].first;
+}
+
+}  // namespace tapeloop

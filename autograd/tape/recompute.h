@@ -1,0 +1,135 @@
+// SPDX-License-Identifier: MIT
+// recompute(): trades time for memory. A part of a calculation keeps its inputs and results only, and is run once more
+// when the backward pass comes to it. Also known as gradient checkpointing: Griewank & Walther 2000; Chen et al. 2016,
+// arXiv:1604.06174. nn::unroll uses it for long sequences.
+#pragma once
+
+#include <utility>
+
+#include "tapeloop/autograd/number/random.h"
+#include "tapeloop/autograd/tape/tape.h"
+#include "tapeloop/autograd/tensor/memory.h"
+
+namespace tapeloop {
+
+namespace detail {
+
+// The random numbers that a function took, by their places in the streams, in order: run again it takes the same ones,
+// wherever its Random states are by then. Logs nest: a function that notes may call another one that does.
+class RandomLog {
+ public:
+  class Scope {  // while it lives, what this thread takes goes by a log
+   public:
+    Scope(const Scope&) = delete;
+    Scope& operator=(const Scope&) = delete;
+    ~Scope() { random_log = log_.outer_; }
+
+   protected:
+    enum class Mode { note, replay, peek };
+    Scope(RandomLog& log, Mode mode);
+
+   private:
+    friend class RandomLog;
+    RandomLog& log_;
+  };
+  struct Noting : Scope {  // takes, and notes what
+    explicit Noting(RandomLog& log) : Scope(log, Mode::note) {}
+  };
+  struct Replaying : Scope {  // takes what was noted, and moves no Random
+    explicit Replaying(RandomLog& log) : Scope(log, Mode::replay) {}
+  };
+  struct Peeking : Scope {  // takes what would come next, and moves no Random
+    explicit Peeking(RandomLog& log) : Scope(log, Mode::peek) {}
+  };
+  std::uint64_t take(Random& random, std::uint64_t count);
+  bool replayed_all() const { return replayed_ == entries_.size(); }
+
+ private:
+  struct Entry {
+    std::uint64_t seed, first, count;
+  };
+  PoolVector<Entry> entries_;
+  std::size_t replayed_ = 0;
+  Scope::Mode mode_{};
+  RandomLog* outer_ = nullptr;
+};
+
+// A tape within another one. Values of the outer tape are leaves here: this tape computes their
+// gradients as it does for parameters. If `inspect`, it looks inside (TapeOptions) as the outer
+// tape does.
+struct InnerTape {
+  Tape tape;
+  InnerTape(const Tape& outer, bool inspect);
+  // The parameters and the values of the outer tape that were used, in order.
+  PoolVector<Var> leaves() const;
+};
+
+// Everything that is needed to run a function again in the backward pass, except the function.
+class RecomputedRun {
+ public:
+  using Function = PoolVector<Var> (*)(void* f, std::span<const Var> inputs);
+  explicit RecomputedRun(Function function) : function_(function) {}
+
+  // Runs f on a temporary tape. `used` receives f's inputs and then everything else that f
+  // differentiates by: parameters, and values of the enclosing tape that f holds. `tracked`
+  // receives the results that depend on any of these.
+  PoolVector<Var> first(void* f, std::span<const Var> inputs, const Tensor& into,
+                        PoolVector<Var>& used, PoolVector<Var>& tracked);
+  // Runs f once more and plays it backwards at once. `douts` belong to the tracked results.
+  void again(void* f, std::span<const Var> douts, Grads& grads);
+
+ private:
+  PoolVector<Var> run_again(void* f, std::span<const Var> douts);
+
+  Function function_;
+  PoolVector<Saved<Var>> used_;  // f's inputs, then the values that f holds
+  std::size_t inputs_ = 0;       // how many of these are f's inputs
+  RandomLog randoms_;
+  std::size_t results_ = 0;            // number of f's results
+  PoolVector<std::size_t> tracked_{};  // indices of the tracked ones
+};
+
+// Returns the results. If `into` is defined, moves the first one there.
+PoolVector<Var> move_first(PoolVector<Var> results, const Tensor& into);
+
+}  // namespace detail
+
+// f(inputs), where f takes a span of as many Vars and returns a PoolVector<Var>. While a tape
+// records, f's own record is not kept: the backward pass runs f again, and f must compute the same
+// again. f may use parameters, computed values that it holds, random numbers (dropout: both runs
+// get the same ones), Tape::current()->gradient(), and recompute() itself. Values that f holds by
+// reference must live until the backward pass. f gives results only through its return value.
+// Gradients equal those without recompute(), also those of a weight that is used elsewhere too.
+// They have the same bits if the rows (time steps times batch) that use a weight inside f, and
+// those played before f, are multiples of kGemmGroup, and no step uses a parameter both as weight
+// or bias of linear() and otherwise. Else, and for second derivatives, they are added up in another
+// order.
+// A variable that f returns unchanged, or twice, is the same variable among the results.
+// `into`: memory for the first result, perhaps a part of something larger. Undefined: the result
+// stays where f made it.
+// Throws if f calls backward(). Throws if f asks for a gradient by an x, and an input or a held
+// value was computed from x outside of f: that gradient would end at the input.
+// The backward pass throws if f does not compute the same as before: if it takes other random
+// numbers, uses another parameter, or returns another number of results or other shapes.
+// Cost: one more forward pass of f. Memory: f's record, while its own backward pass runs.
+template <class F>
+PoolVector<Var> recompute(std::span<const Var> inputs, F f, const Tensor& into = {}) {
+  if (Tape::current() == nullptr) return detail::move_first(f(inputs), into);
+  detail::RecomputedRun run(+[](void* function, std::span<const Var> xs) -> PoolVector<Var> {
+    return (*static_cast<F*>(function))(xs);
+  });
+  PoolVector<Var> used, tracked;
+  PoolVector<Var> results = run.first(&f, inputs, into, used, tracked);
+  PoolVector<const Var*> list;
+  for (const Var& x : used) list.push_back(&x);
+  if (Recorder::wanted("recompute", list) && !tracked.empty()) {
+    Recorder::record(
+        "recompute", list, tracked,
+        [f = std::move(f), run = std::move(run)](std::span<const Var> douts, Grads& grads) mutable {
+          run.again(&f, douts, grads);
+        });
+  }
+  return results;
+}
+
+}  // namespace tapeloop

@@ -1,0 +1,305 @@
+// SPDX-License-Identifier: MIT
+// Tape: records operations while it is in scope and plays them backwards. Knows no operation: each brings its own
+// backward function, written with operations, so that a gradient can be differentiated again.
+// Threads: only the thread that made a tape records on it and plays it. Several threads may use one
+// model's parameters at the same time, each on its own tape.
+#pragma once
+
+#include <concepts>
+#include <initializer_list>
+#include <memory>
+#include <span>
+#include <string>
+#include <type_traits>
+#include <utility>
+#include <vector>
+
+#include "tapeloop/autograd/tape/saved.h"
+#include "tapeloop/autograd/tape/var.h"
+#include "tapeloop/autograd/tensor/memory.h"
+
+namespace tapeloop {
+
+class Grads;
+class Tape;
+struct MemoryReport;
+struct ProfileReport;
+struct StateGradient;
+struct TapeMemory;
+
+namespace detail {
+
+class Inspection;
+class Profile;
+struct Leaf;
+struct Node;
+
+// One contribution to a gradient that is put off until all of its kind are known (see Grads::defer).
+struct Deferred {
+  Var a;
+  Var b;
+};
+// Adds all contributions to `sum`, in their order; an undefined sum is zero. Added up in two calls, they must give the
+// same bits as in one where the list was cut between two time steps' groups (see kGemmGroup).
+using Combine = void (*)(std::span<const Deferred> contributions, Tensor& sum);
+
+class RecomputedRun;
+struct InnerTape;
+Inspection* inspecting();
+
+struct BackwardFunction {
+  virtual void operator()(std::span<const Var> doutputs, Grads& grads) = 0;
+  virtual ~BackwardFunction() = default;
+};
+
+template <class F>
+void call_backward(F& function, std::span<const Var> doutputs, Grads& grads) {
+  if constexpr (std::invocable<F&, const Var&, Grads&>) {
+    function(doutputs[0], grads);
+  } else {
+    function(doutputs, grads);
+  }
+}
+
+template <class F>
+struct BackwardOf final : BackwardFunction {
+  explicit BackwardOf(F&& f) : function(std::move(f)) {}
+  void operator()(std::span<const Var> doutputs, Grads& grads) override {
+    call_backward(function, doutputs, grads);
+  }
+  F function;
+};
+
+}  // namespace detail
+
+struct BackwardOptions {
+  bool retain = false;  // keep the record, so that backward can run again
+  bool create_graph =
+      false;  // record the backward pass too, for derivatives of derivatives; implies retain
+};
+
+struct TapeOptions {
+  bool measure = false;  // note times and bytes for profile() and memory(); takes memory of its own
+  bool state_gradients = false;  // note |dL/dh_t| of unrolled layers for state_gradients()
+  bool check_finite = false;  // throw NonFiniteError (inspect.h) at the first NaN or infinity; slow
+};
+
+class Tape {
+ public:
+  // Becomes the thread's current tape. An enclosing tape pauses until this one ends.
+  Tape();
+  explicit Tape(const TapeOptions& options);
+  // Forgets the record; tensors made meanwhile stay valid. If another thread destroys the tape, the
+  // tape's own thread must not be recording on it at that moment. The thread keeps the memory of
+  // the record for its next tapes. That memory is freed if 16 tapes in a row use less than a
+  // quarter of it, and by memory::release_cached().
+  ~Tape();
+  Tape(const Tape&) = delete;
+  Tape& operator=(const Tape&) = delete;
+
+  // Adds d(loss)/d(parameter) to the grad() of every parameter that loss depends on. Loss must be a
+  // scalar. Throws if a parameter, or a value that an operation saved for its gradient, was written
+  // since (see Saved). After this and any other error, no grad() has changed. So the pass keeps all
+  // gradients of parameters until its end: one more set of them at the peak of memory.
+  // Several threads may call this for the same parameters at once. Nothing is lost: each pass adds
+  // its complete gradient of a parameter in one step. With three or more threads, the rounding
+  // depends on the order in which the passes end, so the last bits may differ from run to run. For
+  // the same bits, call gradient() in each thread and add the gradients in a fixed order.
+  void backward(const Var& loss, const BackwardOptions& options = {});
+  // sum(y * dy) instead of a loss: the gradient of any output, with the given upstream gradient.
+  void backward(const Var& y, const Var& dy, const BackwardOptions& options = {});
+
+  // d(loss)/dx for each x, which may be parameters or computed values; adds nothing to any grad(). An x that loss
+  // does not depend on gets zeros.
+  std::vector<Var> gradient(const Var& loss, std::span<const Var> xs,
+                            const BackwardOptions& options = {});
+  std::vector<Var> gradient(const Var& loss, std::initializer_list<Var> xs,
+                            const BackwardOptions& options = {}) {
+    return gradient(loss, std::span<const Var>(xs.begin(), xs.size()), options);
+  }
+  std::vector<Var> gradient(const Var& y, const Var& dy, std::span<const Var> xs,
+                            const BackwardOptions& options = {});
+
+  std::size_t size() const;  // operations recorded
+  // About the bytes of the record, without tensors. Depends on the record alone.
+  std::int64_t record_bytes() const;
+  std::vector<Var> parameters()
+      const;  // those that took part so far, in the order of their first use
+  // The recorded graph for Graphviz: each operation with its name and the shapes of its results.
+  std::string to_dot() const;
+  // Times and bytes per scope and operation so far, also after backward (profile.h). Throws where the tape does not
+  // measure. Cost: linear in the number of operations. On CUDA the times are those of asking the GPU, which works later.
+  ProfileReport profile() const;
+  // This thread's tensor memory by scope and operation, now and at its peak since the tape began (profile.h).
+  MemoryReport memory() const;
+
+  // |dL/dh_t| of every sequence unrolled so far, in that order; filled in by backward() (inspect.h). Throws where the tape
+  // was not asked for it.
+  std::vector<StateGradient> state_gradients() const;
+
+  // The tape that records in this thread now; nullptr where there is none, or recording is paused.
+  static Tape* current();
+
+ private:
+  friend class Grads;
+  friend struct Recorder;
+  friend class detail::RecomputedRun;
+  friend struct detail::InnerTape;
+  friend detail::Inspection* detail::inspecting();
+  enum class Into { parameters, gradients, outer };  // where a parameter's gradient goes
+  void start(std::span<const Var> ys);
+  void add_upstream(std::span<const Var> ys, std::span<const Var> dys, bool recording);
+  void play(std::size_t first_node, std::size_t last_node, bool recording, bool retain, Into into);
+  void prepare_grad(const detail::Leaf& leaf);
+  void add_to_grad(const detail::Leaf& leaf, bool recording);
+  void run(const Var& y, const Var& dy, const BackwardOptions& options, Into into);
+  void exchange_with_outer(Tape& outer);
+  bool is_leaf(const Var& x) const;  // a parameter, or a computed value of an outer tape
+  bool can_use(const Var& x) const;
+  bool derived_from(const Var& y, std::span<const Var> xs) const;
+  void check_leaves_independent(std::span<const Var> xs) const;
+  std::uint32_t slot_of(const Var& x) const;  // kNone if x has none here
+  Var with_history(const Var& dy) const;
+  void* allocate_record(std::size_t bytes);
+  void append(const char* name, std::span<const Var* const> inputs, std::span<Var> outputs,
+              detail::BackwardFunction* backward);
+  void append_node(detail::Node& node, std::span<const Var* const> inputs, std::span<Var> outputs);
+  void measure(const char* name, std::span<const Var* const> inputs, std::span<const Var> outputs);
+  void check_gradients(const detail::Node& node);
+
+  TapeMemory* memory_;
+  std::uint64_t id_;
+  const Tape* outer_ = nullptr;  // an InnerTape's enclosing tape: its values are leaves here
+  bool played_ = false;
+  bool playing_ = false;
+  std::unique_ptr<detail::Profile> profile_;        // where the tape measures
+  std::unique_ptr<detail::Inspection> inspection_;  // where it looks inside
+};
+
+// Nothing is recorded in this thread while it lives.
+class PauseRecording {
+ public:
+  PauseRecording();
+  ~PauseRecording();
+  PauseRecording(const PauseRecording&) = delete;
+  PauseRecording& operator=(const PauseRecording&) = delete;
+
+ private:
+  bool before_;
+};
+
+// A backward function gives its results to this. Contributions to one input are added up. While the
+// backward pass is recorded (create_graph), each contribution must be computed by operations from
+// the upstream gradients, or add() throws: without a history, second derivatives would silently be
+// 0. Wrap a function that computes on tensors in once_differentiable(). If a gradient is zero for
+// every input, as that of round(), add nothing. A pass calls each backward function once, with or
+// without create_graph.
+class Grads {
+ public:
+  bool needs(int input) const;
+  // True while the backward pass itself is being recorded.
+  bool recording() const { return recording_; }
+  // True when the record is played for the last time: what a backward function kept may be overwritten.
+  bool last() const { return last_; }
+  // What looks inside the tape that is played; null where nothing does.
+  detail::Inspection* inspection() const { return tape_.inspection_.get(); }
+  void add(int input, const Var& contribution) { add(input, Var(contribution)); }
+  void add(int input, Var&& contribution);
+  template <std::invocable F>
+  void add(int input, F&& compute) {  // computed only when somebody wants it
+    if (needs(input)) add(input, Var(compute()));
+  }
+  // `contribution` belongs to a part of the input: part(whole) is that part as a view. Costs no more than the part
+  // itself, however many parts there are. While recording, `as_whole()` must give the full-sized contribution.
+  template <std::invocable<const Tensor&> Part, std::invocable AsWhole>
+  void add_part(int input, const Shape& whole, const Var& contribution, Part&& part,
+                AsWhole&& as_whole) {
+    if (!needs(input)) return;
+    if (recording_) return add(input, Var(as_whole()));
+    accumulate_into(part(whole_gradient(input, whole, contribution)), contribution.value());
+  }
+  // combine(all deferred (a, b) of this input, sum) adds them to its gradient, once, when that is wanted: how the
+  // contributions of all time steps to one weight become one matrix product.
+  void defer(int input, const Var& a, const Var& b, detail::Combine combine);
+
+ private:
+  friend class Tape;
+  friend class detail::RecomputedRun;
+  template <class F>
+  friend struct OnceDifferentiable;
+  Grads(Tape& tape, const detail::Node& node, std::span<const Var> doutputs, bool recording,
+        bool last);
+  void check_history(int input, const Var& contribution);
+  Var cut_history(const Var& contribution);
+  Tensor whole_gradient(int input, const Shape& whole, const Var& contribution);
+  static void accumulate_into(const Tensor& part, const Tensor& contribution);
+
+  Tape& tape_;
+  const char* name_;  // of the operation
+  std::uint32_t first_input_;
+  std::uint32_t inputs_;
+  std::span<const Var> doutputs_;
+  bool recording_;
+  bool last_;
+  bool once_ = false;  // the function is not recorded: differentiating its results throws
+};
+
+// For operations: puts the calculation of `outputs` from `inputs` on the current tape, if there is
+// one and an input requires a gradient. `backward(dys, grads)` gets d(loss)/d(output) of each
+// output (undefined: zero) and adds d(loss)/d(input) to grads. With a single output it is
+// `backward(dy, grads)`. It should keep captured values by keep_if() or Saved (saved.h): a bare Var
+// or Tensor is not checked, and if somebody writes it meanwhile, the gradient is wrong.
+struct Recorder {
+  // Throws where an input belongs to a tape that is not the current one.
+  static bool wanted(const char* name, std::span<const Var* const> inputs);
+
+  template <class Backward>
+  static void record(const char* name, std::span<const Var* const> inputs, std::span<Var> outputs,
+                     Backward&& backward) {
+    using Function = detail::BackwardOf<std::remove_cvref_t<Backward>>;
+    static_assert(alignof(Function) <= 16);
+    static_assert(sizeof(Function) <= 16384,
+                  "a backward function is kept in the tape's chunks: capture large things by a "
+                  "Tensor or a pointer");
+    Tape* tape = Tape::current();
+    void* place = tape->allocate_record(sizeof(Function));
+    tape->append(name, inputs, outputs, new (place) Function(std::forward<Backward>(backward)));
+  }
+};
+
+// Marks a backward function that may compute on tensors. It is never recorded. With create_graph
+// its gradients are right, and differentiating them throws.
+//   record("my_op", {&x}, y, once_differentiable([](const Var& dy, Grads& grads) { ... }));
+template <class F>
+struct OnceDifferentiable {
+  F function;
+  void operator()(std::span<const Var> doutputs, Grads& grads) {
+    const PauseRecording pause;
+    grads.once_ = true;
+    detail::call_backward(function, doutputs, grads);
+  }
+};
+template <class F>
+OnceDifferentiable<std::remove_cvref_t<F>> once_differentiable(F&& function) {
+  return {std::forward<F>(function)};
+}
+
+// Records an operation with one result. `backward` may also be a function without arguments that
+// makes the backward function. It is called only if a tape records, so that nothing is saved in
+// vain.
+template <class Backward>
+Var record(const char* name, std::initializer_list<const Var*> inputs, Tensor&& value,
+           Backward&& backward) {
+  Var result(std::move(value));
+  std::span<const Var* const> list(inputs.begin(), inputs.size());
+  if (Recorder::wanted(name, list)) {
+    if constexpr (std::invocable<Backward&>) {
+      Recorder::record(name, list, std::span<Var>(&result, 1), backward());
+    } else {
+      Recorder::record(name, list, std::span<Var>(&result, 1), std::forward<Backward>(backward));
+    }
+  }
+  return result;
+}
+
+}  // namespace tapeloop

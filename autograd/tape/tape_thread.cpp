@@ -1,0 +1,100 @@
+// SPDX-License-Identifier: MIT
+// The tapes of a thread: the one that records, those that pause, and the memory of ended ones.
+// tape.cpp has recording and playing.
+#include <atomic>
+#include <memory>
+
+#include "tapeloop/autograd/look/inspect_record.h"
+#include "tapeloop/autograd/look/profile_record.h"
+#include "tapeloop/autograd/tape/tape_memory.h"
+#include "tapeloop/autograd/tensor/memory.h"
+
+namespace tapeloop {
+
+using detail::thread_state;
+using detail::ThreadState;
+
+namespace {
+
+std::atomic<std::uint64_t> next_tape_id{1};
+constinit thread_local bool thread_has_ended = false;
+
+// Frees the memory of the thread's tapes when the thread ends.
+struct EndOfThread {
+  bool wanted = false;
+  ~EndOfThread() {
+    ThreadState& state = thread_state();
+    state.free_kept();
+    while (state.recording != nullptr) {  // of tapes that will end in another thread
+      TapeMemory* const memory = std::exchange(state.recording, state.recording->next);
+      if (memory->let_go()) delete memory;
+    }
+    thread_has_ended = true;
+  }
+};
+thread_local EndOfThread end_of_thread;
+
+}  // namespace
+
+Tape* detail::ThreadState::drop_ended() {
+  while (recording != nullptr) {
+    Tape* const tape = recording->tape.load(std::memory_order_acquire);
+    if (tape != nullptr) return tape;
+    TapeMemory* const memory = std::exchange(recording, recording->next);
+    if (memory->let_go()) delete memory;
+  }
+  return nullptr;
+}
+
+static void release_kept_records() {
+  if (!thread_has_ended) thread_state().free_kept();
+}
+
+Tape::Tape() : Tape(TapeOptions{}) {}
+
+Tape::Tape(const TapeOptions& options)
+    : id_(next_tape_id.fetch_add(1)),
+      profile_(options.measure ? std::make_unique<detail::Profile>() : nullptr) {
+  if (options.check_finite || options.state_gradients) {
+    inspection_ =
+        std::make_unique<detail::Inspection>(options.check_finite, options.state_gradients);
+  }
+  ThreadState& state = thread_state();
+  end_of_thread.wanted = true;  // its first use registers its destructor
+  if (state.free_memory != nullptr) {
+    memory_ = std::exchange(state.free_memory, state.free_memory->next);
+  } else {
+    memory::also_release(&release_kept_records);
+    memory_ = new TapeMemory;
+  }
+  memory_->tape.store(this, std::memory_order_relaxed);
+  memory_->next = std::exchange(state.recording, memory_);
+}
+
+Tape::~Tape() {
+  memory_->clear();
+  if (!thread_has_ended) {
+    ThreadState& state = thread_state();
+    // Tapes on the heap may end in any order: removes this one from any place of the list.
+    TapeMemory** link = &state.recording;
+    while (*link != nullptr && *link != memory_) link = &(*link)->next;
+    if (*link == memory_) {
+      *link = memory_->next;
+      memory_->next = std::exchange(state.free_memory, memory_);
+      return;
+    }
+  }
+  // The tape belongs to another thread. That thread will find `tape` null.
+  memory_->tape.store(nullptr, std::memory_order_release);
+  if (memory_->let_go()) delete memory_;
+}
+
+Tape* Tape::current() {
+  ThreadState& state = thread_state();
+  return state.paused ? nullptr : state.tape();
+}
+
+PauseRecording::PauseRecording() : before_(std::exchange(thread_state().paused, true)) {}
+PauseRecording::~PauseRecording() { thread_state().paused = before_; }
+
+}  // namespace tapeloop

@@ -1,0 +1,260 @@
+// SPDX-License-Identifier: MIT
+// Per-thread free lists by size class, eight classes to a doubling of size (rounding loses at most
+// 12.5 %). If another thread releases a block, the account of the thread that took the block is
+// reduced.
+#include "tapeloop/autograd/tensor/memory.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <array>
+#include <atomic>
+#include <bit>
+#include <cstring>
+#include <new>
+
+#include "tapeloop/autograd/tensor/error.h"
+
+namespace tapeloop::memory {
+
+// Bytes that other threads have released and the owner has not yet subtracted. When the owner ends,
+// it subtracts the bytes that are still in use. The release that brings the sum to 0 is then the
+// last one, and deletes the account.
+struct Account {
+  std::atomic<std::int64_t> returned{0};
+  std::atomic<std::int64_t> of_elsewhere{0};  // the part on other devices
+
+  void give_back(std::int64_t bytes) noexcept {
+    if (returned.fetch_add(bytes, std::memory_order_acq_rel) + bytes == 0) delete this;
+  }
+};
+
+namespace {
+
+constexpr std::size_t kAlignment = 64;
+constexpr int kClasses = 464;  // enough for 2^63 bytes
+
+#if defined(__SANITIZE_ADDRESS__)
+constexpr bool kKeepBlocks = false;  // the sanitizer must see each block's own bounds and lifetime
+#elif defined(__has_feature)
+#if __has_feature(address_sanitizer)
+constexpr bool kKeepBlocks = false;
+#else
+constexpr bool kKeepBlocks = true;
+#endif
+#else
+constexpr bool kKeepBlocks = true;
+#endif
+
+struct SizeClass {
+  int index;
+  std::size_t bytes;
+};
+
+SizeClass class_of(std::size_t bytes) {
+  bytes = std::max(bytes, kAlignment);
+  if (bytes <= 512) {
+    std::size_t rounded = (bytes + kAlignment - 1) / kAlignment * kAlignment;
+    return {static_cast<int>(rounded / kAlignment), rounded};
+  }
+  int doubling =
+      static_cast<int>(std::bit_width(bytes - 1));  // bytes is in (2^(doubling-1), 2^doubling]
+  std::size_t step = std::size_t{1} << (doubling - 4);
+  std::size_t steps = (bytes + step - 1) / step;  // 9..16
+  return {8 * (doubling - 9) + static_cast<int>(steps), steps * step};
+}
+
+// The size of the blocks in a class.
+std::size_t bytes_of(std::size_t index) {
+  if (index <= 512 / kAlignment) return index * kAlignment;
+  const std::size_t doubling = (index - 1) / 8 + 8;
+  return (index - 8 * (doubling - 9)) << (doubling - 4);
+}
+
+struct FreeBlock {
+  FreeBlock* next;
+};
+
+struct Pool {
+  std::array<FreeBlock*, kClasses> free{};
+  Stats stats{};
+  Account* account = nullptr;                      // made before the first block
+  std::int64_t elsewhere = 0;                      // of live_bytes: on other devices
+  std::int64_t highest = 0;                        // the most that was ever in use here
+  std::int64_t most_kept = std::int64_t{1} << 20;  // in use and kept together: half more than that
+
+  Pool() = default;
+  Pool(const Pool&) = delete;
+  Pool& operator=(const Pool&) = delete;
+  ~Pool();
+
+  void need_account() {
+    if (account == nullptr) account = new Account;
+  }
+  void count_live(std::int64_t bytes) {
+    stats.live_bytes += bytes;
+    if (stats.live_bytes > stats.peak_bytes || live_here() > highest) raise_peak();
+  }
+  [[gnu::noinline]] void raise_peak() {
+    subtract_returned();
+    stats.peak_bytes = std::max(stats.peak_bytes, stats.live_bytes);
+    highest = std::max(highest, live_here());
+    most_kept = std::max(most_kept, highest + highest / 2);
+  }
+  void subtract_returned() {
+    if (account == nullptr || account->returned.load(std::memory_order_relaxed) == 0) return;
+    stats.live_bytes -= account->returned.exchange(0, std::memory_order_acq_rel);
+    elsewhere -= account->of_elsewhere.exchange(0, std::memory_order_relaxed);
+  }
+  std::int64_t live_here() const { return stats.live_bytes - elsewhere; }
+
+  void give_back_to_heap(std::int64_t keep_bytes) {
+    for (std::size_t i = kClasses; i-- > 0 && stats.cached_bytes > keep_bytes;) {
+      while (free[i] != nullptr && stats.cached_bytes > keep_bytes) {
+        FreeBlock* block = free[i];
+        free[i] = block->next;
+        stats.cached_bytes -= static_cast<std::int64_t>(bytes_of(i));
+        ::operator delete (block, std::align_val_t{kAlignment});
+      }
+    }
+  }
+};
+
+// The pool is destroyed at thread exit, before some static objects that still hold tensors: those
+// go to the heap directly.
+constinit thread_local bool pool_is_gone = false;
+Pool::~Pool() {
+  give_back_to_heap(0);
+  if (account != nullptr) account->give_back(-stats.live_bytes);
+  pool_is_gone = true;
+}
+constinit thread_local Pool pool;
+
+// A new block; the pool has none of this size.
+[[gnu::noinline]] void* allocate_from_heap(std::size_t bytes, Account*& account) {
+  account = nullptr;
+  if (!pool_is_gone) {
+    pool.need_account();
+    account = pool.account;
+    ++pool.stats.heap_calls;
+    // Shapes that come and go must not pile up.
+    pool.subtract_returned();
+    pool.give_back_to_heap(pool.most_kept - pool.live_here());
+  }
+  void* block = ::operator new (bytes, std::align_val_t{kAlignment}, std::nothrow);
+  if (block == nullptr) {
+    release_cached();
+    block = ::operator new (bytes, std::align_val_t{kAlignment}, std::nothrow);
+  }
+  if (block == nullptr) {
+    fail("memory",
+         fmt::format("the system has no {} bytes left ({} are in use by this thread); use a "
+                     "smaller batch, or cut the sequence by truncated BPTT",
+                     bytes, pool_is_gone ? 0 : pool.stats.live_bytes));
+  }
+  if (!pool_is_gone) pool.count_live(static_cast<std::int64_t>(bytes));
+  return block;
+}
+
+}  // namespace
+
+std::size_t block_bytes(std::size_t bytes) { return class_of(bytes).bytes; }
+
+void* allocate(std::size_t bytes, Account*& account) {
+  const SizeClass size = class_of(bytes);
+  const auto index = static_cast<std::size_t>(size.index);
+  FreeBlock* const block = pool_is_gone ? nullptr : pool.free[index];
+  if (block == nullptr) return allocate_from_heap(size.bytes, account);
+  pool.free[index] = block->next;
+  pool.stats.cached_bytes -= static_cast<std::int64_t>(size.bytes);
+  pool.count_live(static_cast<std::int64_t>(size.bytes));
+  account = pool.account;
+  return block;
+}
+
+void release(void* block, std::size_t bytes, Account* account) noexcept {
+  const SizeClass size = class_of(bytes);
+  const auto index = static_cast<std::size_t>(size.index);
+  if (!pool_is_gone && account == pool.account && account != nullptr) [[likely]] {
+    pool.stats.live_bytes -= static_cast<std::int64_t>(size.bytes);
+  } else if (account != nullptr) {
+    account->give_back(static_cast<std::int64_t>(size.bytes));
+  }
+  // A thread that only releases what others took must not collect their blocks for ever.
+  if (!kKeepBlocks || pool_is_gone || pool.stats.cached_bytes > pool.most_kept) {
+    ::operator delete (block, std::align_val_t{kAlignment});
+    return;
+  }
+  pool.free[index] = new (block) FreeBlock{pool.free[index]};
+  pool.stats.cached_bytes += static_cast<std::int64_t>(size.bytes);
+}
+
+// The pointer to the account is stored behind the block. Size classes mostly leave room for it.
+static std::size_t account_offset(std::size_t bytes) {
+  return (bytes + alignof(Account*) - 1) / alignof(Account*) * alignof(Account*);
+}
+
+void* allocate(std::size_t bytes) {
+  const std::size_t offset = account_offset(bytes);
+  Account* account = nullptr;
+  void* const block = allocate(offset + sizeof(account), account);
+  std::memcpy(static_cast<char*>(block) + offset, &account, sizeof(account));
+  return block;
+}
+
+void release(void* block, std::size_t bytes) noexcept {
+  const std::size_t offset = account_offset(bytes);
+  Account* account = nullptr;
+  std::memcpy(&account, static_cast<char*>(block) + offset, sizeof(account));
+  release(block, offset + sizeof(account), account);
+}
+
+Stats stats() {
+  if (pool_is_gone) return {};
+  pool.subtract_returned();
+  return pool.stats;
+}
+
+void take_elsewhere(std::int64_t bytes, Account*& account) {
+  account = nullptr;
+  if (pool_is_gone) return;
+  pool.need_account();
+  pool.elsewhere += bytes;
+  pool.count_live(bytes);
+  account = pool.account;
+}
+
+void release_elsewhere(std::int64_t bytes, Account* account) noexcept {
+  if (account == nullptr || bytes == 0) return;
+  if (pool_is_gone || account != pool.account) {
+    account->of_elsewhere.fetch_add(bytes, std::memory_order_relaxed);
+    return account->give_back(bytes);
+  }
+  pool.elsewhere -= bytes;
+  pool.stats.live_bytes -= bytes;
+}
+
+void reset_peak() {
+  if (!pool_is_gone) pool.stats.peak_bytes = stats().live_bytes;
+}
+
+PeakMeter::PeakMeter() : start_(stats().live_bytes), peak_before_(stats().peak_bytes) {
+  reset_peak();
+}
+PeakMeter::~PeakMeter() {
+  if (!pool_is_gone) pool.stats.peak_bytes = std::max(pool.stats.peak_bytes, peak_before_);
+}
+std::int64_t PeakMeter::bytes() const { return stats().peak_bytes - start_; }
+
+static std::atomic<void (*)()> release_more_function{nullptr};
+
+void also_release(void (*release_more)()) {
+  release_more_function.store(release_more, std::memory_order_release);
+}
+
+void release_cached() {
+  if (void (*const more)() = release_more_function.load(std::memory_order_acquire)) more();
+  if (!pool_is_gone) pool.give_back_to_heap(0);
+}
+
+}  // namespace tapeloop::memory

@@ -1,0 +1,194 @@
+// SPDX-License-Identifier: MIT
+// Tensor: a strided view on shared, reference-counted memory. A handle: copies see the same elements.
+// No arithmetic and no gradients here: see ops.h. Row-major, rightmost axis fastest.
+#pragma once
+
+#include <atomic>
+#include <cstdint>
+#include <initializer_list>
+#include <span>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "tapeloop/autograd/tensor/shape.h"
+
+namespace tapeloop {
+
+class Tensor;
+namespace memory {
+struct Account;
+}
+
+namespace detail {
+
+// Gives one reference back. True for the last one, which nobody else can copy any more: no locked instruction is needed
+// for that.
+inline bool let_go(std::atomic<std::int32_t>& references) {
+  return references.load(std::memory_order_acquire) == 1 ||
+         references.fetch_sub(1, std::memory_order_acq_rel) == 1;
+}
+
+struct Kept;      // data that a backend made from the elements, such as packed weights
+struct WriteLog;  // which elements of a memory were written when (writes.cpp)
+
+inline constexpr std::size_t kHeaderBytes = 64;  // keeps the elements aligned to 64
+
+struct Storage {  // the header of a block; on the CPU the elements follow it, kHeaderBytes on
+  std::atomic<std::int32_t> references;
+  Device device;
+  std::atomic<bool> exposed{false};  // somebody has a pointer that can write at any time
+  std::atomic<bool> locked{false};   // by writes.cpp
+  std::size_t bytes;
+  std::atomic<std::uint64_t> writes{0};  // by operations: kOneWrite each; and two flags
+  Kept* kept = nullptr;                  // guarded by packed_weight.cpp
+  std::uint64_t meter = 0;               // the id of the TensorMeter that counts it, or 0
+  WriteLog* log = nullptr;               // guarded by writes.cpp
+  memory::Account* account = nullptr;    // of the thread that took the block
+};
+static_assert(sizeof(Storage) <= kHeaderBytes);
+Storage* new_storage(std::size_t bytes, Device device);
+void delete_storage(Storage* storage) noexcept;
+void drop(Storage* storage) noexcept;  // one reference; null is allowed
+Storage* storage_of(const Tensor& tensor);
+
+// Flags of Storage::writes. They share its word, so that a new stamp and a new pointer never miss each other.
+inline constexpr std::uint64_t kExposed = 1;  // somebody has, or is about to get, a pointer
+inline constexpr std::uint64_t kSaved = 4;    // a Stamp was made: note_write() counts the writes
+inline constexpr std::uint64_t kOneWrite = 1024;
+
+inline std::uint64_t count_of_writes(const Storage& storage) {
+  return storage.writes.load(std::memory_order_acquire) / kOneWrite;
+}
+// False, and nothing counted: a Stamp was made.
+inline bool count_write(Storage& storage) {
+  std::uint64_t seen = storage.writes.load(std::memory_order_relaxed);
+  while ((seen & kSaved) == 0) {
+    if (storage.writes.compare_exchange_weak(seen, seen + kOneWrite, std::memory_order_release,
+                                             std::memory_order_relaxed)) {
+      return true;
+    }
+  }
+  return false;
+}
+// Notes a write to memory that a Stamp was made of. Cost: a lock of this memory; for a write to a part, up to 4 bytes
+// stored for each element.
+void note_write(const Tensor& tensor);
+[[noreturn]] void undefined_written();
+// Must be called before the first pointer to the elements is given out.
+void expose(Storage& storage);
+void delete_log(WriteLog* log) noexcept;
+// The first and the last byte that a tensor with elements can touch.
+struct Extent {
+  const char *first, *last;
+};
+Extent extent_of(const Tensor& tensor);
+}  // namespace detail
+
+class Tensor {
+ public:
+  Tensor() = default;  // undefined: defined() is false, everything else throws
+  Tensor(const Tensor& other);
+  Tensor(Tensor&& other) noexcept;
+  Tensor& operator=(const Tensor& other);
+  Tensor& operator=(Tensor&& other) noexcept;
+  ~Tensor();
+
+  // --- making tensors ---
+  static Tensor empty(const Shape& shape, DType dtype = DType::float32,
+                      Device device = Device::cpu);
+  static Tensor zeros(const Shape& shape, DType dtype = DType::float32,
+                      Device device = Device::cpu);
+  static Tensor full(const Shape& shape, double value, DType dtype = DType::float32,
+                     Device device = Device::cpu);
+  // Copies the values; their count must be shape.numel().
+  template <class T>
+  static Tensor from(const Shape& shape, std::span<const T> values);
+  template <class T>
+  static Tensor from(const Shape& shape, std::initializer_list<T> values) {
+    return from(shape, std::span<const T>(values.begin(), values.size()));
+  }
+  template <class T>
+  static Tensor from(const Shape& shape, const std::vector<T>& values) {
+    return from(shape, std::span<const T>(values));
+  }
+
+  // --- asking ---
+  bool defined() const { return storage_ != nullptr; }
+  const Shape& shape() const { return shape_; }
+  int rank() const { return shape_.rank(); }
+  std::int64_t dim(int axis) const { return shape_.dim(axis); }
+  std::int64_t numel() const { return shape_.numel(); }
+  DType dtype() const { return dtype_; }
+  Device device() const { return defined() ? storage_->device : Device::cpu; }
+  std::int64_t stride(int axis) const {  // in elements; throws where there is no such axis
+    if (static_cast<unsigned>(axis) >= static_cast<unsigned>(rank())) axis = shape_.axis(axis);
+    return strides_[static_cast<std::size_t>(axis)];
+  }
+  bool is_contiguous() const;
+  bool shares_memory_with_others() const;  // another handle sees the same memory
+  std::string describe() const;            // "float32[2, 3]"
+
+  // The first element. Throws if T is not the element type or the tensor is not on the CPU. A
+  // caller of data() can write at any time. So each product with this memory packs it again, and an
+  // operation that saves the tensor for its gradient reads it once more at recording and in the
+  // backward pass, to find such a write. If a tape saved the memory before, the first call copies
+  // it. The copy stays until the memory is freed or written as a whole. read() has no such cost.
+  template <class T>
+  T* data() const;
+  template <class T>
+  const T* read() const;
+  void* raw() const {
+    return data_;
+  }  // for kernels; who writes through it says mark_written() first
+  // Counts a write to this tensor's elements: packed weights, and gradients that need the old
+  // elements, are then out of date. Throws if the tensor is undefined.
+  void mark_written() const {
+    if (storage_ == nullptr) detail::undefined_written();
+    if (!detail::count_write(*storage_)) detail::note_write(*this);
+  }
+  double at(std::initializer_list<std::int64_t> index) const;  // one element, of any type
+  double item() const;                                         // the only element
+  template <class T>
+  std::vector<T> to_vector() const;  // all elements, row-major, converted
+
+  // --- views: no copy; the same memory seen differently ---
+  Tensor transpose(int axis_a, int axis_b) const;
+  Tensor permute(std::span<const int> axes) const;
+  Tensor slice(int axis, std::int64_t start, std::int64_t stop, std::int64_t step = 1) const;
+  Tensor select(int axis, std::int64_t index) const;  // the axis disappears
+  Tensor insert_axis(int axis) const;                 // a new axis of size 1
+  Tensor expand(const Shape& shape) const;            // sizes 1 stretched with stride 0
+  Tensor flip(int axis) const;
+  // The same elements in another shape. A view where strides allow, else a copy.
+  Tensor reshape(const Shape& shape) const;
+
+  // --- copies ---
+  Tensor contiguous() const;  // itself where it is contiguous already
+  Tensor clone() const;
+  // To int64: rounds towards 0. Throws, and names the element, if one is NaN, infinite or outside
+  // of int64. So do to_vector<std::int64_t>(), copy_from() and fill(). On a GPU, the next wait
+  // throws.
+  Tensor to(DType dtype) const;
+  Tensor to(
+      Device device) const;  // itself where it is there already. To the cpu: waits for the GPU
+  // Elements converted, from any device; shapes must be equal.
+  void copy_from(const Tensor& source) const;
+  void fill(double value) const;
+
+ private:
+  friend class TensorBuilder;
+  friend detail::Storage* detail::storage_of(const Tensor& tensor);
+  detail::Storage* storage_ = nullptr;
+  char* data_ = nullptr;
+  Shape shape_;
+  std::array<std::int64_t, kMaxRank> strides_{};
+  DType dtype_ = DType::float32;
+};
+
+inline detail::Storage* detail::storage_of(const Tensor& tensor) { return tensor.storage_; }
+
+// "[2, 3] float32" with the values, for people; long tensors are cut.
+std::string to_string(const Tensor& tensor);
+
+}  // namespace tapeloop

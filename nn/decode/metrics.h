@@ -1,0 +1,92 @@
+// SPDX-License-Identifier: MIT
+// Measures of sequence models: bits per character, perplexity, BLEU, exact match, edit distance. No tensors, no gradients:
+// losses are in autograd/ops/losses.h.
+#pragma once
+
+#include <algorithm>
+#include <cstdint>
+#include <map>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace tapeloop::nn {
+
+// From a negative log-likelihood in nats, summed over `count` symbols: nats / (count ln 2), and e^(nats / count).
+double bits_per_character(double nats, std::int64_t count);
+double perplexity(double nats, std::int64_t count);
+
+// How a corpus without any matching n-gram of some order is scored. Chen & Cherry 2014; names and results are sacrebleu's.
+enum class BleuSmoothing {
+  none,   // precision 0, and BLEU 0
+  floor,  // `value` matches instead of 0 (0.1)
+  add_k,  // `value` more matches and n-grams in every order above 1 (1)
+  exp,    // 1/2, 1/4, .. matches for the first, second, .. such order
+};
+
+struct BleuOptions {
+  int order = 4;  // n-grams of 1 to this many tokens
+  BleuSmoothing smoothing = BleuSmoothing::exp;
+  double value = -1;  // of floor and add_k; negative: their default
+  bool effective_order =
+      false;  // leave out the orders of which the translations have no n-gram: for short texts
+};
+
+struct Bleu {
+  double score = 0;                // 0 to 100
+  std::vector<double> precisions;  // for each order, 0 to 100, smoothed
+  double brevity_penalty = 0;
+  std::int64_t length = 0;            // tokens of all translations
+  std::int64_t reference_length = 0;  // of the references that are closest in length
+};
+
+using Tokens = std::vector<std::string>;
+
+// BLEU of a corpus: the geometric mean of n-gram precisions, clipped by the references, times the penalty for what is too
+// short. Papineni, Roukos, Ward & Zhu 2002. references[i] are the translations that count as right for translations[i], one
+// or more. Tokens are compared as they are; how a text is cut into them is the caller's. Linear in the tokens.
+Bleu corpus_bleu(std::span<const Tokens> translations,
+                 std::span<const std::vector<Tokens>> references, const BleuOptions& options = {});
+// The same with one reference for each.
+Bleu corpus_bleu(std::span<const Tokens> translations, std::span<const Tokens> references,
+                 const BleuOptions& options = {});
+// A text as its characters: UTF-8 code points, for BLEU of Chinese or of single letters. Bytes that are no UTF-8 stand alone.
+Tokens characters(std::string_view text);
+
+// The least number of insertions, deletions and substitutions that make b of a. Levenshtein 1966. O(|a| |b|) time, O(|b|)
+// memory. For vectors, strings, and anything else with size() and [].
+template <class A, class B = A>
+std::int64_t edit_distance(const A& a, const B& b) {
+  std::vector<std::int64_t> row(b.size() + 1);
+  for (std::size_t j = 0; j <= b.size(); ++j) row[j] = static_cast<std::int64_t>(j);
+  for (std::size_t i = 0; i < a.size(); ++i) {
+    std::int64_t diagonal = row[0];
+    row[0] = static_cast<std::int64_t>(i + 1);
+    for (std::size_t j = 0; j < b.size(); ++j) {
+      const std::int64_t substituted = diagonal + (a[i] == b[j] ? 0 : 1);
+      diagonal = row[j + 1];
+      row[j + 1] = std::min({substituted, row[j] + 1, diagonal + 1});
+    }
+  }
+  return row.back();
+}
+
+namespace detail {
+void check_pairs(const char* name, std::size_t a, std::size_t b);
+}
+
+// The share of sequences that are equal to their reference, 0 to 1.
+template <class S>
+double exact_match(std::span<const S> found, std::span<const S> expected) {
+  detail::check_pairs("exact_match", found.size(), expected.size());
+  std::size_t equal = 0;
+  for (std::size_t i = 0; i < found.size(); ++i) equal += found[i] == expected[i] ? 1 : 0;
+  return static_cast<double>(equal) / static_cast<double>(found.size());
+}
+template <class S>
+double exact_match(const std::vector<S>& found, const std::vector<S>& expected) {
+  return exact_match(std::span<const S>(found), std::span<const S>(expected));
+}
+
+}  // namespace tapeloop::nn

@@ -1,0 +1,60 @@
+// SPDX-License-Identifier: MIT
+// Layers without state over time: Linear, Embedding, LayerNorm, Dropout. Names and initial values are PyTorch's.
+#pragma once
+
+#include "tapeloop/autograd/ops/ops.h"
+#include "tapeloop/nn/layers/module.h"
+
+namespace tapeloop::nn {
+
+// y = x W^T + b      x [..., in] -> y [..., out], W [out, in]; both U(+-1/sqrt(in)) at first
+struct Linear {
+  Var weight;
+  Var bias;  // undefined where the layer has none
+  Linear() = default;
+  Linear(std::int64_t in, std::int64_t out, Random& random, bool with_bias = true,
+         DType dtype = DType::float32);
+  Var operator()(const Var& x) const { return linear(x, weight, bias); }
+  void visit(Visitor& v) const {
+    v("weight", weight);
+    v("bias", bias);
+  }
+};
+
+// Rows of a table by number: index [...] -> [..., width]; N(0, 1) at first. The row padding_index (if not negative) is
+// zero at first and gets no gradient.
+struct Embedding {
+  Var weight;  // [count, width]
+  std::int64_t padding_index = -1;
+  Embedding() = default;
+  Embedding(std::int64_t count, std::int64_t width, Random& random, std::int64_t padding = -1,
+            DType dtype = DType::float32);
+  Var operator()(const Tensor& index) const;
+  void visit(Visitor& v) const { v("weight", weight); }
+};
+
+// Normalises the last axis to mean 0 and variance 1, then scales and shifts. Ba et al. 2016
+struct LayerNorm {
+  Var weight;  // [features], 1 at first
+  Var bias;    // [features], 0 at first
+  double epsilon = 1e-5;
+  LayerNorm() = default;
+  explicit LayerNorm(std::int64_t features, double epsilon = 1e-5, DType dtype = DType::float32);
+  Var operator()(const Var& x) const { return layer_norm(x, weight, bias, epsilon); }
+  void visit(Visitor& v) const {
+    v("weight", weight);
+    v("bias", bias);
+  }
+};
+
+// Drops elements with probability p while a tape records, and is the identity otherwise. Its random numbers are its own.
+struct Dropout {
+  double p = 0.5;
+  mutable Random random{0};
+  Dropout() = default;
+  Dropout(double p, Random& random);
+  Var operator()(const Var& x) const;
+  void visit(Visitor& v) const { v("random", random); }
+};
+
+}  // namespace tapeloop::nn

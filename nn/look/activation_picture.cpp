@@ -1,0 +1,151 @@
+// SPDX-License-Identifier: MIT
+// Choice of the neurons, and their lines.
+#include "tapeloop/nn/look/activation_picture.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cmath>
+#include <numeric>
+
+#include "tapeloop/autograd/tensor/error.h"
+#include "tapeloop/nn/look/markup.h"
+
+namespace tapeloop::nn {
+
+namespace {
+
+constexpr double kLine = 24, kLabel = 60, kTop = 66, kMargin = 16;
+constexpr double kLegend = 38, kSwatch = 16, kNarrowest = 640;
+
+// How much a neuron changes over time: its variance.
+double spread(const Activation& a, std::int64_t n, std::int64_t unit) {
+  double sum = 0, squares = 0;
+  for (std::int64_t t = 0; t < a.steps; ++t) {
+    const double x = static_cast<double>(a.at(t, n, unit));
+    if (!std::isfinite(x)) continue;
+    sum += x;
+    squares += x * x;
+  }
+  const auto count = static_cast<double>(a.steps);
+  return squares / count - sum / count * (sum / count);
+}
+
+// One character for each cell, where it can be: a no-break space for what leaves no ink.
+std::string visible(const std::string& text) {
+  if (text == "\n") return "\xE2\x86\xB5";
+  return text == " " || text == "\t" ? "\xC2\xA0" : text;
+}
+
+// Orange above 0, blue below, white at 0.
+std::string colour(double value, double scale) {
+  const double strength =
+      std::isfinite(value) && scale > 0 ? std::min(1.0, std::abs(value) / scale) : 0;
+  const int full[2][3] = {{0xd5, 0x5e, 0x00}, {0x00, 0x72, 0xb2}};
+  std::string result = "#";
+  for (const int part : full[value < 0 ? 1 : 0]) {
+    result += fmt::format("{:02x}", std::lround(255 + (part - 255) * strength));
+  }
+  return result;
+}
+
+// Which colour is which value, and what the numbers at the left are.
+std::string legend(double scale) {
+  std::string result = fmt::format(
+      "<g font-size=\"12\" fill=\"#565b63\">\n<text x=\"{}\" y=\"{}\" "
+      "text-anchor=\"end\">{:+.3g}</text>\n",
+      kLabel - 8, kLegend + 11, -scale);
+  double x = kLabel;
+  for (const double part : {-1.0, -0.5, 0.0, 0.5, 1.0}) {
+    result += fmt::format(
+        "<rect x=\"{}\" y=\"{}\" width=\"{}\" height=\"13\" fill=\"{}\" stroke=\"#d4d7dc\"/>\n", x,
+        kLegend, kSwatch, colour(part, 1));
+    x += kSwatch;
+  }
+  return result + fmt::format(
+                      "<text x=\"{0}\" y=\"{1}\">{2:+.3g}</text>\n<text x=\"{3}\" y=\"{1}\">"
+                      "at the left the number of each neuron, the one that changes most "
+                      "first</text>\n</g>\n",
+                      x + 8, kLegend + 11, scale, x + 64);
+}
+
+}  // namespace
+
+std::string activation_picture(const Activation& a, std::span<const std::string> symbols,
+                               const ActivationPictureOptions& options) {
+  if (symbols.empty() || a.steps != static_cast<std::int64_t>(symbols.size()) ||
+      a.steps > kMostPictureSteps) {
+    fail("activation_picture",
+         fmt::format("\"{}\" has {} steps, {} symbols were given; expected as many of both, 1 to "
+                     "{}: a longer text is for activation_page()",
+                     a.name, a.steps, symbols.size(), kMostPictureSteps));
+  }
+  if (options.sequence < 0 || options.sequence >= a.batch || options.neurons < 1) {
+    fail("activation_picture",
+         fmt::format("sequence is {}, neurons {}; the batch has {}, and 1 neuron is the least",
+                     options.sequence, options.neurons, a.batch));
+  }
+  std::vector<double> spreads;
+  for (std::int64_t unit = 0; unit < a.units; ++unit) {
+    spreads.push_back(spread(a, options.sequence, unit));
+  }
+  std::vector<std::int64_t> units(static_cast<std::size_t>(a.units));
+  std::iota(units.begin(), units.end(), 0);
+  std::stable_sort(units.begin(), units.end(), [&](std::int64_t x, std::int64_t y) {
+    return spreads[static_cast<std::size_t>(x)] > spreads[static_cast<std::size_t>(y)];
+  });
+  units.resize(static_cast<std::size_t>(std::min(options.neurons, a.units)));
+
+  const std::vector<TextCell> cells = text_cells(symbols);
+  double longest = 1;  // characters of a cell; those of three bytes, as Chinese ones, are wide
+  double scale = 0;
+  for (const TextCell& cell : cells) {
+    const bool single = utf8_length(cell.text) == cell.text.size();
+    const double wide = cell.text.size() > 2 ? 2.0 : 1.0;
+    longest = std::max(longest, single ? wide : static_cast<double>(cell.text.size()));
+  }
+  for (const std::int64_t unit : units) {
+    for (std::int64_t t = 0; t < a.steps; ++t) {
+      const double x = std::abs(static_cast<double>(a.at(t, options.sequence, unit)));
+      if (std::isfinite(x)) scale = std::max(scale, x);
+    }
+  }
+  const double width = 9 * longest;
+  std::string svg = fmt::format(
+      "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 {0:.0f} {1:.0f}\" width=\"{0:.0f}\" "
+      "height=\"{1:.0f}\" font-family=\"sans-serif\" font-size=\"13\" fill=\"#1c1f24\" "
+      "role=\"img\">\n<title>{2}</title>\n<rect width=\"100%\" height=\"100%\" fill=\"#fff\"/>\n"
+      "<text x=\"{3}\" y=\"26\" font-size=\"15\" font-weight=\"bold\">{2}</text>\n",
+      std::max(kNarrowest, kLabel + width * static_cast<double>(cells.size()) + kMargin),
+      kTop + kLine * static_cast<double>(units.size()) + kMargin, escape_markup(options.title),
+      kMargin);
+  svg += legend(scale);
+  double y = kTop;
+  for (const std::int64_t unit : units) {
+    svg += fmt::format("<text x=\"{}\" y=\"{}\" fill=\"#565b63\" text-anchor=\"end\">{}</text>\n",
+                       kLabel - 8, y + 15, unit);
+    double x = kLabel;
+    std::string text;
+    for (const TextCell& cell : cells) {
+      const auto t = static_cast<std::int64_t>(cell.first + cell.steps - 1);
+      svg += fmt::format(
+          "<rect x=\"{:.0f}\" y=\"{}\" width=\"{:.0f}\" height=\"20\" fill=\"{}\"/>\n", x, y, width,
+          colour(static_cast<double>(a.at(t, options.sequence, unit)), scale));
+      std::string_view rest = cell.text;
+      for (double at = x; !rest.empty(); at += 9) {  // a long one has several places
+        const std::size_t length = std::max<std::size_t>(1, utf8_length(rest));
+        // Each placed by itself: a font may have another width for it, and not every program reads a list of places.
+        text += fmt::format("<tspan x=\"{:.0f}\">{}</tspan>", at + 1,
+                            escape_markup(visible(std::string(rest.substr(0, length)))));
+        rest.remove_prefix(length);
+      }
+      x += width;
+    }
+    svg += fmt::format("<text y=\"{}\" font-family=\"monospace\" font-size=\"15\">{}</text>\n",
+                       y + 15, text);
+    y += kLine;
+  }
+  return svg + "</svg>\n";
+}
+
+}  // namespace tapeloop::nn

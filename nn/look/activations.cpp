@@ -1,0 +1,158 @@
+// SPDX-License-Identifier: MIT
+// The notes of what units did: heard from pointwise operations, sorted by layer and name.
+#include "tapeloop/nn/look/activations.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <limits>
+#include <utility>
+
+#include "tapeloop/autograd/look/profile.h"
+#include "tapeloop/autograd/tensor/error.h"
+
+namespace tapeloop::nn {
+
+using tapeloop::detail::formula_listener;
+
+namespace {
+thread_local RecordActivations* recording = nullptr;
+}
+
+RecordActivations::RecordActivations() : outer_(std::exchange(recording, this)) {}
+RecordActivations::~RecordActivations() {
+  recording = outer_;
+  if (formula_listener == this) formula_listener = nullptr;
+}
+RecordActivations* RecordActivations::current() {
+  return recording == nullptr || recording->step_ >= 0 ? nullptr : recording;
+}
+
+void RecordActivations::begin_sequence(std::int64_t steps, std::int64_t batch) {
+  const std::string name = Scope::path();
+  const auto found = std::find_if(layers_.begin(), layers_.end(),
+                                  [&](const Layer& layer) { return layer.name == name; });
+  layer_ = static_cast<std::size_t>(found - layers_.begin());
+  if (found == layers_.end()) layers_.push_back({name, batch, 0, 0, {}});
+  Layer& layer = layers_[layer_];
+  if (layer.batch != batch) {
+    fail("activations",
+         fmt::format("layer \"{}\" runs with a batch of {}, before with {}; record calls of one "
+                     "batch size, or name the layers apart by a Scope",
+                     name, batch, layer.batch));
+  }
+  layer.before = layer.steps;
+  layer.steps += steps;
+}
+
+void RecordActivations::begin_step(std::int64_t t, std::span<const Var> state) {
+  step_ = t;
+  state_.assign(state.begin(), state.end());
+  values_.clear();
+  formula_listener = this;
+}
+
+void RecordActivations::heard(const PointwiseKernel& kernel, const void* functor,
+                              std::span<const Var> arguments, std::span<const Var> results) {
+  if (kernel.trace == nullptr || kernel.order > 0) return;
+  formula_listener = nullptr;  // the operations below are not the cell's
+  const Formula formula(kernel, functor);
+  const auto is_state = [&](const Var& x) {
+    return std::any_of(state_.begin(), state_.end(),
+                       [&](const Var& part) { return part.value().raw() == x.value().raw(); });
+  };
+  const bool single = formula.gate(formula.result_part(0)).empty();
+  const std::vector<Tensor> values = formula.evaluate(arguments);
+  const std::size_t before = values_.size();
+  std::size_t given = 0;  // arguments, which come first
+  for (std::size_t i = 0; i < values.size(); ++i) {
+    const FormulaPart& part = formula.parts()[i];
+    if (part.kind == FormulaPart::Kind::argument) {
+      const bool plain = single && kernel.argument_names == nullptr;  // the input of sigmoid(x)
+      if (plain || is_state(arguments[i])) continue;
+      values_.push_back({part.text, values[i], {}, {}, false});
+      ++given;
+      continue;
+    }
+    // A result goes by the operation's name; where it becomes part of the state, end_step() finds out.
+    Value value{part.text, values[i], {}, {}, false};
+    for (int k = 0; k < formula.results(); ++k) {
+      if (formula.result_part(k) != static_cast<int>(i)) continue;
+      value.result = results[static_cast<std::size_t>(k)];
+      value.name = kernel.name;
+      if (formula.results() > 1) value.name += " " + formula.result_name(k);
+      if (kernel.result_names != nullptr) value.result_name = formula.result_name(k);
+    }
+    const bool function = part.kind == FormulaPart::Kind::function;
+    if (function || (value.result.defined() && !single)) values_.push_back(std::move(value));
+  }
+  // In which order a formula's functions are called is the compiler's choice.
+  std::sort(values_.begin() + static_cast<std::ptrdiff_t>(before + given), values_.end(),
+            [](const Value& a, const Value& b) { return a.name < b.name; });
+  formula_listener = this;
+}
+
+void RecordActivations::end_step(std::span<const Var> made, std::span<const Var> state) {
+  formula_listener = nullptr;
+  const auto part_of =
+      [&](const Value& value) {  // which part of the state it became; its size: none
+        std::size_t k = 0;
+        while (k < made.size() &&
+               !(value.result.defined() && made[k].value().raw() == value.result.value().raw())) {
+          ++k;
+        }
+        return k;
+      };
+  for (std::size_t k = 0; k < state.size(); ++k) {
+    std::string name = k == 0 ? "h" : fmt::format("s{}", k);
+    for (const Value& value : values_) {
+      if (part_of(value) == k && !value.result_name.empty()) name = value.result_name;
+    }
+    store({name, state[k].value(), {}, {}, true});
+  }
+  std::map<std::string, int> count;
+  for (Value& value : values_) {
+    if (part_of(value) < made.size()) continue;
+    const int number = ++count[value.name];
+    if (number > 1) value.name += fmt::format(" {}", number);
+    store(value);
+  }
+  values_.clear();
+  state_.clear();
+  step_ = -1;
+}
+
+void RecordActivations::store(const Value& value) {
+  Layer& layer = layers_[layer_];
+  if (value.tensor.rank() != 2 || value.tensor.dim(0) != layer.batch) return;
+  const std::int64_t units = value.tensor.dim(1);
+  auto row = std::find_if(layer.rows.begin(), layer.rows.end(), [&](const Activation& a) {
+    return a.name == value.name && a.state == value.state && a.units == units;
+  });
+  if (row == layer.rows.end()) {
+    layer.rows.push_back({layer.name, value.name, value.state, 0, layer.batch, units, {}});
+    row = layer.rows.end() - 1;
+  }
+  const std::size_t size = static_cast<std::size_t>(layer.batch * units);
+  row->steps = layer.steps;
+  row->values.resize(size * static_cast<std::size_t>(layer.steps),
+                     std::numeric_limits<float>::quiet_NaN());
+  const std::vector<float> numbers = value.tensor.to_vector<float>();
+  std::copy(numbers.begin(), numbers.end(),
+            row->values.begin() +
+                static_cast<std::ptrdiff_t>(size * static_cast<std::size_t>(layer.before + step_)));
+}
+
+std::vector<Activation> RecordActivations::all() const {
+  std::vector<Activation> result;
+  for (const Layer& layer : layers_) {
+    for (const bool state : {true, false}) {
+      for (const Activation& row : layer.rows) {
+        if (row.state == state) result.push_back(row);
+      }
+    }
+  }
+  return result;
+}
+
+}  // namespace tapeloop::nn

@@ -1,0 +1,13 @@
+// SPDX-License-Identifier: MIT
+// The name of a parameter that was found not finite.
+#include "tapeloop/nn/look/inspect.h"
+
+namespace tapeloop::nn {
+
+void detail::name_parameter(NonFinitePlace& found, const ParameterList& parameters) {
+  for (const NamedVar& p : parameters) {
+    if (p.var.is(found.given)) found.parameter = p.name;
+  }
+}
+
+}  // namespace tapeloop::nn

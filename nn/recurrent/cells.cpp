@@ -1,0 +1,102 @@
+// SPDX-License-Identifier: MIT
+// Construction and steps of the built-in cells.
+#include "tapeloop/nn/recurrent/cells.h"
+
+#include <fmt/format.h>
+
+#include <cmath>
+
+#include "tapeloop/autograd/device/cpu/kernels.h"
+#include "tapeloop/autograd/tensor/error.h"
+#include "tapeloop/nn/layers/init.h"
+
+namespace tapeloop::nn {
+
+std::span<const PointwiseKernel* const> GatesPage::kernels() {
+  return cpu::choose_page<GatesPage>();
+}
+
+GateWeights::GateWeights(const char* cell, int gates, const RecurrentOptions& o, Random& random) {
+  constexpr std::int64_t kMost = std::int64_t{1} << 40;  // gates * hidden is a size, too
+  if (o.input < 1 || o.hidden < 1 || o.hidden > kMost || o.projection < 0 ||
+      (o.projection > 0 && o.projection >= o.hidden)) {
+    fail(cell, fmt::format(
+                   "input is {}, hidden {}, projection {}; expected input and hidden of 1 or more, "
+                   "hidden of at most 2^40, and a projection smaller than hidden",
+                   o.input, o.hidden, o.projection));
+  }
+  std::int64_t out = o.projection > 0 ? o.projection : o.hidden;
+  double bound = 1.0 / std::sqrt(static_cast<double>(o.hidden));
+  weight_ih = uniform_parameter({gates * o.hidden, o.input}, bound, random, o.dtype);
+  weight_hh = uniform_parameter({gates * o.hidden, out}, bound, random, o.dtype);
+  if (o.bias) {
+    bias_ih = uniform_parameter({gates * o.hidden}, bound, random, o.dtype);
+    bias_hh = uniform_parameter({gates * o.hidden}, bound, random, o.dtype);
+  }
+}
+
+Var GateWeights::input(const char* cell, const Var& x, bool with_both_biases) const {
+  if (x.rank() < 1 || x.dim(-1) != weight_ih.dim(1)) {
+    fail(cell, fmt::format("x has {} features, the cell was built with input = {}; x is {}",
+                           x.rank() < 1 ? 0 : x.dim(-1), weight_ih.dim(1), x.value().describe()));
+  }
+  return linear(x, weight_ih, input_bias(with_both_biases));
+}
+
+Var GateWeights::input(const char* cell, const Tensor& symbols, bool with_both_biases) const {
+  if (!symbols.defined() || symbols.dtype() != DType::int64) {
+    fail(cell, fmt::format("symbols must be int64, got {}; a float tensor is passed as Var(x)",
+                           symbols.describe()));
+  }
+  Var rows = transpose(weight_ih);
+  return embedding(bias_ih.defined() ? rows + input_bias(with_both_biases) : rows, symbols);
+}
+
+Var GateWeights::input_bias(bool with_both_biases) const {
+  return bias_ih.defined() && with_both_biases ? bias_ih + bias_hh : bias_ih;
+}
+
+// Options that a cell has no use for are mistakes of the caller.
+static void refuse(const char* cell, bool given, const char* option) {
+  if (given)
+    fail(cell, fmt::format("the option `{}` does not apply to this cell; leave it at its default",
+                           option));
+}
+
+RnnCell::RnnCell(const RecurrentOptions& o, Random& random) : nonlinearity(o.nonlinearity) {
+  refuse("rnn", o.projection != 0, "projection");
+  refuse("rnn", o.reset != GruReset::after, "reset");
+  w = GateWeights("rnn", 1, o, random);
+}
+
+LstmCell::LstmCell(const RecurrentOptions& o, Random& random) {
+  refuse("lstm", o.nonlinearity != Nonlinearity::tanh, "nonlinearity");
+  refuse("lstm", o.reset != GruReset::after, "reset");
+  w = GateWeights("lstm", 4, o, random);
+  if (o.projection > 0) {
+    double bound = 1.0 / std::sqrt(static_cast<double>(o.hidden));
+    weight_hr = uniform_parameter({o.projection, o.hidden}, bound, random, o.dtype);
+  }
+}
+
+GruCell::GruCell(const RecurrentOptions& o, Random& random) : reset(o.reset) {
+  refuse("gru", o.projection != 0, "projection");
+  refuse("gru", o.nonlinearity != Nonlinearity::tanh, "nonlinearity");
+  w = GateWeights("gru", 3, o, random);
+}
+
+GruCell::State GruCell::step(const Var& zx, const State& s) const {
+  const Var& h = s.h();
+  if (reset == GruReset::after) {
+    return State(
+        pointwise(GruGates{}, columns<3>(zx), columns<3>(linear(h, w.weight_hh, w.bias_hh)), h));
+  }
+  std::int64_t size = h.dim(-1);
+  auto weights = split(w.weight_hh, std::array{2 * size, size}, 0);
+  auto zs = split(zx, std::array{2 * size, size}, -1);
+  auto gates = chunk(linear(h, weights[0], zs[0]), 2, -1);
+  Var n = linear(pointwise(GruResetState{}, gates[0], h), weights[1], zs[1]);
+  return State(pointwise(GruUpdate{}, gates[1], n, h));
+}
+
+}  // namespace tapeloop::nn

@@ -1,0 +1,167 @@
+// SPDX-License-Identifier: MIT
+// The built-in recurrent cells: RNN, LSTM, GRU. Each is its parameters, an input projection and one step: a product and
+// a formula of gates.h. Written with public means only; a cell of your own looks the same and runs the same way.
+//   I input size, H hidden size, N batch. Names, shapes, gate orders and initial values are PyTorch's.
+#pragma once
+
+#include "tapeloop/autograd/ops/ops.h"
+#include "tapeloop/autograd/sequence/recurrent.h"
+#include "tapeloop/nn/layers/module.h"
+#include "tapeloop/nn/recurrent/gates.h"
+#include "tapeloop/nn/recurrent/segments.h"
+#include "tapeloop/nn/recurrent/state.h"
+
+namespace tapeloop::nn {
+
+enum class Nonlinearity { tanh, relu };
+enum class GruReset {
+  after,
+  before
+};  // the reset gate acts after the recurrent product (PyTorch) or before it
+
+// What a cell, or a stack of them (recurrent.h), is built from. A cell ignores nothing: what does not apply throws.
+struct RecurrentOptions {
+  std::int64_t input = 0;   // I
+  std::int64_t hidden = 0;  // H
+  int layers = 1;
+  bool bidirectional = false;
+  double dropout = 0;  // on the outputs of all layers but the last
+  bool bias = true;
+  std::int64_t projection = 0;  // LSTM: h is projected to this size. Sak et al. 2014; 0: not at all
+  Nonlinearity nonlinearity = Nonlinearity::tanh;  // RNN
+  GruReset reset = GruReset::after;                // GRU
+  DType dtype = DType::float32;
+  Recompute recompute = {};  // each layer and direction by itself
+};
+
+// A cell: any struct with
+//   using State = nn::State<K>;                          what it carries, h first
+//   std::array<std::int64_t, K> state_sizes() const;     the sizes of its parts
+// and one of
+//   Recurrence recurrence() const;                  where a step is one product of h and one formula: recurrent.h
+//   State step(const Var& x, const State& s) const;      any step: x [N, I] -> the next state
+// and, where part of the step does not depend on the state, `Var input(const Var& x) const`: it is then applied to all
+// time steps at once, and a step gets its result instead of x; a recurrence needs it. A cell that has both, because it is
+// a recurrence with some options only, returns an undefined one with the others.
+template <class C>
+concept HasInput = requires(const C& cell, const Var& x) {
+  { cell.input(x) } -> std::same_as<Var>;
+};
+template <class C>
+concept HasStep = requires(const C& cell, const Var& x, const typename C::State& state) {
+  { cell.step(x, state) } -> std::same_as<typename C::State>;
+};
+template <class C>
+concept HasRecurrence = HasInput<C> && requires(const C& cell) {
+  { cell.recurrence() } -> std::same_as<Recurrence>;
+};
+template <class C>
+concept Cell = (HasStep<C> || HasRecurrence<C>)&&requires(const C& cell) {
+  { cell.state_sizes()[0] } -> std::convertible_to<std::int64_t>;
+  {typename C::State()};
+};
+
+// One step of any cell, by ordinary operations. zx [N, ..] is cell.input(x), or x itself for a cell without input().
+template <Cell C>
+typename C::State step(const C& cell, const Var& zx, const typename C::State& state) {
+  if constexpr (HasStep<C>) {
+    return cell.step(zx, state);
+  } else {
+    return typename C::State(cell.recurrence().step(zx, state.all()));
+  }
+}
+
+// One-hot input by number: a cell may also take int64 symbols [...] in place of the one-hot vectors [..., I] they stand for.
+template <class C>
+concept HasSymbolInput = HasInput<C> && requires(const C& cell, const Tensor& symbols) {
+  { cell.input(symbols) } -> std::same_as<Var>;
+};
+
+// The four weights that the built-in cells share, for G gates: x W_ih^T + b_ih and h W_hh^T + b_hh.
+struct GateWeights {
+  Var weight_ih;  // [G*H, I]
+  Var weight_hh;  // [G*H, H], or [G*H, P] where h is projected to P
+  Var bias_ih;    // [G*H], undefined without biases
+  Var bias_hh;    // [G*H]
+  GateWeights() = default;
+  GateWeights(const char* cell, int gates, const RecurrentOptions& options, Random& random);
+  void visit(Visitor& v) const {
+    v("weight_ih", weight_ih);
+    v("weight_hh", weight_hh);
+    v("bias_ih", bias_ih);
+    v("bias_hh", bias_hh);
+  }
+  // x W_ih^T + b_ih + b_hh: for cells that add both biases in one place.
+  Var input(const char* cell, const Var& x, bool with_both_biases) const;
+  // The same for one-hot x given as symbols: rows of W_ih^T are looked up, nothing is multiplied. Cost: one copy of W_ih.
+  Var input(const char* cell, const Tensor& symbols, bool with_both_biases) const;
+
+ private:
+  Var input_bias(bool with_both_biases) const;
+};
+
+struct RnnCell {
+  using State = nn::State<1>;
+  GateWeights w;
+  Nonlinearity nonlinearity = Nonlinearity::tanh;
+  RnnCell() = default;
+  RnnCell(const RecurrentOptions& options, Random& random);
+  std::array<std::int64_t, 1> state_sizes() const { return {w.weight_hh.dim(1)}; }
+  Var input(const Var& x) const { return w.input("rnn", x, true); }
+  Var input(const Tensor& symbols) const { return w.input("rnn", symbols, true); }
+  // h' = tanh(zx + W_hh h), or relu
+  Recurrence recurrence() const {
+    return nonlinearity == Nonlinearity::tanh ? Recurrence(ElmanTanh{}, w.weight_hh)
+                                              : Recurrence(ElmanRelu{}, w.weight_hh);
+  }
+  State step(const Var& zx, const State& s) const { return State(recurrence().step(zx, s.all())); }
+  void visit(Visitor& v) const { w.visit(v); }
+};
+
+struct LstmCell {
+  using State = nn::State<2>;
+  GateWeights w;
+  Var weight_hr;  // [P, H], undefined without a projection
+  LstmCell() = default;
+  LstmCell(const RecurrentOptions& options, Random& random);
+  std::array<std::int64_t, 2> state_sizes() const {
+    return {w.weight_hh.dim(1), w.weight_hh.dim(0) / 4};
+  }
+  Var input(const Var& x) const { return w.input("lstm", x, true); }
+  Var input(const Tensor& symbols) const { return w.input("lstm", symbols, true); }
+  // h', c' = LstmGates(zx + W_hh h, c). A projection of h' is a second product: no recurrence then.
+  Recurrence recurrence() const {
+    return weight_hr.defined() ? Recurrence() : Recurrence(LstmGates{}, w.weight_hh);
+  }
+  State step(const Var& zx, const State& s) const {
+    auto [h, c] = pointwise(LstmGates{}, columns<4>(linear(s.h(), w.weight_hh, zx)), s[1]);
+    return State(weight_hr.defined() ? linear(h, weight_hr) : h, c);
+  }
+  void visit(Visitor& v) const {
+    w.visit(v);
+    v("weight_hr", weight_hr);
+  }
+};
+
+struct GruCell {
+  using State = nn::State<1>;
+  GateWeights w;
+  GruReset reset = GruReset::after;
+  GruCell() = default;
+  GruCell(const RecurrentOptions& options, Random& random);
+  std::array<std::int64_t, 1> state_sizes() const { return {w.weight_hh.dim(1)}; }
+  Var input(const Var& x) const { return w.input("gru", x, reset == GruReset::before); }
+  Var input(const Tensor& symbols) const {
+    return w.input("gru", symbols, reset == GruReset::before);
+  }
+  // h' = GruGates(zx, W_hh h + b_hh, h). With the reset before the product there are two products: no recurrence.
+  Recurrence recurrence() const {
+    return reset == GruReset::before
+               ? Recurrence()
+               : Recurrence::with_products_apart(GruGates{}, w.weight_hh, w.bias_hh);
+  }
+  State step(const Var& zx, const State& s) const;
+  void visit(Visitor& v) const { w.visit(v); }
+};
+
+}  // namespace tapeloop::nn

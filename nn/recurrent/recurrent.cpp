@@ -1,0 +1,85 @@
+// SPDX-License-Identifier: MIT
+// The checks of sequences and states, and the masks of variable lengths.
+#include "tapeloop/nn/recurrent/recurrent.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+
+#include "tapeloop/autograd/tensor/error.h"
+#include "tapeloop/nn/recurrent/mask.h"
+
+namespace tapeloop::nn::detail {
+
+void check_sequence(const Var& xs) {
+  if (!xs.defined()) fail("unroll", "xs must be [T, N, I], got an undefined variable");
+  if (xs.rank() != 3) {
+    fail("unroll", fmt::format("xs must be [T, N, I], got {}{}", xs.shape().str(),
+                               xs.rank() == 2 ? "; add a batch axis by insert_axis(xs, 1)" : ""));
+  }
+}
+
+void check_symbols(const Tensor& symbols) {
+  if (symbols.rank() != 2) {
+    fail("recurrent", fmt::format("symbols must be [T, N], got {}", symbols.describe()));
+  }
+}
+
+Tensor zero_state(const Var& xs, std::int64_t size) {
+  return Tensor::zeros({xs.dim(1), size}, xs.dtype(), xs.device());
+}
+
+void check_state(const Var& part, std::size_t index, std::int64_t n, std::int64_t size) {
+  if (part.shape() != Shape{n, size}) {
+    fail("unroll", fmt::format("part {} of the initial state is {}, expected [N={}, {}]", index,
+                               part.shape().str(), n, size));
+  }
+}
+
+void check_stack(const RecurrentOptions& options) {
+  if (options.layers < 1)
+    fail("recurrent", fmt::format("layers is {}, expected 1 or more", options.layers));
+  if (!(options.dropout >= 0 && options.dropout < 1)) {
+    fail("recurrent", fmt::format("dropout is {}, expected 0 <= p < 1", options.dropout));
+  }
+}
+
+void check_built(bool built) {
+  if (!built)
+    fail("recurrent", "the layers were made without options; construct them with sizes first");
+}
+
+Var part_of_state(const Var& part, std::int64_t index, std::int64_t count, std::int64_t n,
+                  std::int64_t size) {
+  if (part.shape() != Shape{count, n, size}) {
+    fail("recurrent",
+         fmt::format(
+             "a part of the initial state is {}, expected [layers * directions = {}, N = {}, {}]",
+             part.shape().str(), count, n, size));
+  }
+  return select_index(part, 0, index);
+}
+
+Masks::Masks(std::span<const std::int64_t> lengths, const Var& xs) : all_running_until_(xs.dim(0)) {
+  if (lengths.empty()) return;
+  if (static_cast<std::int64_t>(lengths.size()) != xs.dim(1)) {
+    fail("unroll", fmt::format("{} lengths were given for a batch of {}; xs is {}", lengths.size(),
+                               xs.dim(1), xs.shape().str()));
+  }
+  for (std::size_t i = 0; i < lengths.size(); ++i) {
+    if (lengths[i] < 0 || lengths[i] > xs.dim(0)) {
+      fail("unroll", fmt::format("length {} of sequence {} is outside 0..{}, the steps of xs {}",
+                                 lengths[i], i, xs.dim(0), xs.shape().str()));
+    }
+    all_running_until_ = std::min(all_running_until_, lengths[i]);
+  }
+  if (all_running_until_ == xs.dim(0)) return;
+  running_ = mask_within(lengths, xs.dim(0), xs.dtype(), xs.device()).insert_axis(2);
+  zero_ = Tensor::zeros({}, xs.dtype(), xs.device());
+}
+
+Var Masks::at(std::int64_t t) const {
+  return t < all_running_until_ ? Var() : Var(running_.select(0, t));
+}
+
+}  // namespace tapeloop::nn::detail

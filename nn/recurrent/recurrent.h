@@ -1,0 +1,322 @@
+// SPDX-License-Identifier: MIT
+// Cells over time: unroll() for any cell, and Recurrent<Cell>, a stack of layers in one or two directions.
+//   T time steps, N batch, I input size, H output size, L layers, D directions (1 or 2). Row-major.
+// Sequences of different lengths are masked, with the results of PyTorch's packed sequences; nothing is packed.
+#pragma once
+
+#include <optional>
+#include <span>
+
+#include "tapeloop/autograd/look/inspect_record.h"
+#include "tapeloop/autograd/look/profile.h"
+#include "tapeloop/nn/layers/layers.h"
+#include "tapeloop/nn/look/activations.h"
+#include "tapeloop/nn/recurrent/cells.h"
+
+namespace tapeloop::nn {
+
+// What unrolling gives: the outputs of all steps, and the state after the last one. auto [ys, last] = unroll(...);
+template <class S>
+struct Unrolled {
+  Var ys;  // [T, N, H]
+  S last;
+};
+
+struct UnrollOptions {
+  bool reverse = false;  // from the last step to the first; ys stay aligned to the input
+  std::span<const std::int64_t> lengths =
+      {};  // [N], each 0..T: steps of each sequence. Empty: all T
+  Recompute recompute =
+      {};  // what is not stored but calculated again; the cell must outlive the backward pass then
+};
+
+// What cell.input(xs) gave, [T, N, ...]: unroll(cell, Projected{zx}) starts from there.
+struct Projected {
+  Var zx;
+};
+
+namespace detail {
+
+// Which sequences are running at each step: [N, 1] of 1 and 0 for step t; undefined where all are.
+class Masks {
+ public:
+  Masks(std::span<const std::int64_t> lengths, const Var& xs);
+  Var at(std::int64_t t) const;
+  // x where `running` is 1, else 0, even if x is NaN there.
+  Var or_zero(const Var& running, const Var& x) const { return select(running, x, zero_); }
+  // xs with 0 for what lies past the ends: 0 * NaN would be NaN in the gradients of the weights.
+  Var without_padding(const Var& xs) const {
+    return running_.defined() ? or_zero(Var(running_), xs) : xs;
+  }
+
+ private:
+  std::int64_t all_running_until_;  // the shortest length
+  Tensor running_;                  // [T, N, 1], undefined where all run to the end
+  Var zero_;
+};
+
+Tensor zero_state(const Var& xs, std::int64_t size);
+void check_sequence(const Var& xs);
+void check_symbols(const Tensor& symbols);
+void check_state(const Var& part, std::size_t index, std::int64_t n, std::int64_t size);
+void check_stack(const RecurrentOptions& options);
+void check_built(bool built);
+Var part_of_state(const Var& part, std::int64_t index, std::int64_t count, std::int64_t n,
+                  std::int64_t size);
+
+// Zeros for undefined parts; throws where others do not fit.
+template <class C>
+void complete_state(const C& cell, const Var& xs, typename C::State& state) {
+  const auto sizes = cell.state_sizes();
+  for (std::size_t k = 0; k < C::State::parts; ++k) {
+    if (!state[k].defined()) state[k] = Var(zero_state(xs, sizes[k]));
+    check_state(state[k], k, xs.dim(1), sizes[k]);
+  }
+}
+
+// Chooses the number of steps in a segment, for xs and this state: the number from the options, or
+// by the memory of a few steps. run(xs, state, lengths) -> ys.
+template <class S, class Run>
+std::int64_t segment_steps(const Var& xs, const S& state, const UnrollOptions& options, Run run) {
+  const Recompute& recompute = options.recompute;
+  check_recompute(recompute);
+  const std::int64_t t = xs.dim(0);
+  if (recompute.steps > 0 || t == 0) return recompute.steps;
+  const std::int64_t few = std::min<std::int64_t>(t, 4), more = std::min<std::int64_t>(t, 12);
+  const auto bytes_of = [&](std::int64_t count) {
+    // The values of `lengths` must not matter: all steps are masked.
+    PoolVector<std::int64_t> lengths(options.lengths.size(), count);
+    if (!lengths.empty()) lengths[0] = 0;
+    return bytes_of_run(slice(xs.detach(), 0, 0, count),
+                        [&](const Var& x) { return run(x, state.detach(), lengths); });
+  };
+  const RunBytes low = bytes_of(few), high = bytes_of(more);
+  UnrollBytes bytes{};
+  bytes.per_step = std::max<std::int64_t>(
+      1, more > few ? (high.peak - low.peak) / (more - few) : high.peak / few);
+  bytes.fixed = low.weights + std::max<std::int64_t>(0, low.peak - few * bytes.per_step);
+  for (const Var& part : state) bytes.per_boundary += part.numel() * size_of(part.dtype());
+  bytes.results = t * xs.dim(1) * state.h().dim(1) * size_of(xs.dtype());
+  if (xs.requires_grad()) bytes.results += 2 * xs.numel() * size_of(xs.dtype());
+  return fitting_steps(t, xs.dim(1), bytes, recompute.fit_mib);
+}
+
+// unroll() in segments, where run(xs, state, options) -> Unrolled does one of them.
+template <class C, class Run>
+Unrolled<typename C::State> unroll_in_segments(const C& cell, const Var& xs,
+                                               typename C::State state,
+                                               const UnrollOptions& options, Run run) {
+  complete_state(cell, xs, state);
+  const bool reverse = options.reverse;
+  const std::int64_t steps = segment_steps(
+      xs, state, options,
+      [&](const Var& x, const auto& start, std::span<const std::int64_t> lengths) {
+        return run(x, start, UnrollOptions{.reverse = reverse, .lengths = lengths}).ys;
+      });
+  if (steps >= xs.dim(0)) {
+    return run(xs, state, UnrollOptions{.reverse = reverse, .lengths = options.lengths});
+  }
+  auto [ys, last] = in_segments(
+      xs, state, steps, reverse, options.lengths,
+      [run, reverse](const Var& x, const auto& start, std::span<const std::int64_t> lengths) {
+        return run(x, start, UnrollOptions{.reverse = reverse, .lengths = lengths});
+      });
+  return {ys, last};
+}
+
+}  // namespace detail
+
+template <Cell C>
+Unrolled<typename C::State> unroll(const C& cell, Projected projected, typename C::State state = {},
+                                   const UnrollOptions& options = {});
+template <Cell C>
+Unrolled<typename C::State> unroll(const C& cell, const Var& xs, typename C::State state = {},
+                                   const UnrollOptions& options = {});
+
+// Applies the cell to xs [T, N, I], step by step. An undefined state means zeros. Past a sequence's length the outputs
+// are 0 and the state stands still, so that `last` is that of its own last step; in reverse it starts there. What xs
+// holds there does not matter, not even NaN, and its gradient is 0.
+// Throws where shapes do not fit the cell. Saves what the steps save.
+template <Cell C>
+Unrolled<typename C::State> unroll(const C& cell, const Var& xs, typename C::State state,
+                                   const UnrollOptions& options) {
+  detail::check_sequence(xs);
+  Var clean = detail::Masks(options.lengths, xs).without_padding(xs);
+  // From the last step to the first, the input projection is done and stored for all steps at once: its weight gradient
+  // is then added up in the same order as without recomputation.
+  if (options.recompute.wanted() && Tape::current() != nullptr &&
+      RecordActivations::current() == nullptr && !(options.reverse && HasInput<C>)) {
+    return detail::unroll_in_segments(
+        cell, clean, std::move(state), options,
+        [&cell](const Var& part, const typename C::State& start, const UnrollOptions& own) {
+          return unroll(cell, part, start, own);
+        });
+  }
+  if constexpr (HasInput<C>) {
+    return unroll(cell, Projected{cell.input(clean)}, state, options);
+  } else {
+    return unroll(cell, Projected{clean}, state, options);
+  }
+}
+
+// The same where the input projection has been done. Moved in, its memory is used again (see recurrent()).
+template <Cell C>
+Unrolled<typename C::State> unroll(const C& cell, Projected projected, typename C::State state,
+                                   const UnrollOptions& options) {
+  Var& zx = projected.zx;
+  detail::check_sequence(zx);
+  RecordActivations* const record = RecordActivations::current();
+  if (options.recompute.wanted() && Tape::current() != nullptr && record == nullptr) {
+    return detail::unroll_in_segments(
+        cell, zx, std::move(state), options,
+        [&cell](const Var& part, const typename C::State& start, const UnrollOptions& own) {
+          return unroll(cell, Projected{part}, start, own);
+        });
+  }
+  const std::int64_t steps = zx.dim(0);
+  const auto sizes = cell.state_sizes();
+  detail::complete_state(cell, zx, state);
+  detail::Masks masks(options.lengths, zx);
+  const tapeloop::detail::InSequence in_sequence(steps, options.reverse);
+  if constexpr (HasRecurrence<C>) {
+    if (const Recurrence recurrence = cell.recurrence();
+        recurrence.defined() && record == nullptr) {
+      const tapeloop::detail::HandOn hand_on(in_sequence.row());
+      auto [hs, last] = recurrent(recurrence, std::move(zx), state.all(),
+                                  {.reverse = options.reverse, .lengths = options.lengths});
+      return {masks.without_padding(hs), typename C::State(last)};
+    }
+  }
+  PoolVector<Var> inputs = unstack(zx);
+  PoolVector<Var> outputs(static_cast<std::size_t>(steps));
+  if (record != nullptr) record->begin_sequence(steps, zx.dim(1));
+  for (std::int64_t i = 0; i < steps; ++i) {
+    const std::int64_t t = options.reverse ? steps - 1 - i : i;
+    const TimeStep time_step(t);
+    if (record != nullptr) record->begin_step(t, state.all());
+    typename C::State next = step(cell, inputs[static_cast<std::size_t>(t)], state);
+    const typename C::State made = record != nullptr ? next : typename C::State();
+    next[0] = tapeloop::detail::watch_state(in_sequence.row(), t, next.h());
+    Var output = next.h();
+    if (Var running = masks.at(t); running.defined()) {
+      for (std::size_t k = 0; k < C::State::parts; ++k)
+        next[k] = select(running, next[k], state[k]);
+      output = masks.or_zero(running, output);
+    }
+    if (record != nullptr) record->end_step(made.all(), next.all());
+    outputs[static_cast<std::size_t>(t)] = output;
+    state = next;
+  }
+  if (steps == 0)
+    return {Var(Tensor::empty({0, zx.dim(1), sizes[0]}, zx.dtype(), zx.device())), state};
+  return {stack(outputs), state};
+}
+
+// A stack of cells: layer k + 1 reads the outputs of layer k, of both directions side by side where there are two.
+// Parameters are named as PyTorch names them: weight_ih_l0, weight_ih_l0_reverse, weight_ih_l1, ...
+template <Cell C>
+class Recurrent {
+ public:
+  using State = typename C::State;
+
+  Recurrent() = default;
+  Recurrent(const RecurrentOptions& options, Random& random) : options_(options) {
+    detail::check_stack(options);
+    for (int layer = 0; layer < options.layers; ++layer) {
+      for (int direction = 0; direction < directions(); ++direction) {
+        RecurrentOptions own = options;
+        if (layer > 0) own.input = directions() * cells_[0].state_sizes()[0];
+        cells_.emplace_back(own, random);
+      }
+    }
+    dropout_ = Dropout(options.dropout, random);
+  }
+
+  // xs [T, N, I] -> ys [T, N, D*H] and the last state, each part [L*D, N, size], index layer * D + direction. A state
+  // of that shape can be given; lengths as in UnrollOptions.
+  Unrolled<State> operator()(const Var& xs, const State& initial = {},
+                             std::span<const std::int64_t> lengths = {}) const {
+    detail::check_sequence(xs);
+    return run(xs.dim(1), initial, lengths,
+               [&](const C& cell, const State& start, const UnrollOptions& options) {
+                 return unroll(cell, xs, start, options);
+               });
+  }
+  // The same for one-hot vectors of size I, given by their symbols [T, N] (int64). A float tensor is taken as xs.
+  Unrolled<State> operator()(const Tensor& xs, const State& initial = {},
+                             std::span<const std::int64_t> lengths = {}) const requires
+      HasSymbolInput<C> {
+    if (xs.dtype() != DType::int64) return (*this)(Var(xs), initial, lengths);
+    detail::check_symbols(xs);
+    return run(xs.dim(1), initial, lengths,
+               [&](const C& cell, const State& start, const UnrollOptions& options) {
+                 return unroll(cell, Projected{cell.input(xs)}, start, options);
+               });
+  }
+
+  int directions() const { return options_.bidirectional ? 2 : 1; }
+  std::int64_t output_size() const { return directions() * state_sizes()[0]; }
+  const std::vector<C>& cells() const { return cells_; }
+  const RecurrentOptions& options() const { return options_; }
+
+  void visit(Visitor& v) const {
+    for (std::size_t i = 0; i < cells_.size(); ++i) {
+      std::size_t d = static_cast<std::size_t>(directions());
+      v.suffixed("_l" + std::to_string(i / d) + (i % d == 1 ? "_reverse" : ""), cells_[i]);
+    }
+    if (options_.layers > 1 && options_.dropout > 0) v("dropout", dropout_);
+  }
+
+ private:
+  // `first` unrolls a cell of the first layer, which reads what the caller gave; the others read the layer below.
+  template <class First>
+  Unrolled<State> run(std::int64_t n, const State& initial, std::span<const std::int64_t> lengths,
+                      First first) const {
+    const auto sizes = state_sizes();
+    PoolVector<State> last(cells_.size());
+    Var below;
+    for (int layer = 0; layer < options_.layers; ++layer) {
+      PoolVector<Var> outputs;
+      for (int direction = 0; direction < directions(); ++direction) {
+        const std::size_t i = static_cast<std::size_t>(layer * directions() + direction);
+        const Scope scope("l" + std::to_string(layer) + (direction == 1 ? "_reverse" : ""));
+        State start;
+        for (std::size_t k = 0; k < State::parts; ++k) {
+          if (!initial[k].defined()) continue;
+          start[k] = detail::part_of_state(initial[k], static_cast<std::int64_t>(i),
+                                           static_cast<std::int64_t>(cells_.size()), n, sizes[k]);
+        }
+        const UnrollOptions options{
+            .reverse = direction == 1, .lengths = lengths, .recompute = options_.recompute};
+        auto [ys, end] = layer == 0 ? first(cells_[i], start, options)
+                                    : unroll(cells_[i], below, start, options);
+        outputs.push_back(ys);
+        last[i] = end;
+      }
+      below = outputs.size() == 1 ? outputs[0] : concat(outputs, -1);
+      if (layer + 1 < options_.layers) below = dropout_(below);
+    }
+    State stacked;
+    for (std::size_t k = 0; k < State::parts; ++k) {
+      PoolVector<Var> parts;
+      for (const State& state : last) parts.push_back(state[k]);
+      stacked[k] = stack(parts);
+    }
+    return {below, stacked};
+  }
+
+  auto state_sizes() const {  // the same in all cells
+    detail::check_built(!cells_.empty());
+    return cells_[0].state_sizes();
+  }
+
+  RecurrentOptions options_;
+  std::vector<C> cells_;
+  Dropout dropout_;
+};
+
+using Rnn = Recurrent<RnnCell>;
+using Lstm = Recurrent<LstmCell>;
+using Gru = Recurrent<GruCell>;
+
+}  // namespace tapeloop::nn

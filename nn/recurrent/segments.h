@@ -1,0 +1,120 @@
+// SPDX-License-Identifier: MIT
+// Long sequences in little memory: unroll() cut into segments of time steps that are run again in the backward pass.
+// Knows no cell: what runs a segment is handed in.
+#pragma once
+
+#include <span>
+#include <utility>
+
+#include "tapeloop/autograd/look/inspect_record.h"
+#include "tapeloop/autograd/ops/ops.h"
+#include "tapeloop/autograd/tape/recompute.h"
+#include "tapeloop/autograd/tensor/tensor_meter.h"
+
+namespace tapeloop::nn {
+
+// How an unrolled sequence trades time for memory. Give the number of steps that are stored at a
+// time, or the memory that everything may take. For the latter the tensors of a few steps are
+// counted, and the longest segments that fit are chosen (none if everything fits). The choice
+// depends on the cell, shapes, types and `fit_mib` alone: it is the same in each call and each
+// process, for any number of threads and any values of lengths.
+// Costs one more forward pass. The gradients have the bits of the stored run if a segment has
+// ceil(256 / N) steps; `fit_mib` chooses that number if it fits. Multiples of it keep the bits of
+// all weights, but not of biases that a cell adds to each other first, as an LSTM does. Other
+// lengths round differently in the last bits.
+struct Recompute {
+  std::int64_t steps = 0;  // of a segment; 0: everything is stored, unless fit_mib says otherwise
+  double fit_mib =
+      0;  // the most memory, beyond what is held before, of this unroll forwards and backwards; 0: any
+  bool wanted() const { return steps != 0 || fit_mib != 0; }
+};
+
+namespace detail {
+
+using tapeloop::detail::RandomLog;
+
+struct Segments {
+  PoolVector<std::int64_t> sizes;  // in order of time
+  bool single() const { return sizes.size() <= 1; }
+};
+// T steps cut into segments of `steps`; the one that is played backwards last may be shorter.
+Segments cut_into_segments(std::int64_t steps_in_all, std::int64_t steps, bool reverse);
+void check_recompute(const Recompute& recompute);
+
+// Bytes of one unroll: `fixed` once, `per_step` for each step that is stored, `per_boundary` for each segment, `results`
+// whatever the segments are.
+struct UnrollBytes {
+  std::int64_t fixed, per_step, per_boundary, results;
+};
+// The steps of a segment by which T steps of batch N fit; T where everything can be stored. Throws where nothing fits.
+std::int64_t fitting_steps(std::int64_t t, std::int64_t n, const UnrollBytes& bytes, double mib);
+
+// An upper bound for the memory of the packed forms of these weights, for the forward and the
+// backward pass.
+std::int64_t packed_bytes(std::span<const Var> weights);
+
+// The parts as one Var, where their values are slices of `whole` already.
+Var join(std::span<const Var> parts, const Tensor& whole);
+
+// The lengths of the sequences within time steps [first, first + steps).
+PoolVector<std::int64_t> lengths_within(std::span<const std::int64_t> lengths, std::int64_t first,
+                                        std::int64_t steps);
+
+// Memory that run(xs) takes forwards and backwards, beyond the memory held now: `peak` for tensors
+// and the record, `weights` for packed weights that are kept. Both depend on shapes, types and the
+// function alone.
+struct RunBytes {
+  std::int64_t peak, weights;
+};
+template <class Run>
+RunBytes bytes_of_run(const Var& xs, Run run) {
+  const tapeloop::detail::TensorMeter meter;
+  RandomLog unused;
+  const RandomLog::Peeking peeking(unused);  // a cell with dropout goes on from where it stands
+  tapeloop::detail::InnerTape within(*Tape::current(), false);
+  Tape& tape = within.tape;
+  const Var offset = parameter(Tensor::zeros({}, xs.dtype(), xs.device()));
+  const Var ys = run(xs) + offset;  // something to differentiate by in any case
+  tape.gradient(ys, Var(Tensor::full(ys.shape(), 1.0, ys.dtype(), ys.device())), {&offset, 1});
+  return {meter.peak() + tape.record_bytes(), packed_bytes(within.leaves())};
+}
+
+// Runs xs [T, N, ..] segment by segment; run(xs of a segment, state, lengths) -> {ys, last}.
+template <class S, class Run>
+std::pair<Var, S> in_segments(const Var& xs, S state, std::int64_t steps, bool reverse,
+                              std::span<const std::int64_t> lengths, Run run) {
+  const Segments segments = cut_into_segments(xs.dim(0), steps, reverse);
+  const PoolVector<Var> parts = split(xs, segments.sizes, 0);
+  const tapeloop::detail::InSequence in_sequence(xs.dim(0), reverse);
+  PoolVector<Var> outputs(parts.size());
+  Tensor whole;
+  std::int64_t first = reverse ? xs.dim(0) : 0;
+  for (std::size_t i = 0; i < parts.size(); ++i) {
+    const std::size_t at = reverse ? parts.size() - 1 - i : i;
+    const std::int64_t size = segments.sizes[at];
+    if (reverse) first -= size;
+    PoolVector<Var> inputs{parts[at]};
+    for (const Var& part : state) inputs.push_back(part);
+    if (!whole.defined()) {
+      whole = Tensor::empty({xs.dim(0), xs.dim(1), state.h().dim(1)}, xs.dtype(), xs.device());
+    }
+    PoolVector<Var> results = recompute(
+        inputs,
+        [run, own = lengths_within(lengths, first, size),
+         row = in_sequence.row().from(first)](std::span<const Var> in) {
+          const tapeloop::detail::HandOn hand_on(row);
+          auto [ys, last] = run(in[0], S(in.subspan(1)), own);
+          PoolVector<Var> all{ys};
+          for (const Var& part : last) all.push_back(part);
+          return all;
+        },
+        whole.slice(0, first, first + size));
+    outputs[at] = results[0];
+    state = S(std::span<const Var>(results).subspan(1));
+    if (!reverse) first += size;
+  }
+  return {join(outputs, whole), state};
+}
+
+}  // namespace detail
+}  // namespace tapeloop::nn

@@ -1,0 +1,62 @@
+// SPDX-License-Identifier: MIT
+// State: what a recurrent cell carries from step to step, one or more Vars; the first is the hidden state h.
+#pragma once
+
+#include <array>
+#include <concepts>
+#include <span>
+#include <tuple>
+#include <utility>
+
+#include "tapeloop/autograd/tape/var.h"
+
+namespace tapeloop::nn {
+
+// State<1>: h. State<2>: h and c. `auto [h, c] = state;` takes it apart, State<2>(h, c) puts it together.
+// Of a cell each part is [N, size], of a stack [layers * directions, N, size].
+template <std::size_t kParts>
+class State {
+ public:
+  static constexpr std::size_t parts = kParts;
+  State() = default;  // undefined: zeros to whoever takes it
+  template <std::same_as<Var>... V>
+  requires(sizeof...(V) == kParts) explicit(kParts > 1) State(const V&... part) : parts_{part...} {}
+
+  // From as many parts in a list.
+  explicit State(std::span<const Var> list) {
+    for (std::size_t i = 0; i < kParts; ++i) parts_[i] = list[i];
+  }
+
+  bool defined() const { return parts_[0].defined(); }
+  const Var& h() const { return parts_[0]; }
+  Var& operator[](std::size_t i) { return parts_[i]; }
+  const Var& operator[](std::size_t i) const { return parts_[i]; }
+  std::span<const Var> all() const { return parts_; }
+  auto begin() const { return parts_.begin(); }
+  auto end() const { return parts_.end(); }
+  // The same values, cut from their history: truncated BPTT carries this from chunk to chunk.
+  State detach() const {
+    State result;
+    for (std::size_t i = 0; i < kParts; ++i) {
+      if (parts_[i].defined()) result[i] = parts_[i].detach();
+    }
+    return result;
+  }
+  template <std::size_t I>
+  const Var& get() const {
+    return parts_[I];
+  }
+
+ private:
+  std::array<Var, kParts> parts_;
+};
+
+}  // namespace tapeloop::nn
+
+template <std::size_t kParts>
+struct std::tuple_size<tapeloop::nn::State<kParts>> : std::integral_constant<std::size_t, kParts> {
+};
+template <std::size_t I, std::size_t kParts>
+struct std::tuple_element<I, tapeloop::nn::State<kParts>> {
+  using type = const tapeloop::Var;
+};

@@ -1,0 +1,40 @@
+// SPDX-License-Identifier: MIT
+// The checks of make_stepper().
+#include "tapeloop/nn/recurrent/stepper.h"
+
+#include <cmath>
+#include <string>
+
+#include "tapeloop/autograd/tensor/error.h"
+
+namespace tapeloop::nn::detail {
+
+void check_one_direction(int directions) {
+  if (directions != 1) {
+    fail("stepper",
+         "the model runs in both directions, so a step needs what comes after it; train one with "
+         "bidirectional = false");
+  }
+}
+
+void check_float32(const Recurrence& recurrence) {
+  if (recurrence.defined() && recurrence.w_hh.dtype() != DType::float32) {
+    fail("stepper", "the model's weights are " + std::string(name(recurrence.w_hh.dtype())) +
+                        ", expected float32; convert it by nn::convert(model, DType::float32)");
+  }
+}
+
+void check_affine(const StepperLayer& layer, const Tensor& x, const Tensor& y) {
+  PauseRecording pause;
+  const Var expected = linear(Var(x), Var(layer.w_in), Var(layer.b_in));
+  const double error = max(abs(expected - Var(y)), {0, 1}).item();
+  const double size = max(abs(Var(y)), {0, 1}).item();
+  if (!(error <= 1e-4 * (1 + size))) {
+    fail("stepper",
+         "a cell's input() is not an affine map of x (weights times x, plus a bias), which is all "
+         "that a "
+         "Stepper can take; step it by nn::step without a tape");
+  }
+}
+
+}  // namespace tapeloop::nn::detail
