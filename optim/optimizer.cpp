@@ -13,17 +13,12 @@
 #include <string_view>
 
 #include "tapeloop/autograd/device/backend.h"
-#include "tapeloop/autograd/device/cpu/kernels.h"
 #include "tapeloop/autograd/device/recording.h"
 #include "tapeloop/autograd/tensor/error.h"
 #include "tapeloop/autograd/tensor/memory.h"
 #include "tapeloop/optim/updates.h"
 
 namespace tapeloop::optim {
-
-std::span<const PointwiseKernel* const> UpdatesPage::kernels() {
-  return cpu::choose_page<UpdatesPage>();
-}
 
 detail::Repeated detail::find_repeated(const ParameterList& parameters) {
   struct Place {

@@ -8,4 +8,6 @@ const Backend& backend(Device device) {
   return device == Device::cpu ? detail::cpu_backend() : detail::cuda_backend();
 }
 
+const DeviceMemory& device_memory(Device device) { return backend(device); }
+
 }  // namespace tapeloop

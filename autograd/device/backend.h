@@ -13,6 +13,7 @@
 #include "tapeloop/autograd/device/recording.h"
 #include "tapeloop/autograd/formula/kernel.h"
 #include "tapeloop/autograd/number/reduction.h"
+#include "tapeloop/autograd/tensor/device_memory.h"
 #include "tapeloop/autograd/tensor/memory.h"
 #include "tapeloop/autograd/tensor/tensor.h"
 
@@ -66,25 +67,15 @@ class UpdatesMade {
   virtual std::unique_lock<std::recursive_mutex> hold() const = 0;
 };
 
-class Backend {
+class Backend : public DeviceMemory {
  public:
-  virtual ~Backend() = default;
-
   // Notes work and runs it again; null where the device cannot.
   virtual std::unique_ptr<Recording> new_recording() const { return nullptr; }
 
-  // --- memory (of devices other than the CPU, whose blocks come from memory.h) ---
-  virtual detail::Storage* allocate(std::size_t bytes) const = 0;
-  virtual void release(detail::Storage* storage) const noexcept = 0;
-  virtual void* address(detail::Storage* storage) const = 0;
-
   // --- kernels; `to` is written, everything else is read ---
-  virtual void copy(const Tensor& to,
-                    const Tensor& from) const = 0;  // any strides; checks conversions to int64
   // Rows whose products a weight's gradient adds up before it joins the others: the same for a sequence in parts and
   // whole, so that their bits are equal, where the backend's products have one order of summation.
   virtual std::int64_t gradient_rows() const = 0;
-  virtual void fill(const Tensor& to, double value) const = 0;
   virtual void pointwise(const PointwiseKernel& kernel, const void* functor, DType dtype,
                          const LoopPlan& plan) const = 0;
   // The same kernel for many items, such as the parameters of a model; no item reads what another one writes. On devices

@@ -5,7 +5,7 @@
 #include <algorithm>
 #include <utility>
 
-#include "tapeloop/autograd/tape/recompute.h"
+#include "tapeloop/autograd/tensor/random_log.h"
 
 namespace tapeloop {
 

@@ -7,7 +7,7 @@
 #include <string>
 #include <vector>
 
-#include "tapeloop/autograd/tape/named.h"
+#include "tapeloop/autograd/tensor/state_dict.h"
 
 namespace tapeloop {
 

@@ -54,7 +54,7 @@ class Recording;
 namespace detail {
 class RandomLog;
 inline thread_local RandomLog* random_log =
-    nullptr;  // set while recompute() runs something (recompute.h)
+    nullptr;  // set while recompute() runs something (random_log.h)
 inline thread_local Recording* recording = nullptr;  // set while a step is captured (recording.h)
 std::uint64_t take_watched(Random& random, std::uint64_t count);
 }  // namespace detail

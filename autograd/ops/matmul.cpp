@@ -5,7 +5,6 @@
 #include <fmt/format.h>
 
 #include "tapeloop/autograd/device/backend.h"
-#include "tapeloop/autograd/device/cpu/gemm.h"
 #include "tapeloop/autograd/ops/ops.h"
 #include "tapeloop/autograd/tensor/error.h"
 #include "tapeloop/autograd/tensor/memory.h"

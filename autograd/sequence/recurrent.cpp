@@ -8,7 +8,6 @@
 #include <algorithm>
 
 #include "tapeloop/autograd/device/backend.h"
-#include "tapeloop/autograd/device/cpu/gemm.h"
 #include "tapeloop/autograd/ops/ops.h"
 #include "tapeloop/autograd/sequence/recurrent_run.h"
 #include "tapeloop/autograd/tensor/error.h"

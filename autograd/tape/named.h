@@ -1,11 +1,12 @@
 // SPDX-License-Identifier: MIT
-// Names for parameters and for saved state: what models hand to optimizers, and what travels to files.
+// Parameters with names: what models hand to optimizers.
 #pragma once
 
 #include <string>
 #include <vector>
 
 #include "tapeloop/autograd/tape/var.h"
+#include "tapeloop/autograd/tensor/state_dict.h"
 
 namespace tapeloop {
 
@@ -14,11 +15,5 @@ struct NamedVar {
   Var var;
 };
 using ParameterList = std::vector<NamedVar>;
-
-struct NamedTensor {
-  std::string name;
-  Tensor tensor;
-};
-using StateDict = std::vector<NamedTensor>;
 
 }  // namespace tapeloop

@@ -10,10 +10,8 @@
 #include <memory>
 #include <unordered_map>
 
-#include "tapeloop/autograd/device/backend.h"
 #include "tapeloop/autograd/look/inspect_record.h"
 #include "tapeloop/autograd/look/profile_record.h"
-#include "tapeloop/autograd/ops/ops.h"
 #include "tapeloop/autograd/tape/tape_memory.h"
 #include "tapeloop/autograd/tensor/error.h"
 #include "tapeloop/autograd/tensor/memory.h"

@@ -10,6 +10,10 @@
 
 namespace tapeloop {
 
+// The one operation that the tape uses: it adds gradients. Both are defined in ops/arithmetic.cpp.
+Var add(const Var& a, const Var& b);
+void add_in_place(const Tensor& sum, const Tensor& addend);
+
 namespace detail {
 
 inline constexpr std::uint32_t kNone = std::numeric_limits<std::uint32_t>::max();

@@ -8,8 +8,7 @@
 #include <algorithm>
 #include <limits>
 
-#include "tapeloop/autograd/device/backend.h"
-#include "tapeloop/autograd/device/cpu/packed_weight.h"
+#include "tapeloop/autograd/tensor/device_memory.h"
 #include "tapeloop/autograd/tensor/error.h"
 #include "tapeloop/autograd/tensor/memory.h"
 #include "tapeloop/autograd/tensor/tensor_meter.h"
@@ -19,7 +18,7 @@ namespace tapeloop {
 namespace detail {
 
 static Storage* allocate_storage(std::size_t bytes, Device device) {
-  if (device != Device::cpu) return backend(device).allocate(bytes);
+  if (device != Device::cpu) return device_memory(device).allocate(bytes);
   memory::Account* account = nullptr;
   auto* const storage = new (memory::allocate(kHeaderBytes + bytes, account))
       Storage{.references{1}, .device = device, .bytes = bytes};
@@ -44,8 +43,8 @@ void delete_storage(Storage* storage) noexcept {
     }
   }
   if (storage->log != nullptr) delete_log(std::exchange(storage->log, nullptr));
-  if (storage->device != Device::cpu) return backend(storage->device).release(storage);
-  if (storage->kept != nullptr) cpu::release_kept(storage->kept);
+  if (storage->device != Device::cpu) return device_memory(storage->device).release(storage);
+  if (storage->kept != nullptr) storage->kept->release_list();
   memory::release(storage, kHeaderBytes + storage->bytes, storage->account);
 }
 
@@ -111,7 +110,7 @@ class TensorBuilder {
     result.storage_ = detail::new_storage(static_cast<std::size_t>(bytes), device);
     result.data_ = device == Device::cpu
                        ? reinterpret_cast<char*>(result.storage_) + detail::kHeaderBytes
-                       : static_cast<char*>(backend(device).address(result.storage_));
+                       : static_cast<char*>(device_memory(device).address(result.storage_));
     result.dtype_ = dtype;
     set_row_major(result, shape);
     return result;
@@ -439,11 +438,11 @@ void Tensor::copy_from(const Tensor& source) const {
     // Views of one memory: what is read must not have been written over before.
     const detail::Extent to = detail::extent_of(*this), from = detail::extent_of(source);
     if (from.first <= to.last && to.first <= from.last) {
-      return backend(device()).copy(*this, source.clone());
+      return device_memory(device()).copy(*this, source.clone());
     }
   }
   // Of two devices, the one that is not the CPU knows how to reach the other's memory.
-  backend(device() == Device::cpu ? source.device() : device()).copy(*this, source);
+  device_memory(device() == Device::cpu ? source.device() : device()).copy(*this, source);
 }
 
 void Tensor::fill(double value) const {
@@ -453,7 +452,7 @@ void Tensor::fill(double value) const {
                              describe()));
   }
   mark_written();
-  backend(device()).fill(*this, value);
+  device_memory(device()).fill(*this, value);
 }
 
 std::string to_string(const Tensor& tensor) {

@@ -29,7 +29,13 @@ inline bool let_go(std::atomic<std::int32_t>& references) {
          references.fetch_sub(1, std::memory_order_acq_rel) == 1;
 }
 
-struct Kept;      // data that a backend made from the elements, such as packed weights
+// Data that the CPU's kernels made from a tensor's elements, such as packed weights: the first one of a list.
+struct Kept {
+  virtual void release_list() noexcept = 0;
+
+ protected:
+  ~Kept() = default;
+};
 struct WriteLog;  // which elements of a memory were written when (writes.cpp)
 
 inline constexpr std::size_t kHeaderBytes = 64;  // keeps the elements aligned to 64

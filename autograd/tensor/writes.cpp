@@ -11,7 +11,7 @@
 #include <numeric>
 #include <thread>
 
-#include "tapeloop/autograd/device/backend.h"
+#include "tapeloop/autograd/tensor/device_memory.h"
 #include "tapeloop/autograd/tensor/error.h"
 #include "tapeloop/autograd/tensor/memory.h"
 
@@ -87,7 +87,7 @@ Runs runs_of(const Tensor& tensor) {
   const char* const memory =
       storage.device == Device::cpu
           ? elements_of(storage)
-          : static_cast<const char*>(backend(storage.device).address(&storage));
+          : static_cast<const char*>(device_memory(storage.device).address(&storage));
   Runs runs;
   const std::int64_t size = size_of(tensor.dtype());
   std::int64_t first = static_cast<const char*>(tensor.raw()) - memory;

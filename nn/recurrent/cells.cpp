@@ -6,15 +6,10 @@
 
 #include <cmath>
 
-#include "tapeloop/autograd/device/cpu/kernels.h"
 #include "tapeloop/autograd/tensor/error.h"
 #include "tapeloop/nn/layers/init.h"
 
 namespace tapeloop::nn {
-
-std::span<const PointwiseKernel* const> GatesPage::kernels() {
-  return cpu::choose_page<GatesPage>();
-}
 
 GateWeights::GateWeights(const char* cell, int gates, const RecurrentOptions& o, Random& random) {
   constexpr std::int64_t kMost = std::int64_t{1} << 40;  // gates * hidden is a size, too

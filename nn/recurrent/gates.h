@@ -69,6 +69,7 @@ struct GruUpdate {
 
 namespace tapeloop::nn {
 struct GatesPage : Page<ElmanTanh, ElmanRelu, LstmGates, GruGates, GruResetState, GruUpdate> {
+  using OfSequences = Page<ElmanTanh, ElmanRelu, LstmGates, GruGates>;  // of cells
   static std::span<const PointwiseKernel* const> kernels();
   static void register_cuda();
 };

@@ -98,7 +98,7 @@ std::int64_t segment_steps(const Var& xs, const S& state, const UnrollOptions& o
   for (const Var& part : state) bytes.per_boundary += part.numel() * size_of(part.dtype());
   bytes.results = t * xs.dim(1) * state.h().dim(1) * size_of(xs.dtype());
   if (xs.requires_grad()) bytes.results += 2 * xs.numel() * size_of(xs.dtype());
-  return fitting_steps(t, xs.dim(1), bytes, recompute.fit_mib);
+  return fitting_steps(t, xs.dim(1), xs.device(), bytes, recompute.fit_mib);
 }
 
 // unroll() in segments, where run(xs, state, options) -> Unrolled does one of them.

@@ -6,7 +6,7 @@
 
 #include <algorithm>
 
-#include "tapeloop/autograd/device/cpu/gemm.h"
+#include "tapeloop/autograd/device/backend.h"
 #include "tapeloop/autograd/tensor/error.h"
 
 namespace tapeloop::nn::detail {
@@ -33,7 +33,8 @@ Segments cut_into_segments(std::int64_t steps_in_all, std::int64_t steps, bool r
   return result;
 }
 
-std::int64_t fitting_steps(std::int64_t t, std::int64_t n, const UnrollBytes& bytes, double mib) {
+std::int64_t fitting_steps(std::int64_t t, std::int64_t n, Device device, const UnrollBytes& bytes,
+                           double mib) {
   const double limit = mib * 1048576.0;
   const auto segmented = [&](std::int64_t steps) {
     const auto boundaries = static_cast<double>((t + steps - 1) / steps);
@@ -41,7 +42,8 @@ std::int64_t fitting_steps(std::int64_t t, std::int64_t n, const UnrollBytes& by
            boundaries * static_cast<double>(bytes.per_boundary);
   };
   if (static_cast<double>(bytes.fixed + bytes.results + t * bytes.per_step) <= limit) return t;
-  const std::int64_t group = (kGemmGroup + n - 1) / std::max<std::int64_t>(1, n);
+  const std::int64_t group =
+      (backend(device).gradient_rows() + n - 1) / std::max<std::int64_t>(1, n);
   if (group < t && segmented(group) <= limit) return group;
   for (const std::int64_t unit : {group, std::int64_t{1}}) {
     for (std::int64_t steps = t / unit * unit; steps > 0; steps -= unit) {

@@ -47,7 +47,8 @@ struct UnrollBytes {
   std::int64_t fixed, per_step, per_boundary, results;
 };
 // The steps of a segment by which T steps of batch N fit; T where everything can be stored. Throws where nothing fits.
-std::int64_t fitting_steps(std::int64_t t, std::int64_t n, const UnrollBytes& bytes, double mib);
+std::int64_t fitting_steps(std::int64_t t, std::int64_t n, Device device, const UnrollBytes& bytes,
+                           double mib);
 
 // An upper bound for the memory of the packed forms of these weights, for the forward and the
 // backward pass.

@@ -8,7 +8,6 @@
 #include <cmath>
 #include <limits>
 
-#include "tapeloop/autograd/device/cpu/kernels.h"
 #include "tapeloop/autograd/look/profile.h"
 #include "tapeloop/autograd/tensor/error.h"
 #include "tapeloop/nn/layers/init.h"
@@ -16,10 +15,6 @@
 #include "tapeloop/nn/seq2seq/scores.h"
 
 namespace tapeloop::nn {
-
-std::span<const PointwiseKernel* const> ScoresPage::kernels() {
-  return cpu::choose_page<ScoresPage>();
-}
 
 namespace {
 

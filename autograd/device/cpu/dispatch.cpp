@@ -4,10 +4,8 @@
 #include <string_view>
 
 #include "tapeloop/autograd/device/cpu/kernels.h"
-#include "tapeloop/autograd/formula/elementwise.h"
 
-namespace tapeloop {
-namespace cpu {
+namespace tapeloop::cpu {
 
 bool use_avx512() {
 #if defined(TAPELOOP_WITH_AVX512)
@@ -32,14 +30,4 @@ const Kernels& kernels() {
 
 const char* isa_name() { return use_avx512() ? isa::Avx512::name : isa::Native::name; }
 
-}  // namespace cpu
-
-std::span<const PointwiseKernel* const> ArithmeticPage::kernels() {
-  return cpu::choose_page<ArithmeticPage>();
-}
-std::span<const PointwiseKernel* const> FunctionPage::kernels() {
-  return cpu::choose_page<FunctionPage>();
-}
-std::span<const PointwiseKernel* const> LossPage::kernels() { return cpu::choose_page<LossPage>(); }
-
-}  // namespace tapeloop
+}  // namespace tapeloop::cpu

@@ -11,29 +11,38 @@
 
 namespace tapeloop {
 
+namespace cpu {
+
 // One packed form: what it was made from, and the panels.
-struct detail::Kept {
+struct PackedForm final : detail::Kept {
   struct Source {
     const void* data;
     std::int64_t k, n, row_stride, column_stride, groups;
     std::size_t element_bytes;
     bool operator==(const Source&) const = default;
   };
+  PackedForm(const Source& from, std::uint64_t writes_then, std::size_t size, int holders)
+      : source(from), writes(writes_then), bytes(size), references(holders) {}
+  void release_list() noexcept override;
+
   Source source;
   std::uint64_t writes;  // of the storage when it was packed
   std::size_t bytes;
   std::atomic<std::int32_t> references;
-  Kept* next;
+  PackedForm* next = nullptr;
 
   void* panels() { return reinterpret_cast<char*>(this) + kHeader; }
   static constexpr std::size_t kHeader = 128;
 };
 
-namespace cpu {
 namespace {
 
-using detail::Kept;
-static_assert(sizeof(Kept) <= Kept::kHeader);
+static_assert(sizeof(PackedForm) <= PackedForm::kHeader);
+
+// The packed forms of a tensor's memory.
+PackedForm* forms_of(const detail::Storage& storage) {
+  return static_cast<PackedForm*>(storage.kept);
+}
 
 constexpr int kMostForms = 8;
 
@@ -50,18 +59,18 @@ class Lock {
   static inline std::atomic_flag taken_ = ATOMIC_FLAG_INIT;
 };
 
-void drop(Kept* kept) noexcept {
+void drop(PackedForm* kept) noexcept {
   if (kept->references.fetch_sub(1, std::memory_order_acq_rel) == 1) {
     const std::size_t bytes = kept->bytes;
-    kept->~Kept();
+    kept->~PackedForm();
     memory::release(kept, bytes);
   }
 }
 
 // A form that is up to date, with a reference for the caller; null where there is none.
-Kept* find(detail::Storage& storage, const Kept::Source& source, std::uint64_t writes) {
+PackedForm* find(detail::Storage& storage, const PackedForm::Source& source, std::uint64_t writes) {
   Lock lock;
-  for (Kept* kept = storage.kept; kept != nullptr; kept = kept->next) {
+  for (PackedForm* kept = forms_of(storage); kept != nullptr; kept = kept->next) {
     if (kept->source == source && kept->writes == writes) {
       kept->references.fetch_add(1, std::memory_order_relaxed);
       return kept;
@@ -71,12 +80,13 @@ Kept* find(detail::Storage& storage, const Kept::Source& source, std::uint64_t w
 }
 
 // Takes what is out of date, or too much, off the list.
-Kept* take_stale(detail::Storage& storage, std::uint64_t writes) {
+PackedForm* take_stale(detail::Storage& storage, std::uint64_t writes) {
   Lock lock;
-  Kept* stale = nullptr;
+  PackedForm* stale = nullptr;
+  PackedForm* first = forms_of(storage);
   int count = 0;
-  for (Kept** link = &storage.kept; *link != nullptr;) {
-    Kept* kept = *link;
+  for (PackedForm** link = &first; *link != nullptr;) {
+    PackedForm* kept = *link;
     if (kept->writes != writes || ++count >= kMostForms) {
       *link = kept->next;
       kept->next = std::exchange(stale, kept);
@@ -84,14 +94,17 @@ Kept* take_stale(detail::Storage& storage, std::uint64_t writes) {
       link = &kept->next;
     }
   }
+  storage.kept = first;
   return stale;
+}
+
+void drop_list(PackedForm* kept) noexcept {
+  while (kept != nullptr) drop(std::exchange(kept, kept->next));
 }
 
 }  // namespace
 
-void release_kept(detail::Kept* kept) noexcept {
-  while (kept != nullptr) drop(std::exchange(kept, kept->next));
-}
+void PackedForm::release_list() noexcept { drop_list(this); }
 
 template <class T>
 PackedWeight<T>::PackedWeight(const Tensor& weight, MatrixView<T> b, std::int64_t k, std::int64_t n,
@@ -103,19 +116,19 @@ PackedWeight<T>::PackedWeight(const Tensor& weight, MatrixView<T> b, std::int64_
   // Groups of whole panels follow each other as a single group's panels do: one form serves both.
   if (columns_ % kernels.panel_width == 0) groups = 1;
   detail::Storage& storage = *detail::storage_of(weight);
-  const Kept::Source source{b.data, k, n, b.row_stride, b.column_stride, groups, sizeof(T)};
+  const PackedForm::Source source{b.data, k, n, b.row_stride, b.column_stride, groups, sizeof(T)};
   const std::uint64_t writes = detail::count_of_writes(storage);
   const bool keep = !storage.exposed.load(std::memory_order_acquire);
   if (keep) {
     kept_ = find(storage, source, writes);
     if (kept_ != nullptr) return;
-    release_kept(take_stale(storage, writes));
+    drop_list(take_stale(storage, writes));
   }
   const std::int64_t elements = groups == 1
                                     ? panel_count(n, kernels.panel_width) * kernels.panel_width * k
                                     : groups * group_elements_;
-  const std::size_t bytes = Kept::kHeader + static_cast<std::size_t>(elements) * sizeof(T);
-  kept_ = new (memory::allocate(bytes)) Kept{source, writes, bytes, {keep ? 2 : 1}, nullptr};
+  const std::size_t bytes = PackedForm::kHeader + static_cast<std::size_t>(elements) * sizeof(T);
+  kept_ = new (memory::allocate(bytes)) PackedForm(source, writes, bytes, keep ? 2 : 1);
   T* panels = static_cast<T*>(kept_->panels());
   for (std::int64_t g = 0; g < groups; ++g) {
     const MatrixView<T> part{b.data + g * (n / groups) * b.column_stride, b.row_stride,
@@ -124,7 +137,8 @@ PackedWeight<T>::PackedWeight(const Tensor& weight, MatrixView<T> b, std::int64_
   }
   if (keep) {
     Lock lock;
-    kept_->next = std::exchange(storage.kept, kept_);
+    kept_->next = forms_of(storage);
+    storage.kept = kept_;
   }
 }
 

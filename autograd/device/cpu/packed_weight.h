@@ -8,6 +8,8 @@
 
 namespace tapeloop::cpu {
 
+struct PackedForm;
+
 // B [k, n] = the elements of `weight` seen through `b`, whose columns are cut into `groups` equal groups, each packed by
 // itself and padded to whole panels. Packs at the first use and after each write to the tensor's memory; else the panels
 // of the last time are used again. Memory somebody can write through a pointer of data() is packed anew each time.
@@ -27,11 +29,8 @@ class PackedWeight {
   std::int64_t columns_per_group() const { return columns_; }
 
  private:
-  detail::Kept* kept_;
+  PackedForm* kept_;
   std::int64_t columns_, per_group_, group_elements_;
 };
-
-// Gives back what was kept with a tensor's memory, when that memory goes.
-void release_kept(detail::Kept* kept) noexcept;
 
 }  // namespace tapeloop::cpu

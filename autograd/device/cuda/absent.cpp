@@ -2,7 +2,6 @@
 // The CUDA backend of a build without CUDA: one clear error.
 #include "tapeloop/autograd/device/backend.h"
 #include "tapeloop/autograd/device/cuda/cuda.h"
-#include "tapeloop/autograd/formula/elementwise.h"
 #include "tapeloop/autograd/tensor/error.h"
 
 namespace tapeloop {
@@ -20,9 +19,5 @@ void cuda::set_recurrent_form(RecurrentForm) { detail::cuda_backend(); }
 cuda::RecurrentForm cuda::recurrent_form() { return RecurrentForm::automatic; }
 cuda::RecurrentForm cuda::last_recurrent_form() { return RecurrentForm::automatic; }
 void cuda::synchronize() {}
-
-void ArithmeticPage::register_cuda() {}
-void FunctionPage::register_cuda() {}
-void LossPage::register_cuda() {}
 
 }  // namespace tapeloop

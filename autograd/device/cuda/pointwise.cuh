@@ -140,6 +140,16 @@ template <class... F>
 void register_page(Page<F...>) {
   (register_pointwise<F>(), ...);
 }
+template <class... F>
+void register_sequences(Page<F...>);  // recurrent/recurrent.cuh
+// All formulas of a page; those in P::OfSequences also for recurrent().
+template <class P>
+void register_formulas(P page) {
+  register_page(page);
+  if constexpr (requires { typename P::OfSequences; }) {
+    register_sequences(typename P::OfSequences{});
+  }
+}
 }  // namespace cuda
 
 }  // namespace tapeloop

@@ -452,4 +452,11 @@ bool register_recurrent() {
   return register_pointwise<F>();
 }
 
+namespace cuda {
+template <class... F>
+void register_sequences(Page<F...>) {
+  (register_recurrent<F>(), ...);
+}
+}  // namespace cuda
+
 }  // namespace tapeloop

@@ -1,0 +1,25 @@
+// SPDX-License-Identifier: MIT
+// DeviceMemory: where a device keeps the elements of tensors, and how they are copied. A Backend is one.
+#pragma once
+
+#include "tapeloop/autograd/tensor/tensor.h"
+
+namespace tapeloop {
+
+class DeviceMemory {
+ public:
+  virtual ~DeviceMemory() = default;
+
+  // Blocks of devices other than the CPU. The CPU's come from memory.h.
+  virtual detail::Storage* allocate(std::size_t bytes) const = 0;
+  virtual void release(detail::Storage* storage) const noexcept = 0;
+  virtual void* address(detail::Storage* storage) const = 0;  // of the first element
+
+  // Any strides. Converts the element type. A number that int64 cannot hold is an error.
+  virtual void copy(const Tensor& to, const Tensor& from) const = 0;
+  virtual void fill(const Tensor& to, double value) const = 0;
+};
+
+const DeviceMemory& device_memory(Device device);  // its backend
+
+}  // namespace tapeloop
