@@ -9,8 +9,8 @@
 #include "examples/jazz/chart.h"
 #include "examples/jazz/events.h"
 #include "examples/jazz/material.h"
+#include "tests/examples/jazz_midi_bytes.h"
 #include "tests/folder.h"
-#include "tests/jazz_midi_bytes.h"
 
 using namespace jazz;
 using namespace jazz::test;

@@ -9,7 +9,7 @@
 #include <string>
 
 #include "examples/jazz/rhythm_section.h"
-#include "tests/jazz_midi_bytes.h"
+#include "tests/examples/jazz_midi_bytes.h"
 
 using namespace jazz;
 using namespace jazz::test;

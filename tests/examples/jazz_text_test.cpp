@@ -10,7 +10,7 @@
 #include "examples/jazz/corpus.h"
 #include "examples/jazz/midi.h"
 #include "examples/jazz/score.h"
-#include "tests/jazz_sample.h"
+#include "tests/examples/jazz_sample.h"
 
 namespace {
 

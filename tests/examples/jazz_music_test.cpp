@@ -15,7 +15,7 @@
 #include "examples/jazz/ngram.h"
 #include "examples/jazz/piano_roll.h"
 #include "examples/jazz/score.h"
-#include "tests/jazz_sample.h"
+#include "tests/examples/jazz_sample.h"
 
 namespace {
 
