@@ -178,6 +178,7 @@ void Tape::check_leaves_independent(std::span<const Var> xs) const {
 // tape they come from. A second call gives the sums back.
 void Tape::exchange_with_outer(Tape& outer) {
   for (const Leaf& leaf : memory_->leaves) {
+    if (leaf.slot >= memory_->gradients.size()) continue;  // came with a recorded pass
     const Var& x = leaf.variable;
     const std::uint32_t other = outer.slot_of(x);
     // No gradient is wanted of an upstream gradient.
@@ -216,6 +217,7 @@ void detail::RecomputedRun::again(void* f, std::span<const Var> douts, Grads& gr
   inner.exchange_with_outer(outer);
   inner.add_upstream(ys, douts, false);
   ys.clear();
+  inner.playing_ = true;  // a backward function may ask the inner tape for a gradient
   inner.play(0, inner.size(), false, false, Tape::Into::outer);
   inner.exchange_with_outer(outer);
   inner.memory_->gradients.clear();

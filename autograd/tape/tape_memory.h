@@ -116,10 +116,13 @@ struct TapeMemory {
     if (2 * (leaves.size() + 1) > leaf_table.size()) grow_table();
     std::uint32_t& entry = find(x.body());
     if (entry == kNone) {
-      entry = static_cast<std::uint32_t>(leaves.size());
-      leaves.push_back({x, static_cast<std::uint32_t>(values.size()), detail::HeldMemory(x.value()),
-                        detail::Stamp(x.value(), 0)});
-      values.push_back({x.shape(), x.dtype(), entry});
+      // Nothing is half done if memory runs out.
+      const auto slot = static_cast<std::uint32_t>(values.size());
+      const auto leaf = static_cast<std::uint32_t>(leaves.size());
+      if (leaf == leaves.capacity()) leaves.reserve(2 * leaves.size() + 8);
+      values.push_back({x.shape(), x.dtype(), leaf});
+      leaves.push_back({x, slot, detail::HeldMemory(x.value()), detail::Stamp(x.value(), 0)});
+      entry = leaf;
     }
     return leaves[entry].slot;
   }

@@ -165,6 +165,7 @@ void* allocate(std::size_t bytes, Account*& account) {
   const auto index = static_cast<std::size_t>(size.index);
   FreeBlock* const block = pool_is_gone ? nullptr : pool.free[index];
   if (block == nullptr) return allocate_from_heap(size.bytes, account);
+  pool.need_account();  // the thread may have only blocks that other threads took
   pool.free[index] = block->next;
   pool.stats.cached_bytes -= static_cast<std::int64_t>(size.bytes);
   pool.count_live(static_cast<std::int64_t>(size.bytes));

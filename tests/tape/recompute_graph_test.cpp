@@ -312,6 +312,28 @@ TEST_CASE("a function of recompute() asks for gradients itself") {
   }));
 }
 
+TEST_CASE("a backward function within recompute() asks its tape for a gradient") {
+  const auto number = [](double value) { return parameter(Tensor::full({3}, value)); };
+  const Var p = number(2), q = number(3), r = number(5), s = number(7);
+  const Var one(Tensor::full({3}, 1));
+  Tape tape;
+  const Results inputs = {p * q};
+  const Results ys = recompute(inputs, [&](Inputs in) {
+    const Var h = in[0] * s;
+    Tape* const inner = Tape::current();
+    // The gradient of h by s is x.
+    const Var y =
+        record("times_x", {&h}, h.value().clone(), [=, &s, &one](const Var& dy, Grads& grads) {
+          grads.add(0, dy * inner->gradient(h, one, {&s, 1}, {.retain = true})[0]);
+        });
+    return Results{y * r};
+  });
+  tape.backward(sum(ys[0]));
+  // dL/dx = r x s at x = 6.
+  CHECK(p.grad().value().to_vector<double>() == std::vector<double>(3, 5.0 * 6 * 7 * 3));
+  CHECK(q.grad().value().to_vector<double>() == std::vector<double>(3, 5.0 * 6 * 7 * 2));
+}
+
 TEST_CASE("gradient() refuses a value that recompute() forgot, instead of giving zeros") {
   const Var w = parameter(random_tensor({3}, 2));
   Var inner;
