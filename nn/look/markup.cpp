@@ -39,7 +39,7 @@ std::string escape_markup(std::string_view text) {
         first == 0x7F;
     const std::string_view character = text.substr(0, length);
     const bool noncharacter =
-        character == "\xEF\xBF\xBE" || character == "\xEF\xBF\xBF";  // XML has no U+FFFE, U+FFFF
+        character == "\xEF\xBF\xBE" || character == "\xEF\xBF\xBF";  // not allowed in XML
     if (length == 0 || control || noncharacter) {
       result += "\xEF\xBF\xBD";
     } else if (first == '&') {
