@@ -107,8 +107,8 @@ double sum_over(std::span<const Gradient> gradients, Term term) {
 double norm_of(std::span<const Gradient> gradients, double p) {
   if (p == 2) {
     double sum = sum_over(gradients, [](double x) { return x * x; });
-    if (sum > 1e-280 && sum < kInf)
-      return std::sqrt(sum);  // else squares may have over- or underflowed
+    // Otherwise squares may have over- or underflowed.
+    if (sum > 1e-280 && sum < kInf) return std::sqrt(sum);
   }
   double scale = largest(gradients);
   if (p == kInf || scale == 0 || !std::isfinite(scale)) return scale;
@@ -229,8 +229,8 @@ GradNorm clip_there(Gradients& gradients, double max_norm, NonFinite non_finite,
   backend(device).norms(norms, tensors,
                         non_finite == NonFinite::raise ? lasting_names(gradients) : nullptr);
   tensors.clear();
-  for (Gradient& gradient : gradients)
-    gradient.elements = Tensor();  // so that it can be changed in place
+  // Releases the memory, so that the gradients can be changed in place.
+  for (Gradient& gradient : gradients) gradient.elements = Tensor();
   const Tensor total = norms.slice(0, count, count + 1);
   const Tensor factors = Tensor::empty({count + 1}, DType::float64, device);
   transform(rule::ClipFactor{max_norm}, {norms, total.expand(norms.shape())}, {factors});

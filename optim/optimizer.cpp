@@ -246,9 +246,9 @@ static std::int64_t last_call(std::span<const UpdateNumber> told) {
 std::int64_t Optimizer::lost_calls(std::span<const UpdateNumber> told) const {
   if (told.empty()) return 0;
   const std::int64_t last = last_call(told);
-  const std::int64_t failed =  // not counted in steps_
-      std::count_if(failed_calls_.begin(), failed_calls_.end(),
-                    [&](std::int64_t call) { return call > last; });
+  // Not counted in steps_.
+  const std::int64_t failed = std::count_if(failed_calls_.begin(), failed_calls_.end(),
+                                            [&](std::int64_t call) { return call > last; });
   return calls_asked_ - last - failed;
 }
 

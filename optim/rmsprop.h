@@ -8,11 +8,10 @@ namespace tapeloop::optim {
 
 struct RmsPropOptions {
   double learning_rate = 1e-2;
-  double alpha = 0.99;    // decay rate of the running averages
-  double epsilon = 1e-8;  // outside the square root
-  double momentum = 0;    // mu; 0: none
-  bool centered =
-      false;  // divides by the standard deviation of the gradient instead of its root mean square
+  double alpha = 0.99;      // decay rate of the running averages
+  double epsilon = 1e-8;    // outside the square root
+  double momentum = 0;      // mu; 0: none
+  bool centered = false;    // divides by the standard deviation, not by the root mean square
   double weight_decay = 0;  // lambda of an L2 penalty, added to the gradient
   bool maximize = false;    // gradient ascent
 };

@@ -120,7 +120,7 @@ struct ReduceOnPlateauOptions {
   // Minimum difference from the best metric that counts as an improvement.
   double threshold = 1e-4;
   Threshold threshold_mode = Threshold::relative;  // best * (1 -+ threshold), or best -+ threshold
-  int cooldown = 0;       // number of updates after a reduction that are not counted
+  int cooldown = 0;       // for this many updates after a reduction, bad ones are not counted
   double minimum = 0;     // lower bound of the rates
   double epsilon = 1e-8;  // a reduction of a rate by at most this much is not made
 };

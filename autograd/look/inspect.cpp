@@ -126,8 +126,8 @@ void Inspection::recorded(const char* name, std::span<const Var* const> inputs,
         found->element = before->element;
         found->value = before->value;
       } else if (!std::isnan(found->value)) {
-        found =
-            look(outputs[k].value(), false, "its result");  // infinities of constants, e.g. a mask
+        // Ignores infinities of constants, e.g. a mask.
+        found = look(outputs[k].value(), false, "its result");
         if (!found) break;
       }
     }

@@ -44,8 +44,8 @@ struct NonFinitePlace {
   enum class Pass { none, forward, backward } pass = Pass::none;
   std::string operation;  // named as in the profile: "lstm_gates", "recurrent", "linear dW"
   std::string scope;  // the scope of the layer: "encoder/l1_reverse"; empty outside of all scopes
-  std::int64_t step =
-      -1;  // time step within the sequence; -1: outside a sequence, or all steps at once
+  // Time step within the sequence; -1: outside a sequence, or all steps at once.
+  std::int64_t step = -1;
   // Part of the operation's formula: "f", "exp(g)"; empty if the formula has only one part.
   std::string gate;
   std::string what;                   // the tensor: "its result float32[4, 8]"

@@ -18,8 +18,8 @@ class Profile {
   std::int64_t now() const;  // nanoseconds since the tape began
 
   void recorded(const char* operation, const Shape& shape, std::int64_t bytes, bool in_backward);
-  void played(std::size_t node,
-              std::int64_t start);  // the node's backward function ran from `start` to now
+  // The node's backward function ran from `start` to now.
+  void played(std::size_t node, std::int64_t start);
   void combined(std::size_t node, std::int64_t start);  // the same for deferred gradients
   void resume();  // call it after a backward pass: forward time begins again
   ProfileReport report() const;

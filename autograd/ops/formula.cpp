@@ -20,8 +20,8 @@ using detail::FormulaOp;
 
 using detail::FormulaTrace;
 
-thread_local PoolVector<FormulaTrace::Operation>
-    noted;  // the operations of the formula that is being traced
+// The operations of the formula that is being traced.
+thread_local PoolVector<FormulaTrace::Operation> noted;
 
 int note(const FormulaTrace::Operation& operation) {
   for (std::size_t i = 0; i < noted.size(); ++i) {
@@ -202,8 +202,8 @@ Var Formula::value(const Node& n, std::span<const Var> values) const {
     case FormulaOp::div: return a / at(n.b);
     case FormulaOp::negate: return -a;
     case FormulaOp::less: return less(a, at(n.b));
-    case FormulaOp::less_equal:  // false for NaN, as < and == are
-      return max(less(a, at(n.b)), equal(a, at(n.b)));
+    // False for NaN, as < and == are.
+    case FormulaOp::less_equal: return max(less(a, at(n.b)), equal(a, at(n.b)));
     case FormulaOp::equal: return equal(a, at(n.b));
     case FormulaOp::both: return min(a, at(n.b));
     case FormulaOp::either: return max(a, at(n.b));

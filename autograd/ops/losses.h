@@ -42,8 +42,8 @@ struct CtcOptions {
 // log_probabilities [T, N, C], e.g. from log_softmax; targets [N, L] int64, of which the first
 // target_lengths[n] count; input_lengths[n] time steps count, each 1..T. Result: a scalar, or [N]
 // for Reduce::none. A target that needs more steps than there are (one per label, one per blank
-// between equal labels) has an infinite loss and no gradient. Cost: T pointwise steps over [N, 2 L
-// + 1]. First and second derivatives.
+// between equal labels) has an infinite loss and no gradient. Cost: T pointwise steps over
+// [N, 2 L + 1]. First and second derivatives.
 Var ctc_loss(const Var& log_probabilities, const Tensor& targets,
              std::span<const std::int64_t> input_lengths,
              std::span<const std::int64_t> target_lengths, const CtcOptions& options = {});

@@ -163,8 +163,8 @@ inline Var logsumexp(const Var& x, Axes axes, bool keep = false) {
 inline Var var(const Var& x, Axes axes, int correction = 1, bool keep = false) {
   return var(x, as_span(axes), correction, keep);
 }
-// Index of the largest element along the last axis, the first if several are equal: [..., N] ->
-// [...] int64. NaN counts as larger than any number, as in max(): the first NaN is chosen.
+// [..., N] -> [...] int64: index of the largest element along the last axis, the first of several
+// equal ones. NaN counts as larger than any number, as in max(): the first NaN is chosen.
 Tensor argmax(const Tensor& x);
 namespace detail {
 // x minus its first element along the axes; that element counts as a constant. For formulas that
@@ -191,8 +191,8 @@ Var matmul(const Var& a, const Var& b);
 // be undefined. The contributions of several calls to dw are calculated in one product.
 Var linear(const Var& x, const Var& w, const Var& b = Var());
 
-// One matrix for each sequence of the batch: y[n] = w[n] x[n]; x [N, I] or [T, N, I], w [N,
-// O, I] -> [N, O] or [T, N, O]. The contributions of several calls to dw are calculated in
+// One matrix for each sequence of the batch: y[n] = w[n] x[n]; x [N, I] or [T, N, I], w
+// [N, O, I] -> [N, O] or [T, N, O]. The contributions of several calls to dw are calculated in
 // one product for each n. So attention, which reads its source at every time step, calculates
 // the source's gradient once.
 Var linear_each(const Var& x, const Var& w);

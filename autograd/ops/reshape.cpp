@@ -329,8 +329,8 @@ Var to(const Var& x, Device device) {
 
 Var to(const Var& x, DType dtype) {
   if (x.dtype() == dtype) return x;
-  if (dtype == DType::int64 || x.dtype() == DType::int64)
-    return Var(x.value().to(dtype));  // integers have no gradient
+  // Integers have no gradient.
+  if (dtype == DType::int64 || x.dtype() == DType::int64) return Var(x.value().to(dtype));
   return record("to", {&x}, x.value().to(dtype), [from = x.dtype()](const Var& dy, Grads& grads) {
     grads.add(0, [&] { return to(dy, from); });
   });

@@ -67,9 +67,9 @@ void orthogonal(const Var& parameter, Random& random, double gain, int blocks) {
   }
   std::int64_t rows = parameter.dim(0) / blocks;
   std::int64_t columns = parameter.dim(1);
-  std::size_t count =
-      static_cast<std::size_t>(std::min(rows, columns));  // number of orthonormal vectors
-  std::size_t length = static_cast<std::size_t>(std::max(rows, columns));  // of each vector
+  // The number of orthonormal vectors, and the length of each.
+  std::size_t count = static_cast<std::size_t>(std::min(rows, columns));
+  std::size_t length = static_cast<std::size_t>(std::max(rows, columns));
   for (int block = 0; block < blocks; ++block) {
     Tensor drawn =
         random_normal({static_cast<std::int64_t>(count), static_cast<std::int64_t>(length)}, 0, 1,

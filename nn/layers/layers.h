@@ -8,8 +8,8 @@
 
 namespace tapeloop::nn {
 
-// y = x W^T + b      x [..., in] -> y [..., out], W [out, in]; both are
-// initialized from U(+-1/sqrt(in))
+// y = x W^T + b      x [..., in] -> y [..., out], W [out, in]
+// Weight and bias are initialized from U(+-1/sqrt(in)).
 struct Linear {
   Var weight;
   Var bias;  // undefined if the layer has no bias

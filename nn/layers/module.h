@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: MIT
-// Modules: any struct with  void visit(nn::Visitor& v) const { v("weight", weight); v("encoder",
-// encoder); }. visit gives names, parameters, saving, loading and conversion. No base class and no
-// training mode: a layer that acts differently in training checks whether a tape records. A Var is
-// a handle, so a copy of the struct shares its parameters. For a model with its own parameters,
-// build a second one like the first and call load_state_dict(second, state_dict(first)).
+// Modules: any struct with
+//   void visit(nn::Visitor& v) const { v("weight", weight); v("encoder", encoder); }
+// visit gives names, parameters, saving, loading and conversion. No base class and no training
+// mode: a layer that acts differently in training checks whether a tape records.
+// A Var is a handle, so a copy of the struct shares its parameters. For a model with
+// its own parameters, build a second one like the first and call
+// load_state_dict(second, state_dict(first)).
 #pragma once
 
 #include <concepts>
@@ -30,8 +32,8 @@ class Visitor {
  public:
   virtual ~Visitor() = default;
   void operator()(std::string_view name, const Var& parameter) {
-    if (parameter.defined())
-      on_parameter(path_ + std::string(name) + suffix_, parameter);  // a missing bias is skipped
+    // A layer without a bias has no name for it.
+    if (parameter.defined()) on_parameter(path_ + std::string(name) + suffix_, parameter);
   }
   void operator()(std::string_view name, Random& random) {
     on_random(path_ + std::string(name) + suffix_, random);

@@ -27,8 +27,8 @@ struct RecurrentOptions {
   bool bidirectional = false;
   double dropout = 0;  // on the outputs of all layers but the last
   bool bias = true;
-  std::int64_t projection =
-      0;  // LSTM: h is projected to this size (Sak et al. 2014); 0: no projection
+  // LSTM: h is projected to this size; 0: no projection. Sak et al. 2014.
+  std::int64_t projection = 0;
   Nonlinearity nonlinearity = Nonlinearity::tanh;  // RNN
   GruReset reset = GruReset::after;                // GRU
   DType dtype = DType::float32;

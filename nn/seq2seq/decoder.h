@@ -15,8 +15,8 @@ namespace tapeloop::nn {
 // When the decoder reads the source.
 enum class Attend {
   never,
-  // c = attend(h of the previous step, top layer); h' = cell([e, c]);
-  // features [h', c, e]   Bahdanau
+  // c = attend(h of the previous step, top layer); h' = cell([e, c])
+  // features [h', c, e]                                                                    Bahdanau
   before_step,
   // h' = cell(e), or cell([e, f]) with input feeding; c = attend(h')
   // features f = tanh(W [c, h'])                                                           Luong

@@ -13,8 +13,8 @@ struct AdditiveHidden {
   static constexpr const char* name = "additive_hidden";
   TL_HD auto operator()(auto k, auto q) const { return tanh(k + q); }
 };
-// A vector scaled to length 1, from its squared length s: y = x / sqrt(max(s,
-// 1e-16)), so that 0 stays 0.
+// A vector x scaled to length 1, from its squared length s. A vector of zeros stays 0.
+//   y = x / sqrt(max(s, 1e-16))
 struct UnitLength {
   static constexpr const char* name = "unit_length";
   TL_HD auto operator()(auto x, auto s) const { return x / sqrt(max(s, 1e-16)); }
