@@ -149,7 +149,8 @@ constexpr const char* functor_name() {
 }
 
 // Names that a functor may declare:
-//   static constexpr const char* arguments = "i f g o c", *results = "h c";
+//   static constexpr const char* arguments = "i f g o c";
+//   static constexpr const char* results = "h c";
 template <class F>
 constexpr const char* argument_names() {
   if constexpr (requires { F::arguments; }) {
