@@ -47,8 +47,8 @@ bool same_file(const struct stat& a, const struct stat& b) {
   return a.st_dev == b.st_dev && a.st_ino == b.st_ino;
 }
 
-// Forces the rename to disk. Some file systems refuse this for folders; the file is complete then,
-// too.
+// Forces the rename to disk. Some file systems refuse this for folders; the file itself is
+// complete.
 void sync_folder_of(const std::string& path) {
   std::size_t slash = path.rfind('/');
   std::string folder = slash == std::string::npos ? "." : path.substr(0, slash + 1);

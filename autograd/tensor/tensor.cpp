@@ -94,7 +94,7 @@ Tensor::~Tensor() { detail::drop(storage_); }
 class TensorBuilder {
  public:
   static Tensor fresh(const Shape& shape, DType dtype, Device device) {
-    // Checks the product of the sizes again: nobody has checked shapes that operations made
+    // Checks the product of the sizes, because operations make shapes without this check
     // (broadcasting, concat).
     std::int64_t bytes = size_of(dtype);
     bool fits = true, empty = false;
