@@ -62,7 +62,7 @@ PoolVector<Var> detail::RecomputedRun::first(void* f, std::span<const Var> input
   for (std::size_t k = 0; k < results_; ++k) {
     Var& y = results[k];
     if (!y.requires_grad()) continue;
-    // A variable that f returns as it is stays the same variable: its gradient adds up as it would
+    // A variable that f returns unchanged stays the same variable: its gradient adds up as it would
     // without recompute(). The one in `into` is a copy.
     const bool copied = k == 0 && into.defined();
     if (inner.is_leaf(y)) {
@@ -181,7 +181,7 @@ void Tape::exchange_with_outer(Tape& outer) {
     if (leaf.slot >= memory_->gradients.size()) continue;  // came with a recorded pass
     const Var& x = leaf.variable;
     const std::uint32_t other = outer.slot_of(x);
-    // No gradient is wanted of an upstream gradient.
+    // An upstream gradient gets no gradient itself.
     if (detail::is_upstream(x)) continue;
     if (other == kNone || other >= outer.memory_->gradients.size()) {
       fail_new_leaf(x);

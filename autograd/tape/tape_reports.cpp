@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 // Reports of a tape: sizes, parameters, times, bytes and gradients of states. tape_dot.cpp draws
-// the record as a graph.
+// the operations as a graph.
 #include <algorithm>
 
 #include "tapeloop/autograd/look/inspect_record.h"
