@@ -10,7 +10,6 @@
 #include <memory>
 #include <thread>
 
-#include "device.h"
 #include "tapeloop/autograd/device/recording.h"
 #include "tapeloop/nn/nn.h"
 #include "tapeloop/optim/adam.h"
@@ -18,6 +17,7 @@
 #include "tapeloop/optim/rmsprop.h"
 #include "tapeloop/optim/schedule.h"
 #include "tapeloop/optim/sgd.h"
+#include "tests/device/device.h"
 
 namespace tapeloop::test {
 namespace {

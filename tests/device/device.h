@@ -5,8 +5,8 @@
 #include <cstdio>
 
 #include "cuda_emulation/emulation.h"
-#include "support.h"
 #include "tapeloop/autograd/device/cuda/cuda.h"
+#include "tests/support.h"
 
 namespace tapeloop::test {
 

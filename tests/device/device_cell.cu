@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: MIT
 // What a user writes to run cells of their own on CUDA.
-#include "device_cell.h"
+#include "tests/device/device_cell.h"
 
-#include "recurrent_formulas.h"
 #include "tapeloop/autograd/device/cuda/recurrent/recurrent.cuh"
+#include "tests/sequence/recurrent_formulas.h"
 
 bool tapeloop::test::register_cells() {
   register_recurrent<ThreeParts>();

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 // The cells of device_cell.cu in a build without CUDA: nothing to register.
-#include "device_cell.h"
+#include "tests/device/device_cell.h"
 
 bool tapeloop::test::register_cells() { return false; }
 

@@ -3,7 +3,6 @@
 // GPU, or, as another program, on the emulated one (cuda_emulation/). What they learn is for their own tests.
 #include <filesystem>
 
-#include "device.h"
 #include "examples/char_lm/generate.h"
 #include "examples/char_lm/training.h"
 #include "examples/common/options.h"
@@ -13,6 +12,7 @@
 #include "examples/jazz/train.h"
 #include "examples/seq2seq/adder.h"
 #include "examples/seq2seq/training_run.h"
+#include "tests/device/device.h"
 
 namespace tapeloop::test {
 namespace {

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: MIT
 // Gradients on Device::cuda against central differences taken there, in float64, of first and second order: every row of the
 // table of operations, cells over time, a user's cell. On a GPU, or, as another program, on the emulated one (cuda_emulation/).
-#include "device.h"
-#include "minimal_cell.h"
-#include "op_table.h"
+#include "tests/device/device.h"
+#include "tests/ops/op_table.h"
+#include "tests/sequence/minimal_cell.h"
 
 namespace tapeloop::test {
 namespace {

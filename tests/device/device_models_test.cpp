@@ -6,11 +6,11 @@
 #include <filesystem>
 #include <set>
 
-#include "device.h"
-#include "minimal_cell.h"
 #include "tapeloop/optim/adam.h"
 #include "tapeloop/optim/clip.h"
 #include "tapeloop/optim/sgd.h"
+#include "tests/device/device.h"
+#include "tests/sequence/minimal_cell.h"
 
 namespace tapeloop::test {
 namespace {

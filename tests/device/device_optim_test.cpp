@@ -6,14 +6,14 @@
 #include <future>
 #include <memory>
 
-#include "device.h"
-#include "device_cell.h"
 #include "tapeloop/optim/adagrad.h"
 #include "tapeloop/optim/adam.h"
 #include "tapeloop/optim/clip.h"
 #include "tapeloop/optim/nag.h"
 #include "tapeloop/optim/rmsprop.h"
 #include "tapeloop/optim/sgd.h"
+#include "tests/device/device.h"
+#include "tests/device/device_cell.h"
 
 namespace tapeloop::test {
 namespace {

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: MIT
 // Device::cuda against the CPU: every row of the table of operations, forward and backward of both orders, in float32 and
 // float64. On a GPU, or, as another program, on the emulated one (cuda_emulation/). Models and mistakes: device_models_test.cpp.
-#include "device.h"
-#include "op_table.h"
 #include "tapeloop/autograd/device/backend.h"
+#include "tests/device/device.h"
+#include "tests/ops/op_table.h"
 
 namespace tapeloop::test {
 namespace {

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: MIT
 // The forms of recurrent() on Device::cuda against each other and the CPU: values, gradients and their gradients, over odd
 // sizes, lengths and directions. On a GPU, or, as another program, on the emulated one (cuda_emulation/).
-#include "device.h"
-#include "device_cell.h"
-#include "recurrent_oracle.h"
+#include "tests/device/device.h"
+#include "tests/device/device_cell.h"
+#include "tests/sequence/recurrent_oracle.h"
 
 namespace tapeloop::test {
 namespace {

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: MIT
 // Sequence to sequence on Device::cuda against the CPU: training, every kind of decoding, CTC; and memory that is counted.
 // On a GPU, or, as another program, on the emulated one (cuda_emulation/). Layers: device_models_test.cpp.
-#include "device.h"
 #include "tapeloop/autograd/look/inspect.h"
 #include "tapeloop/nn/nn.h"
 #include "tapeloop/nn/seq2seq/seq2seq.h"
+#include "tests/device/device.h"
 
 namespace tapeloop::test {
 namespace {

@@ -10,11 +10,11 @@
 #include <filesystem>
 #include <vector>
 
-#include "support.h"
 #include "tapeloop/autograd/device/cuda/recurrent/recurrent.cuh"
 #include "tapeloop/autograd/ops/ops.h"
 #include "tapeloop/autograd/sequence/recurrent.h"
 #include "tapeloop/nn/recurrent/gates.h"
+#include "tests/support.h"
 #include "threads.h"
 
 #if defined(__SANITIZE_THREAD__)

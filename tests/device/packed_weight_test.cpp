@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: MIT
 // linear() with few rows, whose weights are packed and kept: against a plain loop over odd sizes and strides, and that
 // kept panels are used again, and never after the weight was written. Speed is not checked here.
-#include "support.h"
 #include "tapeloop/nn/nn.h"
 #include "tapeloop/optim/clip.h"
 #include "tapeloop/optim/sgd.h"
+#include "tests/support.h"
 
 namespace tapeloop::test {
 namespace {

@@ -5,7 +5,7 @@
 #include <cmath>
 #include <limits>
 
-#include "support.h"
+#include "tests/support.h"
 
 namespace tapeloop {
 namespace {

@@ -12,8 +12,8 @@
 #include "examples/char_lm/generate.h"
 #include "examples/char_lm/inside.h"
 #include "examples/char_lm/training.h"
-#include "folder.h"
 #include "tapeloop/autograd/tensor/error.h"
+#include "tests/folder.h"
 
 namespace fs = std::filesystem;
 namespace nn = tapeloop::nn;

@@ -3,7 +3,7 @@
 #pragma once
 
 #include "examples/seq2seq/training.h"
-#include "support.h"
+#include "tests/support.h"
 
 namespace seq2seq {
 

@@ -9,7 +9,7 @@
 #include "examples/seq2seq/picture.h"
 #include "examples/seq2seq/svg.h"
 #include "examples/seq2seq/text.h"
-#include "support.h"
+#include "tests/support.h"
 
 using namespace seq2seq;
 using tapeloop::Tensor;

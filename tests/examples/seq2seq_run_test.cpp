@@ -16,8 +16,8 @@
 #include "examples/seq2seq/notes.h"
 #include "examples/seq2seq/tasks.h"
 #include "examples/seq2seq/training_run.h"
-#include "folder.h"
-#include "seq2seq_pairs.h"
+#include "tests/examples/seq2seq_pairs.h"
+#include "tests/folder.h"
 
 namespace fs = std::filesystem;
 namespace nn = tapeloop::nn;

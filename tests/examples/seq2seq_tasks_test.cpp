@@ -12,8 +12,8 @@
 #include "examples/seq2seq/dates.h"
 #include "examples/seq2seq/lengths.h"
 #include "examples/seq2seq/material.h"
-#include "support.h"
 #include "tapeloop/autograd/tensor/error.h"
+#include "tests/support.h"
 
 using namespace seq2seq;
 using tapeloop::Random;

@@ -12,9 +12,9 @@
 
 #include "examples/seq2seq/pairs.h"
 #include "examples/seq2seq/text.h"
-#include "support.h"
 #include "tapeloop/autograd/number/random.h"
 #include "tapeloop/autograd/tensor/error.h"
+#include "tests/support.h"
 
 using namespace seq2seq;
 using tapeloop::Random;

@@ -6,10 +6,10 @@
 #include "examples/seq2seq/dates.h"
 #include "examples/seq2seq/notes.h"
 #include "examples/seq2seq/tasks.h"
-#include "folder.h"
-#include "seq2seq_pairs.h"
 #include "tapeloop/autograd/look/gradcheck.h"
 #include "tapeloop/autograd/ops/losses.h"
+#include "tests/examples/seq2seq_pairs.h"
+#include "tests/folder.h"
 
 namespace nn = tapeloop::nn;
 using namespace seq2seq;

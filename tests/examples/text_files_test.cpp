@@ -9,10 +9,10 @@
 
 #include "examples/char_lm/corpus.h"
 #include "examples/common/text.h"
-#include "support.h"
 #include "tapeloop/autograd/files/files.h"
 #include "tapeloop/autograd/tensor/error.h"
 #include "tests/folder.h"
+#include "tests/support.h"
 
 using common::decode_text, common::Encoding;
 using tapeloop::test::Folder, tapeloop::test::put;

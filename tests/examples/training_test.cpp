@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: MIT
 // Whole training and inference steps of recurrent models: truncated BPTT, constant memory, no heap allocations, the
 // same bits with any number of threads. Single parts have their own tests.
-#include "allocations.h"
-#include "support.h"
 #include "tapeloop/autograd/tensor/memory.h"
 #include "tapeloop/nn/nn.h"
 #include "tapeloop/optim/adam.h"
 #include "tapeloop/optim/clip.h"
+#include "tests/allocations.h"
+#include "tests/support.h"
 
 namespace tapeloop::nn {
 namespace {

@@ -6,11 +6,11 @@
 #include <cstring>
 #include <string>
 
-#include "folder.h"
 #include "tapeloop/autograd/files/safetensors.h"
 #include "tapeloop/autograd/tensor/error.h"
 #include "tapeloop/nn/nn.h"
 #include "tapeloop/nn/save/checkpoint.h"
+#include "tests/folder.h"
 
 namespace tapeloop {
 namespace {

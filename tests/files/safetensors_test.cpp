@@ -22,9 +22,9 @@
 #include <string_view>
 #include <vector>
 
-#include "folder.h"
 #include "tapeloop/autograd/files/files.h"
 #include "tapeloop/autograd/tensor/error.h"
+#include "tests/folder.h"
 
 namespace fs = std::filesystem;
 using tapeloop::DType;

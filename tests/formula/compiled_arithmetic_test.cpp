@@ -3,8 +3,8 @@
 // real programs that compilers' flags are recognised.
 #include "tapeloop/autograd/formula/compiled_arithmetic.h"
 
-#include "support.h"
 #include "tapeloop/autograd/ops/ops.h"
+#include "tests/support.h"
 #if defined(__SSE2__)
 #include <xmmintrin.h>
 #endif

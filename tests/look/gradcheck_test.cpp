@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 // gradcheck itself: it must find gradients that are wrong, name the place, report kinks, and leave everything as it was. That
 // the library's own gradients are right is checked in ops_test.cpp.
-#include "support.h"
+#include "tests/support.h"
 
 namespace tapeloop::test {
 namespace {

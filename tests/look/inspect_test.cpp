@@ -6,10 +6,10 @@
 #include <cmath>
 #include <limits>
 
-#include "minimal_cell.h"
 #include "tapeloop/autograd/look/inspect.h"
 #include "tapeloop/autograd/ops/formula.h"
 #include "tapeloop/nn/nn.h"
+#include "tests/sequence/minimal_cell.h"
 
 using namespace tapeloop;
 

@@ -6,9 +6,9 @@
 #include <limits>
 #include <nlohmann/json.hpp>
 
-#include "minimal_cell.h"
 #include "tapeloop/nn/look/markup.h"
 #include "tapeloop/nn/nn.h"
+#include "tests/sequence/minimal_cell.h"
 
 using namespace tapeloop;
 

@@ -3,7 +3,7 @@
 // Agreement with PyTorch is tested by reference_test.cpp.
 #include "tapeloop/nn/seq2seq/attention.h"
 
-#include "support.h"
+#include "tests/support.h"
 
 namespace tapeloop::nn {
 namespace {

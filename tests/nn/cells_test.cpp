@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT
 // The recurrent cells and unroll(): gradients against differences, steps against naive loops, cells of one's own.
 // Agreement with PyTorch is tested by reference_test.cpp, stacks of layers by recurrent_test.cpp.
-#include "support.h"
 #include "tapeloop/nn/nn.h"
+#include "tests/support.h"
 
 namespace tapeloop::nn {
 namespace {

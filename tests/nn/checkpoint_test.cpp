@@ -11,10 +11,10 @@
 #include <iterator>
 #include <string>
 
-#include "folder.h"
 #include "tapeloop/autograd/files/safetensors.h"
 #include "tapeloop/autograd/tensor/error.h"
 #include "tapeloop/nn/save/serialize.h"
+#include "tests/folder.h"
 
 namespace fs = std::filesystem;
 using tapeloop::DType;

@@ -5,7 +5,7 @@
 
 #include <map>
 
-#include "support.h"
+#include "tests/support.h"
 
 namespace tapeloop::nn {
 namespace {

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT
 // Linear, Embedding, LayerNorm, Dropout, the walk over modules, and initial values of weights.
 // The formulas behind them are tested with the operations, their agreement with PyTorch by reference_test.cpp.
-#include "support.h"
 #include "tapeloop/nn/nn.h"
+#include "tests/support.h"
 
 namespace tapeloop::nn {
 namespace {

@@ -2,7 +2,7 @@
 // Measures of sequences: BLEU against sacrebleu's figures for the same tokens, edit distance against its definition.
 #include "tapeloop/nn/decode/metrics.h"
 
-#include "support.h"
+#include "tests/support.h"
 
 namespace tapeloop::nn {
 namespace {

@@ -3,14 +3,14 @@
 // one parameter with several names.
 #include <string>
 
-#include "folder.h"
-#include "support.h"
 #include "tapeloop/autograd/files/safetensors.h"
 #include "tapeloop/nn/nn.h"
 #include "tapeloop/nn/save/checkpoint.h"
 #include "tapeloop/optim/adam.h"
 #include "tapeloop/optim/clip.h"
 #include "tapeloop/optim/sgd.h"
+#include "tests/folder.h"
+#include "tests/support.h"
 
 namespace tapeloop::nn {
 namespace {

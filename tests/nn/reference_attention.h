@@ -3,7 +3,7 @@
 // Sources and queries are batch first in the files, time first here.
 #pragma once
 
-#include "reference_kinds.h"
+#include "tests/nn/reference_kinds.h"
 
 namespace reference {
 

@@ -15,8 +15,8 @@
 #include <string_view>
 #include <vector>
 
-#include "autograd/autograd.h"
-#include "autograd/safetensors.h"
+#include "tapeloop/autograd/autograd.h"
+#include "tapeloop/autograd/files/safetensors.h"
 
 namespace reference {
 

@@ -7,14 +7,14 @@
 #include <limits>
 #include <memory>
 
-#include "nn/nn.h"
-#include "optim/adagrad.h"
-#include "optim/adam.h"
-#include "optim/clip.h"
-#include "optim/nag.h"
-#include "optim/rmsprop.h"
-#include "optim/sgd.h"
-#include "reference_case.h"
+#include "tapeloop/nn/nn.h"
+#include "tapeloop/optim/adagrad.h"
+#include "tapeloop/optim/adam.h"
+#include "tapeloop/optim/clip.h"
+#include "tapeloop/optim/nag.h"
+#include "tapeloop/optim/rmsprop.h"
+#include "tapeloop/optim/sgd.h"
+#include "tests/nn/reference_case.h"
 
 namespace reference {
 

@@ -3,7 +3,7 @@
 // Names carry settings: sum12 reduces axes 1 and 2, sum_all all; leaky_relu_0p1 has slope 0.1, clamp_m1_1 bounds -1, 1.
 #pragma once
 
-#include "reference_case.h"
+#include "tests/nn/reference_case.h"
 
 namespace reference {
 

@@ -8,10 +8,10 @@
 #include <fstream>
 #include <optional>
 
-#include "device.h"
-#include "reference_attention.h"
-#include "reference_kinds.h"
-#include "reference_ops.h"
+#include "tests/device/device.h"
+#include "tests/nn/reference_attention.h"
+#include "tests/nn/reference_kinds.h"
+#include "tests/nn/reference_ops.h"
 
 namespace reference {
 namespace {

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT
 // sample(): the most likely symbol, temperature, top-k, top-p, the frequencies of draws, and wrong use.
 // That a warm call makes no heap allocations is tested by training_test.cpp.
-#include "support.h"
 #include "tapeloop/nn/nn.h"
+#include "tests/support.h"
 
 namespace tapeloop::nn {
 namespace {

@@ -3,10 +3,10 @@
 // Search over any model is tested by decoding_test.cpp.
 #include "tapeloop/nn/seq2seq/seq2seq.h"
 
-#include "support.h"
 #include "tapeloop/nn/layers/init.h"
 #include "tapeloop/nn/seq2seq/scheduled_sampling.h"
 #include "tapeloop/optim/adam.h"
+#include "tests/support.h"
 
 namespace tapeloop::nn {
 namespace {

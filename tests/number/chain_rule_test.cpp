@@ -4,8 +4,8 @@
 #include <array>
 #include <limits>
 
-#include "support.h"
 #include "tapeloop/nn/nn.h"
+#include "tests/support.h"
 
 namespace tapeloop::test {
 namespace {

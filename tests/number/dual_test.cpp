@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 // Dual numbers: their types carry no partial that is zero, and what they give is the gradient written by hand. Loops over
 // tensors are in pointwise_test.cpp.
-#include "support.h"
+#include "tests/support.h"
 
 namespace tapeloop::test {
 namespace {

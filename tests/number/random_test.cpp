@@ -4,8 +4,8 @@
 #include <limits>
 #include <set>
 
-#include "support.h"
 #include "tapeloop/nn/layers/init.h"
+#include "tests/support.h"
 
 namespace tapeloop::test {
 namespace {

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: MIT
 // NaN in operations that choose: NaN wins in values (max, min, argmax, clamp) and is an error in
 // probabilities (sampling, greedy decoding, beam search). A loss that is NaN is never the best.
-#include "support.h"
 #include "tapeloop/nn/decode/decoding.h"
 #include "tapeloop/optim/clip.h"
+#include "tests/support.h"
 
 namespace tapeloop::test {
 namespace {

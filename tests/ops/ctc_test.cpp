@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 // ctc_loss(): the sum over all alignments spelled out, PyTorch's figures, gradients to second order, impossible targets.
-#include "support.h"
+#include "tests/support.h"
 
 namespace tapeloop {
 namespace {

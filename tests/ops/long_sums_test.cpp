@@ -4,9 +4,9 @@
 // real batches, up to 2 10^7.
 #include <numeric>
 
-#include "support.h"
 #include "tapeloop/autograd/device/cpu/row_weights.h"
 #include "tapeloop/optim/clip.h"
+#include "tests/support.h"
 
 namespace tapeloop::test {
 namespace {

@@ -3,7 +3,7 @@
 // Checks nothing itself.
 #pragma once
 
-#include "support.h"
+#include "tests/support.h"
 
 namespace tapeloop::test {
 

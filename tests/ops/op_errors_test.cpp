@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 // Wrong calls of every operation, and what the message must say: the operation, the shapes, and what to do. Also values at
 // the edges: ties, kinks, zeros, infinities, targets that are all ignored. The other checks of values are in ops_test.cpp.
-#include "support.h"
+#include "tests/support.h"
 
 #include <limits>
 

@@ -3,7 +3,7 @@
 // Checks nothing itself.
 #pragma once
 
-#include "op_cases.h"
+#include "tests/ops/op_cases.h"
 
 namespace tapeloop::test {
 

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 // Every operation, through one table (op_table.h): values against plain loops, gradients of first and second order, float
 // against double, views as inputs, inputs used twice, odd and empty sizes, numbers of threads. Errors: op_errors_test.cpp.
-#include "op_table.h"
+#include "tests/ops/op_table.h"
 
 namespace tapeloop::test {
 namespace {

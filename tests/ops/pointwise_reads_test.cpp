@@ -3,8 +3,8 @@
 // Numbers are the oracle: where an input changes a gradient, the gradient reads it.
 #include <cmath>
 
-#include "support.h"
 #include "tapeloop/autograd/ops/formula.h"
+#include "tests/support.h"
 
 namespace tapeloop::test {
 namespace {

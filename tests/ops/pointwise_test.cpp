@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 // pointwise() with functors and lambdas of users: SIMD loops against scalar ones, broadcasting, columns, views, several
 // results, and the error texts. The built-in formulas are checked in ops_test.cpp, dual numbers in dual_test.cpp.
-#include "support.h"
+#include "tests/support.h"
 
 namespace tapeloop::test {
 namespace {

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 // Rows for random programs: pointwise operations and reductions.
-#include "random_programs.h"
+#include "tests/ops/random_programs.h"
 
 namespace tapeloop::test {
 namespace {

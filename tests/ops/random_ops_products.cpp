@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT
 // Rows for random programs: products, recurrences, indices, losses.
-#include "random_programs.h"
 #include "tapeloop/autograd/sequence/recurrent.h"
 #include "tapeloop/nn/recurrent/gates.h"
+#include "tests/ops/random_programs.h"
 
 namespace tapeloop::test {
 

@@ -2,7 +2,7 @@
 // Rows for random programs: operations that move elements.
 #include <numeric>
 
-#include "random_programs.h"
+#include "tests/ops/random_programs.h"
 
 namespace tapeloop::test {
 namespace {

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 // Random programs: drawing, evaluating and printing them. Knows no operation.
-#include "random_programs.h"
+#include "tests/ops/random_programs.h"
 
 #include <fmt/format.h>
 #include <fmt/ranges.h>

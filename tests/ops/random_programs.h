@@ -9,7 +9,7 @@
 #include <string>
 #include <vector>
 
-#include "op_cases.h"
+#include "tests/ops/op_cases.h"
 
 namespace tapeloop::test {
 

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 // Compares random programs with plain loops and finite differences: with one thread and two, stored
 // and recomputed. `./dev diff` compares the same programs with PyTorch.
-#include "random_programs.h"
+#include "tests/ops/random_programs.h"
 
 #include <fmt/format.h>
 

@@ -5,7 +5,7 @@
 #include <cmath>
 #include <cstring>
 
-#include "optimizers.h"
+#include "tests/optim/optimizers.h"
 
 namespace tapeloop::optim {
 

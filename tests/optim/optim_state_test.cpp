@@ -4,13 +4,13 @@
 #include <memory>
 #include <string>
 
-#include "optimizers.h"
 #include "tapeloop/nn/save/checkpoint.h"
 #include "tapeloop/optim/adagrad.h"
 #include "tapeloop/optim/adam.h"
 #include "tapeloop/optim/nag.h"
 #include "tapeloop/optim/rmsprop.h"
 #include "tapeloop/optim/sgd.h"
+#include "tests/optim/optimizers.h"
 
 namespace tapeloop::optim {
 namespace {

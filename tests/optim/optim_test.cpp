@@ -8,8 +8,6 @@
 #include <string>
 #include <vector>
 
-#include "allocations.h"
-#include "optimizers.h"
 #include "tapeloop/autograd/device/cpu/threads.h"
 #include "tapeloop/autograd/ops/pointwise.h"
 #include "tapeloop/autograd/tensor/error.h"
@@ -22,6 +20,8 @@
 #include "tapeloop/optim/schedule.h"
 #include "tapeloop/optim/sgd.h"
 #include "tapeloop/optim/updates.h"
+#include "tests/allocations.h"
+#include "tests/optim/optimizers.h"
 
 namespace tapeloop::optim {
 namespace {

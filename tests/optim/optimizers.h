@@ -5,8 +5,8 @@
 #include <limits>
 #include <random>
 
-#include "support.h"
 #include "tapeloop/autograd/tape/named.h"
+#include "tests/support.h"
 
 namespace tapeloop::optim {
 

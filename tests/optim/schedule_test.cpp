@@ -5,9 +5,9 @@
 #include <cmath>
 #include <numbers>
 
-#include "optimizers.h"
 #include "tapeloop/optim/adam.h"
 #include "tapeloop/optim/sgd.h"
+#include "tests/optim/optimizers.h"
 
 namespace tapeloop::optim {
 

@@ -2,8 +2,8 @@
 // A user's own cell around a formula h' = f(f, n, h), as nn::Recurrent takes it. Knows no device.
 #pragma once
 
-#include "device_cell.h"
 #include "tapeloop/nn/nn.h"
+#include "tests/device/device_cell.h"
 
 namespace tapeloop::test {
 

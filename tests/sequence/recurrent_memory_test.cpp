@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: MIT
 // What recurrent() keeps and allocates: zx overwritten where nobody else has it, a carried state without its sequence, no
 // heap allocation in the steady state. Counts calls of operator new; measures no time.
-#include "allocations.h"
-#include "recurrent_oracle.h"
 #include "tapeloop/optim/clip.h"
 #include "tapeloop/optim/sgd.h"
+#include "tests/allocations.h"
+#include "tests/sequence/recurrent_oracle.h"
 
 namespace tapeloop::test {
 namespace {

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 // recurrent() against the same steps unrolled on the tape: values, gradients and their gradients, over odd sizes, lengths,
 // directions, types and threads; what overwriting zx must not change; errors. Memory is in recurrent_memory_test.cpp.
-#include "recurrent_oracle.h"
+#include "tests/sequence/recurrent_oracle.h"
 
 namespace tapeloop::test {
 namespace {

@@ -3,9 +3,9 @@
 // operations, which is the oracle. Uses nothing of the kernel that is tested.
 #pragma once
 
-#include "recurrent_formulas.h"
-#include "support.h"
 #include "tapeloop/nn/nn.h"
+#include "tests/sequence/recurrent_formulas.h"
+#include "tests/support.h"
 
 namespace tapeloop::test {
 

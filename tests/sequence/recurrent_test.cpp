@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT
 // Stacks of recurrent layers: gradients, sequences of different lengths, names of parameters, dropout, wrong use.
 // Single cells and unroll() are tested by cells_test.cpp, whole training steps by training_test.cpp.
-#include "support.h"
 #include "tapeloop/nn/nn.h"
+#include "tests/support.h"
 
 namespace tapeloop::nn {
 namespace {

@@ -3,7 +3,7 @@
 #include "tapeloop/nn/recurrent/stepper.h"
 
 #include "examples/custom_cell/my_lstm.h"
-#include "support.h"
+#include "tests/support.h"
 
 namespace tapeloop::nn {
 namespace {

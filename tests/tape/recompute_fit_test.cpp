@@ -6,8 +6,8 @@
 #include <filesystem>
 #include <set>
 
-#include "support.h"
 #include "tapeloop/nn/nn.h"
+#include "tests/support.h"
 
 namespace tapeloop::nn {
 namespace {

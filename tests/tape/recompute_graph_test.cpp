@@ -3,9 +3,9 @@
 // and second order. The stored run gives the expected results.
 #include <functional>
 
-#include "derivatives.h"
-#include "support.h"
 #include "tapeloop/nn/nn.h"
+#include "tests/ops/derivatives.h"
+#include "tests/support.h"
 
 namespace tapeloop::nn {
 namespace {

@@ -4,9 +4,9 @@
 // ordinary segments.
 #include <optional>
 
-#include "derivatives.h"
-#include "support.h"
 #include "tapeloop/nn/nn.h"
+#include "tests/ops/derivatives.h"
+#include "tests/support.h"
 
 namespace tapeloop::nn {
 namespace {

@@ -3,8 +3,8 @@
 #include <cmath>
 #include <memory>
 
-#include "support.h"
 #include "tapeloop/nn/nn.h"
+#include "tests/support.h"
 
 namespace tapeloop::nn {
 namespace {

@@ -2,10 +2,10 @@
 // A backward function must read the values of the forward pass. If somebody wrote a value in
 // between, the error names the operation and the argument. A value that no gradient reads may be
 // written.
-#include "support.h"
 #include "tapeloop/autograd/sequence/recurrent.h"
 #include "tapeloop/autograd/tape/recompute.h"
 #include "tapeloop/nn/nn.h"
+#include "tests/support.h"
 
 namespace tapeloop::test {
 namespace {

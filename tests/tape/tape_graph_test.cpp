@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 // Derivatives of derivatives through create_graph, against closed forms. First derivatives are in tape_test.cpp.
-#include "support.h"
 #include "tapeloop/autograd/tape/recompute.h"
+#include "tests/support.h"
 
 namespace tapeloop::test {
 namespace {

@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: MIT
 // What the tape costs: heap allocations of a training step, memory of long unrolled loops, and the drawing of a tape. Counts
 // calls of operator new; measures no time.
-#include "support.h"
+#include "tests/support.h"
 
 #include <regex>
 #include <set>
 #include <sstream>
 
-#include "allocations.h"
+#include "tests/allocations.h"
 
 namespace tapeloop::test {
 namespace {

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 // The tape: what is recorded, what backward adds where, and every misuse. Memory, threads and derivatives of derivatives
 // are in tape_memory_test.cpp, tape_threads_test.cpp and tape_graph_test.cpp.
-#include "support.h"
+#include "tests/support.h"
 
 #include <memory>
 

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 // Tapes in several threads: each thread records on its own tape, also where parameters are shared for reading. Results are
 // compared bit by bit with those of one thread alone.
-#include "support.h"
+#include "tests/support.h"
 
 #include <atomic>
 #include <memory>

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: MIT
 // Calls every public method and operation of autograd with an undefined or moved-from object. Each
 // gives an error with a sentence, or the documented answer, and never crashes.
-#include "support.h"
 #include "tapeloop/autograd/files/safetensors.h"
 #include "tapeloop/autograd/ops/transform_all.h"
 #include "tapeloop/autograd/sequence/recurrent.h"
@@ -9,6 +8,7 @@
 #include "tapeloop/autograd/tape/captured_step.h"
 #include "tapeloop/autograd/tensor/memory.h"
 #include "tapeloop/optim/sgd.h"
+#include "tests/support.h"
 
 namespace tapeloop::test {
 namespace {

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 // Tensors: views, copies, bounds, lifetimes, impossible sizes, and the texts of errors. No gradients here.
-#include "support.h"
+#include "tests/support.h"
 
 namespace tapeloop::test {
 namespace {

@@ -8,8 +8,8 @@
 #include <chrono>
 #include <thread>
 
-#include "support.h"
 #include "tapeloop/autograd/tensor/tensor_meter.h"
+#include "tests/support.h"
 
 namespace tapeloop::test {
 namespace {
