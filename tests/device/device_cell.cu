@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// What a user writes to run cells of their own on CUDA.
+// Registers a user's cells for CUDA, as a user would.
 #include "device_cell.h"
 
 #include "recurrent_formulas.h"
