@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: MIT
-// A character language model: embedding 64, two LSTM layers of 256, 65 symbols. Whole training steps, and sampling.
-// Random symbols: what it learns does not matter here (examples/char_lm trains on a text).
+// A character language model: embedding 64, two LSTM layers of 256, 65 symbols. Whole training
+// steps, and sampling.
+// Symbols are random: the benchmark does not look at what the model learns (examples/char_lm trains
+// on a text).
 #include "bench/support.h"
 #include "tapeloop/autograd/ops/losses.h"
 #include "tapeloop/nn/decode/sampling.h"
@@ -52,7 +54,7 @@ void train(benchmark::State& state) {
       benchmark::DoNotOptimize(loss.item());
     };
     step();
-    step();  // the first that has a state to carry on from
+    step();  // the first step that carries a state
     const bench::AllocationCount allocations;
     for (auto _ : state) step();
     allocations.report(state, "allocations");
@@ -60,7 +62,7 @@ void train(benchmark::State& state) {
   });
 }
 
-// Each symbol drawn is the next input.
+// Feeds each drawn symbol back as the next input.
 void sample(benchmark::State& state) {
   bench::guarded(state, [&] {
     Random random(1);

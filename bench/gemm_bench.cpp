@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: MIT
-// Matrix products at the shapes of recurrent models, one thread, float32, beside the most that a core can do.
-// Through operations, as models call them: the result's memory and the choice of a kernel are part of the time.
+// Matrix products at the shapes of recurrent models, one thread, float32, beside the peak of one
+// core.
+// The rows call operations, as models do: the time includes the result's memory and the choice of a
+// kernel.
 #include <vector>
 
 #include "bench/support.h"
@@ -16,8 +18,8 @@ void count_flops(benchmark::State& state, std::int64_t m, std::int64_t n, std::i
   bench::count_rate(state, "GFLOPS", 2e-9 * static_cast<double>(m * n * k));
 }
 
-// Independent chains of fused multiply-adds in registers: the peak to read the other rows by. Compiled for this
-// program's flags, which the label tells.
+// Independent chains of fused multiply-adds in registers: the peak to compare the other rows with.
+// It uses the instruction set of this program's flags, which the label names.
 void peak_fma(benchmark::State& state) {
   using V = Vec<float, isa::Native>;
   constexpr int kChains = 12, kRounds = 1000;
@@ -37,7 +39,7 @@ void peak_fma(benchmark::State& state) {
   state.SetLabel(isa::Native::name);
 }
 
-// x [M, K] times w [N, K] transposed: a time step, or a whole sequence where M is T * N.
+// x [M, K] times w [N, K] transposed: one time step, or a whole sequence if M is T * N.
 void product(benchmark::State& state) {
   bench::guarded(state, [&] {
     const std::int64_t m = state.range(0), n = state.range(1), k = state.range(2);
@@ -50,7 +52,7 @@ void product(benchmark::State& state) {
   });
 }
 
-// The gradient of a step's input, dz [M, K] times w [K, N]: the same weight, the other way round.
+// The gradient of a step's input, dz [M, K] times w [K, N]: the same weight, not transposed.
 void transposed(benchmark::State& state) {
   bench::guarded(state, [&] {
     const std::int64_t m = state.range(0), n = state.range(1), k = state.range(2);
@@ -63,7 +65,8 @@ void transposed(benchmark::State& state) {
   });
 }
 
-// The gradient of a weight, dW [M, N] = the sum over time steps of dz_t [K, M] transposed times h_t [K, N].
+// The gradient of a weight, dW [M, N] = the sum over time steps of dz_t [K, M] transposed times h_t
+// [K, N].
 void weight_gradient(benchmark::State& state) {
   bench::guarded(state, [&] {
     const std::int64_t pieces = state.range(0), m = state.range(1), n = state.range(2),

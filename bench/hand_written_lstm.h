@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: MIT
-// The LSTM's gates and their gradient as a careful person writes them: two loops that save the activations.
-// The baseline of pointwise_bench.cpp, and of nothing else; H must be a multiple of the register's width.
-//   N batch, H hidden size. z, dz [N, 4H]; saved [N, 5H]: the gates i f g o after their functions, then tanh(c').
+// The LSTM's gates and their gradient, carefully written by hand: two loops that save the
+// activations. Only the baseline of pointwise_bench.cpp; H must be a multiple of the register's
+// width.
+//   N batch, H hidden size. z, dz [N, 4H]; saved [N, 5H]: activated gates i f g o, then tanh(c').
 #pragma once
 
 #include <cstdint>
@@ -35,7 +36,7 @@ inline void lstm_forward(std::int64_t n, std::int64_t hidden, const float* z, co
   }
 }
 
-// From dh and dc, the gradients of h' and c': dz and the gradient of c.
+// From the gradients dh of h' and dc of c': dz and the gradient of c.
 inline void lstm_backward(std::int64_t n, std::int64_t hidden, const float* saved, const float* c,
                           const float* dh, const float* dc, float* dz, float* dc_before) {
   using V = tapeloop::Vec<float, tapeloop::isa::Native>;

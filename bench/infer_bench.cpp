@@ -1,6 +1,9 @@
 // SPDX-License-Identifier: MIT
-// One sample in, one sample out: an LSTM of H units on one input, then a linear unit, as models of audio amplifiers are.
-// infer/lstm by a Stepper, infer/lstm_bf16 by one with bfloat16 weights, infer/operations by single operations. 48 kHz leaves 20,800 ns for a sample.
+// One sample in, one sample out: an LSTM of H units on one input, then a linear unit, like models
+// of audio amplifiers.
+// infer/lstm uses a Stepper, infer/lstm_bf16 a Stepper with bfloat16 weights, infer/operations
+// single operations.
+// At 48 kHz one sample lasts 20,800 ns.
 #include "bench/support.h"
 #include "tapeloop/nn/nn.h"
 
@@ -8,7 +11,7 @@ namespace {
 
 using namespace tapeloop;
 
-// Some signal that stays bounded, and waits for the last result.
+// Makes a bounded signal. Its dependence on the last result makes each call wait for it.
 float next_sample(float out) { return 0.5f - 0.9f * out; }
 
 template <class Step>

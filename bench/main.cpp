@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-// main() of every benchmark program: what the numbers were measured with, then Google Benchmark.
-// Has no rows of its own. Ends with status 1 where a row could not run or an argument is unknown.
+// main() of every benchmark program: prints the conditions of the measurement, then runs Google
+// Benchmark. Has no rows. Ends with status 1 if a row could not run or an argument is unknown.
 #include <fstream>
 #include <string>
 #include <thread>

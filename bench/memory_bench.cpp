@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
-// The memory of a training step of an LSTM, and how time and memory grow with the number of time steps.
-// One thread, float32. Bytes are those that the library's pool has handed out, and the growth of the process.
+// The memory of a training step of an LSTM, and how time and memory grow with the number of time
+// steps. One thread, float32. Counts the bytes that the library's pool has handed out, and the
+// growth of the process.
 //   T time steps, N batch, I input size, H hidden size
 #include <malloc.h>
 
@@ -44,7 +45,7 @@ class TrainingStep {
   Var xs_, dys_;
 };
 
-// A line of /proc/self/status in MiB; below 0 where there is none.
+// A value of /proc/self/status in MiB; below 0 if the file does not have it.
 double resident_mib(const std::string& key) {
   std::ifstream status("/proc/self/status");
   for (std::string line; std::getline(status, line);) {
@@ -58,13 +59,13 @@ bool reset_resident_peak() {
 }
 
 struct Peak {
-  // Bytes of the weights, the inputs and the upstream gradient; and with them the most in use at once.
+  // Bytes of the weights, the inputs and the upstream gradient; and the peak of all bytes in use.
   std::int64_t held = 0, highest = 0;
-  // MiB that the process grew by in the first step; below 0 where the system does not tell.
+  // Growth of the process in the first step, in MiB; below 0 if the system does not say.
   double resident = -1;
 };
 
-// Two steps, the first of which finds nothing prepared.
+// Runs two steps; the first one allocates everything.
 Peak measure_peak(const benchmark::State& row) {
   const TrainingStep step(row);
   Peak peak;
@@ -79,7 +80,7 @@ Peak measure_peak(const benchmark::State& row) {
   peak.highest = memory::stats().peak_bytes;
   return peak;
 }
-// The same in a thread of its own: its pool and its tape's records start empty, whatever ran before.
+// The same in a new thread, whose pool and tape records start empty, independent of earlier rows.
 Peak peak_of_steps(const benchmark::State& row) {
   return std::async(std::launch::async, measure_peak, std::cref(row)).get();
 }
@@ -91,7 +92,8 @@ void report(benchmark::State& state, const Peak& peak) {
 
 void memory_of_step(benchmark::State& state) {
   bench::guarded(state, [&] {
-    TrainingStep(2, state.range(1), state.range(2), state.range(3))();  // loads the code it needs
+    // Loads the code that the step needs.
+    TrainingStep(2, state.range(1), state.range(2), state.range(3))();
     const Peak peak = peak_of_steps(state);
     report(state, peak);
     if (peak.resident >= 0) state.counters["resident_MiB"] = peak.resident;

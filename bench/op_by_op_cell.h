@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
-// An LSTM cell as somebody writes it who knows the formula and the table of operations, and no more: one operation
-// after the other. No functor, no input projection of its own: what a cell costs that says nothing about itself.
+// An LSTM cell written from the formula and the table of operations alone: one operation after the
+// other, no functor, no separate input projection. It shows the cost of a cell that declares
+// nothing about itself.
 #pragma once
 
 #include <cmath>

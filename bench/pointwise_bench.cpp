@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
-// Elementwise kernels: the LSTM's gates from one functor beside a loop written by hand, and exp, tanh and sigmoid.
-// One thread, float32, data in the caches. No tape: tape_bench.cpp has the cost of recording.
+// Elementwise kernels: the LSTM's gates from one functor beside a loop written by hand, and exp,
+// tanh and sigmoid. One thread, float32, data in the caches. No tape: tape_bench.cpp measures the
+// cost of recording.
 //   N batch, H hidden size; gate order i f g o
 #include <string>
 #include <vector>
@@ -17,7 +18,7 @@ using namespace tapeloop;
 
 constexpr std::int64_t kBatch = 32, kHidden = 256, kUnits = kBatch * kHidden;
 
-struct GateData {  // all of it fits into the second-level cache
+struct GateData {  // fits into the second-level cache
   Random random{1};
   Var z = normal({kBatch, 4 * kHidden});
   Var c = normal({kBatch, kHidden});
@@ -38,7 +39,8 @@ void forward(benchmark::State& state) {
   });
 }
 
-// The kernel that the tape calls for the node, the functor's exact gradient. The gates' gradients lie side by side.
+// The kernel that the tape calls for the node: the functor's exact gradient. The gates' gradients
+// are contiguous.
 struct GateGradient {
   GateData data;
   Tensor dz = Tensor::empty({kBatch, 4 * kHidden}), dc = Tensor::empty({kBatch, kHidden});
@@ -68,7 +70,7 @@ void backward(benchmark::State& state) {
   });
 }
 
-// A baseline that computes something else would be no baseline.
+// Checks that the baseline computes the same values.
 void check_equal(const char* what, const Tensor& by_hand, const Var& expected) {
   const double error = max(abs(Var(by_hand) - expected), {0, 1}).item();
   if (!(error < 1e-5)) {
@@ -114,7 +116,7 @@ void hand_written_backward(benchmark::State& state) {
     const HandWritten lstm;
     lstm.forward();
     lstm.backward();
-    const GateGradient gradient;  // the same numbers
+    const GateGradient gradient;  // equal numbers
     gradient.compute();
     check_equal("hand-written dz", lstm.dz, gradient.dz);
     check_equal("hand-written dc", lstm.dc_before, gradient.dc);
@@ -124,7 +126,7 @@ void hand_written_backward(benchmark::State& state) {
   });
 }
 
-// The bare loop of a function over numbers in the first-level cache.
+// The loop of a function alone, over numbers in the first-level cache.
 template <class F>
 void function(benchmark::State& state) {
   constexpr std::size_t kCount = 2048;

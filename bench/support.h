@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
-// What the benchmark programs share: counters, the number of threads, errors as rows, allocations counted.
-// Measures nothing itself. Compare rows of one run: machines differ and are shared.
+// Shared by the benchmark programs: counters, the number of threads, errors as rows, counted
+// allocations. Measures nothing itself. Compare only rows of one run: machines differ, and other
+// programs use them too.
 #pragma once
 
 #include <benchmark/benchmark.h>
@@ -16,10 +17,11 @@ namespace bench {
 
 using tapeloop::test::allocations;
 
-// Makes the program end with status 1: a row that could not run must not look like one that did (main.cpp).
+// Makes the program end with status 1, so that a row that could not run is not taken for one that
+// did (main.cpp).
 void mark_failed();
 
-// Runs a row; what it throws becomes the row's error, with the library's own words.
+// Runs a row. If it throws, the library's message becomes the row's error.
 template <class F>
 void guarded(benchmark::State& state, F&& row) {
   try {
@@ -30,7 +32,7 @@ void guarded(benchmark::State& state, F&& row) {
   }
 }
 
-// This many threads while it lives, then one again.
+// Sets this many threads while it exists, then one again.
 class Threads {
  public:
   explicit Threads(std::int64_t count) { tapeloop::set_num_threads(static_cast<int>(count)); }
@@ -39,22 +41,24 @@ class Threads {
   Threads& operator=(const Threads&) = delete;
 };
 
-// "tokens/s", "GFLOPS": `amount` of it is done in each iteration.
+// Shows a rate such as "tokens/s" or "GFLOPS"; `amount` is the work of one iteration.
 inline void count_rate(benchmark::State& state, const std::string& name, double amount) {
   state.counters[name] = benchmark::Counter(amount, benchmark::Counter::kIsIterationInvariantRate);
 }
-// "time/unit": seconds for each of the `units` of an iteration; the console shows ns, us or ms.
+// Shows "time/unit": seconds for each of the `units` of an iteration; the console shows ns, us or
+// ms.
 inline void count_time(benchmark::State& state, const std::string& name, double units) {
   state.counters[name] = benchmark::Counter(
       units, static_cast<benchmark::Counter::Flags>(benchmark::Counter::kIsIterationInvariantRate |
                                                     benchmark::Counter::kInvert));
 }
 
-// How often operator new was called since it was made, for each of `units` in each iteration.
+// Counts the calls of operator new since its construction, for each of `units` in each iteration.
 class AllocationCount {
  public:
   void report(benchmark::State& state, const char* name, double units = 1) const {
-    const auto since = static_cast<double>(allocations() - before_);  // before `name` allocates
+    // Counted before `name` allocates.
+    const auto since = static_cast<double>(allocations() - before_);
     state.counters[name] = benchmark::Counter(since / units, benchmark::Counter::kAvgIterations);
   }
 

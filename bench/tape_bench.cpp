@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: MIT
-// What the tape costs for each node, forward and backward together, where the arithmetic is nothing.
-// Instructions, which do not depend on how busy the machine is: bench/callgrind.sh.
+// The tape's cost per node, forward and backward together; the arithmetic takes almost no time.
+// bench/callgrind.sh counts instructions, which do not depend on how busy the machine is.
 #include "bench/support.h"
 #include "bench/tape_nodes.h"
 
 namespace {
 
-constexpr std::int64_t kNodes = 1000;  // in each pass
+constexpr std::int64_t kNodes = 1000;  // of each pass
 
 void node(benchmark::State& state) {
   bench::guarded(state, [&] {

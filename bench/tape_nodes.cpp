@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
-// tape_nodes NODES PASSES [untaped]: records NODES tiny additions and plays them back, PASSES times; `untaped` does
-// the additions alone. Prints nothing.
-// Measures nothing: bench/callgrind.sh counts its instructions.
+// tape_nodes NODES PASSES [untaped]: records NODES tiny additions and runs them backward, PASSES
+// times; `untaped` makes only the additions. Prints and measures nothing: bench/callgrind.sh counts
+// its instructions.
 #include "bench/tape_nodes.h"
 
 #include <charconv>

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
-// The smallest nodes there are, recorded and played back: [1, 1] additions in a chain. What is left is the tape.
-// Shared by the benchmark and by the program whose instructions callgrind.sh counts.
+// The smallest possible nodes, recorded and run backward: [1, 1] additions in a chain, so that
+// nearly all of the cost is the tape. Shared by the benchmark and by the program whose instructions
+// callgrind.sh counts.
 #pragma once
 
 #include "tapeloop/autograd/ops/ops.h"
@@ -9,7 +10,8 @@ namespace bench {
 
 class NodeChain {
  public:
-  // Records `nodes` additions to a parameter, and plays them back: its gradient is 1 each time.
+  // Records `nodes` additions to a parameter and runs the backward pass: each time its gradient is
+  // 1.
   void pass(std::int64_t nodes) {
     tapeloop::Tape tape;
     tapeloop::Var y = start_;
@@ -17,7 +19,7 @@ class NodeChain {
     tape.backward(y, upstream_);
     start_.zero_grad();
   }
-  // The additions alone, nothing recorded: what of a pass is not the tape.
+  // The additions alone, without recording: the part of a pass that is not the tape.
   tapeloop::Var untaped(std::int64_t nodes) const {
     tapeloop::Var y = start_;
     for (std::int64_t i = 0; i < nodes; ++i) y = y + addend_;

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: MIT
-// Training steps (float32) of the built-in cells, of a user's copy of the LSTM as a functor, and of one op by op.
-// No optimizer: forward, backward with a dense upstream gradient, gradients of weights, biases and xs.
-// GFLOPS counts the products, 3 x 2TN x G x H(I+H): the figure to hold against gemm/peak_fma.
+// Training steps (float32) of the built-in cells, of a user's copy of the LSTM as a functor, and of
+// one op by op. No optimizer: forward, backward with a dense upstream gradient, gradients of
+// weights, biases and xs.
+// GFLOPS counts the products, 3 x 2TN x G x H(I+H): compare it with gemm/peak_fma.
 //   T time steps, N batch, I input size, H hidden size, G gates
 #include "bench/op_by_op_cell.h"
 #include "bench/support.h"
@@ -31,7 +32,7 @@ void train(benchmark::State& state) {
       for (const NamedVar& p : parameters) p.var.zero_grad();
       xs.zero_grad();
     };
-    for (int i = 0; i < 2; ++i) step();  // finds the memory and the threads
+    for (int i = 0; i < 2; ++i) step();  // allocates the memory and starts the threads
     const bench::AllocationCount allocations;
     for (auto _ : state) step();
     allocations.report(state, "allocations");
@@ -51,7 +52,8 @@ void shapes(benchmark::internal::Benchmark* rows, std::int64_t threads) {
       ->Args({128, 16, 1024, 1024, threads});
 }
 
-// One thread by its CPU time, which a busy machine disturbs less; two by the clock.
+// Measures one thread by its CPU time, which a busy machine disturbs less; two threads by the
+// clock.
 void one_thread(benchmark::internal::Benchmark* rows) {
   shapes(rows, 1);
   rows->MeasureProcessCPUTime();

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
-// first_gradient: a tape, a gradient, a descent. For somebody who has never seen the library; runs in a moment.
+// first_gradient: a tape, a gradient and gradient descent, for a first look at the library. Runs in
+// a moment.
 // Expect the last line: "after 200 steps: w = (2.0000, -1.0000), b = 0.5000, loss 0.0000"
 #include <fmt/format.h>
 
@@ -24,7 +25,7 @@ int main(int argc, char** argv) {
     Tensor x = Tensor::from<float>({4, 2}, {0, 0, 1, 0, 0, 1, 1, 1}).to(device);
     Tensor t = Tensor::from<float>({4}, {0.5f, 2.5f, -0.5f, 1.5f}).to(device);
 
-    // What is to be learned is a parameter: it has a gradient.
+    // The values to be learned are parameters: they have a gradient.
     Var w = parameter(Tensor::zeros({2}, DType::float32, device));
     Var b = parameter(Tensor::zeros({}, DType::float32, device));
 
@@ -42,7 +43,7 @@ int main(int argc, char** argv) {
       }
       last = loss.item();
       for (const Var& p : {w, b}) {
-        p.set_value((p - p.grad() * 0.4).value());  // downhill; set_value forgets the gradient
+        p.set_value((p - p.grad() * 0.4).value());  // downhill; set_value clears the gradient
       }
     }
     fmt::print("after 200 steps: w = ({:.4f}, {:.4f}), b = {:.4f}, loss {:.4f}\n",

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
-// operator new, counted, in every form: a claim of no allocations is shown beside the time.
-// Adds one atomic increment to each call and changes nothing else; every form, so that a sanitizer's own do not mix with these.
+// Counting operator new, in every form. It adds one atomic increment to each call and changes
+// nothing else. It replaces every form, so that none of a sanitizer's own forms is mixed with
+// these.
 #include "tests/allocations.h"
 
 #include <atomic>
@@ -12,8 +13,8 @@
 #include "tapeloop/autograd/tensor/tensor.h"
 
 static std::atomic<std::int64_t> calls{0};
-static std::atomic<std::size_t> failing_bytes{
-    SIZE_MAX};  // allocations as large as this count in `until_failure`
+// Only allocations of at least this size count in `until_failure`.
+static std::atomic<std::size_t> failing_bytes{SIZE_MAX};
 static std::atomic<std::int64_t> until_failure{0};
 
 static bool fails(std::size_t bytes) {

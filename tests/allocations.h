@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
-// Heap allocations of a program, counted: for tests of steps that make none. Knows no tensor's block; memory.h counts those.
+// Counts the heap allocations of a program, for tests of steps that make none. Does not count the
+// blocks of tensors: memory.h does.
 #pragma once
 
 #include <cstddef>
@@ -7,13 +8,16 @@
 
 namespace tapeloop::test {
 
-// Calls of operator new so far, in every form and by all threads, in a program that allocations.cpp is linked into.
+// Calls of operator new so far, in every form and by all threads, in a program that is linked with
+// allocations.cpp.
 std::int64_t allocations();
 
-// From the n-th one on (1: the next), allocations of at least `bytes` bytes fail, by any thread; n = 0: none fails.
+// Starting with the n-th one from now, allocations of at least `bytes` bytes fail in every thread;
+// n = 0: none fails.
 void fail_allocations(std::int64_t n, std::size_t bytes);
 
-// False, and reported as skipped, under the address sanitizer: it wants to see each block, so the pool keeps none.
+// False under the address sanitizer, and prints that the case is skipped: there the pool keeps no
+// blocks.
 bool can_count_allocations();
 
 }  // namespace tapeloop::test

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// A folder of a test's own, and whole files in it. Knows no format.
+// A temporary folder for a test, and functions for whole files in it. Knows no format.
 #pragma once
 
 #include <doctest/doctest.h>
@@ -12,7 +12,7 @@
 
 namespace tapeloop::test {
 
-// Made empty, removed at its end with all that is in it.
+// Starts empty. The destructor removes it with all contents.
 struct Folder {
   std::filesystem::path path;
   Folder() {

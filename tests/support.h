@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-// What the tests of autograd share: seeded random tensors, arrays for naive reference loops, checks of closeness and of
-// error texts. Uses none of the library's own arithmetic for reference values.
+// Shared by the tests: seeded random tensors, arrays for naive reference loops, checks of closeness
+// and of error texts. Reference values use none of the library's arithmetic.
 #pragma once
 
 #include <doctest/doctest.h>
@@ -22,8 +22,8 @@
 
 namespace tapeloop::test {
 
-inline constexpr std::uint64_t kSeed =
-    20260411;  // of all random inputs; printed with every failure
+// The seed of all random inputs; printed with every failure.
+inline constexpr std::uint64_t kSeed = 20260411;
 
 // --- random inputs ---
 
@@ -57,7 +57,8 @@ struct Array {
   Shape shape;
   std::vector<double> values;  // row-major
 
-  // The element at `index`, which may be of a broadcast shape: leading axes are dropped, size 1 stays at 0.
+  // The element at `index`, which may be of a broadcast shape: ignores leading axes, and stays at 0
+  // in axes of size 1.
   double at(const Index& index) const {
     std::int64_t flat = 0;
     std::size_t dropped = index.size() - static_cast<std::size_t>(shape.rank());
@@ -87,7 +88,7 @@ inline Array array_of(const Tensor& tensor) { return {tensor.shape(), tensor.to_
 
 // --- checks ---
 
-// What `callable` throws, or "nothing was thrown".
+// The message that `callable` throws, or "nothing was thrown".
 template <class F>
 std::string message_of(F&& callable) {
   try {
@@ -98,7 +99,8 @@ std::string message_of(F&& callable) {
   return "nothing was thrown";
 }
 
-// True if `callable` throws an error whose text contains every part of `text` between bars: "matmul|[2, 3]".
+// True if `callable` throws an error whose text contains every part of `text`. Bars separate parts:
+// "matmul|[2, 3]".
 template <class F>
 bool throws_with(const std::string& text, F&& callable) {
   const std::string message = message_of(callable);
@@ -137,7 +139,7 @@ inline bool same_bits(const Tensor& a, const Tensor& b) {
          0;
 }
 
-// Several threads while it lives.
+// Sets several threads while it exists.
 struct Threads {
   explicit Threads(int count) { set_num_threads(count); }
   ~Threads() { set_num_threads(1); }

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: MIT
-// gpu-check: everything that is to be known about this library on this machine's GPU, into one report: all tests of
-// Device::cuda, compute-sanitizer's checks, times beside PyTorch's. Needs nothing but the folder it lies in (./dev gpu-check
-// --build FOLDER makes one) and cuBLAS; PyTorch and compute-sanitizer are used where they are. Builds nothing.
+// gpu-check writes one report about the library on this machine's GPU: all tests of Device::cuda,
+// compute-sanitizer's checks, times beside PyTorch's. It needs only its own folder (made by ./dev
+// gpu-check --build FOLDER) and cuBLAS; it uses PyTorch and compute-sanitizer if they are
+// installed. Builds nothing.
 #include <fmt/format.h>
 
 #include <charconv>
@@ -55,7 +56,7 @@ int count_of(const std::string& option, const std::string& text) {
   return value;
 }
 
-// Before everything that is looked for elsewhere. Read by the programs that are started.
+// Puts the folder before all others where the programs that gpu-check starts look for libraries.
 void add_library_folder(const std::string& folder) {
   const char* now = std::getenv("LD_LIBRARY_PATH");
   const std::string rest = now == nullptr || *now == '\0' ? "" : std::string(":") + now;
@@ -107,7 +108,7 @@ Arguments read(const std::vector<std::string>& given) {
   }
   if (s.quick && !rounds) s.rounds = 1;
   if (fs::is_directory(blas)) add_library_folder(blas);
-  ::setenv("TAPELOOP_REFERENCE", (s.folder + "/reference").c_str(), 1);  // for reference_test
+  ::setenv("TAPELOOP_REFERENCE", (s.folder + "/reference").c_str(), 1);  // read by reference_test
   return a;
 }
 

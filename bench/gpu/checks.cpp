@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// Which programs with which arguments, and what is read from what they write.
+// The programs to run, their arguments, and the parsing of their output.
 #include "bench/gpu/checks.h"
 
 #include <fmt/format.h>
@@ -18,7 +18,9 @@ namespace {
 struct Suite {
   const char* name;
   const char* program;
-  bool sanitized;  // under compute-sanitizer too: each kernel of the backend is in one of these
+  // True: run it under compute-sanitizer too. These programs together run each kernel of the
+  // backend.
+  bool sanitized;
 };
 constexpr Suite kSuites[] = {
     {"parity of operations", "device_parity_test", true},
@@ -55,7 +57,7 @@ std::string last_line(const std::string& text) {
   return lines.empty() ? "it wrote nothing" : lines.back();
 }
 
-// A test program's totals, as tests/run.py counts them.
+// Reads a test program's totals, as tests/run.py does.
 Json counted(const char* name, const Ended& ended) {
   static const std::regex kTotals(
       R"(\[doctest\] test cases:\s*\d+\s*\|\s*(\d+) passed\s*\|\s*(\d+) failed)");
@@ -88,7 +90,7 @@ Json counted(const char* name, const Ended& ended) {
   return result;
 }
 
-// The lines of JSON among what a program wrote.
+// The lines of JSON in a program's output.
 std::vector<Json> answers_of(const std::string& output) {
   std::vector<Json> answers;
   for (const std::string& line : lines_of(output)) {
@@ -99,7 +101,7 @@ std::vector<Json> answers_of(const std::string& output) {
   return answers;
 }
 
-// Seconds of each variant of each row over the rounds, and what went wrong.
+// Seconds of each variant of each row over the rounds, and the problems.
 struct Measured {
   std::map<std::string, std::map<std::string, std::vector<double>>> seconds;  // row, variant
   std::vector<std::string> troubles;
@@ -132,7 +134,8 @@ struct Measured {
   }
 };
 
-// What the peer is asked for: it has no functors, so its own cell is written op by op in both rows.
+// The peer's name of the row. PyTorch has no functors: it writes the user's cell op by op for both
+// rows.
 std::string peer_row(std::string row) {
   constexpr std::string_view kOurs = "gpu/op_by_op/", kTheirs = "gpu/user_cell/";
   if (row.starts_with(kOurs)) row.replace(0, kOurs.size(), kTheirs);

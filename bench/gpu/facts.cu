@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// What the CUDA runtime says about the GPU. Starts nothing on it.
+// Asks the CUDA runtime about the GPU. Launches nothing on it.
 #include "bench/gpu/facts.h"
 
 #include <cuda_runtime.h>

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-// Which GPU a program runs on, for reports. In facts.cu; facts_absent.cpp in a build without CUDA; the emulated GPU's are in
-// tests/cuda_emulation. Works with no tensor.
+// Facts about the GPU that a program runs on, for reports. facts.cu implements it; facts_absent.cpp
+// in a build without CUDA; tests/cuda_emulation for the emulated GPU. Works with no tensor.
 #pragma once
 
 #include <optional>
@@ -9,16 +9,16 @@
 namespace bench {
 
 struct GpuFacts {
-  std::string name;        // as the driver gives it
+  std::string name;        // from the driver
   std::string capability;  // "9.0"
-  std::string driver_cuda,
-      runtime_cuda;  // the newest CUDA that the driver knows, and the one that was compiled in: "13.0"
+  // The newest CUDA that the driver supports, and the one of the build: "13.0".
+  std::string driver_cuda, runtime_cuda;
   int multiprocessors = 0;
   double memory_gib = 0;
   bool emulated = false;
 };
 
-// Nothing where there is no GPU.
+// Empty if there is no GPU.
 std::optional<GpuFacts> gpu_facts();
 
 }  // namespace bench

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
-// The formulas of the GPU benchmarks for CUDA: the user's copy of the LSTM, and one that only moves memory.
+// Registers the formulas of the GPU benchmarks for CUDA: the user's copy of the LSTM, and one that
+// only moves memory.
 #include "bench/gpu/multiply_add.h"
 #include "examples/custom_cell/my_lstm_gates.h"
 #include "tapeloop/autograd/device/cuda/recurrent/recurrent.cuh"

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: MIT
-// Times rows (rows.h) on the GPU: each is answered with one line of JSON for each form of it, as the peers do
-// (bench/peers/row.h). The first line says on what. No optimizer; the report is gpu-check's.
-//   gpu_bench [--quick] [ROW...]    without rows: all; ends with 77 where there is no GPU
+// Times rows (rows.h) on the GPU. Prints one line of JSON for each form of each row, as the peers
+// do (bench/peers/row.h); the first line describes the GPU. No optimizer; gpu-check writes the
+// report.
+//   gpu_bench [--quick] [ROW...]    without rows: all; ends with 77 if there is no GPU
 #include <fmt/format.h>
 
 #include <algorithm>
@@ -27,18 +28,19 @@ using Step = std::function<void()>;
 
 constexpr int kNoGpu = 77;
 
-struct
-    Effort {  // medians over this many samples, each of so many steps that the wait at its end does not count
+// The median of this many samples. A sample has so many steps that its wait at the end takes no
+// noticeable share.
+struct Effort {
   int samples = 21;
   double sample_seconds = 0.02;
 };
 
 struct Timing {
   double median = 0, least = 0, most = 0;  // seconds of a step
-  std::int64_t steps = 0;                  // timed in all
+  std::int64_t steps = 0;                  // timed in total
 };
 
-// The host enqueues the steps of a sample and waits once: what a training loop sees.
+// The host enqueues the steps of a sample and waits once, as a training loop does.
 double seconds_of(const Step& step, std::int64_t count) {
   const auto start = std::chrono::steady_clock::now();
   for (std::int64_t i = 0; i < count; ++i) step();
@@ -48,7 +50,8 @@ double seconds_of(const Step& step, std::int64_t count) {
 }
 
 Timing time_of(const Step& step, const Effort& effort) {
-  for (int i = 0; i < 3; ++i) seconds_of(step, 1);  // memory, cuBLAS's choice
+  // Fills memory pools, and lets cuBLAS choose kernels.
+  for (int i = 0; i < 3; ++i) seconds_of(step, 1);
   const double one = std::min(seconds_of(step, 1), seconds_of(step, 2));
   const std::int64_t count = peer::repeats_for(effort.sample_seconds, one);
   std::vector<double> samples;
@@ -57,7 +60,7 @@ Timing time_of(const Step& step, const Effort& effort) {
   return {samples[samples.size() / 2], samples.front(), samples.back(), count * effort.samples};
 }
 
-// The ways in which recurrent layers are run on the GPU, each a line of its own where it fits the shape.
+// The forms of recurrent layers on the GPU. Each form that fits the shape gets its own line.
 struct Form {
   const char* name;
   cuda::RecurrentForm form;
@@ -67,7 +70,7 @@ constexpr Form kForms[] = {{"as the library chooses", cuda::RecurrentForm::autom
                            {"persistent", cuda::RecurrentForm::persistent},
                            {"cluster", cuda::RecurrentForm::cluster}};
 
-// --- what a step is ---
+// --- the step of each kind of row ---
 
 Tensor on_gpu(const Shape& shape, Random& random) {
   return random_normal(shape, 0, 1, random).to(Device::cuda);
@@ -95,7 +98,7 @@ Step layer_step(const peer::Row& row) {
     for (const NamedVar& p : nn::parameters(state->model)) p.var.zero_grad();
     state->xs.zero_grad();
   };
-  // A gradient that is absent, zero or not finite would be a time of nothing.
+  // With an absent, zero or non-finite gradient the time would mean nothing.
   {
     Tape tape;
     tape.backward(state->model(state->xs).ys, state->dys);
@@ -140,7 +143,7 @@ void print(const std::string& row, const std::string& variant, const Timing& tim
       peer::quoted(row), peer::quoted(variant), time.median, time.least, time.most, time.steps);
 }
 
-// The step as a CUDA graph. Throws where it cannot be one.
+// Times the step as a CUDA graph. Throws if the step cannot be captured.
 Timing captured_time_of(const Step& step, const Effort& effort) {
   CapturedStep captured(Device::cuda, [&] { step(); }, {.tell = [](const std::string&) {}});
   const Timing time = time_of([&] { captured(); }, effort);
@@ -151,7 +154,7 @@ Timing captured_time_of(const Step& step, const Effort& effort) {
 void answer(const std::string& name, const Effort& effort) {
   try {
     const peer::Row row = peer::parse_row(name);
-    work_of(name);  // throws for names that are no rows
+    work_of(name);  // throws for names that are not rows
     cuda::allow_tf32(row.kind.find("/tf32") != std::string::npos);
     const bool formed = row.kind.starts_with("gpu/lstm/") || row.kind.starts_with("gpu/gru/") ||
                         row.kind.starts_with("gpu/user_cell/");
@@ -164,7 +167,7 @@ void answer(const std::string& name, const Effort& effort) {
       try {
         time = time_of(step, effort);
       } catch (const Error& error) {
-        // A form that does not fit has no line.
+        // A form that does not fit gets no line.
         if (own || std::string(error.what()).find("set_recurrent_form") == std::string::npos) throw;
         continue;
       }
@@ -182,7 +185,7 @@ void answer(const std::string& name, const Effort& effort) {
   std::fflush(stdout);
 }
 
-// The files of cuBLAS that this process has loaded; their names hold the version.
+// The cuBLAS files that this process has loaded; their names contain the version.
 std::string blas_files() {
   std::set<std::string> files;
   std::ifstream maps("/proc/self/maps");
@@ -214,7 +217,7 @@ int run(const std::vector<std::string>& arguments) {
     Tensor::empty({1}, DType::float32, Device::cuda);
   } catch (const Error& error) {
     fmt::print(stderr, "gpu_bench: {}\n", error.what());
-    return cuda::available() ? 1 : kNoGpu;  // 1: such as a GPU without cuBLAS
+    return cuda::available() ? 1 : kNoGpu;  // 1: for example, a GPU without cuBLAS
   }
   const GpuFacts gpu = gpu_facts().value();
   fmt::print(

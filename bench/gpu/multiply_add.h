@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// A formula that does nothing but move memory: three numbers in, one out. Includes only math.h, for nvcc.
+// A formula that only moves memory: three numbers in, one out. Includes only math.h, for nvcc.
 #pragma once
 
 #include "tapeloop/autograd/number/math.h"

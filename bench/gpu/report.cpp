@@ -77,7 +77,7 @@ bool begins(const Json& row, const char* part) {
   return row["row"].get<std::string>().starts_with(part);
 }
 
-// The least of a row's figure over the rows that are meant; nothing where one of them has none.
+// The least figure over the rows of a target; empty if no row has one.
 struct Least {
   std::optional<double> value;
   std::string row;

@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: MIT
-// The rows of the GPU benchmarks: their names, and how much work a step of one is. Times nothing.
-//   gpu/CELL/PASS/MATH/T:64/N:1/I:256/H:256    CELL lstm, gru, user_cell, op_by_op; PASS forward, step; MATH float32, tf32
-//   gpu/gemm/MATH/M:4096/N:4096/K:4096, gpu/copy/MiB:1024, gpu/multiply_add/MiB:1024, gpu/launch/N:1    what the GPU can do
+// The rows of the GPU benchmarks: their names, and the work of one step of each. Times nothing.
+// gpu/CELL/PASS/MATH/T:64/N:1/I:256/H:256, where
+//     CELL is lstm, gru, user_cell or op_by_op, PASS is forward or step, MATH is float32 or tf32;
+// gpu/gemm/MATH/M:4096/N:4096/K:4096, gpu/copy/MiB:1024, gpu/multiply_add/MiB:1024 and
+// gpu/launch/N:1 measure the GPU's limits.
 #pragma once
 
 #include <string>
@@ -9,11 +11,12 @@
 
 namespace bench {
 
-// Every row, in the order of the report; `quick`: small ones, one of each kind, to see that everything works.
+// Every row, in the order of the report. `quick`: small rows, one of each kind, as a trial.
 std::vector<std::string> gpu_rows(bool quick);
 
-// What a step of the row does: floating-point operations of its matrix products (a forward pass 2TN x G x H(I+H), a step three
-// times that), bytes moved, or neither. Throws std::runtime_error where the name is no row's.
+// Work of one step of the row: floating-point operations of its matrix products (2TN x G x H(I+H)
+// for a forward pass, three times that for a training step), bytes moved, or neither. Throws
+// std::runtime_error if no row has this name.
 struct Work {
   double flops = 0;
   double bytes = 0;

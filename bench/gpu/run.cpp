@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
-// Child processes in groups of their own, so that a limit ends what they started too.
+// Runs each child in its own process group, so that the time limit also ends the processes that it
+// started.
 #include "bench/gpu/run.h"
 
 #include <fcntl.h>

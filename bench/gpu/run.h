@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// Other programs: started, given a time limit, and what they wrote. Knows nothing of GPUs.
+// Runs other programs with a time limit and collects their output. Knows nothing of GPUs.
 #pragma once
 
 #include <string>
@@ -8,19 +8,20 @@
 namespace gpu_check {
 
 struct Ended {
-  int status =
-      0;  // the exit code; 128 + the signal where one ended it; 127 where it could not be started
-  bool stopped = false;  // ran past its limit
+  // The exit code; 128 + the signal that ended it; 127 if it could not be started.
+  int status = 0;
+  bool stopped = false;  // exceeded its time limit
   double seconds = 0;
-  std::string output;  // of both streams, in order
+  std::string output;  // of stdout and stderr, in order
 };
 
-// Runs a program, found by PATH where its name has no slash, and everything it starts, for `limit` seconds at most. It works in
-// `folder`; its output is kept in the file `log` as well, also while it runs.
+// Runs a program for at most `limit` seconds, then ends it and everything it started. A name
+// without a slash is searched in PATH. The program works in `folder`; its output also goes to the
+// file `log` while it runs.
 Ended run(const std::vector<std::string>& command, const std::string& folder,
           const std::string& log, double limit);
 
-// Where a program is by PATH; empty where it is not.
+// Finds a program in PATH; "" if it is not there.
 std::string find_program(const std::string& name);
 
 std::vector<std::string> lines_of(const std::string& text);

@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: MIT
-// A peer: PyTorch from C++ (libtorch): the built-in layers, an LSTM written op by op, the character model, inference.
-// Has no Python in the loop; differs from torch_peer.py by that alone.
+// A peer: PyTorch from C++ (libtorch): the built-in layers, an LSTM written op by op, the character
+// model, inference. It differs from torch_peer.py only in having no Python in the loop.
 //
-// A training step is forward, then backward from a dense gradient of every hidden state, with the gradients of weights
-// biases, and xs (of xs not in rows about memory). T time steps, N batch, I input size, H hidden size.
+// A training step is forward, then backward from a dense gradient of every hidden state, with the
+// gradients of weights, biases, and xs (without xs in rows about memory). T time steps, N batch, I
+// input size, H hidden size.
 #include <torch/torch.h>
 
 #include <memory>
@@ -27,7 +28,8 @@ void check_gradients(const std::vector<Tensor>& parameters) {
   }
 }
 
-// Xs, the upstream gradient, and the step of any layer; `Layer` maps xs [T, N, I] to ys [T, N, H].
+// Makes xs, the upstream gradient, and the step of any layer; `Layer` maps xs [T, N, I] to ys [T,
+// N, H].
 template <class Layer>
 std::function<void()> training_step(const peer::Row& row, std::shared_ptr<Layer> layer) {
   std::int64_t steps = row.at("T"), batch = row.at("N");
@@ -55,7 +57,7 @@ using Lstm = BuiltIn<torch::nn::LSTM, torch::nn::LSTMOptions>;
 using Gru = BuiltIn<torch::nn::GRU, torch::nn::GRUOptions>;
 using Rnn = BuiltIn<torch::nn::RNN, torch::nn::RNNOptions>;  // tanh is its default
 
-// What a user writes for a cell of their own; gates in the order i f g o.
+// A cell as a user would write it; gates in the order i f g o.
 struct OpByOpLstm {
   OpByOpLstm(std::int64_t input, std::int64_t hidden, bool all_inputs_at_once)
       : w(torch::randn({4 * hidden, input}) * 0.1),
@@ -87,14 +89,15 @@ struct OpByOpLstm {
 template <class Layer>
 peer::Variant trained(const std::string& name, const peer::Row& row, std::shared_ptr<Layer> layer) {
   std::function<void()> step = training_step(row, layer);
-  if (row.at("T") < 1000) {  // a row about memory is left to its own first step
+  if (row.at("T") < 1000) {  // rows about memory measure their first step
     step();
     check_gradients(layer->parameters());
   }
   return {name, step};
 }
 
-// The character model of the row charlm/...: embedding 64, two LSTM layers of 256 units, 65 symbols.
+// The character model of the row charlm/...: embedding 64, two LSTM layers of 256 units, 65
+// symbols.
 struct CharLm {
   static constexpr std::int64_t kSymbols = 65, kEmbedding = 64, kHidden = 256;
   torch::nn::Embedding embedding{kSymbols, kEmbedding};
@@ -115,7 +118,8 @@ struct CharLm {
   }
 };
 
-// An update: T 100, N 32, cross entropy, gradients clipped to the norm 5, Adam; the state is carried and detached.
+// An update: T 100, N 32, cross entropy, gradients clipped to the norm 5, Adam; the state is
+// carried and detached.
 peer::Variant charlm_train(int threads) {
   auto model = std::make_shared<CharLm>();
   model->state = {torch::zeros({2, 32, CharLm::kHidden}), torch::zeros({2, 32, CharLm::kHidden})};
@@ -137,7 +141,7 @@ peer::Variant charlm_train(int threads) {
   return {"nn::LSTM, Adam", step};
 }
 
-// One symbol in, the next one drawn from the softmax of its logits.
+// Reads one symbol and draws the next one from the softmax of its logits.
 std::vector<peer::Variant> charlm_sample() {
   auto model = std::make_shared<CharLm>();
   auto symbol = std::make_shared<Tensor>(torch::zeros({1, 1}, torch::kInt64));

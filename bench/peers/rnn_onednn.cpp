@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: MIT
-// A peer: oneDNN's RNN primitives (LSTM, tanh RNN, and GRU with reset after the product), in training and inference.
-// Writes no cell of its own: a fixed primitive cannot take one. Builds with oneDNN 2 and 3.
+// A peer: oneDNN's RNN primitives (LSTM, tanh RNN, and GRU with reset after the product), in
+// training and inference. It has no user-written cell: the primitives are fixed. Builds with oneDNN
+// 2 and 3.
 //
-// Parameters and their gradients live in the plain format ldigo, as an optimizer would keep them; each step reorders
-// them into the formats that the primitive prefers, forward and backward, and reorders the gradients back.
+// Parameters and their gradients are in the plain format ldigo, as an optimizer would keep them.
+// Each step reorders the parameters into the formats that the primitive prefers, forward and
+// backward, and reorders the gradients back.
 // T time steps, N batch, I input size, H hidden size.
 #include <omp.h>
 
@@ -51,7 +53,7 @@ memory normal(const Dims& dims, Tag tag, float deviation) {
   return m;
 }
 
-// A copy of memory in another format, or the memory itself where the formats are the same.
+// A copy of memory in another format, or the memory itself if the formats are the same.
 class Reordered {
  public:
   Reordered(const memory& plain, const memory::desc& wanted)
@@ -92,8 +94,9 @@ auto backward_description(const Hint& hint, const Arguments&... arguments) {
 #endif
 }
 
-// The formats of a layer's operands. States before the first step and after the last are given although they are zero
-// or not wanted: without them version 2.6 computes wrong gradients of the recurrent weights.
+// The formats of a layer's operands. The states before the first and after the last step are passed
+// even if they are zero or unused: without them version 2.6 computes wrong gradients of the
+// recurrent weights.
 struct Formats {
   memory::desc x, state, w, u, b, y;
 };
@@ -141,7 +144,7 @@ struct Rnn {
   }
 };
 
-// What is fixed while the weights do not change size: the parameters of one layer.
+// The parameters of one layer: they stay while the weights keep their sizes.
 template <class Cell>
 struct Parameters {
   Parameters(std::int64_t input, std::int64_t hidden)
@@ -164,7 +167,7 @@ struct Parameters {
   memory w, u, b;
 };
 
-// The primitives of a training step, with all that they keep between forward and backward.
+// The primitives of a training step, with all memory that they keep between forward and backward.
 template <class Cell>
 struct Primitives {
   Primitives(const Parameters<Cell>& p, const memory& xs, const memory& state, const memory& ys,
@@ -191,8 +194,8 @@ struct Primitives {
   Reordered w_forward, u_forward, w_backward, u_backward, dw, du;
 };
 
-// A training step: ys from xs, then dw, du, db and dxs from the dense gradient dys of ys. The first step makes the
-// primitives, so that a row about memory sees what they take.
+// A training step: ys from xs, then dw, du, db and dxs from the dense gradient dys of ys. The first
+// step makes the primitives, so that a row about memory includes their memory.
 template <class Cell>
 class Training {
  public:
@@ -254,7 +257,7 @@ class Training {
     queue().wait();
   }
 
-  // Compares gradients with central differences of sum(ys * dys), and throws where they disagree.
+  // Compares gradients with central differences of sum(ys * dys). Throws if they disagree.
   void check() {
     step();
     for (auto [value, gradient] :
@@ -374,8 +377,9 @@ class Infer {
   float out_ = 0;
 };
 
-// The character model, one symbol in and the next one drawn from the softmax of its logits: embedding 64, two layers of
-// 256 units, 65 symbols. The lookup, the logits and the draw are loops of ours around the two primitives.
+// The character model, one symbol in and the next one drawn from the softmax of its logits:
+// embedding 64, two layers of 256 units, 65 symbols. The lookup, the logits and the draw are our
+// own loops around the two primitives.
 class Sample {
  public:
   void step() {

@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: MIT
-// What the C++ peers share: row names taken apart, the timing of a step, and the lines that bench/compare reads.
-// Knows no library and no model; includes nothing of Tapeloop, so that a peer cannot borrow from it.
+// Shared by the C++ peers: parsing of row names, timing of a step, and the lines that bench/compare
+// reads.
+// Knows no library and no model. Includes nothing of Tapeloop, so that a peer cannot use its code.
 //
-// A row is a benchmark's name: train/lstm/T:64/N:32/I:128/H:128/threads:1. A peer is given rows as arguments or, one
-// per line, on standard input, and answers each with one line of JSON. The first line says who it is.
+// A row is a benchmark's name: train/lstm/T:64/N:32/I:128/H:128/threads:1. A peer gets rows as
+// arguments or, one per line, on standard input, and answers each with one line of JSON. The first
+// line names the peer.
 #pragma once
 
 #include <algorithm>
@@ -25,9 +27,9 @@
 namespace peer {
 
 struct Row {
-  std::string name;                           // as it was asked for
+  std::string name;                           // as given
   std::string kind;                           // the parts without a colon: "train/lstm"
-  std::map<std::string, std::int64_t> sizes;  // the parts with one: T, N, I, H, threads
+  std::map<std::string, std::int64_t> sizes;  // the parts with a colon: T, N, I, H, threads
 
   std::int64_t at(const std::string& size) const {
     auto found = sizes.find(size);
@@ -58,7 +60,7 @@ inline Row parse_row(const std::string& name) {
   return row;
 }
 
-// One way to compute a row. A row may have several; the fastest is kept, under its name.
+// One way to compute a row. If a row has several, the peer keeps the fastest, under its name.
 struct Variant {
   std::string name;
   std::function<void()> step;
@@ -86,7 +88,8 @@ inline std::int64_t repeats_for(double seconds, double one) {
   return std::clamp<std::int64_t>(std::llround(seconds / std::max(one, 1e-9)), 1, 10'000'000);
 }
 
-// A line of /proc/self/status in MiB: VmRSS, what is resident now, or VmHWM, the most that ever was.
+// A value of /proc/self/status in MiB: VmRSS, the resident memory now, or VmHWM, its maximum so
+// far.
 inline double resident_mib(const std::string& key) {
   std::ifstream status("/proc/self/status");
   for (std::string line; std::getline(status, line);) {
@@ -95,7 +98,8 @@ inline double resident_mib(const std::string& key) {
   throw std::runtime_error("/proc/self/status does not tell " + key);
 }
 
-// Growth of the resident memory at its peak, in MiB, over one step of `variant`, whose data exist already.
+// Growth of the peak of the resident memory, in MiB, over one step of `variant`, whose data already
+// exist.
 inline double peak_growth_mib(const Variant& variant) {
   double before = resident_mib("VmRSS");
   {
@@ -117,7 +121,7 @@ inline std::string quoted(const std::string& text) {
   return out + "\"";
 }
 
-// Answers rows until there are none left. Every first call of a step is a warm-up and not timed.
+// Answers rows until there are none left. Does not time the first call of a step: it warms up.
 class Server {
  public:
   explicit Server(MakeVariants make) : make_(std::move(make)) {}
@@ -167,8 +171,9 @@ class Server {
     return line.str();
   }
 
-  // memory/X measures one step of train/X, after a step of two time steps has loaded all code. The process must be
-  // fresh: memory that earlier rows left with the allocator would be used again and not be seen.
+  // memory/X measures one step of train/X, after a step of two time steps has loaded all code. The
+  // process must be fresh: a step would reuse memory that the allocator kept from earlier rows, and
+  // the growth would be too small.
   std::string memory(Row row) {
     row.kind.replace(0, std::string("memory").size(), "train");
     Row small = row;

@@ -9,8 +9,7 @@ namespace char_lm {
 
 namespace {
 
-// For the list of names, where nothing else was asked for: a short text, so the weights are held
-// back by dropout.
+// Defaults for the list of names: the text is short, so dropout regularizes the weights.
 constexpr std::int64_t kNamesUpdates = 1200;
 constexpr std::int64_t kNamesValidateEvery = 100;
 constexpr double kNamesDropout = 0.5;

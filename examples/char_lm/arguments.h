@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: MIT
-// The command line of char_lm: its options, and what they are where nothing was said.
-// What is done with them is in main.cpp.
+// The command line of char_lm: its options and their default values. main.cpp uses them.
 #pragma once
 
 #include <cstdint>
@@ -37,8 +36,8 @@ struct Arguments {
 // Declares every option; app and arguments must live as long as the parsing.
 void add_options(CLI::App& app, Arguments& a);
 
-// Options that nobody gave take the values for a quick run or for the list of names, which --help then shows. Throws
-// common::UsageError for what does not go together.
+// Sets the options that the user did not give to the values for a quick run or for the list of
+// names; --help then shows these. Throws common::UsageError for options that exclude each other.
 void fill_in(CLI::App& app, Arguments& a);
 
 }  // namespace char_lm

@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: MIT
-// Files, splits, vocabularies and the cutting of streams.
+// Files, splits, vocabularies and parallel streams.
 #include "examples/char_lm/corpus.h"
 
 #include <fmt/format.h>
 
 #include <algorithm>
 
-#include "dinosaur_names.h"  // made from dinosaurs.txt by the build
+#include "dinosaur_names.h"  // the build makes it from dinosaurs.txt
 #include "examples/common/text.h"
 #include "tapeloop/autograd/files/safetensors_header.h"
 #include "tapeloop/autograd/tensor/error.h"
@@ -153,7 +153,7 @@ void Streams::prepare(std::int64_t pass) {
   if (lines_.empty()) return;
   std::vector<std::size_t> places(lines_.size());
   Random random = order_;
-  random.next += static_cast<std::uint64_t>(pass) << 32;  // each pass has numbers of its own
+  random.next += static_cast<std::uint64_t>(pass) << 32;  // each pass has its own random numbers
   for (std::size_t i = 0; i < places.size(); ++i) {
     const std::size_t other = static_cast<std::size_t>(random.below(i + 1));
     places[i] = places[other];

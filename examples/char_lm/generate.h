@@ -12,21 +12,21 @@
 
 namespace char_lm {
 
-// Throws Error that names the first symbol of the prompt, or of what is given instead, that the
-// vocabulary does not have.
+// Throws Error that names the first symbol that the vocabulary lacks, in the prompt or in the text
+// used instead of one.
 void check_prompt(const Vocabulary& vocabulary, std::string_view prompt,
                   const char* what = "prompt");
 
-// Reads text and goes on writing, with one state throughout; begins with a state of zeros.
+// Reads text and continues it. One state goes through all calls; it begins as zeros.
 class Writer {
  public:
   Writer(const CharLm& model, const Vocabulary& vocabulary,
          const tapeloop::nn::SampleOptions& options, tapeloop::Random random)
       : model_(model), vocabulary_(vocabulary), options_(options), random_(random) {}
-  // Throws as check_prompt.
+  // Throws like check_prompt().
   void read(std::string_view text);
-  // Draws up to `length` symbols after what was read or written last, which must not be nothing.
-  // Ends early where `stop` is drawn: it is left out, and counts as not written.
+  // Draws up to `length` symbols after the text that was read or written last, which must not be
+  // empty. Ends early if `stop` is drawn; `stop` is neither returned nor counted.
   std::string write(std::int64_t length, std::optional<char> stop = {});
 
  private:

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-// Both are a run of the model under the eyes of the library: a tape that notes gradients, a
-// recorder of activations.
+// Each function runs the model once: on a tape that keeps state gradients, or under a recorder of
+// activations.
 #include "examples/char_lm/inside.h"
 
 #include <fmt/format.h>

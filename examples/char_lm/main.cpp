@@ -34,15 +34,15 @@ std::string text_of(const Arguments& a) {
   return a.data.empty() ? std::string(dinosaur_names()) : read_text(a.data);
 }
 
-// Prints what the model makes up and returns it. `text`: the list that it learned, where that is at
-// hand.
+// Prints samples of the model and returns them. `text`: the list of the training, if it is
+// available.
 nlohmann::json print_samples(const Arguments& a, const CharLm& model, const Vocabulary& vocabulary,
                              bool lines, const std::string& text) {
   constexpr std::int64_t kLongestLine = 80;
   constexpr int kWarmUpLines = 3;
   nlohmann::json samples = nlohmann::json::array();
   Writer writer(model, vocabulary, a.sample, tapeloop::Random(a.common.seed).split());
-  // What stands before a beginning: the end of the line before.
+  // The symbol before a beginning is the end of the previous line.
   const std::string start(1, vocabulary.index('\n') >= 0 ? '\n' : vocabulary.symbol(0));
   writer.read(start);
   if (!lines) {
@@ -54,7 +54,7 @@ nlohmann::json print_samples(const Arguments& a, const CharLm& model, const Voca
   }
   const std::vector<std::string> list = lines_of(text);
   const std::set<std::string> known(list.begin(), list.end());
-  // In training, lines follow other lines: from a state of zeros the first ones are not as good.
+  // In training, lines follow other lines, so the first lines after a zero state are worse.
   for (int i = 0; i < kWarmUpLines; ++i) {
     writer.write(kLongestLine, '\n');
     writer.read(start);
@@ -74,7 +74,7 @@ nlohmann::json print_samples(const Arguments& a, const CharLm& model, const Voca
   return samples;
 }
 
-// The page of what the neurons do, where one is asked for.
+// Writes the activation page if the user named a file for it.
 void write_activations(const Arguments& a, const CharLm& model, const Vocabulary& vocabulary,
                        const Corpus& corpus) {
   if (a.activations.empty()) return;
@@ -157,7 +157,7 @@ void generate_only(const CLI::App& app, const Arguments& a) {
                       given.at(name), a.best(), saved.notes.at(name)));
     }
   }
-  // Made-up lines are marked only where the list is the one that was learned.
+  // Marks made-up lines only if the list is the one that the model learned.
   std::string text = text_of(a);
   if (fingerprint(text) != saved.notes.at("text")) text.clear();
   if (!a.activations.empty() && a.activations_text.empty() && a.data.empty() && text.empty()) {
@@ -182,8 +182,8 @@ struct Times {
   double cpu = 0;
 };
 
-// Runs the updates that are left; validates and saves every `validate_every` updates and at the
-// end. The last validation's nats and the time of the updates alone.
+// Makes the remaining updates; validates and saves every `validate_every` updates and at the end.
+// Returns the nats of the last validation and the time of the updates alone.
 std::pair<double, Times> train(const Arguments& a, Trainer& trainer, const Corpus& corpus,
                                const Vocabulary& vocabulary,
                                const std::map<std::string, std::string>& notes,
@@ -200,7 +200,7 @@ std::pair<double, Times> train(const Arguments& a, Trainer& trainer, const Corpu
   };
   Times times;
   double nats = 0;
-  // One that was stopped after its last update, before any validation, has that left to do.
+  // A run that was stopped after its last update, before any validation, still has to validate.
   while (trainer.updates() < a.updates || trainer.history.best_update < 0) {
     const std::int64_t stop =
         std::min(a.updates, (trainer.updates() / a.validate_every + 1) * a.validate_every);
@@ -262,7 +262,7 @@ void train_and_show(const Arguments& a) {
                                   a.last());
     files.resume(saved, trainer.history);
   }
-  // Lives from before the first printed line until the end of the training.
+  // Exists from before the first printed line until the end of the training.
   std::optional<common::StopSignals> stop_signals(std::in_place);
   const std::int64_t parameters = nn::parameter_count(trainer.model());
   common::print("text {} + {} characters, vocabulary {}, {} x {} {}, parameters {}, seed {}\n",

@@ -38,7 +38,7 @@ Var CharLm::operator()(const Tensor& tokens, Carried& carried) const {
   const auto run = [&](const auto& stack) {
     typename std::remove_cvref_t<decltype(stack)>::State state;
     for (std::size_t k = 0; k < state.parts && !carried.empty(); ++k) state[k] = carried.at(k);
-    // Symbols stand for their one-hot vectors.
+    // The layers read symbols as one-hot vectors.
     const auto [ys, last] = embedding_ ? stack((*embedding_)(tokens), state) : stack(tokens, state);
     carried.clear();
     for (const Var& part : last) carried.push_back(part.detach());

@@ -23,15 +23,15 @@ struct ModelOptions {
   tapeloop::Device device = tapeloop::Device::cpu;
 };
 
-// What is carried from chunk to chunk: the parts of the state, each [layers, N, H]. Empty: zeros.
+// The state carried from chunk to chunk: its parts, each [layers, N, H]. Empty: zeros.
 using Carried = std::vector<tapeloop::Var>;
 
 class CharLm {
  public:
   CharLm(std::int64_t vocabulary, const ModelOptions& options, tapeloop::Random& random);
 
-  // tokens [T, N] int64 -> logits [T, N, V]. `carried` is where it starts and becomes where it
-  // ended, cut from its history.
+  // tokens [T, N] int64 -> logits [T, N, V]. `carried` is the initial state; the function sets it
+  // to the last state, without its history.
   tapeloop::Var operator()(const tapeloop::Tensor& tokens, Carried& carried) const;
 
   void visit(tapeloop::nn::Visitor& v) const;
@@ -39,7 +39,8 @@ class CharLm {
  private:
   std::optional<tapeloop::nn::Embedding> embedding_;
   std::variant<tapeloop::nn::Lstm, tapeloop::nn::Gru, tapeloop::nn::Rnn> layers_;
-  tapeloop::nn::Dropout dropout_;  // after the last layer; those between layers are the stack's own
+  // After the last layer. The stack has the dropout between layers.
+  tapeloop::nn::Dropout dropout_;
   tapeloop::nn::Linear head_;
 };
 

@@ -21,10 +21,10 @@ using tapeloop::Var;
 
 namespace {
 
-constexpr std::int64_t kValidationChunk =
-    500;  // steps; bounds memory, the carried state makes the result the same
+// Steps of one chunk: bounds the memory. The carried state makes the result independent of it.
+constexpr std::int64_t kValidationChunk = 500;
 
-// "lstm.dropout.random" as a name that checkpoints allow.
+// Makes a name that checkpoints allow, such as "lstm.dropout.random".
 std::string random_name(std::string name) {
   std::replace(name.begin(), name.end(), '.', '_');
   return name;

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: MIT
-// Training a character model by truncated BPTT, its validation, and runs that go on where they
-// stopped, bit for bit. It prints nothing and opens no file; checkpoints are values of
-// nn::Checkpoint.
+// Training a character model by truncated BPTT, its validation, and bit-exact resuming. It prints
+// nothing and opens no file; checkpoints are values of nn::Checkpoint.
 #pragma once
 
 #include <cstdint>
@@ -29,11 +28,12 @@ struct Settings {
 
 inline constexpr const char* kProgram = "char_lm";  // in the notes of its checkpoints
 
-// What makes a checkpoint fit: settings, vocabulary and a fingerprint of the text.
+// The notes that decide whether a checkpoint fits: settings, vocabulary and a fingerprint of the
+// text.
 std::map<std::string, std::string> notes_of(const Settings& settings, const Vocabulary& vocabulary,
                                             const std::string& fingerprint);
-// The settings back from the notes of a checkpoint. Throws Error where these are not notes of such
-// a model.
+// Reads the settings from the notes of a checkpoint. Throws Error if they are not notes of such a
+// model.
 Settings settings_of(const tapeloop::nn::Checkpoint& saved, const std::string& path);
 Vocabulary vocabulary_of(const tapeloop::nn::Checkpoint& saved, const std::string& path);
 // Length and FNV-1a hash of a text.
@@ -49,15 +49,15 @@ class Trainer {
   Trainer(const Trainer&) = delete;
   Trainer& operator=(const Trainer&) = delete;
 
-  // One update of the weights: T symbols of each stream. Returns the loss before it, in nats.
-  // Throws Error where the loss or its gradient is not finite, with the operation, layer, time step
-  // and gate where that began; the weights then stay as they are.
+  // Makes one update of the weights with T symbols of each stream. Returns the loss before it, in
+  // nats. If the loss or its gradient is not finite, throws an Error with the operation, layer,
+  // time step and gate where that began. Then the weights stay unchanged.
   double update();
   std::int64_t updates() const { return updates_; }
   const CharLm& model() const { return model_; }
 
-  // All that training needs to go on, and back again. restore() does not check that settings agree:
-  // see common::check_resumed_settings.
+  // The whole state of the training, and back. restore() does not compare settings: see
+  // common::check_resumed_settings.
   tapeloop::nn::Checkpoint checkpoint(const std::map<std::string, std::string>& notes) const;
   void restore(const tapeloop::nn::Checkpoint& saved, const std::string& path);
 
@@ -66,7 +66,7 @@ class Trainer {
  private:
   Trainer(const Corpus& corpus, const Vocabulary& vocabulary, const Settings& settings,
           tapeloop::Random random);
-  // Runs the update's loss again, and says where the first NaN or infinity is; "" where all is
+  // Runs the update's loss again, and says where the first NaN or infinity is; "" if everything is
   // finite.
   std::string explain(const Batch& batch) const;
 
@@ -75,7 +75,7 @@ class Trainer {
   Streams streams_;
   tapeloop::optim::Adam adam_;
   Carried carried_;
-  Carried before_;  // the update at hand
+  Carried before_;  // the state before the current update
   tapeloop::nn::NotedRandoms noted_;
   std::int64_t updates_ = 0;
 };

@@ -35,7 +35,7 @@ extern "C" void note_stop(int signal) {
   }
   if (time - first < kSecond) return;
   std::signal(signal, SIG_DFL);
-  std::raise(signal);  // acts when the handler returns
+  std::raise(signal);  // the signal acts when the handler returns
 }
 
 }  // namespace

@@ -31,7 +31,7 @@ class StopSignals {
 
  private:
   std::array<struct sigaction, 3> before_;
-  int exceptions_;  // in flight when this was made
+  int exceptions_;  // exceptions in flight when this object was made
 };
 
 // Thrown if a signal ended a run. run_main() prints the text and ends the process by the signal.
@@ -45,7 +45,7 @@ class Interrupted : public std::runtime_error {
 // the signal is ignored or blocked.
 void end_by(int signal);
 
-// How the run goes on that was saved in this file.
+// The message after a stop: how to resume the run that was saved in this file.
 std::string stopped_text(std::int64_t updates, std::int64_t of, const std::string& checkpoint);
 
 }  // namespace common

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
-// Checkpoints as a program of options sees them: the one to go on from, its settings, and messages that say what to do.
-// What the settings of a program are is its own affair.
+// Checkpoints from the view of a command line: the checkpoint to resume from, its settings, and
+// error messages that say what to do.
+// It does not know which settings a program has.
 #pragma once
 
 #include <charconv>
@@ -14,7 +15,7 @@
 
 namespace common {
 
-// The note of this name. Throws FileError where there is none.
+// Returns the note of this name. Throws FileError if there is none.
 const std::string& note(const tapeloop::nn::Checkpoint& saved, const std::string& key,
                         const std::string& path);
 
@@ -23,7 +24,7 @@ namespace detail {
                            const std::string& path);
 }
 
-// The note as a number that is not negative. Throws FileError.
+// Returns the note as a number that is not negative. Throws FileError.
 template <class T>
 T number_note(const tapeloop::nn::Checkpoint& saved, const std::string& key,
               const std::string& path) {
@@ -36,21 +37,26 @@ T number_note(const tapeloop::nn::Checkpoint& saved, const std::string& key,
   return value;
 }
 
-// The checkpoint that `option`, as --resume, is about. Throws FileError that says how to get one where there is no such file.
+// Reads the checkpoint that `option`, such as --resume, needs. If the file is absent, throws a
+// FileError that says how to make one.
 tapeloop::nn::Checkpoint read_of_run(const std::string& path, const char* option);
-// Throws FileError, in a line, where the checkpoint's note "program" is not `program`: another one wrote it.
+// Throws a FileError of one line if the checkpoint's note "program" is not `program`: another
+// program wrote it.
 void check_program(const tapeloop::nn::Checkpoint& saved, const std::string& program,
                    const std::string& path);
-// nn::check_settings() for --resume: the error speaks of that option, and of --data alone where the setting `data` is another.
+// nn::check_settings() for --resume: the error names that option. If the setting `data` differs,
+// the error names only --data.
 void check_resumed_settings(const tapeloop::nn::Checkpoint& saved,
                             const std::map<std::string, std::string>& settings,
                             const std::string& path, const std::string& data);
-// For --resume of a run that is measured by its best validation: throws Error where more updates are done than `wanted`, by
-// --updates, and none was validated, so that there are no best weights. `best_update` is History's.
+// For --resume of a run that is measured by its best validation. Throws Error if the run already
+// made more updates than `wanted` (--updates) and validated none of them: then it has no best
+// weights. `best_update` is History's.
 void check_resumed_updates(std::int64_t done, std::int64_t wanted, std::int64_t best_update,
                            const std::string& path);
 
-// What an error says, without the name of the library's function in front: who uses a program knows its options.
+// The text of an error without the library function's name in front: users of a program know its
+// options, not the library.
 std::string without_name(const tapeloop::Error& error, std::string_view function);
 
 }  // namespace common

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// Parsing of numbers, the common options, and what becomes of errors.
+// Parsing of numbers, the common options, and the exit codes for errors.
 #include "examples/common/options.h"
 
 #include <fmt/format.h>
@@ -180,7 +180,7 @@ std::string detail::text_of(double value) { return fmt::format("{}", value); }
 void check_effect(const CLI::App& app, std::initializer_list<std::string_view> options,
                   const std::string& mode) {
   for (const CLI::Option* option : app.get_options()) {
-    // Not get_name(), which is empty where the explanation does not show the option.
+    // get_name() is empty if --help does not show the option.
     const auto& names = option->get_lnames();
     const std::string name = names.empty() ? option->get_name(true) : "--" + names.front();
     if (option->count() == 0 || std::find(options.begin(), options.end(), name) != options.end()) {
@@ -202,7 +202,7 @@ void check_files(const CommonOptions& options) {
   check_files_differ(options.reads, written);
 }
 
-// A file that is not there is an error before any folder is made.
+// An input file that is absent is an error before any folder is made.
 void check_inputs(const CommonOptions& options) {
   for (const NamedFile& input : options.reads) {
     std::error_code ignored;
@@ -231,7 +231,7 @@ int run_main(CLI::App& app, const CommonOptions& options, const char* name, int 
   } catch (const CLI::CallForHelp&) {
     try {
       if (fill_in) fill_in();
-    } catch (const UsageError&) {  // what is explained may be asked for with a mistake
+    } catch (const UsageError&) {  // --help works beside a mistake
     }
     print("{}", app.help());
     return flush_output() ? 0 : kFailed;

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
-// The options that every example takes, strict numbers on the command line, and the frame around a
-// main(). What an example does with its own options is its own affair; files that declare some include
-// <CLI/CLI.hpp> themselves, as it takes long to compile.
+// The options that every example takes, strict parsing of numbers, and the frame around a main().
+// It knows no option of a single example. Files that declare options include <CLI/CLI.hpp>
+// themselves, because that header takes long to compile.
 #pragma once
 
 #include <concepts>
@@ -36,7 +36,7 @@ enum class OutFolder {
 struct CommonOptions {
   std::string out;         // folder for what the program writes
   std::string json;        // file for the final figures; empty: none
-  std::uint64_t seed = 0;  // of everything random
+  std::uint64_t seed = 0;  // seeds everything random
   int threads = 1;
   tapeloop::Device device = tapeloop::Device::cpu;  // where the models are
   bool quick = false;                               // a run of a few seconds, for tests
@@ -58,13 +58,13 @@ CLI::Option* add_count(CLI::App& app, const std::string& name, T& value, std::in
 CLI::Option* add_number(CLI::App& app, const std::string& name, double& value, double low,
                         double high, const std::string& help);
 
-// Bad values that only the program itself can find: options that do not go together.
+// For bad values that only the program itself can find, such as options that exclude each other.
 class UsageError : public std::runtime_error {
  public:
   using std::runtime_error::runtime_error;
 };
 
-// Throws tapeloop::Error, saying what to do, where this program cannot use the device on this machine.
+// Throws tapeloop::Error, with advice, if this program cannot use the device on this machine.
 void need(tapeloop::Device device);
 
 // Reads the command line and calls fill_in(), which completes values that depend on other options
@@ -79,12 +79,12 @@ void need(tapeloop::Device device);
 int run_main(CLI::App& app, const CommonOptions& options, const char* name, int argc, char** argv,
              const std::function<void()>& body, const std::function<void()>& fill_in = {});
 
-// Where the option was not given, its value is `preset`, and --help shows that.
+// If the user did not give the option, sets its value to `preset`, and --help shows that value.
 template <class T, class P>
 void preset(CLI::App& app, const char* option, T& value, const P& wanted);
 
-// Throws UsageError where an option was given that is none of these: it would have no effect together with `mode`, as
-// "--translate, which trains nothing".
+// Throws UsageError if the user gave an option that is not in `options`: it would have no effect
+// with `mode`, for example "--translate, which trains nothing".
 void check_effect(const CLI::App& app, std::initializer_list<std::string_view> options,
                   const std::string& mode);
 
@@ -117,7 +117,8 @@ void preset(CLI::App& app, const char* option, T& value, const P& wanted) {
   }
 }
 
-// Checks of a text option: it is not empty, as an unset variable of a shell would make it; it names a file of this kind.
+// Checks of a text option. not_empty() refuses "", the value of an unset shell variable; the others
+// refuse "-" and other file endings.
 CLI::Validator not_empty();
 CLI::Validator not_standard_output();                          // "-"
 CLI::Validator file_ending(std::vector<std::string> endings);  // ".svg"

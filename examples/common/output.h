@@ -9,11 +9,12 @@
 
 namespace common {
 
-// Makes the folder and those above it where they are missing. Throws tapeloop::FileError with the
-// system's reason.
+// Makes the folder and missing folders above it. Throws tapeloop::FileError with the system's
+// reason.
 void make_folder(const std::string& path);
-// Before long work whose result is to be in this file: makes the folder that it is to be in. Throws tapeloop::FileError where
-// the file cannot be written; one that is there stays as it is, and none is left behind.
+// Call this before long work whose result goes into this file. It makes the file's folder and
+// throws tapeloop::FileError if the file cannot be written. It changes no existing file and leaves
+// no new one.
 void check_writable(const std::string& path);
 
 // Writes JSON, indented, keys in alphabetical order. Text that is not UTF-8 gets replacement

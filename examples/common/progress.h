@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 // Progress of a training run, on one line of a terminal: step, loss, rate, time left.
-// Writes nothing into pipes and files; results are printed by the program itself.
+// Writes nothing into pipes and files; the program itself prints results.
 #pragma once
 
 #include <chrono>
@@ -11,17 +11,17 @@ namespace common {
 
 class Progress {
  public:
-  // A run from step `first` (not 0 where it is resumed) to `total`; `unit` names what is counted,
-  // such as "tokens".
+  // A run from step `first` (not 0 if the run is resumed) to `total`. `unit` names the unit of the
+  // speed, such as "tokens".
   Progress(std::int64_t first, std::int64_t total, const char* unit);
   Progress(const Progress&) = delete;
   Progress& operator=(const Progress&) = delete;
   ~Progress() { clear(); }
 
-  // Steps done so far, the latest loss, and the units since the run began. Redraws ten times a
-  // second at most.
+  // Takes the steps done so far, the latest loss, and the units since the run began. Redraws at
+  // most ten times a second.
   void update(std::int64_t step, double loss, double units);
-  // A line that stays above the progress line, on terminals only.
+  // Prints a line that stays above the progress line, on terminals only.
   void note(const std::string& text);
   // Removes the line: call it before printing anything else.
   void clear();

@@ -42,7 +42,7 @@ RunLock::RunLock(const std::string& folder, const std::string& other) : path_(pa
   constexpr int kTries = 100;  // this many runs may end between our open() and flock()
   for (int i = 0; i < kTries; ++i) {
     file_ = ::open(path_.c_str(), O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK, 0666);
-    // A file of another user's run, which can be locked all the same.
+    // Another user's lock file may be read-only for us; flock() works on it nevertheless.
     if (file_ < 0 && errno == EACCES) {
       file_ = ::open(path_.c_str(), O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
       if (file_ < 0) errno = EACCES;

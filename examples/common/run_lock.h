@@ -13,7 +13,8 @@ class RunLock {
  public:
   // Throws tapeloop::FileError, with the other process's number, if another process holds the lock,
   // and if the file cannot be made. `other` tells the user in that message what to do besides
-  // waiting. On a file system without locks it prints a warning on standard error and holds nothing.
+  // waiting. On a file system without locks it prints a warning on standard error and holds
+  // nothing.
   explicit RunLock(const std::string& folder,
                    const std::string& other = "name another folder by --out");
   RunLock(const RunLock&) = delete;

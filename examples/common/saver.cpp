@@ -33,7 +33,7 @@ const tapeloop::StateDict* section_of(const nn::Checkpoint& saved, const std::st
   return nullptr;
 }
 
-// The history in a run's checkpoint, with the best weights where they are there.
+// The history in a run's checkpoint, with the best weights if the checkpoint has them.
 History history_in(const nn::Checkpoint& saved, const std::string& path) {
   History history;
   if (const tapeloop::StateDict* state = section_of(saved, "history")) {
@@ -49,7 +49,7 @@ History history_in(const nn::Checkpoint& saved, const std::string& path) {
   return history;
 }
 
-// The best weights of a run as a checkpoint of their own.
+// Returns the best weights of a run as a separate checkpoint.
 nn::Checkpoint best_in(const nn::Checkpoint& run, const History& history) {
   return {.sections = {{"model", history.best_weights}},
           .step = history.best_update,
@@ -63,7 +63,7 @@ bool same_bits(const tapeloop::Tensor& a, const tapeloop::Tensor& b) {
   return bytes == 0 || std::memcmp(x.raw(), y.raw(), static_cast<std::size_t>(bytes)) == 0;
 }
 
-// A file has its tensors in an order of its own.
+// Compares by name: the file may list the tensors in another order.
 bool same_weights(const tapeloop::StateDict& a, const tapeloop::StateDict& b) {
   return a.size() == b.size() && std::all_of(a.begin(), a.end(), [&](const auto& item) {
            return std::any_of(b.begin(), b.end(), [&](const auto& other) {
@@ -72,8 +72,8 @@ bool same_weights(const tapeloop::StateDict& a, const tapeloop::StateDict& b) {
          });
 }
 
-// Settings and update are not enough: two runs of the same settings may differ in --updates. Files of earlier versions
-// have no weights to compare.
+// Compares weights, not only settings and update: two runs of the same settings may differ in
+// --updates. Files of earlier versions have no weights to compare.
 bool is_best_of(const nn::Checkpoint& best, const nn::Checkpoint& run, const History& history) {
   if (best.notes != run.notes || best.step != history.best_update) return false;
   const tapeloop::StateDict* weights = section_of(best, "model");
@@ -122,7 +122,8 @@ RunFiles::RunFiles(const std::string& folder)
 
 void RunFiles::save(const nn::Checkpoint& now, const History& history) {
   last_saved_ = last_.save(now);
-  // In this order best.safetensors is never newer than last.safetensors, from which a run goes on.
+  // Saved in this order, best.safetensors is never newer than last.safetensors, from which a run
+  // resumes.
   if (last_saved_) save_best(now, history);
 }
 
@@ -140,7 +141,7 @@ void RunFiles::resume(const nn::Checkpoint& saved, const History& history) {
         best_saved_ = history.best_update;
         best_ = Saver(best_.path(), history.best_update);
       }
-    } catch (const tapeloop::FileError&) {  // damaged: save_best() makes it again
+    } catch (const tapeloop::FileError&) {  // the file is damaged: save_best() makes it again
     }
   }
   save_best(saved, history);
@@ -154,7 +155,7 @@ void RunFiles::retry(const nn::Checkpoint& now, const History& history) {
 }
 
 History history_of(const nn::Checkpoint& saved, const std::string& path) {
-  saved.section("history");  // throws where it is absent
+  saved.section("history");  // throws if absent
   History history = history_in(saved, path);
   if (history.best_update < 0 || !history.best_weights.empty()) return history;
   const fs::path beside = fs::path(path).parent_path() / "best.safetensors";

@@ -21,9 +21,9 @@ class Saver {
   explicit Saver(std::string path, std::int64_t saved = -1)
       : path_(std::move(path)), saved_(saved) {}
   const std::string& path() const { return path_; }
-  // False, after the warning, if the save failed.
+  // Returns false, after the warning, if the save failed.
   bool save(const tapeloop::nn::Checkpoint& now);
-  // The same for a run that a signal stops now. Throws FileError if the save failed.
+  // The same for a run that a signal is stopping. Throws FileError if the save failed.
   void save_or_throw(const tapeloop::nn::Checkpoint& now);
 
  private:
@@ -31,10 +31,10 @@ class Saver {
   std::int64_t saved_;
 };
 
-// What this process could not save: one line for each file; "" if everything is saved.
+// The files that this process could not save, one line for each; "" if everything is saved.
 std::string unsaved();
 
-// A run goes on from FOLDER/last.safetensors. FOLDER/best.safetensors holds only the weights of the
+// A run resumes from FOLDER/last.safetensors. FOLDER/best.safetensors holds only the weights of the
 // best validation. last.safetensors holds these weights too, in its section "best", and
 // best.safetensors is made from them. Until a run's first validation, best.safetensors may be of an
 // earlier run: read_best() and resume() compare the weights.
@@ -47,7 +47,7 @@ class RunFiles {
   // Saves the run, and its best weights if they are new. Before the first validation there are no
   // best weights, and best.safetensors of an earlier run stays.
   void save(const tapeloop::nn::Checkpoint& now, const History& history);
-  // Saves a run that a signal stops now. Throws FileError if the save failed.
+  // Saves a run that a signal is stopping. Throws FileError if the save failed.
   void save_stopped(const tapeloop::nn::Checkpoint& now) { last_.save_or_throw(now); }
   // For a run that goes on from `saved`: makes best.safetensors again if the file is absent,
   // damaged or belongs to another run.
@@ -59,7 +59,7 @@ class RunFiles {
   void save_best(const tapeloop::nn::Checkpoint& now, const History& history);
   Saver last_, best_;
   bool last_saved_ = true;
-  std::int64_t best_saved_ = -2;  // the update of the weights in best.safetensors; -2: not known
+  std::int64_t best_saved_ = -2;  // the update of the weights in best.safetensors; -2: unknown
 };
 
 // Reads the history of the run in this checkpoint, with the best weights. A file of an earlier

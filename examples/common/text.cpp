@@ -29,7 +29,7 @@ void append_utf8(std::string& text, char32_t c) {
   add(0x80 | (c & 0x3f));
 }
 
-// `bytes` begins with the byte-order mark.
+// `bytes` must begin with the byte-order mark.
 std::string from_utf16(std::string_view bytes, const std::string& name) {
   const std::size_t high = bytes[0] == '\xfe' ? 0 : 1;  // place of the higher byte of a unit
   const auto unit = [&](std::size_t at) {
@@ -111,7 +111,7 @@ std::string decode_text(std::string bytes, const std::string& name, Encoding enc
       bytes = from_utf16(bytes, name);
     } catch (const TextError&) {
       if (encoding == Encoding::unicode) throw;
-      return bytes;  // binary data may begin so
+      return bytes;  // binary data may begin like this
     }
   }
   if (encoding == Encoding::any && bytes.find('\0') != std::string::npos) return bytes;

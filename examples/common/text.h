@@ -50,8 +50,8 @@ std::string read_text_file(const std::string& path, std::uint64_t most,
 // past U+10FFFF); nothing if the whole text is valid.
 std::optional<std::size_t> first_invalid_utf8(std::string_view text);
 
-// For a message: control characters and bytes that are not UTF-8 become \xNN, so that a terminal shows
-// the text and obeys nothing in it.
+// For a message: control characters and bytes that are not UTF-8 become \xNN, so that they cannot
+// control a terminal.
 std::string printable(std::string_view text);
 
 // The code point of one UTF-8 character; U+FFFD for a byte that is not UTF-8.

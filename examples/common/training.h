@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
-// What the trainers of several examples share: an update by Adam that stops where numbers are no longer finite, and the
-// history of a run. It prints nothing, opens no file and knows no model.
+// Shared by the trainers of several examples: an update by Adam that stops if numbers are not
+// finite, and the history of a run.
+// It prints nothing, opens no file and knows no model.
 #pragma once
 
 #include <cstdint>
@@ -14,9 +15,10 @@
 
 namespace common {
 
-// One update down the gradient of `loss`, clipped to this global norm (0: not clipped). Returns the loss. Throws Error where
-// the loss or the norm of its gradient is not finite, with the number of the update and what explain() says about where
-// that began; the weights then stay as they are.
+// Makes one update along the gradient of `loss`, clipped to the global norm `clip` (0: no
+// clipping). Returns the loss. Throws Error if the loss or its gradient's norm is not finite, with
+// the number of the update and the text of explain(), which says where that began. Then the weights
+// stay unchanged.
 double descend(tapeloop::Tape& tape, const tapeloop::Var& loss, tapeloop::optim::Adam& adam,
                double clip, std::int64_t update, const std::function<std::string()>& explain);
 

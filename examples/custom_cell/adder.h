@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
-// The cell around the formula of two_clocks.h, a model around the cell, and its task: the adding problem.
+// The cell around the formula of two_clocks.h, a model around the cell, and its task: the adding
+// problem.
 // Nothing here says on which device it runs.   T time steps, N sequences, I inputs, H hidden units
 #pragma once
 
@@ -12,7 +13,8 @@ namespace custom_cell {
 
 using namespace tapeloop;
 
-// 2. The cell: its parameters, and what a step is. Nothing to inherit. I inputs, H hidden units, N sequences.
+// 2. The cell: its parameters and its step. It inherits from nothing. I inputs, H hidden units, N
+// sequences.
 struct TwoClocksCell {
   using State = nn::State<2>;  // h and slow; the first is the output
   nn::Linear from_input;       // I -> 4H, with the bias
@@ -25,7 +27,7 @@ struct TwoClocksCell {
   std::array<std::int64_t, 2> state_sizes() const {
     return {from_state.weight.dim(1), from_state.weight.dim(1)};
   }
-  // The part that does not need the state: done for all time steps at once.
+  // The part that does not need the state: it runs for all time steps at once.
   Var input(const Var& x) const { return from_input(x); }
   // One step: h', slow' = TwoClocks(the four columns of input(x) + W h, h, slow).
   Recurrence recurrence() const { return {TwoClocks{}, from_state.weight}; }
@@ -35,7 +37,8 @@ struct TwoClocksCell {
   }
 };
 
-// A model around it: any cell goes into Recurrent, which stacks, reverses and masks as it does for nn::Lstm.
+// A model around it. Recurrent takes any cell, and stacks, reverses and masks it as it does for
+// nn::Lstm.
 struct Adder {
   nn::Recurrent<TwoClocksCell> cell;
   nn::Linear head;
@@ -77,7 +80,7 @@ inline Batch draw(std::int64_t steps, std::int64_t count, Random& random) {
   return batch;
 }
 
-// One update of the weights; the loss before it.
+// Makes one update of the weights. Returns the loss before it.
 inline double update(const Adder& model, optim::Adam& adam, const Batch& batch) {
   Tape tape;
   const Var loss = mse(model(Var(batch.xs)), Var(batch.target));

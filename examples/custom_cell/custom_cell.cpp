@@ -1,8 +1,12 @@
 // SPDX-License-Identifier: MIT
-// custom_cell: a recurrent cell that is in no library, from its formula to a checked gradient to a trained model.
-// The task is the adding problem (Hochreiter & Schmidhuber 1997): two of T numbers are marked, say their sum at the end.
-// The formula is two_clocks.h, its line for a GPU two_clocks.cu, the cell and its model adder.h.
-// Expect a mean squared error far below 0.167, that of a constant guess, and the last line "the cell has learned to add".
+// custom_cell: a recurrent cell that no library has, from its formula to a checked gradient to a
+// trained model.
+// The task is the adding problem (Hochreiter & Schmidhuber 1997): two of T numbers are marked, and
+// the model gives their sum at the end.
+// The formula is in two_clocks.h, its registration for a GPU in two_clocks.cu, the cell and its
+// model in adder.h.
+// Expect a mean squared error far below 0.167, the error of a constant guess, and the last line
+// "the cell has learned to add".
 #include <fmt/format.h>
 
 #include <CLI/CLI.hpp>
@@ -58,7 +62,7 @@ int main(int argc, char** argv) {
     double seconds = progress.seconds();
     progress.clear();
 
-    // 5. What it does with sequences that it has not seen. No tape in scope: nothing is recorded.
+    // 5. Tests new sequences. No tape in scope: nothing is recorded.
     Batch fresh = draw(steps, 1000, random).to(device);
     Var answers = model(Var(fresh.xs));
     double error = mse(answers, Var(fresh.target)).item();

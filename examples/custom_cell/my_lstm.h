@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
-// The LSTM as a user would write it around the formula of my_lstm_gates.h: no part of the library's own.
-// bench/train_bench.cpp times it against nn::Lstm: there is no private shortcut that it lacks.
+// The LSTM as a user would write it around the formula of my_lstm_gates.h, with public functions of
+// the library alone.
+// bench/train_bench.cpp compares it with nn::Lstm: nn::Lstm has no private shortcut.
 #pragma once
 
 #include "examples/custom_cell/my_lstm_gates.h"

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
-// A copy of the built-in LSTM's formula under other names, in user code. Includes only math.h, for nvcc.
+// A copy of the built-in LSTM's formula under other names, in user code. Includes only math.h, for
+// nvcc.
 #pragma once
 
 #include "tapeloop/autograd/number/math.h"

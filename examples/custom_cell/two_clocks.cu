@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
-// The formula for CUDA: this line is all that a cell needs to run on a GPU. Not compiled where there is no nvcc.
+// Registers the formula for CUDA: a cell needs only this line to run on a GPU. Without nvcc the
+// build skips this file.
 #include "two_clocks.h"
 
 #include "tapeloop/autograd/device/cuda/pointwise.cuh"

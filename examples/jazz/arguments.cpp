@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-// Declaration of the options, with their explanations.
-// Values that do not fit are refused here, before any work.
+// Declaration of the options, with their explanations. Refuses values that do not fit, before any
+// work.
 #include "examples/jazz/arguments.h"
 
 #include <fmt/format.h>
@@ -31,7 +31,7 @@ examples:
 
 namespace {
 
-// --data is read with all its subfolders. Files that the run writes must not be among the tunes.
+// --data is read with all its subfolders, so the run must not write files there.
 void check_data(const Arguments& a) {
   if (a.data.empty()) return;
   if (common::same_place(a.common.out, a.data)) {

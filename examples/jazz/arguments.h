@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: MIT
-// The command line of jazz: its options, and the chord chart that they ask for.
-// What is done with them is in main.cpp.
+// The command line of jazz: its options, and the chord chart that they choose. main.cpp uses them.
 #pragma once
 
 #include <string>
@@ -19,7 +18,7 @@ struct Arguments {
   TrainOptions train;
   std::string cell = "lstm";
   std::string data;
-  std::string play_model;  // the checkpoint for --generate-only; empty: that of --out
+  std::string play_model;  // the checkpoint for --generate-only; empty: the one in --out
   std::string chords;
   std::string form = "blues";
   int choruses = 4;
@@ -39,11 +38,11 @@ struct Arguments {
 // Declares every option; app and arguments must live as long as the parsing.
 void add_options(CLI::App& app, Arguments& a);
 
-// Options that were not given take the values of a quick run where one is asked for.
+// For --quick, sets the options that the user did not give to the values of a quick run.
 void fill_in(CLI::App& app, Arguments& a);
 
-// The bars to play over, in all choruses: the chords or the form asked for, or bars without chords
-// where the material has none. Throws common::UsageError.
+// The bars of all choruses to play over: the chosen chords or form, or bars without chords if the
+// material has no chords. Throws common::UsageError.
 Tune chart_of(const CLI::App& app, const Arguments& a, const Material& material);
 
 }  // namespace jazz

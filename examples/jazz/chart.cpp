@@ -70,7 +70,7 @@ Tune parse_chart(std::string_view given) {
   if (words_of(text).empty()) {
     throw std::invalid_argument("the chart is empty, expected chords such as \"F7 | Bb7\"");
   }
-  // A bar line at either end is decoration.
+  // Ignores a bar line at either end.
   text.remove_prefix(text.find_first_not_of(kBlanks));
   text.remove_suffix(text.size() - 1 - text.find_last_not_of(kBlanks));
   if (text.starts_with('|')) text.remove_prefix(1);

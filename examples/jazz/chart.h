@@ -21,15 +21,14 @@ Tune parse_chart(std::string_view text);
 // The names of the standard forms: "blues", "minor_blues", "rhythm", "251".
 std::vector<std::string> form_names();
 
-// One of them. Throws std::invalid_argument for another name, listing these.
+// Returns one of these forms. For another name, throws a std::invalid_argument that lists them.
 Tune standard_form(std::string_view name);
 
 // Makes bars without chords, in the meter, key and tempo of `like`. If the tempo cannot be written
 // (a damaged file may state such a tempo), uses the nearest one that can.
 Tune empty_chart(const Tune& like, int bars);
 
-// The chart played `choruses` times. Throws std::invalid_argument where that is more than 1000
-// bars.
+// The chart played `choruses` times. Throws std::invalid_argument if that is more than 1000 bars.
 Tune repeated(const Tune& chart, int choruses);
 
 }  // namespace jazz

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 // Parser of the corpus text: lines, then headers and systems, then bars, then slots.
-// It accepts nothing that it does not understand: a typing error in a tune must not train a model.
+// It refuses everything that it does not understand, so that no model learns a typing error.
 #include "examples/jazz/corpus.h"
 
 #include <fmt/format.h>
@@ -21,7 +21,7 @@ constexpr char kBlank = ' ';
 
 struct Line {
   int number;
-  std::string_view text;  // without blanks at either end
+  std::string_view text;  // without white space at either end
 };
 
 std::string_view trim(std::string_view text) {
@@ -43,7 +43,7 @@ std::vector<Line> split_lines(std::string_view text) {
   return lines;
 }
 
-// Words of a bar; a parenthesis is a word of its own.
+// Words of a bar; a parenthesis is a separate word.
 std::vector<std::string_view> split_words(std::string_view text) {
   std::vector<std::string_view> words;
   while (!(text = trim(text)).empty()) {
@@ -55,7 +55,7 @@ std::vector<std::string_view> split_words(std::string_view text) {
   return words;
 }
 
-// Bars of a line; a '|' at the very beginning or end is decoration.
+// Bars of a line. Ignores a '|' at the very beginning or end.
 std::vector<std::string_view> split_bars(std::string_view text) {
   if (text.starts_with('|')) text.remove_prefix(1);
   if (text.ends_with('|')) text.remove_suffix(1);

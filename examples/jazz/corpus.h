@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-// Reader of the text format in which the embedded jazz corpus is written.
-// It does not read files: it is given the text, so that the corpus can be compiled in.
+// Reader of the text format of the embedded jazz corpus. It reads no files: the caller passes the
+// text, so that the corpus can be compiled in.
 #pragma once
 
 #include <stdexcept>
@@ -22,8 +22,8 @@ class CorpusError : public std::runtime_error {
   int line_;
 };
 
-// Tunes of one text. A tune is four header lines (tune, form, key, tempo), a blank line, and
-// systems of two lines: chords above, melody below, both cut into bars by '|'.
+// Reads the tunes of one text. A tune is four header lines (tune, form, key, tempo), a blank line,
+// and systems of two lines: chords above, melody below, both cut into bars by '|'.
 //   chords  1, 2 or 4 symbols share a 4/4 bar equally; NC is no chord
 //   melody  8 slots of an eighth: a pitch (c5, bb4, f#5), '-' (hold), '.' (rest);
 //           "(a b c)" are three tokens in the time of two slots

@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: MIT
-// Tunes to events and back.
-// The table of steps stands here once; everything else asks it.
+// Tunes to events and back. Only this file has the table of steps.
 #include "examples/jazz/events.h"
 
 #include "examples/common/text.h"
@@ -15,8 +14,8 @@
 namespace jazz {
 namespace {
 
-// In units, ascending. Differences of grid points of sixteenths (3k) and triplets (4k) beyond a
-// quarter are kept where they are multiples of 2 or 3.
+// In units, ascending. From one to four quarters it keeps multiples of 2 and 3, for differences
+// between grid points of sixteenths (3k) and triplets (4k).
 constexpr std::array<int, kDeltaClasses> make_steps() {
   std::array<int, kDeltaClasses> steps{};
   std::size_t count = 0;
@@ -32,7 +31,7 @@ static_assert(kSteps.front() == 0 && kSteps.back() == 96, "kDeltaClasses counts 
 
 int to_units(int ticks) { return (ticks + kUnitTicks / 2) / kUnitTicks; }
 
-// Class of the largest step that is not above `units`.
+// Class of the largest step that is at most `units`.
 int floor_class(int units) {
   const auto after = std::upper_bound(kSteps.begin(), kSteps.end(), units);
   return static_cast<int>(after - kSteps.begin()) - 1;
@@ -103,7 +102,7 @@ std::vector<Event> encode(const Tune& tune) {
   int now = 0;
   for (const Note& note : notes) {
     int delta = floor_class(note.start - now);
-    // A delta that is no step is taken in several, all but the last ending in a rest.
+    // Splits a delta that is not a step: rests end all parts but the last.
     while (kSteps[static_cast<std::size_t>(delta)] != note.start - now) {
       now += kSteps[static_cast<std::size_t>(delta)];
       events.push_back({delta, kRest, 0, context_at(tune, now * kUnitTicks)});

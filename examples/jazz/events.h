@@ -1,21 +1,21 @@
 // SPDX-License-Identifier: MIT
-// A tune as a sequence of categorical events, the form in which networks and n-grams see music.
-// It holds no model. Velocity is not part of an event, and loudness is left to the player.
+// A tune as a sequence of categorical events, the input of networks and n-grams. It holds no model.
+// Events have no velocity: the player chooses the loudness.
 //
 // One event per note, with three factors predicted one after the other:
 //   delta     time since the previous onset (0 within a chord; the first since the tune's start)
 //   pitch     a key of the piano, or "rest", which sounds nothing and only moves the time on
 //   duration  how long the note sounds; class 0 for a rest
-// Why not one token per grid slot: most slots only say "still the same note", so a model spends
-// its steps and its likelihood on them, polyphony needs several tokens per slot, and a phrase of 8
-// notes is 30 steps long instead of 8. Why not on/off messages: a model must remember to end what
-// it began. Why absolute pitch and not intervals: the piece's register and its chords are then
-// plain to see, and training in all keys gives what intervals would give.
+// Alternatives: with one token per grid slot, most tokens would only say "still the same note",
+// polyphony would need several tokens per slot, and a phrase of 8 notes would have 30 steps. With
+// on/off messages, a model would have to remember to end each note. With intervals instead of
+// pitches, the register and the relation to the chords would be hidden; training in all keys gives
+// the same benefit.
 // Times are classes of a table of 45 steps (unit = 1/12 quarter, 8 ticks): every unit up to a
-// quarter; whatever sixteenths and triplets can reach up to 4 quarters; eighths up to 8 quarters.
-// A longer or rarer delta is split by rests, so onsets in units are always exact; a duration that
-// is not in the table is rounded to the nearest one (none in music of eighths and triplets up to
-// two bars), and pitches off the piano move by octaves.
+// quarter; multiples of 2 or 3 units, for sixteenths and triplets, up to 4 quarters; eighths up to
+// 8 quarters. Rests split a delta that is not in the table, so onsets in units are exact. A
+// duration that is not in the table becomes the nearest one (durations of eighths and triplets up
+// to two bars are all in it). Pitches off the piano move by octaves.
 #pragma once
 
 #include <span>
@@ -35,7 +35,7 @@ inline constexpr int kPitchClasses = kHighestKey - kLowestKey + 2;    // 89
 inline constexpr int kPositions = 4 * kTicksPerQuarter / kUnitTicks;  // 48
 inline constexpr int kRoots = kNoRoot + 1;                            // 13
 
-// What is known of a moment before its notes are: a generator reads it off the chord chart.
+// What is known before the next notes: a generator reads it from the chord chart.
 struct Context {
   int position = 0;         // units since the bar line, modulo 4 quarters [0, 48)
   int root = kNoRoot;       // of the chord in force [0, 13)
@@ -53,21 +53,21 @@ struct Event {
   bool operator==(const Event&) const = default;
 };
 
-// Ticks of a class. Throw std::out_of_range for a number that is no class.
+// Ticks of a class. Throw std::out_of_range if there is no such class.
 int delta_ticks(int delta_class);
 int duration_ticks(int duration_class);
 
 // MIDI number of a pitch class other than kRest. Throws std::out_of_range.
 int pitch_of(int pitch_class);
 
-// Context of a tick of a tune's chord chart, also beyond its end.
+// Context of a tick of a tune's chord chart, also after its end.
 Context context_at(const Tune& tune, int tick);
 
-// Notes are taken in the order (start, pitch, length). Starts and lengths are rounded to units.
+// Sorts notes by (start, pitch, length). Rounds starts and lengths to units.
 std::vector<Event> encode(const Tune& tune);
 
-// The notes of the events over the header and the chords of `chart`, whose own notes are ignored.
-// Every note gets kDefaultVelocity. Throws std::out_of_range on a class that does not exist.
+// The notes of the events with the header and the chords of `chart`, whose own notes are ignored.
+// Every note gets kDefaultVelocity. Throws std::out_of_range for a class that does not exist.
 Tune decode(std::span<const Event> events, const Tune& chart);
 
 }  // namespace jazz

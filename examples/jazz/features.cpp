@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-// The tables of features, and batches of them.
-// The order of the features is stated once, by the lists of sizes here.
+// The tables of features, and batches of them. Only the lists of sizes here define the order of the
+// features.
 #include "examples/jazz/features.h"
 
 #include <algorithm>
@@ -13,8 +13,9 @@ namespace {
 using tapeloop::DType;
 using tapeloop::Tensor;
 
-constexpr int kBeat = 12;           // units of a quarter
-constexpr int kIntervals = 12 + 2;  // to the root: no interval (a rest, no chord), nothing yet
+constexpr int kBeat = 12;  // units of a quarter
+// Intervals to the root; then: no interval (a rest, no chord), nothing yet.
+constexpr int kIntervals = 12 + 2;
 
 constexpr std::array<int, kInputFeatures> kInputSizes{
     kDeltaClasses + 1, kPitchClasses + 1, kDurationClasses + 1, kPositions, kBeat, kRoots,
@@ -37,7 +38,7 @@ std::array<std::int64_t, N> rows_of(const std::array<int, N>& sizes,
   return rows;
 }
 
-// Semitones from a root up to a pitch class of the piano, 12 where one of them is missing.
+// Semitones from a root up to a pitch class of the piano; 12 if one of them is missing.
 int interval_to(int root, int pitch) {
   if (root == kNoRoot || pitch == kRest) return 12;
   return (pitch_of(pitch) + 12 - root) % 12;
@@ -101,7 +102,7 @@ std::span<const std::int64_t> root_columns(int root) {
     for (int r = 0; r < kRoots; ++r) {
       auto& row = rows[static_cast<std::size_t>(r)];
       row[kRest] = kRootColumns - 1;
-      // Without a root the columns mean the notes' names: any fixed root will do.
+      // Without a root the columns mean note names: any fixed root works.
       for (int p = 1; p < kPitchClasses; ++p) {
         row[static_cast<std::size_t>(p)] = interval_to(r == kNoRoot ? 0 : r, p);
       }
@@ -114,7 +115,8 @@ std::span<const std::int64_t> root_columns(int root) {
 std::span<const std::int64_t> step_columns(int sounding) {
   static const auto table = [] {
     std::array<std::array<std::int64_t, kPitchClasses>, kPitchClasses> rows{};
-    constexpr int kMiddle = 1 + (60 - kLowestKey);  // stands in for the last note at the beginning
+    // Replaces the last note at the beginning.
+    constexpr int kMiddle = 1 + (60 - kLowestKey);
     for (int s = 0; s < kPitchClasses; ++s) {
       auto& row = rows[static_cast<std::size_t>(s)];
       row[kRest] = kStepColumns - 1;

@@ -1,15 +1,15 @@
 // SPDX-License-Identifier: MIT
-// Events as rows of class numbers, which the model looks up in its tables.
-// It holds no weights, and does not choose what to predict.
+// Events as rows of class numbers, which the model looks up in its tables. It holds no weights and
+// does not choose what to predict.
 //
-// A note is predicted in three turns, each knowing the results of those before it:
+// The model predicts a note in three turns. Each turn knows the results of the turns before it:
 //   delta     from the line so far (the recurrent state)
 //   pitch     from that, the delta, and what the chart says of the moment that is now known
 //   duration  from that, the delta and the pitch
-// A pitch logit is the sum of three: one of the key of the piano, one of the interval to the root
-// of the chord, one of the interval to the last note. What is learned in one key or register of a
-// chord's third or of a step down thus holds in all of them; transposing the training data alone
-// would need many more passes to teach the same.
+// A pitch logit is a sum of three: one for the key of the piano, one for the interval to the
+// chord's root, one for the interval to the last note. So the model learns a chord's third, or a
+// step down, once for all keys and registers. With transposed training data alone it would need
+// many more passes.
 #pragma once
 
 #include <array>
@@ -22,7 +22,7 @@
 
 namespace jazz {
 
-// The events of a tune, and what its chart says of the first tick.
+// The events of a tune, and the chart's context of the first tick.
 struct Sequence {
   std::vector<Event> events;
   Context start;
@@ -30,12 +30,12 @@ struct Sequence {
 
 Sequence encode_sequence(const Tune& tune);
 
-// Where a line stands: all that the next event is predicted from, besides the recurrent state.
+// The state of a line: everything besides the recurrent state that predicts the next event.
 struct Line {
   bool begun = false;  // false before the first event: `last` then only has its context
   Event last;
-  int sounding =
-      kRest;  // pitch class of the last event that was no rest; kRest where there is none
+  // Pitch class of the last event that was not a rest; kRest if there is none.
+  int sounding = kRest;
 
   explicit Line(const Context& start) { last.at = start; }
   void add(const Event& event);
@@ -50,8 +50,8 @@ extern const int kInputRows;
 extern const int kPitchRows;
 extern const int kDurationRows;
 
-// Columns of the pitch logits' parts: 12 intervals to the root, the rest; and the steps from -24 to
-// 24 to the last note, farther down, farther up, and the rest.
+// Columns of the pitch logits' parts. Root: 12 intervals to the root, and the rest. Step: from -24
+// to 24 to the last note, farther down, farther up, and the rest.
 inline constexpr int kRootColumns = 13;
 inline constexpr int kStepColumns = 52;
 
@@ -63,14 +63,15 @@ InputRow input_row(const Line& line);
 PitchRow pitch_row(const Line& line, int delta, const Context& at);
 DurationRow duration_row(const Line& line, int delta, const Context& at, int pitch);
 
-// Which column of the two relative parts belongs to each pitch class, given the root and the pitch
-// class that sounded last: [89] each.
+// For each pitch class, its column in one of the two relative parts, given the root or the pitch
+// class of the last note: [89] each.
 std::span<const std::int64_t> root_columns(int root);
 std::span<const std::int64_t> step_columns(int sounding);
 
-inline constexpr std::int64_t kNoTarget = -1;  // of a place behind a sequence's end: does not count
+// Target of a place after a sequence's end: the loss ignores it.
+inline constexpr std::int64_t kNoTarget = -1;
 
-// T steps of N lines. All int64; a line that has ended has kNoTarget as its targets.
+// T steps of N lines. All int64. The targets of a line that has ended are kNoTarget.
 struct Batch {
   tapeloop::Tensor input;         // [T, N, 10]
   tapeloop::Tensor pitch;         // [T, N, 10]

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// The sampling loop: all takes side by side, three draws a note.
+// The sampling loop: all takes in parallel, three draws for each note.
 #include "examples/jazz/generate.h"
 
 #include <algorithm>
@@ -27,7 +27,7 @@ int place_in_beat(const Line& line) {
   return line.last.at.position % (kTicksPerQuarter / kUnitTicks);
 }
 
-// Forbids the deltas that the options do not allow after a line, unless none were left.
+// Forbids the deltas that the options exclude after a line. If that is all of them, forbids only 0.
 void forbid_deltas(const Tensor& logits, std::size_t row, const Line& line,
                    const GenerateOptions& options) {
   std::vector<int> bad;
@@ -41,7 +41,7 @@ void forbid_deltas(const Tensor& logits, std::size_t row, const Line& line,
   for (int delta : bad) forbid(logits, static_cast<std::int64_t>(row), delta);
 }
 
-// One class for each take that goes on, drawn with its own numbers.
+// Draws one class for each take that has not ended, with the take's own random numbers.
 std::vector<int> draw(const Tensor& logits, std::vector<Take>& takes,
                       const nn::SampleOptions& options) {
   std::vector<int> values(takes.size(), 0);
@@ -64,7 +64,7 @@ Tensor rows(std::size_t count, std::int64_t width) {
   return Tensor::zeros({static_cast<std::int64_t>(count), width}, DType::int64);
 }
 
-// The notes of a take, none beyond the chart, and in one voice none beyond the next.
+// The notes of a take, cut at the end of the chart and, with one voice, at the next note.
 Tune finished(const Take& take, const Tune& chart, int end, bool one_voice) {
   Tune tune = decode(take.events, chart);
   for (std::size_t i = 0; i < tune.notes.size(); ++i) {
@@ -79,7 +79,7 @@ Tune finished(const Take& take, const Tune& chart, int end, bool one_voice) {
 
 void fit_to(GenerateOptions& options, const Material& material) {
   options.one_voice = material.one_voice;
-  // Tunes in the range of a horn keep to it in all keys.
+  // If the tunes fit a horn's range, they stay in that range in all keys.
   const bool horn = material.lowest >= kLowestMelody && material.highest <= kHighestMelody;
   options.lowest = horn ? kLowestMelody : material.lowest;
   options.highest = horn ? kHighestMelody : material.highest;

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-// A tune as the network's input, read once under the library's recorder.
-// The state at a step is that after the note before: the first step has read nothing.
+// Runs a tune once through the network under the library's recorder. Before the first step the
+// network has read nothing, so the state of a step is the one after the previous note.
 #include "examples/jazz/inside.h"
 
 #include "examples/jazz/features.h"

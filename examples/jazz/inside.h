@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-// What the neurons of the network do while it reads a tune.
-// The page itself is the library's: nn/look/activation_page.h.
+// The activations of the network's neurons while it reads a tune. nn/look/activation_page.h makes
+// the page.
 #pragma once
 
 #include <string>
@@ -11,8 +11,8 @@
 namespace jazz {
 
 // One HTML page: the tune note by note ("f4"; "rest"; "| F7:" where a chord begins), coloured by
-// any neuron's state or gate after reading it. Throws tapeloop::Error where the tune has no notes
-// or is too long for a page.
+// any neuron's state or gate after each note. Throws tapeloop::Error if the tune has no notes or is
+// too long for a page.
 std::string neurons_over_tune(const Model& model, const Tune& tune);
 
 }  // namespace jazz

@@ -2,8 +2,8 @@
 // jazz: a network learns to improvise over chords. Without arguments it learns from the tunes in
 // corpus/ in about half a minute on one core and writes out/jazz/jazz.mid, a blues; --data DIR
 // learns from MIDI files.
-// The parts: score.h and events.h (the music as notes and as classes, and why so), features.h,
-// model.h, train.h, generate.h, report.h.
+// The parts: score.h and events.h (the music as notes and as classes, with the reasons),
+// features.h, model.h, train.h, generate.h, report.h.
 // Expect: "aim: chord tones within 10 points of the corpus: ... met" and the same for copying.
 #include <fmt/format.h>
 
@@ -139,7 +139,7 @@ void run(const CLI::App& app, const Arguments& a) {
   for (const std::string& warning : material.warnings)
     common::print("read with a warning: {}\n", warning);
   const Tune chart = chart_of(app, a, material);
-  // A folder that cannot be written to is found now, not after the training.
+  // Finds a folder that cannot be written to before the training, not after it.
   for (const char* name : {"jazz.mid", "jazz.svg"}) tapeloop::NewFile(a.file(name), 0);
   common::print("{}: {} tunes, {} notes; held out: {}, {} of them\n", material.name,
                 material.training.size() + material.held_out.size(), material.notes(),

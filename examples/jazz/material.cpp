@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 // Reading, splitting and describing the training material.
-// It judges no music: whatever can be read is learned from.
+// It does not judge the music: all readable tunes are training data.
 #include "examples/jazz/material.h"
 
 #include <fmt/format.h>
@@ -14,12 +14,12 @@
 #include "examples/common/hash.h"
 #include "examples/jazz/corpus.h"
 #include "examples/jazz/midi.h"
-#include "jazz_corpus_text.h"  // made of the files in corpus/ by the build
+#include "jazz_corpus_text.h"  // the build makes it from the files in corpus/
 
 namespace jazz {
 namespace {
 
-constexpr std::size_t kMostNgramEvents = 3'000'000;  // some 2 GB of counts
+constexpr std::size_t kMostNgramEvents = 3'000'000;  // about 2 GB of counts
 
 void describe(Material& material) {
   for (const Tune& tune : material.all()) {
@@ -42,7 +42,7 @@ void append(std::vector<Tune>& to, std::vector<Tune> tunes) {
   std::move(tunes.begin(), tunes.end(), std::back_inserter(to));
 }
 
-// Each group is kept together: tunes of one file are alike.
+// Does not split a group: tunes of one file are similar.
 Material split(std::vector<std::vector<Tune>> groups, std::size_t every) {
   Material material;
   every = std::min(every, groups.size());
@@ -53,7 +53,7 @@ Material split(std::vector<std::vector<Tune>> groups, std::size_t every) {
   return material;
 }
 
-// The bars of a tune from one tick to another, moved to the beginning.
+// The bars of a tune from one tick to another, moved to tick 0.
 Tune part_of(const Tune& tune, int from, int to) {
   Tune part = tune;
   part.notes.clear();

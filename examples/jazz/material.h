@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-// What the network learns from: the embedded corpus or a folder of MIDI files, some of it held out.
-// It trains no network; the n-gram that it can count is the baseline on the same notes.
+// The training data: the embedded corpus or a folder of MIDI files, with a held-out part. It trains
+// no network; it can count an n-gram, the baseline on the same notes.
 #pragma once
 
 #include <filesystem>
@@ -21,7 +21,7 @@ struct Material {
   // Oddities of files that were read: at most 10 files, then the number of the others.
   std::vector<std::string> warnings;
 
-  // Of all tunes: whether any has chords, whether one voice is all there is, and the range.
+  // Over all tunes: whether any has chords, whether all have a single voice, and the range.
   bool has_chords = false;
   bool one_voice = true;
   int lowest = kHighestKey;
@@ -29,11 +29,11 @@ struct Material {
 
   std::vector<Tune> all() const;
   std::size_t notes() const;
-  // The same for the same notes and chords on every machine; another one for others.
+  // The same for the same notes and chords on every machine; different for others.
   std::string fingerprint() const;
 };
 
-// The corpus that was compiled in.
+// The corpus inside the program.
 Material embedded_corpus();
 
 // Reads and quantises all MIDI files under a folder. Holds out every 5th file; of fewer files the
@@ -48,10 +48,11 @@ Sequence transposed(const Tune& tune, int semitones);
 
 struct Baseline {
   NatsPerNote held_out;
-  int keys = 12;  // transposed copies of each tune; fewer only where the material is huge
+  int keys = 12;  // transposed copies of each tune; fewer for huge material
 };
 
-// The order-3 n-gram of the training tunes in all keys, on the held-out tunes.
+// Trains the order-3 n-gram on the training tunes in all keys, and measures it on the held-out
+// tunes.
 Baseline ngram_baseline(const Material& material);
 
 }  // namespace jazz

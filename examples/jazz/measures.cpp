@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 // Counting chord tones, copied runs, range and rhythm.
-// Runs are compared in full, not by hash, so that a "copied" is a copy.
+// Compares runs in full, not by hash, so that every reported copy is one.
 #include "examples/jazz/measures.h"
 
 #include <fmt/format.h>
@@ -48,7 +48,7 @@ double share(std::size_t part, std::size_t whole) {
   return static_cast<double>(part) / static_cast<double>(whole);
 }
 
-// Beat 1, and beat 3 or whatever lies in the middle of the bar if a beat does.
+// True on beat 1, and on beat 3 or another beat in the middle of the bar.
 bool is_strong(const Tune& tune, int tick) {
   const int bar = ticks_per_bar(tune);
   const int place = tick % bar;
@@ -64,7 +64,7 @@ double entropy_bits(const std::map<std::pair<int, int>, std::size_t>& counts, st
   return bits;
 }
 
-// Everything but the copied runs.
+// All measures except the copied runs.
 Measures count_notes(std::span<const Tune> tunes) {
   Measures result;
   result.tunes = tunes.size();

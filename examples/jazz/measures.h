@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-// Numbers that say whether generated music sounds like its corpus, and whether it is copied from
-// it. They judge no taste: each is a count that a reader can check by hand.
+// Numbers that compare generated music with its corpus and find copied runs. They judge no taste: a
+// reader can check each count by hand.
 #pragma once
 
 #include <cstddef>
@@ -31,8 +31,8 @@ class RunIndex {
 
   static constexpr int kNoTune = -1;
 
-  // Looks up the runs of a tune in the corpus; in tune number `except` of it nothing is found,
-  // which lets a tune of the corpus be compared with the others.
+  // Looks up the runs of a tune in the corpus. Ignores tune number `except`, so that a tune of the
+  // corpus can be compared with the others.
   Copied look_up(const Tune& tune, int except = kNoTune) const;
 
  private:
@@ -41,32 +41,32 @@ class RunIndex {
   static bool found(const std::unordered_map<std::string, int>& runs, const std::string& run,
                     int except);
 
-  // The one tune that has the run, or kSeveral.
+  // The only tune that has the run, or kSeveral.
   std::unordered_map<std::string, int> by_interval_;
   std::unordered_map<std::string, int> by_pitch_;
 };
 
-// Shares are of 0 to 1, and NaN where nothing was there to count.
+// Shares are from 0 to 1; NaN if there was nothing to count.
 struct Measures {
   std::size_t tunes = 0;
   std::size_t notes = 0;
   double notes_per_bar = 0;
   double chord_tones = 0;     // share of onsets on beats 1 and 3 (or the half bar) over a chord
-  double copied_any_key = 0;  // share of 8-note runs that stand in the corpus, in any key
+  double copied_any_key = 0;  // share of 8-note runs that are in the corpus, in any key
   double copied_pitches = 0;  // the same at the same pitches
   int lowest = 0;             // MIDI numbers, 0 without notes
   int highest = 0;
   double rhythm_bits = 0;  // entropy of (ticks since the previous onset, length)
 };
 
-// Measures of tunes against a corpus.
+// Measures tunes against a corpus.
 Measures measure(std::span<const Tune> tunes, const RunIndex& corpus);
 
-// Measures of the corpus itself, each tune's runs being looked up in the other tunes. `corpus` must
-// be the tunes the index was built of, in the same order.
+// Measures the corpus itself: looks up each tune's runs in the other tunes. `corpus` must be the
+// tunes of the index, in the same order.
 Measures measure_corpus(std::span<const Tune> corpus, const RunIndex& index);
 
-// A table of two columns, one measure a line, ready to print.
+// A table with one measure on each line, ready to print.
 std::string comparison_table(const Measures& generated, const Measures& corpus);
 
 }  // namespace jazz

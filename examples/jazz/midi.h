@@ -63,15 +63,17 @@ inline constexpr std::size_t kMostMidiWarnings = 8;
 struct MidiSong {
   std::string file;
   int format = 1;
-  int division = 96;                // as in the file; negative frames per second in the SMPTE case
-  double ticks_per_quarter = 96;    // SMPTE files have no quarter: half a second (120 bpm) is taken
+  int division = 96;  // as in the file; negative frames per second in the SMPTE case
+  // SMPTE files have no quarter note: the reader takes half a second (120 bpm).
+  double ticks_per_quarter = 96;
   std::int64_t end = 0;             // end of the last track
   std::vector<MidiTempo> tempos;    // sorted; none means 120 bpm; empty for SMPTE files
   std::vector<MidiMeter> meters;    // sorted; none means 4/4
   std::vector<MidiMarker> markers;  // sorted
   Key key;
   std::vector<MidiTrack> tracks;
-  std::vector<std::string> warnings;  // oddities that were read in spite of the standard, at most 8
+  // Deviations from the standard that the reader accepted, at most 8.
+  std::vector<std::string> warnings;
 };
 
 // Reads format 0, 1 or 2 (patterns are laid end to end), also inside a RIFF "RMID" wrapper.
@@ -93,8 +95,8 @@ struct MidiSong {
 // whatever times the file states.
 MidiSong read_midi(std::span<const std::uint8_t> bytes, std::string_view file);
 
-// Shortens each such pause by whole bars to at most kLongestGap quarter notes. The first warning of
-// the song names the first cut. read_midi() does it.
+// Shortens each pause longer than kLongestGap quarter notes by whole bars to at most that. The
+// first warning of the song names the first cut. read_midi() calls it.
 void cut_gaps(MidiSong& song);
 
 // read_midi() for a file of at most 64 MiB. Also throws tapeloop::FileError if the file cannot be
@@ -109,7 +111,8 @@ struct DamagedFile {
 struct MidiFolder {
   std::vector<MidiSong> songs;
   std::vector<DamagedFile> damaged;
-  std::vector<std::string> own;  // the left out output of this program: a line for a folder
+  // The program's own output that was left out: one line for each folder.
+  std::vector<std::string> own;
 };
 
 // Reads every *.mid and *.midi (any case) under a folder and its subfolders, in order of their
@@ -151,7 +154,7 @@ double swing_ratio(double tempo);
 // meter or note that MIDI cannot express.
 std::vector<std::uint8_t> midi_bytes(const Tune& tune, const MidiPerformance& performance = {});
 
-// The same into a file, through tapeloop::write_file.
+// Writes the same into a file, by tapeloop::write_file.
 void write_midi(const Tune& tune, const std::filesystem::path& path,
                 const MidiPerformance& performance = {});
 

@@ -93,7 +93,7 @@ class MidiTrackReader {
   void read(std::size_t length);
 
  private:
-  // Everything that the reading of a track changes.
+  // Everything that reading a track changes.
   struct Place {
     std::size_t at, tracks, tempos, meters, markers, warnings;
     Key key;
@@ -119,7 +119,7 @@ class MidiTrackReader {
   MidiSong& song_;
   std::int64_t tick_ = 0;
   std::uint8_t status_ = 0;
-  bool real_time_ = false;  // whether the track has a real-time message
+  bool real_time_ = false;  // true if the track has a real-time message
   // The sounding notes of one key (channel * 128 + pitch) form a queue. next_ links them, so that
   // no key owns memory. The values are indices of the track's notes; -1: none.
   std::vector<int> oldest_;

@@ -41,7 +41,8 @@ bool is_midi_name(const std::filesystem::path& path) {
 
 namespace {
 
-// Whether an earlier run with another --out wrote this file. Who names that run's own folder wants it.
+// True if an earlier run with another --out wrote this file. If `folder` is that run's own folder,
+// the user wants the file.
 bool is_output(const fs::path& path, const fs::path& folder) {
   std::error_code ignored;
   return path.filename() == "jazz.mid" &&
@@ -63,7 +64,7 @@ MidiFolder read_folder(const std::filesystem::path& folder, const std::filesyste
   std::vector<fs::path> paths;
   fs::recursive_directory_iterator at(folder, fs::directory_options::skip_permission_denied, error);
   for (; !error && at != fs::recursive_directory_iterator(); at.increment(error)) {
-    std::error_code ignored;  // a broken link is listed as a damaged file
+    std::error_code ignored;  // read_midi_file() reports a broken link
     if (!is_midi_name(at->path()) || at->is_directory(ignored)) continue;
     if (excepts && common::lies_in(at->path().parent_path().string(), except.string())) {
       ++left_out;

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// Cuts silence that no music has: one damaged time of days must not stretch a piece.
+// Cuts pauses that no music has: otherwise one damaged time could make a piece last for days.
 #include <fmt/format.h>
 
 #include <algorithm>
@@ -10,14 +10,14 @@
 namespace jazz {
 namespace {
 
-// A time without events that is longer than allowed. All in ticks.
+// A time without events that is too long. All in ticks.
 struct Gap {
   std::int64_t end;
-  std::int64_t removed;  // by this gap and those before it
+  std::int64_t removed;  // by this gap and earlier ones
 };
 
-// Ticks to remove from a silence: whole bars of the meter in force, so that notes after it stay where
-// they are in their bars. A bar longer than kLongestGap is shortened by whole quarter notes.
+// Ticks to remove from a silence: whole bars of the current meter, so that notes after it keep
+// their places in the bars. If a bar is longer than kLongestGap, removes whole quarter notes.
 std::int64_t removed_from(const MidiSong& song, std::int64_t begin, std::int64_t end,
                           std::int64_t longest) {
   MidiMeter meter;
@@ -30,7 +30,7 @@ std::int64_t removed_from(const MidiSong& song, std::int64_t begin, std::int64_t
   return std::min(end - begin, static_cast<std::int64_t>(std::llround(count * unit)));
 }
 
-// The first cut is the first of the warnings and is always there: it moves notes.
+// The first cut is always in the list, as the first warning, because it moves notes.
 void warn_of_cut(MidiSong& song, bool first, const std::string& warning) {
   if (first) {
     song.warnings.insert(song.warnings.begin(), warning);

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 // From the free times of a MIDI file to a grid of sixteenths and triplet eighths.
-// It does not look for the beat: the file's tempo and time signatures are believed.
+// It does not look for the beat: it trusts the file's tempo and time signatures.
 #include <fmt/format.h>
 
 #include <algorithm>
@@ -20,13 +20,14 @@ constexpr int kDrumChannel = 9;
 constexpr double kLongestSong = 1 << 20;  // quarter notes
 constexpr int kUnit = kTicksPerQuarter / 12;
 constexpr double kUnitsPerBeat = 12;  // common to sixteenths (3) and triplet eighths (4)
-// In units^2: a lone, slightly late note is no triplet, and triplets seldom begin off the beat.
+// In units^2. Prevents that a single late note becomes a triplet; triplets seldom begin off the
+// beat.
 constexpr double kTripletPenalty = 0.5;
 constexpr double kOffTripletPenalty = 0.8;
 
 // either: no onset decides. swing: eighths of which the second is late. swing_end: a beat without
-// an off-beat onset, in which a note may still end where the off-beat is swung to.
-// off_triplets: a triplet from one off-beat to the next.
+// an off-beat onset, in which a note may end at the swung off-beat. off_triplets: a triplet from
+// one off-beat to the next.
 enum class Grid { sixteenths, triplets, off_triplets, either, swing, swing_end };
 
 // A note of one stretch, in units of 1/12 quarter from the start of the stretch.
@@ -140,7 +141,8 @@ double mean_tempo(const MidiSong& song, std::int64_t begin, std::int64_t end) {
   return quarters(song, end - begin) * 60e6 / microseconds;
 }
 
-// A human or a notation program marks sections with bare letters; those are no chords.
+// True if all markers are chord symbols and one has more than a letter: people and notation
+// programs mark sections with bare letters.
 bool markers_are_chords(const MidiSong& song) {
   bool qualified = false;
   for (const MidiMarker& marker : song.markers) {

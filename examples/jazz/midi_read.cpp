@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-// Reader of Standard MIDI Files, written for files that lie about themselves.
-// This file reads the container: RIFF wrapper, header, chunks. midi_track.cpp reads the events.
+// Reader of Standard MIDI Files that does not trust the lengths and counts in a file. This file
+// reads the container: RIFF wrapper, header, chunks. midi_track.cpp reads the events.
 #include <algorithm>
 
 #include "examples/jazz/midi_bytes.h"
@@ -98,7 +98,7 @@ class Reader {
     bytes_.at = end;
   }
 
-  // False at what can only be rubbish behind the last track.
+  // Returns false at bytes after the last track that cannot be a chunk.
   bool read_chunk() {
     const bool all_read = !song_.tracks.empty() && song_.tracks.size() >= declared_tracks_;
     const std::size_t begin = bytes_.at;

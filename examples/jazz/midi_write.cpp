@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-// Writer of Standard MIDI Files: a tune, swung, with its rhythm section.
-// It writes no running status: the files are small and simple readers stay happy.
+// Writer of Standard MIDI Files: a tune with swing and its rhythm section. It writes no running
+// status: the files are small, and simple readers can read them.
 #include <fmt/format.h>
 
 #include <algorithm>
@@ -16,8 +16,8 @@ namespace jazz {
 namespace {
 
 constexpr int kDivision = 480;
-constexpr int kArticulation =
-    kDivision / 48;  // gap before the next note, so that notes are tongued
+// Gap before the next note, as when a player tongues each note.
+constexpr int kArticulation = kDivision / 48;
 constexpr int kSax = 66;
 constexpr int kPiano = 0;
 constexpr int kUprightBass = 32;
@@ -123,7 +123,7 @@ class Swing {
             std::binary_search(off_grid_.begin(), off_grid_.end(), tick + 2 * kThird));
   }
 
-  double middle_;  // where the second eighth begins, as a part of the beat
+  double middle_;  // where the second eighth begins, as a fraction of the beat
   std::vector<int> off_grid_;
 };
 
@@ -171,8 +171,8 @@ std::string meta_bytes(std::initializer_list<int> values) {
   return text;
 }
 
-// Ticks within the rests of a tune, so close to each other that a reader takes no rest for damage:
-// read_midi() cuts what is longer than kLongestGap.
+// Ticks within long rests of a tune, at most kLongestGap apart: read_midi() cuts longer pauses,
+// because it takes them for damage.
 std::vector<int> within_long_rests(const Tune& tune) {
   constexpr int kStep = kLongestGap / 2 * kTicksPerQuarter;
   std::vector<int> times = {0, length_of(tune)};
@@ -205,7 +205,7 @@ TrackWriter conductor(const Tune& tune, const Swing& swung) {
   for (const ChordSpan& span : tune.chords) {
     track.meta(swung(span.start), 0x06, print_chord(span.chord));
   }
-  // Without it a reader could not tell how long the last chord lasts.
+  // The last chord lasts until this marker.
   if (!tune.chords.empty()) track.meta(swung(length_of(tune)), 0x06, "NC");
   return track;
 }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-// The layers of the network, and its loss.
-// Everything is made of the library's modules; nothing here has a derivative of its own.
+// The layers of the network, and its loss. It uses the library's modules alone, without
+// hand-written derivatives.
 #include "examples/jazz/model.h"
 
 namespace jazz {
@@ -8,7 +8,7 @@ namespace {
 
 using namespace tapeloop;
 
-// Sum of the table's rows of each place, some of them forgotten as a whole: [.., K] -> [.., E].
+// Sums the table's rows of each place; `forget` drops whole rows: [.., K] -> [.., E].
 Var bag(const nn::Embedding& table, const Tensor& rows, const nn::Dropout& forget) {
   const Var vectors = table(rows);
   if (forget.p == 0 || Tape::current() == nullptr) return sum(vectors, {-2});
@@ -16,7 +16,7 @@ Var bag(const nn::Embedding& table, const Tensor& rows, const nn::Dropout& forge
   return sum(vectors * forget(Var(Tensor::full(each, 1, vectors.dtype(), vectors.device()))), {-2});
 }
 
-// A sum of K rows shall be about as large as the other inputs, so each starts smaller than the
+// A sum of K rows should be about as large as the other inputs, so each row starts smaller than the
 // default N(0, 1).
 nn::Embedding table(int rows, std::int64_t width, Random& random, DType dtype) {
   nn::Embedding result(rows, width, random, -1, dtype);

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-// The network: a LSTM or GRU over events, one step per event, and the three predictions after it.
-// It does not train itself and draws no notes.
+// The network: an LSTM or GRU over events, one step per event, then three predictions. It does not
+// train itself and draws no notes.
 //   T steps, N lines, H hidden size, E size of an embedding. Row-major.
 #pragma once
 
@@ -17,19 +17,21 @@ struct ModelOptions {
   std::int64_t hidden = 128;
   int layers = 1;
   std::int64_t embedding = 96;
-  double dropout = 0.5;  // share of what the layers give each other that is dropped in training
-  double forget = 0.3;   // share of the features that are dropped in training
+  // Share of the values between the layers that training drops.
+  double dropout = 0.5;
+  // Share of the features that training drops.
+  double forget = 0.3;
   tapeloop::DType dtype = tapeloop::DType::float32;
   tapeloop::Device device = tapeloop::Device::cpu;
 };
 
-// What the recurrent layers carry over time, cut from its history: h, and c of a LSTM, each
-// [layers, N, H]. Empty: zeros.
+// The recurrent state between batches, without its history: h, and c of an LSTM, each [layers, N,
+// H]. Empty: zeros.
 using Memory = std::vector<tapeloop::Tensor>;
 
 // Sums over a batch, in nats.
 struct Loss {
-  tapeloop::Var sum;  // what training makes small, a scalar
+  tapeloop::Var sum;  // training minimizes it; a scalar
   double nats[kFactors] = {};
 };
 
@@ -37,11 +39,11 @@ class Model {
  public:
   Model(const ModelOptions& options, tapeloop::Random& random);
 
-  // Takes the lines before T events to the states they are predicted from, and moves the memory on:
-  // rows [T, N, 10] -> h [T, N, H].
+  // Reads the N lines over T events and updates the memory: rows [T, N, 10] -> h [T, N, H], from
+  // which the next events are predicted.
   tapeloop::Var read(const tapeloop::Tensor& input, Memory& memory) const;
 
-  // Logits of one factor, M = T N or any other number of rows: h [M, H] -> [M, classes].
+  // Logits of one factor, for M = T N or any other number of rows: h [M, H] -> [M, classes].
   tapeloop::Var delta_logits(const tapeloop::Var& h) const;
   tapeloop::Var pitch_logits(const tapeloop::Var& h, const tapeloop::Tensor& rows,
                              const tapeloop::Tensor& root_columns,
@@ -56,7 +58,7 @@ class Model {
  private:
   ModelOptions options_;
   tapeloop::nn::Embedding input_;
-  tapeloop::nn::Lstm lstm_;  // one of these two has cells
+  tapeloop::nn::Lstm lstm_;  // only one of the two has cells
   tapeloop::nn::Gru gru_;
   tapeloop::nn::Linear delta_;
   tapeloop::nn::Embedding pitch_rows_;

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 // Contexts, counts and mixture weights of the n-gram baseline.
-// Contexts are kept as 64-bit hashes: with a million of them two collide once in 10^7 corpora.
+// Keeps contexts as 64-bit hashes: with a million contexts, two collide once in 10^7 corpora.
 #include "examples/jazz/ngram.h"
 
 #include <array>
@@ -42,7 +42,8 @@ class Contexts {
   std::size_t size_ = 0;
 };
 
-// The k-th event back, k = 1 the last one; before the beginning a note that cannot occur.
+// The k-th event back, k = 1 is the last one. Before the beginning it returns a note that cannot
+// occur.
 Event back(std::span<const Event> past, std::size_t k) {
   return k <= past.size() ? past[past.size() - k] : Event{-1, -1, -1, {}};
 }
@@ -69,7 +70,8 @@ Contexts delta_contexts(int chain, std::span<const Event> past) {
 
 Contexts pitch_contexts(int chain, std::span<const Event> past, const Event& now) {
   Contexts contexts(static_cast<std::uint64_t>(10 + chain));
-  contexts.add(now.delta == 0 ? 1 : 0).end_level();  // within a chord another law holds
+  // Notes within a chord have another distribution.
+  contexts.add(now.delta == 0 ? 1 : 0).end_level();
   if (chain == 1) contexts.add(chord_number(now.at.root, now.at.quality)).end_level();
   if (chain == 2) {
     contexts.add(back(past, 1).pitch).add(chord_number(now.at.root, now.at.quality)).end_level();

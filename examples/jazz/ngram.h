@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: MIT
-// The baseline that a network must beat: interpolated n-grams of order 3 over the same events.
-// It knows nothing of keys; give it the same transposed copies that the network gets.
+// The baseline for the network: interpolated n-grams of order 3 over the same events. It knows
+// nothing of keys: give it the same transposed copies as the network.
 //
-// Each factor is predicted by a mixture of two or three back-off chains. A chain is a list of ever
-// longer contexts, smoothed by Witten & Bell (1991): with c counts and T(h) the number of
-// different symbols seen after h,
+// A mixture of two or three back-off chains predicts each factor. A chain is a list of ever longer
+// contexts, smoothed by Witten & Bell (1991): with c counts and T(h) the number of different
+// symbols seen after h,
 //   p(w | h) = (c(h, w) + T(h) p(w | shorter h)) / (c(h) + T(h)),   p(w) at the end uniform.
-// One chain follows the line alone (up to 3 earlier notes), one the place in the bar, and for the
-// pitch one the chords. Mixture weights are fitted by EM on the last eighth of the sequences, with
+// One chain uses the line alone (up to 3 earlier notes), one the place in the bar, and for the
+// pitch one the chords. EM fits the mixture weights on the last eighth of the sequences, with
 // counts of the rest; then all sequences are counted.
 #pragma once
 
@@ -23,7 +23,8 @@ namespace jazz {
 enum class Factor { delta, pitch, duration };
 inline constexpr int kFactors = 3;
 
-// Nats per sounding note. The cost of rests is in the sum, rests are not in the number of notes.
+// Nats per sounding note: the sum includes the cost of rests, the number of notes does not include
+// rests.
 struct NatsPerNote {
   double delta = 0;
   double pitch = 0;
@@ -35,15 +36,16 @@ class Ngram {
  public:
   using Sequences = std::span<const std::vector<Event>>;
 
-  // Replaces what was learned before. Transposed copies of one tune should stand side by side, so
-  // that the last eighth holds tunes of its own. Throws std::invalid_argument without any event.
+  // Forgets earlier training. Transposed copies of one tune should be adjacent, so that the last
+  // eighth holds tunes that the rest does not have. Throws std::invalid_argument if there is no
+  // event.
   void train(Sequences sequences);
 
-  // p(value | past, now), where `now` holds the factors that come before this one and, for pitch
-  // and duration, the context of the onset. Throws std::logic_error before training.
+  // p(value | past, now). `now` holds the factors before this one and, for pitch and duration, the
+  // context of the onset. Throws std::logic_error before training.
   double probability(Factor factor, std::span<const Event> past, const Event& now, int value) const;
 
-  // The same for all values; sums to 1.
+  // The same for all values; their sum is 1.
   std::vector<double> distribution(Factor factor, std::span<const Event> past,
                                    const Event& now) const;
 

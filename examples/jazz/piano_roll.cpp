@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 // Drawing of the piano roll: one function per layer, from the paper up to the notes.
-// It measures no text; sizes are chosen so that chord symbols of half a bar do not touch.
+// It measures no text: sizes are such that chord symbols of half a bar do not touch.
 #include "examples/jazz/piano_roll.h"
 
 #include <fmt/format.h>
@@ -201,9 +201,9 @@ class Picture {
   int high_;
   double row_;
   double tick_width_;
-  int first_ = 0;  // ticks of the system being drawn
+  int first_ = 0;  // ticks where the current system begins
   int last_ = 0;
-  double top_ = 0;  // of its roll
+  double top_ = 0;  // top of its roll
   std::string svg_;
 };
 

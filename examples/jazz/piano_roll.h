@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 // A tune as a picture: an SVG piano roll in several systems with chord symbols.
-// It is made for looking at, not for reading back.
+// It is for looking at: no function reads it back.
 #pragma once
 
 #include <filesystem>
@@ -20,7 +20,7 @@ struct PianoRollOptions {
 // that is not 1..32.
 std::string piano_roll_svg(const Tune& tune, const PianoRollOptions& options = {});
 
-// The same into a file, through tapeloop::write_file.
+// Writes the same into a file, by tapeloop::write_file.
 void write_piano_roll(const Tune& tune, const std::filesystem::path& path,
                       const PianoRollOptions& options = {});
 

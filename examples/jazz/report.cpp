@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 // Writing the tune, measuring the takes, printing both.
-// An aim that is missed is printed as missed; nothing is drawn again until it looks better.
+// It prints a missed aim as missed; the program does not draw again for a better result.
 #include "examples/jazz/report.h"
 
 #include <fmt/format.h>

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 // A training run as a checkpoint, and back.
-// The streams are saved as where they stand; their notes are made anew from the material.
+// It saves only the positions of the streams and makes their notes again from the material.
 #include <fmt/format.h>
 
 #include <limits>

@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: MIT
-// What the three players play, beat by beat.
-// They do not listen to the melody.
+// The notes of the three players, beat by beat. They do not use the melody.
 #include "examples/jazz/rhythm_section.h"
 
 #include <algorithm>
@@ -14,11 +13,12 @@ namespace {
 constexpr int kEighth = kTicksPerQuarter / 2;
 constexpr int kBassLow = 28;
 constexpr int kBassHigh = 55;
-constexpr int kShellLow = 52;  // lowest note of a shell voicing lies in kShellLow .. +11
+// The lowest note of a shell voicing is from kShellLow to kShellLow + 11.
+constexpr int kShellLow = 52;
 constexpr int kRide = 51;
 constexpr int kFootHiHat = 44;
 
-// std::uniform_int_distribution differs between libraries; this does not.
+// std::uniform_int_distribution differs between standard libraries; this class does not.
 class Dice {
  public:
   explicit Dice(std::uint32_t seed) : engine_(seed) {}
@@ -51,7 +51,7 @@ void add_shell(std::vector<Note>& notes, const Chord& chord, int start, int leng
 }  // namespace
 
 std::vector<Note> comping(const Tune& tune, std::uint32_t seed) {
-  // Eighths of a 4/4 bar on which the pianist strikes; -1 fills up.
+  // Eighths of a 4/4 bar on which the pianist plays; -1 is unused.
   constexpr std::array<std::array<int, 3>, 5> kPatterns = {
       {{0, 3, -1}, {3, 6, -1}, {0, 3, 6}, {1, 4, -1}, {2, 5, -1}}};
   Dice dice(seed);

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-// A piano, a bass and a ride cymbal that play the chords of a tune, so that a melody can be judged
-// in its setting. Rules and dice, nothing learned.
+// A piano, a bass and a ride cymbal that play the chords of a tune, so that a melody can be heard
+// in its context. They follow rules and random numbers, nothing learned.
 #pragma once
 
 #include <cstdint>
@@ -10,8 +10,8 @@
 
 namespace jazz {
 
-// All functions give straight eighths on the grid of score.h; the player swings them. The same
-// seed gives the same notes on every machine. They are silent where the tune has no chord.
+// All functions return straight eighths on the grid of score.h; the MIDI writer swings them. The
+// same seed gives the same notes on every machine. Where the tune has no chord, they are silent.
 
 // Shell voicings (third and seventh, the fourth for a suspended chord) in swing rhythms.
 std::vector<Note> comping(const Tune& tune, std::uint32_t seed);

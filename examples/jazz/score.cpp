@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 // Chord symbols, keys, pitches and transposition of a lead sheet.
-// Spelling is by the commonest name of a pitch class; no enharmonic distinctions are kept.
+// Spells each pitch class by its most common name; it keeps no enharmonic distinctions.
 #include "examples/jazz/score.h"
 
 #include <fmt/format.h>
@@ -65,8 +65,8 @@ constexpr Suffix kSuffixes[] = {
 
 int pitch_class(int value) { return ((value % 12) + 12) % 12; }
 
-// Takes a letter A-G (in the given case) and an accidental off the front, if they are there.
-// The result is not reduced to 0..11, so that "cb5" can be told from "b5".
+// Removes a letter A-G (in the given case) and an accidental from the front, if they are there.
+// Does not reduce the result to 0..11, so that "cb5" and "b5" differ.
 std::optional<int> take_letter(std::string_view& text, char first_letter) {
   constexpr std::array<int, 7> kLetters = {9, 11, 0, 2, 4, 5, 7};
   if (text.empty() || text[0] < first_letter || text[0] > first_letter + 6) return std::nullopt;
@@ -79,7 +79,7 @@ std::optional<int> take_letter(std::string_view& text, char first_letter) {
   return value;
 }
 
-// Semitones by which the range [low, high] sticks out of [lowest, highest].
+// Semitones by which the range [low, high] exceeds [lowest, highest].
 int overflow(int low, int high, int lowest, int highest) {
   return std::max(0, lowest - low) + std::max(0, high - highest);
 }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-// The streams, the update and the evaluation. Saving and going on are in resume.cpp.
-// A tune begins at the first step of a batch, so that its memory can begin with zeros there.
+// The streams, the update and the evaluation. resume.cpp saves and resumes. A tune begins at the
+// first step of a batch, so that its memory can begin with zeros there.
 #include "examples/jazz/train.h"
 
 #include <fmt/format.h>
@@ -30,7 +30,7 @@ void forget(const Memory& memory, std::int64_t line) {
   for (const Tensor& part : memory) part.select(1, line).fill(0);
 }
 
-// Adds the nats of a group of tunes, read side by side, and their notes.
+// Adds the nats of a group of tunes, read in parallel, and their number of notes.
 void add_nats(const Model& model, std::span<const Tune> tunes, double (&nats)[kFactors],
               double& notes) {
   const PauseRecording no_tape;
@@ -87,7 +87,7 @@ Trainer::Trainer(const ModelOptions& model, const TrainOptions& options, const M
       noted_(model_) {
   for (Stream& stream : streams_) {
     begin(stream);
-    // Not all streams at the beginning of a tune together.
+    // Starts the streams at different places, so that not all begin a tune together.
     const auto length = static_cast<std::uint64_t>(stream.sequence.events.size());
     place(stream, stream.tune, stream.semitones,
           static_cast<std::int64_t>(random_.below(length)) / options_.steps * options_.steps);

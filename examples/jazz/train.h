@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-// Training: truncated backpropagation through time over streams of transposed tunes, with Adam.
-// It writes no files and prints nothing; a Trainer can be saved whole and gone on with bit for bit.
+// Training: truncated backpropagation through time over streams of transposed tunes, with Adam. It
+// writes no files and prints nothing. A saved Trainer resumes bit for bit.
 #pragma once
 
 #include <map>
@@ -16,9 +16,9 @@
 namespace jazz {
 
 struct TrainOptions {
-  std::int64_t updates = 1200;        // the learning rate falls over these
-  std::int64_t streams = 32;          // tunes read side by side
-  std::int64_t steps = 32;            // events per update; gradients reach no farther back
+  std::int64_t updates = 1200;        // the learning rate decays over these
+  std::int64_t streams = 32;          // tunes in parallel
+  std::int64_t steps = 32;            // events per update; gradients go back no farther
   std::int64_t evaluate_every = 100;  // updates
   double learning_rate = 4e-3;
   double weight_decay = 0.01;
@@ -26,7 +26,7 @@ struct TrainOptions {
   std::uint64_t seed = 0;
 };
 
-// How good a model is on tunes as they are written, in no other key. Rests cost, but are not notes.
+// Measures a model on the tunes in their own keys. Rests cost nats, but do not count as notes.
 NatsPerNote nats_per_note(const Model& model, const std::vector<Tune>& tunes);
 
 class Trainer {
@@ -36,26 +36,26 @@ class Trainer {
   Trainer(const Trainer&) = delete;
   Trainer& operator=(const Trainer&) = delete;
 
-  // One update; its loss in nats per note of the batch, with dropout. Evaluates when it is time to.
-  // Throws tapeloop::Error where the loss or its gradient is not finite, with the operation, layer,
-  // time step and gate where that began; the weights then stay as they are.
+  // Makes one update. Returns its loss in nats per note of the batch, with dropout. Evaluates if an
+  // evaluation is due. If the loss or its gradient is not finite, throws a tapeloop::Error with the
+  // operation, layer, time step and gate where that began. Then the weights stay unchanged.
   double update();
 
   std::int64_t updates() const { return adam_->steps(); }
   bool finished() const { return updates() >= options_.updates; }
   std::int64_t notes_seen() const { return notes_seen_; }
 
-  // The held-out figures of the latest and the best evaluation.
+  // The figures of the latest and the best evaluation on held-out tunes.
   const std::optional<NatsPerNote>& latest() const { return latest_; }
   const std::optional<NatsPerNote>& best() const { return best_; }
   std::int64_t best_update() const { return best_update_; }
 
-  // The model as it is now; use_best() gives it the weights of the best evaluation.
+  // The present model; use_best() gives it the weights of the best evaluation.
   const Model& model() const { return model_; }
   void use_best();
 
-  // Everything above, to be saved. restore() throws tapeloop::Error, listing what differs, where a
-  // checkpoint is of other settings or other material; `path` names it in the message.
+  // The whole state, and back. If the checkpoint has other settings or other material, restore()
+  // throws a tapeloop::Error that lists the differences; `path` names it in the message.
   tapeloop::nn::Checkpoint checkpoint() const;
   void restore(const tapeloop::nn::Checkpoint& saved, const std::string& path);
 
@@ -63,7 +63,7 @@ class Trainer {
   struct Stream {
     std::int64_t tune = 0;
     std::int64_t semitones = 0;
-    std::int64_t next = 0;  // event
+    std::int64_t next = 0;  // index of the next event
     Sequence sequence;
     Line line{Context{}};
   };
@@ -72,7 +72,7 @@ class Trainer {
   void place(Stream& stream, std::int64_t tune, std::int64_t semitones, std::int64_t next) const;
   Batch next_batch();
   void evaluate();
-  // Runs a batch's loss again and throws, with what was wrong and where it began.
+  // Runs a batch's loss again. Throws with `what` and the place where the first NaN or infinity is.
   [[noreturn]] void explain(const Batch& batch, const std::string& what) const;
 
   TrainOptions options_;
@@ -82,7 +82,7 @@ class Trainer {
   std::unique_ptr<tapeloop::optim::Adam> adam_;
   std::vector<Stream> streams_;
   Memory memory_;
-  Memory before_;  // the update at hand
+  Memory before_;  // the memory before the current update
   tapeloop::nn::NotedRandoms noted_;
   tapeloop::StateDict best_weights_;
   std::optional<NatsPerNote> latest_;
@@ -91,13 +91,13 @@ class Trainer {
   std::int64_t notes_seen_ = 0;
 };
 
-// What a checkpoint must agree in to be gone on with: every option, and the material.
+// What must agree for a checkpoint to be resumed: every option, and the material.
 std::map<std::string, std::string> settings_of(const ModelOptions& model,
                                                const TrainOptions& options,
                                                const Material& material);
 
-// The model of a checkpoint with its best weights, whatever its training was and wherever. Throws
-// tapeloop::Error where the checkpoint is none of this program, or learned from other material.
+// The model of a checkpoint with its best weights, whatever its training options and device were.
+// Throws tapeloop::Error if the checkpoint is not of this program, or is of other material.
 Model best_model(const tapeloop::nn::Checkpoint& saved, const Material& material,
                  const std::string& path, tapeloop::Device device = tapeloop::Device::cpu);
 

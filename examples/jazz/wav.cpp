@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// Finding fluidsynth and a sound font, and running the one with the other.
+// Finds fluidsynth and a sound font, and runs fluidsynth.
 #include "examples/jazz/wav.h"
 
 #include <fcntl.h>
@@ -48,7 +48,7 @@ std::string find_sound_font() {
   return {};
 }
 
-// True if the program ended with 0. Its output is thrown away.
+// True if the program ended with 0. Discards its output.
 bool run_quietly(std::vector<std::string> words) {
   std::vector<char*> arguments;
   for (std::string& word : words) arguments.push_back(word.data());

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-// A MIDI file as sound, by fluidsynth and a sound font where both are installed.
-// It synthesises nothing itself.
+// A MIDI file as sound, by fluidsynth and a sound font if both are installed. It synthesises
+// nothing itself.
 #pragma once
 
 #include <string>
@@ -12,8 +12,8 @@ struct WavResult {
   std::string why_not;  // for people; empty if written
 };
 
-// Renders the file at `midi` into `wav`. Sound fonts are looked for in the usual folders, and in
-// the file that the environment variable SOUNDFONT names. Never throws: sound is an extra.
+// Renders the file at `midi` into `wav`. Searches sound fonts in the usual folders, and uses the
+// file that the environment variable SOUNDFONT names. Never throws: sound is optional.
 WavResult write_wav(const std::string& midi, const std::string& wav);
 
 }  // namespace jazz

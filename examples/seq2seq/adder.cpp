@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// The adder's model, update, checkpoint, and what it does with a sum.
+// The adder's model, update, checkpoint, and its sums.
 #include "examples/seq2seq/adder.h"
 
 #include <fmt/format.h>
@@ -151,7 +151,7 @@ void AdderTrainer::restore(const nn::Checkpoint& saved, const std::string& path)
   nn::load_state_dict(adder_, saved.section("model"), path);
   adam_.load_state_dict(saved.section("optimizer"));
   sums_ = saved.random("sums");
-  // Earlier versions saved none amidst a training.
+  // Earlier versions saved no history during a training.
   const bool has_history = std::any_of(saved.sections.begin(), saved.sections.end(),
                                        [](const auto& part) { return part.first == "history"; });
   history_ = has_history ? common::history_of(saved, path) : common::History();

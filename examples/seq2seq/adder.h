@@ -24,7 +24,7 @@ struct AdderSettings {
   tapeloop::Device device = tapeloop::Device::cpu;
 };
 std::map<std::string, std::string> notes_of(const AdderSettings& settings);
-// Throws FileError where the notes are not those of an adder.
+// Throws FileError if the notes are not those of an adder.
 AdderSettings adder_settings_of(const tapeloop::nn::Checkpoint& saved, const std::string& path);
 
 struct Adder {
@@ -42,7 +42,7 @@ struct Adder {
   void visit(tapeloop::nn::Visitor& v) const;
 };
 
-// How many of the sums come out right in every bit, and one sum's hidden units.
+// right_sums: how many of the sums have every bit right. trace_of: one sum's hidden units.
 std::int64_t right_sums(const Adder& adder, std::span<const Sum> sums, int bits);
 CarryTrace trace_of(const Adder& adder, const Sum& sum, int bits);
 
@@ -51,12 +51,12 @@ class AdderTrainer {
   explicit AdderTrainer(const AdderSettings& settings);
   AdderTrainer(const AdderTrainer&) = delete;
   AdderTrainer& operator=(const AdderTrainer&) = delete;
-  // One update with fresh random sums; returns the loss before it, in nats per bit.
+  // Makes one update with fresh random sums. Returns the loss before it, in nats per bit.
   double update();
   std::int64_t updates() const { return updates_; }
   const Adder& adder() const { return adder_; }
   const common::History& history() const { return history_; }
-  // Takes the weights as they are for the best: nothing validates.
+  // Keeps the present weights as the best: this training does not validate.
   void note_end();
   tapeloop::nn::Checkpoint checkpoint() const;
   void restore(const tapeloop::nn::Checkpoint& saved, const std::string& path);
@@ -64,12 +64,12 @@ class AdderTrainer {
  private:
   AdderTrainer(const AdderSettings& settings, tapeloop::Random random);
   tapeloop::Var loss_of(std::span<const Sum> sums) const;
-  std::string explain(std::span<const Sum> sums) const;  // where the first NaN or infinity is
+  std::string explain(std::span<const Sum> sums) const;  // says where the first NaN or infinity is
   AdderSettings settings_;
   Adder adder_;
   tapeloop::Random sums_;
   tapeloop::optim::Adam adam_;
-  common::History history_;  // the weights at the end of a training, in which nothing validates
+  common::History history_;  // holds the final weights; no validations
   std::int64_t updates_ = 0;
 };
 

@@ -22,7 +22,7 @@ void check_size(const char* what, int given, int most) {
   }
 }
 
-// bit t of f(sum) as [bits + 1, N], written to every `stride`-th element from `first`.
+// Writes bit t of f(sum) as [bits + 1, N] to every `stride`-th element from `first`.
 template <class F>
 void write_bits(const Tensor& to, std::span<const Sum> sums, int bits, std::size_t first,
                 std::size_t stride, F f) {
@@ -57,7 +57,7 @@ std::vector<int> carries_of(const Sum& sum, int base, int count) {
 
 Sum random_binary_sum(int bits, Random& random) {
   check_size("bits", bits, kMostBits);
-  const auto number = [&] {  // of two halves: a draw has 53 bits
+  const auto number = [&] {  // two draws: one has only 53 bits
     const std::uint64_t high = random.below(std::uint64_t{1} << 31);
     const std::uint64_t low = random.below(std::uint64_t{1} << 31);
     return (high << 31 | low) & ((std::uint64_t{1} << bits) - 1);

@@ -82,7 +82,7 @@ void add_model_options(CLI::App& app, Arguments& a) {
             "stop after so many validations without a better one; 0: never");
 }
 
-// Which tasks an option belongs to; those that are not listed belong to all.
+// The tasks of an option. Options that are not listed belong to all tasks.
 struct Belongs {
   const char* option;
   std::string_view tasks;
@@ -104,7 +104,7 @@ constexpr std::array kBelongs = {
     Belongs{"--samples", "dates, translate, add"},
     Belongs{"--pictures", "dates, translate, add"},
 };
-// What the adder of bits has no use for.
+// Options without effect on the adder of bits.
 constexpr std::array kNotForBits = {
     "--cell",     "--one-direction", "--layers",         "--embedding", "--attention",
     "--attend",   "--dropout",       "--decay",          "--pairs",     "--max-length",
@@ -127,7 +127,7 @@ bool is_of(const Belongs& belongs, const std::string& task) {
 
 bool adds_bits(const Arguments& a) { return a.task == "add" && a.base == 2; }
 
-// Not explained where they are of no use.
+// Leaves options that have no effect out of --help.
 void hide_others(CLI::App& app, const Arguments& a) {
   for (const Belongs& belongs : kBelongs) {
     if (!is_of(belongs, a.task)) app.get_option(belongs.option)->group("");
@@ -181,12 +181,13 @@ void check_options(const CLI::App& app, const Arguments& a) {
   }
 }
 
-// Width and length penalty of the search, where nobody asked for others.
+// Width and length penalty of the search if the user gave none.
 SearchOptions usual_search(const std::string& task) {
   return task == "translate" ? SearchOptions{.beams = 4, .length_penalty = 0.6} : SearchOptions{};
 }
 
-// What there is to translate with in a folder and two levels below: "attention/best.safetensors, plain/last.safetensors".
+// The checkpoints in a folder and two levels below: "attention/best.safetensors,
+// plain/last.safetensors".
 std::string checkpoints_in(const fs::path& folder) {
   constexpr std::size_t kMost = 6;
   std::vector<std::string> found;
@@ -209,7 +210,7 @@ std::string checkpoints_in(const fs::path& folder) {
 std::string Arguments::best() const {
   if (!model.empty()) return model;
   std::error_code ignored;
-  // The second is that of reverse and copy: of the two models the one with attention.
+  // The second name is for reverse and copy: their model with attention.
   for (const char* name : {"best.safetensors", "attention/best.safetensors"}) {
     const fs::path path = fs::path(common.out) / name;
     if (fs::exists(path, ignored)) return path.string();
@@ -276,7 +277,7 @@ void fill_in(CLI::App& app, Arguments& a) {
     set("--hidden", s.model.hidden, 128);
     set("--embedding", s.model.embedding, 64);
     set("--lr", s.learning_rate, 0.001);
-    set("--updates", s.updates, a.data.empty() ? 1200 : 4000);  // few pairs are soon known by heart
+    set("--updates", s.updates, a.data.empty() ? 1200 : 4000);  // a model soon memorizes few pairs
     if (a.data.empty()) set("--validate-every", a.validate_every, 100);
   }
   if (adds_bits(a)) {

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// The command line of seq2seq, and what each task takes where nothing was said.
+// The command line of seq2seq, and the default values of each task.
 #pragma once
 
 #include <cstdint>
@@ -15,39 +15,40 @@ struct Arguments {
   std::string task = "dates";  // dates, translate, reverse, copy, add
   bool task_given = false;
   Settings settings;
-  std::string data;  // a file of pairs; empty: what is built in
-  std::string test;  // a file of pairs to measure with; empty: a share of the data that is held out
+  std::string data;  // a file of pairs; empty: the built-in data
+  std::string test;  // a file of pairs for the measures; empty: a held-out share of the data
   std::string source_unit = "character", target_unit = "character";
-  std::int64_t smallest_count = 1;  // of a unit, to be in the vocabulary
-  std::int64_t most_units = 20000;  // of a vocabulary
-  std::int64_t pairs = 20000;       // to be made for training
-  std::int64_t longest = 20;        // reverse and copy: letters in training
-  std::int64_t base = 2;            // add
-  std::int64_t digits = 8;          // add: of the numbers in training
+  std::int64_t smallest_count = 1;  // of a unit in the vocabulary
+  std::int64_t most_units = 20000;  // size of a vocabulary
+  std::int64_t pairs = 20000;       // number of pairs to make for training
+  std::int64_t longest = 20;        // reverse and copy: most letters in training
+  std::int64_t base = 2;            // add: base of the numbers
+  std::int64_t digits = 8;          // add: digits of the numbers in training
   std::int64_t validate_every = 500;
-  std::int64_t patience =
-      5;  // validations without a better one after which training ends; 0: no early stop
+  // Validations without a better one after which training ends; 0: no early stop.
+  std::int64_t patience = 5;
   std::int64_t beams = 1;
   double length_penalty = 0;
   bool beams_given = false, penalty_given = false;
-  std::int64_t samples = 10;  // translations that are printed
-  std::int64_t pictures = 4;  // translations in the attention picture
+  std::int64_t samples = 10;  // number of printed translations
+  std::int64_t pictures = 4;  // number of translations in the picture
   bool resume = false;
   std::string translate;  // a text to translate from a checkpoint
   bool translate_given = false;
   bool interactive = false;
   std::string model;  // the checkpoint; empty: the best of --out
 
-  // The checkpoint to translate with. Throws FileError that names what there is where --out has none.
+  // The checkpoint to translate with. If --out has none, throws a FileError that lists the
+  // checkpoints there.
   std::string best() const;
   bool from_checkpoint() const { return interactive || translate_given; }
-  // As asked for, else as is usual for the task.
+  // The options from the command line, else the task's usual ones.
   SearchOptions search() const;
 };
 
 void add_options(CLI::App& app, Arguments& arguments);
-// Options that nobody gave take the values of the task, which --help then shows; throws UsageError for what does not go
-// together.
+// Sets the options that the user did not give to the task's values, which --help then shows. Throws
+// UsageError for options that exclude each other.
 void fill_in(CLI::App& app, Arguments& arguments);
 
 }  // namespace seq2seq

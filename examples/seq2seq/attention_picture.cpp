@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// Attention as grids of boxes, side by side where there is room.
+// Attention as grids of boxes, side by side if there is room.
 #include <fmt/format.h>
 
 #include <algorithm>
@@ -14,7 +14,7 @@
 namespace seq2seq {
 namespace {
 
-constexpr double kCell = 18;         // where there is room
+constexpr double kCell = 18;         // used if there is room
 constexpr double kSmallestCell = 4;  // sentences that are longer than a page of these are cut
 constexpr double kLabel = 13;        // font size
 constexpr double kLabelRoom = 14;    // narrower cells share a label
@@ -22,11 +22,11 @@ constexpr double kRuledCell = 8;     // narrower cells have no lines between the
 constexpr double kGap = 36;          // between grids
 constexpr double kMargin = 24;
 constexpr double kHeader = 60;            // title and legend
-constexpr double kPage = 1180;            // grids beyond this go on below
-constexpr double kTallest = 4000;         // what has no room on so many pages is left out
+constexpr double kPage = 1180;            // grids beyond this width start a new row
+constexpr double kTallest = 4000;         // grids beyond this height are left out
 constexpr double kSmallest = 0.004;       // fainter boxes cannot be seen
 constexpr int kWidestLabel = 24;          // columns of text
-constexpr std::size_t kMostBoxes = 3500;  // of all grids: the darkest
+constexpr std::size_t kMostBoxes = 3500;  // in all grids; the darkest stay
 constexpr std::size_t kMostBytes = 380'000;
 
 double text_width(std::string_view text) {
@@ -37,7 +37,7 @@ double text_width(std::string_view text) {
 std::string shortened(std::string_view text, int columns) {
   if (display_width(text) <= columns) return std::string(text);
   std::string beginning;
-  int width = 1;  // of the dots
+  int width = 1;  // width of the dots
   for (const std::string& character : characters(text)) {
     width += display_width(character);
     if (width > columns) break;
@@ -84,7 +84,7 @@ double weight_at(const Looked& looked, std::size_t row, std::size_t column) {
   return looked.weights.at({static_cast<std::int64_t>(row), static_cast<std::int64_t>(column)});
 }
 
-// As much of it as a page has room for; the caption says so.
+// Cuts sentences that are too long for a page; the caption says so.
 Looked cut(Looked looked) {
   const auto most = static_cast<std::size_t>((kPage - 2 * kMargin - 200) / kSmallestCell);
   std::string note;
@@ -102,7 +102,7 @@ Looked cut(Looked looked) {
   return looked;
 }
 
-// The least weight that has a box: so that no more than kMostBoxes have one.
+// The least weight that gets a box, so that at most kMostBoxes boxes are drawn.
 double least_weight(const std::vector<Looked>& all) {
   std::vector<double> weights;
   for (const Looked& looked : all) {
@@ -119,15 +119,15 @@ double least_weight(const std::vector<Looked>& all) {
   return std::nextafter(*last, 2.0);
 }
 
-// Where a grid goes and how much room it takes.
+// The position and size of a grid.
 struct Place {
   double left = 0, top = 0;
   double cell = kCell;
-  std::size_t step = 1;       // every how many cells there is a label
+  std::size_t step = 1;       // distance of labels, in cells
   double rows_width = 0;      // of the labels at the left
   double columns_height = 0;  // of the labels above
   double width = 0, height = 0;
-  bool turned = false;  // words above a column stand upright
+  bool turned = false;  // words above columns are vertical
 };
 
 Place measured(const Looked& looked) {

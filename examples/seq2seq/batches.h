@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
-// Batches of sentences of like length, in a random order, without end; each is seen once in a pass over all.
+// Endless batches of sentences of similar length, in a random order. Each pass uses each sentence
+// once.
 #pragma once
 
 #include <cstdint>
@@ -22,28 +23,30 @@ struct Example {
 struct Batch {
   tapeloop::Tensor source;                   // [S, N] int64, padded by kPad
   std::vector<std::int64_t> source_lengths;  // [N]
-  tapeloop::Tensor inputs;                   // [T, N]: what the decoder is fed, kStart first
-  tapeloop::Tensor targets;  // [T, N]: what it should say, kEnd last; past it kIgnored
+  tapeloop::Tensor inputs;                   // [T, N]: input of the decoder, kStart first
+  tapeloop::Tensor targets;                  // [T, N]: its targets, kEnd last, then kIgnored
   std::vector<std::int64_t> target_lengths;  // [N], the end symbol included
   std::int64_t symbols = 0;                  // sum of target_lengths
 };
 inline constexpr std::int64_t kIgnored = -100;  // cross_entropy's ignore_index
 
-// Throws Error for no examples, and for an empty source.
+// Throws Error if there are no examples, or a source is empty.
 Batch make_batch(std::span<const Example* const> examples);
 
 class Batches {
  public:
-  // A pass takes the examples in a random order, by pools of 50 batches; within a pool sentences of like length share
-  // a batch, and batches come in a random order. The last batch of a pass may be smaller. `examples` must outlive it.
-  // Throws Error for no examples, and for batches of none.
+  // A pass shuffles the examples and cuts them into pools of 50 batches. Within a pool, sentences
+  // of similar length share a batch, and the batches come in a random order. The last batch of a
+  // pass may be smaller. `examples` must outlive this object. Throws Error if there are no
+  // examples, or batch_size < 1.
   Batches(std::span<const Example> examples, std::int64_t batch_size, tapeloop::Random random);
 
   Batch next();
   std::int64_t per_pass() const { return static_cast<std::int64_t>(batches_.size()); }
 
-  // Where in which pass: for a checkpoint. The same examples, size and random numbers go on at the same batch.
-  // load_state_dict throws Error for a state of another number of examples.
+  // The position within the pass, for a checkpoint. With the same examples, batch size and random
+  // numbers, the next batch is the same. load_state_dict throws Error for a state of another number
+  // of examples.
   tapeloop::StateDict state_dict() const;
   void load_state_dict(const tapeloop::StateDict& state);
 
@@ -52,14 +55,15 @@ class Batches {
   std::span<const Example> examples_;
   std::int64_t size_;
   tapeloop::Random random_;
-  std::uint64_t pass_ = 0;          // where the random numbers of this pass begin
-  std::vector<std::size_t> order_;  // of the examples
-  std::vector<std::span<const std::size_t>> batches_;  // of order_
-  std::size_t at_ = 0;                                 // of the next batch
+  std::uint64_t pass_ = 0;                             // start of this pass's random numbers
+  std::vector<std::size_t> order_;                     // indices of examples
+  std::vector<std::span<const std::size_t>> batches_;  // parts of order_
+  std::size_t at_ = 0;                                 // the next batch
 };
 
-// Units of what a model said, where each unknown one is the source unit that it looked at most: weights [T, S], which may
-// have rows and columns beyond. Undefined weights: as decode(). Throws Error where they are too few.
+// The units of a model's output. Each unknown unit is replaced by the source unit with the largest
+// attention weight: weights [T, S], possibly with more rows and columns. Without weights, the same
+// as decode(). Throws Error if rows or columns are missing.
 std::vector<std::string> copied_through(std::span<const std::int64_t> ids,
                                         const tapeloop::Tensor& weights,
                                         const std::vector<std::string>& source,

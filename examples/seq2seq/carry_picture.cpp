@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// Hidden units over the digits of a sum, and which of them hold the carry.
+// Hidden units over the digits of a sum, and the units that follow the carry.
 #include <fmt/format.h>
 
 #include <algorithm>
@@ -17,7 +17,7 @@ constexpr double kCell = 20;
 constexpr double kMargin = 24;
 constexpr double kNames = 130;  // room for labels at the left
 constexpr double kGap = 30;     // between sums side by side
-constexpr double kPage = 1180;  // sums beyond this go on below
+constexpr double kPage = 1180;  // sums beyond this width start a new row
 constexpr std::string_view kPositive = "#b5461f", kNegative = "#12467e";
 
 void check(const CarryTrace& trace, std::int64_t units) {

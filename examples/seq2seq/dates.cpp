@@ -108,7 +108,7 @@ const Language& language_of(std::string_view code) {
   return kLanguages[0];
 }
 
-// 1 to 31: 十二 is 12, 三十一 is 31.
+// Writes 1 to 31: 十二 is 12, 三十一 is 31.
 std::string chinese_number(int n) {
   std::string text;
   if (n >= 20) text += kChineseDigits[static_cast<std::size_t>(n / 10)];
@@ -160,7 +160,7 @@ std::string field(char code, const Date& date, const Language& language) {
   }
 }
 
-// ASCII letters and the two-byte letters of Latin-1: all that the names above have.
+// Knows ASCII letters and the two-byte letters of Latin-1: the names above have no others.
 std::string with_case(std::string text, bool upper) {
   for (std::size_t i = 0; i < text.size(); ++i) {
     const auto byte = static_cast<unsigned char>(text[i]);
@@ -212,7 +212,8 @@ std::string write_date(const Date& date, const DateFormat& format) {
 
 Part part_of_date(std::string_view iso_date) {
   std::uint64_t hash = common::fnv1a(iso_date);
-  // Digits that differ in their last places differ in the low bits of the hash alone: mixed before they are divided.
+  // Dates that differ only in their last digits have hashes that differ only in few bits: mix them
+  // before the division.
   hash ^= hash >> 33;
   hash *= 0xff51afd7ed558ccdu;
   hash ^= hash >> 33;

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// Letters to be copied, or written in reverse: tasks that grow with their length and with nothing else.
+// Letters to copy or to write in reverse: tasks whose difficulty grows with their length alone.
 // Knows no model.
 #pragma once
 
@@ -20,7 +20,7 @@ Pair letters_pair(Order order, int length, tapeloop::Random& random);
 // Lengths 1 to `longest`, all equally likely.
 std::vector<Pair> letters_pairs(Order order, std::int64_t count, int longest,
                                 tapeloop::Random& random);
-// The lengths that are measured: about twelve from 1 to twice `longest`, `longest` among them.
+// The lengths to measure: about twelve from 1 to twice `longest`; `longest` is one of them.
 std::vector<int> measured_lengths(int longest);
 
 }  // namespace seq2seq

@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: MIT
-// seq2seq: sequence to sequence with attention. Without arguments it learns to read dates as people write them, in five
-// languages, and draws what it looks at; the other tasks translate pairs from a file, copy or reverse letters, and add.
-// The parts: arguments.h, material.h (data), model.h, translator.h, training.h, training_run.h (the loop), tasks.h, picture.h.
+// seq2seq: sequence to sequence with attention. Without arguments it learns to read dates as people
+// write them, in five languages, and draws the attention weights. The other tasks translate pairs
+// from a file, copy or reverse letters, and add.
+// The parts: arguments.h, material.h (data), model.h, translator.h, training.h, training_run.h (the
+// loop), tasks.h, picture.h.
 #include <CLI/CLI.hpp>
 #include <nlohmann/json.hpp>
 

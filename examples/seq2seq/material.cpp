@@ -25,7 +25,7 @@ constexpr int kTestPermille = 50, kValidationPermille = 50;
 
 Unit unit_named(const std::string& name) { return name == "word" ? Unit::word : Unit::character; }
 
-// What sets pairs apart that are split: a file of dates is split by its ISO dates.
+// The key of the split: the target (the ISO date) for a file of dates, else the source.
 std::string Pair::*key_of(const Arguments& a) {
   return a.task == "dates" ? &Pair::target : &Pair::source;
 }
@@ -56,11 +56,11 @@ void check_parts(const Material& material, const Arguments& a) {
   check(material.test, "testing");
 }
 
-// So that a small file is not refused by chance.
+// Fills empty parts, so that the program does not refuse a small file by chance.
 void fill_parts(Material& material, const Arguments& a) {
   constexpr const char* kNames[] = {"training", "validation", "testing"};
   std::vector<Pair>* const parts[] = {&material.train, &material.validation, &material.test};
-  const std::size_t split = a.test.empty() ? 3 : 2;  // the pairs of --test stay what they are
+  const std::size_t split = a.test.empty() ? 3 : 2;  // the pairs of --test do not move
   std::vector<const char*> filled;
   for (const std::size_t place : fill_empty_parts({parts, split}, key_of(a))) {
     filled.push_back(kNames[place]);
@@ -96,7 +96,7 @@ Material made_sums(const Arguments& a) {
     const Sum sum = random_decimal_sum(digits, random);
     if (!held_out(sum)) material.train.push_back(decimal_pair(sum));
   }
-  // Different ones: there are few of a digit or two, fewer than are asked for.
+  // Draws different sums. There may be fewer than `count`: of one or two digits there are few.
   const auto measured = [&](std::int64_t count) {
     std::vector<Pair> pairs;
     std::set<Sum> known;
@@ -114,7 +114,8 @@ Material made_sums(const Arguments& a) {
   return material;
 }
 
-// A file of dates is split by its ISO dates, so that no spelling of a held-out date is learned from.
+// Splits a file of dates by its ISO dates, so that no spelling of a held-out date is in the
+// training.
 Split split_by_date(std::vector<Pair> pairs) {
   Split split;
   for (Pair& pair : pairs) {
@@ -127,7 +128,8 @@ Split split_by_date(std::vector<Pair> pairs) {
   return split;
 }
 
-// With --test nothing of the data is held out for testing, and what the file holds is not learned from.
+// With --test the test part of the data joins the training part. Pairs of the test file leave the
+// training and validation parts.
 void use_test_file(Material& material, const Arguments& a) {
   PairFile file = read_pairs(a.test);
   material.remarks.push_back(fmt::format("{}: {}", a.test, file.report()));

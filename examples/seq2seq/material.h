@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-// What a task learns from and is measured with: made by rule, built in, or read from the file given.
-// It trains nothing.
+// The data of a task for training and measures: generated, built in, or read from a file. Trains
+// nothing.
 #pragma once
 
 #include <string>
@@ -13,20 +13,21 @@ namespace seq2seq {
 struct Material {
   std::string source;  // where it comes from, for people
   std::vector<Pair> train;
-  std::vector<Pair> validation;      // looked at in training: early stopping
-  std::vector<Pair> test;            // never seen
+  std::vector<Pair> validation;      // for early stopping
+  std::vector<Pair> test;            // never seen in training
   std::vector<std::string> remarks;  // what was skipped, and why
-  std::int64_t too_long = 0;         // pairs left out for --max-length
+  std::int64_t too_long = 0;         // pairs left out because of --max-length
 };
 
-// Of dates, translate and decimal sums. Throws Error where a part is empty.
+// For dates, translate and decimal sums. Throws Error if a part is empty.
 Material material_of(const Arguments& arguments);
-// Of copy and reverse: the training part alone; each length is measured with letters of its own.
+// For copy and reverse: only the training part. The measures use new letters of each length.
 Material letters_material(const Arguments& arguments);
 
 // The vocabularies of the training part.
 Languages languages_for(const Arguments& arguments, const Material& material);
-// Leaves out pairs that are longer than --max-length on either side, and says how many in a remark. Returns how many.
+// Leaves out pairs with a side longer than --max-length, and says in a remark how many. Returns how
+// many.
 std::int64_t drop_long(std::vector<Pair>& pairs, const char* part, const Arguments& arguments,
                        std::vector<std::string>& remarks);
 

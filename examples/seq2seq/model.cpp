@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// Options to the library's model, and the calls that do not depend on the cell.
+// Translates options to the library's model, and makes the calls that do not depend on the cell.
 #include "examples/seq2seq/model.h"
 
 #include <fmt/format.h>
@@ -50,7 +50,8 @@ nn::Seq2SeqOptions library_options(std::int64_t source_symbols, std::int64_t tar
   decoder.attend = before ? nn::Attend::before_step : nn::Attend::after_step;
   const bool by_product = o.attention == "dot" || o.attention == "cosine";
   if (by_product && o.bidirectional) decoder.cell.hidden = 2 * o.hidden;
-  // A cosine is 1 at most, which hardly tells steps apart; dots of many units begin large.
+  // Scales the scores: cosines are at most 1, too small to tell steps apart; dots of many units
+  // begin too large.
   decoder.attention.scaled = by_product;
   return all;
 }

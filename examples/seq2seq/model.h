@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-// The translator: encoder, bridge, attention and decoder of nn/seq2seq/seq2seq.h, with the cell and the attention chosen by name.
-// Symbols are numbers here; it neither trains nor knows a vocabulary.
+// The translator: encoder, bridge, attention and decoder of nn/seq2seq/seq2seq.h, with the cell and
+// the attention chosen by name. Symbols are numbers here; it neither trains nor knows a vocabulary.
 //   S source steps, T target steps, N batch, V symbols of the target
 #pragma once
 
@@ -17,12 +17,13 @@ struct ModelOptions {
   std::string cell = "gru";  // gru, lstm, rnn: of the encoder and the decoder
   bool bidirectional = true;
   int layers = 1;
-  // Units of each direction of the encoder, and of the decoder. Where attention compares by product (dot, cosine) the
-  // decoder has as many as the encoder gives: twice that with two directions.
+  // Units of each direction of the encoder, and of the decoder. If attention compares by product
+  // (dot, cosine), the decoder has as many units as the encoder's output: twice as many with two
+  // directions.
   std::int64_t hidden = 64;
   std::int64_t embedding = 32;
-  std::string attention =
-      "additive";                 // additive, dot, general, cosine; none: a plain encoder-decoder
+  // Attention score: additive, dot, general, cosine; none: a plain encoder-decoder.
+  std::string attention = "additive";
   std::string attend = "before";  // before the step (Bahdanau) or after it (Luong)
   double dropout = 0;             // between layers
   tapeloop::DType dtype = tapeloop::DType::float32;
@@ -31,7 +32,7 @@ struct ModelOptions {
 
 class Model {
  public:
-  // Sizes of both vocabularies. Throws Error for options that do not go together.
+  // Takes the sizes of both vocabularies. Throws Error for options that exclude each other.
   Model(std::int64_t source_symbols, std::int64_t target_symbols, const ModelOptions& options,
         tapeloop::Random& random);
 
@@ -39,12 +40,13 @@ class Model {
   tapeloop::Var operator()(const tapeloop::Tensor& source, std::span<const std::int64_t> lengths,
                            const tapeloop::Tensor& inputs) const;
 
-  // The likeliest translation of each source, greedily where there is one beam. See nn::beam_search.
+  // The likeliest translation of each source; one beam is greedy search. See nn::beam_search.
   std::vector<tapeloop::nn::Hypothesis> translate(const tapeloop::Tensor& source,
                                                   std::span<const std::int64_t> lengths,
                                                   const tapeloop::nn::BeamOptions& options) const;
 
-  // The decoder's first part of the state after each step [T, N, H], on the CPU, with the truth fed: what a picture shows.
+  // The first part of the decoder's state after each step [T, N, H], on the CPU, with `inputs` fed:
+  // for a picture.
   tapeloop::Tensor hidden_states(const tapeloop::Tensor& source,
                                  std::span<const std::int64_t> lengths,
                                  const tapeloop::Tensor& inputs) const;

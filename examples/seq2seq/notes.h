@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
-// Which program and task a checkpoint is of. For the .cpp files of training; the other settings are common/notes.h's.
+// The program and the task of a checkpoint. For the .cpp files of training; common/notes.h handles
+// the other settings.
 #pragma once
 
 #include <string>
@@ -10,8 +11,8 @@ namespace seq2seq {
 
 inline constexpr const char* kProgram = "seq2seq";
 
-// Throws FileError where the checkpoint was written by another program, or for another task than `task`; an empty task fits
-// all. Returns the checkpoint's task.
+// Throws FileError if another program wrote the checkpoint, or if it is of another task than
+// `task`; an empty `task` accepts all. Returns the checkpoint's task.
 const std::string& check_task(const tapeloop::nn::Checkpoint& saved, const std::string& task,
                               const std::string& path);
 

@@ -27,7 +27,7 @@ std::string plural(std::int64_t count, const char* noun) {
   return fmt::format("{} {}{}", count, noun, count == 1 ? "" : "s");
 }
 
-// For a message: not more than a line of it.
+// Shortens a line for a message.
 std::string shown(std::string_view line) {
   constexpr std::size_t kMost = 60;
   std::size_t size = 0;
@@ -143,7 +143,7 @@ std::string without_quotes(std::string_view field) {
   return result;
 }
 
-// `except`: where the sentences begin that say nothing about it.
+// `except` holds the starts of sentences to ignore.
 bool is_of_a_spreadsheet(const std::vector<Line>& lines, const std::set<const char*>& except) {
   std::size_t fields = 0, quoted = 0;
   bool doubled = false;

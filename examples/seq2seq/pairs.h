@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
-// Pairs of sentences: from a file of tab-separated columns, or the phrase book that is built in; and their split.
-// Sentences are text here; text.h makes units of them.
+// Pairs of sentences, from a file of tab-separated columns or from the built-in phrase book, and
+// their split.
+// Sentences are text here; text.h cuts them into units.
 #pragma once
 
 #include <cstddef>
@@ -20,8 +21,8 @@ struct Pair {
 struct PairFile {
   std::vector<Pair> pairs;  // in the order of the file
   std::int64_t empty_lines = 0;
-  std::int64_t repeated = 0;  // pairs that stood in an earlier line; kept once
-  std::int64_t unquoted = 0;  // sentences that a spreadsheet program had put in quotation marks
+  std::int64_t repeated = 0;  // pairs of an earlier line again; kept once
+  std::int64_t unquoted = 0;  // sentences without a spreadsheet's quotation marks
 
   std::string report() const;  // "8000 pairs; skipped: 1 empty line, 2 repeated pairs"
 };
@@ -46,19 +47,21 @@ PairFile read_pairs(const std::string& path);
 // The same from text; `name` stands for the file in messages.
 PairFile parse_pairs(std::string_view text, const std::string& name);
 
-// English and Chinese sentences of every day.
+// Everyday sentences, English and Chinese.
 const std::vector<Pair>& phrase_book();
 
 struct Split {
   std::vector<Pair> train, validation, test;
 };
-// By the source sentence alone, so that a source with several targets is on one side: FNV-1a (64 bits) of its bytes,
-// modulo 1000; below test_permille: test; below the sum of both: validation.
+// Splits by the source sentence alone, so that all targets of a source are in one part. The FNV-1a
+// hash (64 bits) of its bytes modulo 1000 decides: below test_permille: test; below the sum of
+// both: validation.
 Split split_by_source(std::vector<Pair> pairs, int validation_permille, int test_permille);
 
-// Of few pairs a part may get none by chance. An empty part takes all pairs of one source (`key`: or target) from the part
-// that has most different ones, where that has two or more; which one depends on the hashes alone. Returns the places of the
-// parts that were filled. With as many different keys as parts none stays empty.
+// Fills parts that are empty by chance, which happens with few pairs. An empty part takes all pairs
+// of one key (`key`: source or target) from the part with the most different keys, if that part has
+// two or more. The hashes alone choose the key. Returns the places of the filled parts. With at
+// least as many different keys as parts no part stays empty.
 std::vector<std::size_t> fill_empty_parts(std::span<std::vector<Pair>* const> parts,
                                           std::string Pair::*key);
 

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// What the tasks print and hand over as JSON in the same way.
+// Printing and JSON that several tasks share.
 #include <fmt/format.h>
 
 #include <algorithm>
@@ -76,7 +76,8 @@ nlohmann::json print_samples(std::span<const Pair> pairs,
   for (std::size_t i = 0; i < translations.size(); ++i) {
     const Pair& pair = pairs[i];
     const std::string& text = translations[i].text;
-    const std::string as_joined = join(words(pair.target), Unit::word);  // where words were learned
+    // For models that learned words.
+    const std::string as_joined = join(words(pair.target), Unit::word);
     const int width = display_width(pair.source);
     const std::string room(static_cast<std::size_t>(std::max(0, widest - width)), ' ');
     common::print(

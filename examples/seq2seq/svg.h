@@ -30,11 +30,11 @@ class Svg {
              bool dashed = false);
   void text(double left, double top, std::string_view words, const Label& label);
 
-  // Everything that is in another picture.
+  // Copies all elements of another picture.
   void add(const Svg& other) { body_ += other.body_; }
   std::size_t size() const { return body_.size(); }  // bytes
 
-  // The whole document. `title` is read out by screen readers and shown in browsers' tabs.
+  // The whole document. Screen readers read `title` out, and browsers show it in their tabs.
   std::string document(double width, double height, std::string_view title) const;
 
  private:

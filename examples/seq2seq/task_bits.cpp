@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
-// add --base 2: a plain RNN adds bit by bit, and adds numbers longer than any it saw; the carry in its hidden units.
+// add --base 2: a plain RNN adds bit by bit, also numbers longer than in training; shows the carry
+// in its hidden units.
 #include <fmt/format.h>
 
 #include <algorithm>
@@ -27,7 +28,7 @@ struct Seconds {
   double wall = 0, cpu = 0;
 };
 
-// Trains to the end; the time of all updates and checkpoints.
+// Trains to the end. Returns the time of all updates and checkpoints.
 Seconds train_adder(const Arguments& a, AdderTrainer& trainer, const AdderSettings& settings,
                     const common::StopSignals& stop_signals) {
   common::RunFiles files(a.common.out);
@@ -114,7 +115,7 @@ nlohmann::json run_bits(const Arguments& a) {
   for (const Sum& sum : different_binary_sums(2, shown_bits, random)) {
     traces.push_back(trace_of(trainer.adder(), sum, shown_bits));
   }
-  // A carry that runs through all bits.
+  // A sum whose carry goes through all bits.
   traces.push_back(
       trace_of(trainer.adder(), {(std::uint64_t{1} << shown_bits) - 1, 1}, shown_bits));
   for (const CarryTrace& trace : traces) common::print("  {}\n", trace.caption);

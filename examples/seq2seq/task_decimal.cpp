@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
-// add --base 10: sums as a translation, written from the lowest digit; the carry in the decoder's hidden units.
+// add --base 10: sums as a translation, written from the lowest digit; shows the carry in the
+// decoder's hidden units.
 #include <fmt/format.h>
 
 #include <algorithm>
@@ -12,10 +13,10 @@
 namespace seq2seq {
 namespace {
 
-constexpr int kTraced = 40;  // sums whose hidden units are compared with their carries
+constexpr int kTraced = 40;  // sums whose hidden units are compared with carries
 constexpr std::size_t kShown = 3;
 
-// The hidden units after each digit that the model itself wrote.
+// The hidden units after each digit of the model's own output.
 CarryTrace decimal_trace(const Translator& translator, const Pair& pair, const Sum& sum,
                          const Translation& translation) {
   const Languages& languages = translator.languages();
@@ -83,7 +84,7 @@ nlohmann::json run_decimal(const Arguments& a) {
     common::print("no picture of the carry: nothing was written\n");
     return figures;
   }
-  // The sums with the most carries.
+  // Puts the sums with the most carries first.
   std::stable_sort(traces.begin(), traces.end(), [](const CarryTrace& x, const CarryTrace& y) {
     return std::count(x.carries.begin(), x.carries.end(), 1) >
            std::count(y.carries.begin(), y.carries.end(), 1);

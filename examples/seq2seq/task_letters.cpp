@@ -15,7 +15,7 @@ namespace {
 
 constexpr int kMeasured = 200;  // sequences of each length
 
-// Share of right letters and of wholly right sequences at each length.
+// Share of right letters and of completely right sequences at each length.
 struct Accuracy {
   std::vector<double> letters, whole;
 };
@@ -58,7 +58,8 @@ nlohmann::json run_letters(const Arguments& a) {
 
   const std::string plain = a.common.out + "/plain/last.safetensors";
   std::error_code ignored;
-  // Of a new run both are new: else --resume, after Ctrl-C in the first, would find the second of the run before.
+  // A new run starts both models anew. Otherwise --resume, after Ctrl-C in the first model, would
+  // find the second model of an earlier run.
   if (!a.resume) std::filesystem::remove(plain, ignored);
 
   nlohmann::json figures;
@@ -69,7 +70,7 @@ nlohmann::json run_letters(const Arguments& a) {
     if (!attends) settings.model.attention = "none";
     const char* name = attends ? "attention" : "plain";
     Arguments own = a;
-    // A run that was stopped in the first model has no second one yet.
+    // A run that was stopped in the first model has no second model yet.
     if (!attends) own.resume = a.resume && std::filesystem::exists(plain, ignored);
     const Trained trained = train(own, settings, material, a.common.out + "/" + name);
     const Accuracy& got = found.emplace_back(accuracy(trained.translator(), by_length));

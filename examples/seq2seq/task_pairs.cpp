@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
-// dates and translate: train on pairs, measure on those held out, show translations and what was looked at.
+// dates and translate: trains on pairs, measures on held-out pairs, shows translations and
+// attention.
 #include <fmt/format.h>
 
 #include <nlohmann/json.hpp>
@@ -23,7 +24,7 @@ void print_measures(const Arguments& a, const Measures& m) {
       m.bleu ? fmt::format("{:.2f}", *m.bleu) : "- (no target has 4 characters)", 100 * m.exact);
 }
 
-// Places spread over a list, as many as there are up to `count`.
+// Places spread evenly over a list, at most `count`.
 std::vector<std::size_t> spread(std::size_t size, std::int64_t count) {
   const std::size_t wanted = std::min(size, static_cast<std::size_t>(count));
   std::vector<std::size_t> places;

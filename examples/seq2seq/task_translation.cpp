@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
-// --translate and --interactive: texts through a checkpoint; what cannot be translated is said, and nothing is trained.
+// --translate and --interactive: translates texts by a checkpoint, and says which texts it refuses
+// and why. Trains nothing.
 #include <fmt/format.h>
 #include <unistd.h>
 
@@ -26,11 +27,11 @@ namespace {
 
 struct Answer {
   std::string text;
-  std::string remark;  // what the asker should know; may be empty
+  std::string remark;  // for the user; may be empty
 };
-using Translate = std::function<Answer(const std::string&)>;  // throws Error for what it refuses
+using Translate = std::function<Answer(const std::string&)>;  // throws Error to refuse a text
 
-// The text that is to be translated, without white space at its ends. Throws for what is no text.
+// Returns the text to translate without white space at its ends. Throws if it is not a text.
 std::string checked(const std::string& given) {
   std::string text(common::trimmed(given));
   if (const auto bad = first_invalid_utf8(text)) {
@@ -63,7 +64,7 @@ Answer translate_text(const Loaded& loaded, const SearchOptions& search, std::st
   const std::vector<std::string> texts = {text};
   const Translation translation = loaded.translator.translate(texts, search)[0];
   Answer answer{translation.text, {}};
-  // Sums are written from their lowest digit, and shown as people write them.
+  // The model writes sums from the lowest digit; people read them from the highest.
   if (sum) std::reverse(answer.text.begin(), answer.text.end());
   if (!translation.unknown.empty()) {
     answer.remark =
@@ -129,7 +130,7 @@ bool read_line(std::istream& in, std::string& line) {
 void prompt(const Translate& translate) {
   const bool terminal = ::isatty(STDIN_FILENO) == 1;
   std::string line;
-  while (std::ferror(stdout) == 0) {  // run_main() says so where nobody can read the answers
+  while (std::ferror(stdout) == 0) {  // run_main() reports a failure of stdout
     if (terminal) common::say("> ");
     if (!read_line(std::cin, line)) break;
     if (common::trimmed(line).empty()) continue;

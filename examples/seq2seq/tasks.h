@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// The tasks, from the material to what is printed: each returns the figures for --json.
+// The tasks, from the material to the printed results: each returns the figures for --json.
 #pragma once
 
 #include <cstddef>
@@ -17,15 +17,16 @@ nlohmann::json run_pairs(const Arguments& arguments);    // dates, translate
 nlohmann::json run_letters(const Arguments& arguments);  // reverse, copy
 nlohmann::json run_bits(const Arguments& arguments);     // add --base 2
 nlohmann::json run_decimal(const Arguments& arguments);  // add --base 10
-// --translate and --interactive: from a checkpoint of any task.
+// --translate and --interactive: uses a checkpoint of any task.
 nlohmann::json run_translation(const Arguments& arguments);
 
-// --- what several of them share ---
-// As seen in a picture: with the end of the sentence as a last row.
+// --- functions that several tasks use ---
+// A translation for a picture: the end of the sentence is the last row.
 Looked looked_of(const Translation& translation);
 // Writes a picture and prints its path.
 void write_picture(const std::string& path, const std::string& svg, const char* what);
-// The picture of the first `shown` traces, and how closely the closest unit follows the carry in all of them.
+// Writes the picture of the first `shown` traces; prints how closely the best unit follows the
+// carry in all of them.
 void write_carries(const Arguments& arguments, const std::string& title,
                    const std::vector<CarryTrace>& traces, std::size_t shown,
                    nlohmann::json& figures);

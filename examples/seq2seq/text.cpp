@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
-// Classes of code points, by ranges that the examples' languages need; normal forms are a library's.
+// Classes of code points, by ranges that the examples' languages need; a library makes normal
+// forms.
 #include "examples/seq2seq/text.h"
 
 #include <utf8proc.h>
@@ -44,7 +45,7 @@ Kind kind_of(char32_t c) {
   return in_ranges(c, kWide) ? Kind::wide : Kind::letter;
 }
 
-// Whether the character in the middle belongs to the word or number around it.
+// True if the middle character belongs to the word or number around it.
 bool continues(Kind before, char32_t c, Kind kind, Kind after) {
   const auto in_word = [](Kind k) { return k == Kind::letter || k == Kind::digit; };
   if (!in_word(before)) return false;
@@ -56,13 +57,13 @@ bool continues(Kind before, char32_t c, Kind kind, Kind after) {
 constexpr std::string_view kClosing = ".,!?;:)]}%…”";
 constexpr std::string_view kOpening = "([{“$€£";
 
-// Whether a space must, or should, stand between two words.
+// True if a space must, or should, stand between two words.
 bool spaced(const std::string& left, const std::string& right) {
   const std::vector<std::string> a = characters(left), b = characters(right);
   if (a.empty() || b.empty()) return false;
   const char32_t last = code_point(a.back()), first = code_point(b.front());
   if (in_ranges(last, kWide) || in_ranges(first, kWide)) return false;
-  // "3 . 5" would be one number without its spaces.
+  // Without spaces "3 . 5" would become one number.
   const bool number = kind_of(last) == Kind::digit || kind_of(first) == Kind::digit;
   if (number && (right == ":" || left == ":")) return true;
   return kClosing.find(right) == std::string_view::npos &&
@@ -97,7 +98,8 @@ std::vector<std::string> words(std::string_view text) {
     if (kinds[i] == Kind::space) continue;
     const Kind before = i > 0 ? kinds[i - 1] : Kind::space;
     const Kind after = i + 1 < all.size() ? kinds[i + 1] : Kind::space;
-    // What joins two parts of a word is followed by a letter or digit that belongs to it too.
+    // An apostrophe or point inside a word or number joins the letter or digit after it to that
+    // word.
     const bool joined = i > 1 && (kinds[i] == Kind::letter || kinds[i] == Kind::digit) &&
                         continues(kinds[i - 2], points[i - 1], before, kinds[i]);
     if (joined || continues(before, points[i], kinds[i], after)) {

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-// UTF-8 text, cut into characters or words and put together again; how wide it is when drawn.
-// It keeps upper and lower case apart.
+// UTF-8 text: cut into characters or words and joined again; its display width. It does not change
+// upper and lower case.
 #pragma once
 
 #include <string>
@@ -12,16 +12,16 @@
 
 namespace seq2seq {
 
-// What a sentence is made of for a model.
+// The units of a sentence for a model.
 enum class Unit { character, word };
 
-// The text in Unicode's normal form C: "e" and a combining acute are the one character "é", as keyboards write it. Text that
-// is no UTF-8 stays as it is.
+// The text in Unicode's normal form C: "e" with a combining acute becomes the one character "é", as
+// keyboards write it. Text that is not UTF-8 stays unchanged.
 std::string composed(std::string_view text);
 
 using common::first_invalid_utf8;
 
-// Code points, each as its bytes; a byte that is no UTF-8 stands alone.
+// Code points, each as its bytes; a byte that is not UTF-8 is a unit by itself.
 using tapeloop::nn::characters;
 
 // Words, numbers and marks: "It's 3.50, 你好!" is [It's] [3.50] [,] [你] [好] [!].
@@ -33,12 +33,12 @@ std::vector<std::string> words(std::string_view text);
 
 std::vector<std::string> units_of(std::string_view text, Unit unit);
 
-// The text of units. Words get spaces between them, but not beside wide characters, before a closing or after an opening
-// mark, so that cutting the result gives the same units again.
+// The text of units. Puts spaces between words, but not beside wide characters, before a closing
+// mark or after an opening mark, so that cutting the result gives the same units again.
 std::string join(const std::vector<std::string>& units, Unit unit);
 
-// Columns of a text in a font of fixed width: 2 for Chinese, Japanese and Korean, 0 for what combines with the character
-// before it, else 1.
+// Columns of a text in a font of fixed width: 2 for Chinese, Japanese and Korean, 0 for a character
+// that combines with the one before it, else 1.
 int display_width(std::string_view text);
 
 }  // namespace seq2seq

@@ -110,7 +110,7 @@ Trainer::Trainer(std::vector<Example> examples, Languages languages, const Setti
 
 double Trainer::learning_rate() const {
   const double all = static_cast<double>(settings_.updates);
-  // The product of the largest counts rounds to 2^63, which int64 cannot hold.
+  // The product of the largest allowed counts rounds to 2^63, which int64 cannot hold.
   const double most = std::nextafter(0x1p63, 0);
   const auto falling = static_cast<std::int64_t>(std::min(all * settings_.decay, most));
   const std::int64_t since = updates_ - (settings_.updates - falling);

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-// Training a translator: updates, validation, early stopping, and runs that go on where they stopped, bit for bit.
-// It prints nothing and opens no file; checkpoints are values of nn::Checkpoint.
+// Training a translator: updates, validation, early stopping, and bit-exact resuming. It prints
+// nothing and opens no file; checkpoints are values of nn::Checkpoint.
 #pragma once
 
 #include <map>
@@ -18,19 +18,21 @@ struct Settings {
   std::string task = "dates";
   ModelOptions model;
   std::int64_t batch = 32;
-  std::int64_t updates = 3000;  // of the whole training, however often it is interrupted
+  std::int64_t updates = 3000;  // of the whole training, over all its runs
   double learning_rate = 0.003;
-  double decay =
-      0.3;  // over this last share of the updates the learning rate falls to 0 along a cosine
+  // Over this last share of the updates the learning rate falls to 0 along a cosine.
+  double decay = 0.3;
   double clip = 1;                 // largest global norm of the gradient; 0: no clipping
-  std::int64_t most_symbols = 60;  // longer sentences are neither learned from nor translated
+  std::int64_t most_symbols = 60;  // training and translation leave out longer sentences
   std::uint64_t seed = 0;
 };
 
-// What makes a checkpoint fit: the settings, both vocabularies, and a fingerprint of what is learned from.
+// The notes that decide whether a checkpoint fits: the settings, both vocabularies, and a
+// fingerprint of the training data.
 std::map<std::string, std::string> notes_of(const Settings& settings, const Languages& languages,
                                             const std::string& fingerprint);
-// The settings and vocabularies back. Throw FileError where the notes are not those of a translator.
+// Read the settings and the vocabularies from a checkpoint. Throw FileError if the notes are not
+// those of a translator.
 Settings settings_of(const tapeloop::nn::Checkpoint& saved, const std::string& path);
 Languages languages_of(const tapeloop::nn::Checkpoint& saved, const std::string& path);
 // Count and hash of the pairs.
@@ -42,22 +44,23 @@ class Trainer {
   Trainer(const Trainer&) = delete;
   Trainer& operator=(const Trainer&) = delete;
 
-  // One update with the next batch. Returns the loss before it, in nats per symbol. Throws Error where it is not finite; the
-  // weights then stay as they are.
+  // Makes one update with the next batch. Returns the loss before it, in nats per symbol. Throws
+  // Error if it is not finite; then the weights stay unchanged.
   double update();
-  // That of the next update.
+  // The rate of the next update.
   double learning_rate() const;
   // Notes a validation's nats per symbol. If it is the best so far, keeps its weights and returns
   // true.
   bool note_validation(double nats);
 
   std::int64_t updates() const { return updates_; }
-  std::int64_t symbols() const { return symbols_; }  // target symbols of all updates of this run
+  std::int64_t symbols() const { return symbols_; }  // target symbols of this run's updates
   const Translator& translator() const { return translator_; }
-  void use_best();  // gives the translator the weights of the best validation, if there was one
+  // Gives the translator the weights of the best validation, if there was one.
+  void use_best();
   const common::History& history() const { return history_; }
 
-  // All that training needs to go on, and back again. restore() does not check that settings agree: see
+  // The whole state of the training, and back. restore() does not compare settings: see
   // common::check_resumed_settings.
   tapeloop::nn::Checkpoint checkpoint(const std::map<std::string, std::string>& notes) const;
   void restore(const tapeloop::nn::Checkpoint& saved, const std::string& path);
@@ -67,12 +70,12 @@ class Trainer {
           tapeloop::Random random);
 
   tapeloop::Var loss_of(const Batch& batch) const;
-  // Where the first NaN or infinity of the update with this batch came up.
+  // Says where the first NaN or infinity of the update with this batch is.
   std::string explain(const Batch& batch) const;
 
   Settings settings_;
   Translator translator_;
-  tapeloop::nn::NotedRandoms noted_;  // as they were before the update
+  tapeloop::nn::NotedRandoms noted_;  // their state before the update
   std::vector<Example> examples_;
   Batches batches_;
   tapeloop::optim::Adam adam_;

@@ -26,7 +26,7 @@ namespace nn = tapeloop::nn;
 
 namespace {
 
-constexpr std::size_t kMostValidated = 2000;  // pairs whose likelihood is calculated each time
+constexpr std::size_t kMostValidated = 2000;  // pairs used in each validation
 
 std::vector<Example> examples_of(std::span<const Pair> pairs, const Languages& languages) {
   std::vector<Example> examples;
@@ -54,7 +54,7 @@ Trained train(const Arguments& a, const Settings& settings, const Material& mate
   Trainer& trainer = *result.trainer;
   if (!a.resume) common::make_folder(folder);
   std::error_code ignored;
-  std::optional<common::RunLock> lock;  // the program holds that of --out itself
+  std::optional<common::RunLock> lock;  // the program already holds the lock of --out
   if (std::filesystem::is_directory(folder, ignored) && !common::same_place(folder, a.common.out)) {
     lock.emplace(folder);
   }
@@ -82,7 +82,7 @@ Trained train(const Arguments& a, const Settings& settings, const Material& mate
   const std::vector<Example> validation = examples_of(validated, languages);
   const std::int64_t first = trainer.updates();
   common::Progress progress(first, a.settings.updates, "symbols");
-  // One that was stopped after its last update, before any validation, has that left to do.
+  // A run that was stopped after its last update, before any validation, still has to validate.
   const auto unfinished = [&] {
     const common::History& history = trainer.history();
     const bool patience_over = a.patience > 0 && history.since_best >= a.patience;

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-// A training run of a translator as one sees it: progress, validations, checkpoints in a folder, early stopping, resuming.
-// What is learned from is material.h's affair, the updates are training.h's.
+// A training run of a translator: progress, validations, checkpoints in a folder, early stopping,
+// resuming. material.h makes the data, training.h makes the updates.
 #pragma once
 
 #include <memory>
@@ -23,11 +23,12 @@ struct Trained {
   const Translator& translator() const { return trainer->translator(); }
 };
 
-// Trains in `folder`: last.safetensors and best.safetensors. With --resume it goes on from the first.
+// Trains and writes last.safetensors and best.safetensors in `folder`. With --resume it continues
+// from last.safetensors.
 Trained train(const Arguments& arguments, const Settings& settings, const Material& material,
               const std::string& folder);
 
-// The translator in a checkpoint. `task` must be its task, or be empty.
+// The translator of a checkpoint. `task` must be the checkpoint's task, or be empty.
 struct Loaded {
   Settings settings;
   Translator translator;

@@ -20,7 +20,8 @@ namespace {
 
 constexpr std::size_t kAtOnce = 100;  // sentences in one call of the model
 
-// Indices 0, 1, .. by ascending length: sentences that are translated together have little padding.
+// Indices 0, 1, .. by ascending length: sentences of similar length need little padding in one
+// batch.
 template <class Length>
 std::vector<std::size_t> by_length(std::size_t count, Length length) {
   std::vector<std::size_t> order(count);
@@ -30,8 +31,8 @@ std::vector<std::size_t> by_length(std::size_t count, Length length) {
   return order;
 }
 
-// An untrained model may say the symbols that stand for padding and for the start: they are no units, and go with their
-// rows of weights.
+// An untrained model may produce the padding and start symbols. They are not units: this leaves
+// them out, with their rows of weights.
 struct Said {
   std::vector<std::int64_t> symbols;
   Tensor weights;
@@ -151,7 +152,7 @@ Measures Translator::measure(std::span<const Pair> pairs, const SearchOptions& o
       std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
   for (std::size_t i = 0; i < pairs.size(); ++i) {
     found.push_back(translations[i].text);
-    // As this program writes it: words are joined by rule, whatever spaces the file had.
+    // Joins the target's words by the program's own rule, whatever spaces the file had.
     expected.push_back(
         join(units_of(pairs[i].target, languages_.target_unit), languages_.target_unit));
     found_characters.push_back(nn::characters(found.back()));

@@ -15,7 +15,7 @@
 
 namespace seq2seq {
 
-// What both sides are made of, and the symbols known of each.
+// The units and the vocabulary of both sides.
 struct Languages {
   Unit source_unit = Unit::character;
   Unit target_unit = Unit::character;
@@ -29,29 +29,29 @@ struct SearchOptions {
   std::int64_t beams = 1;
   double length_penalty = 0;      // see nn::BeamOptions
   std::int64_t max_length = 100;  // target symbols, the end included
-  bool copy_unknown =
-      true;  // an unknown symbol of the target is replaced by the source's unit that it looked at most
+  // Replace an unknown target symbol by the source unit with the largest attention weight.
+  bool copy_unknown = true;
 };
 
 struct Translation {
   std::string text;
   std::vector<std::string> source;  // units
   std::vector<std::string> target;
-  tapeloop::Tensor weights;  // [target units, and one for the end where it came; S or more]
-  bool ended = false;        // false: cut off at the greatest length
-  std::vector<std::string>
-      unknown;  // units of the source that the vocabulary does not have, each once
+  tapeloop::Tensor weights;  // [target units + 1 if it ended; S or more]
+  bool ended = false;        // false: cut off at max_length
+  // Units of the source that the vocabulary does not have, each once.
+  std::vector<std::string> unknown;
 };
 
-// How a model does on pairs it did not learn from.
+// How well a model translates pairs that it did not learn from.
 struct Measures {
   std::int64_t pairs = 0;
-  double nats_per_symbol =
-      0;             // the negative log-likelihood of the target's symbols, the end included
-  double exact = 0;  // share of translations that are equal to the target, 0 to 1
+  // The negative log-likelihood of the target's symbols, the end included.
+  double nats_per_symbol = 0;
+  double exact = 0;                  // share of translations that are equal to the target, 0 to 1
   double translate_seconds = 0;      // of all translations
   double translate_cpu_seconds = 0;  // the same, of all threads
-  // Of order 4 over characters, 0 to 100; none where no target has four of them: there is nothing to match.
+  // Of order 4 over characters, 0 to 100; empty if no target has four characters.
   std::optional<double> bleu;
 };
 
@@ -59,16 +59,17 @@ class Translator {
  public:
   Translator(Languages languages, const ModelOptions& options, tapeloop::Random& random);
 
-  // Texts of 1 or more units each; longer ones are the caller's to refuse. One call of the model for up to 100 texts.
+  // Takes texts of 1 or more units each; the caller must refuse texts that are too long. Runs the
+  // model once for up to 100 texts.
   std::vector<Translation> translate(std::span<const std::string> texts,
                                      const SearchOptions& options) const;
-  // The sum of nats over the symbols of these pairs, and how many symbols.
+  // The sum of nats over the symbols of these pairs, and the number of symbols.
   struct Likelihood {
     double nats = 0;
     std::int64_t symbols = 0;
   };
   Likelihood likelihood(std::span<const Example> examples) const;
-  // Translates the sources too: exact match and BLEU.
+  // Also translates the sources, for exact match and BLEU.
   Measures measure(std::span<const Pair> pairs, const SearchOptions& options) const;
 
   const Languages& languages() const { return languages_; }

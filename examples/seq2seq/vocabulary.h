@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
-// Units of text and their numbers: the four special symbols first, then the units by falling count.
+// Units of text and their numbers: first the four special symbols, then the units, the most
+// frequent first.
 #pragma once
 
 #include <cstdint>
@@ -22,20 +23,20 @@ struct VocabularyLimits {
 class Vocabulary {
  public:
   Vocabulary() = default;
-  // Of all units in the texts; equally frequent ones in the order of their bytes.
+  // Takes all units of the texts; equally frequent ones come in the order of their bytes.
   explicit Vocabulary(std::span<const std::vector<std::string>> texts,
                       const VocabularyLimits& limits = {});
 
   std::int64_t size() const {  // special symbols included
     return kSpecialSymbols + static_cast<std::int64_t>(units_.size());
   }
-  std::int64_t id(const std::string& unit) const;  // kUnknown where it is not here
+  std::int64_t id(const std::string& unit) const;  // kUnknown if it is not here
   std::vector<std::int64_t> encode(const std::vector<std::string>& units) const;
-  // Units of ids up to the end symbol; "<unk>" for kUnknown, nothing for kPad and kStart. Throws Error for an id that is
-  // outside [0, size()).
+  // The units of ids up to the end symbol; "<unk>" for kUnknown, nothing for kPad and kStart.
+  // Throws Error for an id outside [0, size()).
   std::vector<std::string> decode(std::span<const std::int64_t> ids) const;
 
-  // One unit a line, and back. Throws Error where two lines are equal or one is empty: not a vocabulary.
+  // Writes and reads one unit per line. Throws Error if two lines are equal or one is empty.
   std::string to_text() const;
   static Vocabulary from_text(const std::string& text);
 

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// A program without the emulated GPU: there is nothing to ask.
+// For programs without the emulated GPU: every answer is 0, and nothing has an effect.
 #include "emulation.h"
 
 namespace emulation {

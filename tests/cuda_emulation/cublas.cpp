@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
-// cuBLAS's products by the library's CPU kernels. Checks what cuBLAS would check. One stream for all handles.
+// cuBLAS's products by the library's CPU kernels. Checks arguments as cuBLAS does. All handles use
+// one stream.
 #include "cublas_v2.h"
 
 #include "device_memory.h"

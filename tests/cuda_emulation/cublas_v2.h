@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-// The part of cuBLAS that the library uses, answered by the library's own products on the CPU (cublas.cpp).
-// Only factors of 1, and of 0 or 1 for what is there already.
+// The part of cuBLAS that the library uses, calculated by the library's own products on the CPU
+// (cublas.cpp). alpha must be 1, beta 0 or 1.
 #pragma once
 
 #include <cuda_runtime.h>
@@ -21,7 +21,8 @@ cublasStatus_t cublasCreate(cublasHandle_t* handle);
 cublasStatus_t cublasDestroy(cublasHandle_t handle);
 cublasStatus_t cublasSetStream(cublasHandle_t handle, cudaStream_t stream);
 cublasStatus_t cublasSetWorkspace(cublasHandle_t handle, void* workspace, std::size_t bytes);
-// Column-major, as in the library: C [m, n] = op(A) [m, k] op(B) [k, n] + beta C, for each of a batch.
+// Column-major, as in cuBLAS: C [m, n] = op(A) [m, k] op(B) [k, n] + beta C, for each matrix of a
+// batch.
 cublasStatus_t cublasGemmStridedBatchedEx(cublasHandle_t handle, cublasOperation_t op_a,
                                           cublasOperation_t op_b, int m, int n, int k,
                                           const void* alpha, const void* a, cudaDataType type_a,

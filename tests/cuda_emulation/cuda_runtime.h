@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: MIT
-// The part of the CUDA runtime that the library uses, on a machine without a GPU: named as the toolkit's header, so that the
-// library's .cu files compile as plain C++. Imitates results and mistakes, not speed; streams run at once, in order, or note
-// what they are asked for while they capture.
+// The part of the CUDA runtime that the library uses, for a machine without a GPU. It has the name
+// of the toolkit's header, so that the library's .cu files compile as plain C++. It imitates
+// results and errors, not speed. Streams run their work at once, in order, or record it during a
+// capture.
 #pragma once
 
 #include <cmath>
@@ -120,24 +121,23 @@ cudaError_t cudaOccupancyMaxActiveClusters(int* clusters, const void* kernel,
 
 namespace emulation {
 cudaError_t run(const cudaLaunchConfig_t& config, const std::function<void()>& thread);
-bool refuse_launch();  // a test wants this one to find no memory
-// Does the work, or notes it where the stream captures.
+bool refuse_launch();  // true if this launch must fail: out of memory
+// Does the work, or records it if the stream captures.
 cudaError_t enqueue(cudaStream_t stream, const std::function<cudaError_t()>& work);
 void* shared_memory();
 void meet_block();
-bool meet_block_or(bool own);  // whether any thread's was true
+bool meet_block_or(bool own);  // true if any thread passes true
 void meet_warp();
 std::uint64_t exchange(std::uint64_t value, unsigned lane_from);  // among the lanes of a warp
 unsigned lane();
-// Of blocks that are resident together.
-// Flags in global memory, by which blocks wait for each other. A load that finds too small a value
-// lets other threads run.
+// For blocks that are resident together: flags in global memory, by which blocks wait for each
+// other. A load that finds too small a value lets other threads run.
 void store_release(unsigned* flag, unsigned value);
 unsigned load_relaxed(const unsigned* flag);
 void acquire_loaded();                        // a fence: acquires what the loaded values released
 void meet_cluster();                          // all threads of a cluster's blocks
 void* in_block(void* shared, unsigned rank);  // the same place in another block of the cluster
-// Copies that are made when they are waited for, and not before.
+// Copies that happen only when a thread waits for them.
 void copy_async(void* to, const void* from, std::size_t bytes);
 void end_batch();
 void wait_for_batches(std::size_t left);
@@ -150,7 +150,7 @@ cudaError_t cudaLaunchKernelEx(const cudaLaunchConfig_t* config, void (*kernel)(
   const std::vector<cudaLaunchAttribute> attributes(config->attrs,
                                                     config->attrs + config->numAttrs);
   return emulation::enqueue(config->stream, [launch = *config, attributes, kernel, arguments] {
-    cudaLaunchConfig_t own = launch;  // the caller's list of attributes is gone when a graph runs
+    cudaLaunchConfig_t own = launch;  // the caller's list is gone when a graph runs
     own.attrs = attributes.data();
     return emulation::run(own, [&] { std::apply(kernel, arguments); });
   });

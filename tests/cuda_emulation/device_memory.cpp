@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
-// One region of addresses as the emulated GPU's memory. Each block lies between guard bytes, and is filled with NaNs when it
-// is taken and when it is given back. Touching it from the host ends the program, as it would with a GPU.
+// One region of addresses is the emulated GPU's memory. Each block lies between guard bytes, and is
+// filled with NaNs when it is allocated and when it is freed. An access from the host ends the
+// program, as with a GPU.
 #include "device_memory.h"
 
 #include <sys/mman.h>
@@ -24,7 +25,7 @@ struct Memory {
   std::recursive_mutex mutex;
   unsigned char* start = static_cast<unsigned char*>(
       mmap(nullptr, kTotal, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0));
-  std::size_t reached = 0;  // bytes from the start that were ever used
+  std::size_t reached = 0;  // the highest address ever used, from the start
   int depth = 0;
   int damaged = 0;
   std::int64_t taken = 0;
@@ -35,7 +36,7 @@ struct Memory {
   std::int64_t host_blocks = 0;
   bool unloaded = false;
   std::map<std::size_t, std::size_t> free = {{0, kTotal}};  // place and size
-  std::map<std::size_t, std::size_t> used;                  // place and bytes asked for
+  std::map<std::size_t, std::size_t> used;                  // place and requested bytes
 
   void protect(int how) {
     if (reached > 0) mprotect(start, reached, how);
@@ -46,7 +47,8 @@ Memory& memory() {
   return kMemory;
 }
 
-// NaNs in all of a block; of a large one, at its ends: pages that are never touched cost nothing when access changes.
+// Fills a block with NaNs; a large block only at its ends, because untouched pages cost nothing
+// when the access changes.
 void poison(unsigned char* block, std::size_t bytes) {
   constexpr std::size_t kLarge = std::size_t{1} << 20, kEnd = std::size_t{64} << 10;
   if (bytes < kLarge) {
@@ -104,7 +106,7 @@ const char* cudaGetErrorString(cudaError_t error) {
 }
 cudaError_t cudaGetLastError() { return cudaSuccess; }
 
-// The tests play a machine without a GPU, or with an old one, by these variables.
+// By these variables tests simulate a machine without a GPU, or with an old one.
 cudaError_t cudaGetDeviceCount(int* count) {
   const bool none = std::getenv("EMULATED_GPU_NONE") != nullptr;
   *count = none ? 0 : 1;
@@ -220,7 +222,8 @@ cudaError_t cudaFreeHost(void* block) {
   return cudaSuccess;
 }
 
-// Within a capture it would read the host's memory whenever the graph runs, which is never what was meant.
+// Refuses copies between host and device during a capture: a graph would read the host's memory at
+// each run, which is never intended.
 cudaError_t cudaMemcpyAsync(void* to, const void* from, std::size_t bytes, cudaMemcpyKind kind,
                             cudaStream_t stream) {
   if (captures(stream) && kind != cudaMemcpyDeviceToDevice)

@@ -1,17 +1,18 @@
 // SPDX-License-Identifier: MIT
-// The emulated GPU's memory: readable only while something runs on it. And whether a stream captures.
+// The emulated GPU's memory, which is readable only while something runs on the GPU; and whether a
+// stream captures.
 #pragma once
 
 #include "cuda_runtime.h"
 
 namespace emulation {
 
-// stream.cpp
+// Defined in stream.cpp.
 bool captures(cudaStream_t stream);
-std::int64_t streams();  // that there are
+std::int64_t streams();  // number of existing streams
 std::int64_t graphs();
 
-// Kernels, copies and products hold one while they run; they may be nested.
+// Kernels, copies and products hold one object while they run. Objects may be nested.
 class DeviceAccess {
  public:
   DeviceAccess();

@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: MIT
-// Threads of a block as fibers: each runs until it has to wait for others, at a barrier or a warp shuffle. Blocks and threads
-// take turns in a shuffled order; blocks that wait for each other, of a cooperative launch or a cluster, are all there at
-// once. Device memory is out of the host's reach while no kernel or copy runs.
-#undef _FORTIFY_SOURCE  // it takes a jump to another stack for a mistake
+// Runs the threads of a block as fibers: each runs until it has to wait for others, at a barrier or
+// a warp shuffle. Blocks and threads run in a shuffled order. Blocks that wait for each other, in a
+// cooperative launch or a cluster, are resident together. The host cannot read device memory while
+// no kernel or copy runs.
+#undef _FORTIFY_SOURCE  // it takes a jump to another stack for an error
 #include "emulation.h"
 
 #include <setjmp.h>
@@ -44,7 +45,8 @@ struct Copy {
   std::size_t bytes;
 };
 
-// Where a stack is left and gone on with. Entered once by setcontext(), then by longjmp(), which makes no system call.
+// A place in a stack to continue from. setcontext() enters it first, then longjmp(), which makes no
+// system call.
 struct Context {
   ucontext_t entry;
   jmp_buf here;
@@ -107,7 +109,7 @@ void be(Block* block, unsigned thread) {
 
 void fiber_main() {
   for (;;) {
-    while (started < starts.size()) {  // a thread that never waits costs no switch
+    while (started < starts.size()) {  // a thread that never waits needs no switch
       const Start start = starts[started++];
       be(start.block, start.thread);
       current->batches.assign(1, {});
@@ -147,8 +149,8 @@ void wait_for(Wait kind) {
   be(current->block, current->thread);
 }
 
-// Those of a block that may go on: who only paused, all of a warp that meet as a warp, or else all of the block. None where
-// all wait for the cluster.
+// The threads of a block that may continue: those that only paused, all of a warp that meet in a
+// warp, or else all of the block. None if all wait for the cluster.
 std::vector<Fiber*> released(Block& block) {
   std::vector<unsigned> in_warp(block_threads / kWarp + 1, 0);
   for (const Fiber* fiber : block.waiting) {
@@ -176,7 +178,7 @@ std::vector<Fiber*> released(Block& block) {
   return result;
 }
 
-// Blocks that are resident together, to their end.
+// Runs the resident blocks to their end.
 void run_resident() {
   started = 0;
   starts.clear();
@@ -226,7 +228,7 @@ cudaError_t run(const cudaLaunchConfig_t& config, const std::function<void()>& t
       config.dynamicSmemBytes > static_cast<std::size_t>(kSharedBytes)) {
     return cudaErrorInvalidConfiguration;
   }
-  // How many blocks must be there at once: 1, those of a cluster, or all.
+  // How many blocks must be resident together: 1, those of a cluster, or all.
   std::size_t together = 1;
   for (unsigned i = 0; i < config.numAttrs; ++i) {
     const cudaLaunchAttribute& attribute = config.attrs[i];

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// The emulated GPU, for reports, which must never take it for one.
+// The emulated GPU's facts. Reports must never take it for a GPU.
 #include "bench/gpu/facts.h"
 
 std::optional<bench::GpuFacts> bench::gpu_facts() {

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
-// Streams and graphs: work is done at once, or noted while its stream captures and done when the graph is launched.
+// Streams and graphs: a stream does its work at once. During a capture it records the work, and the
+// graph does it at its launch.
 // Knows neither kernels nor memory.
 #include <utility>
 #include <vector>
@@ -47,7 +48,7 @@ cudaError_t cudaStreamDestroy(cudaStream_t stream) {
   return cudaSuccess;
 }
 
-// All work before is done.
+// Earlier work is always finished.
 cudaError_t cudaEventCreateWithFlags(cudaEvent_t* event, unsigned) {
   *event = nullptr;
   return cudaSuccess;

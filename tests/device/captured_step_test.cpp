@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
-// CapturedStep: training by graphs has the bits of training without, through changes of shapes, rates and moved weights; what
-// cannot be captured runs as it is and says so. On a GPU, or, as another program, on the emulated one (cuda_emulation/).
+// CapturedStep: training by graphs is bit-identical to training without, also when shapes, learning
+// rates and weights change. A step that cannot be captured runs without a graph and says so. Runs
+// on a GPU; a second program runs it on the emulated GPU (cuda_emulation/).
 #include "tapeloop/autograd/tape/captured_step.h"
 
 #include <atomic>
@@ -62,28 +63,29 @@ Tensor batch(std::int64_t n, std::uint64_t seed) {
   return index_tensor({5, n}, 11, seed).to(Device::cuda);
 }
 
-// Notes a mistake on the GPU, which the host is told of when it waits next.
+// Causes an error on the GPU. The host sees it when it waits next.
 void make_mistake() {
   const Var bad = parameter(Tensor::full({2}, 1, DType::float32, Device::cuda));
   bad.set_grad(Tensor::full({2}, NAN, DType::float32, Device::cuda));
   optim::clip_grad_norm({{"bad", bad}}, 1.0);
 }
 
-// A part of a step at which another thread waits for the GPU.
+// A part of a step during which another thread waits for the GPU.
 class Interruption final : public HostPart {
  public:
   explicit Interruption(std::future<void>* other) : other_(other) {}
   bool valid() const override { return true; }
   void run() override {
     *other_ = std::async(std::launch::async, [] { cuda::synchronize(); });
-    other_->wait_for(std::chrono::milliseconds(200));  // time to be told, if nobody holds it up
+    // time for that thread to see the error, if nothing stops it
+    other_->wait_for(std::chrono::milliseconds(200));
   }
 
  private:
   std::future<void>* other_;
 };
 
-// Whether other threads can use the GPU. One that cannot stays behind.
+// True if other threads can use the GPU. A thread that cannot is left waiting.
 bool others_can_work() {
   auto promise = std::make_shared<std::promise<void>>();
   const std::future<void> done = promise->get_future();
@@ -161,10 +163,10 @@ TEST_CASE(
       CHECK(loss.item() == expected.item());
     }
     check_same(plain, captured);
-    CHECK(step.graph_runs() == 6);  // after one as it is and one that was captured
+    CHECK(step.graph_runs() == 6);  // after one run without a graph and one captured run
     CHECK(step.reason().empty());
     CHECK(step.bytes() > 0);
-    captured.step(batch(3, 1), batch(3, 2));  // and the step still works without
+    captured.step(batch(3, 1), batch(3, 2));  // the step still works without a graph
     plain.step(batch(3, 1), batch(3, 2));
     check_same(plain, captured);
   }
@@ -341,7 +343,8 @@ TEST_CASE(
   step(x);
   const std::int64_t objects = emulation::objects();
   emulation::refuse_instances(1);
-  // Those of the step go well, that of the pool before it gives back what nobody uses does not.
+  // The waits of the step succeed. The next wait fails: that of the pool, which frees unused memory
+  // before it.
   emulation::refuse_waits(static_cast<int>(waits), 1);
   CHECK(throws_with("unspecified launch failure", [&] { step(x); }));
   CHECK(emulation::objects() == objects);
@@ -367,7 +370,7 @@ TEST_CASE("results of a captured step are tensors of their own") {
   std::vector<std::array<Var, 2>> results;
   for (int i = 0; i < 5; ++i) {
     results.push_back(step(Tensor::full({3}, i)));                  // inputs from the cpu
-    if (i > 2) results.push_back(step(results.back()[0].value()));  // a result goes in again
+    if (i > 2) results.push_back(step(results.back()[0].value()));  // uses a result as input
   }
   CHECK(step.graph_runs() == 5);
   CHECK(results[4][1].item() == 18);
@@ -383,7 +386,7 @@ TEST_CASE("runs of a graph after a mistake do nothing and do not count") {
     Task plain(which), captured(which);
     auto step = captured.captured();
     for (std::uint64_t i = 0; i < 9; ++i) {
-      const bool bad = i == 1 || i == 5;  // in the run that is captured, and in a later one
+      const bool bad = i == 1 || i == 5;  // in the captured run, and in a later run
       const Tensor x = batch(3, i), y = batch(3, 50 + i);
       const auto act = [&](auto&& run) {
         if (!bad) {
@@ -391,7 +394,7 @@ TEST_CASE("runs of a graph after a mistake do nothing and do not count") {
           return;
         }
         run(x, wrong);
-        const Var loss = run(x, y);  // enqueued before anybody knows
+        const Var loss = run(x, y);  // enqueued before the host sees the error
         CHECK(throws_with("a target on the GPU is 99", [&] { loss.item(); }));
       };
       act([&](const Tensor& a, const Tensor& b) { return plain.step(a, b); });
@@ -415,15 +418,15 @@ TEST_CASE("a graph reads memory of another captured step that is gone since") {
   for (int i = 0; i < 3; ++i) CHECK(reader(x).item() == 600);
   maker.reset();
   kept = Var(Tensor::full({300}, 5, DType::float32, Device::cuda));
-  const Tensor other = Tensor::full({300}, 7, DType::float32, Device::cuda);  // of the same size
-  CHECK(reader(x).item() == 600);  // what it read when it was captured
+  const Tensor other = Tensor::full({300}, 7, DType::float32, Device::cuda);  // of equal size
+  CHECK(reader(x).item() == 600);  // the values at the capture
   CHECK(reader.graph_runs() == 2);
 }
 
 TEST_CASE("a graph that cannot be launched: its run has not happened, and the next call goes on") {
   if (!have_emulation()) return;
   const Bounds bounds;
-  for (const std::uint64_t refused : {1u, 3u}) {  // the run that is captured, and a later one
+  for (const std::uint64_t refused : {1u, 3u}) {  // the captured run, and a later run
     CAPTURE(refused);
     Task plain(1), captured(1);
     auto step = captured.captured();
@@ -433,7 +436,7 @@ TEST_CASE("a graph that cannot be launched: its run has not happened, and the ne
         emulation::refuse_graphs(1);
         CHECK(throws_with("cudaGraphLaunch failed", [&] { step(x, y); }));
         CHECK(captured.optimizer->steps() == static_cast<std::int64_t>(i));
-        if (i == 1) continue;  // its random numbers are taken
+        if (i == 1) continue;  // the run has used its random numbers
       }
       const double expected = plain.step(x, y).item();
       const double loss = step(x, y).item();
@@ -458,7 +461,8 @@ TEST_CASE("tensors and graphs that outlive the runtime, as static objects may, e
     emulation::unload(true);
   }
   task.reset();
-  CHECK(emulation::bytes_in_use() == held);  // the runtime took nothing back, and nobody minded
+  // the runtime is gone: nothing was freed, and nothing failed
+  CHECK(emulation::bytes_in_use() == held);
   emulation::unload(false);
 }
 
@@ -474,8 +478,8 @@ TEST_CASE("each set of shapes has its graph, and only so many are kept") {
   std::uint64_t i = 0;
   for (const std::int64_t n : {3, 2, 3, 2, 3, 2, 3, 2}) both(n, i++);
   CHECK(step.graph_runs() == 4);
-  both(4, i++);  // the graph of 3 goes
-  both(3, i++);  // and that of 2
+  both(4, i++);  // evicts the graph of 3
+  both(3, i++);  // evicts the graph of 2
   const std::int64_t before = step.graph_runs();
   both(2, i++);
   CHECK(step.graph_runs() == before);
@@ -589,7 +593,7 @@ TEST_CASE("an error in the step comes through, and the next call goes on") {
   const Tensor x = Tensor::full({3}, 1, DType::float32, Device::cuda);
   step(x);
   CHECK(throws_with("reshape", [&] { step(x); }));
-  CHECK(w.value().at({0}) == -1);  // as without a graph: done before the error
+  CHECK(w.value().at({0}) == -1);  // as without a graph: executed before the error
   for (int i = 0; i < 3; ++i) step(x);
   CHECK(w.value().at({2}) == -4);
   CHECK(step.graph_runs() == 2);

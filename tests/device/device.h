@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
-// What the tests of Device::cuda share: whether there is a GPU, how close results must be, and what the emulated one noticed.
+// Shared by the tests of Device::cuda: whether there is a GPU, the tolerances, and errors that the
+// emulated GPU found.
 #pragma once
 
 #include <cstdio>
@@ -10,21 +11,22 @@
 
 namespace tapeloop::test {
 
-// Whether the case can run; else it is reported as skipped.
+// True if the case can run; else prints that it is skipped.
 inline bool have_gpu() {
   if (cuda::available()) return true;
   std::printf("SKIPPED: no GPU of compute capability 8.0 or above\n");
   return false;
 }
 
-// Whether the case can ask what only the emulated GPU knows; else it is reported as skipped.
+// True if the program has the emulated GPU, whose counts the case needs; else prints that it is
+// skipped.
 inline bool have_emulation() {
   if (emulation::present()) return true;
   std::printf("SKIPPED: what it counts only the emulated GPU knows\n");
   return false;
 }
 
-// At the end of a case: nothing was written out of bounds.
+// Checks at the end of a case that no kernel wrote out of bounds.
 struct Bounds {
   Bounds() = default;
   Bounds(const Bounds&) = delete;

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// What a user writes to run cells of their own on CUDA.
+// Registers a user's cells for CUDA, as a user would.
 #include "tests/device/device_cell.h"
 
 #include "tapeloop/autograd/device/cuda/recurrent/recurrent.cuh"

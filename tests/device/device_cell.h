@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// Formulas of a user's own cells: one that device_cell.cu registers for CUDA, one that nobody does.
+// Formulas of a user's own cells: device_cell.cu registers all but ForgottenGate for CUDA.
 #pragma once
 
 #include "tapeloop/autograd/number/math.h"
@@ -16,7 +16,7 @@ struct ForgottenGate {
   TL_HD auto operator()(auto x, auto y) const { return x * y + x; }
 };
 
-// An update rule as a user writes one, with no kernel for many parameters at once.
+// A user's update rule, without a kernel for many parameters at once.
 struct PlainDescent {
   static constexpr const char* name = "plain_descent";
   float rate = 1;
@@ -29,8 +29,8 @@ struct PointwiseOnly {
   TL_HD auto operator()(auto z) const { return tanh(z); }
 };
 
-// In device_cell.cu; without CUDA both say false.
+// Defined in device_cell.cu; without CUDA both return false.
 bool register_cells();
-bool is_minimal_gate(const void* id);  // whether that is what nvcc's code knows the functor by
+bool is_minimal_gate(const void* id);  // compares with the id in nvcc's code
 
 }  // namespace tapeloop::test

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// The cells of device_cell.cu in a build without CUDA: nothing to register.
+// The functions of device_cell.cu in a build without CUDA: they register nothing.
 #include "tests/device/device_cell.h"
 
 bool tapeloop::test::register_cells() { return false; }

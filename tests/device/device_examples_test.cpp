@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
-// The examples on Device::cuda against the CPU: their first training steps, and runs that go on on the other device. On a
-// GPU, or, as another program, on the emulated one (cuda_emulation/). What they learn is for their own tests.
+// The examples on Device::cuda against the CPU: their first training steps, and runs that resume on
+// the other device. Runs on a GPU; a second program runs it on the emulated GPU (cuda_emulation/).
+// Other tests check what the models learn.
 #include <filesystem>
 
 #include "examples/char_lm/generate.h"
@@ -21,7 +22,7 @@ constexpr int kSteps = 20;
 
 double same_within(DType dtype) { return dtype == DType::float32 ? 1e-5 : 1e-10; }
 
-// Each update's loss on one device and on the other.
+// Compares each update's loss on both devices.
 void check_losses(const std::vector<double>& there, const std::vector<double>& here, DType dtype) {
   REQUIRE(there.size() == here.size());
   for (std::size_t i = 0; i < here.size(); ++i) {
@@ -30,7 +31,7 @@ void check_losses(const std::vector<double>& there, const std::vector<double>& h
   }
 }
 
-// A file that is gone afterwards.
+// A file that is removed at the end.
 struct File {
   std::string path =
       (std::filesystem::temp_directory_path() / "tapeloop_device_examples_test.safetensors")
@@ -142,7 +143,7 @@ TEST_CASE("jazz: the first 20 updates on cuda are those on the cpu") {
   const jazz::Material material = jazz::embedded_corpus();
   for (const DType dtype : {DType::float32, DType::float64}) {
     for (const bool gru : {false, true}) {
-      if (gru && dtype == DType::float32) continue;  // an emulated launch takes its time
+      if (gru && dtype == DType::float32) continue;  // an emulated launch is slow
       CAPTURE(gru);
       CAPTURE(name(dtype));
       const auto losses_on = [&](Device device) {

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
-// Gradients on Device::cuda against central differences taken there, in float64, of first and second order: every row of the
-// table of operations, cells over time, a user's cell. On a GPU, or, as another program, on the emulated one (cuda_emulation/).
+// Gradients on Device::cuda against central differences on the same device, in float64, of first
+// and second order: every row of the table of operations, cells over time, a user's cell. Runs on a
+// GPU; a second program runs it on the emulated GPU (cuda_emulation/).
 #include "tests/device/device.h"
 #include "tests/ops/op_table.h"
 #include "tests/sequence/minimal_cell.h"
@@ -19,7 +20,8 @@ std::vector<Var> parameters_for(const OpCase& row, std::int64_t n) {
   return result;
 }
 
-// Outputs and last states by every parameter and by the input, sequences of different lengths too.
+// Checks outputs and last states with respect to every parameter and the input, also with sequences
+// of different lengths.
 template <class Model>
 void check(nn::RecurrentOptions options) {
   options.input = 2;

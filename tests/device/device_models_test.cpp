@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: MIT
-// Models on Device::cuda against the CPU: sequences, stacks, a user's cell, training, files; and mistakes.
-// On a GPU, or, as another program, on the emulated one (cuda_emulation/). Operations: device_parity_test.cpp; optimizers:
-// device_optim_test.cpp; against differences: device_gradcheck_test.cpp.
+// Models on Device::cuda against the CPU: sequences, stacks, a user's cell, training, files; and
+// errors. Runs on a GPU; a second program runs it on the emulated GPU (cuda_emulation/).
+// device_parity_test.cpp tests operations, device_optim_test.cpp optimizers,
+// device_gradcheck_test.cpp gradients against finite differences.
 #include <cstdlib>
 #include <filesystem>
 #include <set>
@@ -85,7 +86,7 @@ struct Task {
 
 }  // namespace
 
-// First: once the GPU has been set up, it stays.
+// This case must be the first: later ones set up the GPU, and it stays.
 TEST_CASE("without a GPU, or with too old a one, asking for cuda is one clear error") {
   if (!have_emulation()) return;
   setenv("EMULATED_GPU_NONE", "1", 1);
@@ -186,7 +187,7 @@ TEST_CASE("the same seed gives the same bits on cuda, run to run") {
   if (!have_gpu()) return;
   std::vector<Tensor> runs;
   for (unsigned turn = 0; turn < 2; ++turn) {
-    emulation::set_order(100 + turn);  // other orders of blocks and threads
+    emulation::set_order(100 + turn);  // another order of blocks and threads
     Task task(Device::cuda);
     Tape tape;
     tape.backward(task.loss());
@@ -293,7 +294,7 @@ TEST_CASE(
     return loss.item();
   };
   const double expected = train(other, adam_other);
-  // Less and less room, so that one operation after the other finds none.
+  // Lowers the memory limit, so that one operation after the other fails.
   std::set<std::string> operations;
   bool done = false;
   for (std::size_t room = 0; !done; room += 700) {

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
-// Optimizers and clipping on Device::cuda against the CPU: every rule and option, in few launches and without a wait.
-// On a GPU, or, as another program, on the emulated one (cuda_emulation/). Training of models: device_models_test.cpp.
+// Optimizers and clipping on Device::cuda against the CPU: every rule and option, in few launches
+// and without a wait. Runs on a GPU; a second program runs it on the emulated GPU
+// (cuda_emulation/). device_models_test.cpp trains models.
 #include <chrono>
 #include <functional>
 #include <future>
@@ -56,7 +57,8 @@ std::vector<std::pair<std::string, Make>> every_optimizer() {
   };
 }
 
-// Parameters of many shapes: one larger than a block's share, an empty one, one that is not contiguous.
+// Parameters of many shapes: one is larger than a block's share, one is empty, one is not
+// contiguous.
 std::vector<Var> some_parameters(DType dtype, Device device) {
   std::vector<Var> result;
   for (const Shape& shape :
@@ -70,7 +72,7 @@ std::vector<Var> some_parameters(DType dtype, Device device) {
 
 void give_gradients(const std::vector<Var>& parameters, std::uint64_t seed) {
   for (std::size_t i = 0; i < parameters.size(); ++i) {
-    if (i == 1 && seed % 3 == 1) continue;  // steps of its own
+    if (i == 1 && seed % 3 == 1) continue;  // its step count differs
     const Var& p = parameters[i];
     p.set_grad(random_tensor(p.shape(), 100 * seed + i, p.dtype()).to(p.device()));
   }
@@ -82,14 +84,14 @@ void step_down(const Var& p, optim::Optimizer& optimizer) {
   optimizer.step();
 }
 
-// Notes a mistake on the GPU, which the host is told of when it waits next.
+// Causes an error on the GPU. The host sees it when it waits next.
 void make_mistake() {
   const Var bad = parameter(Tensor::full({2}, 1, DType::float32, Device::cuda));
   bad.set_grad(Tensor::full({2}, NAN, DType::float32, Device::cuda));
   optim::clip_grad_norm({{"bad", bad}}, 1.0);
 }
 
-// Rules of a user's own. Those of `forgotten` have no kernel on the GPU.
+// User-defined rules. The rule for `forgotten` has no kernel on the GPU.
 class Descent final : public optim::Optimizer {
  public:
   Descent(const ParameterList& list, const ParameterList& forgotten = {}) : Optimizer("descent") {
@@ -105,7 +107,7 @@ class Descent final : public optim::Optimizer {
   }
 };
 
-// A rule that works by itself, or, at every second update, has nothing to do.
+// A rule that calculates by itself, or at every second update does nothing.
 class Own final : public optim::Optimizer {
  public:
   Own(const ParameterList& list, bool idle) : Optimizer("own"), idle_(idle) {
@@ -123,7 +125,7 @@ class Own final : public optim::Optimizer {
   bool idle_;
 };
 
-// While its rule is at work, another thread waits for the GPU.
+// While its rule runs, another thread waits for the GPU.
 class Interrupted final : public optim::Optimizer {
  public:
   explicit Interrupted(const ParameterList& list) : Optimizer("interrupted") {
@@ -136,7 +138,7 @@ class Interrupted final : public optim::Optimizer {
   void update(const Turn& turn) const override {
     if (interrupt) {
       other = std::async(std::launch::async, [] { cuda::synchronize(); });
-      other.wait_for(std::chrono::milliseconds(200));  // time to be told, if nobody holds it up
+      other.wait_for(std::chrono::milliseconds(200));  // time for that thread to see the error
     }
     turn.all->add(PlainDescent{}, {turn.value, turn.gradient}, {turn.value});
   }
@@ -205,7 +207,7 @@ TEST_CASE("clipping on cuda changes gradients as on the cpu, and gives the same 
           devices.push_back(some_parameters(dtype, device));
           give_gradients(devices.back(), 2);
           const ParameterList list = detail::numbered(devices.back());
-          const Var shared = devices.back()[0].grad();  // somebody else holds it
+          const Var shared = devices.back()[0].grad();  // another handle to the gradient
           const Tensor before = shared.value().to(Device::cpu).clone();
           if (which == 0) norms.push_back(optim::clip_grad_norm(list, limit));
           if (which == 1) norms.push_back(optim::clip_grad_norm_each(list, limit));
@@ -256,14 +258,14 @@ TEST_CASE("a gradient on cuda that is not finite: no step is made, and the next 
       throws_with("clip_grad_norm: the gradient of \"bad\" is not finite on the GPU; no "
                   "parameter was updated since then",
                   [&] { good.value().to(Device::cpu); }));
-  CHECK(good.value().at({0}) == 1);  // told once, and unharmed
+  CHECK(good.value().at({0}) == 1);  // reported once, and unchanged
   bad.set_grad(Tensor::full({4}, 1, DType::float32, Device::cuda));
   sgd.step();
   CHECK(good.value().at({0}) == 0);
 
   bad.set_grad(gradient.to(Device::cuda));
   CHECK(std::isnan(optim::clip_grad_norm(list, 1.0, 2, NonFinite::ignore).value()));
-  CHECK(same_bits(bad.grad().value().to(Device::cpu), gradient));  // left as it is
+  CHECK(same_bits(bad.grad().value().to(Device::cpu), gradient));  // unchanged
 }
 
 TEST_CASE(
@@ -298,7 +300,7 @@ TEST_CASE(
       CHECK(throws_with("not finite on the GPU", [] { cuda::synchronize(); }));
       CHECK(with->steps() == before);
       CHECK(same_state(with->state_dict(), without->state_dict()));
-      for (const std::uint64_t seed : {6u, 7u}) {  // and goes on as if nothing had been
+      for (const std::uint64_t seed : {6u, 7u}) {  // and continues normally
         step(smooth, *without, seed);
         step(stumbling, *with, seed);
       }
@@ -377,7 +379,7 @@ TEST_CASE("a step on cuda that threw half-way is not counted, and not taken off 
   check(0, 1);
   step(false);
   make_mistake();
-  for (const bool throws : {false, true, true, false, true}) step(throws);  // none is made
+  for (const bool throws : {false, true, true, false, true}) step(throws);  // none is launched
   check(1, 2);
   step(true);
   step(false);
@@ -404,7 +406,7 @@ TEST_CASE("a step on cuda counts when it is made, where the rule does not ask fo
     make_mistake();
     step_down(p, own);
     CHECK(throws_with("not finite", [] { cuda::synchronize(); }));
-    CHECK(p.value().at({0}) == (idle ? 7 : 4));  // who works by itself goes on after a mistake
+    CHECK(p.value().at({0}) == (idle ? 7 : 4));  // a rule that calculates by itself continues
     CHECK(own.steps() == (idle ? 4 : 5));
     CHECK(own.state_dict()[0].tensor.item() == (idle ? 4 : 5));
   }
@@ -439,7 +441,7 @@ TEST_CASE("a mistake on cuda is told by the next wait where telling it failed") 
   step();
   make_mistake();
   step();
-  emulation::refuse_waits(1, 1);  // not the wait for the work, but that for the counts
+  emulation::refuse_waits(1, 1);  // fails the wait for the counts, not that for the work
   CHECK(throws_with("unspecified launch failure", [] { cuda::synchronize(); }));
   CHECK(sgd.steps() == 2);
   CHECK(throws_with("not finite", [] { cuda::synchronize(); }));
@@ -460,7 +462,7 @@ TEST_CASE("a step of all parameters is one launch, clipping a handful, and nobod
   }();
   give_gradients(parameters, 2);
   optim::Adam adam(detail::numbered(parameters), {});
-  adam.step();  // the formulas' page is looked for
+  adam.step();  // searches the formulas' page
   optim::clip_grad_norm(adam.parameters(), 1.0);
   const std::int64_t waits = emulation::waits();
   std::int64_t before = emulation::launches();

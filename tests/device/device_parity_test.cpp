@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
-// Device::cuda against the CPU: every row of the table of operations, forward and backward of both orders, in float32 and
-// float64. On a GPU, or, as another program, on the emulated one (cuda_emulation/). Models and mistakes: device_models_test.cpp.
+// Device::cuda against the CPU: every row of the table of operations, forward and both orders of
+// backward, in float32 and float64. Runs on a GPU; a second program runs it on the emulated GPU
+// (cuda_emulation/). device_models_test.cpp tests models and errors.
 #include "tapeloop/autograd/device/backend.h"
 #include "tests/device/device.h"
 #include "tests/ops/op_table.h"
@@ -18,7 +19,7 @@ std::vector<Tensor> inputs_for(const OpCase& row, std::int64_t n, DType dtype) {
   return result;
 }
 
-// The value, the gradients by every input, and the gradients of their weighted sum.
+// The value, the gradients with respect to every input, and the gradients of their weighted sum.
 std::vector<Tensor> all_orders(const OpCase& row, std::int64_t n, DType dtype, Device device) {
   std::vector<Var> inputs;
   for (const Tensor& input : inputs_for(row, n, dtype))

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
-// The forms of recurrent() on Device::cuda against each other and the CPU: values, gradients and their gradients, over odd
-// sizes, lengths and directions. On a GPU, or, as another program, on the emulated one (cuda_emulation/).
+// The forms of recurrent() on Device::cuda against each other and the CPU: values, first and second
+// gradients, over odd sizes, lengths and directions. Runs on a GPU; a second program runs it on the
+// emulated GPU (cuda_emulation/).
 #include "tests/device/device.h"
 #include "tests/device/device_cell.h"
 #include "tests/sequence/recurrent_oracle.h"
@@ -13,7 +14,7 @@ using cuda::RecurrentForm;
 constexpr RecurrentForm kForms[] = {RecurrentForm::persistent, RecurrentForm::cluster};
 constexpr DType kTypes[] = {DType::float64, DType::float32};
 
-// A form while it lives.
+// Sets a form while it exists.
 struct Form {
   explicit Form(RecurrentForm form) { cuda::set_recurrent_form(form); }
   ~Form() { cuda::set_recurrent_form(RecurrentForm::automatic); }
@@ -47,7 +48,7 @@ Problem like(const Problem& p, Device device) {
 
 double allowed(DType dtype) { return dtype == DType::float64 ? 1e-10 : 1e-5; }
 
-// Both forms in one launch against the CPU, and against the alternating form.
+// Compares both one-launch forms with the CPU and with the alternating form.
 void compare(const Problem& here) {
   CAPTURE(std::string(here.kind.name));
   CAPTURE(here.steps);
@@ -69,7 +70,7 @@ void compare(const Problem& here) {
   }
 }
 
-// The text of the error, or "".
+// Returns the text of the error, or "".
 std::string refusal(const Problem& p, RecurrentForm form) {
   const Form scope(form);
   try {
@@ -87,7 +88,7 @@ bool ready() { return have_gpu() && register_cells(); }
 TEST_CASE("a sequence in one launch gives what it gives step by step, at every size") {
   if (!ready()) return;
   const Bounds bounds;
-  std::mt19937_64 random(kSeed);  // draws the options: each of them meets each size somewhere
+  std::mt19937_64 random(kSeed);  // draws options: each option meets each size
   std::size_t turn = 0;
   for (const Kind& kind : kKinds) {
     for (const std::int64_t hidden : {5, 33, 65}) {
@@ -189,7 +190,7 @@ TEST_CASE("the same bits from a sequence in one launch, run to run") {
     const Problem p(kKinds[0], 17, 3, 65, DType::float32, Device::cuda);
     const Outcome first = run(p, form);
     for (unsigned seed = 0; seed < 3; ++seed) {
-      emulation::set_order(100 + seed);  // other orders of blocks and threads
+      emulation::set_order(100 + seed);  // another order of blocks and threads
       CHECK(same_bits(run(p, form), first));
     }
   }
@@ -222,14 +223,14 @@ TEST_CASE(
     Room(int blocks, int clusters) { emulation::set_room(blocks, clusters); }
     ~Room() { emulation::set_room(1, 1); }
   };
-  // Plans are kept by shape: none of these is in another case.
+  // The library keeps plans by shape: no other case uses these shapes.
   const auto forms = [&](std::int64_t batch) {
     const Problem cpu(kKinds[0], 3, batch, 97, DType::float32);
     const Problem there = like(cpu, Device::cuda);
     check_same(on_cpu(there.run(fused)), cpu.run(fused), allowed(DType::float32));
     return cuda::last_recurrent_form();
   };
-  CHECK(forms(4) == RecurrentForm::cluster);  // with room for all
+  CHECK(forms(4) == RecurrentForm::cluster);  // with room for all blocks
   {
     const Room no_clusters(1, 0);
     CHECK(forms(5) == RecurrentForm::persistent);
@@ -260,7 +261,7 @@ TEST_CASE("a form that a sequence fits and its gradient does not: the backward p
 
 TEST_CASE("a GPU that cannot say whether it has room: an error, and no form is kept from it") {
   if (!have_emulation() || !ready()) return;
-  const Problem p(kKinds[0], 3, 7, 97, DType::float32, Device::cuda);  // a plan of its own
+  const Problem p(kKinds[0], 3, 7, 97, DType::float32, Device::cuda);  // needs a new plan
   emulation::refuse_queries(2);
   CHECK(throws_with("failed: out of memory", [&] { p.forward(fused); }));
   p.forward(fused);

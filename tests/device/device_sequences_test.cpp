@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
-// Sequence to sequence on Device::cuda against the CPU: training, every kind of decoding, CTC; and memory that is counted.
-// On a GPU, or, as another program, on the emulated one (cuda_emulation/). Layers: device_models_test.cpp.
+// Sequence to sequence on Device::cuda against the CPU: training, every kind of decoding, CTC; and
+// counted memory. Runs on a GPU; a second program runs it on the emulated GPU (cuda_emulation/).
+// device_models_test.cpp tests layers.
 #include "tapeloop/autograd/look/inspect.h"
 #include "tapeloop/nn/nn.h"
 #include "tapeloop/nn/seq2seq/seq2seq.h"

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
-// The emulated GPU itself (cuda_emulation/): what it must notice, and that threads really meet. No kernel of the library.
+// The emulated GPU itself (cuda_emulation/): it must find errors, and its threads must meet. Uses
+// no kernel of the library.
 #include "emulation.h"
 
 #include <doctest/doctest.h>
@@ -27,7 +28,7 @@ void sum_kernel(const double* x, double* sums) {
   sums[blockIdx.x] = result;
 }
 
-// The same mistake twice: the neighbour's number is read without waiting for it.
+// One error twice: reads the neighbour's number without waiting for it.
 void hasty_kernel(double* result) {
   double* const shared = cuda::shared_memory<double>();
   shared[threadIdx.x] = 1;
@@ -36,7 +37,7 @@ void hasty_kernel(double* result) {
 
 void beyond_kernel(double* x, int place) { x[place] = 1; }
 
-// Blocks hand a number around, each waiting for the one before; the first starts.
+// Blocks pass a number on. The first block starts; each other block waits for the one before it.
 void relay_kernel(double* numbers, unsigned* flags) {
   const unsigned block = blockIdx.x;
   if (block > 0) cuda::wait_until(flags + block - 1, 1);
@@ -58,7 +59,7 @@ void gather_kernel(double* sums) {
   sums[blockIdx.y * gridDim.x + blockIdx.x] = sum;
 }
 
-// What was copied before the wait, and after it.
+// Reads copied values before the last wait and after it.
 void copies_kernel(const double* from, double* result) {
   double* const shared = cuda::shared_memory<double>();
   for (int i = 0; i < 3; ++i) {
@@ -83,7 +84,7 @@ std::vector<double> downloaded(const void* from, std::size_t count) {
 
 TEST_CASE(
     "setting up the GPU fails for lack of memory: nothing of it stays, and the next try works") {
-  REQUIRE(emulation::bytes_in_use() == 0);  // the first case: nobody has used it
+  REQUIRE(emulation::bytes_in_use() == 0);  // this case must be the first
   emulation::limit_bytes(1 << 20);
   CHECK_THROWS_AS(cuda::gpu(), Error);
   CHECK(emulation::bytes_in_use() == 0);
@@ -173,9 +174,10 @@ TEST_CASE("blocks of a cooperative launch are all there, and wait for each other
     CHECK(downloaded(numbers.as<double>(), 12).back() == 2048);
   }
   const cuda::Scratch none(8);
+  // More blocks than can be resident.
   CHECK_THROWS_AS(cuda::launch_resident(relay_kernel, {dim3{13}, dim3{64}, 0, 0}, none.as<double>(),
                                         none.as<unsigned>()),
-                  Error);  // more blocks than have room
+                  Error);
 }
 
 TEST_CASE("blocks of a cluster meet, and write into each other's shared memory") {

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-// Checks the CPU matrix product against a plain triple loop: sizes, strides, pieces, threads, bounds.
-// Speed is not checked here.
+// Checks the CPU matrix product against a plain triple loop: sizes, strides, pieces, threads,
+// bounds. Does not check speed.
 #include "tapeloop/autograd/device/cpu/gemm.h"
 
 #include <doctest/doctest.h>
@@ -227,7 +227,7 @@ TEST_CASE_TEMPLATE("gemm adds up pieces of different depths, empty ones too", T,
   }
 }
 
-// One problem of depth k * count, its inner dimension as `count` pieces.
+// One problem of depth k * count, whose inner dimension is `count` pieces.
 template <class T>
 std::vector<GemmPiece<T>> in_pieces(const GemmPiece<T>& whole, std::int64_t k, std::int64_t count) {
   std::vector<GemmPiece<T>> pieces;

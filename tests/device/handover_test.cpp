@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 // The hand-over between blocks of the persistent kernels of recurrent(), with one CPU thread for
-// each device thread (cuda_emulation/threads.h). Compares results. Under the thread sanitizer,
+// each device thread (cuda_emulation/threads.h). Compares results. Under the thread sanitizer, it
 // finds reads of data that were not handed over.
 #include <doctest/doctest.h>
 
@@ -117,7 +117,7 @@ struct Case {
   }
 };
 
-// The arguments of the kernels, in memory of their own, on a small emulated GPU.
+// The arguments of the kernels, in separate memory, on a small emulated GPU.
 template <class F, class T>
 struct Device {
   const Case<F, T>& c;
@@ -252,7 +252,7 @@ TEST_CASE("cluster kernels hand h and dz on through each other's shared memory")
   check<nn::GruGates, float>({4, 2, 37}, form, false, true);
 }
 
-// A hand-over that is broken as the environment says, in a process of its own.
+// Runs a hand-over that is broken as an environment variable says. Tests call it in a new process.
 static void run_broken(const char* wanted) {
   const auto broken = static_cast<Broken>(std::atoi(wanted));
   const Case<nn::LstmGates, float> c({5, 3, 40}, false, false);

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
-// linear() with few rows, whose weights are packed and kept: against a plain loop over odd sizes and strides, and that
-// kept panels are used again, and never after the weight was written. Speed is not checked here.
+// linear() with few rows, which packs weights and keeps them: against a plain loop over odd sizes
+// and strides. Products must reuse kept panels, but never after a write to the weight. Does not
+// check speed.
 #include "tapeloop/nn/nn.h"
 #include "tapeloop/optim/clip.h"
 #include "tapeloop/optim/sgd.h"
@@ -28,7 +29,7 @@ Tensor matrix(std::int64_t rows, std::int64_t columns, Layout layout, std::uint6
   return {};
 }
 
-// The largest error of y = x w^T + b beyond what rounding each of its sums once allows.
+// The largest error of y = x w^T + b beyond a single rounding of each of its sums.
 double excess(const Tensor& y, const Tensor& x, const Tensor& w, const Tensor& b) {
   const std::vector<double> ys = y.to_vector<double>(), xs = x.to_vector<double>(),
                             ws = w.to_vector<double>();
@@ -46,7 +47,7 @@ double excess(const Tensor& y, const Tensor& x, const Tensor& w, const Tensor& b
         sum += xs[i * depth + k] * ws[j * depth + k];
         magnitude += std::abs(xs[i * depth + k] * ws[j * depth + k]);
       }
-      // The plain loop in float64 errs as well.
+      // The plain loop in float64 has errors too.
       const double allowed = 2 * static_cast<double>(depth + 2) * epsilon * magnitude;
       const double error = std::abs(ys[i * columns + j] - sum);
       if (!(error <= allowed)) worst = std::isnan(error) ? INFINITY : std::max(worst, error);
@@ -57,7 +58,7 @@ double excess(const Tensor& y, const Tensor& x, const Tensor& w, const Tensor& b
 
 const void* kept_of(const Tensor& tensor) { return detail::storage_of(tensor)->kept; }
 
-// Writes behind the library's back: only somebody who packs anew can see it.
+// Writes without the library's knowledge: only a product that packs again sees the new value.
 void write_unseen(const Tensor& w, double value) {
   if (w.dtype() == DType::float32) {
     *static_cast<float*>(w.raw()) = static_cast<float>(value);
@@ -69,10 +70,11 @@ void write_unseen(const Tensor& w, double value) {
 Tensor apply(const Tensor& w, std::int64_t rows = 3) {
   return linear(Var(random_tensor({rows, w.dim(1)}, 5, w.dtype())), Var(w)).value();
 }
-bool follows(const Tensor& w) {  // products see w as it is now
+bool follows(const Tensor& w) {  // products see the present w
   return excess(apply(w), random_tensor({3, w.dim(1)}, 5, w.dtype()), w, Tensor()) == 0;
 }
-bool is_kept(const Tensor& w) {  // a product that follows another one does not pack again
+// True if a second product does not pack again.
+bool is_kept(const Tensor& w) {
   const Tensor first = apply(w);
   const double before = w.at({0, 0});
   write_unseen(w, before + 1);
@@ -147,7 +149,7 @@ TEST_CASE("a row has the same bits in a batch of any size, and by any view of th
                       whole.slice(0, 1, 1 + rows)));
     }
     CHECK(same_bits(linear(Var(x), Var(w.transpose(0, 1).clone().transpose(0, 1))).value(), whole));
-    // x and the bias of any strides
+    // x and the bias have any strides.
     const Tensor turned = x.transpose(0, 1).clone().transpose(0, 1);
     CHECK(same_bits(linear(Var(turned), Var(w)).value(), whole));
     const Var scalar(Tensor::full({}, 0.25, dtype));
@@ -183,7 +185,7 @@ TEST_CASE("panels are kept with the weight's memory, used again, and go with it"
     for (int i = 0; i < 5; ++i) apply(w);
     CHECK(memory::stats().live_bytes == with_panels);
     CHECK(is_kept(w));
-    // The transposed use has panels of its own, once.
+    // The transposed use has its own panels, packed once.
     apply(w.transpose(0, 1));
     const std::int64_t with_both = memory::stats().live_bytes;
     CHECK(with_both > with_panels);
@@ -192,7 +194,7 @@ TEST_CASE("panels are kept with the weight's memory, used again, and go with it"
       apply(w);
     }
     CHECK(memory::stats().live_bytes == with_both);
-    // Out of date, all of them go.
+    // A write makes all of them invalid.
     w.fill(1);
     apply(w);
     CHECK(memory::stats().live_bytes == with_panels);
@@ -299,7 +301,7 @@ TEST_CASE("memory whose pointer was taken is packed at every call and keeps noth
   for (const bool kept_before : {false, true}) {
     const Tensor w = random_tensor({9, 7}, 1);
     if (kept_before) CHECK(is_kept(w));
-    double* elements = w.slice(0, 2, 3).data<double>();  // through any handle
+    double* elements = w.slice(0, 2, 3).data<double>();  // by any handle
     const std::int64_t bytes = memory::stats().live_bytes;
     for (int i = 0; i < 5; ++i) {
       elements[i] = 10.0 + i;
@@ -309,7 +311,7 @@ TEST_CASE("memory whose pointer was taken is packed at every call and keeps noth
     }
     CHECK(memory::stats().live_bytes <= bytes);
     CHECK_FALSE(is_kept(w));
-    CHECK(is_kept(w.clone()));  // a copy is memory of its own
+    CHECK(is_kept(w.clone()));  // a copy has its own memory
   }
   const Tensor read_only = random_tensor({9, 7}, 1);
   CHECK(read_only.read<double>()[0] == read_only.at({0, 0}));

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
-// How recurrent() is divided over a GPU (autograd/device/cuda/recurrent/recurrent_plan.h): what fits, what covers, what is chosen. No kernels.
+// The division of recurrent() over a GPU (recurrent_plan.h): divisions that fit, their coverage,
+// the choice. Runs no kernels.
 #include "tapeloop/autograd/device/cuda/recurrent/recurrent_plan.h"
 
 #include <doctest/doctest.h>

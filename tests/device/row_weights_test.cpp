@@ -34,7 +34,7 @@ void check_product(std::int64_t rows, std::int64_t k_of_first, std::int64_t k_of
   std::vector<float> a = random_tensor({k}, 3, DType::float32).to_vector<float>();
   const std::vector<float> init =
       random_tensor({static_cast<std::int64_t>(padded)}, 4, DType::float32).to_vector<float>();
-  a.resize(a.size() + 64, kNan);  // must not be read, not even to be multiplied by zero
+  a.resize(a.size() + 64, kNan);  // the product must not read these, not even times zero
   std::vector<float> y(padded, kNan), backwards(padded, kNan);
   weights.multiply(a.data(), init.data(), y.data(), false);
   weights.multiply(a.data(), init.data(), backwards.data(), true);
@@ -53,7 +53,8 @@ void check_product(std::int64_t rows, std::int64_t k_of_first, std::int64_t k_of
     worst = std::max(worst, std::isnan(result) ? 1e9 : std::abs(result - sum));
     REQUIRE(result == backwards[static_cast<std::size_t>(i)]);
   }
-  // k roundings of sums that stay below k / 4 for factors within [-1, 1]; in practice a tenth of it.
+  // The sums stay below k / 4 for factors within [-1, 1], and k of them are rounded; the real error
+  // is about a tenth of this.
   CHECK(worst < 6e-8 * static_cast<double>(k + 1) * (1 + static_cast<double>(k) / 4));
 }
 
@@ -67,7 +68,7 @@ TEST_CASE("one row's product agrees with a plain loop, at every odd size and bot
         check_product(rows, k, 2, format);
       }
     }
-    check_product(520, 301, 300, format);  // beyond a core's own cache
+    check_product(520, 301, 300, format);  // larger than a core's own cache
     check_product(800, 500, 301, format);
     check_product(3, 9000, 11, format);  // sums in several blocks
     check_product(70, 4096, 1, format);
@@ -81,16 +82,16 @@ TEST_CASE("bfloat16 is the nearest one, ties go to the even one, and what is spe
   CHECK(rounded(1.0f + 0x1.02p-8f) == 1.0f + 0x1p-7f);  // just above a tie
   CHECK(rounded(1.0f + 0x1.fep-9f) == 1.0f);            // just below
   CHECK(rounded(-1.0f - 0x1.8p-7f) == -1.0f - 0x1p-6f);
-  CHECK(rounded(2.0f - 0x1p-20f) == 2.0f);  // into the next power of two
+  CHECK(rounded(2.0f - 0x1p-20f) == 2.0f);  // up to the next power of two
   CHECK(std::signbit(rounded(-0.0f)));
-  CHECK(rounded(0x1p-133f) == 0x1p-133f);  // the smallest there is
+  CHECK(rounded(0x1p-133f) == 0x1p-133f);  // the smallest positive number
   CHECK(rounded(0x1p-135f) == 0.0f);
   CHECK(rounded(kInfinity) == kInfinity);
   CHECK(rounded(-kInfinity) == -kInfinity);
   CHECK(rounded(std::numeric_limits<float>::max()) == kInfinity);
   CHECK(std::isnan(rounded(kNan)));
   CHECK(std::isnan(
-      rounded(__builtin_bit_cast(float, 0x7f800001u))));  // its upper half alone is infinity
+      rounded(__builtin_bit_cast(float, 0x7f800001u))));  // the upper half of this NaN is infinity
   CHECK(std::isnan(rounded(__builtin_bit_cast(float, 0xffffffffu))));
 }
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-// Checks parallel_team: members run at once and meet at wait(), nested and concurrent teams, uneven work, more members than
-// cores, idle workers. Speed is not checked here.
+// Checks parallel_team: members run at once and meet at wait(), nested and concurrent teams, uneven
+// work, more members than cores, idle workers. Does not check speed.
 #include <doctest/doctest.h>
 
 #include <algorithm>
@@ -28,18 +28,19 @@ struct Threads {
 
 constexpr int kMost = 16;
 
-// Each member writes a number for the round, all meet, each adds up what all wrote, all meet again. Returns the team's size;
-// `wrong` counts sums that a member could not have seen if wait() kept its promise.
+// In each round every member writes a number, all meet, every member sums all numbers, all meet
+// again. Returns the team's size. `wrong` counts sums that are impossible if wait() works.
 int meet(int most, int rounds, std::atomic<int>& wrong, int slow_member = -1) {
   const int wanted = std::min(most, tapeloop::num_threads());
-  std::int64_t written[kMost] =
-      {};  // plain memory: the thread sanitizer sees a wait() that does not order
+  // Plain memory: the thread sanitizer finds a wait() that does not order accesses.
+  std::int64_t written[kMost] = {};
   int size = 0;
   std::atomic<int> runs{0};
   parallel_team(most, [&](Team& team, int member) {
     ++runs;
     if (member == 0) size = team.size();
-    const int all = team.size() == wanted ? rounds : 1;  // a team too small is tried again
+    // the caller tries again after too small a team
+    const int all = team.size() == wanted ? rounds : 1;
     for (int round = 0; round < all; ++round) {
       if (member == slow_member) {
         volatile int busy = 0;
@@ -62,7 +63,7 @@ int meet(int most, int rounds, std::atomic<int>& wrong, int slow_member = -1) {
   return size;
 }
 
-// A team of the wanted size: on a busy machine workers may come too late, so it is tried again.
+// Tries until the team has the wanted size: on a busy machine workers may come too late.
 template <class Try>
 bool once_with_size(int wanted, Try attempt) {
   for (int i = 0; i < 2000; ++i) {
@@ -78,7 +79,7 @@ TEST_CASE("members meet at wait() thousands of times, and each sees what all wro
   for (const int threads : {2, 3}) {
     const Threads scope(threads);
     std::atomic<int> wrong{0};
-    // Three members may have to share two cores: each meeting then takes a turn of the scheduler.
+    // Three members may share two cores: then each meeting takes a time slice of the scheduler.
     const int rounds = threads == 2 ? 5000 : 200;
     CHECK(once_with_size(threads, [&] { return meet(threads, rounds, wrong); }));
     CHECK(wrong == 0);
@@ -105,7 +106,7 @@ TEST_CASE("one thread, or a team of at most one, runs in the caller alone") {
         CHECK(member == 0);
         CHECK(team.size() == 1);
         CHECK(std::this_thread::get_id() == caller);
-        team.wait();  // nobody to wait for
+        team.wait();  // there is no other member
         team.wait();
       });
       CHECK(calls == 1);
@@ -150,7 +151,7 @@ TEST_CASE("a member that has more to do is waited for") {
   for (const int slow : {0, 1}) {
     CHECK(once_with_size(2, [&] { return meet(2, 300, wrong, slow); }));
   }
-  // Long enough for a waiting member to give its core away.
+  // Long enough for a waiting member to yield its core.
   for (int i = 0; i < 20; ++i) {
     std::int64_t value = 0;
     parallel_team(2, [&](Team& team, int member) {
@@ -280,8 +281,9 @@ TEST_CASE("workers sleep while nobody calls") {
   const Threads scope(3);
   std::atomic<int> wrong{0};
   CHECK(once_with_size(3, [&] { return meet(3, 10, wrong); }));
-  // CPU time of the whole process: three idle spinning workers would use as long as the sleep, or (on fewer cores) most of
-  // it. A stall of the machine adds none, but the first moments belong to workers going to sleep: the best of some.
+  // CPU time of the whole process. Three idle but spinning workers would use as much as the sleep,
+  // or, on fewer cores, most of it. A stall of the machine adds none. At first the workers are
+  // still going to sleep, so the test takes the least of several attempts.
   std::clock_t least = 1000000000;
   for (int attempt = 0; attempt < 10; ++attempt) {
     meet(3, 10, wrong);

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-// Checks parallel_for: every index once, nested and concurrent loops, exceptions, bad thread counts.
-// Speed is not checked here.
+// Checks parallel_for: every index once, nested and concurrent loops, exceptions, bad thread
+// counts. Does not check speed.
 #include "tapeloop/autograd/device/cpu/threads.h"
 
 #include <doctest/doctest.h>

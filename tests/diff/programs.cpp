@@ -43,7 +43,7 @@ std::string quoted(const std::string& text) {
   return result + '"';
 }
 
-// "" if two threads and recompute() give the same bits, else the one that does not.
+// "" if two threads and recompute() give the same bits; else names the one that differs.
 std::string bits(const Program& program, const Results& one, const std::vector<Array>& d) {
   const std::vector<Var> inputs = variables(input_values(program));
   const Results plain = run(program, inputs, How::stored, nullptr);

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// The parts of examples/char_lm: text, vocabulary, streams, one-hot input, training that goes on,
+// The parts of examples/char_lm: text, vocabulary, streams, one-hot input, resumed training,
 // generation.
 #include <doctest/doctest.h>
 
@@ -141,11 +141,11 @@ TEST_CASE("a vocabulary of all bytes comes back from its escaped form") {
 
 TEST_CASE("streams are contiguous pieces, read in order, and start over before they run out") {
   const Corpus corpus{"abcdefghijklmnopqrstuvw",
-                      "xyz"};  // 23: two streams of 11, one symbol left out
+                      "xyz"};  // 23 symbols: two streams of 11, one left out
   const Vocabulary vocabulary(corpus.train + corpus.validation);
   Streams streams(corpus, vocabulary, 2, 3, Random(1));
-  CHECK(streams.updates_per_pass() ==
-        3);  // positions 0, 3, 6: at 9 there is no target for the third symbol
+  // Positions 0, 3, 6: at 9 the third symbol has no target.
+  CHECK(streams.updates_per_pass() == 3);
   const char* first[] = {"abc", "def", "ghi"};
   const char* second[] = {"lmn", "opq", "rst"};
   const char* targets[] = {"bcd", "efg", "hij"};
@@ -237,8 +237,8 @@ TEST_CASE("the look-up of one-hot input is the dense product, values and gradien
     for (std::size_t k = 0; k < results[0].size(); ++k) {
       REQUIRE(results[0][k].size() == results[1][k].size());
       for (std::size_t j = 0; j < results[0][k].size(); ++j) {
-        CHECK(std::abs(results[0][k][j] - results[1][k][j]) <=
-              1e-14);  // sums of six numbers of size 1
+        // Sums of six numbers of about 1.
+        CHECK(std::abs(results[0][k][j] - results[1][k][j]) <= 1e-14);
       }
     }
   };

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: MIT
-// A library to preload: in the program it makes one call fail that changes the file system, or
-// kills the process there. Counts calls on regular files only: a run's pipes and terminals are not
-// its files.
+// A library to preload. In the program, it makes one call that changes the file system fail, or
+// kills the process there. Counts only calls on regular files, not those on pipes and terminals.
 //
 //   FAULT_LOG=FILE   writes a line "NAME ARGUMENT" for each such call
 //   FAULT_AT=K       hits call number K, from 1

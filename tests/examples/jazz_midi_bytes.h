@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-// MIDI files of a few bytes, for tests. Each oddity is written out here; the tests need no real
-// files.
+// MIDI files of a few bytes, for tests. The tests write out each deviation from the standard and
+// need no real files.
 #pragma once
 
 #include <doctest/doctest.h>

@@ -89,7 +89,7 @@ TEST_CASE("midi: impossible tempos, meters and keys are ignored with a warning, 
     CHECK(song.meters.empty());
     CHECK(song.key == Key{});
   }
-  // A possible one that follows counts.
+  // A valid one after it takes effect.
   const MidiSong song =
       read(around({0, 0xff, 0x58, 4, 0, 2, 24, 8, 0, 0xff, 0x58, 4, 3, 2, 24, 8}));
   REQUIRE(song.meters.size() == 1);
@@ -119,8 +119,8 @@ TEST_CASE("midi: real-time and system common messages are ignored with a warning
     const auto s = static_cast<std::uint8_t>(status);
     const std::string warning =
         "the real-time message 0x" + std::string("f") + "89abcde"[status - 0xf8] + " is ignored";
-    check_read(around({0, s}), warning);                // an event of its own
-    check_read(around({0, 0xb0, 7, s, 100}), warning);  // inside an event
+    check_read(around({0, s}), warning);                // a separate event
+    check_read(around({0, 0xb0, 7, s, 100}), warning);  // inside another event
     check_read(around({0, 0xb0, s, 7, 100}), warning);
   }
   check_read(around({0, 0xf1, 5}), "the system message 0xf1 is ignored");
@@ -199,7 +199,7 @@ TEST_CASE("midi: a time of days is cut to 64 bars, with a warning, wherever it s
 TEST_CASE("midi: notes behind a cut stay on the beats of their bars") {
   for (const std::uint8_t beats : Bytes{3, 4, 5}) {
     CAPTURE(beats);
-    // A staccato note, whose end is off the beat, a silence to the second beat of a bar, then quarters.
+    // A staccato note that ends off the beat, a silence to the second beat of a bar, then quarters.
     const std::uint32_t bar = 96u * beats;
     Bytes events = Bytes{0, 0xff, 0x58, 4, beats, 2, 24, 8, 0, 0x90, 60, 90, 17, 60, 0} +
                    variable(1000 * bar + 96 - 17);
@@ -260,7 +260,7 @@ TEST_CASE("midi: a cut moves tempos, meters, markers and all tracks together") {
       Bytes{0, 0x90, 60, 90, 96, 60, 0} + variable(kLongestBars - 96) + Bytes{62, 90, 96, 62, 0};
   const MidiSong song = read(header(1, 2, 96) + chunk("MTrk", conductor + kEndOfTrack) +
                              chunk("MTrk", player + kEndOfTrack));
-  const int moved = 85 * 3 * 96;  // the last bar line of 3/4 within the longest gap
+  const int moved = 85 * 3 * 96;  // last bar line of 3/4 within the longest gap
   CHECK(song.meters.at(1).tick == moved);
   CHECK(song.tempos.at(0).tick == moved);
   CHECK(song.markers.at(0).tick == moved);

@@ -33,7 +33,7 @@ TEST_CASE("midi: of overlapping notes on one key the oldest ends first, on other
   REQUIRE(notes.size() == 3);
   CHECK(notes[0].length == 30);
   CHECK(notes[1].length == 30);
-  CHECK(notes[2].length == 20);  // never ended: until the end of the track
+  CHECK(notes[2].length == 20);  // never ended: lasts to the end of the track
   REQUIRE(song.warnings.size() == 1);
   contains(song.warnings[0], "never ended");
 }

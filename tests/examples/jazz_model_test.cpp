@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-// Tests of the jazz example's network: gradients, training that goes on, generation, bad input.
-// How well it plays is measured by the program itself.
+// Tests of the jazz example's network: gradients, resumed training, generation, bad input. The
+// program itself measures how well it plays.
 #include <doctest/doctest.h>
 #include <unistd.h>
 
@@ -25,7 +25,7 @@ using namespace jazz;
 using namespace tapeloop;
 namespace fs = std::filesystem;
 
-// A folder of its own for each test, removed afterwards.
+// A new folder for each test, removed afterwards.
 struct Folder {
   fs::path path;
   explicit Folder(const std::string& name)
@@ -111,7 +111,7 @@ TEST_CASE("nats per note of several tunes are those of each, weighted by its not
   const Material material = embedded_corpus();
   Random random(5);
   const Model model(tiny(), random);
-  // Tunes of different lengths, one of them longer than an evaluation's stretch of 128 events.
+  // Tunes of different lengths. One is longer than a part of the evaluation, 128 events.
   const Tune loop = repeated(standard_form("rhythm"), 1);
   Tune longest = material.training[0];
   for (int i = 0; i < 150; ++i)
@@ -164,7 +164,7 @@ TEST_CASE("training that is saved and gone on with is bit for bit the uninterrup
     CHECK(second.best_update() == whole.best_update());
     CHECK(second.notes_seen() == whole.notes_seen());
 
-    // The best weights are those of the best evaluation, also out of the file.
+    // The best weights are those of the best evaluation, also when read from the file.
     nn::save_checkpoint(path, second.checkpoint());
     const Model best = best_model(nn::read_checkpoint(path), material, path);
     CHECK(nats_per_note(best, material.held_out).total() == whole.best()->total());
@@ -211,7 +211,7 @@ TEST_CASE("a checkpoint of other settings, of another program or damaged is refu
 TEST_CASE("what is generated follows the chart's length, the range and the seed") {
   const Material material = embedded_corpus();
   Random random(7);
-  const Model model(tiny(), random);  // untrained: nothing but the rules keeps it in bounds
+  const Model model(tiny(), random);  // untrained: only the rules keep it within bounds
   const Tune chart = repeated(parse_chart("F7 | Bb7 | F7 | Cm7 F7"), 3);
   CHECK(bars_of(chart) == 12);
   GenerateOptions options{.seed = 11};
@@ -239,7 +239,7 @@ TEST_CASE("what is generated follows the chart's length, the range and the seed"
   options.seed = 12;
   CHECK(generate(model, chart, 1, options)[0] != takes[0]);
 
-  // No step in time but those that some tune makes: the network alone would leave the grid.
+  // Only time steps that some tune has: the network alone would leave the grid.
   const auto on_grid = [](const Tune& tune) {
     return std::all_of(tune.notes.begin(), tune.notes.end(), [](const Note& note) {
       return note.start % 48 == 0 || note.start % 16 == 0;

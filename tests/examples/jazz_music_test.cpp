@@ -103,8 +103,8 @@ TEST_CASE("jazz: every delta up to 100 quarters survives, and every duration of 
     CHECK(decode(encode(tune), tune).notes == tune.notes);
   }
   for (int eighths = 0; eighths < 15; ++eighths) {
-    for (int place :
-         {0, 16, 32, 48}) {  // whatever may end on an eighth or in a triplet up to a bar
+    // All lengths that end on an eighth or in a triplet, up to a bar.
+    for (int place : {0, 16, 32, 48}) {
       const int length = eighths * 48 + place;
       if (length == 0 || (length > 384 && length % 48 != 0)) continue;
       tune.notes = {{0, length, 60}};
@@ -162,7 +162,8 @@ TEST_CASE("jazz: the n-gram's distributions sum to one, also in contexts it neve
 }
 
 TEST_CASE("jazz: the n-gram's first smoothing step is that of Witten and Bell") {
-  // One event: every context of a chain saw one symbol once, so each level halves the way to 1.
+  // One event: in every context a chain saw one symbol once, so each level halves the distance to
+  // 1.
   const std::vector<std::vector<Event>> sequences = {{{3, 40, 5, {}}}};
   Ngram ngram;
   ngram.train(sequences);
@@ -302,7 +303,7 @@ TEST_CASE("jazz: a picture that cannot be written leaves the old file and no par
   fs::create_directories(folder);
   write_piano_roll(sample()[0], folder / "a.svg");
   CHECK(fs::file_size(folder / "a.svg") == piano_roll_svg(sample()[0]).size());
-  fs::create_directories(folder / "b.svg" / "inside");  // a folder stands where the file should go
+  fs::create_directories(folder / "b.svg" / "inside");  // a folder with the name of the output file
   CHECK_THROWS_AS(write_piano_roll(sample()[0], folder / "b.svg"), std::runtime_error);
   CHECK_FALSE(fs::exists(folder / "b.svg.partial"));
   // A link where the partial file goes: the file behind it is not written.

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// examples/seq2seq, before any model: splits of pairs, vocabularies, batches.
+// examples/seq2seq without a model: splits of pairs, vocabularies, batches.
 #include <doctest/doctest.h>
 #include <unistd.h>
 
@@ -38,7 +38,7 @@ bool contains(const std::string& text, const std::string& part) {
   return text.find(part) != std::string::npos;
 }
 
-// Sources of 1 to 12 symbols and targets of 0 to 8; symbols tell the examples apart.
+// Sources of 1 to 12 symbols and targets of 0 to 8. The symbols identify the example.
 std::vector<Example> some_examples(std::int64_t count) {
   std::vector<Example> examples;
   Random random(5);
@@ -51,7 +51,7 @@ std::vector<Example> some_examples(std::int64_t count) {
   return examples;
 }
 
-// Which of some_examples() a batch has.
+// The examples of some_examples() in a batch.
 std::vector<std::int64_t> places_of(const Batch& batch) {
   std::vector<std::int64_t> places = batch.source.select(0, 0).to_vector<std::int64_t>();
   for (std::int64_t& place : places) place -= 4;
@@ -82,8 +82,8 @@ TEST_CASE("the split depends on a source alone, which then stands in one part") 
   std::reverse(other.test.begin(), other.test.end());
   CHECK(other.test == split.test);
 
-  // Published values of FNV-1a: "a" af63dc4c8601ec8c, 12638187200555641996 mod 1000 is 996; "foobar" 85944171f73967e8,
-  // 9625390261332436968 mod 1000 is 968.
+  // Published values of FNV-1a: "a" af63dc4c8601ec8c, 12638187200555641996 mod 1000 is 996;
+  // "foobar" 85944171f73967e8, 9625390261332436968 mod 1000 is 968.
   CHECK(split_by_source({{"a", ""}}, 0, 996).test.empty());
   CHECK(split_by_source({{"a", ""}}, 0, 997).test.size() == 1);
   CHECK(split_by_source({{"foobar", ""}}, 968, 0).validation.empty());
@@ -240,7 +240,7 @@ TEST_CASE("batches go on where they were saved, and tell other data from their o
     resumed.load_state_dict(saved);
     for (int i = 0; i < 16; ++i) CHECK(places_of(resumed.next()) == places_of(begun.next()));
   }
-  // A vector may move, as it does with the object that has it; its elements stay where they are.
+  // If a vector moves with the object that owns it, its elements stay at their addresses.
   std::vector<Example> first = some_examples(200);
   Batches of_moved(first, 32, Random(3));
   const std::vector<Example> second = std::move(first);
@@ -261,7 +261,7 @@ TEST_CASE("an unknown symbol is replaced by the source's unit that was looked at
   const std::vector<Units> texts = {{"a", "b"}};
   const Vocabulary vocabulary(texts);
   const std::vector<std::int64_t> ids = {kUnknown, 4, kUnknown};
-  // The fourth column is padding of a longer sentence in the batch, the fourth row the end.
+  // The fourth column is padding for a longer sentence in the batch, the fourth row the end.
   const Tensor weights = Tensor::from<float>(
       {4, 4}, {0.1f, 0.7f, 0.2f, 0.0f, 0.8f, 0.1f, 0.1f, 0.0f, 0.4f, 0.2f, 0.4f, 0.9f, 1, 0, 0, 0});
   const Units source = {"I", "Zoe", "42"};

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
-// A few pairs of letters, and small settings to learn them by: for the tests of models and of runs of examples/seq2seq.
+// A few pairs of letters and small settings, for the tests of models and of runs of
+// examples/seq2seq.
 #pragma once
 
 #include "examples/seq2seq/training.h"

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
-// The pictures of examples/seq2seq: well-formed XML, rows of attention that sum to 1, padding without a box.
+// The pictures of examples/seq2seq: well-formed XML, rows of attention that sum to 1, no boxes for
+// padding.
 #include <doctest/doctest.h>
 
 #include <algorithm>
@@ -17,7 +18,8 @@ using tapeloop::test::message_of;
 
 namespace {
 
-// Elements are closed in the order they were opened, attributes are quoted, text holds no bare markup: empty, or what is wrong.
+// Checks that elements close in the order they opened, attributes are quoted, and text has no bare
+// markup. Returns "" or the fault.
 std::string xml_fault(const std::string& xml) {
   if (first_invalid_utf8(xml)) return "bytes that are no UTF-8";
   std::vector<std::string> open;
@@ -51,7 +53,7 @@ std::string xml_fault(const std::string& xml) {
 struct Box {
   double x, y, weight;
 };
-// The boxes of weights, by their colour.
+// The boxes of weights, recognized by their colour.
 std::vector<Box> boxes(const std::string& svg) {
   const std::regex box(
       "<rect x=\"([^\"]+)\" y=\"([^\"]+)\"[^>]*fill=\"#12467e\"(?: fill-opacity=\"([^\"]+)\")?/>");

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
-// Runs of examples/seq2seq: checkpoints that are found, gone on from or do not fit, Ctrl-C, the end of training.
+// Runs of examples/seq2seq: checkpoints that are found, resumed or do not fit; Ctrl-C; the end of
+// training.
 #include <doctest/doctest.h>
 #include <unistd.h>
 
@@ -154,7 +155,7 @@ TEST_CASE("signals are noted while they are waited for, and else do what they di
       std::raise(signal);  // at once: the same request
       CHECK(stop_signals.received() == signal);
     }
-    CHECK(caught == 1);  // nothing ended for it, so it is raised again
+    CHECK(caught == 1);  // it had no effect, so it is raised again
     std::raise(signal);
     CHECK(caught == 2);
     try {
@@ -172,14 +173,14 @@ TEST_CASE("signals are noted while they are waited for, and else do what they di
     {
       const common::StopSignals stop_signals;
       std::raise(signal);
-      CHECK(stop_signals.received() == 0);  // as nohup wants it
+      CHECK(stop_signals.received() == 0);  // as with nohup
     }
     std::signal(signal, before);
   }
 }
 
 TEST_CASE("signals that reach two threads at once are one request") {
-  // The loser of a race between both handlers would see a first signal of long ago and end this program.
+  // Otherwise the handler that loses a race would see an old first signal and end this program.
   static std::atomic<int> caught = 0;
   const auto count = [](int) { ++caught; };
   const auto before_int = std::signal(SIGINT, count), before_term = std::signal(SIGTERM, count);
@@ -241,7 +242,8 @@ TEST_CASE("a lock that another user left is taken; a link or a folder of its nam
 
 namespace {
 
-// A run of two updates, both validated, the first of them the best. The settings do not tell its weights.
+// A run of two updates, both validated; the first is the best. The settings do not depend on its
+// weights.
 struct SmallRun {
   explicit SmallRun(float weight) {
     history.note_loss(1);
@@ -280,7 +282,7 @@ TEST_CASE("best weights of an earlier run of the same settings are not taken for
   resumed.resume(nn::read_checkpoint(files.last()), second.history);
   CHECK(weight_in(nn::read_checkpoint(files.best())) == 20);
   CHECK(common::unsaved().empty());
-  // A run that goes on knows of the best weights that are saved.
+  // A resumed run knows which best weights are saved.
   common::History better = second.history;
   better.note_validation(0.5, 3, {{"w", tapeloop::Tensor::full({2}, 30)}});
   common::RunFiles again(folder.path.string());
@@ -392,5 +394,5 @@ TEST_CASE("training ends where validation no longer gets better") {
       .source = "letters", .train = kPairs, .validation = kPairs, .test = kPairs, .remarks = {}};
   const Trained trained = train(a, a.settings, material, folder.path.string());
   CHECK(trained.stopped_early);
-  CHECK(trained.updates == 8);  // the first validation is the best, three follow
+  CHECK(trained.updates == 8);  // the first validation is the best, three more follow
 }

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// What the tasks of examples/seq2seq are made of: dates, letters and sums, without a model; and the command line.
+// The tasks of examples/seq2seq without a model: dates, letters and sums; and the command line.
 #include <doctest/doctest.h>
 
 #include <CLI/CLI.hpp>
@@ -29,7 +29,7 @@ const DateFormat& format_named(std::string_view name) {
   return date_formats()[0];
 }
 
-// The options as main() reads them. Throws what the command line throws.
+// The options as main() reads them. Throws the errors of the command line.
 Arguments parsed(const std::string& line) {
   Arguments a;
   CLI::App app;
@@ -253,7 +253,7 @@ TEST_CASE("sums to measure with are different ones, and no more than there are")
     for (std::uint64_t a = 0; a < end; ++a) {
       for (std::uint64_t b = 0; b < end; ++b) all += held_out({a, b}) ? 1 : 0;
     }
-    // Drawn by chance: of the sums of two digits the last ones may not come up.
+    // Random draws may miss the last sums of two digits.
     CHECK(material.test.size() <= all);
     if (end == 10) CHECK(material.test.size() == all);
     if (end == 100) CHECK(material.test.size() > 950);
@@ -373,7 +373,7 @@ TEST_CASE("each task has a folder of its own") {
 }
 
 TEST_CASE("the explanation of a task shows its own values and options") {
-  // The line of an option in the explanation, to its value.
+  // Finds an option's line in --help, up to its value.
   const auto shown = [](const std::string& line, const std::string& option) -> std::string {
     Arguments a;
     CLI::App app;
@@ -400,13 +400,13 @@ TEST_CASE("the explanation of a task shows its own values and options") {
   CHECK(shown("add --base 10", "--cell") == "gru");
   CHECK(shown("reverse", "--out") == "out/seq2seq/reverse");
   CHECK(shown("reverse", "--lr") == "0.003");
-  CHECK(shown("dates --lr 0.5", "--lr") == "0.003");  // what it would be
+  CHECK(shown("dates --lr 0.5", "--lr") == "0.003");  // the default
 }
 
 TEST_CASE("the search is that of the task unless another is asked for") {
   Arguments a = parsed("--translate x");
   CHECK(a.search().beams == 1);
-  a.task = "translate";  // as a checkpoint says
+  a.task = "translate";  // from a checkpoint
   CHECK(a.search().beams == 4);
   CHECK(a.search().length_penalty == 0.6);
   a = parsed("--translate x --beam 2 --length-penalty 0.1");

@@ -36,12 +36,12 @@ TEST_CASE("UTF-8 is checked as RFC 3629 has it") {
     CAPTURE(good);
     CHECK_FALSE(first_invalid_utf8(good).has_value());
   }
-  const std::pair<std::string, std::size_t> bad[] = {{"ab\xff", 2},        // never a byte of UTF-8
-                                                     {"a\x80", 1},         // continues nothing
-                                                     {"ab\xe4\xbd", 2},    // cut off
-                                                     {"\xc0\xaf", 0},      // overlong
-                                                     {"\xe0\x80\xaf", 0},  // overlong
-                                                     {"\xed\xa0\x80", 0},  // a surrogate
+  const std::pair<std::string, std::size_t> bad[] = {{"ab\xff", 2},  // never a byte of UTF-8
+                                                     {"a\x80", 1},   // a continuation byte alone
+                                                     {"ab\xe4\xbd", 2},        // cut off
+                                                     {"\xc0\xaf", 0},          // overlong
+                                                     {"\xe0\x80\xaf", 0},      // overlong
+                                                     {"\xed\xa0\x80", 0},      // a surrogate
                                                      {"\xf4\x90\x80\x80", 0},  // past U+10FFFF
                                                      {"\xe4\x41\x41", 0}};
   for (const auto& [text, place] : bad) {
@@ -109,11 +109,11 @@ TEST_CASE("letters and their marks are one character, however they were typed") 
   CHECK(composed("fe\u0301vrier") == "février");
   CHECK(composed("février") == "février");
   CHECK(composed("\u1112\u1161\u11ab") == "한");
-  CHECK(composed("q\u0301, 你好! \U0001f600") ==
-        "q\u0301, 你好! \U0001f600");  // nothing to compose
+  // Nothing to compose.
+  CHECK(composed("q\u0301, 你好! \U0001f600") == "q\u0301, 你好! \U0001f600");
   CHECK(composed("plain") == "plain");
   CHECK(composed("").empty());
-  CHECK(composed("e\u0301 \xff") == "e\u0301 \xff");  // no UTF-8
+  CHECK(composed("e\u0301 \xff") == "e\u0301 \xff");  // not UTF-8
   const PairFile file = parse_pairs("caf\u0065\u0301\tn\u0303o\ncafé\tño\n", "t");
   CHECK(file.pairs == std::vector<Pair>{{"café", "ño"}});
   CHECK(file.repeated == 1);
@@ -210,8 +210,8 @@ TEST_CASE(
   // Marks around the sentences with a comma, and no others.
   file = parse_pairs("\"Yes, it is.\"\tJa.\nNo.\t\"Nein, nein.\"\n", "t");
   CHECK(file.pairs == std::vector<Pair>{{"Yes, it is.", "Ja."}, {"No.", "Nein, nein."}});
-  // Speech in a text: a sentence has marks that no such program writes, or a sentence with a comma
-  // has none.
+  // Speech in a text: a sentence has marks that a spreadsheet program does not write, or a sentence
+  // with a comma has none.
   for (const char* text :
        {"\"Who is it?\" \"Tom is.\"\tx\n\"Yes, sir.\"\ty\n",
         "\"Come here,\" he said.\tx\n\"A, b\"\ty\n", "\"Yes.\"\tJa.\nNo.\tNein.\n",

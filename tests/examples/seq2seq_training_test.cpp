@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
-// The models of examples/seq2seq: gradients, translation, training that goes on bit for bit. Whole runs: seq2seq_run_test.cpp.
+// The models of examples/seq2seq: gradients, translation, bit-exact resuming. seq2seq_run_test.cpp
+// tests whole runs.
 #include <doctest/doctest.h>
 
 #include "examples/seq2seq/adder.h"
@@ -76,7 +77,7 @@ TEST_CASE("a run that was interrupted goes on bit for bit") {
   nn::save_checkpoint(path, first.checkpoint(notes));
 
   Trainer second(examples_of_pairs(), languages, settings);
-  for (int i = 0; i < 3; ++i) second.update();  // nothing of this may remain
+  for (int i = 0; i < 3; ++i) second.update();  // must have no effect later
   second.restore(nn::read_checkpoint(path), path);
   CHECK(second.updates() == 5);
   CHECK(second.history().best_nats == 1.5);
@@ -184,7 +185,7 @@ TEST_CASE("sentences are translated alike alone and together") {
 
 TEST_CASE("the weights of a translation have a row for each unit, and can be drawn") {
   Random random(4);
-  // Untrained: it may say anything, the symbols for padding and start included.
+  // Untrained, it may output any symbol, also padding and start.
   for (int i = 0; i < 20; ++i) {
     const Translator translator(languages_of_pairs(), small().model, random);
     const std::vector<std::string> texts = {"abca", "zb"};

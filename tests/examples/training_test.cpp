@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-// Whole training and inference steps of recurrent models: truncated BPTT, constant memory, no heap allocations, the
-// same bits with any number of threads. Single parts have their own tests.
+// Whole training and inference steps of recurrent models: truncated BPTT, constant memory, no heap
+// allocations, the same bits with any number of threads. Other files test single parts.
 #include "tapeloop/autograd/tensor/memory.h"
 #include "tapeloop/nn/nn.h"
 #include "tapeloop/optim/adam.h"
@@ -33,7 +33,8 @@ struct Model {
   }
 };
 
-// A chunk of training: forward, cross-entropy, backward, clipping, Adam; the state goes on without its history.
+// One chunk of training: forward, cross-entropy, backward, clipping, Adam. Carries the state
+// without its history.
 struct Trainer {
   const Model& model;
   ParameterList list = parameters(model);
@@ -85,7 +86,7 @@ TEST_CASE("gradients stop where the state was detached, and only there") {
   auto magnitude = [](const Var& v) { return norm(v).item(); };
   CHECK(magnitude(gradients(true)[0]) == 0.0);
   CHECK(magnitude(gradients(false)[0]) > 1e-3);
-  // The later chunk's gradients are those of a run that starts from the state as a constant.
+  // The later chunk's gradients equal those of a run that starts from the state as a constant.
   Tensor constant = gru(first).last.h().value();
   Tape tape;
   std::vector<Var> expected =

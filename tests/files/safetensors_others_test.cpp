@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-// safetensors files of other programs: what the reader reads, what it ignores, and the error of a
-// model that needs an unread tensor.
+// safetensors files of other programs: tensors that the reader reads and ignores, and the error if
+// a model needs an unread tensor.
 #include <doctest/doctest.h>
 
 #include <cstring>
@@ -45,7 +45,7 @@ std::string entry(const std::string& name, const std::string& dtype, const std::
          "],\"data_offsets\":[" + std::to_string(begin) + "," + std::to_string(end) + "]}";
 }
 
-// "weight" [2], with the elements 1 and 2, between two tensors that cannot be read.
+// "weight" [2], with the elements 1 and 2, between two tensors of unreadable types.
 const std::string kOnes("\0\0\x80\x3f\0\0\0\x40", 8);
 std::string file_with(const std::string& dtype, const std::string& shape, int bytes,
                       const std::string& name = "scale") {

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-// safetensors files: round trips, every rule of the format broken once, damaged files of all kinds, full disks.
-// Files of other programs are those of tests/reference only.
+// safetensors files: round trips, a violation of every rule of the format, damaged files of all
+// kinds, full disks. The only files of other programs are those of tests/reference.
 #include "tapeloop/autograd/files/safetensors.h"
 
 #include <doctest/doctest.h>
@@ -45,7 +45,8 @@ std::string with_length(const std::string& header, const std::string& data) {
   return result + header + data;
 }
 
-// The message of the FileError that reading gives; "read" when there is none. Anything else is passed on.
+// The message of the FileError from reading; "read" if there is none. Other exceptions pass
+// through.
 std::string message_of_reading(const std::string& path) {
   try {
     tapeloop::read_safetensors(path);
@@ -183,7 +184,7 @@ TEST_CASE("small element types become float32 or int64") {
   CHECK(read("U64", 1, bytes(255, 255, 255, 255, 255, 255, 255, 127)).to_vector<std::int64_t>() ==
         Integers{INT64_MAX});
   CHECK(contains(error_of([&] { read("BOOL", 1, bytes(2)); }), "expected 0 or 1"));
-  // longer than the block that is converted at a time
+  // Longer than the block that is converted at a time.
   std::string many(200001, '\7');
   many.back() = '\5';
   const std::vector<std::int64_t> values = read("U8", many.size(), many).to_vector<std::int64_t>();
@@ -426,7 +427,7 @@ TEST_CASE("a new file that is given up leaves nothing") {
 
 TEST_CASE(
     "when the disk takes no more, the old file stays byte for byte and the partial file goes") {
-  // A limit on the size of files stands in for a full disk: write() fails half-way in the same place.
+  // A limit on file sizes simulates a full disk: write() fails half-way in the same place.
   Folder folder;
   tapeloop::write_safetensors(folder.file(), {{"old", Tensor::full({5000}, 3)}});
   const std::string before = bytes_of(folder.file());
@@ -497,7 +498,7 @@ TEST_CASE("random damage gives a FileError or a file that is still valid, never 
         case 3: bytes.erase(in_header, 1 + below(12)); break;
         default: bytes.insert(in_header, words[below(std::size(words))]);
       }
-      if (below(2) == 0) {  // keep the length true, so that damage reaches the later checks
+      if (below(2) == 0) {  // keeps the length valid, so that damage reaches later checks
         const std::uint64_t length = header + (bytes.size() - whole.size());
         std::memcpy(bytes.data(), &length, 8);
       }

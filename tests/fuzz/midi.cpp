@@ -17,8 +17,8 @@ using namespace jazz;
 
 constexpr std::string_view kFile = "folder/input.mid";
 
-constexpr std::size_t kMostEvents =
-    16;  // of a byte: a time of 4 bytes is at most 256 quarters, 32 rests
+// Events for each byte: a time of 4 bytes is at most 256 quarters, 32 rests.
+constexpr std::size_t kMostEvents = 16;
 
 std::span<const std::uint8_t> as_bytes(std::string_view text) {
   return {reinterpret_cast<const std::uint8_t*>(text.data()), text.size()};
@@ -95,7 +95,7 @@ void check_events(const Tune& tune, std::size_t size) {
   expect(onsets == onsets_of(again), "events keep every onset and every pitch of the piano");
 }
 
-// A quantised tune that is written without swing and band is on the grid already.
+// A quantised tune that is written without swing and band is already on the grid.
 void check_written(const Tune& tune) {
   std::vector<std::uint8_t> bytes;
   try {

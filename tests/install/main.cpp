@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
-// A user's first program against the installed library: the gradient of sum(tanh(x * w)) with respect to w.
-// No test framework here: install_test.py builds it as a stranger would and reads what it prints.
+// A user's first program against the installed library: the gradient of sum(tanh(x * w)) with
+// respect to w. No test framework here: install_test.py builds it as a user would and reads its
+// output.
 #include <cstdio>
 
 #include "tapeloop/autograd/autograd.h"

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-// gradcheck itself: it must find gradients that are wrong, name the place, report kinks, and leave everything as it was. That
-// the library's own gradients are right is checked in ops_test.cpp.
+// gradcheck itself: it must find wrong gradients, name the place, report kinks, and change nothing.
+// ops_test.cpp checks that the library's own gradients are right.
 #include "tests/support.h"
 
 namespace tapeloop::test {
@@ -10,7 +10,7 @@ Var weights(const Shape& shape, std::uint64_t seed = kSeed) {
   return parameter(random_tensor(shape, seed));
 }
 
-// x^2 with the gradient of x^2 everywhere but at one element, where half of it is lost.
+// x^2 with a wrong gradient in one row, where half of it is missing.
 Var spoilt_square(const Var& x, std::int64_t row) {
   const Var rows = select_index(x, 0, row);
   const Var wrong = rows * rows.detach();
@@ -97,7 +97,7 @@ TEST_CASE(
   CHECK(worst_of(report).name == "x");
   CHECK(gradcheck([&] { return x * x * x; }, {{"x", x}}, {.second_order = true}).ok);
   CHECK(gradcheck([&] { return x * 3.0; }, {{"x", x}}, {.second_order = true})
-            .ok);  // no second derivative at all
+            .ok);  // there is no second derivative
 }
 
 TEST_CASE("second order checks the derivative by the upstream gradient, too") {
@@ -156,7 +156,7 @@ TEST_CASE("inputs on a kink are counted and marked, and the report says to move 
   CHECK_FALSE(report.ok);
   CHECK(worst_of(report).on_kink);
   CHECK(worst_of(report).index[0] % 2 == 1);
-  CHECK(gradcheck([&] { return exp(x * 5.0); }, {{"x", x}}).kinks == 0);  // curved is not kinked
+  CHECK(gradcheck([&] { return exp(x * 5.0); }, {{"x", x}}).kinks == 0);  // a curve is not a kink
 }
 
 TEST_CASE("gradcheck refuses what it cannot check, and says what to give instead") {

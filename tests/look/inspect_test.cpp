@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-// Looking inside a training step: norms of the state's gradients against a graph unrolled by hand, and planted NaNs and
-// infinities found where they were planted.
+// Looking inside a training step: norms of the state's gradients against a graph unrolled by hand,
+// and NaNs and infinities that the test planted.
 #include <doctest/doctest.h>
 
 #include <cmath>
@@ -17,14 +17,14 @@ namespace {
 
 constexpr double kInfinity = std::numeric_limits<double>::infinity();
 
-// A user's cell with a recurrence whose formula takes h too.
+// A user's recurrence whose formula also takes h.
 struct OwnGates {
   static constexpr const char* name = "own_gates";
   static constexpr const char* arguments = "update candidate h";
   TL_HD auto operator()(auto u, auto n, auto h) const { return h + sigmoid(u) * (tanh(n) - h); }
 };
 using OwnCell = test::CellOf<OwnGates>;
-// The same as a step of single operations, with a number that grows without bound where asked for.
+// A cell whose step consists of single operations.
 struct StepCell {
   using State = nn::State<1>;
   nn::Linear from_x, from_h;
@@ -59,7 +59,7 @@ double norm_of(const Var& x) {
   return std::sqrt(sum);
 }
 
-// |dL/dh_t| of one layer, by a graph of single steps in which every h is asked for.
+// |dL/dh_t| of one layer, by a graph of single steps that keeps every h.
 template <class C>
 std::vector<double> by_hand(const C& cell, const Var& xs, const Tensor& weights, bool reverse) {
   Tape tape;
@@ -132,7 +132,7 @@ TEST_CASE("each layer and direction has its row, and rows past a sequence's end 
   const std::int64_t lengths[] = {4, 2};
   Tape tape({.state_gradients = true});
   const auto [ys, last] = model(inputs(4, 2), {}, lengths);
-  // Only the second sequence is asked for, which ends after two steps.
+  // The loss uses only the second sequence, which ends after two steps.
   tape.backward(sum(select_index(ys, 1, 1)));
   const auto rows = tape.state_gradients();
   REQUIRE(rows.size() == 4);
@@ -215,7 +215,7 @@ TEST_CASE("data that is not finite is told from what was calculated") {
 
 namespace {
 
-// exp of a gate has no bound: one large input at a step makes it overflow there.
+// exp of a gate has no bound: one large input at a step overflows there.
 struct ExpGates {
   static constexpr const char* name = "exp_gates";
   static constexpr const char* arguments = "a b c";
@@ -246,7 +246,7 @@ struct ExpCell {
   void visit(nn::Visitor& v) const { v("from_x", from_x), v("from_h", from_h); }
 };
 
-// Unit 3 of gate b overflows at step 5 of sequence 1 where the input there is `size`.
+// Unit 3 of gate b overflows at step 5 of sequence 1, because the input there is `size`.
 NonFinitePlace planted(bool by_step, bool reverse, nn::Recompute recompute) {
   Random random(3);
   ExpCell cell({.input = 3, .hidden = 5, .dtype = DType::float64}, random);
@@ -297,7 +297,7 @@ TEST_CASE("the report says where, what and what to do next") {
 
 namespace {
 
-// sqrt at 0 has a slope without bound: the loss is finite, its gradient is not.
+// sqrt at 0 has an infinite slope: the loss is finite, its gradient is not.
 struct RootGate {
   static constexpr const char* name = "root_gate";
   static constexpr const char* arguments = "a b h";
@@ -354,7 +354,7 @@ TEST_CASE("an exploding gradient is found at the state it overflows in") {
   rnn.cells()[0].w.bias_ih.value().fill(1e-37);
   rnn.cells()[0].w.bias_hh.value().fill(0);
   rnn.cells()[0].w.weight_ih.value().fill(0);
-  // h grows by 1e20 a step from 1e-37; the gradient as fast the other way, from 1e10.
+  // h grows by 1e20 in a step, from 1e-37; the gradient grows as fast backward, from 1e10.
   const NonFinitePlace found = search(rnn, inputs(4, 1, DType::float32), 1e10);
   REQUIRE(found);
   CHECK(found.pass == NonFinitePlace::Pass::backward);
@@ -370,7 +370,7 @@ TEST_CASE("infinities that were given on purpose are no finding") {
   CHECK_FALSE(find_non_finite([&] {
     return sum(softmax(select(mask, w, never)) * Var(Tensor::from<double>({1, 3}, {1, 2, 3})));
   }));
-  // Without a finite one the softmax is 0 / 0.
+  // Without a finite logit the softmax is 0 / 0.
   const NonFinitePlace found = find_non_finite([&] {
     return sum(softmax(select(Var(Tensor::zeros({1, 3}, DType::float64)), w, never)));
   });

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
-// tape.profile() and tape.memory(): what is counted where, and the trace file. No time is asserted beyond sums and order.
+// tape.profile() and tape.memory(): the counts, their places, and the trace file. Of times it
+// checks only sums and order.
 #include "tapeloop/autograd/look/profile.h"
 
 #include <unistd.h>
@@ -95,7 +96,7 @@ TEST_CASE("the trace parses, and events of one track do not overlap") {
     if (event["ph"] != "X") continue;
     ++count;
     double& last = end[event["tid"].get<std::size_t>()];
-    CHECK(event["ts"].get<double>() >= last - 0.002);  // doubles in microseconds, of nanoseconds
+    CHECK(event["ts"].get<double>() >= last - 0.002);  // microseconds as doubles, from nanoseconds
     last = event["ts"].get<double>() + event["dur"].get<double>();
   }
   CHECK(count == report.events.size());

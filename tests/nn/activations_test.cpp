@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// Activations against steps calculated by hand, and the pages drawn of them.
+// Activations against steps calculated by hand, and the pages and pictures of them.
 #include <doctest/doctest.h>
 
 #include <cmath>
@@ -46,11 +46,11 @@ std::vector<std::string> names(const std::vector<nn::Activation>& all) {
 
 double sigmoid_of(double x) { return 1 / (1 + std::exp(-x)); }
 
-struct NamelessGate {  // the README's
+struct NamelessGate {  // from the README
   TL_HD auto operator()(auto f, auto n, auto h) const { return h + sigmoid(f) * (tanh(n) - h); }
 };
 using NamelessCell = test::CellOf<NamelessGate>;
-struct StepCell {  // two gates by single operations
+struct StepCell {  // two gates, written with single operations
   using State = nn::State<1>;
   nn::Linear from_x, from_h;
   StepCell(const nn::RecurrentOptions& o, Random& random)
@@ -221,7 +221,7 @@ std::vector<double> numbers(const nlohmann::json& row) {
   return result;
 }
 
-// Every tag that is opened is closed, in order; void elements and what is within scripts and styles aside.
+// True if tags are closed in order, except void elements and the contents of scripts and styles.
 bool well_formed(std::string page) {
   std::vector<std::string> open;
   for (std::size_t at = page.find('<'); at != std::string::npos; at = page.find('<', at)) {
@@ -334,11 +334,11 @@ TEST_CASE("the small picture shows the neurons that change most, a line for each
   // Full orange at the largest value, 4; half of the blue at -2; the text once on each line.
   CHECK(svg.find("height=\"20\" fill=\"#d55e00\"") != std::string::npos);
   CHECK(svg.find("height=\"20\" fill=\"#80b9d9\"") != std::string::npos);
-  // A legend says so.
+  // The legend says so.
   CHECK(svg.find("text-anchor=\"end\">-4</text>") < svg.find("height=\"13\" fill=\"#0072b2\""));
   CHECK(svg.find("height=\"13\" fill=\"#d55e00\"") < svg.find(">+4</text>"));
   CHECK(svg.find(">+4</text>") != std::string::npos);
-  // Each character has its own place, the one after a wide character too.
+  // Each character has its own place, also the one after a wide character.
   CHECK(svg.find("<tspan x=\"61\">&lt;</tspan><tspan x=\"79\">中</tspan><tspan x=\"97\">\xC2\xA0"
                  "</tspan></text>") != std::string::npos);
   const std::string narrow = nn::activation_picture(a, std::vector<std::string>{"a", "é", "b"});
@@ -401,8 +401,8 @@ TEST_CASE("markup is escaped, and what is no UTF-8 replaced") {
   CHECK(nn::escape_markup("a<b>&\"'") == "a&lt;b&gt;&amp;&quot;&#39;");
   CHECK(nn::escape_markup("中é") == "中é");
   CHECK(nn::escape_markup("\xFFx\x01") == "\xEF\xBF\xBDx\xEF\xBF\xBD");
-  CHECK(nn::escape_markup("\xEF\xBF\xBE|\xEF\xBF\xBD") ==
-        "\xEF\xBF\xBD|\xEF\xBF\xBD");  // no XML character
+  // The first one is not a character of XML.
+  CHECK(nn::escape_markup("\xEF\xBF\xBE|\xEF\xBF\xBD") == "\xEF\xBF\xBD|\xEF\xBF\xBD");
   for (const char* bad : {"\xC0\x80", "\xED\xA0\x80", "\xF4\x90\x80\x80", "\xE4\xB8", "\x80"}) {
     CHECK(nn::utf8_length(bad) == 0);
   }

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
-// Attention: every score against a naive loop and by gradcheck, masks, many queries at once, wrong use.
+// Attention: every score against a naive loop and by gradcheck, masks, many queries at once, wrong
+// use.
 // Agreement with PyTorch is tested by reference_test.cpp.
 #include "tapeloop/nn/seq2seq/attention.h"
 
@@ -129,7 +130,7 @@ TEST_CASE("gradients of every score are right to second order") {
            {std::pair{"source", source}, {"first", first}, {"later", later}})
         list.push_back({name, var});
       const std::vector<std::int64_t> lengths{3, 2};
-      // One source, looked at twice: what both uses contribute is added up.
+      // Both uses of one source add to its gradient.
       const auto function = [&] {
         const AttentionSource prepared = a.prepare(source, lengths);
         const Attended one = a(first, prepared), two = a(later, prepared);

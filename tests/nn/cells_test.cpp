@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
-// The recurrent cells and unroll(): gradients against differences, steps against naive loops, cells of one's own.
-// Agreement with PyTorch is tested by reference_test.cpp, stacks of layers by recurrent_test.cpp.
+// The recurrent cells and unroll(): gradients against finite differences, steps against naive
+// loops, user-defined cells.
+// reference_test.cpp compares cells with PyTorch, recurrent_test.cpp tests stacks of layers.
 #include "tapeloop/nn/nn.h"
 #include "tests/support.h"
 
@@ -16,7 +17,7 @@ RecurrentOptions sizes(std::int64_t projection = 0) {
   return {.input = kInput, .hidden = kHidden, .projection = projection, .dtype = DType::float64};
 }
 
-// --- a cell with everything depending on the state, and so without `input` ---
+// --- a cell that depends on the state everywhere, and so has no `input` ---
 struct ForgetCell {
   using State = nn::State<1>;
   Var w, u, v;
@@ -38,8 +39,8 @@ struct ForgetCell {
 
 // --- a cell of three parts of different sizes, with `input` ---
 struct AveragesCell {
-  using State =
-      nn::State<3>;  // h [N, 3], a fast average [N, 3], a slow one of its first column [N, 1]
+  // h [N, 3], a fast average [N, 3], a slow average of h's first column [N, 1].
+  using State = nn::State<3>;
   Var w, u, r;
   AveragesCell() = default;
   AveragesCell(const RecurrentOptions& o, Random& random)
@@ -91,7 +92,7 @@ Var input_of(const C& cell, const Var& x) {
   }
 }
 
-// One step, three steps, and three steps of sequences of different lengths, both ways.
+// One step, three steps, and three steps of sequences of different lengths, in both directions.
 template <class C>
 void check_cell(const C& cell) {
   ParameterList list = parameters(cell);
@@ -174,7 +175,8 @@ double affine(const Var& w, const Var& b, std::int64_t row, const std::vector<do
   return sum;
 }
 
-// The GRU of Cho et al. v3, or v1, for one sequence: from the papers' formulas, with no gate math shared.
+// The GRU of Cho et al. v3, or v1, for one sequence: from the papers' formulas, without code of the
+// library's gates.
 std::vector<double> naive_gru(const GruCell& cell, const std::vector<double>& x,
                               const std::vector<double>& h) {
   const std::int64_t size = static_cast<std::int64_t>(h.size());

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-// Saved weights and checkpoints: what comes back, what does not fit a model, and damage that must be found.
-// The file format itself is tested by safetensors_test.cpp.
+// Saved weights and checkpoints: loaded values, files that do not fit a model, and damage that must
+// be found. safetensors_test.cpp tests the file format itself.
 #include "tapeloop/nn/save/checkpoint.h"
 
 #include <doctest/doctest.h>
@@ -87,7 +87,7 @@ TEST_CASE("weights are saved for PyTorch and assigned by name, whatever their or
   tapeloop::nn::assign(parameters, tapeloop::nn::load(folder.file()), folder.file());
   CHECK(values(parameters, 0) == std::vector<float>{1, 2, 3, 4, 5, 6});
   CHECK(values(parameters, 1) == std::vector<float>{7, 8});
-  CHECK(handle.at({1, 2}) == 6);  // in place: who holds the weights sees the new ones
+  CHECK(handle.at({1, 2}) == 6);  // loaded in place: all handles see the new weights
   CHECK(parameters[0].var.is_parameter());
 }
 
@@ -171,7 +171,7 @@ TEST_CASE("a checkpoint comes back whole: sections, random states, step and note
   CHECK(state[1].name == "weight");
   CHECK(state[1].tensor.to_vector<float>() == std::vector<float>{1, 2, 3, 4});
   CHECK(after.section("optimizer")[0].tensor.item() == 12);
-  // Read and written again, the file is the same.
+  // After reading and writing, the file is the same.
   const std::string bytes = bytes_of(folder.file());
   tapeloop::nn::save_checkpoint(folder.file(), after);
   CHECK(bytes_of(folder.file()) == bytes);

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
-// Greedy decoding, sampling and beam search against exhaustive search, on a model with made-up probabilities.
+// Greedy decoding, sampling and beam search against exhaustive search, on a model with made-up
+// probabilities.
 // Search over a real decoder is tested by seq2seq_test.cpp.
 #include "tapeloop/nn/decode/decoding.h"
 
@@ -12,7 +13,8 @@ namespace {
 
 constexpr std::int64_t kStart = 0, kEnd = 1;
 
-// A model of which every prefix has a distribution of its own, made from its symbols; with attention weights.
+// A model in which every prefix has its own distribution, made from its symbols, and attention
+// weights.
 class HashModel final : public StepDecoder {
  public:
   HashModel(std::vector<std::uint64_t> seeds, std::int64_t classes, double sharpness = 1.5,
@@ -75,7 +77,8 @@ class HashModel final : public StepDecoder {
   std::vector<std::uint64_t> seeds_, prefixes_;
 };
 
-// Every sequence that ends, or is as long as it may be, with its score from the papers' formulas; the best first.
+// Every sequence that ends, or has the greatest length, with its score from the papers' formulas;
+// the best first.
 struct Exhaustive {
   const HashModel& model;
   BeamOptions o;
@@ -149,7 +152,7 @@ TEST_CASE("a beam as wide as the space finds what exhaustive search finds, in it
       }
     }
   }
-  CHECK(with_shorter > 5);  // the cases are not all cut off
+  CHECK(with_shorter > 5);  // not all cases are cut off
 }
 
 TEST_CASE("a beam of width 1 is greedy decoding") {
@@ -255,7 +258,7 @@ TEST_CASE("decoding by sampling draws sentences as often as they are likely") {
 }
 
 TEST_CASE("what a model says behind the end of a sentence does not matter") {
-  // Sentence 0 ends at once; behind an end every class is impossible.
+  // Sentence 0 ends at once; after an end every class is impossible.
   struct Masking final : StepDecoder {
     std::int64_t sentences() const override { return 2; }
     void restart() override {}

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 // Linear, Embedding, LayerNorm, Dropout, the walk over modules, and initial values of weights.
-// The formulas behind them are tested with the operations, their agreement with PyTorch by reference_test.cpp.
+// Tests of operations check the formulas behind them; reference_test.cpp compares them with
+// PyTorch.
 #include "tapeloop/nn/nn.h"
 #include "tests/support.h"
 
@@ -280,7 +281,7 @@ TEST_CASE("xavier and he draw within their bounds and with their deviations") {
   }
 }
 
-// The largest |Q Q^T - gain^2 I| for Q's rows, or columns where there are more rows than columns.
+// The largest |Q Q^T - gain^2 I| for Q's rows, or its columns if there are more rows than columns.
 double orthogonality_error(const Tensor& q, double gain) {
   bool tall = q.dim(0) > q.dim(1);
   Tensor rows = (tall ? q.transpose(0, 1) : q).to(DType::float64).contiguous();

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
-// Measures of sequences: BLEU against sacrebleu's figures for the same tokens, edit distance against its definition.
+// Measures of sequences: BLEU against sacrebleu's figures for the same tokens, edit distance
+// against its definition.
 #include "tapeloop/nn/decode/metrics.h"
 
 #include "tests/support.h"
@@ -108,12 +109,12 @@ TEST_CASE("characters are code points, and bytes that are no UTF-8 stand alone")
                    "a\xc3") == Tokens{"\xff", "a", "\xc3"});
   CHECK(characters("\xc0\x80") == Tokens{"\xc0", "\x80"});              // overlong
   CHECK(characters("\xed\xa0\x80") == Tokens{"\xed", "\xa0", "\x80"});  // a surrogate
-  CHECK(characters("\xf5\x80\x80\x80") ==
-        Tokens{"\xf5", "\x80", "\x80", "\x80"});  // above U+10FFFF
+  // Above U+10FFFF.
+  CHECK(characters("\xf5\x80\x80\x80") == Tokens{"\xf5", "\x80", "\x80", "\x80"});
   CHECK(characters("").empty());
 }
 
-// Levenshtein's recursion as it is defined.
+// Levenshtein's recursion, as in its definition.
 std::int64_t by_definition(const std::string& a, const std::string& b) {
   if (a.empty() || b.empty()) return static_cast<std::int64_t>(a.size() + b.size());
   const std::string a_rest = a.substr(1), b_rest = b.substr(1);

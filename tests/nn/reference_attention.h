@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: MIT
-// What the attention cases of tests/reference mean: one step of a Bahdanau decoder, several of them, Luong's two scores.
-// Sources and queries are batch first in the files, time first here.
+// The attention cases of tests/reference: one step of a Bahdanau decoder, several steps, Luong's
+// two scores. In the files sources and queries are batch first, here time first.
 #pragma once
 
 #include "tests/nn/reference_kinds.h"
 
 namespace reference {
 
-// The decoder of "param.cell", "W_q", "W_k", "v" and "out"; its own embedding is not used.
+// The decoder of "param.cell", "W_q", "W_k", "v" and "out". Its own embedding is unused.
 inline nn::Decoder<nn::GruCell> bahdanau_decoder(Case& c) {
   const Shape ih = c.stored("param.cell.weight_ih").shape();
   const Shape key = c.stored("param.W_k.weight").shape();
@@ -27,7 +27,7 @@ inline nn::Decoder<nn::GruCell> bahdanau_decoder(Case& c) {
   return decoder;
 }
 
-// The embeddings of all steps, [T, B, E]: given, or looked up.
+// The embeddings of all steps, [T, B, E]: from the file, or looked up.
 inline Var embedded_steps(Case& c, std::int64_t batch) {
   const auto time_first = [&](const Var& x) { return x.dim(0) == batch ? transpose(x, 0, 1) : x; };
   for (const char* name : {"input.emb", "input.embs", "input.embedded", "input.x"}) {
@@ -60,7 +60,7 @@ inline Outputs bahdanau(Case& c) {
     steps["h_next"].push_back(state.layers[0].h());
     steps["logits"].push_back(decoder.output(one.features));
   }
-  // A file's outputs may be of the last step, or of all steps on either side of the batch.
+  // A file has the outputs of the last step, or of all steps, batch first or time first.
   const std::map<std::string, std::string> other_names{
       {"attention", "attn"}, {"weights", "attn"}, {"contexts", "context"}, {"h", "h_next"},
       {"hs", "h_next"},      {"hn", "h_next"},    {"h_n", "h_next"},       {"h_last", "h_next"}};

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-// One case of tests/reference: its tensors, its settings, and the comparison of results with it.
-// Knows no kind of case: reference_kinds.h does.
+// One case of tests/reference: its tensors, its settings, and the comparison of results. Knows no
+// kind of case: reference_kinds.h does.
 #pragma once
 
 #include <algorithm>
@@ -23,8 +23,8 @@ namespace reference {
 using namespace tapeloop;
 using Settings = std::map<std::string, std::string>;
 
-// Flattens JSON objects and arrays: {"a": {"b": [1, true]}} becomes a.b.0 = 1, a.b.1 = true. Texts lose their quotes;
-// escapes, which settings do not need, are errors.
+// Flattens JSON objects and arrays: {"a": {"b": [1, true]}} becomes a.b.0 = 1, a.b.1 = true. Texts
+// lose their quotes. Escapes are errors: settings do not need them.
 class JsonSettings {
  public:
   static Settings read(std::string_view text) {
@@ -93,13 +93,13 @@ class JsonSettings {
   Settings settings_;
 };
 
-// This case, or a tensor in it, has a meaning that no function here knows.
+// No function here knows this case, or a tensor in it.
 struct Unknown : Error {
   using Error::Error;
 };
 
-// A case read in one element type, on one device: float tensors are converted to it, and those with a gradient are
-// parameters. Integers stay on the CPU, as a program's own data would.
+// A case in one element type, on one device: float tensors are converted, and those with a gradient
+// become parameters. Integers stay on the CPU, as in a user's program.
 class Case {
  public:
   Case(const TensorFile& file, DType dtype, Device device) : dtype_(dtype), device_(device) {
@@ -120,7 +120,7 @@ class Case {
   bool named(std::string_view part) const { return name_.find(part) != std::string::npos; }
   bool begins(std::string_view start) const { return name_.rfind(start, 0) == 0; }
 
-  // --- settings, looked for at the top, then among the "defaults" ---
+  // --- settings: searched at the top, then among the "defaults" ---
   bool set(const std::string& key) const {
     return settings_.contains(key) || settings_.contains("defaults." + key);
   }
@@ -154,13 +154,13 @@ class Case {
     }
     return result;
   }
-  // As it is in the file.
+  // Unconverted, as in the file.
   const Tensor& stored(const std::string& tensor) const {
     auto found = tensors_.find(tensor);
     if (found == tensors_.end()) throw Unknown(tensor + " is missing");
     return found->second;
   }
-  // In the case's element type and on its device; integers stay. Marks it as used.
+  // In the case's element type and on its device; integers stay unchanged. Marks it as used.
   Tensor tensor(const std::string& name) {
     used_.insert(name);
     const Tensor& found = stored(name);
@@ -169,7 +169,7 @@ class Case {
   Tensor full(const Shape& shape, double value) const {
     return Tensor::full(shape, value, dtype_, device_);
   }
-  // The same Var each time.
+  // Returns the same Var each time.
   Var var(const std::string& name) {
     auto found = vars_.find(name);
     if (found != vars_.end()) return found->second;
@@ -184,7 +184,7 @@ class Case {
   std::vector<std::int64_t> integers(const std::string& name) {
     return tensor(name).to_vector<std::int64_t>();
   }
-  // Inputs and parameters that nobody asked for: a sign that the case means something else.
+  // Inputs and parameters that were never used: then this code misunderstands the case.
   std::vector<std::string> unused() const {
     std::vector<std::string> result;
     for (const auto& [name, tensor] : tensors_) {
@@ -204,8 +204,8 @@ class Case {
   std::set<std::string> used_;
 };
 
-// Empty where `ours` equals `expected` but for `tolerance` times the largest magnitude in `expected`; else the worst
-// element. NaN and infinities must be the same.
+// Empty if `ours` differs from `expected` by at most `tolerance` times the largest magnitude in
+// `expected`; else names the worst element. NaN and infinities must be at the same places.
 inline std::string difference(const std::string& name, const Tensor& ours, const Tensor& expected,
                               double tolerance) {
   std::ostringstream out;

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-// What the cases of tests/reference mean: for each kind, how this library computes its outputs.
-// A kind is found by the case's settings, and by its name where the settings do not tell. Operations: reference_ops.h.
+// How this library computes the outputs of each kind of case in tests/reference. The case's
+// settings identify its kind, or else its name. reference_ops.h has the operations.
 #pragma once
 
 #include <functional>
@@ -18,8 +18,8 @@
 
 namespace reference {
 
-// By name, as in the file after "output.". Without "loss": that is the sum of all outputs times their weights
-// "input.w_NAME".
+// Outputs by their names after "output." in the file. Without "loss", the loss is the sum of all
+// outputs times their weights "input.w_NAME".
 using Outputs = std::map<std::string, Var>;
 
 // The parameters of a module from "param.PREFIX...", under the same names.
@@ -74,7 +74,7 @@ inline Outputs recurrent(Case& c) {
   throw Unknown("kind " + kind);
 }
 
-// --- a stack of recurrent layers whose sizes are in the shapes of its weights "param.PREFIXweight_ih_l0", ... ---
+// --- a stack of recurrent layers; the shapes of "param.PREFIXweight_ih_l0", ... give its sizes ---
 
 inline Var run_stack(Case& c, const std::string& prefix, const Var& x) {
   const Shape ih = c.stored("param." + prefix + "weight_ih_l0").shape();
@@ -116,7 +116,7 @@ inline Reduce reduction(const Case& c) {
   throw Unknown("reduction " + given);
 }
 
-// A loss under the name that the file has for it: "loss", or where nothing is reduced the only other output.
+// The loss under its name in the file: "loss", or without a reduction the only other output.
 inline Outputs loss_outputs(const Case& c, const Var& items, Outputs others = {}) {
   if (items.rank() == 0) {
     others["loss"] = items;
@@ -298,7 +298,8 @@ inline std::unique_ptr<optim::Optimizer> make_optimizer(const Case& c,
   throw Unknown("optimizer " + kind);
 }
 
-// Loss and parameters of an optimizer case; every call computes it from the parameters' present values.
+// Loss and parameters of an optimizer case; every call computes the loss from the parameters'
+// present values.
 struct Problem {
   ParameterList parameters;
   std::function<Var()> loss;

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
-// The operations of the op_* cases of tests/reference, by the name of their output; inputs are x, y, a, b, ...
-// Names carry settings: sum12 reduces axes 1 and 2, sum_all all; leaky_relu_0p1 has slope 0.1, clamp_m1_1 bounds -1, 1.
+// The operations of the op_* cases of tests/reference, by the names of their outputs; inputs are x,
+// y, a, b, ... Names contain settings: sum12 reduces axes 1 and 2, sum_all all; leaky_relu_0p1 has
+// slope 0.1, clamp_m1_1 bounds -1, 1.
 #pragma once
 
 #include "tests/nn/reference_case.h"
@@ -103,7 +104,7 @@ inline const std::map<std::string, Reducing>& reducing() {
   return table;
 }
 
-// Operations whose names do not tell all.
+// Operations whose names do not say everything.
 inline const std::map<std::string, Operation>& named() {
   static const std::map<std::string, Operation> table = {
       // broadcasting
@@ -164,7 +165,8 @@ inline const std::map<std::string, Operation>& named() {
   return table;
 }
 
-// "leaky_relu_0p1" -> 0.1: a p is the point, an m the sign. Nothing where the rest is no list of numbers.
+// "leaky_relu_0p1" -> 0.1: p is the decimal point, m the sign. False if the rest is not a list of
+// numbers.
 inline bool numbers_after(const std::string& name, const std::string& function,
                           std::vector<double>& numbers) {
   if (name.rfind(function, 0) != 0) return false;
@@ -181,12 +183,12 @@ inline bool numbers_after(const std::string& name, const std::string& function,
 
 }  // namespace ops
 
-// The operation's result; Unknown where its name is not known.
+// The operation's result. Throws Unknown if the name is unknown.
 inline Var operation(Case& c, const std::string& name) {
   using namespace ops;
   if (auto found = named().find(c.name() + "/" + name); found != named().end())
     return found->second(c);
-  // f(x), and f_x or f_y for f of that input
+  // f(x); or f_x and f_y for f of that input.
   if (auto found = unary().find(name); found != unary().end()) return found->second(x(c));
   std::size_t split_at = name.rfind('_');
   if (split_at != std::string::npos) {

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: MIT
-// Results and gradients against numbers made once by PyTorch (tests/reference/README.md), in float64 and float32, on the CPU
-// and on a GPU, or, as another program, on the emulated one (cuda_emulation/).
-// Another folder of cases: TAPELOOP_REFERENCE=folder. What a case means is in reference_kinds.h and reference_ops.h.
+// Results and gradients against numbers made once by PyTorch (tests/reference/README.md), in
+// float64 and float32, on the CPU and on a GPU; a second program runs it on the emulated GPU
+// (cuda_emulation/). TAPELOOP_REFERENCE=folder names another folder of cases. reference_kinds.h and
+// reference_ops.h know the meaning of the cases.
 #include <doctest/doctest.h>
 
 #include <cstdio>
@@ -19,7 +20,7 @@ namespace {
 struct Kind {
   bool (*fits)(const Case& c);
   Outputs (*run)(Case& c);
-  double tolerance = 1e-10;  // in float64; rounding adds up over an optimizer's steps
+  double tolerance = 1e-10;  // in float64; rounding errors add up over an optimizer's steps
 };
 
 const Kind kKinds[] = {
@@ -44,7 +45,8 @@ const Kind kKinds[] = {
      embedding_layer},
 };
 
-// Every difference between this case and what the library computes. Throws Unknown where the case is not understood.
+// Every difference between this case and the library's results. Throws Unknown if no function knows
+// the case.
 std::vector<std::string> compare(const TensorFile& file, DType dtype, Device device) {
   Case c(file, dtype, device);
   const Kind* kind =
@@ -69,8 +71,9 @@ std::vector<std::string> compare(const TensorFile& file, DType dtype, Device dev
 
   std::vector<std::string> found;
   auto check = [&](const std::string& name, const Tensor& ours) {
-    // RMSprop divides by roots that are almost 0: in 20 steps a rounding of 1e-7 becomes 1e-6 in parameters and 1e-5 in
-    // the gradients there, more or less of it with the order of the sums, which is another one on a GPU.
+    // RMSprop divides by roots that are almost 0: in 20 steps a rounding of 1e-7 grows to 1e-6 in
+    // parameters and 1e-5 in their gradients. The size depends on the order of sums, which differs
+    // on a GPU.
     const bool moved = c.set("optimizer") && name.starts_with("output.grad.");
     const bool wide = moved && dtype == DType::float32 && device == Device::cuda;
     std::string text = difference(name, ours, c.stored(name), wide ? 1e-4 : tolerance);
@@ -96,7 +99,7 @@ struct Summary {
   std::vector<std::string> unknown;
 };
 
-// Runs all cases of a folder in both element types. Nothing where there is no case.
+// Runs all cases of a folder in both element types. Empty if there is no case.
 std::optional<Summary> run_folder(const std::filesystem::path& folder,
                                   Device device = Device::cpu) {
   std::vector<std::filesystem::path> files;
@@ -159,7 +162,7 @@ TEST_CASE("results and gradients agree with the reference cases on cuda") {
   check_all(Device::cuda);
 }
 
-// A folder of its own for each test case, gone afterwards.
+// A new folder for each test case, removed afterwards.
 struct Folder {
   std::filesystem::path path = std::filesystem::temp_directory_path() / "tapeloop_reference_test";
   Folder() {

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-// sample(): the most likely symbol, temperature, top-k, top-p, the frequencies of draws, and wrong use.
-// That a warm call makes no heap allocations is tested by training_test.cpp.
+// sample(): the most likely symbol, temperature, top-k, top-p, the frequencies of draws, and wrong
+// use. training_test.cpp tests that a warm call makes no heap allocations.
 #include "tapeloop/nn/nn.h"
 #include "tests/support.h"
 
@@ -15,7 +15,7 @@ Tensor logits_of(const std::vector<double>& probabilities, DType dtype = DType::
   return Tensor::from({1, static_cast<std::int64_t>(logits.size())}, logits).to(dtype);
 }
 
-// How often each class comes, as a share of 20000 draws: all rows of one call.
+// The share of each class in 20000 draws, all rows of one call.
 std::vector<double> shares(const Tensor& logits, const SampleOptions& options,
                            std::uint64_t seed = test::kSeed) {
   Random random(seed);
@@ -27,7 +27,8 @@ std::vector<double> shares(const Tensor& logits, const SampleOptions& options,
   return result;
 }
 
-// Within four standard deviations of the probabilities expected; exactly none where that is 0.
+// Checks shares within four standard deviations of the probabilities; a probability of 0 needs a
+// share of 0.
 void check_shares(const std::vector<double>& shares, const std::vector<double>& expected) {
   for (std::size_t i = 0; i < expected.size(); ++i) {
     double deviation = std::sqrt(expected[i] * (1 - expected[i]) / kDraws);
@@ -91,13 +92,13 @@ TEST_CASE("top_p keeps the most likely that first reach p together") {
 }
 
 TEST_CASE("top_p counts among what top_k left") {
-  // Of 0.4, 0.3, 0.15 scaled to 1, the first two hold 0.82.
+  // Of 0.4, 0.3, 0.15 scaled to 1, the first two sum to 0.82.
   const std::vector<double> p{0.1, 0.4, 0.05, 0.3, 0.15};
   check_shares(shares(logits_of(p), {.top_k = 3, .top_p = 0.8}), {0, 0.4 / 0.7, 0, 0.3 / 0.7, 0});
 }
 
 TEST_CASE("top_p follows the temperature") {
-  // At temperature 0.5 the first of 0.5, 0.3, 0.2 holds 0.25 / 0.38 = 0.66.
+  // At temperature 0.5 the first of 0.5, 0.3, 0.2 has the probability 0.25 / 0.38 = 0.66.
   check_shares(shares(logits_of({0.5, 0.3, 0.2}), {.temperature = 0.5, .top_p = 0.6}), {1, 0, 0});
   check_shares(shares(logits_of({0.5, 0.3, 0.2}), {.top_p = 0.6}), {0.625, 0.375, 0});
 }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-// Encoder, bridge, decoder and scheduled sampling: gradients, the ways to run a decoder against each other, learning.
-// Search over any model is tested by decoding_test.cpp.
+// Encoder, bridge, decoder and scheduled sampling: gradients, several ways to run one decoder,
+// learning. decoding_test.cpp tests search over any model.
 #include "tapeloop/nn/seq2seq/seq2seq.h"
 
 #include "tapeloop/nn/layers/init.h"
@@ -11,7 +11,7 @@
 namespace tapeloop::nn {
 namespace {
 
-// A cell of a user: one part, no input(), reads x at each step.
+// A user's cell: one part, no input(), reads x at each step.
 struct LeakyCell {
   using State = nn::State<1>;
   Var w, u;
@@ -41,8 +41,8 @@ const Kind kKinds[] = {
     {Attend::after_step, Score::general, true},    {Attend::never, Score::dot, false}};
 
 Seq2SeqOptions small(const Kind& kind, DType dtype = DType::float64, int layers = 1) {
-  const bool both =
-      kind.score == Score::cosine;  // the decoder is as wide as the encoder's output then
+  // Then the decoder is as wide as the encoder's output.
+  const bool both = kind.score == Score::cosine;
   return {
       .source_vocabulary = 6,
       .encoder = {.input = 3, .hidden = 2, .layers = layers, .bidirectional = true, .dtype = dtype},
@@ -134,7 +134,7 @@ TEST_CASE(
   for (const Kind& kind : kKinds) {
     Random random(8);
     const Seq2Seq<GruCell> model(small(kind), random);
-    for (const NamedVar& p : parameters(model)) {  // far from uniform
+    for (const NamedVar& p : parameters(model)) {  // far from uniform distributions
       p.var.value().copy_from((Var(p.var.value()) * 3.0).value());
     }
     const auto encoded = model.encode(kSource, kLengths);
@@ -160,7 +160,7 @@ TEST_CASE(
       for (std::size_t k = 0; k < alone.size(); ++k) {
         CHECK(alone[k].symbols == together[i][k].symbols);
         CHECK(alone[k].score == doctest::Approx(together[i][k].score).epsilon(1e-12));
-        // Fed what it found, the decoder says the same probability.
+        // With its own output as input, the decoder gives the same probability.
         std::vector<std::int64_t> all{o.start};
         all.insert(all.end(), alone[k].symbols.begin(), alone[k].symbols.end());
         if (alone[k].ended) all.push_back(o.end);
@@ -187,9 +187,10 @@ TEST_CASE(
   const Tensor truth = model(encoded, kTarget).value();
   CHECK(test::same_bits(logits(1, 1), truth));
   CHECK(test::same_bits(logits(0.5, 1), logits(0.5, 1)));
-  // The first step is always fed the start symbol.
+  // The input of the first step is always the start symbol.
   CHECK(test::distance(logits(0, 1).select(0, 0), truth.select(0, 0)) < 1e-14);
-  // A model that is certain of symbol 2: with probability 0 all later steps are fed that.
+  // A model that is certain of symbol 2: with probability 0 of the truth all later steps get symbol
+  // 2.
   model.decoder.output.bias.value().select(0, 2).fill(1000);
   const Tensor said = kTarget.clone();
   said.slice(0, 1, 3).fill(2);
@@ -299,7 +300,7 @@ TEST_CASE("a bridge copies, maps or drops the encoder's state") {
   const auto mapped = linear(parts);
   REQUIRE(mapped.size() == 9);
   CHECK(mapped[4].shape() == Shape{3, 7});
-  // The third layer is fed by the second, the third part by h.
+  // The second layer is the input of the third, h that of the third part.
   const Var sides = concat({select_index(h, 0, 2), select_index(h, 0, 3)}, -1);
   CHECK(test::same_bits(mapped[8].value(), tanh(linear.maps[8](sides)).value()));
   other.kind = BridgeKind::copy;
@@ -461,7 +462,8 @@ TEST_CASE("a small model learns to reverse, and its attention runs backwards") {
               : 0;
   }
   CHECK(right >= 31);
-  CHECK(backwards > 100);  // of 128 letters written: the most looked at is the one
+  // Of 128 written letters: the one with the largest weight is the right one.
+  CHECK(backwards > 100);
 }
 
 }  // namespace

@@ -59,7 +59,7 @@ struct RootStep {  // a step of a recurrent network
   TL_HD auto operator()(auto z) const { return sqrt(select(z <= 0.0, 0.0, z)); }
 };
 
-// --- functions that are flat at a point, and functions that are steep at one ---
+// --- functions that are flat at a point, and functions that are steep there ---
 
 struct Flat {
   std::string name;
@@ -420,7 +420,7 @@ TEST_CASE("a masked sum of the states' norms over sequences of different lengths
   const auto run = nn::unroll(cell, xs, nn::GruCell::State{}, {.lengths = lengths});
   const Var norms = sqrt(sum(square(run.ys), {2}));
   const auto together = tape.gradient(sum(norms * Var(mask)), parameters, {.retain = true});
-  // The same, each sequence by itself.
+  // The same for each sequence alone.
   const auto alone = [&](std::int64_t n, std::int64_t steps) {
     const Var x(xs.value().slice(0, 0, steps).slice(1, n, n + 1).clone());
     const auto one = nn::unroll(cell, x, nn::GruCell::State{});
@@ -434,8 +434,8 @@ TEST_CASE("a masked sum of the states' norms over sequences of different lengths
 
 TEST_CASE("the mean CTC loss has second derivatives where one target is impossible") {
   const Tensor logits = random_tensor({3, 2, 3}, 7);
-  const Tensor targets =
-      Tensor::from(Shape{2, 3}, std::vector<std::int64_t>{1, 2, 1, 1, 1, 1});  // the second: never
+  // The second target is impossible.
+  const Tensor targets = Tensor::from(Shape{2, 3}, std::vector<std::int64_t>{1, 2, 1, 1, 1, 1});
   const std::vector<std::int64_t> input{3, 3}, length{1, 3};
   const auto derivatives = [&](std::int64_t batch) {
     const Var x = parameter(logits.slice(1, 0, batch).clone());

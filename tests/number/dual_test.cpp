@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-// Dual numbers: their types carry no partial that is zero, and what they give is the gradient written by hand. Loops over
-// tensors are in pointwise_test.cpp.
+// Dual numbers: their types carry no partial that is always zero, and their derivatives equal
+// gradients written by hand. pointwise_test.cpp tests loops over tensors.
 #include "tests/support.h"
 
 namespace tapeloop::test {
@@ -72,7 +72,7 @@ TEST_CASE("a dual number has exactly the partials that it depends on: the others
   static_assert(std::is_same_v<decltype(Output<0, Dual<double, 31>>{}.value),
                                std::remove_cvref_t<decltype(output<0>(Gates{}))>>);
   static_assert(std::is_same_v<std::remove_cvref_t<decltype(output<1>(Gates{}))>,
-                               Dual<double, 23>>);  // c': not o
+                               Dual<double, 23>>);  // c' does not depend on o
   static_assert(kArity<LstmGates> == 5 && kResultCount<LstmGates> == 2);
   static_assert(kArity<Backward<LstmGates>> == 7 && kResultCount<Backward<LstmGates>> == 5);
   const auto y = seed<1>(3.0) * seed<4>(5.0) + 2.0;

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-// Accuracy, special values and mixed operands of the elementwise functions, for scalars and SIMD registers.
-// Derivatives are not tested here. The accuracy limits are the table of math.h itself.
+// Accuracy, special values and mixed operands of the elementwise functions, for scalars and SIMD
+// registers. Does not test derivatives. The table of math.h gives the accuracy limits.
 #include "tapeloop/autograd/number/math.h"
 
 #include <doctest/doctest.h>
@@ -14,7 +14,8 @@
 #include <string_view>
 #include <vector>
 
-// Inside the namespace, so that exp(x) of a plain float means ours and not the C library's.
+// Inside the namespace, so that exp(x) of a plain float is the library's function and not the C
+// library's.
 namespace tapeloop {
 namespace {
 
@@ -56,14 +57,15 @@ double error_in_ulp(T got, long double want) {
   return static_cast<double>(std::fabs(static_cast<long double>(got) - want) / ulp);
 }
 
-// Every 40009th float of all 2^32, or as many doubles evenly over all bit patterns, and the edges.
+// Every 40009th of all 2^32 floats, or as many doubles evenly over all bit patterns, and the
+// limits.
 template <class T>
 std::vector<T> samples() {
   std::vector<T> xs;
   constexpr WordOf<T> kStride = static_cast<WordOf<T>>(sizeof(T) == 4 ? 40009 : 171839192801231);
   constexpr int kCount = 107000;
   for (int i = 0; i < kCount; ++i) xs.push_back(number_of<T>(static_cast<WordOf<T>>(i) * kStride));
-  // Most bit patterns are tiny or huge: more of the range where the functions bend.
+  // Most bit patterns are tiny or huge: adds more numbers of the range where the functions bend.
   std::mt19937_64 random(7);
   for (double scale : {0.7, 3.0, 20.0, 100.0, 750.0}) {
     std::uniform_real_distribution<double> uniform(-scale, scale);
@@ -164,7 +166,7 @@ void check_accuracy(const char* name, Function function, Reference reference, do
   CHECK(worst <= limit);
 }
 
-// Registers that this file's compiler flags have instructions for.
+// Calls the check for each register type that this file's compiler flags have instructions for.
 template <class T, class Check>
 void for_each_register(Check check) {
   check.template operator()<Vec<T, isa::Baseline>>();
@@ -172,7 +174,7 @@ void for_each_register(Check check) {
   if constexpr (isa::Native::vector_bytes >= 64) check.template operator()<Vec<T, isa::Avx512>>();
 }
 
-// Both functions take anything; `lanes` must give in every lane the bits that `scalar` gives.
+// `lanes` must give in every lane the bits that `scalar` gives.
 template <class T, class Function>
 void check_lanes(const char* name, Function function) {
   const std::vector<T> xs = samples<T>();
@@ -370,7 +372,7 @@ TEST_CASE("fma without the instruction rounds once, like the one with it") {
     auto a = number_of<float>(static_cast<std::uint32_t>(random()));
     auto b = number_of<float>(static_cast<std::uint32_t>(random()));
     auto c = number_of<float>(static_cast<std::uint32_t>(random()));
-    if (i % 2 == 0) {  // few digits and near exponents: many ties
+    if (i % 2 == 0) {  // few digits and close exponents: many ties
       a = std::ldexp(static_cast<float>(random() % 8192), -12);
       b = std::ldexp(static_cast<float>(random() % 8192), -12);
       c = std::ldexp(static_cast<float>(random() % 4096), static_cast<int>(random() % 64) - 32);

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
-// Random numbers: published answers of Philox4x32-10, ranges and moments, streams that do not overlap, and the same numbers
-// for any number of threads. Moments are checked on fixed seeds, with bounds of several standard errors.
+// Random numbers: published answers of Philox4x32-10, ranges and moments, streams that do not
+// overlap, and the same numbers for any number of threads. Checks moments on fixed seeds, with
+// bounds of several standard errors.
 #include <limits>
 #include <set>
 
@@ -12,7 +13,7 @@ namespace {
 
 using Words = std::array<std::uint32_t, 4>;
 
-// Philox4x32-10 as the paper gives it (Salmon et al. 2011, section 3.3), for any counter.
+// Philox4x32-10 as in the paper (Salmon et al. 2011, section 3.3), for any counter.
 Words philox_by_the_paper(Words counter, std::uint32_t key0, std::uint32_t key1) {
   const auto high = [](std::uint32_t a, std::uint32_t b) {
     return static_cast<std::uint32_t>(static_cast<std::uint64_t>(a) * b >> 32);
@@ -135,7 +136,7 @@ TEST_CASE("a seed and a place fix all that follows, and what is taken is never h
   std::set<float> firsts;
   for (int i = 0; i < 10; ++i) firsts.insert(random_uniform({3}, 0, 1, a).to_vector<float>()[0]);
   CHECK(firsts.size() == 10);
-  // float32 and float64 tensors of one place hold the same numbers.
+  // float32 and float64 tensors at one place of the stream hold the same numbers.
   Random c(7);
   Random d(7);
   CHECK(distance(random_uniform({9}, 0, 1, c), random_uniform({9}, 0, 1, d, DType::float64)) == 0);
@@ -220,7 +221,7 @@ TEST_CASE("uniform numbers stay in [low, high), whatever is rounded") {
 }
 
 TEST_CASE("the largest random number does not become the end of a range") {
-  // A search found a seed and a place whose number is 1 - 2^-24.
+  // A search found this seed and a place whose number is 1 - 2^-24.
   std::uint64_t place = 0;
   while (uniform_at(kSeed, place) != 1 - 0x1p-24f) ++place;
   Random random(kSeed);
@@ -247,7 +248,7 @@ TEST_CASE("random tensors refuse ranges that have no number") {
                     [&] { random_normal({2}, 0, -1, random); }));
   CHECK(throws_with("deviation 1e+38|float32", [&] { random_normal({2}, 0, 1e38, random); }));
   CHECK(throws_with("mean is nan", [&] { random_normal({2}, NAN, 1, random); }));
-  CHECK(random.next == 0);  // no number was taken
+  CHECK(random.next == 0);  // no number was used
 }
 
 TEST_CASE("the farthest normal number is finite and where random.h says") {

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
-// ctc_loss(): the sum over all alignments spelled out, PyTorch's figures, gradients to second order, impossible targets.
+// ctc_loss() against the sum over all alignments and PyTorch's figures; gradients to second order;
+// impossible targets.
 #include "tests/support.h"
 
 namespace tapeloop {
@@ -7,7 +8,7 @@ namespace {
 
 using Lengths = std::vector<std::int64_t>;
 
-// log_softmax(2 sin(1.3 i + 0.2)) over [T, N, C]: numbers that are easy to make elsewhere.
+// log_softmax(2 sin(1.3 i + 0.2)) over [T, N, C]: numbers that other programs can reproduce.
 Var waves(std::int64_t steps, std::int64_t batch, std::int64_t classes, Var* logits = nullptr) {
   std::vector<double> values;
   for (std::int64_t i = 0; i < steps * batch * classes; ++i) {
@@ -18,7 +19,8 @@ Var waves(std::int64_t steps, std::int64_t batch, std::int64_t classes, Var* log
   return log_softmax(x * 2.0);
 }
 
-// Every path of T classes whose repeats merged and blanks removed are the target: the definition of the loss.
+// The definition of the loss: sums every path of T classes that gives the target if repeats are
+// merged and blanks removed.
 double by_enumeration(const Tensor& log_p, std::int64_t n, std::int64_t steps,
                       const std::vector<std::int64_t>& target, std::int64_t blank) {
   const std::int64_t classes = log_p.dim(2);
@@ -45,8 +47,8 @@ TEST_CASE("the CTC loss is the sum over all alignments") {
   const std::vector<std::vector<std::int64_t>> targets{{1, 2}, {1, 1},    {2},
                                                        {},     {2, 1, 2}, {2, 2, 2}};
   const Lengths input{5, 5, 3, 4, 4, 5};
-  Tensor padded =
-      Tensor::full({6, 3}, -7, DType::int64);  // what stands behind a target does not matter
+  // Elements after the end of a target must have no effect.
+  Tensor padded = Tensor::full({6, 3}, -7, DType::int64);
   Lengths target_lengths;
   for (std::size_t n = 0; n < targets.size(); ++n) {
     target_lengths.push_back(static_cast<std::int64_t>(targets[n].size()));
@@ -168,7 +170,7 @@ TEST_CASE("gradients of the CTC loss keep their digits in float32, however long 
   for (std::size_t i = 0; i < wide.size(); ++i) {
     worst = std::max(worst, std::abs(wide[i] - narrow[i]));
   }
-  CHECK(worst < 1e-4);  // of gradients up to 1
+  CHECK(worst < 1e-4);  // gradients are at most 1
 }
 
 TEST_CASE("wrong use of the CTC loss is named") {

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// First and second derivatives of any calculation, for comparing two ways to calculate.
+// First and second derivatives of any calculation, to compare two implementations.
 #pragma once
 
 #include <functional>
@@ -9,7 +9,7 @@
 
 namespace tapeloop::test {
 
-// First and second derivatives of a loss over all results, by all parameters.
+// First and second derivatives of a loss over all results, with respect to all parameters.
 inline std::vector<Tensor> derivatives(const std::vector<Var>& parameters,
                                        const std::function<PoolVector<Var>()>& run) {
   for (const Var& p : parameters) p.zero_grad();
@@ -32,7 +32,7 @@ inline std::vector<Tensor> derivatives(const std::vector<Var>& parameters,
     all.push_back(p.grad().defined() ? p.grad().value() : Tensor::zeros(p.shape(), p.dtype()));
     p.zero_grad();
   }
-  // Once more without a recorded backward pass: recompute() runs again in another way then.
+  // Once more without recording the backward pass: then recompute() takes another path.
   Tape tape;
   Var loss = Var(Tensor::zeros({}, DType::float64));
   for (const Var& y : run()) {

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// What a row of the table of operations is (op_table.h), and the plain loops that many rows share.
+// The type of a row in the table of operations (op_table.h), and plain loops that many rows share.
 // Checks nothing itself.
 #pragma once
 
@@ -10,13 +10,14 @@ namespace tapeloop::test {
 using Inputs = std::span<const Var>;
 using Arrays = std::span<const Array>;
 
-inline constexpr std::int64_t N = -1;  // a size that the checks choose: 3, odd ones, large ones, 0
+// A size that the checks choose: 3, odd sizes, large ones, 0.
+inline constexpr std::int64_t N = -1;
 
 struct OpSettings {
-  double low = -1.5;  // inputs lie between
+  double low = -1.5;  // range of the inputs
   double high = 1.5;
   bool empty = true;          // N = 0 is allowed
-  std::int64_t large = 0;     // N for the comparison of one thread with two; 0: not compared
+  std::int64_t large = 0;     // N for the comparison of one thread with two; 0: no comparison
   double float_error = 2e-5;  // against float64, relative to the largest magnitude
 };
 
@@ -54,7 +55,7 @@ inline Index with(Index index, int axis, std::int64_t value) {
   return index;
 }
 
-// combine(all elements along the axes given) at each place of the axes left.
+// At each place of the other axes, combine(all elements along the given axes).
 using Combine = double (*)(const std::vector<double>&);
 inline Array reduced(const Array& x, std::vector<int> axes, bool keep, Combine combine) {
   for (int& axis : axes) axis = x.shape.axis(axis);
@@ -153,12 +154,12 @@ inline Array transposed(const Array& x) {
                     });
 }
 
-// Index tensors of the rows: each number occurs more than once where there are enough of them.
+// Index tensors of the rows. With enough elements, each number occurs more than once.
 inline Tensor numbers(const Shape& shape, std::int64_t bound) {
   return index_tensor(shape, bound, 7);
 }
 
-// -log of the share of the target, by a loop over classes. Options as in losses.h.
+// -log of the target's probability, by a loop over classes. Options as in losses.h.
 struct CrossEntropyLoops {
   std::vector<double> weights = {};
   std::int64_t ignored = -100;

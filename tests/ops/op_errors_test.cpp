@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
-// Wrong calls of every operation, and what the message must say: the operation, the shapes, and what to do. Also values at
-// the edges: ties, kinks, zeros, infinities, targets that are all ignored. The other checks of values are in ops_test.cpp.
+// Wrong calls of every operation: the message must name the operation and the shapes and say what
+// to do. Also values at the limits: ties, kinks, zeros, infinities, targets that are all ignored.
+// ops_test.cpp checks other values.
 #include "tests/support.h"
 
 #include <limits>
@@ -21,7 +22,7 @@ Var vector(std::initializer_list<double> values) {
 }
 
 struct WrongCall {
-  std::string text;  // parts between bars
+  std::string text;  // parts, separated by bars
   std::function<void()> call;
 };
 
@@ -276,7 +277,7 @@ TEST_CASE("a wrong call of an operation names it, shows the shapes, and says wha
   for (const WrongCall& wrong : calls) {
     CAPTURE(wrong.text);
     CHECK(throws_with(wrong.text, wrong.call));
-    Tape tape;  // the same while something records
+    Tape tape;  // the same during recording
     CHECK(throws_with(wrong.text, wrong.call));
     CHECK(tape.size() == 0);
   }
@@ -409,7 +410,7 @@ TEST_CASE("losses at their edges: targets of zero, certain predictions, errors o
   CHECK(kl_divergence(number(-3), number(0)).item() == 0);
   CHECK(bce_with_logits(number(1000), number(1)).item() == 0);
   CHECK(bce_with_logits(number(-1000), number(1)).item() == 1000);
-  const Var certain(Tensor::full({1}, 20.0)), yes(Tensor::full({1}, 1.0));  // float32
+  const Var certain(Tensor::full({1}, 20.0)), yes(Tensor::full({1}, 1.0));  // in float32
   CHECK(bce_with_logits(certain, yes).item() == doctest::Approx(std::log1p(std::exp(-20.0))));
   CHECK(huber(number(1e200), number(0)).item() == 1e200 - 0.5);
   CHECK(softplus(number(1000)).item() == 1000);

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-// The table of ops_test.cpp: a row or more for each operation of ops.h and losses.h, beside it the same in plain loops.
-// Checks nothing itself.
+// The table of ops_test.cpp: one or more rows for each operation of ops.h and losses.h, each with
+// plain loops that compute the same. Checks nothing itself.
 #pragma once
 
 #include "tests/ops/op_cases.h"
@@ -12,7 +12,7 @@ inline double softplus_of(double x) { return std::log(1 + std::exp(x)); }
 inline double gelu_of(double x) { return 0.5 * x * (1 + std::erf(x / std::sqrt(2.0))); }
 
 inline const std::vector<OpCase>& op_table() {
-  // A slice of [start, stop) by steps, as loops.
+  // The slice [start, stop) by steps, as loops.
   const auto sliced = [](int axis, std::int64_t start, std::int64_t stop,
                          std::int64_t step) -> Loops {
     return [=](Arrays x) {
@@ -22,7 +22,7 @@ inline const std::vector<OpCase>& op_table() {
           });
     };
   };
-  // The same elements, row-major, in another shape; N stands for what is left.
+  // The same elements, row-major, in another shape; N stands for the remaining size.
   const auto reshaped = [](std::vector<std::int64_t> sizes) -> Loops {
     return [=](Arrays x) {
       std::int64_t others = 1;

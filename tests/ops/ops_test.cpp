@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
-// Every operation, through one table (op_table.h): values against plain loops, gradients of first and second order, float
-// against double, views as inputs, inputs used twice, odd and empty sizes, numbers of threads. Errors: op_errors_test.cpp.
+// Every operation, by one table (op_table.h): values against plain loops, gradients of first and
+// second order, float against double, views as inputs, inputs used twice, odd and empty sizes,
+// numbers of threads. op_errors_test.cpp tests errors.
 #include "tests/ops/op_table.h"
 
 namespace tapeloop::test {
@@ -32,7 +33,7 @@ std::vector<Var> parameters_for(const OpCase& row, std::int64_t n, DType dtype =
 
 ParameterList named(const std::vector<Var>& vars) { return detail::numbered(vars); }
 
-// The value and the gradients by every input, with a fixed random upstream gradient.
+// The value and the gradients with respect to every input, with a fixed random upstream gradient.
 std::vector<Tensor> value_and_gradients(const OpCase& row, const std::vector<Var>& leaves,
                                         const std::function<Var(const Var&)>& view = nullptr) {
   Tape tape;
@@ -45,12 +46,13 @@ std::vector<Tensor> value_and_gradients(const OpCase& row, const std::vector<Var
   return result;
 }
 
-// The same elements as `x`, laid out as `view` will see them: contiguous(view(laid_out(x))) == x.
+// The same elements as `x`, in memory such that `kind` of view sees them:
+// contiguous(view(behind(x))) == x.
 Tensor behind(const Tensor& x, const std::string& kind) {
   if (kind == "transposed") return x.transpose(0, -1).clone();
   if (kind == "flipped") return x.flip(0).clone();
-  Tensor wide =
-      Tensor::full(x.shape().with(-1, 2 * x.dim(-1) + 1), 7, x.dtype());  // "every second"
+  // For the view "every second".
+  Tensor wide = Tensor::full(x.shape().with(-1, 2 * x.dim(-1) + 1), 7, x.dtype());
   wide.slice(-1, 1, wide.dim(-1), 2).copy_from(x);
   return wide;
 }

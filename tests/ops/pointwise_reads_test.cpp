@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-// Which inputs the gradient of a formula reads: an input that it does not read may be written after the forward pass.
-// Numbers are the oracle: where an input changes a gradient, the gradient reads it.
+// The inputs that a formula's gradient reads: any other input may be written after the forward
+// pass. Numbers are the oracle: if an input changes a gradient, the gradient reads it.
 #include <cmath>
 
 #include "tapeloop/autograd/ops/formula.h"
@@ -77,7 +77,7 @@ struct Two {
   static constexpr const char* name = "two";
   TL_HD auto operator()(auto a, auto b, auto c) const { return outputs(a * b, b + c); }
 };
-struct Optional {  // x, or x^2: its setting says what is calculated
+struct Optional {  // x or x^2: a setting chooses
   static constexpr const char* name = "optional";
   int power;
   template <class X>
@@ -91,7 +91,7 @@ struct Bent {
   TL_HD auto operator()(auto x) const { return select(x < from, x * x, x); }
 };
 
-// Bit i: the gradients that are wanted read input i. Bit k of `wanted`: that of input k is.
+// Bit i: the gradients in `wanted` read input i. Bit k of `wanted`: the gradient of input k.
 template <class F>
 unsigned reads(const PointwiseKernel& kernel, const F& functor, unsigned wanted) {
   const auto inputs = static_cast<std::size_t>(kernel.inputs);
@@ -110,13 +110,13 @@ template <class F>
 unsigned reads(unsigned wanted, const F& functor = F{}) {
   return reads(pointwise_kernel<F>(), functor, wanted);
 }
-// Of the gradient of the gradient: the inputs, then the upstream gradients.
+// The same for the gradient of the gradient: the inputs, then the upstream gradients.
 template <class F>
 unsigned second(unsigned wanted, const F& functor = F{}) {
   return reads(*pointwise_kernel<F>().backward, functor, wanted);
 }
 
-// The inputs that change a gradient that is wanted, for some numbers.
+// The inputs that change a wanted gradient, found by numbers.
 unsigned changes(const PointwiseKernel& kernel, const void* functor, unsigned wanted) {
   const PointwiseKernel& gradient = *kernel.backward;
   const auto in = static_cast<std::size_t>(gradient.inputs);
@@ -199,7 +199,7 @@ TEST_CASE("the gradient of a gradient reads what the second derivatives are made
   CHECK(second<Product>(0b010) == 0b100);
   CHECK(second<Product>(0b100) == 0b011);
   CHECK(second<Affine>(0b111) == 0);
-  CHECK(second<Square>(0b001) == 0b100);  // 2 dy, whatever x is
+  CHECK(second<Square>(0b001) == 0b100);  // 2 dy, for any x
   CHECK(second<Square>(0b100) == 0b001);
   CHECK(second<Sum>(0b0001) == 0b101);
   CHECK(second<Window>(0b01) == 0b11);

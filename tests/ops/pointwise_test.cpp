@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
-// pointwise() with functors and lambdas of users: SIMD loops against scalar ones, broadcasting, columns, views, several
-// results, and the error texts. The built-in formulas are checked in ops_test.cpp, dual numbers in dual_test.cpp.
+// pointwise() with functors and lambdas of users: SIMD loops against scalar ones, broadcasting,
+// columns, views, several results, and the error texts. ops_test.cpp checks the built-in formulas,
+// dual_test.cpp dual numbers.
 #include "tests/support.h"
 
 namespace tapeloop::test {
@@ -69,7 +70,7 @@ struct Update {
   }
 };
 
-// The last axis of z in `count` columns, as variables of their own.
+// The last axis of z in `count` columns, as separate variables.
 PoolVector<Var> cut(const Var& z, int count) { return chunk(z, count, -1); }
 
 template <class F>

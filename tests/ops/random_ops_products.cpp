@@ -42,10 +42,10 @@ bool draw_sequence(Draw& d, Step& s, std::int64_t gates, int parts) {
   return true;
 }
 
-// zx and z = w h are added, or are placed side by side if the formula takes them apart.
+// A step takes zx + w h, or zx and w h side by side if the formula takes both.
 using StepLoop = void (*)(const std::vector<double>& z, std::vector<double>& state);
 
-// hs and the last parts, concatenated to a vector, so that both count in the loss.
+// hs and the last parts, concatenated to a vector, so that the loss depends on both.
 Array sequence_loops(Arrays x, const Step& s, StepLoop step, bool apart = false) {
   const std::int64_t steps = x[0].shape[0], batch = x[0].shape[1], hidden = x[1].shape[1];
   const std::int64_t gates = x[0].shape[2] / hidden;

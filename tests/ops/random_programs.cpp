@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// Random programs: drawing, evaluating and printing them. Knows no operation.
+// Drawing, evaluating and printing random programs. Knows no operation.
 #include "tests/ops/random_programs.h"
 
 #include <fmt/format.h>

@@ -25,7 +25,7 @@ struct Step {
 struct Program {
   std::uint64_t seed = 0;
   std::vector<Step> steps;
-  std::vector<Array> values;  // of all steps, from the loops; those of inputs are given
+  std::vector<Array> values;  // of all steps, from the loops; for inputs given
   std::vector<int> outputs;   // all values that no other step uses
   std::vector<Array> weights;
 
@@ -59,16 +59,13 @@ double loss_by_loops(const Program& program, std::span<const Array> inputs);
 // --- by the library ---
 
 std::vector<Var> variables(std::span<const Array> values, DType dtype = DType::float64);
-enum class How {
-  stored,
-  recomputed,
-  parameters_recomputed
-};  // with the inputs as recompute()'s, or not
+// parameters_recomputed: recompute() without inputs.
+enum class How { stored, recomputed, parameters_recomputed };
 struct Results {
   std::vector<Tensor> values;     // of the outputs
   std::vector<Tensor> gradients;  // of the loss, for each input
-  std::vector<Tensor>
-      second;  // d(sum of gradient * direction)/d(input), where there is a direction
+  // d(sum of gradient * direction)/d(input), if there is a direction.
+  std::vector<Tensor> second;
 };
 Results run(const Program& program, std::span<const Var> inputs, How how,
             const std::vector<Array>* direction);
@@ -116,7 +113,7 @@ struct RandomOp {
   const char* name;
   // $0: the first argument, #0: the first integer, %0: the first number, #*: all integers.
   const char* code;
-  std::function<bool(Draw&, Step&)> draw;  // fills in the step; false where nothing fits
+  std::function<bool(Draw&, Step&)> draw;  // fills in the step; false if nothing fits
   std::function<Var(Inputs, const Step&)> run;
   std::function<Array(Arrays, const Step&)> loops;
 };
@@ -128,7 +125,7 @@ std::vector<RandomOp> shape_rows();
 std::vector<RandomOp> reduction_rows();
 std::vector<RandomOp> product_rows();  // also of recurrences, indices and losses
 
-// All elements lie between, and no nearer to a kink than what finite differences need.
+// All elements lie in this range, and far enough from a kink for finite differences.
 bool within(const Array& x, double low, double high, std::initializer_list<double> kinks = {});
 inline constexpr double kKinkDistance = 0.02;
 

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// Clipping of gradients by norm and by value: formulas, extremes, what is refused.
+// Clipping of gradients by norm and by value: formulas, extreme values, errors.
 #include "tapeloop/optim/clip.h"
 
 #include <cmath>
@@ -108,7 +108,7 @@ TEST_CASE("clipping leaves a gradient that somebody else holds as it is") {
   Var c = parameter(Tensor::zeros({300}));
   a.set_grad(Var(tensor));
   b.set_grad(gradient);
-  c.set_grad(Var(Tensor::full({1}, 3).expand({300})));  // its elements share memory with each other
+  c.set_grad(Var(Tensor::full({1}, 3).expand({300})));  // its elements share one memory location
   ParameterList parameters = {{"a", a}, {"b", b}, {"c", c}};
   double norm = clip_grad_norm(parameters, 1);
   CHECK(norm == doctest::Approx(std::sqrt(8100.0)));

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 // Optimizers against scalar loops in double, their groups, saved state and allocations.
-// Trajectories of other libraries are compared elsewhere.
+// reference_test.cpp compares trajectories with PyTorch's.
 #include <cmath>
 #include <cstdint>
 #include <functional>
@@ -209,7 +209,7 @@ TEST_CASE("an update writes through a strided parameter and reads a strided grad
 }
 
 TEST_CASE("a centered RMSprop survives a gradient that never changes") {
-  // v - m^2 falls to rounding noise, of either sign.
+  // v - m^2 becomes rounding noise, of either sign.
   Var w = parameter(Tensor::zeros({64}));
   Tensor gradient = numbers({64}, DType::float32, 1);
   RmsProp optimizer({{"w", w}}, {.alpha = 0.9, .epsilon = 1, .centered = true});
@@ -286,7 +286,8 @@ TEST_CASE("a parameter without a gradient is left alone, and its step count too"
   CHECK(same_bits(parameters[1].var.value(), before));
   CHECK(find(adam.state_dict(), "step.p0").item() == 3);
   CHECK(find(adam.state_dict(), "step.p1").item() == 0);
-  // Its first update is corrected as a first one: a step of the learning rate against the gradient's sign.
+  // The parameter's first update has the bias correction of step 1: it moves by the learning rate
+  // against the gradient's sign.
   adam.zero_grad();
   parameters[1].var.set_grad(Tensor::full({4}, 1e6, DType::float64));
   adam.step();
@@ -390,7 +391,7 @@ TEST_CASE("a step allocates nothing on the heap, and neither do clipping and zer
   }
 }
 
-// --- what is refused ---
+// --- errors ---
 
 TEST_CASE("lists and options that make no sense are refused by name") {
   Var w = parameter(Tensor::zeros({2}));
@@ -473,7 +474,7 @@ TEST_CASE("training continues bit for bit from a saved state") {
 
     ParameterList copies = parameters_of({{5}, {2, 3}}, DType::float32);
     std::unique_ptr<Optimizer> other = rule.make(copies);
-    train(*other, 21);  // a state to be overwritten, with other step counts
+    train(*other, 21);  // a state with other step counts, to be overwritten
     for (std::size_t i = 0; i < 2; ++i) copies[i].var.set_value(values[i]);
     other->load_state_dict(saved);
     CHECK(other->steps() == 5);

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
-// What the tests of optimizers, clipping and schedules share: parameters of odd sizes with gradients.
+// Shared by the tests of optimizers, clipping and schedules: parameters of odd sizes with
+// gradients.
 #pragma once
 
 #include <limits>
@@ -20,7 +21,7 @@ inline bool has(const std::string& text, const std::string& part) {
   return text.find(part) != std::string::npos;
 }
 
-// Numbers that float32 holds exactly, so that both types start from the same.
+// Numbers that float32 holds exactly, so that both types start with equal values.
 inline Tensor numbers(const Shape& shape, DType dtype, unsigned seed) {
   std::mt19937 random(seed);
   std::uniform_real_distribution<float> uniform(-2, 2);

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// Schedules of learning rates against their formulas, on groups, by a metric; what is refused.
+// Schedules of learning rates against their formulas, on groups, by a metric; errors.
 #include "tapeloop/optim/schedule.h"
 
 #include <cmath>
@@ -55,7 +55,7 @@ TEST_CASE("a schedule sets each group by its own initial rate") {
   schedule.apply(sgd, 2);
   CHECK(sgd.learning_rate(0) == 0.25);
   CHECK(sgd.learning_rate(1) == 0.1 * 0.25);
-  schedule.apply(sgd, 1);  // not of what the last one left
+  schedule.apply(sgd, 1);  // starts from the base rate, not from the last one
   CHECK(sgd.learning_rate(0) == 0.5);
 }
 
@@ -91,8 +91,8 @@ TEST_CASE("the rate falls when a metric has not improved for more than `patience
   CHECK(rates({10, 8, 7.5, 7.3}) == std::vector<double>{1, 1, 1, 1});  // 7.5 is not below 8 * 0.9
   CHECK(plateau.best() == 8);
   CHECK(rates({9}) == std::vector<double>{0.5});  // the third bad one
-  CHECK(rates({9, 9, kNan, 9, 9}) ==
-        std::vector<double>{0.5, 0.5, 0.5, 0.5, 0.25});  // two in the cooldown
+  // Two in the cooldown.
+  CHECK(rates({9, 9, kNan, 9, 9}) == std::vector<double>{0.5, 0.5, 0.5, 0.5, 0.25});
   CHECK(rates({9, 9, 9, 9, 9}) == std::vector<double>{0.25, 0.25, 0.25, 0.25, 0.2});
   CHECK(rates({9, 9, 9, 9, 9}) == std::vector<double>{0.2, 0.2, 0.2, 0.2, 0.2});
 }

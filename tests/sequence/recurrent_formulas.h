@@ -1,12 +1,13 @@
 // SPDX-License-Identifier: MIT
-// Formulas of recurrent steps, of kinds that no built-in cell has. For every compiler: no containers, no text.
+// Formulas of recurrent steps, of kinds that no built-in cell has. Every compiler can read them: no
+// containers, no text.
 #pragma once
 
 #include "tapeloop/autograd/number/math.h"
 
 namespace tapeloop::test {
 
-// Three parts of a state, h among the arguments.
+// Three parts of a state, with h among the arguments.
 struct ThreeParts {
   static constexpr const char* name = "three_parts";
   TL_HD auto operator()(auto a, auto b, auto g, auto h, auto c, auto m) const {
@@ -16,13 +17,13 @@ struct ThreeParts {
   }
 };
 
-struct Leaky {  // a setting
+struct Leaky {  // with a setting
   static constexpr const char* name = "leaky";
   double rate = 0.5;
   TL_HD auto operator()(auto z, auto h) const { return h + rate * (tanh(z) - h); }
 };
 
-struct Apart {  // products apart, without h
+struct Apart {  // takes zx and w h separately, without h
   static constexpr const char* name = "apart";
   TL_HD auto operator()(auto x, auto z) const { return tanh(x) * sigmoid(z + 0.5 * x); }
 };

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
-// What recurrent() keeps and allocates: zx overwritten where nobody else has it, a carried state without its sequence, no
-// heap allocation in the steady state. Counts calls of operator new; measures no time.
+// The memory of recurrent(): it overwrites zx if no one else holds it, keeps no sequence for a
+// carried state, and allocates nothing on the heap in the steady state. Counts calls of operator
+// new; measures no time.
 #include "tapeloop/optim/clip.h"
 #include "tapeloop/optim/sgd.h"
 #include "tests/allocations.h"
@@ -19,7 +20,7 @@ std::int64_t kept_by(const Kind& kind, Give give) {
   Problem p(kind, kT, kN, kH);
   p.give = give;
   Tape tape;
-  p.forward(unrolled);  // the tape's own lists have grown, and the weights are packed
+  p.forward(unrolled);  // grows the tape's lists and packs the weights
   p.forward(fused);
   const std::int64_t before = live();
   const RecurrentResult result = p.forward(fused);
@@ -61,7 +62,7 @@ TEST_CASE("a carried state does not keep its sequence's memory") {
   for (const Kind& kind : kKinds) {
     CAPTURE(std::string(kind.name));
     Problem p(kind, kT, kN, kH);
-    p.run(fused);  // the weights are packed, for both passes
+    p.run(fused);  // packs the weights for both passes
     const std::int64_t before = live();
     PoolVector<Var> carried;
     {
@@ -72,7 +73,7 @@ TEST_CASE("a carried state does not keep its sequence's memory") {
     }
     for (const Var& x : p.parameters()) x.zero_grad();
     CHECK(live() - before <= 2 * kind.parts * kPart + 8192);
-    // A chain of chunks, each starting where the last one ended.
+    // A chain of chunks: each starts with the last state of the one before.
     std::int64_t first = 0;
     for (int chunk = 0; chunk < 10; ++chunk) {
       Tape tape;
@@ -136,8 +137,9 @@ void train_without_allocations() {
 TEST_CASE("training and inference make no heap allocation in the steady state") {
   if (!can_count_allocations()) return;
   const std::int64_t at_first = allocations();
-  ::operator delete(::operator new(1));  // called by name: an expression with `new` may be left out
-  CHECK(allocations() > at_first);       // the counter counts
+  // Called by name: a compiler may leave out an expression with `new`.
+  ::operator delete(::operator new(1));
+  CHECK(allocations() > at_first);  // the counter counts
   train_without_allocations<nn::Lstm>();
   train_without_allocations<nn::Gru>();
   train_without_allocations<nn::Rnn>();

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
-// recurrent() against the same steps unrolled on the tape: values, gradients and their gradients, over odd sizes, lengths,
-// directions, types and threads; what overwriting zx must not change; errors. Memory is in recurrent_memory_test.cpp.
+// recurrent() against the same steps unrolled on the tape: values, first and second gradients, over
+// odd sizes, lengths, directions, types and threads; effects of overwriting zx; errors.
+// recurrent_memory_test.cpp tests memory.
 #include "tests/sequence/recurrent_oracle.h"
 
 namespace tapeloop::test {
@@ -27,7 +28,7 @@ void capture_and_compare(const Problem& p, int order) {
 }  // namespace
 
 TEST_CASE("a sequence as one operation gives what its steps give one by one, at every size") {
-  std::mt19937_64 random(kSeed);  // draws the options: each of them meets each size somewhere
+  std::mt19937_64 random(kSeed);  // draws options: each option meets each size
   for (const Kind& kind : kKinds) {
     for (const DType dtype : kTypes) {
       for (const std::int64_t steps : kSteps) {
@@ -145,7 +146,7 @@ TEST_CASE("two threads of a program run sequences of their own with weights that
   std::atomic<int> wrong{0};
   const auto work = [&] {
     Problem own(p.kind, p.steps, p.batch, p.hidden);
-    own.w = parameter(p.w.value());  // a variable of its own on the same memory
+    own.w = parameter(p.w.value());  // another variable on the same memory
     for (int i = 0; i < 10; ++i) {
       if (!same_bits(own.run(fused), expected)) ++wrong;
     }
@@ -189,7 +190,7 @@ TEST_CASE("played back twice, a record gives the same bits and adds up to the do
       tape.backward(loss, {.retain = true});
       std::vector<Tensor> once;
       for (const Var& x : p.parameters()) once.push_back(x.grad().value().clone());
-      tape.backward(loss);  // the last time: what was kept may be overwritten
+      tape.backward(loss);  // the last pass: it may overwrite kept values
       for (std::size_t i = 0; i < once.size(); ++i) {
         CAPTURE(i);
         CHECK(same_bits(asked[i].value(), once[i]));
@@ -248,7 +249,7 @@ TEST_CASE("memory that others see is never overwritten: views, constants, expand
 TEST_CASE("gradients go through views of zx, transposed weights and a state used twice") {
   for (const Implementation f : {&fused, &unrolled}) {
     CAPTURE(f == &fused);
-    static std::vector<Tensor> first;                       // of the fused one
+    static std::vector<Tensor> first;                       // of the fused run
     const Var x = parameter(random_tensor({3, 6, 8}, 60));  // [N, T, 2 * G*H]
     const Var w = parameter(random_tensor({4, 16}, 61, DType::float64, -0.5, 0.5));
     const Var h = parameter(random_tensor({3, 4}, 62));
@@ -338,7 +339,7 @@ TEST_CASE("no steps leave the state as it was; an empty batch gives empty result
       const RecurrentResult empty = q.forward(fused);
       CHECK(empty.hs.shape() == Shape{4, 0, 5});
       for (const Var& part : empty.last) CHECK(part.shape() == Shape{0, 5});
-      if (taped) {  // nothing depends on the weights, but there are gradients: zeros
+      if (taped) {  // nothing depends on the weights, but gradients exist: zeros
         const Var w = q.w;
         const Var dw = tape->gradient(sum(empty.hs), {w})[0];
         CHECK(distance(dw.value(), Tensor::zeros(w.shape(), DType::float64)) == 0);
@@ -408,7 +409,7 @@ TEST_CASE("mistakes are told before any work, with shapes and what was expected"
   CHECK(same_bits(zx.value(), p.x.value()));
 }
 
-// --- nn: unroll() and stacks go through recurrent(); a cell that shows only its steps does not ---
+// --- nn: unroll() and stacks use recurrent(), except for a cell that has only step() ---
 
 namespace {
 

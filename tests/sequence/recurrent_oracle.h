@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-// What the tests of recurrent() share: formulas of several kinds, and the same steps unrolled on the tape by ordinary
-// operations, which is the oracle. Uses nothing of the kernel that is tested.
+// Shared by the tests of recurrent(): formulas of several kinds, and the oracle: the same steps
+// unrolled on the tape by ordinary operations. Uses nothing of the tested kernel.
 #pragma once
 
 #include "tapeloop/nn/nn.h"
@@ -62,17 +62,14 @@ inline RecurrentResult fused(const Recurrence& recurrence, Var zx, std::span<con
 }
 using Implementation = decltype(&fused);
 
-enum class Give {
-  moved,
-  held,
-  itself
-};  // zx: nobody else has it; a result that is held; a parameter
-enum class Use { all, hs, last, last_of_last, hs_and_h };  // what the loss depends on
+enum class Give { moved, held, itself };  // zx: no other handles; other handles; a parameter
+enum class Use { all, hs, last, last_of_last, hs_and_h };  // the results in the loss
 
 inline constexpr Give kGives[] = {Give::moved, Give::held, Give::itself};
 inline constexpr Use kUses[] = {Use::all, Use::hs, Use::last, Use::last_of_last, Use::hs_and_h};
 
-// Values and gradients of one run. At the second order the gradients are of sum_i <r_i, dloss/dp_i>.
+// Values and gradients of one run. At the second order the gradients are of sum_i <r_i,
+// dloss/dp_i>.
 struct Outcome {
   std::vector<Tensor> values;
   std::vector<Tensor> gradients;
@@ -104,7 +101,7 @@ struct Problem {
       state.push_back(make(random_tensor({n, h}, 10 + static_cast<std::uint64_t>(k), type)));
   }
 
-  // Lengths from 0 to T, both of them there where the batch has two sequences.
+  // Lengths from 0 to T; a batch with two or more sequences has both 0 and T.
   void set_lengths(std::mt19937_64& random) {
     lengths.clear();
     for (std::int64_t n = 0; n < batch; ++n) {
@@ -129,7 +126,7 @@ struct Problem {
     Var zx = x * 1.25;
     if (give == Give::moved) return f(recurrence(), std::move(zx), state, options());
     RecurrentResult result = f(recurrence(), zx, state, options());
-    CHECK(distance(zx.value(), (x.detach() * 1.25).value()) == 0);  // still what it was
+    CHECK(distance(zx.value(), (x.detach() * 1.25).value()) == 0);  // unchanged
     return result;
   }
   Var loss(const RecurrentResult& run) const {

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
-// Stacks of recurrent layers: gradients, sequences of different lengths, names of parameters, dropout, wrong use.
-// Single cells and unroll() are tested by cells_test.cpp, whole training steps by training_test.cpp.
+// Stacks of recurrent layers: gradients, sequences of different lengths, names of parameters,
+// dropout, wrong use. cells_test.cpp tests single cells and unroll(), training_test.cpp whole
+// training steps.
 #include "tapeloop/nn/nn.h"
 #include "tests/support.h"
 
@@ -31,7 +32,8 @@ typename R::State random_state(const R& layers, std::int64_t n) {
   return state;
 }
 
-// First and second order, by all weights, the inputs and the initial state, of the outputs and the last state.
+// Gradients of first and second order of the outputs and the last state, with respect to all
+// weights, the inputs and the initial state.
 template <class R>
 void check_stack(const RecurrentOptions& options, std::span<const std::int64_t> lengths) {
   Random random(1);
@@ -211,7 +213,7 @@ TEST_CASE("each sequence of a batch gives what it gives alone, and zeros past it
       for (double y : ys.value().slice(1, n, n + 1).slice(0, length, 5).to_vector<double>())
         CHECK(y == 0.0);
     }
-    // Length 0: the state that was given.
+    // Length 0: the last state is the initial one.
     CHECK(test::same_bits(last[0].value().slice(1, 2, 3), start[0].value().slice(1, 2, 3)));
   }
 }

@@ -36,7 +36,7 @@ struct SquareCell : MinimalCell {
   Var input(const Var& x) const { return from_x(square(x)); }
 };
 
-// The bfloat16 that is nearest to x, found by looking at both neighbours.
+// The bfloat16 nearest to x, found by comparing both neighbours.
 float nearest_bfloat16(float x) {
   const auto bits = __builtin_bit_cast(std::uint32_t, x) & 0xffff0000u;
   const float low = __builtin_bit_cast(float, bits);
@@ -47,7 +47,7 @@ float nearest_bfloat16(float x) {
   return to_low < to_high ? low : high;
 }
 
-// Matrices rounded, biases as they are.
+// Rounds matrices and leaves biases unchanged.
 void round_matrices(const ParameterList& list) {
   for (const NamedVar& p : list) {
     if (p.var.rank() != 2) continue;
@@ -57,8 +57,8 @@ void round_matrices(const ParameterList& list) {
   }
 }
 
-// The oracle of both kinds of weights is the unrolled model in float64, with the weights that a step really uses: so both
-// differ from it by the rounding of float32 sums alone.
+// For both weight formats the oracle is the unrolled model in float64 with the weights that the
+// stepper really uses. So the only difference is the rounding of float32 sums.
 template <class C>
 void check_steps(const RecurrentOptions& options, Weights weights) {
   Random random(1);
@@ -123,7 +123,7 @@ TEST_CASE("bfloat16 weights take half the memory and change the outputs by their
     for (std::size_t j = 0; j < y.size(); ++j) most = std::max(most, std::abs(y[j] - rounded[j]));
   }
   CHECK(most > 0);
-  CHECK(most < 1.0f / 256);  // each weight is off by half of that at most, in either direction
+  CHECK(most < 1.0f / 256);  // each weight is off by at most half of that, in either direction
   CHECK(half.bytes() < full.bytes() * 6 / 10);
 }
 
@@ -143,8 +143,8 @@ TEST_CASE("a stepper's state is saved and put back bit for bit, and later weight
     stepper.set_state(saved);
     stepper.step(x, again);
     CHECK(first == again);
-    stepper.set_state(
-        saved);  // after an odd and an even number of steps: weights are read from either end
+    // After an odd and an even number of steps: the stepper reads weights from either end.
+    stepper.set_state(saved);
     stepper.step(x, again);
     CHECK(first == again);
     CHECK(stepper.bytes() > (weights == Weights::float32 ? 4 : 2) * 4 * 19 * (2 + 19 + 19 + 19));

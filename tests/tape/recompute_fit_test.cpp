@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-// Recompute::fit_mib: the chosen segments, and so the bits of the gradients, depend on the cell,
-// the shapes and the budget alone.
+// Recompute::fit_mib: the chosen segments, and so the bits of the gradients, depend only on the
+// cell, the shapes and the budget.
 #include <array>
 #include <cstdio>
 #include <filesystem>
@@ -121,7 +121,7 @@ TEST_CASE(
   CHECK(all_bits(cell, {.check_finite = true}) == first);
 }
 
-TEST_CASE("fit_mib: bits for another process" * doctest::skip()) {  // run by the next case
+TEST_CASE("fit_mib: bits for another process" * doctest::skip()) {  // the next case runs it
   for (const std::uint64_t bits : all_bits(small_cell()))
     std::printf("bits %llu\n", static_cast<unsigned long long>(bits));
 }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-// recompute() as part of any graph: what its function may return, hold and differentiate, in first
-// and second order. The stored run gives the expected results.
+// recompute() as part of any graph: results, captured values and derivatives of its function, in
+// first and second order. The stored run gives the expected results.
 #include <functional>
 
 #include "tapeloop/nn/nn.h"
@@ -262,7 +262,7 @@ TEST_CASE("a function of recompute() asks for gradients itself") {
   const Var a = parameter(random_tensor({3, 4}, 1));
   const Var w = parameter(random_tensor({4, 4}, 2));
   Var scaled;
-  // Made of products alone, which have derivatives of any order.
+  // Only products, which have derivatives of any order.
   const auto energy = [&](const Var& x) {
     const Var z = linear(x, scaled);
     return sum(matmul(matmul(transpose(z), z), scaled));

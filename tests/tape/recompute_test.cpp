@@ -141,7 +141,7 @@ TEST_CASE("an unrolled sequence fits into the memory it is given") {
   const LstmCell cell({.input = 24, .hidden = 48}, random);
   const Tensor xs = random_tensor({t, n, 24}, 4, DType::float32);
   const auto peak = [&](const Recompute& recompute) {
-    run(cell, xs, {.recompute = recompute});  // everything that is kept from run to run
+    run(cell, xs, {.recompute = recompute});  // fills everything that is kept between runs
     memory::PeakMeter meter;
     Tape tape;
     auto [ys, last] = unroll(cell, Var(xs), {}, {.recompute = recompute});
@@ -151,7 +151,7 @@ TEST_CASE("an unrolled sequence fits into the memory it is given") {
   const double stored = peak({});
   CHECK(stored > 9);  // gates and two states: 6 * 48 * 4 bytes for each of 8192 steps
   CHECK(peak({.fit_mib = 20}) == doctest::Approx(stored));
-  const double dense = 512 * 16 * 48 * 4 / 1048576.0;  // outputs, and the gradient given for them
+  const double dense = 512 * 16 * 48 * 4 / 1048576.0;  // outputs, and their upstream gradient
   for (const double limit : {4.0, 5.0}) {
     const double used = peak({.fit_mib = limit}) - dense;
     CHECK(used <= limit);
@@ -212,7 +212,7 @@ TEST_CASE(
 TEST_CASE("random numbers are taken again wherever the Random is by then") {
   const Var w = parameter(random_tensor({6, 6}, 1));
   const Var x(random_tensor({50, 6}, 2));
-  // The gradient of a run, and where `shared` ended.
+  // The gradient of a run, and the last place of the stream `shared`.
   const auto run = [&](auto make) {
     Random shared(7);
     w.zero_grad();
@@ -306,7 +306,7 @@ TEST_CASE("a weight used inside and outside of recompute() is added up in the st
 }
 
 TEST_CASE("recomputed segments of one group keep the bits at every width") {
-  // More than 256 pre-activations: the product for dh is cut into blocks.
+  // More than 256 pre-activations: the library cuts the product for dh into blocks.
   for (const std::int64_t hidden : {63, 65, 130}) {
     check_same<LstmCell>({.input = 3, .hidden = hidden}, 24, 32, 8);
     check_same<RnnCell>({.input = 3, .hidden = 4 * hidden}, 24, 32, 8);
@@ -330,7 +330,7 @@ TEST_CASE("fit_mib holds at a model's first use, with lengths, and takes no rand
       Tape tape;
       auto [ys, last] = unroll(cell, Var(xs), {}, options);
       tape.backward(ys, Var(Tensor::full(ys.shape(), 1.0)));
-      const double dense = results / 2;  // the gradient given for the outputs
+      const double dense = results / 2;  // the upstream gradient of the outputs
       CAPTURE(hidden);
       CAPTURE(lengths);
       CHECK(static_cast<double>(meter.bytes()) / 1048576.0 - dense <= limit);

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
-// A backward function must read the values of the forward pass. If somebody wrote a value in
-// between, the error names the operation and the argument. A value that no gradient reads may be
-// written.
+// A backward function must read the values of the forward pass. If a value was overwritten in
+// between, the error names the operation and the argument. Values that no gradient reads may be
+// overwritten.
 #include "tapeloop/autograd/sequence/recurrent.h"
 #include "tapeloop/autograd/tape/recompute.h"
 #include "tapeloop/nn/nn.h"
@@ -197,7 +197,7 @@ TEST_CASE(
           std::string::npos);
     CHECK_FALSE(w.grad().defined());
   }
-  // Put back in time, the tensor is the one that the tape used.
+  // If the old value is restored in time, it is the one that the tape used.
   const Var w = parameter(Tensor::full({1000}, 2));
   const Tensor first = w.value();
   Tape tape;
@@ -225,7 +225,8 @@ TEST_CASE("a write to one part of a buffer leaves its other parts usable") {
   CHECK(names(after_write(run, [&] { buffer.select(0, 2).select(0, 4).fill(1); }), "argument 0",
               "linear"));
   CHECK(names(after_write(run, [&] { buffer.fill(1); }), "argument 0", "linear"));
-  // Very many writes: an old one may count as a write to the whole, but is never forgotten.
+  // After very many writes the library may take an old one for a write to the whole, but never
+  // forgets it.
   CHECK(names(after_write(run,
                           [&] {
                             buffer.select(0, 0).fill(1);
@@ -240,7 +241,7 @@ TEST_CASE("a refused backward pass leaves every grad() as it was") {
   a.set_grad(Var(Tensor::full({3}, 5, DType::float64)));
   {
     Tape tape;
-    Var early = b * Var(x);  // played last
+    Var early = b * Var(x);  // runs last in the backward pass
     Var late = sum(a * early);
     x.fill(2);
     CHECK(names(message_of([&] { tape.backward(late); }), "argument 1", "mul"));
@@ -264,8 +265,8 @@ TEST_CASE("what the first pass read, and the second does not read again, may be 
   const Var w = weight({3});
   const Tensor x = random_tensor({3}, 4), before = x.clone();
   Tape tape;
-  // dw = 4 w^3 x. Its derivative reads the product of x and the upstream gradient, a value of its
-  // own: d(dw^2) = 2 * 4 w^3 x * 12 w^2 x.
+  // dw = 4 w^3 x. Its derivative reads the product of x and the upstream gradient, which is a
+  // separate value: d(dw^2) = 2 * 4 w^3 x * 12 w^2 x.
   const Var y = sum(square(square(w)) * Var(x));
   const Var dw = tape.gradient(y, {w}, {.create_graph = true})[0];
   const Var total = sum(square(dw));

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
-// Derivatives of derivatives through create_graph, against closed forms. First derivatives are in tape_test.cpp.
+// Derivatives of derivatives by create_graph, against closed forms. tape_test.cpp tests first
+// derivatives.
 #include "tapeloop/autograd/tape/recompute.h"
 #include "tests/support.h"
 
@@ -63,8 +64,8 @@ TEST_CASE("a gradient penalty trains through backward, with create_graph in grad
   const Var x = scalar(2);
   {
     Tape tape;
-    const Var slope =
-        tape.gradient(tanh(w * x), {x}, {.create_graph = true})[0];  // w (1 - tanh^2(w x))
+    // w (1 - tanh^2(w x))
+    const Var slope = tape.gradient(tanh(w * x), {x}, {.create_graph = true})[0];
     tape.backward(slope * slope);
   }
   const double t = std::tanh(1.0);
@@ -72,7 +73,7 @@ TEST_CASE("a gradient penalty trains through backward, with create_graph in grad
   CHECK(w.grad().item() ==
         doctest::Approx(2 * slope * ((1 - t * t) - 0.5 * 2 * 2 * t * (1 - t * t))).epsilon(1e-13));
   w.zero_grad();
-  for (int i = 1; i <= 2; ++i) {  // the gradient of the first tape is added to on the second
+  for (int i = 1; i <= 2; ++i) {  // the second round adds to the gradient of the first tape
     Tape tape;
     tape.backward(w * w * w, {.create_graph = true});
     CHECK(w.grad().item() == doctest::Approx(i * 0.75).epsilon(1e-15));
@@ -80,11 +81,11 @@ TEST_CASE("a gradient penalty trains through backward, with create_graph in grad
   }
 }
 
-// --- operations of users whose backward function leaves the tape ---
+// --- user operations whose backward function does not use the tape ---
 
 namespace {
 
-// x^2, with a backward function given by the test.
+// x^2, with a backward function from the test.
 template <class Backward>
 Var square_by(const Var& x, Backward backward) {
   return record("my_square", {&x}, (x.detach() * x.detach()).value().clone(), std::move(backward));
@@ -224,7 +225,7 @@ TEST_CASE("a gradient that is always zero is not given, and the message says so"
   Tape tape;
   CHECK(throws_with("round: its backward function|zero for every input, add nothing",
                     [&] { first_derivative(tape, round(x, true), x); }));
-  const Var dx = first_derivative(tape, round(x, false) * x, x);  // x's own part
+  const Var dx = first_derivative(tape, round(x, false) * x, x);  // the derivative of the factor x
   CHECK(dx.item() == 3);
   CHECK(first_derivative(tape, round(x * x, false), x).item() == 0);
 }
@@ -249,7 +250,7 @@ TEST_CASE("recompute() within a recorded pass takes an upstream gradient") {
 
 TEST_CASE("an operation of several results gives each input what belongs to it") {
   const Var x = scalar(3), y = scalar(5);
-  // (x, y) -> (2 x, y^2): the gradient of x is a constant where that of the first result is one.
+  // (x, y) -> (2 x, y^2): the gradient of x is a constant if that of the first result is one.
   const auto pair = [&](bool leaves) {
     PoolVector<Var> results{Var((x.detach() * 2.0).value()),
                             Var((y.detach() * y.detach()).value())};

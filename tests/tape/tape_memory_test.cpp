@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-// What the tape costs: heap allocations of a training step, memory of long unrolled loops, and the drawing of a tape. Counts
-// calls of operator new; measures no time.
+// The cost of the tape: heap allocations of a training step, memory of long unrolled loops, and the
+// drawing of a tape. Counts calls of operator new; measures no time.
 #include "tests/support.h"
 
 #include <regex>
@@ -13,7 +13,7 @@ namespace tapeloop::test {
 namespace {
 
 struct Gates {
-  static constexpr const char* name = "lstm \"gates\"";  // quotes, to be escaped where it is drawn
+  static constexpr const char* name = "lstm \"gates\"";  // quotes must be escaped in the drawing
   TL_HD auto operator()(auto i, auto f, auto g, auto o, auto c) const {
     auto next = sigmoid(f) * c + sigmoid(i) * tanh(g);
     return outputs(sigmoid(o) * tanh(next), next);
@@ -60,7 +60,7 @@ struct Model {
   }
 };
 
-// Peak bytes while a loop of `steps` over select_index(xs, 0, t) is recorded and played back.
+// Peak bytes of recording a loop of `steps` over select_index(xs, 0, t) and running it backward.
 struct Cost {
   std::int64_t peak_bytes;
   std::size_t operations;
@@ -120,7 +120,7 @@ TEST_CASE(
     "a loop over select_index unrolled twice as long costs twice the memory and operations, not "
     "four times") {
   const Var xs = parameter(random_tensor({2000, Model::kBatch, Model::kHidden}, 9, DType::float32));
-  unrolled(2000, 2000, xs);  // the tape's lists have their size now
+  unrolled(2000, 2000, xs);  // grows the tape's lists to their final size
   xs.zero_grad();
   const Cost once = unrolled(1000, 1000, xs);
   xs.zero_grad();
@@ -276,14 +276,16 @@ TEST_CASE(
 
 TEST_CASE("a backward pass that runs out of memory at its end changes no grad()") {
   const std::int64_t n = 1 << 16;
-  // small is used first, so its gradient is added first. It needs no large block; the others are copies of dy.
+  // `small` is used first, so its gradient is added first. It needs no large block; the others are
+  // copies of dy.
   const Var small = parameter(random_tensor({8}, 3));
   const Var a = parameter(random_tensor({n}, 1)), b = parameter(random_tensor({n}, 2));
   const Var all[] = {small, a, b};
   const Var dy = Var(random_tensor({n}, 4)), dsmall = Var(random_tensor({8}, 5));
   const Var expected[] = {dsmall, dy, dy};
   for (const bool held : {false, true}) {
-    std::vector<Var> before;  // somebody else holds these grad()s: they cannot be added to in place
+    // Other handles to these grad()s: the tape must not add to them in place.
+    std::vector<Var> before;
     for (const Var& p : all) {
       before.emplace_back(held ? random_tensor(p.shape(), 6) : Tensor::zeros(p.shape(), p.dtype()));
       p.zero_grad();

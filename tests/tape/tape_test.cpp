@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
-// The tape: what is recorded, what backward adds where, and every misuse. Memory, threads and derivatives of derivatives
-// are in tape_memory_test.cpp, tape_threads_test.cpp and tape_graph_test.cpp.
+// The tape: what it records, where backward adds gradients, and every misuse. tape_memory_test.cpp,
+// tape_threads_test.cpp and tape_graph_test.cpp test memory, threads and derivatives of
+// derivatives.
 #include "tests/support.h"
 
 #include <memory>
@@ -67,7 +68,7 @@ TEST_CASE("a gradient that was handed out does not change when later ones are ad
   };
   pass();
   const Tensor seen = w.grad().value().clone();
-  w.grad().value().fill(5);  // as clipping in place does
+  w.grad().value().fill(5);  // like clipping in place
   CHECK(values(dy) == Values(6, 1.0));
   pass();
   CHECK(values(w.grad()) == Values(6, 6.0));
@@ -137,7 +138,7 @@ TEST_CASE("the gradient of a vector takes an upstream gradient of its shape and 
   CHECK(throws_with("the upstream gradient is float32[3]",
                     [&] { tape.backward(y, Var(Tensor::zeros({3}))); }));
   CHECK(throws_with("undefined variable", [&] { tape.backward(y, Var()); }));
-  tape.backward(y, dy);  // none of these used up the tape
+  tape.backward(y, dy);  // none of these consumed the tape
 }
 
 TEST_CASE(
@@ -259,7 +260,7 @@ TEST_CASE(
   const Var y = x * x;
   CHECK(tape.size() == 1);
   const PauseRecording pause;
-  tape.backward(y);  // plays back what was recorded before
+  tape.backward(y);  // runs what was recorded before
   CHECK(x.grad().item() == 4);
 }
 
@@ -294,7 +295,7 @@ TEST_CASE(
     const Var y = fragile(x * x, armed) * 3.0;
     CHECK_THROWS_AS(tape.backward(y, {.retain = true}), Failing);
     armed = false;
-    tape.backward(y);  // retained: the whole record is still there
+    tape.backward(y);  // retained: all entries are still there
     CHECK(x.grad().item() == 12);
   }
   Tape tape;

@@ -1,11 +1,12 @@
 // SPDX-License-Identifier: MIT
-// Tensors: views, copies, bounds, lifetimes, impossible sizes, and the texts of errors. No gradients here.
+// Tensors: views, copies, bounds, lifetimes, impossible sizes, and the texts of errors. Tests no
+// gradients.
 #include "tests/support.h"
 
 namespace tapeloop::test {
 namespace {
 
-// 0, 1, 2, ... in the shape given.
+// 0, 1, 2, ... in the given shape.
 Tensor counted(const Shape& shape, DType dtype = DType::float32) {
   std::vector<double> values(static_cast<std::size_t>(shape.numel()));
   for (std::size_t i = 0; i < values.size(); ++i) values[i] = static_cast<double>(i);

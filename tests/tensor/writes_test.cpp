@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-// Which writes make a saved value out of date: those to its own elements, by an operation or through a pointer. Writes
-// to other elements of the same memory, by any thread and however many, do not.
+// Writes that make a saved value out of date: those to its own elements, by an operation or by a
+// pointer. Writes to other elements of the same memory do not, by any thread and however many.
 #include "tapeloop/autograd/tensor/writes.h"
 
 #include <array>
@@ -31,7 +31,7 @@ struct View {
   Tensor tensor;
 };
 
-// Views of a [6, 5, 4] tensor that share elements, or lie between each other's.
+// Views of a [6, 5, 4] tensor that share elements, or whose elements interleave.
 std::vector<View> views_of(const Tensor& x) {
   return {
       {"row 0", x.select(0, 0)},
@@ -52,7 +52,7 @@ std::vector<View> views_of(const Tensor& x) {
       {"all", x}};
 }
 
-// Whether two views share an element: one marks its elements, the other looks.
+// True if two views share an element: marks the elements of one and searches them in the other.
 bool share(const Tensor& of, std::size_t a, std::size_t b) {
   const Tensor marks = Tensor::zeros(of.shape(), of.dtype());
   const std::vector<View> views = views_of(marks);
@@ -71,7 +71,7 @@ TEST_CASE("a stamp fails exactly where a write shares an element with it") {
     const std::size_t count = views_of(plain).size();
     for (std::size_t saved = 0; saved < count; ++saved) {
       for (std::size_t written = 0; written < count; ++written) {
-        // `before`: the granules are fitted to another write first, or not.
+        // `before`: writes that fit the granules to another write first.
         for (std::size_t before = 0; before <= count; before += 3) {
           const Tensor x = Tensor::zeros({6, 5, 4}, dtype);
           const std::vector<View> views = views_of(x);
@@ -188,7 +188,8 @@ TEST_CASE("a pointer that is taken after saving may write other rows, not the sa
   elements[8] = 0;
   CHECK(before.holds(buffer.select(0, 2)));
   buffer.fill(0);
-  CHECK_FALSE(before.holds(buffer.select(0, 2)));  // counted, though the values are the same
+  // Counted as a write, though the values are equal.
+  CHECK_FALSE(before.holds(buffer.select(0, 2)));
   CHECK(after.holds(buffer.select(0, 2)));
 }
 
@@ -327,7 +328,7 @@ TEST_CASE("meters of two threads have different ids") {
   std::int64_t peak = 0;
   std::thread([&] {
     const detail::TensorMeter second;
-    x = Tensor();  // counted by the first meter
+    x = Tensor();  // the first meter counts it
     buffer_of({1000});
     peak = second.peak();
   }).join();
