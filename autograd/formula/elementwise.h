@@ -198,11 +198,11 @@ struct BceWithLogits {
   static constexpr const char* name = "bce_with_logits";
   TL_HD auto operator()(auto x, auto t) const { return t * softplus(-x) + (1.0 - t) * softplus(x); }
 };
-struct KlTerm {  // t (log t - x) for log-probabilities x, and 0 where t = 0
+struct KlTerm {  // t (log t - x) for log-probabilities x; 0 where t = 0, NaN where t < 0
   static constexpr const char* name = "kl_term";
   TL_HD auto operator()(auto x, auto t) const {
-    auto log_t = log(select(t > 0.0, t, 1.0));
-    return select(t > 0.0, t * (log_t - x), 0.0);
+    auto log_t = log(select(t == 0.0, 1.0, t));
+    return select(t == 0.0, 0.0, t * (log_t - x));
   }
 };
 

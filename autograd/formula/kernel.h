@@ -4,9 +4,12 @@
 // compiled in the library.
 #pragma once
 
+#include <algorithm>
+#include <array>
 #include <cstddef>
 #include <cstdint>
 #include <span>
+#include <string_view>
 #include <type_traits>
 
 #include "tapeloop/autograd/number/dual_functions.h"
@@ -139,12 +142,39 @@ inline constexpr int kArity = detail::find_arity<F>();
 template <class F>
 inline constexpr int kResultCount = static_cast<int>(decltype(detail::result_of<F>(
     std::make_index_sequence<static_cast<std::size_t>(kArity<F>)>{}))::size);
+namespace detail {
+template <class F>
+constexpr const char* type_text() {
+  return __PRETTY_FUNCTION__;
+}
+// "MinimalGate" for models::MinimalGate, "Gate" for Gate<2>, "lambda" for a lambda.
+constexpr std::string_view short_name(std::string_view text) {  // of type_text()
+  text.remove_prefix(text.find("F =") == text.npos ? text.find("F=") + 2 : text.find("F =") + 3);
+  text.remove_prefix(std::min(text.find_first_not_of(' '), text.size()));
+  text = text.substr(0, std::min(text.find(';'), text.rfind(']')));
+  if (text.find("lambda") != text.npos) return "lambda";
+  const std::size_t arguments = text.find('<');
+  text = text.substr(0, arguments);
+  const std::size_t scope = text.rfind(':');
+  return scope == text.npos ? text : text.substr(scope + 1);
+}
+template <class F>
+struct TypeName {
+  static constexpr std::string_view name = short_name(type_text<F>());
+  static constexpr auto ended = [] {
+    std::array<char, name.size() + 1> text{};
+    std::copy(name.begin(), name.end(), text.begin());
+    return text;
+  }();
+};
+}  // namespace detail
+
 template <class F>
 constexpr const char* functor_name() {
   if constexpr (requires { F::name; }) {
     return F::name;
   } else {
-    return "lambda";
+    return detail::TypeName<F>::ended.data();
   }
 }
 
@@ -305,10 +335,6 @@ struct UserFormula {  // F without its derivatives
 };
 template <class F>
 struct UserFormula<Backward<F>> : UserFormula<F> {};
-template <class F>
-constexpr const char* type_text() {
-  return __PRETTY_FUNCTION__;
-}
 template <class F>
 constexpr auto cuda_registration() -> void (*)() {
   using P = typename PageOf<F>::type;

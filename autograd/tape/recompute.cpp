@@ -89,7 +89,10 @@ PoolVector<Var> detail::RecomputedRun::first(void* f, std::span<const Var> input
   }
   results = move_first(std::move(results), into);
   for (const auto& [later, first] : repeated) results[later] = results[first];
-  for (const std::size_t k : tracked_) tracked.push_back(results[k]);
+  for (const std::size_t k : tracked_) {
+    tracked.push_back(results[k]);
+    contents_.push_back(checksum_of(results[k].value()));
+  }
   return results;
 }
 
@@ -124,6 +127,13 @@ PoolVector<Var> detail::RecomputedRun::run_again(void* f, std::span<const Var> d
                        tracked_[i], y.requires_grad() ? "a computed value" : "a constant",
                        y.defined() ? y.shape().str() : "without a value", douts[i].shape().str()));
     }
+    if (checksum_of(y.value()) == contents_[i]) continue;
+    fail("recompute",
+         fmt::format("in the second run the function's result {}, {}, has other values than in the "
+                     "first run; the function must compute the same. A tensor that it holds was "
+                     "written before backward() (a batch refilled, fill, copy_from), or it counts "
+                     "or draws numbers itself",
+                     tracked_[i], y.value().describe()));
   }
   return ys;
 }

@@ -45,8 +45,9 @@ class RecomputedRun {
   PoolVector<Saved<Var>> used_;  // f's inputs, then the values that f holds
   std::size_t inputs_ = 0;       // how many of these are f's inputs
   RandomLog randoms_;
-  std::size_t results_ = 0;            // number of f's results
-  PoolVector<std::size_t> tracked_{};  // indices of the tracked ones
+  std::size_t results_ = 0;               // number of f's results
+  PoolVector<std::size_t> tracked_{};     // indices of the tracked ones
+  PoolVector<std::uint64_t> contents_{};  // their checksums
 };
 
 // Returns the results. If `into` is defined, moves the first one there.
@@ -71,7 +72,8 @@ PoolVector<Var> move_first(PoolVector<Var> results, const Tensor& into);
 // Throws if f calls backward(). Throws if f asks for a gradient by an x, and an input or a held
 // value was computed from x outside of f: that gradient would end at the input.
 // The backward pass throws if f does not compute the same as before: if it takes other random
-// numbers, uses another parameter, or returns another number of results or other shapes.
+// numbers, uses another parameter, or returns another number of results, other shapes or, on the
+// CPU, other values (a tensor that f holds was refilled).
 // Cost: one more forward pass of f. Memory: f's tape entries, while the backward pass of f runs.
 template <class F>
 PoolVector<Var> recompute(std::span<const Var> inputs, F f, const Tensor& into = {}) {

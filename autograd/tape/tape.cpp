@@ -171,14 +171,19 @@ void detail::saved_value_was_written(const Tensor& tensor, unsigned saved_as) {
 void Tape::run(const Var& y, const Var& dy, const BackwardOptions& options, Into into) {
   TapeMemory& m = *memory_;
   if (thread_state().tape() != this) {
-    fail("backward",
-         "called on a tape that is not the innermost one in this thread; end the inner tape first");
+    const TapeMemory* own = thread_state().recording;
+    while (own != nullptr && own != memory_) own = own->next;
+    fail("backward", own == nullptr
+                         ? "another thread made this tape; only that thread can play it"
+                         : "called on a tape that is not the innermost one in this thread; end the "
+                           "inner tape first");
   }
   if (y.is_parameter()) m.leaf_slot(y);
   if (!y.defined() || slot_of(y) == kNone) {
     fail("backward",
          "the loss does not depend on any parameter recorded on this tape; make the weights by "
-         "parameter(...), and compute the loss while the tape is in scope");
+         "parameter(...), compute the loss while the tape is in scope, and to differentiate a "
+         "gradient pass {.create_graph = true} to the call that made it");
   }
   if (played_) {
     fail("backward",

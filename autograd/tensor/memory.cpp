@@ -148,9 +148,11 @@ constinit thread_local Pool pool;
   }
   if (block == nullptr) {
     fail("memory",
-         fmt::format("the system has no {} bytes left ({} are in use by this thread); use a "
-                     "smaller batch, or cut the sequence by truncated BPTT",
-                     bytes, pool_is_gone ? 0 : pool.stats.live_bytes));
+         fmt::format("the system refused a block of {} bytes ({:.3f} GiB); this thread has {} in "
+                     "use. Make the model or the batch smaller, or cut the sequence by truncated "
+                     "BPTT",
+                     bytes, static_cast<double>(bytes) / (1 << 30),
+                     pool_is_gone ? 0 : pool.stats.live_bytes));
   }
   if (!pool_is_gone) pool.count_live(static_cast<std::int64_t>(bytes));
   return block;

@@ -9,6 +9,10 @@
 
 namespace tapeloop::detail {
 
+// A checksum of the elements. 0 for memory of another device: nobody has a pointer to its elements.
+// Cost: one pass over the elements.
+std::uint64_t checksum_of(const Tensor& tensor);
+
 // The state of a tensor's elements when the stamp was made: the count of writes to the memory. If
 // the program has a pointer to the elements (data()), its writes are not counted, so the stamp has
 // a checksum of the elements instead.
@@ -55,7 +59,6 @@ class Stamp {
   static_assert(kOneWrite == kLabelMask + (std::uint64_t{1} << kKindBits));
   static_assert((kSaved & kLabelMask) == kSaved && kExposed == 1);
 
-  static std::uint64_t checksum_of(const Tensor& tensor);
   bool holds_in_detail(const Tensor& tensor) const;
 
   std::uint64_t bits_ = 0;

@@ -56,7 +56,8 @@ MidiFolder read_folder(const std::filesystem::path& folder, const std::filesyste
   std::error_code error;
   if (!fs::is_directory(folder, error)) {
     throw std::runtime_error(
-        fmt::format("{}: no such folder, expected a folder of MIDI files", folder.string()));
+        fmt::format("{}: {}, expected a folder of MIDI files", folder.string(),
+                    fs::exists(folder, error) ? "not a folder" : "no such folder"));
   }
   const bool excepts = !except.empty() && common::lies_in(except.string(), folder.string());
   std::size_t left_out = 0;

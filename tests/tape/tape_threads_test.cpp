@@ -297,4 +297,22 @@ TEST_CASE("threads that hand blocks to each other drift nowhere") {
   CHECK(memory::stats().live_bytes == before);
 }
 
+TEST_CASE("a thread counts its own blocks also if it took none from the heap") {
+  Tensor a = Tensor::zeros({100}), b = Tensor::zeros({100});
+  std::vector<std::int64_t> live;
+  std::thread([&] {
+    a = Tensor();
+    b = Tensor();
+    for (int i = 0; i < 3; ++i) {
+      const Tensor reused = Tensor::empty({100});
+      live.push_back(memory::stats().live_bytes);
+    }
+    live.push_back(memory::stats().live_bytes);
+  }).join();
+  CHECK(live[0] > 0);
+  CHECK(live[1] == live[0]);
+  CHECK(live[2] == live[0]);
+  CHECK(live[3] == 0);
+}
+
 }  // namespace tapeloop::test
