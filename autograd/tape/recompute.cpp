@@ -127,13 +127,6 @@ PoolVector<Var> detail::RecomputedRun::run_again(void* f, std::span<const Var> d
                        tracked_[i], y.requires_grad() ? "a computed value" : "a constant",
                        y.defined() ? y.shape().str() : "without a value", douts[i].shape().str()));
     }
-    if (checksum_of(y.value()) == contents_[i]) continue;
-    fail("recompute",
-         fmt::format("in the second run the function's result {}, {}, has other values than in the "
-                     "first run; the function must compute the same. A tensor that it holds was "
-                     "written before backward() (a batch refilled, fill, copy_from), or it counts "
-                     "or draws numbers itself",
-                     tracked_[i], y.value().describe()));
   }
   return ys;
 }
@@ -202,6 +195,19 @@ void Tape::exchange_with_outer(Tape& outer) {
   }
 }
 
+// Throws if the tracked results differ from those of the first run.
+void detail::RecomputedRun::check_contents(std::span<const Var> ys) const {
+  for (std::size_t i = 0; i < ys.size(); ++i) {
+    if (checksum_of(ys[i].value()) == contents_[i]) continue;
+    fail("recompute",
+         fmt::format("in the second run the function's result {}, {}, has other values than in the "
+                     "first run; the function must compute the same. A tensor that it holds was "
+                     "written before backward() (a batch refilled, fill, copy_from), or it counts "
+                     "or draws numbers itself",
+                     tracked_[i], ys[i].value().describe()));
+  }
+}
+
 void detail::RecomputedRun::again(void* f, std::span<const Var> douts, Grads& grads) {
   Tape& outer = grads.tape_;
   if (grads.recording()) {
@@ -211,6 +217,7 @@ void detail::RecomputedRun::again(void* f, std::span<const Var> douts, Grads& gr
     const std::size_t begin = m.nodes.size(), leaves = m.leaves.size();
     const PoolVector<Var> ys = run_again(f, douts);
     if (m.leaves.size() > leaves) fail_new_leaf(m.leaves[leaves].variable);
+    check_contents(ys);
     const std::size_t end = m.nodes.size();
     m.gradients.resize(m.values.size());
     outer.add_upstream(ys, douts, true);
@@ -225,6 +232,7 @@ void detail::RecomputedRun::again(void* f, std::span<const Var> douts, Grads& gr
   }
   inner.start(ys);
   inner.exchange_with_outer(outer);
+  check_contents(ys);
   inner.add_upstream(ys, douts, false);
   ys.clear();
   inner.playing_ = true;  // a backward function may ask the inner tape for a gradient

@@ -40,6 +40,7 @@ class RecomputedRun {
 
  private:
   PoolVector<Var> run_again(void* f, std::span<const Var> douts);
+  void check_contents(std::span<const Var> ys) const;
 
   Function function_;
   PoolVector<Saved<Var>> used_;  // f's inputs, then the values that f holds

@@ -4,6 +4,7 @@
 // ops_test.cpp checks other values.
 #include "tests/support.h"
 
+#include <cmath>
 #include <limits>
 
 namespace tapeloop::test {
@@ -408,6 +409,7 @@ TEST_CASE(
 TEST_CASE("losses at their edges: targets of zero, certain predictions, errors of any size") {
   const auto number = [](double x) { return Var(Tensor::full({1}, x, DType::float64)); };
   CHECK(kl_divergence(number(-3), number(0)).item() == 0);
+  CHECK(std::isnan(kl_divergence(number(-3), number(-0.5)).item()));
   CHECK(bce_with_logits(number(1000), number(1)).item() == 0);
   CHECK(bce_with_logits(number(-1000), number(1)).item() == 1000);
   const Var certain(Tensor::full({1}, 20.0)), yes(Tensor::full({1}, 1.0));  // in float32

@@ -341,7 +341,7 @@ TEST_CASE("transform works in place, on strided parts, and with several results"
   CHECK(same_bits(part.slice(1, 0, 37, 3), next_x.slice(1, 0, 37, 3)));
   CHECK(same_bits(part.slice(1, 1, 37, 3), x.slice(1, 1, 37, 3)));
   CHECK(
-      throws_with("lambda: tensors must be of one shape, floating-point type and device, got "
+      throws_with("Update: tensors must be of one shape, floating-point type and device, got "
                   "float32[4, 37] and float64[4, 37]",
                   [&] {
                     transform(Update{}, {x, m, dx.to(DType::float64)}, {x, m});

@@ -369,7 +369,29 @@ TEST_CASE("recompute() refuses a function that does not compute the same when it
     CHECK(throws("recompute|fewer random numbers", [&](const Var& x) { return x * w; }));
     CHECK(throws("recompute|uses a parameter float64[3] that it did not use the first time",
                  [&](const Var& x) { return dropout(x * v, 0.5, random); }));
+    CHECK(throws("recompute|result 0, float64[3], has other values than in the first run|written",
+                 [&](const Var& x) { return dropout(x * w * 2.0, 0.5, random); }));
   }
+}
+
+TEST_CASE("recompute() notices that a tensor which its function holds was refilled") {
+  const Var w = parameter(random_tensor({5, 2}, 1));
+  const Tensor index = Tensor::from<std::int64_t>({2}, {0, 1});
+  const Tensor mask = Tensor::full({2, 2}, 1, DType::float64);
+  const auto run = [&](const auto& write) {
+    Tape tape;
+    const Var y =
+        recompute(Results{}, [&](Inputs) { return Results{embedding(w, index) * Var(mask)}; })[0];
+    write();
+    return message_of([&] { tape.backward(sum(y)); });
+  };
+  const char* const refused = "result 0, float64[2, 2], has other values than in the first run";
+  CHECK(run([] {}) == message_of([] {}));
+  CHECK(run([&] {
+          index.copy_from(Tensor::from<std::int64_t>({2}, {3, 4}));
+        }).find(refused) != std::string::npos);
+  CHECK(run([&] { mask.fill(0.5); }).find(refused) != std::string::npos);
+  CHECK(run([&] { mask.data<double>()[3] = 7; }).find(refused) != std::string::npos);
 }
 
 TEST_CASE("what recompute() returns unchanged is the same variable, with the stored run's bits") {
