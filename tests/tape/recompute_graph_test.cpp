@@ -383,10 +383,10 @@ TEST_CASE("recompute() notices that a tensor which its function holds was refill
     const Var y =
         recompute(Results{}, [&](Inputs) { return Results{embedding(w, index) * Var(mask)}; })[0];
     write();
-    return message_of([&] { tape.backward(sum(y)); });
+    return test::message_of([&] { tape.backward(sum(y)); });
   };
   const char* const refused = "result 0, float64[2, 2], has other values than in the first run";
-  CHECK(run([] {}) == message_of([] {}));
+  CHECK(run([] {}) == test::message_of([] {}));
   CHECK(run([&] {
           index.copy_from(Tensor::from<std::int64_t>({2}, {3, 4}));
         }).find(refused) != std::string::npos);
