@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
-// The one include for modules: layers, recurrent layers, attention, sequence to sequence, decoding, measures, saving.
+// Includes all modules: layers, recurrent layers, attention, sequence to sequence,
+// decoding, measures, saving.
 #pragma once
 
 #include "tapeloop/autograd/autograd.h"

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// Adagrad: the checks of its options, the decay of its rate, and its rule.
+// Adagrad: checks its options, calculates the decayed rate, and calls the rule.
 #include "tapeloop/optim/adagrad.h"
 
 #include "tapeloop/optim/updates.h"

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// Adam: the checks of its options, the bias corrections, and which rule runs.
+// Adam: checks its options, calculates the bias corrections, and chooses the rule.
 #include "tapeloop/optim/adam.h"
 
 #include <cmath>

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-// Adam (Kingma & Ba 2015, arXiv:1412.6980), AdamW (Loshchilov & Hutter 2019, arXiv:1711.05101) and AMSGrad
-// (Reddi et al. 2018).
+// Adam (Kingma & Ba 2015, arXiv:1412.6980), AdamW (Loshchilov & Hutter 2019, arXiv:1711.05101) and
+// AMSGrad (Reddi et al. 2018).
 #pragma once
 
 #include "tapeloop/optim/optimizer.h"
@@ -9,19 +9,22 @@ namespace tapeloop::optim {
 
 struct AdamOptions {
   double learning_rate = 1e-3;
-  double beta1 = 0.9;       // how much of the mean gradient each step keeps
-  double beta2 = 0.999;     // how much of the mean squared gradient each step keeps
+  double beta1 = 0.9;       // decay rate of the mean gradient
+  double beta2 = 0.999;     // decay rate of the mean squared gradient
   double epsilon = 1e-8;    // added after the bias correction, outside the square root
   double weight_decay = 0;  // lambda
-  bool decoupled_decay =
-      false;              // AdamW: the decay shrinks the parameter and is not part of the gradient
+  // AdamW: the decay shrinks the parameter instead of changing the gradient.
+  bool decoupled_decay = false;
   bool amsgrad = false;   // divides by the largest mean squared gradient so far
-  bool maximize = false;  // climbs instead
+  bool maximize = false;  // gradient ascent
 };
 
-// g' = g + lambda p   (-g + lambda p to maximize); with decoupled decay g' = g, and first p *= 1 - lr lambda
-// m = beta1 m + (1 - beta1) g';   v = beta2 v + (1 - beta2) g'^2;   AMSGrad: w = max(w, v), else w = v
-// p -= lr / (1 - beta1^t) * m / (sqrt(w / (1 - beta2^t)) + epsilon),  t = 1, 2, ... counted for each parameter
+// g' = g + lambda p   (-g + lambda p to maximize)
+// with decoupled decay g' = g (or -g), and first p *= 1 - lr lambda
+// m = beta1 m + (1 - beta1) g';   v = beta2 v + (1 - beta2) g'^2
+// AMSGrad: w = max(w, v), else w = v
+// p -= lr / (1 - beta1^t) * m / (sqrt(w / (1 - beta2^t)) + epsilon),  t = 1, 2, ...
+// Each parameter has its own t.
 // State: "exp_avg" (m), "exp_avg_sq" (v), and "max_exp_avg_sq" (w) with AMSGrad.
 class Adam : public Optimizer {
  public:
@@ -46,7 +49,7 @@ struct AdamWOptions {
   bool maximize = false;
 };
 
-// Adam with decoupled decay, under the name and with the default decay that PyTorch gives it.
+// Adam with decoupled decay, with PyTorch's name and default decay.
 class AdamW : public Adam {
  public:
   explicit AdamW(const ParameterList& parameters, const AdamWOptions& options = {});

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
-// Clipping: norms in float64 in a fixed order, then one pointwise pass over each gradient. On the CPU by plain loops; on another
-// device p = 2 stays there, norm, factor and all, and everything else is rare and done on copies.
+// Clipping: norms in float64 in a fixed order, then one pointwise pass over each gradient. For
+// gradients on another device and p = 2 everything runs there. All other cases use loops on the
+// CPU, on copies if needed.
 #include "tapeloop/optim/clip.h"
 
 #include <fmt/format.h>
@@ -65,7 +66,7 @@ auto with_elements(const Tensor& tensor, Work work) {
   return work(here.read<double>(), here.numel());
 }
 
-// The sum of term(|x|) by several chains, so that additions do not wait for each other.
+// The sum of term(|x|) in several independent sums, which the CPU adds in parallel.
 template <class Term>
 double sum_of(const Tensor& tensor, Term term) {
   return with_elements(tensor, [term](const auto* x, std::int64_t count) {
@@ -82,7 +83,7 @@ double sum_of(const Tensor& tensor, Term term) {
   });
 }
 
-// max |x|; NaN where there is one.
+// max |x|; NaN if there is one.
 double largest(std::span<const Gradient> gradients) {
   double result = 0;
   for (const Gradient& gradient : gradients) {
@@ -106,8 +107,8 @@ double sum_over(std::span<const Gradient> gradients, Term term) {
 double norm_of(std::span<const Gradient> gradients, double p) {
   if (p == 2) {
     double sum = sum_over(gradients, [](double x) { return x * x; });
-    if (sum > 1e-280 && sum < kInf)
-      return std::sqrt(sum);  // else squares may have over- or underflowed
+    // Otherwise squares may have over- or underflowed.
+    if (sum > 1e-280 && sum < kInf) return std::sqrt(sum);
   }
   double scale = largest(gradients);
   if (p == kInf || scale == 0 || !std::isfinite(scale)) return scale;
@@ -157,7 +158,7 @@ void check(const char* what, double max_norm, double p) {
          fmt::format("p is {}; expected a number above 0, or infinity for the largest element", p));
 }
 
-// Whether a gradient can be changed in place, because nobody else would see it.
+// True if nobody else holds the gradient, so that it can be changed in place.
 bool is_ours(const Var& gradient) {
   return gradient.body()->references.load(std::memory_order_acquire) == 1 &&
          !gradient.value().shares_memory_with_others() && gradient.value().is_contiguous();
@@ -174,7 +175,7 @@ void change(TransformAll& all, const Var& parameter, const F& formula) {
   gradient = Var(std::move(changed));
 }
 
-// gradient = gradient * factor, [1] on the gradient's device
+// gradient = gradient * factor; factor [1], on the gradient's device.
 void scale_by(TransformAll& all, const Var& parameter, const Tensor& factor) {
   Var& gradient = parameter.body()->grad;
   const Tensor& value = gradient.value();
@@ -190,7 +191,7 @@ void scale_to(const Var& parameter, double norm, double max_norm) {
   all.run();
 }
 
-// Whether all gradients are on one device that is not the CPU.
+// True if all gradients are on one device that is not the CPU.
 bool all_elsewhere(std::span<const Gradient> gradients) {
   return !gradients.empty() &&
          std::all_of(gradients.begin(), gradients.end(), [&](const Gradient& g) {
@@ -199,7 +200,8 @@ bool all_elsewhere(std::span<const Gradient> gradients) {
          });
 }
 
-// The names of these gradients, in a list that stays for ever: a GPU may find a mistake long after.
+// The names of these gradients, in a list that is never deleted: a GPU may
+// report an error much later.
 const std::vector<std::string>* lasting_names(std::span<const Gradient> gradients) {
   static std::mutex mutex;
   static std::deque<std::vector<std::string>>& lists = *new std::deque<std::vector<std::string>>;
@@ -216,8 +218,8 @@ const std::vector<std::string>* lasting_names(std::span<const Gradient> gradient
   return &list;
 }
 
-// Clips where the gradients are, by the norm of all or by that of `each`; the host waits for nothing. The factors lie in
-// memory of the device, in the type of the gradients that they are for.
+// Clips on the gradients' device, by the norm of all or of `each`; the host does not wait. The
+// factors are in device memory, in the element type of their gradients.
 GradNorm clip_there(Gradients& gradients, double max_norm, NonFinite non_finite, bool each) {
   const Device device = gradients[0].elements.device();
   const std::int64_t count = static_cast<std::int64_t>(gradients.size());
@@ -227,11 +229,12 @@ GradNorm clip_there(Gradients& gradients, double max_norm, NonFinite non_finite,
   backend(device).norms(norms, tensors,
                         non_finite == NonFinite::raise ? lasting_names(gradients) : nullptr);
   tensors.clear();
-  for (Gradient& gradient : gradients) gradient.elements = Tensor();  // to be changed in place
+  // Releases the memory, so that the gradients can be changed in place.
+  for (Gradient& gradient : gradients) gradient.elements = Tensor();
   const Tensor total = norms.slice(0, count, count + 1);
   const Tensor factors = Tensor::empty({count + 1}, DType::float64, device);
   transform(rule::ClipFactor{max_norm}, {norms, total.expand(norms.shape())}, {factors});
-  Tensor single;  // the same in float32, where a gradient needs it
+  Tensor single;  // the factors in float32, if a gradient needs them
   TransformAll all;
   for (std::int64_t i = 0; i < count; ++i) {
     const Var& parameter = gradients[static_cast<std::size_t>(i)].parameter->var;
@@ -257,7 +260,7 @@ GradNorm clip_grad_norm(const ParameterList& parameters, double max_norm, double
     return GradNorm(norm);
   }
   for (Gradient& gradient : gradients) {
-    gradient.elements = Tensor();  // lets go of the memory, which is then scaled in place
+    gradient.elements = Tensor();  // releases the memory, so that it can be scaled in place
     scale_to(gradient.parameter->var, norm, max_norm);
   }
   return GradNorm(norm);

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// Nesterov's accelerated gradient: the checks of its options, and its rule.
+// Nesterov's accelerated gradient: checks its options, and calls the rule.
 #include "tapeloop/optim/nag.h"
 
 #include <cmath>

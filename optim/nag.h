@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-// Nesterov's accelerated gradient. Sutskever et al. 2013, in the form of PyTorch's SGD with nesterov=True.
-// Classical momentum is in sgd.h.
+// Nesterov's accelerated gradient. Sutskever et al. 2013, in the form of PyTorch's SGD with
+// nesterov=True. Classical momentum is in sgd.h.
 #pragma once
 
 #include "tapeloop/optim/optimizer.h"
@@ -11,7 +11,7 @@ struct NagOptions {
   double learning_rate = 1e-3;
   double momentum = 0.9;    // mu, above 0; PyTorch has no default for it
   double weight_decay = 0;  // lambda of an L2 penalty, added to the gradient
-  bool maximize = false;    // climbs instead
+  bool maximize = false;    // gradient ascent
 };
 
 // g' = g + lambda p   (-g + lambda p to maximize)

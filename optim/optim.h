@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// All of optim.
+// Includes all headers of optim.
 #pragma once
 
 #include "tapeloop/optim/adagrad.h"

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// Optimizers without their rules: checks of arguments, the walk over parameters, learning rates.
+// Optimizers without their rules: checks of arguments, the loop over parameters, learning rates.
 // optimizer_state.cpp saves and loads their state.
 #include "tapeloop/optim/optimizer.h"
 
@@ -36,7 +36,7 @@ detail::Repeated detail::find_repeated(const ParameterList& parameters) {
   Repeated found;
   for (std::size_t i = 1; i < places.size(); ++i) {
     if (places[i].body != places[i - 1].body) continue;
-    // The first of them in the list's order, so that the message does not depend on addresses.
+    // Chooses the first repetition in the list, so that the message does not depend on addresses.
     if (found.second < 0 || places[i].index < found.second)
       found = {places[i - 1].index, places[i].index};
   }
@@ -46,7 +46,7 @@ detail::Repeated detail::find_repeated(const ParameterList& parameters) {
 Optimizer::Optimizer(const char* name) : name_(name) {}
 Optimizer::~Optimizer() = default;
 
-// --- what is given ---
+// --- checks of arguments ---
 
 void Optimizer::require(bool valid, const char* setting, double value, const char* expected) const {
   if (!valid) fail(name_, fmt::format("{} is {}; expected {}", setting, value, expected));
@@ -152,7 +152,7 @@ Device Optimizer::check_gradients() const {
   return elsewhere;
 }
 
-// A parameter may have got a value of another type or device since: its state goes with it.
+// If a parameter has a new value of another type or device, its state is converted or moved.
 void Optimizer::match_state(std::size_t index) {
   const Tensor& value = parameters_[index].var.value();
   Entry& entry = entries_[index];
@@ -165,7 +165,8 @@ void Optimizer::match_state(std::size_t index) {
   }
 }
 
-// The same step again with later counts and rates, for a captured step: the gradients stay where they were then.
+// Repeats a recorded step with the current counts and rates. The gradients have the same
+// memory as when it was recorded.
 class Optimizer::Again final : public HostPart {
  public:
   Again(Optimizer& optimizer, std::vector<Stepped> stepped)
@@ -179,7 +180,7 @@ class Optimizer::Again final : public HostPart {
       return same;
     });
   }
-  void run() override {  // nobody else is at work: Recording::run() holds the device
+  void run() override {  // no other thread works: Recording::run() holds the device
     if (!stepped_.empty()) {
       optimizer_.count_on(optimizer_.parameters_[stepped_[0].index].var.device());
     }
@@ -202,7 +203,7 @@ void Optimizer::step_one(std::size_t index, const Tensor& gradient, TransformAll
   all.count_next(&entry.count, here ? nullptr : made_->place(index), calls_asked_ + 1);
   update({entry.group, groups_[entry.group].learning_rate, entry.count.updates + 1, value, gradient,
           entry.state.data(), &all});
-  if (all.added() == before) ++entry.count.updates;  // the rule works by itself
+  if (all.added() == before) ++entry.count.updates;  // the rule did not use turn.all
 }
 
 template <class Rules>
@@ -212,16 +213,16 @@ void Optimizer::call(const Rules& rules) {
     rules(all);
     all.run();
   } catch (...) {
-    // Some updates may have its number already: no other call gets it.
+    // Some updates may already have this call's number, so no other call may get it.
     if (all.asked() > 0) failed_calls_.push_back(++calls_asked_);
     throw;
   }
   ++steps_;
-  // Where the device was given no number, because the rules work by themselves, it cannot say what it has not done.
+  // Rules that do not use turn.all give the device no number, so it cannot count what it skipped.
   if (all.asked() > 0) ++calls_asked_;
 }
 
-// --- what a device has not done ---
+// --- updates that a device skipped ---
 
 void Optimizer::count_on(Device device) {
   if (made_ != nullptr || device == Device::cpu) return;
@@ -245,9 +246,9 @@ static std::int64_t last_call(std::span<const UpdateNumber> told) {
 std::int64_t Optimizer::lost_calls(std::span<const UpdateNumber> told) const {
   if (told.empty()) return 0;
   const std::int64_t last = last_call(told);
-  const std::int64_t failed =  // they never counted
-      std::count_if(failed_calls_.begin(), failed_calls_.end(),
-                    [&](std::int64_t call) { return call > last; });
+  // Not counted in steps_.
+  const std::int64_t failed = std::count_if(failed_calls_.begin(), failed_calls_.end(),
+                                            [&](std::int64_t call) { return call > last; });
   return calls_asked_ - last - failed;
 }
 
@@ -269,14 +270,14 @@ std::int64_t Optimizer::steps() const { return steps_ - lost_calls(told()); }
 void Optimizer::step() {
   const std::lock_guard one_at_a_time(stepping_);
   count_on(check_gradients());
-  // From settle() to the last launch no other thread is told of a mistake: the updates would be made after all, under numbers
-  // that count those which were lost.
+  // From settle() to the last launch no other thread may receive an error of the device. After that
+  // the device would do this step's updates, but with numbers that include the skipped ones.
   std::unique_lock<std::recursive_mutex> held;
   if (made_ != nullptr) held = made_->hold();
   settle();
   Recording* const recording = Recording::current();
   if (recording != nullptr) recording->begin_part();
-  std::vector<Stepped> stepped;  // of a recording
+  std::vector<Stepped> stepped;  // for a recording
   call([&](TransformAll& all) {
     for (std::size_t i = 0; i < parameters_.size(); ++i) {
       const Var& parameter = parameters_[i].var;

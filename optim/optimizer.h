@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-// Optimizer: what all optimizers share: parameter groups, the walk over parameters, learning rates, saved state.
-// Knows no update rule (updates.h) and no model: it is given named parameters.
+// Optimizer: the base of all optimizers, with parameter groups, the loop over parameters, learning
+// rates and saved state. Knows no update rule (updates.h) and no model, only named parameters.
 #pragma once
 
 #include <array>
@@ -37,61 +37,65 @@ class Optimizer {
   // The parameters of all groups, in the order given.
   const ParameterList& parameters() const { return parameters_; }
 
-  // Updates every parameter that has a gradient, in place; one without is left alone, and its own step count with it.
-  // Gradients stay: call zero_grad() before the next backward pass. No heap allocation. Throws, and updates nothing,
-  // where a gradient has another type or device than its parameter. Where it throws later (no memory, a rule without a
-  // kernel) it is not one of steps(), and only parameters that were updated by then have it in their own counts.
-  // On a GPU, a step after a mistake that the host has not been told of (a target that is no class, a gradient that is not
-  // finite) does nothing. It counts until the exception that tells it, and no longer from then on. While parameters there are
-  // stepped, other threads that use the GPU wait: a rule must not wait for them.
+  // Updates every parameter that has a gradient, in place. A parameter without a gradient, and its
+  // step count, stay unchanged. Gradients stay: call zero_grad() before the next backward pass. No
+  // heap allocation. Throws, and updates nothing, if a gradient has another type or device than its
+  // parameter. If it throws later (no memory, a rule without a kernel), steps() does not count the
+  // call, and only the parameters that were already updated count it.
+  // On a GPU: after an error (a target that is not a class, a gradient that is not finite) steps
+  // have no effect until the host gets the exception. Before the exception the counts include these
+  // steps, after it they do not. While parameters on a GPU are updated, other threads that use the
+  // GPU wait: a rule must not wait for them.
   // Threads: a second thread that calls step() waits until the first one has finished. No thread
   // may use the parameters meanwhile. If a forward pass used the parameters before the step, its
   // backward pass throws after the step, because their old values are gone.
   void step();
 
-  // Forgets all gradients, so that a parameter the next backward pass does not reach counts as one without. Their
-  // memory goes to the pool, where that pass finds it again; a gradient that somebody still holds stays as it is.
+  // Removes all gradients, so that a parameter that the next backward pass does not reach has none.
+  // Their memory goes to the pool, where the next backward pass finds it. A gradient that somebody
+  // else holds stays unchanged.
   void zero_grad();
 
-  // Calls of step() so far, those before load_state_dict() included.
+  // Number of step() calls, including those counted in a loaded state.
   std::int64_t steps() const;
 
   int groups() const { return static_cast<int>(groups_.size()); }
   double learning_rate(int group = 0) const;
-  double initial_learning_rate(
-      int group = 0) const;             // that of the options; schedules start from it
+  // The rate in the options; schedules start from it.
+  double initial_learning_rate(int group = 0) const;
   void set_learning_rate(double rate);  // of all groups
   void set_learning_rate(double rate, int group);
 
-  // Copies of everything that a training needs to continue bit for bit. For each parameter: its
+  // Copies of everything that is needed to continue training bit for bit. For each parameter: its
   // state tensors ("exp_avg.NAME"), its step count ("step.NAME", int64), the number of its group
   // ("group.NAME", int64) and the learning rate of that group ("rate.NAME", float64). Also "steps".
-  // The parameters and the options are not part of it.
+  // Parameters and options are not included.
   StateDict state_dict() const;
-  // Loads such a state. Parameters are matched by name: a group gets the learning rate that its
-  // parameters had, wherever their group was in the list. Groups may be split or joined only if the
-  // learning rates stay unambiguous. Throws Error, and changes nothing, if names are missing,
-  // unknown or repeated, shapes or types differ, a count or rate makes no sense, or groups do not
-  // fit. One message lists all problems.
+  // Loads such a state. Parameters are matched by name: a group gets the learning rate of its
+  // parameters in the state, at any position of the group in the list. Groups may be split or
+  // joined only if the learning rates stay unambiguous. Throws Error, and changes nothing, if names
+  // are missing, unknown or repeated, shapes or types differ, a count or rate is invalid, or groups
+  // do not fit. One message lists all problems.
   // Older states have "learning_rate.GROUP" instead of the groups of parameters. Their rates are
   // loaded by the positions of groups: give the groups in the order that they had.
   void load_state_dict(const StateDict& state);
 
  protected:
   static constexpr std::size_t kMaxStates = 3;
-  struct State {  // one tensor kept for every parameter of a group, of its shape, type and device
+  // One tensor for every parameter of a group, with the parameter's shape, type and device.
+  struct State {
     const char* name;
     double initial = 0;
   };
   struct Turn {  // one parameter's update
     std::size_t group;
     double learning_rate;
-    std::int64_t step;  // of this parameter, from 1
+    std::int64_t step;  // step count of this parameter, from 1
     const Tensor& value;
     const Tensor& gradient;
     const Tensor* state;  // in the order of add_group
-    // What does the work: turn.all->add(rule, inputs, outputs), once. A rule that works by itself cannot be captured, and on a
-    // GPU goes on after a mistake.
+    // A rule calls turn.all->add(rule, inputs, outputs) once. A rule that updates without it cannot
+    // be captured, and on a GPU it also updates after an error.
     TransformAll* all;
   };
 
@@ -102,7 +106,7 @@ class Optimizer {
                  const std::vector<State>& states);
   // Throws "adam: learning_rate is -1; expected ..." unless `valid`.
   void require(bool valid, const char* setting, double value, const char* expected) const;
-  // The checks that all optimizers share; NaN fits no range.
+  // The checks that all optimizers share; NaN is in no range.
   void require_not_negative(const char* setting, double value) const;
   void require_fraction(const char* setting, double value) const;  // 0 <= value < 1
   void require_groups(std::size_t count) const;
@@ -119,7 +123,8 @@ class Optimizer {
     std::vector<State> states;
   };
 
-  struct Stepped {  // a parameter in a recorded step, with the memory that it had then
+  // A parameter in a recorded step, with the addresses of its memory at that time.
+  struct Stepped {
     std::size_t index;
     Tensor gradient;
     const void* value;
@@ -133,17 +138,19 @@ class Optimizer {
 
   virtual void update(const Turn& turn) const = 0;
   void step_one(std::size_t index, const Tensor& gradient, TransformAll& all);
-  // Throws where one does not fit; returns the device other than the CPU that has some, if there is one.
+  // Throws if a gradient does not fit. Returns the device of the gradients that are
+  // not on the CPU, or the CPU.
   Device check_gradients() const;
-  // One call of step(): `rules` says by step_one() what is updated.
+  // One call of step(): `rules` calls step_one() for each update.
   template <class Rules>
   void call(const Rules& rules);
-  // What the device was asked for and has not done, by what it told; `told` may be empty.
+  // Number of updates that were launched on the device but skipped, from
+  // `told`, which may be empty.
   std::int64_t lost_updates(std::size_t index, std::span<const UpdateNumber> told) const;
   std::int64_t lost_calls(std::span<const UpdateNumber> told) const;
   PoolVector<UpdateNumber> told() const;
-  void count_on(Device device);  // asks it, if it is not the CPU, to say what it has made
-  void settle();                 // takes what was lost off the counts
+  void count_on(Device device);  // starts to count updates on the device, if it is not the CPU
+  void settle();                 // subtracts skipped updates from the counts
   void match_state(std::size_t index);
   StateDict views(bool rates_by_position) const;
   std::string group_problem(std::span<const SavedGroup> saved) const;
@@ -155,13 +162,14 @@ class Optimizer {
   std::vector<GroupRates> groups_;
   std::int64_t steps_ = 0;
   std::mutex stepping_;
-  std::unique_ptr<UpdatesMade> made_;       // by the device of parameters that are not on the CPU
-  std::int64_t calls_asked_ = 0;            // of it, those that threw included
-  std::vector<std::int64_t> failed_calls_;  // which of them threw, since the last settle()
+  // Counts the updates done on a device; null: all parameters are on the CPU.
+  std::unique_ptr<UpdatesMade> made_;
+  std::int64_t calls_asked_ = 0;  // calls that launched updates on it, including those that threw
+  std::vector<std::int64_t> failed_calls_;  // numbers of calls that threw since the last settle()
 };
 
 namespace detail {
-// Where one parameter stands in the list a second time: its two places, or {-1, -1}. No heap allocation.
+// If a parameter is in the list twice: its two positions, else {-1, -1}. No heap allocation.
 struct Repeated {
   std::int64_t first = -1;
   std::int64_t second = -1;

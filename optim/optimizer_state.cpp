@@ -20,13 +20,12 @@ namespace {
 
 constexpr std::string_view kStep = "step.", kGroup = "group.", kRate = "rate.",
                            kRateByPosition = "learning_rate.";
-constexpr double kLargestCount = 0x1p53;  // of a saved step count: one more must not overflow
+constexpr double kLargestCount = 0x1p53;  // of a saved step count: adding 1 must not overflow
 
 Tensor count(std::int64_t n) { return Tensor::from<std::int64_t>({}, {n}); }
 Tensor real(double x) { return Tensor::from<double>({}, {x}); }
 
-// Older states have the rates by the positions of groups ("learning_rate.0"), and no rates by
-// names.
+// Older states have rates by the positions of groups ("learning_rate.0"), and no rates by names.
 bool has_rates_by_position(const StateDict& state) {
   const auto any = [&](std::string_view prefix) {
     return std::any_of(state.begin(), state.end(),
@@ -47,8 +46,8 @@ std::string group_lines(const char* where,
 
 }  // namespace
 
-// Every name with its tensor. State tensors are views of the optimizer's own ones, numbers are new
-// tensors.
+// All names with their tensors. State tensors are views of the optimizer's
+// tensors, numbers are new tensors.
 StateDict Optimizer::views(bool rates_by_position) const {
   StateDict result;
   const PoolVector<UpdateNumber> told = this->told();

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// RMSprop: the checks of its options, and which of its four rules runs.
+// RMSprop: checks its options, and chooses one of its four rules.
 #include "tapeloop/optim/rmsprop.h"
 
 #include "tapeloop/optim/updates.h"

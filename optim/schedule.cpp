@@ -85,8 +85,7 @@ double Cosine::rate(std::int64_t step, double initial) const {
   } else if (options_.restarts) {
     while (step >= length) {
       step -= length;
-      if (__builtin_mul_overflow(length, options_.stretch, &length))
-        break;  // no step gets that far
+      if (__builtin_mul_overflow(length, options_.stretch, &length)) break;  // longer than any step
     }
   } else if (step >= length) {
     return options_.minimum;
@@ -110,7 +109,7 @@ double LinearWarmup::rate(std::int64_t step, double initial) const {
   return then_ == nullptr ? initial : then_->at(step - options_.steps, initial);
 }
 
-// --- on a plateau ---
+// --- ReduceOnPlateau ---
 
 ReduceOnPlateau::ReduceOnPlateau(const ReduceOnPlateauOptions& options)
     : options_(options),

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-// Learning-rate schedules: functions of the step, and one that watches a metric (ReduceOnPlateau).
-// A step is whatever the caller counts, optimizer steps or epochs, from 0.
+// Learning-rate schedules: functions of the step, and one that observes a metric (ReduceOnPlateau).
+// The caller counts the steps, optimizer steps or epochs, from 0.
 #pragma once
 
 #include <concepts>
@@ -12,22 +12,23 @@
 
 namespace tapeloop::optim {
 
-// A learning rate that depends on nothing but the step. Settings are checked on construction.
+// A learning rate that depends only on the step. The constructor checks the settings.
 //   optim::LinearWarmup schedule({.steps = 200}, optim::Cosine({.steps = 5000}));
 //   for (...) { schedule.apply(adam, adam.steps()); ...; adam.step(); }
 class Schedule {
  public:
   virtual ~Schedule() = default;
-  // The rate at a step where `initial` is the rate at the start; for 1, the factor. Throws where step < 0.
+  // The rate at a step if the rate at the start is `initial`; for 1, the
+  // factor. Throws if step < 0.
   double at(std::int64_t step, double initial = 1) const;
-  // Sets the rate of each group by its own initial_learning_rate().
+  // Sets the rate of each group, starting from the group's initial_learning_rate().
   void apply(Optimizer& optimizer, std::int64_t step) const;
 
  private:
   virtual double rate(std::int64_t step, double initial) const = 0;
 };
 
-// lr * factor^(step / every), the division rounded down.
+// lr * factor^floor(step / every)
 struct StepDecayOptions {
   std::int64_t every = 0;  // steps; must be given
   double factor = 0.1;
@@ -41,9 +42,9 @@ class StepDecay : public Schedule {
   StepDecayOptions options_;
 };
 
-// lr * factor^(how many of the milestones are <= step).
+// lr * factor^(number of milestones <= step)
 struct MultiStepOptions {
-  std::vector<std::int64_t> milestones;  // rising
+  std::vector<std::int64_t> milestones;  // increasing
   double factor = 0.1;
 };
 class MultiStep : public Schedule {
@@ -55,7 +56,7 @@ class MultiStep : public Schedule {
   MultiStepOptions options_;
 };
 
-// lr * factor^step.
+// lr * factor^step
 struct ExponentialOptions {
   double factor = 0;  // must be given, above 0
 };
@@ -68,8 +69,9 @@ class Exponential : public Schedule {
   ExponentialOptions options_;
 };
 
-// minimum + (lr - minimum) (1 + cos(pi step / steps)) / 2; from `steps` on the minimum. With restarts the curve begins
-// again there instead, each time `stretch` times as long. Loshchilov & Hutter 2017, arXiv:1608.03983.
+// minimum + (lr - minimum) (1 + cos(pi step / steps)) / 2; from `steps` on, the minimum. With
+// restarts the curve begins again at `steps`, each time `stretch` times as long.
+// Loshchilov & Hutter 2017, arXiv:1608.03983.
 struct CosineOptions {
   std::int64_t steps = 0;  // of the first curve; must be given
   double minimum = 0;      // a rate, the same for all groups
@@ -85,8 +87,9 @@ class Cosine : public Schedule {
   CosineOptions options_;
 };
 
-// For the first `steps` steps, lr * (start + (1 - start) step / steps); then the schedule `then` from its own step 0,
-// or lr where none is given. The start must be above 0, or the first step would do nothing.
+// For the first `steps` steps, lr * (start + (1 - start) step / steps). Then the schedule
+// `then` from its step 0, or lr if there is none. `start` must be above 0, or the first
+// step would have no effect.
 struct LinearWarmupOptions {
   std::int64_t steps = 0;  // must be given
   double start = 1.0 / 3;  // a factor, as PyTorch's LinearLR
@@ -109,30 +112,31 @@ enum class Better { lower, higher };
 enum class Threshold { relative, absolute };
 
 struct ReduceOnPlateauOptions {
-  Better better =
-      Better::lower;    // which metrics are good: lower for a loss, higher for an accuracy
-  double factor = 0.1;  // of every reduction, below 1
-  int patience =
-      10;  // so many updates in a row without improvement are borne, the next one reduces
-  double threshold = 1e-4;  // how much better than the best counts as an improvement
+  // Which metrics are better: lower for a loss, higher for an accuracy.
+  Better better = Better::lower;
+  double factor = 0.1;  // of each reduction, below 1
+  // After more than this many updates in a row without improvement the rate is reduced.
+  int patience = 10;
+  // Minimum difference from the best metric that counts as an improvement.
+  double threshold = 1e-4;
   Threshold threshold_mode = Threshold::relative;  // best * (1 -+ threshold), or best -+ threshold
-  int cooldown = 0;       // updates after a reduction during which bad ones are not counted
-  double minimum = 0;     // no group's rate goes below it
-  double epsilon = 1e-8;  // a change of the rate no larger than this is not made
+  int cooldown = 0;       // for this many updates after a reduction, bad ones are not counted
+  double minimum = 0;     // lower bound of the rates
+  double epsilon = 1e-8;  // a reduction of a rate by at most this much is not made
 };
 
-// Lowers the learning rates when a metric has stopped improving; call update() after each validation.
-// NaN is never an improvement.
+// Reduces the learning rates when a metric stops improving; call update() after each validation.
 class ReduceOnPlateau {
  public:
   explicit ReduceOnPlateau(const ReduceOnPlateauOptions& options = {});
-  // Takes the newest metric; returns whether it lowered a rate. A NaN is no improvement.
+  // Takes the newest metric; returns whether it reduced a rate. NaN is never an improvement.
   bool update(Optimizer& optimizer, double metric);
   double best() const { return best_; }  // +-infinity before the first update
 
-  // "best" (float64), "bad_updates" and "cooldown_left" (int64). The rates are part of the optimizer's state.
+  // "best" (float64), "bad_updates" and "cooldown_left" (int64). The rates are
+  // in the optimizer's state.
   StateDict state_dict() const;
-  // Throws Error, and changes nothing, where `state` is not of this form.
+  // Throws Error, and changes nothing, if `state` has another form.
   void load_state_dict(const StateDict& state);
 
  private:

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// SGD: the checks of its options, and which rule runs.
+// SGD: checks its options, and chooses the rule.
 #include "tapeloop/optim/sgd.h"
 
 #include <cmath>

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
-// Stochastic gradient descent, with classical momentum as an option. Nesterov's momentum is in nag.h.
+// Stochastic gradient descent, with classical momentum as an option.
+// Nesterov's momentum is in nag.h.
 #pragma once
 
 #include "tapeloop/optim/optimizer.h"
@@ -9,14 +10,14 @@ namespace tapeloop::optim {
 struct SgdOptions {
   double learning_rate = 1e-3;
   double momentum = 0;      // mu; 0: none, and no buffer is kept
-  double dampening = 0;     // the buffer takes (1 - dampening) of each gradient but the first
+  double dampening = 0;     // the buffer adds (1 - dampening) g', but all of the first g'
   double weight_decay = 0;  // lambda of an L2 penalty, added to the gradient
-  bool maximize = false;    // climbs instead
+  bool maximize = false;    // gradient ascent
 };
 
 // g' = g + lambda p   (-g + lambda p to maximize)
 // b_1 = g',  b_t = mu b_{t-1} + (1 - dampening) g';   p -= lr b_t, or lr g' without momentum.
-// State: "momentum_buffer" where mu > 0. The learning rate stands outside the buffer, as in PyTorch.
+// State: "momentum_buffer" if mu > 0. The buffer does not include the learning rate, as in PyTorch.
 class Sgd : public Optimizer {
  public:
   explicit Sgd(const ParameterList& parameters, const SgdOptions& options = {});

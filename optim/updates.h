@@ -1,13 +1,14 @@
 // SPDX-License-Identifier: MIT
 // FORMULA PAGE: the update rule of every optimizer, each written once, element by element.
-// p is the parameter, g its gradient, then the state; the results are p' and the new state. Never differentiated.
+// p is the parameter, g its gradient; the state follows. Returns p' and the new
+// state. Not differentiated.
 #pragma once
 
 #include "tapeloop/autograd/number/math.h"
 
 namespace tapeloop::optim::rule {
 
-// What every rule starts from: g' = sign g + weight_decay p, where sign is -1 to maximize.
+// The gradient that every rule uses: g' = sign g + weight_decay p, where sign is -1 to maximize.
 struct Descent {
   double learning_rate = 0;
   double weight_decay = 0;
@@ -57,7 +58,7 @@ struct RunningMean {
   double epsilon = 0;
   TL_HD auto next(auto mean, auto x) const { return alpha * mean + (1.0 - alpha) * x; }
   TL_HD auto scale(auto v) const { return sqrt(v) + epsilon; }
-  // v - m^2 is a variance, which rounding must not make negative.
+  // v - m^2 is a variance; rounding can make it negative.
   TL_HD auto centered_scale(auto v, auto m) const {
     return sqrt(max(v - square(m), 0.0)) + epsilon;
   }
@@ -124,7 +125,8 @@ struct RmsPropCenteredMomentum {
 
 // m' = beta1 m + (1 - beta1) g';  v' = beta2 v + (1 - beta2) g'^2
 // p' = (1 - shrink) p - step m' / (sqrt(v') scale + epsilon)
-//   step = lr / (1 - beta1^t), scale = 1 / sqrt(1 - beta2^t); shrink = lr weight_decay where the decay is decoupled.
+//   step = lr / (1 - beta1^t), scale = 1 / sqrt(1 - beta2^t)
+//   shrink = lr weight_decay with decoupled decay, else 0
 struct Adam {
   static constexpr const char* name = "adam";
   static constexpr bool differentiable = false;
@@ -144,7 +146,7 @@ struct Adam {
   }
 };
 
-// Adam with the largest v so far, w' = max(w, v'), in the place of v' in p'.
+// Adam with w' = max(w, v'), the largest v so far, instead of v' in p'.
 struct AmsGrad {
   static constexpr const char* name = "amsgrad";
   static constexpr bool differentiable = false;
@@ -161,7 +163,8 @@ struct AmsGrad {
   }
 };
 
-// What clipping multiplies a gradient of this norm by; nothing is changed where the norm of all, `total`, is not finite.
+// The factor by which clipping multiplies a gradient of this norm. 1 if `total`, the norm of all
+// gradients, is not finite.
 struct ClipFactor {
   static constexpr const char* name = "clip";
   static constexpr bool differentiable = false;

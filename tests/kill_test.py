@@ -5,7 +5,7 @@ kills one training and makes the call fail in another. (For the programs after t
 file.) Afterwards the folder must hold complete checkpoints or none. The resumed run must end with the same files, byte for
 byte, as an undisturbed run.
 
-usage: tests/kill_test.py FAULT_SHIM CHAR_LM JAZZ SEQ2SEQ       FAULT_SHIM: tests/fault_shim.cpp as a shared library
+usage: tests/kill_test.py FAULT_SHIM CHAR_LM JAZZ SEQ2SEQ       FAULT_SHIM: tests/examples/fault_shim.cpp as a shared library
 """
 import errno
 import itertools

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// From a device tag to its backend.
+// Finds the backend of a device.
 #include "tapeloop/autograd/device/backend.h"
 
 namespace tapeloop {

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: MIT
-// Loop plans: broadcasting by stride 0, then as few and as long axes as the operands' layouts allow.
+// Loop plans: broadcasts by stride 0, and merges axes where the layouts of all operands allow it.
 #include "tapeloop/autograd/device/plan.h"
 
 namespace tapeloop {
 
-// Elements between neighbours along an axis, counted from the last one (-1); 0 where the operand is repeated.
+// The operand's stride along an axis, which counts from the last one (-1); 0 if it is broadcast.
 static std::int64_t stride_along(const LoopOperand& operand, int axis) {
   if (operand.tensor == nullptr) return 0;
   const int own = axis + operand.tensor->rank();
@@ -41,7 +41,7 @@ LoopPlan plan_loop(const Shape& shape, std::span<const LoopOperand> operands) {
   if (plan.rank == 0) {
     plan.rank = 1;
     plan.sizes[0] = 1;
-    // One element: any stride will do, and 1 is the one that kernels take to be contiguous.
+    // One element: any stride is correct, and kernels take a stride of 1 as contiguous.
     for (std::size_t k = 0; k < count; ++k) plan.operands[k].strides[0] = 1;
   }
   return plan;

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
-// From tensors to a LoopPlan: axes of size 1 dropped, axes that lie behind each other in every operand merged.
+// Makes a LoopPlan from tensors. Axes of size 1 are dropped; adjacent axes that are contiguous in
+// every operand are merged.
 #pragma once
 
 #include <span>
@@ -9,19 +10,19 @@
 
 namespace tapeloop {
 
-// One operand of a loop: a tensor, or one of several columns of equal width that lie side by side in its last axis.
-// A null tensor is one that is not wanted: data == nullptr.
+// One operand of a loop: a tensor, or one of several columns of equal width side by side in its
+// last axis. If `tensor` is null, the operand is not wanted: data == nullptr in the plan.
 struct LoopOperand {
   const Tensor* tensor;
   int column;
   int columns;
 };
 
-// Walks over all elements of `shape`; each operand broadcasts to it.
+// A plan for all elements of `shape`; each operand broadcasts to it.
 LoopPlan plan_loop(const Shape& shape, std::span<const LoopOperand> operands);
-// A single row.
+// A plan with a single row, for an item.
 LoopPlan plan_of(const PointwiseKernel& kernel, const PointwiseItem& item);
-// The same as the first for whole tensors, of which undefined ones are not wanted.
+// The same as the first one, for whole tensors. Undefined tensors are not wanted.
 LoopPlan plan_loop(const Shape& shape, std::span<const Tensor> operands);
 
 }  // namespace tapeloop

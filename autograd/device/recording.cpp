@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// What recordings of every device share: their beginning and end, and the places in streams of random numbers.
+// The part of graph capture that is the same for every device: begin, end, and random streams.
 #include "tapeloop/autograd/device/recording.h"
 
 #include <algorithm>
@@ -43,7 +43,7 @@ void Recording::interrupt(const std::string& reason) {
 }
 
 bool Recording::run() {
-  // What the parts counted on must be so when the work is launched.
+  // Locks the device, so that the counts of the parts still hold when the work is launched.
   const std::unique_lock<std::recursive_mutex> held = hold();
   if (!parts_valid()) return false;
   renew_numbers();

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
-// Recording: work of a device that is noted once and run again, as a whole (CUDA graphs). What a device provides for
-// CapturedStep, and how operations whose numbers change from run to run take part. Not for programs: see captured_step.h.
+// Recording: graph capture. A device captures the work of a step once and runs it again as a whole
+// (CUDA graphs). For CapturedStep, and for operations whose host data change from run to run.
+// Programs use captured_step.h instead.
 #pragma once
 
 #include <cstdint>
@@ -13,13 +14,14 @@
 
 namespace tapeloop {
 
-// What a part of a step does on the host at every run, such as counting an optimizer's steps. It renews the device's tables of
-// settings by the same calls, in the same order, that it made while the step was recorded.
+// The work of a part of a step on the host at every run, such as counting an optimizer's steps.
+// run() writes the device's tables of settings again, by the same calls in the same order as during
+// the capture.
 class HostPart {
  public:
   virtual ~HostPart() = default;
-  virtual bool valid()
-      const = 0;  // false: tensors have moved since, the step must be recorded anew
+  // False if tensors have moved since the capture. Then the step must be captured again.
+  virtual bool valid() const = 0;
   virtual void run() = 0;
 };
 
@@ -29,66 +31,70 @@ class Recording {
   Recording(const Recording&) = delete;
   Recording& operator=(const Recording&) = delete;
 
-  // The one that this thread is making; null where there is none.
+  // The graph capture in progress in this thread; null if there is none.
   static Recording* current();
 
-  // From here on, what this thread asks of the device is noted and not done. `frame`: of the function that runs the step.
+  // Starts the capture: from here on, the device captures the work of this thread and does not run
+  // it. `frame`: the stack frame of the function that runs the step.
   void begin(const void* frame);
-  // Ends that and does what was noted. May be called again.
+  // Ends the capture and runs the captured work. Does nothing after the end of the capture.
   void finish();
-  // Ends it in the middle, because of something that cannot be noted: all before it is done, and what follows is done at once.
+  // Ends the capture early, because of something that cannot be captured. Runs the captured work;
+  // the rest of the step then runs without a capture.
   void interrupt(const std::string& reason);
-  const std::string& reason() const { return reason_; }  // empty: it can be run again
-  // Does everything again. Returns false, and does nothing, where that would no longer be the same step. Where it throws,
-  // nothing was done: random numbers are where they were, and UpdatesMade (backend.h) tell counts of updates so.
+  const std::string& reason() const { return reason_; }  // why it cannot run again, or empty
+  // Runs the captured work again. Returns false and does nothing if a part is no longer valid. If
+  // it throws, the work was not launched: the positions of random streams have not changed, and
+  // UpdatesMade (backend.h) has the numbers of the updates that were made.
   bool run();
   virtual std::size_t bytes() const = 0;  // of device memory that it keeps
 
-  // `random` gave numbers, the first of them `first`, in place of `expected`, its own next one. The device asks for them by
-  // next_numbers(); numbers that it does not ask for were drawn on the host.
+  // `random` gave numbers from `first` on, and its own next number was `expected`. The device gets
+  // these numbers by next_numbers(). If it does not, they were drawn on the host.
   void taken(Random& random, std::uint64_t first, std::uint64_t expected);
-  // The work that add() calls notes belongs to one part.
+  // Work between these two calls belongs to one part.
   virtual void begin_part() = 0;
   virtual void end_part(std::unique_ptr<HostPart> part) = 0;
 
  protected:
   Recording() = default;
-  // One use of numbers on the device, which finds {seed, first} at a place that is renewed before every run.
+  // One use of random numbers on the device. The device reads {seed, first} from memory that is
+  // written again before every run.
   struct Numbers {
     Random* random;
-    std::uint64_t offset;  // from the Random's place when the step began
-    std::uint64_t* place;  // in the host's copy
+    std::uint64_t offset;  // from the Random's position at the start of the step
+    std::uint64_t* place;  // of {seed, first} in the host's copy of that memory
   };
-  // The use that taken() told of last; null where that is not (seed, first).
+  // The use of the last taken(); null if that was not for (seed, first).
   Numbers* next_numbers(std::uint64_t seed, std::uint64_t first);
   void renew_numbers();
 
-  // While it is held, other threads ask the device for nothing, and none is told of a mistake.
+  // While the lock is held, no other thread can use the device or read an error.
   virtual std::unique_lock<std::recursive_mutex> hold() const = 0;
   virtual void start_noting() = 0;
-  virtual void stop_noting() = 0;  // does what was noted
+  virtual void stop_noting() = 0;  // runs the captured work
   virtual void run_parts() = 0;
   virtual bool parts_valid() const = 0;
   virtual void launch() = 0;
-  virtual void lost() noexcept = 0;  // work that was asked for will not be done
+  virtual void lost() noexcept = 0;  // called when counted or captured work will not run
 
  private:
   struct Source {
     Random* random;
-    std::uint64_t start;  // when the step began
-    std::uint64_t count;  // that a run takes
+    std::uint64_t start;  // its position at the start of the step
+    std::uint64_t count;  // how many numbers a run takes
   };
   bool noting_ = false;
-  bool pending_ = false;  // numbers were taken that the device has not asked for
-  const char* outermost_ =
-      nullptr;  // of the stack: what lies between here and there dies with the step
+  bool pending_ = false;  // the device has not yet got the numbers of the last taken()
+  // The stack frame of the function that runs the step. Objects below it die with the step.
+  const char* outermost_ = nullptr;
   std::string reason_;
   std::vector<Source> sources_;
   std::vector<std::unique_ptr<Numbers>> numbers_;
 };
 
 namespace detail {
-// For operations: ends this thread's recording, if there is one, with a reason.
+// For operations that cannot be captured: interrupts this thread's graph capture, if there is one.
 void cannot_record(const char* reason);
 }  // namespace detail
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-// Files by the system's own calls, for what the standard library cannot do: lock, force to disk, ask for the reason.
-// Nothing here is buffered; callers hand over large pieces.
+// Uses system calls, because the standard library cannot lock a file, force it to disk, or give the
+// reason of an error. Nothing is buffered: callers pass large pieces.
 #include "tapeloop/autograd/files/files.h"
 
 #include <fcntl.h>
@@ -29,7 +29,7 @@ void check_name(const std::string& path) {
   }
 }
 
-// Where a link points to, so that the file is replaced and the link stays.
+// The target of a link, so that the file is replaced and the link stays.
 std::string target_of(const std::string& path) {
   struct stat status {};
   if (::lstat(path.c_str(), &status) != 0 || !S_ISLNK(status.st_mode)) return path;
@@ -47,7 +47,8 @@ bool same_file(const struct stat& a, const struct stat& b) {
   return a.st_dev == b.st_dev && a.st_ino == b.st_ino;
 }
 
-// Makes the rename itself last. Some file systems refuse this for folders; the file is complete all the same.
+// Forces the rename to disk. Some file systems refuse this for folders; the file itself is
+// complete.
 void sync_folder_of(const std::string& path) {
   std::size_t slash = path.rfind('/');
   std::string folder = slash == std::string::npos ? "." : path.substr(0, slash + 1);
@@ -61,7 +62,7 @@ void sync_folder_of(const std::string& path) {
 
 InputFile::InputFile(const std::string& path) : path_(path) {
   check_name(path);
-  // O_NONBLOCK: opening a pipe must not wait for somebody to write into it.
+  // O_NONBLOCK: opening a pipe must not wait for a writer.
   file_ = ::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK);
   if (file_ < 0) {
     throw FileError(fmt::format("{}: cannot be opened: {}; check the name and the permissions",
@@ -137,8 +138,9 @@ NewFile::NewFile(const std::string& path, std::uint64_t bytes) : bytes_(bytes) {
         "may write there",
         partial_, bytes_, reason(errno)));
   }
-  // Two programs that save under one name: the lock keeps the second out, and if the first one's rename came in
-  // between, what was opened is no longer the partial file.
+  // Two programs may save under one name. The lock keeps the second one out. If the first one has
+  // renamed the partial file after the second one opened it, the opened file is no longer the
+  // partial file.
   struct stat opened {};
   struct stat named {};
   if ((::flock(file_, LOCK_EX | LOCK_NB) != 0 && errno == EWOULDBLOCK) ||
@@ -150,7 +152,7 @@ NewFile::NewFile(const std::string& path, std::uint64_t bytes) : bytes_(bytes) {
         partial_));
   }
   if (replaces) static_cast<void>(::fchmod(file_, old.st_mode & 07777));
-  if (::ftruncate(file_, 0) != 0) {  // what a crash left
+  if (::ftruncate(file_, 0) != 0) {  // removes what a crashed program wrote
     int error = errno;
     ::unlink(partial_.c_str());
     ::close(file_);

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-// Files in and out: a file that is replaced is always the old one or the new one, never half of it.
-// It makes no folders and knows no file format.
+// Reads and writes files. A file that is replaced is always the old one or the new one, never a
+// part of it. Makes no folders and knows no file format.
 #pragma once
 
 #include <cstdint>
@@ -10,17 +10,17 @@
 
 namespace tapeloop {
 
-// A regular file, read from its start. Every problem is a FileError that names the file.
+// A regular file, read from its start. Throws FileError, which names the file, for every problem.
 class InputFile {
  public:
-  explicit InputFile(
-      const std::string& path);  // throws: absent, unreadable, a folder, pipe or device
+  // Throws if the file is absent or unreadable, or is a folder, pipe or device.
+  explicit InputFile(const std::string& path);
   InputFile(const InputFile&) = delete;
   InputFile& operator=(const InputFile&) = delete;
   ~InputFile();
 
   std::uint64_t size() const { return size_; }  // when it was opened
-  // The next `bytes` bytes. Throws where the file ends before.
+  // Reads the next `bytes` bytes. Throws if the file ends before.
   void read(void* to, std::uint64_t bytes);
 
  private:
@@ -33,19 +33,19 @@ class InputFile {
 // file's size if the file has more than `most` bytes or does not fit into memory.
 std::string read_file(const std::string& path, std::uint64_t most);
 
-// A file in the making: written as PATH.partial beside its place, and renamed to PATH by commit() once the disk
-// has it. Without commit(), or after an error, the partial file is removed and PATH is as it was.
-// A link is followed; the permissions of a file that is replaced stay.
+// Writes a new file. The data go to PATH.partial in the same folder. commit() forces them to disk
+// and renames the file to PATH. Without commit(), or after an error, the partial file is removed
+// and PATH does not change. Follows a link. Keeps the permissions of a file that it replaces.
 class NewFile {
  public:
-  // `bytes`: the length it will have, for the message of a full disk. Throws FileError.
+  // `bytes`: the final length, for the message if the disk is full. Throws FileError.
   NewFile(const std::string& path, std::uint64_t bytes);
   NewFile(const NewFile&) = delete;
   NewFile& operator=(const NewFile&) = delete;
   ~NewFile();
 
   void write(std::string_view piece);  // throws FileError with the system's reason
-  void commit();                       // throws FileError; a failed rename leaves the old file
+  void commit();                       // throws FileError; if the rename fails, the old file stays
 
  private:
   [[noreturn]] void fail_with(int error, const char* doing) const;
@@ -56,7 +56,8 @@ class NewFile {
   std::uint64_t written_ = 0;
 };
 
-// Replaces or makes a file out of pieces that follow one another. Throws FileError; the old file then stays.
+// Writes the pieces one after another to a new file, or replaces a file. If it throws FileError,
+// the old file stays.
 void write_file(const std::string& path, std::span<const std::string_view> pieces);
 void write_file(const std::string& path, std::string_view bytes);
 

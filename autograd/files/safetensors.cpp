@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-// safetensors: 8 bytes of header length, a JSON header, then the elements of all tensors without gaps.
-// What the header says is checked here against the file; its text is parsed by safetensors_header.cpp.
+// safetensors: 8 bytes of header length, a JSON header, then the elements of all tensors, no gaps.
+// Checks the header against the file; safetensors_header.cpp parses the text of the header.
 #include "tapeloop/autograd/files/safetensors.h"
 
 #include <fmt/format.h>
@@ -52,7 +52,7 @@ float from_bfloat(std::uint16_t bits) {
   return std::bit_cast<float>(static_cast<std::uint32_t>(bits) << 16);
 }
 
-// Each converts `count` elements and says whether all of them are values of the type and fit.
+// Each converts `count` elements. False if one of them is not a value of the type or does not fit.
 template <float (*Convert)(std::uint16_t)>
 bool widen_float(const char* from, std::size_t count, char* to) {
   for (std::size_t i = 0; i < count; ++i) {
@@ -80,7 +80,7 @@ struct FileType {
   const char* name;
   std::int64_t bytes;
   DType dtype;                                                     // as read
-  bool (*convert)(const char* from, std::size_t count, char* to);  // null: the bytes as they are
+  bool (*convert)(const char* from, std::size_t count, char* to);  // null: copies the bytes
 };
 
 constexpr FileType kFileTypes[] = {
@@ -114,7 +114,7 @@ const FileType* type_of(const Entry& entry) {
   return found == std::end(kFileTypes) ? nullptr : found;
 }
 
-// Says why no Tensor can hold the entry; empty if one can.
+// The reason why no Tensor can hold the entry; empty if one can.
 std::string obstacle(const Entry& entry) {
   if (type_of(entry) == nullptr) {
     std::vector<const char*> known;
@@ -170,7 +170,7 @@ Shape shape_of(const Entry& entry) {
   return Shape(std::span<const std::int64_t>(sizes.data(), entry.sizes.size()));
 }
 
-// Sorts the entries by their place in the file and makes sure that they cover all of it, once.
+// Sorts the entries by their position in the file and checks that they cover all data exactly once.
 void check_cover(const std::string& path, std::vector<Entry>& entries, std::uint64_t data_bytes) {
   std::stable_sort(entries.begin(), entries.end(),
                    [](const Entry& a, const Entry& b) { return a.offsets < b.offsets; });
@@ -223,8 +223,8 @@ std::string read_header(const std::string& path, InputFile& file) {
   return header;
 }
 
-// Returns an undefined tensor if a U64 value is too large. Moves the file behind the tensor in any
-// case.
+// Returns an undefined tensor if a U64 value is too large. In both cases the file is then at the
+// end of the tensor's data.
 Tensor read_tensor(const std::string& path, InputFile& file, const Entry& entry) {
   const FileType& type = *type_of(entry);
   const Shape shape = shape_of(entry);

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
-// Named tensors in safetensors files, the format that PyTorch and others read and write (Hugging Face, 2022).
-// Values and texts only, no code; tensors on the CPU only. Little-endian machines only.
+// Reads and writes named tensors in safetensors files, a format of Hugging Face (2022) for PyTorch
+// and others. The files contain values and texts, but no code. Reads tensors to the CPU.
+// Little-endian machines only.
 #pragma once
 
 #include <map>
@@ -32,10 +33,10 @@ struct TensorFile {
 // tensor. A damaged header cannot make the reader take more memory than about ten times the file.
 TensorFile read_safetensors(const std::string& path);
 
-// Replaces or makes the file (see NewFile: never half a file). Tensors of any strides and device are written row-major. Data are
-// sorted by element size, largest first, then by name, so that every element is aligned. Throws Error for names
-// given twice, names or metadata that are not UTF-8, and undefined tensors; FileError with the system's
-// reason if the file cannot be written.
+// Makes or replaces the file (by NewFile). Tensors may have any strides and device; they are
+// written row-major, sorted by element size, largest first, then by name. So every element is
+// aligned. Throws Error for names that are given twice, names or metadata that are not UTF-8, and
+// undefined tensors; FileError with the system's reason if the file cannot be written.
 void write_safetensors(const std::string& path, const StateDict& tensors,
                        const Metadata& metadata = {});
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-// The JSON header is read event by event, never as a tree: that shows duplicate keys, takes no memory for nonsense
-// and needs no stack for deep nesting. Nothing here opens files.
+// Reads the JSON header event by event, not as a tree. So it finds duplicate keys, uses no memory
+// for values that it ignores, and needs no stack for deep nesting. Does not open files.
 #include "tapeloop/autograd/files/safetensors_header.h"
 
 #include <fmt/format.h>

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-// The header of a safetensors file as text: what it says of each tensor, and names as JSON.
-// A part of safetensors.cpp. Whether the header fits the file is not checked here.
+// Parses the JSON header of a safetensors file, and formats names as JSON. A part of
+// safetensors.cpp, which checks that the header fits the file.
 #pragma once
 
 #include <array>
@@ -36,7 +36,7 @@ Header parse_header(const std::string& path, const std::string& text);
 [[noreturn]] void bad(const std::string& path, const std::string& problem);
 // A name for a message: in quotes, control characters escaped, long ones cut.
 std::string shown(const std::string& name);
-// The text as a JSON string; empty where it is not valid UTF-8.
+// The text as a JSON string; empty if it is not valid UTF-8.
 std::string json_string(const std::string& text);
 
 }  // namespace tapeloop::safetensors

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
-// The arithmetic that a formula's loops were compiled for, measured where they run: whether
-// a * b + c is rounded once, and whether sums are reordered. A program's formulas must agree with
-// the library's in both.
+// Measures the arithmetic that a formula's loops were compiled for: whether a * b + c is rounded
+// once, and whether the compiler reorders sums. A program's formulas must agree with the library in
+// both.
 #pragma once
 
 #include "tapeloop/autograd/number/isa.h"
@@ -10,18 +10,18 @@ namespace tapeloop::detail {
 
 struct Arithmetic {
   const char* isa;  // "avx2"
-  bool fused;       // a * b + c is one rounding
+  bool fused;       // a * b + c is rounded once
   bool reordered;   // (a + b) - b is a
-  bool optimized;   // else `fused` tells nothing: without optimization clang never fuses
+  bool optimized;   // if false, ignore `fused`: without optimization clang never fuses
 };
 
-// Throws where a formula was compiled for other arithmetic than the library: last bits would depend
-// on the file that a formula stands in. `formula` is its name.
+// Throws if a formula was compiled for another arithmetic than the library: the last bits of a
+// result would depend on the file that contains the formula. `formula` is its name.
 bool check_arithmetic(const char* formula, const Arithmetic& program);
-// Throws where this thread's registers hold denormal numbers as 0.
+// Throws if this thread treats denormal numbers as 0 (FTZ or DAZ).
 void check_denormals();
 
-// g++ contracts a * b + c from -O2 on: a program's own level must not matter.
+// g++ contracts a * b + c from -O2 on. The result must not depend on the program's own level.
 #if defined(__GNUC__) && !defined(__clang__)
 #define TL_MEASURED [[gnu::noinline, gnu::optimize("O2")]]
 #define TL_OPTIMIZED true
@@ -33,7 +33,7 @@ void check_denormals();
 #define TL_OPTIMIZED false
 #endif
 #endif
-// Templates on the formula, as its loops are: the linker keeps the loops and these of one file.
+// Templates on the formula, like its loops, so that the linker takes both from the same file.
 template <class Isa, class F>
 TL_MEASURED double product_and_sum(double a, double b, double c) {
   return a * b + c;

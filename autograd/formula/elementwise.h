@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
-// FORMULA PAGE: the built-in pointwise operations, each written once; kernels and derivatives are made from it.
-// Inputs and results are elements of tensors that broadcast with each other. Settings are data members.
+// FORMULA PAGE: the built-in pointwise operations. Each formula is written once; its kernels and
+// derivatives are made from it.
+// Inputs and results are elements of tensors that broadcast with each other. Settings are members.
 #pragma once
 
 #include "tapeloop/autograd/number/math.h"
@@ -59,7 +60,7 @@ struct PowConstant {
   double exponent = 1;
   TL_HD auto operator()(auto x) const { return pow(x, exponent); }
 };
-// a b of two derivatives: 0 if either one is 0, even if the other one is infinite or NaN.
+// The product of two derivatives: 0 if either one is 0, even if the other is infinite or NaN.
 struct ChainProduct {
   static constexpr const char* name = "mul";
   TL_HD auto operator()(auto a, auto b) const { return zero_safe_product(a, b); }
@@ -160,7 +161,7 @@ struct Silu {  // x sigmoid(x)
   TL_HD auto operator()(auto x) const { return x * sigmoid(x); }
 };
 
-// --- choice: a mask is a tensor of numbers, 0 for no and anything else for yes; it gets no gradient ---
+// --- choice: in a mask, 0 means no and every other number yes; a mask gets no gradient ---
 struct Select {
   static constexpr const char* name = "select";
   TL_HD auto operator()(auto mask, auto yes, auto no) const { return select(mask == 0.0, no, yes); }
@@ -191,8 +192,9 @@ struct Huber {  // 0.5 e^2 for |e| <= delta, delta (|e| - 0.5 delta) beyond. Hub
     return select(abs(e) <= delta, 0.5 * square(e), delta * (abs(e) - 0.5 * delta));
   }
 };
-struct
-    BceWithLogits {  // -t log sigmoid(x) - (1 - t) log(1 - sigmoid(x)); softplus(x) - t x would lose a small loss
+// -t log sigmoid(x) - (1 - t) log(1 - sigmoid(x)). The shorter softplus(x) - t x would round a
+// small loss away.
+struct BceWithLogits {
   static constexpr const char* name = "bce_with_logits";
   TL_HD auto operator()(auto x, auto t) const { return t * softplus(-x) + (1.0 - t) * softplus(x); }
 };
@@ -204,9 +206,11 @@ struct KlTerm {  // t (log t - x) for log-probabilities x, and 0 where t = 0
   }
 };
 
-// One step of the forward variables of CTC, in logarithms: each state is reached from itself, from the state before it
-// and, where it may be skipped to, from the one before that; where `running` is 0 it stands still. Graves et al. 2006
-//   a' = log(e^a + e^before + [skip] e^two_before) + emission            impossible: -1e30, whose exp is 0 beside any other
+// One time step of the forward variables of CTC, in logarithms. Graves et al. 2006
+//   a' = log(e^a + e^before + [skip] e^two_before) + emission
+// A state is reached from itself, from the state before it and, if `skip` is above 0, from the one
+// before that. If `running` is 0, the state does not change. An impossible state has -1e30, whose
+// exp adds nothing to a sum.
 struct CtcStep {
   static constexpr const char* name = "ctc_step";
   TL_HD auto operator()(auto a, auto before, auto two_before, auto skip, auto emission,
@@ -231,8 +235,8 @@ struct LogSoftmaxGradient {  // dy - e^y s, s = sum(dy) of the row
   static constexpr const char* name = "log_softmax_gradient";
   TL_HD auto operator()(auto y, auto dy, auto s) const { return dy - zero_safe_product(exp(y), s); }
 };
-// dy e^((x - m) - y), where y is counted from the shift m of its row. If all of a row of x is -inf,
-// then y = -inf and the gradient is 0: the limit for logits that fall together.
+// dy e^((x - m) - y), where m is the shift of the row and y = logsumexp(x) - m. If all of a row of
+// x is -inf, then y = -inf and the gradient is 0: the limit for logits that fall together.
 struct LogSumExpGradient {
   static constexpr const char* name = "logsumexp_gradient";
   TL_HD auto operator()(auto x, auto m, auto y, auto dy) const {
@@ -263,7 +267,7 @@ struct KeepScaled {  // dropout: x / (1 - p) where the random number u >= p, els
 
 namespace tapeloop {
 
-// Three pages, so that a change compiles a third.
+// Three pages, so that a change recompiles only a third of the kernels.
 struct ArithmeticPage
     : Page<formula::Add, formula::Sub, formula::Mul, formula::Div, formula::Affine, formula::Negate,
            formula::Scale, formula::DivBy, formula::DivInto, formula::ChainProduct, formula::Pow,

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-// Traced: a number without a value. A formula that is run on it leaves a list of its operations instead of results.
-// What is made of the list is in formula.h. Every function that a formula may use (math.h) is here once more.
+// Traced: a number without a value. A formula that runs on Traced numbers makes a list of its
+// operations. formula.h uses this list. Each function of math.h has a version for Traced here.
 #pragma once
 
 #include <concepts>
@@ -10,7 +10,7 @@
 namespace tapeloop {
 
 struct Traced {
-  int node;  // its place in the list
+  int node;  // index in the list of operations
 };
 struct TracedMask {
   int node;
@@ -53,7 +53,8 @@ enum class FormulaOp : unsigned char {
   pow
 };
 
-// Notes an operation in the list of the calling thread, and returns its place; the same one twice is noted once.
+// Adds an operation to the list of the calling thread and returns its index. If the list already
+// has the same operation, returns the index of that one.
 int trace(FormulaOp op, int a, int b = -1, int c = -1);
 int trace_constant(double value);
 
@@ -69,7 +70,7 @@ concept OneTraced = (IsTraced<A> && (IsTraced<B> || Scalar<B>)) || (Scalar<A> &&
 template <class T>
 concept TracedOrScalar = IsTraced<T> || Scalar<T>;
 
-// A template on the instruction set as all that is compiled for one, though it uses none of it.
+// Uses no instruction set, but is a template on Isa like all code that is compiled for one.
 template <class Isa, class F>
 void trace_formula(const void* functor, const int* arguments, int* results) {
   const F formula = *static_cast<const F*>(functor);

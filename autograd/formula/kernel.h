@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
-// What a pointwise kernel is to the rest of the library: function pointers for one functor, and the kernel of its
-// backward. Also Backward<F>, the functor that is F's exact gradient, and pages of functors compiled in the library.
+// PointwiseKernel: function pointers for one functor, and the kernel of its gradient. Also
+// Backward<F>, the functor that computes F's exact gradient, and pages of functors that are
+// compiled in the library.
 #pragma once
 
 #include <cstddef>
@@ -17,8 +18,8 @@ inline constexpr int kMaxOperands = 40;              // of one kernel: inputs an
 inline constexpr std::size_t kMaxFunctorBytes = 64;  // settings of one functor
 inline constexpr int kMaxItemOperands = 10;          // of a PointwiseItem
 
-// Which elements a kernel walks over: for each operand where its first element is and how far apart the next ones
-// are along each axis. Inputs come first, then outputs. An output with data == nullptr is not wanted.
+// The elements that a kernel visits: the first element of each operand, and its strides along each
+// axis. Inputs come first, then outputs. An output with data == nullptr is not wanted.
 struct LoopPlan {
   struct Operand {
     char* data;
@@ -29,34 +30,34 @@ struct LoopPlan {
   Operand operands[kMaxOperands];
   std::uint64_t overwritten = 0;  // bit k: input k is also an output; see overwritten_inputs()
 
-  std::int64_t rows() const {  // runs along the last axis
+  std::int64_t rows() const {  // number of rows along the last axis
     std::int64_t count = 1;
     for (int i = 0; i + 1 < rank; ++i) count *= sizes[i];
     return count;
   }
 };
 
-// What tells one functor's type from another's, by address, in every part of a program: a device other than the CPU finds
-// its kernels by it.
+// Identifies the type of a functor by the address of this object, in every part of a program.
+// Devices other than the CPU find their kernels by it.
 struct FunctorId {
-  const char* type;  // a text with the type's name in it, as the compiler writes it
-  void (
-      *register_cuda)();  // puts the functor's page among the kernels of CUDA; null: it stands on no page
+  const char* type;  // a text of the compiler that contains the type's name
+  // Registers the functor's page of kernels for CUDA; null if no page contains the functor.
+  void (*register_cuda)();
 };
 
-// How far the updates of a tensor have come: how often it was updated, and in which of its owner's calls.
+// The number of a tensor's last update.
 struct UpdateNumber {
-  std::int64_t update = 0;
-  std::int64_t call = 0;
+  std::int64_t update = 0;  // how many updates the tensor has had
+  std::int64_t call = 0;    // which call of the owner made the last one
 };
 
-// One of many runs of a kernel: its own settings and its own operands, each of `count` elements side by side.
+// One of many runs of a kernel: its settings, and its operands of `count` contiguous elements each.
 struct PointwiseItem {
   const void* functor;
   std::int64_t count;
   void* data[kMaxItemOperands];  // inputs, then outputs
-  unsigned repeated;             // bit k: operand k is one element, the same for all
-  UpdateNumber* made;  // on the device: where the kernel writes `number`; null: nobody asks
+  unsigned repeated;             // bit k: operand k has one element, which is used `count` times
+  UpdateNumber* made;            // on the device: the kernel writes `number` there, unless null
   UpdateNumber number;
 };
 
@@ -71,27 +72,27 @@ struct PointwiseKernel {
   std::size_t functor_bytes;
   int vector_bytes;  // of the registers that it was compiled for
   const FunctorId* id;
-  const PointwiseKernel*
-      backward;  // inputs, then upstream gradients -> gradients of the inputs; null: none compiled
+  // Inputs, then upstream gradients -> gradients of the inputs; null: none is compiled.
+  const PointwiseKernel* backward;
   // float32 and float64 on the CPU: see cpu::pointwise_loop in cpu/loop.h.
   void (*cpu[2])(const void* functor, void* const* data, const std::int64_t* step,
                  std::int64_t count);
-  // Notes the formula's operations instead of doing them: see formula.h. A gradient has the trace of the formula that it
-  // is the gradient of. Null: there is none.
+  // Lists the formula's operations instead of computing them: see formula.h. The kernel of a
+  // gradient has the trace of its formula. Null: there is none.
   void (*trace)(const void* functor, const int* arguments, int* results) = nullptr;
-  // What the functor calls its arguments and results, words apart: "i f g o c"; null where it does not say.
+  // The functor's names of its arguments and results, separated by spaces: "i f g o c"; or null.
   const char* argument_names = nullptr;
   const char* result_names = nullptr;
   // The loop may read inputs again after it wrote outputs. If an output is also an input, the loop
   // then needs a copy of that input.
   bool reads_again = false;
   int order = 0;  // of the derivative: 0 is the formula, 1 its gradient, 2 the gradient of that
-  // The arithmetic that the loops were compiled for; null: of the library's page, or of a gradient.
+  // The arithmetic that the loops were compiled for. Null for the library's pages and for
+  // gradients.
   detail::Arithmetic (*arithmetic)() = nullptr;
 };
 
-// The value of LoopPlan::overwritten for these operands: 0 if the kernel does not read inputs
-// again.
+// The value of LoopPlan::overwritten for this plan: 0 if the kernel does not read inputs again.
 inline std::uint64_t overwritten_inputs(const PointwiseKernel& kernel, const LoopPlan& plan) {
   std::uint64_t result = 0;
   for (int in = 0; kernel.reads_again && in < kernel.inputs; ++in) {
@@ -103,10 +104,10 @@ inline std::uint64_t overwritten_inputs(const PointwiseKernel& kernel, const Loo
   return result;
 }
 
-// --- what a functor looks like ---
+// --- arity, results and names of a functor ---
 
 namespace detail {
-using Probe = Vec<float, isa::Lane>;  // some number to ask a functor what it takes and gives
+using Probe = Vec<float, isa::Lane>;  // a number type for finding a functor's arity and results
 template <std::size_t>
 struct ProbeAt {
   using type = Probe;
@@ -121,7 +122,7 @@ constexpr int find_arity() {
       N <= 24,
       "a pointwise functor takes 1 to 24 numbers: auto operator()(auto a, auto b, ...) const");
   if constexpr (N > 24) {
-    return 1;  // said once is enough
+    return 1;  // the static_assert has reported it
   } else if constexpr (takes<F>(std::make_index_sequence<N>{})) {
     return N;
   } else {
@@ -147,7 +148,9 @@ constexpr const char* functor_name() {
   }
 }
 
-// Names for people, of a functor that gives them: static constexpr const char* arguments = "i f g o c", results = "h c";
+// Names that a functor may declare:
+//   static constexpr const char* arguments = "i f g o c";
+//   static constexpr const char* results = "h c";
 template <class F>
 constexpr const char* argument_names() {
   if constexpr (requires { F::arguments; }) {
@@ -165,9 +168,10 @@ constexpr const char* result_names() {
   }
 }
 
-// --- its gradient, as a functor again ---
+// --- the gradient of a functor, which is a functor, too ---
 
-// Takes F's inputs x and the upstream gradients dy of its results; returns dx_i = sum over j of dy_j * dF_j/dx_i.
+// Takes F's inputs x and the upstream gradients dy of its results. Returns
+//   dx_i = sum over j of dy_j * dF_j/dx_i.
 // A term is 0 if its dy_j or its dF_j/dx_i is exactly 0.
 template <class F>
 struct Backward {
@@ -178,8 +182,8 @@ struct Backward {
   TL_HD auto operator()(Args... args) const {
     return evaluate<(dual::kExact<Args> && ...)>(args...);
   }
-  // The same with plain products: NaN where 0 met an infinity, otherwise equal except for the sign
-  // of a zero.
+  // The same with plain products: NaN if a term is 0 times infinity. Otherwise equal, except for
+  // the sign of a zero.
   template <class... Args>
   TL_HD auto quick(Args... args) const {
     return evaluate<false>(args...);
@@ -244,18 +248,18 @@ inline constexpr int kResultCount<Backward<F>> = kArity<F>;
 
 // --- kernels ---
 
-inline constexpr int kMaxOrder = 2;  // derivatives compiled for every functor
+inline constexpr int kMaxOrder = 2;  // of the derivatives that are compiled for a functor
 
-// A functor that declares `static constexpr bool differentiable = false;` gets no kernels of its gradient: for formulas
-// that never stand on a tape, such as the update rules of optimizers.
+// A functor that declares `static constexpr bool differentiable = false;` gets no gradient kernels.
+// For formulas that a tape never records, such as the update rules of optimizers.
 template <class F>
 inline constexpr bool kDifferentiable = true;
 template <class F>
 requires requires { F::differentiable; }
 inline constexpr bool kDifferentiable<F> = F::differentiable;
 
-// Whether there is a GPU kernel that does many tensors at once, for TransformAll: of update rules, and of formulas that declare
-// `static constexpr bool for_many = true;`.
+// True if the GPU has a kernel of F for many tensors at once (TransformAll): for update rules, and
+// for formulas that declare `static constexpr bool for_many = true;`.
 template <class F>
 inline constexpr bool kForMany = !kDifferentiable<F>;
 template <class F>
@@ -286,9 +290,9 @@ struct Page {
   }
 };
 
-// The page that F stands on; void for a user's functor, which is compiled where it is used. A page P has two static
-// member functions: kernels() returns its kernels for this machine, in order, and register_cuda() hands its kernels for
-// CUDA, if this build has any, to that backend.
+// The page that contains F; void for a user's functor, which is compiled where it is used. A page
+// has two static member functions: kernels() returns its kernels for this machine, in order, and
+// register_cuda() registers its CUDA kernels, if this build has any.
 template <class F>
 struct PageOf {
   using type = void;
@@ -296,7 +300,7 @@ struct PageOf {
 
 namespace detail {
 template <class F>
-struct UserFormula {  // the user's own functor, beneath its derivatives
+struct UserFormula {  // F without its derivatives
   using type = F;
 };
 template <class F>

@@ -24,7 +24,7 @@ std::vector<std::int64_t> index_of(const Shape& shape, std::int64_t flat) {
   return index;
 }
 
-// Random weights away from zero, so that no part of a gradient goes unchecked.
+// Random weights away from 0, so that every part of a gradient is checked.
 Tensor upstream(const Var& y, Random& random) {
   Tensor w = random_uniform(y.shape(), -1.0, 1.0, random, DType::float64);
   double* values = w.data<double>();
@@ -50,7 +50,7 @@ Var weighted_sum(const std::vector<Var>& ys, const std::vector<Var>& weights) {
   return total;
 }
 
-// The scalar function that is differentiated numerically, and its analytic gradients.
+// The scalar function for numerical differentiation, and its analytic gradients.
 struct Checked {
   std::function<double()> value;
   std::vector<Tensor> gradients;
@@ -85,7 +85,7 @@ GradcheckReport compare(const Checked& scalar, const ParameterList& parameters,
   }
   for (std::size_t p = 0; p < parameters.size(); ++p) {
     const Tensor x = parameters[p].var.value();
-    const Tensor flat = x.reshape({x.numel()});  // the same memory, wherever it is
+    const Tensor flat = x.reshape({x.numel()});  // a view of the same memory, on any device
     const std::vector<double> values = x.to_vector<double>();
     const std::vector<double> analytic = scalar.gradients[p].to_vector<double>();
     GradcheckElement worst{.name = parameters[p].name};
@@ -98,7 +98,7 @@ GradcheckReport compare(const Checked& scalar, const ParameterList& parameters,
         struct Restore {
           const decltype(set)& put;
           double before;
-          ~Restore() { put(before); }  // also where the function throws
+          ~Restore() { put(before); }  // also if the function throws
         } restore{set, before};
         set(before + options.step);
         above = scalar.value();
@@ -113,7 +113,7 @@ GradcheckReport compare(const Checked& scalar, const ParameterList& parameters,
                              0,
                              false};
       found.error_ratio = error_ratio(found.analytic, numeric, options);
-      // On a smooth function the two one-sided slopes differ by about step * curvature.
+      // For a smooth function the two one-sided slopes differ by about step * curvature.
       double bend = std::abs((above - here) - (here - below)) / options.step;
       found.on_kink = bend > 1e-3 * (1e-2 + std::abs(above - here) / options.step +
                                      std::abs(here - below) / options.step);
@@ -172,14 +172,15 @@ GradcheckReport detail::gradcheck(const CheckedFunction& function, const Paramet
       first.gradients.push_back(gradient.value());
   }
   first.value = [&] {
-    Tape tape;  // as in the analytic run: layers may act differently without one
+    Tape tape;  // as in the analytic run: layers such as dropout act only while a tape records
     return weighted_sum(function(), weights).item();
   };
   GradcheckReport report = compare(first, parameters, options, "first order");
   report.unlisted = unlisted;
   if (!options.second_order || !report.ok) return report;
 
-  // G = sum of v dL/dx with fixed random v, a scalar function of the parameters and of the upstream gradient.
+  // G = sum of v dL/dx with fixed random v: a scalar function of the parameters
+  // and the upstream gradient.
   Random random(options.seed + 1);
   std::vector<Tensor> directions;
   for (const Var& x : xs) directions.push_back(upstream(x, random));
@@ -199,7 +200,7 @@ GradcheckReport detail::gradcheck(const CheckedFunction& function, const Paramet
     if (total.requires_grad()) {
       for (const Var& gradient : tape.gradient(total, inputs))
         second.gradients.push_back(gradient.value());
-    } else {  // a linear function with constant upstream: nothing depends on anything
+    } else {  // a linear function: second derivatives are 0
       for (const Var& x : inputs)
         second.gradients.push_back(Tensor::zeros(x.shape(), DType::float64, x.device()));
     }

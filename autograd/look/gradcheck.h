@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
-// gradcheck: the tape's gradients against central differences in float64, and a float32 model against its float64 twin.
-// Names the worst element, never just says no. Not for speed: it runs the function twice for every element.
+// gradcheck: compares the tape's gradients with central differences in float64, and a float32
+// model with its float64 twin. Reports the worst element of each parameter. Slow: it runs the
+// function twice for each element.
 #pragma once
 
 #include <concepts>
@@ -17,36 +18,37 @@ namespace tapeloop {
 
 struct GradcheckOptions {
   // PyTorch's defaults.
-  double step = 1e-6;                // the input is moved by this to either side
+  double step = 1e-6;                // the input is moved by this much to either side
   double absolute_tolerance = 1e-5;  // |analytic - numeric| <= absolute + relative |numeric|
   double relative_tolerance = 1e-3;
-  std::uint64_t seed =
-      1;  // of the upstream gradient, which is random in [0.5, 1.5) with random signs
-  bool second_order =
-      false;  // checks the gradient of the gradient as well, also by the upstream gradient
+  // Of the random upstream gradient: magnitudes in [0.5, 1.5), random signs.
+  std::uint64_t seed = 1;
+  // Also checks the gradient of the gradient, by the parameters and by the upstream gradient.
+  bool second_order = false;
 };
 
-// One element of one parameter, as found worst.
+// One element of one parameter: the worst one.
 struct GradcheckElement {
   std::string name;
   std::vector<std::int64_t> index = {};
   double analytic = 0;
   double numeric = 0;
   double error_ratio = 0;  // error / allowed error: above 1 is a failure
-  bool on_kink = false;    // the function bends here: its slopes to the left and right differ
+  bool on_kink = false;    // the function has a kink here: its left and right slopes differ
 };
 
 struct GradcheckReport {
   bool ok = true;
   std::string what;           // "first order", "second order", "float32 against float64"
-  std::int64_t elements = 0;  // compared
+  std::int64_t elements = 0;  // number of elements compared
   std::int64_t failures = 0;
-  std::int64_t kinks = 0;  // inputs found to sit on a kink
-  std::vector<std::string>
-      unlisted;  // shapes of parameters that took part but were not in the list
+  std::int64_t kinks = 0;  // number of inputs at a kink
+  // Shapes of parameters that the function used but that were not in the list.
+  std::vector<std::string> unlisted;
   std::vector<GradcheckElement> worst;  // the worst element of each parameter
   explicit operator bool() const { return ok; }
-  std::string str() const;  // for people: a line for each parameter, and what to do about a failure
+  // A line for each parameter, and advice if a check failed.
+  std::string str() const;
 };
 
 namespace detail {
@@ -56,7 +58,7 @@ GradcheckReport gradcheck(const CheckedFunction& function, const ParameterList& 
 GradcheckReport replay(const CheckedFunction& function, const ParameterList& parameters,
                        double tolerance, std::uint64_t seed);
 
-// f() or f(vars) with one Var, or any list of them, as its result.
+// Adapts f() or f(vars), which returns one Var or a list of them.
 template <class F>
 CheckedFunction checked_function(F&& f, const ParameterList& parameters) {
   return [&]() -> std::vector<Var> {
@@ -80,17 +82,18 @@ CheckedFunction checked_function(F&& f, const ParameterList& parameters) {
 ParameterList numbered(std::span<const Var> vars);  // named "input 0", "input 1", ...
 }  // namespace detail
 
-// Checks d(sum of w y)/dx for every element x of `parameters` (float64; see convert of nn/layers/module.h) and a random
-// upstream gradient w. `function` computes y from them: it is called as f(), or as f(std::span<const Var>) with the
-// parameters' variables, and returns a Var or several. It must give the same y each time for the same parameters (start
-// the Random of a dropout anew in each call), else Error is thrown. The parameters' values and gradients are left as they were. Parameters on Device::cuda
-// are checked there.
+// Checks d(sum of w y)/dx for every element x of `parameters` and a random upstream gradient w. The
+// parameters are float64; nn::convert() converts a model. `function` computes y: it is called as
+// f(), or as f(std::span<const Var>) with the parameters' variables, and returns a Var or several.
+// It must return the same y in each call with the same parameters (e.g. seed the Random of a
+// dropout in each call), else Error is thrown. Values and gradients of the parameters are restored.
+// Parameters on Device::cuda are checked there.
 template <class F>
 GradcheckReport gradcheck(F&& function, const ParameterList& parameters,
                           const GradcheckOptions& options = {}) {
   return detail::gradcheck(detail::checked_function(function, parameters), parameters, options);
 }
-// The same for tensors: each becomes a parameter of its own, in float64.
+// The same for tensors: each is converted to float64 and becomes a parameter.
 template <class F>
 GradcheckReport gradcheck(F&& function, std::initializer_list<Tensor> inputs,
                           const GradcheckOptions& options = {}) {
@@ -100,9 +103,10 @@ GradcheckReport gradcheck(F&& function, std::initializer_list<Tensor> inputs,
   return detail::gradcheck(detail::checked_function(function, parameters), parameters, options);
 }
 
-// Runs a float32 model and its float64 twin on the same numbers and compares results and gradients: each element's error
-// relative to the largest magnitude in its tensor must stay below `tolerance`. Every float tensor that `function` reads
-// must be among `parameters` (inputs too), since they are converted for the second run, and back afterwards.
+// Runs a float32 model and its float64 twin on the same numbers and compares results and gradients.
+// The error of each element, relative to the largest magnitude in its tensor, must be below
+// `tolerance`. `parameters` must contain every float tensor that `function` reads (inputs too):
+// they are converted for the second run, and back afterwards.
 template <class F>
 GradcheckReport replay_in_float64(F&& function, const ParameterList& parameters,
                                   double tolerance = 2e-5, std::uint64_t seed = 1) {

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
-// The notes of a tape that looks inside: norms of the state's gradients, the search for a NaN or infinity, and its report.
+// The Inspection of a tape: norms of state gradients, the search for a NaN or
+// infinity, and its report.
 #include "tapeloop/autograd/look/inspect.h"
 
 #include <fmt/format.h>
@@ -22,7 +23,7 @@ thread_local detail::StateRow handed_on;
 
 }  // namespace
 
-// --- where a thread is ---
+// --- current time step and sequence of a thread ---
 
 TimeStep::TimeStep(std::int64_t t)
     : outer_(std::exchange(time_now, t + (sequence_now != nullptr ? sequence_now->first : 0))) {}
@@ -125,7 +126,8 @@ void Inspection::recorded(const char* name, std::span<const Var* const> inputs,
         found->element = before->element;
         found->value = before->value;
       } else if (!std::isnan(found->value)) {
-        found = look(outputs[k].value(), false, "its result");  // infinities that were meant
+        // Ignores infinities of constants, e.g. a mask.
+        found = look(outputs[k].value(), false, "its result");
         if (!found) break;
       }
     }

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
-// Looking inside a training step: the gradient of the hidden state at each time step, and the first NaN or infinity. Both are
-// noted by a tape that was asked for them (TapeOptions); other tapes pay nothing. Draws nothing: see nn/look/gradient_picture.h.
+// Inspection of a training step: the gradient of the hidden state at each time step, and the first
+// NaN or infinity. A tape finds both if its TapeOptions ask for them; other tapes have no cost. For
+// pictures see nn/look/gradient_picture.h.
 #pragma once
 
 #include <concepts>
@@ -14,16 +15,18 @@
 
 namespace tapeloop {
 
-// How much of the loss's gradient reaches each step of one unrolled sequence: Tape::state_gradients().
+// How much of the loss's gradient reaches each time step of one unrolled sequence.
+// See Tape::state_gradients().
 struct StateGradient {
-  std::string scope;     // of the layer: "l0", "decoder/l1"
-  bool reverse = false;  // runs from the last time step to the first
-  // [T]: |dL/dh_t|, the root of the sum of squares over batch and units, with all that comes from later steps; 0 where
-  // nothing arrived, as in steps past a sequence's end.
+  std::string scope;     // the scope of the layer: "l0", "decoder/l1"
+  bool reverse = false;  // the layer runs from the last time step to the first
+  // [T]: |dL/dh_t|, the root of the sum of squares over batch and units. It includes the gradient
+  // from later time steps. 0 if there was no gradient, e.g. in steps past a sequence's end.
   std::vector<double> norms;
 };
 
-// The calling thread works on this time step of a sequence while it lives: for whoever writes a loop over time of their own.
+// While it lives, operations of the calling thread belong to this time step. For loops
+// over time steps in user code.
 class TimeStep {
  public:
   explicit TimeStep(std::int64_t t);
@@ -36,37 +39,41 @@ class TimeStep {
   std::int64_t outer_;
 };
 
-// Where the first NaN or infinity came up, in the order of computing.
+// Where the first NaN or infinity was calculated.
 struct NonFinitePlace {
   enum class Pass { none, forward, backward } pass = Pass::none;
-  std::string operation;   // as the profile names it: "lstm_gates", "recurrent", "linear dW"
-  std::string scope;       // of the layer: "encoder/l1_reverse"; empty outside of all
-  std::int64_t step = -1;  // time step within the sequence; -1: not within one, or all at once
-  std::string gate;  // part of the operation's formula: "f", "exp(g)"; empty where there is but one
-  std::string what;  // "its result float32[4, 8]"
-  std::vector<std::int64_t> element;  // its place in that
+  std::string operation;  // named as in the profile: "lstm_gates", "recurrent", "linear dW"
+  std::string scope;  // the scope of the layer: "encoder/l1_reverse"; empty outside of all scopes
+  // Time step within the sequence; -1: outside a sequence, or all steps at once.
+  std::int64_t step = -1;
+  // Part of the operation's formula: "f", "exp(g)"; empty if the formula has only one part.
+  std::string gate;
+  std::string what;                   // the tensor: "its result float32[4, 8]"
+  std::vector<std::int64_t> element;  // the index of the element in this tensor
   double value = 0;                   // NaN, or an infinity
-  double largest_input = 0;           // the largest finite number that the operation was given
-  // Where it was given, not calculated: a parameter, or a tensor that is none (data). Undefined: it was calculated.
+  double largest_input = 0;           // the largest finite input of the operation
+  // The input that contained the value, if no operation calculated it: a parameter, or a
+  // data tensor. Else undefined.
   Var given;
-  std::string parameter;  // the name of `given`, where nn::find_non_finite() knows it
+  // The name of `given`, if nn::find_non_finite() knows it.
+  std::string parameter;
 
   explicit operator bool() const { return pass != Pass::none; }
-  // One sentence with all of it, and one with what to do next. "" where nothing was found.
+  // A sentence that describes the place, and one with what to do next. "" if nothing was found.
   std::string str() const;
 };
 
-// What a tape made by Tape tape({.check_finite = true}) throws as soon as there is one.
+// A tape made by Tape tape({.check_finite = true}) throws it at the first NaN or infinity.
 class NonFiniteError : public Error {
  public:
   explicit NonFiniteError(NonFinitePlace found) : Error(found.str()), where(std::move(found)) {}
   NonFinitePlace where;
 };
 
-// Runs loss(), which returns a scalar Var, and its backward pass under such a tape, and says what it found. Adds nothing to
-// any gradient. An infinity counts where it was made of finite numbers: constants such as a mask's -infinity do not.
-// What loss() draws at random it draws anew: see nn::NotedRandoms. Cost: a training step without fusion of checks, some
-// ten times slower than without.
+// Runs loss(), which returns a scalar Var, and its backward pass with such a tape, and returns what
+// the tape found. Changes no gradient. An infinity counts if it was calculated from finite numbers:
+// constants such as a mask's -infinity do not count. loss() draws new random numbers; to repeat
+// those of an earlier run see nn::NotedRandoms. Cost: about ten times a training step.
 NonFinitePlace find_non_finite(const std::function<Var()>& loss);
 
 }  // namespace tapeloop

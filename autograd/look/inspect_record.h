@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// What a tape notes that was asked to look inside (inspect.h). Private to the tape and to operations over time.
+// What a tape keeps for inspect.h. Private to the tape and to operations over time.
 #pragma once
 
 #include <memory>
@@ -16,21 +16,22 @@ namespace tapeloop::detail {
 
 using StateLog = std::vector<StateGradient>;
 
-// Where the gradients of one sequence's states are noted, and the time at which the part of it at hand begins.
+// The place in the state log for the gradients of one sequence, and the time step at which the
+// current part of the sequence begins.
 struct StateRow {
-  bool given = false;             // there is a sequence, and its tape looks inside
-  std::shared_ptr<StateLog> log;  // null: nobody asks for gradients
+  bool given = false;             // there is a sequence, and its tape inspects
+  std::shared_ptr<StateLog> log;  // null: the tape does not log state gradients
   std::size_t row = 0;
   std::int64_t first = 0;
 
   StateRow from(std::int64_t time) const { return {given, log, row, first + time}; }
   bool wanted() const { return log != nullptr; }
-  // |dh| of a time step, counted from `first`.
+  // Logs |dh| of a time step, counted from `first`.
   void note(std::int64_t t, const Tensor& dh) const;
 };
 
-// A sequence is being unrolled while it lives: a new row, unless one was handed on. Without a tape that looks inside:
-// nothing.
+// While it lives, a sequence is being unrolled. Adds a row to the state log, unless a HandOn gave a
+// row. Does nothing without a tape that inspects.
 class InSequence {
  public:
   InSequence(std::int64_t steps, bool reverse);
@@ -44,7 +45,8 @@ class InSequence {
   const StateRow* outer_ = nullptr;
 };
 
-// The next sequence of this thread is this one, or a part of it: unroll() to recurrent(), a segment to its second run.
+// Gives a row to the next sequence of this thread, which is the same sequence or a part of it.
+// unroll() gives it to recurrent(), a segment to its second run.
 class HandOn {
  public:
   explicit HandOn(const StateRow& row);
@@ -53,26 +55,27 @@ class HandOn {
   HandOn& operator=(const HandOn&) = delete;
 };
 
-// h, after noting in the backward pass how large its whole gradient is. h itself where nobody asks.
+// Returns h, with a tape entry that logs the norm of h's whole gradient in the backward pass.
+// Returns h itself if gradients are not logged.
 Var watch_state(const StateRow& row, std::int64_t t, const Var& h);
 
 class Inspection {
  public:
   Inspection(bool check, bool watch)
       : checks_(check), log_(watch ? std::make_shared<StateLog>() : nullptr) {}
-  // For a tape within a tape (recompute): what it finds belongs to the outer one.
+  // For a tape within a tape (recompute): the results go to the log of the outer tape.
   Inspection(bool check, std::shared_ptr<StateLog> log) : checks_(check), log_(std::move(log)) {}
 
   bool checks() const { return checks_; }
   const std::shared_ptr<StateLog>& log() const { return log_; }
 
-  // An operation was done: notes where, and looks at its results.
+  // Called after an operation: keeps its scope and time step, and checks its results.
   void recorded(const char* name, std::span<const Var* const> inputs, std::span<const Var> outputs);
-  // A gradient that the node being played has added to.
+  // Checks a gradient after the node whose backward function runs has added to it.
   void check_gradient(const Tensor& sum, const std::string& what, std::string_view suffix = "");
-  // Throws what an operation found out itself, with the place filled in; a step or a gate that it knows stays.
+  // Throws what an operation found, after filling in the place. Keeps a step or a gate that is set.
   [[noreturn]] void report(NonFinitePlace found) const;
-  // The first NaN of a tensor, or infinity where those count; `what` names the tensor.
+  // The first NaN of a tensor, or also infinity if `infinities`; `what` names the tensor.
   static std::optional<NonFinitePlace> look(const Tensor& tensor, bool infinities,
                                             const std::string& what);
   static double largest(const Tensor& tensor);
@@ -85,12 +88,13 @@ class Inspection {
   };
   bool checks_;
   std::shared_ptr<StateLog> log_;
-  std::vector<Place> places_;         // of the tape's nodes
-  std::vector<std::size_t> playing_;  // the node whose backward function runs, innermost last
+  std::vector<Place> places_;         // one for each node of the tape
+  std::vector<std::size_t> playing_;  // the nodes whose backward functions run, innermost last
   friend class Playing;
 };
 
-// The backward function of a node runs while it lives, within the scopes that the node was recorded in.
+// While it lives, the backward function of a node runs, in the scopes in
+// which the node was recorded.
 class Playing {
  public:
   Playing(Inspection* inspection, std::size_t node) : inspection_(inspection) {
@@ -109,7 +113,7 @@ class Playing {
   std::vector<std::unique_ptr<Scope>> scopes_;
 };
 
-// That of the current tape; null where there is none or it does not look inside.
+// The Inspection of the current tape; null if there is no tape or the tape does not inspect.
 Inspection* inspecting();
 
 }  // namespace tapeloop::detail

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
-// Notes of a measuring tape, and the reports made of them. Takes times; asks no tensor for its elements.
+// The measurements of a tape, and the reports of them. Measures times;
+// reads no elements of tensors.
 #include "tapeloop/autograd/look/profile.h"
 
 #include <fmt/format.h>
@@ -68,7 +69,7 @@ void Profile::recorded(const char* operation, const Shape& shape, std::int64_t b
     spans_.push_back({ProfileEvent::Kind::forward, nodes_.size() - 1, mark_, end - mark_});
   }
   count_memory(ProfileEvent::Kind::forward, nodes_.size() - 1);
-  mark_ = now();  // taking notes is nobody's time
+  mark_ = now();  // no operation pays for the time of the measurement
 }
 
 void Profile::played(std::size_t node, std::int64_t start) {
@@ -98,7 +99,7 @@ MemoryReport Profile::memory() const {
   const memory::Stats now = memory::stats();
   std::map<std::pair<std::string, std::string>, MemoryRow> rows;
   const auto row_of = [&](std::size_t i) -> MemoryRow& {
-    // What happened since the last operation belongs to none yet.
+    // Changes after the last operation have a row of their own.
     if (i == changes_.size()) return rows[{"", "(since the last operation)"}];
     const Node& node = nodes_[changes_[i].node];
     const bool deferred = changes_[i].kind == ProfileEvent::Kind::deferred;
@@ -242,7 +243,7 @@ void ProfileReport::write_chrome_trace(const std::string& path) const {
                       {"bytes", event.bytes},
                       {"node", event.node}}}});
   }
-  // Names are the user's bytes: what is no UTF-8 is replaced, since the trace must be.
+  // The trace must be UTF-8, but names can have any bytes: invalid ones are replaced.
   write_file(path, Json{{"traceEvents", std::move(list)}, {"displayTimeUnit", "ms"}}.dump(
                        -1, ' ', false, Json::error_handler_t::replace));
 }

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
-// What a measuring tape notes while it records and plays back. Private to the files of the tape.
+// What a measuring tape keeps while it records and runs backwards. Private
+// to the files of the tape.
 #pragma once
 
 #include <cstdint>
@@ -17,9 +18,10 @@ class Profile {
   std::int64_t now() const;  // nanoseconds since the tape began
 
   void recorded(const char* operation, const Shape& shape, std::int64_t bytes, bool in_backward);
-  void played(std::size_t node, std::int64_t start);    // its backward function, until now
-  void combined(std::size_t node, std::int64_t start);  // deferred gradients of its parameters
-  void resume();  // after a backward pass: what follows is forward again
+  // The node's backward function ran from `start` to now.
+  void played(std::size_t node, std::int64_t start);
+  void combined(std::size_t node, std::int64_t start);  // the same for deferred gradients
+  void resume();  // call it after a backward pass: forward time begins again
   ProfileReport report() const;
   MemoryReport memory() const;
 
@@ -37,7 +39,7 @@ class Profile {
     std::int64_t start;
     std::int64_t duration;
   };
-  // What one operation did to the memory in use.
+  // The change of the memory in use by one operation.
   struct Change {
     ProfileEvent::Kind kind;
     std::size_t node;
@@ -47,15 +49,15 @@ class Profile {
 
   std::int64_t begin_;
   std::int64_t mark_ = 0;
-  std::vector<Node> nodes_;  // as on the tape
+  std::vector<Node> nodes_;  // one for each node of the tape
   std::vector<Span> spans_;
-  memory::PeakMeter meter_;  // also keeps the peak from before the tape for afterwards
+  memory::PeakMeter meter_;  // restores the peak from before the tape afterwards
   std::int64_t live_at_start_;
-  std::int64_t live_ = 0;  // when memory was counted last
+  std::int64_t live_ = 0;  // at the last count
   std::vector<Change> changes_;
   std::int64_t peak_ = 0;
-  std::size_t peak_change_ = 0;  // during which the peak was reached
-  std::int64_t peak_above_ = 0;  // the peak, above what was in use before that change
+  std::size_t peak_change_ = 0;  // the change during which the peak was reached
+  std::int64_t peak_above_ = 0;  // the peak minus the memory in use before that change
 };
 
 }  // namespace tapeloop::detail

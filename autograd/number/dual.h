@@ -1,11 +1,10 @@
 // SPDX-License-Identifier: MIT
-// Dual: a number with its partial derivatives by the inputs that it depends on, and its arithmetic.
-// Functions of duals are in dual_functions.h.
-// The type carries the set of inputs (a bit mask), so a partial that is zero does not exist. Wraps a SIMD register,
-// a scalar, or another Dual (for second derivatives). Revels et al. 2018, arXiv:1810.08297.
+// Dual: a number with its partial derivatives, and its arithmetic. Functions of duals are in
+// dual_functions.h. The type carries the set of inputs as a bit mask, so a partial that is always
+// zero is not stored. Revels et al. 2018, arXiv:1810.08297.
 //
-// The chain rule multiplies derivatives. In these products an exact zero wins: 0 times infinity or
-// NaN is 0. So relu(x) at -1 hides the infinite slope of a root behind it. Values follow IEEE 754:
+// In products of the chain rule an exact zero wins: 0 times infinity or NaN is 0. So the derivative
+// of sqrt(relu(x)) at -1 is 0, although the slope of sqrt at 0 is infinite. Values follow IEEE 754:
 // 0 times infinity is NaN.
 #pragma once
 
@@ -16,10 +15,11 @@
 
 namespace tapeloop {
 
-// V: the number inside. Inputs: bit i is set where the value depends on input i; one partial for each bit set.
+// V: the number inside: a scalar, a SIMD register, or another Dual (for second derivatives).
+// Inputs: bit i is set if the value depends on input i; there is one partial for each set bit.
 // Exact: an exact zero wins in the chain rule. If false, the products are plain. That is faster,
-// but a partial is NaN wherever the rule matters: a caller who sees a NaN calculates again with
-// Exact.
+// but a partial is NaN wherever the rule matters: a caller that finds a NaN must calculate again
+// with Exact.
 template <class V, unsigned Inputs, bool Exact = true>
 struct Dual {
   V value;
@@ -44,10 +44,10 @@ inline constexpr bool kExact = true;
 template <class V, unsigned Inputs, bool Exact>
 inline constexpr bool kExact<Dual<V, Inputs, Exact>> = Exact;
 
-// Where the partial by input `bit` (a power of two) is kept among those of `inputs`.
+// The index in Dual::partial of the partial by input `bit` (a power of two).
 constexpr int index_of(unsigned inputs, unsigned bit) { return std::popcount(inputs & (bit - 1)); }
 
-// The number `from` as type To, which may depend on more inputs or be of a higher level: what is new is zero.
+// Converts `from` to To. To may have more inputs or a higher level; the added partials are zero.
 template <class To>
 struct As {
   template <class From>
@@ -125,7 +125,7 @@ TL_HD auto chain(const Dual<V, Inputs, Exact>& x, const V& value, const Slope& s
   });
 }
 
-// f(a, b) with value `value` and derivatives `by_a` and `by_b`; a and b at one level.
+// f(a, b) with value `value` and derivatives `by_a` and `by_b`; a and b have the same level.
 template <class V, class A, class B, class SlopeA, class SlopeB>
 TL_HD auto chain(const A& a, const B& b, const V& value, const SlopeA& by_a, const SlopeB& by_b) {
   constexpr unsigned kA = kInputs<A>;
@@ -143,7 +143,7 @@ TL_HD auto chain(const A& a, const B& b, const V& value, const SlopeA& by_a, con
   });
 }
 
-// The innermost number, without any derivative: comparisons look at nothing else.
+// The innermost number, without derivatives. Comparisons use only this number.
 template <class T>
 TL_HD auto innermost(const T& x) {
   if constexpr (DualNumber<T>) {
@@ -155,7 +155,7 @@ TL_HD auto innermost(const T& x) {
 
 }  // namespace dual
 
-// An input's own number: it depends on itself alone, with derivative one.
+// The number of an input: it depends on this input alone, with derivative 1.
 template <unsigned Bit, bool Exact = true, class V>
 TL_HD Dual<V, Bit, Exact> seed(const V& value) {
   return {value, {dual::As<V>::convert(1.0)}};
@@ -163,7 +163,7 @@ TL_HD Dual<V, Bit, Exact> seed(const V& value) {
 
 template <class A, class B>
 concept BothDual = DualNumber<A> && DualNumber<B> && SameLevel<A, B>;
-template <class A, class B>  // a Dual, and something that is a constant to it
+template <class A, class B>  // a Dual, and a number that is a constant for it
 concept DualAndLower = DualNumber<A> &&(kLevel<A> > kLevel<B>);
 
 // --- arithmetic ---
@@ -210,13 +210,13 @@ TL_HD auto operator*(const A& a, const B& b) {
 }
 template <class B, BothDual<B> A>
 TL_HD auto operator/(const A& a, const B& b) {
-  // Divides: a product with 1 / b would be wrong for a tiny b, whose 1 / b is infinite.
+  // A division, not a product with 1 / b: for a tiny b, 1 / b is infinite.
   auto quotient = a.value / b.value;
   return dual::chain(a, b, quotient, 1.0 / b.value, -(quotient / b.value));
 }
 
 namespace dual {
-// The partials of x unchanged, around a new value: x + constant and the like.
+// A new value with the partials of x, as in x + constant.
 template <class Value, class V, unsigned Inputs, bool Exact>
 TL_HD auto shifted(const Value& value, const Dual<V, Inputs, Exact>& x) {
   return make<Inputs, Exact>(value, [&]<unsigned Bit>(std::integral_constant<unsigned, Bit>) {
@@ -249,7 +249,7 @@ template <class A, DualAndLower<A> B>
 TL_HD auto operator*(const A& a, const B& b) {
   return b * a;
 }
-// The derivative is 1 / b, rounded: dx is dy * (1 / b), as for two Vars, not dy / b.
+// The derivative is 1 / b, rounded. So dx = dy * (1 / b), as for two Vars, and not dy / b.
 template <class B, DualAndLower<B> A>
 TL_HD auto operator/(const A& a, const B& b) {
   auto inverse = 1.0 / dual::As<decltype(dual::innermost(a))>::convert(b);
@@ -274,7 +274,7 @@ TL_HD auto zero_safe_product(const A& a, const B& b) {
   return zero_safe_product(b, a);
 }
 
-// --- comparisons and choice: by value; the derivative is that of the branch taken ---
+// --- comparisons and choice: by value; select() takes the derivative of the chosen branch ---
 template <class A, class B>
 concept AnyDual = DualNumber<A> || DualNumber<B>;
 template <class B, AnyDual<B> A>
@@ -301,7 +301,7 @@ TL_HD auto operator==(const A& a, const B& b) {
 template <class M, class B, BothDual<B> A>
 TL_HD auto select(const M& mask, const A& a, const B& b) {
   constexpr unsigned kAll = dual::kInputs<A> | dual::kInputs<B>;
-  using V = decltype(a.value + b.value);  // depends on what either depends on
+  using V = decltype(a.value + b.value);  // depends on the inputs of both
   using D = Dual<V, kAll, dual::kExact<A>>;
   D x = dual::As<D>::convert(a);
   D y = dual::As<D>::convert(b);

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
-// The instruction sets that kernels are compiled for, as tag types, and the one this file's compiler flags give.
-// Kernels are templates on the tag, so one program can hold several builds of a kernel without a name clash.
+// Tag types for the instruction sets that kernels are compiled for. Native is the best one that the
+// compiler flags allow. Kernels are templates on the tag, so one program can contain several builds
+// of a kernel without a name clash.
 #pragma once
 
 // Only nvcc defines the last macro, for -use_fast_math.
@@ -14,11 +15,11 @@
 
 namespace tapeloop::isa {
 
-struct Lane {  // one number: what a thread of a GPU calculates with
+struct Lane {  // one number, for a thread of a GPU
   static constexpr const char* name = "lane";
 };
 
-struct Baseline {  // whatever the platform always has: SSE2 on x86-64
+struct Baseline {  // what every machine of the platform has: SSE2 on x86-64
   static constexpr int vector_bytes = 16;
   static constexpr int registers = 16;
   static constexpr const char* name = "baseline";

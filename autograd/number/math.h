@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-// Elementwise functions of numbers without derivatives: float, double, and SIMD registers of them.
-// No derivatives (dual.h) and no tensors. Nothing here throws; a domain error gives NaN, as in <cmath>.
+// Elementwise functions of float, double, and SIMD registers of them. Nothing here throws; a domain
+// error gives NaN, as in <cmath>. Derivatives are in dual.h.
 #pragma once
 
 #include <cmath>
@@ -11,9 +11,11 @@
 
 namespace tapeloop {
 
-// One unit in the last place (ULP) is the gap between neighbouring numbers of the type at the true result;
-// below the normal range it is the smallest denormal. The tests read this table and hold the code to it.
-// Without FMA, exp, tanh and sigmoid of double come from the C library; of float they have the same bits always.
+// One unit in the last place (ULP) is the gap between neighbouring numbers of the type at the true
+// result; below the normal range it is the smallest denormal. The tests check the functions against
+// this table.
+// Without FMA, exp, tanh and sigmoid of double call the C library. For float they give the same
+// bits with and without FMA.
 struct Accuracy {
   const char* function;
   double float32;  // largest error in ULP; 0.5 is correctly rounded
@@ -39,10 +41,11 @@ constexpr Accuracy kAccuracy[] = {
 // --- exp, tanh, sigmoid: one algorithm for scalars and registers ---
 //
 // exp(x) = 2^n (1 + p)   with n the integer nearest x / log(2), r = x - n log(2), p = exp(r) - 1
-// p is a polynomial in r on [-log(2) / 2, log(2) / 2], fitted for the smallest largest relative error.
-// Every product that meets a sum is an explicit fma(), so that no compiler can round it in another way and
-// a lane gives the bits of the scalar. Adding a large number (kRound) rounds x / log(2) to an integer and
-// leaves that integer, plus an exponent bias, in the last bits of the sum, ready to be shifted into place.
+// p is a polynomial in r on [-log(2) / 2, log(2) / 2] with the smallest maximal relative error.
+// Every product that is added to something is an explicit fma(). So all compilers round it in the
+// same way, and a lane gives the bits of the scalar. Adding a large number (Format::round) rounds
+// x / log(2) to an integer. The last bits of the sum then hold this integer plus an exponent bias,
+// and a shift moves them into the exponent.
 namespace math {
 
 template <class T>
@@ -57,7 +60,7 @@ struct Format<float> {
   static constexpr float exp_low = -104;    // exp rounds to 0 from here on down
   static constexpr float exp_high = 89;     // exp overflows from here on up
   static constexpr float sigmoid_one = 20;  // sigmoid rounds to 1 from here on up
-  static constexpr float tanh_one = 10;     // tanh too
+  static constexpr float tanh_one = 10;     // tanh rounds to 1 from here on up
   static constexpr int sigmoid_shift = 32;
 };
 template <>
@@ -74,8 +77,8 @@ struct Format<double> {
   static constexpr int sigmoid_shift = 64;
 };
 
-// Even and odd terms of a polynomial, each by Horner's rule in x^2: as many operations as one chain in x, and
-// half the waiting.
+// The even and the odd terms of a polynomial, each by Horner's rule in x^2: as many operations as
+// one chain in x, with half the latency.
 template <Real V>
 struct EvenOdd {
   V even;
@@ -137,15 +140,15 @@ TL_HD V tanh_near_0(V x) {
   }
 }
 
-// x between bounds; NaN stays NaN.
+// x limited to [low, high]; NaN stays NaN.
 template <Real V>
 TL_HD V within(V x, ElementOf<V> low, ElementOf<V> high) {
   const V above = select(x < low, lift<V>(low), x);
   return select(above > high, lift<V>(high), above);
 }
 
-// x = n log(2) + r; the last bits of `word` hold n + bias. Where few n occur, the low part of log(2), which
-// is 2e-9 of it in float, may be left out.
+// x = n log(2) + r; the last bits of `word` hold n + bias. If n is small, the low part of log(2)
+// may be left out. In float this part is 2e-9 of log(2).
 template <Real V>
 struct Reduced {
   V r;
@@ -168,7 +171,7 @@ TL_HD V power_of_2(bits::Word<V> word) {
   return bits::to<V>(word << Format<ElementOf<V>>::exponent_at);
 }
 
-// Without the instruction, fma in double costs a call for each; the C library is then faster.
+// Without an FMA instruction, every fma() of doubles is a call; then the C library is faster.
 template <Real V>
 inline constexpr bool kUseLibrary = sizeof(ElementOf<V>) == 8 && !kHasFma;
 
@@ -189,7 +192,7 @@ TL_HD V exp(V x) {
   if constexpr (math::kUseLibrary<V>) {
     return math::by_library(x, [](ElementOf<V> lane) { return std::exp(lane); });
   } else {
-    // 2^n itself may be out of range where the result is not, so it is applied as two factors.
+    // 2^n may be out of range although the result is not, so the code multiplies by two factors.
     const auto [r, word] = math::reduce(math::within(x, F::exp_low, F::exp_high), 2 * F::bias);
     const auto half = word >> 1;
     const V first = math::power_of_2<V>(half);
@@ -226,14 +229,15 @@ TL_HD V sigmoid(V x) {
       return (lane < 0 ? e : T{1}) / (1 + e);
     });
   } else {
-    // Both sides of the fraction are scaled by 2^-shift, so that a denormal result is rounded only once.
+    // Both sides of the fraction are scaled by 2^-shift, so that a denormal result is rounded once.
     const V z = math::within(-x, -F::sigmoid_one, -F::exp_low);
     const auto [r, word] = math::reduce(z, F::bias - F::sigmoid_shift);
     const V power = math::power_of_2<V>(word);
     const V one = lift<V>(1.0 / static_cast<double>(std::uint64_t{1} << (F::sigmoid_shift / 2)) /
                           static_cast<double>(std::uint64_t{1} << (F::sigmoid_shift / 2)));
     const V p = math::exp_minus_1_near_0(r);
-    // power + one is exact, or its error small beside the result, but for powers near 2^24 (float).
+    // power + one is exact, or its error is small compared with the result, except for powers near
+    // 2^24 (float).
     const V near = fma(power, p, power + one);
     const V far_left = fma(power, p, one) + power;
     return one / select(z > 8, far_left, near);

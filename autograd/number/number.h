@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: MIT
-// What a formula needs besides arithmetic: TL_HD, outputs(...) for several results, and levels of numbers.
-// No containers, no text: formula pages are compiled by g++, clang and nvcc alike.
+// Basics of formulas: TL_HD, outputs(...) for several results, and levels of numbers.
+// Uses no containers and no text, because g++, clang and nvcc compile the formula pages.
 #pragma once
 
 #include <cstddef>
 #include <type_traits>
 #include <utility>
 
-// On every function of a formula page: always inlined, and compiled for the GPU too under nvcc.
+// Marks every function of a formula page: always inlined; nvcc compiles it for the GPU too.
 #if defined(__CUDACC__)
 #define TL_HD __host__ __device__ __forceinline__
 #else
@@ -19,8 +19,8 @@ namespace tapeloop {
 template <class T>
 concept Scalar = std::is_arithmetic_v<T>;
 
-// How many times a number has been wrapped for differentiation: 0 for a scalar or a SIMD register, one
-// more for each Dual around it. A number of a lower level is a constant to one of a higher level.
+// How many times a number is wrapped for differentiation: 0 for a scalar or a SIMD register, plus 1
+// for each Dual around it. A number of a lower level is a constant for one of a higher level.
 template <class T>
 inline constexpr int kLevel = 0;
 
@@ -60,7 +60,7 @@ inline constexpr bool kIsOutputs = false;
 template <class Indices, class... Ts>
 inline constexpr bool kIsOutputs<OutputPack<Indices, Ts...>> = true;
 
-// Every formula's result as a pack, also that of a formula that returns one bare number.
+// The result of a formula as a pack, also if the formula returns a single number.
 template <class R>
 TL_HD constexpr auto as_outputs(R result) {
   if constexpr (kIsOutputs<R>) {

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
-// Random numbers by counter: number i of stream `seed` is a function of (seed, i) alone, so every device, thread
-// count and resumed run gets the same ones. Philox4x32-10 (Salmon, Moraes, Dror & Shaw 2011).
+// Counter-based random numbers: number i of stream `seed` depends only on (seed, i). So every
+// device, every number of threads and every resumed run gets the same numbers. Philox4x32-10
+// (Salmon, Moraes, Dror & Shaw 2011).
 #pragma once
 
 #include <cmath>
@@ -14,7 +15,7 @@ struct Philox4 {
   std::uint32_t word[4];
 };
 
-// Four 32-bit words for the counter (block, use) under the key `seed`; different uses never share a counter.
+// Four 32-bit words for the key `seed` and the counter (block, use). Uses never share a counter.
 TL_HD Philox4 philox(std::uint64_t seed, std::uint64_t block, std::uint32_t use) {
   std::uint32_t key0 = static_cast<std::uint32_t>(seed);
   std::uint32_t key1 = static_cast<std::uint32_t>(seed >> 32);
@@ -53,13 +54,14 @@ struct Random;
 class Recording;
 namespace detail {
 class RandomLog;
-inline thread_local RandomLog* random_log =
-    nullptr;  // set while recompute() runs something (random_log.h)
-inline thread_local Recording* recording = nullptr;  // set while a step is captured (recording.h)
+// Set while a RandomLog::Scope lives, for example within recompute() (random_log.h).
+inline thread_local RandomLog* random_log = nullptr;
+// Set while this thread captures a step (recording.h).
+inline thread_local Recording* recording = nullptr;
 std::uint64_t take_watched(Random& random, std::uint64_t count);
 }  // namespace detail
 
-// A place in a stream: what programs hand around, save in checkpoints and seed by.
+// A position in a stream of random numbers. Programs pass it around and save it in checkpoints.
 // Threads may share a Random: no number is taken twice, but the timing decides which thread gets
 // which numbers. For the same numbers in each run, give every thread its own stream by split().
 struct Random {
@@ -67,14 +69,16 @@ struct Random {
   std::uint64_t next = 0;  // numbers taken so far
 
   explicit Random(std::uint64_t seed_value = 0) : seed(seed_value) {}
-  // The first of `count` numbers, which are then taken. Whole blocks of four, so that streams never overlap.
+  // Takes `count` numbers and returns the index of the first one. Takes whole blocks of four, so
+  // that calls never share a block.
   std::uint64_t take(std::uint64_t count) {
     if (detail::random_log != nullptr || detail::recording != nullptr) {
       return detail::take_watched(*this, count);
     }
     return advance(count);
   }
-  std::uint64_t advance(std::uint64_t count) {  // the same whatever recompute() does
+  // The same, but without the random_log and the recording of this thread.
+  std::uint64_t advance(std::uint64_t count) {
     return __atomic_fetch_add(&next, (count + 3) / 4 * 4, __ATOMIC_RELAXED);
   }
   double uniform() {  // one number in [0, 1), 53 bits

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// What the kinds of reduction do to two numbers, and what they begin with: the same for every device.
+// How each kind of reduction combines two numbers, and its neutral element. All devices use these.
 #pragma once
 
 #include <cstdint>

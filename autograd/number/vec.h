@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: MIT
-// Vec: one SIMD register of float or double with the operators of a number; Mask: the result of comparing two.
-// Built on the compilers' vector types, so any width compiles anywhere. Functions such as exp are in math.h.
-// nvcc has no such types: there a Vec is one number, Vec<T, isa::Lane>, with the same operators and conversions.
+// Vec: one SIMD register of float or double, with the operators of a number. Mask: the result of a
+// comparison of two Vecs. Functions such as exp are in math.h.
+// Built on the compilers' vector types, so any width compiles on any machine. nvcc has no such
+// types: there a Vec is one number, Vec<T, isa::Lane>, with the same operators and conversions.
 #pragma once
 
 #include <cstdint>
@@ -11,15 +12,17 @@
 #include "tapeloop/autograd/number/isa.h"
 #include "tapeloop/autograd/number/number.h"
 
-// Only for fma and the square root: compilers leave a lane loop of either scalar for some widths.
+// Only for fma, the square root and any_nan(): for some widths, compilers do not vectorize a loop
+// over the lanes.
 #if defined(__SSE2__) && !defined(__CUDACC__)
 #include <immintrin.h>
 #endif
 
 namespace tapeloop {
 
-// Whether a fused multiply-add is one instruction here. Without it, fma() is exact all the same, but slow.
-// Not inline: files of one program may be compiled for different instruction sets.
+// True if a fused multiply-add is one instruction here. If false, fma() gives the same results, but
+// slowly.
+// Not inline, because files of one program may be compiled for different instruction sets.
 #if defined(__FMA__) || defined(__ARM_FEATURE_FMA) || defined(__CUDA_ARCH__)
 constexpr bool kHasFma = true;
 #else
@@ -36,7 +39,7 @@ inline constexpr bool kIsVec = false;
 template <class T, class Isa>
 inline constexpr bool kIsVec<Vec<T, Isa>> = true;
 
-// A number without derivatives that functions of math.h take: float, double or a register of them.
+// A number that functions of math.h take: float, double or a register of them.
 template <class T>
 concept Real = std::is_same_v<T, float> || std::is_same_v<T, double> || kIsVec<T>;
 template <class T>
@@ -53,7 +56,7 @@ struct ElementOfReal<Vec<T, Isa>> {
 template <class V>
 using ElementOf = typename ElementOfReal<V>::Type;
 
-// The scalar or number x as a V. One that is narrower than its argument rounds, as a literal would.
+// Converts x to V. If V is narrower than A, x is rounded, as a literal would be.
 template <Real V, RealOrScalar A>
 TL_HD V lift(A x) {
   if constexpr (std::is_same_v<V, A>) {
@@ -65,8 +68,9 @@ TL_HD V lift(A x) {
   }
 }
 
-// What a function of an A and a B computes with: the register if there is one, else the narrower of two
-// floating-point types, so that a double literal beside a float acts as it does beside a register of floats.
+// The type in which a function of an A and a B computes: the register if there is one, else the
+// narrower of two floating-point types. So a double literal beside a float acts as it does beside a
+// register of floats.
 template <class A, class B>
 struct JoinedReal {};
 template <Real A, Scalar B>
@@ -98,8 +102,8 @@ TL_HD Joined<A, B> select(bool mask, A if_true, B if_false) {
 
 // a * b + c, rounded once.
 TL_HD float fma_in_double(float a, float b, float c) {
-  // The product is exact in double. If the sum is not, its last bit is made 1: then rounding it to float
-  // cannot be misled by a tie that the first rounding made up.
+  // The product is exact in double. If the sum is inexact, it is rounded to odd (last bit 1), so
+  // that it is never a false tie when it is rounded to float.
   const double product = static_cast<double>(a) * static_cast<double>(b);
   const double addend = static_cast<double>(c);
   double sum = product + addend;
@@ -127,7 +131,7 @@ requires std::is_floating_point_v<T> TL_HD T fma(T a, T b, T c) {
 template <class T>
 using IntegerOf = std::conditional_t<sizeof(T) == 4, std::int32_t, std::int64_t>;
 
-// What a register and a mask hold.
+// The raw types of a register and of a mask.
 template <class T, class Isa>
 struct Lanes;
 template <class T>
@@ -170,9 +174,8 @@ struct Vec {
     std::memcpy(&result.raw, from, sizeof(Raw));
     return result;
   }
-  static TL_HD Vec splat(T x) {
-    return {x - Raw{}};
-  }  // x - 0 is x, for -0.0, infinities and NaN too
+  // x - 0 is x, also for -0.0, infinities and NaN.
+  static TL_HD Vec splat(T x) { return {x - Raw{}}; }
   template <Scalar S>
   static TL_HD Vec of(S x) {  // any scalar, converted to the element type
     return splat(static_cast<T>(x));
@@ -196,7 +199,7 @@ struct Vec {
   TL_HD Vec& operator*=(Vec b) { return *this = *this * b; }
   TL_HD Vec& operator/=(Vec b) { return *this = *this / b; }
 
-  // With a scalar on one side: x * 0.5, 1 - x, x < 0. The scalar is converted to the element type.
+  // A scalar on one side, as in x * 0.5, 1 - x, x < 0, is converted to the element type.
   template <Scalar S>
   friend TL_HD Vec operator+(Vec a, S b) {
     return a + of(b);
@@ -312,7 +315,7 @@ TL_HD Vec<T, Isa> sqrt(Vec<T, Isa> x) {
   if constexpr (kBytes == 32 && kFloat) return {_mm256_sqrt_ps(x.raw)};
   if constexpr (kBytes == 32 && !kFloat) return {_mm256_sqrt_pd(x.raw)};
 #endif
-#if defined(__AVX512F__)  // with a full mask, as g++ 12 warns about the plain form
+#if defined(__AVX512F__)  // with a full mask: g++ 12 warns about the plain form
   if constexpr (kBytes == 64 && kFloat) return {_mm512_maskz_sqrt_ps(0xffff, x.raw)};
   if constexpr (kBytes == 64 && !kFloat) return {_mm512_maskz_sqrt_pd(0xff, x.raw)};
 #endif

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// The elementwise operations by name: each is a functor of elementwise.h handed to pointwise().
+// The elementwise operations: each calls pointwise() with a functor of elementwise.h.
 #include "tapeloop/autograd/ops/ops.h"
 
 #include <cmath>

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-// CTC loss: the forward variables of all sequences, one pointwise step for each time step; gradients come by themselves.
-// No decoding: the most likely labelling is another task.
+// CTC loss: the forward variables of all sequences, one pointwise step for each time step. The tape
+// differentiates it. There is no decoding here.
 #include <fmt/format.h>
 
 #include <algorithm>
@@ -13,7 +13,7 @@ namespace tapeloop {
 
 namespace {
 
-constexpr double kImpossible = -1e30;  // a logarithm of 0 that can be subtracted from itself
+constexpr double kImpossible = -1e30;  // stands for log(0); kImpossible - kImpossible is 0, not NaN
 
 void check_ctc(const Var& x, const Tensor& targets, std::span<const std::int64_t> input_lengths,
                std::span<const std::int64_t> target_lengths, const CtcOptions& options) {
@@ -58,8 +58,10 @@ void check_ctc(const Var& x, const Tensor& targets, std::span<const std::int64_t
 
 // The states of each sequence: a blank, label 1, a blank, label 2, .., a blank.
 struct States {
-  Tensor labels;  // [N, 2 L + 1] int64; past a target's length anything: it leads nowhere back
-  Tensor skip;  // [N, 2 L + 1]: 1 where the blank before may be left out: between different labels
+  // [N, 2 L + 1] int64. The labels past a target's length are blanks: no path leads back from them.
+  Tensor labels;
+  // [N, 2 L + 1]: 1 where the blank before may be skipped, which is between different labels.
+  Tensor skip;
 };
 
 States states_of(const Tensor& targets, std::span<const std::int64_t> target_lengths,
@@ -107,21 +109,22 @@ Var ctc_loss(const Var& log_probabilities, const Tensor& given_targets,
   for (std::int64_t n = 0; n < batch; ++n) {
     const auto i = static_cast<std::size_t>(n);
     running.select(1, n).slice(0, input_lengths[i], steps).fill(0.0);
-    end[2 * n] = 2 * target_lengths[i] + 1;      // the last label,
-    end[2 * n + 1] = 2 * target_lengths[i] + 2;  // and the blank behind it
+    end[2 * n] = 2 * target_lengths[i] + 1;      // the last label
+    end[2 * n + 1] = 2 * target_lengths[i] + 2;  // the blank after it
     static_cast<double*>(divisors.raw())[n] =
         static_cast<double>(std::max<std::int64_t>(1, target_lengths[i]));
   }
 
-  // Two places stand before the first state, so that it has predecessors too. Before the first step all weight is in the
-  // second of them: from there the first blank and the first label can be reached.
+  // Two places before the first state, so that every state has two predecessors. Before the first
+  // step all probability is in the second place: it leads to the first blank and the first label.
   const Var pad(Tensor::full({batch, 2}, kImpossible, dtype, x.device()));
   const Tensor start = Tensor::full({batch, count + 2}, kImpossible, dtype, x.device());
   start.slice(1, 1, 2).fill(0.0);
   Var a(start);
   const Var skip(states.skip.to(x.device()));
   const Tensor runs = running.to(x.device());
-  // After each step the largest is taken out and added up apart: the others keep their digits however long the sequence is.
+  // After each step the largest logarithm is subtracted and added to `taken`. So the others keep
+  // their precision in a sequence of any length.
   Var taken(Tensor::zeros({batch, 1}, DType::float64, x.device()));
   const int last = -1;
   for (std::int64_t t = 0; t < steps; ++t) {

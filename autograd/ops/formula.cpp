@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// Tracing of functors, their text, and their values part by part.
+// Traces functors, writes them as text, and calculates the values of their parts.
 #include "tapeloop/autograd/ops/formula.h"
 
 #include <fmt/format.h>
@@ -20,7 +20,8 @@ using detail::FormulaOp;
 
 using detail::FormulaTrace;
 
-thread_local PoolVector<FormulaTrace::Operation> noted;  // of the formula that is being traced
+// The operations of the formula that is being traced.
+thread_local PoolVector<FormulaTrace::Operation> noted;
 
 int note(const FormulaTrace::Operation& operation) {
   for (std::size_t i = 0; i < noted.size(); ++i) {
@@ -81,7 +82,7 @@ Infix infix(FormulaOp op) {
   }
 }
 
-// Word number i of a list of words; empty where there is none.
+// Word number i of a list of words; empty if there are fewer.
 std::string word(const char* words, int i) {
   std::string_view rest = words == nullptr ? "" : words;
   while (!rest.empty()) {
@@ -105,7 +106,8 @@ bool FormulaTrace::Operation::operator==(const Operation& other) const {
 FormulaTrace detail::trace_of(const PointwiseKernel& kernel, const void* functor) {
   FormulaTrace trace;
   if (kernel.trace == nullptr) return trace;
-  // A gradient takes its formula's arguments and results, and gives as many numbers as there are arguments.
+  // A gradient takes its formula's arguments and upstream gradients, and returns one
+  // gradient for each argument.
   int results = kernel.outputs;
   trace.arguments = kernel.inputs;
   for (int order = kernel.order; order > 0; --order) {
@@ -118,7 +120,7 @@ FormulaTrace detail::trace_of(const PointwiseKernel& kernel, const void* functor
     arguments.push_back(note({FormulaOp::argument, i, -1, -1, 0}));
   }
   trace.results.resize(static_cast<std::size_t>(results));
-  // A gradient's functor holds nothing but its formula.
+  // The functor of a gradient holds only its formula.
   kernel.trace(functor, arguments.data(), trace.results.data());
   trace.operations.swap(noted);
   return trace;
@@ -193,15 +195,15 @@ Var Formula::value(const Node& n, std::span<const Var> values) const {
   const Var& a = n.a >= 0 && n.op != FormulaOp::argument ? at(n.a) : values[0];
   switch (n.op) {
     case FormulaOp::argument:
-    case FormulaOp::constant: return Var();  // evaluate() has them already
+    case FormulaOp::constant: return Var();  // evaluate() has calculated them already
     case FormulaOp::add: return a + at(n.b);
     case FormulaOp::sub: return a - at(n.b);
     case FormulaOp::mul: return a * at(n.b);
     case FormulaOp::div: return a / at(n.b);
     case FormulaOp::negate: return -a;
     case FormulaOp::less: return less(a, at(n.b));
-    case FormulaOp::less_equal:  // false for NaN, as < and ==
-      return max(less(a, at(n.b)), equal(a, at(n.b)));
+    // False for NaN, as < and == are.
+    case FormulaOp::less_equal: return max(less(a, at(n.b)), equal(a, at(n.b)));
     case FormulaOp::equal: return equal(a, at(n.b));
     case FormulaOp::both: return min(a, at(n.b));
     case FormulaOp::either: return max(a, at(n.b));

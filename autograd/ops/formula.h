@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-// Formula: what a pointwise functor calculates, as text and as a list of parts with values. For people who look inside:
-// kernels and derivatives are made from the functor itself.
+// Formula: the operations of a pointwise functor as text and as a list of parts with values. It is
+// for inspection: kernels and derivatives are compiled from the functor itself.
 #pragma once
 
 #include <span>
@@ -15,26 +15,27 @@ namespace tapeloop {
 
 // One argument, operation or result of a formula.
 struct FormulaPart {
-  // As it would be written: "f", "sigmoid(f)", "sigmoid(f) * c". Cut after 60 characters.
+  // As in source code: "f", "sigmoid(f)", "sigmoid(f) * c". Cut after 60 characters.
   std::string text;
   enum class Kind { argument, constant, arithmetic, function } kind;
 };
 
 namespace detail {
 
-// A formula's operations in order, each after those that it is made of. The arguments come first.
+// The operations of a formula in order: arguments first, each operation after its operands.
 struct FormulaTrace {
   struct Operation {
     FormulaOp op;
-    int a, b, c;  // places of its operands; of an argument: a is its number
+    int a, b, c;  // indices of its operands; for an argument, a is its number
     double constant;
     bool operator==(const Operation& other) const;
   };
   PoolVector<Operation> operations;
-  PoolVector<int> results;  // places
+  PoolVector<int> results;  // indices into operations
   int arguments = 0;
 };
-// Of the kernel's formula, also where the kernel is a gradient's; empty where it has no trace.
+// The trace of the kernel's formula. For the kernel of a gradient: of the formula that the gradient
+// belongs to. Empty if the kernel has no trace.
 FormulaTrace trace_of(const PointwiseKernel& kernel, const void* functor);
 
 }  // namespace detail
@@ -44,35 +45,36 @@ class Formula {
   template <class F>
   explicit Formula(const F& functor)
       : Formula(pointwise_kernel<F>(), detail::FormulaBytes(functor).bytes) {}
-  // Without parts where the kernel is that of a gradient.
+  // Has no parts if the kernel is that of a gradient.
   Formula(const PointwiseKernel& kernel, const void* functor);
 
-  // Arguments first; every other part after those that it is made of.
+  // Arguments first; every other part after its operands.
   const std::vector<FormulaPart>& parts() const { return parts_; }
   int arguments() const { return arguments_; }
-  // Names of the arguments and results, from `arguments` and `results` of the functor; without them a0, a1, ... and
-  // h, s1, s2, ...
+  // Names of the arguments and results: from `arguments` and `results` of the functor, else a0,
+  // a1, ... and h, s1, s2, ...
   std::string argument_name(int i) const;
   std::string result_name(int k) const;
   int result_part(int k) const { return results_[static_cast<std::size_t>(k)]; }
   int results() const { return static_cast<int>(results_.size()); }
 
-  // "h = sigmoid(o) * tanh(...)", a line for each result.
+  // One line for each result: "h = sigmoid(o) * tanh(...)".
   std::string str() const;
 
-  // The values of all parts, by ordinary operations, for as many Vars as there are arguments, which broadcast with each
-  // other. Nothing is recorded, and all is on the CPU. Conditions are 1 and 0.
+  // The values of all parts, calculated on the CPU by ordinary operations without recording. Takes
+  // one Var for each argument; they broadcast with each other. Conditions are 1 and 0.
   std::vector<Tensor> evaluate(std::span<const Var> arguments) const;
 
-  // The first part that is NaN, or infinite though made of finite numbers, for these arguments; parts that do not depend
-  // on each other go by their text. part is -1 where all is well. Infinite arguments count where `infinite_arguments`.
+  // The first part that is NaN, or that is infinite although its operands are finite.
+  // Independent parts are ordered by their text. part is -1 if there is none. Infinite arguments
+  // count if `infinite_arguments`.
   struct Bad {
     int part = -1;
-    std::int64_t element = 0;  // row-major, of the arguments' common shape
+    std::int64_t element = 0;  // row-major index into the arguments' common shape
     double value = 0;
   };
   Bad first_non_finite(std::span<const Var> arguments, bool infinite_arguments) const;
-  // The text of a part, as the name of a gate; empty where the formula is a single operation.
+  // The text of a part, used as the name of a gate; empty if the formula is a single operation.
   std::string gate(int part) const;
 
  private:
@@ -90,7 +92,8 @@ class Formula {
 
 namespace detail {
 
-// Told of every pointwise operation of the calling thread while it is set: its arguments, columns taken apart, and results.
+// If set, it is called for every pointwise operation of the calling thread, with the arguments
+// (columns split) and the results.
 class FormulaListener {
  public:
   virtual void heard(const PointwiseKernel& kernel, const void* functor,

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// Rows and elements by number: embedding, take, gather. Their gradients add up where a number repeats.
+// Rows and elements by index: embedding, take, gather. Gradients of a repeated index add up.
 #include <fmt/format.h>
 
 #include "tapeloop/autograd/device/backend.h"
@@ -15,7 +15,7 @@ void check_index(const char* name, const Tensor& index, std::int64_t size, const
   if (!index.defined() || index.dtype() != DType::int64) {
     fail(name, "the index must be an int64 tensor, got " + index.describe());
   }
-  if (index.device() != Device::cpu) return;  // a device checks its own
+  if (index.device() != Device::cpu) return;  // the kernels of a device check it
   Tensor flat = index.contiguous();
   const std::int64_t* values = flat.read<std::int64_t>();
   for (std::int64_t i = 0; i < flat.numel(); ++i) {
@@ -28,7 +28,7 @@ void check_index(const char* name, const Tensor& index, std::int64_t size, const
 
 Var take_rows(const Var& w, const Tensor& index);
 
-// [rows, width] of zeros with dy's rows added where index says: the adjoint of take_rows.
+// [rows, width] of zeros, with the rows of dy added at `index`: the adjoint of take_rows.
 Var add_rows(const Var& dy, const Tensor& index, std::int64_t rows) {
   const detail::Operation operation("add_rows");
   Tensor result = Tensor::zeros({rows, dy.dim(1)}, dy.dtype(), dy.device());

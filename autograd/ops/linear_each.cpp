@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-// A matrix for each sequence of a batch, used at many time steps: its gradient is one product over all of them.
-// No shared weights here: those are linear() of matmul.cpp.
+// Operations with one matrix for each sequence of a batch, used at many time steps: the gradient of
+// the matrices is one product over all steps. For shared weights see linear() in matmul.cpp.
 //   y = W_n x          dx = W_n^T dy,  dW_n = sum over steps of dy x^T
 #include <fmt/format.h>
 
@@ -14,11 +14,11 @@ namespace tapeloop {
 
 namespace {
 
-// [N, I] or [T, N, I] as [T, N, I].
+// Reshapes [N, I] or [T, N, I] to [T, N, I].
 Tensor with_steps(const Tensor& x) { return x.rank() == 2 ? x.insert_axis(0) : x; }
 Var with_steps(const Var& x) { return x.rank() == 2 ? insert_axis(x, 0) : x; }
 
-// dw [N, O, I] += the sum over all calls of dy^T x: one product for each n, K running over the steps of all calls.
+// dw [N, O, I] += the sum of dy^T x over all calls, as one product for each n.
 void gradient_of_each(std::span<const detail::Deferred> calls, Tensor& dw) {
   const bool accumulate = dw.defined();
   PoolVector<Product> products;

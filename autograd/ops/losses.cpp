@@ -27,11 +27,11 @@ void check_target(const char* name, const Var& x, const Var& target) {
   }
 }
 
-// Targets as they can be looked up (ignored ones as class 0), and 1 or 0 for those that count.
+// classes: the targets, with class 0 for ignored ones. counted: 1 for targets that count, else 0.
 struct Targets {
   Tensor classes;
   Tensor counted;
-  bool all_count = false;  // known to
+  bool all_count = false;  // true only if this is known
 };
 
 Targets checked_targets(const Var& logits, const Tensor& target,
@@ -96,19 +96,20 @@ Var cross_entropy(const Var& logits, const Tensor& target, const CrossEntropyOpt
   }
   const detail::Operation operation("cross_entropy");
   Targets targets = checked_targets(logits, target, options);
-  // Chosen, not multiplied by 0: the logits of an ignored item may be infinite, or NaN, and so would be their gradient.
+  // select() instead of a product with 0: logits of an ignored item may be infinite or NaN, and a
+  // product would make the gradient NaN.
   Var x = logits;
   if (!targets.all_count) {
     Var zero(Tensor::zeros({}, logits.dtype(), logits.device()));
     x = select(Var(targets.counted.insert_axis(-1)), logits, zero);
   }
-  // Logits count from the largest of their row, which has no gradient: it cancels.
+  // The largest logit of each row is subtracted. It has no gradient: it cancels.
   const int last = -1;
   Var shift = detail::row_shift(x, {&last, 1});
   Var total = detail::logsumexp_above(x, shift, {&last, 1});
   Var chosen = gather(x, targets.classes.insert_axis(-1), -1) - shift;
   Var lost = reshape(total - chosen, target.shape());
-  // The weight of each item: that of its class, 0 if it is ignored.
+  // The weight of each item: the weight of its class, 0 if the item is ignored.
   Var weight(targets.counted);
   if (options.class_weights.defined()) {
     Var by_class = reshape(options.class_weights.detach(), {-1, 1});

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
-// Matrix products and the affine map of a layer; the weight gradients of many calls become one product.
+// Matrix products and the affine map of a layer. The weight gradients of
+// many calls are one product.
 //   C = A B            dA = dC B^T,  dB = A^T dC            cost 2 M N K flops, twice that backward
 //   y = x w^T + b      dx = dy w,    dw = dy^T x, db = sum dy
 #include <fmt/format.h>
@@ -22,7 +23,7 @@ void check_matrices(const char* name, const Var& a, const Var& b) {
   }
 }
 
-// x as [batch, rows, columns], its leading axes stretched to `lead` and merged.
+// x as [batch, rows, columns]: the leading axes are expanded to `lead` and merged.
 Tensor as_batch(const Tensor& x, const Shape& lead) {
   Shape full = lead;
   full = full.inserted(full.rank(), x.dim(-2));
@@ -53,7 +54,7 @@ Var matrix_product(const Var& a, const Var& b) {
   });
 }
 
-// The bias as [rows, O], repeated without copying where it is the same in every row.
+// The bias as [rows, O]; a view without a copy if it is the same in every row.
 Tensor rows_of(const Tensor& bias, const Shape& shape, std::int64_t rows) {
   const Shape flat{rows, shape.dim(-1)};
   if (bias.rank() == 0 || bias.numel() == bias.dim(-1)) {
@@ -62,8 +63,9 @@ Tensor rows_of(const Tensor& bias, const Shape& shape, std::int64_t rows) {
   return bias.expand(shape).reshape(flat);
 }
 
-// Calls visit(first, last) for blocks of a call's first axis (time steps, or 1) of at least gradient_rows() together, from
-// the last to the first, as the backward pass of single steps would come by. The rest, if any, is the first block.
+// Calls visit(first, last) for blocks of a call's first axis (time steps, or 1). A block has at
+// least gradient_rows() batch rows together; only the block at step 0 may be shorter. Blocks go
+// from the last step to the first, the order in which a backward pass of single steps reaches them.
 template <class Visit>
 void by_blocks(const Tensor& call, Visit visit) {
   if (call.numel() == 0) return;
@@ -78,7 +80,8 @@ Tensor rows(const Tensor& call, std::int64_t first, std::int64_t last) {
   return call.slice(0, first, last).reshape(Shape{(last - first) * call.dim(1), call.dim(2)});
 }
 
-// dw [O, I] += the sum over calls of dy^T x, with dy [A, B, O] and x [A, B, I]: one product, K running over all rows.
+// dw [O, I] += the sum of dy^T x over calls, for dy [A, B, O] and x [A, B, I]:
+// one product over all rows.
 void weight_gradient(std::span<const detail::Deferred> calls, Tensor& dw) {
   const Tensor& dy0 = calls[0].a.value();
   const bool accumulate = dw.defined();
@@ -111,7 +114,8 @@ void bias_gradient(std::span<const detail::Deferred> calls, Tensor& db) {
 
 Var flat_rows(const Var& x) { return reshape(x, Shape{x.shape().removed(-1).numel(), x.dim(-1)}); }
 
-// [.., width] as [A, B, width]: A the first axis, which steps of time run along, or 1.
+// [.., width] as [A, B, width]. A is the first axis (time steps) if x has
+// more than two axes, else 1.
 Var as_steps(const Var& x) {
   const std::int64_t a = x.rank() > 2 ? x.dim(0) : 1;
   const std::int64_t width = x.dim(-1);
@@ -175,7 +179,7 @@ Var linear(const Var& x, const Var& w, const Var& b) {
     return [x = keep_if(w, x, 0), w = keep_if(x, w, 1),
             b_shape = b.defined() ? b.shape() : Shape{}](const Var& dy, Grads& grads) {
       grads.add(0, [&] {
-        // dy w, which is dy (w^T)^T
+        // dy w, written as dy (w^T)^T
         return linear(dy, transpose(w));
       });
       if (grads.recording()) {

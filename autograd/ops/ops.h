@@ -1,39 +1,45 @@
 // SPDX-License-Identifier: MIT
-// The operations on Vars. This table is the only list of them; tests/ops_test.cpp has a row for each.
-// Nothing here says CPU or CUDA. Axes may be negative. Every gradient can be differentiated again.
-// In gradients an exact zero ends the chain rule: 0 times infinity or NaN is 0 there. In values it
-// is NaN, as in IEEE 754. The gradient of x / b by x is dy * (1 / b), with 1 / b rounded: its last
-// bit may differ from that of dy / b.
+// The operations on Vars. This table is the only list of them; tests/ops/ops_test.cpp has a row for
+// each. Nothing here says CPU or CUDA. Axes may be negative. Every gradient can be differentiated
+// again. In gradients an exact zero ends the chain rule: 0 times infinity or NaN is 0 there. In
+// values it is NaN, as in IEEE 754. The gradient of x / b by x is dy * (1 / b), with 1 / b rounded:
+// its last bit may differ from that of dy / b.
 //
-//   operation                   shapes                                  gradient                             saves
-//   ---- pointwise: operands broadcast; formulas and derivatives: elementwise.h -------------------------------------
-//   + - * /  pow max min        a, b -> broadcast(a, b)                 by dual numbers                      inputs
-//   exp log log1p sqrt square abs sin cos erf clamp tanh sigmoid softplus relu leaky_relu elu gelu silu      inputs
-//   select(mask, a, b)          a where mask != 0, else b               by dual numbers                      inputs
-//   less equal sign argmax      results without gradient
-//   ---- shape ------------------------------------------------------------------------------------------------------
-//   reshape transpose permute expand sum_to insert_axis flip            the inverse movement                 -
-//   slice select_index          a part                                  adds to that part                    -
-//   concat stack                parts -> whole                          slices of dy                         -
-//   chunk split unstack         whole -> parts                          concat, stack of dys                 -
-//   tril                        lower triangle of [..., M, N]           lower triangle of dy                 -
-//   ---- reductions over any axes -----------------------------------------------------------------------------------
-//   sum mean                    [...] -> axes gone, or 1 if keep        dy spread                            -
-//   max min (over axes)         ties share the gradient                 dy where x = y                       x, y
-//   prod cumsum                                                         products of the rest; reversed sum   factors; -
-//   var norm logsumexp          correction: 1 divides by n - 1          compositions; dy e^(x - y)           x (, y)
-//   ---- rows of logits ---------------------------------------------------------------------------------------------
-//   softmax log_softmax         along one axis                          y (dy - sum(y dy)); dy - e^y sum(dy) y
-//   ---- products ---------------------------------------------------------------------------------------------------
-//   matmul(a, b)                [.., M, K] [.., K, N] -> [.., M, N]     dA = dC B^T, dB = A^T dC             a, b
-//   linear(x, w, b)             [.., I] [O, I] [..O] -> [.., O]         dx = dy w, dw = dy^T x, db = sum dy  x, w
-//   linear_each(x, w)           [T, N, I] [N, O, I] -> [T, N, O]         as linear, for each n; one product  x, w
-//   recurrent(F, zx, w_hh, state)  a sequence of steps: recurrent.h     F's by dual numbers; products    z, all states
-//   ---- indices (int64) --------------------------------------------------------------------------------------------
-//   embedding(w, index)         [V, E] [..] -> [.., E]                  rows of dy added up                  index
-//   take(x, index, axis)        rows of one axis by number              added up                             index
-//   gather(x, index, axis)      elements of one axis by number          added up                             index
-//   ---- losses: losses.h;  dropout, layer_norm: below --------------------------------------------------------------
+//   operation              shapes                              gradient                  saves
+//   ---- pointwise: operands broadcast; formulas and derivatives: elementwise.h -------------------
+//   + - * /  pow max min   a, b -> broadcast(a, b)             by dual numbers           inputs
+//   exp log log1p sqrt square abs sin cos erf clamp tanh       by dual numbers           inputs
+//   sigmoid softplus relu leaky_relu elu gelu silu             by dual numbers           inputs
+//   select(mask, a, b)     a where mask != 0, else b           by dual numbers           inputs
+//   less equal sign argmax                                     no gradient
+//   ---- shape ------------------------------------------------------------------------------------
+//   reshape transpose permute expand sum_to insert_axis flip   the inverse movement      -
+//   slice select_index     a part                              adds to that part         -
+//   concat stack           parts -> whole                      slices of dy              -
+//   chunk split unstack    whole -> parts                      concat, stack of dys      -
+//   tril                   lower triangle of [.., M, N]        lower triangle of dy      -
+//   ---- reductions over any axes -----------------------------------------------------------------
+//   sum mean               [..] -> axes removed, or 1 if keep  dy spread                 -
+//   max min (over axes)    ties share the gradient             dy where x = y            x, y
+//   prod                   along one axis                      products of the rest      factors
+//   cumsum                 along one axis                      reversed sum              -
+//   var                    divides by n - correction           composition               x
+//   norm                   over all elements                   composition               x
+//   logsumexp                                                  dy e^(x - y)              x, y
+//   ---- rows of logits ---------------------------------------------------------------------------
+//   softmax                along one axis                      y (dy - sum(y dy))        y
+//   log_softmax            along one axis                      dy - e^y sum(dy)          y
+//   ---- products ---------------------------------------------------------------------------------
+//   matmul(a, b)           [.., M, K] [.., K, N] -> [.., M, N] dA = dC B^T, dB = A^T dC  a, b
+//   linear(x, w, b)        [.., I] [O, I] [..O] -> [.., O]     dx = dy w, dw = dy^T x,   x, w
+//                                                              db = sum dy
+//   linear_each(x, w)      [T, N, I] [N, O, I] -> [T, N, O]    as linear, for each n     x, w
+//   recurrent(F, zx, w_hh, state): many steps, see recurrent.h F: dual numbers; products z, states
+//   ---- indices (int64) --------------------------------------------------------------------------
+//   embedding(w, index)    [V, E] [..] -> [.., E]              rows of dy added up       index
+//   take(x, index, axis)   rows of one axis by index           added up                  index
+//   gather(x, index, axis) elements of one axis by index       added up                  index
+//   ---- losses: losses.h;  dropout, layer_norm: below --------------------------------------------
 #pragma once
 
 #include <array>
@@ -49,7 +55,7 @@
 
 namespace tapeloop {
 
-// --- arithmetic; a double beside a Var takes its element type ---
+// --- arithmetic; a double operand is converted to the Var's element type ---
 Var add(const Var& a, const Var& b);
 Var operator+(const Var& a, const Var& b);
 Var operator-(const Var& a, const Var& b);
@@ -95,7 +101,7 @@ Var equal(const Var& a, const Var& b);  // 1 where a = b, else 0; no gradient
 Var select(const Var& mask, const Var& a, const Var& b);
 
 // --- shape: views where strides allow, no arithmetic ---
-// One size may be -1 and follows from the others.
+// One size may be -1: it is calculated from the others.
 Var reshape(const Var& x, std::initializer_list<std::int64_t> sizes);
 Var reshape(const Var& x, const Shape& shape);
 Var transpose(const Var& x, int axis_a = -2, int axis_b = -1);
@@ -117,8 +123,9 @@ Var stack(std::span<const Var> parts, int axis = 0);  // along a new axis
 inline Var stack(std::initializer_list<Var> parts, int axis = 0) {
   return stack(std::span<const Var>(parts.begin(), parts.size()), axis);
 }
-// Parts of the given sizes; equal parts; single indices with the axis gone. One node each, whose backward joins the
-// parts' gradients once: the way to walk over time steps.
+// split: parts of the given sizes; chunk: equal parts; unstack: single indices, without the
+// axis. Each makes one tape entry, whose backward joins the parts' gradients in one operation.
+// Use them to loop over time steps.
 PoolVector<Var> split(const Var& x, std::span<const std::int64_t> sizes, int axis);
 PoolVector<Var> chunk(const Var& x, int parts, int axis);
 PoolVector<Var> unstack(const Var& x, int axis = 0);
@@ -126,12 +133,12 @@ Var tril(const Var& x, std::int64_t diagonal = 0);  // zero above the diagonal o
 Var to(const Var& x, DType dtype);    // float32 <-> float64; the gradient is converted back
 Var to(const Var& x, Device device);  // a copy on another device; the gradient is copied back
 
-// --- reductions: over the given axes, or over all of them. Reduced axes disappear, or stay as size 1 if keep ---
+// --- reductions over the given axes, or all; reduced axes are removed, or get size 1 if keep ---
 // A float32 sum of n numbers is added up in blocks, and the sums of the blocks pairwise. The order
 // depends on the shape alone.
 //   |sum - exact| <= (512 + log2(n)) 2^-24 sum|x|     usually some 2^-24 sum|x|
-// On a GPU, and in cumsum, the sum is float64 and is rounded once. max and min are NaN if an
-// element is NaN.
+// On a GPU, and in cumsum, the sum is float64 and is rounded once. max and min are
+// NaN if an element is NaN.
 using Axes = std::initializer_list<int>;
 Var sum(const Var& x);
 Var sum(const Var& x, std::span<const int> axes, bool keep = false);
@@ -156,12 +163,12 @@ inline Var logsumexp(const Var& x, Axes axes, bool keep = false) {
 inline Var var(const Var& x, Axes axes, int correction = 1, bool keep = false) {
   return var(x, as_span(axes), correction, keep);
 }
-// Index of the largest element along the last axis, of equals the first: [..., N] -> [...] int64.
-// NaN counts as larger than any number, as in max(): the first NaN is chosen.
+// [..., N] -> [...] int64: index of the largest element along the last axis, the first of several
+// equal ones. NaN counts as larger than any number, as in max(): the first NaN is chosen.
 Tensor argmax(const Tensor& x);
 namespace detail {
-// x minus its first element along the axes, which counts as a constant. For formulas that depend on
-// distances only.
+// x minus its first element along the axes; that element counts as a constant. For formulas that
+// depend only on differences between elements.
 Var from_first(const Var& x, std::span<const int> axes);
 }  // namespace detail
 
@@ -169,34 +176,38 @@ Var from_first(const Var& x, std::span<const int> axes);
 Var softmax(const Var& x, int axis = -1);
 Var log_softmax(const Var& x, int axis = -1);
 namespace detail {
-// The largest of each row, kept finite; no gradient. And log sum exp(x - shift) over the last axis, [..., 1]: large
-// logits are compared exactly by their distances from the shift, not by logsumexp, which rounds at their size.
+// row_shift: the largest element of each row, clamped to finite numbers; no gradient.
+// logsumexp_above: log sum exp(x - shift) over the axes, which keep size 1. Differences of large
+// logits from the shift are exact; logsumexp would round them at the size of the logits.
 Var row_shift(const Var& x, std::span<const int> axes);
 Var logsumexp_above(const Var& x, const Var& shift, std::span<const int> axes);
 }  // namespace detail
 
 // --- products ---
-// Matrices in the last two axes, the others broadcast; a vector [K] is a row on the left, a column on the right.
+// The last two axes are matrices, the others broadcast. A vector [K] is a row on the
+// left, a column on the right.
 Var matmul(const Var& a, const Var& b);
-// x w^T + b: x [..., I], w [O, I], b broadcasts to [..., O] (a bias [O], or a whole addend); b may be undefined.
-// What several calls contribute to dw is done as one product over all of them.
+// x w^T + b: x [..., I], w [O, I], b broadcasts to [..., O] (a bias [O], or a full addend); b may
+// be undefined. The contributions of several calls to dw are calculated in one product.
 Var linear(const Var& x, const Var& w, const Var& b = Var());
 
-// A matrix of its own for each sequence of the batch: y[n] = w[n] x[n]; x [N, I] or [T, N, I], w [N, O, I] -> [N, O] or
-// [T, N, O]. What several calls contribute to dw is done as one product for each n: an attention reads its source at
-// every step, and pays for its gradient once.
+// One matrix for each sequence of the batch: y[n] = w[n] x[n]; x [N, I] or [T, N, I], w
+// [N, O, I] -> [N, O] or [T, N, O]. The contributions of several calls to dw are calculated in
+// one product for each n. So attention, which reads its source at every time step, calculates
+// the source's gradient once.
 Var linear_each(const Var& x, const Var& w);
 
-// --- indices; out-of-range ones throw, naming the value and its place ---
+// --- indices; an index out of range throws, with the value and its position ---
 Var embedding(const Var& w, const Tensor& index);       // rows of w [V, E]: index [...] -> [..., E]
 Var take(const Var& x, const Tensor& index, int axis);  // index [n] along one axis
-Var gather(const Var& x, const Tensor& index, int axis);  // index of x's shape but for that axis
+Var gather(const Var& x, const Tensor& index, int axis);  // index: x's shape except along axis
 
-// --- layers' formulas ---
+// --- formulas of layers ---
 // Zeroes each element with probability p, in steps of 2^-24, and divides the others by 1 - p. Needs
 // 0 <= p < 1. Srivastava et al. 2014
 Var dropout(const Var& x, double p, Random& random);
-// (x - mean) / sqrt(var + epsilon) * weight + bias over the last axis, biased variance. Ba et al. 2016
+// (x - mean) / sqrt(var + epsilon) * weight + bias over the last axis,
+// biased variance. Ba et al. 2016
 Var layer_norm(const Var& x, const Var& weight, const Var& bias, double epsilon = 1e-5);
 
 // --- tensors, no tape ---
@@ -210,7 +221,7 @@ Tensor random_uniform(const Shape& shape, double low, double high, Random& rando
 Tensor random_normal(const Shape& shape, double mean, double deviation, Random& random,
                      DType dtype = DType::float32);
 namespace detail {
-// dw [O, I] += dy^T x for dy [.., O], x [.., I], with all other such terms of this weight in one product.
+// dw [O, I] += dy^T x for dy [.., O], x [.., I]. One product adds all terms of the same weight.
 void defer_weight_gradient(Grads& grads, int input, const Var& dy, const Var& x);
 // db [O] += the sum of all rows of dy [.., O].
 void defer_bias_gradient(Grads& grads, int input, const Var& dy);

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// The pointwise operation without templates: broadcasting, the kernel's run, and the node on the tape.
+// The pointwise operation without templates: broadcasts, runs the kernel, records the tape entry.
 #include "tapeloop/autograd/ops/pointwise.h"
 
 #include <fmt/format.h>
@@ -24,7 +24,7 @@ namespace {
 
 using detail::PointwiseInput;
 
-// The shape a functor sees of one argument: [..., G*H] in G columns is [..., H].
+// The shape of one argument as the functor gets it: [..., G*H] in G columns becomes [..., H].
 Shape column_shape(const PointwiseKernel& kernel, const PointwiseInput& input) {
   const Shape& shape = input.var->shape();
   if (shape.rank() == 0 || shape.dim(-1) % input.columns != 0) {
@@ -65,7 +65,7 @@ Shape common_shape(const PointwiseKernel& kernel, std::span<const PointwiseInput
   return shape;
 }
 
-// The operands of one kernel, inputs first; a list that costs nothing to make.
+// The operands of one kernel, inputs first. No heap allocation.
 struct Operands {
   LoopOperand list[kMaxOperands];
   std::size_t count = 0;
@@ -100,7 +100,7 @@ void compute(const PointwiseKernel& kernel, const void* functor,
   }
 }
 
-// The gradient of one input: added up over what was broadcast. Columns that were stretched are added up each by itself.
+// The gradient of one input: sums over broadcast axes. Broadcast columns are summed one by one.
 Var gradient_of_input(Var&& gradient, const Shape& shape, int columns) {
   if (gradient.shape() == shape) return std::move(gradient);
   if (columns == 1 || gradient.dim(-1) == shape.dim(-1)) return sum_to(gradient, shape);
@@ -110,7 +110,7 @@ Var gradient_of_input(Var&& gradient, const Shape& shape, int columns) {
   return sum_to(reshape(by_column, gradient.shape().with(-1, columns)), shape);
 }
 
-// The arguments of the functor, each by itself: columns taken apart.
+// The arguments of the functor; columns are split into one argument each.
 std::vector<Var> arguments_of(std::span<const PointwiseInput> inputs) {
   std::vector<Var> result;
   for (const PointwiseInput& input : inputs) {
@@ -124,7 +124,8 @@ std::vector<Var> arguments_of(std::span<const PointwiseInput> inputs) {
   return result;
 }
 
-// Throws where a result is not finite though the inputs are, naming the part of the formula.
+// Throws if a result is not finite although the inputs are, with the name
+// of the part of the formula.
 void check_parts(const detail::Inspection& inspection, const PointwiseKernel& kernel,
                  const void* functor, std::span<const PointwiseInput> inputs,
                  std::span<const Var> outputs) {
@@ -134,7 +135,7 @@ void check_parts(const detail::Inspection& inspection, const PointwiseKernel& ke
     if (!found || kernel.trace == nullptr || kernel.order > 0) continue;
     const Formula formula(kernel, functor);
     const Formula::Bad bad = formula.first_non_finite(arguments_of(inputs), false);
-    // What came in so is told by the tape, which sees what it is.
+    // The tape reports arguments that are not finite, because it knows where they come from.
     if (bad.part < formula.arguments()) return;
     found->operation = kernel.name;
     found->gate = formula.gate(bad.part);
@@ -154,7 +155,7 @@ void check_parts(const detail::Inspection& inspection, const PointwiseKernel& ke
   }
 }
 
-// Throws where the gradient of an argument is not finite, naming it.
+// Throws if the gradient of an argument is not finite, with the argument's name.
 void check_gradient_parts(const detail::Inspection& inspection, const PointwiseKernel& kernel,
                           const void* functor, std::span<const Var> dinputs,
                           std::span<const int> columns) {
@@ -174,7 +175,7 @@ void check_gradient_parts(const detail::Inspection& inspection, const PointwiseK
   }
 }
 
-// What a node keeps of a functor: most have no settings.
+// The settings of a functor in a tape entry. Most functors have none and need no memory.
 struct NoSettings {
   explicit NoSettings(const detail::FormulaBytes&) {}
   detail::FormulaBytes functor() const { return detail::FormulaBytes(*this); }
@@ -190,7 +191,8 @@ bool has_settings(const PointwiseKernel& kernel, const detail::FormulaBytes& fun
   return kernel.functor_bytes > 1 || functor.bytes[0] != std::byte{0};
 }
 
-// What a node keeps: the formula and its inputs. There are at most `Most` inputs and `Most` results.
+// The backward function of a tape entry: the formula and its inputs. At most `Most`
+// inputs and `Most` results.
 template <std::size_t Most, class Kept>
 struct PointwiseBackward {
   const PointwiseKernel* kernel;
@@ -240,7 +242,7 @@ struct PointwiseBackward {
         arguments[given++] = {&doutputs[k], out_columns[k]};
         continue;
       }
-      if (!zero.defined()) {  // one repeated element stands for all of them, in each column
+      if (!zero.defined()) {  // one repeated element in place of all zeros, for each column
         zero = Var(Tensor::zeros({}, inputs[0].dtype(), inputs[0].device()));
       }
       for (int g = 0; g < out_columns[k]; ++g) arguments[given++] = {&zero, 1};
@@ -262,8 +264,8 @@ struct PointwiseBackward {
   }
 
  private:
-  // If somebody has a pointer to the elements, they need a checksum, but only if the gradient reads
-  // them.
+  // Saves an input. If somebody has a pointer to its elements, Saved takes a checksum of them, but
+  // only if the gradient reads them.
   Saved<Var> save(const Var& x, std::size_t i, const detail::FormulaBytes& functor,
                   std::span<const bool> wanted) const {
     const detail::Storage* const storage = detail::storage_of(x.value());
@@ -290,7 +292,7 @@ struct PointwiseBackward {
   }
 };
 
-// Records with the smallest node that the inputs, the results and the settings fit in.
+// Records the smallest tape entry in which the inputs, the results and the settings fit.
 template <std::size_t Most>
 void record_node(const PointwiseKernel& kernel, const detail::FormulaBytes& functor,
                  std::span<const PointwiseInput> inputs, std::span<const int> out_columns,
@@ -322,7 +324,7 @@ void detail::pointwise_wanted(const PointwiseKernel& kernel, const FormulaBytes&
   for (std::size_t i = 0; i < inputs.size(); ++i) vars[i] = inputs[i].var;
   const std::span<const Var* const> input_vars(vars.data(), inputs.size());
   const bool recorded = Recorder::wanted(kernel.name, input_vars);
-  // A recorded node has all of its results.
+  // A tape entry needs all results.
   compute(kernel, functor.bytes, inputs, out_columns, recorded ? std::span<const bool>() : wanted,
           outputs);
   const Inspection* const inspection = recorded ? inspecting() : nullptr;

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
-// pointwise(Functor{}, a, b, c, ...): an elementwise formula, written once, as one fused kernel with an exact backward.
-// The formula is a functor generic in its number type; see nn/recurrent/gates.h for examples. No loops over elements here: see
-// cpu/loop.h.
+// pointwise(Functor{}, a, b, c, ...): an elementwise formula, written once, as one fused kernel
+// with an exact backward. The formula is a functor generic in its number type; see
+// nn/recurrent/gates.h for examples. The loops over elements are in cpu/loop.h.
 #pragma once
 
 #include <array>
@@ -14,8 +14,9 @@
 
 namespace tapeloop {
 
-// A variable whose last axis [..., G*H] is cut into G columns [..., H], each of them one argument of the functor:
-// pointwise(LstmGates{}, columns<4>(z), c) passes the four gates, and the backward writes their gradients in place.
+// A variable whose last axis [..., G*H] is split into G columns [..., H]. Each column is one
+// argument of the functor: pointwise(LstmGates{}, columns<4>(z), c) passes the four gates, and the
+// backward writes their gradients side by side into one tensor.
 template <int G>
 struct Columns {
   const Var& var;
@@ -27,7 +28,7 @@ Columns<G> columns(const Var& x) {
 
 namespace detail {
 
-// A functor's settings, without its type.
+// The settings of a functor as bytes, without its type.
 struct FormulaBytes {
   alignas(16) std::byte bytes[kMaxFunctorBytes];
   FormulaBytes() = default;
@@ -37,7 +38,7 @@ struct FormulaBytes {
                   "a functor holds a few plain settings by value; no pointers, strings or "
                   "containers");
     if constexpr (std::is_empty_v<F>) {
-      bytes[0] = {};  // its one byte holds no setting
+      bytes[0] = {};  // the one byte of an empty class holds no setting
     } else {
       std::memcpy(bytes, &functor, sizeof(F));
     }
@@ -49,20 +50,20 @@ struct PointwiseInput {
   int columns;
 };
 
-// The operation without templates: broadcasts, runs the kernel, records. `out_columns[i]` results of the functor are
-// laid side by side in outputs[i].
+// The operation without templates: broadcasts, runs the kernel, records. outputs[i] holds
+// `out_columns[i]` results of the functor side by side.
 void pointwise(const PointwiseKernel& kernel, const FormulaBytes& functor,
                std::span<const PointwiseInput> inputs, std::span<const int> out_columns,
                std::span<Var> outputs);
-// The same where only some outputs are wanted (empty: all); the others may stay undefined.
+// The same if only some outputs are wanted (empty: all); the others may stay undefined.
 void pointwise_wanted(const PointwiseKernel& kernel, const FormulaBytes& functor,
                       std::span<const PointwiseInput> inputs, std::span<const int> out_columns,
                       std::span<const bool> wanted, std::span<Var> outputs);
 
-// True if the wanted gradients read the elements of input i. `columns`: of each input. The trace of
-// the formula tells: a product reads its other factor, a function its argument, a choice its
-// condition; a sum reads nothing. True if there is no trace. Cost: some microseconds for the first
-// question of a thread about a formula.
+// True if the wanted gradients read the elements of input i. `columns`: of each input. The answer
+// comes from the trace of the formula: a product reads its other factor, a function its argument, a
+// choice its condition; a sum reads nothing. True if there is no trace. Cost: some microseconds for
+// the first call of a thread with a formula.
 bool gradient_reads(const PointwiseKernel& kernel, const FormulaBytes& functor, std::size_t i,
                     std::span<const int> columns, std::span<const bool> wanted);
 
@@ -79,10 +80,10 @@ PointwiseInput as_input(const Columns<G>& x) {
 
 }  // namespace detail
 
-// Inputs: Vars that broadcast with each other, one element type, one device; columns<G>(x) counts as G arguments.
-// Returns one Var, or an array of them where the functor returns outputs(...): auto [h, c] = pointwise(...).
-// Saves its inputs for the backward, nothing else. Throws where shapes do not broadcast, types or devices differ.
-// Cost: one pass over memory forward, one backward.
+// Inputs: Vars that broadcast with each other, of one element type and device; columns<G>(x) counts
+// as G arguments. Returns one Var, or an array of them if the functor returns outputs(...): auto
+// [h, c] = pointwise(...). Saves only its inputs for the backward. Throws if shapes do not
+// broadcast, or types or devices differ. Cost: one pass over memory forward, one backward.
 template <class F, class... In>
 auto pointwise(const F& functor, const In&... in) {
   constexpr int kGiven = (0 + ... + detail::kArguments<In>);
@@ -103,13 +104,13 @@ auto pointwise(const F& functor, const In&... in) {
 }
 
 namespace detail {
-// What transform() walks over; throws what it throws.
+// The loop of transform(); throws the errors of transform().
 LoopPlan transform_plan(const PointwiseKernel& kernel, std::span<const Tensor> inputs,
                         std::span<const Tensor> outputs);
 }  // namespace detail
 
-// The formula on bare tensors, nothing recorded: outputs may be the inputs' own memory (optimizers update in place).
-// All tensors have the shape and type of outputs[0].
+// The formula on tensors, without recording. Outputs may be the inputs' own memory (optimizers
+// update in place). All tensors have the shape and type of outputs[0].
 void transform(const PointwiseKernel& kernel, const void* functor, std::span<const Tensor> inputs,
                std::span<const Tensor> outputs);
 template <class F>

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
-// Which arguments the gradient of a formula reads, found in the formula's trace. Asked only about an input that was
-// written after the forward pass, or to whose memory somebody has a pointer.
+// Finds which arguments the gradient of a formula reads, from the formula's trace. It
+// is called only for an input that was written after the forward pass, or to whose
+// memory somebody has a pointer.
 #include <algorithm>
 #include <cstring>
 
@@ -14,8 +15,8 @@ namespace {
 
 using detail::FormulaOp;
 
-// What the values of a formula and of its derivatives are made of, without numbers: constant factors and terms are left
-// out, and every function is the same.
+// The dependencies in a formula and its derivatives, without numbers: constant factors and terms
+// are omitted, and all functions are the same.
 class Structure {
  public:
   explicit Structure(const detail::FormulaTrace& trace) {
@@ -28,7 +29,7 @@ class Structure {
     for (const int place : trace.results) results_.push_back(places[index(place)]);
   }
 
-  // From y = f(x) to dx_i = sum over j of dy_j * df_j/dx_i, a function of x and dy.
+  // Replaces y = f(x) by dx_i = sum over j of dy_j * df_j/dx_i, a function of x and dy.
   void differentiate() {
     const std::size_t count = nodes_.size(), inputs = arguments_.size();
     PoolVector<int> gradients(inputs, kZero);
@@ -44,7 +45,7 @@ class Structure {
     results_ = std::move(gradients);
   }
 
-  // The arguments that a result depends on, a bit for each.
+  // The arguments that a result depends on, one bit for each.
   std::uint64_t reads(std::size_t result) const { return reads_of(results_[result]); }
 
  private:
@@ -54,7 +55,7 @@ class Structure {
     int a, b, c;
     std::uint64_t reads;
   };
-  static constexpr int kZero = -1;     // 0 whatever the arguments are
+  static constexpr int kZero = -1;     // 0 for all values of the arguments
   static constexpr int kConstant = 0;  // the first node
 
   static std::size_t index(int place) { return static_cast<std::size_t>(place); }
@@ -118,7 +119,7 @@ class Structure {
     }
   }
 
-  // Of the first `count` nodes by one argument, of which `bit` is set.
+  // The derivatives of the first `count` nodes by the argument whose bit is `bit`.
   PoolVector<int> derivatives(std::size_t count, std::uint64_t bit) {
     PoolVector<int> slopes(count, kZero);
     const auto slope = [&](int x) { return x == kZero ? kZero : slopes[index(x)]; };
@@ -149,7 +150,7 @@ class Structure {
   int argument_count_ = 0;
 };
 
-// What the gradient by each argument of a kernel reads, a bit for each argument.
+// The arguments that each gradient of a kernel reads, one bit for each argument.
 struct Reads {
   const PointwiseKernel* kernel = nullptr;
   std::byte functor[kMaxFunctorBytes] = {};
@@ -175,7 +176,8 @@ struct Reads {
   }
 };
 
-// A step asks about the same few formulas again and again: a trace takes some microseconds.
+// The results for the last few formulas. A training step needs the same ones again and again, and a
+// trace takes some microseconds.
 const Reads& reads_of(const PointwiseKernel& kernel, const detail::FormulaBytes& functor) {
   constexpr std::size_t kKept = 16;
   thread_local Reads kept[kKept];

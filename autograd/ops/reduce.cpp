@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
-// Reductions over axes, and what is composed of them: mean, variance, norm, products, running sums.
+// Reductions over axes, and the operations composed of them: mean, variance,
+// norm, products, running sums.
 #include <fmt/format.h>
 
 #include <algorithm>
@@ -16,7 +17,7 @@ namespace {
 struct AxisSet {
   Shape kept;              // reduced axes as size 1
   Shape gone;              // reduced axes removed
-  std::int64_t count = 1;  // elements that go into one result
+  std::int64_t count = 1;  // elements that are reduced to one result
 };
 
 AxisSet axis_set(const char* name, const Shape& shape, std::span<const int> axes) {
@@ -106,8 +107,8 @@ Var mean(const Var& x, std::span<const int> axes, bool keep) {
   return sum(x, axes, keep) / static_cast<double>(set.count);
 }
 
-// Subtracting one number from all does not change their distances. Subtracting the first one makes
-// equal numbers all 0 and keeps the digits in which numbers far from 0 differ.
+// Subtracting the same number from all elements does not change their differences. Subtracting the
+// first one makes equal elements all 0, and keeps the digits in which elements far from 0 differ.
 Var detail::from_first(const Var& x, std::span<const int> axes) {
   Tensor first = x.value();
   for (int axis : axes) first = first.slice(axis, 0, std::min<std::int64_t>(1, first.dim(axis)));
@@ -135,13 +136,13 @@ Var var(const Var& x, std::span<const int> axes, int correction, bool keep) {
 
 Var norm(const Var& x) {
   Var squares = sum(square(x));
-  // The root is steep at 0: there the norm is a constant, with gradient 0.
+  // sqrt has an infinite slope at 0. There the norm is a constant with gradient 0.
   Var zero(Tensor::zeros({}, x.dtype(), x.device()));
   Var at_zero = equal(squares, zero);
   return select(at_zero, zero, sqrt(squares + at_zero));
 }
 
-// A product tree: right also where factors are zero, and of any order of derivative.
+// A product tree: correct also if factors are zero, and for any order of derivative.
 Var prod(const Var& x, int axis, bool keep) {
   check_float("prod", x);
   int a = x.shape().axis(axis);

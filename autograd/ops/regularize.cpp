@@ -48,7 +48,7 @@ double largest_of(DType dtype) {
   return dtype == DType::float32 ? static_cast<double>(std::numeric_limits<float>::max())
                                  : std::numeric_limits<double>::max();
 }
-// The smallest number of the type that is >= x, and the largest that is < x.
+// from_on: the smallest number of the type that is >= x. just_below: the largest that is < x.
 template <class T>
 double from_on(double x) {
   const T near = static_cast<T>(x);

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// Operations that move elements and compute nothing: reshape, transpose, slice, concat, stack and their inverses.
+// Operations that only move elements: reshape, transpose, slice, concat, stack and their inverses.
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 
@@ -14,7 +14,7 @@ namespace tapeloop {
 
 namespace {
 
-// The shape with a single -1 replaced by what is left of `count`.
+// The shape, with a single -1 replaced so that the number of elements stays the same.
 Shape resolved(std::initializer_list<std::int64_t> sizes, const Shape& from) {
   std::array<std::int64_t, kMaxRank> known{};
   std::int64_t product = 1;
@@ -50,7 +50,7 @@ Tensor zeros_like_shape(const Shape& shape, const Var& like) {
   return Tensor::zeros(shape, like.dtype(), like.device());
 }
 
-// A tensor of zeros but for `part`, which is put where place(whole) points. The adjoint of a slice.
+// A tensor of zeros, with `part` copied into the view place(whole). The adjoint of a slice.
 template <class Place>
 Var place_in_zeros(const char* name, const Shape& whole, const Var& part, Place place) {
   Tensor result = zeros_like_shape(whole, part);
@@ -65,7 +65,7 @@ Var place_in_zeros(const char* name, const Shape& whole, const Var& part, Place 
   });
 }
 
-// x seen through `place`, a view of a part.
+// The view place(x) of a part of x.
 template <class Place>
 Var part_of(const char* name, const Var& x, Place place) {
   return record(name, {&x}, place(x.value()),
@@ -92,7 +92,8 @@ void check_same_but_axis(const char* name, std::span<const Var> parts, int axis,
   }
 }
 
-// total + size, where the sizes of views (which cost no memory) may be as large as numbers go.
+// total + size; throws on overflow. A view costs no memory, so its sizes
+// can be as large as an int64.
 std::int64_t plus(const char* name, std::int64_t total, std::int64_t size) {
   if (__builtin_add_overflow(total, size, &total)) {
     fail(name, fmt::format("the sizes of the parts, up to {}, do not add up to a size", size));
@@ -243,7 +244,8 @@ Var stack(std::span<const Var> parts, int axis) {
 
 namespace {
 
-// The parts of x as one node; undefined gradients of parts are zeros when they are joined again.
+// Records all parts of x as one tape entry. The backward joins their gradients;
+// undefined ones are zeros.
 template <class Join>
 void record_parts(const char* name, const Var& x, PoolVector<Var>& parts, Join join) {
   const Var* input = &x;
@@ -327,8 +329,8 @@ Var to(const Var& x, Device device) {
 
 Var to(const Var& x, DType dtype) {
   if (x.dtype() == dtype) return x;
-  if (dtype == DType::int64 || x.dtype() == DType::int64)
-    return Var(x.value().to(dtype));  // integers have no gradient
+  // Integers have no gradient.
+  if (dtype == DType::int64 || x.dtype() == DType::int64) return Var(x.value().to(dtype));
   return record("to", {&x}, x.value().to(dtype), [from = x.dtype()](const Var& dy, Grads& grads) {
     grads.add(0, [&] { return to(dy, from); });
   });

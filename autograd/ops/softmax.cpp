@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
-// logsumexp, softmax and log-softmax, safe for any logits: the largest of a row is subtracted first.
+// logsumexp, softmax and log-softmax. The largest element of a row is subtracted first, so
+// that exp does not overflow.
 //   y = log sum_j exp(x_j)            dx = dy exp(x - y)
 //   y_i = exp(x_i) / sum_j exp(x_j)   dx = y (dy - sum(y dy))
 //   y_i = x_i - logsumexp(x)          dx = dy - exp(y) sum(dy)
@@ -29,7 +30,7 @@ void check_row(const char* name, const Var& x, int axis) {
   if (x.dim(axis) == 0) fail(name, "the axis is empty in " + x.value().describe());
 }
 
-// The value is calculated unrecorded; the gradient is written with y itself, which the graph knows.
+// Calculates the value without recording. Records one tape entry, whose gradient reads y itself.
 template <class Forward, class Gradient>
 Var with_gradient(const char* name, const Var& x, Forward forward, Gradient gradient) {
   Var y;
@@ -52,7 +53,7 @@ Var with_gradient(const char* name, const Var& x, Forward forward, Gradient grad
 Var logsumexp(const Var& x, std::span<const int> axes, bool keep) {
   const Var shift = row_shift(x, axes);
   const Var y = detail::logsumexp_above(x, shift, axes) + shift;
-  return keep ? y : sum(y, axes);  // drops the axes, which have size 1
+  return keep ? y : sum(y, axes);  // removes the axes, which have size 1
 }
 
 Var detail::logsumexp_above(const Var& x, const Var& shift, std::span<const int> axes) {
@@ -76,7 +77,7 @@ Var softmax(const Var& x, int axis) {
 
 Var log_softmax(const Var& x, int axis) {
   check_row("log_softmax", x, axis);
-  // Not x - logsumexp(x), which would be rounded at the size of x.
+  // x - logsumexp(x) would be rounded at the size of x.
   auto forward = [&] {
     Var m = row_shift(x, {&axis, 1});
     Var total = sum(pointwise(Centered{}, x, m), {axis}, true);

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// Which operands can be done together, and by which launches.
+// Queues updates, and groups those that one launch can do.
 #include "tapeloop/autograd/ops/transform_all.h"
 
 #include <algorithm>
@@ -64,7 +64,7 @@ void TransformAll::run() {
     const Pending& one = pending_[i];
     const auto same = [&](const Pending& other) { return alike(one, other); };
     const auto here = pending_.begin() + static_cast<std::ptrdiff_t>(i);
-    if (std::any_of(pending_.begin(), here, same)) continue;  // done with an earlier one
+    if (std::any_of(pending_.begin(), here, same)) continue;  // launched already
     items.clear();
     for (auto other = here; other != pending_.end(); ++other) {
       if (!same(*other)) continue;

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-// TransformAll: formulas on the bare tensors of many parameters, with one launch for all of them on a GPU.
-// Records nothing and keeps no tensor alive.
+// TransformAll: formulas on the tensors of many parameters, with one launch for all of them on a
+// GPU. Records nothing and keeps no tensor alive.
 #pragma once
 
 #include <initializer_list>
@@ -10,21 +10,23 @@
 
 namespace tapeloop {
 
-// How often a tensor was updated, kept by whoever owns it and counted by TransformAll.
+// Counts how often a tensor was updated. The owner of the tensor keeps it, TransformAll counts.
 struct UpdateCount {
   std::int64_t updates = 0;
-  std::int64_t asked =
-      0;  // of a device, which may not have made all of them (UpdatesMade in backend.h)
+  // Updates that were launched on a device, which may have skipped some (UpdatesMade in backend.h).
+  std::int64_t asked = 0;
 };
 
-// transform() for many sets of tensors, of which none reads what another one writes:
+// transform() for many sets of tensors; no set may read a tensor that another set writes:
 //   TransformAll all;
 //   for (...) all.add(rule::Sgd{...}, {p, g}, {p});
 //   all.run();
-// On the CPU add() does the work at once. On another device it is put off, and run() makes one launch for all that share a
-// formula and an element type; tensors must live until then. There an operand with a single element stands for as many as
-// the others have; what is not contiguous has a launch of its own. From a mistake on, such as a target that is no class, none
-// of them does anything until the host is told. No heap allocation in the steady state.
+// On the CPU add() does the work at once. On another device add() only queues it, and run() makes
+// one launch for all sets with the same formula and element type; tensors must live until then.
+// There an input with a single element is repeated for all elements. A set with a tensor that is
+// not contiguous has a launch of its own. After an error on the device, such as a target that is
+// not a class, the device skips these updates until the host has seen the error. No heap
+// allocation in the steady state.
 class TransformAll {
  public:
   template <class F>
@@ -36,11 +38,12 @@ class TransformAll {
   void add(const PointwiseKernel& kernel, const detail::FormulaBytes& functor,
            std::span<const Tensor> inputs, std::span<const Tensor> outputs);
   void run();
-  std::int64_t added() const { return added_; }  // so far
-  std::int64_t asked() const { return asked_; }  // of a device by run(): updates with a number
+  std::int64_t added() const { return added_; }  // number of calls of add()
+  std::int64_t asked() const { return asked_; }  // counted updates that run() launched on a device
 
-  // The next add() is an update for `count`, which is one more when it is done or, on a GPU, asked for. There `made`, on the
-  // device, gets its number, in call `call` of its owner's.
+  // The next add() is an update for `count`, which is incremented when the update is done or
+  // launched. On a GPU the update writes its number to `made`, in device memory; `call` is the
+  // number of the owner's call.
   void count_next(UpdateCount* count, UpdateNumber* made, std::int64_t call) {
     next_ = {count, made, call};
   }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-// The operation recurrent(): checks, memory, and the node on the tape. The time loop is a kernel of the device; the gradient
-// for a recorded backward pass is in recurrent_recorded.cpp.
+// The operation recurrent(): checks, memory, and the tape entry. A kernel of the device runs the
+// loop over time steps. The gradient for a recorded backward pass is in recurrent_recorded.cpp.
 #include "tapeloop/autograd/sequence/recurrent.h"
 
 #include <fmt/format.h>
@@ -168,7 +168,8 @@ struct SavedStamps {
   }
 };
 
-// What the backward pass is given: gradients of hs and of the K parts of the last state.
+// The backward function. Its arguments are the gradients of hs and of the
+// K parts of the last state.
 struct RecurrentGradient {
   RecurrentRun run;
   Tensor z;                   // [T, N, G*H]
@@ -199,7 +200,7 @@ struct RecurrentGradient {
                             : Tensor::zeros(initial[k].shape(), z.dtype(), z.device()));
     }
     pass.dstates = dstates;
-    // Gradients take the places of the numbers they were made from, where nobody will read those again.
+    // If no later backward pass reads z, dz overwrites z.
     pass.dz = grads.last() ? z : Tensor::empty(z.shape(), z.dtype(), z.device());
     pass.dzx = run.apart() ? Tensor::empty(z.shape(), z.dtype(), z.device()) : pass.dz;
     pass.dz.mark_written();
@@ -218,7 +219,8 @@ struct RecurrentGradient {
       grads.add(static_cast<int>(k) + 3, Var(dstates[k]));
   }
 
-  // In blocks of steps, from the last to the first, as the backward pass of single steps comes by them.
+  // In blocks of time steps from the last to the first, in the order of a
+  // backward pass of single steps.
   void add_weight_gradients(const Tensor& dz, Grads& grads) const {
     const std::int64_t group = backend(dz.device()).gradient_rows();
     const std::int64_t size = (group + run.batch() - 1) / run.batch();
@@ -239,8 +241,7 @@ struct RecurrentGradient {
   }
 };
 
-// No steps or no sequences: nothing depends on anything. Gradients are zeros, like a sum over
-// nothing.
+// For zero time steps or an empty batch: all gradients are zeros.
 struct NothingToDo {
   RecurrentRun run;
 
@@ -330,7 +331,8 @@ RecurrentResult recurrent(const Recurrence& recurrence, Var zx, std::span<const 
     detail::check_steps(*inspection, run, pass.z, states);
   }
 
-  // The last state gets memory of its own: who carries it on must not hold the whole sequence.
+  // The last state is a copy, so that a caller who keeps it does not keep the
+  // memory of the whole sequence.
   std::array<Var, 1 + kMostParts> outputs;
   outputs[0] = Var(states[0]);
   const std::int64_t last = run.time(run.steps() - 1);

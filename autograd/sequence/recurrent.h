@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: MIT
-// recurrent(): a whole sequence of a recurrent step as one operation, generic in the user's formula. It does what the same
-// steps unrolled on the tape do (that is its oracle in the tests), with weights packed once, one weight-gradient product
-// over all steps, and hidden units divided among threads.
-//   T time steps, N batch, H hidden units, G gates, K parts of the state s = (h, c, ...), each [N, H].
+// recurrent(): all time steps of a recurrent layer as one operation, for any formula of the
+// user. The result is that of the same steps unrolled on the tape (the tests compare both).
+// The weights are packed once, the weight gradient is one product over all time steps, and
+// threads divide the hidden units.
+//   T time steps, N batch, H hidden units, G gates,
+//   K parts of the state s = (h, c, ...), each [N, H].
 #pragma once
 
 #include <array>
@@ -13,20 +15,24 @@
 
 namespace tapeloop {
 
-// One step, as a formula F and the weights of its one product. What F takes is told by how many arguments it has:
-//   h_t, c_t, ... = F(z_t, c_{t-1}, ...)  or  F(z_t, h_{t-1}, c_{t-1}, ...)      z_t = zx_t + w_hh h_{t-1}
-// with the G columns of z_t [N, G*H] as one argument each. F returns the K parts of the state, h first.
+// One step: a formula F and the weights of its one product. The number of F's
+// arguments decides between
+//   h_t, c_t, ... = F(z_t, c_{t-1}, ...)             z_t = zx_t + w_hh h_{t-1}
+//   h_t, c_t, ... = F(z_t, h_{t-1}, c_{t-1}, ...)
+// Each of the G columns of z_t [N, G*H] is one argument. F returns the K
+// parts of the state, h first.
 struct Recurrence {
-  const PointwiseKernel* kernel = nullptr;  // of the formula; null: undefined
+  const PointwiseKernel* kernel = nullptr;  // the kernel of the formula; null: undefined
   detail::FormulaBytes formula{};
   Var w_hh;            // [G*H, H]
-  Var b_hh;            // [G*H] or undefined; only where apart
+  Var b_hh;            // [G*H] or undefined; only if apart
   bool apart = false;  // the formula gets zx_t and z_t = w_hh h_{t-1} + b_hh, not their sum
 
   Recurrence() = default;
   template <class F>
   Recurrence(const F& f, const Var& w) : kernel(&pointwise_kernel<F>()), formula(f), w_hh(w) {}
-  // F(zx_t, z_t, ...) with z_t = w_hh h_{t-1} + b_hh: both products as arguments of their own, as the GRU needs them.
+  // F(zx_t, z_t, ...) with z_t = w_hh h_{t-1} + b_hh: the two products are separate
+  // arguments, e.g. for the GRU.
   template <class F>
   static Recurrence with_products_apart(const F& f, const Var& w, const Var& b = {}) {
     Recurrence result(f, w);
@@ -37,30 +43,32 @@ struct Recurrence {
 
   bool defined() const { return kernel != nullptr; }
   int parts() const { return defined() ? kernel->outputs : 0; }  // K
-  // One step by ordinary operations: zx [N, G*H] and the K parts -> the K parts after it.
+  // One step by ordinary operations: zx [N, G*H] and K parts of the state -> the next K parts.
   PoolVector<Var> step(const Var& zx, std::span<const Var> state) const;
 };
 
 struct SequenceOptions {
-  bool reverse = false;  // from the last time step to the first; hs stay aligned to zx
-  // [N], each 0..T: past its length a sequence's state stands still, and hs repeats it; what zx holds there does not
-  // matter, not even NaN. Empty: all run to the end.
+  bool reverse = false;  // from the last time step to the first; hs stay aligned with zx
+  // [N], each 0..T. After the end of a sequence its state stays constant, and hs repeats it; zx is
+  // not used there, and may be NaN. Empty: all sequences have T steps.
   std::span<const std::int64_t> lengths = {};
 };
 
 struct RecurrentResult {
   Var hs;                // [T, N, H]
-  PoolVector<Var> last;  // the K parts after the last step, [N, H]
+  PoolVector<Var> last;  // the K parts of the state after the last step, [N, H]
 };
 
-// zx [T, N, G*H], state [K] parts [N, H]. A zx that is moved in and that nobody else holds is overwritten: an LSTM then
-// keeps 4 + 2 numbers for each unit and step, and its backward pass needs no more than that.
-// Saves the pre-activations and all parts of all states. Throws where shapes, types or numbers of arguments do not fit.
-// Cost: 2 T N G H^2 flops, twice that backward; no allocation in the steady state.
+// zx [T, N, G*H], state: K parts [N, H]. If zx is moved in and nobody else holds it, it is
+// overwritten: an LSTM then keeps 4 + 2 numbers for each unit and time step, and the backward
+// pass takes no more. Saves the pre-activations and all parts of all states. Throws if shapes,
+// types or the number of arguments do not fit. Cost: 2 T N G H^2 flops, twice that backward; no
+// allocation in the steady state.
 RecurrentResult recurrent(const Recurrence& recurrence, Var zx, std::span<const Var> state,
                           const SequenceOptions& options = {});
 
-// The same for a formula and its weights: auto [hs, last] = recurrent(LstmGates{}, linear(xs, w_ih, b), w_hh, {h, c});
+// The same for a formula and its weights:
+//   auto [hs, last] = recurrent(LstmGates{}, linear(xs, w_ih, b), w_hh, {h, c});
 template <class F>
 RecurrentResult recurrent(const F& formula, Var zx, const Var& w_hh,
                           std::initializer_list<Var> state, const SequenceOptions& options = {}) {

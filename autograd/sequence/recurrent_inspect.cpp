@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-// What a tape that looks inside wants to know of a recurrent(): norms of the state's gradients, and the step and gate of the
-// first NaN or infinity. Slow, and run only when asked for.
+// Inspection of a recurrent(): norms of state gradients, and the time step and gate of the first
+// NaN or infinity. Slow; runs only if the tape inspects.
 #include <algorithm>
 
 #include "tapeloop/autograd/ops/formula.h"
@@ -11,7 +11,7 @@ namespace tapeloop::detail {
 
 namespace {
 
-// [N, ..] of one time step, on the CPU, with 0 in the rows that have ended.
+// [N, ..] of one time step, on the CPU, with 0 in the rows whose sequences have ended.
 Tensor running_rows(const RecurrentRun& run, const Tensor& all, std::int64_t t) {
   Tensor result = all.select(0, t).to(Device::cpu).clone();
   for (std::int64_t n = 0; n < run.batch(); ++n) {
@@ -59,7 +59,7 @@ void check_steps(const Inspection& inspection, const RecurrentRun& run, const Te
         found->largest_input = std::max(found->largest_input, Inspection::largest(x.value()));
       }
     }
-    // Weights and states that were so before.
+    // If weights or the initial state were not finite before, the report names them instead.
     for (const Var* given : {&run.recurrence.w_hh, &run.recurrence.b_hh, &run.initial[0]}) {
       if (!given->defined() || (step > 0 && !given->is_parameter())) continue;
       const std::optional<NonFinitePlace> before =

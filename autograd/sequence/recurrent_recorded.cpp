@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-// The gradient of recurrent() by ordinary operations, for derivatives of derivatives. Slow beside the kernel, and rarely
-// needed: it keeps every step's results on the tape.
+// The gradient of recurrent() by ordinary operations, for second derivatives. Slower than the
+// kernel, and keeps the results of every time step on the tape.
 #include "tapeloop/autograd/ops/ops.h"
 #include "tapeloop/autograd/sequence/recurrent_run.h"
 
@@ -16,7 +16,7 @@ class Replay {
     const std::size_t parts = run_.initial.size();
     const PoolVector<Var> zxs = clean_zx();
     const PoolVector<PoolVector<Var>> states = forward(zxs);
-    PoolVector<Var> d;  // of the state after the step at hand
+    PoolVector<Var> d;  // the gradient of the state after the current step
     for (std::size_t k = 0; k < parts; ++k)
       d.push_back(douts[k + 1].defined() ? douts[k + 1] : zeros());
     const PoolVector<Var> dhs = douts[0].defined() ? unstack(douts[0]) : PoolVector<Var>();
@@ -64,7 +64,7 @@ class Replay {
   }
 
  private:
-  // zx by time, 0 past the sequences' ends: a NaN there would come back as 0 * NaN.
+  // zx by time step, 0 after the end of a sequence: a NaN there would give 0 * NaN in the gradient.
   PoolVector<Var> clean_zx() const {
     PoolVector<Var> zxs = unstack(original_zx());
     for (std::size_t t = 0; t < zxs.size(); ++t) {
@@ -75,7 +75,7 @@ class Replay {
     }
     return zxs;
   }
-  // The state before each step.
+  // The states before each step.
   PoolVector<PoolVector<Var>> forward(const PoolVector<Var>& zxs) const {
     PoolVector<PoolVector<Var>> states;
     states.push_back(run_.initial);
@@ -93,7 +93,7 @@ class Replay {
   Var zeros() const {
     return Var(Tensor::zeros({run_.batch(), run_.hidden()}, hs_.dtype(), hs_.device()));
   }
-  // [N, 1]: 1 where a sequence runs at time t, else 0; undefined where all always do.
+  // [N, 1]: 1 if a sequence runs at time t, else 0; undefined if all sequences have T steps.
   Var mask(std::int64_t t) const {
     if (run_.lengths.empty()) return Var();
     const Tensor result = Tensor::zeros({run_.batch(), 1}, hs_.dtype(), hs_.device());
@@ -102,7 +102,7 @@ class Replay {
     }
     return Var(result);
   }
-  // zx with its history; its numbers, where they were overwritten, are z - w h.
+  // zx with its history. If its values were overwritten, they are calculated as z - w h.
   Var original_zx() const {
     if (!run_.in_place) return run_.zx;
     const Tensor value = run_.zx.value().clone();

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// One call of recurrent(), as its forward and backward parts share it. Private to those files.
+// The data of one recurrent() call for its forward and backward parts. Private to those files.
 #pragma once
 
 #include "tapeloop/autograd/look/inspect_record.h"
@@ -13,8 +13,8 @@ struct RecurrentRun {
   PoolVector<std::int64_t> lengths;
   PoolVector<Var> initial;  // K parts [N, H]
   Var zx;                   // [T, N, G*H]
-  bool in_place;            // zx's memory holds z = zx + w h now
-  StateRow row;             // where the gradients of h are noted, if anywhere
+  bool in_place;            // zx's memory now holds z = zx + w h
+  StateRow row;             // where to log the gradients of h, if wanted
 
   const Var& w() const { return recurrence.w_hh; }
   bool apart() const { return recurrence.apart; }
@@ -27,7 +27,8 @@ struct RecurrentRun {
     return recurrence.kernel->inputs == gate_arguments() + recurrence.parts();
   }
   std::int64_t time(std::int64_t step) const { return reverse ? steps() - 1 - step : step; }
-  // h before each step, by time, in one or two pieces; with the time that each begins at.
+  // h before each step, ordered by time, in one or two pieces. `first`: the
+  // time at which a piece begins.
   struct Piece {
     std::int64_t first;
     Tensor h;  // [steps, N, H]
@@ -35,30 +36,33 @@ struct RecurrentRun {
   std::array<Piece, 2> previous_h(const Tensor& hs) const;
 };
 
-// The arguments of the formula for one step, made by ordinary operations.
+// The arguments of the formula for one step, calculated by ordinary operations.
 struct StepArguments {
   PoolVector<Var> vars;
-  PoolVector<PointwiseInput> inputs;  // vars, by columns
+  PoolVector<PointwiseInput> inputs;  // vars, with their numbers of columns
 };
 StepArguments step_arguments(const Recurrence& recurrence, const Var& zx,
                              std::span<const Var> state);
 
-// Whether row n runs at time t.
+// True if time t is before the end of sequence n.
 inline bool is_running(const RecurrentRun& run, std::int64_t n, std::int64_t t) {
   return run.lengths.empty() || t < run.lengths[static_cast<std::size_t>(n)];
 }
 
-// For a tape that checks: throws at the first step whose pre-activations z or states are not finite, naming the gate.
+// For a tape that checks. Throws at the first step with a pre-activation z or a state that is not
+// finite, and names the gate.
 void check_steps(const Inspection& inspection, const RecurrentRun& run, const Tensor& z,
                  std::span<const Tensor> states);
-// The same for the gradients, from the last step to the first: dh of the state, dz and dzx of the gates [T, N, ..].
+// The same for the gradients, from the last step to the first: dh of the state, dz and
+// dzx of the gates [T, N, ..].
 void check_step_gradients(const Inspection& inspection, const RecurrentRun& run, const Tensor& dh,
                           const Tensor& dz, const Tensor& dzx);
-// Notes |dh_t| of all steps; rows past their ends count nothing.
+// Logs |dh_t| of all steps, without the rows whose sequences have ended.
 void note_state_gradients(const RecurrentRun& run, const Tensor& dh);
 
-// The gradient of a run written with operations, so that it can be differentiated again: the forward pass once more, step
-// by step, then the same backwards. douts: of hs, then of the K parts of the last state.
+// The gradient of a run, written with operations so that it can be differentiated again. Runs the
+// forward pass again step by step, then the steps backwards. douts: the gradients of hs, then of
+// the K parts of the last state.
 void recorded_gradient(const RecurrentRun& run, const Tensor& hs, std::span<const Var> douts,
                        Grads& grads);
 

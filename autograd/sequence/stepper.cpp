@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
-// Weights packed once, all gates side by side and filled up to whole registers, so that a step has no tails and no
-// decisions to make. A formula works on whole registers too: what it calculates past the end of a gate is never read.
+// The weights are packed once: all gates side by side, padded to whole registers, so that
+// a step has no tails. The formula works on whole registers too; its results after the end
+// of a gate are never read.
 #include "tapeloop/autograd/sequence/stepper.h"
 
 #include <fmt/format.h>
@@ -80,7 +81,7 @@ Stepper::Layer Stepper::make_layer(const StepperLayer& given, Weights format) {
     fail("stepper", fmt::format("\"{}\" takes {} arguments, which does not fit w_hh {}",
                                 r.kernel->name, r.kernel->inputs, w.shape().str()));
   }
-  // Pre-activations of the last gate are read to the end of a register.
+  // The formula reads the pre-activations of the last gate to the end of a register.
   const std::int64_t columns = w.dim(0), room = padded_size(columns) + width();
   layer.hx = Buffer(std::max(layer.padded, layer.hidden + layer.inputs));
   layer.z = Buffer(room);
@@ -169,7 +170,7 @@ void Stepper::run(Layer& layer, bool backwards) noexcept {
   for (int g = 0; apart && g < layer.gates; ++g) add(layer.h_z.data() + g * layer.hidden);
   if (layer.takes_h) add(layer.h());
   for (Buffer& part : layer.parts) add(part.data());
-  add(layer.h());  // results, in the places of what they replace
+  add(layer.h());  // results, written over the old state
   for (Buffer& part : layer.parts) add(part.data());
   layer.kernel->cpu[0](layer.formula.bytes, data, step, layer.padded);
 }

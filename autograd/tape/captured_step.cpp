@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
-// Which graph belongs to which shapes, when a step is captured, and when it runs as it is.
+// Finds the graph for the shapes of a call, and decides if the step is captured or runs without a
+// graph.
 #include "tapeloop/autograd/tape/captured_step.h"
 
 #include <algorithm>
@@ -10,14 +11,14 @@
 
 namespace tapeloop::detail {
 
-// One set of shapes.
+// One set of shapes and its graph.
 struct StepRunner::Entry {
   std::int64_t calls = 0;
   std::uint64_t last_call = 0;
   bool as_it_is = false;
-  PoolVector<Tensor>
-      inputs;  // where the graph reads; before it is captured only shapes and types count
-  PoolVector<Tensor> results;  // where it writes
+  // The graph reads these. Before the capture, only their shapes and types count.
+  PoolVector<Tensor> inputs;
+  PoolVector<Tensor> results;  // the graph writes these
   std::unique_ptr<Recording> graph;
 
   bool fits(std::span<const Tensor> given) const {
@@ -77,10 +78,11 @@ StepRunner::Entry& StepRunner::entry_for(std::span<const Tensor> inputs) {
   return entry;
 }
 
-// Runs the step for the first time as a graph, or as much of it as can be one.
+// Captures the step and runs it. After something that cannot be captured, the rest runs without a
+// graph.
 void StepRunner::capture(Entry& entry, Call call, void* step) {
   entry.forget();
-  struct Unless {  // half a graph is none
+  struct Unless {  // forgets an incomplete graph
     Entry* failed;
     ~Unless() {
       if (failed != nullptr) failed->forget();
@@ -91,7 +93,7 @@ void StepRunner::capture(Entry& entry, Call call, void* step) {
   graph.begin(__builtin_frame_address(0));
   try {
     call(step, entry.inputs, entry.results);
-  } catch (...) {  // the device does what was asked before, as it does without a graph
+  } catch (...) {  // the device runs the work before the error, as it does without a graph
     graph.finish();
     throw;
   }
@@ -108,8 +110,8 @@ PoolVector<Tensor> StepRunner::run(std::span<const Tensor> inputs, Call call, vo
     call(step, given, results);
     return std::move(results);
   };
-  if (device_ == Device::cpu ||
-      Recording::current() != nullptr) {  // within another one: a part of it
+  // Within the capture of another step, this step becomes a part of that graph.
+  if (device_ == Device::cpu || Recording::current() != nullptr) {
     PoolVector<Tensor> given;
     for (const Tensor& input : inputs) given.push_back(input.defined() ? input.to(device_) : input);
     return run_plainly(given);

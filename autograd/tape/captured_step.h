@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
-// CapturedStep: a program's training step, taken up once as a CUDA graph and then run as a whole, for steps that are short
-// beside the time it takes to ask a GPU for each of their operations. On the CPU it only calls the step.
+// CapturedStep: captures a training step once as a CUDA graph and then runs the graph. For steps
+// that are short compared with the time to launch each of their operations. On the CPU it only
+// calls the step.
 #pragma once
 
 #include <array>
@@ -17,15 +18,17 @@
 namespace tapeloop {
 
 struct CapturedStepOptions {
-  int warm_up = 1;  // calls with each new set of shapes that run as they are, so that all is loaded
-  int most_shapes = 8;  // sets of shapes kept; the one used least recently goes first
-  // Told once why the step runs as it is; else a line on stderr.
+  // Calls that run without a graph for each new set of shapes, so that everything is loaded before
+  // the capture.
+  int warm_up = 1;
+  int most_shapes = 8;  // sets of shapes kept; the least recently used one is dropped first
+  // Gets the reason once if the step runs without a graph. If empty, a line goes to stderr.
   std::function<void(const std::string&)> tell = {};
 };
 
 namespace detail {
 
-// The same without types.
+// CapturedStep without the types of its step.
 class StepRunner {
  public:
   using Call = void (*)(void* step, std::span<const Tensor> inputs, PoolVector<Tensor>& results);
@@ -90,19 +93,22 @@ struct StepResult<std::array<T, N>> {
 //     adam.zero_grad();
 //     return loss;
 //   });
-//   for (...) loss = step(batch.tokens, batch.next);    // Var; loss.item() when it is to be seen
+//   for (...) loss = step(batch.tokens, batch.next);    // a Var; loss.item() waits for the GPU
 //
-// `step` takes Tensors and returns nothing, a Var, a Tensor, or a std::array of these; results are new tensors, cut from the
-// tape. Inputs may come from any device: the step gets them on `device`. The first call with new shapes and types runs the
-// step as it is, the second captures it, and from then on the graph runs, with the inputs copied to where they were.
-// Numbers that follow along: learning rates and step counts of optimizers, places in Random streams (dropout), steps().
-// Everything else on the host happens only when the step is called: a schedule is applied outside, and what is carried from
-// step to step (a state) is an input and a result. Whatever the step uses must outlive this, and stay on its device.
-// What a graph cannot hold: waiting for the GPU within the step (item(), to(Device::cpu)), copies from the CPU (lengths of
-// sequences among them), random numbers drawn on the host. Then, or without a GPU, the step runs as it is, with the same
-// results, and says so once.
-// While a step is captured, other threads that use the GPU wait: a step must not wait for them.
-// Results have the bits of those without a graph. A graph keeps its memory while it lives. Not for several threads at once.
+// `step` takes Tensors and returns nothing, a Var, a Tensor, or a std::array of these. Results are
+// new tensors, detached from the tape. Inputs may be on any device: the step gets them on `device`.
+// With new shapes or types, the first `warm_up` calls run the step without a graph, and the next
+// one captures it. Later calls copy the inputs into the graph's memory and run the graph.
+// A graph run also updates learning rates and step counts of optimizers, positions in Random
+// streams (dropout), and steps(). Other host code runs only when the step itself is called: apply a
+// schedule outside of the step. Pass a recurrent state in and return it; do not capture it by
+// reference. Everything that the step uses must outlive this object and stay on its device.
+// A graph cannot contain: waiting for the GPU (item(), to(Device::cpu)), copies from the CPU (also
+// of the lengths of sequences), random numbers drawn on the host. In these cases, or without a GPU,
+// the step runs without a graph, with the same results, and reports that once.
+// While a step is captured, other threads that use the GPU wait. So a step must not wait for them.
+// Results have the same bits as without a graph. A graph keeps its memory while it lives. Not for
+// several threads at once.
 template <class F>
 class CapturedStep {
  public:
@@ -127,9 +133,9 @@ class CapturedStep {
     if constexpr (!std::is_void_v<R>) return detail::StepResult<R>::give(results.data());
   }
 
-  // Why the step runs as it is, at least for some shapes; empty where it need not.
+  // The reason why the step runs without a graph, at least for some shapes; else empty.
   const std::string& reason() const { return runner_.reason(); }
-  std::int64_t graph_runs() const { return runner_.graph_runs(); }  // calls done by a graph
+  std::int64_t graph_runs() const { return runner_.graph_runs(); }  // calls that a graph ran
   std::size_t bytes() const { return runner_.bytes(); }             // of memory kept by graphs
 
  private:

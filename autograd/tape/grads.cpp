@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-// The gradients of a backward pass in progress: how contributions are added up, at once or put off until all are there.
-// The order of the pass is in tape.cpp.
+// The gradients of a backward pass in progress: adds contributions, at once or deferred until all
+// are known. The order of the pass is in tape.cpp.
 #include <fmt/format.h>
 
 #include <algorithm>
@@ -22,7 +22,6 @@ bool detail::is_ours(const Var& sum) {
          !sum.value().shares_memory_with_others() && sum.value().is_contiguous();
 }
 
-// sum + contribution, in place where nobody else can see the sum.
 void detail::add_to(Var& sum, const Var& contribution, bool recorded) {
   if (!sum.defined()) {
     sum = contribution;

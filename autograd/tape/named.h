@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// Parameters with names: what models hand to optimizers.
+// Named parameters: models pass them to optimizers.
 #pragma once
 
 #include <string>

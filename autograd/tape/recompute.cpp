@@ -62,7 +62,7 @@ PoolVector<Var> detail::RecomputedRun::first(void* f, std::span<const Var> input
   for (std::size_t k = 0; k < results_; ++k) {
     Var& y = results[k];
     if (!y.requires_grad()) continue;
-    // A variable that f returns as it is stays the same variable: its gradient adds up as it would
+    // A variable that f returns unchanged stays the same variable: its gradient adds up as it would
     // without recompute(). The one in `into` is a copy.
     const bool copied = k == 0 && into.defined();
     if (inner.is_leaf(y)) {
@@ -178,9 +178,10 @@ void Tape::check_leaves_independent(std::span<const Var> xs) const {
 // tape they come from. A second call gives the sums back.
 void Tape::exchange_with_outer(Tape& outer) {
   for (const Leaf& leaf : memory_->leaves) {
+    if (leaf.slot >= memory_->gradients.size()) continue;  // came with a recorded pass
     const Var& x = leaf.variable;
     const std::uint32_t other = outer.slot_of(x);
-    // No gradient is wanted of an upstream gradient.
+    // An upstream gradient gets no gradient itself.
     if (detail::is_upstream(x)) continue;
     if (other == kNone || other >= outer.memory_->gradients.size()) {
       fail_new_leaf(x);
@@ -216,6 +217,7 @@ void detail::RecomputedRun::again(void* f, std::span<const Var> douts, Grads& gr
   inner.exchange_with_outer(outer);
   inner.add_upstream(ys, douts, false);
   ys.clear();
+  inner.playing_ = true;  // a backward function may ask the inner tape for a gradient
   inner.play(0, inner.size(), false, false, Tape::Into::outer);
   inner.exchange_with_outer(outer);
   inner.memory_->gradients.clear();

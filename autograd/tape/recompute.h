@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
-// recompute(): trades time for memory. A part of a calculation keeps its inputs and results only, and is run once more
-// when the backward pass comes to it. Also known as gradient checkpointing: Griewank & Walther 2000; Chen et al. 2016,
-// arXiv:1604.06174. nn::unroll uses it for long sequences.
+// recompute(): trades time for memory (gradient checkpointing). A part of a calculation keeps only
+// its inputs and results; the backward pass runs the part once more. Griewank & Walther 2000; Chen
+// et al. 2016, arXiv:1604.06174. nn::unroll uses it for long sequences.
 #pragma once
 
 #include <utility>
@@ -55,23 +55,24 @@ PoolVector<Var> move_first(PoolVector<Var> results, const Tensor& into);
 }  // namespace detail
 
 // f(inputs), where f takes a span of as many Vars and returns a PoolVector<Var>. While a tape
-// records, f's own record is not kept: the backward pass runs f again, and f must compute the same
-// again. f may use parameters, computed values that it holds, random numbers (dropout: both runs
-// get the same ones), Tape::current()->gradient(), and recompute() itself. Values that f holds by
-// reference must live until the backward pass. f gives results only through its return value.
+// records, the tape does not keep f's operations: the backward pass runs f again, and f must
+// compute the same again. f may use parameters, computed values that it holds, random numbers
+// (dropout: both runs get the same ones), Tape::current()->gradient(), and recompute() itself.
+// Values that f holds by reference must live until the backward pass. f gives results only through
+// its return value.
 // Gradients equal those without recompute(), also those of a weight that is used elsewhere too.
 // They have the same bits if the rows (time steps times batch) that use a weight inside f, and
-// those played before f, are multiples of kGemmGroup, and no step uses a parameter both as weight
-// or bias of linear() and otherwise. Else, and for second derivatives, they are added up in another
-// order.
+// those played before f, are multiples of Backend::gradient_rows(), and no step uses a parameter
+// both as weight or bias of linear() and otherwise. Else, and for second derivatives, the order of
+// summation differs.
 // A variable that f returns unchanged, or twice, is the same variable among the results.
-// `into`: memory for the first result, perhaps a part of something larger. Undefined: the result
+// `into`: memory for the first result, perhaps a part of a larger tensor. Undefined: the result
 // stays where f made it.
 // Throws if f calls backward(). Throws if f asks for a gradient by an x, and an input or a held
 // value was computed from x outside of f: that gradient would end at the input.
 // The backward pass throws if f does not compute the same as before: if it takes other random
 // numbers, uses another parameter, or returns another number of results or other shapes.
-// Cost: one more forward pass of f. Memory: f's record, while its own backward pass runs.
+// Cost: one more forward pass of f. Memory: f's tape entries, while the backward pass of f runs.
 template <class F>
 PoolVector<Var> recompute(std::span<const Var> inputs, F f, const Tensor& into = {}) {
   if (Tape::current() == nullptr) return detail::move_first(f(inputs), into);

@@ -32,9 +32,9 @@ inline Stamp::Pointers pointers_to(const Var& x) {
 //   });
 // Use of a written value throws Error "backward: argument 1 of "scale", float32[3], was written
 // after the operation saved it; ...". A write counts if it changes the value's own elements: by an
-// operation, fill, copy_from or a pointer of data(). If somebody has such a pointer, a checksum of
-// the elements finds the write: one pass over the elements at recording and one at each use. Else a
-// use costs one comparison. Do not save a value that the gradient does not read.
+// operation, fill, copy_from or a pointer of data(). If the program has such a pointer, a checksum
+// of the elements finds the write: one pass over the elements at recording and one at each use.
+// Else a use costs one comparison. Do not save a value that the gradient does not read.
 template <class T>
 class Saved {
  public:
@@ -60,7 +60,7 @@ class Saved {
     return value_;
   }
   operator const T&() const { return get(); }
-  // The value, for uses that do not depend on its elements.
+  // The value without a check, for uses that do not depend on its elements.
   const T& unchecked() const { return value_; }
 
  private:

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-// Recording, and the backward pass: nodes in reverse order, records freed as they are consumed. How gradients add up is in
-// grads.cpp.
+// Recording, and the backward pass, which plays nodes in reverse order and frees each one after its
+// use. grads.cpp adds up the gradients.
 #include "tapeloop/autograd/tape/tape.h"
 
 #include <fmt/format.h>
@@ -89,7 +89,7 @@ void Tape::append(const char* name, std::span<const Var* const> inputs, std::spa
     m.inputs.push_back(slot);
   }
   if (!any) {
-    // Of upstream gradients alone: nobody can ask for a gradient that goes through it.
+    // Computed only from upstream gradients: no gradient goes through it, so the tape has no node.
     m.inputs.resize(node.first_input);
     m.consume(node);
     for (Var& y : outputs) {
@@ -127,8 +127,8 @@ std::uint32_t Tape::slot_of(const Var& x) const {
 
 // --- the backward pass ---
 
-// An upstream gradient from which a history begins. So every gradient of a recorded pass has one, or
-// was computed on tensors.
+// Gives an upstream gradient a history. So in a recorded pass, a gradient without a history was
+// computed on tensors.
 Var Tape::with_history(const Var& dy) const {
   if (dy.requires_grad()) return dy;
   Var result(dy.value());
@@ -137,12 +137,12 @@ Var Tape::with_history(const Var& dy) const {
   return result;
 }
 
-// For those who asked for the gradient: one that depends on nothing is a constant.
+// The gradient for the caller. One that depends on no leaf becomes a constant.
 static Var finished(const Var& gradient) {
   return is_upstream(gradient) ? gradient.detach() : gradient;
 }
 
-// Backward functions read parameters again: they must be what they were.
+// Backward functions read parameters again, so these must not have changed.
 static void check_unwritten(std::span<const Leaf> leaves) {
   for (const Leaf& leaf : leaves) {
     const Tensor& now = leaf.variable.value();
@@ -201,7 +201,7 @@ void Tape::run(const Var& y, const Var& dy, const BackwardOptions& options, Into
   start({&y, 1});
   const Var upstream = recording ? with_history(dy) : dy;
   add_upstream({&y, 1}, {&upstream, 1}, false);
-  played_ = !retain;  // also where an operation's backward throws: part of the record is gone then
+  played_ = !retain;  // before play(): if a backward function throws, some nodes are gone
   SetPaused paused(!recording);
   struct Resume {
     Tape* tape;
@@ -213,7 +213,8 @@ void Tape::run(const Var& y, const Var& dy, const BackwardOptions& options, Into
   } resume{this, std::exchange(playing_, true)};
   play(0, m.nodes.size(), recording, retain, into);
   if (into == Into::gradients) return;
-  // Only at the end: if the pass throws before, no grad() has changed. So memory is allocated first.
+  // Changes grad() only at the end: if the pass throws before, no grad() has changed. So memory is
+  // allocated first.
   const auto for_parameters = [&](auto work) {
     for (std::size_t i = 0; i < m.leaves.size(); ++i) {  // work() may add leaves, without sums
       const std::uint32_t slot = m.leaves[i].slot;
@@ -242,7 +243,7 @@ void Tape::add_upstream(std::span<const Var> ys, std::span<const Var> dys, bool 
   }
 }
 
-// What a node's backward function gave to its inputs, where the tape looks at that.
+// Checks the gradients that a node's backward function gave to its inputs.
 void Tape::check_gradients(const detail::Node& node) {
   for (std::uint32_t k = 0; k < node.inputs; ++k) {
     const std::uint32_t slot = memory_->inputs[node.first_input + k];
@@ -275,12 +276,12 @@ void Tape::play(std::size_t first_node, std::size_t last_node, bool recording, b
       Gradient& gradient = m.gradients[node.first_output + k];
       combine_deferred(m, gradient);
       reached = reached || gradient.sum.defined();
-      // Values asked for by gradient() are read afterwards; else a gradient is moved out to be freed early.
+      // gradient() reads sums after the pass. Otherwise the sum is moved out, to be freed early.
       m.doutputs.push_back(into == Into::gradients ? gradient.sum : std::move(gradient.sum));
     }
     if (reached) {
       const detail::Playing playing(inspection_.get(), i);
-      // The backward function may record (and so touch these lists): it gets its own copy of the gradients.
+      // The backward function may record and so change these lists. It gets its own list.
       PoolVector<Var> doutputs = std::move(m.doutputs);
       m.doutputs = PoolVector<Var>();
       Grads grads(*this, node, doutputs, recording, !retain);
@@ -293,8 +294,8 @@ void Tape::play(std::size_t first_node, std::size_t last_node, bool recording, b
       m.doutputs = std::move(doutputs);
     }
     if (!retain) m.consume(m.nodes[i]);
-    // Parameters that came onto the tape with this operation were not used before it: their gradients are complete, and
-    // what they were made from is freed.
+    // No earlier operation uses the leaves that this operation was the first to use. So their
+    // gradients are complete: adds the deferred contributions and frees them.
     const std::uint32_t before = i == 0 ? 0 : m.nodes[i - 1].first_output + m.nodes[i - 1].outputs;
     if (before == node.first_output) continue;
     const std::int64_t start = profile_ != nullptr ? profile_->now() : 0;
@@ -327,7 +328,7 @@ void Tape::add_to_grad(const Leaf& leaf, bool recording) {
   const Var parameter = leaf.variable;
   const detail::GradLock lock(*parameter.body());
   Var& grad = parameter.body()->grad;
-  // The history of a gradient made on an earlier tape is not here.
+  // The history of a gradient from an earlier tape is not on this tape.
   if (grad.requires_grad() && grad.body()->tape_id != id_) grad = grad.detach();
   gradient.sum = finished(gradient.sum);
   if (!grad.defined() && !recording && !is_ours(gradient.sum)) {

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
-// Tape: records operations while it is in scope and plays them backwards. Knows no operation: each brings its own
-// backward function, written with operations, so that a gradient can be differentiated again.
+// Tape: records operations while it is in scope and plays them backwards. Knows no operation: each
+// operation gives its backward function, written with operations, so that a gradient can be
+// differentiated again.
 // Threads: only the thread that made a tape records on it and plays it. Several threads may use one
 // model's parameters at the same time, each on its own tape.
 #pragma once
@@ -34,13 +35,14 @@ class Profile;
 struct Leaf;
 struct Node;
 
-// One contribution to a gradient that is put off until all of its kind are known (see Grads::defer).
+// One contribution to a gradient, deferred until all of its kind are known (see Grads::defer).
 struct Deferred {
   Var a;
   Var b;
 };
-// Adds all contributions to `sum`, in their order; an undefined sum is zero. Added up in two calls, they must give the
-// same bits as in one where the list was cut between two time steps' groups (see kGemmGroup).
+// Adds all contributions to `sum`, in their order; an undefined sum is zero. Two calls must give
+// the same bits as one call if the list is cut between two blocks of rows
+// (Backend::gradient_rows()).
 using Combine = void (*)(std::span<const Deferred> contributions, Tensor& sum);
 
 class RecomputedRun;
@@ -73,14 +75,14 @@ struct BackwardOf final : BackwardFunction {
 }  // namespace detail
 
 struct BackwardOptions {
-  bool retain = false;  // keep the record, so that backward can run again
-  bool create_graph =
-      false;  // record the backward pass too, for derivatives of derivatives; implies retain
+  bool retain = false;  // keep the tape entries, so that backward can run again
+  // Record the backward pass too, for derivatives of derivatives. Implies retain.
+  bool create_graph = false;
 };
 
 struct TapeOptions {
-  bool measure = false;  // note times and bytes for profile() and memory(); takes memory of its own
-  bool state_gradients = false;  // note |dL/dh_t| of unrolled layers for state_gradients()
+  bool measure = false;  // measure times and bytes for profile() and memory(); needs more memory
+  bool state_gradients = false;  // keep |dL/dh_t| of unrolled layers for state_gradients()
   bool check_finite = false;  // throw NonFiniteError (inspect.h) at the first NaN or infinity; slow
 };
 
@@ -89,9 +91,9 @@ class Tape {
   // Becomes the thread's current tape. An enclosing tape pauses until this one ends.
   Tape();
   explicit Tape(const TapeOptions& options);
-  // Forgets the record; tensors made meanwhile stay valid. If another thread destroys the tape, the
-  // tape's own thread must not be recording on it at that moment. The thread keeps the memory of
-  // the record for its next tapes. That memory is freed if 16 tapes in a row use less than a
+  // Frees the tape entries; tensors made meanwhile stay valid. If another thread destroys the tape,
+  // the tape's own thread must not be recording on it at that moment. The thread keeps the memory
+  // of the entries for its next tapes. That memory is freed if 16 tapes in a row use less than a
   // quarter of it, and by memory::release_cached().
   ~Tape();
   Tape(const Tape&) = delete;
@@ -109,8 +111,8 @@ class Tape {
   // sum(y * dy) instead of a loss: the gradient of any output, with the given upstream gradient.
   void backward(const Var& y, const Var& dy, const BackwardOptions& options = {});
 
-  // d(loss)/dx for each x, which may be parameters or computed values; adds nothing to any grad(). An x that loss
-  // does not depend on gets zeros.
+  // d(loss)/dx for each x, a parameter or a computed value. If loss does not depend on x, the
+  // result is zeros. Changes no grad().
   std::vector<Var> gradient(const Var& loss, std::span<const Var> xs,
                             const BackwardOptions& options = {});
   std::vector<Var> gradient(const Var& loss, std::initializer_list<Var> xs,
@@ -121,23 +123,25 @@ class Tape {
                             const BackwardOptions& options = {});
 
   std::size_t size() const;  // operations recorded
-  // About the bytes of the record, without tensors. Depends on the record alone.
+  // Estimate of the bytes of the tape entries, without tensors. Depends only on the operations.
   std::int64_t record_bytes() const;
-  std::vector<Var> parameters()
-      const;  // those that took part so far, in the order of their first use
+  // The parameters that were used so far, in the order of their first use.
+  std::vector<Var> parameters() const;
   // The recorded graph for Graphviz: each operation with its name and the shapes of its results.
   std::string to_dot() const;
-  // Times and bytes per scope and operation so far, also after backward (profile.h). Throws where the tape does not
-  // measure. Cost: linear in the number of operations. On CUDA the times are those of asking the GPU, which works later.
+  // Times and bytes per scope and operation so far, also after backward (profile.h). Throws if the
+  // tape does not measure. Cost: linear in the number of operations. On CUDA the times are those of
+  // the launches, not of the GPU's work.
   ProfileReport profile() const;
-  // This thread's tensor memory by scope and operation, now and at its peak since the tape began (profile.h).
+  // This thread's tensor memory by scope and operation, now and at its peak since the tape began
+  // (profile.h). Throws if the tape does not measure.
   MemoryReport memory() const;
 
-  // |dL/dh_t| of every sequence unrolled so far, in that order; filled in by backward() (inspect.h). Throws where the tape
-  // was not asked for it.
+  // |dL/dh_t| of every sequence unrolled so far, in that order (inspect.h). backward() computes it.
+  // Throws if the tape was made without TapeOptions::state_gradients.
   std::vector<StateGradient> state_gradients() const;
 
-  // The tape that records in this thread now; nullptr where there is none, or recording is paused.
+  // The tape that records in this thread now; nullptr if there is none, or recording is paused.
   static Tape* current();
 
  private:
@@ -172,11 +176,11 @@ class Tape {
   const Tape* outer_ = nullptr;  // an InnerTape's enclosing tape: its values are leaves here
   bool played_ = false;
   bool playing_ = false;
-  std::unique_ptr<detail::Profile> profile_;        // where the tape measures
-  std::unique_ptr<detail::Inspection> inspection_;  // where it looks inside
+  std::unique_ptr<detail::Profile> profile_;        // null if the tape does not measure
+  std::unique_ptr<detail::Inspection> inspection_;  // null if it does not look inside
 };
 
-// Nothing is recorded in this thread while it lives.
+// While it lives, this thread records nothing.
 class PauseRecording {
  public:
   PauseRecording();
@@ -188,7 +192,7 @@ class PauseRecording {
   bool before_;
 };
 
-// A backward function gives its results to this. Contributions to one input are added up. While the
+// Receives the results of a backward function. Contributions to one input are added up. While the
 // backward pass is recorded (create_graph), each contribution must be computed by operations from
 // the upstream gradients, or add() throws: without a history, second derivatives would silently be
 // 0. Wrap a function that computes on tensors in once_differentiable(). If a gradient is zero for
@@ -199,18 +203,19 @@ class Grads {
   bool needs(int input) const;
   // True while the backward pass itself is being recorded.
   bool recording() const { return recording_; }
-  // True when the record is played for the last time: what a backward function kept may be overwritten.
+  // True if the tape entry is played for the last time: its kept values may be overwritten.
   bool last() const { return last_; }
-  // What looks inside the tape that is played; null where nothing does.
+  // The Inspection of the tape; null if the tape does not look inside.
   detail::Inspection* inspection() const { return tape_.inspection_.get(); }
   void add(int input, const Var& contribution) { add(input, Var(contribution)); }
   void add(int input, Var&& contribution);
   template <std::invocable F>
-  void add(int input, F&& compute) {  // computed only when somebody wants it
+  void add(int input, F&& compute) {  // calls compute() only if needs(input)
     if (needs(input)) add(input, Var(compute()));
   }
-  // `contribution` belongs to a part of the input: part(whole) is that part as a view. Costs no more than the part
-  // itself, however many parts there are. While recording, `as_whole()` must give the full-sized contribution.
+  // Adds a contribution to a part of the input: part(whole) is a view of that part. Costs no more
+  // than the part itself, however many parts there are. While recording, as_whole() must return the
+  // contribution to the whole input.
   template <std::invocable<const Tensor&> Part, std::invocable AsWhole>
   void add_part(int input, const Shape& whole, const Var& contribution, Part&& part,
                 AsWhole&& as_whole) {
@@ -218,8 +223,9 @@ class Grads {
     if (recording_) return add(input, Var(as_whole()));
     accumulate_into(part(whole_gradient(input, whole, contribution)), contribution.value());
   }
-  // combine(all deferred (a, b) of this input, sum) adds them to its gradient, once, when that is wanted: how the
-  // contributions of all time steps to one weight become one matrix product.
+  // Keeps (a, b) until the gradient of the input is needed. Then combine(all (a, b) of this input,
+  // sum) adds all contributions at once. So those of all time steps to one weight become one matrix
+  // product. Throws while recording.
   void defer(int input, const Var& a, const Var& b, detail::Combine combine);
 
  private:
@@ -250,7 +256,8 @@ class Grads {
 // `backward(dy, grads)`. It should keep captured values by keep_if() or Saved (saved.h): a bare Var
 // or Tensor is not checked, and if somebody writes it meanwhile, the gradient is wrong.
 struct Recorder {
-  // Throws where an input belongs to a tape that is not the current one.
+  // True if a tape records and an input requires a gradient. Throws if an input was computed on a
+  // tape that is neither the current one nor, within recompute(), around it.
   static bool wanted(const char* name, std::span<const Var* const> inputs);
 
   template <class Backward>

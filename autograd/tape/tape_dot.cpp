@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// The record of a tape as a graph for Graphviz.
+// Tape::to_dot(): the recorded operations as a graph for Graphviz.
 #include <fmt/format.h>
 
 #include "tapeloop/autograd/tape/tape_memory.h"
@@ -8,7 +8,7 @@ namespace tapeloop {
 
 using detail::Node;
 
-// A functor's name inside quotes.
+// A name with escapes, for use inside quotes.
 static std::string escaped(const char* text) {
   std::string result;
   for (; *text != 0; ++text) {

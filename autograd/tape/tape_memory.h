@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// What a tape consists of, and the state of a thread that records. Private to the files of the tape.
+// The data of a tape, and the state of a thread that records. Private to the files of the tape.
 #pragma once
 
 #include <algorithm>
@@ -31,7 +31,7 @@ struct Node {
   std::uint32_t first_output, outputs;  // in TapeMemory::values
 };
 
-// A reference to a tensor's memory, which is not freed, and so not given to another tensor, meanwhile.
+// A reference to a tensor's memory. While it lives, no other tensor can get that memory.
 class HeldMemory {
  public:
   HeldMemory() = default;
@@ -51,7 +51,7 @@ class HeldMemory {
   Storage* storage_ = nullptr;
 };
 
-// A value of the tape: a leaf, or an operation's result. One cache line: there is one for each operation.
+// A value of the tape: a leaf, or the result of an operation. It fits in one cache line.
 struct Value {
   Shape shape;
   DType dtype;
@@ -59,11 +59,11 @@ struct Value {
 };
 static_assert(sizeof(Value) == 64);
 
-// What the tape uses and did not compute: a parameter, or a value of the tape around this one.
+// A value that the tape uses but did not compute: a parameter, or a value of the enclosing tape.
 struct Leaf {
   Var variable;
   std::uint32_t slot;
-  // Its memory at the first use, and what tells whether that was written since.
+  // Its memory at the first use, and a stamp that shows whether it was written since.
   HeldMemory memory;
   Stamp stamp;
 };
@@ -116,10 +116,13 @@ struct TapeMemory {
     if (2 * (leaves.size() + 1) > leaf_table.size()) grow_table();
     std::uint32_t& entry = find(x.body());
     if (entry == kNone) {
-      entry = static_cast<std::uint32_t>(leaves.size());
-      leaves.push_back({x, static_cast<std::uint32_t>(values.size()), detail::HeldMemory(x.value()),
-                        detail::Stamp(x.value(), 0)});
-      values.push_back({x.shape(), x.dtype(), entry});
+      // Nothing is half done if memory runs out.
+      const auto slot = static_cast<std::uint32_t>(values.size());
+      const auto leaf = static_cast<std::uint32_t>(leaves.size());
+      if (leaf == leaves.capacity()) leaves.reserve(2 * leaves.size() + 8);
+      values.push_back({x.shape(), x.dtype(), leaf});
+      leaves.push_back({x, slot, detail::HeldMemory(x.value()), detail::Stamp(x.value(), 0)});
+      entry = leaf;
     }
     return leaves[entry].slot;
   }
@@ -214,12 +217,12 @@ struct ThreadState {
  private:
   Tape* drop_ended();  // forgets tapes that ended in other threads
 };
-// Needs no construction and no destruction, so that an access costs no more than that of a number. The
-// thread's last tape memory is freed in tape_thread.cpp.
+// Needs no construction and no destruction, so that an access costs no more than that of a number.
+// tape_thread.cpp frees the thread's last tape memory.
 inline constinit thread_local ThreadState state_of_thread;
 inline ThreadState& thread_state() { return state_of_thread; }
 
-// Whether this thread's tapes rest, until it ends.
+// Pauses or resumes the recording of this thread while it lives.
 class SetPaused {
  public:
   explicit SetPaused(bool paused) : before_(std::exchange(thread_state().paused, paused)) {}
@@ -251,13 +254,13 @@ class RestingPass {
   PoolVector<DeferredEntry> deferred_;
 };
 
-// Nobody else can see the sum: it may be written.
+// True if no other handle sees the sum's memory, so that the sum may be written.
 bool is_ours(const Var& sum);
 
-// Contributions that were put off into the sum, now that all so far are there.
+// Adds the contributions deferred so far to the sum.
 void combine_deferred(TapeMemory& m, Gradient& gradient);
 
-// sum + contribution, in place where nobody else can see the sum.
+// sum = sum + contribution, in place if is_ours(sum) and the pass is not recorded.
 void add_to(Var& sum, const Var& contribution, bool recording);
 
 }  // namespace detail

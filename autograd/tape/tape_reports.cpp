@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 // Reports of a tape: sizes, parameters, times, bytes and gradients of states. tape_dot.cpp draws
-// the record as a graph.
+// the operations as a graph.
 #include <algorithm>
 
 #include "tapeloop/autograd/look/inspect_record.h"
@@ -18,7 +18,8 @@ using detail::Value;
 std::int64_t Tape::record_bytes() const {
   const TapeMemory& m = *memory_;
   const std::size_t lists = m.nodes.size() * sizeof(Node) + m.inputs.size() * sizeof(m.inputs[0]) +
-                            m.values.size() * (sizeof(Value) + sizeof(Gradient));
+                            m.values.size() * (sizeof(Value) + sizeof(Gradient)) +
+                            m.leaves.size() * (sizeof(detail::Leaf) + 2 * sizeof(std::uint32_t));
   // 3: a list that grows exists twice for a moment, and has up to twice the room that it needs.
   return static_cast<std::int64_t>(m.chunk * kChunkBytes + m.used + 3 * lists +
                                    m.values.size() * sizeof(detail::VarBody));

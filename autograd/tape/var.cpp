@@ -13,7 +13,7 @@ namespace tapeloop {
 using detail::GradLock;
 using detail::VarBody;
 
-// The value is the result of make(), which is made in its place.
+// Constructs the value, the result of make(), in place.
 template <class Make>
 static VarBody* new_body(Make make) {
   memory::Account* account = nullptr;

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-// Var: a tensor that may have a gradient. A handle: copies are the same variable. Operations on Vars are in ops.h.
-// Does not record anything itself: a Tape in scope does (tape.h).
+// Var: a tensor that may have a gradient. A handle: copies are the same variable. Operations on
+// Vars are in ops.h. Does not record anything itself: a Tape in scope does (tape.h).
 // Threads: any thread may share, hand over and release a Var. Several threads may read it while
 // none writes its tensor. grad(), zero_grad(), set_grad() and the additions of backward() lock the
 // gradient: each is done completely before the next one.
@@ -19,9 +19,9 @@ namespace detail {
 struct VarBody;
 void delete_body(VarBody* body) noexcept;
 [[noreturn]] void undefined_variable();
-// What x is to its tape, with another tensor as its value.
+// A variable that is the same value of the tape as x, but has another tensor.
 Var same_variable(const Var& x, const Tensor& value);
-// Var(Tensor::empty(...)), quicker.
+// The same as Var(Tensor::empty(...)), but faster.
 Var empty_variable(const Shape& shape, DType dtype, Device device);
 }  // namespace detail
 
@@ -49,19 +49,20 @@ class Var {
   Device device() const;
   double item() const { return value().item(); }
 
-  // True for a parameter, and for what was computed from one while a tape recorded.
+  // True for a parameter, and for a value that was computed from one while a tape recorded.
   bool requires_grad() const;
   bool is_parameter() const;
   // The same value, cut off from everything it was computed from: backward stops here.
   Var detach() const;
 
   // --- parameters only ---
-  // The gradient added up by Tape::backward since zero_grad(); undefined before. As in PyTorch, it accumulates.
+  // The gradient that Tape::backward has accumulated since zero_grad(), as in PyTorch. Undefined
+  // before.
   Var grad() const;
   void set_grad(const Var& grad) const;
   void zero_grad() const;
-  // Puts another tensor in the value's place: as it is, not copied, perhaps of another type (float32 to float64). The
-  // shape must stay; the gradient is forgotten.
+  // Replaces the value by another tensor, without a copy. The element type may change (float32 to
+  // float64), the shape may not. Makes the gradient undefined.
   void set_value(const Tensor& value) const;
 
   bool is(const Var& other) const { return body_ == other.body_; }
@@ -75,16 +76,16 @@ class Var {
   detail::VarBody* body_ = nullptr;
 };
 
-// A leaf whose gradient is wanted: weights. The value is used as it is, not copied.
+// A leaf with a gradient, such as a weight. Does not copy the value.
 Var parameter(const Tensor& value);
 
-// x.detach(), as a word in a formula.
+// x.detach(), for use in formulas.
 inline Var stop(const Var& x) { return x.detach(); }
 
 namespace detail {
 
-// The slot of a value that was computed from the upstream gradient alone, while create_graph is on: it has a history, but
-// depends on nothing that a gradient is wanted of.
+// With create_graph: the slot of a value that was computed only from upstream gradients. The value
+// has a history, but depends on no leaf.
 inline constexpr std::uint32_t kUpstream = 0xffffffff;
 
 struct VarBody {
@@ -115,7 +116,7 @@ class GradLock {
 
 }  // namespace detail
 
-// Handles are copied and asked everywhere: no calls.
+// Inline, because code copies and reads handles everywhere.
 inline Var::Var(const Var& other) : body_(other.body_) {
   if (body_ != nullptr) body_->references.fetch_add(1, std::memory_order_relaxed);
 }

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
-// DeviceMemory: where a device keeps the elements of tensors, and how they are copied. A Backend is one.
+// DeviceMemory: how a device allocates, copies and fills the elements of tensors. Backend derives
+// from it.
 #pragma once
 
 #include "tapeloop/autograd/tensor/tensor.h"
@@ -15,11 +16,11 @@ class DeviceMemory {
   virtual void release(detail::Storage* storage) const noexcept = 0;
   virtual void* address(detail::Storage* storage) const = 0;  // of the first element
 
-  // Any strides. Converts the element type. A number that int64 cannot hold is an error.
+  // For any strides. Converts the element type. A number that int64 cannot hold is an error.
   virtual void copy(const Tensor& to, const Tensor& from) const = 0;
   virtual void fill(const Tensor& to, double value) const = 0;
 };
 
-const DeviceMemory& device_memory(Device device);  // its backend
+const DeviceMemory& device_memory(Device device);  // the device's backend
 
 }  // namespace tapeloop

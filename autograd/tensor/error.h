@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
-// The exceptions users see. Every message names the operation, what was given, what was expected, a next step.
-// The text is put together in .cpp files, so that no header needs a formatting library.
+// The exceptions of the library. Every message names the operation, what was given, what was
+// expected, and a next step. The .cpp files format the texts, so that no header needs a formatting
+// library.
 #pragma once
 
 #include <stdexcept>

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
-// Per-thread free lists by size class, eight classes to a doubling of size (rounding loses at most
-// 12.5 %). If another thread releases a block, the account of the thread that took the block is
-// reduced.
+// Per-thread free lists by size class, with eight classes for each doubling of the size (rounding
+// loses at most 12.5 %). If another thread releases a block, it reduces the account of the thread
+// that took the block.
 #include "tapeloop/autograd/tensor/memory.h"
 
 #include <fmt/format.h>
@@ -79,9 +79,9 @@ struct Pool {
   std::array<FreeBlock*, kClasses> free{};
   Stats stats{};
   Account* account = nullptr;                      // made before the first block
-  std::int64_t elsewhere = 0;                      // of live_bytes: on other devices
-  std::int64_t highest = 0;                        // the most that was ever in use here
-  std::int64_t most_kept = std::int64_t{1} << 20;  // in use and kept together: half more than that
+  std::int64_t elsewhere = 0;                      // the part of live_bytes on other devices
+  std::int64_t highest = 0;                        // the largest live_here() so far
+  std::int64_t most_kept = std::int64_t{1} << 20;  // limit of live and cached bytes: 1.5 highest
 
   Pool() = default;
   Pool(const Pool&) = delete;
@@ -120,8 +120,8 @@ struct Pool {
   }
 };
 
-// The pool is destroyed at thread exit, before some static objects that still hold tensors: those
-// go to the heap directly.
+// The pool is destroyed at thread exit, before some static objects that still hold tensors. Their
+// blocks go to the heap directly.
 constinit thread_local bool pool_is_gone = false;
 Pool::~Pool() {
   give_back_to_heap(0);
@@ -137,7 +137,7 @@ constinit thread_local Pool pool;
     pool.need_account();
     account = pool.account;
     ++pool.stats.heap_calls;
-    // Shapes that come and go must not pile up.
+    // Free blocks of sizes that are no longer used must not pile up.
     pool.subtract_returned();
     pool.give_back_to_heap(pool.most_kept - pool.live_here());
   }
@@ -165,6 +165,7 @@ void* allocate(std::size_t bytes, Account*& account) {
   const auto index = static_cast<std::size_t>(size.index);
   FreeBlock* const block = pool_is_gone ? nullptr : pool.free[index];
   if (block == nullptr) return allocate_from_heap(size.bytes, account);
+  pool.need_account();  // the thread may have only blocks that other threads took
   pool.free[index] = block->next;
   pool.stats.cached_bytes -= static_cast<std::int64_t>(size.bytes);
   pool.count_live(static_cast<std::int64_t>(size.bytes));
@@ -180,7 +181,7 @@ void release(void* block, std::size_t bytes, Account* account) noexcept {
   } else if (account != nullptr) {
     account->give_back(static_cast<std::int64_t>(size.bytes));
   }
-  // A thread that only releases what others took must not collect their blocks for ever.
+  // A thread that only releases blocks of other threads must not collect them for ever.
   if (!kKeepBlocks || pool_is_gone || pool.stats.cached_bytes > pool.most_kept) {
     ::operator delete (block, std::align_val_t{kAlignment});
     return;

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
-// Memory for tensors and tape records: blocks are kept after use and handed out again, so that a training step
-// in its steady state never reaches the heap. Not for general use: blocks are rounded up to size classes.
+// Memory for tensors and tape entries. Each thread keeps released blocks and uses them again, so
+// that a training step in its steady state allocates nothing from the heap. Not for general use:
+// block sizes are rounded up to size classes.
 #pragma once
 
 #include <cstddef>
@@ -9,28 +10,28 @@
 
 namespace tapeloop::memory {
 
-// Counts the memory that one thread took, whichever thread releases it. Lives as long as the thread
-// or its last block.
+// Counts the memory that one thread took, whichever thread releases it. Lives until the thread has
+// ended and its last block is released.
 struct Account;
 
-// A block of at least `bytes`, aligned to 64. Each thread keeps its own free blocks; a block may be released
-// by another thread than the one that took it. Throws Error when the system has no memory left.
+// A block of at least `bytes` bytes, aligned to 64. Each thread keeps its own free blocks; any
+// thread may release a block. Throws Error if the system has no memory left.
 void* allocate(std::size_t bytes);
-void release(void* block, std::size_t bytes) noexcept;  // `bytes` as asked for
+void release(void* block, std::size_t bytes) noexcept;  // the same `bytes` as in allocate()
 // The same for a caller that stores `account` itself. The block then needs no 8 bytes for it.
 void* allocate(std::size_t bytes, Account*& account);
 void release(void* block, std::size_t bytes, Account* account) noexcept;
 // The size of the block that allocate(bytes, account) gives.
 std::size_t block_bytes(std::size_t bytes);
 
-// Numbers of the calling thread. A block counts as live in the thread that took it until any thread
+// Counts of the calling thread. A block counts as live in the thread that took it until any thread
 // releases it. The releasing thread keeps the block for its own next use. So live_bytes is never
 // negative, and the sum over all threads is the memory in use.
 struct Stats {
   std::int64_t live_bytes;    // taken by this thread and not yet released
   std::int64_t peak_bytes;    // the largest live_bytes since reset_peak()
   std::int64_t cached_bytes;  // kept by this thread for reuse
-  std::int64_t heap_calls;    // times a block had to come from the heap
+  std::int64_t heap_calls;    // number of blocks that came from the heap
 };
 Stats stats();
 // Counts memory of another device in live_bytes and peaks of this thread, until release_elsewhere()
@@ -38,8 +39,8 @@ Stats stats();
 void take_elsewhere(std::int64_t bytes, Account*& account);
 void release_elsewhere(std::int64_t bytes, Account* account) noexcept;
 void reset_peak();
-// The most that this thread took while the meter lives, beyond what was in use at its beginning. Meters may nest, and
-// leave stats().peak_bytes as it would be without them.
+// Measures the peak of this thread's memory while the meter lives, minus the memory in use at its
+// beginning. Meters may nest. After the last one, stats().peak_bytes is the same as without them.
 class PeakMeter {
  public:
   PeakMeter();
@@ -57,7 +58,7 @@ void release_cached();
 // Sets the one function that each release_cached() calls first.
 void also_release(void (*release_more)());
 
-// For std::vector: scratch lists inside a training step.
+// An allocator for std::vector, for scratch lists inside a training step.
 template <class T>
 struct Allocator {
   using value_type = T;

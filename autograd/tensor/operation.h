@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-// The operation that is at work in this thread, by the name that the tape knows it by: for errors that come from far below it,
-// such as no memory left. Costs two writes.
+// The name of the operation that runs in this thread, for errors in the code below it, such as out
+// of memory. Cost: two writes.
 #pragma once
 
 #include <string>
@@ -21,7 +21,8 @@ class Operation {
   const char* before_;
 };
 
-// "linear, in "encoder/layer 0"": the innermost operation and the scope (profile.h) it is in; "a tensor" outside of any.
+// The innermost operation and its scope (profile.h), for messages: "linear, in "encoder/layer 0"".
+// Outside of any operation: "a tensor" instead of its name.
 std::string work_in_hand();
 
 }  // namespace tapeloop::detail

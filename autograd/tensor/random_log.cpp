@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// Notes the places of random numbers in their streams, and gives the same places again.
+// Logs the positions of random numbers in their streams, and returns the same ones in a second run.
 #include "tapeloop/autograd/tensor/random_log.h"
 
 #include <utility>

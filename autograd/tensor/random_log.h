@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// RandomLog: which random numbers a function took, so that a second run of the function takes the same ones.
+// RandomLog: the random numbers that a function took, so that a second run takes the same ones.
 #pragma once
 
 #include "tapeloop/autograd/number/random.h"
@@ -7,11 +7,12 @@
 
 namespace tapeloop::detail {
 
-// The random numbers that a function took, by their places in the streams, in order: run again it takes the same ones,
-// wherever its Random states are by then. Logs nest: a function that notes may call another one that does.
+// Lists the random numbers that a function took, in order, by their positions in the streams. The
+// second run takes the numbers at these positions, wherever its Random states are by then. Logs
+// nest: a logged function may call another logged function.
 class RandomLog {
  public:
-  class Scope {  // while it lives, what this thread takes goes by a log
+  class Scope {  // while it lives, this thread takes random numbers through the log
    public:
     Scope(const Scope&) = delete;
     Scope& operator=(const Scope&) = delete;
@@ -25,13 +26,13 @@ class RandomLog {
     friend class RandomLog;
     RandomLog& log_;
   };
-  struct Noting : Scope {  // takes, and notes what
+  struct Noting : Scope {  // takes numbers and logs them
     explicit Noting(RandomLog& log) : Scope(log, Mode::note) {}
   };
-  struct Replaying : Scope {  // takes what was noted, and moves no Random
+  struct Replaying : Scope {  // takes the logged numbers; advances no Random
     explicit Replaying(RandomLog& log) : Scope(log, Mode::replay) {}
   };
-  struct Peeking : Scope {  // takes what would come next, and moves no Random
+  struct Peeking : Scope {  // takes the next numbers; advances no Random
     explicit Peeking(RandomLog& log) : Scope(log, Mode::peek) {}
   };
   std::uint64_t take(Random& random, std::uint64_t count);

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-// Shape: the sizes of a tensor's axes, and the rules of broadcasting. Also element types and devices.
-// Knows nothing of memory. Axes count from 0; a negative axis counts from the end.
+// Shape: the sizes of a tensor's axes, and the rule of broadcasting. Also element types and
+// devices. Knows nothing of memory. Axes count from 0; a negative axis counts from the end.
 #pragma once
 
 #include <array>
@@ -26,7 +26,7 @@ inline constexpr DType kDType<float> = DType::float32;
 template <>
 inline constexpr DType kDType<double> = DType::float64;
 
-// Calls work(type tag) for a floating-point element type, or for any.
+// Calls work(T{}), where T is the element type: float or double, or any type.
 template <class Work>
 void with_float_type(DType dtype, Work work) {
   if (dtype == DType::float32) {
@@ -61,7 +61,7 @@ class Shape {
   std::int64_t operator[](int axis) const { return sizes_[static_cast<std::size_t>(axis)]; }
   std::int64_t& operator[](int axis) { return sizes_[static_cast<std::size_t>(axis)]; }
   std::int64_t dim(int axis) const { return sizes_[static_cast<std::size_t>(this->axis(axis))]; }
-  // The axis counted from 0; throws Error naming the shape when there is no such axis.
+  // The axis counted from 0. Throws Error, which names the shape, if there is no such axis.
   int axis(int axis) const;
 
   Shape with(int axis, std::int64_t size) const;      // one size replaced
@@ -84,7 +84,7 @@ class Shape {
   int rank_ = 0;
 };
 
-// The shape two operands are stretched to: aligned at the last axis, sizes equal or 1 (numpy's rule).
+// The common shape of two operands: aligned at the last axis, sizes equal or 1 (numpy's rule).
 // Throws Error("operation: cannot broadcast [..] with [..] ...").
 Shape broadcast(const char* operation, const Shape& a, const Shape& b);
 

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// Tensors with names: what travels to files.
+// Named tensors, for reading and writing files.
 #pragma once
 
 #include <string>

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// Tensors: construction, views and copies. Element work is done by the device's kernels (backend.h).
+// Tensors: construction, views and copies. The device copies and fills elements (device_memory.h).
 #include "tapeloop/autograd/tensor/tensor.h"
 
 #include <fmt/format.h>
@@ -90,11 +90,12 @@ Tensor& Tensor::operator=(Tensor&& other) noexcept {
 
 Tensor::~Tensor() { detail::drop(storage_); }
 
-// Makes tensors out of parts; views differ from their source in shape, strides and first element only.
+// Builds tensors. A view differs from its source only in shape, strides and first element.
 class TensorBuilder {
  public:
   static Tensor fresh(const Shape& shape, DType dtype, Device device) {
-    // The product anew: shapes that operations put together (broadcasting, concat) were not checked as a whole.
+    // Checks the product of the sizes, because operations make shapes without this check
+    // (broadcasting, concat).
     std::int64_t bytes = size_of(dtype);
     bool fits = true, empty = false;
     for (std::int64_t size : shape) {
@@ -280,8 +281,8 @@ Tensor Tensor::slice(int axis, std::int64_t start, std::int64_t stop, std::int64
                      start, stop, step, a, shape_.str(), size));
   }
   Tensor result = *this;
-  step =
-      std::min(step, std::max<std::int64_t>(size, 1));  // a longer one takes the first element, too
+  // A longer step takes only the first element, as a step of the axis' size does.
+  step = std::min(step, std::max<std::int64_t>(size, 1));
   Build::advance(result, start * stride(a));
   Build::shape(result)[a] = (stop - start + step - 1) / step;
   Build::stride(result, a) *= step;
@@ -341,8 +342,8 @@ Tensor Tensor::flip(int axis) const {
   return result;
 }
 
-// Strides for `shape` over the same elements, or false: each run of old axes that is laid out as one axis can be
-// cut anew.
+// Sets the strides for `shape` over the same elements. A run of old axes that is laid out like one
+// axis can be divided into other axes; returns false if `shape` needs more than that.
 static bool view_strides(const Tensor& tensor, const Shape& shape, Tensor& result) {
   int old_axis = 0;
   int new_axis = 0;
@@ -435,7 +436,7 @@ void Tensor::copy_from(const Tensor& source) const {
   }
   mark_written();
   if (storage_ == source.storage_ && numel() > 0) {
-    // Views of one memory: what is read must not have been written over before.
+    // Views of one memory: no element may be overwritten before it is read.
     const detail::Extent to = detail::extent_of(*this), from = detail::extent_of(source);
     if (from.first <= to.last && to.first <= from.last) {
       return device_memory(device()).copy(*this, source.clone());

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-// Tensor: a strided view on shared, reference-counted memory. A handle: copies see the same elements.
-// No arithmetic and no gradients here: see ops.h. Row-major, rightmost axis fastest.
+// Tensor: a strided view of shared, reference-counted memory. A handle: copies see the same
+// elements. Row-major, rightmost axis fastest. Has no arithmetic and no gradients: see ops.h.
 #pragma once
 
 #include <atomic>
@@ -22,31 +22,31 @@ struct Account;
 
 namespace detail {
 
-// Gives one reference back. True for the last one, which nobody else can copy any more: no locked instruction is needed
-// for that.
+// Releases one reference. True if it was the last one. The last owner needs no locked instruction,
+// because nobody else can copy the reference.
 inline bool let_go(std::atomic<std::int32_t>& references) {
   return references.load(std::memory_order_acquire) == 1 ||
          references.fetch_sub(1, std::memory_order_acq_rel) == 1;
 }
 
-// Data that the CPU's kernels made from a tensor's elements, such as packed weights: the first one of a list.
+// Data that CPU kernels made from a tensor's elements, such as packed weights: the head of a list.
 struct Kept {
   virtual void release_list() noexcept = 0;
 
  protected:
   ~Kept() = default;
 };
-struct WriteLog;  // which elements of a memory were written when (writes.cpp)
+struct WriteLog;  // the last write of each part of a memory (writes.cpp)
 
 inline constexpr std::size_t kHeaderBytes = 64;  // keeps the elements aligned to 64
 
-struct Storage {  // the header of a block; on the CPU the elements follow it, kHeaderBytes on
+struct Storage {  // the header of a block; on the CPU the elements follow it, after kHeaderBytes
   std::atomic<std::int32_t> references;
   Device device;
-  std::atomic<bool> exposed{false};  // somebody has a pointer that can write at any time
-  std::atomic<bool> locked{false};   // by writes.cpp
+  std::atomic<bool> exposed{false};  // the program has a pointer and can write at any time
+  std::atomic<bool> locked{false};   // a lock of writes.cpp
   std::size_t bytes;
-  std::atomic<std::uint64_t> writes{0};  // by operations: kOneWrite each; and two flags
+  std::atomic<std::uint64_t> writes{0};  // kOneWrite for each counted write, plus two flags
   Kept* kept = nullptr;                  // guarded by packed_weight.cpp
   std::uint64_t meter = 0;               // the id of the TensorMeter that counts it, or 0
   WriteLog* log = nullptr;               // guarded by writes.cpp
@@ -55,18 +55,19 @@ struct Storage {  // the header of a block; on the CPU the elements follow it, k
 static_assert(sizeof(Storage) <= kHeaderBytes);
 Storage* new_storage(std::size_t bytes, Device device);
 void delete_storage(Storage* storage) noexcept;
-void drop(Storage* storage) noexcept;  // one reference; null is allowed
+void drop(Storage* storage) noexcept;  // releases one reference; null is allowed
 Storage* storage_of(const Tensor& tensor);
 
-// Flags of Storage::writes. They share its word, so that a new stamp and a new pointer never miss each other.
-inline constexpr std::uint64_t kExposed = 1;  // somebody has, or is about to get, a pointer
+// Flags of Storage::writes. They are in the word of the count, so that a thread that makes a stamp
+// and a thread that takes a pointer always see each other.
+inline constexpr std::uint64_t kExposed = 1;  // the program has a pointer, or is about to get one
 inline constexpr std::uint64_t kSaved = 4;    // a Stamp was made: note_write() counts the writes
 inline constexpr std::uint64_t kOneWrite = 1024;
 
 inline std::uint64_t count_of_writes(const Storage& storage) {
   return storage.writes.load(std::memory_order_acquire) / kOneWrite;
 }
-// False, and nothing counted: a Stamp was made.
+// Counts a write. Returns false and counts nothing if a Stamp was made.
 inline bool count_write(Storage& storage) {
   std::uint64_t seen = storage.writes.load(std::memory_order_relaxed);
   while ((seen & kSaved) == 0) {
@@ -77,11 +78,11 @@ inline bool count_write(Storage& storage) {
   }
   return false;
 }
-// Notes a write to memory that a Stamp was made of. Cost: a lock of this memory; for a write to a part, up to 4 bytes
-// stored for each element.
+// Counts and logs a write to memory that has a Stamp. Cost: a lock of this memory; for a write to a
+// part, up to 4 bytes stored for each element.
 void note_write(const Tensor& tensor);
 [[noreturn]] void undefined_written();
-// Must be called before the first pointer to the elements is given out.
+// Call this before a program gets the first pointer to the elements.
 void expose(Storage& storage);
 void delete_log(WriteLog* log) noexcept;
 // The first and the last byte that a tensor with elements can touch.
@@ -93,7 +94,7 @@ Extent extent_of(const Tensor& tensor);
 
 class Tensor {
  public:
-  Tensor() = default;  // undefined: defined() is false, everything else throws
+  Tensor() = default;  // undefined: has no memory; views, copies and access to elements throw
   Tensor(const Tensor& other);
   Tensor(Tensor&& other) noexcept;
   Tensor& operator=(const Tensor& other);
@@ -119,7 +120,7 @@ class Tensor {
     return from(shape, std::span<const T>(values));
   }
 
-  // --- asking ---
+  // --- properties ---
   bool defined() const { return storage_ != nullptr; }
   const Shape& shape() const { return shape_; }
   int rank() const { return shape_.rank(); }
@@ -127,7 +128,7 @@ class Tensor {
   std::int64_t numel() const { return shape_.numel(); }
   DType dtype() const { return dtype_; }
   Device device() const { return defined() ? storage_->device : Device::cpu; }
-  std::int64_t stride(int axis) const {  // in elements; throws where there is no such axis
+  std::int64_t stride(int axis) const {  // in elements; throws if there is no such axis
     if (static_cast<unsigned>(axis) >= static_cast<unsigned>(rank())) axis = shape_.axis(axis);
     return strides_[static_cast<std::size_t>(axis)];
   }
@@ -135,7 +136,7 @@ class Tensor {
   bool shares_memory_with_others() const;  // another handle sees the same memory
   std::string describe() const;            // "float32[2, 3]"
 
-  // The first element. Throws if T is not the element type or the tensor is not on the CPU. A
+  // The first element. Throws if T is not the element type or the tensor is not on the CPU. The
   // caller of data() can write at any time. So each product with this memory packs it again, and an
   // operation that saves the tensor for its gradient reads it once more at recording and in the
   // backward pass, to find such a write. If a tape saved the memory before, the first call copies
@@ -144,11 +145,10 @@ class Tensor {
   T* data() const;
   template <class T>
   const T* read() const;
-  void* raw() const {
-    return data_;
-  }  // for kernels; who writes through it says mark_written() first
-  // Counts a write to this tensor's elements: packed weights, and gradients that need the old
-  // elements, are then out of date. Throws if the tensor is undefined.
+  // For kernels. Call mark_written() before you write through it.
+  void* raw() const { return data_; }
+  // Counts a write to this tensor's elements, which makes packed weights out of date, and gradients
+  // that need the old elements. Throws if the tensor is undefined.
   void mark_written() const {
     if (storage_ == nullptr) detail::undefined_written();
     if (!detail::count_write(*storage_)) detail::note_write(*this);
@@ -170,15 +170,15 @@ class Tensor {
   Tensor reshape(const Shape& shape) const;
 
   // --- copies ---
-  Tensor contiguous() const;  // itself where it is contiguous already
+  Tensor contiguous() const;  // itself if it is contiguous already
   Tensor clone() const;
   // To int64: rounds towards 0. Throws, and names the element, if one is NaN, infinite or outside
-  // of int64. So do to_vector<std::int64_t>(), copy_from() and fill(). On a GPU, the next wait
-  // throws.
+  // of int64. The same holds for to_vector<std::int64_t>(), copy_from() and fill(). A conversion on
+  // a GPU throws when the host next waits for the GPU.
   Tensor to(DType dtype) const;
-  Tensor to(
-      Device device) const;  // itself where it is there already. To the cpu: waits for the GPU
-  // Elements converted, from any device; shapes must be equal.
+  // Itself if it is on `device` already. To the CPU: waits for the GPU.
+  Tensor to(Device device) const;
+  // Copies and converts the elements, from any device. Throws if the shapes differ.
   void copy_from(const Tensor& source) const;
   void fill(double value) const;
 
@@ -194,7 +194,7 @@ class Tensor {
 
 inline detail::Storage* detail::storage_of(const Tensor& tensor) { return tensor.storage_; }
 
-// "[2, 3] float32" with the values, for people; long tensors are cut.
+// "float32[2, 3] {1, 2, ...}": type, shape and the first values.
 std::string to_string(const Tensor& tensor);
 
 }  // namespace tapeloop

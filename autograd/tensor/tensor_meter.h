@@ -19,7 +19,7 @@ class TensorMeter {
   TensorMeter(const TensorMeter&) = delete;
   TensorMeter& operator=(const TensorMeter&) = delete;
 
-  // The most bytes at once, of tensors that this thread made while this was its innermost meter.
+  // Peak of the bytes of tensors that this thread made while this was its innermost meter.
   std::int64_t peak() const { return peak_; }
 
   // For new_storage() and delete_storage(). This meter counted the blocks that have its id.

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-// Which elements of a memory were written when. Kept for memory that a Stamp was made of, from the first write to a part
-// of it: until then the count of writes says enough.
+// The log of the writes to a memory. Only memory that has a Stamp gets a log, at the first write to
+// a part of it or the first pointer to it. Until then the count of writes is enough.
 #include "tapeloop/autograd/tensor/writes.h"
 
 #include <algorithm>
@@ -17,8 +17,9 @@
 
 namespace tapeloop::detail {
 
-// Every write covers whole granules, so "this granule was written" means that all its elements were. A write that
-// does not fit halves, thirds, ... the granules; the smallest is one element, with 4 bytes for its number.
+// The last write of each granule. A granule is a run of bytes that every write covers as a whole or
+// not at all. If a write does not fit, the log divides its granules. The smallest granule is one
+// element, with 4 bytes for its number.
 struct WriteLog {
   explicit WriteLog(std::uint64_t so_far) : whole(so_far), base(so_far) {}
   WriteLog(const WriteLog&) = delete;
@@ -29,11 +30,11 @@ struct WriteLog {
     if (copy != nullptr) memory::release(std::exchange(copy, nullptr), copy_bytes);
   }
 
-  std::uint64_t whole;             // up to this write, any one may have changed any element
+  std::uint64_t whole;             // any write up to this one may have changed any element
   std::uint64_t base;              // the numbers in `last` count from here
   std::size_t granule = 0;         // bytes; 0: no part was written yet
-  PoolVector<std::uint32_t> last;  // of each granule, its last write
-  // The elements when the first pointer to them was given out, for stamps that were made before.
+  PoolVector<std::uint32_t> last;  // the last write of each granule
+  // A copy of the elements from before the first pointer to them, for stamps that are older.
   char* copy = nullptr;
   std::size_t copy_bytes = 0;
 };
@@ -53,14 +54,15 @@ class StorageLock {
   Storage& storage_;
 };
 
-// A tensor's bytes in its memory: runs of equal length, `count` of them along each axis, innermost axis first.
+// A tensor's bytes in its memory: runs of equal length, count[i] of them along axis i, innermost
+// axis first.
 struct Runs {
   std::size_t first = 0;  // from the memory's beginning
   std::size_t bytes = 0;  // of one run
   int axes = 0;
   std::array<std::size_t, kMaxRank> count{}, step{};
 
-  // Calls visit(position) for each run, until it returns false: then the result is false.
+  // Calls visit(position) for each run. If a call returns false, stops and returns false.
   template <class Visit>
   bool each(Visit visit) const {
     std::array<std::size_t, kMaxRank> index{};
@@ -81,7 +83,7 @@ const char* elements_of(const Storage& storage) {
   return reinterpret_cast<const char*>(&storage) + kHeaderBytes;
 }
 
-// Of a tensor with elements.
+// `tensor` must have elements.
 Runs runs_of(const Tensor& tensor) {
   Storage& storage = *storage_of(tensor);
   const char* const memory =
@@ -125,8 +127,8 @@ Runs runs_of(const Tensor& tensor) {
   return runs;
 }
 
-// Each step is a bijection of its lane for a given word, and of the word for a given lane; the rotation carries the top
-// bits (signs) into later products.
+// Each mix() is a bijection of the lane for a given word, and of the word for a given lane. The
+// rotation carries the top bits (signs) into later products.
 class Checksum {
  public:
   void add(const char* bytes, std::size_t count) {
@@ -157,7 +159,8 @@ std::uint64_t number_of_last(const Storage& storage) {
   return storage.writes.load(std::memory_order_relaxed) / kOneWrite;
 }
 
-// The caller holds the lock. All writes since the first stamp were to the whole memory, if there is no log yet.
+// The caller holds the lock. If there is no log yet, all writes since the first stamp were to the
+// whole memory.
 WriteLog& log_of(Storage& storage) {
   if (storage.log == nullptr) {
     storage.log = new (memory::allocate(sizeof(WriteLog))) WriteLog(number_of_last(storage));
@@ -180,8 +183,8 @@ void fit_granule(WriteLog& log, const Runs& runs, std::size_t bytes) {
   log.granule = granule;
 }
 
-// Another thread may be writing elements of its own meanwhile. No stamp needs those: one made before that write finds
-// the write, and one made after it has a checksum.
+// Another thread may write other elements meanwhile. No stamp needs the copy of those elements: an
+// older stamp finds the counted write, and a newer stamp has a checksum.
 __attribute__((no_sanitize("thread"))) void copy_elements(const char* from, char* to,
                                                           std::size_t bytes) {
   using Word __attribute__((may_alias)) = std::uint64_t;
@@ -215,7 +218,7 @@ void delete_log(WriteLog* log) noexcept {
 
 void undefined_written() { fail("tensor", "an undefined tensor was written; assign one first"); }
 
-// Gives the write its number under the lock: no later number is in the log before this one.
+// Takes the number of the write under the lock, so that the log gets the numbers in order.
 void note_write(const Tensor& tensor) {
   if (tensor.numel() == 0) return;
   Storage& storage = *storage_of(tensor);
@@ -253,15 +256,15 @@ void expose(Storage& storage) {
     done = storage.writes.compare_exchange_weak(seen, seen | kExposed, std::memory_order_acq_rel);
   }
   if (!done) {
-    // There are stamps that know only the count of writes: they will compare with a copy. It is made after the flag is
-    // set, so that whoever writes from here on makes stamps with a checksum.
+    // Some stamps know only the count of writes: they will compare the elements with a copy. The
+    // copy is made after the flag is set, so all stamps from here on have a checksum.
     WriteLog& log = log_of(storage);
     log.copy = static_cast<char*>(memory::allocate(storage.bytes));
     log.copy_bytes = storage.bytes;
     storage.writes.fetch_or(kExposed, std::memory_order_acq_rel);
     copy_elements(elements_of(storage), log.copy, storage.bytes);
   }
-  // Last: a thread that sees this may write at once.
+  // This is last, because a thread that sees it may write at once.
   storage.exposed.store(true, std::memory_order_release);
 }
 

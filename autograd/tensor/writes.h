@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-// Stamp: tells whether a tensor's elements are still those of an earlier time. A Storage counts its writes (tensor.h).
-// Knows no operation and no gradient.
+// Stamp: shows whether a tensor's elements were written since the stamp was made. Storage counts
+// the writes (tensor.h). Knows no operation and no gradient.
 #pragma once
 
 #include <cstdint>
@@ -9,8 +9,9 @@
 
 namespace tapeloop::detail {
 
-// The state of a tensor's elements when the stamp was made: the count of writes to the memory, or a checksum of the
-// elements where somebody has a pointer to them (data()), who can write without being counted.
+// The state of a tensor's elements when the stamp was made: the count of writes to the memory. If
+// the program has a pointer to the elements (data()), its writes are not counted, so the stamp has
+// a checksum of the elements instead.
 // Cost: a few instructions; with a checksum one pass over the elements, now and in each holds().
 class Stamp {
  public:
@@ -33,10 +34,10 @@ class Stamp {
     bits_ |= std::uint64_t{label} << kKindBits;
   }
 
-  // Whether `tensor`, the one of the constructor, has the elements it had then. Writes to other elements of the same
-  // memory do not count, whoever makes them and however many they are. A counted write counts even where it puts the
-  // same value. Cost: one comparison where the memory was not written since; else one pass over the tensor's part of
-  // the memory.
+  // True if `tensor`, which must be the one of the constructor, was not written since. Writes to
+  // other elements of the same memory do not matter. A counted write matters even if it stores the
+  // same value. Cost: one comparison if the memory was not written since; else one pass over the
+  // tensor's part of the memory.
   bool holds(const Tensor& tensor) const {
     const Storage* const storage = storage_of(tensor);
     if (storage == nullptr) return true;
@@ -46,8 +47,8 @@ class Stamp {
   unsigned label() const { return static_cast<unsigned>((bits_ & kLabelMask) >> kKindBits); }
 
  private:
-  // Kind, label, then the count of writes or the checksum: Storage::writes has its count in the same bits, kExposed
-  // among those of the kind, and kSaved among those of the label.
+  // The bits: kind, label, then the count of writes or the checksum. Storage::writes has its count
+  // in the same bits, kExposed in the bits of the kind, and kSaved in the bits of the label.
   static constexpr int kKindBits = 2;
   static constexpr std::uint64_t kChecksum = 2, kUnknown = 3;
   static constexpr std::uint64_t kLabelMask = std::uint64_t{0xff} << kKindBits;

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
-// Beam search over any StepDecoder: a tree of prefixes for each sentence, all sentences in one call of the model.
+// Beam search over any StepDecoder: a tree of prefixes for each sentence; one call of the
+// model steps all sentences.
 #include <fmt/format.h>
 
 #include <algorithm>
@@ -19,7 +20,7 @@ using detail::DecodeStep;
 
 constexpr double kNever = -std::numeric_limits<double>::infinity();
 
-// A prefix, as the last symbol and where it came from: all prefixes together are a tree.
+// A prefix: its last symbol and its parent. All prefixes of a sentence form a tree.
 struct Node {
   std::int64_t parent;
   std::int64_t symbol;
@@ -32,7 +33,7 @@ struct Candidate {
   std::int64_t beam;
   std::int64_t symbol;
 };
-// The better one; of equals the one with the lower numbers, so that the result is one.
+// True if a is better than b. If equal, the one with lower numbers, so that the result is unique.
 bool better(const Candidate& a, const Candidate& b) {
   if (a.log_probability != b.log_probability) return a.log_probability > b.log_probability;
   return a.beam != b.beam ? a.beam < b.beam : a.symbol < b.symbol;
@@ -48,7 +49,8 @@ class Sentence {
   }
   bool done() const { return live_.empty(); }
 
-  // The `beams` best continuations by this step, number t. rows of beam k: k N + number.
+  // Chooses the best `beams` continuations in step number t. Beam k has row
+  // k N + number of the model.
   void advance(const DecodeStep& step, std::int64_t t) {
     best_.clear();
     for (std::size_t k = 0; k < live_.size(); ++k) {
@@ -62,7 +64,7 @@ class Sentence {
         if (c.log_probability == kNever) continue;
         if (static_cast<std::int64_t>(best_.size()) == o_.beams) {
           if (!better(c, best_.front())) continue;
-          std::pop_heap(best_.begin(), best_.end(), better);  // the worst of them goes
+          std::pop_heap(best_.begin(), best_.end(), better);  // removes the worst one
           best_.pop_back();
         }
         best_.push_back(c);
@@ -87,7 +89,8 @@ class Sentence {
     if (o_.stop_early && nothing_better_can_come(t + 1)) live_.clear();
   }
 
-  // For each of the beams: the beam it goes on from, and the symbol to be fed. Beams without a prefix repeat the last.
+  // For each beam: the beam that it continues, and its next input symbol. Surplus
+  // beams repeat the last one.
   std::int64_t parent(std::int64_t beam) const {
     return done() ? 0 : parents_[std::min(static_cast<std::size_t>(beam), live_.size() - 1)];
   }
@@ -124,7 +127,7 @@ class Sentence {
                        "was given bad input",
                        number_));
     }
-    // Kept sorted, and no more of them than are wanted.
+    // Sorted, at most n_best of them.
     auto place =
         std::upper_bound(found_.begin(), found_.end(), h.score,
                          [](double s, const Hypothesis& other) { return s > other.score; });
@@ -147,7 +150,8 @@ class Sentence {
 
   bool nothing_better_can_come(std::int64_t length) const {
     if (static_cast<std::int64_t>(found_.size()) < o_.n_best) return false;
-    // log P <= 0 divided by the largest penalty of any length to come; coverage adds nothing above 0.
+    // The bound: log P <= 0, divided by the largest penalty of any later
+    // length. Coverage adds at most 0.
     const double largest = std::max(penalty(length + 1), penalty(o_.max_length));
     double bound = kNever;
     for (std::int64_t index : live_) {
@@ -159,10 +163,10 @@ class Sentence {
   BeamOptions o_;
   std::int64_t number_;
   std::int64_t sentences_;
-  std::int64_t source_length_;  // -1: all that there is
+  std::int64_t source_length_;  // -1: all steps
   std::vector<Node> nodes_;
-  std::vector<std::int64_t> live_;     // nodes, the best first
-  std::vector<std::int64_t> parents_;  // of the live ones: which beam each was before
+  std::vector<std::int64_t> live_;     // indices of nodes, the best first
+  std::vector<std::int64_t> parents_;  // for each live prefix: the beam that it continues
   std::vector<double> log_p_;
   std::vector<Candidate> best_;
   std::vector<Hypothesis> found_;

@@ -28,7 +28,7 @@ static void check_logits(const Tensor& logits, std::int64_t rows, std::int64_t e
   }
 }
 
-// Numbers that the search reads one by one.
+// As contiguous float64 on the CPU, to be read element by element.
 static Tensor read_here(const Tensor& x) {
   return x.to(Device::cpu).to(DType::float64).contiguous();
 }

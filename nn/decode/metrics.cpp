@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// BLEU by counting n-grams, and the small measures.
+// BLEU by counting n-grams, and the other measures.
 #include "tapeloop/nn/decode/metrics.h"
 
 #include <fmt/format.h>
@@ -34,7 +34,8 @@ Counts count_ngrams(const Tokens& tokens, std::size_t order) {
   return counts;
 }
 
-// The n-grams of a translation, and those of them that some reference has too, each as often as there at most.
+// all: the number of n-grams of a translation. found: those in some reference, each counted at most
+// as often as in that reference.
 struct Matches {
   double found = 0;
   double all = 0;
@@ -57,7 +58,7 @@ void add_matches(const Tokens& translation, std::span<const Tokens> references, 
   }
 }
 
-// The reference closest in length; of two as close the shorter.
+// The length of the reference closest in length; the shorter one if two are equally close.
 std::int64_t closest_length(const Tokens& translation, std::span<const Tokens> references) {
   const auto own = static_cast<std::int64_t>(translation.size());
   std::int64_t best = -1;
@@ -69,7 +70,7 @@ std::int64_t closest_length(const Tokens& translation, std::span<const Tokens> r
   return best;
 }
 
-// The score from the counts, 0 where nothing matches at all.
+// The score from the counts; 0 if no n-gram matches.
 void score(std::span<const Matches> matches, const BleuOptions& options, Bleu& bleu) {
   const bool add = options.smoothing == BleuSmoothing::add_k;
   const double value = options.value >= 0 ? options.value : add ? 1.0 : 0.1;
@@ -85,7 +86,7 @@ void score(std::span<const Matches> matches, const BleuOptions& options, Bleu& b
       all += value;
     }
     if (all == 0) {
-      // Longer n-grams do not exist either. They count as precision 0 unless they are left out.
+      // Longer n-grams do not exist either. They have precision 0, or effective_order omits them.
       if (options.effective_order) orders = static_cast<int>(n);
       zero = !options.effective_order;
       break;

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-// Measures of sequence models: bits per character, perplexity, BLEU, exact match, edit distance. No tensors, no gradients:
-// losses are in autograd/ops/losses.h.
+// Measures of sequence models: bits per character, perplexity, BLEU, exact match, edit distance. No
+// tensors, no gradients: losses are in autograd/ops/losses.h.
 #pragma once
 
 #include <algorithm>
@@ -13,24 +13,26 @@
 
 namespace tapeloop::nn {
 
-// From a negative log-likelihood in nats, summed over `count` symbols: nats / (count ln 2), and e^(nats / count).
+// From a negative log-likelihood in nats, summed over `count` symbols.
+// nats / (count ln 2), and e^(nats / count)
 double bits_per_character(double nats, std::int64_t count);
 double perplexity(double nats, std::int64_t count);
 
-// How a corpus without any matching n-gram of some order is scored. Chen & Cherry 2014; names and results are sacrebleu's.
+// What to do if no n-gram of some order matches. Chen & Cherry 2014; names
+// and results are sacrebleu's.
 enum class BleuSmoothing {
   none,   // precision 0, and BLEU 0
-  floor,  // `value` matches instead of 0 (0.1)
-  add_k,  // `value` more matches and n-grams in every order above 1 (1)
-  exp,    // 1/2, 1/4, .. matches for the first, second, .. such order
+  floor,  // `value` matches instead of 0 (default 0.1)
+  add_k,  // adds `value` to matches and n-grams in every order above 1 (default 1)
+  exp,    // 1/2, 1/4, .. matches for the first, second, .. order without a match
 };
 
 struct BleuOptions {
   int order = 4;  // n-grams of 1 to this many tokens
   BleuSmoothing smoothing = BleuSmoothing::exp;
-  double value = -1;  // of floor and add_k; negative: their default
-  bool effective_order =
-      false;  // leave out the orders of which the translations have no n-gram: for short texts
+  double value = -1;  // for floor and add_k; negative: their default
+  // Omits orders in which the translations have no n-gram; for short texts.
+  bool effective_order = false;
 };
 
 struct Bleu {
@@ -43,19 +45,21 @@ struct Bleu {
 
 using Tokens = std::vector<std::string>;
 
-// BLEU of a corpus: the geometric mean of n-gram precisions, clipped by the references, times the penalty for what is too
-// short. Papineni, Roukos, Ward & Zhu 2002. references[i] are the translations that count as right for translations[i], one
-// or more. Tokens are compared as they are; how a text is cut into them is the caller's. Linear in the tokens.
+// BLEU of a corpus: the geometric mean of n-gram precisions, clipped by the references, times a
+// penalty for short translations. Papineni, Roukos, Ward & Zhu 2002. references[i] are one or more
+// correct translations for translations[i]. Tokens are compared exactly; the caller splits texts
+// into tokens. Cost: linear in the number of tokens.
 Bleu corpus_bleu(std::span<const Tokens> translations,
                  std::span<const std::vector<Tokens>> references, const BleuOptions& options = {});
-// The same with one reference for each.
+// The same with one reference for each translation.
 Bleu corpus_bleu(std::span<const Tokens> translations, std::span<const Tokens> references,
                  const BleuOptions& options = {});
-// A text as its characters: UTF-8 code points, for BLEU of Chinese or of single letters. Bytes that are no UTF-8 stand alone.
+// The characters of a text, as UTF-8 code points, e.g. for BLEU of Chinese. Bytes that are not
+// UTF-8 are single characters.
 Tokens characters(std::string_view text);
 
-// The least number of insertions, deletions and substitutions that make b of a. Levenshtein 1966. O(|a| |b|) time, O(|b|)
-// memory. For vectors, strings, and anything else with size() and [].
+// The minimum number of insertions, deletions and substitutions that turn a into b. Levenshtein
+// 1966. O(|a| |b|) time, O(|b|) memory. For vectors, strings, and other types with size() and [].
 template <class A, class B = A>
 std::int64_t edit_distance(const A& a, const B& b) {
   std::vector<std::int64_t> row(b.size() + 1);
@@ -76,7 +80,7 @@ namespace detail {
 void check_pairs(const char* name, std::size_t a, std::size_t b);
 }
 
-// The share of sequences that are equal to their reference, 0 to 1.
+// The fraction of sequences that are equal to their reference, 0 to 1.
 template <class S>
 double exact_match(std::span<const S> found, std::span<const S> expected) {
   detail::check_pairs("exact_match", found.size(), expected.size());

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// Sampling: sort by likelihood, cut, draw.
+// Sampling: sorts by likelihood, cuts, draws.
 #include "tapeloop/nn/decode/sampling.h"
 
 #include <fmt/format.h>
@@ -20,11 +20,11 @@ struct Choice {
 };
 
 std::int64_t sample_row(PoolVector<Choice>& choices, Random& random, const SampleOptions& options) {
-  // Ties in order of the symbol, so that the result does not depend on the sorting algorithm.
+  // Ties are sorted by symbol, so that the result does not depend on the sorting algorithm.
   const auto likelier = [](const Choice& a, const Choice& b) {
     return a.weight != b.weight ? a.weight > b.weight : a.symbol < b.symbol;
   };
-  // Sorted as far as a cut needs it; the likeliest is first in any case.
+  // Sorts only as many as the cuts need; the most likely one is always first.
   std::size_t kept = choices.size();
   if (options.top_k > 0) kept = std::min(kept, static_cast<std::size_t>(options.top_k));
   const bool cut = kept < choices.size() || options.top_p < 1;
@@ -46,7 +46,7 @@ std::int64_t sample_row(PoolVector<Choice>& choices, Random& random, const Sampl
     }
   }
   double place = random.uniform() * total;
-  std::size_t last = 0;  // that is possible: rounding must not reach the others
+  std::size_t last = 0;  // the last possible symbol: rounding must not select one of weight 0
   for (std::size_t i = 0; i < kept && place >= 0; ++i) {
     if (choices[i].weight == 0) continue;
     last = i;

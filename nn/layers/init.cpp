@@ -67,15 +67,16 @@ void orthogonal(const Var& parameter, Random& random, double gain, int blocks) {
   }
   std::int64_t rows = parameter.dim(0) / blocks;
   std::int64_t columns = parameter.dim(1);
-  std::size_t count = static_cast<std::size_t>(std::min(rows, columns));   // orthonormal vectors
-  std::size_t length = static_cast<std::size_t>(std::max(rows, columns));  // of each
+  // The number of orthonormal vectors, and the length of each.
+  std::size_t count = static_cast<std::size_t>(std::min(rows, columns));
+  std::size_t length = static_cast<std::size_t>(std::max(rows, columns));
   for (int block = 0; block < blocks; ++block) {
     Tensor drawn =
         random_normal({static_cast<std::int64_t>(count), static_cast<std::int64_t>(length)}, 0, 1,
                       random, DType::float64);
     double* v = drawn.data<double>();
     for (std::size_t i = 0; i < count; ++i) {
-      // Gram and Schmidt, twice: the second pass removes what rounding left.
+      // Gram-Schmidt, twice: the second pass removes rounding errors of the first.
       for (int pass = 0; pass < 2; ++pass) {
         for (std::size_t j = 0; j < i; ++j) {
           double dot = 0;

@@ -6,7 +6,8 @@
 
 namespace tapeloop::nn {
 
-// A parameter drawn from U(-bound, bound). PyTorch's recurrent layers use 1/sqrt(H), Linear 1/sqrt(in).
+// A parameter drawn from U(-bound, bound). PyTorch uses 1/sqrt(H) in recurrent
+// layers, 1/sqrt(in) in Linear.
 Var uniform_parameter(const Shape& shape, double bound, Random& random,
                       DType dtype = DType::float32);
 
@@ -22,10 +23,11 @@ void xavier_normal(const Var& parameter, Random& random, double gain = 1.0);
 // He et al. 2015, for relu: U(+-sqrt(6 / in)), N(0, 2 / in).
 void he_uniform(const Var& parameter, Random& random);
 void he_normal(const Var& parameter, Random& random);
-// Saxe et al. 2014: rows (or columns, where there are more rows) orthonormal, times gain. A [G*H, H] recurrent weight:
-// blocks = G makes each gate's block orthogonal by itself.
+// Saxe et al. 2014: rows (or columns, if there are more rows) are orthonormal, times gain. For a
+// recurrent weight [G*H, H], blocks = G makes the block of each gate orthogonal.
 void orthogonal(const Var& parameter, Random& random, double gain = 1.0, int blocks = 1);
-// Adds to the forget gate's part of an LSTM's bias [4H] (order i f g o). Jozefowicz et al. 2015 use 1.
+// Adds `value` to the forget gate's part of an LSTM's bias [4H] (order i f g o).
+// Jozefowicz et al. 2015 use 1.
 void forget_gate_bias(const Var& bias, double value);
 }  // namespace init
 

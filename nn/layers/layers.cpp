@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// Construction of the layers, and their checks.
+// Constructors of the layers, and their checks.
 #include "tapeloop/nn/layers/layers.h"
 
 #include <fmt/format.h>
@@ -36,7 +36,7 @@ Embedding::Embedding(std::int64_t count, std::int64_t width, Random& random, std
 
 Var Embedding::operator()(const Tensor& index) const {
   if (padding_index < 0) return embedding(weight, index);
-  // The table with the padding row cut from its history: that row then gets no gradient.
+  // The padding row is detached from its history, so it gets no gradient.
   Tensor keep = Tensor::full({weight.dim(0), 1}, 1.0, weight.dtype(), weight.device());
   keep.select(0, padding_index).fill(0);
   return embedding(select(Var(keep), weight, weight.detach()), index);

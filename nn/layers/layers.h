@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
-// Layers without state over time: Linear, Embedding, LayerNorm, Dropout. Names and initial values are PyTorch's.
+// Layers without state over time: Linear, Embedding, LayerNorm, Dropout. Names and
+// initial values are PyTorch's.
 #pragma once
 
 #include "tapeloop/autograd/ops/ops.h"
@@ -7,10 +8,11 @@
 
 namespace tapeloop::nn {
 
-// y = x W^T + b      x [..., in] -> y [..., out], W [out, in]; both U(+-1/sqrt(in)) at first
+// y = x W^T + b      x [..., in] -> y [..., out], W [out, in]
+// Weight and bias are initialized from U(+-1/sqrt(in)).
 struct Linear {
   Var weight;
-  Var bias;  // undefined where the layer has none
+  Var bias;  // undefined if the layer has no bias
   Linear() = default;
   Linear(std::int64_t in, std::int64_t out, Random& random, bool with_bias = true,
          DType dtype = DType::float32);
@@ -21,8 +23,8 @@ struct Linear {
   }
 };
 
-// Rows of a table by number: index [...] -> [..., width]; N(0, 1) at first. The row padding_index (if not negative) is
-// zero at first and gets no gradient.
+// Rows of a table by index: index [...] -> [..., width]; initialized from N(0, 1). The row
+// padding_index (if not negative) is initialized to zero and gets no gradient.
 struct Embedding {
   Var weight;  // [count, width]
   std::int64_t padding_index = -1;
@@ -35,8 +37,8 @@ struct Embedding {
 
 // Normalises the last axis to mean 0 and variance 1, then scales and shifts. Ba et al. 2016
 struct LayerNorm {
-  Var weight;  // [features], 1 at first
-  Var bias;    // [features], 0 at first
+  Var weight;  // [features], initially 1
+  Var bias;    // [features], initially 0
   double epsilon = 1e-5;
   LayerNorm() = default;
   explicit LayerNorm(std::int64_t features, double epsilon = 1e-5, DType dtype = DType::float32);
@@ -47,7 +49,8 @@ struct LayerNorm {
   }
 };
 
-// Drops elements with probability p while a tape records, and is the identity otherwise. Its random numbers are its own.
+// Drops elements with probability p while a tape records, else it is the identity. It has its own
+// stream of random numbers.
 struct Dropout {
   double p = 0.5;
   mutable Random random{0};

@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: MIT
-// Modules: any struct with  void visit(nn::Visitor& v) const { v("weight", weight); v("encoder", encoder); }.
-// From visit come names, parameters, saving, loading and conversion. No base class, no training mode: a layer that acts
-// differently in training looks whether a tape is recording.
-// A Var is a handle, so a copy of the struct shares its parameters. For a model with its own
-// parameters, build a second one like the first and call load_state_dict(second,
-// state_dict(first)).
+// Modules: any struct with
+//   void visit(nn::Visitor& v) const { v("weight", weight); v("encoder", encoder); }
+// visit gives names, parameters, saving, loading and conversion. No base class and no training
+// mode: a layer that acts differently in training checks whether a tape records.
+// A Var is a handle, so a copy of the struct shares its parameters. For a model with
+// its own parameters, build a second one like the first and call
+// load_state_dict(second, state_dict(first)).
 #pragma once
 
 #include <concepts>
@@ -25,13 +26,14 @@ concept Module = requires(const M& module, Visitor& visitor) {
   module.visit(visitor);
 };
 
-// Walks over a module's parameters and random states, and those of the modules within, joining names by dots.
+// Visits the parameters and random states of a module and of the modules
+// in it; joins names by dots.
 class Visitor {
  public:
   virtual ~Visitor() = default;
   void operator()(std::string_view name, const Var& parameter) {
-    if (parameter.defined())
-      on_parameter(path_ + std::string(name) + suffix_, parameter);  // no bias, no name
+    // A layer without a bias has no name for it.
+    if (parameter.defined()) on_parameter(path_ + std::string(name) + suffix_, parameter);
   }
   void operator()(std::string_view name, Random& random) {
     on_random(path_ + std::string(name) + suffix_, random);
@@ -49,7 +51,8 @@ class Visitor {
       (*this)(std::string(name).append(".").append(std::to_string(i)), modules[i]);
     }
   }
-  // The module's own names with a suffix, such as _l0: how PyTorch names the layers of a stack.
+  // Visits the module with a suffix for all names, such as _l0: PyTorch names
+  // the layers of a stack so.
   template <Module M>
   void suffixed(std::string_view suffix, const M& module) {
     std::string before = std::exchange(suffix_, std::string(suffix));
@@ -90,10 +93,10 @@ ParameterList parameters_under_all_names(const M& module) {
   return collector.parameters;
 }
 
-// The parameters of a module by PyTorch's names; of several modules as "0.weight", "1.weight", ...,
-// in the order given. Weights are tied if a module visits one Var under several names. A tied
-// parameter is listed once, under its first name, so that it is counted, clipped, updated and saved
-// once.
+// The parameters of a module by PyTorch's names; of several modules as "0.weight",
+// "1.weight", ..., in the order given. Weights are tied if a module visits one Var under
+// several names. A tied parameter is listed once, under its first name, so that it is
+// counted, clipped, updated and saved once.
 template <Module M>
 ParameterList parameters(const M& module) {
   return detail::without_repeats(parameters_under_all_names(module));
@@ -107,7 +110,7 @@ requires(sizeof...(Rest) > 0) ParameterList parameters(const First& first, const
   return detail::without_repeats(std::move(collector.parameters));
 }
 
-// The random states of a module (its dropouts), to be saved in checkpoints and put back.
+// The random states of a module (its dropouts), which checkpoints save and restore.
 template <Module M>
 std::vector<std::pair<std::string, Random*>> randoms(const M& module) {
   detail::Collector collector;
@@ -131,9 +134,9 @@ StateDict state_dict(const M& module) {
   for (NamedTensor& item : result) item.tensor = item.tensor.clone();
   return result;
 }
-// Puts saved values into the parameters. Missing or surplus names and other shapes: one Error that lists them all.
-// A tied parameter may be saved under any of its names, and under several names only with the same
-// value.
+// Copies saved values into the parameters. Throws one Error that lists all missing and surplus
+// names and all wrong shapes. A tied parameter may be saved under any of its names, and under
+// several names only with the same value.
 template <Module M>
 void load_state_dict(const M& module, const StateDict& saved, const std::string& what = "model") {
   assign(parameters_under_all_names(module), saved, what);
@@ -149,13 +152,15 @@ void load(const std::string& path, const M& module) {
   load(path, parameters_under_all_names(module));
 }
 
-// Converts every parameter: float64 to verify a model that trains in float32. Gradients are dropped.
+// Converts every parameter, e.g. to float64 to verify a model that trains in
+// float32. Removes gradients.
 template <Module M>
 void convert(const M& module, DType dtype) {
   for (const NamedVar& p : parameters(module)) p.var.set_value(p.var.value().to(dtype));
 }
 
-// Moves every parameter: nn::move(model, Device::cuda) before an optimizer is made of it. Gradients are dropped.
+// Moves every parameter: nn::move(model, Device::cuda) before making an
+// optimizer. Removes gradients.
 template <Module M>
 void move(const M& module, Device device) {
   for (const NamedVar& p : parameters(module)) p.var.set_value(p.var.value().to(device));

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
-// The page: its data as JSON and base64 in one file with the markup, the style and the script of activation_page.html.
+// Writes the page: one file with the data as JSON and base64, and the markup, style and
+// script of activation_page.html.
 #include "tapeloop/nn/look/activation_page.h"
 
 #include <fmt/format.h>
@@ -8,7 +9,7 @@
 #include <cmath>
 #include <nlohmann/json.hpp>
 
-#include "nn/look/activation_page_html.h"  // made from activation_page.html by the build
+#include "nn/look/activation_page_html.h"  // the build generates it from activation_page.html
 #include "tapeloop/autograd/tensor/error.h"
 #include "tapeloop/nn/look/markup.h"
 
@@ -34,7 +35,7 @@ std::string base64(const std::string& bytes) {
   return result;
 }
 
-// [text, first step, steps] of each piece that is coloured.
+// [text, first step, steps] of each coloured piece.
 Json cells_of(std::span<const std::string> symbols) {
   Json cells = Json::array();
   for (const TextCell& cell : text_cells(symbols)) {
@@ -43,7 +44,7 @@ Json cells_of(std::span<const std::string> symbols) {
   return cells;
 }
 
-// All units of one sequence by time, as 16-bit numbers.
+// All units of one sequence, in order of time, as 16-bit numbers.
 Json row_of(const Activation& a, std::int64_t sequence) {
   double scale = 0;
   for (const float x : a.values) {
@@ -65,7 +66,7 @@ Json row_of(const Activation& a, std::int64_t sequence) {
           {"units", a.units}, {"scale", scale}, {"data", base64(bytes)}};
 }
 
-// JSON within a <script>: nothing in it may look like the script's end.
+// JSON in a <script> element: no text in it may look like the end of the element.
 std::string within_script(const Json& json) {
   const std::string text = json.dump(-1, ' ', true, Json::error_handler_t::replace);
   std::string result;
@@ -123,7 +124,7 @@ std::string activation_page(std::span<const Activation> activations,
   for (const Activation& a : activations) rows.push_back(row_of(a, options.sequence));
   std::string page(kActivationPage);
   replace(page, "PAGE_TITLE", escape_markup(options.title));
-  // The data last: what it holds is not looked through again.
+  // Inserts the data last, so that nothing in the data is replaced.
   const std::string mark = "PAGE_DATA";
   page.replace(
       page.find(mark), mark.size(),

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// Choice of the neurons, and their lines.
+// Chooses the neurons, and draws their lines.
 #include "tapeloop/nn/look/activation_picture.h"
 
 #include <fmt/format.h>
@@ -18,7 +18,7 @@ namespace {
 constexpr double kLine = 24, kLabel = 60, kTop = 66, kMargin = 16;
 constexpr double kLegend = 38, kSwatch = 16, kNarrowest = 640;
 
-// How much a neuron changes over time: its variance.
+// How much a neuron varies over time: its variance.
 double spread(const Activation& a, std::int64_t n, std::int64_t unit) {
   double sum = 0, squares = 0;
   for (std::int64_t t = 0; t < a.steps; ++t) {
@@ -31,7 +31,7 @@ double spread(const Activation& a, std::int64_t n, std::int64_t unit) {
   return squares / count - sum / count * (sum / count);
 }
 
-// One character for each cell, where it can be: a no-break space for what leaves no ink.
+// A visible sign for a line end; a no-break space for a space or a tab.
 std::string visible(const std::string& text) {
   if (text == "\n") return "\xE2\x86\xB5";
   return text == " " || text == "\t" ? "\xC2\xA0" : text;
@@ -49,7 +49,7 @@ std::string colour(double value, double scale) {
   return result;
 }
 
-// Which colour is which value, and what the numbers at the left are.
+// The legend: the scale of colours, and the meaning of the numbers at the left.
 std::string legend(double scale) {
   std::string result = fmt::format(
       "<g font-size=\"12\" fill=\"#565b63\">\n<text x=\"{}\" y=\"{}\" "
@@ -97,7 +97,8 @@ std::string activation_picture(const Activation& a, std::span<const std::string>
   units.resize(static_cast<std::size_t>(std::min(options.neurons, a.units)));
 
   const std::vector<TextCell> cells = text_cells(symbols);
-  double longest = 1;  // characters of a cell; those of three bytes, as Chinese ones, are wide
+  // Characters of the longest cell. Those of three bytes or more, e.g. Chinese, count as wide.
+  double longest = 1;
   double scale = 0;
   for (const TextCell& cell : cells) {
     const bool single = utf8_length(cell.text) == cell.text.size();
@@ -132,9 +133,10 @@ std::string activation_picture(const Activation& a, std::span<const std::string>
           "<rect x=\"{:.0f}\" y=\"{}\" width=\"{:.0f}\" height=\"20\" fill=\"{}\"/>\n", x, y, width,
           colour(static_cast<double>(a.at(t, options.sequence, unit)), scale));
       std::string_view rest = cell.text;
-      for (double at = x; !rest.empty(); at += 9) {  // a long one has several places
+      for (double at = x; !rest.empty(); at += 9) {  // a long cell has several characters
         const std::size_t length = std::max<std::size_t>(1, utf8_length(rest));
-        // Each placed by itself: a font may have another width for it, and not every program reads a list of places.
+        // Each character has its own position: fonts have other widths, and some programs do not
+        // support lists of positions.
         text += fmt::format("<tspan x=\"{:.0f}\">{}</tspan>", at + 1,
                             escape_markup(visible(std::string(rest.substr(0, length)))));
         rest.remove_prefix(length);

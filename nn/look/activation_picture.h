@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-// A small picture of activations, as SVG: the same text on every line, each line coloured by another neuron. For papers and
-// front pages; the page with all neurons is activation_page.h.
+// A small picture of activations, as SVG: each line shows the text, coloured by one neuron. For a
+// page with all neurons see activation_page.h.
 #pragma once
 
 #include <span>
@@ -14,13 +14,14 @@ inline constexpr std::int64_t kMostPictureSteps = 400;
 
 struct ActivationPictureOptions {
   std::string title = "Activations";
-  std::int64_t neurons = 10;  // those whose values change most over the text, the first the most
-  std::int64_t sequence = 0;  // of the batch
+  std::int64_t neurons = 10;  // the neurons whose values vary most over the text, in this order
+  std::int64_t sequence = 0;  // index in the batch
 };
 
-// `symbols`: what was read at each step, as for activation_page(); a character read in several steps has the colour of the
-// last one. Orange above 0, blue below, full at the largest value, as a legend says. Throws where steps and symbols differ
-// in number, or there are none, or more than kMostPictureSteps.
+// `symbols`: the input of each step, as for activation_page(). A character of several steps
+// has the colour of its last step. Orange above 0, blue below, full colour at the largest
+// value; the picture has a legend. Throws if the numbers of steps and symbols differ, or are 0
+// or above kMostPictureSteps.
 std::string activation_picture(const Activation& activation, std::span<const std::string> symbols,
                                const ActivationPictureOptions& options = {});
 

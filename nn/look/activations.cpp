@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// The notes of what units did: heard from pointwise operations, sorted by layer and name.
+// Records activations: listens to pointwise operations, and sorts their values by layer and name.
 #include "tapeloop/nn/look/activations.h"
 
 #include <fmt/format.h>
@@ -64,7 +64,7 @@ void RecordActivations::heard(const PointwiseKernel& kernel, const void* functor
   const bool single = formula.gate(formula.result_part(0)).empty();
   const std::vector<Tensor> values = formula.evaluate(arguments);
   const std::size_t before = values_.size();
-  std::size_t given = 0;  // arguments, which come first
+  std::size_t given = 0;  // number of arguments, which come first
   for (std::size_t i = 0; i < values.size(); ++i) {
     const FormulaPart& part = formula.parts()[i];
     if (part.kind == FormulaPart::Kind::argument) {
@@ -74,7 +74,8 @@ void RecordActivations::heard(const PointwiseKernel& kernel, const void* functor
       ++given;
       continue;
     }
-    // A result goes by the operation's name; where it becomes part of the state, end_step() finds out.
+    // A result has the name of the operation, unless end_step() finds that
+    // it is a part of the state.
     Value value{part.text, values[i], {}, {}, false};
     for (int k = 0; k < formula.results(); ++k) {
       if (formula.result_part(k) != static_cast<int>(i)) continue;
@@ -86,7 +87,7 @@ void RecordActivations::heard(const PointwiseKernel& kernel, const void* functor
     const bool function = part.kind == FormulaPart::Kind::function;
     if (function || (value.result.defined() && !single)) values_.push_back(std::move(value));
   }
-  // In which order a formula's functions are called is the compiler's choice.
+  // The compiler chooses the order in which a formula calls its functions, so they are sorted.
   std::sort(values_.begin() + static_cast<std::ptrdiff_t>(before + given), values_.end(),
             [](const Value& a, const Value& b) { return a.name < b.name; });
   formula_listener = this;
@@ -94,15 +95,15 @@ void RecordActivations::heard(const PointwiseKernel& kernel, const void* functor
 
 void RecordActivations::end_step(std::span<const Var> made, std::span<const Var> state) {
   formula_listener = nullptr;
-  const auto part_of =
-      [&](const Value& value) {  // which part of the state it became; its size: none
-        std::size_t k = 0;
-        while (k < made.size() &&
-               !(value.result.defined() && made[k].value().raw() == value.result.value().raw())) {
-          ++k;
-        }
-        return k;
-      };
+  // The index of the state part that the value became; made.size(): none.
+  const auto part_of = [&](const Value& value) {
+    std::size_t k = 0;
+    while (k < made.size() &&
+           !(value.result.defined() && made[k].value().raw() == value.result.value().raw())) {
+      ++k;
+    }
+    return k;
+  };
   for (std::size_t k = 0; k < state.size(); ++k) {
     std::string name = k == 0 ? "h" : fmt::format("s{}", k);
     for (const Value& value : values_) {

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
-// Activations: what every unit of every recurrent layer did, step by step: each part of the state, and each gate of the cell's
-// formula by its name. For any cell that is unrolled. Draws nothing: see activation_page.h.
+// Activations: the values of every unit of every recurrent layer at each step: each part of the
+// state, and each gate of the cell's formula, by name. For any cell that is unrolled. For
+// pictures see activation_page.h.
 #pragma once
 
 #include <cstdint>
@@ -17,23 +18,27 @@ namespace tapeloop::nn {
 
 // One named value of each unit of a layer.
 struct Activation {
-  std::string layer;  // the Scope it ran in: "l0", "l1_reverse", "encoder/l0"
-  // "h", "c"; "f", a gate before its function; "sigmoid(f)". Where the functor names no arguments: "a0", "sigmoid(a0)".
-  // A cell with step(): the functions that it calls, "tanh", "sigmoid", "sigmoid 2".
+  std::string layer;  // the Scope of the layer: "l0", "l1_reverse", "encoder/l0"
+  // "h", "c"; "f", a gate before its function; "sigmoid(f)". If the functor does not name its
+  // arguments: "a0", "sigmoid(a0)". For a cell with step(): the functions that it calls,
+  // "tanh", "sigmoid", "sigmoid 2".
   std::string name;
   bool state = false;  // a part of the state, not a gate
   std::int64_t steps = 0, batch = 0, units = 0;
-  std::vector<float> values;  // [steps, batch, units], NaN where a step did not calculate it
+  std::vector<float> values;  // [steps, batch, units], NaN if a step did not calculate it
   float at(std::int64_t t, std::int64_t n, std::int64_t unit) const {
     return values.at(static_cast<std::size_t>((t * batch + n) * units + unit));
   }
 };
 
-// Notes them while it lives, in this thread, for all that unroll() runs: RecordActivations record; model(xs); then
-// record.all(). Later calls of the same layers go on where the earlier ones ended, as texts are read in pieces.
-// Layers run step by step meanwhile, with the same results, and without recomputation. Needs no tape.
-// Throws where a layer is called with another batch than before.
-// Cost: a copy of every value, and the parts of each formula by operations of their own: for looking, not for training.
+// While it lives, it records the activations of everything that unroll() runs in this thread:
+//   RecordActivations record;
+//   model(xs);
+//   record.all();
+// Later calls of the same layers are appended, for texts that are read in pieces. Meanwhile layers
+// run step by step, with the same results, and without recomputation. Needs no tape. Throws if a
+// layer is called with another batch size than before. Cost: a copy of every value, and one
+// operation for each part of each formula: not for training.
 class RecordActivations final : tapeloop::detail::FormulaListener {
  public:
   RecordActivations();
@@ -41,15 +46,16 @@ class RecordActivations final : tapeloop::detail::FormulaListener {
   RecordActivations(const RecordActivations&) = delete;
   RecordActivations& operator=(const RecordActivations&) = delete;
 
-  // By layer, in the order in which they were first run; in a layer the state first.
+  // Layers in the order of their first run; in each layer the state first.
   std::vector<Activation> all() const;
 
-  // --- for whoever writes a loop over time ---
-  static RecordActivations*
-  current();  // of this thread; null: nobody looks, or within a step already
+  // --- for loops over time steps in user code ---
+  // The one of this thread; null: none, or a step is being recorded.
+  static RecordActivations* current();
   void begin_sequence(std::int64_t steps, std::int64_t batch);
   void begin_step(std::int64_t t, std::span<const Var> state);
-  // What the step made, and the state that goes on, which may stand still where a sequence has ended.
+  // `made` is the result of the step. `state` is the next state, which is the
+  // old one if a sequence ended.
   void end_step(std::span<const Var> made, std::span<const Var> state);
 
  private:
@@ -57,14 +63,14 @@ class RecordActivations final : tapeloop::detail::FormulaListener {
     std::string name;
     std::int64_t batch = 0;
     std::int64_t before = 0;  // steps of earlier calls
-    std::int64_t steps = 0;   // of all calls so far
+    std::int64_t steps = 0;   // steps of all calls so far
     std::vector<Activation> rows;
   };
   struct Value {
     std::string name;
     Tensor tensor;
-    Var result;               // where it is a result of an operation
-    std::string result_name;  // that the functor gives it; empty: none
+    Var result;               // if it is a result of an operation
+    std::string result_name;  // its name in the functor; empty: none
     bool state;
   };
   void heard(const PointwiseKernel& kernel, const void* functor, std::span<const Var> arguments,
@@ -73,8 +79,8 @@ class RecordActivations final : tapeloop::detail::FormulaListener {
 
   std::vector<Layer> layers_;
   std::size_t layer_ = 0;
-  std::int64_t step_ = -1;  // -1: not within a step
-  std::vector<Var> state_;  // before the step at hand
+  std::int64_t step_ = -1;  // -1: outside of a step
+  std::vector<Var> state_;  // before the current step
   std::vector<Value> values_;
   RecordActivations* outer_;
 };

@@ -18,12 +18,12 @@ namespace {
 constexpr double kPanelWidth = 470, kPanelHeight = 300, kLeft = 64, kTop = 92, kGap = 26;
 constexpr double kRow = 20;
 constexpr std::size_t kMostPanels = 8;
-// The palette of Okabe & Ito (2008), which most colour-blind readers tell apart.
+// The palette of Okabe & Ito (2008): most colour-blind readers can distinguish its colours.
 constexpr const char* kColours[] = {"#d55e00", "#0072b2", "#009e73", "#cc79a7",
                                     "#e69f00", "#56b4e9", "#000000"};
 constexpr const char* kPatterns[] = {"", "7 4", "2 3", "10 3 2 3"};
 
-// Where in a list a text is; it is added where it was not.
+// The index of a text in a list; appends the text if it is not there.
 std::size_t place_in(std::vector<std::string>& list, const std::string& text) {
   const auto found = std::find(list.begin(), list.end(), text);
   if (found != list.end()) return static_cast<std::size_t>(found - list.begin());
@@ -31,7 +31,7 @@ std::size_t place_in(std::vector<std::string>& list, const std::string& text) {
   return list.size() - 1;
 }
 
-// Three places after the point, but where only zeros would stand there.
+// Three decimal places; three significant digits if the factor is too small for that.
 std::string shown(double factor) {
   return factor < 0.0005 ? fmt::format("{:.3g}", factor) : fmt::format("{:.3f}", factor);
 }
@@ -53,7 +53,7 @@ class Page {
       }
     }
     low_ = std::max(low_, -40.0);
-    // Room for what is written above and below 1.
+    // Room for the texts above and below 1.
     high_ = std::clamp(high_, std::ceil(-low_ * 0.09), 40.0);
     low_ = std::min(low_, -std::ceil(high_ * 0.09));
   }
@@ -104,7 +104,7 @@ class Page {
   double y(double exponent) const {
     return kTop + kPanelHeight * (high_ - std::clamp(exponent, low_, high_)) / (high_ - low_);
   }
-  // Time runs to the right and ends at the loss: x counts how many steps before it.
+  // Time runs to the right and ends at the loss. `back`: the number of steps before the loss.
   double x(double left, double back) const {
     return left + kPanelWidth * (1 - back / static_cast<double>(steps_ - 1));
   }
@@ -165,7 +165,7 @@ class Page {
     const std::vector<double> all = ratios(curve);
     add("<polyline {} points=\"", stroke(curve));
     for (std::size_t t = 0; t < all.size(); ++t) {
-      double exponent = high_;  // what is not finite stands on the upper edge
+      double exponent = high_;  // values that are not finite are drawn at the upper edge
       if (all[t] == 0) {
         exponent = low_;
       } else if (std::isfinite(all[t])) {

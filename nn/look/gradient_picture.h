@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-// A picture of how a gradient vanishes or explodes on its way back through time: |dL/dh_t| on a logarithmic scale, as SVG.
-// Makes no gradients: Tape::state_gradients() does.
+// A picture of a gradient that vanishes or explodes on the way back through time: |dL/dh_t| on a
+// logarithmic scale, as SVG. The gradients come from Tape::state_gradients().
 #pragma once
 
 #include <span>
@@ -10,23 +10,24 @@
 namespace tapeloop::nn {
 
 struct GradientCurve {
-  std::string name;           // "LSTM"; curves of one name have one colour on the whole page
-  std::string layer;          // "l0", beside the name where there are several; the line's pattern
-  std::vector<double> norms;  // [T] by time; the gradient enters at the last step
+  std::string name;   // "LSTM"; curves with the same name have the same colour on the whole page
+  std::string layer;  // "l0", shown after the name if there are several; selects the line pattern
+  std::vector<double> norms;  // [T], in order of time; the loss is at the last step
 };
 struct GradientPanel {
   std::string title;  // "at initialisation"
   std::vector<GradientCurve> curves;
 };
 
-// One page: a panel beside the other, all with the same axes. Each curve is drawn relative to its own last step, so that 1 is
-// where it starts; what comes out far below has vanished, far above exploded. Steps with 0 stand on the lower edge, those
-// that are not finite on the upper one. Below, a table says by how much each curve changes in a step, on average.
-// Throws where there is no panel, no curve, a curve has fewer than 2 steps, or a page would have more than 8 panels.
+// One page with the panels side by side, all with the same axes. Each curve is relative to its own
+// last step, so it starts at 1; far below 1 the gradient has vanished, far above it has exploded.
+// Steps with 0 are drawn at the lower edge, NaN and infinity at the upper one. A table below has
+// the average factor per step of each curve. Throws if there is no panel or more than 8, if a panel
+// has no curve, or if a curve has fewer than 2 steps or gradient 0 at the last step.
 std::string gradient_picture(const std::string& title, std::span<const GradientPanel> panels);
 
-// |dL/dh_0| / |dL/dh_last| per step: the factor by which the gradient changes from one step to the one before; 0 where it
-// died on the way, infinity or NaN where it was not finite.
+// (|dL/dh_0| / |dL/dh_last|)^(1 / steps): the average factor from one step to the step before. 0 if
+// the gradient at step 0 is 0, infinity or NaN if it is not finite.
 double factor_per_step(std::span<const double> norms);
 
 }  // namespace tapeloop::nn

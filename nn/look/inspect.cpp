@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// The name of a parameter that was found not finite.
+// Finds the name of the parameter that is not finite.
 #include "tapeloop/nn/look/inspect.h"
 
 namespace tapeloop::nn {

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-// Finding the first NaN or infinity of a model's training step, by the names of its parameters, with the random numbers of the
-// step that failed. The search itself: autograd/look/inspect.h.
+// Finds the first NaN or infinity of a model's training step, with the names of the parameters and
+// the random numbers of the step that failed. For the search see autograd/look/inspect.h.
 #pragma once
 
 #include <utility>
@@ -15,8 +15,8 @@ namespace detail {
 void name_parameter(NonFinitePlace& found, const ParameterList& parameters);
 }  // namespace detail
 
-// The random states of a module, such as its dropouts', before a step: put back, the step can be run again as it was.
-// Holds pointers into the module.
+// Keeps the random states of a module, such as those of its dropouts, so that a step can be
+// repeated exactly. Holds pointers into the module.
 class NotedRandoms {
  public:
   NotedRandoms() = default;
@@ -24,7 +24,7 @@ class NotedRandoms {
   explicit NotedRandoms(const M& module) {
     for (const auto& [name, random] : randoms(module)) states_.emplace_back(random, *random);
   }
-  void note() {  // as they are now; allocates nothing
+  void note() {  // keeps the current states; allocates nothing
     for (auto& [random, before] : states_) before = *random;
   }
   void put_back() const {
@@ -35,7 +35,7 @@ class NotedRandoms {
   std::vector<std::pair<Random*, Random>> states_;
 };
 
-// tapeloop::find_non_finite(loss), and the name of the parameter where it was one.
+// tapeloop::find_non_finite(loss), with the parameter's name if the value came from a parameter.
 template <Module M>
 NonFinitePlace find_non_finite(const M& module, const std::function<Var()>& loss) {
   NonFinitePlace found = tapeloop::find_non_finite(loss);

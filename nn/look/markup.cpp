@@ -38,8 +38,8 @@ std::string escape_markup(std::string_view text) {
         (static_cast<unsigned char>(first) < 0x20 && first != '\n' && first != '\t') ||
         first == 0x7F;
     const std::string_view character = text.substr(0, length);
-    const bool noncharacter =
-        character == "\xEF\xBF\xBE" || character == "\xEF\xBF\xBF";  // XML has no U+FFFE, U+FFFF
+    // XML does not allow U+FFFE and U+FFFF.
+    const bool noncharacter = character == "\xEF\xBF\xBE" || character == "\xEF\xBF\xBF";
     if (length == 0 || control || noncharacter) {
       result += "\xEF\xBF\xBD";
     } else if (first == '&') {

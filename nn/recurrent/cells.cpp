@@ -51,7 +51,7 @@ Var GateWeights::input_bias(bool with_both_biases) const {
   return bias_ih.defined() && with_both_biases ? bias_ih + bias_hh : bias_ih;
 }
 
-// Options that a cell has no use for are mistakes of the caller.
+// A cell throws if an option is set that it does not use.
 static void refuse(const char* cell, bool given, const char* option) {
   if (given)
     fail(cell, fmt::format("the option `{}` does not apply to this cell; leave it at its default",

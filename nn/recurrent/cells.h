@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: MIT
-// The built-in recurrent cells: RNN, LSTM, GRU. Each is its parameters, an input projection and one step: a product and
-// a formula of gates.h. Written with public means only; a cell of your own looks the same and runs the same way.
-//   I input size, H hidden size, N batch. Names, shapes, gate orders and initial values are PyTorch's.
+// The built-in recurrent cells: RNN, LSTM, GRU. Each has its parameters, an input projection and
+// one step: a product and a formula of gates.h. They use only public functions; a user's cell looks
+// the same and runs in the same way. Names, shapes, gate orders and initial values are PyTorch's.
+//   I input size, H hidden size, N batch.
 #pragma once
 
 #include "tapeloop/autograd/ops/ops.h"
@@ -14,12 +15,11 @@
 namespace tapeloop::nn {
 
 enum class Nonlinearity { tanh, relu };
-enum class GruReset {
-  after,
-  before
-};  // the reset gate acts after the recurrent product (PyTorch) or before it
+// The reset gate acts after the recurrent product (PyTorch) or before it.
+enum class GruReset { after, before };
 
-// What a cell, or a stack of them (recurrent.h), is built from. A cell ignores nothing: what does not apply throws.
+// Options of a cell, or of a stack of cells (recurrent.h). A cell throws if an
+// option does not apply to it.
 struct RecurrentOptions {
   std::int64_t input = 0;   // I
   std::int64_t hidden = 0;  // H
@@ -27,22 +27,24 @@ struct RecurrentOptions {
   bool bidirectional = false;
   double dropout = 0;  // on the outputs of all layers but the last
   bool bias = true;
-  std::int64_t projection = 0;  // LSTM: h is projected to this size. Sak et al. 2014; 0: not at all
+  // LSTM: h is projected to this size; 0: no projection. Sak et al. 2014.
+  std::int64_t projection = 0;
   Nonlinearity nonlinearity = Nonlinearity::tanh;  // RNN
   GruReset reset = GruReset::after;                // GRU
   DType dtype = DType::float32;
-  Recompute recompute = {};  // each layer and direction by itself
+  Recompute recompute = {};  // for each layer and direction
 };
 
 // A cell: any struct with
-//   using State = nn::State<K>;                          what it carries, h first
-//   std::array<std::int64_t, K> state_sizes() const;     the sizes of its parts
+//   using State = nn::State<K>;                          the parts of its state, h first
+//   std::array<std::int64_t, K> state_sizes() const;     the sizes of the parts
 // and one of
-//   Recurrence recurrence() const;                  where a step is one product of h and one formula: recurrent.h
+//   Recurrence recurrence() const;                       one product and one formula: recurrent.h
 //   State step(const Var& x, const State& s) const;      any step: x [N, I] -> the next state
-// and, where part of the step does not depend on the state, `Var input(const Var& x) const`: it is then applied to all
-// time steps at once, and a step gets its result instead of x; a recurrence needs it. A cell that has both, because it is
-// a recurrence with some options only, returns an undefined one with the others.
+// If part of a step does not depend on the state: `Var input(const Var& x) const`. It is applied to
+// all time steps at once, and a step gets its result instead of x. recurrence() needs it. A cell
+// may have both recurrence() and step(): if its options do not allow a recurrence, recurrence()
+// returns an undefined one.
 template <class C>
 concept HasInput = requires(const C& cell, const Var& x) {
   { cell.input(x) } -> std::same_as<Var>;
@@ -61,7 +63,8 @@ concept Cell = (HasStep<C> || HasRecurrence<C>)&&requires(const C& cell) {
   {typename C::State()};
 };
 
-// One step of any cell, by ordinary operations. zx [N, ..] is cell.input(x), or x itself for a cell without input().
+// One step of any cell, by ordinary operations. zx [N, ..] is cell.input(x), or x
+// for a cell without input().
 template <Cell C>
 typename C::State step(const C& cell, const Var& zx, const typename C::State& state) {
   if constexpr (HasStep<C>) {
@@ -71,7 +74,8 @@ typename C::State step(const C& cell, const Var& zx, const typename C::State& st
   }
 }
 
-// One-hot input by number: a cell may also take int64 symbols [...] in place of the one-hot vectors [..., I] they stand for.
+// One-hot input by index: a cell may also take int64 symbols [...] instead of
+// one-hot vectors [..., I].
 template <class C>
 concept HasSymbolInput = HasInput<C> && requires(const C& cell, const Tensor& symbols) {
   { cell.input(symbols) } -> std::same_as<Var>;
@@ -80,7 +84,7 @@ concept HasSymbolInput = HasInput<C> && requires(const C& cell, const Tensor& sy
 // The four weights that the built-in cells share, for G gates: x W_ih^T + b_ih and h W_hh^T + b_hh.
 struct GateWeights {
   Var weight_ih;  // [G*H, I]
-  Var weight_hh;  // [G*H, H], or [G*H, P] where h is projected to P
+  Var weight_hh;  // [G*H, H], or [G*H, P] if h is projected to P
   Var bias_ih;    // [G*H], undefined without biases
   Var bias_hh;    // [G*H]
   GateWeights() = default;
@@ -91,9 +95,10 @@ struct GateWeights {
     v("bias_ih", bias_ih);
     v("bias_hh", bias_hh);
   }
-  // x W_ih^T + b_ih + b_hh: for cells that add both biases in one place.
+  // x W_ih^T + b_ih, and + b_hh if with_both_biases.
   Var input(const char* cell, const Var& x, bool with_both_biases) const;
-  // The same for one-hot x given as symbols: rows of W_ih^T are looked up, nothing is multiplied. Cost: one copy of W_ih.
+  // The same for one-hot x, given as symbols: looks up rows of W_ih^T instead of a
+  // product. Cost: one copy of W_ih.
   Var input(const char* cell, const Tensor& symbols, bool with_both_biases) const;
 
  private:
@@ -129,7 +134,8 @@ struct LstmCell {
   }
   Var input(const Var& x) const { return w.input("lstm", x, true); }
   Var input(const Tensor& symbols) const { return w.input("lstm", symbols, true); }
-  // h', c' = LstmGates(zx + W_hh h, c). A projection of h' is a second product: no recurrence then.
+  // h', c' = LstmGates(zx + W_hh h, c). With a projection of h' a step has
+  // two products: no recurrence.
   Recurrence recurrence() const {
     return weight_hr.defined() ? Recurrence() : Recurrence(LstmGates{}, w.weight_hh);
   }
@@ -154,7 +160,7 @@ struct GruCell {
   Var input(const Tensor& symbols) const {
     return w.input("gru", symbols, reset == GruReset::before);
   }
-  // h' = GruGates(zx, W_hh h + b_hh, h). With the reset before the product there are two products: no recurrence.
+  // h' = GruGates(zx, W_hh h + b_hh, h). With reset before, a step has two products: no recurrence.
   Recurrence recurrence() const {
     return reset == GruReset::before
                ? Recurrence()

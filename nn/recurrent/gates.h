@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: MIT
-// FORMULA PAGE: the gate math of the recurrent cells, each written once; kernels and derivatives are made from it.
-// All arguments are elements of [N, H]: pre-activations z and previous states. Gate order: i f g o; r z n.
-// `arguments` and `results` are names for people, in pictures and messages; results default to h, s1, ...
+// FORMULA PAGE: the gate formulas of the recurrent cells, each written once. Kernels and
+// derivatives are compiled from them. All arguments are elements of [N, H]: pre-activations z and
+// previous states. Gate order: i f g o; r z n. `arguments` and `results` are names for pictures and
+// messages; results default to h, s1, ...
 #pragma once
 
 #include "tapeloop/autograd/number/math.h"
@@ -36,8 +37,9 @@ struct LstmGates {
 };
 
 // GRU, reset gate after the recurrent product (PyTorch, cuDNN). Cho et al. 2014, arXiv:1406.1078 v1
-//   n = tanh(xn + sigmoid(xr + hr) hn)        x.: from the input, h.: from the state, biases included
+//   n = tanh(xn + sigmoid(xr + hr) hn)
 //   h' = (1 - sigmoid(xz + hz)) n + sigmoid(xz + hz) h
+// x.: from the input, h.: from the state, both with their biases
 struct GruGates {
   static constexpr const char* name = "gru_gates";
   static constexpr const char* arguments = "xr xz xn hr hz hn h";
@@ -47,8 +49,10 @@ struct GruGates {
     return n + z * (h - n);
   }
 };
-// GRU, reset gate before the recurrent product. Cho et al. 2014, arXiv:1406.1078 v3. In two halves, since a product
-// stands between them:   s = sigmoid(r) h,   then h' = (1 - sigmoid(z)) tanh(n) + sigmoid(z) h
+// GRU, reset gate before the recurrent product. Cho et al. 2014, arXiv:1406.1078 v3. Two formulas,
+// with a product between them:
+//   s = sigmoid(r) h
+//   h' = (1 - sigmoid(z)) tanh(n) + sigmoid(z) h
 struct GruResetState {
   static constexpr const char* name = "gru_reset";
   static constexpr const char* arguments = "r h";
@@ -69,7 +73,7 @@ struct GruUpdate {
 
 namespace tapeloop::nn {
 struct GatesPage : Page<ElmanTanh, ElmanRelu, LstmGates, GruGates, GruResetState, GruUpdate> {
-  using OfSequences = Page<ElmanTanh, ElmanRelu, LstmGates, GruGates>;  // of cells
+  using OfSequences = Page<ElmanTanh, ElmanRelu, LstmGates, GruGates>;  // formulas for recurrent()
   static std::span<const PointwiseKernel* const> kernels();
   static void register_cuda();
 };

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// Ones, and zeros past each length.
+// Masks: ones within each length, zeros past it.
 #include "tapeloop/nn/recurrent/mask.h"
 
 namespace tapeloop::nn::detail {

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// Which steps lie within the lengths of a batch's sequences. Lengths are checked by who calls.
+// Masks of the time steps within the lengths of a batch's sequences. Callers check the lengths.
 #pragma once
 
 #include <span>
@@ -8,7 +8,7 @@
 
 namespace tapeloop::nn::detail {
 
-// [T, N]: 1 where t < lengths[n], else 0. Made on the CPU and copied once.
+// [T, N]: 1 if t < lengths[n], else 0. Made on the CPU and copied to the device once.
 Tensor mask_within(std::span<const std::int64_t> lengths, std::int64_t steps, DType dtype,
                    Device device);
 

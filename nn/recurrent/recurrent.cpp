@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// The checks of sequences and states, and the masks of variable lengths.
+// Checks of sequences and states, and the masks of variable lengths.
 #include "tapeloop/nn/recurrent/recurrent.h"
 
 #include <fmt/format.h>

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: MIT
-// Cells over time: unroll() for any cell, and Recurrent<Cell>, a stack of layers in one or two directions.
+// Cells over time: unroll() for any cell, and Recurrent<Cell>, a stack of layers
+// in one or two directions.
 //   T time steps, N batch, I input size, H output size, L layers, D directions (1 or 2). Row-major.
-// Sequences of different lengths are masked, with the results of PyTorch's packed sequences; nothing is packed.
+// Sequences of different lengths are masked. Results are those of PyTorch's packed sequences.
 #pragma once
 
 #include <optional>
@@ -15,7 +16,8 @@
 
 namespace tapeloop::nn {
 
-// What unrolling gives: the outputs of all steps, and the state after the last one. auto [ys, last] = unroll(...);
+// The result of unroll(): the outputs of all steps, and the state after the last one.
+//   auto [ys, last] = unroll(...);
 template <class S>
 struct Unrolled {
   Var ys;  // [T, N, H]
@@ -23,35 +25,36 @@ struct Unrolled {
 };
 
 struct UnrollOptions {
-  bool reverse = false;  // from the last step to the first; ys stay aligned to the input
-  std::span<const std::int64_t> lengths =
-      {};  // [N], each 0..T: steps of each sequence. Empty: all T
-  Recompute recompute =
-      {};  // what is not stored but calculated again; the cell must outlive the backward pass then
+  bool reverse = false;  // from the last step to the first; ys stay aligned with the input
+  // [N], each 0..T: the number of steps of each sequence. Empty: all T.
+  std::span<const std::int64_t> lengths = {};
+  // Steps that are calculated again instead of stored. The cell must then
+  // outlive the backward pass.
+  Recompute recompute = {};
 };
 
-// What cell.input(xs) gave, [T, N, ...]: unroll(cell, Projected{zx}) starts from there.
+// The result of cell.input(xs), [T, N, ...], as an argument: unroll(cell, Projected{zx}).
 struct Projected {
   Var zx;
 };
 
 namespace detail {
 
-// Which sequences are running at each step: [N, 1] of 1 and 0 for step t; undefined where all are.
+// Masks of the sequences that run at each step: [N, 1] of 1 and 0 for step t; undefined if all run.
 class Masks {
  public:
   Masks(std::span<const std::int64_t> lengths, const Var& xs);
   Var at(std::int64_t t) const;
   // x where `running` is 1, else 0, even if x is NaN there.
   Var or_zero(const Var& running, const Var& x) const { return select(running, x, zero_); }
-  // xs with 0 for what lies past the ends: 0 * NaN would be NaN in the gradients of the weights.
+  // xs with 0 past the ends of sequences: 0 * NaN would be NaN in the gradients of the weights.
   Var without_padding(const Var& xs) const {
     return running_.defined() ? or_zero(Var(running_), xs) : xs;
   }
 
  private:
   std::int64_t all_running_until_;  // the shortest length
-  Tensor running_;                  // [T, N, 1], undefined where all run to the end
+  Tensor running_;                  // [T, N, 1], undefined if all sequences have T steps
   Var zero_;
 };
 
@@ -64,7 +67,7 @@ void check_built(bool built);
 Var part_of_state(const Var& part, std::int64_t index, std::int64_t count, std::int64_t n,
                   std::int64_t size);
 
-// Zeros for undefined parts; throws where others do not fit.
+// Replaces undefined parts by zeros; throws if other parts do not fit.
 template <class C>
 void complete_state(const C& cell, const Var& xs, typename C::State& state) {
   const auto sizes = cell.state_sizes();
@@ -101,7 +104,7 @@ std::int64_t segment_steps(const Var& xs, const S& state, const UnrollOptions& o
   return fitting_steps(t, xs.dim(1), xs.device(), bytes, recompute.fit_mib);
 }
 
-// unroll() in segments, where run(xs, state, options) -> Unrolled does one of them.
+// unroll() in segments; run(xs, state, options) -> Unrolled calculates one segment.
 template <class C, class Run>
 Unrolled<typename C::State> unroll_in_segments(const C& cell, const Var& xs,
                                                typename C::State state,
@@ -133,17 +136,18 @@ template <Cell C>
 Unrolled<typename C::State> unroll(const C& cell, const Var& xs, typename C::State state = {},
                                    const UnrollOptions& options = {});
 
-// Applies the cell to xs [T, N, I], step by step. An undefined state means zeros. Past a sequence's length the outputs
-// are 0 and the state stands still, so that `last` is that of its own last step; in reverse it starts there. What xs
-// holds there does not matter, not even NaN, and its gradient is 0.
-// Throws where shapes do not fit the cell. Saves what the steps save.
+// Applies the cell to xs [T, N, I], step by step. An undefined state means zeros. Past the end of
+// a sequence the outputs are 0 and the state stays constant, so `last` is the state after the
+// sequence's own last step; with `reverse` the sequence starts there. xs is not used past the
+// end, may be NaN there, and has gradient 0. Throws if shapes do not fit the cell. Saves the
+// tensors that the steps save.
 template <Cell C>
 Unrolled<typename C::State> unroll(const C& cell, const Var& xs, typename C::State state,
                                    const UnrollOptions& options) {
   detail::check_sequence(xs);
   Var clean = detail::Masks(options.lengths, xs).without_padding(xs);
-  // From the last step to the first, the input projection is done and stored for all steps at once: its weight gradient
-  // is then added up in the same order as without recomputation.
+  // With reverse, the input projection is calculated and stored for all steps at once. Its weight
+  // gradient is then added up in the same order as without recomputation.
   if (options.recompute.wanted() && Tape::current() != nullptr &&
       RecordActivations::current() == nullptr && !(options.reverse && HasInput<C>)) {
     return detail::unroll_in_segments(
@@ -159,7 +163,7 @@ Unrolled<typename C::State> unroll(const C& cell, const Var& xs, typename C::Sta
   }
 }
 
-// The same where the input projection has been done. Moved in, its memory is used again (see recurrent()).
+// The same after the input projection. If zx is moved in, its memory is reused (see recurrent()).
 template <Cell C>
 Unrolled<typename C::State> unroll(const C& cell, Projected projected, typename C::State state,
                                    const UnrollOptions& options) {
@@ -212,8 +216,8 @@ Unrolled<typename C::State> unroll(const C& cell, Projected projected, typename 
   return {stack(outputs), state};
 }
 
-// A stack of cells: layer k + 1 reads the outputs of layer k, of both directions side by side where there are two.
-// Parameters are named as PyTorch names them: weight_ih_l0, weight_ih_l0_reverse, weight_ih_l1, ...
+// A stack of cells: layer k + 1 reads the outputs of layer k, both directions side by side if there
+// are two. Parameters have PyTorch's names: weight_ih_l0, weight_ih_l0_reverse, weight_ih_l1, ...
 template <Cell C>
 class Recurrent {
  public:
@@ -232,8 +236,8 @@ class Recurrent {
     dropout_ = Dropout(options.dropout, random);
   }
 
-  // xs [T, N, I] -> ys [T, N, D*H] and the last state, each part [L*D, N, size], index layer * D + direction. A state
-  // of that shape can be given; lengths as in UnrollOptions.
+  // xs [T, N, I] -> ys [T, N, D*H] and the last state, each part [L*D, N, size], index layer * D +
+  // direction. The initial state has the same shape; lengths as in UnrollOptions.
   Unrolled<State> operator()(const Var& xs, const State& initial = {},
                              std::span<const std::int64_t> lengths = {}) const {
     detail::check_sequence(xs);
@@ -242,7 +246,7 @@ class Recurrent {
                  return unroll(cell, xs, start, options);
                });
   }
-  // The same for one-hot vectors of size I, given by their symbols [T, N] (int64). A float tensor is taken as xs.
+  // The same for one-hot vectors of size I, given as symbols [T, N] (int64). A float tensor is xs.
   Unrolled<State> operator()(const Tensor& xs, const State& initial = {},
                              std::span<const std::int64_t> lengths = {}) const requires
       HasSymbolInput<C> {
@@ -268,7 +272,8 @@ class Recurrent {
   }
 
  private:
-  // `first` unrolls a cell of the first layer, which reads what the caller gave; the others read the layer below.
+  // `first` unrolls a cell of the first layer on the caller's input; other
+  // layers read the layer below.
   template <class First>
   Unrolled<State> run(std::int64_t n, const State& initial, std::span<const std::int64_t> lengths,
                       First first) const {

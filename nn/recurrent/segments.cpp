@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// How long the segments of a recomputed sequence are, and the operation that joins their outputs.
+// Chooses the length of the segments of a recomputed sequence, and joins their outputs.
 #include "tapeloop/nn/recurrent/segments.h"
 
 #include <fmt/format.h>
@@ -28,7 +28,7 @@ Segments cut_into_segments(std::int64_t steps_in_all, std::int64_t steps, bool r
   Segments result;
   for (std::int64_t left = steps_in_all; left > 0; left -= steps)
     result.sizes.push_back(std::min(left, steps));
-  // The short one stands first in the order of steps, which is the last in time where that runs backwards.
+  // The short segment is the first in step order, which is the last in time if `reverse`.
   if (!reverse) std::reverse(result.sizes.begin(), result.sizes.end());
   return result;
 }

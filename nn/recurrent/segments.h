@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-// Long sequences in little memory: unroll() cut into segments of time steps that are run again in the backward pass.
-// Knows no cell: what runs a segment is handed in.
+// Long sequences in little memory: splits unroll() into segments of time steps, which run again in
+// the backward pass. Knows no cell: callers pass the function that runs a segment.
 #pragma once
 
 #include <span>
@@ -16,16 +16,17 @@ namespace tapeloop::nn {
 // How an unrolled sequence trades time for memory. Give the number of steps that are stored at a
 // time, or the memory that everything may take. For the latter the tensors of a few steps are
 // counted, and the longest segments that fit are chosen (none if everything fits). The choice
-// depends on the cell, shapes, types and `fit_mib` alone: it is the same in each call and each
+// depends only on the cell, shapes, types and `fit_mib`: it is the same in each call and each
 // process, for any number of threads and any values of lengths.
-// Costs one more forward pass. The gradients have the bits of the stored run if a segment has
-// ceil(256 / N) steps; `fit_mib` chooses that number if it fits. Multiples of it keep the bits of
-// all weights, but not of biases that a cell adds to each other first, as an LSTM does. Other
-// lengths round differently in the last bits.
+// Costs one more forward pass. On the CPU, gradients are bit-identical to the stored run if a
+// segment has ceil(256 / N) steps; `fit_mib` chooses that number if it fits. With multiples of that
+// number the gradients of all weights are bit-identical, but not those of biases that a cell adds
+// to each other first, as an LSTM does. Other lengths differ in the last bits.
 struct Recompute {
-  std::int64_t steps = 0;  // of a segment; 0: everything is stored, unless fit_mib says otherwise
-  double fit_mib =
-      0;  // the most memory, beyond what is held before, of this unroll forwards and backwards; 0: any
+  std::int64_t steps = 0;  // steps of a segment; 0: stores everything, unless fit_mib is given
+  // Upper limit of the memory for this unroll forwards and backwards, beyond the memory
+  // in use before; 0: no limit.
+  double fit_mib = 0;
   bool wanted() const { return steps != 0 || fit_mib != 0; }
 };
 
@@ -37,33 +38,34 @@ struct Segments {
   PoolVector<std::int64_t> sizes;  // in order of time
   bool single() const { return sizes.size() <= 1; }
 };
-// T steps cut into segments of `steps`; the one that is played backwards last may be shorter.
+// T steps split into segments of `steps`. The one that runs backwards last may be shorter.
 Segments cut_into_segments(std::int64_t steps_in_all, std::int64_t steps, bool reverse);
 void check_recompute(const Recompute& recompute);
 
-// Bytes of one unroll: `fixed` once, `per_step` for each step that is stored, `per_boundary` for each segment, `results`
-// whatever the segments are.
+// Bytes of one unroll: `fixed` once, `per_step` for each stored step, `per_boundary` for each
+// segment, and `results`, which do not depend on the segments.
 struct UnrollBytes {
   std::int64_t fixed, per_step, per_boundary, results;
 };
-// The steps of a segment by which T steps of batch N fit; T where everything can be stored. Throws where nothing fits.
+// The number of steps of a segment that fits; T if everything can be
+// stored. Throws if nothing fits.
 std::int64_t fitting_steps(std::int64_t t, std::int64_t n, Device device, const UnrollBytes& bytes,
                            double mib);
 
-// An upper bound for the memory of the packed forms of these weights, for the forward and the
-// backward pass.
+// An upper bound for the memory of the packed forms of these weights, for the
+// forward and the backward pass.
 std::int64_t packed_bytes(std::span<const Var> weights);
 
-// The parts as one Var, where their values are slices of `whole` already.
+// The parts as one Var; their values are already slices of `whole`.
 Var join(std::span<const Var> parts, const Tensor& whole);
 
 // The lengths of the sequences within time steps [first, first + steps).
 PoolVector<std::int64_t> lengths_within(std::span<const std::int64_t> lengths, std::int64_t first,
                                         std::int64_t steps);
 
-// Memory that run(xs) takes forwards and backwards, beyond the memory held now: `peak` for tensors
-// and the record, `weights` for packed weights that are kept. Both depend on shapes, types and the
-// function alone.
+// The memory that run(xs) takes forwards and backwards, beyond the memory in use now: `peak`
+// for tensors and the tape, `weights` for packed weights that are kept. Both depend only on
+// shapes, types and the function.
 struct RunBytes {
   std::int64_t peak, weights;
 };
@@ -71,11 +73,11 @@ template <class Run>
 RunBytes bytes_of_run(const Var& xs, Run run) {
   const tapeloop::detail::TensorMeter meter;
   RandomLog unused;
-  const RandomLog::Peeking peeking(unused);  // a cell with dropout goes on from where it stands
+  const RandomLog::Peeking peeking(unused);  // takes random numbers without advancing the streams
   tapeloop::detail::InnerTape within(*Tape::current(), false);
   Tape& tape = within.tape;
   const Var offset = parameter(Tensor::zeros({}, xs.dtype(), xs.device()));
-  const Var ys = run(xs) + offset;  // something to differentiate by in any case
+  const Var ys = run(xs) + offset;  // so that there is always an input to differentiate by
   tape.gradient(ys, Var(Tensor::full(ys.shape(), 1.0, ys.dtype(), ys.device())), {&offset, 1});
   return {meter.peak() + tape.record_bytes(), packed_bytes(within.leaves())};
 }

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// State: what a recurrent cell carries from step to step, one or more Vars; the first is the hidden state h.
+// State: the state of a recurrent cell, one or more Vars; the first is the hidden state h.
 #pragma once
 
 #include <array>
@@ -12,17 +12,17 @@
 
 namespace tapeloop::nn {
 
-// State<1>: h. State<2>: h and c. `auto [h, c] = state;` takes it apart, State<2>(h, c) puts it together.
-// Of a cell each part is [N, size], of a stack [layers * directions, N, size].
+// State<1>: h. State<2>: h and c. `auto [h, c] = state;` gives the parts, State<2>(h, c) joins
+// them. Parts are [N, size] for a cell, [layers * directions, N, size] for a stack.
 template <std::size_t kParts>
 class State {
  public:
   static constexpr std::size_t parts = kParts;
-  State() = default;  // undefined: zeros to whoever takes it
+  State() = default;  // undefined: means zeros
   template <std::same_as<Var>... V>
   requires(sizeof...(V) == kParts) explicit(kParts > 1) State(const V&... part) : parts_{part...} {}
 
-  // From as many parts in a list.
+  // From a list of the parts.
   explicit State(std::span<const Var> list) {
     for (std::size_t i = 0; i < kParts; ++i) parts_[i] = list[i];
   }
@@ -34,7 +34,7 @@ class State {
   std::span<const Var> all() const { return parts_; }
   auto begin() const { return parts_.begin(); }
   auto end() const { return parts_.end(); }
-  // The same values, cut from their history: truncated BPTT carries this from chunk to chunk.
+  // The same values without their history, for truncated BPTT.
   State detach() const {
     State result;
     for (std::size_t i = 0; i < kParts; ++i) {

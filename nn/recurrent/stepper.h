@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-// make_stepper(): from a trained model to a Stepper (autograd/sequence/stepper.h), which runs one stream step by step without
-// allocating. For any cell that has recurrence(), the user's own as well as the built-in ones.
+// make_stepper(): makes a Stepper (autograd/sequence/stepper.h) from a trained model. It runs one
+// stream step by step without allocating. For any cell with recurrence(), built-in or user-defined.
 #pragma once
 
 #include "tapeloop/autograd/sequence/stepper.h"
@@ -10,8 +10,9 @@
 namespace tapeloop::nn {
 
 namespace detail {
-// The matrix and bias of an affine map Var -> Var of size I, found by its values on 0 and on unit vectors: so long that the
-// bias beside them takes no bits from the matrix.
+// The matrix and bias of an affine map Var -> Var of input size I, from its values at
+// 0 and at scaled unit vectors. The scale is large, so that the bias does not round
+// the elements of the matrix.
 template <class Map>
 StepperLayer affine_layer(const Recurrence& recurrence, std::int64_t inputs, Map map) {
   PauseRecording pause;
@@ -28,9 +29,11 @@ void check_one_direction(int directions);
 void check_float32(const Recurrence& recurrence);
 }  // namespace detail
 
-// A snapshot of a stack in one direction, and of the Linear that follows it, if any:
-//   nn::make_stepper(model, head, {.weights = Weights::bfloat16})          Throws where a cell has no recurrence,
-// where its input() is not an affine map, or where the weights are not float32.
+// A Stepper from a stack in one direction and the Linear that follows it, if
+// any. It copies the weights.
+//   nn::make_stepper(model, head, {.weights = Weights::bfloat16})
+// Throws if a cell has no recurrence, if its input() is not an affine map, or if
+// the weights are not float32.
 template <Cell C>
 requires HasRecurrence<C> Stepper make_stepper(const Recurrent<C>& model, const Linear& head = {},
                                                const StepperOptions& options = {}) {

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 // Checkpoints as safetensors files: the names of sections, the metadata and the checksums.
-// Reading and writing of tensors is autograd/files/safetensors.h's.
+// autograd/files/safetensors.h reads and writes the tensors.
 #include "tapeloop/nn/save/checkpoint.h"
 
 #include <fmt/format.h>
@@ -31,7 +31,8 @@ constexpr std::string_view kTensorChecksum = "checksum.";  // of the tensor whos
 constexpr std::string_view kNote = "note.";
 constexpr const char* kRandomSection = "random";
 
-// FNV-1a, 64 bits (Fowler, Noll & Vo). Every step is invertible, so any single changed byte changes the result.
+// FNV-1a, 64 bits (Fowler, Noll & Vo). Every step is invertible, so one changed byte
+// always changes the result.
 class Checksum {
  public:
   void add(std::string_view bytes) {
@@ -39,7 +40,7 @@ class Checksum {
       state_ = (state_ ^ static_cast<unsigned char>(byte)) * 0x100000001b3u;
     }
   }
-  // With its length, so that no two lists of texts look the same.
+  // With the length of the text, so that different lists of texts have different bytes.
   void add_text(std::string_view text) {
     add(fmt::format("{}:", text.size()));
     add(text);
@@ -70,7 +71,7 @@ std::string checksum_of(const Metadata& metadata) {
   return sum.str();
 }
 
-// "model,optimizer"; throws for names that such a list, or SECTION.NAME, cannot hold.
+// "model,optimizer". Throws if a name cannot be in such a list or in SECTION.NAME.
 template <class T>
 std::string list_names(const std::string& path, const char* kind,
                        const std::vector<std::pair<std::string, T>>& parts) {
@@ -128,7 +129,7 @@ const T& part_named(const std::vector<std::pair<std::string, T>>& parts, const c
                                  names.empty() ? "none" : names));
 }
 
-// Everything that was written is there and unchanged.
+// Checks that all tensors and metadata are there and unchanged.
 void check_sums(const std::string& path, const TensorFile& file) {
   const std::string found = checksum_of(file.metadata);
   const std::string& expected = text_of(path, file.metadata, kChecksumKey);
@@ -194,7 +195,7 @@ void save_checkpoint(const std::string& path, const Checkpoint& checkpoint) {
                                                         static_cast<std::int64_t>(random.next)})});
   }
   for (auto& [name, tensor] : tensors) {
-    // Others are refused by write_safetensors, with a message.
+    // write_safetensors() refuses undefined tensors with a message.
     if (tensor.defined()) {
       tensor = tensor.to(Device::cpu);
       metadata[std::string(kTensorChecksum) + name] = checksum_of(name, tensor);

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
-// A training run in one file: weights, optimizer state, random state, step and settings, to go on from bit for bit.
-// For weights alone, also those from Python, see serialize.h. The settings are only kept, not applied.
+// A training run in one file: weights, optimizer state, random state, step and settings, so that
+// training continues bit for bit. For weights alone, also from Python, see serialize.h. Loading
+// does not apply the settings.
 #pragma once
 
 #include <cstdint>
@@ -20,13 +21,14 @@ struct Checkpoint {
   std::int64_t step = 0;
   std::map<std::string, std::string> notes = {};  // settings: {"hidden", "256"}
 
-  // The part of this name; throws Error that lists the names there are.
+  // The section or random state with this name. Throws Error, which lists the existing names.
   const StateDict& section(const std::string& name) const;
   const Random& random(const std::string& name) const;
 };
 
-// Saving and going on:
-//   save_checkpoint(path, {.sections = {{"model", state_dict(model)}, {"optimizer", optimizer.state_dict()}},
+// To save and to continue:
+//   save_checkpoint(path, {.sections = {{"model", state_dict(model)},
+//                                       {"optimizer", optimizer.state_dict()}},
 //                          .randoms = {{"batches", random}}, .step = step, .notes = settings});
 //   Checkpoint saved = read_checkpoint(path);
 //   check_settings(saved, settings, path);
@@ -34,18 +36,19 @@ struct Checkpoint {
 //   optimizer.load_state_dict(saved.section("optimizer"));
 //
 // The file is a safetensors file: tensors "SECTION.NAME" and "random.NAME", the rest as metadata,
-// with a checksum of each tensor and one of the metadata. It replaces an older one as a whole or not
-// at all. Names of sections are made of letters, digits, '_' and '-', those of random states also
-// of '.'. Throws Error for bad or repeated names, FileError for the disk. Cost: two passes over the
-// values, and a wait until the disk has them.
+// with a checksum of each tensor and one of the metadata. An older file is replaced completely or
+// not at all. Names of sections consist of letters, digits, '_' and '-', names of random states
+// also of '.'. Throws Error for bad or repeated names, FileError for the disk. Cost: two passes
+// over the values, and a wait until the disk has them.
 void save_checkpoint(const std::string& path, const Checkpoint& checkpoint);
 
-// Tensors of a section come in the file's order, not as they were given. Throws FileError if the file is no
-// checkpoint, is of a format version unknown here, or if any bit changed: the message names the damaged tensor.
+// Tensors of a section are in the order of the file, not in the order of saving. Throws FileError
+// if the file is not a checkpoint, has an unknown format version, or if any bit changed; the
+// message names a damaged tensor.
 Checkpoint read_checkpoint(const std::string& path);
 
-// Throws one Error that lists every setting that the checkpoint does not have, or has with another value, and every
-// one that it has in addition. `what` says in the message which checkpoint that is.
+// Throws one Error that lists every setting that the checkpoint does not have, every one with
+// another value, and every additional one. `what` names the checkpoint in the message.
 void check_settings(const Checkpoint& checkpoint,
                     const std::map<std::string, std::string>& settings, const std::string& what);
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-// Saved values into parameters: everything is compared first, then everything is copied.
-// The file format is autograd/files/safetensors.h's.
+// Copies saved values into parameters: compares everything first, then copies everything.
+// autograd/files/safetensors.h knows the file format.
 #include "tapeloop/nn/save/serialize.h"
 
 #include <fmt/format.h>
@@ -22,13 +22,13 @@ using safetensors::shown;
 
 bool is_float(const Tensor& tensor) { return tensor.defined() && tensor.dtype() != DType::int64; }
 
-// Why the tensor cannot become the parameter's value; empty where it can.
+// Why the tensor cannot become the parameter's value; empty if it can.
 std::string obstacle(const Tensor& saved, const Tensor& parameter) {
   if (saved.shape() == parameter.shape() && is_float(saved)) return {};
   return fmt::format("is {} there, {} in the model", saved.describe(), parameter.describe());
 }
 
-// A parameter under all of its names.
+// A parameter with all of its names.
 struct Wanted {
   const Tensor* to;
   std::vector<std::string> names;
@@ -117,7 +117,8 @@ void assign(const ParameterList& parameters, const TensorFile& saved, const std:
              "settings it had when it was saved.",
              what, problems));
   }
-  // A value that is still some model's memory could change under the copying: two layers that swap their weights.
+  // A value may share memory with a parameter that is overwritten here, e.g. if two layers swap
+  // weights. So it is copied first.
   std::vector<Tensor> own;
   own.reserve(copies.size());
   for (auto& [to, from] : copies) {

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// Attention: preparation of the source, scores, mask, softmax, context.
+// Attention: prepares the source; scores, mask, softmax, context.
 #include "tapeloop/nn/seq2seq/attention.h"
 
 #include <fmt/format.h>
@@ -20,7 +20,7 @@ namespace {
 
 Var unit_length(const Var& x) { return pointwise(UnitLength{}, x, sum(square(x), {-1}, true)); }
 
-// [N, S] of 1 and 0; undefined where every sequence is full.
+// [N, S] of 1 and 0; undefined if every sequence has S steps.
 Tensor mask_of(std::span<const std::int64_t> lengths, const Var& source) {
   const std::int64_t steps = source.dim(0), batch = source.dim(1);
   if (lengths.empty()) return {};
@@ -82,7 +82,7 @@ AttentionSource Attention::prepare(const Var& source, std::span<const std::int64
   result.mask = mask_of(lengths, source);
   Var rows = permute(source, {1, 0, 2});
   if (result.mask.defined()) {
-    // Chosen, not multiplied: a weight of 0 times NaN would be NaN.
+    // select() instead of a product: a weight of 0 times NaN would be NaN.
     Var zero(Tensor::zeros({}, source.dtype(), source.device()));
     rows = select(Var(result.mask.insert_axis(2)), rows, zero);
   }

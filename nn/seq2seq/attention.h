@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: MIT
-// Attention: which of the source's steps a query looks at. Scores: additive, dot, general, cosine; masked by lengths.
-// Knows no decoder: seq2seq.h uses it, and so can any cell or model. The source is prepared once, then read at each step.
-//   S source steps, N batch, D features of the source, H of the query, A of the keys, T queries of each sequence.
+// Attention: weights that say which time steps of a source a query reads. Scores: additive, dot,
+// general, cosine; masked by lengths. Knows no decoder: any cell or model can use it. The source is
+// prepared once, then read at each step.
+//   S source steps, N batch, D features of the source, H of the query, A of the keys,
+//   T queries of each sequence.
 #pragma once
 
 #include <span>
@@ -10,12 +12,16 @@
 
 namespace tapeloop::nn {
 
-// How a query q is compared with a step s of the source.
+// How a query q is compared with a step s of the source. dot and cosine need H = D.
 enum class Score {
-  additive,  // v . tanh(W_q q + W_k s + b)     Bahdanau, Cho & Bengio 2015, arXiv:1409.0473
-  dot,       // q . s                           Luong, Pham & Manning 2015, arXiv:1508.04025; H = D
-  general,   // q . W^T s, which is (W q) . s   the same
-  cosine,  // (q . s) / (|q| |s|)             Graves, Wayne & Danihelka 2014, arXiv:1410.5401; H = D
+  // v . tanh(W_q q + W_k s + b)     Bahdanau, Cho & Bengio 2015, arXiv:1409.0473
+  additive,
+  // q . s                           Luong, Pham & Manning 2015, arXiv:1508.04025
+  dot,
+  // q . W^T s, which is (W q) . s   the same
+  general,
+  // (q . s) / (|q| |s|)             Graves, Wayne & Danihelka 2014, arXiv:1410.5401
+  cosine,
 };
 
 struct AttentionOptions {
@@ -23,18 +29,19 @@ struct AttentionOptions {
   std::int64_t query = 0;   // H
   std::int64_t source = 0;  // D
   std::int64_t size = 0;    // additive: A, the size of its hidden layer; 0: as query
-  // Scores of unit variance at first: dot, general and additive are divided by sqrt(their size) (Vaswani et al. 2017),
-  // the cosine, which is small where there are many features, is multiplied by it.
+  // Scales scores to unit variance at the start: dot, general and additive are divided
+  // by sqrt(their size) (Vaswani et al. 2017); cosine, which is small for many
+  // features, is multiplied by it.
   bool scaled = false;
   DType dtype = DType::float32;
 };
 
-// A source as attention reads it: everything that does not depend on the query, calculated once.
+// A prepared source: everything that does not depend on the query, calculated once.
 struct AttentionSource {
   Var keys;                       // [N, S, A]
-  Var columns;                    // [N, D, S], what the weights are applied to
-  Score score = Score::additive;  // what the keys were made for
-  Tensor mask;  // [N, S]: 1 within a sequence's length, else 0; undefined where all are full
+  Var columns;                    // [N, D, S], weighted to give the context
+  Score score = Score::additive;  // the score that the keys are for
+  Tensor mask;  // [N, S]: 1 within a sequence's length, else 0; undefined if all have S steps
   bool defined() const { return columns.defined(); }
 };
 
@@ -52,12 +59,14 @@ struct Attention {
   Attention() = default;
   Attention(const AttentionOptions& options, Random& random);
 
-  // The source [S, N, D], and the lengths [N] of its sequences, each 1..S; none: all S. What lies past a length is never
-  // looked at, not even where it is NaN. Cost: a copy of the source where lengths differ, one product for additive and general.
+  // Takes the source [S, N, D] and the lengths [N] of its sequences, each 1..S; none: all S. Steps
+  // past a length are not used, and may be NaN. Cost: a copy of the source if lengths differ; one
+  // product for additive and general.
   AttentionSource prepare(const Var& source, std::span<const std::int64_t> lengths = {}) const;
-  // q [N, H], one query for each sequence, or [T, N, H], T of them (time steps, or beams): all look at one source, which
-  // is not repeated. Weights softmax(scores), context sum_s weights_s source_s. Cost of a query: S (A + D) multiplications,
-  // S A tanh for additive; no memory in the size of the source but for additive, [T, N, S, A].
+  // q [N, H], one query for each sequence, or [T, N, H], T queries (time steps or beams), which
+  // read one source without a copy. Weights softmax(scores), context sum_s weights_s source_s. Cost
+  // of a query: S (A + D) multiplications, and S A tanh for additive. Only additive needs memory of
+  // the source's size: [T, N, S, A].
   Attended operator()(const Var& q, const AttentionSource& source) const;
   void visit(Visitor& visitor) const {
     visitor("query", query);

@@ -16,7 +16,7 @@ std::size_t source_part(const BridgeOptions& o, std::size_t part) {
   return part < o.from.size() ? part : 0;
 }
 
-// Layer `layer` of one part [L * D, N, size]: [N, D * size].
+// Layer `layer` of one part [L * D, N, size], both directions side by side: [N, D * size].
 Var sides_of(const Var& part, int layer, int directions) {
   Var first = select_index(part, 0, layer * directions);
   return directions == 1 ? first

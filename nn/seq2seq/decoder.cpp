@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
-// The parts of the decoder that do not depend on the cell: checks, attention of a beam's rows, mixed symbols.
+// The parts of the decoder that do not depend on the cell: checks, attention for the rows of a
+// beam, symbols for scheduled sampling.
 #include "tapeloop/nn/seq2seq/decoder.h"
 
 #include <fmt/format.h>

@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: MIT
-// Attentional decoder: any cell, stacked, that looks at a source before each step (Bahdanau et al. 2015) or after it (Luong
-// et al. 2015). Teacher forcing with scheduled sampling; for search see decoding.h.
-//   T target steps, N batch, R rows (N, or a multiple of N in a beam), S source steps, V symbols, E embedding, H hidden.
+// Attentional decoder with any cell, stacked. It reads the source before each step
+// (Bahdanau et al. 2015) or after it (Luong et al. 2015). Teacher forcing with scheduled
+// sampling; for search see decoding.h.
+//   T target steps, N batch, R rows (N, or a multiple of N in a beam), S source steps, V symbols,
+//   E embedding, H hidden.
 #pragma once
 
 #include "tapeloop/nn/decode/sampling.h"
@@ -10,53 +12,56 @@
 
 namespace tapeloop::nn {
 
-// When the decoder looks at the source.
+// When the decoder reads the source.
 enum class Attend {
   never,
-  // c = attend(h of the step before, top layer); h' = cell([e, c]); features [h', c, e]         Bahdanau
+  // c = attend(h of the previous step, top layer); h' = cell([e, c])
+  // features [h', c, e]                                                                    Bahdanau
   before_step,
-  // h' = cell(e), or cell([e, f]) with input feeding; c = attend(h'); features f = tanh(W [c, h'])   Luong
+  // h' = cell(e), or cell([e, f]) with input feeding; c = attend(h')
+  // features f = tanh(W [c, h'])                                                           Luong
   after_step,
 };
 
 struct DecoderOptions {
   std::int64_t vocabulary = 0;  // V
   std::int64_t embedding = 0;   // E
-  // The cell: hidden, layers, dropout and whatever it has; `input` follows from the others and stays 0.
+  // The options of the cells: hidden, layers, dropout and others. `input` is
+  // calculated: leave it at 0.
   RecurrentOptions cell;
   Attend attend = Attend::before_step;
-  std::int64_t source = 0;  // D, features of what is attended to
-  // score, size and scaled; `query` and `source` follow.
+  std::int64_t source = 0;  // D, features of the source
+  // score, size and scaled. `query` and `source` are calculated: leave them at 0.
   AttentionOptions attention = {};
-  bool input_feeding = false;  // after_step: the features are fed to the next step too
-  std::int64_t combined = 0;   // after_step: the size of the features f; 0: as h
+  bool input_feeding = false;  // after_step: the features are also an input of the next step
+  std::int64_t combined = 0;   // after_step: the size of the features f; 0: H
 };
 
-// What a decoder carries from step to step.
+// The state of a decoder.
 template <Cell C>
 struct DecoderState {
   PoolVector<typename C::State> layers;  // parts [R, size]
-  Var fed;                               // input feeding: the features of the step before [R, F]
+  Var fed;                               // input feeding: the features of the previous step [R, F]
 };
 
-// Of one step, or of a whole target.
+// The result of one step, or of a whole target.
 struct Decoded {
-  Var features;  // [R, F] or [T, N, F]: what the output layer reads
+  Var features;  // [R, F] or [T, N, F]: the input of the output layer
   Var weights;   // [R, S] or [T, N, S]; undefined without attention
 };
 
 namespace detail {
 void check_decoder(const DecoderOptions& options);
 void check_decoder_symbols(const Tensor& symbols, std::int64_t rank);
-// Of a step: the state's layers, rows, and features to be fed where there should be some.
+// Checks the state of a step: its layers, its rows, and the fed features if there is input feeding.
 void check_rows(std::size_t layers, std::size_t expected, std::int64_t rows, const Var& h,
                 bool fed);
 void check_layer_size(std::int64_t size, std::int64_t hidden);
 void check_truth_probability(double probability);
 void check_start(std::size_t given, std::size_t expected);
-// A query for each of R rows, to a source of N sequences: rows N apart belong to one sequence.
+// One query for each of R rows, to a source of N sequences: rows N apart belong to one sequence.
 Attended attend_rows(const Attention& attention, const Var& query, const AttentionSource& source);
-// truth where a draw is below its probability, else a symbol drawn from softmax(logits).
+// The true symbol with its probability, else a symbol drawn from softmax(logits).
 Tensor mixed_symbols(const Tensor& truth, const Var& logits, double truth_probability,
                      Random& random);
 }  // namespace detail
@@ -79,7 +84,7 @@ struct Decoder {
     embedding = Embedding(o.vocabulary, o.embedding, random, -1, dtype);
     RecurrentOptions own = o.cell;
     own.layers = 1;
-    // The first layer reads what is only known once the output size of a cell is.
+    // The input size of the first layer depends on the output size of a cell.
     own.input = o.embedding;
     Random probe = random;
     const std::int64_t hidden = C(own, probe).state_sizes()[0];
@@ -106,7 +111,7 @@ struct Decoder {
     dropout = Dropout(o.cell.dropout, random);
   }
 
-  // The state before the first step, from a bridge's parts: for each layer and part of its state [N, size].
+  // The state before the first step, from the parts of a bridge: [N, size] for each layer and part.
   DecoderState<C> start(std::span<const Var> parts) const {
     detail::check_start(parts.size(), cells.size() * C::State::parts);
     DecoderState<C> state;
@@ -137,8 +142,9 @@ struct Decoder {
     return advance(e, state, source);
   }
 
-  // All steps with the truth fed: symbols [T, N] int64, the start symbol first. Where no step needs the features of the one
-  // before, whole layers run as sequences and all queries look at the source together.
+  // All steps, with the true symbols as inputs: symbols [T, N] int64, the start symbol first. If no
+  // step needs the features of the previous one, each layer runs as one sequence, and all queries
+  // read the source together.
   Decoded forced(const Tensor& symbols, DecoderState<C> state,
                  const AttentionSource& source) const {
     detail::check_decoder_symbols(symbols, 2);
@@ -166,8 +172,8 @@ struct Decoder {
     return {stack(features), stack(weights)};
   }
 
-  // The same where each symbol but the first is the truth with a probability, and otherwise drawn from what the model
-  // itself said the step before (scheduled_sampling.h). No gradient passes through a drawn symbol.
+  // The same, but each symbol after the first is the true one with the given probability, else
+  // drawn from the model's own prediction (scheduled_sampling.h). Drawn symbols carry no gradient.
   Decoded sampled(const Tensor& symbols, DecoderState<C> state, const AttentionSource& source,
                   double truth_probability, Random& random) const {
     detail::check_decoder_symbols(symbols, 2);

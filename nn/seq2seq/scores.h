@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-// FORMULA PAGE: the pointwise formulas of attention scores, each written once; kernels and derivatives are made from it.
-// Products, masks and softmax are not here: see attention.cpp.
+// FORMULA PAGE: the pointwise formulas of attention scores, each written once. Kernels and
+// derivatives are compiled from them. Products, masks and softmax are in attention.cpp.
 #pragma once
 
 #include "tapeloop/autograd/number/math.h"
@@ -13,7 +13,8 @@ struct AdditiveHidden {
   static constexpr const char* name = "additive_hidden";
   TL_HD auto operator()(auto k, auto q) const { return tanh(k + q); }
 };
-// A vector brought to length 1, its squared length given: y = x / sqrt(max(s, 1e-16)), so that 0 stays 0.
+// A vector x scaled to length 1, from its squared length s. A vector of zeros stays 0.
+//   y = x / sqrt(max(s, 1e-16))
 struct UnitLength {
   static constexpr const char* name = "unit_length";
   TL_HD auto operator()(auto x, auto s) const { return x / sqrt(max(s, 1e-16)); }

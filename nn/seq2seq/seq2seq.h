@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
-// Sequence to sequence: encoder, bridge and attentional decoder in one model. Sutskever et al. 2014, Bahdanau et al. 2015.
-// Any cell on either side. No vocabulary and no files: symbols are numbers.
+// Sequence to sequence: encoder, bridge and attentional decoder in one model.
+// Sutskever et al. 2014, Bahdanau et al. 2015. Any cell on either side. Symbols are
+// numbers: no vocabulary and no files.
 //   S source steps, T target steps, N batch, V symbols of the target.
 #pragma once
 
@@ -10,7 +11,7 @@
 
 namespace tapeloop::nn {
 
-// Symbols to states: an embedding and a stack of cells in one or two directions.
+// Encodes symbols: an embedding and a stack of cells in one or two directions.
 template <Cell C>
 struct Encoder {
   Embedding embedding;
@@ -19,7 +20,8 @@ struct Encoder {
   // options.input is the size of the embedding.
   Encoder(std::int64_t vocabulary, const RecurrentOptions& options, Random& random)
       : embedding(vocabulary, options.input, random, -1, options.dtype), layers(options, random) {}
-  // symbols [S, N] int64 and the sequences' lengths [N] (none: all S) -> ys [S, N, D*H], last state [L*D, N, size].
+  // symbols [S, N] int64 and the lengths [N] of the sequences (none: all S) -> ys [S, N, D*H],
+  // last state [L*D, N, size].
   Unrolled<typename C::State> operator()(const Tensor& symbols,
                                          std::span<const std::int64_t> lengths = {}) const {
     const Scope scope("encoder");
@@ -35,14 +37,14 @@ struct Seq2SeqOptions {
   std::int64_t source_vocabulary = 0;
   RecurrentOptions encoder;  // input: the size of the embedding
   BridgeKind bridge = BridgeKind::linear;
-  DecoderOptions decoder;  // `source` follows from the encoder
+  DecoderOptions decoder;  // `source` is calculated from the encoder
 };
 
 namespace detail {
 void check_seq2seq(std::int64_t source, DType encoder, DType decoder);
 }
 
-// A source that has been read: what the decoder starts from and looks at.
+// An encoded source: the attention source and the first state of the decoder.
 template <Cell D>
 struct Encoded {
   AttentionSource source;
@@ -75,7 +77,7 @@ struct Seq2Seq {
                     random);
   }
 
-  // Reads the source [S, N] int64, lengths [N], each 1..S (none: all S).
+  // Encodes the source [S, N] int64 with lengths [N], each 1..S (none: all S).
   Encoded<D> encode(const Tensor& source, std::span<const std::int64_t> lengths = {}) const {
     const auto [ys, last] = encoder(source, lengths);
     Encoded<D> result;
@@ -87,7 +89,8 @@ struct Seq2Seq {
     return result;
   }
 
-  // Logits [T, N, V] of each next symbol, the truth fed: symbols [T, N] int64, the start symbol first.
+  // Logits [T, N, V] of each next symbol with teacher forcing: symbols [T, N]
+  // int64, the start symbol first.
   Var operator()(const Encoded<D>& encoded, const Tensor& symbols) const {
     return decoder.output(decoder.forced(symbols, encoded.state, encoded.source).features);
   }
@@ -106,8 +109,8 @@ struct Seq2Seq {
   }
 };
 
-// A decoder that can be searched: decode_greedily(), decode_by_sampling(), beam_search(). The decoder must outlive it.
-// All beams of a sentence look at one source. It can be searched any number of times.
+// A decoder for decode_greedily(), decode_by_sampling() and beam_search(), any number of times. The
+// decoder must outlive it. All beams of a sentence read one source.
 template <Cell C>
 class DecoderSearch final : public StepDecoder {
  public:

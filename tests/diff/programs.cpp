@@ -9,7 +9,7 @@
 #include <cstdlib>
 #include <string>
 
-#include "../random_programs.h"
+#include "tests/ops/random_programs.h"
 
 namespace {
 

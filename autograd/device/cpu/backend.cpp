@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// The CPU as a backend: splits work over threads and hands it to the kernels of this machine's instruction set.
+// The CPU backend: splits work over threads and calls the kernels for this instruction set.
 #include "tapeloop/autograd/device/backend.h"
 
 #include <algorithm>
@@ -19,12 +19,13 @@
 namespace tapeloop {
 namespace {
 
-constexpr std::int64_t kGrain =
-    16384;  // elements below which a second thread costs more than it does
+// With fewer elements a second thread costs more than it saves.
+constexpr std::int64_t kGrain = 16384;
 
-// Rows of x that stay in the cache while all of a weight's panels pass by.
+// This many rows of x stay in the cache while the loop passes over all panels of a weight.
 constexpr std::int64_t kRowsAtOnce = 128;
-constexpr std::int64_t kFewColumns = 4;  // would leave most of a panel empty
+// A product with so few columns would leave most of a panel empty.
+constexpr std::int64_t kFewColumns = 4;
 constexpr double kFlopsPerThread = 1e6;
 
 template <class T>
@@ -138,7 +139,7 @@ class CpuBackend final : public Backend {
       const std::int64_t k = x.dim(1);
       const std::int64_t n = w.dim(0);
       if (m == 0 || n == 0) return;
-      // Either way a row of the result has the same bits whatever the number of rows.
+      // In both branches a row of the result has the same bits for any number of rows.
       if (n <= kFewColumns || k == 0) {
         if (init.defined()) cpu::copy(to, init);
         const Product product[] = {{x.insert_axis(0), w.transpose(0, 1).insert_axis(0)}};
@@ -192,7 +193,7 @@ class CpuBackend final : public Backend {
     if (from.numel() == 0) return fill(to, kind == Reduction::product ? 1.0 : 0.0);
     with_float_type(to.dtype(), [&]<class T>(T) {
       cpu::ReducePlan plan = reduce_plan(to, from);
-      // Results side by side are one item of work (see ReduceLoop::run).
+      // Adjacent results are one item of work (see ReduceLoop::run).
       int last = plan.kept - 1;
       bool across = plan.kept > 0 && plan.kept_from[last] == 1 && plan.kept_to[last] == 1 &&
                     !(plan.reduced > 0 && plan.reduced_from[plan.reduced - 1] == 1);

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
-// Which instruction set's kernels this machine runs: asked of the CPU once. TAPELOOP_ISA=avx2 turns AVX-512 off.
+// Chooses the instruction set of the kernels. Asks the CPU once.
+// TAPELOOP_ISA=avx2 turns AVX-512 off.
 #include <cstdlib>
 #include <string_view>
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-// The buffers that a thread packs matrices into. Compiled once, for every instruction set alike.
-// The product itself is not here: see gemm_kernel.h.
+// The buffers into which a thread packs matrices. Compiled once for all instruction sets. The
+// product itself is in gemm_kernel.h.
 #include "tapeloop/autograd/device/cpu/gemm.h"
 
 #include <new>

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-// GEMM: cache blocks, the choice between the ways to multiply, and the split over threads.
-// Included only by files that are compiled once per instruction set: every function is a template on Isa.
+// GEMM: cache blocks, the choice of algorithm, and the split over threads. Only files that are
+// compiled once per instruction set include this header: every function is a template on Isa.
 #pragma once
 
 #include <cstddef>
@@ -15,14 +15,14 @@
 
 namespace tapeloop {
 
-// Where a block of the concatenated inner dimension starts: `offset` steps into piece `piece`.
+// The start of a block of the concatenated inner dimension: `offset` steps into piece `piece`.
 template <class Isa, class T>
 struct PieceCursor {
   const GemmPiece<T>* piece;
   std::int64_t offset;
 
-  // Calls visit(piece, first step in it, steps, steps before it) for the next `depth` steps; moves
-  // past them.
+  // Calls visit(piece, first step in it, steps, steps before it) for the next `depth` steps, and
+  // moves past them.
   template <class Visit>
   TL_HD void advance(std::int64_t depth, Visit visit) {
     std::int64_t done = 0;
@@ -42,14 +42,15 @@ struct PieceCursor {
   }
 };
 
-// Cuts the concatenated inner dimension into blocks. Pieces are taken in groups of at least kGemmGroup steps, and each
-// group is cut evenly: a list of pieces that is cut between two groups, and added up in two calls, gives the same bits.
+// Cuts the concatenated inner dimension into blocks. Takes pieces in groups of at least kGemmGroup
+// steps and cuts each group evenly. So a list of pieces that is cut between two groups and
+// accumulated in two calls gives the same bits.
 template <class Isa, class T>
 struct DepthCutter {
   const GemmPiece<T>* piece;
   const GemmPiece<T>* end;
-  std::int64_t left = 0;  // of the group
-  std::int64_t even = 0;  // steps of its blocks
+  std::int64_t left = 0;  // steps left in the group
+  std::int64_t even = 0;  // steps of each block of the group
 
   TL_HD std::int64_t next(std::int64_t most) {
     if (left == 0) {
@@ -63,11 +64,10 @@ struct DepthCutter {
   }
 };
 
-// Packed B, the layout that weights kept in packed form will have too: the columns of B are cut
-// into panels of `columns` (the last one narrower, rounded up to whole vectors and filled with
-// zeros). A panel holds its columns for the whole inner dimension, one step after the other:
-// element (p, j) of the panel at p * lead + j, where lead is the panel's rounded width. Any block
-// of steps is thus a contiguous range.
+// Packed B: the columns of B are cut into panels of whole vectors; the last panel is filled up with
+// zeros. A panel holds its columns for the whole inner dimension, one step after the other: element
+// (p, j) of the panel is at p * lead + j, where lead is the panel's rounded width. So any block of
+// steps is a contiguous range.
 template <class Isa, class T>
 struct PanelB {
   static constexpr std::int64_t width = Vec<T, Isa>::width;
@@ -91,15 +91,16 @@ struct Gemm {
   static constexpr std::int64_t width = Vec<T, Isa>::width;
   static constexpr std::int64_t max_depth = 1024 / static_cast<std::int64_t>(sizeof(T));
   static constexpr std::int64_t max_block_rows = 1024;
-  // B is read in place when so few row panels use it that copying it first would not pay. A stride
-  // of whole pages puts all its rows into the same few places of the L1 cache, so fewer reuses are
-  // wanted then.
+  // If this many row panels or fewer use B, it is read in place: packing it would not pay. A stride
+  // of whole pages maps all rows of B to the same few sets of the L1 cache, so the limit is lower
+  // then.
   static constexpr std::int64_t in_place_panels = 8;
   static constexpr std::int64_t in_place_panels_aliased = 4;
-  static constexpr std::int64_t dot_rows =
-      8;  // at most so many rows are multiplied by dot products
-  static constexpr std::int64_t few_columns = 4;  // at most so many columns are computed as rows
-  // A dot product adds up this many steps before it writes to C.
+  // At most this many rows are multiplied by dot products.
+  static constexpr std::int64_t dot_rows = 8;
+  // A result with at most this many columns is computed as its transpose.
+  static constexpr std::int64_t few_columns = 4;
+  // A dot product accumulates this many steps before it writes to C.
   static constexpr std::int64_t dot_depth = 4096;
   static constexpr double flops_per_thread = 1e6;
 
@@ -110,9 +111,8 @@ struct Gemm {
   std::int64_t ldc;
   bool accumulate;
 
-  // How A's rows and B's columns are cut: the same wherever a thread's range starts, or not at all
-  // relevant to the order of any element's sum. Only the cut of the inner dimension is, and it
-  // depends on k alone.
+  // The cut of A's rows and B's columns does not change the order of any element's sum. Only the
+  // cut of the inner dimension does, and it depends only on the k of the pieces.
   static TL_HD std::int64_t parts(std::int64_t whole, std::int64_t most) {
     return (whole + most - 1) / most;
   }
@@ -133,7 +133,7 @@ struct Gemm {
                       std::int64_t column_end) const {
     const std::int64_t depth_step = (smaller(max_depth, k) + 15) / 16 * 16;
     const std::int64_t blocks = parts(row_end - row_begin, max_block_rows);
-    // Whole row panels, so that at most one is less high.
+    // A multiple of the tile height, so that only the last block has lower row panels.
     const std::int64_t block_rows =
         parts(parts(row_end - row_begin, blocks), Shape::rows) * Shape::rows;
     const bool in_place = reads_b_in_place();
@@ -155,7 +155,7 @@ struct Gemm {
         pack_a(cursor, depth, first_row, rows, row_panels, packed_a);
         for (std::int64_t j = column_begin; j < column_end;) {
           const std::int64_t left = column_end - j;
-          // Panels of nearly equal width: the last one, if narrow, would be slow.
+          // Panels of nearly equal width: a narrow last panel would be slow.
           const std::int64_t vectors_left = parts(left, width);
           std::int64_t vectors = parts(vectors_left, parts(vectors_left, panel_vectors));
           if (vectors == Shape::wide_vectors - 1) --vectors;  // no tile has this width
@@ -179,8 +179,8 @@ struct Gemm {
   }
 
   // Packs rows [first, first + rows) of A into row panels of nearly equal height, one after the
-  // other. Where a row panel is a narrow strip of contiguous memory, all panels take turns, a few
-  // steps at a time, so that a cache line is read once and not once for each panel.
+  // other. If a row panel is a narrow strip of contiguous memory, the loop takes a few steps of all
+  // panels in turn: it then reads a cache line once, not once for each panel.
   static void pack_a(PieceCursor<Isa, T> cursor, std::int64_t depth, std::int64_t first,
                      std::int64_t rows, std::int64_t row_panels, T* packed) {
     cursor.advance(
@@ -213,7 +213,7 @@ struct Gemm {
     }
   }
 
-  // Few rows times the transpose of a row-major matrix: dot products that read B in place.
+  // Few rows times the transpose of a row-major matrix: dot products read B in place.
   bool suits_dots() const {
     if (m > dot_rows) return false;
     for (std::int64_t i = 0; i < piece_count; ++i) {
@@ -223,7 +223,7 @@ struct Gemm {
     return true;
   }
 
-  // Computes columns [j, j + Columns) of a product: a few rows at a time, while the columns are in
+  // Computes columns [j, j + Columns) of a product, a few rows at a time while the columns are in
   // the cache.
   template <int Columns>
   void dot_columns(std::int64_t depth, const MatrixView<T>& view, const T* a, std::int64_t a_stride,
@@ -278,7 +278,7 @@ struct Gemm {
     }
   }
 
-  // A result of few columns: computes its transpose, which has few rows.
+  // For a result with few columns: computes its transpose, which has few rows.
   void run_transposed() const {
     using Piece = GemmPiece<T>;
     const auto pieces_bytes =
@@ -310,7 +310,7 @@ struct Gemm {
 
   void run_upright() const {
     const bool dots = suits_dots();
-    const bool by_columns = dots || n >= m;  // which side the threads share
+    const bool by_columns = dots || n >= m;  // else the threads share the rows
     const double flops =
         2.0 * static_cast<double>(m) * static_cast<double>(n) * static_cast<double>(k);
     const std::int64_t unit = by_columns ? (dots ? 8 : width) : Shape::rows;

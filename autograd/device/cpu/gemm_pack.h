@@ -14,8 +14,8 @@
 
 namespace tapeloop {
 
-// Transposes a square block in registers of 16 or 32 bytes: as many rows as a register has
-// elements. Blocks of 64 bytes were measured at half the speed, also with AVX-512.
+// Transposes a square block in registers of 16 or 32 bytes. The block has as many rows as a
+// register has elements. Blocks of 64 bytes ran at half the speed, also with AVX-512.
 template <class T, int Bytes>
 struct TransposeBlock {
   static_assert(Bytes == 16 || Bytes == 32);
@@ -25,14 +25,14 @@ struct TransposeBlock {
   static constexpr int lanes = Bytes / 16;
 
   // Index of element i of the result in the concatenation of a and b. Each step of the transpose is
-  // one such shuffle: it exchanges halves, or interleaves within 128-bit lanes, which is one
-  // instruction each.
+  // one such shuffle, which is one instruction: it exchanges halves, or interleaves within 128-bit
+  // lanes.
   static constexpr int halves(int i, bool high) {  // the lower or upper half of a, then that of b
     const int half = size / 2;
     return (i < half ? i : size + i - half) + (high ? half : 0);
   }
-  static constexpr int interleave(int i, bool high,
-                                  int unit) {  // within lanes, units of `unit` elements
+  // Interleaves units of `unit` elements within 128-bit lanes.
+  static constexpr int interleave(int i, bool high, int unit) {
     const int within = i % lane;
     const int pair = within / unit;
     const int from = (i / lane) * lane + (high ? lane / 2 : 0) + (pair / 2) * unit + within % unit;
@@ -49,7 +49,8 @@ struct TransposeBlock {
   }
   static constexpr auto indices = std::make_integer_sequence<int, size>{};
 
-  // Rows i and i + lane: their lower lanes side by side, and their upper lanes.
+  // Puts the lower lanes of rows i and i + lane into row i, and their upper lanes into row i +
+  // lane.
   static TL_HD void transpose_lanes(Raw* rows) {
     if constexpr (lanes == 2) {
       unroll<lane>([&](auto i) __attribute__((always_inline)) {
@@ -94,12 +95,13 @@ struct TransposeBlock {
   }
 };
 
-// A panel holds `count` columns (of B; for A: rows, seen through the transposed view) side by side:
+// A panel holds `count` columns of B side by side (for A: rows, seen through the transposed view):
 //   panel[p * lead + j] = source[p * depth_stride + j * stride]      0 <= p < depth, 0 <= j < lead
 // with zeros for count <= j < lead.
 template <class Isa, class T>
 struct Packer {
-  // Columns j of a group are contiguous in p: transposes blocks, the largest that fits first.
+  // The columns of a group are contiguous in p. Transposes them in blocks, the largest block size
+  // first.
   template <int Bytes>
   static TL_HD void transpose_group(const T* from, std::int64_t stride, std::int64_t depth,
                                     T* panel, std::int64_t lead) {
@@ -107,7 +109,7 @@ struct Packer {
     constexpr int line = 64 / static_cast<int>(sizeof(T));
     std::int64_t p = 0;
     for (; p + size <= depth; p += size) {
-      if (Bytes == 32 && p % line == 0) {  // fetch the next group, which hardware does not foresee
+      if (Bytes == 32 && p % line == 0) {  // the hardware does not predict the next group
         unroll<size>([&](auto i) __attribute__((always_inline)) {
           __builtin_prefetch(from + p + (size + i) * stride);
         });
@@ -142,7 +144,7 @@ struct Packer {
     return j;
   }
 
-  // Rows of `Bytes` bytes, contiguous in the source: the row panels of A.
+  // Copies rows of `Bytes` bytes that are contiguous in the source: the row panels of A.
   template <int Bytes>
   static TL_HD void copy_rows(const T* from, std::int64_t stride, std::int64_t depth, T* panel,
                               std::int64_t lead) {
@@ -150,7 +152,7 @@ struct Packer {
       std::memcpy(panel + p * lead, from + p * stride, Bytes);
   }
 
-  // One row of a panel, contiguous in the source.
+  // Copies one row of a panel that is contiguous in the source.
   static TL_HD void copy_row(const T* from, std::int64_t count, T* to) {
     constexpr int large = 64 / static_cast<int>(sizeof(T));
     std::int64_t j = 0;

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-// The micro kernels of GEMM: one tile of C held in registers while it runs along the inner dimension.
-// They know neither strides of A nor cache blocks; gemm_kernel.h hands them panels.
+// The micro kernels of GEMM: each holds one tile of C in registers and runs along the inner
+// dimension. They get panels from gemm_kernel.h and know neither strides of A nor cache blocks.
 #pragma once
 
 #include <cstdint>
@@ -37,7 +37,7 @@ struct Tile {
     }
   }
 
-  // The sums over the lanes of `group` registers at once, each in the order of sum_lanes.
+  // The sums over the lanes of `group` registers at once, each in the order of sum_lanes().
   static constexpr int group = 16 / static_cast<int>(sizeof(T));
   using Lane [[gnu::vector_size(16)]] = T;
 
@@ -71,9 +71,9 @@ struct Tile {
     }
   }
 
-  // C [Rows, columns] = (accumulate ? C : 0) + A B over `depth` steps. A: step p at a + p * Rows,
-  // one element per row. B: step p at b + p * b_stride, Vectors full vectors, readable in any case.
-  // Only the first `columns` <= Vectors * width columns of C are touched.
+  // C [Rows, columns] = (accumulate ? C : 0) + A B over `depth` steps. Step p of A is at a + p *
+  // Rows, one element per row. Step p of B is at b + p * b_stride: Vectors full vectors, all of
+  // them readable. Touches only the first `columns` <= Vectors * width columns of C.
   template <int Rows, int Vectors>
   static void run(std::int64_t depth, const T* a, const T* b, std::int64_t b_stride, T* c,
                   std::int64_t ldc, std::int64_t columns, bool accumulate) {
@@ -112,7 +112,7 @@ struct Tile {
   }
 
   // Dot products for few rows: C [Rows, Columns] = (accumulate ? C : 0) + A B, where the inner
-  // dimension is contiguous in both: row r of A at a + r * a_stride, column j of B at b + j *
+  // dimension is contiguous in both. Row r of A is at a + r * a_stride, column j of B at b + j *
   // b_stride. k >= width.
   template <int Rows, int Columns>
   static void dots(std::int64_t k, const T* a, std::int64_t a_stride, const T* b,
@@ -133,7 +133,7 @@ struct Tile {
         });
       });
     }
-    if (p < k) {  // the last full vector again, without the lanes that were already counted
+    if (p < k) {  // the last full vector again, without the lanes that are already in the sum
       T lane_numbers[width];
       for (int lane = 0; lane < width; ++lane) lane_numbers[lane] = static_cast<T>(lane);
       const auto fresh = V::load(lane_numbers) >= V::splat(static_cast<T>(width - (k - p)));
@@ -165,7 +165,7 @@ struct Tile {
   }
 };
 
-// The tile kernel for a number of rows and vectors known at run time.
+// Finds the tile kernel for a number of rows and vectors that is known at run time.
 template <class Isa, class T>
 struct TileTable {
   using Shape = TileShape<Isa>;

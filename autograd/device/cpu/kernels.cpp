@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
-// Matrix products and reductions for the instruction set of this file's compiler flags. The portable build compiles it
-// twice; everything in it is a template on that set, so that the linker cannot mix the two.
+// Matrix products and reductions for the instruction set of this file's compiler flags. The
+// portable build compiles this file twice. Everything in it is a template on the instruction set,
+// so that the linker cannot mix the two.
 #include "tapeloop/autograd/device/cpu/kernels.h"
 
 #include "tapeloop/autograd/device/cpu/gemm_kernel.h"

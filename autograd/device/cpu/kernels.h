@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
-// The CPU kernels compiled for one instruction set, as a table, and the choice among tables at run time.
-// A page of formulas is chosen the same way: compiled_page<Page, Isa>() is defined in a source compiled for that Isa.
+// Tables of the CPU kernels, one table for each instruction set, and the choice among them at run
+// time. Formula pages are chosen in the same way: a source that is compiled for Isa defines
+// compiled_page<Page, Isa>().
 #pragma once
 
 #include "tapeloop/autograd/device/cpu/gemm.h"
@@ -21,7 +22,7 @@ using ReduceFunction = void (*)(const ReducePlan& plan, const T* from, T* to, st
 template <class T>
 struct TypedKernels {
   GemmFunction<T> gemm;
-  ReduceFunction<T> reduce[4];  // by Reduction
+  ReduceFunction<T> reduce[4];  // indexed by Reduction
   std::int64_t panel_width;     // of pack_panels and multiply_panels
   void (*pack_panels)(MatrixView<T> b, std::int64_t k, std::int64_t n, T* panels);
   void (*multiply_panels)(const PanelProduct<T>& product);
@@ -30,7 +31,7 @@ struct TypedKernels {
 struct Kernels {
   TypedKernels<float> float32;
   TypedKernels<double> float64;
-  std::int64_t row_registers;  // of a chunk, at most, in multiply_row
+  std::int64_t row_registers;  // most registers of a chunk in multiply_row
   void (*multiply_row)(const RowProduct& product);
   float (*dot_row)(std::int64_t k, const float* a, const float* b);
   template <class T>
@@ -48,10 +49,10 @@ const Kernels& kernels_for();
 template <class P, class Isa>
 std::span<const PointwiseKernel* const> compiled_page();
 
-// Defined in the same binary for AVX-512, allowed by the CPU, and not turned off by TAPELOOP_ISA=avx2.
+// True if this binary has AVX-512 kernels, the CPU supports them, and TAPELOOP_ISA is not avx2.
 bool use_avx512();
-const Kernels& kernels();  // of this machine
-const char* isa_name();    // "avx2", "avx512", "baseline": what kernels() was compiled for
+const Kernels& kernels();  // for this machine
+const char* isa_name();    // the instruction set of kernels(): "avx2", "avx512" or "baseline"
 
 template <class P>
 std::span<const PointwiseKernel* const> choose_page() {

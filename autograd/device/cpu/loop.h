@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
-// The SIMD loop of a pointwise functor on the CPU, for one instruction set, and the kernel table made of it.
-// Forward and backward are the same loop: the backward of a functor is a functor. Knows nothing of tensors.
+// The SIMD loop of a pointwise functor on the CPU, for one instruction set, and the kernel table
+// made from it. Forward and backward use the same loop, because the backward of a functor is a
+// functor. Knows nothing of tensors.
 #pragma once
 
 #include "tapeloop/autograd/formula/compiled_arithmetic.h"
@@ -11,8 +12,8 @@ namespace tapeloop {
 
 namespace cpu {
 
-// Calculates the gradients again where the quick ones in the outputs are NaN, now with exact zeros
-// that win in the chain rule. Rarely called.
+// Recalculates the gradients whose quick values in the outputs are NaN, with the exact chain rule,
+// in which 0 times infinity is 0. Rarely called.
 template <class Isa, class T, class F>
 [[gnu::noinline, gnu::cold]] void exact_gradients(const void* functor, void* const* data,
                                                   const std::int64_t* step, std::int64_t count) {
@@ -36,14 +37,14 @@ template <class Isa, class T, class F>
    std::make_index_sequence<static_cast<std::size_t>(kResultCount<F>)>{});
 }
 
-// True if the kernel of F may read its inputs again after it wrote outputs. It does so if a quick
+// True if the kernel of F may read its inputs again after it wrote outputs: it does so if a quick
 // gradient is NaN.
 template <class F>
 inline constexpr bool kReadsAgain = kOrder<F> == 1;
 
-// Runs `count` elements, a multiple of the register's width. Operand k is read or written at
-// data[k] and moves by step[k] elements, 1 or 0, for each element. An output may also be an input,
-// unless kReadsAgain<F>. Rows and strides: walk.cpp.
+// Runs `count` elements, a multiple of the register's width. Operand k starts at data[k] and moves
+// by step[k] elements, 1 or 0, for each element. An output may also be an input, unless
+// kReadsAgain<F>. walk.cpp handles rows and strides.
 template <class Isa, class T, class F>
 [[gnu::flatten]] void pointwise_loop(const void* functor, void* const* data,
                                      const std::int64_t* step, std::int64_t count) {
@@ -74,7 +75,7 @@ template <class Isa, class T, class F>
   (std::make_index_sequence<kIn>{}, std::make_index_sequence<kOut>{});
 }
 
-// The kernel of F for one instruction set, linked to those of its derivatives.
+// The kernel of F for one instruction set. Points to the kernels of its derivatives.
 template <class Isa, class F>
 inline constexpr PointwiseKernel kKernel = {
     functor_name<F>(),
@@ -112,7 +113,7 @@ inline constexpr PointwiseKernel kKernel = {
       }
     }()};
 
-// The kernels of a page, in its order.
+// The kernels of a page, in the order of the page.
 template <class Isa, class... F>
 std::span<const PointwiseKernel* const> page_kernels(Page<F...>) {
   static constexpr const PointwiseKernel* kKernels[] = {&kKernel<Isa, F>...};
@@ -121,10 +122,10 @@ std::span<const PointwiseKernel* const> page_kernels(Page<F...>) {
 
 }  // namespace cpu
 
-// A functor of one of the library's pages is compiled there. Any other functor is compiled here,
-// for the instruction set of this file; its first use throws if its loops were compiled for other
-// arithmetic than the library. If several files use one formula, the linker keeps the loops of one
-// file, and the measurement of the same file.
+// The CPU kernel of F. If F is on one of the library's pages, the page has compiled the kernel.
+// Otherwise the including file compiles it, for the instruction set of that file; the first use
+// throws if its arithmetic differs from the library's. If several files use one formula, the linker
+// keeps the loops and the arithmetic check of the same file.
 template <class F>
 const PointwiseKernel& pointwise_kernel() {
   using P = typename PageOf<F>::type;

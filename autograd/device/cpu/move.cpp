@@ -63,7 +63,8 @@ Tensor axis_last(const Tensor& tensor, int axis) {
   return tensor.permute({order.data(), static_cast<std::size_t>(tensor.rank())});
 }
 
-// Calls line(a, b, c) with each operand's row along `axis`; operands agree in all other axes.
+// Calls line(a, b, c) with the row of each operand along `axis`. The operands have the same size in
+// all other axes.
 template <class A, class B, class C, class Line>
 void along_axis(const Tensor& a, const Tensor& b, const Tensor& c, int axis, Line line) {
   Tensor lines[3] = {axis_last(a, axis).select(-1, 0), axis_last(b, axis).select(-1, 0),
@@ -152,7 +153,8 @@ void cumulative_sum(const Tensor& to, const Tensor& from, int axis) {
   if (to.numel() == 0) return;
   with_any_type(to.dtype(), [&]<class T>(T) {
     along_axis<T, T, T>(to, from, from, axis, [&](T* result, const T* x, const T*) {
-      // Added in float64: each float32 result is rounded once, not once per element before it.
+      // Accumulates float32 in float64: each result is rounded once, not once per element before
+      // it.
       std::conditional_t<std::is_same_v<T, float>, double, T> total = 0;
       for (std::int64_t i = 0; i < to.dim(axis); ++i) {
         total += x[i * from.stride(axis)];
@@ -177,7 +179,8 @@ std::int64_t first_largest(const T* x, std::int64_t stride, std::int64_t size) {
     }
   };
   if (x[0] != x[0]) return 0;
-  while (stride == 1 && size - i >= kBlock) {  // most blocks hold nothing larger, which vectors see
+  // The inner loop is vectorised: it skips blocks that hold nothing larger.
+  while (stride == 1 && size - i >= kBlock) {
     const T largest = x[best];
     int larger = 0;
     for (std::int64_t k = i; k < i + kBlock; ++k) larger |= !(x[k] <= largest);
@@ -222,11 +225,12 @@ void take_rows(const Tensor& to, const Tensor& from, const Tensor& index) {
 
 namespace {
 
-// At most this many numbers are added one after the other to a float32: more would lose digits.
+// At most this many numbers are added one after the other in float32: more would lose digits.
 constexpr std::int64_t kMostRunning = 4096;
 
-// Calls add(sums, T{}) to add numbers to places, at most `most` to one place. `sums` is `to`. If too many
-// numbers may meet in a float32 place, `sums` is a float64 copy, which is rounded to `to` afterwards.
+// Calls add(sums, T{}) to add numbers to places, at most `most` to one place. `sums` is `to`. If
+// too many numbers may meet in a float32 place, `sums` is a float64 copy, which is rounded to `to`
+// afterwards.
 template <class T, class Add>
 void with_sums(const Tensor& to, std::int64_t most, Add add) {
   if (std::is_same_v<T, float> && most > kMostRunning) {
@@ -238,7 +242,7 @@ void with_sums(const Tensor& to, std::int64_t most, Add add) {
   }
 }
 
-// How often the most frequent row stands in the index; the index's length where that is small enough.
+// How often the most frequent row occurs in the index. For a short index: its length, a bound.
 std::int64_t most_frequent(const Tensor& index, std::int64_t rows) {
   const std::int64_t count = index.dim(0);
   if (count <= kMostRunning) return count;

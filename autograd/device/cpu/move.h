@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-// Moving elements on the CPU: copies between any strides and types, rows and elements by number, running sums.
-// No SIMD here beyond what memcpy and the compiler do.
+// Moves elements on the CPU: copies between any strides and types, rows and elements by index,
+// running sums. Uses no SIMD beyond memcpy and the compiler's own.
 #pragma once
 
 #include "tapeloop/autograd/tensor/tensor.h"

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
-// The list of packed forms that hangs on a tensor's memory. At most a few: as it is, transposed, cut by gates.
+// The list of packed forms of a tensor's memory. It has a few entries: as stored, transposed, cut
+// by gates.
 #include "tapeloop/autograd/device/cpu/packed_weight.h"
 
 #include <atomic>
@@ -13,7 +14,7 @@ namespace tapeloop {
 
 namespace cpu {
 
-// One packed form: what it was made from, and the panels.
+// One packed form: its source and its panels.
 struct PackedForm final : detail::Kept {
   struct Source {
     const void* data;
@@ -26,7 +27,7 @@ struct PackedForm final : detail::Kept {
   void release_list() noexcept override;
 
   Source source;
-  std::uint64_t writes;  // of the storage when it was packed
+  std::uint64_t writes;  // the storage's count of writes when it was packed
   std::size_t bytes;
   std::atomic<std::int32_t> references;
   PackedForm* next = nullptr;
@@ -46,7 +47,8 @@ PackedForm* forms_of(const detail::Storage& storage) {
 
 constexpr int kMostForms = 8;
 
-// Held for a few instructions; no more than one thread in a thousand ever waits.
+// One lock for the lists of all tensors. A thread holds it for a few instructions, so others rarely
+// wait.
 class Lock {
  public:
   Lock() {
@@ -67,7 +69,7 @@ void drop(PackedForm* kept) noexcept {
   }
 }
 
-// A form that is up to date, with a reference for the caller; null where there is none.
+// Returns an up-to-date form, with a reference for the caller, or null.
 PackedForm* find(detail::Storage& storage, const PackedForm::Source& source, std::uint64_t writes) {
   Lock lock;
   for (PackedForm* kept = forms_of(storage); kept != nullptr; kept = kept->next) {
@@ -79,7 +81,8 @@ PackedForm* find(detail::Storage& storage, const PackedForm::Source& source, std
   return nullptr;
 }
 
-// Takes what is out of date, or too much, off the list.
+// Removes outdated forms from the list, and the oldest forms if there are too many. Returns the
+// removed forms.
 PackedForm* take_stale(detail::Storage& storage, std::uint64_t writes) {
   Lock lock;
   PackedForm* stale = nullptr;
@@ -113,7 +116,7 @@ PackedWeight<T>::PackedWeight(const Tensor& weight, MatrixView<T> b, std::int64_
   columns_ = n / groups;
   per_group_ = panel_count(columns_, kernels.panel_width);
   group_elements_ = per_group_ * kernels.panel_width * k;
-  // Groups of whole panels follow each other as a single group's panels do: one form serves both.
+  // Groups of whole panels have the layout of a single group, so one packed form serves both.
   if (columns_ % kernels.panel_width == 0) groups = 1;
   detail::Storage& storage = *detail::storage_of(weight);
   const PackedForm::Source source{b.data, k, n, b.row_stride, b.column_stride, groups, sizeof(T)};

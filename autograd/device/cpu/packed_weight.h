@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// PackedWeight: a weight matrix as panels (panels.h), kept with the tensor's memory from use to use until that memory
+// PackedWeight: a weight matrix as panels (panels.h). The tensor's memory keeps the panels until it
 // is written. Does not multiply.
 #pragma once
 
@@ -10,11 +10,13 @@ namespace tapeloop::cpu {
 
 struct PackedForm;
 
-// B [k, n] = the elements of `weight` seen through `b`, whose columns are cut into `groups` equal groups, each packed by
-// itself and padded to whole panels. Packs at the first use and after each write to the tensor's memory; else the panels
-// of the last time are used again. Memory somebody can write through a pointer of data() is packed anew each time.
-// Cost of a new packing: k n elements copied; of an old one: about 20 ns. Keeps k n elements, and as many for the
-// transposed use in the backward pass. Safe from several threads as long as none writes the weight.
+// B [k, n] = the elements of `weight` seen through `b`. The columns are cut into `groups` equal
+// groups; each group is packed by itself and padded to whole panels. The constructor packs at the
+// first use and after each write to the tensor's memory; otherwise it reuses the panels. Memory
+// with a pointer from data(), which can write at any time, is packed anew each time.
+// Cost: packing copies k n elements, reuse takes about 20 ns. Keeps k n elements, and as many for
+// the transposed use in the backward pass. Safe from several threads if none of them writes the
+// weight.
 template <class T>
 class PackedWeight {
  public:

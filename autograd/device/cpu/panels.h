@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
-// Products of few rows with a matrix that was packed beforehand: the same weights, step after step.
-// Only declarations; the code is in panels_kernel.h, compiled once per instruction set. Who packs and
-// keeps the panels is in packed_weight.h.
+// Products of few rows with a packed matrix: the same weights, step after step. Declarations only:
+// the code is in panels_kernel.h, compiled once per instruction set. packed_weight.h packs and
+// keeps the panels.
 #pragma once
 
 #include <cstdint>
@@ -10,17 +10,17 @@
 
 namespace tapeloop {
 
-// Packed B [K, N]: panels of one register's width, one after the other, the last one filled up with
-// zeros. Element (p, j) stands at ((j / width) * K + p) * width + j % width. Any range of panels can
-// thus be multiplied by itself, so the layout does not depend on the number of threads.
+// Packed B [K, N]: panels of one register's width, one after the other; the last panel is filled up
+// with zeros. Element (p, j) is at ((j / width) * K + p) * width + j % width. Any range of panels
+// can be multiplied by itself, so the layout does not depend on the number of threads.
 inline std::int64_t panel_count(std::int64_t columns, std::int64_t width) {
   return (columns + width - 1) / width;
 }
 
-// Columns [first * width, min(last * width, n)) of C = init + A B, with A [M, K] and C [M, N] row-major:
-// rows lda and ldc apart. `init` has rows ld_init apart (0 repeats one row: a bias), may be C itself,
-// and is zero where null. Each element is summed in an order that depends on K alone: the same bits
-// for any M, any range of panels and any number of threads.
+// Columns [first * width, min(last * width, n)) of C = init + A B, with A [M, K] and C [M, N]
+// row-major: rows lda and ldc apart. `init` has rows ld_init apart (0 repeats one row, such as a
+// bias); it may be C itself; null means zero. The order of each sum depends only on K: the same
+// bits for any M, any range of panels and any number of threads.
 template <class T>
 struct PanelProduct {
   std::int64_t m, k;

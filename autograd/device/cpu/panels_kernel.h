@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
-// The product with packed panels: a tile of C in registers, A and B read where they stand.
-// Included only by files that are compiled once per instruction set: every function is a template on Isa.
+// The product with packed panels: keeps a tile of C in registers and reads A and B in place. Only
+// files that are compiled once per instruction set include this header: every function is a
+// template on Isa.
 #pragma once
 
 #include <cstdint>
@@ -18,25 +19,27 @@ struct PanelTile {
   using V = Vec<T, Isa>;
   static constexpr int width = V::width;
   static constexpr int most_rows = Isa::registers == 32 ? 8 : 4;
-  // Rows x vectors sums, a row of B and an element of A fill the registers. Fewer rows take more
-  // vectors: about eight sums must be under way to hide the latency of FMA.
+  // Rows x vectors sums, a row of B and an element of A fill the registers. With fewer rows a tile
+  // has more vectors: about eight independent sums hide the latency of FMA.
   static constexpr int most_vectors(int rows) {
     const int sums = Isa::registers == 32 ? 24 : 12;
     return sums / rows < 8 ? sums / rows : 8;
   }
-  // Steps of the inner dimension at a time, cut as gemm() cuts a single piece: the same bits either way.
+  // Steps of the inner dimension in one block, cut as gemm() cuts a single piece: both give the
+  // same bits.
   static constexpr std::int64_t most_depth = 1024 / static_cast<std::int64_t>(sizeof(T));
 
-  static constexpr std::int64_t ahead = 24;  // steps of B that are fetched ahead
+  static constexpr std::int64_t ahead = 24;  // steps of B to prefetch ahead
 
-  // b: the first of `Vectors` panels, panel_stride apart. Only the first `columns` columns are touched.
+  // b: the first of `Vectors` panels, panel_stride apart. Touches only the first `columns` columns
+  // of C.
   template <int Rows, int Vectors>
   static void run(std::int64_t depth, const T* a, std::int64_t lda, const T* b,
                   std::int64_t panel_stride, const T* init, std::int64_t ld_init, T* c,
                   std::int64_t ldc, std::int64_t columns) {
     V sum[Rows * Vectors];
     unroll<Rows * Vectors>([&](auto i) __attribute__((always_inline)) { sum[i] = V::splat(T{0}); });
-    if (init != nullptr) {  // needed last of all, and often not in the cache
+    if (init != nullptr) {  // prefetch: it is read last, and is often not in the cache
       unroll<Rows * Vectors>([&](auto i) __attribute__((always_inline)) {
         __builtin_prefetch(init + (i / Vectors) * ld_init + (i % Vectors) * width);
       });
@@ -45,7 +48,8 @@ struct PanelTile {
       V row[Vectors];
       unroll<Vectors>([&](auto v) __attribute__((always_inline)) {
         const T* at = b + v * panel_stride + p * width;
-        // Hardware loses track of so many streams at every page, and large weights come from far away.
+        // The hardware prefetcher loses so many streams at every page, and large weights are not in
+        // a near cache.
         __builtin_prefetch(at + ahead * width);
         row[v] = V::load(at);
       });

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
-// The time loop of recurrent(): each thread owns some hidden units, with all of their gates, for the whole sequence. So a
-// step is a product for the own columns, the formula on them while they are in the cache, and one barrier.
+// The time loop of recurrent(). Each thread owns some hidden units, with all of their gates, for
+// the whole sequence. A time step is a product for the thread's own columns, the formula on them
+// while they are in the cache, and one barrier.
 #include "tapeloop/autograd/device/cpu/recurrent.h"
 
 #include <algorithm>
@@ -13,10 +14,12 @@
 namespace tapeloop::cpu {
 namespace {
 
-// Below this a step is over before a second thread could help: a barrier costs some 200 ns.
+// With fewer flops per thread, a time step ends before another thread could help: a barrier costs
+// some 200 ns.
 constexpr double kFlopsPerMember = 4e5;
 
-// A tensor [T, N, width] as matrices [N, width] by time step; one that has a single matrix is the same at each step.
+// A tensor [T, N, width] as a matrix [N, width] for each time step. A tensor with a single matrix
+// gives the same matrix at each step.
 template <class T>
 struct Steps {
   T* data = nullptr;
@@ -33,7 +36,8 @@ struct Steps {
   T* at(std::int64_t t) const { return data == nullptr ? nullptr : data + t * per_step; }
 };
 
-// What forward and backward share: sizes, who runs when, and the pointwise kernel on a thread's units.
+// Shared by forward and backward: sizes, the rows that run at a time step, and the operands of the
+// pointwise kernel.
 template <class T>
 class Sequence {
  public:
@@ -67,7 +71,8 @@ class Sequence {
     return step == 0 ? initial_[i].data : states_[i].at(time(step - 1));
   }
 
-  // Calls body(first row, last row, running) for runs of sequences that are, or are not, within their lengths.
+  // Calls body(first row, last row, running) for each range of adjacent rows. running: the time
+  // step is within the lengths of all these sequences; otherwise it is past all of them.
   template <class Body>
   void by_rows(std::int64_t t, Body body) const {
     const auto running = [&](std::int64_t n) {
@@ -82,7 +87,8 @@ class Sequence {
     }
   }
 
-  // The operands of the pointwise kernel, in the order of its arguments: first element and distance between rows.
+  // Collects the operands of the pointwise kernel, in the order of its arguments: the first element
+  // and the distance between rows.
   struct Operands {
     LoopPlan& plan;
     int count = 0;
@@ -101,10 +107,11 @@ class Sequence {
   std::int64_t steps_, n_, h_, gates_;
   Steps<T> zx_, z_;
   std::array<Steps<T>, kMaxOperands> states_, initial_;
-  LoopPlan plan_{};  // a member works on a copy
+  LoopPlan plan_{};  // each team member works on a copy
 };
 
-// Units [first, last) of `width` each, for one member of a team.
+// One team member's share: panels [first_panel, last_panel) of `width` hidden units each, which are
+// units [begin, end).
 struct Share {
   std::int64_t first_panel, last_panel, begin, end;
   Share(std::int64_t panels, std::int64_t units, std::int64_t width, int member, int members)
@@ -138,7 +145,7 @@ void recurrent_forward(const RecurrentForward& run) {
     plan.sizes[1] = share.end - share.begin;
     for (std::int64_t step = 0; step < s.steps_; ++step) {
       const std::int64_t t = s.time(step);
-      // z = zx + w h, or w h + bias where the formula gets both apart
+      // z = zx + w h; if `apart`, z = w h + bias, and the formula gets zx and z separately.
       PanelProduct<T> product{
           s.n_, s.h_, s.previous(0, step), s.h_, nullptr, 0, 0, 0, nullptr, 0, nullptr, gh};
       product.ld_init = run.apart ? 0 : gh;
@@ -162,7 +169,8 @@ void recurrent_forward(const RecurrentForward& run) {
         operands.add(s.states_[k].at(t) + share.begin, s.h_);
       s.by_rows(t, [&](std::int64_t first, std::int64_t last, bool running) {
         if (running) return walk<T>(*run.kernel, run.functor, plan, first, last);
-        for (int k = 0; k < s.parts(); ++k) {  // past its end a sequence's state stands still
+        // Past the end of its sequence a state does not change.
+        for (int k = 0; k < s.parts(); ++k) {
           const T* from = s.previous(k, step);
           T* to = s.states_[static_cast<std::size_t>(k)].at(t);
           for (std::int64_t n = first; n < last && from != to; ++n) {
@@ -185,8 +193,8 @@ void recurrent_backward(const RecurrentBackward& run) {
                                s.h_);
   const Steps<T> dhs(run.dhs), dz(run.dz), dzx(run.dzx), every_dh(run.dh);
   T* const dh = static_cast<T*>(run.dstates[0].raw());
-  // Whether the product alone makes the next dh. What comes from outside is added afterwards, step by step: a sequence
-  // in two parts then has the bits of the whole.
+  // True if the product alone gives dh of the previous time step. dhs is added afterwards, step by
+  // step: a sequence in two parts then has the same bits as the whole.
   const bool only_product = !run.takes_h && run.lengths.empty();
   parallel_team(s.members(), [&](internal::Team& team, int member) {
     const Share share(packed.panels_per_group(), s.h_, kernels.panel_width, member, team.size());
@@ -214,7 +222,7 @@ void recurrent_backward(const RecurrentBackward& run) {
         operands.add(s.previous(k, step) + share.begin, s.h_);
       for (const Tensor& dstate : run.dstates)
         operands.add(static_cast<T*>(dstate.raw()) + share.begin, s.h_);
-      // Results: gradients of the inputs, in the places of those that they replace.
+      // Results: the gradients of the inputs, each in the place of the gradient that it replaces.
       if (run.apart) operands.add_gates(dzx.at(t) + share.begin, s.gates_, s.h_);
       operands.add_gates(dz.at(t) + share.begin, s.gates_, s.h_);
       for (std::size_t k = run.takes_h ? 0 : 1; k < run.dstates.size(); ++k)
@@ -226,13 +234,15 @@ void recurrent_backward(const RecurrentBackward& run) {
           if (!run.takes_h && !only_product) zero_rows(dh, s.h_, first, last, share);
           return;
         }
-        for (std::int64_t g = 0; g < s.gates_; ++g) {  // the state stood still: its gradient passes
+        // The state did not change at this step: its gradient passes through.
+        for (std::int64_t g = 0; g < s.gates_; ++g) {
           zero_rows(dz.at(t) + g * s.h_, gh, first, last, share);
           if (run.apart) zero_rows(dzx.at(t) + g * s.h_, gh, first, last, share);
         }
       });
       team.wait();
-      // dh of the step before: dz w, and what came directly
+      // dh of the previous time step: dz w, plus what dh already holds unless the product alone
+      // gives it.
       const T* init = only_product ? nullptr : dh;
       kernels.multiply_panels({s.n_, gh, dz.at(t), gh, packed.panels(), share.first_panel,
                                share.last_panel, s.h_, init, s.h_, dh, s.h_});

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-// A whole sequence of a recurrent step on the CPU: product, formula, product, formula, ...
-// Knows neither Vars nor what is saved for whom; autograd/device/backend.h describes the arguments.
+// A whole sequence of recurrent steps on the CPU: a product and the formula in turn. Knows no Var
+// and not what the tape saves; autograd/device/backend.h describes the arguments.
 #pragma once
 
 #include "tapeloop/autograd/device/backend.h"

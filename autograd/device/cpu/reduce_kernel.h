@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-// Reductions on the CPU for one instruction set: along contiguous rows, across rows, or over any strides.
-// The order of additions depends on the shape alone, never on the number of threads.
+// Reductions on the CPU for one instruction set: along contiguous rows, across rows, or over any
+// strides. The order of additions depends only on the shape, never on the number of threads.
 #pragma once
 
 #include <cstring>
@@ -13,7 +13,7 @@
 
 namespace tapeloop::cpu {
 
-// Axes that stay (with strides in source and result) and axes that are reduced, each outermost first.
+// The kept axes (with strides in source and result) and the reduced axes, each outermost first.
 struct ReducePlan {
   int kept = 0;
   std::int64_t kept_sizes[kMaxRank];
@@ -27,17 +27,18 @@ struct ReducePlan {
 // The order of a sum. A contiguous row is cut into blocks of kBlock elements. Each block is added
 // up in 8 registers, and the sums of the blocks are joined pairwise. In other layouts kChunk rows
 // (or elements) are added one after the other, and the sums of the chunks are joined pairwise. So
-// |sum - exact| <= (2 kChunk + log2(n)) u sum|x|, u = 2^-24 for float32; usually the error is a few
+// |sum - exact| <= (2 kChunk + log2(n)) u sum|x|, u = 2^-24 for float32. Usually the error is a few
 // u.
 template <class Isa, class T, Reduction kKind>
 struct ReduceLoop {
   using V = Vec<T, Isa>;
   static constexpr std::int64_t kWidth = V::width;
-  static constexpr int kColumns = 4;  // registers side by side, if whole rows are added
+  static constexpr int kColumns = 4;  // adjacent registers per pass when whole rows are added
   static constexpr std::int64_t kBlock = 4096;
   static constexpr std::int64_t kChunk = 256;
 
-  // Results [begin, end) of the kept axes in row-major order; `inner` axes of the kept ones are done by one call.
+  // Calculates results [begin, end) of the kept axes in row-major order. If the last kept axis is
+  // contiguous, [begin, end) counts the axes before it, and one call does the whole last axis.
   static void run(const ReducePlan& plan, const T* from, T* to, std::int64_t begin,
                   std::int64_t end) {
     const int last = plan.kept - 1;
@@ -63,11 +64,11 @@ struct ReduceLoop {
   }
 
  private:
-  // The last parts of a sum are joined in float64, so a float32 sum is rounded once there.
+  // The last additions of a sum are in float64, so that a float32 sum is rounded once there.
   using Wide = std::conditional_t<kKind == Reduction::sum, double, T>;
 
-  // Joins parts of kLanes numbers pairwise, like the carries of a binary counter: with n parts,
-  // each part takes part in log2(n) additions.
+  // Joins parts of kLanes numbers pairwise, like the carries of a binary counter. With n parts,
+  // each part goes through log2(n) additions.
   template <std::int64_t kLanes>
   class Cascade {
    public:
@@ -91,7 +92,7 @@ struct ReduceLoop {
     }
 
    private:
-    static constexpr int kLevels = 48;  // for 2^48 parts, more than memory holds
+    static constexpr int kLevels = 48;  // enough for 2^48 parts
     std::uint64_t parts_ = 0;
     T levels_[kLevels][kLanes];
   };
@@ -110,7 +111,7 @@ struct ReduceLoop {
     return result;
   }
 
-  // One result: rows along the innermost reduced axis.
+  // Calculates one result: rows along the innermost reduced axis.
   static T all(const ReducePlan& plan, const T* source) {
     if (plan.reduced == 0) return *source;
     const int last = plan.reduced - 1;
@@ -145,8 +146,8 @@ struct ReduceLoop {
     return in_chunks(length, [=](std::int64_t i) { return line[i * stride]; });
   }
 
-  // Reduces the whole registers of a line. Moves `line` and `length` to the rest, which is shorter
-  // than a register.
+  // Reduces the whole registers of a line. Moves `line` and `length` to the rest of the line, which
+  // is shorter than a register.
   template <int kChains>
   static TL_HD V registers_of(const T*& line, std::int64_t& length) {
     V chains[kChains];
@@ -214,7 +215,7 @@ struct ReduceLoop {
     return static_cast<T>(total);
   }
 
-  // `width` results side by side: whole rows are combined into them.
+  // Calculates `width` adjacent results: combines whole rows into them.
   static void across_rows(const ReducePlan& plan, const T* source, T* target, std::int64_t width) {
     const std::int64_t count = rows(plan, plan.reduced);
     std::int64_t column = 0;
@@ -229,7 +230,7 @@ struct ReduceLoop {
       });
     }
   }
-  // Reduces kVectors registers side by side, over rows [first, end).
+  // Reduces kVectors adjacent registers over rows [first, end).
   template <int kVectors>
   static TL_HD void chunk_of(const ReducePlan& plan, const T* source, std::int64_t first,
                              std::int64_t end, T* to) {

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
-// The product of one vector with weights that are read once, from front to back (row_weights.h).
-// Included only by files that are compiled once per instruction set: every function is a template on Isa.
+// The product of one vector with weights that are read once, in one stream (row_weights.h). Only
+// files that are compiled once per instruction set include this header: every function is a
+// template on Isa.
 #pragma once
 
 #include "tapeloop/autograd/device/cpu/gemm_tile.h"
@@ -8,13 +9,15 @@
 
 namespace tapeloop::cpu {
 
-// This many products are added up before their sum joins the result: one running sum would lose
-// digits in a long row.
+// This many products are summed before their sum is added to the result: one running sum over a
+// long row would lose digits.
 inline constexpr std::int64_t kRowDepth = 4096;
 
-// Bfloat16 weights are exact in float32, and so is their product with a float32 before the FMA rounds: only the weights
-// lose precision. VDPBF16PS would round `a` too, and was slower where it was tried (Zen 5).
-// Far: weights that do not fit a core's own caches are fetched ahead; others would only lose by it.
+// Half: bfloat16 weights are exact in float32, and so is their product with a float32 before the
+// FMA rounds. Only the weights lose precision. VDPBF16PS would round `a` too, and was slower on Zen
+// 5.
+// Far: prefetches weights that do not fit a core's own caches. For smaller weights prefetching
+// costs time.
 template <class Isa, bool Half, bool Far>
 struct RowTile {
   using V = Vec<float, Isa>;
@@ -39,14 +42,14 @@ struct RowTile {
     }
   }
 
-  // One chunk of `Registers`. Few of them take several pairs of k at once, so that about eight sums are under way to hide
-  // the latency of FMA.
+  // Multiplies one chunk of `Registers`. With few registers it takes several pairs of k at once:
+  // about eight independent sums hide the latency of FMA.
   template <int Registers>
   static void run(std::int64_t k, const float* a, const char* weights, const float* init,
                   float* y) {
     constexpr int kPairs = Registers >= 3 ? 1 : 4 / Registers;
     constexpr int kSums = 2 * kPairs;
-    V sum[kSums * Registers];  // those of one register side by side
+    V sum[kSums * Registers];  // the sums of one register are adjacent
     unroll<kSums * Registers>([&](auto i) __attribute__((always_inline)) { sum[i] = V::splat(0); });
     const auto add = [&](auto i) __attribute__((always_inline)) {
       const V even = V::splat(a[2 * i]), odd = V::splat(a[2 * i + 1]);
@@ -119,7 +122,7 @@ void multiply_row(const RowProduct& product) {
   kinds[product.half][product.far](product);
 }
 
-// The sum of a[i] b[i].
+// Returns the sum of a[i] b[i].
 template <class Isa>
 float dot_row(std::int64_t k, const float* a, const float* b) {
   using V = Vec<float, Isa>;

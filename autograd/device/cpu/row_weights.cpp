@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// Rounding and layout of RowWeights: once per Stepper, so plainly.
+// Rounding and layout of RowWeights. Runs once per Stepper, so the code is simple rather than fast.
 #include "tapeloop/autograd/device/cpu/row_weights.h"
 
 #include <algorithm>
@@ -15,7 +15,7 @@ std::uint16_t round_to_bfloat16(float x) {
   return static_cast<std::uint16_t>((bits + 0x7fffu + last) >> 16);
 }
 
-// About what a core's second cache holds of one matrix while others pass through it, too.
+// About the part of a core's second-level cache that one matrix can keep while others pass through.
 constexpr std::int64_t kOwnCacheBytes = 512 << 10;
 
 static float widened(std::uint16_t bits) {
@@ -33,7 +33,8 @@ RowWeights::RowWeights(std::span<const Tensor> matrices, Weights format) : forma
   const float* from = joined.read<float>();
   const std::int64_t width = kernels().of<float>().panel_width;
   const bool half = format == Weights::bfloat16;
-  // A dot product for each of a few columns is over before a register that they leave nearly empty.
+  // For so few columns, one dot product per column is faster than a register that stays nearly
+  // empty.
   if (columns_ * 4 <= width) {
     words_ = Tensor::empty({columns_, k_});
     auto* to = static_cast<float*>(words_.raw());

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
-// RowWeights: a weight matrix for products with one vector after another, laid out as the one stream in which it is read.
-// Float32 or bfloat16. Only the products of a Stepper use it: many rows, and sums that must not depend on the number of
-// threads, are for panels.h.
+// RowWeights: a weight matrix for products with one vector at a time, stored in the order in which
+// it is read. Float32 or bfloat16. Only a Stepper uses it. panels.h is for many rows, and for sums
+// that must not depend on the number of threads.
 #pragma once
 
 #include <cstdint>
@@ -11,27 +11,29 @@
 
 namespace tapeloop {
 
-// How weights are stored. Bfloat16 is the upper half of a float32: its range, with 8 bits of precision instead of 24.
+// The storage format of weights. Bfloat16 is the upper half of a float32: the same range, with 8
+// bits of precision instead of 24.
 enum class Weights { float32, bfloat16 };
 
 namespace cpu {
 
-// The nearest bfloat16, a tie to the even one, NaN to a NaN: its 16 bits.
+// The 16 bits of the nearest bfloat16; a tie rounds to even, NaN stays NaN.
 std::uint16_t round_to_bfloat16(float x);
 
-// y = init + W a, for W [columns, k] in registers' widths of columns, some of which make a chunk. Within a chunk the
-// weights of two successive k stand together, for each of its registers: as two registers of float32, or as one whose
-// 32-bit lanes hold the even k below and the odd k above in bfloat16. An odd last k has a partner of zeros.
+// y = init + W a, for W [columns, k]. The columns are cut into registers, and the registers into
+// chunks. Within a chunk the weights of two successive k are adjacent, for each of its registers:
+// in float32 as two registers; in bfloat16 as one register, whose 32-bit lanes hold the even k in
+// the lower half and the odd k in the upper half. If k is odd, the last one is paired with zeros.
 struct RowProduct {
   std::int64_t k;
-  std::int64_t registers;  // of columns, the last one filled up with zeros
-  std::int64_t per_chunk;  // registers of every chunk but the last, which has the rest
+  std::int64_t registers;  // registers of columns; the last one is filled up with zeros
+  std::int64_t per_chunk;  // registers of each chunk; the last chunk may have fewer
   bool half;               // bfloat16
-  bool far;                // in no cache of this core
-  bool backwards;          // the last chunk first: the same sums
+  bool far;                // the weights do not fit the core's own caches: prefetch
+  bool backwards;          // starts with the last chunk; the result is the same
   const float* a;          // [k]
   const char* weights;
-  const float* init;  // whole registers, as y
+  const float* init;  // whole registers, like y
   float* y;
 };
 
@@ -43,21 +45,22 @@ float dot_row(std::int64_t k, const float* a, const float* b);
 class RowWeights {
  public:
   RowWeights() = default;
-  // The matrices [rows, k_i], float32 on the CPU, side by side.
+  // Joins the matrices [rows, k_i], float32 on the CPU, side by side.
   RowWeights(std::span<const Tensor> matrices, Weights format);
 
   bool defined() const { return words_.defined(); }
-  // y = init + W a, whole registers of `init` and `y`; nothing beyond a[k - 1] is read. With `backwards` the memory is read
-  // from the other end, with the same bits as result: what the last product left in the cache is then read first.
+  // y = init + W a. `init` and `y` are whole registers; nothing beyond a[k - 1] is read. With
+  // `backwards` the memory is read chunk by chunk from the other end: the weights that the last
+  // product left in the cache then come first. The result has the same bits.
   void multiply(const float* a, const float* init, float* y, bool backwards) const noexcept;
   std::int64_t bytes() const { return defined() ? 4 * words_.numel() : 0; }
 
  private:
-  bool by_columns() const { return per_chunk_ == 0; }  // few columns: each as one dot product
+  bool by_columns() const { return per_chunk_ == 0; }  // few columns: a dot product for each
 
   std::int64_t k_ = 0, columns_ = 0, registers_ = 0, per_chunk_ = 0;
   Weights format_ = Weights::float32;
-  Tensor words_;  // of 32 bits: a float32, or two bfloat16
+  Tensor words_;  // 32 bits each: a float32, or two bfloat16
 };
 
 }  // namespace cpu

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-// The thread pool behind parallel_for: workers that spin for a moment after each loop, then sleep.
-// It does not pin threads to cores and does not survive fork().
+// The thread pool of parallel_for: workers spin for a moment after each loop, then sleep. It does
+// not pin threads to cores and does not survive fork().
 #include "tapeloop/autograd/device/cpu/threads.h"
 
 #include <algorithm>
@@ -23,15 +23,15 @@ namespace tapeloop {
 namespace {
 
 constexpr std::chrono::microseconds kSpinTime{30};
-constexpr std::chrono::microseconds kArrivalTime{
-    200};  // for a team's members; waking one takes about 50
+// How long a team waits for its members; waking a worker takes about 50 us.
+constexpr std::chrono::microseconds kArrivalTime{200};
 
 constexpr int kBarrierSpins = 4000;
 
 std::atomic<int> thread_limit{1};
 
-// Set while a loop runs on the pool; whoever finds it set runs its own loop alone. That covers
-// nested calls and other user threads.
+// Set while a loop runs on the pool. A caller that finds it set runs its own loop alone: a nested
+// call, or another user thread.
 std::atomic<bool> pool_busy{false};
 
 void pause_briefly() {
@@ -44,8 +44,8 @@ void pause_briefly() {
 #endif
 }
 
-// A number that one thread waits on: it spins for kSpinTime, then sleeps. Changing the number wakes
-// it.
+// A number on which one thread waits: it spins for kSpinTime, then sleeps. A change of the number
+// wakes it.
 class WaitableNumber {
  public:
   int get() const { return value_.load(std::memory_order_acquire); }
@@ -74,9 +74,9 @@ class WaitableNumber {
   }
 
  private:
-  // Both sides write, then read what the other wrote, in one total order: the sleeper sees the new
-  // value or the waker sees the sleeper. Taking the mutex makes sure that the sleeper is really
-  // waiting by then.
+  // Each side writes, then reads what the other side wrote, in one total order: either the sleeper
+  // sees the new value, or the waker sees the sleeper. Locking the mutex ensures that the sleeper
+  // already waits.
   void wake() {
     if (!sleeping_.load()) return;
     { std::lock_guard lock(mutex_); }
@@ -91,14 +91,15 @@ class WaitableNumber {
 
 }  // namespace
 
-// What a worker needs to become a member of a team: it says that it is there, then waits to be told who else is.
+// How a worker becomes a member of a team: it reports that it is present, then waits for the list
+// of members.
 class internal::TeamStart {
  public:
-  static constexpr int kMost = 64;  // members: one bit each
+  static constexpr int kMost = 64;  // members, one bit each
 
   TeamStart(TeamFunction function, void* body) : function_(function), body_(body) {}
 
-  // Of a worker, part 1 and up.
+  // Called by a worker; its part is 1 or more.
   void join(int part) {
     present_.fetch_or(bit(part));
     std::uint64_t members = 0;
@@ -108,14 +109,15 @@ class internal::TeamStart {
   bool is_there(int part) const {
     return (present_.load(std::memory_order_acquire) & bit(part)) != 0;
   }
-  // Of the caller: everybody who is there begins.
+  // Called by the calling thread: starts all workers that are present.
   void begin() {
     const std::uint64_t members = present_.load() | bit(0);
     team_.size_ = std::popcount(members);
     members_.store(members, std::memory_order_release);
     run(0);
   }
-  // Of the caller, once everybody has ended: the exception of the member that threw first, if one did.
+  // The exception of the member that threw first, or null. For the calling thread, after all
+  // members have ended.
   const std::exception_ptr& error() const { return error_; }
 
  private:
@@ -169,8 +171,8 @@ class Pool {
   void run(Loop loop) {
     const int helpers = give_orders(loop);
     std::exception_ptr error = loop.run(0);
-    // A part whose worker has not even begun, because the system runs something else on its core,
-    // is done here: waiting for it could cost many times the loop.
+    // The caller runs each part whose worker has not started yet. The system may run something else
+    // on that worker's core, and waiting could take many times longer than the loop.
     for (int i = 0; i < helpers; ++i) take_part(worker(i), i + 1, order_);
     unfinished_.wait_until([](int left) { return left == 0; });
     for (int i = 0; i < helpers; ++i) {
@@ -191,7 +193,7 @@ class Pool {
       int spins = 0;
       while (!start.is_there(i + 1)) {
         pause_briefly();
-        // Past the deadline the order is withdrawn, unless the worker has just taken it.
+        // After the deadline the caller withdraws the order, unless the worker has just taken it.
         if (++spins % 32 == 0 && std::chrono::steady_clock::now() > deadline &&
             worker(i).order.replace(order_, order_ + 1)) {
           unfinished_.subtract_one();
@@ -205,7 +207,7 @@ class Pool {
   }
 
  private:
-  // Hands a loop to the workers; returns how many of them.
+  // Hands a loop to the workers. Returns the number of workers that got it.
   int give_orders(Loop loop) {
     start_workers(loop.parts - 1);
     const int helpers = std::min(loop.parts - 1, static_cast<int>(workers_.size()));
@@ -220,8 +222,8 @@ class Pool {
 
   static constexpr int kLastOrder = 1 << 30;
 
-  // An order is an even number, new for each loop; who takes the part makes it odd, and must be the
-  // first.
+  // An order is an even number, new for each loop. The first thread that makes it odd runs the
+  // part.
   static bool is_open(int order) { return order > 0 && order % 2 == 0; }
 
   struct alignas(64) Worker {
@@ -240,7 +242,7 @@ class Pool {
       try {
         fresh->thread = std::thread([this, part, self = fresh.get()] { work(part, *self); });
       } catch (const std::system_error&) {
-        return;  // the system has no more threads: the loop runs on those that exist
+        return;  // the system has no more threads: use those that exist
       }
       workers_.push_back(std::move(fresh));
     }
@@ -320,7 +322,7 @@ void internal::Team::wait() {
     round_.store(round + 1, std::memory_order_release);
     return;
   }
-  // The others need microseconds, unless the system has taken their core away.
+  // The other members need microseconds, unless the system has taken their core away.
   for (int spins = 0; round_.load(std::memory_order_acquire) == round; ++spins) {
     if (abandoned_.load(std::memory_order_relaxed)) throw Abandoned{};
     if (spins < kBarrierSpins) {

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
-// parallel_for: one loop split over the threads of one process-wide pool, and how many threads that may be.
-// No task queue: the split is static, and a part runs on the same thread every time unless that one is late.
+// parallel_for: splits one loop over the threads of one process-wide pool; and the number of these
+// threads. Has no task queue: the split is static, and each part runs on the same thread every
+// time, unless that thread is late.
 #pragma once
 
 #include <atomic>
@@ -9,11 +10,11 @@
 
 namespace tapeloop {
 
-// How many threads a loop may use, the caller's included; for the whole process, at any time. The
-// default is 1: a library must not take cores that it was not given, and several small runs side by
-// side are faster than one run on all cores. No result depends on this number, not in a single bit.
-// Throws Error unless 1 <= count <= kMaxThreads. Threads start when a loop first
-// needs them.
+// The number of threads that a loop may use, including the calling thread. Holds for the whole
+// process and may be set at any time. The default is 1: a library must not take cores that it was
+// not given, and several small runs side by side are faster than one run on all cores. No result
+// depends on this number, not in a single bit. Throws Error unless 1 <= count <= kMaxThreads.
+// Threads start when a loop first needs them.
 inline constexpr int kMaxThreads = 1024;
 void set_num_threads(int count);
 int num_threads();
@@ -22,7 +23,7 @@ namespace internal {
 
 using RangeFunction = void (*)(void* body, std::int64_t begin, std::int64_t end);
 
-// Splits [0, count) into `parts` >= 2 parts, the first for the caller, and returns when all are
+// Splits [0, count) into `parts` >= 2 parts, the first for the calling thread. Returns when all are
 // done.
 void run_in_parts(std::int64_t count, int parts, RangeFunction function, void* body);
 
@@ -34,12 +35,11 @@ void run_in_team(int most, TeamFunction function, void* body);
 }  // namespace internal
 
 // Calls body(begin, end) for contiguous ranges that together cover [0, count) once: at most
-// num_threads() of them, each at least `grain` long (a single one may be shorter), all of nearly
-// equal length. Runs in the caller alone when it is called inside another parallel_for, or while
-// another thread uses the pool; a part whose worker is late to start is run by the caller as well.
-// If bodies throw, the exception of the lowest range is rethrown here after all ranges have ended.
-// Costs no allocation, and about 1 us while the workers are awake; after some 30 us without work
-// they sleep.
+// num_threads() ranges of nearly equal length, each at least `grain` long (a single range may be
+// shorter). Runs in the calling thread alone inside another parallel_for, or while another thread
+// uses the pool. If a worker is late to start, the calling thread runs its part. If bodies throw,
+// the exception of the lowest range is rethrown here after all ranges have ended. Allocates
+// nothing. Costs about 1 us while the workers are awake; they sleep after some 30 us without work.
 template <class Body>
 void parallel_for(std::int64_t count, std::int64_t grain, Body&& body) {
   if (count <= 0) return;
@@ -60,12 +60,12 @@ void parallel_for(std::int64_t count, std::int64_t grain, Body&& body) {
 
 namespace internal {
 
-// Threads that run one body at the same time and wait for each other in between.
+// Threads that run one body at the same time and wait for each other at barriers.
 class Team {
  public:
   int size() const { return size_; }
-  // Returns when every member has called it as often: what the others wrote before is visible then. Throws Abandoned
-  // where a member's body has thrown: the team breaks up.
+  // A barrier: returns when every member has called it. Each member then sees everything that the
+  // others wrote before their call. Throws Abandoned if the body of a member has thrown.
   void wait();
   struct Abandoned {};
 
@@ -80,10 +80,12 @@ class Team {
 
 }  // namespace internal
 
-// Calls body(team, member) once for each member of a team of at most `most` threads, all at the same time: members
-// may wait for each other by team.wait(). Threads that are not there within a moment, because the system runs something
-// else on their core, are left out: team.size() says how many there are, member counts from 0 to size() - 1. Where bodies
-// throw, the first exception is rethrown here after all members have ended. Costs no allocation, and about 1 us while the workers are awake.
+// Calls body(team, member) once for each member of a team of at most `most` threads, all at the
+// same time: members may wait for each other with team.wait(). Threads that do not start within a
+// moment, because the system runs something else on their core, are left out. team.size() is the
+// number of members; `member` counts from 0 to size() - 1. If bodies throw, the first exception is
+// rethrown here after all members have ended. Allocates nothing. Costs about 1 us while the workers
+// are awake.
 template <class Body>
 void parallel_team(int most, Body&& body) {
   using Plain = std::remove_reference_t<Body>;

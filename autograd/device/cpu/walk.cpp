@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// Walking over a loop plan: finds each row's operands, and hands whole registers to the kernel.
+// Walks over a loop plan: finds the operands of each row and passes whole registers to the kernel.
 #include "tapeloop/autograd/device/cpu/walk.h"
 
 #include <algorithm>
@@ -8,8 +8,8 @@
 namespace tapeloop::cpu {
 namespace {
 
-constexpr std::int64_t kRegister = 64;  // bytes of the widest one
-constexpr std::int64_t kBlock = 128;    // elements gathered at a time where an operand is strided
+constexpr std::int64_t kRegister = 64;  // bytes of the widest register
+constexpr std::int64_t kBlock = 128;    // elements gathered at a time if an operand is strided
 
 template <class T>
 class Walker {
@@ -24,7 +24,8 @@ class Walker {
         operands_(kernel.inputs + kernel.outputs),
         overwritten_(overwritten) {}
 
-  // A row of `length` elements; operand k starts at row[k] and moves by stride[k], or is not wanted (null).
+  // Runs a row of `length` elements. Operand k starts at row[k] and moves by stride[k]; null: the
+  // output is not wanted.
   void row(T* const* row, const std::int64_t* stride, std::int64_t length) {
     if (length == 0) return;
     if (length < width_) return few(row, stride, length);
@@ -43,7 +44,7 @@ class Walker {
   }
 
  private:
-  // Every operand is contiguous, or one repeated element (inputs), or unwanted (outputs).
+  // Every input is contiguous or one repeated element; every output is contiguous or not wanted.
   void simple_row(T* const* row, const std::int64_t* stride, std::int64_t length) {
     const std::int64_t whole = length & -width_;
     if (whole > 0) {
@@ -65,8 +66,8 @@ class Walker {
     few(rest, stride, length - whole);
   }
 
-  // Fewer elements than a register has, but at least one, at any strides. The other lanes calculate the
-  // first element again and go nowhere.
+  // Runs fewer elements than a register has, but at least one, at any strides. The other lanes
+  // calculate the first element again; their results are dropped.
   void few(T* const* row, const std::int64_t* stride, std::int64_t count) {
     void* data[kMaxOperands];
     std::int64_t step[kMaxOperands];
@@ -94,7 +95,7 @@ class Walker {
     for (std::int64_t i = 0; i < count; ++i) to[i * to_stride] = from[i * from_stride];
   }
 
-  // For short rows, for which a call of memcpy takes too long.
+  // For short rows, where a call of memcpy takes too long.
   static void copy(T* to, const T* from, std::int64_t count) {
     constexpr std::int64_t kAtOnce = kRegister / static_cast<std::int64_t>(sizeof(T));
     std::int64_t n = 0;
@@ -102,7 +103,7 @@ class Walker {
     for (; n < count; ++n) to[n] = from[n];
   }
 
-  // Runs a simple row whose outputs overwrite inputs: copies these inputs first, block by block.
+  // Runs a simple row whose outputs overwrite inputs. Copies these inputs first, block by block.
   void overwriting_row(T* const* row, const std::int64_t* stride, std::int64_t length) {
     alignas(kRegister) T block[kMaxOperands][kBlock];
     T* part[kMaxOperands];
@@ -118,7 +119,7 @@ class Walker {
     }
   }
 
-  // Any strides: blocks are gathered, computed, scattered.
+  // Runs a row with any strides: gathers a block, calculates, scatters.
   void strided_row(T* const* row, const std::int64_t* stride, std::int64_t length) {
     alignas(kRegister) T block[kMaxOperands][kBlock];
     T* part[kMaxOperands];
@@ -147,8 +148,8 @@ class Walker {
   std::int64_t width_;
   int operands_;
   std::uint64_t overwritten_;
-  alignas(kRegister)
-      std::byte spare_[kMaxOperands][kRegister];  // repeated inputs, tails, unwanted outputs
+  // For repeated inputs, tails, and outputs that are not wanted.
+  alignas(kRegister) std::byte spare_[kMaxOperands][kRegister];
 };
 
 }  // namespace

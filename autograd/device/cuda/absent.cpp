@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// The CUDA backend of a build without CUDA: one clear error.
+// The CUDA backend of a build without CUDA: its use throws one clear error.
 #include "tapeloop/autograd/device/backend.h"
 #include "tapeloop/autograd/device/cuda/cuda.h"
 #include "tapeloop/autograd/tensor/error.h"

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
-// The GPU as a backend: memory behind tensors, copies between devices, and the way to each kernel.
+// The CUDA backend: the memory of tensors, copies between devices, and a call of the kernel for
+// each operation.
 #include "tapeloop/autograd/device/backend.h"
 
 #include <new>
@@ -14,7 +15,7 @@
 namespace tapeloop {
 namespace {
 
-struct GpuStorage : detail::Storage {  // the header is in the host's memory
+struct GpuStorage : detail::Storage {  // the header is in host memory
   cuda::Block block;
 };
 
@@ -87,7 +88,8 @@ class CudaBackend final : public Backend {
     if (to.device() == Device::cuda) return copy_to_gpu(to, from);
     copy_to_cpu(to, from);
   }
-  // cuBLAS chooses the order of a sum by its shape: small parts would cost products and gain nothing.
+  // One block: cuBLAS chooses the order of a sum by the shape, so small blocks would cost time and
+  // would not give equal bits.
   std::int64_t gradient_rows() const override { return std::int64_t{1} << 40; }
   void fill(const Tensor& to, double value) const override { cuda::fill(to, value); }
   void pointwise(const PointwiseKernel& kernel, const void* functor, DType dtype,
@@ -161,7 +163,7 @@ class CudaBackend final : public Backend {
 }  // namespace
 
 const Backend& detail::cuda_backend() {
-  cuda::gpu();  // throws where there is none
+  cuda::gpu();  // throws if there is no GPU
   static const CudaBackend& kBackend = *new CudaBackend;
   return kBackend;
 }

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// Loading cuBLAS at the first use of the GPU. What calls it is gemm.cu.
+// Loads cuBLAS at the first use of the GPU. gemm.cu calls it.
 #include <string>
 
 #include "tapeloop/autograd/device/cuda/gpu.cuh"

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
-// Capturing a step of the one stream, and launching it: first what changed on the host is copied, then the graph runs.
+// Captures a step of the one stream, and launches its graph: first copies what changed on the host,
+// then runs the graph.
 #include "tapeloop/autograd/device/cuda/capture.cuh"
 
 #include <algorithm>
@@ -12,7 +13,7 @@ namespace {
 
 constexpr std::size_t kChunkBytes = std::size_t{64} << 10;
 
-Capture* noting_now = nullptr;  // under working()
+Capture* noting_now = nullptr;  // protected by working()
 thread_local Capture* renewing_now = nullptr;
 
 }  // namespace
@@ -23,7 +24,7 @@ Capture* Capture::renewing() { return renewing_now; }
 Capture::~Capture() {
   const std::scoped_lock lock(working());
   if (graph_ != nullptr && cudaGraphExecDestroy(graph_) != cudaSuccess) cudaGetLastError();
-  parts_.clear();  // the tensors in them
+  parts_.clear();  // releases the tensors in them
   for (const Chunk& chunk : chunks_) give_back(chunk.there);
   if (number_ != 0) end_capture(number_);
   if (arena_ != nullptr) arena_->leave();
@@ -34,14 +35,14 @@ void Capture::start_noting() {
   std::unique_lock lock(working());
   number_ = begin_capture();
   arena_ = new Arena(number_);
-  // Relaxed: memory is taken on another stream meanwhile.
+  // Relaxed mode: during the capture, memory is taken on another stream.
   CUDA_CHECK(cudaStreamBeginCapture(g.stream, cudaStreamCaptureModeRelaxed));
   noting_now = this;
   lock.release();  // stop_noting() unlocks it
 }
 
 void Capture::stop_noting() {
-  const std::unique_lock lock(working(), std::adopt_lock);  // of start_noting()
+  const std::unique_lock lock(working(), std::adopt_lock);  // locked in start_noting()
   const Gpu& g = gpu();
   noting_now = nullptr;
   arena_->close();
@@ -75,7 +76,7 @@ void Capture::launch() {
 void Capture::lost() noexcept {
   try {
     read_updates_made();
-  } catch (...) {  // the device cannot be used any more: what is thrown already says so
+  } catch (...) {  // the device can no longer be used: the exception in flight says so
   }
 }
 

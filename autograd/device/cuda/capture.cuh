@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
-// A step as a CUDA graph: what its kernels use that differs from run to run, and the memory that it keeps.
+// A step as a CUDA graph: the values that its kernels use and that differ from run to run, and the
+// memory of the step.
 #pragma once
 
 #include <map>
@@ -13,8 +14,9 @@
 
 namespace tapeloop::cuda {
 
-// Memory of one captured step: its graph writes to it at every run, so nobody else gets it while the graph lives. Blocks that
-// are given back during the capture serve again within it. Ends with the graph and the last tensor in it.
+// Memory of one captured step. The graph writes to it at every run, so nothing else may use it
+// while the graph lives. Blocks that are given back during the capture are reused within it. The
+// arena ends with the graph and the last tensor in it.
 class Arena {
  public:
   explicit Arena(std::uint64_t capture) : number_(capture) {}
@@ -24,22 +26,23 @@ class Arena {
   Block take(std::size_t bytes);
   void put_back(const Block& block) noexcept;
   void close() { open_ = false; }  // the capture is over
-  void leave() noexcept;           // by the graph; the arena may be gone after
+  void leave() noexcept;           // called by the graph; may delete the arena
   std::size_t bytes() const { return total_; }
 
  private:
   ~Arena();
   void drop() noexcept;
 
-  std::uint64_t number_;  // of its capture
+  std::uint64_t number_;  // of the capture
   bool open_ = true;
-  int users_ = 1;  // the graph, and every block that is out
+  int users_ = 1;  // the graph, and each block in use
   std::size_t total_ = 0;
   std::vector<void*> blocks_;
   std::multimap<std::size_t, void*> free_;  // by size
 };
 
-// Number of captures begun so far; and blocks from before a capture, which its graph may use, live as long as that.
+// begin_capture() returns the number of the new capture, counted from 1. A graph may use blocks
+// that are older than its capture: these blocks are kept until end_capture(number).
 std::uint64_t begin_capture();
 void end_capture(std::uint64_t number) noexcept;
 
@@ -48,22 +51,25 @@ class Capture final : public Recording {
   Capture() = default;
   ~Capture() override;
 
-  // The one that notes now; null: work is done at once. Whoever asks holds working().
+  // The capture that is being recorded, or null: work is then done at once. The caller holds
+  // working().
   static Capture* noting();
   Arena& arena() { return *arena_; }
 
-  // Memory on the device for numbers of the host that are copied there before every run.
+  // Device memory for host values that are copied there before every run.
   struct Renewed {
     void* host;
     void* there;
   };
   Renewed renewed(std::size_t bytes);
-  // {seed, first} on the device for a kernel's random numbers; null where they are not a Random's.
+  // {seed, first} on the device for a kernel's random numbers; null if the numbers are not those of
+  // a Random.
   const std::uint64_t* numbers(std::uint64_t seed, std::uint64_t first);
-  // A table of a part (see HostPart): while noting a new one; while the part runs again its next one, to be written anew.
+  // Tables of the host parts (see HostPart). add_table() is for a new table during the capture.
+  // next_table() is for a part that runs again: returns its next table, which the part overwrites.
   void* next_table();
   void add_table(void* host) { tables_.push_back(host); }
-  static Capture* renewing();  // whose part runs again in this thread
+  static Capture* renewing();  // the capture whose part runs again in this thread, or null
 
   std::size_t bytes() const override { return arena_ == nullptr ? 0 : arena_->bytes(); }
   void begin_part() override { part_start_ = tables_.size(); }
@@ -101,7 +107,8 @@ class Capture final : public Recording {
   std::vector<Part> parts_;
 };
 
-// A table of the host for a kernel, on the device until it has run; in a captured step, for as long as the graph lives.
+// A table from the host for a kernel. It stays on the device until the kernel has run; in a
+// captured step, as long as the graph lives.
 class Table {
  public:
   Table(const void* host, std::size_t bytes);

@@ -1,35 +1,40 @@
 // SPDX-License-Identifier: MIT
-// What a program asks about the GPU. Works in every build: without CUDA there is simply none.
-// Tensors and models go there by Device::cuda; nothing here moves data.
+// Questions to the GPU and settings for it. In a build without CUDA available() is false. Moves no
+// data: tensors and models move by Device::cuda.
 #pragma once
 
 #include <cstddef>
 
 namespace tapeloop::cuda {
 
-// Whether tensors can be on Device::cuda: this build has the backend, and there is a GPU of compute capability 8.0 or above.
+// Returns whether tensors can be on Device::cuda: this build has the backend, and there is a GPU of
+// compute capability 8.0 or above.
 bool available();
 
-// Products of float32 matrices by TF32: several times as fast, with 10 bits of mantissa. Off at the start.
+// Lets products of float32 matrices use TF32: several times as fast, with 10 bits of mantissa. Off
+// by default.
 void allow_tf32(bool allowed);
 
 // How recurrent() runs a sequence.
-//   alternating: a product by cuBLAS and one kernel for the formula, in turn, for each step
-//   persistent:  one launch for the whole sequence; the recurrent weights stay in shared memory, blocks exchange h through L2
-//   cluster:     the same within clusters of at most 8 blocks, which write h into each other's shared memory; from
-//                compute capability 9.0 on
+//   alternating: a product by cuBLAS and one kernel for the formula, in turn, for each time step
+//   persistent:  one launch for the whole sequence; the recurrent weights stay in shared memory,
+//                and blocks exchange h through L2
+//   cluster:     the same within clusters of at most 8 blocks, which write h into each other's
+//                shared memory; from compute capability 9.0 on
 enum class RecurrentForm { automatic, alternating, persistent, cluster };
-// For tests and benchmarks. automatic, the default, takes the one that is estimated to be fastest for the shape among those
-// that the GPU has room for. Where another is set that cannot be had, for the shape, the GPU, or a formula without such a kernel
-// (register_recurrent), recurrent() throws Error and says why; so does Tape::backward, where the sequence fits the form and its
-// gradient does not, as it needs more memory on chip. The backward pass of a tape that looks inside alternates anyway.
+// Sets the form, for tests and benchmarks. The default, automatic, takes the form with the best
+// estimate for the shape, if the GPU has room for it. With any other form recurrent() throws Error,
+// with the reason, if that form is not possible for the shape, for the GPU, or for a formula
+// without such a kernel (register_recurrent). Tape::backward throws Error if the sequence fits the
+// form but its gradient, which needs more memory on chip, does not. The backward pass of a tape
+// that looks inside (TapeOptions) always alternates. A build without CUDA throws Error here.
 void set_recurrent_form(RecurrentForm form);
-RecurrentForm recurrent_form();  // as set
-RecurrentForm
-last_recurrent_form();  // that the last sequence of this thread, or its gradient, ran in
+RecurrentForm recurrent_form();  // the form that was set
+// The form in which this thread ran its last sequence, or the gradient of one.
+RecurrentForm last_recurrent_form();
 
-// Waits until everything asked of the GPU is done; for timing. Throws Error for a mistake found on the way, such as an index
-// that was out of range.
+// Waits until the GPU has done all work; for timing. Throws Error for a mistake that the GPU found,
+// such as an index out of range.
 void synchronize();
 
 }  // namespace tapeloop::cuda

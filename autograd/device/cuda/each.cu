@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-// Updates of tensors: the list of items goes to the device in one copy, then one kernel does them all; or, without such a
-// kernel, one after the other.
+// Updates of many tensors: copies the list of items to the device, then one kernel updates all of
+// them. Without such a kernel the items are updated one after the other.
 #include <algorithm>
 #include <cstring>
 
@@ -20,7 +20,7 @@ void pointwise_update(const PointwiseKernel& kernel, DType dtype, const LoopPlan
                       const PointwiseItem& item) {
   const int* const halted = gpu().notes.halted;
   const PointwiseLaunch update = find_pointwise(kernel, dtype);
-  const std::scoped_lock lock(working());  // no mistake of another thread's comes in between
+  const std::scoped_lock lock(working());  // no mistake of another thread comes in between
   if (item.count > 0) update(item.functor, plan, {.halted = halted});
   if (item.made != nullptr)
     launch(made_kernel, dim3{1}, dim3{1}, 0, item.made, item.number, halted);
@@ -48,7 +48,7 @@ void pointwise_each(const PointwiseKernel& kernel, DType dtype,
     to.repeated = item.repeated;
     to.made = item.made;
     to.number = item.number;
-    // One for an item without elements, too: it says that it was done.
+    // An item without elements gets one block too: the block writes the item's update number.
     blocks += std::max<std::int64_t>(1, (item.count + kItemElements - 1) / kItemElements);
   }
   const std::size_t bytes = table.size() * sizeof(EachItem);

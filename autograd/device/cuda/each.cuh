@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
-// One launch for the same formula on many tensors, such as the update of all parameters. Contiguous operands only.
+// One launch of the same formula for many tensors, such as the update of all parameters. Contiguous
+// operands only.
 #pragma once
 
 #include "tapeloop/autograd/device/cuda/launch.cuh"
@@ -17,7 +18,8 @@ TL_HD void apply_at(const F& formula, const EachItem& item, std::int64_t i,
   ((static_cast<T*>(item.data[kIn + O])[i] = dual::As<V>::convert(output<O>(results)).raw), ...);
 }
 
-// Does nothing while a mistake that the host has not been told of stands: what it led to must not reach the weights.
+// Does nothing after a mistake until the host has thrown it: wrong results must not reach the
+// weights.
 template <class F, class T>
 __global__ void __launch_bounds__(kThreads)
     each_kernel(const EachItem* items, int count, const int* halted) {
@@ -30,7 +32,8 @@ __global__ void __launch_bounds__(kThreads)
   }
   const EachItem& item = items[low];
   const F formula = *reinterpret_cast<const F*>(item.functor);
-  // One element a thread: a loop would keep the formula's settings in registers across calls, and spill.
+  // One element per thread: in a loop, the formula's settings would stay in registers across calls
+  // and spill.
   const std::int64_t i = (block - item.first_block) * kItemElements + threadIdx.x;
   if (i == 0 && item.made != nullptr) *item.made = item.number;
   if (i >= item.count) return;

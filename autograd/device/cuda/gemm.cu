@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
-// Matrix products by cuBLAS. A view that cuBLAS cannot read (no unit stride) is copied first.
+// Matrix products by cuBLAS. A view without a unit stride, which cuBLAS cannot read, is copied
+// first.
 #include <algorithm>
 #include <atomic>
 #include <mutex>
@@ -14,14 +15,14 @@ namespace {
 
 std::atomic<bool> tf32_allowed{false};
 
-// Row-major matrices [batch, rows, columns]; transposed: columns are what lies side by side.
+// Matrices [batch, rows, columns]: row-major, or column-major if `transposed`.
 struct Matrices {
   Tensor tensor;
   bool transposed;
   std::int64_t row;  // elements from one row (column, if transposed) to the next
 };
 
-// Whether rows lie `row` apart with columns side by side.
+// Returns whether the elements of each row are adjacent and the rows do not overlap.
 bool rows_lie(const Tensor& m, int row_axis, int column_axis) {
   const std::int64_t columns = m.dim(column_axis);
   return (columns == 1 || m.stride(column_axis) == 1) &&
@@ -77,7 +78,7 @@ void product(const Tensor& to, const Tensor& a, const Tensor& b, bool accumulate
                        compute, CUBLAS_GEMM_DEFAULT);
   };
   cublasStatus_t status = multiply();
-  if (status == CUBLAS_STATUS_ALLOC_FAILED) {  // its kernels, too, are loaded at their first use
+  if (status == CUBLAS_STATUS_ALLOC_FAILED) {  // cuBLAS loads its kernels at their first use
     trim_pool();
     status = multiply();
   }

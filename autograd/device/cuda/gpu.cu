@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// Setting up the GPU, copies to and from it, and waiting. Its memory: memory.cu.
+// Sets up the GPU, copies to and from it, and waits for it. Its memory is in memory.cu.
 #include "tapeloop/autograd/device/cuda/cuda.h"
 #include "tapeloop/autograd/device/cuda/gpu.cuh"
 #include "tapeloop/autograd/device/recording.h"
@@ -16,11 +16,12 @@ namespace {
 constexpr const char* kWaits =
     "the host waited for the GPU, as item(), to(Device::cpu) and the like do; return the value "
     "instead and look at it outside";
-constexpr std::size_t kBlasWorkspace = std::size_t{32} << 20;  // what cuBLAS asks for on sm_90
+// The size that cuBLAS recommends for sm_90.
+constexpr std::size_t kBlasWorkspace = std::size_t{32} << 20;
 
 constexpr std::size_t kStaging = std::size_t{4} << 20;
 
-// 0 where there is none; `reason` is then the driver's.
+// Returns 0 if there is no GPU; `reason` is then the driver's message.
 int device_count(std::string* reason = nullptr) {
   int count = 0;
   const cudaError_t status = cudaGetDeviceCount(&count);
@@ -37,7 +38,8 @@ int capability() {  // 90 for 9.0
   return 10 * major + minor;
 }
 
-// What set_up() has got so far. All of it goes back where it fails: the next use of the GPU tries again.
+// Everything that set_up() has created so far. If set_up() fails, the destructor releases all of
+// it, and the next use of the GPU tries again.
 struct Parts {
   Gpu gpu{};
   void* note = nullptr;
@@ -74,7 +76,7 @@ Gpu* set_up() {
                      std::to_string(found % 10) +
                      ", 8.0 is the lowest that is supported; keep the tensors on Device::cpu");
   }
-  blas();  // first: it can be missing
+  blas();  // first, because it can be missing
   CUDA_CHECK(cudaSetDevice(0));
   Parts parts;
   Gpu& gpu = parts.gpu;
@@ -91,7 +93,7 @@ Gpu* set_up() {
   CUDA_CHECK(blas().create(&gpu.blas_handle));
   parts.has_handle = true;
   CUDA_CHECK(blas().set_stream(gpu.blas_handle, gpu.stream));
-  // Of its own, so that a product has the same bits whatever runs beside it.
+  // A workspace of our own: the bits of a product then do not depend on other work.
   CUDA_CHECK(cudaMallocAsync(&parts.workspace, kBlasWorkspace, gpu.stream));
   CUDA_CHECK(blas().set_workspace(gpu.blas_handle, parts.workspace, kBlasWorkspace));
   parts.complete = true;
@@ -113,8 +115,8 @@ void check(cublasStatus_t status, const char* call) {
 static std::atomic<bool> in_use{false};
 
 Gpu& gpu() {
-  // Lives as long as the process: tensors in static objects give their memory back at its very end. When setting up
-  // fails, the next call tries again.
+  // Lives as long as the process, because tensors in static objects release their memory at its
+  // very end. If setting up fails, the next call tries again.
   static Gpu* const kGpu = [] {
     Gpu* const made = set_up();
     in_use = true;
@@ -132,8 +134,8 @@ std::recursive_mutex& working() {
 
 namespace {
 
-// Memory that the GPU reads by itself: what is copied into it is on its way, and where it came from may change. Two halves:
-// one is filled while copies of the other may still be under way.
+// Pinned memory for uploads. Once the data is here, the caller may change the source. It has two
+// halves: the host fills one while the GPU may still copy from the other.
 class Staging {
  public:
   Staging() {
@@ -146,7 +148,7 @@ class Staging {
   }
   static constexpr std::size_t kMost = kStaging / 2;
 
-  // A place for that many bytes.
+  // Returns a place for `bytes` bytes. Waits if the GPU still copies from that half.
   void* place(std::size_t bytes) {
     if (used_ + bytes > kMost) {
       CUDA_CHECK(cudaEventRecord(read_[half_], gpu().stream));
@@ -161,7 +163,7 @@ class Staging {
 
  private:
   char* block_ = nullptr;
-  cudaEvent_t read_[2] = {};  // after the copies of a half
+  cudaEvent_t read_[2] = {};  // recorded after the copies of each half
   std::size_t half_ = 0, used_ = 0;
 };
 
@@ -180,7 +182,7 @@ void upload(void* to, const void* from, std::size_t bytes) {
     from = place;
   }
   CUDA_CHECK(cudaMemcpyAsync(to, from, bytes, cudaMemcpyHostToDevice, gpu().stream));
-  // From ordinary memory the copy may still be read when the call returns.
+  // Without staging the GPU may still read the source after the call, so wait.
   if (!staged) CUDA_CHECK(cudaStreamSynchronize(gpu().stream));
 }
 
@@ -193,7 +195,7 @@ void download(void* to, const void* from, std::size_t bytes) {
   wait();
 }
 
-// Throws what a kernel has noted.
+// Throws the mistake that a kernel has noted.
 [[noreturn]] static void tell(const Mistake& mistake) {
   if (mistake.in == MistakeIn::clip) {
     const auto& names = *static_cast<const std::vector<std::string>*>(mistake.names);
@@ -223,7 +225,8 @@ void download(void* to, const void* from, std::size_t bytes) {
 
 void wait() {
   Gpu& g = gpu();
-  // Held while waiting, too: a capture that another thread began meanwhile would be spoilt by it.
+  // The lock is held during the wait: otherwise another thread could begin a capture, and the wait
+  // would invalidate it.
   const std::scoped_lock lock(working());
   detail::cannot_record(kWaits);
   CUDA_CHECK(cudaStreamSynchronize(g.stream));
@@ -231,7 +234,7 @@ void wait() {
   const Mistake mistake = *g.notes.mistake;
   read_updates_made();
   CUDA_CHECK(cudaMemsetAsync(g.notes.halted, 0, sizeof(int), g.stream));
-  *g.notes.mistake = {};  // last: where one of these throws, the next wait tries again
+  *g.notes.mistake = {};  // last: if a call above throws, the next wait tries again
   tell(mistake);
 }
 

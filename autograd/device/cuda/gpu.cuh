@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-// The one GPU that is used: its stream, its cuBLAS, its memory, and the mistakes that kernels note down.
-// All work goes to one stream, in order. Knows no tensors.
+// The GPU that the library uses: its stream, its cuBLAS, its memory, and the mistakes that kernels
+// note. All work goes to one stream, in order. Knows no tensors.
 #pragma once
 
 #include <cublas_v2.h>
@@ -12,12 +12,12 @@
 
 namespace tapeloop::cuda {
 
-// Throws Error where a call of the CUDA runtime or of cuBLAS failed.
+// Throws Error if a call of the CUDA runtime or of cuBLAS failed.
 void check(cudaError_t status, const char* call);
 void check(cublasStatus_t status, const char* call);
 #define CUDA_CHECK(call) ::tapeloop::cuda::check(call, #call)
 
-// A mistake that a kernel found: written by the device, read by the host when it waits next.
+// A mistake that a kernel found. The device writes it; the host reads it at its next wait.
 enum class MistakeIn : int {
   nothing,
   take_rows,
@@ -35,13 +35,14 @@ struct Mistake {
   std::int64_t size;  // the index must be below this
   const void* names;  // clip: the names of the gradients, a std::vector<std::string>
 };
-// Where kernels note it. From then on nothing that updates parameters does anything, until the host has been told.
+// Where kernels note a mistake. From then on, updates of parameters have no effect until the host
+// has thrown it.
 struct Notes {
-  Mistake* mistake;  // in the host's memory, mapped
+  Mistake* mistake;  // in host memory, mapped
   int* halted;       // on the device, where reading costs little
 };
 
-// cuBLAS, loaded when the GPU is set up: half a gigabyte that programs on the CPU should not carry.
+// cuBLAS, loaded when the GPU is set up: CPU programs should not load its half gigabyte.
 struct Blas {
   using Gemm = cublasStatus_t (*)(cublasHandle_t, cublasOperation_t, cublasOperation_t, int m,
                                   int n, int k, const void* alpha, const void* a, cudaDataType,
@@ -56,37 +57,40 @@ struct Blas {
   Gemm gemm;
   decltype(&cublasGetStatusString) status;
 };
-const Blas& blas();  // throws Error where it cannot be loaded
+const Blas& blas();  // throws Error if it cannot be loaded
 
 struct Gpu {
   cudaStream_t stream;
-  cudaStream_t beside;  // takes memory while `stream` is captured; does nothing else
+  cudaStream_t beside;  // takes memory while `stream` is captured; has no other work
   cudaMemPool_t pool;
   cublasHandle_t blas_handle;
   Notes notes;
 };
 
-// Throws Error where there is no GPU, or too old a one. The first call sets everything up.
+// Throws Error if there is no GPU, or it is too old. The first call sets everything up.
 Gpu& gpu();
 
-// Held by whoever enqueues work, for as long as a step is captured by its thread: what other threads enqueue then waits.
+// The lock for all work on the GPU. A thread holds it while it enqueues work, and during the whole
+// capture of a step; other threads wait then.
 std::recursive_mutex& working();
 
-// Device memory: from the driver's pool, or from that of the step that is being captured (capture.cuh).
+// Device memory: from the driver's pool, or from the arena of the step that is being captured
+// (capture.cuh).
 class Arena;
 struct Block {
   void* data = nullptr;
   std::size_t bytes = 0;
   Arena* arena = nullptr;
-  std::uint64_t captures = 0;  // begun before it was taken: later ones may use it
+  std::uint64_t captures = 0;  // captures begun before it was taken; later captures may use it
 };
-// Valid for work that is enqueued after. Throws Error when there is none left.
+// The block is valid for work that is enqueued later. Throws Error if no memory is left.
 Block take(std::size_t bytes);
 void give_back(const Block& block) noexcept;
-void trim_pool();  // gives the driver what the pool keeps and nobody uses; after a call that found no memory
+// Returns the unused memory of the pool to the driver. Call it after a call that found no memory.
+void trim_pool();
 
-// What a call of the runtime gives, the second time where the first found no memory: kernels, for one, are loaded at their first
-// use, when the pool may have everything.
+// Makes a call of the runtime. If the call finds no memory, trims the pool and makes the call
+// again. Kernels, for example, are loaded at their first use, when the pool may hold all memory.
 template <class Call>
 cudaError_t with_room(Call call) {
   const cudaError_t status = call();
@@ -95,7 +99,8 @@ cudaError_t with_room(Call call) {
   return call();
 }
 
-// The same, with zeros in it from now on, whether or not a step is captured; outlives that.
+// A block of zeros. Never part of a captured step's memory: every step may use it, and it outlives
+// them.
 Block take_zeros(std::size_t bytes);
 
 // Device memory for the length of a scope.
@@ -118,7 +123,9 @@ class Scratch {
 
 void upload(void* to, const void* from, std::size_t bytes);
 void download(void* to, const void* from, std::size_t bytes);  // waits
-void wait();  // for all work; throws what kernels have noted
-void read_updates_made();  // waits, and tells everyone who counts updates how far the device came (updates_made.cu)
+void wait();  // waits for all work; throws the mistake that a kernel has noted
+// Waits, and copies the numbers of the updates that the device has made to all UpdatesMade
+// (updates_made.cu).
+void read_updates_made();
 
 }  // namespace tapeloop::cuda

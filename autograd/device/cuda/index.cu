@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
-// Rows and elements by number, running sums, and the place of the largest. Sums have the order of
-// the CPU: one thread adds up each result, from the first source to the last, long sums in float64.
-// No atomics.
+// Rows and elements by index, running sums, and the index of the largest element. Sums have the
+// same order as on the CPU: one thread adds up each result, from the first source to the last; long
+// sums are in float64. Uses no atomics.
 #include <algorithm>
 #include <array>
 
@@ -12,11 +12,11 @@
 namespace tapeloop::cuda {
 namespace {
 
-// Notes the index for the host and says false where it is out of range.
+// Returns whether the index is in range. If not, notes the index for the host.
 __device__ __forceinline__ bool in_range(std::int64_t index, std::int64_t size, MistakeIn use,
                                          const Notes& notes) {
   if (index >= 0 && index < size) return true;
-  if (*static_cast<volatile int*>(notes.halted) != 0) return false;  // the first mistake is told
+  if (*static_cast<volatile int*>(notes.halted) != 0) return false;  // keep the first mistake
   volatile Mistake* const mistake = notes.mistake;
   mistake->index = index;
   mistake->size = size;
@@ -27,10 +27,10 @@ __device__ __forceinline__ bool in_range(std::int64_t index, std::int64_t size, 
 
 // --- lines along one axis ---
 
-// For up to three operands: where each line begins, and how far apart its elements are.
+// The lines of up to three operands: where each line begins, and how far apart its elements are.
 struct Lines {
   std::int64_t count;
-  std::int64_t length;  // of each
+  std::int64_t length;  // of each line
   int rank;
   std::int64_t sizes[kMaxRank];  // of the other axes, innermost first
   std::int64_t strides[3][kMaxRank];
@@ -81,8 +81,8 @@ __global__ void __launch_bounds__(kThreads) cumulative_sum_kernel(Lines lines) {
   }
 }
 
-// True if x at place i is chosen before y at place k: NaN wins, then the larger one; of equals the
-// first.
+// True if x at place i is chosen before y at place k: NaN before numbers, then the larger number;
+// of equal values the first.
 template <class T>
 TL_HD bool chosen_before(T x, std::int64_t i, T y, std::int64_t k) {
   const bool x_is_nan = x != x, y_is_nan = y != y;
@@ -91,7 +91,8 @@ TL_HD bool chosen_before(T x, std::int64_t i, T y, std::int64_t k) {
   return i < k;
 }
 
-// A block for each line: a thread looks at every so manieth element, then the best of all threads is found.
+// One block for each line. Each thread looks at every blockDim.x-th element; then a tree finds the
+// best of all threads.
 template <class T>
 __global__ void __launch_bounds__(kThreads) argmax_kernel(Lines lines) {
   T* const values = shared_memory<T>();
@@ -139,7 +140,7 @@ __global__ void __launch_bounds__(kThreads)
   line_of<T>(lines, 0, line)[place.rest * lines.step[0]] = value;
 }
 
-// Sum: T, or double if many numbers may meet in one place.
+// Sum is T, or double if many numbers may meet in one place.
 template <class Sum, class T>
 __global__ void __launch_bounds__(kThreads)
     scatter_add_kernel(Lines lines, std::int64_t size, Notes notes) {
@@ -159,8 +160,8 @@ __global__ void __launch_bounds__(kThreads)
 // --- rows ---
 
 struct Rows {
-  std::int64_t count, width;  // of rows that the index names
-  std::int64_t size;          // rows that there are to be named
+  std::int64_t count, width;  // the rows that the index selects
+  std::int64_t size;          // the number of rows to select from
   const std::int64_t* index;
   std::int64_t index_stride;
   char* to;
@@ -196,7 +197,8 @@ __global__ void __launch_bounds__(kThreads) take_rows_kernel(Rows rows, Notes no
       rows.to)[place.quotient * rows.to_strides[0] + place.rest * rows.to_strides[1]] = value;
 }
 
-// A block for some columns of one row of the result: it reads all of the index, once for all of its columns.
+// One block for some columns of one row of the result. It reads the whole index, once for all of
+// its columns.
 template <class T>
 __global__ void __launch_bounds__(kThreads) add_rows_kernel(Rows rows, Notes notes) {
   auto* const numbers = shared_memory<std::int64_t>();
@@ -214,7 +216,7 @@ __global__ void __launch_bounds__(kThreads) add_rows_kernel(Rows rows, Notes not
       named = numbers[threadIdx.x] == row;
       if (row == 0) in_range(numbers[threadIdx.x], rows.size, MistakeIn::add_rows, notes);
     }
-    if (!__syncthreads_or(named)) continue;  // most rows are named by few
+    if (!__syncthreads_or(named)) continue;  // most rows occur rarely in the index
     const std::int64_t left = rows.count - first;
     const std::int64_t count = left < blockDim.x ? left : std::int64_t{blockDim.x};
     for (std::int64_t i = 0; i < count; ++i) {

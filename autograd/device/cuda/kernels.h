@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
-// The kernels of the CUDA backend, by file: all are enqueued, none waits. Arguments as in autograd/device/backend.h, on the device.
+// The kernels of the CUDA backend, by file. All functions enqueue work and do not wait. The
+// arguments are those of autograd/device/backend.h, on the device.
 #pragma once
 
 #include "tapeloop/autograd/device/backend.h"
@@ -37,10 +38,11 @@ void norms(const Tensor& to, std::span<const Tensor> from, const std::vector<std
 void allow_tf32(bool allowed);
 void matmul(const Tensor& to, std::span<const Product> products, bool accumulate);
 void linear(const Tensor& to, const Tensor& x, const Tensor& w, const Tensor& init);
-// persistent.cu: the whole sequence in one launch; false, and nothing done, where the plan is another
+// recurrent/persistent.cu: the whole sequence in one launch. Returns false, and does nothing, if
+// the plan has another form.
 bool persistent_forward(const RecurrentForward& run);
 bool persistent_backward(const RecurrentBackward& run);
-// recurrent.cu
+// recurrent/alternating.cu
 void recurrent_forward(const RecurrentForward& run);
 void recurrent_backward(const RecurrentBackward& run);
 

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
-// Starting kernels, and what kernels have in common: shared memory, positions, division. The launch is a function, not
-// CUDA's own syntax, so that the same source is also plain C++ (tests/cuda_emulation).
+// Starts kernels; and what all kernels share: shared memory, positions, division. launch() is a
+// function, not CUDA's own syntax, so that the same source is also plain C++
+// (tests/cuda_emulation).
 #pragma once
 
 #include <algorithm>
@@ -58,7 +59,7 @@ __device__ __forceinline__ std::int64_t thread_number() {
 struct Divided {
   std::int64_t quotient, rest;
 };
-// Of numbers that are not negative. 64-bit division is slow on a GPU, and rarely needed.
+// Divides numbers that are not negative. 64-bit division is slow on a GPU and rarely needed.
 TL_HD Divided divide(std::int64_t a, std::int64_t b) {
   if (((a | b) >> 32) == 0) {
     const auto x = static_cast<std::uint32_t>(a);

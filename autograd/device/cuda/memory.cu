@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
-// Memory of the GPU: from the driver's stream-ordered pool, which keeps what is given back, or of a step that is captured.
+// Memory of the GPU: from the driver's stream-ordered pool, which keeps released memory, or from
+// the arena of a captured step.
 #include <set>
 #include <string>
 
@@ -10,17 +11,19 @@
 namespace tapeloop::cuda {
 namespace {
 
-// Captured steps that live, and blocks that they may use although whoever took them has given them back. Under working().
+// The living captures, and blocks that they may still use although the owners have given them back.
+// Protected by working().
 struct Captures {
   std::uint64_t begun = 0;
   std::set<std::uint64_t> alive;
   struct Kept {
     Block block;
-    std::uint64_t until;  // captures begun when it was given back: no later one knows it
+    std::uint64_t until;  // captures begun when it was given back; later captures cannot use it
   };
   std::vector<Kept> kept;
-  std::vector<void*> later;  // given back while a step was noted, which is no time to free
-  // Whether a living capture was begun between the taking of a block and its end.
+  std::vector<void*> later;  // given back during a capture, when nothing may be freed
+  // Returns whether a living capture began after the block was taken and is not newer than number
+  // `until`.
   bool may_use(const Block& block, std::uint64_t until) const {
     const auto next = alive.upper_bound(block.captures);
     return next != alive.end() && *next <= until;
@@ -35,7 +38,7 @@ void free_block(void* data) noexcept {
   std::vector<void*>& later = captures().later;
   later.push_back(data);
   if (Capture::noting() != nullptr) return;
-  // At the end of the process the runtime may be gone, and its memory with it.
+  // At the end of the process the runtime and its memory may already be gone.
   for (void* block : later) {
     if (cudaFreeAsync(block, gpu().stream) != cudaSuccess) cudaGetLastError();
   }
@@ -87,7 +90,7 @@ Block take_zeros(std::size_t bytes) {
   return block;
 }
 
-// Frees it, or keeps it for as long as a captured step may use it.
+// Frees the block, or keeps it as long as a captured step may use it.
 static void release(const Block& block) noexcept {
   Captures& c = captures();
   if (c.may_use(block, c.begun)) {
@@ -119,10 +122,10 @@ void end_capture(std::uint64_t number) noexcept {
   });
 }
 
-// --- of one captured step ---
+// --- memory of one captured step ---
 
-constexpr std::size_t kGrain =
-    512;  // blocks are multiples of it, so that they fit each other's place
+// Block sizes are multiples of this, so that a freed block fits later requests.
+constexpr std::size_t kGrain = 512;
 
 Block Arena::take(std::size_t bytes) {
   const std::size_t size = (bytes + kGrain - 1) / kGrain * kGrain;
@@ -136,7 +139,8 @@ Block Arena::take(std::size_t bytes) {
     return {data, whole, this, 0};
   }
   data = take_from_pool(size, gpu().beside);
-  // Ready before the graph runs: that stream has nothing else to do.
+  // The block must be ready before the graph runs. The wait is short: this stream has no other
+  // work.
   CUDA_CHECK(cudaStreamSynchronize(gpu().beside));
   blocks_.push_back(data);
   total_ += size;
@@ -155,7 +159,8 @@ void Arena::drop() noexcept {
   if (--users_ == 0) delete this;
 }
 
-// Tensors that were in it may have been read by steps captured since.
+// Steps that were captured later may have read tensors of this arena: release() keeps the blocks
+// for them.
 Arena::~Arena() {
   for (void* block : blocks_) release({block, 0, nullptr, number_});
 }

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
-// Copies with any strides, converting, and fills: the pointwise kernel's walk with nothing calculated.
+// Copies between any strides and types, and fills. Uses the pointwise kernel's walk over strided
+// operands.
 #include <type_traits>
 
 #include "tapeloop/autograd/device/cuda/kernels.h"

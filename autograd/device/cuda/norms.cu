@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
-// The Euclidean norms of many tensors, none of which the host waits for. In float64, added up by trees of a fixed shape; very
-// large and very small numbers have sums of their own, so that their squares neither over- nor underflow (Blue 1978).
+// The Euclidean norms of many tensors, calculated without a wait of the host. Accumulates in
+// float64, by trees of a fixed shape. Very large and very small numbers have sums of their own, so
+// that their squares neither overflow nor underflow (Blue 1978).
 #include "tapeloop/autograd/device/cuda/capture.cuh"
 #include "tapeloop/autograd/device/cuda/kernels.h"
 #include "tapeloop/autograd/device/cuda/launch.cuh"
@@ -9,7 +10,7 @@
 namespace tapeloop::cuda {
 namespace {
 
-constexpr std::int64_t kBlockElements = 8192;  // added up by one block
+constexpr std::int64_t kBlockElements = 8192;  // elements that one block adds up
 
 struct NormItem {
   const void* data;
@@ -18,7 +19,8 @@ struct NormItem {
   bool single;  // float32
 };
 
-// Squares of the large, the ordinary and the small numbers, the first and the last scaled by powers of 2.
+// Sums of the squares of large, ordinary and small numbers. Large and small numbers are scaled by
+// powers of 2.
 struct Squares {
   double large = 0, ordinary = 0, small = 0;
 };
@@ -44,7 +46,7 @@ TL_HD double norm_of(const Squares& s) {
   return sqrt(s.ordinary);
 }
 
-// The sum over all threads of the block, at its first thread.
+// Returns the sum over all threads of the block, valid in its first thread.
 __device__ __forceinline__ Squares over_block(const Squares& own) {
   Squares* const partial = shared_memory<Squares>();
   partial[threadIdx.x] = own;
@@ -58,7 +60,7 @@ __device__ __forceinline__ Squares over_block(const Squares& own) {
   return partial[0];
 }
 
-// A block for a part of one item.
+// One block for each part of an item.
 __global__ void __launch_bounds__(kThreads)
     part_kernel(const NormItem* items, int count, Squares* parts) {
   const std::int64_t block = blockIdx.x;
@@ -80,7 +82,7 @@ __global__ void __launch_bounds__(kThreads)
   if (threadIdx.x == 0) parts[block] = sum;
 }
 
-// A block for an item.
+// One block for each item.
 __global__ void __launch_bounds__(kThreads)
     item_kernel(const NormItem* items, int count, std::int64_t blocks, const Squares* parts,
                 Squares* sums, double* to) {
@@ -98,7 +100,7 @@ __global__ void __launch_bounds__(kThreads)
 
 TL_HD bool finite(double x) { return x - x == 0; }
 
-// One block for all items together; notes what is not finite.
+// One block for the total of all items. Notes the first norm that is not finite.
 __global__ void __launch_bounds__(kThreads)
     total_kernel(const Squares* sums, int count, double* to, const void* names, Notes notes) {
   Squares own;
@@ -109,7 +111,7 @@ __global__ void __launch_bounds__(kThreads)
   if (threadIdx.x != 0) return;
   to[count] = norm_of(sum);
   if (names == nullptr || finite(to[count])) return;
-  if (*static_cast<volatile int*>(notes.halted) != 0) return;  // the first mistake is told
+  if (*static_cast<volatile int*>(notes.halted) != 0) return;  // keep the first mistake
   int first = 0;
   while (first < count && finite(to[first])) ++first;
   volatile Mistake* const mistake = notes.mistake;

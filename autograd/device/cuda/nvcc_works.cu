@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-// What the build compiles to see whether nvcc and the C++ compiler go together: C++20 on both sides, generic
-// functions on the GPU. No part of the library.
+// A test program of the build: do nvcc and the C++ compiler work together? It uses C++20 on both
+// sides and generic functions on the GPU. Not part of the library.
 #include <concepts>
 #include <span>
 #include <string>

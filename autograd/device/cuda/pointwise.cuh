@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
-// register_pointwise<F>(): the kernels of a functor and of its derivatives, compiled for CUDA where this is called, in a .cu
-// file. One thread calculates one element; forward and backward are the same kernel, as on the CPU.
+// register_pointwise<F>(): the kernels of a functor and of its derivatives, compiled for CUDA in
+// the .cu file that calls it. One thread calculates one element. Forward and backward use the same
+// kernel, as on the CPU.
 #pragma once
 
 #include "tapeloop/autograd/device/cuda/each.cuh"
@@ -11,7 +12,8 @@ namespace tapeloop {
 
 namespace cuda {
 
-// A LoopPlan as kernels read it: axes innermost first, no more operands than there are.
+// A LoopPlan in the form that kernels read: innermost axis first, and only as many operands as F
+// has.
 template <int kOperands>
 struct PointwisePlan {
   int rank;
@@ -22,7 +24,7 @@ struct PointwisePlan {
   Running running;
 };
 
-// Where a thread's element is, along each axis of the plan.
+// The index of a thread's element along each axis of the plan.
 struct Place {
   std::int64_t at[kMaxRank];
 };
@@ -113,8 +115,9 @@ void launch_pointwise(const void* functor, const LoopPlan& plan, const Running& 
 
 }  // namespace cuda
 
-// Compiles F, its gradient and its gradient's gradient for CUDA, in float32 and float64, and makes them known. F is a struct
-// with a name, outside of functions. Returns true, so that it can stand at namespace scope of a program's .cu file:
+// Compiles F, its gradient and the gradient of its gradient for CUDA, in float32 and float64, and
+// registers them. F is a named struct at namespace scope. Returns true, so that a program's .cu
+// file can call it at namespace scope:
 //   static const bool kMyGate = tapeloop::register_pointwise<MyGate>();
 template <class F>
 bool register_pointwise() {
@@ -142,7 +145,7 @@ void register_page(Page<F...>) {
 }
 template <class... F>
 void register_sequences(Page<F...>);  // recurrent/recurrent.cuh
-// All formulas of a page; those in P::OfSequences also for recurrent().
+// Registers all formulas of a page; those in P::OfSequences also for recurrent().
 template <class P>
 void register_formulas(P page) {
   register_page(page);

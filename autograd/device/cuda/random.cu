@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// Random numbers by counter: the functions of random.h, one number a thread.
+// Counter-based random numbers: the functions of random.h, one number per thread.
 #include "tapeloop/autograd/number/random.h"
 
 #include "tapeloop/autograd/device/cuda/capture.cuh"

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
-// Reductions along any axes. A result is calculated by some lanes of a block, each with every so manieth element, which then
-// meet as a tree: the order depends on the shape alone. Few results of many elements go in two rounds.
+// Reductions along any axes. Some lanes of a block share a result: each lane takes every so many
+// elements, then a tree joins the lanes. So the order depends only on the shape. If there are few
+// results of many elements, one launch reduces parts of them and a second launch joins the parts.
 #include <type_traits>
 
 #include "tapeloop/autograd/device/cuda/kernels.h"
@@ -19,11 +20,12 @@ struct ReduceAxes {
 
 struct ReducePlan {
   ReduceAxes kept, reduced;
-  std::int64_t results, elements;  // elements: of each result
-  std::int64_t part;               // of them done by a block: the grid's y counts parts
-  unsigned lanes;                  // of a block that share a result; a power of two
+  std::int64_t results, elements;  // `elements` is the number for each result
+  // The elements of a result that one block reduces: the grid's y counts parts.
+  std::int64_t part;
+  unsigned lanes;  // of a block that share a result; a power of two
   unsigned results_per_block;
-  bool lanes_side_by_side;  // or results side by side
+  bool lanes_side_by_side;  // adjacent threads are lanes of a result; else adjacent results
 };
 
 TL_HD std::int64_t offset_in(const ReduceAxes& axes, const std::int64_t* strides, std::int64_t i) {
@@ -38,7 +40,7 @@ TL_HD std::int64_t offset_in(const ReduceAxes& axes, const std::int64_t* strides
   return offset;
 }
 
-// From [results, elements] of T to [results], or to [parts, results] of N.
+// Reduces [results, elements] of T to [results], or to [parts, results] of N.
 template <Reduction kKind, class T, class N, class Out>
 __global__ void __launch_bounds__(kThreads) reduce_kernel(ReducePlan plan, const T* from, Out* to) {
   N* const partial = shared_memory<N>();
@@ -86,7 +88,7 @@ unsigned power_of_2_up_to(std::int64_t bound) {
   return result;
 }
 
-// How a block is cut into results and lanes; lanes are along whatever lies side by side in memory.
+// Divides a block into results and lanes, so that adjacent threads read adjacent memory.
 void lay_out(ReducePlan& plan) {
   plan.lanes_side_by_side =
       plan.kept.rank == 0 || (plan.reduced.rank > 0 && plan.reduced.from[0] == 1);
@@ -108,13 +110,14 @@ void run(const ReducePlan& plan, const T* from, Out* to) {
   launch(reduce_kernel<kKind, T, N, Out>, grid, dim3{threads}, threads * sizeof(N), plan, from, to);
 }
 
-constexpr std::int64_t kLongSum = 8192;  // elements from which a result is worth several blocks
+constexpr std::int64_t kLongSum = 8192;  // a result with more elements may get several blocks
 constexpr std::int64_t kMostParts = 512;
 constexpr std::int64_t kEnoughBlocks = 256;  // keep a GPU busy without parts
 
 template <Reduction kKind, class T>
 void reduce_as(ReducePlan plan, const T* from, T* to) {
-  // Sums in float64: they cost no more, since reading does, and their rounding is that of one conversion.
+  // Sums and products are accumulated in float64. This costs no more, because reading memory limits
+  // the kernel, and the result is rounded about once.
   using N = std::conditional_t<kKind == Reduction::sum || kKind == Reduction::product, double, T>;
   plan.part = plan.elements;
   lay_out(plan);
@@ -129,7 +132,7 @@ void reduce_as(ReducePlan plan, const T* from, T* to) {
   ReducePlan second = plan;
   second.reduced = {};
   add_axis(second.reduced, parts, plan.results, 0);
-  // The kept axes of the scratch are one row; those of the result are as before.
+  // In the scratch the kept axes are one contiguous row; in the result they are as before.
   second.kept = plan.kept;
   std::int64_t stride = 1;
   for (int axis = 0; axis < second.kept.rank; ++axis) {

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
-// The table of pointwise kernels by functor. The library's own pages come in when the first of their functors is asked for.
+// The table of pointwise kernels by functor. A page of the library is registered when a functor of
+// the page is first looked up.
 #include "tapeloop/autograd/device/cuda/registry.h"
 
 #include <mutex>
@@ -24,7 +25,7 @@ struct Registry {
   const Entry* find(const FunctorId* id) {
     const std::scoped_lock lock(mutex);
     const auto found = entries.find(id);
-    return found == entries.end() ? nullptr : &found->second;  // stays where it is
+    return found == entries.end() ? nullptr : &found->second;  // pointers to entries stay valid
   }
 };
 template <class Entry>
@@ -33,7 +34,7 @@ Registry<Entry>& registry() {
   return kRegistry;
 }
 
-// With the library's own page, if the functor stands on one.
+// Looks up the entry. If the functor is on one of the library's pages, registers the page first.
 template <class Entry>
 const Entry* find(const PointwiseKernel& kernel) {
   const Entry* entry = registry<Entry>().find(kernel.id);
@@ -44,7 +45,7 @@ const Entry* find(const PointwiseKernel& kernel) {
   return entry;
 }
 
-// "MyGate" of a compiler's "constexpr const char* type_text() [with F = MyGate]".
+// "MyGate" from the compiler's text "constexpr const char* type_text() [with F = MyGate]".
 std::string type_name(const FunctorId& id) {
   std::string_view text = id.type;
   const std::size_t start = text.find("F = ");

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
-// Which updates of parameters the GPU has made: numbers that its kernels leave in memory of their owner's, read when the host
-// is told of a mistake. Makes no updates (each.cu).
+// The numbers of the parameter updates that the GPU has made. Kernels write these numbers to device
+// memory. The host reads them when a mistake was noted or work was lost. The updates themselves are
+// in each.cu.
 #include <set>
 
 #include "tapeloop/autograd/device/cuda/gpu.cuh"
@@ -10,7 +11,7 @@ namespace tapeloop::cuda {
 namespace {
 
 class Made;
-std::set<Made*>& all_made() {  // under working()
+std::set<Made*>& all_made() {  // protected by working()
   static std::set<Made*>& kAll = *new std::set<Made*>;
   return kAll;
 }
@@ -48,7 +49,7 @@ class Made final : public UpdatesMade {
     CUDA_CHECK(
         cudaMemcpyAsync(told_.data(), block_.data, bytes(), cudaMemcpyDeviceToHost, gpu().stream));
   }
-  void tell() { fresh_ = true; }  // the copy is there
+  void tell() { fresh_ = true; }  // the copy has arrived
 
  private:
   std::size_t bytes() const { return told_.size() * sizeof(UpdateNumber); }

@@ -1,14 +1,16 @@
 // SPDX-License-Identifier: MIT
-// The alternating form of recurrent(): a product and one pointwise kernel in turn, all enqueued at once, for every formula
-// and shape. The form in one launch is in persistent.cu.
-// The oracle is the same formula unrolled on the tape; the gradient of the weights is not calculated here.
+// The alternating form of recurrent(): a product and one pointwise kernel in turn, all enqueued
+// without a wait, for every formula and shape. The form with a single launch is in persistent.cu.
+// The reference for tests is the same formula unrolled on the tape. The gradient of the weights is
+// not calculated here.
 #include "tapeloop/autograd/device/cuda/kernels.h"
 #include "tapeloop/autograd/device/cuda/launch.cuh"
 
 namespace tapeloop::cuda {
 namespace {
 
-// Rows of sequences that have ended (or, with `running`, that have not) become a copy of `from`, or 0.
+// Sets the rows of sequences that have ended (with `running`: that have not) to `from`, or to 0 if
+// it is null.
 template <class T>
 __global__ void __launch_bounds__(kThreads)
     set_rows_kernel(T* to, const T* from, std::int64_t rows, std::int64_t width, Running at,
@@ -64,7 +66,7 @@ class Sequence {
   Running running(std::int64_t t) const {
     return has_lengths() ? Running{lengths_.as<std::int64_t>(), t} : Running{};
   }
-  // The matrix of a time step; a tensor that has a single one has the same at each step.
+  // The matrix of a time step. A tensor with a single matrix gives the same matrix at each step.
   static Tensor at(const Tensor& tensor, std::int64_t t) {
     return tensor.select(0, tensor.dim(0) == 1 ? 0 : t);
   }
@@ -98,7 +100,7 @@ class Sequence {
   int operands_ = 0;
 };
 
-// to = (accumulate ? to : 0) + a b, matrices
+// Matrix product: to = (accumulate ? to : 0) + a b
 void multiply(const Tensor& to, const Tensor& a, const Tensor& b, bool accumulate) {
   const Product one[] = {{a.insert_axis(0), b.insert_axis(0)}};
   matmul(to.insert_axis(0), one, accumulate);
@@ -109,9 +111,9 @@ void multiply(const Tensor& to, const Tensor& a, const Tensor& b, bool accumulat
 void recurrent_forward(const RecurrentForward& run) {
   if (persistent_forward(run)) return;
   Sequence s(run);
-  const bool each_step = run.z.dim(0) == 1;  // nobody reads the pre-activations later
+  const bool each_step = run.z.dim(0) == 1;  // the pre-activations are not read later
   const bool added = !run.apart || run.bias.defined();
-  // What a product is added to: zx, or the bias where the formula gets both apart.
+  // The product is added to zx, or to the bias if the formula gets zx separately.
   const Tensor first = run.apart ? run.bias : run.zx;
   const bool in_place = added && first.raw() == run.z.raw();
   if (added && !in_place && !each_step) {
@@ -132,7 +134,8 @@ void recurrent_forward(const RecurrentForward& run) {
     for (const Tensor& state : run.states) s.give(Sequence::at(state, t));
     s.formula(t);
     if (!s.has_lengths()) continue;
-    for (std::size_t k = 0; k < s.parts(); ++k) {  // past its end a sequence's state stands still
+    // Past the end of its sequence a state does not change.
+    for (std::size_t k = 0; k < s.parts(); ++k) {
       const Tensor before = s.previous(k, step);
       const Tensor now = Sequence::at(run.states[k], t);
       if (before.raw() != now.raw()) set_rows(now, before, s.running(t), false);
@@ -154,17 +157,17 @@ void recurrent_backward(const RecurrentBackward& run) {
     s.give_gates(Sequence::at(run.z, t));
     for (std::size_t k = run.takes_h ? 0 : 1; k < s.parts(); ++k) s.give(s.previous(k, step));
     for (const Tensor& dstate : run.dstates) s.give(dstate);
-    // Results: gradients of the inputs, in the places of those that they replace.
+    // Results: the gradients of the inputs, each in the place of the gradient that it replaces.
     if (run.apart) s.give_gates(Sequence::at(run.dzx, t));
     s.give_gates(dz);
     for (std::size_t k = run.takes_h ? 0 : 1; k < s.parts(); ++k) s.give(run.dstates[k]);
     s.formula(t);
-    if (s.has_lengths()) {  // the state stood still: its gradient passes
+    if (s.has_lengths()) {  // the state did not change: its gradient passes through
       set_rows(dz, {}, s.running(t), false);
       if (run.apart) set_rows(Sequence::at(run.dzx, t), {}, s.running(t), false);
       if (!run.takes_h) set_rows(dh, {}, s.running(t), true);
     }
-    // dh of the step before: dz w, and what came directly
+    // dh of the previous time step: dz w, and the part of dh that did not pass through the product.
     multiply(dh, dz, run.w, run.takes_h || s.has_lengths());
   }
 }

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
-// Starting a whole sequence of recurrent() as one launch: the choice of form, the buffers through which blocks exchange h, and
-// the addresses. The kernels are in recurrent.cuh, the choice's reasons in recurrent_plan.cpp.
+// Runs a whole sequence of recurrent() in one launch: chooses the form, prepares the buffers
+// through which blocks exchange h, and fills in the addresses. The kernels are in recurrent.cuh;
+// recurrent_plan.cpp has the estimates behind the choice.
 #include "tapeloop/autograd/device/cuda/recurrent/persistent.h"
 
 #include <atomic>
@@ -31,7 +32,7 @@ DeviceLimits device_limits() {
   return kLimits;
 }
 
-// What a plan is made for, once.
+// The input of a plan, and the key under which the plan is kept.
 struct Wanted {
   RecurrentShape shape;
   RecurrentForm form;
@@ -44,7 +45,8 @@ struct Wanted {
   }
 };
 
-// Of the forms that the GPU has room for the one that is estimated to be fastest.
+// Takes the form with the best estimate. If the GPU has no room for it, tries the next one, in the
+// order cluster, persistent, alternating.
 RecurrentPlan make_plan(const Wanted& wanted) {
   DeviceLimits limits = device_limits();
   limits.clusters = limits.clusters && wanted.entry->clusters;
@@ -62,14 +64,15 @@ RecurrentPlan make_plan(const Wanted& wanted) {
 
 const RecurrentPlan& plan_for(const Wanted& wanted) {
   static auto& kPlans = *new std::map<decltype(wanted.key()), RecurrentPlan>;
-  // No lock of its own: has_room() takes this one, and a thread that captures a step has it already.
+  // Locks working(), not a mutex of its own: has_room() locks working() too, and a thread that
+  // captures a step already holds it.
   const std::scoped_lock lock(working());
   auto found = kPlans.find(wanted.key());
   if (found == kPlans.end()) found = kPlans.emplace(wanted.key(), make_plan(wanted)).first;
   return found->second;
 }
 
-// The form that set_recurrent_form() asked for cannot be had.
+// Throws: the form that was set by set_recurrent_form() is not possible.
 [[noreturn]] void fail_form(const RecurrentSequence& run, RecurrentForm form,
                             const std::string& reason) {
   const bool cluster = form == RecurrentForm::cluster;
@@ -116,7 +119,8 @@ struct Choice {
   RecurrentShape shape{};
 };
 
-// Whether the formula has kernels for a whole sequence, and the plan is to use them; then what they are given, but for memory.
+// Returns the kernel for a whole sequence, if the formula has one and the plan uses it. Then fills
+// in all of `given` but its memory.
 Choice choose(const RecurrentSequence& run, bool backward, PersistentRun& given) {
   last_form = RecurrentForm::alternating;
   const RecurrentForm form = wanted_form;
@@ -165,7 +169,8 @@ Choice choose(const RecurrentSequence& run, bool backward, PersistentRun& given)
   return {launch, shape};
 }
 
-// Both buffers of the exchange: h of the initial state (undefined: none) in the first, zeros elsewhere; and flags of zero.
+// Fills both buffers of the exchange: the initial h (null: zeros) in the first buffer, zeros
+// elsewhere. Sets all flags to 0.
 template <class T>
 __global__ void __launch_bounds__(kThreads)
     prepare_kernel(T* exchange, unsigned* flags, const T* h, std::int64_t per_chunk,
@@ -184,7 +189,7 @@ __global__ void __launch_bounds__(kThreads)
       h != nullptr && buffer.rest == 0 && n < batch && k < hidden ? h[n * hidden + k] : T{0};
 }
 
-// Runs the sequence with the memory that it needs beside its tensors.
+// Runs the sequence. Takes the memory that it needs besides its tensors.
 void run_persistent(const RecurrentSequence& run, const Choice& choice, PersistentRun& given) {
   const bool cluster = given.plan.form == RecurrentForm::cluster;
   const std::int64_t chunks = choice.shape.chunks();
@@ -217,7 +222,7 @@ void run_persistent(const RecurrentSequence& run, const Choice& choice, Persiste
 void allow_shared_memory(const void* kernel, std::size_t bytes) {
   static std::map<const void*, std::size_t>& kAllowed = *new std::map<const void*, std::size_t>;
   std::size_t& allowed = kAllowed[kernel];
-  if (bytes <= allowed) return;  // a launch that is captured may count on it
+  if (bytes <= allowed) return;  // never lower the limit: a captured launch may rely on it
   check(with_room([&] {
           return cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize,
                                       static_cast<int>(bytes));
@@ -252,7 +257,7 @@ bool has_room(const void* kernel, const ResidentGrid& grid) {
   allow_shared_memory(kernel, grid.shared_bytes);
   cudaLaunchAttribute attribute;
   const cudaLaunchConfig_t config = config_of(grid, attribute);
-  int found = 0;  // blocks of a multiprocessor, or clusters of the GPU
+  int found = 0;  // blocks per multiprocessor, or clusters on the GPU
   const cudaError_t status = with_room([&] {
     return grid.cluster == 0
                ? cudaOccupancyMaxActiveBlocksPerMultiprocessor(
@@ -260,11 +265,11 @@ bool has_room(const void* kernel, const ResidentGrid& grid) {
                : cudaOccupancyMaxActiveClusters(&found, kernel, &config);
   });
   if (status == cudaErrorInvalidClusterSize || status == cudaErrorInvalidConfiguration ||
-      status == cudaErrorInvalidValue) {  // the GPU never takes such a size
+      status == cudaErrorInvalidValue) {  // the GPU never accepts such a size
     cudaGetLastError();
     return false;
   }
-  check(status, "cudaOccupancyMaxActive...");  // no answer: nothing that may be kept
+  check(status, "cudaOccupancyMaxActive...");  // an unknown answer must not be kept
   if (grid.cluster != 0) return found > 0;
   return std::int64_t{found} * device_limits().multiprocessors >=
          std::int64_t{grid.grid.x} * grid.grid.y;
@@ -284,7 +289,7 @@ bool persistent_forward(const RecurrentForward& run) {
 }
 
 bool persistent_backward(const RecurrentBackward& run) {
-  if (run.dh.defined()) {  // somebody looks inside, at every step
+  if (run.dh.defined()) {  // a tape that looks inside needs dh of every step
     last_form = RecurrentForm::alternating;
     return false;
   }

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
-// What a persistent kernel is given: a sequence of recurrent steps as bare addresses, and how the blocks divide it.
-// Filled in by persistent.cu from the tensors of autograd/device/backend.h; knows neither tensors nor CUDA.
+// The arguments of a persistent kernel: a sequence of recurrent steps as plain addresses, and the
+// division of the work into blocks. persistent.cu fills them in from the tensors of
+// autograd/device/backend.h. Knows neither tensors nor CUDA.
 #pragma once
 
 #include <cstdint>
@@ -11,7 +12,7 @@ namespace tapeloop::cuda {
 
 constexpr int kMostParts = 8;  // of a state
 
-// Memory of one matrix for each time step, `step` elements apart; 0: the same at each step.
+// One matrix for each time step, `step` elements apart; 0: the same matrix at each step.
 template <class P>
 struct StepMemory {
   P data;
@@ -31,13 +32,15 @@ struct PersistentRun {
   StepMemory<void*> z;
   const void* initial[kMostParts];       // [N, H]
   StepMemory<void*> states[kMostParts];  // [T, N, H]
-  const void* dhs;            // [T, N, H], or null: zeros. From here on for the backward pass
+  // From here on only for the backward pass. dhs is [T, N, H], or null: zeros.
+  const void* dhs;
   void* dstates[kMostParts];  // [N, H]
   void* dz;                   // [T, N, G*H]
-  void* dzx;                  // the same, where apart
-  void*
-      exchange;  // [groups][2][chunks][rows] of 16 bytes: what blocks hand on from one step to the next; not in clusters
-  unsigned* flags;  // [groups][slices]: steps that a block has handed on
+  void* dzx;                  // [T, N, G*H], if apart
+  // [groups][2][chunks][rows] of 16 bytes: the values that blocks pass from one time step to the
+  // next. Not used by clusters.
+  void* exchange;
+  unsigned* flags;  // [groups][slices]: the number of steps that each block has passed on
 };
 
 }  // namespace tapeloop::cuda

@@ -1,11 +1,15 @@
 // SPDX-License-Identifier: MIT
-// register_recurrent<F>(): the kernels of a formula that run a whole sequence of recurrent() in one launch, for CUDA. Which
-// shapes they are used for is decided in recurrent_plan.cpp; without them the sequence runs step by step.
+// register_recurrent<F>(): the CUDA kernels that run a whole sequence of recurrent() in one launch.
+// recurrent_plan.cpp decides for which shapes they are used. Without them the sequence runs step by
+// step.
 //
-// A block keeps the weights of its hidden units, all gates, in shared memory. A step of it: wait for h (backward: dz) of the
-// other blocks, multiply, add up the warps' sums, the formula for its own units, hand on. There is no barrier over the grid:
-// each warp waits for those blocks whose units it multiplies. Two buffers suffice, as who writes one has waited for all blocks
-// to have read it. What limits a step, by estimate: for few rows the exchange (two trips to L2, 1.3 us), for many the FMAs.
+// A block keeps the weights of its hidden units, all gates, in shared memory. In each time step a
+// block waits for h (backward: dz) of the other blocks, multiplies, adds up the sums of its warps,
+// applies the formula to its own units, and passes the result on. There is no barrier over the
+// grid: each warp waits for those blocks whose units it multiplies. Two buffers are enough: before
+// a block writes a buffer again, it has waited until all blocks have read it. By estimate, the
+// exchange limits a step with few rows (two trips to L2, 1.3 us), and the FMAs limit a step with
+// many rows.
 #pragma once
 
 #include "tapeloop/autograd/device/cuda/pointwise.cuh"
@@ -16,7 +20,7 @@ namespace tapeloop {
 
 namespace cuda {
 
-// What forward and backward share: the block's place, its shared memory, and the product.
+// Shared by forward and backward: the block's place, its shared memory, and the product.
 template <class T, bool kBackward>
 struct Slice {
   const PersistentRun& run;
@@ -51,7 +55,7 @@ struct Slice {
     operands = work + kWarps * work_size;
   }
 
-  // --- the block's elements: a thread has the same ones at each step ---
+  // --- the block's elements: a thread has the same elements at each step ---
   __device__ int elements() const { return row_count * units; }
   struct Element {
     int index, row, unit;  // in the block
@@ -99,7 +103,8 @@ struct Slice {
 #pragma unroll
       for (int v = 0; v < Chunk<T>::size; ++v) {
         const int k = chunk * Chunk<T>::size + v;
-        // Forward: column (gate, unit) of all h. Backward: column (unit) of all dz, inner index (unit, gate).
+        // Forward: column (gate, unit), inner index over all h. Backward: column (unit), inner
+        // index (unit, gate) over all dz.
         const int gate = kBackward ? k % run.gates : column / units;
         const int from = kBackward ? first_unit + column : k;
         const int to = kBackward ? k / run.gates : first_unit + column - gate * units;
@@ -112,26 +117,28 @@ struct Slice {
     }
   }
 
-  // --- what is handed from step to step ---
+  // --- the exchange between time steps ---
   __device__ std::int64_t buffer_chunks() const { return std::int64_t{chunks} * row_step; }
   __device__ Chunk<T>* buffer(std::int64_t step) const {
     Chunk<T>* const all =
         cluster ? exchange : static_cast<Chunk<T>*>(run.exchange) + 2 * buffer_chunks() * group;
     return all + buffer_chunks() * (step & 1);
   }
-  // Calls write(chunk) for that of the inner axis, in the row of e, wherever it is read.
+  // Calls write(place) for chunk number `chunk` in the row of e: in the group's buffer, or in each
+  // block of the cluster.
   template <class Write>
   __device__ void hand_on_chunk(std::int64_t step, const Element& e, int chunk, Write write) const {
     Chunk<T>* const place = buffer(step) + chunk * row_step + e.row;
     if (!cluster) return write(*place);
     for (unsigned block = 0; block < gridDim.x; ++block) write(*in_block(place, block));
   }
-  // Elements from k on of the inner axis, side by side: value(0) to value(count - 1); as whole chunks where they are such.
+  // Passes on `count` adjacent elements of the inner axis from k on: value(0) to value(count - 1).
+  // Writes whole chunks if possible.
   template <class Value>
   __device__ void hand_on(std::int64_t step, const Element& e, int k, int count,
                           Value value) const {
     constexpr int kSize = Chunk<T>::size;
-    if (count % kSize == 0) {  // then k is a multiple of it, too
+    if (count % kSize == 0) {  // then k is a multiple of kSize too
       for (int i = 0; i < count; i += kSize) {
         Chunk<T> all;
 #pragma unroll
@@ -147,7 +154,7 @@ struct Slice {
     }
   }
   __device__ unsigned* flag(int of) const { return run.flags + group * run.plan.slices + of; }
-  // At the end of a step: what the block handed on may be read.
+  // Ends a step: other blocks may now read the values that this block has passed on.
   __device__ void publish_step(std::int64_t count) const {
     if (cluster) {
       meet_cluster();
@@ -157,7 +164,7 @@ struct Slice {
     }
   }
 
-  // --- the product: sums of the warps, to be added up by sum() after a barrier ---
+  // --- the product: sums of the warps; after a barrier sum() adds them up ---
   __device__ void multiply(std::int64_t step, std::int64_t handed_on) const {
     const int warp = static_cast<int>(threadIdx.x) / 32;
     const int tiles = static_cast<int>(run.plan.column_tiles);
@@ -202,7 +209,8 @@ struct Slice {
   }
 };
 
-// The formula on a thread's operands in shared memory; calls store(number of the result, value).
+// Applies the formula to a thread's operands in shared memory. Calls store(number of the result,
+// value).
 template <class F, class T, std::size_t... I, std::size_t... O, class Load, class Store>
 __device__ __forceinline__ void apply_formula(const F& formula, Load load, Store store,
                                               std::index_sequence<I...>,
@@ -226,7 +234,7 @@ __global__ void __launch_bounds__(kWarps * 32, 1)
   constexpr int kParts = kResultCount<F>;
   const int gate_arguments = run.gates * (run.apart ? 2 : 1);
   const int first_gate = run.apart ? run.gates : 0;  // of z
-  // h comes last where the formula does not take it
+  // If the formula does not take h, h is the last operand.
   const auto part = [&](int k) {
     return gate_arguments + (run.takes_h ? k : (k + kParts - 1) % kParts);
   };
@@ -257,7 +265,7 @@ __global__ void __launch_bounds__(kWarps * 32, 1)
                 : T{0};
       }
     }
-    meet_cluster();  // nobody may write here before
+    meet_cluster();  // before this no other block may write here
   }
   __syncthreads();
   for (std::int64_t step = 0; step < run.steps; ++step) {
@@ -275,7 +283,7 @@ __global__ void __launch_bounds__(kWarps * 32, 1)
         }
         s.operand(first_gate + g, e) = first + s.sum(e.row, g * s.units + e.unit);
       }
-      if (s.running(e, t)) {  // else the state stands still
+      if (s.running(e, t)) {  // otherwise the state does not change
         apply_formula<F, T>(
             formula, [&](int i) { return s.operand(i, e); },
             [&](int k, T value) { s.operand(part(k), e) = value; });
@@ -285,7 +293,7 @@ __global__ void __launch_bounds__(kWarps * 32, 1)
       }
     });
     if (step + 1 < run.steps) s.publish_step(step + 1);
-    // While others read what was handed on: what nobody waits for.
+    // Work that no other block waits for, while the others read the values passed on.
     T* const z = static_cast<T*>(run.z.data) + run.z.step * t;
     s.for_elements([&](const Element& e) {
       if (run.z.step != 0 || run.steps == 1) {
@@ -308,7 +316,7 @@ __global__ void __launch_bounds__(kWarps * 32, 1)
   const int gate_arguments = run.gates * (run.apart ? 2 : 1);
   const int first_gate = run.apart ? run.gates : 0;  // of z
   const int first_part = run.takes_h ? 0 : 1;
-  // Operands: the formula's arguments, which end with the gradients of the state; then that of hs.
+  // Operands: the formula's arguments, of which the last are the gradients of the state; then dhs.
   const int dstate = gate_arguments + run.parts - first_part;
   const int dhs = dstate + run.parts;
   const auto fetch = [&](std::int64_t step) {
@@ -342,9 +350,10 @@ __global__ void __launch_bounds__(kWarps * 32, 1)
     for (int i = static_cast<int>(threadIdx.x); i < 2 * s.chunks * s.row_step; i += kWarps * 32) {
       s.exchange[i] = Chunk<T>{};
     }
-    meet_cluster();  // nobody may write here before
+    meet_cluster();  // before this no other block may write here
   }
-  // Turn i: the product of dz of turn i - 1, which makes dh whole, then the formula of the step before.
+  // Iteration i adds the product of dz from iteration i - 1 to dh, which completes dh. Then it
+  // applies the formula to step run.steps - 1 - i.
   for (std::int64_t i = 0; i <= run.steps; ++i) {
     if (i > 0) s.multiply(i - 1, i);
     wait_for_batches<0>();
@@ -361,7 +370,7 @@ __global__ void __launch_bounds__(kWarps * 32, 1)
         return;
       }
       if (run.dhs != nullptr) dh += s.operand(dhs, e);
-      // Gradients take the places of the arguments that they belong to.
+      // Each gradient takes the place of its argument.
       if (s.running(e, t)) {
         apply_formula<F, T>(
             formula, [&](int k) { return s.operand(k, e); },
@@ -369,8 +378,8 @@ __global__ void __launch_bounds__(kWarps * 32, 1)
               const int state_part = first_part + k - gate_arguments;
               s.operand(k < gate_arguments ? k : dstate + state_part, e) = value;
             });
-        if (!run.takes_h) dh = 0;  // all of it went through the formula
-      } else {                     // the state stood still: its gradient passes
+        if (!run.takes_h) dh = 0;  // all of dh went through the formula
+      } else {                     // the state did not change: its gradient passes through
         for (int k = 0; k < gate_arguments; ++k) s.operand(k, e) = 0;
       }
       s.hand_on(i, e, e.j * run.gates, run.gates,
@@ -378,7 +387,7 @@ __global__ void __launch_bounds__(kWarps * 32, 1)
     });
     if (last) return;
     s.publish_step(i + 1);
-    // While others read what was handed on: what nobody waits for.
+    // Work that no other block waits for, while the others read the values passed on.
     T* const dz = static_cast<T*>(run.dz) + s.gate_step() * t;
     T* const dzx = static_cast<T*>(run.dzx) + s.gate_step() * t;
     s.for_elements([&](const Element& e) {
@@ -417,7 +426,8 @@ bool room_for_persistent(const RecurrentPlan& plan) {
   return has_room(reinterpret_cast<const void*>(persistent_kernel<F, T>()), grid_of(plan));
 }
 
-// Whether what is compiled here has clusters: code for older architectures runs on newer GPUs, without them.
+// Whether this file is compiled for an architecture with clusters. Code for older architectures
+// also runs on newer GPUs, but without clusters.
 #if defined(__CUDA_ARCH_LIST__)
 inline constexpr bool kCompiledForClusters = [] {
   for (const int architecture : {__CUDA_ARCH_LIST__}) {
@@ -438,10 +448,11 @@ RecurrentEntry recurrent_entry() {
 
 }  // namespace cuda
 
-// register_pointwise<F>(), and with it the kernels that run recurrent(F{}, ...) as a whole sequence, forward and backward, in
-// float32 and float64:
+// Calls register_pointwise<F>() and registers the kernels that run recurrent(F{}, ...) as a whole
+// sequence, forward and backward, in float32 and float64:
 //   static const bool kMyGate = tapeloop::register_recurrent<MyGate>();
-// A formula registered by register_pointwise alone runs in recurrent() too, in two launches for each step.
+// A formula that is registered by register_pointwise alone also runs in recurrent(), with two
+// launches for each time step.
 template <class F>
 bool register_recurrent() {
   cuda::add_recurrent(&kFunctorId<F>, cuda::recurrent_entry<F>());

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-// Trying the divisions of a recurrent step over a GPU's blocks. The estimates are of cycles, from the widths of the chip's
-// paths; they choose, and promise nothing.
+// Tries the divisions of a recurrent step over a GPU's blocks. Estimates cycles from the bandwidths
+// of the chip. The estimates only choose; they are not exact.
 #include "tapeloop/autograd/device/cuda/recurrent/recurrent_plan.h"
 
 #include <algorithm>
@@ -8,16 +8,17 @@
 namespace tapeloop::cuda {
 namespace {
 
-// Of an SM, in each cycle.
+// Rates of one SM, per cycle.
 constexpr double kFma = 128;          // float32; float64 has half
 constexpr double kSharedBytes = 128;  // from shared memory
-constexpr double kL2Bytes = 28;       // from the cache that SMs share, when all of them read
-// To other SMs of a cluster: an estimate, to be measured.
+constexpr double kL2Bytes = 28;       // from the L2 cache, when all SMs read
+// To other SMs of a cluster, per cycle: an estimate, not measured.
 constexpr double kClusterBytes = 12;
-// SMs of a GPC, at least; a cluster lies within one. NVIDIA's H100 whitepaper: 132 SMs in 8 GPCs, two by two, 18 at most.
+// The fewest SMs of a GPC; a cluster is within one GPC. NVIDIA's H100 whitepaper: 132 SMs in 8
+// GPCs; SMs come in pairs, at most 18 in a GPC.
 constexpr std::int64_t kGpc = 16;
-// Waiting for others, in cycles: a flag written by the slowest block and read by all, through L2 or within a cluster; and
-// what the two launches of an alternating step cost beside their work.
+// Waits, in cycles: for a flag that the slowest block writes and all blocks read, through L2 or
+// within a cluster; and the overhead of the two launches of an alternating step.
 constexpr double kExchange = 2200;
 constexpr double kClusterExchange = 700;
 constexpr double kLaunches = 6000;
@@ -25,7 +26,8 @@ constexpr double kFormula = 400;  // reading partial sums, the gates, writing st
 
 std::int64_t divided(std::int64_t a, std::int64_t b) { return (a + b - 1) / b; }
 
-// The time of a step, where the product runs at most of the speed that its bound allows.
+// Estimated cycles of an alternating step. The product runs at 60 % of the FMA peak, or at the L2
+// bandwidth.
 double alternating_cycles(const RecurrentShape& s, const DeviceLimits& limits) {
   const auto weights = static_cast<double>(s.hidden * s.hidden * s.gates);
   const double sms = static_cast<double>(limits.multiprocessors);
@@ -35,14 +37,14 @@ double alternating_cycles(const RecurrentShape& s, const DeviceLimits& limits) {
   return kLaunches + std::max(fma, read);
 }
 
-// Fills in what follows from units, rows and tile; whether it fits.
+// Fills in the fields that follow from units, rows and tile. Returns whether the division fits.
 bool complete(RecurrentPlan& p, const RecurrentShape& s, const DeviceLimits& limits) {
   const Tile tile = kTiles[p.tile];
   const bool cluster = p.form == RecurrentForm::cluster;
   const std::int64_t columns = p.units * s.columns_per_unit();
   p.slices = divided(s.hidden, p.units);
   p.groups = divided(s.batch, p.rows);
-  // Odd in shared memory, so that threads whose units lie side by side write to different banks.
+  // Odd in shared memory, so that threads with adjacent units write to different banks.
   p.row_step = cluster ? p.rows | 1 : p.rows;
   p.tile_width = tile.width();
   p.partial_row = p.tile_width + kPartialPadding;
@@ -72,8 +74,8 @@ std::int64_t clusters_at_once(std::int64_t blocks, const DeviceLimits& limits) {
 void estimate(RecurrentPlan& p, const RecurrentShape& s, const DeviceLimits& limits) {
   const Tile tile = kTiles[p.tile];
   const bool cluster = p.form == RecurrentForm::cluster;
-  // A warp's turn at one chunk of the inner axis: FMAs, and loads of 16 bytes for each thread. Where 8 lanes read the same
-  // place it is one read.
+  // A warp's work on one chunk of the inner axis: FMAs, and loads of 16 bytes for each thread. If 8
+  // lanes read the same place, this is one read.
   const auto read = [](int lanes_apart) { return std::max(1.0, lanes_apart / 8.0); };
   const double fma = tile.columns * tile.rows * 32 * static_cast<double>(s.per_chunk()) *
                      static_cast<double>(s.bytes) / 4 / kFma;
@@ -87,7 +89,7 @@ void estimate(RecurrentPlan& p, const RecurrentShape& s, const DeviceLimits& lim
                                  : handed_on / kL2Bytes;
   const double waves =
       cluster ? static_cast<double>(divided(p.groups, clusters_at_once(p.slices, limits))) : 1;
-  // Rows come from L2 while those before them are multiplied.
+  // Rows are copied from L2 while the rows before them are multiplied.
   const double step =
       cluster ? product + received / kSharedBytes : std::max(product, received / kL2Bytes);
   const double wait = p.slices == 1 ? 0 : cluster ? kClusterExchange : kExchange;
@@ -102,7 +104,7 @@ RecurrentPlan plan_recurrent(const RecurrentShape& shape, const DeviceLimits& li
   RecurrentPlan best;
   best.cycles = alternating_cycles(shape, limits);
   if (wanted == RecurrentForm::alternating) return best;
-  bool found = wanted == RecurrentForm::automatic;  // something to be faster than
+  bool found = wanted == RecurrentForm::automatic;  // alternating is the form to beat
   for (const RecurrentForm form : {RecurrentForm::persistent, RecurrentForm::cluster}) {
     if (wanted != RecurrentForm::automatic && wanted != form) continue;
     const std::int64_t most = form == RecurrentForm::cluster ? kPortable : limits.multiprocessors;

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
-// What blocks that are all resident at once do together: wait for each other's flags, write into each other's shared memory as
-// a cluster, copy into their own while they calculate. Starts such kernels; knows nothing of what they are for.
+// Tools for blocks that are all resident at once: waiting for flags, writing into each other's
+// shared memory as a cluster, copying to shared memory while calculating. Starts such kernels; does
+// not know their purpose.
 #pragma once
 
 #include "tapeloop/autograd/device/cuda/launch.cuh"
@@ -20,8 +21,8 @@ __device__ __forceinline__ void acquire_loaded() {
   asm volatile("fence.acq_rel.gpu;" ::: "memory");
 }
 
-// Copies of 4, 8 or 16 bytes from global to shared memory, in batches: a thread's oldest are done first. Those of 16 bytes
-// read from L2, where other blocks' writes are.
+// Copies 4, 8 or 16 bytes from global to shared memory, in batches; a thread's oldest batch is done
+// first. Copies of 16 bytes read from L2, where the writes of other blocks are.
 template <int kBytes>
 __device__ __forceinline__ void copy_async(void* to, const void* from) {
   const auto place = static_cast<unsigned>(__cvta_generic_to_shared(to));
@@ -33,12 +34,13 @@ __device__ __forceinline__ void copy_async(void* to, const void* from) {
   }
 }
 __device__ __forceinline__ void end_batch() { asm volatile("cp.async.commit_group;" ::: "memory"); }
-template <int kLeft>  // batches that may still be under way
+// Waits until at most kLeft batches are under way.
+template <int kLeft>
 __device__ __forceinline__ void wait_for_batches() {
   asm volatile("cp.async.wait_group %0;" ::"n"(kLeft) : "memory");
 }
 
-// Clusters; never called where the architecture has none.
+// Clusters. Not called if the architecture has none.
 __device__ __forceinline__ void meet_cluster() {
 #if __CUDA_ARCH__ >= 900
   asm volatile(
@@ -47,7 +49,8 @@ __device__ __forceinline__ void meet_cluster() {
           : "memory");
 #endif
 }
-template <class T>  // the same place in the shared memory of another block of the cluster
+// The same place in the shared memory of another block of the cluster.
+template <class T>
 __device__ __forceinline__ T* in_block(T* shared, unsigned rank) {
 #if __CUDA_ARCH__ >= 900
   T* result;
@@ -83,29 +86,33 @@ __device__ __forceinline__ void publish(unsigned* flag, unsigned value) {
   store_release(flag, value);
 }
 __device__ __forceinline__ void wait_until(const unsigned* flag, unsigned at_least) {
-  // The loop reads with relaxed loads, and one fence behind the loop acquires the published
-  // values. An acquiring load would empty the L1 cache at every turn.
+  // The loop uses relaxed loads, and one fence after the loop acquires the published values. An
+  // acquiring load would empty the L1 cache in every iteration.
   while (load_relaxed(flag) < at_least) {
   }
   acquire_loaded();
 }
 
-// So much dynamic shared memory, and never less again. Under working().
+// Lets the kernel use this much dynamic shared memory. Never lowers the limit. Call it under
+// working().
 void allow_shared_memory(const void* kernel, std::size_t bytes);
 
-// A grid whose blocks wait for each other: all of them (cluster 0) or `cluster` of them side by side.
+// A grid whose blocks wait for each other: all blocks (cluster 0), or each `cluster` adjacent
+// blocks.
 struct ResidentGrid {
   dim3 grid, block;
   std::size_t shared_bytes;
   unsigned cluster;
 };
-// Valid for as long as `attribute`, which is filled in.
+// Fills in `attribute`; the result is valid as long as `attribute` lives.
 cudaLaunchConfig_t config_of(const ResidentGrid& grid, cudaLaunchAttribute& attribute);
 
-// Whether the GPU has room for all blocks that wait for each other at once, by what the runtime says of the kernel's size.
+// Returns whether all blocks that wait for each other fit on the GPU at once, as the runtime
+// reports for the kernel.
 bool has_room(const void* kernel, const ResidentGrid& grid);
 
-// Starts such a kernel. More shared memory than 48 KB is asked for here. Throws Error where there is no room.
+// Starts such a kernel. Allows more than 48 KB of shared memory if needed. Throws Error if there is
+// no room.
 template <class... P, class... A>
 void launch_resident(void (*kernel)(P...), const ResidentGrid& grid, const A&... arguments) {
   cudaLaunchAttribute attribute{};

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
-// One block's part of a recurrent product: columns of weights that lie in shared memory, times rows of h or dz that come from
-// L2 in stages or lie in shared memory too. Full float32 or float64, each sum in one order; no tensor cores.
+// One block's part of a recurrent product: columns of weights in shared memory, times rows of h or
+// dz. The rows are copied from L2 in stages, or are in shared memory too. Full float32 or float64,
+// each sum in a fixed order; no tensor cores.
 #pragma once
 
 #include "tapeloop/autograd/device/cuda/recurrent/recurrent_plan.h"
@@ -9,41 +10,44 @@
 
 namespace tapeloop::cuda {
 
-// 16 bytes along the inner axis. A matrix is kept as [chunks][columns or rows]: threads side by side read chunks side by side,
-// so that 8 of them read all 32 banks once.
+// 16 bytes along the inner axis. A matrix is stored as [chunks][columns or rows]: adjacent threads
+// read adjacent chunks, so 8 threads read each of the 32 banks once.
 template <class T>
 struct alignas(kChunkBytes) Chunk {
   static constexpr int size = kChunkBytes / static_cast<int>(sizeof(T));
   T at[size];
 };
 
-// Shared memory begins with the weights, [chunks][columns]. Other places in it are counted in chunks from its start: an address
-// could be of any memory to the compiler.
+// Shared memory begins with the weights, [chunks][columns]. Other places in it are counted in
+// chunks from its start: the compiler would not know that a pointer points to shared memory.
 template <class T>
 struct SliceProduct {
-  const Chunk<T>* staged;  // rows [chunks][row_count], global; null: they lie in shared memory, at
+  // Rows [chunks][row_count] in global memory. Null: the rows are in shared memory, at `rows`.
+  const Chunk<T>* staged;
   int rows;
-  int work;  // of this warp: two stages of rows; at the end, partial sums [row_count][partial_row]
+  // Memory of this warp: two stages of rows; at the end, partial sums [row_count][partial_row].
+  int work;
   int columns, row_count;
-  int row_step;  // chunks from one of the inner axis to the next, row_count where they are staged
+  // Distance between adjacent chunks of the inner axis; row_count if the rows are staged.
+  int row_step;
   int first_column;  // of this warp's tile
   int first, last;   // chunks that this warp adds up
   int partial_row;
 };
 
-// A warp's tile of sums. What limits it is shared memory: a thread loads columns + rows chunks for columns * rows FMAs on each
-// of a chunk's elements, so large tiles run near the FMA's peak and those for few rows at the speed that weights are read.
-// Not inlined: its registers are then its own, whatever the formula needs.
+// Calculates a warp's tile of sums. Shared memory limits it: a thread loads columns + rows chunks
+// for columns * rows FMAs on each element of a chunk. Large tiles run near the FMA peak; tiles for
+// few rows run at the speed at which weights are read. Not inlined, so that the formula does not
+// take registers from it.
 template <class T, int kLanes, int kColumns, int kRows>
 __device__ __noinline__ void multiply_slice(const SliceProduct<T> p) {
   constexpr int kAcross = 32 / kLanes;  // threads along the rows
   constexpr int kSums = kColumns * kRows;
-  [[maybe_unused]] constexpr int kAhead = kSums >= 32  ? 1
-                                          : kSums >= 8 ? 2
-                                                       : 4;  // chunks, so that loads overlap
+  // In chunks, so that loads overlap.
+  [[maybe_unused]] constexpr int kAhead = kSums >= 32 ? 1 : kSums >= 8 ? 2 : 4;
   const int lane = static_cast<int>(threadIdx.x) % 32;
   const int lane_column = lane % kLanes, lane_row = lane / kLanes;
-  // Beyond the last column or row a thread repeats it; nobody reads those sums.
+  // Beyond the last column or row, a thread repeats the last one. Those sums are not read.
   int column_at[kColumns], row_at[kRows];
 #pragma unroll
   for (int i = 0; i < kColumns; ++i) {
@@ -56,14 +60,15 @@ __device__ __noinline__ void multiply_slice(const SliceProduct<T> p) {
     row_at[j] = row < p.row_count ? row : p.row_count - 1;
   }
   T sum[kColumns][kRows] = {};
-  // While a stage is multiplied the next one is on its way. What lies in shared memory is one stage, already there.
+  // While a stage is multiplied, the next one is copied. Rows in shared memory are a single stage
+  // that is already there.
   const int at_once = p.staged != nullptr ? kStageChunks / p.row_count : p.last - p.first;
   const auto fetch = [&](int from, Chunk<T>* to) {
     const int end = from + at_once < p.last ? from + at_once : p.last;
     for (int i = lane; i < (end - from) * p.row_count; i += 32) {
       copy_async<kChunkBytes>(to + i, p.staged + from * p.row_count + i);
     }
-    end_batch();  // empty behind the last
+    end_batch();  // empty after the last stage
   };
   Chunk<T>* const shared = shared_memory<Chunk<T>>();
   const Chunk<T>* now = shared + p.rows + p.first * p.row_step;

@@ -1,0 +1,287 @@
+// SPDX-License-Identifier: MIT
+// The forms of recurrent() on Device::cuda against each other and the CPU: values, gradients and their gradients, over odd
+// sizes, lengths and directions. On a GPU, or, as another program, on the emulated one (cuda_emulation/).
+#include "tests/device/device.h"
+#include "tests/device/device_cell.h"
+#include "tests/sequence/recurrent_oracle.h"
+
+namespace tapeloop::test {
+namespace {
+
+using cuda::RecurrentForm;
+
+constexpr RecurrentForm kForms[] = {RecurrentForm::persistent, RecurrentForm::cluster};
+constexpr DType kTypes[] = {DType::float64, DType::float32};
+
+// A form while it lives.
+struct Form {
+  explicit Form(RecurrentForm form) { cuda::set_recurrent_form(form); }
+  ~Form() { cuda::set_recurrent_form(RecurrentForm::automatic); }
+  Form(const Form&) = delete;
+  Form& operator=(const Form&) = delete;
+};
+
+Outcome on_cpu(Outcome outcome) {
+  for (Tensor& value : outcome.values) value = value.to(Device::cpu);
+  for (Tensor& gradient : outcome.gradients) gradient = gradient.to(Device::cpu);
+  return outcome;
+}
+
+Outcome run(const Problem& p, RecurrentForm form) {
+  const Form scope(form);
+  Outcome result = on_cpu(p.run(fused));
+  if (p.device == Device::cuda && form != RecurrentForm::automatic) {
+    CHECK(cuda::last_recurrent_form() == form);
+  }
+  return result;
+}
+
+Problem like(const Problem& p, Device device) {
+  Problem result(p.kind, p.steps, p.batch, p.hidden, p.dtype, device);
+  result.reverse = p.reverse;
+  result.lengths = p.lengths;
+  result.give = p.give;
+  result.use = p.use;
+  return result;
+}
+
+double allowed(DType dtype) { return dtype == DType::float64 ? 1e-10 : 1e-5; }
+
+// Both forms in one launch against the CPU, and against the alternating form.
+void compare(const Problem& here) {
+  CAPTURE(std::string(here.kind.name));
+  CAPTURE(here.steps);
+  CAPTURE(here.batch);
+  CAPTURE(here.hidden);
+  CAPTURE(std::string(name(here.dtype)));
+  CAPTURE(here.reverse);
+  CAPTURE(here.lengths.size());
+  CAPTURE(static_cast<int>(here.give));
+  CAPTURE(static_cast<int>(here.use));
+  const Problem there = like(here, Device::cuda);
+  const Outcome expected = run(here, RecurrentForm::automatic);
+  const Outcome alternating = run(there, RecurrentForm::alternating);
+  for (const RecurrentForm form : kForms) {
+    CAPTURE(static_cast<int>(form));
+    const Outcome result = run(there, form);
+    check_same(result, expected, allowed(here.dtype));
+    check_same(result, alternating, allowed(here.dtype));
+  }
+}
+
+// The text of the error, or "".
+std::string refusal(const Problem& p, RecurrentForm form) {
+  const Form scope(form);
+  try {
+    p.forward(fused);
+  } catch (const Error& error) {
+    return error.what();
+  }
+  return "";
+}
+
+bool ready() { return have_gpu() && register_cells(); }
+
+}  // namespace
+
+TEST_CASE("a sequence in one launch gives what it gives step by step, at every size") {
+  if (!ready()) return;
+  const Bounds bounds;
+  std::mt19937_64 random(kSeed);  // draws the options: each of them meets each size somewhere
+  std::size_t turn = 0;
+  for (const Kind& kind : kKinds) {
+    for (const std::int64_t hidden : {5, 33, 65}) {
+      for (const std::int64_t batch : {1, 3, 64}) {
+        const std::int64_t steps = std::array{1, 2, 17}[random() % (batch > 3 ? 2 : 3)];
+        Problem p(kind, steps, batch, hidden, kTypes[turn++ % 2]);
+        p.reverse = random() % 2 == 0;
+        if (random() % 2 == 0) p.set_lengths(random);
+        p.give = kGives[random() % 3];
+        p.use = kUses[random() % 5];
+        compare(p);
+      }
+    }
+  }
+}
+
+TEST_CASE("every number of steps with lengths and without, in both directions, in one launch") {
+  if (!ready()) return;
+  const Bounds bounds;
+  std::mt19937_64 random(kSeed);
+  for (const Kind& kind : {kKinds[0], kKinds[2], kKinds[4]}) {  // LSTM, GRU, three parts
+    for (const std::int64_t steps : {1, 2, 17}) {
+      for (const bool reverse : {false, true}) {
+        for (const bool lengths : {false, true}) {
+          Problem p(kind, steps, 3, 65, DType::float32);
+          p.reverse = reverse;
+          if (lengths) p.set_lengths(random);
+          compare(p);
+        }
+      }
+    }
+  }
+}
+
+TEST_CASE("in one launch without a tape: only h is kept for each step") {
+  if (!ready()) return;
+  const Bounds bounds;
+  std::mt19937_64 random(kSeed);
+  for (const Kind& kind : kKinds) {
+    for (const RecurrentForm form : kForms) {
+      for (const std::int64_t steps : {1, 4}) {
+        Problem here(kind, steps, 3, 33);
+        here.set_lengths(random);
+        const Problem there = like(here, Device::cuda);
+        const RecurrentResult expected = here.forward(fused);
+        const Form scope(form);
+        const RecurrentResult result = there.forward(fused);
+        CAPTURE(std::string(kind.name));
+        CHECK(error_of(result.hs.value().to(Device::cpu), expected.hs.value()) < 1e-10);
+        for (std::size_t k = 0; k < result.last.size(); ++k) {
+          CHECK(error_of(result.last[k].value().to(Device::cpu), expected.last[k].value()) < 1e-10);
+        }
+      }
+    }
+  }
+}
+
+TEST_CASE("what zx holds past a sequence's length does not matter in one launch, not even NaN") {
+  if (!ready()) return;
+  const std::vector<std::int64_t> lengths = {2, 0, 3};
+  for (const RecurrentForm form : kForms) {
+    const Form scope(form);
+    std::vector<Outcome> outcomes;
+    for (const double filler : {0.0, static_cast<double>(NAN)}) {
+      Problem p(kKinds[0], 3, 3, 9, DType::float64, Device::cuda);
+      p.lengths = lengths;
+      p.give = Give::itself;
+      Tensor x = p.x.value().to(Device::cpu);
+      for (std::int64_t n = 0; n < 3; ++n) {
+        const auto length = lengths[static_cast<std::size_t>(n)];
+        if (length < 3) x.slice(0, length, 3).select(1, n).fill(filler);
+      }
+      p.x = parameter(x.to(Device::cuda));
+      outcomes.push_back(on_cpu(p.run(fused)));
+    }
+    CHECK(same_bits(outcomes[0], outcomes[1]));
+  }
+}
+
+TEST_CASE("the gradient of the gradient of a sequence in one launch") {
+  if (!ready()) return;
+  const Bounds bounds;
+  std::mt19937_64 random(kSeed);
+  for (const Kind& kind : kKinds) {
+    Problem p(kind, 4, 3, 17);
+    p.reverse = random() % 2 == 0;
+    if (random() % 2 == 0) p.set_lengths(random);
+    p.give = kGives[random() % 3];
+    const Problem there = like(p, Device::cuda);
+    const Form scope(RecurrentForm::persistent);
+    CAPTURE(std::string(kind.name));
+    check_same(on_cpu(there.run(fused, 2)), p.run(fused, 2), 1e-10);
+  }
+}
+
+TEST_CASE("the same bits from a sequence in one launch, run to run") {
+  if (!ready()) return;
+  for (const RecurrentForm form : kForms) {
+    const Problem p(kKinds[0], 17, 3, 65, DType::float32, Device::cuda);
+    const Outcome first = run(p, form);
+    for (unsigned seed = 0; seed < 3; ++seed) {
+      emulation::set_order(100 + seed);  // other orders of blocks and threads
+      CHECK(same_bits(run(p, form), first));
+    }
+  }
+}
+
+TEST_CASE("a form that was asked for and cannot be had is refused with the reason") {
+  if (!ready()) return;
+  const Problem large(kKinds[0], 2, 3, 2000, DType::float32, Device::cuda);
+  for (const RecurrentForm form : kForms) {
+    const std::string text = refusal(large, form);
+    CHECK(text.find("set_recurrent_form() asked for RecurrentForm::") != std::string::npos);
+    CHECK(text.find("H = 2000, 4 gates in float32 do not fit") != std::string::npos);
+    CHECK(text.find("RecurrentForm::automatic takes") != std::string::npos);
+  }
+  CHECK(refusal(large, RecurrentForm::automatic).empty());
+  CHECK(cuda::last_recurrent_form() == RecurrentForm::alternating);
+  const Form scope(RecurrentForm::persistent);
+  const Var zx(Tensor::zeros({2, 3, 5}, DType::float32, Device::cuda));
+  const Var w(Tensor::zeros({5, 5}, DType::float32, Device::cuda));
+  const Var h(Tensor::zeros({3, 5}, DType::float32, Device::cuda));
+  CHECK(throws_with("add register_recurrent<F>() to a .cu file",
+                    [&] { recurrent(PointwiseOnly{}, zx, w, {h}); }));
+}
+
+TEST_CASE(
+    "a GPU without room for blocks that wait for each other: the next form, the same results") {
+  if (!have_emulation() || !ready()) return;
+  const Bounds bounds;
+  struct Room {
+    Room(int blocks, int clusters) { emulation::set_room(blocks, clusters); }
+    ~Room() { emulation::set_room(1, 1); }
+  };
+  // Plans are kept by shape: none of these is in another case.
+  const auto forms = [&](std::int64_t batch) {
+    const Problem cpu(kKinds[0], 3, batch, 97, DType::float32);
+    const Problem there = like(cpu, Device::cuda);
+    check_same(on_cpu(there.run(fused)), cpu.run(fused), allowed(DType::float32));
+    return cuda::last_recurrent_form();
+  };
+  CHECK(forms(4) == RecurrentForm::cluster);  // with room for all
+  {
+    const Room no_clusters(1, 0);
+    CHECK(forms(5) == RecurrentForm::persistent);
+    CHECK(refusal(like(Problem(kKinds[0], 3, 5, 97, DType::float32), Device::cuda),
+                  RecurrentForm::cluster)
+              .find("the GPU has no room for") != std::string::npos);
+  }
+  {
+    const Room nothing(0, 0);
+    CHECK(forms(6) == RecurrentForm::alternating);
+    const std::string text =
+        refusal(like(Problem(kKinds[0], 3, 6, 97, DType::float32), Device::cuda),
+                RecurrentForm::persistent);
+    CHECK(text.find("the GPU has no room for") != std::string::npos);
+    CHECK(text.find("it may be shared with others") != std::string::npos);
+  }
+}
+
+TEST_CASE("a form that a sequence fits and its gradient does not: the backward pass is refused") {
+  if (!have_emulation() || !ready()) return;
+  const Form scope(RecurrentForm::cluster);
+  const Problem p(kKinds[0], 1, 3, 247, DType::float32, Device::cuda);
+  p.forward(fused);
+  CHECK(cuda::last_recurrent_form() == RecurrentForm::cluster);
+  CHECK(throws_with("for its gradient N = 3, H = 247, 4 gates in float32 do not fit",
+                    [&] { p.run(fused); }));
+}
+
+TEST_CASE("a GPU that cannot say whether it has room: an error, and no form is kept from it") {
+  if (!have_emulation() || !ready()) return;
+  const Problem p(kKinds[0], 3, 7, 97, DType::float32, Device::cuda);  // a plan of its own
+  emulation::refuse_queries(2);
+  CHECK(throws_with("failed: out of memory", [&] { p.forward(fused); }));
+  p.forward(fused);
+  CHECK(cuda::last_recurrent_form() == RecurrentForm::cluster);
+}
+
+TEST_CASE("a sequence in one launch: as many launches for 30 steps as for 3") {
+  if (!have_emulation()) return;
+  if (!ready()) return;
+  for (const RecurrentForm form : kForms) {
+    const Form scope(form);
+    std::int64_t before = 0, launches[2] = {};
+    for (const std::int64_t steps : {3, 30}) {
+      const Problem p(kKinds[0], steps, 2, 9, DType::float32, Device::cuda);
+      const Var zx = p.x.detach();
+      before = emulation::launches();
+      fused(p.recurrence(), zx, p.state, {});
+      launches[steps == 30] = emulation::launches() - before;
+    }
+    CHECK(launches[0] == launches[1]);
+  }
+}
+
+}  // namespace tapeloop::test

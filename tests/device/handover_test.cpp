@@ -1,0 +1,298 @@
+// SPDX-License-Identifier: MIT
+// The hand-over between blocks of the persistent kernels of recurrent(), with one CPU thread for
+// each device thread (cuda_emulation/threads.h). Compares results. Under the thread sanitizer,
+// finds reads of data that were not handed over.
+#include <doctest/doctest.h>
+
+#include <array>
+#include <cstdio>
+#include <cstdlib>
+#include <filesystem>
+#include <vector>
+
+#include "tapeloop/autograd/device/cuda/recurrent/recurrent.cuh"
+#include "tapeloop/autograd/ops/ops.h"
+#include "tapeloop/autograd/sequence/recurrent.h"
+#include "tapeloop/nn/recurrent/gates.h"
+#include "tests/support.h"
+#include "threads.h"
+
+#if defined(__SANITIZE_THREAD__)
+#define UNDER_THREAD_SANITIZER 1
+#elif defined(__has_feature)
+#if __has_feature(thread_sanitizer)
+#define UNDER_THREAD_SANITIZER 1
+#endif
+#endif
+#ifndef UNDER_THREAD_SANITIZER
+#define UNDER_THREAD_SANITIZER 0
+#endif
+
+namespace tapeloop::test {
+namespace {
+
+using cuda::Chunk;
+using cuda::PersistentRun;
+using cuda::RecurrentForm;
+using cuda::RecurrentPlan;
+using cuda::RecurrentShape;
+using emulation::Broken;
+
+// T time steps, N batch, H hidden units.
+struct Sizes {
+  std::int64_t steps, batch, hidden;
+};
+
+// A sequence, and the results of the CPU.
+template <class F, class T>
+struct Case {
+  static constexpr bool kApart = std::is_same_v<F, nn::GruGates>;
+  static constexpr std::int64_t kGates = kApart ? 3 : 4;
+  static constexpr std::size_t kParts = kResultCount<F>;
+  Sizes sizes;
+  bool reverse;
+  std::vector<std::int64_t> lengths;
+  Var w, bias, zx;
+  PoolVector<Var> initial;
+  Tensor z;                    // as in the steps of the CPU: zx + w h, or w h + bias
+  std::vector<Tensor> states;  // [T, N, H]
+  Tensor dhs;                  // upstream gradient of the states
+  std::vector<Tensor> dlast;   // upstream gradients of the last state
+  Tensor dzx;                  // gradients
+  std::vector<Tensor> dinitial;
+
+  Case(const Sizes& s, bool backwards, bool some_end) : sizes(s), reverse(backwards) {
+    const DType dtype = sizeof(T) == 4 ? DType::float32 : DType::float64;
+    const std::int64_t t = s.steps, n = s.batch, h = s.hidden;
+    for (std::int64_t i = 0; some_end && i < n; ++i) lengths.push_back(i % (t + 1));
+    w = parameter(random_tensor({kGates * h, h}, 1, dtype));
+    w.value().copy_from((Var(w.value()) * (1.0 / std::sqrt(static_cast<double>(h)))).value());
+    zx = parameter(random_tensor({t, n, kGates * h}, 2, dtype));
+    if (kApart) bias = parameter(random_tensor({kGates * h}, 3, dtype));
+    for (std::size_t k = 0; k < kParts; ++k) {
+      initial.push_back(parameter(random_tensor({n, h}, 4 + k, dtype)));
+      dlast.push_back(random_tensor({n, h}, 14 + k, dtype));
+    }
+    dhs = random_tensor({t, n, h}, 24, dtype);
+    calculate();
+  }
+
+  // Calculates step by step, with ordinary operations.
+  void calculate() {
+    const std::int64_t t = sizes.steps, n = sizes.batch, h = sizes.hidden;
+    const Recurrence recurrence =
+        kApart ? Recurrence::with_products_apart(F{}, w, bias) : Recurrence(F{}, w);
+    z = Tensor::zeros({t, n, kGates * h}, zx.dtype());
+    for (std::size_t k = 0; k < kParts; ++k) states.push_back(Tensor::zeros({t, n, h}, zx.dtype()));
+    Tape tape;
+    const PoolVector<Var> inputs = unstack(zx);
+    PoolVector<Var> state = initial;
+    Var loss(Tensor::zeros({}, zx.dtype()));
+    for (std::int64_t i = 0; i < t; ++i) {
+      const std::int64_t time = reverse ? t - 1 - i : i;
+      const auto at = static_cast<std::size_t>(time);
+      z.select(0, time).copy_from(
+          linear(state[0].detach(), w.detach(), kApart ? bias.detach() : inputs[at].detach())
+              .value());
+      PoolVector<Var> next = recurrence.step(inputs[at], state);
+      for (std::size_t k = 0; k < kParts; ++k) {
+        if (!lengths.empty()) {
+          const Tensor running = Tensor::zeros({n, 1}, zx.dtype());
+          for (std::int64_t row = 0; row < n; ++row) {
+            running.select(0, row).fill(time < lengths[static_cast<std::size_t>(row)] ? 1 : 0);
+          }
+          next[k] = select(Var(running), next[k], state[k]);
+        }
+        states[k].select(0, time).copy_from(next[k].value());
+      }
+      state = std::move(next);
+      loss = loss + sum(state[0] * Var(dhs.select(0, time)));
+    }
+    for (std::size_t k = 0; k < kParts; ++k) loss = loss + sum(state[k] * Var(dlast[k]));
+    std::vector<Var> xs{zx};
+    xs.insert(xs.end(), initial.begin(), initial.end());
+    const std::vector<Var> gradients = tape.gradient(loss, xs);
+    dzx = gradients[0].value();
+    for (std::size_t k = 0; k < kParts; ++k) dinitial.push_back(gradients[1 + k].value());
+  }
+};
+
+// The arguments of the kernels, in memory of their own, on a small emulated GPU.
+template <class F, class T>
+struct Device {
+  const Case<F, T>& c;
+  RecurrentShape shape;
+  PersistentRun run{};
+  std::vector<Chunk<T>> exchange;
+  std::vector<unsigned> flags;
+  std::vector<std::int64_t> lengths;
+
+  Device(const Case<F, T>& given, bool backward, RecurrentForm form)
+      : c(given), lengths(c.lengths) {
+    const std::int64_t gates = c.kGates, parts = c.kParts, h = c.sizes.hidden;
+    const std::int64_t operands =
+        backward ? kArity<Backward<F>> + 1 : gates * (c.kApart ? 2 : 1) + parts;
+    shape = {h, gates, c.sizes.batch, operands, sizeof(T), backward};
+    run.plan = plan_of_several_blocks(form);
+    run.steps = c.sizes.steps;
+    run.batch = static_cast<int>(c.sizes.batch);
+    run.hidden = static_cast<int>(h);
+    run.gates = static_cast<int>(gates);
+    run.parts = static_cast<int>(parts);
+    run.apart = c.kApart;
+    run.takes_h = c.kApart;
+    run.reverse = c.reverse;
+    run.w = c.w.value().raw();
+    run.w_row = c.w.value().stride(0);
+    run.w_column = c.w.value().stride(1);
+    run.lengths = lengths.empty() ? nullptr : lengths.data();
+    run.bias = c.bias.defined() ? c.bias.value().raw() : nullptr;
+    const std::int64_t step = c.sizes.batch * h;
+    run.zx = {c.zx.value().raw(), step * gates};
+    for (std::size_t k = 0; k < c.kParts; ++k) run.initial[k] = c.initial[k].value().raw();
+    if (form == RecurrentForm::cluster) return;
+    // Prepares the memory as prepare_kernel of persistent.cu does.
+    const std::int64_t chunks = shape.chunks(), rows = run.plan.rows;
+    exchange.resize(static_cast<std::size_t>(2 * run.plan.groups * chunks * rows), Chunk<T>{});
+    const T* const h0 = static_cast<const T*>(run.initial[0]);
+    for (std::int64_t n = 0; !backward && n < c.sizes.batch; ++n) {
+      for (std::int64_t k = 0; k < h; ++k) {
+        const std::int64_t chunk = n / rows * 2 * chunks + k / Chunk<T>::size;
+        exchange[static_cast<std::size_t>(chunk * rows + n % rows)].at[k % Chunk<T>::size] =
+            h0[n * h + k];
+      }
+    }
+    flags.resize(static_cast<std::size_t>(run.plan.groups * run.plan.slices), 0);
+    run.exchange = exchange.data();
+    run.flags = flags.data();
+  }
+
+  // Chooses the shared memory so that the plan has several blocks, which wait for each other.
+  RecurrentPlan plan_of_several_blocks(RecurrentForm form) const {
+    for (std::int64_t bytes = 128 << 10; bytes > 0; bytes -= 1 << 10) {
+      const RecurrentPlan plan = cuda::plan_recurrent(shape, {3, bytes, true}, form);
+      if (plan.form == form && plan.slices > 1) return plan;
+    }
+    FAIL("no division into several blocks");
+    return {};
+  }
+
+  template <class G>
+  void launch(const G& formula, Broken broken) {
+    const cuda::ResidentGrid grid = cuda::grid_of(run.plan);
+    emulation::run_resident_threads(grid.grid, grid.block, grid.shared_bytes, grid.cluster, broken,
+                                    [&] { cuda::persistent_kernel<G, T>()(formula, run); });
+  }
+};
+
+bool near(const Tensor& a, const Tensor& b) {
+  return distance(a, b) < (a.dtype() == DType::float32 ? 2e-5 : 1e-12);
+}
+
+template <class F, class T>
+void check_forward(const Case<F, T>& c, RecurrentForm form, Broken broken = Broken::nothing) {
+  Device<F, T> device(c, false, form);
+  const Tensor z = Tensor::zeros(c.z.shape(), c.z.dtype());
+  std::vector<Tensor> states;
+  device.run.z = {z.raw(), z.dim(1) * z.dim(2)};
+  for (std::size_t k = 0; k < c.kParts; ++k) {
+    states.push_back(Tensor::zeros(c.states[k].shape(), z.dtype()));
+    device.run.states[k] = {states[k].raw(), c.sizes.batch * c.sizes.hidden};
+  }
+  device.launch(F{}, broken);
+  if (broken != Broken::nothing) return;
+  CHECK(near(z, c.z));
+  for (std::size_t k = 0; k < c.kParts; ++k) CHECK(near(states[k], c.states[k]));
+}
+
+template <class F, class T>
+void check_backward(const Case<F, T>& c, RecurrentForm form, Broken broken = Broken::nothing) {
+  Device<F, T> device(c, true, form);
+  const Tensor dz = Tensor::zeros(c.z.shape(), c.z.dtype());
+  const Tensor dzx = c.kApart ? Tensor::zeros(c.z.shape(), c.z.dtype()) : dz;
+  std::vector<Tensor> dstates;
+  device.run.z = {c.z.raw(), c.z.dim(1) * c.z.dim(2)};
+  if (!c.kApart) device.run.zx = {c.z.raw(), c.z.dim(1) * c.z.dim(2)};
+  device.run.dhs = c.dhs.raw();
+  device.run.dz = dz.raw();
+  device.run.dzx = dzx.raw();
+  for (std::size_t k = 0; k < c.kParts; ++k) {
+    dstates.push_back(c.dlast[k].clone());
+    device.run.dstates[k] = dstates[k].raw();
+    device.run.states[k] = {c.states[k].raw(), c.sizes.batch * c.sizes.hidden};
+  }
+  device.launch(Backward<F>{}, broken);
+  if (broken != Broken::nothing) return;
+  CHECK(near(dzx, c.dzx));
+  for (std::size_t k = 0; k < c.kParts; ++k) CHECK(near(dstates[k], c.dinitial[k]));
+}
+
+template <class F, class T>
+void check(const Sizes& sizes, RecurrentForm form, bool reverse = false, bool some_end = false) {
+  CAPTURE(sizes.steps);
+  CAPTURE(sizes.batch);
+  CAPTURE(sizes.hidden);
+  const Case<F, T> c(sizes, reverse, some_end);
+  check_forward(c, form);
+  check_backward(c, form);
+}
+
+}  // namespace
+
+TEST_CASE("persistent kernels hand h and dz on between blocks by flags") {
+  const RecurrentForm form = RecurrentForm::persistent;
+  check<nn::LstmGates, float>({6, 3, 40}, form);
+  check<nn::LstmGates, double>({5, 1, 33}, form, true);
+  check<nn::GruGates, float>({5, 2, 37}, form, false, true);
+}
+
+TEST_CASE("cluster kernels hand h and dz on through each other's shared memory") {
+  const RecurrentForm form = RecurrentForm::cluster;
+  check<nn::LstmGates, float>({5, 3, 40}, form, true);
+  check<nn::GruGates, float>({4, 2, 37}, form, false, true);
+}
+
+// A hand-over that is broken as the environment says, in a process of its own.
+static void run_broken(const char* wanted) {
+  const auto broken = static_cast<Broken>(std::atoi(wanted));
+  const Case<nn::LstmGates, float> c({5, 3, 40}, false, false);
+  const RecurrentForm form =
+      broken == Broken::cluster_barrier ? RecurrentForm::cluster : RecurrentForm::persistent;
+  if (std::getenv("BACKWARD") != nullptr) {
+    check_backward(c, form, broken);
+  } else {
+    check_forward(c, form, broken);
+  }
+}
+
+TEST_CASE(
+    "the thread sanitizer reports a hand-over without its release, its fence or its barrier") {
+  if (const char* const wanted = std::getenv("BROKEN")) return run_broken(wanted);
+  if (!UNDER_THREAD_SANITIZER) {
+    std::printf("SKIPPED: this program has no thread sanitizer; handover_sanitized_test has\n");
+    return;
+  }
+  const std::string program = std::filesystem::read_symlink("/proc/self/exe").string();
+  for (const Broken broken :
+       {Broken::nothing, Broken::release, Broken::fence, Broken::even_barriers,
+        Broken::odd_barriers, Broken::cluster_barrier}) {
+    for (const char* pass : {"FORWARD", "BACKWARD"}) {
+      CAPTURE(static_cast<int>(broken));
+      CAPTURE(std::string(pass));
+      const std::string command =
+          "env TSAN_OPTIONS=exitcode=66 BROKEN=" + std::to_string(static_cast<int>(broken)) + " " +
+          pass + "=1 '" + program + "' -tc='the thread sanitizer reports*' 2>&1";
+      std::FILE* child = popen(command.c_str(), "r");
+      REQUIRE(child != nullptr);
+      std::string text;
+      std::array<char, 4096> line;
+      while (std::fgets(line.data(), line.size(), child) != nullptr) text += line.data();
+      const int status = pclose(child);
+      const bool reported = text.find("WARNING: ThreadSanitizer: data race") != std::string::npos;
+      CHECK(reported == (broken != Broken::nothing));
+      CHECK((status == 0) == (broken == Broken::nothing));
+    }
+  }
+}
+
+}  // namespace tapeloop::test

@@ -1,0 +1,416 @@
+// SPDX-License-Identifier: MIT
+// What the tasks of examples/seq2seq are made of: dates, letters and sums, without a model; and the command line.
+#include <doctest/doctest.h>
+
+#include <CLI/CLI.hpp>
+#include <algorithm>
+#include <map>
+#include <set>
+
+#include "examples/seq2seq/addition.h"
+#include "examples/seq2seq/arguments.h"
+#include "examples/seq2seq/dates.h"
+#include "examples/seq2seq/lengths.h"
+#include "examples/seq2seq/material.h"
+#include "tapeloop/autograd/tensor/error.h"
+#include "tests/support.h"
+
+using namespace seq2seq;
+using tapeloop::Random;
+using tapeloop::test::message_of;
+
+namespace {
+
+const DateFormat& format_named(std::string_view name) {
+  for (const DateFormat& format : date_formats()) {
+    if (format.name == name) return format;
+  }
+  FAIL("no format of that name: " << name);
+  return date_formats()[0];
+}
+
+// The options as main() reads them. Throws what the command line throws.
+Arguments parsed(const std::string& line) {
+  Arguments a;
+  CLI::App app;
+  add_options(app, a);
+  app.parse(line, false);
+  fill_in(app, a);
+  return a;
+}
+
+}  // namespace
+
+TEST_CASE("the calendar knows leap years, and what is none") {
+  CHECK(is_leap_year(2000));
+  CHECK(is_leap_year(2024));
+  CHECK_FALSE(is_leap_year(1900));
+  CHECK_FALSE(is_leap_year(2023));
+  CHECK(days_in_month(2024, 2) == 29);
+  CHECK(days_in_month(2023, 2) == 28);
+  int days = 0;
+  for (int month = 1; month <= 12; ++month) days += days_in_month(2023, month);
+  CHECK(days == 365);
+}
+
+TEST_CASE("the day of the week goes on from day to day over all years") {
+  int expected = 3;  // 1 January 1970 was a Thursday
+  for (int year = kFirstYear; year <= kLastYear; ++year) {
+    for (int month = 1; month <= 12; ++month) {
+      for (int day = 1; day <= days_in_month(year, month); ++day) {
+        REQUIRE(day_of_week({year, month, day}) == expected);
+        expected = (expected + 1) % 7;
+      }
+    }
+  }
+}
+
+TEST_CASE("a date is written in each language, with its conventions") {
+  const Date date{2051, 4, 3};
+  const std::map<std::string_view, std::string> expected = {
+      {"month/day/year", "4/3/2051"},
+      {"year/month/day", "2051/4/3"},
+      {"day.month.yy", "03.04.51"},
+      {"day-month-year", "3-4-2051"},
+      {"en month ordinal, year", "April 3rd, 2051"},
+      {"en weekday", "Monday, April 3, 2051"},
+      {"de weekday, den", "Montag, den 3. April 2051"},
+      {"fr le day month year", "le 3 avril 2051"},
+      {"es weekday", "lunes, 3 de abril de 2051"},
+      {"zh weekday", "2051年4月3日星期一"},
+      {"zh numerals", "二〇五一年四月三日"}};
+  for (const auto& entry : expected) {
+    CAPTURE(entry.first);
+    CHECK(write_date(date, format_named(entry.first)) == entry.second);
+  }
+  CHECK(iso(date) == "2051-04-03");
+  CHECK(write_date({1999, 12, 31}, format_named("zh numerals")) == "一九九九年十二月三十一日");
+  CHECK(write_date({1999, 10, 20}, format_named("zh numerals")) == "一九九九年十月二十日");
+  CHECK(write_date({1999, 12, 11}, format_named("en the ordinal of month")) ==
+        "the 11th of December 1999");
+  CHECK(write_date({1999, 12, 22}, format_named("en the ordinal of month")) ==
+        "the 22nd of December 1999");
+}
+
+TEST_CASE("no two dates are written alike in one format") {
+  for (const DateFormat& format : date_formats()) {
+    std::map<std::string, std::string> meaning;
+    for (int year = kFirstYear; year <= kLastYear; ++year) {
+      for (int month = 1; month <= 12; ++month) {
+        for (int day = 1; day <= days_in_month(year, month); ++day) {
+          const Date date{year, month, day};
+          const auto [found, is_new] = meaning.emplace(write_date(date, format), iso(date));
+          if (!is_new)
+            FAIL("'" << found->first << "' is " << found->second << " and " << iso(date));
+        }
+      }
+    }
+  }
+}
+
+TEST_CASE("what is written means one date, whichever format it is in") {
+  Random random(3);
+  std::map<std::string, std::string> meaning;
+  for (const DateExample& example : random_dates(50000, Part::train, random)) {
+    const auto [found, is_new] = meaning.emplace(example.pair.source, example.pair.target);
+    CAPTURE(example.pair.source);
+    REQUIRE(found->second == example.pair.target);
+  }
+}
+
+TEST_CASE("no date of one part is in another, in whatever format") {
+  Random random(5);
+  std::map<std::string, Part> part_of;
+  for (const Part part : {Part::train, Part::validation, Part::test}) {
+    for (const DateExample& example : random_dates(20000, part, random)) {
+      const auto [found, is_new] = part_of.emplace(example.pair.target, part);
+      CAPTURE(example.pair.target);
+      REQUIRE(found->second == part);
+    }
+  }
+  int tested = 0, validated = 0, all = 0;
+  for (int year = kFirstYear; year <= kLastYear; ++year) {
+    for (int month = 1; month <= 12; ++month) {
+      for (int day = 1; day <= days_in_month(year, month); ++day, ++all) {
+        const Part part = part_of_date(iso({year, month, day}));
+        tested += part == Part::test ? 1 : 0;
+        validated += part == Part::validation ? 1 : 0;
+      }
+    }
+  }
+  CHECK(std::abs(tested - all / 10) < all / 100);
+  CHECK(std::abs(validated - all / 20) < all / 100);
+}
+
+TEST_CASE("random dates come in every format and in upper case, with its accents") {
+  Random random(7);
+  std::set<const DateFormat*> formats;
+  bool upper = false;
+  for (const DateExample& example : random_dates(5000, Part::train, random)) {
+    formats.insert(example.format);
+    upper = upper || example.pair.source.find("FÉVRIER") != std::string::npos ||
+            example.pair.source.find("MÄRZ") != std::string::npos;
+    CHECK_FALSE(first_invalid_utf8(example.pair.source));
+  }
+  CHECK(formats.size() == date_formats().size());
+  CHECK(upper);
+}
+
+TEST_CASE("letters are copied or reversed") {
+  Random random(1);
+  for (int length : {1, 2, 9, 40}) {
+    const Pair copy = letters_pair(Order::copy, length, random);
+    CHECK(copy.source.size() == static_cast<std::size_t>(length));
+    CHECK(copy.target == copy.source);
+    const Pair reverse = letters_pair(Order::reverse, length, random);
+    CHECK(reverse.target == std::string(reverse.source.rbegin(), reverse.source.rend()));
+  }
+  CHECK(message_of([&] { letters_pair(Order::copy, 0, random); }) ==
+        "letters: the length is 0, expected 1 or more");
+}
+
+TEST_CASE("lengths are measured from short to twice the longest, that one among them") {
+  for (int longest : {1, 2, 5, 6, 7, 12, 20, 40, 101}) {
+    CAPTURE(longest);
+    const std::vector<int> lengths = measured_lengths(longest);
+    CHECK(std::is_sorted(lengths.begin(), lengths.end()));
+    CHECK(std::set<int>(lengths.begin(), lengths.end()).size() == lengths.size());
+    CHECK(lengths.front() >= 1);
+    CHECK(lengths.back() <= 2 * longest);
+    CHECK(std::count(lengths.begin(), lengths.end(), longest) == 1);
+  }
+}
+
+TEST_CASE("a carry arises where two digits and the carry before reach the base") {
+  CHECK(carries_of({.a = 0b0111, .b = 0b0001}, 2, 5) == std::vector<int>{1, 1, 1, 0, 0});
+  CHECK(carries_of({.a = 57, .b = 168}, 10, 4) == std::vector<int>{1, 1, 0, 0});
+  CHECK(carries_of({.a = 999, .b = 1}, 10, 4) == std::vector<int>{1, 1, 1, 0});
+  CHECK(carries_of({.a = 5, .b = 4}, 10, 1) == std::vector<int>{0});
+  CHECK(digits_of(4096, 10, 5) == std::vector<int>{6, 9, 0, 4, 0});
+}
+
+TEST_CASE("bits of a sum agree with its digits and carries, for all sums of four bits") {
+  std::vector<Sum> sums;
+  for (std::uint64_t a = 0; a < 16; ++a) {
+    for (std::uint64_t b = 0; b < 16; ++b) sums.push_back({a, b});
+  }
+  const auto x = addend_bits(sums, 4), y = sum_bits(sums, 4);
+  for (std::size_t n = 0; n < sums.size(); ++n) {
+    const auto row = static_cast<std::int64_t>(n);
+    const std::vector<int> carries = carries_of(sums[n], 2, 5);
+    std::uint64_t total = 0;
+    for (std::int64_t t = 0; t < 5; ++t) {
+      const double before = t == 0 ? 0 : carries[static_cast<std::size_t>(t - 1)];
+      const double ones = x.at({t, row, 0}) + x.at({t, row, 1}) + before;
+      CHECK(y.at({t, row, 0}) == (ones == 1 || ones == 3 ? 1 : 0));
+      total |= static_cast<std::uint64_t>(y.at({t, row, 0})) << t;
+    }
+    CHECK(total == sums[n].a + sums[n].b);
+  }
+}
+
+TEST_CASE(
+    "random sums fill their bits and digits, and the held-out ones do not depend on the order") {
+  Random random(2);
+  constexpr std::uint64_t kMostOf62Bits = (std::uint64_t{1} << 62) - 1;
+  std::uint64_t seen = 0, held = 0;
+  for (int i = 0; i < 2000; ++i) {
+    const Sum wide = random_binary_sum(62, random);
+    CHECK(std::max(wide.a, wide.b) <= kMostOf62Bits);
+    seen |= wide.a & ~wide.b;
+    const Sum sum = random_decimal_sum(4, random);
+    CHECK(std::max(sum.a, sum.b) <= 9999);
+    CHECK(held_out(sum) == held_out({sum.b, sum.a}));
+    held += held_out(sum) ? 1 : 0;
+    const Pair pair = decimal_pair(sum);
+    CHECK(parse_sum(pair.source, 10, 4) == sum);
+    CHECK(std::string(pair.target.rbegin(), pair.target.rend()) == std::to_string(sum.a + sum.b));
+  }
+  CHECK(seen == kMostOf62Bits);
+  CHECK(held > 120);
+  CHECK(held < 300);
+  CHECK(message_of([&] { random_binary_sum(63, random); }) ==
+        "addition: bits is 63, expected 1 to 62");
+}
+
+TEST_CASE("sums to measure with are different ones, and no more than there are") {
+  Random random(3);
+  for (int bits : {1, 2, 4, 5, 8, 31, 40, 62}) {
+    CAPTURE(bits);
+    const std::vector<Sum> sums = different_binary_sums(1000, bits, random);
+    const std::size_t all = bits < 5 ? std::size_t{1} << (2 * bits) : 1000;
+    CHECK(sums.size() == all);
+    CHECK(std::set<Sum>(sums.begin(), sums.end()).size() == all);
+    for (const Sum& sum : sums) CHECK((std::max(sum.a, sum.b) >> bits) == 0);
+  }
+  for (const char* line : {"add --base 10 --digits 1", "add --base 10 --digits 2"}) {
+    const Material material = material_of(parsed(line));
+    std::set<std::string> different;
+    for (const Pair& pair : material.test) different.insert(pair.source);
+    CHECK(different.size() == material.test.size());
+    std::size_t all = 0;
+    const std::uint64_t end = parsed(line).digits == 1 ? 10 : 100;
+    for (std::uint64_t a = 0; a < end; ++a) {
+      for (std::uint64_t b = 0; b < end; ++b) all += held_out({a, b}) ? 1 : 0;
+    }
+    // Drawn by chance: of the sums of two digits the last ones may not come up.
+    CHECK(material.test.size() <= all);
+    if (end == 10) CHECK(material.test.size() == all);
+    if (end == 100) CHECK(material.test.size() > 950);
+  }
+}
+
+TEST_CASE("a sum is read from text, and what is none is not") {
+  CHECK(parse_sum("1011 + 110", 2, 62) == Sum{11, 6});
+  CHECK(parse_sum("57+168", 10, 4) == Sum{57, 168});
+  for (const char* text : {"", "12", "+1", "1+", "1+2+3", "1-2", "12+1", "1 1+"}) {
+    CAPTURE(text);
+    CHECK_FALSE(parse_sum(text, 2, 62));
+  }
+  CHECK_FALSE(parse_sum("11111+1", 2, 4));
+  CHECK(to_text(0, 2) == "0");
+  CHECK(to_text(6, 2) == "110");
+  CHECK(to_text(405, 10) == "405");
+}
+
+TEST_CASE("made material keeps its parts apart") {
+  for (const char* line : {"dates --pairs 3000", "add --base 10 --digits 3 --pairs 3000"}) {
+    CAPTURE(line);
+    const Arguments a = parsed(line);
+    const Material material = material_of(a);
+    CHECK(material.train.size() == 3000);
+    CHECK(material.test.size() == 1000);
+    const bool dates = a.task == "dates";
+    std::set<std::string> learned;
+    for (const Pair& pair : material.train) learned.insert(dates ? pair.target : pair.source);
+    for (const auto* part : {&material.validation, &material.test}) {
+      for (const Pair& pair : *part) {
+        CHECK_FALSE(learned.contains(dates ? pair.target : pair.source));
+      }
+    }
+  }
+}
+
+TEST_CASE("sentences that are too long are left out and counted") {
+  const Arguments a = parsed("dates --pairs 500 --max-length 10");
+  const Material material = material_of(a);
+  CHECK(material.train.size() < 500);
+  CHECK(material.remarks.size() == 3);
+  CHECK(material.remarks[0] ==
+        std::to_string(500 - material.train.size()) +
+            " pairs for training are longer than 10 characters (--max-length): left out");
+  const std::string message =
+      message_of([] { material_of(parsed("dates --pairs 500 --max-length 3")); });
+  CHECK(
+      message.starts_with("data: dates made by rule has no pairs left for training; 500 pairs "
+                          "for training are longer than 3 characters (--max-length): left out;"));
+  CHECK(message.ends_with("; give a greater --max-length"));
+}
+
+TEST_CASE("options that do not belong to a task, or to each other, are refused") {
+  const auto refused = [](const std::string& line) -> std::string {
+    try {
+      parsed(line);
+    } catch (const common::UsageError& error) {
+      return error.what();
+    }
+    return "accepted";
+  };
+  CHECK(refused("reverse --data x.tsv") ==
+        "--data is an option of dates, translate, not of reverse");
+  CHECK(refused("dates --base 10") == "--base is an option of add, not of dates");
+  CHECK(refused("add --base 3") == "--base is 3, expected 2 or 10");
+  CHECK(refused("add --base 10 --digits 40") == "--digits is 40, expected 1 to 18 decimal digits");
+  CHECK(refused("add --cell lstm") ==
+        "--cell has no meaning for sums of bits, which a plain RNN adds; give --base 10 too, or "
+        "leave it out");
+  CHECK(refused("--resume --interactive") ==
+        "--resume trains, --translate and --interactive do not; choose one");
+  CHECK(refused("--model x.safetensors").starts_with("--model names a checkpoint"));
+  CHECK(refused("add --base 10 --cell lstm --quick") == "accepted");
+  CHECK(refused("reverse --samples 3") ==
+        "--samples is an option of dates, translate, add, not of reverse");
+  for (const char* option : {"--updates 3", "--hidden 8", "--data x.tsv", "--quick", "--seed 1",
+                             "--two-directions", "--max-length 9"}) {
+    const std::string name(option, std::string_view(option).find(' ') == std::string_view::npos
+                                       ? std::string_view(option).size()
+                                       : std::string_view(option).find(' '));
+    const std::string shown = name == "--two-directions" ? "--one-direction" : name;
+    CHECK(refused(std::string("--translate x ") + option) ==
+          shown + " has no effect together with --translate, which trains nothing; leave it out");
+  }
+  CHECK(refused("--interactive --lr 1") ==
+        "--lr has no effect together with --interactive, which trains nothing; leave it out");
+  CHECK(refused("reverse --translate abc --beam 3 --model m --out o --json j --threads 2") ==
+        "accepted");
+  CHECK_THROWS_AS(parsed("cook"), CLI::ParseError);
+  CHECK_THROWS_AS(parsed("--hidden 0"), CLI::ParseError);
+  CHECK_THROWS_AS(parsed("--lr fast"), CLI::ParseError);
+  CHECK_THROWS_AS(parsed("--attention sideways"), CLI::ParseError);
+}
+
+TEST_CASE("tasks have presets that options overrule") {
+  CHECK(parsed("").task == "dates");
+  CHECK_FALSE(parsed("").task_given);
+  CHECK(parsed("dates").task_given);
+  CHECK(parsed("translate").source_unit == "word");
+  CHECK(parsed("translate --source-unit character").source_unit == "character");
+  CHECK(parsed("translate").settings.model.hidden == 128);
+  CHECK(parsed("translate --hidden 32").settings.model.hidden == 32);
+  CHECK(parsed("add").settings.model.hidden == 16);
+  CHECK_FALSE(parsed("--one-direction").settings.model.bidirectional);
+}
+
+TEST_CASE("each task has a folder of its own") {
+  std::set<std::string> folders;
+  for (const char* line : {"dates", "translate", "reverse", "copy", "add", "add --base 10"}) {
+    folders.insert(parsed(line).common.out);
+  }
+  CHECK(folders.size() == 6);
+  CHECK(parsed("").common.out == "out/seq2seq/dates");
+  CHECK(parsed("translate --translate x").common.out == "out/seq2seq/translate");
+  CHECK(parsed("add --out here").common.out == "here");
+}
+
+TEST_CASE("the explanation of a task shows its own values and options") {
+  // The line of an option in the explanation, to its value.
+  const auto shown = [](const std::string& line, const std::string& option) -> std::string {
+    Arguments a;
+    CLI::App app;
+    add_options(app, a);
+    app.parse(line, false);
+    fill_in(app, a);
+    const std::string text = app.help();
+    const std::size_t place = text.find("  " + option + " ");
+    if (place == std::string::npos) return "hidden";
+    const std::size_t value = text.find('=', place);
+    return text.substr(value + 1, text.find_first_of(" \n", value) - value - 1);
+  };
+  CHECK(shown("", "--updates") == "3000");
+  CHECK(shown("", "--digits") == "8");
+  CHECK(shown("translate", "--updates") == "1200");
+  CHECK(shown("translate --data x.tsv", "--updates") == "4000");
+  CHECK(shown("translate", "--source-unit") == "word");
+  CHECK(shown("translate", "--beam") == "4");
+  CHECK(shown("translate", "--length-penalty") == "0.6");
+  CHECK(shown("translate", "--digits") == "hidden");
+  CHECK(shown("add", "--hidden") == "16");
+  CHECK(shown("add", "--cell") == "hidden");
+  CHECK(shown("add --base 10", "--digits") == "4");
+  CHECK(shown("add --base 10", "--cell") == "gru");
+  CHECK(shown("reverse", "--out") == "out/seq2seq/reverse");
+  CHECK(shown("reverse", "--lr") == "0.003");
+  CHECK(shown("dates --lr 0.5", "--lr") == "0.003");  // what it would be
+}
+
+TEST_CASE("the search is that of the task unless another is asked for") {
+  Arguments a = parsed("--translate x");
+  CHECK(a.search().beams == 1);
+  a.task = "translate";  // as a checkpoint says
+  CHECK(a.search().beams == 4);
+  CHECK(a.search().length_penalty == 0.6);
+  a = parsed("--translate x --beam 2 --length-penalty 0.1");
+  a.task = "translate";
+  CHECK(a.search().beams == 2);
+  CHECK(a.search().length_penalty == 0.1);
+}

@@ -1,0 +1,520 @@
+// SPDX-License-Identifier: MIT
+// recurrent() against the same steps unrolled on the tape: values, gradients and their gradients, over odd sizes, lengths,
+// directions, types and threads; what overwriting zx must not change; errors. Memory is in recurrent_memory_test.cpp.
+#include "tests/sequence/recurrent_oracle.h"
+
+namespace tapeloop::test {
+namespace {
+
+constexpr DType kTypes[] = {DType::float64, DType::float32};
+constexpr std::int64_t kSteps[] = {1, 2, 17};
+constexpr std::int64_t kBatches[] = {1, 2, 15, 17};
+constexpr std::int64_t kHiddens[] = {1, 2, 15, 17, 63, 65};
+
+void capture_and_compare(const Problem& p, int order) {
+  CAPTURE(std::string(p.kind.name));
+  CAPTURE(p.steps);
+  CAPTURE(p.batch);
+  CAPTURE(p.hidden);
+  CAPTURE(std::string(name(p.dtype)));
+  CAPTURE(p.reverse);
+  CAPTURE(p.lengths.empty());
+  CAPTURE(static_cast<int>(p.give));
+  CAPTURE(static_cast<int>(p.use));
+  check_same(p.run(fused, order), p.run(unrolled, order), allowed_error(p.dtype));
+}
+
+}  // namespace
+
+TEST_CASE("a sequence as one operation gives what its steps give one by one, at every size") {
+  std::mt19937_64 random(kSeed);  // draws the options: each of them meets each size somewhere
+  for (const Kind& kind : kKinds) {
+    for (const DType dtype : kTypes) {
+      for (const std::int64_t steps : kSteps) {
+        for (const std::int64_t batch : kBatches) {
+          for (const std::int64_t hidden : kHiddens) {
+            Problem p(kind, steps, batch, hidden, dtype);
+            p.reverse = random() % 2 == 0;
+            if (random() % 2 == 0) p.set_lengths(random);
+            p.give = kGives[random() % 3];
+            p.use = kUses[random() % 5];
+            const Threads scope(1 + static_cast<int>(random() % 2));
+            capture_and_compare(p, 1);
+          }
+        }
+      }
+    }
+  }
+}
+
+TEST_CASE("every way to give zx, to use the results, and to run, at one size") {
+  std::mt19937_64 random(kSeed);
+  for (const Kind& kind : kKinds) {
+    for (const bool reverse : {false, true}) {
+      for (const bool lengths : {false, true}) {
+        for (const Give give : kGives) {
+          for (const Use use : kUses) {
+            Problem p(kind, 3, 3, 9);
+            p.reverse = reverse;
+            if (lengths) p.set_lengths(random);
+            p.give = give;
+            p.use = use;
+            capture_and_compare(p, 1);
+          }
+        }
+      }
+    }
+  }
+}
+
+TEST_CASE("the gradient of the gradient is that of the steps, also after zx was overwritten") {
+  std::mt19937_64 random(kSeed);
+  for (const Kind& kind : kKinds) {
+    for (const DType dtype : kTypes) {
+      for (const std::int64_t steps : {1, 2, 5}) {
+        for (const std::int64_t hidden : {1, 2, 15, 17}) {
+          Problem p(kind, steps, 1 + static_cast<std::int64_t>(random() % 4), hidden, dtype);
+          p.reverse = random() % 2 == 0;
+          if (random() % 2 == 0) p.set_lengths(random);
+          p.give = kGives[random() % 3];
+          p.use = kUses[random() % 5];
+          const Threads scope(1 + static_cast<int>(random() % 2));
+          capture_and_compare(p, 2);
+        }
+      }
+    }
+  }
+}
+
+TEST_CASE("gradcheck of first and second order, with zx overwritten and with zx held") {
+  for (const Kind& kind : kKinds) {
+    for (const Give give : kGives) {
+      for (const bool lengths : {false, true}) {
+        Problem p(kind, 3, 2, 2);
+        p.give = give;
+        p.reverse = lengths;
+        if (lengths) p.lengths = {1, 3};
+        ParameterList list;
+        for (const Var& x : p.parameters()) {
+          list.push_back({"parameter " + std::to_string(list.size()), x});
+        }
+        const GradcheckReport report = gradcheck(
+            [&] {
+              const RecurrentResult result = p.forward(fused);
+              std::vector<Var> all = {result.hs};
+              all.insert(all.end(), result.last.begin(), result.last.end());
+              return all;
+            },
+            list, {.second_order = true});
+        CAPTURE(std::string(kind.name));
+        INFO(report.str());
+        CHECK(report.ok);
+        CHECK(report.failures == 0);
+      }
+    }
+  }
+}
+
+TEST_CASE("1, 2 and 3 threads give the same bits") {
+  std::mt19937_64 random(kSeed);
+  for (const Kind& kind : kKinds) {
+    for (const DType dtype : kTypes) {
+      for (const std::int64_t hidden : {130, 65}) {
+        // Work for three threads: more than 4e5 flops for each of them in a step.
+        const std::int64_t batch = 1 + 1000000 / (kind.gates * hidden * hidden);
+        Problem p(kind, 6, batch, hidden, dtype);
+        p.reverse = random() % 2 == 0;
+        if (random() % 2 == 0) p.set_lengths(random);
+        p.give = kGives[random() % 3];
+        CAPTURE(std::string(kind.name));
+        CAPTURE(hidden);
+        const Outcome alone = p.run(fused);
+        for (const int threads : {2, 3, 2, 3}) {
+          const Threads scope(threads);
+          CHECK(same_bits(p.run(fused), alone));
+        }
+      }
+    }
+  }
+}
+
+TEST_CASE("two threads of a program run sequences of their own with weights that both read") {
+  const Threads scope(2);
+  Problem p(kKinds[0], 5, 17, 65);
+  const Outcome expected = p.run(fused);
+  std::atomic<int> wrong{0};
+  const auto work = [&] {
+    Problem own(p.kind, p.steps, p.batch, p.hidden);
+    own.w = parameter(p.w.value());  // a variable of its own on the same memory
+    for (int i = 0; i < 10; ++i) {
+      if (!same_bits(own.run(fused), expected)) ++wrong;
+    }
+  };
+  std::thread other(work);
+  work();
+  other.join();
+  CHECK(wrong == 0);
+}
+
+TEST_CASE("without a tape the results have the same bits as with one") {
+  std::mt19937_64 random(kSeed);
+  for (const Kind& kind : kKinds) {
+    for (const DType dtype : kTypes) {
+      for (const Give give : kGives) {
+        Problem p(kind, 17, 3, 17, dtype);
+        p.reverse = random() % 2 == 0;
+        p.set_lengths(random);
+        p.give = give;
+        CAPTURE(std::string(kind.name));
+        const Outcome taped = p.run(fused);
+        const RecurrentResult bare = p.forward(fused);
+        CHECK_FALSE(bare.hs.requires_grad());
+        CHECK(same_bits(bare.hs.value(), taped.values[0]));
+        for (std::size_t k = 0; k < bare.last.size(); ++k)
+          CHECK(same_bits(bare.last[k].value(), taped.values[1 + k]));
+      }
+    }
+  }
+}
+
+TEST_CASE("played back twice, a record gives the same bits and adds up to the double") {
+  for (const Kind& kind : kKinds) {
+    for (const Give give : kGives) {
+      Problem p(kind, 4, 3, 17, DType::float32);
+      p.give = give;
+      CAPTURE(std::string(kind.name));
+      Tape tape;
+      const Var loss = p.loss(p.forward(fused));
+      const std::vector<Var> asked = tape.gradient(loss, p.parameters(), {.retain = true});
+      tape.backward(loss, {.retain = true});
+      std::vector<Tensor> once;
+      for (const Var& x : p.parameters()) once.push_back(x.grad().value().clone());
+      tape.backward(loss);  // the last time: what was kept may be overwritten
+      for (std::size_t i = 0; i < once.size(); ++i) {
+        CAPTURE(i);
+        CHECK(same_bits(asked[i].value(), once[i]));
+        CHECK(same_bits(p.parameters()[i].grad().value(), (Var(once[i]) + Var(once[i])).value()));
+      }
+    }
+  }
+}
+
+TEST_CASE("a recorded backward pass between two plain ones changes neither") {
+  for (const Kind& kind : kKinds) {
+    Problem p(kind, 4, 2, 5);
+    p.lengths = {2, 4};
+    CAPTURE(std::string(kind.name));
+    Tape tape;
+    const Var loss = p.loss(p.forward(fused));
+    const std::vector<Var> before = tape.gradient(loss, p.parameters(), {.retain = true});
+    const std::vector<Var> recorded = tape.gradient(loss, p.parameters(), {.create_graph = true});
+    const std::vector<Var> after = tape.gradient(loss, p.parameters());
+    for (std::size_t i = 0; i < before.size(); ++i) {
+      CAPTURE(i);
+      CHECK(error_of(recorded[i].value(), before[i].value()) <= 1e-12);
+      CHECK(same_bits(after[i].value(), before[i].value()));
+    }
+  }
+}
+
+TEST_CASE("memory that others see is never overwritten: views, constants, expanded states") {
+  const Kind& lstm = kKinds[0];
+  const Problem p(lstm, 5, 3, 4);
+  const Tensor whole = random_tensor({7, 3, 16}, 50);
+  const Tensor before = whole.clone();
+  const Recurrence r = p.recurrence();
+  const RecurrentResult of_copy = recurrent(r, Var(whole.slice(0, 1, 6).clone()), p.state);
+  const auto check = [&](Var zx) {
+    const RecurrentResult result = recurrent(r, std::move(zx), p.state);
+    CHECK(same_bits(result.hs.value(), of_copy.hs.value()));
+    CHECK(same_bits(result.last[1].value(), of_copy.last[1].value()));
+    CHECK(same_bits(whole, before));
+  };
+  check(Var(whole.slice(0, 1, 6)));
+  check(slice(Var(whole), 0, 1, 6));
+  const Tensor turned = whole.transpose(0, 1).clone();  // [N, T, G*H]
+  check(Var(turned.transpose(0, 1).slice(0, 1, 6)));
+
+  SUBCASE("one row for the whole batch as the state, and one variable as both parts") {
+    const Var row(random_tensor({1, 4}, 51));
+    const Var state[] = {expand(row, {3, 4}), Var(row.value().expand({3, 4}))};
+    const Var same(random_tensor({1, 4}, 51).expand({3, 4}).clone());
+    const Var both[] = {same, same};
+    CHECK(same_bits(recurrent(r, p.x, state).hs.value(), recurrent(r, p.x, both).hs.value()));
+    CHECK(same_bits(same.value(), row.value().expand({3, 4})));
+  }
+}
+
+TEST_CASE("gradients go through views of zx, transposed weights and a state used twice") {
+  for (const Implementation f : {&fused, &unrolled}) {
+    CAPTURE(f == &fused);
+    static std::vector<Tensor> first;                       // of the fused one
+    const Var x = parameter(random_tensor({3, 6, 8}, 60));  // [N, T, 2 * G*H]
+    const Var w = parameter(random_tensor({4, 16}, 61, DType::float64, -0.5, 0.5));
+    const Var h = parameter(random_tensor({3, 4}, 62));
+    Tape tape;
+    const Var zx = concat({transpose(x, 0, 1), transpose(x, 0, 1) * 0.5}, -1);
+    const std::vector<Var> state = {h, h};
+    const RecurrentResult a =
+        f(Recurrence(nn::LstmGates{}, transpose(w)), slice(zx, 0, 0, 6, 2), state, {});
+    const RecurrentResult b =
+        f(Recurrence(nn::LstmGates{}, transpose(w)), zx, a.last, {.reverse = true});
+    const Var loss = sum(square(a.hs)) + sum(b.hs * 0.3) + sum(square(b.last[1]));
+    std::vector<Tensor> gradients;
+    for (const Var& gradient : tape.gradient(loss, {x, w, h})) {
+      gradients.push_back(gradient.value().clone());
+    }
+    if (f == &fused) {
+      first = gradients;
+      continue;
+    }
+    for (std::size_t i = 0; i < gradients.size(); ++i)
+      CHECK(error_of(first[i], gradients[i]) <= 1e-12);
+  }
+}
+
+TEST_CASE("what zx holds past a sequence's end does not matter, not even NaN") {
+  for (const Kind& kind : kKinds) {
+    for (const bool reverse : {false, true}) {
+      for (const Give give : kGives) {
+        for (const int order : {1, 2}) {
+          Problem p(kind, 4, 2, 3);
+          p.reverse = reverse;
+          p.lengths = {2, 4};
+          p.give = give;
+          CAPTURE(std::string(kind.name));
+          CAPTURE(order);
+          CAPTURE(reverse);
+          const Outcome clean = p.run(fused, order);
+          const Tensor padding = p.x.value().slice(0, 2, 4).slice(1, 0, 1);
+          padding.fill(std::nan(""));
+          const Outcome dirty = p.run(fused, order);
+          for (std::size_t i = 0; i < clean.values.size(); ++i)
+            CHECK(same_bits(clean.values[i], dirty.values[i]));
+          for (std::size_t i = 0; i < clean.gradients.size(); ++i)
+            CHECK(same_bits(clean.gradients[i], dirty.gradients[i]));
+        }
+      }
+    }
+  }
+}
+
+TEST_CASE("lengths that are all T change no bit; lengths of 0 leave the state as it was") {
+  for (const Kind& kind : kKinds) {
+    Problem p(kind, 5, 3, 17);
+    CAPTURE(std::string(kind.name));
+    const Outcome plain = p.run(fused);
+    p.lengths = {5, 5, 5};
+    const Outcome full = p.run(fused);
+    CHECK(same_bits(full.values[0], plain.values[0]));
+    check_same(full, plain, 1e-12);
+    p.lengths = {0, 0, 0};
+    const Outcome none = p.run(fused);
+    for (std::size_t k = 0; k < p.state.size(); ++k)
+      CHECK(same_bits(none.values[1 + k], p.state[k].value()));
+    CHECK(distance(none.gradients[0], Tensor::zeros(p.x.shape(), p.dtype)) == 0);
+    CHECK(distance(none.gradients[1], Tensor::zeros(p.w.shape(), p.dtype)) == 0);
+  }
+}
+
+TEST_CASE("no steps leave the state as it was; an empty batch gives empty results") {
+  for (const Kind& kind : kKinds) {
+    for (const bool taped : {false, true}) {
+      std::optional<Tape> tape;
+      if (taped) tape.emplace();
+      Problem p(kind, 0, 3, 5);
+      const RecurrentResult none = p.forward(fused);
+      CHECK(none.hs.shape() == Shape{0, 3, 5});
+      REQUIRE(none.last.size() == p.state.size());
+      for (std::size_t k = 0; k < p.state.size(); ++k)
+        CHECK(same_bits(none.last[k].value(), p.state[k].value()));
+      if (taped) {
+        const Var loss = sum(none.last[0] * 3.0);
+        CHECK(distance(tape->gradient(loss, {p.state[0]}, {.retain = true})[0].value(),
+                       Tensor::full({3, 5}, 3, DType::float64)) == 0);
+      }
+      Problem q(kind, 4, 0, 5);
+      q.lengths = {};
+      const RecurrentResult empty = q.forward(fused);
+      CHECK(empty.hs.shape() == Shape{4, 0, 5});
+      for (const Var& part : empty.last) CHECK(part.shape() == Shape{0, 5});
+      if (taped) {  // nothing depends on the weights, but there are gradients: zeros
+        const Var w = q.w;
+        const Var dw = tape->gradient(sum(empty.hs), {w})[0];
+        CHECK(distance(dw.value(), Tensor::zeros(w.shape(), DType::float64)) == 0);
+      }
+    }
+  }
+}
+
+TEST_CASE("mistakes are told before any work, with shapes and what was expected") {
+  const Problem p(kKinds[0], 3, 2, 4);
+  const Recurrence lstm = p.recurrence();
+  const auto zeros = [](const Shape& shape, DType dtype = DType::float64) {
+    return Var(Tensor::zeros(shape, dtype));
+  };
+  const auto call = [&](const Recurrence& r, const Var& zx, std::vector<Var> state,
+                        std::vector<std::int64_t> lengths = {}) {
+    return [=] { recurrent(r, zx, state, {.lengths = lengths}); };
+  };
+  const std::vector<Var> state = p.state;
+  CHECK(throws_with("recurrent: |the recurrence is undefined; build it from a formula and w_hh",
+                    call(Recurrence(), p.x, state)));
+  CHECK(throws_with("the recurrence is undefined", [&] { Recurrence().step(p.x, state); }));
+  CHECK(throws_with("recurrent: |lstm_gates|w_hh is [15, 4]; expected [G*H, H]",
+                    call(Recurrence(nn::LstmGates{}, zeros({15, 4})), p.x, state)));
+  CHECK(throws_with("w_hh is [16, 0]; expected [G*H, H]",
+                    call(Recurrence(nn::LstmGates{}, zeros({16, 0})), p.x, state)));
+  CHECK(throws_with("w_hh is [16]; expected [G*H, H]",
+                    call(Recurrence(nn::LstmGates{}, zeros({16})), p.x, state)));
+  CHECK(throws_with(
+      "the formula takes 5 arguments; with w_hh [8, 4] (2 gates) and 2 results it must take 3, or "
+      "4 with h before the other parts",
+      call(Recurrence(nn::LstmGates{}, zeros({8, 4})), p.x, state)));
+  CHECK(throws_with(
+      "the formula takes 7 arguments; with w_hh [8, 4] (2 gates, products apart) and 1 results it "
+      "must take 4, or 5 with h",
+      call(Recurrence::with_products_apart(nn::GruGates{}, zeros({8, 4})), p.x, {state[0]})));
+  CHECK(throws_with("zx is [3, 2, 15], expected [T, N, 16] for w_hh [16, 4]",
+                    call(lstm, zeros({3, 2, 15}), state)));
+  CHECK(throws_with("zx is [3, 16], expected [T, N, 16]", call(lstm, zeros({3, 16}), state)));
+  CHECK(throws_with("zx is undefined, expected [T, N, 16]", call(lstm, Var(), state)));
+  CHECK(throws_with("1 parts of a state were given, the formula returns 2",
+                    call(lstm, p.x, {state[0]})));
+  CHECK(throws_with("part 1 of the initial state is [2, 5], expected [N=2, 4]",
+                    call(lstm, p.x, {state[0], zeros({2, 5})})));
+  CHECK(throws_with("3 lengths were given for a batch of 2", call(lstm, p.x, state, {1, 2, 3})));
+  CHECK(throws_with("length 4 is outside 0..3, the steps of zx [3, 2, 16]",
+                    call(lstm, p.x, state, {1, 4})));
+  CHECK(throws_with("length -1 is outside 0..3", call(lstm, p.x, state, {-1, 3})));
+  CHECK(throws_with("zx is int64, expected float32 or float64",
+                    call(lstm, zeros({3, 2, 16}, DType::int64), state)));
+  CHECK(
+      throws_with("zx is float32[3, 2, 16], another operand float64[16, 4]; all must be of one "
+                  "type",
+                  call(lstm, zeros({3, 2, 16}, DType::float32), state)));
+  CHECK(throws_with("another operand float32[2, 4]",
+                    call(lstm, p.x, {state[0], zeros({2, 4}, DType::float32)})));
+  const Var w3 = zeros({12, 4});
+  CHECK(throws_with("b_hh is [11], expected [12]",
+                    call(Recurrence::with_products_apart(nn::GruGates{}, w3, zeros({11})),
+                         zeros({3, 2, 12}), {state[0]})));
+  Recurrence with_bias = lstm;
+  with_bias.b_hh = zeros({16});
+  CHECK(throws_with("b_hh is given, but only products that are kept apart have a bias",
+                    call(with_bias, p.x, state)));
+  Var zx = p.x * 1.0;
+  CHECK(throws_with("length 9", call(lstm, zx, state, {9, 0})));
+  CHECK(same_bits(zx.value(), p.x.value()));
+}
+
+// --- nn: unroll() and stacks go through recurrent(); a cell that shows only its steps does not ---
+
+namespace {
+
+template <class C>
+struct StepsOnly {
+  using State = typename C::State;
+  C cell;
+  StepsOnly() = default;
+  explicit StepsOnly(const C& of) : cell(of) {}
+  StepsOnly(const nn::RecurrentOptions& options, Random& random) : cell(options, random) {}
+  auto state_sizes() const { return cell.state_sizes(); }
+  Var input(const Var& x) const { return cell.input(x); }
+  State step(const Var& zx, const State& state) const { return nn::step(cell, zx, state); }
+  void visit(nn::Visitor& v) const { cell.visit(v); }
+};
+static_assert(nn::HasRecurrence<nn::LstmCell> && !nn::HasRecurrence<StepsOnly<nn::LstmCell>>);
+
+template <class C>
+std::vector<Tensor> run_stack(const nn::RecurrentOptions& options, bool lengths, bool state) {
+  Random random(7);
+  const nn::Recurrent<C> model(options, random);
+  const Var xs = parameter(random_tensor({5, 3, options.input}, 70, options.dtype));
+  const std::vector<std::int64_t> list =
+      lengths ? std::vector<std::int64_t>{5, 0, 3} : std::vector<std::int64_t>{};
+  typename C::State start;
+  const std::int64_t layers = options.layers * model.directions();
+  for (std::size_t k = 0; state && k < C::State::parts; ++k) {
+    start[k] = parameter(random_tensor({layers, 3, options.hidden}, 80 + k, options.dtype));
+  }
+  Tape tape;
+  auto [ys, last] = model(xs, start, list);
+  Var loss = sum(square(ys));
+  for (const Var& part : last) loss = loss + sum(part * part * part);
+  std::vector<Var> all = {xs};
+  for (const NamedVar& p : nn::parameters(model)) all.push_back(p.var);
+  for (std::size_t k = 0; state && k < C::State::parts; ++k) all.push_back(start[k]);
+  std::vector<Tensor> result = {ys.value()};
+  for (const Var& part : last) result.push_back(part.value());
+  for (const Var& gradient : tape.gradient(loss, all)) result.push_back(gradient.value().clone());
+  return result;
+}
+
+template <class C>
+void compare_stacks(nn::RecurrentOptions options) {
+  for (const DType dtype : kTypes) {
+    options.dtype = dtype;
+    for (const bool lengths : {false, true}) {
+      for (const bool state : {false, true}) {
+        const std::vector<Tensor> a = run_stack<C>(options, lengths, state);
+        const std::vector<Tensor> b = run_stack<StepsOnly<C>>(options, lengths, state);
+        REQUIRE(a.size() == b.size());
+        for (std::size_t i = 0; i < a.size(); ++i) {
+          CAPTURE(i);
+          CHECK(error_of(a[i], b[i]) <= allowed_error(dtype));
+        }
+      }
+    }
+  }
+}
+
+}  // namespace
+
+TEST_CASE("stacks of cells give what the same cells give step by step") {
+  for (const bool bias : {false, true}) {
+    const nn::RecurrentOptions options{
+        .input = 3, .hidden = 15, .layers = 2, .bidirectional = true, .bias = bias};
+    compare_stacks<nn::LstmCell>(options);
+    compare_stacks<nn::GruCell>(options);
+    compare_stacks<nn::RnnCell>(options);
+    nn::RecurrentOptions relu = options;
+    relu.nonlinearity = nn::Nonlinearity::relu;
+    compare_stacks<nn::RnnCell>(relu);
+  }
+}
+
+TEST_CASE("unroll of a user's cell: a setting, padding with NaN, and the state it started from") {
+  struct Cell {
+    using State = nn::State<1>;
+    Var from_x, from_h;
+    double rate;
+    std::array<std::int64_t, 1> state_sizes() const { return {from_h.dim(1)}; }
+    Var input(const Var& x) const { return linear(x, from_x); }
+    Recurrence recurrence() const { return {Leaky{rate}, from_h}; }
+  };
+  for (const double rate : {0.25, 0.75}) {
+    const Cell cell{parameter(random_tensor({17, 2}, 90)), parameter(random_tensor({17, 17}, 91)),
+                    rate};
+    const Tensor given = random_tensor({4, 2, 2}, 92);
+    given.slice(0, 1, 4).slice(1, 0, 1).fill(std::nan(""));
+    const Var xs = parameter(given);
+    const std::int64_t lengths[] = {1, 4};
+    const auto run = [&](const auto& some) {
+      Tape tape;
+      auto [ys, last] = nn::unroll(some, xs, {}, {.reverse = true, .lengths = lengths});
+      const Var loss = sum(square(ys)) + sum(last.h());
+      std::vector<Tensor> result = {ys.value(), last.h().value()};
+      for (const Var& gradient : tape.gradient(loss, {xs, cell.from_x, cell.from_h}))
+        result.push_back(gradient.value().clone());
+      return result;
+    };
+    const std::vector<Tensor> a = run(cell), b = run(StepsOnly<Cell>(cell));
+    for (std::size_t i = 0; i < a.size(); ++i) {
+      CAPTURE(i);
+      CHECK(error_of(a[i], b[i]) <= 1e-12);
+    }
+  }
+}
+
+}  // namespace tapeloop::test
