@@ -1,20 +1,25 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: MIT
 """Installs the library into an empty folder, moves it, and builds tests/install/ against it as a stranger would:
-once with pkg-config, once with CMake. The program in README.md is built and run too, and a program with flags
-that change arithmetic, which must be refused. Exit code 77, "skipped", where pkg-config or cmake is missing.
+once with pkg-config, once with CMake. It also builds and runs each complete program in README.md and doc/, and a
+program with flags that change arithmetic, which must be refused. Exit code 77, "skipped", where pkg-config or cmake is
+missing.
 
 usage: tests/install_test.py SOURCE_FOLDER BUILD_FOLDER     (environment: CXX, the compiler of the build)
 """
 import os
+import re
+import resource
 import shlex
 import shutil
 import subprocess
 import sys
 import tempfile
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 EXPECTED = "0.0000 0.2100"  # x (1 - tanh(x w)^2) for x = (0, 0.5), w = (1, 2)
+MOST_SECONDS = 10  # of CPU time, for a program of a document
 
 
 def run(*command, **options):
@@ -97,10 +102,39 @@ def check_arithmetic(folder, compiler, source, cflags, libraries):
         expect([*cflags, "-O2"], ["-Ofast"], "cpu: this thread holds numbers below 2^-1022 as 0")
 
 
-def readme_program(source):
-    text = (source / "README.md").read_text()
-    begin = text.index("```cpp\n") + len("```cpp\n")
-    return text[begin:text.index("```", begin)]
+def programs_of(page):
+    """(name, text) of each block of C++ in the page that has a main()."""
+    blocks = re.findall(r"^```cpp\n(.*?)^```", page.read_text(), re.MULTILINE | re.DOTALL)
+    complete = [block for block in blocks if "int main(" in block]
+    return [(f"{page.stem.lower()}_{number}", text) for number, text in enumerate(complete, 1)]
+
+
+def check_documents(source, folder, compiler, flags):
+    """Builds and runs the complete programs of README.md and doc/. Each must return 0 within MOST_SECONDS, and print the
+    text of each of its lines `// Expect: "TEXT"`."""
+    programs = [program for page in (source / "README.md", *sorted((source / "doc").glob("*.md")))
+                for program in programs_of(page)]
+    if not any(name.startswith("readme_") for name, _ in programs):
+        sys.exit("README.md has no complete program: no ```cpp block with int main()")
+
+    def build(program):
+        name, text = program
+        (folder / f"{name}.cpp").write_text(text)
+        run(compiler, "-std=c++20", "-O1", folder / f"{name}.cpp", "-o", folder / name, *flags)
+
+    with ThreadPoolExecutor(max_workers=os.cpu_count()) as pool:
+        list(pool.map(build, programs))
+    for name, text in programs:
+        before = resource.getrusage(resource.RUSAGE_CHILDREN)
+        printed = run(folder / name, cwd=folder)
+        after = resource.getrusage(resource.RUSAGE_CHILDREN)
+        seconds = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+        for expected in re.findall(r'^ *// Expect: "(.*)"$', text, re.MULTILINE):
+            if expected not in printed:
+                sys.exit(f"{name} did not print {expected!r}, but:\n{printed}")
+        if seconds > MOST_SECONDS:
+            sys.exit(f"{name} took {seconds:.1f} s of CPU time; at most {MOST_SECONDS} s are allowed")
+    print(f"{len(programs)} programs of README.md and doc/ ran")
 
 
 def main():
@@ -128,11 +162,7 @@ def main():
                              for kind in ("--cflags", "--libs"))
         check_arithmetic(folder, compiler, user / "formula.cpp", cflags, libraries)
 
-        (folder / "readme.cpp").write_text(readme_program(source))
-        run(compiler, "-std=c++20", "-O1", folder / "readme.cpp", "-o", folder / "readme", *flags)
-        report = run(folder / "readme")
-        if not report.startswith("gradcheck (first and second order): passed"):
-            sys.exit(f"the program in README.md printed:\n{report}")
+        check_documents(source, folder, compiler, flags)
 
         run("cmake", "-G", "Ninja", "-S", user, "-B", folder / "build", f"-DCMAKE_PREFIX_PATH={moved}",
             f"-DCMAKE_CXX_COMPILER={compiler}", "-DCMAKE_BUILD_TYPE=Release")

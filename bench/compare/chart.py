@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Draws the ratios of a run as one SVG of horizontal bars, for the README.
+"""Draws the ratios of a run as one SVG of horizontal bars, for doc/benchmarks.md.
 
 Shows no times: they depend on the machine. A bar starts at 1, where the best peer and we are equally
 fast, and goes to the right where we are faster; the scale is logarithmic.
