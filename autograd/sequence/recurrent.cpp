@@ -301,7 +301,7 @@ RecurrentResult recurrent(const Recurrence& recurrence, Var zx, std::span<const 
     Var hs(
         Tensor::empty({run.steps(), run.batch(), run.hidden()}, run.zx.dtype(), run.zx.device()));
     PoolVector<Var> last = run.initial;
-    if (recorded) Recorder::record("recurrent", input_list, {&hs, 1}, NothingToDo{std::move(run)});
+    if (recorded) Recorder::record("recurrent", input_list, {&hs, 1}, NothingToDo{run});
     return {hs, std::move(last)};
   }
 
