@@ -409,4 +409,25 @@ TEST_CASE(
 }
 
 }  // namespace
+TEST_CASE("an empty batch and a sequence without steps give zero gradients") {
+  Random random(1);
+  const Lstm lstm({.input = 3, .hidden = 4, .layers = 2}, random);
+  const Gru gru({.input = 3, .hidden = 4, .bidirectional = true}, random);
+  const auto check = [](const auto& model, const Shape& shape) {
+    CAPTURE(shape.str());
+    Tape tape;
+    tape.backward(sum(model(Var(Tensor::zeros(shape))).ys));
+    for (const NamedVar& weight : parameters(model)) {
+      CAPTURE(weight.name);
+      REQUIRE(weight.var.grad().defined());
+      CHECK(weight.var.grad().value().to_vector<double>() ==
+            std::vector<double>(static_cast<std::size_t>(weight.var.numel()), 0.0));
+    }
+  };
+  for (const Shape& shape : {Shape{5, 0, 3}, Shape{0, 2, 3}}) {
+    check(lstm, shape);
+    check(gru, shape);
+  }
+}
+
 }  // namespace tapeloop::nn
