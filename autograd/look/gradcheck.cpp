@@ -318,7 +318,15 @@ std::string GradcheckReport::str() const {
         "tensor, as .value() or .detach() gives it, but must compute with the Var, which has the "
         "history.\n";
   }
-  if (!ok && kinks == 0 && !replay) {
+  const bool finite = std::all_of(worst.begin(), worst.end(), [](const GradcheckElement& element) {
+    return std::isfinite(element.numeric);
+  });
+  if (!finite && !replay) {
+    text +=
+        "  The function itself is not finite there, so nothing is known of its gradient. Choose "
+        "inputs within its domain; find_non_finite() says where it begins.\n";
+  }
+  if (!ok && kinks == 0 && finite && !replay) {
     text +=
         "  A ratio far above 1 is a wrong gradient. One near 1: try another step, or inputs of "
         "smaller size.\n";

@@ -36,16 +36,15 @@ void add_options(CLI::App& app, Arguments& a) {
   add_count(app, "--layers", s.model.layers, 1, 1000, "layers");
   add_count(app, "--embedding", s.model.embedding, 0, 65536,
             "learned vectors of this size; 0: one-hot input");
-  add_number(app, "--dropout", s.model.dropout, 0, 0.99,
-             "share of each layer's outputs dropped (names: 0.5)");
+  add_number(app, "--dropout", s.model.dropout, 0, 0.99, "share of each layer's outputs dropped");
   add_count(app, "--streams", s.streams, 1, 1 << 20, "parallel streams");
   add_count(app, "--steps", s.steps, 1, 1 << 20, "steps of truncated BPTT per update");
-  add_count(app, "--updates", a.updates, 1, kAnyCount, "updates of the weights (names: 1200)");
+  add_count(app, "--updates", a.updates, 1, kAnyCount, "updates of the weights");
   add_number(app, "--lr", s.learning_rate, 0, kAnyNumber, "Adam's learning rate");
   add_number(app, "--clip", s.clip, 0, kAnyNumber,
              "largest global norm of the gradient; 0: no clipping");
   add_count(app, "--validate-every", a.validate_every, 1, kAnyCount,
-            "updates between validations, each of which saves a checkpoint (names: 100)");
+            "updates between validations, each of which saves a checkpoint");
   CLI::Option* resume = app.add_flag("--resume", a.resume,
                                      "go on from DIR/last.safetensors; else DIR is written anew");
   CLI::Option* generate_only =
@@ -94,6 +93,9 @@ void fill_in(CLI::App& app, Arguments& a) {
     set("--dropout", a.settings.model.dropout, kNamesDropout);
     set("--updates", a.updates, kNamesUpdates);
     set("--validate-every", a.validate_every, kNamesValidateEvery);
+    app.footer(
+        "The values are those of the built-in names; `char_lm --data FILE --help` shows those of a "
+        "text.");
   }
   if (a.common.quick) {
     set("--updates", a.updates, 200);

@@ -111,11 +111,13 @@ void assign(const ParameterList& parameters, const TensorFile& saved, const std:
     }
   }
   if (!problems.empty()) {
+    const bool checkpoint = saved.metadata.contains("tapeloop.checksum");
     fail("assign",
-         fmt::format(
-             "{} does not fit the model, and nothing was changed:{}\n  Build the model with the "
-             "settings it had when it was saved.",
-             what, problems));
+         fmt::format("{} does not fit the model, and nothing was changed:{}\n  {}", what, problems,
+                     checkpoint ? "It is a checkpoint: read it by read_checkpoint(), and assign() "
+                                  "its section of the model."
+                                : "Build the model with the settings it had when it was saved, and "
+                                  "give its parts the names that they had."));
   }
   // A value may share memory with a parameter that is overwritten here, e.g. if two layers swap
   // weights. So it is copied first.

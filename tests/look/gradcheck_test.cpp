@@ -296,4 +296,12 @@ TEST_CASE(
   CHECK(replay_in_float64([&] { return exp(large * 0.1); }, {{"x", large}}, 1e-30).ok == false);
 }
 
+TEST_CASE("gradcheck says that the function is not finite, not that its gradient is wrong") {
+  const Var x = parameter(Tensor::from<double>({2}, {1, -1}));
+  const GradcheckReport report = gradcheck([&] { return log(x); }, {{"x", x}});
+  CHECK_FALSE(report.ok);
+  CHECK(report.str().find("The function itself is not finite") != std::string::npos);
+  CHECK(report.str().find("is a wrong gradient") == std::string::npos);
+}
+
 }  // namespace tapeloop::test

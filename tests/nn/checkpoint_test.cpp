@@ -77,6 +77,19 @@ Checkpoint sample() {
 
 }  // namespace
 
+TEST_CASE("a checkpoint that is loaded as weights is called one") {
+  Folder folder;
+  tapeloop::nn::save_checkpoint(folder.file(), sample());
+  std::string said;
+  try {
+    tapeloop::nn::load(folder.file(), model());
+  } catch (const tapeloop::Error& error) {
+    said = error.what();
+  }
+  CHECK(contains(said, "does not fit the model, and nothing was changed"));
+  CHECK(contains(said, "It is a checkpoint: read it by read_checkpoint()"));
+}
+
 TEST_CASE("weights are saved for PyTorch and assigned by name, whatever their order") {
   Folder folder;
   tapeloop::nn::save(folder.file(), {{"bias", Tensor::from<float>({2}, {7, 8})},
