@@ -32,9 +32,8 @@ def run(*command, **options):
 
 
 def check_headers(source, include):
-    top = source / "include" / "tapeloop"
-    headers = [top / "tapeloop.h", *(path for folder in ("autograd", "nn", "optim") for path in (top / folder).glob("**/*.h"))]
-    ours = sorted(path.relative_to(top) for path in headers)
+    headers = [path for folder in ("autograd", "nn", "optim") for path in (source / folder).glob("**/*.h")]
+    ours = ["tapeloop.h", *sorted(path.relative_to(source) for path in headers)]
     forgotten = [str(path) for path in ours if not (include / path).is_file()]
     if forgotten:
         sys.exit(f"not installed: {', '.join(forgotten)}; add each to install_headers() in its folder's meson.build")
