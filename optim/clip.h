@@ -39,7 +39,8 @@ class GradNorm {
 //   factor = max_norm / (norm + 1e-6), applied if factor < 1
 // Returns the norm before clipping, added up in float64; max_norm = infinity only measures. A
 // gradient that somebody else holds too is replaced, not changed. Throws if max_norm < 0, p <= 0, a
-// parameter is listed twice, or a gradient is not finite. Cost: two passes over the gradients.
+// parameter is listed twice, or a gradient is not finite and `non_finite` is not ignore. Cost: two
+// passes over the gradients.
 // On a GPU with p = 2 nothing waits. If a gradient is not finite, the next wait of the host throws,
 // with the parameter's name; until then optimizer steps on the GPU have no effect. Other p wait.
 // Pascanu, Mikolov & Bengio 2013, arXiv:1211.5063.

@@ -81,9 +81,9 @@ class Backend : public DeviceMemory {
   virtual std::unique_ptr<Recording> new_recording() const { return nullptr; }
 
   // --- kernels; `to` is written, everything else is read ---
-  // Number of rows summed as one block in a weight gradient. If the backend's products have one
-  // order of summation, a sequence in segments of whole blocks gives the same bits as the whole
-  // sequence.
+  // The least number of rows of one block in a weight gradient; a block is whole time steps. If the
+  // backend's products have one order of summation, a sequence in segments of whole blocks gives
+  // the same bits as the whole sequence.
   virtual std::int64_t gradient_rows() const = 0;
   virtual void pointwise(const PointwiseKernel& kernel, const void* functor, DType dtype,
                          const LoopPlan& plan) const = 0;
@@ -147,7 +147,7 @@ const Backend& backend(Device device);
 
 namespace detail {
 const Backend& cpu_backend();
-const Backend& cuda_backend();  // autograd/cuda
+const Backend& cuda_backend();  // autograd/device/cuda
 }  // namespace detail
 
 }  // namespace tapeloop

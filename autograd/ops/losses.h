@@ -27,7 +27,8 @@ Var l1_loss(const Var& x, const Var& target, Reduce reduce = Reduce::mean);  // 
 Var huber(const Var& x, const Var& target, double delta = 1.0, Reduce reduce = Reduce::mean);
 // Binary cross-entropy of sigmoid(logits) against targets in [0, 1]: softplus(x) - t x.
 Var bce_with_logits(const Var& logits, const Var& target, Reduce reduce = Reduce::mean);
-// KL(t || exp(x)) = t (log t - x) for log-probabilities x and probabilities t; 0 where t = 0, NaN where t < 0.
+// KL(t || exp(x)) = t (log t - x) for log-probabilities x and probabilities t; 0 where t = 0, NaN
+// where t < 0.
 // Reduce::mean divides by the number of elements (PyTorch's "mean").
 Var kl_divergence(const Var& log_probabilities, const Var& target, Reduce reduce = Reduce::mean);
 

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// The operations on Vars. This table is the only list of them; tests/ops/ops_test.cpp has a row for
+// The operations on Vars. This table lists them; tests/ops/op_table.h has rows for
 // each. Nothing here says CPU or CUDA. Axes may be negative. Every gradient can be differentiated
 // again. In gradients an exact zero ends the chain rule: 0 times infinity or NaN is 0 there. In
 // values it is NaN, as in IEEE 754. The gradient of x / b by x is dy * (1 / b), with 1 / b rounded:

@@ -63,9 +63,9 @@ PoolVector<Var> move_first(PoolVector<Var> results, const Tensor& into);
 // Values that f holds by reference must live until the backward pass. f gives results only through
 // its return value.
 // Gradients equal those without recompute(), also those of a weight that is used elsewhere too.
-// They have the same bits if the rows (time steps times batch) that use a weight inside f, and
-// those played before f, are multiples of Backend::gradient_rows(), and no step uses a parameter
-// both as weight or bias of linear() and otherwise. Else, and for second derivatives, the order of
+// They have the same bits if the time steps inside f, and those played before f, are whole blocks
+// of ceil(Backend::gradient_rows() / N) steps of a batch of N, and no step uses a parameter both as
+// weight or bias of linear() and otherwise. Else, and for second derivatives, the order of
 // summation differs.
 // A variable that f returns unchanged, or twice, is the same variable among the results.
 // `into`: memory for the first result, perhaps a part of a larger tensor. Undefined: the result

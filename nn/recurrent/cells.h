@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 // The built-in recurrent cells: RNN, LSTM, GRU. Each has its parameters, an input projection and
-// one step: a product and a formula of gates.h. They use only public functions; a user's cell looks
+// one step: a product and a formula of gates.h (a GRU that resets before the product, and an LSTM
+// with a projection, have two products). They use only public functions; a user's cell looks
 // the same and runs in the same way. Names, shapes, gate orders and initial values are PyTorch's.
 //   I input size, H hidden size, N batch.
 #pragma once
