@@ -19,6 +19,7 @@
 
 #include "tapeloop/autograd/autograd.h"
 #include "tapeloop/autograd/device/cpu/threads.h"
+#include "tests/messages.h"
 
 namespace tapeloop::test {
 
@@ -87,33 +88,6 @@ Array make_array(const Shape& shape, F element) {
 inline Array array_of(const Tensor& tensor) { return {tensor.shape(), tensor.to_vector<double>()}; }
 
 // --- checks ---
-
-// The message that `callable` throws, or "nothing was thrown".
-template <class F>
-std::string message_of(F&& callable) {
-  try {
-    callable();
-  } catch (const std::exception& error) {
-    return error.what();
-  }
-  return "nothing was thrown";
-}
-
-// True if `callable` throws an error whose text contains every part of `text`. Bars separate parts:
-// "matmul|[2, 3]".
-template <class F>
-bool throws_with(const std::string& text, F&& callable) {
-  const std::string message = message_of(callable);
-  for (std::size_t start = 0; start <= text.size();) {
-    const std::size_t stop = std::min(text.find('|', start), text.size());
-    if (message.find(text.substr(start, stop - start)) == std::string::npos) {
-      FAIL_CHECK("expected an error with \"" << text << "\", got: " << message);
-      return false;
-    }
-    start = stop + 1;
-  }
-  return message != "nothing was thrown";
-}
 
 // The largest |a - b| / (1 + |b|); NaN and infinities must be at the same places.
 inline double distance(std::span<const double> a, std::span<const double> b) {

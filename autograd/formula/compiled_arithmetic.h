@@ -24,14 +24,8 @@ void check_denormals();
 // g++ contracts a * b + c from -O2 on. The result must not depend on the program's own level.
 #if defined(__GNUC__) && !defined(__clang__)
 #define TL_MEASURED [[gnu::noinline, gnu::optimize("O2")]]
-#define TL_OPTIMIZED true
 #else
 #define TL_MEASURED [[gnu::noinline]]
-#ifdef __OPTIMIZE__
-#define TL_OPTIMIZED true
-#else
-#define TL_OPTIMIZED false
-#endif
 #endif
 // Templates on the formula, like its loops, so that the linker takes both from the same file.
 template <class Isa, class F>
@@ -46,11 +40,15 @@ TL_MEASURED double there_and_back(double a, double b) {
 
 template <class Isa, class F>
 Arithmetic arithmetic_of() {
+#if defined(__clang__) && !defined(__OPTIMIZE__)
+  constexpr bool kOptimized = false;
+#else
+  constexpr bool kOptimized = true;
+#endif
   const volatile double above = 1 + 0x1p-30, below = 1 - 0x1p-30, one = 1;
   const volatile double small = 0.3, large = 0x1p52;
   return {Isa::name, product_and_sum<Isa, F>(above, below, -one) != 0,
-          there_and_back<Isa, F>(small, large) == small, TL_OPTIMIZED};
+          there_and_back<Isa, F>(small, large) == small, kOptimized};
 }
-#undef TL_OPTIMIZED
 
 }  // namespace tapeloop::detail

@@ -5,6 +5,7 @@
 
 #include <algorithm>
 
+#include "tapeloop/autograd/ops/ops.h"
 #include "tapeloop/autograd/tape/recompute.h"
 #include "tapeloop/autograd/tape/tape_memory.h"
 #include "tapeloop/autograd/tensor/error.h"

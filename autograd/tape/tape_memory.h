@@ -10,10 +10,6 @@
 
 namespace tapeloop {
 
-// The one operation that the tape uses: it adds gradients. Both are defined in ops/arithmetic.cpp.
-Var add(const Var& a, const Var& b);
-void add_in_place(const Tensor& sum, const Tensor& addend);
-
 namespace detail {
 
 inline constexpr std::uint32_t kNone = std::numeric_limits<std::uint32_t>::max();
@@ -103,12 +99,12 @@ struct TapeMemory {
   std::atomic<Tape*> tape{nullptr};
   // The tape and its thread hold this memory. The last one that lets go frees it or keeps it for
   // later.
-  std::atomic<int> holders{2};
+  std::atomic<std::int32_t> holders{2};
   TapeMemory* next = nullptr;  // in the thread's list
   std::size_t most_used = 0;   // bytes that the largest of the last tapes used
   int ended = 0;               // number of those last tapes
 
-  bool let_go() { return holders.fetch_sub(1, std::memory_order_acq_rel) == 1; }
+  bool let_go() { return detail::let_go(holders); }
   ~TapeMemory() { free_chunks(); }
 
   // The slot of the leaf `x`, made at the first use.

@@ -167,7 +167,6 @@ void* allocate(std::size_t bytes, Account*& account) {
   const auto index = static_cast<std::size_t>(size.index);
   FreeBlock* const block = pool_is_gone ? nullptr : pool.free[index];
   if (block == nullptr) return allocate_from_heap(size.bytes, account);
-  pool.need_account();  // the thread may have only blocks that other threads took
   pool.free[index] = block->next;
   pool.stats.cached_bytes -= static_cast<std::int64_t>(size.bytes);
   pool.count_live(static_cast<std::int64_t>(size.bytes));
@@ -178,13 +177,16 @@ void* allocate(std::size_t bytes, Account*& account) {
 void release(void* block, std::size_t bytes, Account* account) noexcept {
   const SizeClass size = class_of(bytes);
   const auto index = static_cast<std::size_t>(size.index);
+  bool keeps = kKeepBlocks && !pool_is_gone;
   if (!pool_is_gone && account == pool.account && account != nullptr) [[likely]] {
     pool.stats.live_bytes -= static_cast<std::int64_t>(size.bytes);
-  } else if (account != nullptr) {
-    account->give_back(static_cast<std::int64_t>(size.bytes));
+  } else {
+    if (account != nullptr) account->give_back(static_cast<std::int64_t>(size.bytes));
+    // A thread without an account could not count the block when it uses it again.
+    keeps = keeps && pool.account != nullptr;
   }
-  // A thread that only releases blocks of other threads must not collect them for ever.
-  if (!kKeepBlocks || pool_is_gone || pool.stats.cached_bytes > pool.most_kept) {
+  // A thread that mostly releases blocks of other threads must not collect them for ever.
+  if (!keeps || pool.stats.cached_bytes > pool.most_kept) {
     ::operator delete (block, std::align_val_t{kAlignment});
     return;
   }

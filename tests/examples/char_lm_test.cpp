@@ -14,6 +14,7 @@
 #include "examples/char_lm/training.h"
 #include "tapeloop/autograd/tensor/error.h"
 #include "tests/folder.h"
+#include "tests/support.h"
 
 namespace fs = std::filesystem;
 namespace nn = tapeloop::nn;
@@ -25,29 +26,10 @@ using tapeloop::Var;
 using tapeloop::test::Folder;
 using tapeloop::test::put;
 
+using tapeloop::test::contains, tapeloop::test::kNothingThrown, tapeloop::test::message_of,
+    tapeloop::test::same_bits;
+
 namespace {
-
-template <class Call>
-std::string error_of(Call call) {
-  try {
-    call();
-  } catch (const tapeloop::Error& error) {
-    return error.what();
-  }
-  return "no error";
-}
-
-bool contains(const std::string& text, const std::string& part) {
-  return text.find(part) != std::string::npos;
-}
-
-bool same_bits(const Tensor& a, const Tensor& b) {
-  if (a.shape() != b.shape() || a.dtype() != b.dtype()) return false;
-  const Tensor x = a.contiguous();
-  const Tensor y = b.contiguous();
-  return std::memcmp(x.raw(), y.raw(), static_cast<std::size_t>(x.numel() * size_of(x.dtype()))) ==
-         0;
-}
 
 void check_same_weights(const CharLm& a, const CharLm& b) {
   const tapeloop::ParameterList left = nn::parameters(a);
@@ -135,7 +117,8 @@ TEST_CASE("a vocabulary of all bytes comes back from its escaped form") {
   for (int i = 0; i < 256; ++i) CHECK(back.index(static_cast<char>(i)) == i);
   for (const char* broken : {"\\", "\\x", "\\x0", "\\xzz", "\\q0a"}) {
     CAPTURE(broken);
-    CHECK(contains(error_of([&] { Vocabulary::unescape(broken); }), "without x and two digits"));
+    CHECK(contains(message_of<tapeloop::Error>([&] { Vocabulary::unescape(broken); }),
+                   "without x and two digits"));
   }
 }
 
@@ -187,20 +170,24 @@ TEST_CASE("a list is read in another order in each pass, the same for the same s
 
 TEST_CASE("texts that are too short, absent or empty say so") {
   const Vocabulary vocabulary("abc");
-  CHECK(contains(error_of([&] {
+  CHECK(contains(message_of<tapeloop::Error>([&] {
                    Streams({"abcabc", "ab"}, vocabulary, 2, 3, Random());
                  }),
                  "need 8 and 2"));
-  CHECK(contains(error_of([&] {
+  CHECK(contains(message_of<tapeloop::Error>([&] {
                    Streams({"abcabcab", "a"}, vocabulary, 2, 3, Random());
                  }),
                  "1 to validate"));
-  CHECK(error_of([&] { Streams({"abcabcab", "ab"}, vocabulary, 2, 3, Random()); }) == "no error");
+  CHECK(message_of<tapeloop::Error>([&] {
+          Streams({"abcabcab", "ab"}, vocabulary, 2, 3, Random());
+        }) == kNothingThrown);
   const Folder folder;
   put(folder.file("empty"), "");
-  CHECK(contains(error_of([&] { read_text(folder.file("empty")); }), "the file is empty"));
-  CHECK(contains(error_of([&] { read_text((folder.path / "none").string()); }), "none"));
-  CHECK(error_of([&] { read_text(folder.path.string()); }) != "no error");
+  CHECK(contains(message_of<tapeloop::Error>([&] { read_text(folder.file("empty")); }),
+                 "the file is empty"));
+  CHECK(contains(message_of<tapeloop::Error>([&] { read_text((folder.path / "none").string()); }),
+                 "none"));
+  CHECK(message_of<tapeloop::Error>([&] { read_text(folder.path.string()); }) != kNothingThrown);
   const std::string text("a\0b", 3);
   put(folder.file("text"), text);
   CHECK(read_text(folder.file("text")) == text);
@@ -289,7 +276,7 @@ TEST_CASE("an update that is not finite says where that began, and leaves the we
     if (p.name == "lstm.weight_hh_l1") p.var.value().select(0, 3).select(0, 1).fill(NAN);
   }
   const Tensor before = parameters[0].var.value().clone();
-  const std::string message = error_of([&] { trainer.update(); });
+  const std::string message = message_of<tapeloop::Error>([&] { trainer.update(); });
   for (const char* part : {"training: the loss of update 2 is ", "lower --lr or set --clip",
                            "the parameter \"lstm.weight_hh_l1\"", "[3, 1]", "of \"l1\""}) {
     CAPTURE(message);
@@ -314,8 +301,9 @@ TEST_CASE("gradients of a last loss have a curve for each layer, and neurons a p
   const std::string page = neurons_over_text(model, vocabulary, kRhyme.substr(0, 20), "t");
   CHECK(contains(page, "\"steps\":20"));
   CHECK(contains(page, "sigmoid(xz + hz)"));
-  CHECK(contains(error_of([&] { neurons_over_text(model, vocabulary, "#", "t"); }),
-                 "--activations-text: the text never had '#', byte 1 of the --activations-text"));
+  CHECK(
+      contains(message_of<tapeloop::Error>([&] { neurons_over_text(model, vocabulary, "#", "t"); }),
+               "--activations-text: the text never had '#', byte 1 of the --activations-text"));
 }
 
 TEST_CASE("a text that a picture or page has no room for is refused in words of the options") {
@@ -323,7 +311,8 @@ TEST_CASE("a text that a picture or page has no room for is refused in words of 
   Random random(1);
   const CharLm model(vocabulary.size(), {.hidden = 3}, random);
   const std::string long_text(401, kRhyme[0]);
-  CHECK(error_of([&] { neurons_over_text(model, vocabulary, long_text, "t", true); }) ==
+  CHECK(message_of<tapeloop::Error>(
+            [&] { neurons_over_text(model, vocabulary, long_text, "t", true); }) ==
         "--activations: the text has 401 symbols, a picture takes 400 at most; shorten "
         "--activations-text, or name a FILE.html");
   CHECK_NOTHROW(neurons_over_text(model, vocabulary, long_text.substr(1), "t", true));
@@ -380,13 +369,15 @@ TEST_CASE("settings and vocabulary come back from a checkpoint, and others are r
   nn::Checkpoint saved{.notes = notes_of(settings, vocabulary, "x")};
   CHECK(notes_of(settings_of(saved, "file"), vocabulary_of(saved, "file"), "x") == saved.notes);
   settings.model.hidden = 8;
-  const std::string message = error_of(
+  const std::string message = message_of<tapeloop::Error>(
       [&] { nn::check_settings(saved, notes_of(settings, Vocabulary("ab"), "y"), "file"); });
   for (const char* part : {"hidden", "vocabulary", "text", "file"}) CHECK(contains(message, part));
   saved.notes["layers"] = "two";
-  CHECK(contains(error_of([&] { settings_of(saved, "file"); }), "setting 'layers' is 'two'"));
+  CHECK(contains(message_of<tapeloop::Error>([&] { settings_of(saved, "file"); }),
+                 "setting 'layers' is 'two'"));
   saved.notes.erase("cell");
-  CHECK(contains(error_of([&] { settings_of(saved, "file"); }), "no setting 'cell'"));
+  CHECK(contains(message_of<tapeloop::Error>([&] { settings_of(saved, "file"); }),
+                 "no setting 'cell'"));
 }
 
 TEST_CASE("what is shown is cut between characters, whatever their length") {
@@ -439,8 +430,9 @@ TEST_CASE("a prompt with an unknown symbol, and writing after nothing, are refus
   Random weights(5);
   const CharLm model(vocabulary.size(), {.hidden = 6}, weights);
   Writer writer(model, vocabulary, {}, Random(1));
-  CHECK(contains(error_of([&] { writer.write(3); }), "nothing was read"));
-  CHECK(contains(error_of([&] { writer.read("the Z"); }), "never had 'Z', byte 5"));
+  CHECK(contains(message_of<tapeloop::Error>([&] { writer.write(3); }), "nothing was read"));
+  CHECK(contains(message_of<tapeloop::Error>([&] { writer.read("the Z"); }),
+                 "never had 'Z', byte 5"));
   writer.read("");
-  CHECK(contains(error_of([&] { writer.write(3); }), "nothing was read"));
+  CHECK(contains(message_of<tapeloop::Error>([&] { writer.write(3); }), "nothing was read"));
 }

@@ -12,8 +12,11 @@
 
 #include "examples/jazz/corpus.h"
 #include "examples/jazz/midi.h"
+#include "tests/messages.h"
 
 namespace jazz::test {
+
+using tapeloop::test::check_contains, tapeloop::test::kNothingThrown, tapeloop::test::message_of;
 
 using Bytes = std::vector<std::uint8_t>;
 
@@ -49,19 +52,7 @@ inline Bytes one_track(const Bytes& events) {
 inline MidiSong read(const Bytes& bytes) { return read_midi(bytes, "test.mid"); }
 
 inline std::string error_of(const Bytes& bytes) {
-  try {
-    read(bytes);
-  } catch (const MidiError& error) {
-    return error.what();
-  }
-  return "no error";
-}
-
-inline bool contains(const std::string& text, const std::string& part) {
-  INFO("looking for '" << part << "' in: " << text);
-  const bool found = text.find(part) != std::string::npos;
-  CHECK(found);
-  return found;
+  return message_of<MidiError>([&] { read(bytes); });
 }
 
 inline Tune sample() {

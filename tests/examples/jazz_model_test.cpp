@@ -18,6 +18,11 @@
 #include "examples/jazz/train.h"
 #include "tapeloop/autograd/look/gradcheck.h"
 #include "tapeloop/autograd/tensor/error.h"
+#include "tests/messages.h"
+
+using tapeloop::test::contains;
+using tapeloop::test::kNothingThrown;
+using tapeloop::test::message_of;
 
 namespace {
 
@@ -43,19 +48,6 @@ ModelOptions tiny(bool gru = false) {
 }
 TrainOptions short_run(std::uint64_t seed = 3) {
   return {.updates = 6, .streams = 3, .steps = 7, .evaluate_every = 2, .seed = seed};
-}
-
-template <class F>
-std::string message(F&& f) {
-  try {
-    f();
-  } catch (const std::exception& error) {
-    return error.what();
-  }
-  return "no error";
-}
-bool has(const std::string& text, const std::string& part) {
-  return text.find(part) != std::string::npos;
 }
 
 Batch batch_of(const std::vector<Tune>& tunes, std::int64_t steps) {
@@ -183,25 +175,26 @@ TEST_CASE("a checkpoint of other settings, of another program or damaged is refu
   wide.hidden = 9;
   Trainer other(wide, short_run(4), material);
   const StateDict before = nn::state_dict(other.model());
-  const std::string differs = message([&] { other.restore(nn::read_checkpoint(path), path); });
+  const std::string differs = message_of([&] { other.restore(nn::read_checkpoint(path), path); });
   CAPTURE(differs);
-  CHECK(has(differs, path));
-  CHECK(has(differs, "hidden"));
-  CHECK(has(differs, "seed"));
-  CHECK_FALSE(has(differs, "layers"));
+  CHECK(contains(differs, path));
+  CHECK(contains(differs, "hidden"));
+  CHECK(contains(differs, "seed"));
+  CHECK_FALSE(contains(differs, "layers"));
   CHECK(same(before, nn::state_dict(other.model())));
 
   Material less = material;
   less.training.pop_back();
-  CHECK(has(message([&] { best_model(nn::read_checkpoint(path), less, path); }), "other music"));
+  CHECK(contains(message_of([&] { best_model(nn::read_checkpoint(path), less, path); }),
+                 "other music"));
 
   const std::string foreign = folder.file("foreign.safetensors");
   nn::save_checkpoint(foreign, {.sections = {{"model", nn::state_dict(trainer.model())}},
                                 .notes = {{"cell", "gru"}}});
-  CHECK(has(message([&] { best_model(nn::read_checkpoint(foreign), material, foreign); }),
-            "jazz, format 1"));
-  CHECK(has(message([&] { trainer.restore(nn::read_checkpoint(foreign), foreign); }),
-            "it was written by another program, expected 'jazz, format 1'"));
+  CHECK(contains(message_of([&] { best_model(nn::read_checkpoint(foreign), material, foreign); }),
+                 "jazz, format 1"));
+  CHECK(contains(message_of([&] { trainer.restore(nn::read_checkpoint(foreign), foreign); }),
+                 "it was written by another program, expected 'jazz, format 1'"));
 
   fs::resize_file(path, fs::file_size(path) / 2);
   CHECK_THROWS_AS(nn::read_checkpoint(path), FileError);
@@ -254,12 +247,12 @@ TEST_CASE("what is generated follows the chart's length, the range and the seed"
 
 TEST_CASE("folders without anything to learn from are refused, damaged files are named") {
   const Folder folder("folders");
-  CHECK(has(message([&] { read_material(folder.path / "absent"); }), "absent"));
-  CHECK(message([&] { read_material(folder.path); }) != "no error");
+  CHECK(contains(message_of([&] { read_material(folder.path / "absent"); }), "absent"));
+  CHECK(message_of([&] { read_material(folder.path); }) != kNothingThrown);
   std::ofstream(folder.file("broken.mid")) << "MThd, or so it says";
-  const std::string broken = message([&] { read_material(folder.path); });
-  CHECK(has(broken, "broken.mid"));
-  CHECK(has(broken, "give a folder with music"));
+  const std::string broken = message_of([&] { read_material(folder.path); });
+  CHECK(contains(broken, "broken.mid"));
+  CHECK(contains(broken, "give a folder with music"));
 
   // One good file beside it: its last fifth is held out.
   const Tune tune = embedded_corpus().training[0];
@@ -292,9 +285,9 @@ TEST_CASE("another program reads the MIDI file: notes, chord symbols and tempo")
   std::size_t chords = 0;
   bool tempo = false;
   for (std::string line; std::getline(csv, line);) {
-    if (has(line, "Note_on_c")) ++notes;
-    if (has(line, "Marker_t, \"Bdim7\"")) ++chords;
-    if (has(line, "Tempo, 400000")) tempo = true;
+    if (contains(line, "Note_on_c")) ++notes;
+    if (contains(line, "Marker_t, \"Bdim7\"")) ++chords;
+    if (contains(line, "Tempo, 400000")) tempo = true;
   }
   CHECK(notes > tune.notes.size());  // the rhythm section plays, too
   CHECK(chords == 1);

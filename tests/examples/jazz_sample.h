@@ -8,8 +8,11 @@
 #include <vector>
 
 #include "examples/jazz/corpus.h"
+#include "tests/messages.h"
 
 namespace jazz::test {
+
+using tapeloop::test::check_contains, tapeloop::test::kNothingThrown, tapeloop::test::message_of;
 
 inline constexpr const char* kText = R"(# a comment before everything
 tune: First Ferry
@@ -33,12 +36,5 @@ c5 - - - - - - -
 )";
 
 inline std::vector<Tune> sample() { return parse_corpus(kText, "sample.txt"); }
-
-inline bool contains(const std::string& text, const std::string& part) {
-  INFO("looking for '" << part << "' in: " << text);
-  const bool found = text.find(part) != std::string::npos;
-  CHECK(found);
-  return found;
-}
 
 }  // namespace jazz::test

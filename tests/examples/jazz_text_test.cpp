@@ -16,14 +16,10 @@ namespace {
 
 using namespace jazz;
 using namespace jazz::test;
+using tapeloop::test::contains;
 
-std::string corpus_error(std::string text) {
-  try {
-    parse_corpus(text, "bad.txt");
-  } catch (const CorpusError& error) {
-    return error.what();
-  }
-  return "no error";
+std::string corpus_error(const std::string& text) {
+  return message_of<CorpusError>([&] { parse_corpus(text, "bad.txt"); });
 }
 
 // Returns the sample with one piece of text replaced.
@@ -32,20 +28,6 @@ std::string edited(const std::string& from, const std::string& to) {
   const auto place = text.find(from);
   REQUIRE(place != std::string::npos);
   return text.replace(place, from.size(), to);
-}
-
-bool has(const std::string& text, const std::string& part) {
-  return text.find(part) != std::string::npos;
-}
-
-template <class F>
-std::string message(F&& call) {
-  try {
-    call();
-  } catch (const std::invalid_argument& error) {
-    return error.what();
-  }
-  return "no error";
 }
 
 std::string with_line_ends(std::string text, const std::string& end) {
@@ -151,26 +133,29 @@ TEST_CASE("jazz: the corpus text becomes notes and chords at their ticks") {
 
 TEST_CASE(
     "jazz: a mistake in the corpus is reported with file, line, what was found and expected") {
-  contains(corpus_error(edited("form: 4 bars\n", "")),
-           "bad.txt:3: found 'key: F', expected a line 'form:");
-  contains(corpus_error(edited("key: F\n", "key: H\n")), "bad.txt:4: unknown key 'H'");
-  contains(corpus_error(edited("132", "fast")), "bad.txt:5: tempo 'fast', expected a whole number");
-  contains(corpus_error(edited("132", "1000")), "bad.txt:5: tempo '1000'");
-  contains(corpus_error(edited("132\n", "132\nF7\n")), "bad.txt:6: expected a blank line");
-  contains(corpus_error(edited("d5 c5 a4 f4", "d5 c5 a4")),
-           "bad.txt:8: bar 1 has 7 slots, expected 8: '. a4 c5 eb5 d5 c5 a4'");
-  contains(corpus_error(edited("Bdim7", "Bdim9")), "bad.txt:7: bar 2: unknown chord 'Bdim9'");
-  contains(corpus_error(edited("Bb7   Bdim7", "Bb7 Bb7 Bdim7")), "bar 2 has 3 chords");
-  contains(corpus_error(edited("NC |", "NC | F7 |")),
-           "bad.txt:11: the melody line has 2 bars, expected 3");
-  contains(corpus_error(edited("g3 cb5", "h3 cb5")), "bar 2: found 'h3', expected a pitch");
-  contains(corpus_error(edited("g3 cb5", "f3 cb5")), "bar 2: 'f3' is outside the range g3 to c6");
-  contains(corpus_error(edited("(bb4 c5 d5)", "(bb4 c5)")), "a triplet must be");
-  contains(corpus_error(edited("- - . .", ". - . .")), "'-' has no sounding note to hold");
-  contains(corpus_error(edited("c5 - - - - - - -\n", "")), "expected the melody line");
-  contains(corpus_error(edited("Cm6\nc5 - - - - - - -\n", "")), "tune 'Second Stop' has no bars");
-  contains(corpus_error("# nothing\n"), "expected a line 'tune: TITLE'");
-  contains(corpus_error(""), "bad.txt:1: the text holds no tune");
+  check_contains(corpus_error(edited("form: 4 bars\n", "")),
+                 "bad.txt:3: found 'key: F', expected a line 'form:");
+  check_contains(corpus_error(edited("key: F\n", "key: H\n")), "bad.txt:4: unknown key 'H'");
+  check_contains(corpus_error(edited("132", "fast")),
+                 "bad.txt:5: tempo 'fast', expected a whole number");
+  check_contains(corpus_error(edited("132", "1000")), "bad.txt:5: tempo '1000'");
+  check_contains(corpus_error(edited("132\n", "132\nF7\n")), "bad.txt:6: expected a blank line");
+  check_contains(corpus_error(edited("d5 c5 a4 f4", "d5 c5 a4")),
+                 "bad.txt:8: bar 1 has 7 slots, expected 8: '. a4 c5 eb5 d5 c5 a4'");
+  check_contains(corpus_error(edited("Bdim7", "Bdim9")), "bad.txt:7: bar 2: unknown chord 'Bdim9'");
+  check_contains(corpus_error(edited("Bb7   Bdim7", "Bb7 Bb7 Bdim7")), "bar 2 has 3 chords");
+  check_contains(corpus_error(edited("NC |", "NC | F7 |")),
+                 "bad.txt:11: the melody line has 2 bars, expected 3");
+  check_contains(corpus_error(edited("g3 cb5", "h3 cb5")), "bar 2: found 'h3', expected a pitch");
+  check_contains(corpus_error(edited("g3 cb5", "f3 cb5")),
+                 "bar 2: 'f3' is outside the range g3 to c6");
+  check_contains(corpus_error(edited("(bb4 c5 d5)", "(bb4 c5)")), "a triplet must be");
+  check_contains(corpus_error(edited("- - . .", ". - . .")), "'-' has no sounding note to hold");
+  check_contains(corpus_error(edited("c5 - - - - - - -\n", "")), "expected the melody line");
+  check_contains(corpus_error(edited("Cm6\nc5 - - - - - - -\n", "")),
+                 "tune 'Second Stop' has no bars");
+  check_contains(corpus_error("# nothing\n"), "expected a line 'tune: TITLE'");
+  check_contains(corpus_error(""), "bad.txt:1: the text holds no tune");
 }
 
 TEST_CASE("jazz: carriage returns, tabs and bar lines at the ends of lines change nothing") {
@@ -191,10 +176,12 @@ TEST_CASE("charts are read, and their mistakes are named by bar and chord") {
   CHECK(print_chord(chart.chords[2].chord) == "Bdim7");
   for (const std::string& name : form_names()) CHECK(bars_of(standard_form(name)) % 4 == 0);
 
-  CHECK(has(message([] { parse_chart("F7 | Bb7 H7"); }), "bar 2, chord 2 of the chart: 'H7'"));
-  CHECK(
-      has(message([] { parse_chart("F7 | \x1b[2J"); }), "bar 2, chord 1 of the chart: '\\x1b[2J'"));
-  CHECK(has(message([] { parse_chart("F7 \x07 C7"); }), "('F7 \\x07 C7')"));
+  CHECK(contains(message_of<std::invalid_argument>([] { parse_chart("F7 | Bb7 H7"); }),
+                 "bar 2, chord 2 of the chart: 'H7'"));
+  CHECK(contains(message_of<std::invalid_argument>([] { parse_chart("F7 | \x1b[2J"); }),
+                 "bar 2, chord 1 of the chart: '\\x1b[2J'"));
+  CHECK(contains(message_of<std::invalid_argument>([] { parse_chart("F7 \x07 C7"); }),
+                 "('F7 \\x07 C7')"));
   const auto refused = [](const char* text) {
     try {
       parse_corpus(text, "t");
@@ -203,18 +190,23 @@ TEST_CASE("charts are read, and their mistakes are named by bar and chord") {
     }
     return std::string();
   };
-  CHECK(has(refused("tune: a\nform: b\nkey: \x1b[2J\n"), "unknown key '\\x1b[2J', expected"));
-  CHECK(has(refused("\x1b]0;x\x07\n"), "found '\\x1b]0;x\\x07', expected"));
+  CHECK(contains(refused("tune: a\nform: b\nkey: \x1b[2J\n"), "unknown key '\\x1b[2J', expected"));
+  CHECK(contains(refused("\x1b]0;x\x07\n"), "found '\\x1b]0;x\\x07', expected"));
   Tune odd;
   odd.title = "caf\xe9\x1b";
   odd.tempo = 0;
-  CHECK(has(message([&] { midi_bytes(odd); }), "midi_bytes \"caf\\xe9\\x1b\": "));
-  CHECK(has(message([] { parse_chart("F7 | | C7"); }), "bar 2 of the chart has 0 chords"));
-  CHECK(has(message([] { parse_chart("F7 C7 G7"); }), "bar 1 of the chart has 3 chords"));
-  CHECK(has(message([] { parse_chart("  \t"); }), "empty"));
-  CHECK(has(message([] { parse_chart("|"); }), "bar 1 of the chart has 0 chords"));
-  CHECK(has(message([] { standard_form("waltz"); }), "minor_blues"));
-  CHECK(has(message([] { repeated(standard_form("blues"), 100); }), "1000 bars"));
+  CHECK(contains(message_of<std::invalid_argument>([&] { midi_bytes(odd); }),
+                 "midi_bytes \"caf\\xe9\\x1b\": "));
+  CHECK(contains(message_of<std::invalid_argument>([] { parse_chart("F7 | | C7"); }),
+                 "bar 2 of the chart has 0 chords"));
+  CHECK(contains(message_of<std::invalid_argument>([] { parse_chart("F7 C7 G7"); }),
+                 "bar 1 of the chart has 3 chords"));
+  CHECK(contains(message_of<std::invalid_argument>([] { parse_chart("  \t"); }), "empty"));
+  CHECK(contains(message_of<std::invalid_argument>([] { parse_chart("|"); }),
+                 "bar 1 of the chart has 0 chords"));
+  CHECK(contains(message_of<std::invalid_argument>([] { standard_form("waltz"); }), "minor_blues"));
+  CHECK(contains(message_of<std::invalid_argument>([] { repeated(standard_form("blues"), 100); }),
+                 "1000 bars"));
 }
 
 TEST_CASE("jazz: a corpus from any system's editor gives the same tunes") {
@@ -233,16 +225,16 @@ TEST_CASE("jazz: a corpus from any system's editor gives the same tunes") {
 }
 
 TEST_CASE("jazz: a corpus that is not text is refused with its line") {
-  contains(corpus_error(edited("First", "F\xfcrst")),
-           "bad.txt:2: byte 8 of the line (0xfc) is not UTF-8; convert the file");
-  contains(corpus_error(edited("Second", std::string("S\0cond", 6))),
-           "bad.txt:13: the line has a NUL byte");
-  contains(corpus_error("\xff\xfetune"
-                        "x"),
-           "bad.txt:1: this is UTF-16; convert it");
-  contains(corpus_error(std::string("\xff\xfe\0\0t\0\0\0", 8)),
-           "bad.txt:1: this is UTF-32; convert it");
-  contains(corpus_error(edited("- - . .", "– - . .")), "bar 1: found '–', expected a pitch");
+  check_contains(corpus_error(edited("First", "F\xfcrst")),
+                 "bad.txt:2: byte 8 of the line (0xfc) is not UTF-8; convert the file");
+  check_contains(corpus_error(edited("Second", std::string("S\0cond", 6))),
+                 "bad.txt:13: the line has a NUL byte");
+  check_contains(corpus_error("\xff\xfetune"
+                              "x"),
+                 "bad.txt:1: this is UTF-16; convert it");
+  check_contains(corpus_error(std::string("\xff\xfe\0\0t\0\0\0", 8)),
+                 "bad.txt:1: this is UTF-32; convert it");
+  check_contains(corpus_error(edited("- - . .", "– - . .")), "bar 1: found '–', expected a pitch");
 }
 
 TEST_CASE("jazz: charts from any system, with the signs that players write") {
@@ -252,9 +244,12 @@ TEST_CASE("jazz: charts from any system, with the signs that players write") {
   CHECK(parse_chart("\ufeff|Bb7\r\n| F#m7\u00a0C∆7\r| Bm7b5\tCdim7 |\n Gm7\u3000D7b9 |\r\n\x1a") ==
         expected);
   CHECK(parse_chart(utf16("Bb7 | F#m7 Cmaj7 |\r\nBm7b5 Cdim7 | Gm7 D7b9")) == expected);
-  CHECK(has(message([] { parse_chart("F7 | B\xe9"); }),
-            "the chart, line 1: byte 7 of the line (0xe9) is not UTF-8"));
-  CHECK(has(message([] { parse_chart("F7 | C+"); }), "'C+' is no chord"));
-  CHECK(has(message([] { parse_chart("F7 ‖ C7"); }), "3 chords ('F7 ‖ C7')"));
-  CHECK(has(message([] { parse_chart("\ufeff \u00a0"); }), "the chart is empty"));
+  CHECK(contains(message_of<std::invalid_argument>([] { parse_chart("F7 | B\xe9"); }),
+                 "the chart, line 1: byte 7 of the line (0xe9) is not UTF-8"));
+  CHECK(contains(message_of<std::invalid_argument>([] { parse_chart("F7 | C+"); }),
+                 "'C+' is no chord"));
+  CHECK(contains(message_of<std::invalid_argument>([] { parse_chart("F7 ‖ C7"); }),
+                 "3 chords ('F7 ‖ C7')"));
+  CHECK(contains(message_of<std::invalid_argument>([] { parse_chart("\ufeff \u00a0"); }),
+                 "the chart is empty"));
 }

@@ -15,28 +15,17 @@
 #include "examples/seq2seq/text.h"
 #include "examples/seq2seq/vocabulary.h"
 #include "tapeloop/autograd/tensor/error.h"
+#include "tests/messages.h"
 
 using namespace seq2seq;
 using tapeloop::Random;
 using tapeloop::Tensor;
 
+using tapeloop::test::contains, tapeloop::test::message_of;
+
 namespace {
 
 using Units = std::vector<std::string>;
-
-template <class F>
-std::string message_of(F&& call) {
-  try {
-    call();
-  } catch (const tapeloop::Error& error) {
-    return error.what();
-  }
-  return "nothing was thrown";
-}
-
-bool contains(const std::string& text, const std::string& part) {
-  return text.find(part) != std::string::npos;
-}
 
 // Sources of 1 to 12 symbols and targets of 0 to 8. The symbols identify the example.
 std::vector<Example> some_examples(std::int64_t count) {
@@ -153,9 +142,10 @@ TEST_CASE("a vocabulary has the most frequent units first, equals by their bytes
   CHECK(small.id("a") == kUnknown);
 
   CHECK(Vocabulary().size() == 4);
-  CHECK(contains(message_of([&] { all.decode(std::vector<std::int64_t>{9}); }),
+  CHECK(contains(message_of<tapeloop::Error>([&] { all.decode(std::vector<std::int64_t>{9}); }),
                  "symbol 9 is outside [0, 9)"));
-  CHECK(contains(message_of([&] { all.decode(std::vector<std::int64_t>{-1}); }), "symbol -1"));
+  CHECK(contains(message_of<tapeloop::Error>([&] { all.decode(std::vector<std::int64_t>{-1}); }),
+                 "symbol -1"));
 }
 
 TEST_CASE("a vocabulary survives as text") {
@@ -163,9 +153,10 @@ TEST_CASE("a vocabulary survives as text") {
   const Vocabulary vocabulary(texts);
   CHECK(Vocabulary::from_text(vocabulary.to_text()) == vocabulary);
   CHECK(Vocabulary::from_text("") == Vocabulary());
-  CHECK(contains(message_of([] { Vocabulary::from_text("a\nb\na\n"); }),
+  CHECK(contains(message_of<tapeloop::Error>([] { Vocabulary::from_text("a\nb\na\n"); }),
                  "line 3 \"a\" is there twice"));
-  CHECK(contains(message_of([] { Vocabulary::from_text("a\n\n"); }), "line 2 \"\" is empty"));
+  CHECK(contains(message_of<tapeloop::Error>([] { Vocabulary::from_text("a\n\n"); }),
+                 "line 2 \"\" is empty"));
 }
 
 TEST_CASE("a batch is padded, shifted by the start symbol, and ignores what is past an end") {
@@ -181,10 +172,11 @@ TEST_CASE("a batch is padded, shifted by the start symbol, and ignores what is p
         std::vector<std::int64_t>{5, 10, 2, 2, 11, kIgnored, kIgnored, 2, kIgnored});
   CHECK(batch.target_lengths == std::vector<std::int64_t>{2, 3, 1});
   CHECK(batch.symbols == 6);
-  CHECK(contains(message_of([] { make_batch({}); }), "no examples"));
+  CHECK(contains(message_of<tapeloop::Error>([] { make_batch({}); }), "no examples"));
   const Example nothing{{}, {5}};
   const Example* empty[] = {&nothing};
-  CHECK(contains(message_of([&] { make_batch(empty); }), "source of an example is empty"));
+  CHECK(contains(message_of<tapeloop::Error>([&] { make_batch(empty); }),
+                 "source of an example is empty"));
 }
 
 TEST_CASE("a pass has every example once, and the next pass has another order") {
@@ -249,12 +241,14 @@ TEST_CASE("batches go on where they were saved, and tell other data from their o
   const tapeloop::StateDict saved = batches.state_dict();
   const std::vector<Example> fewer = some_examples(199);
   Batches other(fewer, 32, Random(3));
-  CHECK(contains(message_of([&] { other.load_state_dict(saved); }),
+  CHECK(contains(message_of<tapeloop::Error>([&] { other.load_state_dict(saved); }),
                  "the state is of 200 examples, pass 0, next batch 0; here are 199 in 7 batches"));
-  CHECK(contains(message_of([&] { other.load_state_dict({}); }), "the state is of -1 examples"));
-  CHECK(
-      contains(message_of([&] { Batches(fewer, 0, Random(3)); }), "199 examples in batches of 0"));
-  CHECK(contains(message_of([&] { Batches({}, 4, Random(3)); }), "0 examples in batches of 4"));
+  CHECK(contains(message_of<tapeloop::Error>([&] { other.load_state_dict({}); }),
+                 "the state is of -1 examples"));
+  CHECK(contains(message_of<tapeloop::Error>([&] { Batches(fewer, 0, Random(3)); }),
+                 "199 examples in batches of 0"));
+  CHECK(contains(message_of<tapeloop::Error>([&] { Batches({}, 4, Random(3)); }),
+                 "0 examples in batches of 4"));
 }
 
 TEST_CASE("an unknown symbol is replaced by the source's unit that was looked at most") {
@@ -267,7 +261,7 @@ TEST_CASE("an unknown symbol is replaced by the source's unit that was looked at
   const Units source = {"I", "Zoe", "42"};
   CHECK(copied_through(ids, weights, source, vocabulary) == Units{"Zoe", "a", "I"});
   CHECK(copied_through(ids, Tensor(), source, vocabulary) == Units{"<unk>", "a", "<unk>"});
-  CHECK(contains(message_of([&] {
+  CHECK(contains(message_of<tapeloop::Error>([&] {
                    copied_through(ids, weights, {"1", "2", "3", "4", "5"}, vocabulary);
                  }),
                  "expected at least [3, 5]"));

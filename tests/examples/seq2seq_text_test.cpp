@@ -14,20 +14,16 @@
 #include "examples/seq2seq/text.h"
 #include "tapeloop/autograd/number/random.h"
 #include "tapeloop/autograd/tensor/error.h"
-#include "tests/support.h"
+#include "tests/messages.h"
 
 using namespace seq2seq;
 using tapeloop::Random;
 
-using tapeloop::test::message_of;
+using tapeloop::test::contains, tapeloop::test::message_of;
 
 namespace {
 
 using Units = std::vector<std::string>;
-
-bool contains(const std::string& text, const std::string& part) {
-  return text.find(part) != std::string::npos;
-}
 
 }  // namespace
 
@@ -121,36 +117,37 @@ TEST_CASE("letters and their marks are one character, however they were typed") 
 
 TEST_CASE("pairs: a line that is no pair ends the reading with its number") {
   CHECK(
-      contains(message_of([] { parse_pairs("a\tb\n\nonly one\r\n", "test.tsv"); }),
+      contains(message_of<tapeloop::Error>([] { parse_pairs("a\tb\n\nonly one\r\n", "test.tsv"); }),
                "test.tsv, line 3: there is one column, \"only one\"; expected source TAB target"));
-  CHECK(contains(message_of([] { parse_pairs("\xef\xbb\xbf\ta\n", "test.tsv"); }),
+  CHECK(contains(message_of<tapeloop::Error>([] { parse_pairs("\xef\xbb\xbf\ta\n", "test.tsv"); }),
                  "test.tsv, line 1: the source is empty"));
-  CHECK(contains(message_of([] { parse_pairs("a\t \tx\n", "test.tsv"); }),
+  CHECK(contains(message_of<tapeloop::Error>([] { parse_pairs("a\t \tx\n", "test.tsv"); }),
                  "test.tsv, line 1: the target is empty"));
   for (const char* blank : {"\u3000\tx\n", "\u00a0 \u200b\tx\n"}) {  // spaces of other kinds
-    CHECK(contains(message_of([&] { parse_pairs(blank, "test.tsv"); }),
+    CHECK(contains(message_of<tapeloop::Error>([&] { parse_pairs(blank, "test.tsv"); }),
                    "test.tsv, line 1: the source is empty"));
   }
-  CHECK(contains(message_of([] {
+  CHECK(contains(message_of<tapeloop::Error>([] {
                    parse_pairs(
                        "\xff\xfe"
                        "a",
                        "test.tsv");
                  }),
                  "test.tsv: this is UTF-16; convert it"));
-  CHECK(contains(message_of([] { parse_pairs("a\tb\nc\t\xff\n", "test.tsv"); }),
+  CHECK(contains(message_of<tapeloop::Error>([] { parse_pairs("a\tb\nc\t\xff\n", "test.tsv"); }),
                  "test.tsv, line 2: byte 3 of the line (0xff) is not UTF-8; convert the file"));
-  CHECK(contains(message_of([] {
+  CHECK(contains(message_of<tapeloop::Error>([] {
                    parse_pairs({"a\0\tb\n", 5}, "test.tsv");
                  }),
                  "test.tsv, line 1: the line has a NUL byte; if the file is UTF-16"));
-  CHECK(contains(message_of([] { parse_pairs("\n\n", "test.tsv"); }),
+  CHECK(contains(message_of<tapeloop::Error>([] { parse_pairs("\n\n", "test.tsv"); }),
                  "test.tsv: there is no pair in it"));
-  CHECK(contains(message_of([] { parse_pairs("", "test.tsv"); }), "there is no pair in it"));
+  CHECK(contains(message_of<tapeloop::Error>([] { parse_pairs("", "test.tsv"); }),
+                 "there is no pair in it"));
   // The message shows only the beginning of a long line, cut between characters.
   std::string chinese;
   for (int i = 0; i < 100; ++i) chinese += "你";
-  const std::string message = message_of([&] { parse_pairs(chinese, "t"); });
+  const std::string message = message_of<tapeloop::Error>([&] { parse_pairs(chinese, "t"); });
   CHECK(contains(message, "你...\""));
   CHECK_FALSE(first_invalid_utf8(message).has_value());
 }
@@ -161,10 +158,10 @@ TEST_CASE("pairs are read from a file, and a missing file is named") {
   std::ofstream(path) << "Hi.\t嗨。\n";
   CHECK(read_pairs(path.string()).pairs == std::vector<Pair>{{"Hi.", "嗨。"}});
   std::ofstream(path) << "Hi.\n";
-  CHECK(contains(message_of([&] { read_pairs(path.string()); }),
+  CHECK(contains(message_of<tapeloop::Error>([&] { read_pairs(path.string()); }),
                  path.string() + ", line 1: there is one column"));
   std::filesystem::remove(path);
-  CHECK(contains(message_of([&] { read_pairs(path.string()); }), path.string()));
+  CHECK(contains(message_of<tapeloop::Error>([&] { read_pairs(path.string()); }), path.string()));
 }
 
 TEST_CASE("pairs: every line end and encoding of an editor gives the same pairs") {
@@ -224,9 +221,11 @@ TEST_CASE(
 }
 
 TEST_CASE("pairs: a quoted sentence that a TAB or a line end cuts is refused, never half") {
-  CHECK(contains(message_of([] { parse_pairs("x\t\"y \"\"z\"\"\"\na\t\"one\ntwo\"\tb\n", "t"); }),
+  CHECK(contains(message_of<tapeloop::Error>(
+                     [] { parse_pairs("x\t\"y \"\"z\"\"\"\na\t\"one\ntwo\"\tb\n", "t"); }),
                  "t, line 2: the quoted text \"one goes on in line 3; join the lines"));
-  CHECK(contains(message_of([] { parse_pairs("\"x\"\t\"y\"\n\"a\"\t\"one\ntwo\"\t\"b\"\n", "t"); }),
+  CHECK(contains(message_of<tapeloop::Error>(
+                     [] { parse_pairs("\"x\"\t\"y\"\n\"a\"\t\"one\ntwo\"\t\"b\"\n", "t"); }),
                  "t, line 2: the quoted text \"one goes on in line 3; join the lines"));
   // Speech that ends in the next line of a text.
   for (const char* text : {"He said\t\"Come in.\nIt is late.\"\tEs ist spaet.\n",
@@ -235,22 +234,23 @@ TEST_CASE("pairs: a quoted sentence that a TAB or a line end cuts is refused, ne
     CHECK(speech.unquoted == 0);
     CHECK(speech.pairs[0].target == "\"Come in.");
   }
-  CHECK(contains(message_of([] { parse_pairs("a\t\"one\ttwo\"\tb\n", "t"); }),
+  CHECK(contains(message_of<tapeloop::Error>([] { parse_pairs("a\t\"one\ttwo\"\tb\n", "t"); }),
                  "t, line 1: the quoted text \"one goes on after a TAB; write a space instead"));
-  CHECK(contains(message_of([] { parse_pairs("a\x1b[2J\xc2\x9b", "t"); }),
+  CHECK(contains(message_of<tapeloop::Error>([] { parse_pairs("a\x1b[2J\xc2\x9b", "t"); }),
                  "there is one column, \"a\\x1b[2J\\xc2\\x9b\"; expected"));
-  CHECK(
-      contains(message_of([] { parse_pairs("\"\"\tb\n\"a\"\t\"c\"\n\"d \"\"e\"\"\"\tf\n", "t"); }),
-               "t, line 1: there is nothing between the quotation marks"));
+  CHECK(contains(message_of<tapeloop::Error>(
+                     [] { parse_pairs("\"\"\tb\n\"a\"\t\"c\"\n\"d \"\"e\"\"\"\tf\n", "t"); }),
+                 "t, line 1: there is nothing between the quotation marks"));
   // A mark without a closing one is text.
   CHECK(parse_pairs("\"I see.\t\"Ich sehe.\nb\tc\n", "t").pairs.size() == 2);
 }
 
 TEST_CASE("pairs: a very long line is refused by its length") {
   const std::string line(std::size_t{1} << 20, 'x');
-  CHECK(contains(message_of([&] { parse_pairs("a\tb\n" + line + "\ty\n", "t"); }),
+  CHECK(contains(message_of<tapeloop::Error>([&] { parse_pairs("a\tb\n" + line + "\ty\n", "t"); }),
                  "t, line 2: the line has 1048578 bytes, expected at most 1048576"));
-  CHECK(contains(message_of([&] { parse_pairs(line, "t"); }), "there is one column, \"xxx"));
+  CHECK(contains(message_of<tapeloop::Error>([&] { parse_pairs(line, "t"); }),
+                 "there is one column, \"xxx"));
 }
 
 TEST_CASE("the phrase book: hundreds of sentences with their marks, no source twice") {

@@ -12,21 +12,14 @@
 #include "tapeloop/autograd/files/files.h"
 #include "tapeloop/autograd/tensor/error.h"
 #include "tests/folder.h"
-#include "tests/support.h"
+#include "tests/messages.h"
 
 using common::decode_text, common::Encoding;
 using tapeloop::test::Folder, tapeloop::test::put;
 
-using tapeloop::test::message_of;
+using tapeloop::test::check_contains, tapeloop::test::contains, tapeloop::test::message_of;
 
 namespace {
-
-bool contains(const std::string& text, const std::string& part) {
-  INFO("looking for '" << part << "' in: " << text);
-  const bool found = text.find(part) != std::string::npos;
-  CHECK(found);
-  return found;
-}
 
 std::string utf16(const std::u16string& text, bool big) {
   std::string bytes;
@@ -71,26 +64,35 @@ TEST_CASE("text: UTF-16 is converted, damaged UTF-16 and UTF-32 are refused by n
     for (const std::u16string& bad : {std::u16string{0xfeff, u'a', 0xd83d},
                                       {0xfeff, u'a', 0xd83d, u'b'},
                                       {0xfeff, u'a', 0xde00}}) {
-      contains(message_of([&] { utf8(utf16(bad, big)); }),
-               "t: this is UTF-16; convert it, for example by `iconv -f utf-16 -t utf-8`: it is "
-               "damaged at byte 5");
+      check_contains(
+          message_of<tapeloop::FileError>([&] { utf8(utf16(bad, big)); }),
+          "t: this is UTF-16; convert it, for example by `iconv -f utf-16 -t utf-8`: it is "
+          "damaged at byte 5");
     }
-    contains(message_of([&] { utf8(utf16(u"\ufeffa", big) + "b"); }), "it is damaged at byte 5");
+    check_contains(message_of<tapeloop::FileError>([&] { utf8(utf16(u"\ufeffa", big) + "b"); }),
+                   "it is damaged at byte 5");
   }
   CHECK(utf8("\xff\xfe").empty());
-  contains(message_of([] { utf8(std::string("\xff\xfe\0\0a\0\0\0", 8)); }), "t: this is UTF-32");
-  contains(message_of([] { utf8(std::string("\0\0\xfe\xff\0\0\0a", 8)); }), "t: this is UTF-32");
+  check_contains(
+      message_of<tapeloop::FileError>([] { utf8(std::string("\xff\xfe\0\0a\0\0\0", 8)); }),
+      "t: this is UTF-32");
+  check_contains(
+      message_of<tapeloop::FileError>([] { utf8(std::string("\0\0\xfe\xff\0\0\0a", 8)); }),
+      "t: this is UTF-32");
 }
 
 TEST_CASE("text: bytes that are no UTF-8 and NUL bytes are named with their line") {
-  contains(message_of([] { utf8("a\r\nbc\xe9\r\n"); }),
-           "t, line 2: byte 3 of the line (0xe9) is not UTF-8; convert the file, for example by");
-  contains(message_of([] { utf8("\xe9"); }), "t, line 1: byte 1 of the line");
-  contains(message_of([] { utf8("\n\xe9"); }), "t, line 2: byte 1 of the line");
-  contains(message_of([] { utf8(std::string("a\0\n\0", 4)); }),
-           "t, line 1: the line has a NUL byte");
-  contains(message_of([] { utf8(std::string("a\nb\0", 4)); }),
-           "t, line 2: the line has a NUL byte; if the file is UTF-16, convert it by");
+  check_contains(
+      message_of<tapeloop::FileError>([] { utf8("a\r\nbc\xe9\r\n"); }),
+      "t, line 2: byte 3 of the line (0xe9) is not UTF-8; convert the file, for example by");
+  check_contains(message_of<tapeloop::FileError>([] { utf8("\xe9"); }),
+                 "t, line 1: byte 1 of the line");
+  check_contains(message_of<tapeloop::FileError>([] { utf8("\n\xe9"); }),
+                 "t, line 2: byte 1 of the line");
+  check_contains(message_of<tapeloop::FileError>([] { utf8(std::string("a\0\n\0", 4)); }),
+                 "t, line 1: the line has a NUL byte");
+  check_contains(message_of<tapeloop::FileError>([] { utf8(std::string("a\nb\0", 4)); }),
+                 "t, line 2: the line has a NUL byte; if the file is UTF-16, convert it by");
 }
 
 TEST_CASE("text of another encoding stays as it is where bytes are symbols") {
@@ -109,7 +111,8 @@ TEST_CASE("binary data that begins as UTF-16 does stays as it is where bytes are
     for (const std::string& rest : {std::string("abc"), std::string("\0\xdc\xdc\0\r\n", 6)}) {
       const std::string binary = start + rest;
       CHECK(decode_text(binary, "t", Encoding::any) == binary);
-      contains(message_of([&] { utf8(binary); }), "t: this is UTF-16; convert it");
+      check_contains(message_of<tapeloop::FileError>([&] { utf8(binary); }),
+                     "t: this is UTF-16; convert it");
     }
   }
 }
@@ -141,32 +144,36 @@ TEST_CASE("a list or text of char_lm is the same from every system") {
   CHECK(read(utf16(u"\ufeffAnna\r\nBert\r\n", false)) == "Anna\nBert\n");
   CHECK(read("Ren\xe9\r\nBert\r\n") == "Ren\xe9\nBert\n");
   CHECK(char_lm::split_lines(read("a\rb\rc\rd\re\rf\rg\rh\ri\rj\r")).validation == "j\n");
-  contains(message_of([&] { read("\ufeff"); }), "the file is empty");
+  check_contains(message_of<tapeloop::FileError>([&] { read("\ufeff"); }), "the file is empty");
 }
 
 TEST_CASE("what is no file of text is refused by name and size, without reading it") {
   const Folder folder;
   const auto refused = [](const std::string& path) {
-    return message_of([&] { char_lm::read_text(path); });
+    return message_of<tapeloop::FileError>([&] { char_lm::read_text(path); });
   };
-  contains(refused(folder.path.string()), "is not a regular file but a folder, pipe or device");
+  check_contains(refused(folder.path.string()),
+                 "is not a regular file but a folder, pipe or device");
   REQUIRE(::mkfifo(folder.file("pipe").c_str(), 0600) == 0);
-  contains(refused(folder.file("pipe")), "is not a regular file but a folder, pipe or device");
-  contains(refused("/dev/zero"), "is not a regular file but a folder, pipe or device");
+  check_contains(refused(folder.file("pipe")),
+                 "is not a regular file but a folder, pipe or device");
+  check_contains(refused("/dev/zero"), "is not a regular file but a folder, pipe or device");
   std::filesystem::create_symlink(folder.file("loop"), folder.file("loop"));
-  contains(refused(folder.file("loop")), "Too many levels of symbolic links");
+  check_contains(refused(folder.file("loop")), "Too many levels of symbolic links");
   put(folder.file("sparse"), "a");
   std::filesystem::resize_file(folder.file("sparse"), std::uintmax_t{64} << 30);
-  contains(refused(folder.file("sparse")),
-           "sparse: has 68719476736 bytes, but the limit is 2147483648; give a smaller file");
+  check_contains(refused(folder.file("sparse")),
+                 "sparse: has 68719476736 bytes, but the limit is 2147483648; give a smaller file");
   put(folder.file("secret"), "a");
   std::filesystem::permissions(folder.file("secret"), std::filesystem::perms::none);
   if (::geteuid() == 0) {
     MESSAGE("SKIPPED: root may read every file");
   } else {
-    contains(refused(folder.file("secret")), "Permission denied");
+    check_contains(refused(folder.file("secret")), "Permission denied");
   }
   put(folder.file("five"), "12345");
   CHECK(tapeloop::read_file(folder.file("five"), 5) == "12345");
-  contains(message_of([&] { tapeloop::read_file(folder.file("five"), 4); }), "has 5 bytes");
+  check_contains(
+      message_of<tapeloop::FileError>([&] { tapeloop::read_file(folder.file("five"), 4); }),
+      "has 5 bytes");
 }

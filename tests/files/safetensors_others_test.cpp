@@ -11,11 +11,14 @@
 #include "tapeloop/nn/nn.h"
 #include "tapeloop/nn/save/checkpoint.h"
 #include "tests/folder.h"
+#include "tests/messages.h"
 
 namespace tapeloop {
 namespace {
 
+using test::contains;
 using test::Folder;
+using test::message_of;
 using test::put;
 
 std::string with_length(const std::string& header, const std::string& data) {
@@ -23,20 +26,6 @@ std::string with_length(const std::string& header, const std::string& data) {
   const std::uint64_t length = header.size();
   std::memcpy(result.data(), &length, 8);
   return result + header + data;
-}
-
-template <class Call>
-std::string error_of(Call call) {
-  try {
-    call();
-  } catch (const Error& error) {
-    return error.what();
-  }
-  return "no error";
-}
-
-bool contains(const std::string& text, const std::string& part) {
-  return text.find(part) != std::string::npos;
 }
 
 std::string entry(const std::string& name, const std::string& dtype, const std::string& shape,
@@ -108,7 +97,7 @@ TEST_CASE("a model that needs such a tensor says its name, its type and the type
   } const model;
   for (const Unreadable& odd : kUnreadable) {
     put(folder.file(), file_with(odd.dtype, odd.shape, odd.bytes));
-    const std::string message = error_of([&] { nn::load(folder.file(), model); });
+    const std::string message = message_of<Error>([&] { nn::load(folder.file(), model); });
     CHECK(contains(message, folder.file() + " does not fit the model, and nothing was changed"));
     CHECK(contains(message, std::string("\"scale\" ") + odd.says));
     CHECK_FALSE(contains(message, "missing"));
@@ -136,7 +125,7 @@ TEST_CASE("a parameter of two names is read by the one whose tensor can be read"
       Var scale = parameter(Tensor::full({2}, 7));
       void visit(nn::Visitor& v) const { v("scale", scale), v("z", scale); }
     } const model;
-    const std::string message = error_of([&] { nn::load(folder.file(), model); });
+    const std::string message = message_of<Error>([&] { nn::load(folder.file(), model); });
     CHECK(contains(message, std::string("\"scale\" ") + odd.says));
     CHECK(contains(message, std::string("\"z\" ") + odd.says));
     CHECK_FALSE(contains(message, "missing"));
@@ -149,7 +138,7 @@ TEST_CASE("a checkpoint is not read in part") {
   std::string bytes = test::bytes_of(folder.file());
   bytes.replace(bytes.find("\"F32\""), 5, "\"F33\"");
   put(folder.file(), bytes);
-  CHECK(contains(error_of([&] { nn::read_checkpoint(folder.file()); }),
+  CHECK(contains(message_of<Error>([&] { nn::read_checkpoint(folder.file()); }),
                  "tensor \"model.w\" has the element type \"F33\""));
 }
 
@@ -177,7 +166,7 @@ TEST_CASE("metadata that are no texts and fields that the format does not have a
   CHECK(read_safetensors(folder.file()).metadata.empty());
   const auto fails = [&](const std::string& header) {
     put(folder.file(), with_length(header, kOnes));
-    return error_of([&] { read_safetensors(folder.file()); });
+    return message_of<Error>([&] { read_safetensors(folder.file()); });
   };
   CHECK(contains(fails(R"({"__metadata__":{"a":1,"a":2},)" + weight + "}"), "has \"a\" twice"));
   CHECK(contains(fails(R"({"__metadata__":[],)" + weight + "}"), "expected an object"));
@@ -203,7 +192,7 @@ TEST_CASE("an index of several files and the files of torch.save are refused wit
   Folder folder;
   const auto fails = [&](const std::string& bytes) {
     put(folder.file(), bytes);
-    return error_of([&] { read_safetensors(folder.file()); });
+    return message_of<Error>([&] { read_safetensors(folder.file()); });
   };
   const char* index =
       R"({"metadata": {}, "weight_map": {"a": "model-00001-of-00002.safetensors"}})";

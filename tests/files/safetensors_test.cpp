@@ -25,6 +25,7 @@
 #include "tapeloop/autograd/files/files.h"
 #include "tapeloop/autograd/tensor/error.h"
 #include "tests/folder.h"
+#include "tests/messages.h"
 
 namespace fs = std::filesystem;
 using tapeloop::DType;
@@ -36,6 +37,8 @@ using tapeloop::test::bytes_of;
 using tapeloop::test::Folder;
 using tapeloop::test::put;
 
+using tapeloop::test::contains, tapeloop::test::kNothingThrown, tapeloop::test::message_of;
+
 namespace {
 
 std::string with_length(const std::string& header, const std::string& data) {
@@ -45,29 +48,8 @@ std::string with_length(const std::string& header, const std::string& data) {
   return result + header + data;
 }
 
-// The message of the FileError from reading; "read" if there is none. Other exceptions pass
-// through.
 std::string message_of_reading(const std::string& path) {
-  try {
-    tapeloop::read_safetensors(path);
-  } catch (const FileError& error) {
-    return error.what();
-  }
-  return "read";
-}
-
-template <class Call>
-std::string error_of(Call call) {
-  try {
-    call();
-  } catch (const tapeloop::Error& error) {
-    return error.what();
-  }
-  return "no error";
-}
-
-bool contains(const std::string& text, const std::string& part) {
-  return text.find(part) != std::string::npos;
+  return message_of<FileError>([&] { tapeloop::read_safetensors(path); });
 }
 
 const Tensor& named(const TensorFile& file, const std::string& name) {
@@ -183,7 +165,8 @@ TEST_CASE("small element types become float32 or int64") {
   CHECK(read("I32", 1, bytes(254, 255, 255, 255)).to_vector<std::int64_t>() == Integers{-2});
   CHECK(read("U64", 1, bytes(255, 255, 255, 255, 255, 255, 255, 127)).to_vector<std::int64_t>() ==
         Integers{INT64_MAX});
-  CHECK(contains(error_of([&] { read("BOOL", 1, bytes(2)); }), "expected 0 or 1"));
+  CHECK(
+      contains(message_of<tapeloop::Error>([&] { read("BOOL", 1, bytes(2)); }), "expected 0 or 1"));
   // Longer than the block that is converted at a time.
   std::string many(200001, '\7');
   many.back() = '\5';
@@ -363,7 +346,9 @@ TEST_CASE("what is no regular file is refused and left alone") {
   CHECK(contains(message_of_reading(folder.path.string()), "folder"));
   CHECK(contains(message_of_reading(""), "name is empty"));
   const auto save = [](const std::string& path) {
-    return error_of([&] { tapeloop::write_safetensors(path, {{"a", Tensor::zeros({2})}}); });
+    return message_of<tapeloop::Error>([&] {
+      tapeloop::write_safetensors(path, {{"a", Tensor::zeros({2})}});
+    });
   };
   CHECK(contains(save(folder.path.string()), "give the name of a regular file"));
   CHECK(contains(save(folder.file("absent/x")), "check that the folder exists"));
@@ -391,7 +376,8 @@ TEST_CASE("what cannot be saved is refused by name before anything is written") 
   tapeloop::write_safetensors(folder.file(), {{"old", tensor}});
   const std::string before = bytes_of(folder.file());
   const auto save = [&](const StateDict& state, const tapeloop::Metadata& metadata = {}) {
-    return error_of([&] { tapeloop::write_safetensors(folder.file(), state, metadata); });
+    return message_of<tapeloop::Error>(
+        [&] { tapeloop::write_safetensors(folder.file(), state, metadata); });
   };
   CHECK(contains(save({{"a", tensor}, {"a", tensor}}), "\"a\" is given twice"));
   CHECK(contains(save({{"__metadata__", tensor}}), "rename it"));
@@ -409,8 +395,9 @@ TEST_CASE("a partial file that a crash left is no obstacle, one in use is") {
   CHECK(bytes_of(folder.file()) == "new");
   tapeloop::NewFile first(folder.file(), 5);
   first.write("first");
-  CHECK(contains(error_of([&] { tapeloop::write_file(folder.file(), "second"); }),
-                 "another program is writing it"));
+  CHECK(
+      contains(message_of<tapeloop::Error>([&] { tapeloop::write_file(folder.file(), "second"); }),
+               "another program is writing it"));
   CHECK(bytes_of(folder.file()) == "new");
   first.commit();
   CHECK(bytes_of(folder.file()) == "first");
@@ -438,7 +425,7 @@ TEST_CASE(
     rlimit limit = old_limit;
     limit.rlim_cur = bytes;
     REQUIRE(::setrlimit(RLIMIT_FSIZE, &limit) == 0);
-    const std::string message = error_of([&] {
+    const std::string message = message_of<tapeloop::Error>([&] {
       tapeloop::write_safetensors(folder.file(), {{"new", Tensor::full({2000}, 4)}});
     });
     ::setrlimit(RLIMIT_FSIZE, &old_limit);
@@ -458,10 +445,10 @@ TEST_CASE("cut anywhere, a file gives a FileError") {
   for (std::size_t size = 0; size < whole.size(); ++size) {
     CAPTURE(size);
     put(folder.file(), whole.substr(0, size));
-    CHECK(message_of_reading(folder.file()) != "read");
+    CHECK(message_of_reading(folder.file()) != kNothingThrown);
   }
   put(folder.file(), whole + "x");
-  CHECK(message_of_reading(folder.file()) != "read");
+  CHECK(message_of_reading(folder.file()) != kNothingThrown);
 }
 
 TEST_CASE("random damage gives a FileError or a file that is still valid, never anything else") {
@@ -506,7 +493,7 @@ TEST_CASE("random damage gives a FileError or a file that is still valid, never 
     put(folder.file(), bytes);
     const std::string message = message_of_reading(folder.file());
     CAPTURE(round);
-    if (message != "read") {
+    if (message != kNothingThrown) {
       ++refused;
       CHECK(message.starts_with(folder.file() + ": "));
     }

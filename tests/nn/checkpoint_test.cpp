@@ -15,6 +15,7 @@
 #include "tapeloop/autograd/tensor/error.h"
 #include "tapeloop/nn/save/serialize.h"
 #include "tests/folder.h"
+#include "tests/messages.h"
 
 namespace fs = std::filesystem;
 using tapeloop::DType;
@@ -27,31 +28,9 @@ using tapeloop::test::bytes_of;
 using tapeloop::test::Folder;
 using tapeloop::test::put;
 
+using tapeloop::test::contains, tapeloop::test::kNothingThrown, tapeloop::test::message_of;
+
 namespace {
-
-template <class Call>
-std::string error_of(Call call) {
-  try {
-    call();
-  } catch (const tapeloop::Error& error) {
-    return error.what();
-  }
-  return "no error";
-}
-
-template <class Call>
-std::string file_error_of(Call call) {
-  try {
-    call();
-  } catch (const tapeloop::FileError& error) {
-    return error.what();
-  }
-  return "no error";
-}
-
-bool contains(const std::string& text, const std::string& part) {
-  return text.find(part) != std::string::npos;
-}
 
 ParameterList model(DType dtype = DType::float32) {
   return {{"weight", tapeloop::parameter(Tensor::full({2, 3}, 1, dtype))},
@@ -123,7 +102,7 @@ TEST_CASE("everything that does not fit is listed in one error, and nothing is c
   const ParameterList parameters = model();
   ParameterList larger = parameters;
   larger.push_back({"extra.bias", tapeloop::parameter(Tensor::zeros({4}))});
-  const std::string message = error_of([&] {
+  const std::string message = message_of<tapeloop::Error>([&] {
     tapeloop::nn::assign(larger,
                          {{"weight", Tensor::full({3, 2}, 9)},
                           {"bias", Tensor::full({2}, 9)},
@@ -140,7 +119,7 @@ TEST_CASE("everything that does not fit is listed in one error, and nothing is c
 
   const Tensor weight = Tensor::full({2, 3}, 9);
   const auto assign = [&](const ParameterList& to, const StateDict& from) {
-    return error_of([&] { tapeloop::nn::assign(to, from, "x"); });
+    return message_of<tapeloop::Error>([&] { tapeloop::nn::assign(to, from, "x"); });
   };
   CHECK(
       contains(assign(parameters, {{"weight", weight}, {"bias", Tensor::zeros({2}, DType::int64)}}),
@@ -210,17 +189,17 @@ TEST_CASE("a run that was saved in the middle goes on with the same random numbe
 
 TEST_CASE("a part that is not there is an error that lists those there are") {
   const Checkpoint checkpoint = sample();
-  CHECK(contains(error_of([&] { checkpoint.section("modell"); }),
+  CHECK(contains(message_of<tapeloop::Error>([&] { checkpoint.section("modell"); }),
                  "no section \"modell\"; it has: model, optimizer, averages"));
-  CHECK(contains(error_of([&] { checkpoint.random("x"); }),
+  CHECK(contains(message_of<tapeloop::Error>([&] { checkpoint.random("x"); }),
                  "no random state \"x\"; it has: random, layers.0.dropout, batches"));
-  CHECK(contains(error_of([&] { Checkpoint().section("x"); }), "it has: none"));
+  CHECK(contains(message_of<tapeloop::Error>([&] { Checkpoint().section("x"); }), "it has: none"));
 }
 
 TEST_CASE("settings that differ from the saved ones are all listed") {
   const Checkpoint checkpoint{.notes = {{"hidden", "256"}, {"layers", "2"}, {"cell", "lstm"}}};
   tapeloop::nn::check_settings(checkpoint, checkpoint.notes, "x");
-  const std::string message = error_of([&] {
+  const std::string message = message_of<tapeloop::Error>([&] {
     tapeloop::nn::check_settings(
         checkpoint, {{"hidden", "128"}, {"cell", "lstm"}, {"dropout", "0.1"}}, "run.safetensors");
   });
@@ -235,7 +214,8 @@ TEST_CASE("names that a checkpoint cannot hold are refused, and the old file sta
   Folder folder;
   put(folder.file(), "old");
   const auto save = [&](const Checkpoint& checkpoint) {
-    return error_of([&] { tapeloop::nn::save_checkpoint(folder.file(), checkpoint); });
+    return message_of<tapeloop::Error>(
+        [&] { tapeloop::nn::save_checkpoint(folder.file(), checkpoint); });
   };
   for (const char* name : {"", "a.b", "a,b", "random", "\xff"}) {
     CHECK(
@@ -253,7 +233,7 @@ TEST_CASE(
     "a file of weights and a checkpoint of a later version are told apart from a checkpoint") {
   Folder folder;
   const auto read = [&] {
-    return file_error_of([&] { tapeloop::nn::read_checkpoint(folder.file()); });
+    return message_of<tapeloop::FileError>([&] { tapeloop::nn::read_checkpoint(folder.file()); });
   };
   tapeloop::nn::save(folder.file(), {{"weight", Tensor::zeros({2})}});
   CHECK(contains(read(), "no checkpoint"));
@@ -272,9 +252,9 @@ TEST_CASE(
   const tapeloop::TensorFile good = tapeloop::read_safetensors(folder.file());
   const auto read = [&](const tapeloop::TensorFile& file) {
     tapeloop::write_safetensors(folder.file(), file.tensors, file.metadata);
-    return file_error_of([&] { tapeloop::nn::read_checkpoint(folder.file()); });
+    return message_of<tapeloop::FileError>([&] { tapeloop::nn::read_checkpoint(folder.file()); });
   };
-  CHECK(read(good) == "no error");
+  CHECK(read(good) == kNothingThrown);
   tapeloop::TensorFile file = good;
   file.metadata["note.hidden"] = "512";
   CHECK(contains(read(file), "the metadata of this checkpoint is damaged"));
@@ -304,7 +284,7 @@ TEST_CASE(
       bytes[i] = static_cast<char>(bytes[i] ^ (1 << bit));
       put(folder.file(), bytes);
       const std::string message =
-          file_error_of([&] { tapeloop::nn::read_checkpoint(folder.file()); });
+          message_of<tapeloop::FileError>([&] { tapeloop::nn::read_checkpoint(folder.file()); });
       CAPTURE(i);
       CAPTURE(bit);
       CHECK(message.starts_with(folder.file() + ": "));

@@ -10,9 +10,7 @@
 #include "tapeloop/autograd/device/cpu/panels.h"
 #include "tapeloop/autograd/tensor/memory.h"
 
-namespace tapeloop {
-
-namespace cpu {
+namespace tapeloop::cpu {
 
 // One packed form: its source and its panels.
 struct PackedForm final : detail::Kept {
@@ -62,7 +60,7 @@ class Lock {
 };
 
 void drop(PackedForm* kept) noexcept {
-  if (kept->references.fetch_sub(1, std::memory_order_acq_rel) == 1) {
+  if (detail::let_go(kept->references)) {
     const std::size_t bytes = kept->bytes;
     kept->~PackedForm();
     memory::release(kept, bytes);
@@ -158,5 +156,4 @@ const T* PackedWeight<T>::panels(std::int64_t group) const {
 template class PackedWeight<float>;
 template class PackedWeight<double>;
 
-}  // namespace cpu
-}  // namespace tapeloop
+}  // namespace tapeloop::cpu
