@@ -14,10 +14,6 @@
 #include "tapeloop/autograd/ops/transform_all.h"
 #include "tapeloop/autograd/tape/named.h"
 
-namespace tapeloop {
-class UpdatesMade;  // backend.h
-}
-
 namespace tapeloop::optim {
 
 // Parameters that are updated with the same options:
@@ -39,13 +35,12 @@ class Optimizer {
 
   // Updates every parameter that has a gradient, in place. A parameter without a gradient, and its
   // step count, stay unchanged. Gradients stay: call zero_grad() before the next backward pass. No
-  // heap allocation. Throws, and updates nothing, if a gradient has another type or device than its
-  // parameter. If it throws later (no memory, a rule without a kernel), steps() does not count the
-  // call, and only the parameters that were already updated count it.
-  // On a GPU: after an error (a target that is not a class, a gradient that is not finite) steps
-  // have no effect until the host gets the exception. Before the exception the counts include these
-  // steps, after it they do not. While parameters on a GPU are updated, other threads that use the
-  // GPU wait: a rule must not wait for them.
+  // heap allocation. Throws, and updates and counts nothing, if a gradient has another type or
+  // device than its parameter, or if a rule throws or has no kernel for the device.
+  // On a GPU: after a mistake that only the GPU sees (a target that is not a class, a gradient that
+  // is not finite) steps have no effect until the host gets the exception, at its next wait. The
+  // counts include these steps. So after the exception step() and state_dict() throw until a state
+  // is loaded.
   // Threads: a second thread that calls step() waits until the first one has finished. No thread
   // may use the parameters meanwhile. If a forward pass used the parameters before the step, its
   // backward pass throws after the step, because their old values are gone.
@@ -57,7 +52,7 @@ class Optimizer {
   void zero_grad();
 
   // Number of step() calls, including those counted in a loaded state.
-  std::int64_t steps() const;
+  std::int64_t steps() const { return steps_; }
 
   int groups() const { return static_cast<int>(groups_.size()); }
   double learning_rate(int group = 0) const;
@@ -94,8 +89,9 @@ class Optimizer {
     const Tensor& value;
     const Tensor& gradient;
     const Tensor* state;  // in the order of add_group
-    // A rule calls turn.all->add(rule, inputs, outputs) once. A rule that updates without it cannot
-    // be captured, and on a GPU it also updates after an error.
+    // A rule calls turn.all->add(rule, inputs, outputs) once; the tensors must live until the step
+    // ends. A rule that updates without it cannot be captured, and on a GPU it also updates after a
+    // mistake.
     TransformAll* all;
   };
 
@@ -114,7 +110,7 @@ class Optimizer {
  private:
   struct Entry {
     std::size_t group;
-    UpdateCount count;
+    std::int64_t updates = 0;  // how often the parameter was updated
     std::array<Tensor, kMaxStates> state;
   };
   struct GroupRates {
@@ -123,34 +119,21 @@ class Optimizer {
     std::vector<State> states;
   };
 
-  // A parameter in a recorded step, with the addresses of its memory at that time.
-  struct Stepped {
-    std::size_t index;
-    Tensor gradient;
-    const void* value;
-    std::array<const void*, kMaxStates> state;
-  };
-  class Again;
+  struct Captured;
+  class CapturedUpdates;
   struct SavedGroup {  // of one parameter
     std::int64_t group;
     double rate;
   };
 
   virtual void update(const Turn& turn) const = 0;
-  void step_one(std::size_t index, const Tensor& gradient, TransformAll& all);
-  // Throws if a gradient does not fit. Returns the device of the gradients that are
-  // not on the CPU, or the CPU.
+  void update_one(std::size_t index, const Tensor& gradient, TransformAll& all);
+  // Throws if a gradient does not fit. Returns the device of the gradients that the host cannot
+  // read, or the CPU.
   Device check_gradients() const;
-  // One call of step(): `rules` calls step_one() for each update.
-  template <class Rules>
-  void call(const Rules& rules);
-  // Number of updates that were launched on the device but skipped, from
-  // `told`, which may be empty.
-  std::int64_t lost_updates(std::size_t index, std::span<const UpdateNumber> told) const;
-  std::int64_t lost_calls(std::span<const UpdateNumber> told) const;
-  PoolVector<UpdateNumber> told() const;
-  void count_on(Device device);  // starts to count updates on the device, if it is not the CPU
-  void settle();                 // subtracts skipped updates from the counts
+  // Throws if the device may have skipped updates that are counted here.
+  void require_exact_counts(const char* what) const;
+  void count_from_now(Device device);  // the counts are exact at this moment
   void match_state(std::size_t index);
   StateDict views(bool rates_by_position) const;
   std::string group_problem(std::span<const SavedGroup> saved) const;
@@ -162,10 +145,8 @@ class Optimizer {
   std::vector<GroupRates> groups_;
   std::int64_t steps_ = 0;
   std::mutex stepping_;
-  // Counts the updates done on a device; null: all parameters are on the CPU.
-  std::unique_ptr<UpdatesMade> made_;
-  std::int64_t calls_asked_ = 0;  // calls that launched updates on it, including those that threw
-  std::vector<std::int64_t> failed_calls_;  // numbers of calls that threw since the last settle()
+  Device device_{};             // of the updates
+  std::uint64_t mistakes_ = 0;  // Backend::mistakes() when the counts were last exact
 };
 
 namespace detail {

@@ -50,15 +50,13 @@ std::string group_lines(const char* where,
 // tensors, numbers are new tensors.
 StateDict Optimizer::views(bool rates_by_position) const {
   StateDict result;
-  const PoolVector<UpdateNumber> told = this->told();
   for (std::size_t i = 0; i < entries_.size(); ++i) {
     const Entry& entry = entries_[i];
     const std::vector<State>& states = groups_[entry.group].states;
     for (std::size_t k = 0; k < states.size(); ++k) {
       result.push_back({fmt::format("{}.{}", states[k].name, parameters_[i].name), entry.state[k]});
     }
-    result.push_back({fmt::format("{}{}", kStep, parameters_[i].name),
-                      count(entry.count.updates - lost_updates(i, told))});
+    result.push_back({fmt::format("{}{}", kStep, parameters_[i].name), count(entry.updates)});
   }
   if (rates_by_position) {
     for (std::size_t g = 0; g < groups_.size(); ++g) {
@@ -73,11 +71,12 @@ StateDict Optimizer::views(bool rates_by_position) const {
       result.push_back({fmt::format("{}{}", kRate, name), real(groups_[group].learning_rate)});
     }
   }
-  result.push_back({"steps", count(steps_ - lost_calls(told))});
+  result.push_back({"steps", count(steps_)});
   return result;
 }
 
 StateDict Optimizer::state_dict() const {
+  require_exact_counts("state_dict");
   StateDict result = views(false);
   for (NamedTensor& item : result) item.tensor = item.tensor.clone();
   return result;
@@ -174,12 +173,10 @@ void Optimizer::load_state_dict(const StateDict& state) {
     for (std::size_t k = 0; k < groups_[entry.group].states.size(); ++k) {
       entry.state[k].copy_from(*source.at((item++)->name));
     }
-    entry.count = {*source.at((item++)->name)->read<std::int64_t>(), 0};
+    entry.updates = *source.at((item++)->name)->read<std::int64_t>();
     if (!rates_by_position) groups_[entry.group].learning_rate = saved[i].rate;
   }
-  made_.reset();  // forget the updates that were requested before
-  calls_asked_ = 0;
-  failed_calls_.clear();
+  count_from_now(device_);
   if (rates_by_position) {
     for (GroupRates& group : groups_) group.learning_rate = source.at((item++)->name)->item();
   }

@@ -48,20 +48,14 @@ struct FunctorId {
   void (*register_cuda)();
 };
 
-// The number of a tensor's last update.
-struct UpdateNumber {
-  std::int64_t update = 0;  // how many updates the tensor has had
-  std::int64_t call = 0;    // which call of the owner made the last one
-};
-
 // One of many runs of a kernel: its settings, and its operands of `count` contiguous elements each.
 struct PointwiseItem {
   const void* functor;
   std::int64_t count;
   void* data[kMaxItemOperands];  // inputs, then outputs
   unsigned repeated;             // bit k: operand k has one element, which is used `count` times
-  UpdateNumber* made;            // on the device: the kernel writes `number` there, unless null
-  UpdateNumber number;
+  // Operands of any strides; the fields above then hold only the functor. Null: contiguous.
+  const LoopPlan* strided = nullptr;
 };
 
 namespace detail {

@@ -51,14 +51,15 @@ TL_HD double normal_at(std::uint64_t seed, std::uint64_t i) {
 }
 
 struct Random;
-class Recording;
+class GraphCapture;
 namespace detail {
 class RandomLog;
 // Set while a RandomLog::Scope lives, for example within recompute() (random_log.h).
 inline thread_local RandomLog* random_log = nullptr;
-// Set while this thread captures a step (recording.h).
-inline thread_local Recording* recording = nullptr;
+// Set while this thread captures a step (graph_capture.h).
+inline thread_local GraphCapture* graph_capture = nullptr;
 std::uint64_t take_watched(Random& random, std::uint64_t count);
+void random_ends(const Random& random);  // during a graph capture
 }  // namespace detail
 
 // A position in a stream of random numbers. Programs pass it around and save it in checkpoints.
@@ -69,15 +70,20 @@ struct Random {
   std::uint64_t next = 0;  // numbers taken so far
 
   explicit Random(std::uint64_t seed_value = 0) : seed(seed_value) {}
+  Random(const Random&) = default;
+  Random& operator=(const Random&) = default;
+  ~Random() {
+    if (detail::graph_capture != nullptr) detail::random_ends(*this);
+  }
   // Takes `count` numbers and returns the index of the first one. Takes whole blocks of four, so
   // that calls never share a block.
   std::uint64_t take(std::uint64_t count) {
-    if (detail::random_log != nullptr || detail::recording != nullptr) {
+    if (detail::random_log != nullptr || detail::graph_capture != nullptr) {
       return detail::take_watched(*this, count);
     }
     return advance(count);
   }
-  // The same, but without the random_log and the recording of this thread.
+  // The same, but without the random_log and the graph capture of this thread.
   std::uint64_t advance(std::uint64_t count) {
     return __atomic_fetch_add(&next, (count + 3) / 4 * 4, __ATOMIC_RELAXED);
   }

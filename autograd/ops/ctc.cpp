@@ -90,7 +90,7 @@ Var ctc_loss(const Var& log_probabilities, const Tensor& given_targets,
              std::span<const std::int64_t> input_lengths,
              std::span<const std::int64_t> target_lengths, const CtcOptions& options) {
   const Var& x = log_probabilities;
-  const Tensor targets = given_targets.defined() ? given_targets.to(Device::cpu) : given_targets;
+  const Tensor targets = given_targets.defined() ? given_targets.cpu() : given_targets;
   check_ctc(x, targets, input_lengths, target_lengths, options);
   const std::int64_t steps = x.dim(0), batch = x.dim(1);
   const DType dtype = x.dtype();

@@ -240,7 +240,7 @@ std::vector<Tensor> Formula::evaluate(std::span<const Var> arguments) const {
   std::vector<Var> values;
   for (const Node& node : nodes_) {
     if (node.op == FormulaOp::argument) {
-      values.push_back(arguments[static_cast<std::size_t>(node.a)].value().to(Device::cpu));
+      values.push_back(arguments[static_cast<std::size_t>(node.a)].value().cpu());
     } else if (node.op == FormulaOp::constant) {
       values.emplace_back(Tensor::full({}, node.constant, arguments[0].dtype()));
     } else {

@@ -15,7 +15,7 @@ void check_index(const char* name, const Tensor& index, std::int64_t size, const
   if (!index.defined() || index.dtype() != DType::int64) {
     fail(name, "the index must be an int64 tensor, got " + index.describe());
   }
-  if (index.device() != Device::cpu) return;  // the kernels of a device check it
+  if (!index.on_host()) return;  // the kernels of its device check it
   Tensor flat = index.contiguous();
   const std::int64_t* values = flat.read<std::int64_t>();
   for (std::int64_t i = 0; i < flat.numel(); ++i) {

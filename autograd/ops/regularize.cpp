@@ -84,7 +84,7 @@ Tensor random_uniform(const Shape& shape, double low, double high, Random& rando
   }
   // Drawn in float64 and rounded once. The rounded number must stay below `high`.
   const Tensor draws = Tensor::empty(shape, DType::float64);
-  backend(Device::cpu)
+  backend(draws.device())
       .uniform(draws, random.seed, random.take(static_cast<std::uint64_t>(shape.numel())));
   if (std::isfinite(high - low)) {
     transform(Affine{high - low, low}, {draws}, {draws});
@@ -107,7 +107,7 @@ Tensor random_normal(const Shape& shape, double mean, double deviation, Random& 
                      mean, deviation, name(dtype), kFarthestNormal));
   }
   const Tensor draws = Tensor::empty(shape, DType::float64);
-  backend(Device::cpu)
+  backend(draws.device())
       .normal(draws, random.seed, random.take(static_cast<std::uint64_t>(shape.numel())));
   transform(Affine{deviation, mean}, {draws}, {draws});
   return draws.to(dtype);

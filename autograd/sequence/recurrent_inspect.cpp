@@ -13,7 +13,7 @@ namespace {
 
 // [N, ..] of one time step, on the CPU, with 0 in the rows whose sequences have ended.
 Tensor running_rows(const RecurrentRun& run, const Tensor& all, std::int64_t t) {
-  Tensor result = all.select(0, t).to(Device::cpu).clone();
+  Tensor result = all.select(0, t).cpu().clone();
   for (std::int64_t n = 0; n < run.batch(); ++n) {
     if (!is_running(run, n, t)) result.select(0, n).fill(0);
   }
@@ -43,7 +43,7 @@ void check_steps(const Inspection& inspection, const RecurrentRun& run, const Te
     if (run.apart()) add_columns(arguments, running_rows(run, run.zx.value(), t), run);
     add_columns(arguments, own_z, run);
     for (std::size_t k = run.takes_h() ? 0 : 1; k < states.size(); ++k) {
-      arguments.emplace_back(step == 0 ? run.initial[k].value().to(Device::cpu)
+      arguments.emplace_back(step == 0 ? run.initial[k].value().cpu()
                                        : running_rows(run, states[k], run.time(step - 1)));
     }
     const Formula::Bad bad = formula.first_non_finite(arguments, true);

@@ -21,7 +21,7 @@ std::int64_t width() { return cpu::kernels().of<float>().panel_width; }
 std::int64_t padded_size(std::int64_t n) { return (n + width() - 1) / width() * width(); }
 
 void check_float(const char* what, const Tensor& tensor, const Shape& shape) {
-  if (!tensor.defined() || tensor.dtype() != DType::float32 || tensor.device() != Device::cpu ||
+  if (!tensor.defined() || tensor.dtype() != DType::float32 || !tensor.on_host() ||
       tensor.shape() != shape) {
     fail("stepper",
          fmt::format("{} is {}, expected float32{} on the cpu; convert the model by "

@@ -28,12 +28,8 @@ inline constexpr DType kDType<double> = DType::float64;
 
 // Calls work(T{}), where T is the element type: float or double, or any type.
 template <class Work>
-void with_float_type(DType dtype, Work work) {
-  if (dtype == DType::float32) {
-    work(float{});
-  } else {
-    work(double{});
-  }
+auto with_float_type(DType dtype, Work work) {
+  return dtype == DType::float32 ? work(float{}) : work(double{});
 }
 template <class Work>
 void with_any_type(DType dtype, Work work) {

@@ -197,7 +197,7 @@ void save_checkpoint(const std::string& path, const Checkpoint& checkpoint) {
   for (auto& [name, tensor] : tensors) {
     // write_safetensors() refuses undefined tensors with a message.
     if (tensor.defined()) {
-      tensor = tensor.to(Device::cpu);
+      tensor = tensor.cpu();
       metadata[std::string(kTensorChecksum) + name] = checksum_of(name, tensor);
     }
   }

@@ -41,8 +41,8 @@ std::string list_of(const std::vector<std::string>& names, const char* between) 
 }
 
 bool same_values(const Tensor& a, const Tensor& b, DType dtype) {
-  const Tensor x = a.to(Device::cpu).to(dtype).contiguous();
-  const Tensor y = b.to(Device::cpu).to(dtype).contiguous();
+  const Tensor x = a.cpu().to(dtype).contiguous();
+  const Tensor y = b.cpu().to(dtype).contiguous();
   const auto bytes = static_cast<std::size_t>(x.numel() * size_of(dtype));
   return bytes == 0 || std::memcmp(x.raw(), y.raw(), bytes) == 0;
 }

@@ -13,38 +13,36 @@ namespace {
 
 constexpr std::size_t kChunkBytes = std::size_t{64} << 10;
 
-Capture* noting_now = nullptr;  // protected by working()
-thread_local Capture* renewing_now = nullptr;
+Capture* capturing = nullptr;  // protected by working()
 
 }  // namespace
 
-Capture* Capture::noting() { return noting_now; }
-Capture* Capture::renewing() { return renewing_now; }
+Capture* Capture::in_progress() { return capturing; }
 
 Capture::~Capture() {
   const std::scoped_lock lock(working());
   if (graph_ != nullptr && cudaGraphExecDestroy(graph_) != cudaSuccess) cudaGetLastError();
-  parts_.clear();  // releases the tensors in them
+  clear_parts();
   for (const Chunk& chunk : chunks_) give_back(chunk.there);
   if (number_ != 0) end_capture(number_);
   if (arena_ != nullptr) arena_->leave();
 }
 
-void Capture::start_noting() {
+void Capture::start() {
   const Gpu& g = gpu();
   std::unique_lock lock(working());
   number_ = begin_capture();
   arena_ = new Arena(number_);
   // Relaxed mode: during the capture, memory is taken on another stream.
   CUDA_CHECK(cudaStreamBeginCapture(g.stream, cudaStreamCaptureModeRelaxed));
-  noting_now = this;
-  lock.release();  // stop_noting() unlocks it
+  capturing = this;
+  lock.release();  // stop() unlocks it
 }
 
-void Capture::stop_noting() {
-  const std::unique_lock lock(working(), std::adopt_lock);  // locked in start_noting()
+void Capture::stop() {
+  const std::unique_lock lock(working(), std::adopt_lock);  // locked in start()
   const Gpu& g = gpu();
-  noting_now = nullptr;
+  capturing = nullptr;
   arena_->close();
   struct Noted {
     cudaGraph_t graph = nullptr;
@@ -71,13 +69,6 @@ void Capture::launch() {
   const std::scoped_lock lock(working());
   upload_renewed();
   check(with_room([&] { return cudaGraphLaunch(graph_, gpu().stream); }), "cudaGraphLaunch");
-}
-
-void Capture::lost() noexcept {
-  try {
-    read_updates_made();
-  } catch (...) {  // the device can no longer be used: the exception in flight says so
-  }
 }
 
 void Capture::upload_renewed() {
@@ -112,24 +103,9 @@ void* Capture::next_table() {
   return tables_[next_table_++];
 }
 
-bool Capture::parts_valid() const {
-  return std::all_of(parts_.begin(), parts_.end(), [](const Part& p) { return p.part->valid(); });
-}
-
-void Capture::run_parts() {
-  renewing_now = this;
-  const struct Done {
-    ~Done() { renewing_now = nullptr; }
-  } done;
-  for (const Part& part : parts_) {
-    next_table_ = part.first_table;
-    part.part->run();
-  }
-}
-
 Table::Table(const void* host, std::size_t bytes) {
   const std::scoped_lock lock(working());
-  if (Capture* const capture = Capture::noting()) {
+  if (Capture* const capture = Capture::in_progress()) {
     const Capture::Renewed place = capture->renewed(bytes);
     std::memcpy(place.host, host, bytes);
     there_ = place.there;

@@ -2,7 +2,7 @@
 // Sets up the GPU, copies to and from it, and waits for it. Its memory is in memory.cu.
 #include "tapeloop/autograd/device/cuda/cuda.h"
 #include "tapeloop/autograd/device/cuda/gpu.cuh"
-#include "tapeloop/autograd/device/recording.h"
+#include "tapeloop/autograd/device/graph_capture.h"
 #include "tapeloop/autograd/tensor/error.h"
 
 #include <atomic>
@@ -113,6 +113,9 @@ void check(cublasStatus_t status, const char* call) {
 }
 
 static std::atomic<bool> in_use{false};
+static std::atomic<std::uint64_t> mistakes_thrown{0};
+
+std::uint64_t mistakes() { return mistakes_thrown; }
 
 Gpu& gpu() {
   // Lives as long as the process, because tensors in static objects release their memory at its
@@ -172,7 +175,7 @@ class Staging {
 void upload(void* to, const void* from, std::size_t bytes) {
   if (bytes == 0) return;
   const std::scoped_lock lock(working());
-  detail::cannot_record(
+  detail::cannot_capture(
       "something was copied from the CPU to the GPU; make it an input of the step");
   const bool staged = bytes <= Staging::kMost;
   if (staged) {
@@ -188,7 +191,7 @@ void upload(void* to, const void* from, std::size_t bytes) {
 
 void download(void* to, const void* from, std::size_t bytes) {
   const std::scoped_lock lock(working());
-  detail::cannot_record(kWaits);
+  detail::cannot_capture(kWaits);
   if (bytes > 0) {
     CUDA_CHECK(cudaMemcpyAsync(to, from, bytes, cudaMemcpyDeviceToHost, gpu().stream));
   }
@@ -228,13 +231,13 @@ void wait() {
   // The lock is held during the wait: otherwise another thread could begin a capture, and the wait
   // would invalidate it.
   const std::scoped_lock lock(working());
-  detail::cannot_record(kWaits);
+  detail::cannot_capture(kWaits);
   CUDA_CHECK(cudaStreamSynchronize(g.stream));
   if (g.notes.mistake->in == MistakeIn::nothing) return;
   const Mistake mistake = *g.notes.mistake;
-  read_updates_made();
   CUDA_CHECK(cudaMemsetAsync(g.notes.halted, 0, sizeof(int), g.stream));
-  *g.notes.mistake = {};  // last: if a call above throws, the next wait tries again
+  *g.notes.mistake = {};  // after the call above: if it throws, the next wait tries again
+  ++mistakes_thrown;
   tell(mistake);
 }
 

@@ -18,7 +18,7 @@ namespace tapeloop::cuda {
 namespace {
 
 std::atomic<RecurrentForm> wanted_form{RecurrentForm::automatic};
-thread_local RecurrentForm last_form = RecurrentForm::automatic;
+std::atomic<RecurrentForm> last_form{RecurrentForm::automatic};
 
 DeviceLimits device_limits() {
   static const DeviceLimits kLimits = [] {
