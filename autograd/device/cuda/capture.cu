@@ -79,7 +79,7 @@ Capture::Renewed Capture::renewed(std::size_t bytes) {
   bytes = (bytes + 63) / 64 * 64;
   if (chunks_.empty() || chunks_.back().used + bytes > chunks_.back().size) {
     const std::size_t size = std::max(bytes, kChunkBytes);
-    chunks_.push_back({std::make_unique<unsigned char[]>(size), arena_->take(size), size, 0});
+    chunks_.push_back({std::make_unique<unsigned char[]>(size), arena_->take_unwritten(size), size, 0});
   }
   Chunk& chunk = chunks_.back();
   const std::size_t place = chunk.used;

@@ -24,6 +24,8 @@ class Arena {
   Arena& operator=(const Arena&) = delete;
 
   Block take(std::size_t bytes);
+  // Memory that no work of the step writes: it has values from the host when the graph starts.
+  Block take_unwritten(std::size_t bytes);
   void put_back(const Block& block) noexcept;
   void close() { open_ = false; }  // the capture is over
   void leave() noexcept;           // called by the graph; may delete the arena

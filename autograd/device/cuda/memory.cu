@@ -120,16 +120,20 @@ constexpr std::size_t kGrain = 512;
 
 Block Arena::take(std::size_t bytes) {
   const std::size_t size = (bytes + kGrain - 1) / kGrain * kGrain;
-  void* data = nullptr;
   const auto found = free_.lower_bound(size);
   if (found != free_.end() && found->first <= 2 * size) {
-    data = found->second;
+    void* const data = found->second;
     const std::size_t whole = found->first;
     free_.erase(found);
     ++users_;
     return {data, whole, this, 0};
   }
-  data = take_from_pool(size, gpu().beside);
+  return take_unwritten(size);
+}
+
+Block Arena::take_unwritten(std::size_t bytes) {
+  const std::size_t size = (bytes + kGrain - 1) / kGrain * kGrain;
+  void* const data = take_from_pool(size, gpu().beside);
   // The block must be ready before the graph runs. The wait is short: this stream has no other
   // work.
   CUDA_CHECK(cudaStreamSynchronize(gpu().beside));
