@@ -1,11 +1,12 @@
 # SPDX-License-Identifier: MIT
-"""The Conan recipe: `conan create TAPELOOP/package` builds the checkout that it lies in. Needs meson, ninja, pkg-config."""
+"""The Conan recipe: `conan create TAPELOOP/package` builds the checkout that it lies in. It needs meson, ninja and
+pkg-config."""
 import re
 import shlex
 from pathlib import Path
 
 from conan import ConanFile
-from conan.tools.files import copy, rmdir
+from conan.tools.files import copy
 from conan.tools.gnu import PkgConfigDeps
 from conan.tools.layout import basic_layout
 from conan.tools.meson import Meson, MesonToolchain
@@ -21,7 +22,8 @@ class Tapeloop(ConanFile):
     default_options = {"cpu": "portable"}
 
     def set_version(self):
-        self.version = re.search(r"version: '([0-9.]+)'", (Path(self.recipe_folder).parent / "meson.build").read_text())[1]
+        project = (Path(self.recipe_folder).parent / "meson.build").read_text()
+        self.version = re.search(r"version: '([0-9.]+)'", project)[1]
 
     def config_options(self):
         if self.settings.arch != "x86_64":
@@ -33,7 +35,7 @@ class Tapeloop(ConanFile):
 
     def export_sources(self):
         root = Path(self.recipe_folder).parent
-        for pattern in ("LICENSE", "meson*", "autograd/*", "nn/*", "optim/*", "include/tapeloop/tapeloop.h", "package/*"):
+        for pattern in ("LICENSE", "meson*", "autograd/*", "nn/*", "optim/*", "include/tapeloop/*.h", "package/*"):
             copy(self, pattern, root, self.export_sources_folder)
 
     def layout(self):
@@ -42,8 +44,8 @@ class Tapeloop(ConanFile):
     def generate(self):
         PkgConfigDeps(self).generate()
         toolchain = MesonToolchain(self)
-        toolchain.project_options |= {"cpu": str(self.options.cpu), "cuda": "disabled", "tests": False, "examples": False,
-                                      "bench": False}
+        toolchain.project_options |= {"cpu": str(self.options.cpu), "cuda": "disabled",
+                                      "tests": False, "examples": False, "bench": False}
         toolchain.generate()
 
     def build(self):
@@ -54,7 +56,6 @@ class Tapeloop(ConanFile):
     def package(self):
         Meson(self).install()
         copy(self, "LICENSE", self.source_folder, Path(self.package_folder) / "licenses")
-        rmdir(self, Path(self.package_folder) / "lib" / "cmake")  # Conan writes the files for CMake itself
 
     def package_info(self):
         installed = (Path(self.package_folder) / "lib" / "pkgconfig" / "tapeloop.pc").read_text()
@@ -62,5 +63,6 @@ class Tapeloop(ConanFile):
         self.cpp_info.cxxflags = shlex.split(re.search(r"^Cflags: -I\S+ (.*)", installed, re.MULTILINE)[1])
         self.cpp_info.system_libs = ["pthread"]
         self.cpp_info.requires = ["fmt::fmt", "nlohmann_json::nlohmann_json"]
-        self.cpp_info.set_property("cmake_file_name", "Tapeloop")
-        self.cpp_info.set_property("cmake_target_name", "Tapeloop::tapeloop")
+        # find_package(Tapeloop) takes the file that the library installs.
+        self.cpp_info.set_property("cmake_find_mode", "none")
+        self.cpp_info.builddirs = ["lib/cmake/Tapeloop"]
