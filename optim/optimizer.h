@@ -24,8 +24,8 @@ namespace tapeloop::optim {
 //   optim::Adam adam({{encoder, {.learning_rate = 1e-3}}, {head, {.learning_rate = 1e-2}}});
 template <class Options>
 struct Group {
-  ParameterList parameters;
-  Options options;
+  ParameterList parameters;  // at least one
+  Options options;           // of all of them
 };
 
 class Optimizer {
@@ -59,7 +59,9 @@ class Optimizer {
   // Number of step() calls, including those counted in a loaded state.
   std::int64_t steps() const;
 
+  // Number of groups.
   int groups() const { return static_cast<int>(groups_.size()); }
+  // The rate that the next step uses.
   double learning_rate(int group = 0) const;
   // The rate in the options; schedules start from it.
   double initial_learning_rate(int group = 0) const;
@@ -81,19 +83,20 @@ class Optimizer {
   void load_state_dict(const StateDict& state);
 
  protected:
-  static constexpr std::size_t kMaxStates = 3;
+  static constexpr std::size_t kMaxStates = 3;  // of a parameter
   // One tensor for every parameter of a group, with the parameter's shape, type and device.
   struct State {
-    const char* name;
-    double initial = 0;
+    const char* name;    // "exp_avg"
+    double initial = 0;  // the first value of all elements
   };
-  struct Turn {  // one parameter's update
-    std::size_t group;
-    double learning_rate;
-    std::int64_t step;  // step count of this parameter, from 1
-    const Tensor& value;
-    const Tensor& gradient;
-    const Tensor* state;  // in the order of add_group
+  // The update of one parameter.
+  struct Turn {
+    std::size_t group;       // its number, from 0
+    double learning_rate;    // of its group
+    std::int64_t step;       // step count of this parameter, from 1
+    const Tensor& value;     // of the parameter, to be changed
+    const Tensor& gradient;  // of the parameter
+    const Tensor* state;     // in the order of add_group
     // A rule calls turn.all->add(rule, inputs, outputs) once. A rule that updates without it cannot
     // be captured, and on a GPU it also updates after an error.
     TransformAll* all;

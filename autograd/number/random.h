@@ -11,8 +11,9 @@
 
 namespace tapeloop {
 
+// Four random words.
 struct Philox4 {
-  std::uint32_t word[4];
+  std::uint32_t word[4];  // 32 random bits each
 };
 
 // Four 32-bit words for the key `seed` and the counter (block, use). Uses never share a counter.
@@ -65,7 +66,7 @@ std::uint64_t take_watched(Random& random, std::uint64_t count);
 // Threads may share a Random: no number is taken twice, but the timing decides which thread gets
 // which numbers. For the same numbers in each run, give every thread its own stream by split().
 struct Random {
-  std::uint64_t seed = 0;
+  std::uint64_t seed = 0;  // selects the stream
   std::uint64_t next = 0;  // numbers taken so far
 
   explicit Random(std::uint64_t seed_value = 0) : seed(seed_value) {}

@@ -39,6 +39,7 @@ template <class T>
 class Saved {
  public:
   Saved() = default;
+  // `saved_as`: which argument of the operation it is, for messages.
   explicit Saved(const T& value, int saved_as = kSavedValue)
       : Saved(value, saved_as, detail::pointers_to(value)) {}
   Saved(const T& value, int saved_as, detail::Stamp::Pointers pointers) : value_(value) {
@@ -48,6 +49,7 @@ class Saved {
   }
 
   bool defined() const { return value_.defined(); }
+  // Those of the value; reading them is no use of it.
   const Shape& shape() const { return value_.shape(); }
   DType dtype() const { return value_.dtype(); }
   Device device() const { return value_.device(); }

@@ -41,13 +41,14 @@ class Var {
 
   bool defined() const { return body_ != nullptr; }
   const Tensor& value() const;  // throws when undefined
+  // Those of the tensor.
   const Shape& shape() const;
   int rank() const;
   std::int64_t dim(int axis) const;
   std::int64_t numel() const;
   DType dtype() const;
   Device device() const;
-  double item() const { return value().item(); }
+  double item() const { return value().item(); }  // of a tensor with one element
 
   // True for a parameter, and for a value that was computed from one while a tape recorded.
   bool requires_grad() const;
@@ -65,7 +66,9 @@ class Var {
   // float64), the shape may not. Makes the gradient undefined.
   void set_value(const Tensor& value) const;
 
+  // Whether both are the same variable.
   bool is(const Var& other) const { return body_ == other.body_; }
+  // For the tape.
   detail::VarBody* body() const { return body_; }
 
  private:

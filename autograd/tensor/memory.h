@@ -33,6 +33,7 @@ struct Stats {
   std::int64_t cached_bytes;  // kept by this thread for reuse
   std::int64_t heap_calls;    // number of blocks that came from the heap
 };
+// The counts now.
 Stats stats();
 // Counts memory of another device in live_bytes and peaks of this thread, until release_elsewhere()
 // is called with `account`.
@@ -47,7 +48,7 @@ class PeakMeter {
   ~PeakMeter();
   PeakMeter(const PeakMeter&) = delete;
   PeakMeter& operator=(const PeakMeter&) = delete;
-  std::int64_t bytes() const;
+  std::int64_t bytes() const;  // the peak so far
 
  private:
   std::int64_t start_, peak_before_;
@@ -61,6 +62,7 @@ void also_release(void (*release_more)());
 // An allocator for std::vector, for scratch lists inside a training step.
 template <class T>
 struct Allocator {
+  // What std::vector asks for.
   using value_type = T;
   Allocator() = default;
   template <class U>
@@ -73,6 +75,7 @@ struct Allocator {
 }  // namespace tapeloop::memory
 
 namespace tapeloop {
+// A vector whose memory comes from the thread's blocks.
 template <class T>
 using PoolVector = std::vector<T, memory::Allocator<T>>;
 }  // namespace tapeloop

@@ -61,6 +61,7 @@ class Visitor {
   }
 
  protected:
+  // Called with the whole name of each parameter, and of each stream of random numbers.
   virtual void on_parameter(const std::string& name, const Var& parameter) = 0;
   virtual void on_random(const std::string&, Random&) {}
 
@@ -166,6 +167,7 @@ void move(const M& module, Device device) {
   for (const NamedVar& p : parameters(module)) p.var.set_value(p.var.value().to(device));
 }
 
+// The number of elements of all parameters.
 template <Module M>
 std::int64_t parameter_count(const M& module) {
   std::int64_t count = 0;

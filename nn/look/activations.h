@@ -23,8 +23,10 @@ struct Activation {
   // arguments: "a0", "sigmoid(a0)". For a cell with step(): the functions that it calls,
   // "tanh", "sigmoid", "sigmoid 2".
   std::string name;
-  bool state = false;  // a part of the state, not a gate
-  std::int64_t steps = 0, batch = 0, units = 0;
+  bool state = false;         // a part of the state, not a gate
+  std::int64_t steps = 0;     // T
+  std::int64_t batch = 0;     // N
+  std::int64_t units = 0;     // of the layer
   std::vector<float> values;  // [steps, batch, units], NaN if a step did not calculate it
   float at(std::int64_t t, std::int64_t n, std::int64_t unit) const {
     return values.at(static_cast<std::size_t>((t * batch + n) * units + unit));

@@ -66,15 +66,16 @@ Tensor mixed_symbols(const Tensor& truth, const Var& logits, double truth_probab
                      Random& random);
 }  // namespace detail
 
+// Predicts the symbols of a target, one step at a time or all of a training target at once.
 template <Cell C>
 struct Decoder {
-  DecoderOptions options;
-  Embedding embedding;
-  std::vector<C> cells;
-  Attention attention;
-  Linear combine;  // after_step: W [F, D + H], no bias
-  Linear output;   // [V, F]
-  Dropout dropout;
+  DecoderOptions options;  // as given to the constructor
+  Embedding embedding;     // of the symbols
+  std::vector<C> cells;    // one for each layer
+  Attention attention;     // unused if options.attend is Attend::never
+  Linear combine;          // after_step: W [F, D + H], no bias
+  Linear output;           // [V, F]
+  Dropout dropout;         // between the layers
 
   Decoder() = default;
   Decoder(const DecoderOptions& o, Random& random) : options(o) {
