@@ -2,10 +2,11 @@
 # SPDX-License-Identifier: MIT
 """Turns the plain comments of a header into those that Doxygen reads, and prints the header. doc/Doxyfile calls it.
 
-A block of // lines directly above a declaration documents it, and the declarations below it up to the next blank line or
-comment. A // behind a declaration documents that declaration. A type without a comment has that of its file if it names
-the type. CONVENTIONS are names that mean the same everywhere. Comments within functions stay as they are. Copying, moving
-and destroying are left out of the reference. Every line keeps its number.
+A block of // lines directly above a declaration documents it. Up to the next blank line or comment it also documents
+functions of the same name, and names that it mentions. A heading, // --- text ---, documents all up to there. A // behind
+a declaration documents that declaration. A type without a comment has that of its file if it names the type. CONVENTIONS
+are names that mean the same everywhere. Comments within functions stay as they are. Copying, moving and destroying are
+left out of the reference. Every line keeps its number.
 
 usage: doc/doxygen_filter.py HEADER
 """
@@ -25,6 +26,7 @@ CONVENTIONS = [
     (r"void visit\(Visitor& ", "Gives the visitor each parameter and each part, with its name."),
     (r"using State = ", "What is carried from one time step to the next."),
     (r"std::array<.*> state_sizes\(\)", "The sizes of the parts of the state, h first."),
+    (r"State step\(const Var& ", "One step by ordinary operations: the next state."),
     (r"Var input\(", "The part of a step that needs no state: for all time steps at once."),
     (r"static constexpr const char\* name = ", "The formula's name in messages, profiles and pictures."),
     (r"static constexpr .*\b(arguments|results)\b", "Their names in pictures and in messages."),
@@ -36,17 +38,25 @@ CONVENTIONS = [
 ]
 
 
+def name_of(declaration):
+    """The name that it declares."""
+    found = re.search(r"(operator\W+|[\w:]+)\(", declaration) or re.search(r"(\w+)(\[\w*\])?( = .*|\{.*)?;?$", declaration)
+    return found[1] if found else declaration
+
+
 def split_comment(line):
     """(code, comment) of a line; the comment without its slashes, None if there is none."""
     at = LITERAL.sub(lambda literal: "_" * len(literal[0]), line).find("//")
     return (line, None) if at < 0 else (line[:at], line[at + 2:])
 
 
+def indented(line):
+    """Whether the line is a comment of code, or of a table: Doxygen is to leave it as it is."""
+    return re.match(r"\s*//   ", line) is not None
+
+
 def escaped(comment):
-    """The text for Doxygen, which would take these characters for commands; code and tables, which are indented, as they
-    are."""
-    if comment.startswith("   "):
-        return f" @verbatim {comment} @endverbatim"
+    """The text for Doxygen, which would take these characters for commands."""
     heading = HEADING.match(comment)
     return re.sub(r"([\\@<>&#%])", r"\\\1", f" {heading[1]}." if heading else comment)
 
@@ -58,7 +68,8 @@ class Filter:
         self.opened = []  # the names of the types whose braces are open, and None for other braces
         self.scopes = []  # for each open brace: whether it is that of a namespace or a type
         self.statement = ""  # the code of the declaration so far
-        self.block, self.run = [], []  # the comment above; the comment that the declarations of a run share
+        self.block, self.run = [], []  # the comment above; the one of the declarations up to a blank line
+        self.run_name = ""  # the first name below that
         self.trailing = None  # the column of the trailing comment in the line above
         self.hidden = False  # within a declaration that is left out
 
@@ -74,6 +85,13 @@ class Filter:
                 break
         return re.sub(r"^template <.*?> (?=\w)", "", text).strip()
 
+    def shared(self, name):
+        """The comment of the run, if it is about this name too."""
+        text = " ".join(escaped(part).strip() for part in self.run if not part.startswith("   ") and
+                        (len(self.run) == 1 or not HEADING.match(part)))
+        heading = len(self.run) == 1 and HEADING.match(self.run[0])
+        return text if heading or name == self.run_name or re.search(rf"\b{re.escape(name)}\b", text) else None
+
     def uncommented(self, declaration):
         """What the reference says of a declaration without a comment."""
         named = re.match(r"(?:class|struct|enum class) (\w+)\b(?!.*;)", declaration)
@@ -88,7 +106,7 @@ class Filter:
         """A break behind a line that the next word would have fitted into: of a formula or a list."""
         following = re.match(r"\s*// ?(\S+)", self.lines[self.number + 1])
         fits = following is not None and len(self.lines[self.number]) + 1 + len(following[1]) <= 76
-        return "<br>" if fits and not comment.startswith("   ") else ""
+        return "<br>" if fits and not indented(self.lines[self.number + 1]) else ""
 
     def comment_line(self, code, comment):
         if not self.between_declarations():
@@ -101,6 +119,12 @@ class Filter:
             self.file_comment += escaped(comment)
         self.block.append(comment)
         self.run, self.trailing = [], None
+        above, line, below = (self.lines[number] for number in (self.number - 1, self.number, self.number + 1))
+        if indented(line):
+            return (f"{code}///{'' if indented(above) else ' @verbatim'} {comment}"
+                    f"{'' if indented(below) else ' @endverbatim'}")
+        if HEADING.match(comment) and below.lstrip().startswith("//"):
+            return f"{code}///"
         return f"{code}///{escaped(comment)}{self.line_break(comment)}"
 
     def code_line(self, line, code, comment):
@@ -115,11 +139,9 @@ class Filter:
             if HIDDEN.match(declaration):
                 self.hidden, line = True, f"/** @cond */ {code}"
             elif self.block:
-                self.run = self.block
+                self.run, self.run_name = self.block, name_of(declaration)
             elif comment is None:
-                text = self.uncommented(declaration)
-                if self.run:
-                    text = " ".join(escaped(part).strip() for part in self.run if not part.startswith("   "))
+                text = self.shared(name_of(declaration)) or self.uncommented(declaration)
                 line = f"/** {text} */ {line}" if text else line
             self.block = []
         if not directive:

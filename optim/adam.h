@@ -41,7 +41,7 @@ class Adam : public Optimizer {
 
 // As in AdamOptions, with another default of weight_decay.
 struct AdamWOptions {
-  // As in AdamOptions.
+  // --- as in AdamOptions ---
   double learning_rate = 1e-3;
   double beta1 = 0.9;
   double beta2 = 0.999;

@@ -65,7 +65,8 @@ class Optimizer {
   double learning_rate(int group = 0) const;
   // The rate in the options; schedules start from it.
   double initial_learning_rate(int group = 0) const;
-  void set_learning_rate(double rate);  // of all groups
+  // Of all groups, or of one.
+  void set_learning_rate(double rate);
   void set_learning_rate(double rate, int group);
 
   // Copies of everything that is needed to continue training bit for bit. For each parameter: its
@@ -112,7 +113,7 @@ class Optimizer {
   // The checks that all optimizers share; NaN is in no range.
   void require_not_negative(const char* setting, double value) const;
   void require_fraction(const char* setting, double value) const;  // 0 <= value < 1
-  void require_groups(std::size_t count) const;
+  void require_groups(std::size_t count) const;                    // at least one
 
  private:
   struct Entry {

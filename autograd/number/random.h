@@ -40,9 +40,10 @@ TL_HD float uniform_at(std::uint64_t seed, std::uint64_t i) {
   return static_cast<float>(block.word[i % 4] >> 8) * (1.0f / 16777216.0f);
 }
 
-// The i-th number of the standard normal stream, by Box and Muller from two words of its block. The
-// number is finite: its magnitude is at most sqrt(66 log 2).
+// The largest magnitude of normal_at(): sqrt(66 log 2), rounded up.
 inline constexpr double kFarthestNormal = 6.764;
+// The i-th number of the standard normal stream, by Box and Muller from two words of its block. The
+// number is finite.
 TL_HD double normal_at(std::uint64_t seed, std::uint64_t i) {
   Philox4 block = philox(seed, i / 2, 1);
   std::uint32_t a = block.word[i % 2 * 2];
@@ -95,6 +96,7 @@ struct Random {
     Philox4 block = philox(seed, take(4) / 4, 3);
     return Random(std::uint64_t{block.word[2]} << 32 | block.word[3]);
   }
+  // Whether both give the same numbers from now on.
   bool operator==(const Random&) const = default;
 };
 

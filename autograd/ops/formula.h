@@ -52,13 +52,14 @@ class Formula {
 
   // Arguments first; every other part after its operands.
   const std::vector<FormulaPart>& parts() const { return parts_; }
-  int arguments() const { return arguments_; }
+  int arguments() const { return arguments_; }  // how many
   // Names of the arguments and results: from `arguments` and `results` of the functor, else a0,
   // a1, ... and h, s1, s2, ...
   std::string argument_name(int i) const;
-  std::string result_name(int k) const;
+  std::string result_name(int k) const;  // as argument_name()
+  // Index into parts() of result k.
   int result_part(int k) const { return results_[static_cast<std::size_t>(k)]; }
-  int results() const { return static_cast<int>(results_.size()); }
+  int results() const { return static_cast<int>(results_.size()); }  // how many
 
   // One line for each result: "h = sigmoid(o) * tanh(...)".
   std::string str() const;

@@ -208,6 +208,7 @@ class Grads {
   bool last() const { return last_; }
   // The Inspection of the tape; null if the tape does not look inside.
   detail::Inspection* inspection() const { return tape_.inspection_.get(); }
+  // Adds a contribution to the gradient of the input.
   void add(int input, const Var& contribution) { add(input, Var(contribution)); }
   void add(int input, Var&& contribution);
   template <std::invocable F>

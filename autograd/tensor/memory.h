@@ -20,7 +20,7 @@ void* allocate(std::size_t bytes);
 void release(void* block, std::size_t bytes) noexcept;  // the same `bytes` as in allocate()
 // The same for a caller that stores `account` itself. The block then needs no 8 bytes for it.
 void* allocate(std::size_t bytes, Account*& account);
-void release(void* block, std::size_t bytes, Account* account) noexcept;
+void release(void* block, std::size_t bytes, Account* account) noexcept;  // such a block
 // The size of the block that allocate(bytes, account) gives.
 std::size_t block_bytes(std::size_t bytes);
 
@@ -39,7 +39,7 @@ Stats stats();
 // is called with `account`.
 void take_elsewhere(std::int64_t bytes, Account*& account);
 void release_elsewhere(std::int64_t bytes, Account* account) noexcept;
-void reset_peak();
+void reset_peak();  // sets peak_bytes to live_bytes
 // Measures the peak of this thread's memory while the meter lives, minus the memory in use at its
 // beginning. Meters may nest. After the last one, stats().peak_bytes is the same as without them.
 class PeakMeter {
@@ -62,7 +62,7 @@ void also_release(void (*release_more)());
 // An allocator for std::vector, for scratch lists inside a training step.
 template <class T>
 struct Allocator {
-  // What std::vector asks for.
+  // --- what std::vector asks for ---
   using value_type = T;
   Allocator() = default;
   template <class U>

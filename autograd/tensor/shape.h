@@ -26,11 +26,11 @@ inline std::int64_t size_of(DType dtype) { return dtype == DType::float32 ? 4 : 
 template <class T>
 inline constexpr DType kDType = DType::int64;
 template <>
-inline constexpr DType kDType<float> = DType::float32;
+inline constexpr DType kDType<float> = DType::float32;  // see kDType
 template <>
-inline constexpr DType kDType<double> = DType::float64;
+inline constexpr DType kDType<double> = DType::float64;  // see kDType
 
-// Calls work(T{}), where T is the element type: float or double, or any type.
+// Calls work(T{}), where T is the element type, float or double.
 template <class Work>
 void with_float_type(DType dtype, Work work) {
   if (dtype == DType::float32) {
@@ -39,6 +39,7 @@ void with_float_type(DType dtype, Work work) {
     work(double{});
   }
 }
+// The same for any element type.
 template <class Work>
 void with_any_type(DType dtype, Work work) {
   if (dtype == DType::int64) {

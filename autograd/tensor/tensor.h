@@ -180,7 +180,7 @@ class Tensor {
   Tensor to(Device device) const;
   // Copies and converts the elements, from any device. Throws if the shapes differ.
   void copy_from(const Tensor& source) const;
-  void fill(double value) const;
+  void fill(double value) const;  // sets all elements
 
  private:
   friend class TensorBuilder;

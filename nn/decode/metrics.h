@@ -13,8 +13,8 @@
 
 namespace tapeloop::nn {
 
-// From a negative log-likelihood in nats, summed over `count` symbols.
-// nats / (count ln 2), and e^(nats / count)
+// From a negative log-likelihood in nats, summed over `count` symbols: bits_per_character() is
+// nats / (count ln 2), perplexity() is e^(nats / count).
 double bits_per_character(double nats, std::int64_t count);
 double perplexity(double nats, std::int64_t count);
 

@@ -61,7 +61,7 @@ class Visitor {
   }
 
  protected:
-  // Called with the whole name of each parameter, and of each stream of random numbers.
+  // Called with the whole name of each parameter; on_random(): of each stream of random numbers.
   virtual void on_parameter(const std::string& name, const Var& parameter) = 0;
   virtual void on_random(const std::string&, Random&) {}
 
@@ -102,6 +102,7 @@ template <Module M>
 ParameterList parameters(const M& module) {
   return detail::without_repeats(parameters_under_all_names(module));
 }
+// Those of several modules.
 template <Module First, Module... Rest>
 requires(sizeof...(Rest) > 0) ParameterList parameters(const First& first, const Rest&... rest) {
   detail::Collector collector;
@@ -148,6 +149,7 @@ template <Module M>
 void save(const std::string& path, const M& module) {
   save(path, shared_state_dict(module));
 }
+// Reads such a file, as load_state_dict() does.
 template <Module M>
 void load(const std::string& path, const M& module) {
   load(path, parameters_under_all_names(module));

@@ -33,8 +33,8 @@ struct RecurrentOptions {
   std::int64_t projection = 0;
   Nonlinearity nonlinearity = Nonlinearity::tanh;  // RNN
   GruReset reset = GruReset::after;                // GRU
-  DType dtype = DType::float32;
-  Recompute recompute = {};  // for each layer and direction
+  DType dtype = DType::float32;                    // of the weights
+  Recompute recompute = {};                        // for each layer and direction
 };
 
 // A cell: any struct with

@@ -324,7 +324,7 @@ class Recurrent {
   Dropout dropout_;
 };
 
-// Stacks of the built-in cells.
+// --- stacks of the built-in cells ---
 using Rnn = Recurrent<RnnCell>;
 using Lstm = Recurrent<LstmCell>;
 using Gru = Recurrent<GruCell>;

@@ -44,6 +44,7 @@ class State {
     }
     return result;
   }
+  // Part I, for structured bindings.
   template <std::size_t I>
   const Var& get() const {
     return parts_[I];

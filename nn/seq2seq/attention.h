@@ -33,7 +33,7 @@ struct AttentionOptions {
   // by sqrt(their size) (Vaswani et al. 2017); cosine, which is small for many
   // features, is multiplied by it.
   bool scaled = false;
-  DType dtype = DType::float32;
+  DType dtype = DType::float32;  // of the weights
 };
 
 // A prepared source: everything that does not depend on the query, calculated once.

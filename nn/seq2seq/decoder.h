@@ -29,8 +29,8 @@ struct DecoderOptions {
   // The options of the cells: hidden, layers, dropout and others. `input` is
   // calculated: leave it at 0.
   RecurrentOptions cell;
-  Attend attend = Attend::before_step;
-  std::int64_t source = 0;  // D, features of the source
+  Attend attend = Attend::before_step;  // when the source is read
+  std::int64_t source = 0;              // D, features of the source
   // score, size and scaled. `query` and `source` are calculated: leave them at 0.
   AttentionOptions attention = {};
   bool input_feeding = false;  // after_step: the features are also an input of the next step
