@@ -20,8 +20,8 @@ namespace tapeloop::optim {
 //   optim::Adam adam({{encoder, {.learning_rate = 1e-3}}, {head, {.learning_rate = 1e-2}}});
 template <class Options>
 struct Group {
-  ParameterList parameters;
-  Options options;
+  ParameterList parameters;  // at least one
+  Options options;           // of all of them
 };
 
 class Optimizer {
@@ -54,11 +54,14 @@ class Optimizer {
   // Number of step() calls, including those counted in a loaded state.
   std::int64_t steps() const { return steps_; }
 
+  // Number of groups.
   int groups() const { return static_cast<int>(groups_.size()); }
+  // The rate that the next step uses.
   double learning_rate(int group = 0) const;
   // The rate in the options; schedules start from it.
   double initial_learning_rate(int group = 0) const;
-  void set_learning_rate(double rate);  // of all groups
+  // Of all groups, or of one.
+  void set_learning_rate(double rate);
   void set_learning_rate(double rate, int group);
 
   // Copies of everything that is needed to continue training bit for bit. For each parameter: its
@@ -76,19 +79,20 @@ class Optimizer {
   void load_state_dict(const StateDict& state);
 
  protected:
-  static constexpr std::size_t kMaxStates = 3;
+  static constexpr std::size_t kMaxStates = 3;  // of a parameter
   // One tensor for every parameter of a group, with the parameter's shape, type and device.
   struct State {
-    const char* name;
-    double initial = 0;
+    const char* name;    // "exp_avg"
+    double initial = 0;  // the first value of all elements
   };
-  struct Turn {  // one parameter's update
-    std::size_t group;
-    double learning_rate;
-    std::int64_t step;  // step count of this parameter, from 1
-    const Tensor& value;
-    const Tensor& gradient;
-    const Tensor* state;  // in the order of add_group
+  // The update of one parameter.
+  struct Turn {
+    std::size_t group;       // its number, from 0
+    double learning_rate;    // of its group
+    std::int64_t step;       // step count of this parameter, from 1
+    const Tensor& value;     // of the parameter, to be changed
+    const Tensor& gradient;  // of the parameter
+    const Tensor* state;     // in the order of add_group
     // A rule calls turn.all->add(rule, inputs, outputs) once; the tensors must live until the step
     // ends. A rule that updates without it cannot be captured, and on a GPU it also updates after a
     // mistake.
@@ -105,7 +109,7 @@ class Optimizer {
   // The checks that all optimizers share; NaN is in no range.
   void require_not_negative(const char* setting, double value) const;
   void require_fraction(const char* setting, double value) const;  // 0 <= value < 1
-  void require_groups(std::size_t count) const;
+  void require_groups(std::size_t count) const;                    // at least one
 
  private:
   struct Entry {

@@ -17,11 +17,12 @@ namespace tapeloop {
 // Without FMA, exp, tanh and sigmoid of double call the C library. For float they give the same
 // bits with and without FMA.
 struct Accuracy {
-  const char* function;
-  double float32;  // largest error in ULP; 0.5 is correctly rounded
-  double float64;
-  const char* domain;
+  const char* function;  // its name
+  double float32;        // largest error in ULP; 0.5 is correctly rounded
+  double float64;        // the same for double
+  const char* domain;    // the arguments for which it holds, and special values
 };
+// One row for each function.
 constexpr Accuracy kAccuracy[] = {
     {"exp", 1.05, 1.05,
      "all; overflows to inf and underflows through denormals where rounding does"},
@@ -186,6 +187,7 @@ TL_HD V by_library(V x, Function function) {
 
 }  // namespace math
 
+// e^x
 template <Real V>
 TL_HD V exp(V x) {
   using F = math::Format<ElementOf<V>>;
@@ -201,6 +203,7 @@ TL_HD V exp(V x) {
   }
 }
 
+// The hyperbolic tangent.
 template <Real V>
 TL_HD V tanh(V x) {
   using F = math::Format<ElementOf<V>>;
@@ -250,18 +253,22 @@ template <Real V>
 TL_HD V log(V x) {
   return math::by_library(x, [](ElementOf<V> lane) { return std::log(lane); });
 }
+// log(1 + x)
 template <Real V>
 TL_HD V log1p(V x) {
   return math::by_library(x, [](ElementOf<V> lane) { return std::log1p(lane); });
 }
+// The sine of x in radians.
 template <Real V>
 TL_HD V sin(V x) {
   return math::by_library(x, [](ElementOf<V> lane) { return std::sin(lane); });
 }
+// The cosine of x in radians.
 template <Real V>
 TL_HD V cos(V x) {
   return math::by_library(x, [](ElementOf<V> lane) { return std::cos(lane); });
 }
+// The error function.
 template <Real V>
 TL_HD V erf(V x) {
   return math::by_library(x, [](ElementOf<V> lane) { return std::erf(lane); });

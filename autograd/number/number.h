@@ -28,19 +28,23 @@ template <class A, class B>
 concept SameLevel = kLevel<A>
 == kLevel<B>;
 
+// Result I of a formula.
 template <std::size_t I, class T>
 struct Output {
-  T value;
+  T value;  // a number of any type
 };
 
+// All results of a formula.
 template <class Indices, class... Ts>
 struct OutputPack;
 
+// All results of a formula, one base class for each.
 template <std::size_t... I, class... Ts>
 struct OutputPack<std::index_sequence<I...>, Ts...> : Output<I, Ts>... {
-  static constexpr std::size_t size = sizeof...(Ts);
+  static constexpr std::size_t size = sizeof...(Ts);  // how many
 };
 
+// The pack of results of these types.
 template <class... Ts>
 using Outputs = OutputPack<std::index_sequence_for<Ts...>, Ts...>;
 
@@ -50,13 +54,16 @@ TL_HD constexpr Outputs<Ts...> outputs(Ts... results) {
   return Outputs<Ts...>{{results}...};
 }
 
+// Result I of a pack.
 template <std::size_t I, class T>
 TL_HD constexpr const T& output(const Output<I, T>& pack) {
   return pack.value;
 }
 
+// Whether T is a pack of results.
 template <class T>
 inline constexpr bool kIsOutputs = false;
+// Yes.
 template <class Indices, class... Ts>
 inline constexpr bool kIsOutputs<OutputPack<Indices, Ts...>> = true;
 

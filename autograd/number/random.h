@@ -11,8 +11,9 @@
 
 namespace tapeloop {
 
+// Four random words.
 struct Philox4 {
-  std::uint32_t word[4];
+  std::uint32_t word[4];  // 32 random bits each
 };
 
 // Four 32-bit words for the key `seed` and the counter (block, use). Uses never share a counter.
@@ -39,9 +40,10 @@ TL_HD float uniform_at(std::uint64_t seed, std::uint64_t i) {
   return static_cast<float>(block.word[i % 4] >> 8) * (1.0f / 16777216.0f);
 }
 
-// The i-th number of the standard normal stream, by Box and Muller from two words of its block. The
-// number is finite: its magnitude is at most sqrt(66 log 2).
+// The largest magnitude of normal_at(): sqrt(66 log 2), rounded up.
 inline constexpr double kFarthestNormal = 6.764;
+// The i-th number of the standard normal stream, by Box and Muller from two words of its block. The
+// number is finite.
 TL_HD double normal_at(std::uint64_t seed, std::uint64_t i) {
   Philox4 block = philox(seed, i / 2, 1);
   std::uint32_t a = block.word[i % 2 * 2];
@@ -66,7 +68,7 @@ void random_ends(const Random& random);  // during a graph capture
 // Threads may share a Random: no number is taken twice, but the timing decides which thread gets
 // which numbers. For the same numbers in each run, give every thread its own stream by split().
 struct Random {
-  std::uint64_t seed = 0;
+  std::uint64_t seed = 0;  // selects the stream
   std::uint64_t next = 0;  // numbers taken so far
 
   explicit Random(std::uint64_t seed_value = 0) : seed(seed_value) {}
@@ -100,6 +102,7 @@ struct Random {
     Philox4 block = philox(seed, take(4) / 4, 3);
     return Random(std::uint64_t{block.word[2]} << 32 | block.word[3]);
   }
+  // Whether both give the same numbers from now on.
   bool operator==(const Random&) const = default;
 };
 

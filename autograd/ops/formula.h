@@ -17,7 +17,9 @@ namespace tapeloop {
 struct FormulaPart {
   // As in source code: "f", "sigmoid(f)", "sigmoid(f) * c". Cut after 60 characters.
   std::string text;
-  enum class Kind { argument, constant, arithmetic, function } kind;
+  // arithmetic: + - * / and comparisons
+  enum class Kind { argument, constant, arithmetic, function };
+  Kind kind;  // of the part
 };
 
 namespace detail {
@@ -50,13 +52,14 @@ class Formula {
 
   // Arguments first; every other part after its operands.
   const std::vector<FormulaPart>& parts() const { return parts_; }
-  int arguments() const { return arguments_; }
+  int arguments() const { return arguments_; }  // how many
   // Names of the arguments and results: from `arguments` and `results` of the functor, else a0,
   // a1, ... and h, s1, s2, ...
   std::string argument_name(int i) const;
-  std::string result_name(int k) const;
+  std::string result_name(int k) const;  // as argument_name()
+  // Index into parts() of result k.
   int result_part(int k) const { return results_[static_cast<std::size_t>(k)]; }
-  int results() const { return static_cast<int>(results_.size()); }
+  int results() const { return static_cast<int>(results_.size()); }  // how many
 
   // One line for each result: "h = sigmoid(o) * tanh(...)".
   std::string str() const;
@@ -69,10 +72,11 @@ class Formula {
   // Independent parts are ordered by their text. part is -1 if there is none. Infinite arguments
   // count if `infinite_arguments`.
   struct Bad {
-    int part = -1;
+    int part = -1;             // index into parts()
     std::int64_t element = 0;  // row-major index into the arguments' common shape
-    double value = 0;
+    double value = 0;          // NaN, or an infinity
   };
+  // Calculates the parts and looks for it.
   Bad first_non_finite(std::span<const Var> arguments, bool infinite_arguments) const;
   // The text of a part, used as the name of a gate; empty if the formula is a single operation.
   std::string gate(int part) const;

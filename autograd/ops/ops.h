@@ -104,7 +104,8 @@ Var select(const Var& mask, const Var& a, const Var& b);
 // One size may be -1: it is calculated from the others.
 Var reshape(const Var& x, std::initializer_list<std::int64_t> sizes);
 Var reshape(const Var& x, const Shape& shape);
-Var transpose(const Var& x, int axis_a = -2, int axis_b = -1);
+Var transpose(const Var& x, int axis_a = -2, int axis_b = -1);  // the two axes change places
+// Axis i of the result is axis axes[i] of x.
 Var permute(const Var& x, std::span<const int> axes);
 inline Var permute(const Var& x, std::initializer_list<int> axes) {
   return permute(x, std::span<const int>(axes.begin(), axes.size()));
@@ -112,14 +113,17 @@ inline Var permute(const Var& x, std::initializer_list<int> axes) {
 Var insert_axis(const Var& x, int axis);       // [.., 1, ..]
 Var expand(const Var& x, const Shape& shape);  // sizes 1 stretched, new axes in front
 Var sum_to(const Var& x, const Shape& shape);  // the adjoint of expand; x itself where shapes agree
-Var flip(const Var& x, int axis);
+Var flip(const Var& x, int axis);              // the axis in reverse order
+// Indices start, start + step, ... below stop of the axis.
 Var slice(const Var& x, int axis, std::int64_t start, std::int64_t stop, std::int64_t step = 1);
 Var select_index(const Var& x, int axis, std::int64_t index);  // x[.., index, ..], the axis gone
+// Parts one behind the other along an axis.
 Var concat(std::span<const Var> parts, int axis);
 inline Var concat(std::initializer_list<Var> parts, int axis) {
   return concat(std::span<const Var>(parts.begin(), parts.size()), axis);
 }
-Var stack(std::span<const Var> parts, int axis = 0);  // along a new axis
+// Parts of one shape along a new axis.
+Var stack(std::span<const Var> parts, int axis = 0);
 inline Var stack(std::initializer_list<Var> parts, int axis = 0) {
   return stack(std::span<const Var>(parts.begin(), parts.size()), axis);
 }
@@ -139,19 +143,24 @@ Var to(const Var& x, Device device);  // a copy on another device; the gradient 
 //   |sum - exact| <= (512 + log2(n)) 2^-24 sum|x|     usually some 2^-24 sum|x|
 // On a GPU, and in cumsum, the sum is float64 and is rounded once. max and min are
 // NaN if an element is NaN.
-using Axes = std::initializer_list<int>;
 Var sum(const Var& x);
 Var sum(const Var& x, std::span<const int> axes, bool keep = false);
+// sum / number of elements
 Var mean(const Var& x);
 Var mean(const Var& x, std::span<const int> axes, bool keep = false);
-Var max(const Var& x, std::span<const int> axes, bool keep = false);  // ties share the gradient
+// The largest element; ties share the gradient.
+Var max(const Var& x, std::span<const int> axes, bool keep = false);
+// The smallest element; ties share the gradient.
 Var min(const Var& x, std::span<const int> axes, bool keep = false);
+// log(sum(exp(x))), without overflow.
 Var logsumexp(const Var& x, std::span<const int> axes, bool keep = false);
 // sum((x - mean)^2) / (n - correction); exactly 0 if all numbers are equal
 Var var(const Var& x, std::span<const int> axes, int correction = 1, bool keep = false);
-Var prod(const Var& x, int axis, bool keep = false);
-Var cumsum(const Var& x, int axis);
-Var norm(const Var& x);  // sqrt(sum(x^2)) over all elements
+Var prod(const Var& x, int axis, bool keep = false);  // the product
+Var cumsum(const Var& x, int axis);                   // sums of the elements up to each one
+Var norm(const Var& x);                               // sqrt(sum(x^2)) over all elements
+using Axes = std::initializer_list<int>;              // sum(x, {0, 1})
+// --- the same reductions, with the axes as a list ---
 inline std::span<const int> as_span(const Axes& axes) { return {axes.begin(), axes.size()}; }
 inline Var sum(const Var& x, Axes axes, bool keep = false) { return sum(x, as_span(axes), keep); }
 inline Var mean(const Var& x, Axes axes, bool keep = false) { return mean(x, as_span(axes), keep); }

@@ -19,8 +19,9 @@ namespace tapeloop {
 // backward writes their gradients side by side into one tensor.
 template <int G>
 struct Columns {
-  const Var& var;
+  const Var& var;  // owned by the caller
 };
+// x [..., G*H] as G arguments of a functor: see Columns.
 template <int G>
 Columns<G> columns(const Var& x) {
   return {x};

@@ -23,9 +23,9 @@ namespace tapeloop {
 // parts of the state, h first.
 struct Recurrence {
   const PointwiseKernel* kernel = nullptr;  // the kernel of the formula; null: undefined
-  detail::FormulaBytes formula{};
-  Var w_hh;            // [G*H, H]
-  Var b_hh;            // [G*H] or undefined; only if apart
+  detail::FormulaBytes formula{};           // its settings
+  Var w_hh;                                 // [G*H, H]
+  Var b_hh;                                 // [G*H] or undefined; only if apart
   bool apart = false;  // the formula gets zx_t and z_t = w_hh h_{t-1} + b_hh, not their sum
 
   Recurrence() = default;
@@ -54,6 +54,7 @@ struct SequenceOptions {
   std::span<const std::int64_t> lengths = {};
 };
 
+// The result of recurrent().
 struct RecurrentResult {
   Var hs;                // [T, N, H]
   PoolVector<Var> last;  // the K parts of the state after the last step, [N, H]

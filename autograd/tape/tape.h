@@ -200,6 +200,7 @@ class PauseRecording {
 // without create_graph.
 class Grads {
  public:
+  // Whether the gradient of this input is wanted.
   bool needs(int input) const;
   // True while the backward pass itself is being recorded.
   bool recording() const { return recording_; }
@@ -207,6 +208,7 @@ class Grads {
   bool last() const { return last_; }
   // The Inspection of the tape; null if the tape does not look inside.
   detail::Inspection* inspection() const { return tape_.inspection_.get(); }
+  // Adds a contribution to the gradient of the input.
   void add(int input, const Var& contribution) { add(input, Var(contribution)); }
   void add(int input, Var&& contribution);
   template <std::invocable F>
@@ -260,6 +262,7 @@ struct Recorder {
   // tape that is neither the current one nor, within recompute(), around it.
   static bool wanted(const char* name, std::span<const Var* const> inputs);
 
+  // Puts the operation on the tape; only if wanted().
   template <class Backward>
   static void record(const char* name, std::span<const Var* const> inputs, std::span<Var> outputs,
                      Backward&& backward) {
@@ -279,13 +282,14 @@ struct Recorder {
 //   record("my_op", {&x}, y, once_differentiable([](const Var& dy, Grads& grads) { ... }));
 template <class F>
 struct OnceDifferentiable {
-  F function;
+  F function;  // the marked one
   void operator()(std::span<const Var> doutputs, Grads& grads) {
     const PauseRecording pause;
     grads.once_ = true;
     detail::call_backward(function, doutputs, grads);
   }
 };
+// Marks it: see OnceDifferentiable.
 template <class F>
 OnceDifferentiable<std::remove_cvref_t<F>> once_differentiable(F&& function) {
   return {std::forward<F>(function)};

@@ -182,7 +182,7 @@ class Tensor {
   Tensor cpu() const { return to(Device::cpu); }
   // Copies and converts the elements, from any device. Throws if the shapes differ.
   void copy_from(const Tensor& source) const;
-  void fill(double value) const;
+  void fill(double value) const;  // sets all elements
 
  private:
   friend class TensorBuilder;

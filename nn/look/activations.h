@@ -23,9 +23,12 @@ struct Activation {
   // arguments: "a0", "sigmoid(a0)". For a cell with step(): the functions that it calls,
   // "tanh", "sigmoid", "sigmoid 2".
   std::string name;
-  bool state = false;  // a part of the state, not a gate
-  std::int64_t steps = 0, batch = 0, units = 0;
+  bool state = false;         // a part of the state, not a gate
+  std::int64_t steps = 0;     // T
+  std::int64_t batch = 0;     // N
+  std::int64_t units = 0;     // of the layer
   std::vector<float> values;  // [steps, batch, units], NaN if a step did not calculate it
+  // The value at a time step, of a sequence of the batch.
   float at(std::int64_t t, std::int64_t n, std::int64_t unit) const {
     return values.at(static_cast<std::size_t>((t * batch + n) * units + unit));
   }
@@ -52,7 +55,9 @@ class RecordActivations final : tapeloop::detail::FormulaListener {
   // --- for loops over time steps in user code ---
   // The one of this thread; null: none, or a step is being recorded.
   static RecordActivations* current();
+  // Called before the first step.
   void begin_sequence(std::int64_t steps, std::int64_t batch);
+  // Called before each step, with the state that it starts from.
   void begin_step(std::int64_t t, std::span<const Var> state);
   // `made` is the result of the step. `state` is the next state, which is the
   // old one if a sequence ended.

@@ -15,6 +15,7 @@
 
 namespace tapeloop::nn {
 
+// The function of an RnnCell.
 enum class Nonlinearity { tanh, relu };
 // The reset gate acts after the recurrent product (PyTorch) or before it.
 enum class GruReset { after, before };
@@ -22,18 +23,18 @@ enum class GruReset { after, before };
 // Options of a cell, or of a stack of cells (recurrent.h). A cell throws if an
 // option does not apply to it.
 struct RecurrentOptions {
-  std::int64_t input = 0;   // I
-  std::int64_t hidden = 0;  // H
-  int layers = 1;
-  bool bidirectional = false;
-  double dropout = 0;  // on the outputs of all layers but the last
-  bool bias = true;
+  std::int64_t input = 0;      // I
+  std::int64_t hidden = 0;     // H
+  int layers = 1;              // of a stack
+  bool bidirectional = false;  // each layer also runs from the last step to the first
+  double dropout = 0;          // on the outputs of all layers but the last
+  bool bias = true;            // whether the cells have biases
   // LSTM: h is projected to this size; 0: no projection. Sak et al. 2014.
   std::int64_t projection = 0;
   Nonlinearity nonlinearity = Nonlinearity::tanh;  // RNN
   GruReset reset = GruReset::after;                // GRU
-  DType dtype = DType::float32;
-  Recompute recompute = {};  // for each layer and direction
+  DType dtype = DType::float32;                    // of the weights
+  Recompute recompute = {};                        // for each layer and direction
 };
 
 // A cell: any struct with
@@ -106,10 +107,11 @@ struct GateWeights {
   Var input_bias(bool with_both_biases) const;
 };
 
+// The simple recurrent cell of Elman 1990: h' = tanh(W_ih x + b_ih + W_hh h + b_hh), or relu.
 struct RnnCell {
   using State = nn::State<1>;
-  GateWeights w;
-  Nonlinearity nonlinearity = Nonlinearity::tanh;
+  GateWeights w;                                   // G = 1
+  Nonlinearity nonlinearity = Nonlinearity::tanh;  // of h'
   RnnCell() = default;
   RnnCell(const RecurrentOptions& options, Random& random);
   std::array<std::int64_t, 1> state_sizes() const { return {w.weight_hh.dim(1)}; }
@@ -124,9 +126,10 @@ struct RnnCell {
   void visit(Visitor& v) const { w.visit(v); }
 };
 
+// The LSTM cell: LstmGates of a linear function of x and h. Its state is h and c.
 struct LstmCell {
   using State = nn::State<2>;
-  GateWeights w;
+  GateWeights w;  // G = 4, in the order i f g o
   Var weight_hr;  // [P, H], undefined without a projection
   LstmCell() = default;
   LstmCell(const RecurrentOptions& options, Random& random);
@@ -150,10 +153,11 @@ struct LstmCell {
   }
 };
 
+// The GRU cell: GruGates, or GruResetState and GruUpdate if `reset` is before.
 struct GruCell {
   using State = nn::State<1>;
-  GateWeights w;
-  GruReset reset = GruReset::after;
+  GateWeights w;                     // G = 3, in the order r z n
+  GruReset reset = GruReset::after;  // where the reset gate acts
   GruCell() = default;
   GruCell(const RecurrentOptions& options, Random& random);
   std::array<std::int64_t, 1> state_sizes() const { return {w.weight_hh.dim(1)}; }

@@ -21,7 +21,7 @@ namespace tapeloop::nn {
 template <class S>
 struct Unrolled {
   Var ys;  // [T, N, H]
-  S last;
+  S last;  // [N, size] for each part
 };
 
 struct UnrollOptions {
@@ -35,7 +35,7 @@ struct UnrollOptions {
 
 // The result of cell.input(xs), [T, N, ...], as an argument: unroll(cell, Projected{zx}).
 struct Projected {
-  Var zx;
+  Var zx;  // [T, N, G*H] for a built-in cell
 };
 
 namespace detail {
@@ -258,9 +258,13 @@ class Recurrent {
                });
   }
 
+  // D: 2 if bidirectional, else 1.
   int directions() const { return options_.bidirectional ? 2 : 1; }
+  // D * size of h.
   std::int64_t output_size() const { return directions() * state_sizes()[0]; }
+  // Index layer * D + direction.
   const std::vector<C>& cells() const { return cells_; }
+  // As given to the constructor.
   const RecurrentOptions& options() const { return options_; }
 
   void visit(Visitor& v) const {
@@ -320,6 +324,7 @@ class Recurrent {
   Dropout dropout_;
 };
 
+// --- stacks of the built-in cells ---
 using Rnn = Recurrent<RnnCell>;
 using Lstm = Recurrent<LstmCell>;
 using Gru = Recurrent<GruCell>;

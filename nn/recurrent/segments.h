@@ -27,6 +27,7 @@ struct Recompute {
   // Upper limit of the memory for this unroll forwards and backwards, beyond the memory
   // in use before; 0: no limit.
   double fit_mib = 0;
+  // Whether one of them is given.
   bool wanted() const { return steps != 0 || fit_mib != 0; }
 };
 

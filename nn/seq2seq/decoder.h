@@ -29,8 +29,8 @@ struct DecoderOptions {
   // The options of the cells: hidden, layers, dropout and others. `input` is
   // calculated: leave it at 0.
   RecurrentOptions cell;
-  Attend attend = Attend::before_step;
-  std::int64_t source = 0;  // D, features of the source
+  Attend attend = Attend::before_step;  // when the source is read
+  std::int64_t source = 0;              // D, features of the source
   // score, size and scaled. `query` and `source` are calculated: leave them at 0.
   AttentionOptions attention = {};
   bool input_feeding = false;  // after_step: the features are also an input of the next step
@@ -66,15 +66,16 @@ Tensor mixed_symbols(const Tensor& truth, const Var& logits, double truth_probab
                      Random& random);
 }  // namespace detail
 
+// Predicts the symbols of a target, one step at a time or all of a training target at once.
 template <Cell C>
 struct Decoder {
-  DecoderOptions options;
-  Embedding embedding;
-  std::vector<C> cells;
-  Attention attention;
-  Linear combine;  // after_step: W [F, D + H], no bias
-  Linear output;   // [V, F]
-  Dropout dropout;
+  DecoderOptions options;  // as given to the constructor
+  Embedding embedding;     // of the symbols
+  std::vector<C> cells;    // one for each layer
+  Attention attention;     // unused if options.attend is Attend::never
+  Linear combine;          // after_step: W [F, D + H], no bias
+  Linear output;           // [V, F]
+  Dropout dropout;         // between the layers
 
   Decoder() = default;
   Decoder(const DecoderOptions& o, Random& random) : options(o) {
