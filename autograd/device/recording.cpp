@@ -9,23 +9,25 @@
 
 namespace tapeloop {
 
+using detail::thread_context;
+
 Recording::~Recording() {
-  if (detail::recording == this) detail::recording = nullptr;
+  if (thread_context.recording == this) thread_context.recording = nullptr;
 }
 
-Recording* Recording::current() { return detail::recording; }
+Recording* Recording::current() { return thread_context.recording; }
 
 void Recording::begin(const void* frame) {
   start_noting();
   outermost_ = static_cast<const char*>(frame);
   noting_ = true;
-  detail::recording = this;
+  thread_context.recording = this;
 }
 
 void Recording::finish() {
   if (!noting_) return;
   noting_ = false;
-  detail::recording = nullptr;
+  thread_context.recording = nullptr;
   if (pending_) reason_ = "random numbers were drawn on the host";
   for (Source& source : sources_) source.count = source.random->next - source.start;
   try {
@@ -92,14 +94,18 @@ void Recording::renew_numbers() {
 }
 
 void detail::cannot_record(const char* reason) {
-  if (recording != nullptr) recording->interrupt(reason);
+  if (Recording* const recording = Recording::current(); recording != nullptr) {
+    recording->interrupt(reason);
+  }
 }
 
 std::uint64_t detail::take_watched(Random& random, std::uint64_t count) {
   const std::uint64_t expected = random.next;
-  const std::uint64_t first =
-      random_log != nullptr ? random_log->take(random, count) : random.advance(count);
-  if (recording != nullptr) recording->taken(random, first, expected);
+  RandomLog* const log = thread_context.random_log;
+  const std::uint64_t first = log != nullptr ? log->take(random, count) : random.advance(count);
+  if (Recording* const recording = Recording::current(); recording != nullptr) {
+    recording->taken(random, first, expected);
+  }
   return first;
 }
 

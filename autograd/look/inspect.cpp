@@ -15,62 +15,34 @@
 
 namespace tapeloop {
 
-namespace {
-
-thread_local std::int64_t time_now = -1;
-thread_local const detail::StateRow* sequence_now = nullptr;
-thread_local detail::StateRow handed_on;
-
-}  // namespace
-
-// --- current time step and sequence of a thread ---
-
-TimeStep::TimeStep(std::int64_t t)
-    : outer_(std::exchange(time_now, t + (sequence_now != nullptr ? sequence_now->first : 0))) {}
-TimeStep::~TimeStep() { time_now = outer_; }
-std::int64_t TimeStep::now() { return time_now; }
-
 namespace detail {
-
-InSequence::InSequence(std::int64_t steps, bool reverse) {
-  const Inspection* inspection = inspecting();
-  if (inspection == nullptr) return;
-  row_ = std::exchange(handed_on, StateRow{});
-  if (!row_.given) {
-    row_.given = true;
-    row_.log = inspection->log();
-    if (row_.wanted()) {
-      row_.row = row_.log->size();
-      row_.log->push_back(
-          {Scope::path(), reverse, std::vector<double>(static_cast<std::size_t>(steps), 0.0)});
-    }
-  }
-  outer_ = std::exchange(sequence_now, &row_);
-}
-
-InSequence::~InSequence() {
-  if (row_.given) sequence_now = outer_;
-}
-
-HandOn::HandOn(const StateRow& row) {
-  if (row.given) handed_on = row;
-}
-HandOn::~HandOn() {
-  if (handed_on.given) handed_on = StateRow{};
-}
 
 // --- gradients of states ---
 
-void StateRow::note(std::int64_t t, const Tensor& dh) const {
+SequencePart begin_sequence(const SequencePart& part, std::int64_t steps, bool reverse) {
+  if (part.begun) return part;
+  SequencePart own;
+  own.begun = true;
+  if (const Inspection* inspection = inspecting(); inspection != nullptr)
+    own.log = inspection->log();
+  if (own.logged()) {
+    own.row = own.log->size();
+    own.log->push_back(
+        {Scope::path(), reverse, std::vector<double>(static_cast<std::size_t>(steps), 0.0)});
+  }
+  return own;
+}
+
+void SequencePart::note(std::int64_t t, const Tensor& dh) const {
   double sum = 0;
   for (const double x : dh.to_vector<double>()) sum += x * x;
   (*log)[row].norms.at(static_cast<std::size_t>(first + t)) = std::sqrt(sum);
 }
 
-Var watch_state(const StateRow& row, std::int64_t t, const Var& h) {
-  if (!row.wanted() || !h.requires_grad()) return h;
-  return record("state", {&h}, Tensor(h.value()), [row, t](const Var& dh, Grads& grads) {
-    row.note(t, dh.value());
+Var watch_state(const SequencePart& part, std::int64_t t, const Var& h) {
+  if (!part.logged() || !h.requires_grad()) return h;
+  return record("state", {&h}, Tensor(h.value()), [part, t](const Var& dh, Grads& grads) {
+    part.note(t, dh.value());
     grads.add(0, dh);
   });
 }

@@ -10,54 +10,9 @@
 #include <vector>
 
 #include "tapeloop/autograd/look/inspect.h"
-#include "tapeloop/autograd/look/profile.h"
+#include "tapeloop/autograd/look/sequence_part.h"
 
 namespace tapeloop::detail {
-
-using StateLog = std::vector<StateGradient>;
-
-// The place in the state log for the gradients of one sequence, and the time step at which the
-// current part of the sequence begins.
-struct StateRow {
-  bool given = false;             // there is a sequence, and its tape inspects
-  std::shared_ptr<StateLog> log;  // null: the tape does not log state gradients
-  std::size_t row = 0;
-  std::int64_t first = 0;
-
-  StateRow from(std::int64_t time) const { return {given, log, row, first + time}; }
-  bool wanted() const { return log != nullptr; }
-  // Logs |dh| of a time step, counted from `first`.
-  void note(std::int64_t t, const Tensor& dh) const;
-};
-
-// While it lives, a sequence is being unrolled. Adds a row to the state log, unless a HandOn gave a
-// row. Does nothing without a tape that inspects.
-class InSequence {
- public:
-  InSequence(std::int64_t steps, bool reverse);
-  ~InSequence();
-  InSequence(const InSequence&) = delete;
-  InSequence& operator=(const InSequence&) = delete;
-  const StateRow& row() const { return row_; }
-
- private:
-  StateRow row_;
-  const StateRow* outer_ = nullptr;
-};
-
-// Gives a row to the next sequence of this thread, which is the same sequence or a part of it.
-// unroll() gives it to recurrent(), a segment to its second run.
-class HandOn {
- public:
-  explicit HandOn(const StateRow& row);
-  ~HandOn();
-  HandOn(const HandOn&) = delete;
-  HandOn& operator=(const HandOn&) = delete;
-};
-
-// Returns h, with a tape entry that logs the norm of h's whole gradient in the backward pass.
-// Returns h itself if gradients are not logged.
-Var watch_state(const StateRow& row, std::int64_t t, const Var& h);
 
 class Inspection {
  public:

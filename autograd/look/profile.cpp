@@ -13,13 +13,10 @@
 
 #include "tapeloop/autograd/files/files.h"
 #include "tapeloop/autograd/look/profile_record.h"
-#include "tapeloop/autograd/tensor/operation.h"
 
 namespace tapeloop {
 
 namespace {
-
-thread_local Scope* innermost = nullptr;
 
 std::int64_t clock_ns() {
   return std::chrono::duration_cast<std::chrono::nanoseconds>(
@@ -31,29 +28,7 @@ double share(double part, double whole) { return whole > 0 ? 100 * part / whole 
 
 }  // namespace
 
-Scope::Scope(std::string_view name) : outer_(std::exchange(innermost, this)) {
-  name = name.substr(0, name_.size() - 1);
-  std::copy(name.begin(), name.end(), name_.begin());
-}
-
-Scope::~Scope() { innermost = outer_; }
-
-std::string Scope::path() {
-  std::string result;
-  for (const Scope* scope = innermost; scope != nullptr; scope = scope->outer_) {
-    result = result.empty() ? std::string(scope->name_.data())
-                            : std::string(scope->name_.data()) + "/" + result;
-  }
-  return result;
-}
-
 namespace detail {
-
-std::string work_in_hand() {
-  std::string text = operation_at_work != nullptr ? operation_at_work : "a tensor";
-  if (const std::string scope = Scope::path(); !scope.empty()) text += ", in \"" + scope + "\"";
-  return text;
-}
 
 Profile::Profile() : begin_(clock_ns()), live_at_start_(memory::stats().live_bytes) {
   live_ = peak_ = live_at_start_;

@@ -7,6 +7,7 @@
 #include <cmath>
 #include <cstdint>
 
+#include "tapeloop/autograd/context/thread_context.h"
 #include "tapeloop/autograd/number/number.h"
 
 namespace tapeloop {
@@ -51,13 +52,8 @@ TL_HD double normal_at(std::uint64_t seed, std::uint64_t i) {
 }
 
 struct Random;
-class Recording;
 namespace detail {
-class RandomLog;
-// Set while a RandomLog::Scope lives, for example within recompute() (random_log.h).
-inline thread_local RandomLog* random_log = nullptr;
-// Set while this thread captures a step (recording.h).
-inline thread_local Recording* recording = nullptr;
+// Takes numbers through the random_log and the recording of this thread.
 std::uint64_t take_watched(Random& random, std::uint64_t count);
 }  // namespace detail
 
@@ -72,7 +68,8 @@ struct Random {
   // Takes `count` numbers and returns the index of the first one. Takes whole blocks of four, so
   // that calls never share a block.
   std::uint64_t take(std::uint64_t count) {
-    if (detail::random_log != nullptr || detail::recording != nullptr) {
+    const detail::ThreadContext& context = detail::thread_context;
+    if (context.random_log != nullptr || context.recording != nullptr) {
       return detail::take_watched(*this, count);
     }
     return advance(count);

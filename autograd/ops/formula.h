@@ -33,6 +33,8 @@ struct FormulaTrace {
   PoolVector<Operation> operations;
   PoolVector<int> results;  // indices into operations
   int arguments = 0;
+
+  int add(const Operation& operation);  // returns its index; does not add it twice
 };
 // The trace of the kernel's formula. For the kernel of a gradient: of the formula that the gradient
 // belongs to. Empty if the kernel has no trace.

@@ -9,6 +9,7 @@
 #include <optional>
 #include <vector>
 
+#include "tapeloop/autograd/context/scope.h"
 #include "tapeloop/autograd/device/backend.h"
 #include "tapeloop/autograd/device/plan.h"
 #include "tapeloop/autograd/look/inspect_record.h"
@@ -16,7 +17,6 @@
 #include "tapeloop/autograd/ops/ops.h"
 #include "tapeloop/autograd/tensor/error.h"
 #include "tapeloop/autograd/tensor/memory.h"
-#include "tapeloop/autograd/tensor/operation.h"
 
 namespace tapeloop {
 

@@ -10,12 +10,12 @@
 #include <memory>
 #include <unordered_map>
 
+#include "tapeloop/autograd/context/scope.h"
 #include "tapeloop/autograd/look/inspect_record.h"
 #include "tapeloop/autograd/look/profile_record.h"
 #include "tapeloop/autograd/tape/tape_memory.h"
 #include "tapeloop/autograd/tensor/error.h"
 #include "tapeloop/autograd/tensor/memory.h"
-#include "tapeloop/autograd/tensor/operation.h"
 
 namespace tapeloop {
 
@@ -28,6 +28,7 @@ using detail::kChunkBytes;
 using detail::Leaf;
 using detail::Node;
 using detail::SetPaused;
+using detail::thread_context;
 using detail::thread_state;
 
 std::size_t Tape::size() const { return memory_->nodes.size(); }
@@ -164,7 +165,7 @@ void detail::saved_value_was_written(const Tensor& tensor, unsigned saved_as) {
            "{} of \"{}\", {}, was written after the operation saved it; call backward() before it "
            "changes (a batch refilled, fill, copy_from, a pointer of data()), or write to another "
            "tensor",
-           what, operation_at_work != nullptr ? operation_at_work : "an operation",
+           what, thread_context.operation != nullptr ? thread_context.operation : "an operation",
            tensor.describe()));
 }
 

@@ -214,7 +214,7 @@ struct ThreadState {
   Tape* drop_ended();  // forgets tapes that ended in other threads
 };
 // Needs no construction and no destruction, so that an access costs no more than that of a number.
-// tape_thread.cpp frees the thread's last tape memory.
+// tape_thread.cpp frees the thread's last tape memory, before the thread's pool.
 inline constinit thread_local ThreadState state_of_thread;
 inline ThreadState& thread_state() { return state_of_thread; }
 

@@ -17,22 +17,16 @@ using detail::ThreadState;
 namespace {
 
 std::atomic<std::uint64_t> next_tape_id{1};
-constinit thread_local bool thread_has_ended = false;
 
-// Frees the memory of the thread's tapes when the thread ends.
-struct EndOfThread {
-  bool wanted = false;
-  ~EndOfThread() {
-    ThreadState& state = thread_state();
-    state.free_kept();
-    while (state.recording != nullptr) {  // of tapes that will end in another thread
-      TapeMemory* const memory = std::exchange(state.recording, state.recording->next);
-      if (memory->let_go()) delete memory;
-    }
-    thread_has_ended = true;
+// Frees the memory that the thread keeps for its next tapes.
+void release_kept_records(bool thread_ends) {
+  ThreadState& state = thread_state();
+  state.free_kept();
+  while (thread_ends && state.recording != nullptr) {  // of tapes that will end in another thread
+    TapeMemory* const memory = std::exchange(state.recording, state.recording->next);
+    if (memory->let_go()) delete memory;
   }
-};
-thread_local EndOfThread end_of_thread;
+}
 
 }  // namespace
 
@@ -46,10 +40,6 @@ Tape* detail::ThreadState::drop_ended() {
   return nullptr;
 }
 
-static void release_kept_records() {
-  if (!thread_has_ended) thread_state().free_kept();
-}
-
 Tape::Tape() : Tape(TapeOptions{}) {}
 
 Tape::Tape(const TapeOptions& options)
@@ -60,7 +50,6 @@ Tape::Tape(const TapeOptions& options)
         std::make_unique<detail::Inspection>(options.check_finite, options.state_gradients);
   }
   ThreadState& state = thread_state();
-  end_of_thread.wanted = true;  // its first use registers its destructor
   if (state.free_memory != nullptr) {
     memory_ = std::exchange(state.free_memory, state.free_memory->next);
   } else {
@@ -73,7 +62,7 @@ Tape::Tape(const TapeOptions& options)
 
 Tape::~Tape() {
   memory_->clear();
-  if (!thread_has_ended) {
+  if (!detail::thread_context.pool_is_gone) {
     ThreadState& state = thread_state();
     // Tapes on the heap may end in any order: removes this one from any place of the list.
     TapeMemory** link = &state.recording;

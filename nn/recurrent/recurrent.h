@@ -8,8 +8,8 @@
 #include <optional>
 #include <span>
 
-#include "tapeloop/autograd/look/inspect_record.h"
-#include "tapeloop/autograd/look/profile.h"
+#include "tapeloop/autograd/context/scope.h"
+#include "tapeloop/autograd/look/sequence_part.h"
 #include "tapeloop/nn/layers/layers.h"
 #include "tapeloop/nn/look/activations.h"
 #include "tapeloop/nn/recurrent/cells.h"
@@ -31,6 +31,7 @@ struct UnrollOptions {
   // Steps that are calculated again instead of stored. The cell must then
   // outlive the backward pass.
   Recompute recompute = {};
+  tapeloop::detail::SequencePart part = {};  // unroll() passes it on to the parts of a sequence
 };
 
 // The result of cell.input(xs), [T, N, ...], as an argument: unroll(cell, Projected{zx}).
@@ -117,12 +118,14 @@ Unrolled<typename C::State> unroll_in_segments(const C& cell, const Var& xs,
         return run(x, start, UnrollOptions{.reverse = reverse, .lengths = lengths}).ys;
       });
   if (steps >= xs.dim(0)) {
-    return run(xs, state, UnrollOptions{.reverse = reverse, .lengths = options.lengths});
+    return run(xs, state,
+               UnrollOptions{.reverse = reverse, .lengths = options.lengths, .part = options.part});
   }
   auto [ys, last] = in_segments(
-      xs, state, steps, reverse, options.lengths,
-      [run, reverse](const Var& x, const auto& start, std::span<const std::int64_t> lengths) {
-        return run(x, start, UnrollOptions{.reverse = reverse, .lengths = lengths});
+      xs, state, steps, reverse, options.lengths, options.part,
+      [run, reverse](const Var& x, const auto& start, std::span<const std::int64_t> lengths,
+                     const SequencePart& part) {
+        return run(x, start, UnrollOptions{.reverse = reverse, .lengths = lengths, .part = part});
       });
   return {ys, last};
 }
@@ -181,13 +184,14 @@ Unrolled<typename C::State> unroll(const C& cell, Projected projected, typename 
   const auto sizes = cell.state_sizes();
   detail::complete_state(cell, zx, state);
   detail::Masks masks(options.lengths, zx);
-  const tapeloop::detail::InSequence in_sequence(steps, options.reverse);
+  const detail::SequencePart part =
+      tapeloop::detail::begin_sequence(options.part, steps, options.reverse);
   if constexpr (HasRecurrence<C>) {
     if (const Recurrence recurrence = cell.recurrence();
         recurrence.defined() && record == nullptr) {
-      const tapeloop::detail::HandOn hand_on(in_sequence.row());
-      auto [hs, last] = recurrent(recurrence, std::move(zx), state.all(),
-                                  {.reverse = options.reverse, .lengths = options.lengths});
+      auto [hs, last] =
+          recurrent(recurrence, std::move(zx), state.all(),
+                    {.reverse = options.reverse, .lengths = options.lengths, .part = part});
       return {masks.without_padding(hs), typename C::State(last)};
     }
   }
@@ -196,11 +200,11 @@ Unrolled<typename C::State> unroll(const C& cell, Projected projected, typename 
   if (record != nullptr) record->begin_sequence(steps, zx.dim(1));
   for (std::int64_t i = 0; i < steps; ++i) {
     const std::int64_t t = options.reverse ? steps - 1 - i : i;
-    const TimeStep time_step(t);
+    const TimeStep time_step(part.first + t);
     if (record != nullptr) record->begin_step(t, state.all());
     typename C::State next = step(cell, inputs[static_cast<std::size_t>(t)], state);
     const typename C::State made = record != nullptr ? next : typename C::State();
-    next[0] = tapeloop::detail::watch_state(in_sequence.row(), t, next.h());
+    next[0] = tapeloop::detail::watch_state(part, t, next.h());
     Var output = next.h();
     if (Var running = masks.at(t); running.defined()) {
       for (std::size_t k = 0; k < C::State::parts; ++k)
