@@ -119,6 +119,19 @@ FormulaTrace detail::trace_of(const PointwiseKernel& kernel, const void* functor
   return trace;
 }
 
+std::vector<Var> detail::arguments_of(std::span<const PointwiseInput> inputs) {
+  std::vector<Var> result;
+  for (const PointwiseInput& input : inputs) {
+    const Tensor& value = input.var->value();
+    for (int g = 0; g < input.columns; ++g) {
+      const std::int64_t width = input.columns == 1 ? 0 : value.dim(-1) / input.columns;
+      result.emplace_back(
+          input.columns == 1 ? value : value.slice(value.rank() - 1, g * width, (g + 1) * width));
+    }
+  }
+  return result;
+}
+
 Formula::Formula(const PointwiseKernel& kernel, const void* functor)
     : argument_names_(kernel.argument_names), result_names_(kernel.result_names) {
   if (kernel.order > 0) return;

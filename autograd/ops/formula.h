@@ -94,17 +94,8 @@ class Formula {
 
 namespace detail {
 
-// If set, it is called for every pointwise operation of the calling thread, with the arguments
-// (columns split) and the results.
-class FormulaListener {
- public:
-  virtual void heard(const PointwiseKernel& kernel, const void* functor,
-                     std::span<const Var> arguments, std::span<const Var> results) = 0;
-
- protected:
-  ~FormulaListener() = default;
-};
-inline thread_local FormulaListener* formula_listener = nullptr;
+// The arguments of the functor in a call; columns are split into one argument each.
+std::vector<Var> arguments_of(std::span<const PointwiseInput> inputs);
 
 }  // namespace detail
 }  // namespace tapeloop

@@ -39,7 +39,7 @@ void TransformAll::add(const PointwiseKernel& kernel, const detail::FormulaBytes
   if (together) {
     pending_.push_back(pending);
   } else {
-    const LoopPlan plan = detail::transform_plan(kernel, inputs, outputs);
+    const LoopPlan plan = transform_plan(kernel, inputs, outputs);
     detail::cannot_record(
         "a parameter that is not contiguous, or its gradient, is updated by itself");
     apart_.push_back({pending, plan});

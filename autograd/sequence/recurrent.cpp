@@ -204,7 +204,7 @@ struct RecurrentGradient {
     pass.dz = grads.last() ? z : Tensor::empty(z.shape(), z.dtype(), z.device());
     pass.dzx = run.apart() ? Tensor::empty(z.shape(), z.dtype(), z.device()) : pass.dz;
     pass.dz.mark_written();
-    const detail::Inspection* inspection = grads.inspection();
+    const auto* const inspection = detail::find_observer<detail::Inspection>(grads.observers());
     const bool checks = inspection != nullptr && inspection->checks();
     if (checks || run.part.logged()) {
       pass.dh = Tensor::empty(states[0].shape(), z.dtype(), z.device());

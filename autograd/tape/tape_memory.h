@@ -199,6 +199,7 @@ struct ThreadState {
   TapeMemory* recording = nullptr;  // of the innermost tape
   bool paused = false;
   TapeMemory* free_memory = nullptr;
+  KeptByOperations* kept_by_operations = nullptr;
 
   // The innermost tape; null if there is none.
   Tape* tape() {
@@ -208,6 +209,7 @@ struct ThreadState {
   }
   void free_kept() {
     while (free_memory != nullptr) delete std::exchange(free_memory, free_memory->next);
+    delete std::exchange(kept_by_operations, nullptr);
   }
 
  private:

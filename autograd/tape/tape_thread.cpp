@@ -4,8 +4,6 @@
 #include <atomic>
 #include <memory>
 
-#include "tapeloop/autograd/look/inspect_record.h"
-#include "tapeloop/autograd/look/profile_record.h"
 #include "tapeloop/autograd/tape/tape_memory.h"
 #include "tapeloop/autograd/tensor/memory.h"
 
@@ -40,15 +38,7 @@ Tape* detail::ThreadState::drop_ended() {
   return nullptr;
 }
 
-Tape::Tape() : Tape(TapeOptions{}) {}
-
-Tape::Tape(const TapeOptions& options)
-    : id_(next_tape_id.fetch_add(1)),
-      profile_(options.measure ? std::make_unique<detail::Profile>() : nullptr) {
-  if (options.check_finite || options.state_gradients) {
-    inspection_ =
-        std::make_unique<detail::Inspection>(options.check_finite, options.state_gradients);
-  }
+Tape::Tape() : id_(next_tape_id.fetch_add(1)) {
   ThreadState& state = thread_state();
   if (state.free_memory != nullptr) {
     memory_ = std::exchange(state.free_memory, state.free_memory->next);
@@ -76,6 +66,12 @@ Tape::~Tape() {
   // The tape belongs to another thread. That thread will find `tape` null.
   memory_->tape.store(nullptr, std::memory_order_release);
   if (memory_->let_go()) delete memory_;
+}
+
+detail::KeptByOperations* detail::kept_by_operations() { return thread_state().kept_by_operations; }
+void detail::keep_for_operations(std::unique_ptr<KeptByOperations> kept) {
+  memory::also_release(&release_kept_records);
+  delete std::exchange(thread_state().kept_by_operations, kept.release());
 }
 
 Tape* Tape::current() {
