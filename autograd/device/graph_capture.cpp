@@ -10,22 +10,24 @@
 
 namespace tapeloop {
 
+using detail::thread_context;
+
 GraphCapture::~GraphCapture() {
-  if (detail::graph_capture == this) detail::graph_capture = nullptr;
+  if (thread_context.graph_capture == this) thread_context.graph_capture = nullptr;
 }
 
-GraphCapture* GraphCapture::current() { return detail::graph_capture; }
+GraphCapture* GraphCapture::current() { return thread_context.graph_capture; }
 
 void GraphCapture::begin() {
   start();
   capturing_ = true;
-  detail::graph_capture = this;
+  thread_context.graph_capture = this;
 }
 
 void GraphCapture::finish() {
   if (!capturing_) return;
   capturing_ = false;
-  detail::graph_capture = nullptr;
+  thread_context.graph_capture = nullptr;
   if (pending_) reason_ = "random numbers were drawn on the host";
   for (Source& source : sources_) source.count = source.random->next - source.start;
   try {
@@ -102,16 +104,19 @@ void GraphCapture::renew_numbers() {
 }
 
 void detail::cannot_capture(const char* reason) {
-  if (graph_capture != nullptr) graph_capture->interrupt(reason);
+  if (GraphCapture* const capture = GraphCapture::current()) capture->interrupt(reason);
 }
 
-void detail::random_ends(const Random& random) { graph_capture->random_ends(random); }
+void detail::random_ends(const Random& random) {
+  thread_context.graph_capture->random_ends(random);
+}
 
 std::uint64_t detail::take_watched(Random& random, std::uint64_t count) {
   const std::uint64_t expected = random.next;
-  const std::uint64_t first =
-      random_log != nullptr ? random_log->take(random, count) : random.advance(count);
-  if (graph_capture != nullptr) graph_capture->taken(random, first, expected);
+  RandomLog* const log = thread_context.random_log;
+  const std::uint64_t first = log != nullptr ? log->take(random, count) : random.advance(count);
+  if (GraphCapture* const capture = GraphCapture::current())
+    capture->taken(random, first, expected);
   return first;
 }
 

@@ -59,8 +59,9 @@ struct PointwiseItem {
 };
 
 namespace detail {
-struct Arithmetic;  // compiled_arithmetic.h
-}
+struct Arithmetic;    // compiled_arithmetic.h
+struct FormulaTrace;  // ops/formula.h
+}  // namespace detail
 
 struct PointwiseKernel {
   const char* name;
@@ -74,9 +75,9 @@ struct PointwiseKernel {
   // float32 and float64 on the CPU: see cpu::pointwise_loop in cpu/loop.h.
   void (*cpu[2])(const void* functor, void* const* data, const std::int64_t* step,
                  std::int64_t count);
-  // Lists the formula's operations instead of computing them: see formula.h. The kernel of a
-  // gradient has the trace of its formula. Null: there is none.
-  void (*trace)(const void* functor, const int* arguments, int* results) = nullptr;
+  // Adds the formula's operations and results to a list instead of computing them. The list has the
+  // arguments already. The kernel of a gradient has the trace of its formula. Null: there is none.
+  void (*trace)(const void* functor, detail::FormulaTrace& list) = nullptr;
   // The functor's names of its arguments and results, separated by spaces: "i f g o c"; or null.
   const char* argument_names = nullptr;
   const char* result_names = nullptr;

@@ -10,6 +10,7 @@
 #include <string>
 #include <vector>
 
+#include "tapeloop/autograd/context/scope.h"
 #include "tapeloop/autograd/tape/tape.h"
 #include "tapeloop/autograd/tensor/error.h"
 
@@ -23,20 +24,6 @@ struct StateGradient {
   // [T]: |dL/dh_t|, the root of the sum of squares over batch and units. It includes the gradient
   // from later time steps. 0 if there was no gradient, e.g. in steps past a sequence's end.
   std::vector<double> norms;
-};
-
-// While it lives, operations of the calling thread belong to this time step. For loops
-// over time steps in user code.
-class TimeStep {
- public:
-  explicit TimeStep(std::int64_t t);
-  ~TimeStep();
-  TimeStep(const TimeStep&) = delete;
-  TimeStep& operator=(const TimeStep&) = delete;
-  static std::int64_t now();  // -1: not within a sequence
-
- private:
-  std::int64_t outer_;
 };
 
 // Where the first NaN or infinity was calculated.

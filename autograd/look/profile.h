@@ -4,32 +4,15 @@
 // and no operations on constants.
 #pragma once
 
-#include <array>
 #include <cstddef>
 #include <cstdint>
 #include <string>
-#include <string_view>
 #include <vector>
 
+#include "tapeloop/autograd/context/scope.h"
 #include "tapeloop/autograd/tensor/shape.h"
 
 namespace tapeloop {
-
-// While it lives, it gives a name, e.g. of a layer, to what the calling thread records. Nested
-// names are joined by '/'. Cost: a copy of the name (cut after 47 characters), no allocation.
-class Scope {
- public:
-  explicit Scope(std::string_view name);
-  ~Scope();
-  Scope(const Scope&) = delete;
-  Scope& operator=(const Scope&) = delete;
-
-  static std::string path();  // the calling thread's path; empty outside of all scopes
-
- private:
-  std::array<char, 48> name_{};
-  Scope* outer_;
-};
 
 // The times of all calls of one operation in one scope.
 struct ProfileRow {

@@ -7,6 +7,7 @@
 #include <cmath>
 #include <cstdint>
 
+#include "tapeloop/autograd/context/thread_context.h"
 #include "tapeloop/autograd/number/number.h"
 
 namespace tapeloop {
@@ -53,13 +54,8 @@ TL_HD double normal_at(std::uint64_t seed, std::uint64_t i) {
 }
 
 struct Random;
-class GraphCapture;
 namespace detail {
-class RandomLog;
-// Set while a RandomLog::Scope lives, for example within recompute() (random_log.h).
-inline thread_local RandomLog* random_log = nullptr;
-// Set while this thread captures a step (graph_capture.h).
-inline thread_local GraphCapture* graph_capture = nullptr;
+// Takes numbers through the random_log and the graph capture of this thread.
 std::uint64_t take_watched(Random& random, std::uint64_t count);
 void random_ends(const Random& random);  // during a graph capture
 }  // namespace detail
@@ -75,12 +71,13 @@ struct Random {
   Random(const Random&) = default;
   Random& operator=(const Random&) = default;
   ~Random() {
-    if (detail::graph_capture != nullptr) detail::random_ends(*this);
+    if (detail::thread_context.graph_capture != nullptr) detail::random_ends(*this);
   }
   // Takes `count` numbers and returns the index of the first one. Takes whole blocks of four, so
   // that calls never share a block.
   std::uint64_t take(std::uint64_t count) {
-    if (detail::random_log != nullptr || detail::graph_capture != nullptr) {
+    const detail::ThreadContext& context = detail::thread_context;
+    if (context.random_log != nullptr || context.graph_capture != nullptr) {
       return detail::take_watched(*this, count);
     }
     return advance(count);

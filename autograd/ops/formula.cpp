@@ -17,19 +17,7 @@ namespace tapeloop {
 namespace {
 
 using detail::FormulaOp;
-
 using detail::FormulaTrace;
-
-// The operations of the formula that is being traced.
-thread_local PoolVector<FormulaTrace::Operation> noted;
-
-int note(const FormulaTrace::Operation& operation) {
-  for (std::size_t i = 0; i < noted.size(); ++i) {
-    if (noted[i] == operation) return static_cast<int>(i);
-  }
-  noted.push_back(operation);
-  return static_cast<int>(noted.size()) - 1;
-}
 
 struct Floor {
   static constexpr const char* name = "floor";
@@ -95,8 +83,20 @@ std::string word(const char* words, int i) {
 
 }  // namespace
 
-int detail::trace(FormulaOp op, int a, int b, int c) { return note({op, a, b, c, 0}); }
-int detail::trace_constant(double value) { return note({FormulaOp::constant, -1, -1, -1, value}); }
+int FormulaTrace::add(const Operation& operation) {
+  const auto found = std::find(operations.begin(), operations.end(), operation);
+  if (found != operations.end()) return static_cast<int>(found - operations.begin());
+  operations.push_back(operation);
+  return static_cast<int>(operations.size()) - 1;
+}
+
+int detail::add_to_trace(FormulaTrace& list, FormulaOp op, int a, int b, int c) {
+  return list.add({op, a, b, c, 0});
+}
+int detail::add_constant_to_trace(FormulaTrace& list, double value) {
+  return list.add({FormulaOp::constant, -1, -1, -1, value});
+}
+void detail::add_result_to_trace(FormulaTrace& list, int node) { list.results.push_back(node); }
 
 bool FormulaTrace::Operation::operator==(const Operation& other) const {
   return op == other.op && a == other.a && b == other.b && c == other.c &&
@@ -114,16 +114,22 @@ FormulaTrace detail::trace_of(const PointwiseKernel& kernel, const void* functor
     const int formula_results = trace.arguments - results;
     trace.arguments = std::exchange(results, formula_results);
   }
-  noted.clear();
-  PoolVector<int> arguments;
-  for (int i = 0; i < trace.arguments; ++i) {
-    arguments.push_back(note({FormulaOp::argument, i, -1, -1, 0}));
-  }
-  trace.results.resize(static_cast<std::size_t>(results));
-  // The functor of a gradient holds only its formula.
-  kernel.trace(functor, arguments.data(), trace.results.data());
-  trace.operations.swap(noted);
+  for (int i = 0; i < trace.arguments; ++i) trace.add({FormulaOp::argument, i, -1, -1, 0});
+  kernel.trace(functor, trace);  // the functor of a gradient holds only its formula
   return trace;
+}
+
+std::vector<Var> detail::arguments_of(std::span<const PointwiseInput> inputs) {
+  std::vector<Var> result;
+  for (const PointwiseInput& input : inputs) {
+    const Tensor& value = input.var->value();
+    for (int g = 0; g < input.columns; ++g) {
+      const std::int64_t width = input.columns == 1 ? 0 : value.dim(-1) / input.columns;
+      result.emplace_back(
+          input.columns == 1 ? value : value.slice(value.rank() - 1, g * width, (g + 1) * width));
+    }
+  }
+  return result;
 }
 
 Formula::Formula(const PointwiseKernel& kernel, const void* functor)

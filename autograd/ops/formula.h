@@ -35,6 +35,8 @@ struct FormulaTrace {
   PoolVector<Operation> operations;
   PoolVector<int> results;  // indices into operations
   int arguments = 0;
+
+  int add(const Operation& operation);  // returns its index; does not add it twice
 };
 // The trace of the kernel's formula. For the kernel of a gradient: of the formula that the gradient
 // belongs to. Empty if the kernel has no trace.
@@ -96,17 +98,8 @@ class Formula {
 
 namespace detail {
 
-// If set, it is called for every pointwise operation of the calling thread, with the arguments
-// (columns split) and the results.
-class FormulaListener {
- public:
-  virtual void heard(const PointwiseKernel& kernel, const void* functor,
-                     std::span<const Var> arguments, std::span<const Var> results) = 0;
-
- protected:
-  ~FormulaListener() = default;
-};
-inline thread_local FormulaListener* formula_listener = nullptr;
+// The arguments of the functor in a call; columns are split into one argument each.
+std::vector<Var> arguments_of(std::span<const PointwiseInput> inputs);
 
 }  // namespace detail
 }  // namespace tapeloop

@@ -2,10 +2,10 @@
 // Rows and elements by index: embedding, take, gather. Gradients of a repeated index add up.
 #include <fmt/format.h>
 
+#include "tapeloop/autograd/context/scope.h"
 #include "tapeloop/autograd/device/backend.h"
 #include "tapeloop/autograd/ops/ops.h"
 #include "tapeloop/autograd/tensor/error.h"
-#include "tapeloop/autograd/tensor/operation.h"
 
 namespace tapeloop {
 

@@ -4,11 +4,11 @@
 //   y = W_n x          dx = W_n^T dy,  dW_n = sum over steps of dy x^T
 #include <fmt/format.h>
 
+#include "tapeloop/autograd/context/scope.h"
 #include "tapeloop/autograd/device/backend.h"
 #include "tapeloop/autograd/ops/ops.h"
 #include "tapeloop/autograd/tensor/error.h"
 #include "tapeloop/autograd/tensor/memory.h"
-#include "tapeloop/autograd/tensor/operation.h"
 
 namespace tapeloop {
 

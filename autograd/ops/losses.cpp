@@ -4,9 +4,9 @@
 
 #include <fmt/format.h>
 
+#include "tapeloop/autograd/context/scope.h"
 #include "tapeloop/autograd/device/backend.h"
 #include "tapeloop/autograd/tensor/error.h"
-#include "tapeloop/autograd/tensor/operation.h"
 
 namespace tapeloop {
 

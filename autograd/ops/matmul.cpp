@@ -5,11 +5,11 @@
 //   y = x w^T + b      dx = dy w,    dw = dy^T x, db = sum dy
 #include <fmt/format.h>
 
+#include "tapeloop/autograd/context/scope.h"
 #include "tapeloop/autograd/device/backend.h"
 #include "tapeloop/autograd/ops/ops.h"
 #include "tapeloop/autograd/tensor/error.h"
 #include "tapeloop/autograd/tensor/memory.h"
-#include "tapeloop/autograd/tensor/operation.h"
 
 namespace tapeloop {
 

@@ -10,6 +10,7 @@
 #include <type_traits>
 
 #include "tapeloop/autograd/device/cpu/loop.h"
+#include "tapeloop/autograd/device/transform.h"
 #include "tapeloop/autograd/tape/tape.h"
 
 namespace tapeloop {
@@ -44,11 +45,6 @@ struct FormulaBytes {
       std::memcpy(bytes, &functor, sizeof(F));
     }
   }
-};
-
-struct PointwiseInput {
-  const Var* var;  // owned by the caller
-  int columns;
 };
 
 // The operation without templates: broadcasts, runs the kernel, records. outputs[i] holds
@@ -104,16 +100,7 @@ auto pointwise(const F& functor, const In&... in) {
   }
 }
 
-namespace detail {
-// The loop of transform(); throws the errors of transform().
-LoopPlan transform_plan(const PointwiseKernel& kernel, std::span<const Tensor> inputs,
-                        std::span<const Tensor> outputs);
-}  // namespace detail
-
-// The formula on tensors, without recording. Outputs may be the inputs' own memory (optimizers
-// update in place). All tensors have the shape and type of outputs[0].
-void transform(const PointwiseKernel& kernel, const void* functor, std::span<const Tensor> inputs,
-               std::span<const Tensor> outputs);
+// The formula on tensors, without recording: see device/transform.h.
 template <class F>
 void transform(const F& functor, std::initializer_list<Tensor> inputs,
                std::initializer_list<Tensor> outputs) {

@@ -3,7 +3,9 @@
 // is called only for an input that was written after the forward pass, or to whose
 // memory somebody has a pointer.
 #include <algorithm>
+#include <array>
 #include <cstring>
+#include <memory>
 
 #include "tapeloop/autograd/ops/formula.h"
 #include "tapeloop/autograd/ops/pointwise.h"
@@ -178,15 +180,21 @@ struct Reads {
 
 // The results for the last few formulas. A training step needs the same ones again and again, and a
 // trace takes some microseconds.
+struct LastReads final : detail::KeptByOperations {
+  std::array<Reads, 16> kept;
+  std::size_t next = 0;
+};
+
 const Reads& reads_of(const PointwiseKernel& kernel, const detail::FormulaBytes& functor) {
-  constexpr std::size_t kKept = 16;
-  thread_local Reads kept[kKept];
-  thread_local std::size_t next = 0;
-  for (const Reads& reads : kept) {
+  if (detail::kept_by_operations() == nullptr) {
+    detail::keep_for_operations(std::make_unique<LastReads>());
+  }
+  auto& last = static_cast<LastReads&>(*detail::kept_by_operations());
+  for (const Reads& reads : last.kept) {
     if (reads.is_of(kernel, functor)) return reads;
   }
-  Reads& reads = kept[next];
-  next = (next + 1) % kKept;
+  Reads& reads = last.kept[last.next];
+  last.next = (last.next + 1) % last.kept.size();
   reads.find(kernel, functor);
   return reads;
 }

@@ -5,10 +5,10 @@
 #include <cmath>
 #include <limits>
 
+#include "tapeloop/autograd/context/scope.h"
 #include "tapeloop/autograd/device/backend.h"
 #include "tapeloop/autograd/ops/ops.h"
 #include "tapeloop/autograd/tensor/error.h"
-#include "tapeloop/autograd/tensor/operation.h"
 
 namespace tapeloop {
 

@@ -32,7 +32,7 @@ void TransformAll::add(const PointwiseKernel& kernel, const detail::FormulaBytes
   for (const Tensor& output : outputs) take(output, false);
   if (!contiguous) {  // or not valid: transform_plan() throws
     pending.plan = plans_.size();
-    plans_.push_back(detail::transform_plan(kernel, inputs, outputs));
+    plans_.push_back(transform_plan(kernel, inputs, outputs));
     if (first.numel() == 0) return;
   }
   for (const Tensor& output : outputs) output.mark_written();

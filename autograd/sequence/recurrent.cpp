@@ -7,11 +7,11 @@
 
 #include <algorithm>
 
+#include "tapeloop/autograd/context/scope.h"
 #include "tapeloop/autograd/device/backend.h"
 #include "tapeloop/autograd/ops/ops.h"
 #include "tapeloop/autograd/sequence/recurrent_run.h"
 #include "tapeloop/autograd/tensor/error.h"
-#include "tapeloop/autograd/tensor/operation.h"
 
 namespace tapeloop {
 
@@ -204,13 +204,13 @@ struct RecurrentGradient {
     pass.dz = grads.last() ? z : Tensor::empty(z.shape(), z.dtype(), z.device());
     pass.dzx = run.apart() ? Tensor::empty(z.shape(), z.dtype(), z.device()) : pass.dz;
     pass.dz.mark_written();
-    const detail::Inspection* inspection = grads.inspection();
+    const auto* const inspection = detail::find_observer<detail::Inspection>(grads.observers());
     const bool checks = inspection != nullptr && inspection->checks();
-    if (checks || run.row.wanted()) {
+    if (checks || run.part.logged()) {
       pass.dh = Tensor::empty(states[0].shape(), z.dtype(), z.device());
     }
     backend(z.device()).recurrent_backward(pass);
-    if (run.row.wanted()) detail::note_state_gradients(run, pass.dh);
+    if (run.part.logged()) detail::note_state_gradients(run, pass.dh);
     if (checks) detail::check_step_gradients(*inspection, run, pass.dh, pass.dz, pass.dzx);
 
     grads.add(0, Var(pass.dzx));
@@ -289,8 +289,7 @@ RecurrentResult recurrent(const Recurrence& recurrence, Var zx, std::span<const 
                    false,
                    {}};
   check(run);
-  const detail::InSequence in_sequence(run.steps(), run.reverse);
-  run.row = in_sequence.row();
+  run.part = detail::begin_sequence(options.part, run.steps(), run.reverse);
   std::array<const Var*, 3 + kMostParts> inputs = {&run.zx, &run.recurrence.w_hh,
                                                    &run.recurrence.b_hh};
   for (std::size_t k = 0; k < run.initial.size(); ++k) inputs[3 + k] = &run.initial[k];

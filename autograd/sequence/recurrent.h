@@ -10,6 +10,7 @@
 #include <array>
 #include <span>
 
+#include "tapeloop/autograd/look/sequence_part.h"
 #include "tapeloop/autograd/ops/pointwise.h"
 #include "tapeloop/autograd/tensor/memory.h"
 
@@ -52,6 +53,7 @@ struct SequenceOptions {
   // [N], each 0..T. After the end of a sequence its state stays constant, and hs repeats it; zx is
   // not used there, and may be NaN. Empty: all sequences have T steps.
   std::span<const std::int64_t> lengths = {};
+  detail::SequencePart part = {};  // unroll() passes on its own
 };
 
 // The result of recurrent().

@@ -73,7 +73,7 @@ void check_steps(const Inspection& inspection, const RecurrentRun& run, const Te
       break;
     }
     found->operation = "recurrent";
-    found->step = t + run.row.first;
+    found->step = t + run.part.first;
     inspection.report(std::move(*found));
   }
 }
@@ -97,13 +97,13 @@ void check_step_gradients(const Inspection& inspection, const RecurrentRun& run,
     }
     if (!found) continue;
     found->operation = "recurrent";
-    found->step = t + run.row.first;
+    found->step = t + run.part.first;
     inspection.report(std::move(*found));
   }
 }
 
 void note_state_gradients(const RecurrentRun& run, const Tensor& dh) {
-  for (std::int64_t t = 0; t < run.steps(); ++t) run.row.note(t, running_rows(run, dh, t));
+  for (std::int64_t t = 0; t < run.steps(); ++t) run.part.note(t, running_rows(run, dh, t));
 }
 
 }  // namespace tapeloop::detail

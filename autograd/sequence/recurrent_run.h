@@ -14,7 +14,7 @@ struct RecurrentRun {
   PoolVector<Var> initial;  // K parts [N, H]
   Var zx;                   // [T, N, G*H]
   bool in_place;            // zx's memory now holds z = zx + w h
-  StateRow row;             // where to log the gradients of h, if wanted
+  SequencePart part;        // where to log the gradients of h, if at all
 
   const Var& w() const { return recurrence.w_hh; }
   bool apart() const { return recurrence.apart; }

@@ -56,8 +56,15 @@ class PeakMeter {
 // Frees the memory that this thread keeps for later: free blocks, and the memory of ended tapes
 // (see Tape).
 void release_cached();
-// Sets the one function that each release_cached() calls first.
-void also_release(void (*release_more)());
+// Sets the one function that each release_cached() calls first, and the end of each thread that has
+// used the pool. `thread_ends`: for the latter. The calling thread then counts as one of them.
+void also_release(void (*release_more)(bool thread_ends));
+
+// Scratch memory of the calling thread for kernels, aligned to 64 bytes, with undefined contents.
+// Valid until the thread's next call with the same slot. It only grows, and is freed when the
+// thread ends. stats() does not count it.
+inline constexpr int kScratchSlots = 3;
+void* scratch(int slot, std::size_t bytes);
 
 // An allocator for std::vector, for scratch lists inside a training step.
 template <class T>

@@ -11,7 +11,7 @@ namespace tapeloop::detail {
 RandomLog::Scope::Scope(RandomLog& log, Mode mode) : log_(log) {
   log.mode_ = mode;
   log.replayed_ = 0;
-  log.outer_ = std::exchange(random_log, &log);
+  log.outer_ = std::exchange(thread_context.random_log, &log);
 }
 
 std::uint64_t RandomLog::take(Random& random, std::uint64_t count) {

@@ -11,7 +11,7 @@
 #include <string>
 #include <vector>
 
-#include "tapeloop/autograd/ops/formula.h"
+#include "tapeloop/autograd/tape/observer.h"
 #include "tapeloop/autograd/tape/var.h"
 
 namespace tapeloop::nn {
@@ -42,10 +42,9 @@ struct Activation {
 // run step by step, with the same results, and without recomputation. Needs no tape. Throws if a
 // layer is called with another batch size than before. Cost: a copy of every value, and one
 // operation for each part of each formula: not for training.
-class RecordActivations final : tapeloop::detail::FormulaListener {
+class RecordActivations final : public tapeloop::detail::Observer {
  public:
-  RecordActivations();
-  ~RecordActivations();
+  RecordActivations() : observed_by_(this) {}
   RecordActivations(const RecordActivations&) = delete;
   RecordActivations& operator=(const RecordActivations&) = delete;
 
@@ -56,12 +55,15 @@ class RecordActivations final : tapeloop::detail::FormulaListener {
   // The one of this thread; null: none, or a step is being recorded.
   static RecordActivations* current();
   // Called before the first step.
-  void begin_sequence(std::int64_t steps, std::int64_t batch);
+  void begin_sequence(std::int64_t steps, std::int64_t batch) override;
   // Called before each step, with the state that it starts from.
-  void begin_step(std::int64_t t, std::span<const Var> state);
+  void begin_step(std::int64_t t, std::span<const Var> state) override;
   // `made` is the result of the step. `state` is the next state, which is the
   // old one if a sequence ended.
-  void end_step(std::span<const Var> made, std::span<const Var> state);
+  void end_step(std::span<const Var> made, std::span<const Var> state) override;
+  // For unroll() and pointwise().
+  bool wants_steps() const override { return step_ < 0; }
+  void called(const tapeloop::detail::FormulaCall& call) override;
 
  private:
   struct Layer {
@@ -78,8 +80,6 @@ class RecordActivations final : tapeloop::detail::FormulaListener {
     std::string result_name;  // its name in the functor; empty: none
     bool state;
   };
-  void heard(const PointwiseKernel& kernel, const void* functor, std::span<const Var> arguments,
-             std::span<const Var> results) override;
   void store(const Value& value);
 
   std::vector<Layer> layers_;
@@ -87,7 +87,7 @@ class RecordActivations final : tapeloop::detail::FormulaListener {
   std::int64_t step_ = -1;  // -1: outside of a step
   std::vector<Var> state_;  // before the current step
   std::vector<Value> values_;
-  RecordActivations* outer_;
+  tapeloop::detail::ObservedBy observed_by_;
 };
 
 }  // namespace tapeloop::nn

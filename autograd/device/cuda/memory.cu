@@ -6,7 +6,7 @@
 
 #include "tapeloop/autograd/device/cuda/capture.cuh"
 #include "tapeloop/autograd/tensor/error.h"
-#include "tapeloop/autograd/tensor/operation.h"
+#include "tapeloop/autograd/context/scope.h"
 
 namespace tapeloop::cuda {
 namespace {
