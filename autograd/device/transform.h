@@ -13,8 +13,8 @@ namespace tapeloop {
 LoopPlan transform_plan(const PointwiseKernel& kernel, std::span<const Tensor> inputs,
                         std::span<const Tensor> outputs);
 
-// Outputs may be the inputs' own memory (optimizers update in place). All tensors have the shape and
-// type of outputs[0].
+// Outputs may be the inputs' own memory (optimizers update in place). All tensors have the shape
+// and type of outputs[0].
 void transform(const PointwiseKernel& kernel, const void* functor, std::span<const Tensor> inputs,
                std::span<const Tensor> outputs);
 

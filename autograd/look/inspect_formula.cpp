@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-// The search for a NaN or infinity within a pointwise formula: finds the part of the formula, or the
-// argument, by its name.
+// The search for a NaN or infinity within a pointwise formula: finds the part of the formula, or
+// the argument, by its name.
 #include <algorithm>
 
 #include "tapeloop/autograd/look/inspect_record.h"

@@ -204,14 +204,11 @@ struct RecurrentGradient {
     pass.dz = grads.last() ? z : Tensor::empty(z.shape(), z.dtype(), z.device());
     pass.dzx = run.apart() ? Tensor::empty(z.shape(), z.dtype(), z.device()) : pass.dz;
     pass.dz.mark_written();
-    const auto* const inspection = detail::find_observer<detail::Inspection>(grads.observers());
-    const bool checks = inspection != nullptr && inspection->checks();
-    if (checks || run.part.logged()) {
+    if (detail::observes_states(run, grads)) {
       pass.dh = Tensor::empty(states[0].shape(), z.dtype(), z.device());
     }
     backend(z.device()).recurrent_backward(pass);
-    if (run.part.logged()) detail::note_state_gradients(run, pass.dh);
-    if (checks) detail::check_step_gradients(*inspection, run, pass.dh, pass.dz, pass.dzx);
+    if (pass.dh.defined()) detail::observe_backward(run, grads, pass.dh, pass.dz, pass.dzx);
 
     grads.add(0, Var(pass.dzx));
     add_weight_gradients(pass.dz, grads);
@@ -325,10 +322,7 @@ RecurrentResult recurrent(const Recurrence& recurrence, Var zx, std::span<const 
   pass.states = states;
   pass.z.mark_written();
   backend(given.device()).recurrent_forward(pass);
-  if (const detail::Inspection* inspection = detail::inspecting();
-      recorded && inspection != nullptr && inspection->checks()) {
-    detail::check_steps(*inspection, run, pass.z, states);
-  }
+  if (recorded) detail::observe_forward(run, pass.z, states);
 
   // The last state is a copy, so that a caller who keeps it does not keep the
   // memory of the whole sequence.

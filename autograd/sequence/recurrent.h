@@ -53,7 +53,7 @@ struct SequenceOptions {
   // [N], each 0..T. After the end of a sequence its state stays constant, and hs repeats it; zx is
   // not used there, and may be NaN. Empty: all sequences have T steps.
   std::span<const std::int64_t> lengths = {};
-  detail::SequencePart part = {};  // unroll() passes on its own
+  detail::SequencePart part = {};  // unroll() gives the one that it runs
 };
 
 // The result of recurrent().

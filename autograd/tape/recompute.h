@@ -14,8 +14,8 @@ namespace tapeloop {
 
 namespace detail {
 
-// A tape within another one. Values of the outer tape are leaves here: this tape computes their
-// gradients as it does for parameters. If `observed`, the observers of the outer tape may look at it.
+// A tape within another one. Values of the outer tape are leaves here: it computes their gradients
+// as it does for parameters. If `observed`, the observers of the outer tape may look at it.
 struct InnerTape {
   Tape tape;
   InnerTape(const Tape& outer, bool observed);

@@ -149,7 +149,7 @@ void Tape::add_upstream(std::span<const Var> ys, std::span<const Var> dys, bool 
   }
 }
 
-// Adds what is deferred to a leaf's gradient, which is then complete. Does nothing for other values.
+// Completes the gradient of a leaf: adds what was deferred. Does nothing for other values.
 void Tape::finish_leaf(std::uint32_t slot) {
   TapeMemory& m = *memory_;
   Gradient& gradient = m.gradients[slot];

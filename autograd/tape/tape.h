@@ -86,7 +86,7 @@ struct BackwardOptions {
   bool create_graph = false;
 };
 
-// Who looks at the tape (autograd/look).
+// Which observers the tape has (autograd/look).
 struct TapeOptions {
   bool measure = false;  // measure times and bytes for profile() and memory(); needs more memory
   bool state_gradients = false;  // keep |dL/dh_t| of unrolled layers for state_gradients()

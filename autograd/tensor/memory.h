@@ -56,8 +56,8 @@ class PeakMeter {
 // Frees the memory that this thread keeps for later: free blocks, and the memory of ended tapes
 // (see Tape).
 void release_cached();
-// Sets the one function that each release_cached() calls first, and the end of each thread that has
-// used the pool. `thread_ends`: for the latter. The calling thread then counts as one of them.
+// Sets the one function that release_cached() calls first. The end of a thread that has used the
+// pool calls it too, with thread_ends = true. The calling thread counts as one that has.
 void also_release(void (*release_more)(bool thread_ends));
 
 // Scratch memory of the calling thread for kernels, aligned to 64 bytes, with undefined contents.

@@ -8,6 +8,7 @@
 
 #include "tapeloop/autograd/ops/ops.h"
 #include "tapeloop/autograd/sequence/recurrent.h"
+#include "tapeloop/nn/layers/layers.h"
 #include "tapeloop/nn/layers/module.h"
 #include "tapeloop/nn/recurrent/gates.h"
 #include "tapeloop/nn/recurrent/segments.h"
@@ -35,6 +36,8 @@ struct RecurrentOptions {
   GruReset reset = GruReset::after;                // GRU
   DType dtype = DType::float32;                    // of the weights
   Recompute recompute = {};                        // for each layer and direction
+
+  std::int64_t outputs() const { return projection > 0 ? projection : hidden; }  // the size of h
 };
 
 // A cell: any struct with
@@ -46,7 +49,8 @@ struct RecurrentOptions {
 // If part of a step does not depend on the state: `Var input(const Var& x) const`. It is applied to
 // all time steps at once, and a step gets its result instead of x. recurrence() needs it. A cell
 // may have both recurrence() and step(): if its options do not allow a recurrence, recurrence()
-// returns an undefined one.
+// returns an undefined one. For make_stepper() (stepper.h) it gives what input() applies:
+//   Linear input_projection() const;
 template <class C>
 concept HasInput = requires(const C& cell, const Var& x) {
   { cell.input(x) } -> std::same_as<Var>;
@@ -58,6 +62,10 @@ concept HasStep = requires(const C& cell, const Var& x, const typename C::State&
 template <class C>
 concept HasRecurrence = HasInput<C> && requires(const C& cell) {
   { cell.recurrence() } -> std::same_as<Recurrence>;
+};
+template <class C>
+concept HasInputProjection = requires(const C& cell) {
+  { cell.input_projection() } -> std::same_as<Linear>;
 };
 template <class C>
 concept Cell = (HasStep<C> || HasRecurrence<C>)&&requires(const C& cell) {
@@ -99,7 +107,9 @@ struct GateWeights {
   }
   // x W_ih^T + b_ih, and + b_hh if with_both_biases.
   Var input(const char* cell, const Var& x, bool with_both_biases) const;
-  // The same for one-hot x, given as symbols: looks up rows of W_ih^T instead of a
+  // What input() applies: the shared weight, and the bias.
+  Linear input_projection(bool with_both_biases) const;
+  // input() for one-hot x, given as symbols: looks up rows of W_ih^T instead of a
   // product. Cost: one copy of W_ih.
   Var input(const char* cell, const Tensor& symbols, bool with_both_biases) const;
 
@@ -117,6 +127,7 @@ struct RnnCell {
   std::array<std::int64_t, 1> state_sizes() const { return {w.weight_hh.dim(1)}; }
   Var input(const Var& x) const { return w.input("rnn", x, true); }
   Var input(const Tensor& symbols) const { return w.input("rnn", symbols, true); }
+  Linear input_projection() const { return w.input_projection(true); }
   // h' = tanh(zx + W_hh h), or relu
   Recurrence recurrence() const {
     return nonlinearity == Nonlinearity::tanh ? Recurrence(ElmanTanh{}, w.weight_hh)
@@ -138,6 +149,7 @@ struct LstmCell {
   }
   Var input(const Var& x) const { return w.input("lstm", x, true); }
   Var input(const Tensor& symbols) const { return w.input("lstm", symbols, true); }
+  Linear input_projection() const { return w.input_projection(true); }
   // h', c' = LstmGates(zx + W_hh h, c). With a projection of h' a step has
   // two products: no recurrence.
   Recurrence recurrence() const {
@@ -165,6 +177,7 @@ struct GruCell {
   Var input(const Tensor& symbols) const {
     return w.input("gru", symbols, reset == GruReset::before);
   }
+  Linear input_projection() const { return w.input_projection(reset == GruReset::before); }
   // h' = GruGates(zx, W_hh h + b_hh, h). With reset before, a step has two products: no recurrence.
   Recurrence recurrence() const {
     return reset == GruReset::before

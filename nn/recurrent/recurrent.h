@@ -30,7 +30,7 @@ struct UnrollOptions {
   // Steps that are calculated again instead of stored. The cell must then
   // outlive the backward pass.
   Recompute recompute = {};
-  tapeloop::detail::SequencePart part = {};  // unroll() passes it on to the parts of a sequence
+  tapeloop::detail::SequencePart part = {};  // unroll() gives it to the parts of a sequence
 };
 
 // The result of cell.input(xs), [T, N, ...], as an argument: unroll(cell, Projected{zx}).

@@ -24,6 +24,12 @@ void check_float32(const Recurrence& recurrence) {
   }
 }
 
+StepperLayer layer_of(const Recurrence& recurrence, const Linear& projection) {
+  const Tensor& w = projection.weight.value();
+  return {recurrence, w,
+          projection.bias.defined() ? projection.bias.value() : Tensor::zeros({w.dim(0)})};
+}
+
 void check_affine(const StepperLayer& layer, const Tensor& x, const Tensor& y) {
   PauseRecording pause;
   const Var expected = linear(Var(x), Var(layer.w_in), Var(layer.b_in));

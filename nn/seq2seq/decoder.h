@@ -34,7 +34,8 @@ struct DecoderOptions {
   // score, size and scaled. `query` and `source` are calculated: leave them at 0.
   AttentionOptions attention = {};
   bool input_feeding = false;  // after_step: the features are also an input of the next step
-  std::int64_t combined = 0;   // after_step: the size of the features f; 0: H
+  // after_step: the size of the features f; 0: H, with input feeding cell.outputs()
+  std::int64_t combined = 0;
 };
 
 // The state of a decoder.
@@ -85,18 +86,17 @@ struct Decoder {
     embedding = Embedding(o.vocabulary, o.embedding, random, -1, dtype);
     RecurrentOptions own = o.cell;
     own.layers = 1;
-    // The input size of the first layer depends on the output size of a cell.
+    const std::int64_t fed = o.combined > 0 ? o.combined : o.cell.outputs();
     own.input = o.embedding;
-    Random probe = random;
-    const std::int64_t hidden = C(own, probe).state_sizes()[0];
-    const std::int64_t combined = o.combined > 0 ? o.combined : hidden;
     if (before) own.input += o.source;
-    if (o.input_feeding) own.input += combined;
+    if (o.input_feeding) own.input += fed;
     for (int layer = 0; layer < o.cell.layers; ++layer) {
       cells.emplace_back(own, random);
-      detail::check_layer_size(cells.back().state_sizes()[0], hidden);
-      own.input = hidden;
+      own.input = cells[0].state_sizes()[0];
+      detail::check_layer_size(cells.back().state_sizes()[0], own.input);
     }
+    const std::int64_t hidden = own.input;
+    const std::int64_t combined = o.combined > 0 || o.input_feeding ? fed : hidden;
     if (o.attend != Attend::never) {
       AttentionOptions attend = o.attention;
       attend.query = hidden;

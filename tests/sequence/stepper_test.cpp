@@ -25,6 +25,7 @@ struct MinimalCell {
         from_h(o.hidden, 2 * o.hidden, random, false, o.dtype) {}
   std::array<std::int64_t, 1> state_sizes() const { return {from_h.weight.dim(1)}; }
   Var input(const Var& x) const { return from_x(x); }
+  Linear input_projection() const { return from_x; }
   Recurrence recurrence() const { return {MinimalGate{}, from_h.weight}; }
   void visit(Visitor& v) const {
     v("from_x", from_x);
