@@ -39,7 +39,7 @@ def compiled(build, target_of, source):
         path = (Path(command["directory"]) / command["file"]).resolve()
         name = path.name if build.resolve() in path.parents else path.relative_to(source).as_posix()
         flags = {word for word in words if word.startswith(("-m", "-f", "-O", "-D", "-std"))}
-        found[target, name] = {flag for flag in flags if not flag.startswith(("-fdiagnostics", "-DFMT_", "-D_FILE"))}
+        found[target, name] = {flag for flag in flags if not flag.startswith(("-fdiagnostics", "-fcolor", "-DFMT_", "-D_FILE"))}
     return found
 
 
