@@ -1,13 +1,15 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: MIT
-"""Configures tests/install/subproject, a user's CMake project that builds the library with it, and compares the library's
-sources and flags with those of the Meson build. --build also builds and runs the project, which compiles the whole
-library: `./dev package cmake` does that, `./dev test` does not. Exit code 77, "skipped", where cmake is missing.
+"""Configures tests/install/subproject, a user's CMake project that builds the library with it. Compares the library's
+sources and flags with those of the Meson build, and the version of the vcpkg port with that of the project. --build also
+builds and runs the project, which compiles the whole library: `./dev package cmake` does that, `./dev test` does not. Exit
+code 77, "skipped", where cmake is missing.
 
 usage: tests/cmake_test.py SOURCE_FOLDER BUILD_FOLDER CPU [--build]     (environment: CXX, the compiler of the build)
 """
 import json
 import os
+import re
 import shlex
 import shutil
 import subprocess
@@ -39,7 +41,7 @@ def compiled(build, target_of, source):
         path = (Path(command["directory"]) / command["file"]).resolve()
         name = path.name if build.resolve() in path.parents else path.relative_to(source).as_posix()
         flags = {word for word in words if word.startswith(("-m", "-f", "-O", "-D", "-std"))}
-        found[target, name] = {flag for flag in flags if not flag.startswith(("-fdiagnostics", "-DFMT_", "-D_FILE"))}
+        found[target, name] = {flag for flag in flags if not flag.startswith(("-fdiagnostics", "-fcolor", "-DFMT_", "-D_FILE"))}
     return found
 
 
@@ -48,6 +50,9 @@ def main():
     if shutil.which("cmake") is None:
         print("SKIPPED: cmake is not installed")
         sys.exit(77)
+    version = re.search(r"^  version: '(.*)'", (source / "meson.build").read_text(), re.MULTILINE)[1]
+    if json.loads((source / "package" / "vcpkg" / "vcpkg.json").read_text())["version"] != version:
+        sys.exit(f"package/vcpkg/vcpkg.json has another version than meson.build, {version}")
     with tempfile.TemporaryDirectory(prefix="tapeloop-cmake-") as temporary:
         folder = Path(temporary)
         run("cmake", "-G", "Ninja", "-S", source / "tests" / "install" / "subproject", "-B", folder,

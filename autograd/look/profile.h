@@ -20,7 +20,7 @@ struct ProfileRow {
   // The rows "linear dW" are deferred gradients of parameters that this
   // operation was the first to use.
   std::string operation;
-  std::int64_t calls = 0;  // forward
+  std::int64_t calls = 0;  // forward; of a deferred row, its runs
   double forward_ms = 0;   // of all calls
   double backward_ms = 0;  // of their backward functions
   std::int64_t bytes = 0;  // size of the results when recorded; a view of an input counts 0
