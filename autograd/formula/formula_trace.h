@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 // Traced: a number without a value. A formula that runs on Traced numbers makes a list of its
-// operations. formula.h uses this list. Each function of math.h has a version for Traced here.
+// operations. formula.h uses this list. Functions of math.h have versions for Traced here.
 #pragma once
 
 #include <concepts>
@@ -12,6 +12,8 @@ namespace tapeloop {
 struct Traced {
   int node;  // index in the list of operations
 };
+template <>
+inline constexpr bool kIsNumber<Traced> = true;
 struct TracedMask {
   int node;
 };
@@ -33,25 +35,17 @@ enum class FormulaOp : unsigned char {
   either,
   opposite,
   select,
-  exp,
-  log,
-  log1p,
-  sqrt,
-  tanh,
-  sigmoid,
-  softplus,
-  sin,
-  cos,
-  erf,
-  square,
-  abs,
-  sign,
-  floor,
   max,
   min,
   clamp,
-  pow
+  pow,
+  function  // and the numbers above: the functions of formula::Functions in order
 };
+
+inline constexpr int kFirstFunction = static_cast<int>(FormulaOp::function);
+template <class Rule>
+inline constexpr FormulaOp kOpOf =
+    static_cast<FormulaOp>(kFirstFunction + static_cast<int>(formula::Functions::index_of<Rule>()));
 
 // Adds an operation to the list of the calling thread and returns its index. If the list already
 // has the same operation, returns the index of that one.
@@ -143,20 +137,10 @@ TL_HD Traced select(TracedMask mask, A yes, B no) {
 }
 
 // --- functions ---
-TL_HD Traced exp(Traced x) { return {detail::trace(detail::FormulaOp::exp, x.node)}; }
-TL_HD Traced log(Traced x) { return {detail::trace(detail::FormulaOp::log, x.node)}; }
-TL_HD Traced log1p(Traced x) { return {detail::trace(detail::FormulaOp::log1p, x.node)}; }
-TL_HD Traced sqrt(Traced x) { return {detail::trace(detail::FormulaOp::sqrt, x.node)}; }
-TL_HD Traced tanh(Traced x) { return {detail::trace(detail::FormulaOp::tanh, x.node)}; }
-TL_HD Traced sigmoid(Traced x) { return {detail::trace(detail::FormulaOp::sigmoid, x.node)}; }
-TL_HD Traced softplus(Traced x) { return {detail::trace(detail::FormulaOp::softplus, x.node)}; }
-TL_HD Traced sin(Traced x) { return {detail::trace(detail::FormulaOp::sin, x.node)}; }
-TL_HD Traced cos(Traced x) { return {detail::trace(detail::FormulaOp::cos, x.node)}; }
-TL_HD Traced erf(Traced x) { return {detail::trace(detail::FormulaOp::erf, x.node)}; }
-TL_HD Traced square(Traced x) { return {detail::trace(detail::FormulaOp::square, x.node)}; }
-TL_HD Traced abs(Traced x) { return {detail::trace(detail::FormulaOp::abs, x.node)}; }
-TL_HD Traced sign(Traced x) { return {detail::trace(detail::FormulaOp::sign, x.node)}; }
-TL_HD Traced floor(Traced x) { return {detail::trace(detail::FormulaOp::floor, x.node)}; }
+template <class Rule>
+TL_HD Traced apply_rule(Traced x) {
+  return {detail::trace(detail::kOpOf<Rule>, x.node)};
+}
 template <class A, class B>
 requires detail::OneTraced<A, B> TL_HD Traced max(A a, B b) {
   return {detail::trace(detail::FormulaOp::max, detail::traced(a), detail::traced(b))};

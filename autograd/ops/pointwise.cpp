@@ -343,6 +343,14 @@ void detail::pointwise(const PointwiseKernel& kernel, const FormulaBytes& functo
   pointwise_wanted(kernel, functor, inputs, out_columns, {}, outputs);
 }
 
+Var detail::elementwise(const PointwiseKernel& kernel, const FormulaBytes& functor, const Var& x) {
+  const PointwiseInput input{&x, 1};
+  const int one = 1;
+  Var result;
+  pointwise(kernel, functor, {&input, 1}, {&one, 1}, {&result, 1});
+  return result;
+}
+
 LoopPlan detail::transform_plan(const PointwiseKernel& kernel, std::span<const Tensor> inputs,
                                 std::span<const Tensor> outputs) {
   if (static_cast<int>(inputs.size()) != kernel.inputs ||
