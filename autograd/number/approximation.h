@@ -32,6 +32,8 @@ struct Format<float> {
   static constexpr float sigmoid_one = 20;  // sigmoid rounds to 1 from here on up
   static constexpr float tanh_one = 10;     // tanh rounds to 1 from here on up
   static constexpr int sigmoid_shift = 32;
+  static constexpr float half_pi_high = 0x1.921fb6p0f;
+  static constexpr float half_pi_low = -0x1.777a5cp-25f;
 };
 template <>
 struct Format<double> {
@@ -45,6 +47,8 @@ struct Format<double> {
   static constexpr double sigmoid_one = 40;
   static constexpr double tanh_one = 20;
   static constexpr int sigmoid_shift = 64;
+  static constexpr double half_pi_high = 0x1.921fb54442d18p0;
+  static constexpr double half_pi_low = 0x1.1a62633145c07p-54;
 };
 
 // The even and the odd terms of a polynomial, each by Horner's rule in x^2: as many operations as
@@ -139,6 +143,33 @@ TL_HD Reduced<V> reduce(V x, int bias) {
 template <Real V>
 TL_HD V power_of_2(bits::Word<V> word) {
   return bits::to<V>(word << Format<ElementOf<V>>::exponent_at);
+}
+
+// c0 + c1 x + c2 x^2 + ... by Horner's rule. For polynomials whose even and odd terms would cancel.
+template <Real V>
+TL_HD V horner(V, ElementOf<V> c0) {
+  return lift<V>(c0);
+}
+template <Real V, class... More>
+TL_HD V horner(V x, ElementOf<V> c0, More... higher) {
+  return fma(horner(x, higher...), x, lift<V>(c0));
+}
+
+// (atan(x) - x) / x^3 for 0 <= x <= 1, of x^2.
+template <Real V>
+TL_HD V atan_tail(V x2) {
+  if constexpr (sizeof(ElementOf<V>) == 4) {
+    return horner(x2, -0.333332986f, 0.199985489f, -0.142642424f, 0.109521858f, -0.08403451f,
+                  0.0579576045f, -0.0311778579f, 0.0109146126f, -0.00179362309f);
+  } else {
+    return horner(x2, -0.33333333333333070581, 0.19999999999951459384, -0.14285714282575115441,
+                  0.11111111007026371056, -0.090909070029955796333, 0.076922798393421781826,
+                  -0.066664040579801644992, 0.058805278170940070148, -0.052535185647122104036,
+                  0.047223222606863186901, -0.04219179081586831026, 0.036641913708310984432,
+                  -0.029903863290566063543, 0.021984859730690285012, -0.013900566607116290885,
+                  0.0071965081932375205009, -0.0028849212467229050534, 0.00083132291101953141328,
+                  -0.00015216111255003151887, 1.3225101971614676002e-05);
+  }
 }
 
 // Without an FMA instruction, every fma() of doubles is a call; then the C library is faster.

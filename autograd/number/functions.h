@@ -50,13 +50,14 @@ struct Log;
 struct Log1p;
 struct Sin;
 struct Cos;
+struct Atan;
 struct Erf;
 struct Tanh;
 struct Sigmoid;
 struct Softplus;
 // Every rule is in this list.
-using Functions = TypeList<Abs, Sign, Floor, Square, Sqrt, Exp, Log, Log1p, Sin, Cos, Erf, Tanh,
-                           Sigmoid, Softplus>;
+using Functions = TypeList<Abs, Sign, Floor, Square, Sqrt, Exp, Log, Log1p, Sin, Cos, Atan, Erf,
+                           Tanh, Sigmoid, Softplus>;
 
 }  // namespace formula
 
@@ -220,6 +221,31 @@ struct formula::Cos : formula::Function<formula::Cos> {
 template <Number X>
 TL_HD auto cos(const X& x) {
   return apply_rule<formula::Cos>(x);
+}
+
+struct formula::Atan : formula::Function<formula::Atan> {  // the angle whose tangent is x
+  static constexpr const char* name = "atan";
+  static constexpr Accuracy accuracy = {1.25, 1.6, 1, "all; atan(-x) = -atan(x), atan(-0) = -0"};
+  template <Real V>
+  TL_HD static V value(V x) {
+    using F = math::Format<ElementOf<V>>;
+    if constexpr (math::kUseLibrary<V>) {
+      return math::by_library(x, [](ElementOf<V> lane) { return std::atan(lane); });
+    } else {
+      // Above 1: atan(x) = pi / 2 - atan(1 / x).
+      const V size = abs(x);
+      const V t = select(size > 1, 1 / size, size);
+      const V q = math::atan_tail(t * t);
+      const V t3 = t * (t * t);
+      const V large = F::half_pi_high - (t + fma(t3, q, lift<V>(-F::half_pi_low)));
+      return copysign(select(size > 1, large, fma(t3, q, t)), x);
+    }
+  }
+  TL_HD static auto slope(const auto& x) { return 1.0 / (1.0 + x * x); }
+};
+template <Number X>
+TL_HD auto atan(const X& x) {
+  return apply_rule<formula::Atan>(x);
 }
 
 struct formula::Erf : formula::Function<formula::Erf> {

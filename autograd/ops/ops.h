@@ -8,7 +8,7 @@
 //   operation              shapes                              gradient                  saves
 //   ---- pointwise: operands broadcast; formulas and derivatives: elementwise.h -------------------
 //   + - * /  pow max min   a, b -> broadcast(a, b)             by dual numbers           inputs
-//   exp log log1p sqrt square abs sin cos erf clamp            by dual numbers           inputs
+//   exp log log1p sqrt square abs sin cos atan erf clamp       by dual numbers           inputs
 //   tanh sigmoid softplus relu leaky_relu elu gelu silu        by dual numbers           inputs
 //   select(mask, a, b)     a where mask != 0, else b           by dual numbers           inputs
 //   less equal sign argmax                                     no gradient
@@ -84,6 +84,7 @@ inline Var square(const Var& x) { return detail::elementwise(formula::Square{}, 
 inline Var abs(const Var& x) { return detail::elementwise(formula::Abs{}, x); }
 inline Var sin(const Var& x) { return detail::elementwise(formula::Sin{}, x); }
 inline Var cos(const Var& x) { return detail::elementwise(formula::Cos{}, x); }
+inline Var atan(const Var& x) { return detail::elementwise(formula::Atan{}, x); }
 inline Var erf(const Var& x) { return detail::elementwise(formula::Erf{}, x); }
 inline Var tanh(const Var& x) { return detail::elementwise(formula::Tanh{}, x); }
 inline Var sigmoid(const Var& x) { return detail::elementwise(formula::Sigmoid{}, x); }

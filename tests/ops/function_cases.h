@@ -34,6 +34,7 @@ inline const std::vector<FunctionCase>& function_cases() {
       {"abs", abs, [](auto x) { return std::abs(x); }},
       {"sin", sin, [](auto x) { return std::sin(x); }},
       {"cos", cos, [](auto x) { return std::cos(x); }},
+      {"atan", atan, [](auto x) { return std::atan(x); }, {.low = -3, .high = 3, .large = 30000}},
       {"erf", erf, [](auto x) { return std::erf(x); }},
       {"tanh", tanh, [](auto x) { return std::tanh(x); }},
       {"sigmoid", sigmoid, [](auto x) { return 1 / (1 + std::exp(-x)); }, {.large = 30000}},
