@@ -106,6 +106,10 @@ struct Silu {  // x sigmoid(x)
   static constexpr const char* name = "silu";
   TL_HD auto operator()(auto x) const { return x * sigmoid(x); }
 };
+struct Softsign {  // x / (1 + |x|)
+  static constexpr const char* name = "softsign";
+  TL_HD auto operator()(auto x) const { return x / (1.0 + abs(x)); }
+};
 
 // --- choice: in a mask, 0 means no and every other number yes; a mask gets no gradient ---
 struct Select {
@@ -219,7 +223,7 @@ struct ArithmeticPage
            formula::Scale, formula::DivBy, formula::DivInto, formula::ChainProduct, formula::Pow,
            formula::PowConstant, formula::Max, formula::Min, formula::Clamp, formula::Select,
            formula::Less, formula::Equal, formula::Relu, formula::LeakyRelu, formula::Elu,
-           formula::Gelu, formula::Silu> {
+           formula::Gelu, formula::Silu, formula::Softsign> {
   static std::span<const PointwiseKernel* const> kernels();
   static void register_cuda();
 };

@@ -10,6 +10,7 @@
 //   + - * /  pow max min   a, b -> broadcast(a, b)             by dual numbers           inputs
 //   exp log log1p sqrt square abs sin cos atan erf clamp       by dual numbers           inputs
 //   tanh sigmoid softplus relu leaky_relu elu gelu silu        by dual numbers           inputs
+//   softsign                                                   by dual numbers           inputs
 //   select(mask, a, b)     a where mask != 0, else b           by dual numbers           inputs
 //   less equal sign argmax                                     no gradient
 //   ---- shape ------------------------------------------------------------------------------------
@@ -98,6 +99,7 @@ inline Var elu(const Var& x, double alpha = 1.0) {
 }
 inline Var gelu(const Var& x) { return detail::elementwise(formula::Gelu{}, x); }
 inline Var silu(const Var& x) { return detail::elementwise(formula::Silu{}, x); }
+inline Var softsign(const Var& x) { return detail::elementwise(formula::Softsign{}, x); }
 inline Var clamp(const Var& x, double low, double high) {
   return detail::elementwise(formula::Clamp{low, high}, x);
 }

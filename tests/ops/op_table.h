@@ -151,6 +151,7 @@ inline const std::vector<OpCase>& op_table() {
        each([](double a) { return a > 0 ? a : 1.5 * (std::exp(a) - 1); })},
       {"gelu", {{N, 2}}, [](Inputs x) { return gelu(x[0]); }, each(gelu_of)},
       {"silu", {{N, 2}}, [](Inputs x) { return silu(x[0]); }, each([](double a) { return a * sigmoid_of(a); })},
+      {"softsign", {{N, 2}}, [](Inputs x) { return softsign(x[0]); }, each([](double a) { return a / (1 + std::abs(a)); })},
       {"select", {{N, 2}, {2}}, [](Inputs x) { return select(less(x[0], Var(Tensor::zeros({}, x[0].dtype(), x[0].device()))), x[0], x[1]); },
        each2([](double a, double b) { return a < 0 ? a : b; })},
       {"sign, less, equal as constants", {{N, 2}, {2}},
