@@ -233,6 +233,10 @@ void check_special_values() {
   CHECK(sigmoid(inf) == 1);
   CHECK(same_bits(sigmoid(-inf), T(0)));
   CHECK(sigmoid(T(0)) == T(0.5));
+  CHECK(atan(inf) == static_cast<T>(1.57079632679489661923));
+  CHECK(atan(-inf) == static_cast<T>(-1.57079632679489661923));
+  CHECK(same_bits(atan(T(-0.0)), T(-0.0)));
+  CHECK(atan(tiny) == tiny);
   CHECK(softplus(inf) == inf);
   CHECK(softplus(-inf) == 0);
   CHECK(same_bits(sqrt(T(-0.0)), T(-0.0)));
@@ -250,10 +254,10 @@ void check_special_values() {
   CHECK(clamp(T(5), -1, 1) == 1);
   CHECK(clamp(T(-5), -1, 1) == -1);
   CHECK(clamp(T(0.5), 2, 1) == 1);
-  for (T y :
-       {exp(nan), tanh(nan), sigmoid(nan), softplus(nan), log(T(-1)), log1p(T(-2)), sqrt(T(-1)),
-        abs(nan), sign(nan), floor(nan), max(nan, T(1)), max(T(1), nan), min(nan, T(1)),
-        min(T(1), nan), clamp(nan, 0, 1), clamp(T(0), nan, 1), clamp(T(0), 0, nan), square(nan)}) {
+  for (T y : {exp(nan), tanh(nan), sigmoid(nan), softplus(nan), atan(nan), log(T(-1)), log1p(T(-2)),
+              sqrt(T(-1)), abs(nan), sign(nan), floor(nan), max(nan, T(1)), max(T(1), nan),
+              min(nan, T(1)), min(T(1), nan), clamp(nan, 0, 1), clamp(T(0), nan, 1),
+              clamp(T(0), 0, nan), square(nan)}) {
     CHECK(y != y);
   }
 }
@@ -330,8 +334,8 @@ TEST_CASE("every lane of a register gives the bits of the scalar function") {
   check_all_lanes<double>();
 }
 
-TEST_CASE("exp, tanh and sigmoid never decrease from one number to a larger one") {
-  using Rising = TypeList<formula::Exp, formula::Tanh, formula::Sigmoid>;
+TEST_CASE("exp, tanh, sigmoid and atan never decrease from one number to a larger one") {
+  using Rising = TypeList<formula::Exp, formula::Tanh, formula::Sigmoid, formula::Atan>;
   for_each_rule(Rising{}, []<class Rule>() {
     std::size_t decreases = 0;
     for (std::uint32_t center = 0x30000000; center < 0x43000000; center += 0x00040011) {
