@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 // Traced: a number without a value. A formula that runs on Traced numbers adds its operations to
-// their list. ops/formula.h uses this list. Each function of math.h has a version for Traced here.
+// their list. ops/formula.h uses this list. Functions of math.h have versions for Traced here.
 #pragma once
 
 #include <concepts>
@@ -17,6 +17,8 @@ struct Traced {
   detail::FormulaTrace* list;
   int node;  // index in the list
 };
+template <>
+inline constexpr bool kIsNumber<Traced> = true;
 struct TracedMask {
   detail::FormulaTrace* list;
   int node;
@@ -39,25 +41,17 @@ enum class FormulaOp : unsigned char {
   either,
   opposite,
   select,
-  exp,
-  log,
-  log1p,
-  sqrt,
-  tanh,
-  sigmoid,
-  softplus,
-  sin,
-  cos,
-  erf,
-  square,
-  abs,
-  sign,
-  floor,
   max,
   min,
   clamp,
-  pow
+  pow,
+  function  // and the numbers above: the functions of formula::Functions in order
 };
+
+inline constexpr int kFirstFunction = static_cast<int>(FormulaOp::function);
+template <class Rule>
+inline constexpr FormulaOp kOpOf =
+    static_cast<FormulaOp>(kFirstFunction + static_cast<int>(formula::Functions::index_of<Rule>()));
 
 // Adds an operation to the list and returns its index. If the list already has the same operation,
 // returns the index of that one. `a`, `b`, `c`: indices of the operands, -1 for none.
@@ -167,20 +161,10 @@ TL_HD Traced select(TracedMask mask, A yes, B no) {
 }
 
 // --- functions ---
-TL_HD Traced exp(Traced x) { return detail::traced(detail::FormulaOp::exp, x); }
-TL_HD Traced log(Traced x) { return detail::traced(detail::FormulaOp::log, x); }
-TL_HD Traced log1p(Traced x) { return detail::traced(detail::FormulaOp::log1p, x); }
-TL_HD Traced sqrt(Traced x) { return detail::traced(detail::FormulaOp::sqrt, x); }
-TL_HD Traced tanh(Traced x) { return detail::traced(detail::FormulaOp::tanh, x); }
-TL_HD Traced sigmoid(Traced x) { return detail::traced(detail::FormulaOp::sigmoid, x); }
-TL_HD Traced softplus(Traced x) { return detail::traced(detail::FormulaOp::softplus, x); }
-TL_HD Traced sin(Traced x) { return detail::traced(detail::FormulaOp::sin, x); }
-TL_HD Traced cos(Traced x) { return detail::traced(detail::FormulaOp::cos, x); }
-TL_HD Traced erf(Traced x) { return detail::traced(detail::FormulaOp::erf, x); }
-TL_HD Traced square(Traced x) { return detail::traced(detail::FormulaOp::square, x); }
-TL_HD Traced abs(Traced x) { return detail::traced(detail::FormulaOp::abs, x); }
-TL_HD Traced sign(Traced x) { return detail::traced(detail::FormulaOp::sign, x); }
-TL_HD Traced floor(Traced x) { return detail::traced(detail::FormulaOp::floor, x); }
+template <class Rule>
+TL_HD Traced apply_rule(Traced x) {
+  return detail::traced(detail::kOpOf<Rule>, x);
+}
 template <class A, class B>
 requires detail::OneTraced<A, B> TL_HD Traced max(A a, B b) {
   return detail::traced(detail::FormulaOp::max, a, b);

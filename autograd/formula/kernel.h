@@ -303,17 +303,7 @@ inline constexpr bool kIsBackward<Backward<F>> = true;
 
 // A list of functors whose kernels are compiled in the library, once for each instruction set.
 template <class... F>
-struct Page {
-  static constexpr std::size_t size = sizeof...(F);
-  template <class G>
-  static constexpr bool contains = (std::is_same_v<F, G> || ...);
-  template <class G>
-  static constexpr std::size_t index_of() {
-    std::size_t index = 0;
-    static_cast<void>(((std::is_same_v<F, G> ? true : (++index, false)) || ...));
-    return index;
-  }
-};
+using Page = TypeList<F...>;
 
 // The page that contains F; void for a user's functor, which is compiled where it is used. A page
 // has two static member functions: kernels() returns its kernels for this machine, in order, and

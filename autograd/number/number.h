@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// Basics of formulas: TL_HD, outputs(...) for several results, and levels of numbers.
+// Basics of formulas: TL_HD, outputs(...) for several results, levels of numbers, lists of types.
 // Uses no containers and no text, because g++, clang and nvcc compile the formula pages.
 #pragma once
 
@@ -24,9 +24,29 @@ concept Scalar = std::is_arithmetic_v<T>;
 template <class T>
 inline constexpr int kLevel = 0;
 
+// Specialized for every other kind of number that the functions of functions.h take.
+template <class T>
+inline constexpr bool kIsNumber = kLevel<T> > 0;
+
 template <class A, class B>
 concept SameLevel = kLevel<A>
 == kLevel<B>;
+
+// A list of types.
+template <class... T>
+struct TypeList {
+  static constexpr std::size_t size = sizeof...(T);
+  template <class U>
+  static constexpr bool contains = (std::is_same_v<T, U> || ...);
+  template <class U>
+  static constexpr std::size_t index_of() {
+    std::size_t index = 0;
+    static_cast<void>(((std::is_same_v<T, U> ? true : (++index, false)) || ...));
+    return index;
+  }
+  template <class... More>
+  using With = TypeList<T..., More...>;
+};
 
 // Result I of a formula.
 template <std::size_t I, class T>

@@ -19,30 +19,32 @@ namespace {
 using detail::FormulaOp;
 using detail::FormulaTrace;
 
-struct Floor {
-  static constexpr const char* name = "floor";
-  TL_HD auto operator()(auto x) const { return floor(x); }
-};
-
 constexpr std::size_t kLongestText = 60;
 
+// The names of the functions of a list, and the functions on Vars.
+template <class... Rule>
+const char* name_in(TypeList<Rule...>, std::size_t i) {
+  constexpr const char* kNames[] = {Rule::name...};
+  return kNames[i];
+}
+template <class Rule>
+Var call(const Var& x) {
+  return pointwise(Rule{}, x);
+}
+template <class... Rule>
+Var call_in(TypeList<Rule...>, std::size_t i, const Var& x) {
+  constexpr Var (*kCalls[])(const Var&) = {&call<Rule>...};
+  return kCalls[i](x);
+}
+bool of_one_argument(FormulaOp op) { return op >= FormulaOp::function; }
+std::size_t function_number(FormulaOp op) {
+  return static_cast<std::size_t>(static_cast<int>(op) - detail::kFirstFunction);
+}
+
 const char* function_name(FormulaOp op) {
+  if (of_one_argument(op)) return name_in(formula::Functions{}, function_number(op));
   switch (op) {
     case FormulaOp::select: return "select";
-    case FormulaOp::exp: return "exp";
-    case FormulaOp::log: return "log";
-    case FormulaOp::log1p: return "log1p";
-    case FormulaOp::sqrt: return "sqrt";
-    case FormulaOp::tanh: return "tanh";
-    case FormulaOp::sigmoid: return "sigmoid";
-    case FormulaOp::softplus: return "softplus";
-    case FormulaOp::sin: return "sin";
-    case FormulaOp::cos: return "cos";
-    case FormulaOp::erf: return "erf";
-    case FormulaOp::square: return "square";
-    case FormulaOp::abs: return "abs";
-    case FormulaOp::sign: return "sign";
-    case FormulaOp::floor: return "floor";
     case FormulaOp::max: return "max";
     case FormulaOp::min: return "min";
     case FormulaOp::clamp: return "clamp";
@@ -199,6 +201,7 @@ std::string Formula::str() const {
 Var Formula::value(const Node& n, std::span<const Var> values) const {
   const auto at = [&](int i) -> const Var& { return values[static_cast<std::size_t>(i)]; };
   const Var& a = n.a >= 0 && n.op != FormulaOp::argument ? at(n.a) : values[0];
+  if (of_one_argument(n.op)) return call_in(formula::Functions{}, function_number(n.op), a);
   switch (n.op) {
     case FormulaOp::argument:
     case FormulaOp::constant: return Var();  // evaluate() has calculated them already
@@ -215,24 +218,11 @@ Var Formula::value(const Node& n, std::span<const Var> values) const {
     case FormulaOp::either: return max(a, at(n.b));
     case FormulaOp::opposite: return 1.0 - a;
     case FormulaOp::select: return select(a, at(n.b), at(n.c));
-    case FormulaOp::exp: return exp(a);
-    case FormulaOp::log: return log(a);
-    case FormulaOp::log1p: return log1p(a);
-    case FormulaOp::sqrt: return sqrt(a);
-    case FormulaOp::tanh: return tanh(a);
-    case FormulaOp::sigmoid: return sigmoid(a);
-    case FormulaOp::softplus: return softplus(a);
-    case FormulaOp::sin: return sin(a);
-    case FormulaOp::cos: return cos(a);
-    case FormulaOp::erf: return erf(a);
-    case FormulaOp::square: return square(a);
-    case FormulaOp::abs: return abs(a);
-    case FormulaOp::sign: return sign(a);
-    case FormulaOp::floor: return pointwise(Floor{}, a);
     case FormulaOp::max: return max(a, at(n.b));
     case FormulaOp::min: return min(a, at(n.b));
     case FormulaOp::clamp: return min(max(a, at(n.b)), at(n.c));
     case FormulaOp::pow: return pow(a, at(n.b));
+    case FormulaOp::function: break;
   }
   return Var();
 }

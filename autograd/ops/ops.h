@@ -8,8 +8,9 @@
 //   operation              shapes                              gradient                  saves
 //   ---- pointwise: operands broadcast; formulas and derivatives: elementwise.h -------------------
 //   + - * /  pow max min   a, b -> broadcast(a, b)             by dual numbers           inputs
-//   exp log log1p sqrt square abs sin cos erf clamp tanh       by dual numbers           inputs
-//   sigmoid softplus relu leaky_relu elu gelu silu             by dual numbers           inputs
+//   exp log log1p sqrt square abs sin cos atan erf clamp       by dual numbers           inputs
+//   tanh sigmoid softplus relu leaky_relu elu gelu silu        by dual numbers           inputs
+//   softsign                                                   by dual numbers           inputs
 //   select(mask, a, b)     a where mask != 0, else b           by dual numbers           inputs
 //   less equal sign argmax                                     no gradient
 //   ---- shape ------------------------------------------------------------------------------------
@@ -75,26 +76,36 @@ Var pow(const Var& x, double exponent);
 Var max(const Var& a, const Var& b);  // elementwise; at a tie each gets half of the gradient
 Var min(const Var& a, const Var& b);
 
-// --- elementwise functions: formulas in elementwise.h ---
-Var exp(const Var& x);
-Var log(const Var& x);
-Var log1p(const Var& x);
-Var sqrt(const Var& x);
-Var square(const Var& x);
-Var abs(const Var& x);
-Var sin(const Var& x);
-Var cos(const Var& x);
-Var erf(const Var& x);
-Var clamp(const Var& x, double low, double high);
-Var tanh(const Var& x);
-Var sigmoid(const Var& x);
-Var softplus(const Var& x);
-Var relu(const Var& x);
-Var leaky_relu(const Var& x, double slope = 0.01);
-Var elu(const Var& x, double alpha = 1.0);
-Var gelu(const Var& x);
-Var silu(const Var& x);
-Var sign(const Var& x);                 // no gradient
+// --- elementwise functions: rules in number/functions.h, formulas in formula/elementwise.h ---
+inline Var exp(const Var& x) { return detail::elementwise(formula::Exp{}, x); }
+inline Var log(const Var& x) { return detail::elementwise(formula::Log{}, x); }
+inline Var log1p(const Var& x) { return detail::elementwise(formula::Log1p{}, x); }
+inline Var sqrt(const Var& x) { return detail::elementwise(formula::Sqrt{}, x); }
+inline Var square(const Var& x) { return detail::elementwise(formula::Square{}, x); }
+inline Var abs(const Var& x) { return detail::elementwise(formula::Abs{}, x); }
+inline Var sin(const Var& x) { return detail::elementwise(formula::Sin{}, x); }
+inline Var cos(const Var& x) { return detail::elementwise(formula::Cos{}, x); }
+inline Var atan(const Var& x) { return detail::elementwise(formula::Atan{}, x); }
+inline Var erf(const Var& x) { return detail::elementwise(formula::Erf{}, x); }
+inline Var tanh(const Var& x) { return detail::elementwise(formula::Tanh{}, x); }
+inline Var sigmoid(const Var& x) { return detail::elementwise(formula::Sigmoid{}, x); }
+inline Var softplus(const Var& x) { return detail::elementwise(formula::Softplus{}, x); }
+inline Var relu(const Var& x) { return detail::elementwise(formula::Relu{}, x); }
+inline Var leaky_relu(const Var& x, double slope = 0.01) {
+  return detail::elementwise(formula::LeakyRelu{slope}, x);
+}
+inline Var elu(const Var& x, double alpha = 1.0) {
+  return detail::elementwise(formula::Elu{alpha}, x);
+}
+inline Var gelu(const Var& x) { return detail::elementwise(formula::Gelu{}, x); }
+inline Var silu(const Var& x) { return detail::elementwise(formula::Silu{}, x); }
+inline Var softsign(const Var& x) { return detail::elementwise(formula::Softsign{}, x); }
+inline Var clamp(const Var& x, double low, double high) {
+  return detail::elementwise(formula::Clamp{low, high}, x);
+}
+inline Var sign(const Var& x) {
+  return detail::elementwise(formula::Sign{}, x.detach());
+}  // no gradient
 Var less(const Var& a, const Var& b);   // 1 where a < b, else 0; no gradient
 Var equal(const Var& a, const Var& b);  // 1 where a = b, else 0; no gradient
 // a where mask is not 0, else b. The mask is a tensor of the same type and gets no gradient.

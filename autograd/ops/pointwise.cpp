@@ -263,4 +263,12 @@ void detail::pointwise(const PointwiseKernel& kernel, const FormulaBytes& functo
   pointwise_wanted(kernel, functor, inputs, out_columns, {}, outputs);
 }
 
+Var detail::elementwise(const PointwiseKernel& kernel, const FormulaBytes& functor, const Var& x) {
+  const PointwiseInput input{&x, 1};
+  const int one = 1;
+  Var result;
+  pointwise(kernel, functor, {&input, 1}, {&one, 1}, {&result, 1});
+  return result;
+}
+
 }  // namespace tapeloop

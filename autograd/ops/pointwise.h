@@ -57,6 +57,13 @@ void pointwise_wanted(const PointwiseKernel& kernel, const FormulaBytes& functor
                       std::span<const PointwiseInput> inputs, std::span<const int> out_columns,
                       std::span<const bool> wanted, std::span<Var> outputs);
 
+// The same for a kernel of one argument and one result.
+Var elementwise(const PointwiseKernel& kernel, const FormulaBytes& functor, const Var& x);
+template <class F>
+Var elementwise(const F& functor, const Var& x) {
+  return elementwise(pointwise_kernel<F>(), FormulaBytes(functor), x);
+}
+
 // True if the wanted gradients read the elements of input i. `columns`: of each input. The answer
 // comes from the trace of the formula: a product reads its other factor, a function its argument, a
 // choice its condition; a sum reads nothing. True if there is no trace. Cost: some microseconds for

@@ -17,6 +17,11 @@ namespace {
 
 using detail::FormulaOp;
 
+template <class... Rule>
+bool is_flat(FormulaOp op, TypeList<Rule...>) {
+  return ((Rule::flat && op == detail::kOpOf<Rule>) || ...);
+}
+
 // The dependencies in a formula and its derivatives, without numbers: constant factors and terms
 // are omitted, and all functions are the same.
 class Structure {
@@ -97,14 +102,15 @@ class Structure {
     if (operation.op == FormulaOp::argument) return add_argument();
     if (operation.op == FormulaOp::constant) return kConstant;
     const int a = operand(operation.a), b = operand(operation.b), c = operand(operation.c);
+    if (operation.op == detail::kOpOf<formula::Square>) return product(a, a);
+    if (operation.op == detail::kOpOf<formula::Abs>) return product(a, step(a));
+    if (is_flat(operation.op, formula::Functions{})) return step(a);
     switch (operation.op) {
       case FormulaOp::add:
       case FormulaOp::sub: return sum(a, b);
       case FormulaOp::negate: return a;
       case FormulaOp::mul: return product(a, b);
-      case FormulaOp::square: return product(a, a);
       case FormulaOp::div: return product(a, function(b));
-      case FormulaOp::abs: return product(a, step(a));
       case FormulaOp::select: return choice(a, b, c);
       case FormulaOp::max:
       case FormulaOp::min: return choice(step(a, b), a, b);
@@ -114,9 +120,7 @@ class Structure {
       case FormulaOp::equal:
       case FormulaOp::both:
       case FormulaOp::either:
-      case FormulaOp::opposite:
-      case FormulaOp::sign:
-      case FormulaOp::floor: return step(a, b);
+      case FormulaOp::opposite: return step(a, b);
       default: return function(a, b);
     }
   }
