@@ -123,14 +123,14 @@ TEST_CASE(
   CHECK(message_of([&] { adam.load_state_dict(bad); }) ==
         "adam: load_state_dict: nothing was loaded; the state must come from an optimizer of the "
         "same kind, options, groups and parameter names:\n"
-        "  repeated steps\n"
-        "  exp_avg.p0 is float32[4], expected float32[5]\n"
-        "  exp_avg_sq.p0 is float64[5], expected float32[5]\n"
-        "  step.p0 is -1, expected 0 or above\n"
-        "  missing exp_avg.p1 (float32[2])\n"
-        "  step.p1 is an undefined tensor, expected int64[]\n"
-        "  rate.p0 is nan, expected 0 or above\n"
-        "  unknown sum.p1 (float32[2])");
+        "  the saved state has \"steps\" (the number of calls of step()) twice\n"
+        "  \"exp_avg.p0\" is float32[4], expected float32[5]\n"
+        "  \"exp_avg_sq.p0\" is float64[5], expected float32[5]\n"
+        "  \"step.p0\" (the step count of \"p0\") is -1, expected 0 or above\n"
+        "  the saved state has no \"exp_avg.p1\"; expected float32[2]\n"
+        "  \"step.p1\" (the step count of \"p1\") is an undefined tensor, expected int64[]\n"
+        "  \"rate.p0\" (the learning rate of \"p0\") is nan, expected 0 or above\n"
+        "  the saved state has \"sum.p1\", float32[2], which this optimizer does not have");
   StateDict after = adam.state_dict();
   for (std::size_t k = 0; k < before.size(); ++k)
     CHECK(same_bits(before[k].tensor, after[k].tensor));
@@ -171,11 +171,11 @@ TEST_CASE("groups that are split or joined otherwise are refused where rates dif
                                  "head.p0, head.p1 with learning rate 0.1"};
     const std::string joins = message_of([&] { whole.optimizer->load_state_dict(of_apart); });
     CHECK(has(joins, "nothing was loaded"));
-    CHECK(has(joins, "group the parameters as there:\n    there: " + parts[0] +
-                         "\n    there: " + parts[1] + "\n    here: " + both));
+    CHECK(has(joins, "group the parameters as in the saved state:\n    saved: " + parts[0] +
+                         "\n    saved: " + parts[1] + "\n    this optimizer: " + both));
     const std::string splits = message_of([&] { apart.optimizer->load_state_dict(of_whole); });
-    CHECK(has(splits,
-              "\n    there: " + both + "\n    here: " + parts[0] + "\n    here: " + parts[1]));
+    CHECK(has(splits, "\n    saved: " + both + "\n    this optimizer: " + parts[0] +
+                          "\n    this optimizer: " + parts[1]));
     CHECK(whole.optimizer->learning_rate() == 1e-3);
     CHECK(apart.optimizer->learning_rate(1) == 1e-1);
 
