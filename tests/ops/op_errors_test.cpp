@@ -114,7 +114,7 @@ TEST_CASE("a wrong call of an operation names it, shows the shapes, and says wha
        [&] {
          stack({a, b});
        }},
-      {"split: the sizes add up to 2, axis 1 of [2, 3] has 3",
+      {"split: the sizes add up to 2, but axis 1 of [2, 3] has 3",
        [&] {
          const std::int64_t sizes[] = {1, 1};
          split(a, sizes, 1);

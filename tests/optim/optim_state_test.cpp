@@ -200,11 +200,18 @@ TEST_CASE("a parameter that is renamed, left out or added is refused by name") {
     return message_of([&] { other->load_state_dict(saved); });
   };
   const std::string other_name = loading({{run.encoder, 1e-5}, {renamed, 1e-1}});
-  CHECK(has(other_name, "missing rate.head.q (float64[])"));
-  CHECK(has(other_name, "unknown group.head.p1 (int64[])"));
-  CHECK(has(loading({{run.encoder, 1e-5}}), "unknown step.head.p0 (int64[])"));
-  CHECK(has(loading({{run.encoder, 1e-5}, {joined(run.head, named("new")), 1e-1}}),
-            "missing step.new.p1 (int64[])"));
+  CHECK(has(other_name,
+            "the saved state has no \"rate.head.q\" (the learning rate of \"head.q\"); expected "
+            "float64[]"));
+  CHECK(has(
+      other_name,
+      "the saved state has \"group.head.p1\" (the group number of \"head.p1\"), int64[], which"));
+  CHECK(
+      has(loading({{run.encoder, 1e-5}}),
+          "the saved state has \"step.head.p0\" (the step count of \"head.p0\"), int64[], which"));
+  CHECK(has(
+      loading({{run.encoder, 1e-5}, {joined(run.head, named("new")), 1e-1}}),
+      "the saved state has no \"step.new.p1\" (the step count of \"new.p1\"); expected int64[]"));
 }
 
 TEST_CASE("a checkpoint of the form that had rates by position is loaded") {
@@ -229,7 +236,8 @@ TEST_CASE("a checkpoint of the form that had rates by position is loaded") {
   CHECK(find(now, "rate.enc.bias").item() == 1e-5);
   CHECK(same_bits(find(now, "exp_avg.head.weight"), find(state, "exp_avg.head.weight")));
   Adam one(joined(encoder, head));
-  CHECK(has(message_of([&] { one.load_state_dict(state); }), "unknown learning_rate.1"));
+  CHECK(has(message_of([&] { one.load_state_dict(state); }),
+            "the saved state has \"learning_rate.1\" (the learning rate of group 1), float64[]"));
 }
 
 TEST_CASE("a parameter may have a number as its name") {
