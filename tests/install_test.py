@@ -90,7 +90,7 @@ def check_arithmetic(folder, compiler, source, cflags, libraries):
         expect_of_two(other, [*cflags, "-O2"], refused)
         expect_of_two([*cflags, "-O2"], other, result)
     if not clang and "x86_64" in run(compiler, "-dumpmachine"):
-        expect([*cflags, "-O2"], ["-Ofast"], "cpu: this thread holds numbers below 2^-1022 as 0")
+        expect([*cflags, "-O2"], ["-Ofast"], "cpu: this thread treats numbers below 2^-1022 as 0")
 
 
 def programs_of(page):

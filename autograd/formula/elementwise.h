@@ -26,8 +26,8 @@ struct Div {
   static constexpr const char* name = "div";
   TL_HD auto operator()(auto a, auto b) const { return a / b; }
 };
-struct Affine {  // scale x + shift
-  static constexpr const char* name = "affine";
+struct Affine {  // scale x + shift: x + 2, x - 2, 2 - x
+  static constexpr const char* name = "add";
   double scale = 1;
   double shift = 0;
   TL_HD auto operator()(auto x) const { return x * scale + shift; }

@@ -26,8 +26,9 @@ using detail::PointwiseInput;
 Shape column_shape(const PointwiseKernel& kernel, const PointwiseInput& input) {
   const Shape& shape = input.var->shape();
   if (shape.rank() == 0 || shape.dim(-1) % input.columns != 0) {
-    fail(kernel.name, fmt::format("columns<{}> needs a last axis that divides by {}, got {}",
-                                  input.columns, input.columns, shape.str()));
+    fail(kernel.name,
+         fmt::format("columns<{}> needs a last axis whose size is a multiple of {}, got {}",
+                     input.columns, input.columns, shape.str()));
   }
   return shape.with(-1, shape.dim(-1) / input.columns);
 }
@@ -45,7 +46,7 @@ void check_types(const PointwiseKernel& kernel, const Tensor& first, const Tenso
   }
   if (value.device() != first.device()) {
     fail(kernel.name,
-         fmt::format("inputs are on different devices, {} and {}; copy one to the other's",
+         fmt::format("inputs are on different devices, {0} and {1}; copy one by to(x, Device::{0})",
                      name(first.device()), name(value.device())));
   }
 }
@@ -144,10 +145,10 @@ struct PointwiseBackward {
     const PointwiseKernel* backward = kernel->backward;
     if (backward == nullptr) {
       fail(kernel->name,
-           fmt::format(
-               "derivatives of pointwise functors are compiled up to the second, and for up to {} "
-               "inputs, results and gradients together; compose the formula of smaller functors",
-               kMaxOperands));
+           fmt::format("this derivative is not compiled: a pointwise functor has first and second "
+                       "derivatives only, of at most {} inputs, results and gradients together; "
+                       "compose the formula of smaller functors",
+                       kMaxOperands));
     }
     const std::size_t count = inputs_used();
     const detail::FormulaBytes& functor = kept.functor();

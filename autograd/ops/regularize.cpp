@@ -79,8 +79,8 @@ Tensor random_uniform(const Shape& shape, double low, double high, Random& rando
   }
   if (first > last) {
     fail("random_uniform",
-         fmt::format("no {} lies in [{}, {}); ask for float64, or for a wider range", name(dtype),
-                     low, high));
+         fmt::format("no number of {} lies in [{}, {}); take float64, or a wider range",
+                     name(dtype), low, high));
   }
   // Drawn in float64 and rounded once. The rounded number must stay below `high`.
   const Tensor draws = Tensor::empty(shape, DType::float64);

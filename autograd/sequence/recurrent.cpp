@@ -82,8 +82,8 @@ void check(const RecurrentRun& run) {
         run.initial.size(), r.parts(), kMostParts));
   }
   if (r.b_hh.defined() && !r.apart) {
-    no("b_hh is given, but only products that are kept apart have a bias of their own; add it to "
-       "zx");
+    no("b_hh is given, but only a recurrence of with_products_apart() has a bias of its own; add "
+       "b_hh to zx");
   }
   if (r.b_hh.defined() && r.b_hh.shape() != Shape{w.dim(0)}) {
     no(fmt::format("b_hh is {}, expected [{}]", r.b_hh.shape().str(), w.dim(0)));
@@ -95,7 +95,8 @@ void check(const RecurrentRun& run) {
     }
   }
   if (!run.lengths.empty() && static_cast<std::int64_t>(run.lengths.size()) != run.batch()) {
-    no(fmt::format("{} lengths were given for a batch of {}", run.lengths.size(), run.batch()));
+    no(fmt::format("{} lengths were given for a batch of {}; give one for each sequence",
+                   run.lengths.size(), run.batch()));
   }
   for (std::int64_t length : run.lengths) {
     if (length < 0 || length > run.steps()) {
@@ -106,8 +107,10 @@ void check(const RecurrentRun& run) {
   if (run.zx.dtype() == DType::int64) no("zx is int64, expected float32 or float64");
   const auto same = [&](const Var& x) {
     if (x.defined() && (x.dtype() != run.zx.dtype() || x.device() != run.zx.device())) {
-      no(fmt::format("zx is {}, another operand {}; all must be of one type on one device",
-                     run.zx.value().describe(), x.value().describe()));
+      no(
+          fmt::format("zx is {}, another operand {}; all must be of one type on one device: "
+                      "convert one by to(x, dtype) or copy it by to(x, device)",
+                      run.zx.value().describe(), x.value().describe()));
     }
   };
   same(r.w_hh);
@@ -180,8 +183,8 @@ struct RecurrentGradient {
     const PointwiseKernel* backward = run.recurrence.kernel->backward;
     if (backward == nullptr) {
       fail("recurrent",
-           fmt::format("\"{}\": no gradient of this formula is compiled: derivatives have up to {} "
-                       "inputs, results and gradients together; use fewer arguments",
+           fmt::format("\"{}\": the gradient of this formula is not compiled: it would have more "
+                       "than {} inputs, results and gradients together; use fewer arguments",
                        run.recurrence.kernel->name, kMaxOperands));
     }
     stamps.check(run, states, grads.recording());
@@ -263,8 +266,8 @@ PoolVector<Var> Recurrence::step(const Var& zx, std::span<const Var> state) cons
     fail("recurrent", "the recurrence is undefined; build it from a formula and w_hh");
   if (w_hh.rank() != 2 || w_hh.dim(1) < 1 || w_hh.dim(0) % w_hh.dim(1) != 0 ||
       state.size() != static_cast<std::size_t>(parts())) {
-    fail("recurrent", fmt::format("\"{}\": a step with w_hh {} and {} parts of a state; expected "
-                                  "[G*H, H], the weights of G gates, and {} parts",
+    fail("recurrent", fmt::format("\"{}\": step: w_hh is {} and the state has {} parts; expected "
+                                  "w_hh [G*H, H], the weights of G gates, and {} parts",
                                   kernel->name, w_hh.shape().str(), state.size(), parts()));
   }
   const detail::StepArguments arguments = detail::step_arguments(*this, zx, state);

@@ -25,9 +25,8 @@ std::uint64_t RandomLog::take(Random& random, std::uint64_t count) {
   if (replayed_ == entries_.size() || entries_[replayed_].seed != random.seed ||
       entries_[replayed_].count != count) {
     fail("recompute",
-         "in the second run the function takes other random numbers than the first time; it must "
-         "compute "
-         "the same, with Random states of the same seeds");
+         "in the second run the function draws other random numbers than in the first run; it must "
+         "compute the same, with Random states of the same seeds");
   }
   return entries_[replayed_++].first;
 }

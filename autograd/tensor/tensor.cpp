@@ -147,13 +147,14 @@ T* Tensor::data() const {
 }
 template <class T>
 const T* Tensor::read() const {
-  if (!defined()) fail("tensor", "data() of an undefined tensor; assign one first");
+  if (!defined()) fail("tensor", "data() was called on an undefined tensor; assign one first");
   if (kDType<T> != dtype_) {
-    fail("tensor", fmt::format("data<{}>() of {}; ask for its own type, or convert by to({})",
-                               name(kDType<T>), describe(), name(kDType<T>)));
+    fail("tensor", fmt::format("data<{0}>() was called on {1}; call data() with the type of its "
+                               "elements, or convert it by to(DType::{0})",
+                               name(kDType<T>), describe()));
   }
   if (device() != Device::cpu)
-    fail("tensor", "data() of a cuda tensor; copy it first, by to(Device::cpu)");
+    fail("tensor", "data() was called on a cuda tensor; copy it by to(Device::cpu) first");
   return reinterpret_cast<const T*>(data_);
 }
 template const float* Tensor::read() const;
@@ -189,7 +190,7 @@ double Tensor::item() const {
 
 template <class T>
 std::vector<T> Tensor::to_vector() const {
-  if (!defined()) fail("tensor", "to_vector() of an undefined tensor; assign one first");
+  if (!defined()) fail("tensor", "to_vector() was called on an undefined tensor; assign one first");
   Tensor flat = to(Device::cpu).to(kDType<T>).contiguous();
   return {flat.read<T>(), flat.read<T>() + flat.numel()};
 }
@@ -227,7 +228,8 @@ Tensor Tensor::to(Device device) const {
 
 void Tensor::copy_from(const Tensor& source) const {
   if (!defined() || !source.defined() || shape_ != source.shape_) {
-    fail("copy", fmt::format("from {} to {}; shapes must be equal", source.describe(), describe()));
+    fail("copy_from", fmt::format("the source is {}, this tensor is {}; shapes must be equal",
+                                  source.describe(), describe()));
   }
   mark_written();
   if (storage_ == source.storage_ && numel() > 0) {
@@ -244,8 +246,7 @@ void Tensor::copy_from(const Tensor& source) const {
 void Tensor::fill(double value) const {
   check_defined("fill", *this);
   if (dtype_ == DType::int64 && !(value >= -0x1p63 && value < 0x1p63)) {
-    fail("fill", fmt::format("{} is a number that no int64 can hold; {} was not changed", value,
-                             describe()));
+    fail("fill", fmt::format("{} does not fit in int64; {} was not changed", value, describe()));
   }
   mark_written();
   device_memory(device()).fill(*this, value);

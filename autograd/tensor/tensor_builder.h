@@ -14,7 +14,7 @@
 namespace tapeloop {
 
 inline void check_defined(const char* name, const Tensor& tensor) {
-  if (!tensor.defined()) fail(name, "of an undefined tensor; assign one first");
+  if (!tensor.defined()) fail(name, "the tensor is undefined; assign one first");
 }
 
 // Builds tensors. A view differs from its source only in shape, strides and first element.
@@ -30,8 +30,9 @@ class TensorBuilder {
       empty |= size == 0;
     }
     if (!fits || bytes > std::numeric_limits<std::int64_t>::max() / 2) {
-      fail("tensor", fmt::format("{} elements of {} are more than memory can hold; check the sizes",
-                                 shape.str(), name(dtype)));
+      fail("tensor",
+           fmt::format("a tensor {} of {} needs more memory than any machine has; check the sizes",
+                       shape.str(), name(dtype)));
     }
     if (empty) bytes = 0;
     Tensor result;

@@ -64,7 +64,11 @@ Tensor Tensor::select(int axis, std::int64_t index) const {
   int a = shape_.axis(axis);
   std::int64_t i = index < 0 ? index + shape_[a] : index;
   if (i < 0 || i >= shape_[a]) {
-    fail("select", fmt::format("index {} is outside axis {} of {}", index, a, shape_.str()));
+    const std::string range = shape_[a] == 0
+                                  ? "the axis is empty"
+                                  : fmt::format("give {} to {}", -shape_[a], shape_[a] - 1);
+    fail("select",
+         fmt::format("index {} is outside axis {} of {}; {}", index, a, shape_.str(), range));
   }
   Tensor result = *this;
   Build::advance(result, i * stride(a));
@@ -95,8 +99,8 @@ Tensor Tensor::expand(const Shape& shape) const {
     Build::stride(result, i) = stretched ? 0 : stride(i - added);
   }
   if (!valid) {
-    fail("expand", fmt::format("{} cannot be stretched to {}: only axes of size 1 stretch, and new "
-                               "axes come at the front",
+    fail("expand", fmt::format("{} cannot be expanded to {}: only axes of size 1 can be expanded, "
+                               "and new axes come at the front",
                                shape_.str(), shape.str()));
   }
   return result;
@@ -157,8 +161,8 @@ Tensor Tensor::reshape(const Shape& wanted) const {
   check_defined("reshape", *this);
   Shape shape = wanted;
   if (shape.numel() != numel()) {
-    fail("reshape", fmt::format("{} has {} elements, {} has {}", shape_.str(), numel(), shape.str(),
-                                shape.numel()));
+    fail("reshape", fmt::format("{} has {} elements, {} has {}; both must have as many",
+                                shape_.str(), numel(), shape.str(), shape.numel()));
   }
   Tensor result = *this;
   Build::shape(result) = shape;

@@ -21,13 +21,12 @@ void add_options(CLI::App& app, Arguments& a) {
   constexpr double kAnyNumber = std::numeric_limits<double>::infinity();
   Settings& s = a.settings;
   common::add_common(app, a.common, "char_lm");
-  app.add_option("--data", a.data, "the text to learn; without it, the built-in dinosaur names")
+  app.add_option("--data", a.data, "the text to learn (default: the built-in dinosaur names)")
       ->type_name("FILE")
       ->check(common::not_empty());
   app.add_flag("--lines", a.lines,
-               "the text is a list: lines are shuffled in each pass, every tenth validates, "
-               "made-up lines are printed; "
-               "otherwise the last 10% validate");
+               "the text is a list of lines: each pass shuffles them, every 10th line validates, "
+               "and new lines are printed. Without this option the last 10% of the text validate");
   app.add_option("--cell", s.model.cell, "the recurrent cell")
       ->check(CLI::IsMember({"lstm", "gru", "rnn"}))
       ->type_name("lstm|gru|rnn")
@@ -35,52 +34,55 @@ void add_options(CLI::App& app, Arguments& a) {
   add_count(app, "--hidden", s.model.hidden, 1, 65536, "units of a layer");
   add_count(app, "--layers", s.model.layers, 1, 1000, "layers");
   add_count(app, "--embedding", s.model.embedding, 0, 65536,
-            "learned vectors of this size; 0: one-hot input");
-  add_number(app, "--dropout", s.model.dropout, 0, 0.99, "share of each layer's outputs dropped");
-  add_count(app, "--streams", s.streams, 1, 1 << 20, "parallel streams");
+            "size of the vector that is learned for each symbol; 0: one-hot input");
+  add_number(app, "--dropout", s.model.dropout, 0, 0.99,
+             "share of each layer's outputs that training drops");
+  add_count(app, "--streams", s.streams, 1, 1 << 20,
+            "places of the text that are read in parallel");
   add_count(app, "--steps", s.steps, 1, 1 << 20, "steps of truncated BPTT per update");
   add_count(app, "--updates", a.updates, 1, kAnyCount, "updates of the weights");
   add_number(app, "--lr", s.learning_rate, 0, kAnyNumber, "Adam's learning rate");
   add_number(app, "--clip", s.clip, 0, kAnyNumber,
              "largest global norm of the gradient; 0: no clipping");
   add_count(app, "--validate-every", a.validate_every, 1, kAnyCount,
-            "updates between validations, each of which saves a checkpoint");
+            "updates from one validation to the next; each saves a checkpoint");
   CLI::Option* resume = app.add_flag("--resume", a.resume,
-                                     "go on from DIR/last.safetensors; else DIR is written anew");
-  CLI::Option* generate_only =
-      app.add_flag("--generate-only", a.generate_only, "train nothing, use DIR/best.safetensors")
-          ->excludes(resume);
+                                     "continue the run from DIR/last.safetensors; without this "
+                                     "option a new run replaces the files in DIR");
+  CLI::Option* generate_only = app.add_flag("--generate-only", a.generate_only,
+                                            "do not train; write text with DIR/best.safetensors")
+                                   ->excludes(resume);
   add_number(app, "--temperature", a.sample.temperature, 0, 1e6,
-             "of sampling; 0: always the likeliest");
+             "temperature of sampling; 0: always the likeliest symbol");
   add_count(app, "--top-k", a.sample.top_k, 0, kAnyCount,
-            "sample from the k likeliest only; 0: from all");
+            "sample from the k likeliest symbols only; 0: from all");
   add_number(app, "--top-p", a.sample.top_p, 1e-9, 1,
-             "sample from the likeliest that reach this probability");
+             "sample from the likeliest symbols whose probabilities add up to this");
   app.add_option("--prompt", a.prompt, "what generated text begins with")->type_name("TEXT");
-  add_count(app, "--length", a.length, 1, 1 << 30,
-            "symbols to generate, where the text is no list");
-  add_count(app, "--count", a.count, 0, 1 << 30, "lines to generate, where the text is a list");
+  add_count(app, "--length", a.length, 1, 1 << 30, "symbols to generate if the text is not a list");
+  add_count(app, "--count", a.count, 0, 1 << 30, "lines to generate if the text is a list");
   CLI::Option* activations =
       app.add_option("--activations", a.activations,
-                     "write what each neuron does over a text, as one page for a browser; as .svg, "
-                     "a picture of ten neurons, over 400 symbols at most")
+                     "write the values of all neurons over a text as one page for a browser; "
+                     "FILE.svg: a picture of ten neurons over at most 400 symbols")
           ->type_name("FILE.html")
           ->check(common::file_ending({".html", ".svg"}));
   app.add_option("--activations-text", a.activations_text,
-                 "that text; else the beginning of what validates")
+                 "the text of --activations (default: the beginning of the validation text)")
       ->type_name("TEXT")
       ->check(common::not_empty())
       ->needs(activations);
   CLI::Option* picture =
       app.add_option("--gradient-picture", a.gradient_picture,
-                     "instead of all else: train an RNN, an LSTM and a GRU, and draw how far back "
-                     "the gradient of a loss reaches in each, before and after")
+                     "do only this: train an RNN, an LSTM and a GRU, and draw how far back in time "
+                     "the gradient of a loss reaches in each, before and after training")
           ->type_name("FILE.svg")
           ->check(common::file_ending({".svg"}))
           ->excludes(resume)
           ->excludes(generate_only)
           ->excludes(activations);
-  add_count(app, "--gradient-steps", a.gradient_steps, 2, 1 << 16, "time steps in that picture")
+  add_count(app, "--gradient-steps", a.gradient_steps, 2, 1 << 16,
+            "time steps in the picture of --gradient-picture")
       ->needs(picture);
 }
 
@@ -94,8 +96,8 @@ void fill_in(CLI::App& app, Arguments& a) {
     set("--updates", a.updates, kNamesUpdates);
     set("--validate-every", a.validate_every, kNamesValidateEvery);
     app.footer(
-        "The values are those of the built-in names; `char_lm --data FILE --help` shows those of a "
-        "text.");
+        "The defaults shown are those of the built-in names; `char_lm --data FILE --help` shows "
+        "the defaults of a text.");
   }
   if (a.common.quick) {
     set("--updates", a.updates, 200);

@@ -216,11 +216,10 @@ std::pair<double, Times> train(const Arguments& a, Trainer& trainer, const Corpu
     times.cpu += common::cpu_seconds() - cpu;
     nats = validate(trainer.model(), vocabulary, corpus.validation);
     if (!std::isfinite(nats)) {
-      tapeloop::fail(
-          "training",
-          fmt::format("it diverged: the validation loss after update {} is {}; lower --lr or set "
-                      "--clip; {} is from before",
-                      stop, nats, files.last()));
+      tapeloop::fail("training",
+                     fmt::format("the model diverged: the validation loss after update {} is {}; "
+                                 "lower --lr or set --clip; {} holds the state before that",
+                                 stop, nats, files.last()));
     }
     const bool best = trainer.history.note_validation(nats, stop, nn::state_dict(trainer.model()));
     progress.clear();
@@ -243,9 +242,9 @@ void train_and_show(const Arguments& a) {
         a.data);
   }
   if (vocabulary.size() < 2) {
-    tapeloop::fail(
-        "text", fmt::format("it is '{}' throughout, so there is nothing to learn; give another one",
-                            vocabulary.escaped()));
+    tapeloop::fail("text", fmt::format("the text holds only the character '{}', so there is "
+                                       "nothing to learn; give another text",
+                                       vocabulary.escaped()));
   }
   check_prompt(vocabulary, a.prompt);
   check_prompt(vocabulary, a.activations_text, "--activations-text");
@@ -322,9 +321,8 @@ int main(int argc, char** argv) {
   using namespace char_lm;
   Arguments a;
   CLI::App app(
-      "Learns a text symbol by symbol and writes more of it. A symbol is a byte, so that a text "
-      "may be in any alphabet; a "
-      "letter that UTF-8 writes in several bytes is several symbols.");
+      "Learns a text symbol by symbol and writes more of it. A symbol is a byte, so a text may be "
+      "in any alphabet; a letter of several bytes in UTF-8 is several symbols.");
   add_options(app, a);
   const auto run = [&] {
     if (!a.activations.empty()) common::check_writable(a.activations);

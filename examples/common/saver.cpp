@@ -100,7 +100,7 @@ bool Saver::save(const nn::Checkpoint& now) {
   say("warning: update {} is not saved: {}\n", now.step, problem);
   std::fflush(stderr);
   failures()[path_] = fmt::format("update {} could not be saved, {}: {}", now.step,
-                                  saved_ < 0 ? path_ + " has nothing of this run"
+                                  saved_ < 0 ? path_ + " holds no update of this run"
                                              : fmt::format("{} is of update {}", path_, saved_),
                                   problem);
   return false;
@@ -198,7 +198,8 @@ nn::Checkpoint read_best(const std::string& path, const char* option) {
   const nn::Checkpoint best = read_of_run(path, option);
   if (is_best_of(best, last, history)) return best;
   if (has_best) {
-    say("warning: {} does not belong to the run in {}; the best weights of the latter are used\n",
+    say("warning: {} does not belong to the run in {}; the best weights in the second file are "
+        "used\n",
         path, beside.string());
     return best_in(last, history);
   }

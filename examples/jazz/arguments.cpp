@@ -16,11 +16,11 @@ const char* const kExplanation = R"(Learns to play melodies over chords, and pla
 
 Music is a sequence of notes, each with three numbers predicted in turn: the time since the last
 onset, the pitch, the length. One step of the network is one note. A grid of time slots would spend
-most steps on "nothing new", and on/off messages would have to remember what they began. The chords
-are given, not predicted: the network sees the chord of each onset and the coming one, and its
-pitches count from the root of the chord and from the last note as well as from the lowest key. All
-tunes are learned in all 12 keys; those held out measure how well, in nats per note (lower is
-better), beside an order-3 n-gram of the same notes.
+most steps on "nothing new", and on/off messages would have to remember what they began. The network
+does not predict the chords: it sees the chord of each onset and the next chord. It sees each pitch
+three times: counted from the root of the chord, from the last note, and from the lowest key. It
+learns the tunes in all 12 keys. Tunes that are held out measure it in nats per note (lower is
+better), compared with an order-3 n-gram of the same notes.
 
 examples:
   jazz                                    learns the built-in tunes, plays a blues
@@ -42,7 +42,7 @@ void check_data(const Arguments& a) {
   }
   if (is_midi_name(a.common.json) && common::lies_in(a.common.json, a.data)) {
     throw common::UsageError(fmt::format(
-        "--json: {} is among the MIDI files of --data; give another name", a.common.json));
+        "--json: {} would lie among the MIDI files of --data; give another name", a.common.json));
   }
 }
 
@@ -52,9 +52,8 @@ void add_options(CLI::App& app, Arguments& a) {
   using common::add_count, common::add_number, common::kAnyCount;
   common::add_common(app, a.common, "jazz");
   app.add_option("--data", a.data,
-                 "learn the MIDI files in this folder and below; without it, the built-in tunes. "
-                 "Every 5th file is "
-                 "held out")
+                 "learn the MIDI files in this folder and its subfolders; every 5th file is held "
+                 "out (default: the built-in tunes)")
       ->type_name("DIR")
       ->check(common::not_empty());
   app.add_option("--cell", a.cell, "the recurrent cell")
@@ -64,50 +63,51 @@ void add_options(CLI::App& app, Arguments& a) {
   add_count(app, "--hidden", a.model.hidden, 1, 65536, "units of a layer");
   add_count(app, "--layers", a.model.layers, 1, 100, "layers");
   add_count(app, "--embedding", a.model.embedding, 1, 65536,
-            "size of the vectors that notes and chords become");
+            "size of the vectors that are learned for notes and chords");
   add_number(app, "--dropout", a.model.dropout, 0, 0.95,
-             "share of the layers' outputs dropped in training");
+             "share of the layers' outputs that training drops");
   add_number(app, "--forget", a.model.forget, 0, 0.95,
-             "share of what is known of a note dropped in training");
+             "share of the features of each note that training hides from the network");
   add_count(app, "--updates", a.train.updates, 1, kAnyCount,
             "updates of the weights; the best weights are kept");
-  add_count(app, "--streams", a.train.streams, 1, 1 << 16, "tunes read side by side");
+  add_count(app, "--streams", a.train.streams, 1, 1 << 16, "tunes that are read in parallel");
   add_count(app, "--steps", a.train.steps, 1, 1 << 16,
-            "notes of each per update, the reach of the gradients");
-  add_number(app, "--lr", a.train.learning_rate, 0, 10, "Adam's learning rate, the highest");
+            "notes of each tune per update; gradients reach back so far");
+  add_number(app, "--lr", a.train.learning_rate, 0, 10, "highest learning rate of Adam");
   add_count(app, "--evaluate-every", a.train.evaluate_every, 1, kAnyCount,
-            "updates between evaluations, each of which saves the checkpoint");
-  CLI::Option* resume =
-      app.add_flag("--resume", a.resume,
-                   "go on from DIR/checkpoint.safetensors, bit for bit; else it is written anew");
+            "updates from one evaluation to the next; each saves the checkpoint");
+  CLI::Option* resume = app.add_flag("--resume", a.resume,
+                                     "continue the run from DIR/checkpoint.safetensors, bit for "
+                                     "bit; without this option a new run replaces that file");
   app.add_flag("--generate-only", a.generate_only,
-               "train nothing, use the best weights of that file")
+               "do not train; play with the best weights in DIR/checkpoint.safetensors")
       ->excludes(resume);
   app.add_option("--model", a.play_model,
-                 "the checkpoint for --generate-only, in any folder (DIR/checkpoint.safetensors)")
+                 "the checkpoint for --generate-only (default: DIR/checkpoint.safetensors)")
       ->type_name("FILE")
       ->check(common::not_empty());
-  CLI::Option* chords =
-      app.add_option("--chords", a.chords, "chords to play over, bars divided by '|'")
-          ->type_name("\"F7 | Bb7 | ...\"");
-  app.add_option("--form", a.form, "a standard progression to play over instead")
+  CLI::Option* chords = app.add_option("--chords", a.chords, "chords to play over; '|' ends a bar")
+                            ->type_name("\"F7 | Bb7 | ...\"");
+  app.add_option("--form", a.form, "a standard chord progression to play over")
       ->check(CLI::IsMember(form_names()))
       ->type_name("blues|minor_blues|rhythm|251")
       ->default_str(a.form)
       ->excludes(chords);
-  add_count(app, "--choruses", a.choruses, 1, 1000, "how often the progression is played");
-  add_number(app, "--tempo", a.tempo, 20, 400, "quarters per minute (144, or as the files)")
+  add_count(app, "--choruses", a.choruses, 1, 1000,
+            "number of times that the progression is played");
+  add_number(app, "--tempo", a.tempo, 20, 400,
+             "quarter notes per minute (default: 144, or the tempo of the MIDI files)")
       ->default_str("");
   add_number(app, "--temperature", a.generate.temperature, 0.01, 100,
-             "of pitches: lower is safer, higher wilder");
+             "temperature of the pitches: lower is safer, higher is wilder");
   add_number(app, "--top-p", a.generate.top_p, 0.01, 1,
-             "draw from the likeliest pitches that reach this probability");
+             "draw from the likeliest pitches whose probabilities add up to this");
   add_number(app, "--rhythm-temperature", a.generate.rhythm_temperature, 0.01, 100,
-             "of rhythm and rests");
+             "temperature of rhythm and rests");
   add_count(app, "--takes", a.takes, 1, 1000,
-            "tunes to generate and measure; the first is written");
+            "tunes to generate and measure; only the first is written to files");
   app.add_option("--activations", a.activations,
-                 "write what each neuron does over the first take, as one page for a browser")
+                 "write the values of all neurons over the first take as one page for a browser")
       ->type_name("FILE.html")
       ->check(common::file_ending({".html"}));
 }
@@ -161,7 +161,7 @@ Tune chart_of(const CLI::App& app, const Arguments& a, const Material& material)
   const bool asked = app.count("--chords") + app.count("--form") > 0;
   if (asked && !material.has_chords) {
     throw common::UsageError(
-        fmt::format("{} states no chords, so none can be learned; leave out --chords and --form",
+        fmt::format("{} has no chords, so the network learns none; leave out --chords and --form",
                     material.name));
   }
   Tune chart;

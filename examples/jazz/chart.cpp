@@ -87,10 +87,11 @@ Tune parse_chart(std::string_view given) {
     for (int i = 0; i < count; ++i) {
       const auto chord = parse_chord(plain_symbol(words[static_cast<std::size_t>(i)]));
       if (!chord) {
-        fail(fmt::format(
-            "bar {}, chord {} of the chart: '{}' is no chord; expected a root A to G, b or #, and "
-            "maj7, 6, 7, m7, m6, m7b5, dim7, sus or the like, or NC",
-            bar + 1, i + 1, words[static_cast<std::size_t>(i)]));
+        fail(
+            fmt::format("bar {}, chord {} of the chart: '{}' is not a chord; expected a root A to "
+                        "G, b or #, and "
+                        "maj7, 6, 7, m7, m6, m7b5, dim7, sus or the like, or NC",
+                        bar + 1, i + 1, words[static_cast<std::size_t>(i)]));
       }
       const int length = kBar / count;
       chart.chords.push_back({bar * kBar + i * length, length, *chord});
@@ -116,7 +117,7 @@ Tune standard_form(std::string_view name) {
     return chart;
   }
   throw std::invalid_argument(
-      fmt::format("'{}' is no form, expected one of {}", name, fmt::join(form_names(), ", ")));
+      fmt::format("'{}' is not a form, expected one of {}", name, fmt::join(form_names(), ", ")));
 }
 
 Tune empty_chart(const Tune& like, int bars) {

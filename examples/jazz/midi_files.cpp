@@ -86,7 +86,7 @@ MidiFolder read_folder(const std::filesystem::path& folder, const std::filesyste
   std::sort(own.begin(), own.end());
   if (paths.empty()) {
     throw std::runtime_error(
-        fmt::format("{}: holds no *.mid or *.midi file{}{}, also not in subfolders",
+        fmt::format("{}: neither this folder nor its subfolders hold a *.mid or *.midi file{}{}",
                     folder.string(), own.empty() ? "" : " beside ", fmt::join(own, "; ")));
   }
   std::sort(paths.begin(), paths.end());

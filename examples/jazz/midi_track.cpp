@@ -128,7 +128,7 @@ bool MidiTrackReader::read_event(bool real_time_is_stray) {
   if (first == 0xf0 || first == 0xf7) {
     const auto data = bytes_.payload();
     if (first == 0xf7 && !data.empty() && data[0] >= 0x80 && data[0] < 0xf0) {
-      bytes_.warn("an escaped message 0x{:02x} is ignored", data[0]);
+      bytes_.warn("the escaped message 0x{:02x} is ignored", data[0]);
     }
     return false;
   }
@@ -172,7 +172,7 @@ bool MidiTrackReader::read_meta() {
   const std::uint8_t kind = bytes_.byte();
   const auto data = bytes_.payload();
   if (kind == 0x2f) {
-    if (!data.empty()) bytes_.warn("an End of Track of {} bytes", data.size());
+    if (!data.empty()) bytes_.warn("the End of Track has {} bytes, expected none", data.size());
     return true;
   }
   if (kind == 0x03 && song_.tracks.back().name.empty()) {
@@ -258,7 +258,7 @@ void MidiTrackReader::close_open_notes() {
     oldest_[key_of(note)] = -1;
     open = true;
   }
-  if (open) bytes_.warn("notes that are never ended last to the end of their track");
+  if (open) bytes_.warn("some notes have no note-off; they last to the end of their track");
 }
 
 void MidiTrackReader::skip_real_time(std::uint8_t value) {

@@ -153,7 +153,8 @@ void check_tune(const Tune& tune) {
   }
   for (const ChordSpan& span : tune.chords) {
     if (span.start < 0 || span.length < 0 || span.start > (1 << 24) || span.length > (1 << 24)) {
-      fail(fmt::format("chord span at tick {} of {} ticks", span.start, span.length));
+      fail(fmt::format("the chord at tick {} has {} ticks; expected both from 0 to 2^24",
+                       span.start, span.length));
     }
   }
 }

@@ -33,7 +33,7 @@ const Tensor& tensor_of(const StateDict& section, const std::string& name,
   for (const NamedTensor& item : section) {
     if (item.name == name) return item.tensor;
   }
-  fail("checkpoint", fmt::format("{} has no '{}'; it is not of this program", path, name));
+  fail("checkpoint", fmt::format("{} has no '{}'; this program did not write it", path, name));
 }
 
 std::optional<NatsPerNote> nats_of(const Tensor& row) {
@@ -45,7 +45,7 @@ std::int64_t number(const nn::Checkpoint& saved, const std::string& name, const 
   const auto found = saved.notes.find(name);
   if (found == saved.notes.end()) {
     fail("checkpoint",
-         fmt::format("{} does not state '{}'; it is not of this program", path, name));
+         fmt::format("{} has no setting '{}'; this program did not write it", path, name));
   }
   char* end = nullptr;
   const long value = std::strtol(found->second.c_str(), &end, 10);
@@ -114,7 +114,8 @@ void Trainer::restore(const nn::Checkpoint& saved, const std::string& path) {
   const Tensor& counts = tensor_of(figures, "counts", path);
   if (places.shape() != Shape{options_.streams, 3} || places.dtype() != DType::int64 ||
       counts.shape() != Shape{2} || counts.dtype() != DType::int64) {
-    fail("checkpoint", path + ": the streams or the counts are not of this program");
+    fail("checkpoint",
+         path + ": the streams or the counts have a wrong shape; this program did not write it");
   }
   nn::load_state_dict(model_, saved.section("model"), path);
   adam_->load_state_dict(saved.section("optimizer"));
@@ -149,9 +150,10 @@ Model best_model(const nn::Checkpoint& saved, const Material& material, const st
   };
   common::check_program(saved, kWhat, path);
   if (note("music") != material.fingerprint()) {
-    fail("checkpoint", fmt::format("{} learned from other music than {}; give the --data it was "
-                                   "trained with",
-                                   path, material.name));
+    fail("checkpoint",
+         fmt::format(
+             "{} was trained on other music than {}; give the --data that it was trained with",
+             path, material.name));
   }
   ModelOptions options;
   options.gru = note("cell") == "gru";

@@ -73,7 +73,8 @@ WavResult write_wav(const std::string& midi, const std::string& wav) {
   const std::string program = find_program("fluidsynth");
   const std::string font = find_sound_font();
   if (program.empty()) return {false, "fluidsynth is not installed"};
-  if (font.empty()) return {false, "no sound font is installed; SOUNDFONT may name one"};
+  if (font.empty())
+    return {false, "no sound font is installed; the environment variable SOUNDFONT may name one"};
   const std::string partial = wav + ".partial";
   const bool done =
       run_quietly({program, "-ni", "-g", "0.6", "-T", "wav", "-F", partial, font, midi});

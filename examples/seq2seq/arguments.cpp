@@ -29,57 +29,62 @@ void add_choice(CLI::App& app, const std::string& name, std::string& value,
 }
 
 void add_data_options(CLI::App& app, Arguments& a) {
-  app.add_option(
-         "--data", a.data,
-         "pairs to learn from, source TAB target [TAB anything], UTF-8; without it, what is "
-         "built in (dates, translate)")
+  app.add_option("--data", a.data,
+                 "UTF-8 file of pairs to learn, a line each: source TAB target [TAB anything] "
+                 "(default: built-in pairs)")
       ->type_name("FILE")
       ->check(common::not_empty());
   app.add_option("--test", a.test,
-                 "pairs to measure with; without it, a share of the data is held out")
+                 "file of pairs to test with (default: a part of the data is held out)")
       ->type_name("FILE")
       ->check(common::not_empty());
   add_choice(app, "--source-unit", a.source_unit, {"character", "word"},
-             "what the source is read by (translate: word)");
-  add_choice(app, "--target-unit", a.target_unit, {"character", "word"},
-             "what the target is written by");
+             "units of the source (default of translate: word)");
+  add_choice(app, "--target-unit", a.target_unit, {"character", "word"}, "units of the target");
   add_count(app, "--min-count", a.smallest_count, 1, kAnyCount,
-            "rarer units are unknown to the vocabulary");
-  add_count(app, "--max-units", a.most_units, 1, 1 << 24, "units of a vocabulary; the commonest");
-  add_count(app, "--max-length", a.settings.most_symbols, 1, 10000,
-            "longer sentences are left out of training, and refused");
-  add_count(app, "--pairs", a.pairs, 1, 1 << 24, "pairs to make for training, where they are made");
-  add_count(app, "--longest", a.longest, 1, 5000, "reverse, copy: most letters in training");
-  add_count(app, "--base", a.base, 2, 10, "add: 2, bit by bit; 10, as a translation");
+            "the vocabulary leaves out units that occur less often");
+  add_count(app, "--max-units", a.most_units, 1, 1 << 24,
+            "most units in a vocabulary; the commonest ones are kept");
+  add_count(
+      app, "--max-length", a.settings.most_symbols, 1, 10000,
+      "longest sentence in units; training leaves longer ones out, and --translate refuses them");
+  add_count(app, "--pairs", a.pairs, 1, 1 << 24,
+            "number of training pairs, if the program makes them");
+  add_count(app, "--longest", a.longest, 1, 5000, "reverse, copy: most letters of a training pair");
+  add_count(app, "--base", a.base, 2, 10,
+            "add: with 2, a plain RNN adds bit by bit; with 10, an encoder and a decoder translate "
+            "the sum");
   add_count(app, "--digits", a.digits, 1, kMostBits, "add: digits of the numbers in training");
 }
 
 void add_model_options(CLI::App& app, Arguments& a) {
   constexpr double kAnyNumber = std::numeric_limits<double>::infinity();
   Settings& s = a.settings;
-  add_choice(app, "--cell", s.model.cell, {"gru", "lstm", "rnn"}, "of encoder and decoder");
+  add_choice(app, "--cell", s.model.cell, {"gru", "lstm", "rnn"}, "cell of encoder and decoder");
   app.add_flag("--one-direction{false},--two-directions{true}", s.model.bidirectional,
-               "how the encoder reads (two directions)");
+               "directions in which the encoder reads (default: two)");
   add_count(app, "--layers", s.model.layers, 1, 100, "layers of encoder and decoder");
   add_count(app, "--hidden", s.model.hidden, 1, 65536, "units of a layer in one direction");
-  add_count(app, "--embedding", s.model.embedding, 1, 65536, "size of a symbol's vector");
+  add_count(app, "--embedding", s.model.embedding, 1, 65536,
+            "size of the vector that is learned for each symbol");
   add_choice(app, "--attention", s.model.attention,
              {"additive", "dot", "general", "cosine", "none"},
-             "how the decoder compares; none: a plain encoder-decoder");
+             "score of the attention; none: an encoder and a decoder without attention");
   add_choice(app, "--attend", s.model.attend, {"before", "after"},
-             "the decoder looks before a step (Bahdanau) or after it (Luong)");
-  add_number(app, "--dropout", s.model.dropout, 0, 0.99, "between layers");
+             "the decoder attends before a step (Bahdanau) or after it (Luong)");
+  add_number(app, "--dropout", s.model.dropout, 0, 0.99,
+             "share of the outputs between layers that training drops");
   add_count(app, "--batch", s.batch, 1, 1 << 20, "pairs in an update");
   add_count(app, "--updates", s.updates, 1, kAnyCount, "updates of the weights");
   add_number(app, "--lr", s.learning_rate, 0, kAnyNumber, "Adam's learning rate");
   add_number(app, "--decay", s.decay, 0, 1,
-             "over this last share of the updates the learning rate falls to 0");
+             "the learning rate falls to 0 over this last share of the updates");
   add_number(app, "--clip", s.clip, 0, kAnyNumber,
              "largest global norm of the gradient; 0: no clipping");
   add_count(app, "--validate-every", a.validate_every, 1, kAnyCount,
-            "updates between validations, each of which saves a checkpoint");
+            "updates from one validation to the next; each saves a checkpoint");
   add_count(app, "--patience", a.patience, 0, kAnyCount,
-            "stop after so many validations without a better one; 0: never");
+            "stop after this many validations in a row without a better one; 0: never");
 }
 
 // The tasks of an option. Options that are not listed belong to all tasks.
@@ -147,8 +152,8 @@ void check_options_of_task(const CLI::App& app, const Arguments& a) {
   for (const char* option : kNotForBits) {
     if (app.count(option) > 0) {
       throw UsageError(
-          fmt::format("{} has no meaning for sums of bits, which a plain RNN adds; "
-                      "give --base 10 too, or leave it out",
+          fmt::format("{0} has no effect on --base 2, where a plain RNN adds bits; give --base 10 "
+                      "too, or leave {0} out",
                       option));
     }
   }
@@ -176,8 +181,8 @@ void check_options(const CLI::App& app, const Arguments& a) {
   }
   if (!a.model.empty()) {
     throw UsageError(
-        "--model names a checkpoint to translate with; give --translate TEXT or "
-        "--interactive too, or --resume to go on with that of --out");
+        "--model names a checkpoint to translate with; give --translate TEXT or --interactive too; "
+        "to continue a training run, give --resume and its folder by --out");
   }
 }
 
@@ -243,22 +248,26 @@ void add_options(CLI::App& app, Arguments& a) {
   common::add_common(app, a.common, "seq2seq");
   app.add_option(
          "TASK", a.task,
-         "dates: written by people -> ISO 8601; translate: English -> Chinese, or any pairs; "
-         "reverse, copy: letters, with attention and without; add: sums")
+         "dates: dates in words or digits -> ISO 8601; translate: English -> Chinese, or the pairs "
+         "of --data; reverse, copy: letters, with and without attention; add: sums")
       ->check(CLI::IsMember({"dates", "translate", "reverse", "copy", "add"}))
       ->default_str(a.task);
   add_data_options(app, a);
   add_model_options(app, a);
-  add_count(app, "--beam", a.beams, 1, 1000, "width of the search; 1: greedy");
+  add_count(app, "--beam", a.beams, 1, 1000, "width of the beam search; 1: greedy");
   add_number(app, "--length-penalty", a.length_penalty, 0, 10,
-             "favours longer translations in a beam; about 0.6 to 1");
+             "higher values prefer longer translations in the beam search; 0.6 to 1 is usual");
   add_count(app, "--samples", a.samples, 0, 100000, "translations to print");
   add_count(app, "--pictures", a.pictures, 1, 100, "translations in the attention picture");
-  app.add_flag("--resume", a.resume, "go on from DIR/last.safetensors; else DIR is written anew");
-  app.add_option("--translate", a.translate, "train nothing, translate this")->type_name("TEXT");
-  app.add_flag("--interactive", a.interactive, "train nothing, translate line by line");
+  app.add_flag("--resume", a.resume,
+               "continue the run from DIR/last.safetensors; without this option a new run replaces "
+               "the files in DIR");
+  app.add_option("--translate", a.translate, "do not train; translate this text")
+      ->type_name("TEXT");
+  app.add_flag("--interactive", a.interactive,
+               "do not train; translate the lines of the standard input");
   app.add_option("--model", a.model,
-                 "the checkpoint for these two; without it, DIR/best.safetensors")
+                 "the checkpoint for --translate and --interactive (default: DIR/best.safetensors)")
       ->type_name("FILE")
       ->check(common::not_empty());
 }
@@ -312,7 +321,9 @@ void fill_in(CLI::App& app, Arguments& a) {
   if (a.task_given) {
     hide_others(app, a);
   } else {
-    app.footer("The values are those of dates; `seq2seq TASK --help` shows those of another task.");
+    app.footer(
+        "The defaults shown are those of dates; `seq2seq TASK --help` shows the defaults of "
+        "another task.");
   }
   check_options(app, a);
 }

@@ -124,8 +124,8 @@ void Batches::load_state_dict(const tapeloop::StateDict& state) {
       state.size() != state_dict().size()) {
     tapeloop::fail(
         "batches",
-        fmt::format("the state is of {} examples, pass {}, next batch {}; here are {} in "
-                    "{} batches: it belongs to other examples or another batch size",
+        fmt::format("the saved state is that of {} examples, pass {}, next batch {}; this run has "
+                    "{} examples in {} batches; give the data and the --batch of the saved run",
                     count, pass, next, own, per_pass()));
   }
   random_.next = static_cast<std::uint64_t>(pass);

@@ -13,7 +13,8 @@
 int main(int argc, char** argv) {
   using namespace seq2seq;
   Arguments a;
-  CLI::App app("Learns to turn one sequence into another, and shows what it looks at.");
+  CLI::App app(
+      "Learns to translate one sequence into another, and shows where its attention looks.");
   add_options(app, a);
   const auto run = [&] {
     nlohmann::json figures;

@@ -67,7 +67,7 @@ void fill_parts(Material& material, const Arguments& a) {
   }
   if (filled.empty()) return;
   material.remarks.push_back(
-      fmt::format("few pairs: one {} is taken for {}; the figures of so few say little",
+      fmt::format("few pairs: one {} is taken for {}; the measures of so few pairs say little",
                   a.task == "dates" ? "date" : "source", fmt::join(filled, ", one for ")));
 }
 
@@ -145,7 +145,7 @@ void use_test_file(Material& material, const Arguments& a) {
   const auto left = before - material.train.size() - material.validation.size();
   if (left > 0) {
     material.remarks.push_back(
-        fmt::format("{} pairs are not learned from: {} is among those to measure with", left,
+        fmt::format("{} pairs are left out of training: {} is also in the --test file", left,
                     a.task == "dates" ? "their date" : "their source"));
   }
 }

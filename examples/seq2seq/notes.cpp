@@ -13,9 +13,10 @@ const std::string& check_task(const tapeloop::nn::Checkpoint& saved, const std::
   common::check_program(saved, kProgram, path);
   const std::string& found = common::note(saved, "task", path);
   if (!task.empty() && found != task) {
-    throw tapeloop::FileError(fmt::format(
-        "{}: this checkpoint is of the task '{}', not '{}'; name that task, or give another file",
-        path, found, task));
+    throw tapeloop::FileError(
+        fmt::format("{}: this checkpoint is one of the task '{}', not '{}'; name that task, or "
+                    "give another checkpoint",
+                    path, found, task));
   }
   return found;
 }

@@ -81,7 +81,7 @@ nlohmann::json run_decimal(const Arguments& a) {
         "attention picture");
   }
   if (traces.empty()) {
-    common::print("no picture of the carry: nothing was written\n");
+    common::print("no picture of the carry: the model wrote no sums\n");
     return figures;
   }
   // Puts the sums with the most carries first.

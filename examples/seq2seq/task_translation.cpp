@@ -90,7 +90,7 @@ Answer add_text(const Adder& adder, const std::string& text) {
   const std::uint64_t found = adder.add(*sum, bits);
   Answer answer{to_text(found, 2), {}};
   if (found != sum->a + sum->b) {
-    answer.remark = fmt::format("wrong: it is {}", to_text(sum->a + sum->b, 2));
+    answer.remark = fmt::format("wrong: the sum is {}", to_text(sum->a + sum->b, 2));
   }
   return answer;
 }

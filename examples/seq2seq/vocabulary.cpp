@@ -30,10 +30,10 @@ Vocabulary::Vocabulary(std::span<const std::vector<std::string>> texts,
 
 void Vocabulary::add(const std::string& unit) {
   if (unit.empty() || !ids_.emplace(unit, size()).second) {
-    tapeloop::fail(
-        "vocabulary",
-        fmt::format("line {} {} is {}; this is not the text of a vocabulary", units_.size() + 1,
-                    tapeloop::safetensors::shown(unit), unit.empty() ? "empty" : "there twice"));
+    tapeloop::fail("vocabulary",
+                   fmt::format("line {} {} is {}; expected different lines that are not empty",
+                               units_.size() + 1, tapeloop::safetensors::shown(unit),
+                               unit.empty() ? "empty" : "there twice"));
   }
   units_.push_back(unit);
 }

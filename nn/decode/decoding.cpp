@@ -61,10 +61,9 @@ void DecodeStep::log_p(std::int64_t row, std::span<double> to) const {
 
 void DecodeStep::check_row(std::int64_t i) const {
   if (std::isfinite(normaliser.read<double>()[i])) return;
-  fail("decode",
-       fmt::format("the logits of row {} hold NaN or +inf, or are -inf for every class; the model "
-                   "has diverged, was given bad input, or masks everything",
-                   i));
+  fail("decode", fmt::format("the logits of row {} hold NaN or +inf, or are -inf for every class; "
+                             "the model has diverged, its input was bad, or it masks every class",
+                             i));
 }
 
 void check_options(const StepDecoder& model, const DecodeOptions& o) {

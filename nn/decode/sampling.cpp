@@ -80,8 +80,8 @@ Tensor detail::sample_rows(const Tensor& logits, Random& random, const SampleOpt
       double logit = rows[n * classes + v];
       if (std::isnan(logit) || logit == INFINITY) {
         fail("sample",
-             fmt::format("logit [{}, {}] is {}; the model has diverged, or was given bad input", n,
-                         v, logit));
+             fmt::format("logit [{}, {}] is {}; the model has diverged, or its input was bad", n, v,
+                         logit));
       }
       largest = std::max(largest, logit);
     }

@@ -52,10 +52,9 @@ std::int64_t fitting_steps(std::int64_t t, std::int64_t n, Device device, const 
   }
   double least = segmented(1);
   for (std::int64_t steps = 2; steps <= t; ++steps) least = std::min(least, segmented(steps));
-  fail("unroll",
-       fmt::format("{} steps of a batch of {} do not fit into {} MiB: the least possible is "
-                   "{:.1f} MiB; give more, or a smaller batch",
-                   t, n, mib, least / 1048576.0));
+  fail("unroll", fmt::format("{} steps of a batch of {} do not fit into {} MiB: they need at least "
+                             "{:.1f} MiB; raise recompute.fit_mib, or use a smaller batch",
+                             t, n, mib, least / 1048576.0));
 }
 
 std::int64_t packed_bytes(std::span<const Var> weights) {

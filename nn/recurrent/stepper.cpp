@@ -12,8 +12,8 @@ namespace tapeloop::nn::detail {
 void check_one_direction(int directions) {
   if (directions != 1) {
     fail("stepper",
-         "the model runs in both directions, so a step needs what comes after it; train one with "
-         "bidirectional = false");
+         "the model runs in both directions, so a step needs the steps after it; train a model "
+         "with bidirectional = false");
   }
 }
 

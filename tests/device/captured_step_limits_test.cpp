@@ -127,7 +127,8 @@ TEST_CASE(
   for (const int refused : {2, 0}) {
     emulation::refuse_instances(refused);
     if (refused == 2) {
-      CHECK(throws_with("CUDA could not make a graph of it (out of memory)", [&] { step(x); }));
+      CHECK(
+          throws_with("CUDA could not make a graph of the step (out of memory)", [&] { step(x); }));
       CHECK(emulation::objects() == objects);
     } else {
       CHECK(step(x).item() == 3);

@@ -118,7 +118,7 @@ TEST_CASE("a vocabulary of all bytes comes back from its escaped form") {
   for (const char* broken : {"\\", "\\x", "\\x0", "\\xzz", "\\q0a"}) {
     CAPTURE(broken);
     CHECK(contains(message_of<tapeloop::Error>([&] { Vocabulary::unescape(broken); }),
-                   "without x and two digits"));
+                   "that x and two hexadecimal digits do not follow"));
   }
 }
 
@@ -303,7 +303,8 @@ TEST_CASE("gradients of a last loss have a curve for each layer, and neurons a p
   CHECK(contains(page, "sigmoid(xz + hz)"));
   CHECK(
       contains(message_of<tapeloop::Error>([&] { neurons_over_text(model, vocabulary, "#", "t"); }),
-               "--activations-text: the text never had '#', byte 1 of the --activations-text"));
+               "--activations-text: the training text has no '#', which is byte 1 of the "
+               "--activations-text"));
 }
 
 TEST_CASE("a text that a picture or page has no room for is refused in words of the options") {
@@ -313,7 +314,7 @@ TEST_CASE("a text that a picture or page has no room for is refused in words of 
   const std::string long_text(401, kRhyme[0]);
   CHECK(message_of<tapeloop::Error>(
             [&] { neurons_over_text(model, vocabulary, long_text, "t", true); }) ==
-        "--activations: the text has 401 symbols, a picture takes 400 at most; shorten "
+        "--activations: the text has 401 symbols, a picture shows at most 400; shorten "
         "--activations-text, or name a FILE.html");
   CHECK_NOTHROW(neurons_over_text(model, vocabulary, long_text.substr(1), "t", true));
 }

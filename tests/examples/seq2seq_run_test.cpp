@@ -54,8 +54,8 @@ TEST_CASE("texts that cannot be translated are refused, and checkpoints of other
   a.task = "copy";
   a.task_given = true;
   CHECK(refused("abc") == a.model +
-                              ": this checkpoint is of the task 'dates', not 'copy'; name "
-                              "that task, or give another file");
+                              ": this checkpoint is one of the task 'dates', not 'copy'; name that "
+                              "task, or give another checkpoint");
 }
 
 TEST_CASE("a training run leaves checkpoints, resumes, and refuses another vocabulary") {
@@ -83,13 +83,13 @@ TEST_CASE("a training run leaves checkpoints, resumes, and refuses another vocab
   };
   material.train.push_back({"new letter q", "q"});
   CHECK(refused().starts_with("--resume: " + folder.path.string() +
-                              "/last.safetensors learned from other data than this (7 pairs, "));
+                              "/last.safetensors was trained on other data (it notes 7 pairs, "));
   CHECK(refused().ends_with("; give the --data that it was trained with"));
   material.train = kPairs;
   a.settings.model.hidden = 7;
   CHECK(refused() == "--resume: " + folder.path.string() +
                          "/last.safetensors was saved with other settings:\n  hidden: \"7\" now, "
-                         "\"6\" there\n  Go on with those, or start anew.");
+                         "\"6\" saved\n  Use the saved settings, or start a new run.");
   a.common.out = (folder.path / "none").string();
   CHECK(refused() == "--resume: there is no " + a.common.out +
                          "/last.safetensors; leave --resume out to train first, or name the folder "

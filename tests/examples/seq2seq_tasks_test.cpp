@@ -322,8 +322,8 @@ TEST_CASE("options that do not belong to a task, or to each other, are refused")
   CHECK(refused("add --base 3") == "--base is 3, expected 2 or 10");
   CHECK(refused("add --base 10 --digits 40") == "--digits is 40, expected 1 to 18 decimal digits");
   CHECK(refused("add --cell lstm") ==
-        "--cell has no meaning for sums of bits, which a plain RNN adds; give --base 10 too, or "
-        "leave it out");
+        "--cell has no effect on --base 2, where a plain RNN adds bits; give --base 10 too, or "
+        "leave --cell out");
   CHECK(refused("--resume --interactive") ==
         "--resume trains, --translate and --interactive do not; choose one");
   CHECK(refused("--model x.safetensors").starts_with("--model names a checkpoint"));

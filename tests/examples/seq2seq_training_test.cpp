@@ -147,16 +147,14 @@ TEST_CASE("settings and vocabularies come back from a checkpoint") {
   CHECK(message_of([&] { settings_of(saved, "file"); }) ==
         "file: the setting 'hidden' is 'many', expected a number that is not negative");
   saved.notes.erase("hidden");
-  CHECK(
-      message_of([&] { settings_of(saved, "file"); }) ==
-      "file: this is no checkpoint of such a model: it has no setting 'hidden'; give one that this "
-      "program wrote");
+  CHECK(message_of([&] { settings_of(saved, "file"); }) ==
+        "file: this checkpoint has no setting 'hidden'; give a checkpoint that this program wrote");
   saved.notes["source-unit"] = "line";
   CHECK(message_of([&] { languages_of(saved, "file"); }) ==
         "file: the setting 'source-unit' is 'line', expected word or character");
   CHECK(message_of([&] { check_task(saved, "dates", "file"); }) ==
-        "file: this checkpoint is of the task 'translate', not 'dates'; name that task, or give "
-        "another file");
+        "file: this checkpoint is one of the task 'translate', not 'dates'; name that task, or "
+        "give another checkpoint");
   saved.notes["program"] = "jazz";
   CHECK(message_of([&] { check_task(saved, "", "file"); }) ==
         "file: it was written by 'jazz', expected 'seq2seq'; train first, or name the folder of "

@@ -201,7 +201,7 @@ TEST_CASE("layers that do not fit are refused before any work") {
   }
   Recurrence not_apart = lstm;
   not_apart.b_hh = Var(zeros({32}));
-  CHECK(throws_with("stepper|b_hh is given, but only products that are kept apart",
+  CHECK(throws_with("stepper|b_hh is given, but only a recurrence of with_products_apart()",
                     [&] { make(not_apart, w_in, b); }));
 }
 

@@ -57,10 +57,10 @@ void Capture::stop() {
   if (status != cudaSuccess) {
     cudaGetLastError();
     graph_ = nullptr;
-    fail("captured step", std::string("CUDA could not make a graph of it (") +
+    fail("captured step", std::string("CUDA could not make a graph of the step (") +
                               cudaGetErrorString(status) +
-                              "), and its work is lost; look for code in it that uses CUDA by "
-                              "itself, or call the step without CapturedStep");
+                              "), and the work of this call is lost; look for code in the step "
+                              "that calls CUDA itself, or call the step without CapturedStep");
   }
   launch();
 }
@@ -79,7 +79,8 @@ Capture::Renewed Capture::renewed(std::size_t bytes) {
   bytes = (bytes + 63) / 64 * 64;
   if (chunks_.empty() || chunks_.back().used + bytes > chunks_.back().size) {
     const std::size_t size = std::max(bytes, kChunkBytes);
-    chunks_.push_back({std::make_unique<unsigned char[]>(size), arena_->take_unwritten(size), size, 0});
+    chunks_.push_back(
+        {std::make_unique<unsigned char[]>(size), arena_->take_unwritten(size), size, 0});
   }
   Chunk& chunk = chunks_.back();
   const std::size_t place = chunk.used;
@@ -99,7 +100,9 @@ const std::uint64_t* Capture::numbers(std::uint64_t seed, std::uint64_t first) {
 
 void* Capture::next_table() {
   if (next_table_ == tables_.size())
-    fail("captured step", "a part of it does more than when it was captured");
+    fail("captured step",
+         "a part of the step launches more work than when it was captured; call the step without "
+         "CapturedStep");
   return tables_[next_table_++];
 }
 

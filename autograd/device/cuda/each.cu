@@ -37,7 +37,7 @@ void pointwise_each(const PointwiseKernel& kernel, DType dtype,
   for (const PointwiseItem& item : items) {
     if (item.strided != nullptr) {
       tapeloop::detail::cannot_capture(
-          "a parameter that is not contiguous, or its gradient, is updated by itself");
+          "a parameter or its gradient is not contiguous, so the optimizer updates it by itself");
       run_one(kernel, dtype, item);
       continue;
     }

@@ -15,7 +15,7 @@ namespace {
 
 constexpr const char* kWaits =
     "the host waited for the GPU, as item(), to(Device::cpu) and the like do; return the value "
-    "instead and look at it outside";
+    "instead and read it outside of the step";
 // The size that cuBLAS recommends for sm_90.
 constexpr std::size_t kBlasWorkspace = std::size_t{32} << 20;
 
@@ -176,7 +176,7 @@ void upload(void* to, const void* from, std::size_t bytes) {
   if (bytes == 0) return;
   const std::scoped_lock lock(working());
   detail::cannot_capture(
-      "something was copied from the CPU to the GPU; make it an input of the step");
+      "a tensor was copied from the CPU to the GPU; make it an input of the step");
   const bool staged = bytes <= Staging::kMost;
   if (staged) {
     static Staging& kRing = *new Staging;
@@ -216,14 +216,16 @@ void download(void* to, const void* from, std::size_t bytes) {
     fail("to(int64)", "element " + std::to_string(mistake.index) + ", in row-major order, of " +
                           std::to_string(mistake.size) +
                           " on the GPU is NaN, infinite, or beyond what int64 holds; do not use "
-                          "results since then; no parameter was updated");
+                          "results computed since then; no parameter was updated");
   }
-  constexpr const char* kNames[] = {"",       "take_rows",   "add_rows",
-                                    "gather", "scatter_add", "cross_entropy"};
+  // In the order of MistakeIn, with the names of the operations that a user calls.
+  constexpr const char* kNames[] = {
+      "",       "embedding or take",      "the gradient of embedding or take",
+      "gather", "the gradient of gather", "cross_entropy"};
   fail(kNames[static_cast<int>(mistake.in)],
        (mistake.in == MistakeIn::targets ? "a target on the GPU is " : "an index on the GPU is ") +
            std::to_string(mistake.index) + ", outside 0.." + std::to_string(mistake.size - 1) +
-           "; do not use results since then; no parameter was updated");
+           "; do not use results computed since then; no parameter was updated");
 }
 
 void wait() {
