@@ -7,8 +7,8 @@
 
 #include <CLI/CLI.hpp>
 
-#include "examples/jazz/chart.h"
-#include "examples/jazz/midi.h"
+#include "examples/jazz/midi/midi.h"
+#include "examples/jazz/music/chart.h"
 
 namespace jazz {
 

@@ -11,7 +11,7 @@
 #include <limits>
 #include <string_view>
 
-#include "examples/seq2seq/addition.h"
+#include "examples/seq2seq/tasks/addition.h"
 #include "tapeloop/autograd/tensor/error.h"
 
 namespace seq2seq {

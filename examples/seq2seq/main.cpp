@@ -8,7 +8,7 @@
 #include <nlohmann/json.hpp>
 
 #include "examples/common/output.h"
-#include "examples/seq2seq/tasks.h"
+#include "examples/seq2seq/tasks/tasks.h"
 
 int main(int argc, char** argv) {
   using namespace seq2seq;

@@ -10,9 +10,9 @@
 #include <string_view>
 #include <unordered_set>
 
-#include "examples/seq2seq/addition.h"
-#include "examples/seq2seq/dates.h"
-#include "examples/seq2seq/lengths.h"
+#include "examples/seq2seq/tasks/addition.h"
+#include "examples/seq2seq/tasks/dates.h"
+#include "examples/seq2seq/tasks/lengths.h"
 #include "tapeloop/autograd/tensor/error.h"
 
 namespace seq2seq {

@@ -8,10 +8,10 @@
 #include "examples/char_lm/training.h"
 #include "examples/common/options.h"
 #include "examples/custom_cell/adder.h"
-#include "examples/jazz/chart.h"
 #include "examples/jazz/generate.h"
+#include "examples/jazz/music/chart.h"
 #include "examples/jazz/train.h"
-#include "examples/seq2seq/adder.h"
+#include "examples/seq2seq/tasks/adder.h"
 #include "examples/seq2seq/training_run.h"
 #include "tests/device/device.h"
 

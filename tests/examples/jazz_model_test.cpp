@@ -12,9 +12,9 @@
 #include <memory>
 #include <string>
 
-#include "examples/jazz/chart.h"
 #include "examples/jazz/generate.h"
-#include "examples/jazz/midi.h"
+#include "examples/jazz/midi/midi.h"
+#include "examples/jazz/music/chart.h"
 #include "examples/jazz/train.h"
 #include "tapeloop/autograd/look/gradcheck.h"
 #include "tapeloop/autograd/tensor/error.h"

@@ -15,7 +15,7 @@
 #include "examples/common/run_lock.h"
 #include "examples/common/saver.h"
 #include "examples/seq2seq/notes.h"
-#include "examples/seq2seq/tasks.h"
+#include "examples/seq2seq/tasks/tasks.h"
 #include "examples/seq2seq/training_run.h"
 #include "tests/examples/seq2seq_pairs.h"
 #include "tests/folder.h"

@@ -7,11 +7,11 @@
 #include <map>
 #include <set>
 
-#include "examples/seq2seq/addition.h"
 #include "examples/seq2seq/arguments.h"
-#include "examples/seq2seq/dates.h"
-#include "examples/seq2seq/lengths.h"
 #include "examples/seq2seq/material.h"
+#include "examples/seq2seq/tasks/addition.h"
+#include "examples/seq2seq/tasks/dates.h"
+#include "examples/seq2seq/tasks/lengths.h"
 #include "tapeloop/autograd/tensor/error.h"
 #include "tests/support.h"
 

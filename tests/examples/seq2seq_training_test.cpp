@@ -3,10 +3,10 @@
 // tests whole runs.
 #include <doctest/doctest.h>
 
-#include "examples/seq2seq/adder.h"
-#include "examples/seq2seq/dates.h"
 #include "examples/seq2seq/notes.h"
-#include "examples/seq2seq/tasks.h"
+#include "examples/seq2seq/tasks/adder.h"
+#include "examples/seq2seq/tasks/dates.h"
+#include "examples/seq2seq/tasks/tasks.h"
 #include "tapeloop/autograd/look/gradcheck.h"
 #include "tapeloop/autograd/ops/losses.h"
 #include "tests/examples/seq2seq_pairs.h"
