@@ -13,6 +13,9 @@ namespace common {
 
 class Svg {
  public:
+  enum class Digits { six_significant, two_decimals };  // of coordinates
+  explicit Svg(Digits digits = Digits::six_significant) : digits_(digits) {}
+
   enum class Anchor { start, middle, end };
   struct Label {
     double size = 12;
@@ -22,8 +25,11 @@ class Svg {
     double turned = 0;  // degrees, about its anchor
   };
 
+  // `more`: further attributes, with a space in front.
   void rectangle(double left, double top, double width, double height, std::string_view colour,
-                 double opacity = 1);
+                 std::string_view more = "");
+  void rectangle(double left, double top, double width, double height, std::string_view colour,
+                 double opacity);
   void frame(double left, double top, double width, double height, std::string_view colour);
   void line(double x1, double y1, double x2, double y2, std::string_view colour, double width = 1);
   void curve(const std::vector<std::pair<double, double>>& points, std::string_view colour,
@@ -36,8 +42,12 @@ class Svg {
 
   // The whole document. Screen readers read `title` out, and browsers show it in their tabs.
   std::string document(double width, double height, std::string_view title) const;
+  // The document of these elements alone, in these fonts.
+  std::string document_in(std::string_view fonts, double width, double height) const;
 
  private:
+  std::string text_of(double coordinate) const;
+  Digits digits_;
   std::string body_;
 };
 
