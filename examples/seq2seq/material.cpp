@@ -23,8 +23,6 @@ using tapeloop::Random;
 constexpr std::int64_t kMadeTest = 1000, kMadeValidation = 300;
 constexpr int kTestPermille = 50, kValidationPermille = 50;
 
-Unit unit_named(const std::string& name) { return name == "word" ? Unit::word : Unit::character; }
-
 // The key of the split: the target (the ISO date) for a file of dates, else the source.
 std::string Pair::*key_of(const Arguments& a) {
   return a.task == "dates" ? &Pair::target : &Pair::source;

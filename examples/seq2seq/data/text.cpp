@@ -72,6 +72,10 @@ bool spaced(const std::string& left, const std::string& right) {
 
 }  // namespace
 
+const char* name_of(Unit unit) { return unit == Unit::word ? "word" : "character"; }
+
+Unit unit_named(const std::string& name) { return name == "word" ? Unit::word : Unit::character; }
+
 std::string composed(std::string_view text) {
   const auto ascii = [](char byte) { return static_cast<unsigned char>(byte) < 0x80; };
   if (std::all_of(text.begin(), text.end(), ascii)) return std::string(text);

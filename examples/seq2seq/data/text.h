@@ -14,6 +14,8 @@ namespace seq2seq {
 
 // The units of a sentence for a model.
 enum class Unit { character, word };
+const char* name_of(Unit unit);
+Unit unit_named(const std::string& name);
 
 // The text in Unicode's normal form C: "e" with a combining acute becomes the one character "é", as
 // keyboards write it. Text that is not UTF-8 stays unchanged.

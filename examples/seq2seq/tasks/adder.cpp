@@ -7,44 +7,50 @@
 #include <algorithm>
 
 #include "examples/common/saver.h"
-#include "examples/seq2seq/notes.h"
+#include "examples/seq2seq/settings.h"
 #include "tapeloop/autograd/tensor/error.h"
-#include "tapeloop/nn/look/inspect.h"
 
 namespace seq2seq {
 
 namespace nn = tapeloop::nn;
-using common::note, common::number_note;
 using tapeloop::Random;
 using tapeloop::Tensor;
 using tapeloop::Var;
 
-std::map<std::string, std::string> notes_of(const AdderSettings& s) {
-  return {{"program", kProgram},
-          {"task", "add"},
-          {"base", "2"},
-          {"hidden", fmt::format("{}", s.hidden)},
-          {"bits", fmt::format("{}", s.bits)},
-          {"batch", fmt::format("{}", s.batch)},
-          {"lr", fmt::format("{}", s.learning_rate)},
-          {"clip", fmt::format("{}", s.clip)},
-          {"seed", fmt::format("{}", s.seed)}};
+namespace {
+
+common::SettingsTable table_of(AdderSettings& s) {
+  using common::count, common::number, common::kAnyCount, common::kAnyNumber;
+  return {
+      count("", s.hidden, 1, 65536, "").noted("hidden"),
+      count("", s.bits, 1, kMostBits, "").noted("bits"),
+      count("", s.batch, 1, 1 << 20, "").noted("batch"),
+      number("", s.learning_rate, 0, kAnyNumber, "").noted("lr"),
+      number("", s.clip, 0, kAnyNumber, "").noted("clip"),
+      count("", s.seed, 0, kAnyCount, "").noted("seed"),
+  };
+}
+
+}  // namespace
+
+std::map<std::string, std::string> notes_of(const AdderSettings& settings) {
+  AdderSettings copy = settings;
+  auto notes = common::notes_of(table_of(copy));
+  notes["program"] = kProgram;
+  notes["task"] = "add";
+  notes["base"] = "2";
+  return notes;
 }
 
 AdderSettings adder_settings_of(const nn::Checkpoint& saved, const std::string& path) {
   check_task(saved, "add", path);
-  if (note(saved, "base", path) != "2") {
+  if (common::note(saved, "base", path) != "2") {
     throw tapeloop::FileError(
         fmt::format("{}: this checkpoint adds decimal numbers; give --base 10", path));
   }
-  AdderSettings s;
-  s.hidden = number_note<std::int64_t>(saved, "hidden", path);
-  s.bits = number_note<int>(saved, "bits", path);
-  s.batch = number_note<std::int64_t>(saved, "batch", path);
-  s.learning_rate = number_note<double>(saved, "lr", path);
-  s.clip = number_note<double>(saved, "clip", path);
-  s.seed = number_note<std::uint64_t>(saved, "seed", path);
-  return s;
+  AdderSettings settings;
+  common::read_notes(table_of(settings), saved, path);
+  return settings;
 }
 
 Adder::Adder(std::int64_t hidden, Random& random, tapeloop::Device where)
@@ -108,15 +114,7 @@ AdderTrainer::AdderTrainer(const AdderSettings& settings, Random random)
     : settings_(settings),
       adder_(settings.hidden, random, settings.device),
       sums_(random.split()),
-      adam_(nn::parameters(adder_), {.learning_rate = settings.learning_rate}) {}
-
-Var AdderTrainer::loss_of(std::span<const Sum> sums) const {
-  return bce_with_logits(adder_(addend_bits(sums, settings_.bits)).logits,
-                         Var(sum_bits(sums, settings_.bits).to(settings_.device)));
-}
-
-std::string AdderTrainer::explain(std::span<const Sum> sums) const {
-  return nn::find_non_finite(adder_, [&] { return loss_of(sums); }).str();
+      learner_(adder_, {.adam = {.learning_rate = settings.learning_rate}, .clip = settings.clip}) {
 }
 
 double AdderTrainer::update() {
@@ -124,38 +122,44 @@ double AdderTrainer::update() {
   for (std::int64_t i = 0; i < settings_.batch; ++i) {
     sums.push_back(random_binary_sum(settings_.bits, sums_));
   }
-  tapeloop::Tape tape;
-  const Var loss = loss_of(sums);
-  const double nats = common::descend(tape, loss, adam_, settings_.clip, updates_ + 1,
-                                      [&] { return explain(sums); });
-  ++updates_;
-  return nats;
+  return learner_.update([&] {
+    return bce_with_logits(adder_(addend_bits(sums, settings_.bits)).logits,
+                           Var(sum_bits(sums, settings_.bits).to(settings_.device)));
+  });
+}
+
+bool AdderTrainer::finished() const {
+  return updates() >= settings_.updates && history().best_update == updates();
+}
+
+std::string AdderTrainer::validate() {
+  if (updates() >= settings_.updates) note_end();
+  return "";
 }
 
 void AdderTrainer::note_end() {
-  history_ = common::History();
-  history_.note_validation(0, updates_, nn::state_dict(adder_));
+  learner_.history = common::History();
+  learner_.note_validation(0);
 }
 
 nn::Checkpoint AdderTrainer::checkpoint() const {
-  return {.sections = {{"model", nn::state_dict(adder_)},
-                       {"optimizer", adam_.state_dict()},
-                       {"history", history_.state_dict()},
-                       {"best", history_.best_weights}},
-          .randoms = {{"sums", sums_}},
-          .step = updates_,
-          .notes = notes_of(settings_)};
+  nn::Checkpoint result = learner_.checkpoint(notes_of(settings_));
+  result.randoms.emplace_back("sums", sums_);
+  return result;
 }
 
 void AdderTrainer::restore(const nn::Checkpoint& saved, const std::string& path) {
-  nn::load_state_dict(adder_, saved.section("model"), path);
-  adam_.load_state_dict(saved.section("optimizer"));
-  sums_ = saved.random("sums");
   // Earlier versions saved no history during a training.
   const bool has_history = std::any_of(saved.sections.begin(), saved.sections.end(),
                                        [](const auto& part) { return part.first == "history"; });
-  history_ = has_history ? common::history_of(saved, path) : common::History();
-  updates_ = saved.step;
+  learner_.restore_state(saved, path);
+  learner_.history = has_history ? common::history_of(saved, path) : common::History();
+  sums_ = saved.random("sums");
+}
+
+void AdderTrainer::check(const nn::Checkpoint& saved, const std::string& path) const {
+  adder_settings_of(saved, path);
+  common::check_resumed_settings(saved, notes_of(settings_), path, "");
 }
 
 }  // namespace seq2seq

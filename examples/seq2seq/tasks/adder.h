@@ -6,11 +6,11 @@
 #include <map>
 #include <string>
 
-#include "examples/common/training.h"
+#include "examples/common/run.h"
+#include "examples/common/settings.h"
 #include "examples/seq2seq/pictures/picture.h"
 #include "examples/seq2seq/tasks/addition.h"
 #include "tapeloop/nn/nn.h"
-#include "tapeloop/optim/adam.h"
 
 namespace seq2seq {
 
@@ -19,7 +19,8 @@ struct AdderSettings {
   int bits = 8;  // of the numbers in training
   std::int64_t batch = 64;
   double learning_rate = 0.01;
-  double clip = 1;  // largest global norm of the gradient; 0: no clipping
+  std::int64_t updates = 2000;  // of the whole training, over all its runs
+  double clip = 1;              // largest global norm of the gradient; 0: no clipping
   std::uint64_t seed = 0;
   tapeloop::Device device = tapeloop::Device::cpu;
 };
@@ -46,31 +47,32 @@ struct Adder {
 std::int64_t right_sums(const Adder& adder, std::span<const Sum> sums, int bits);
 CarryTrace trace_of(const Adder& adder, const Sum& sum, int bits);
 
-class AdderTrainer {
+class AdderTrainer : public common::Training {
  public:
   explicit AdderTrainer(const AdderSettings& settings);
   AdderTrainer(const AdderTrainer&) = delete;
   AdderTrainer& operator=(const AdderTrainer&) = delete;
   // Makes one update with fresh random sums. Returns the loss before it, in nats per bit.
-  double update();
-  std::int64_t updates() const { return updates_; }
+  double update() override;
+  std::int64_t updates() const override { return learner_.updates(); }
+  double units() const override { return static_cast<double>(updates() * settings_.batch); }
+  bool finished() const override;
+  // This training measures nothing: its best weights are the last ones.
+  std::string validate() override;
   const Adder& adder() const { return adder_; }
-  const common::History& history() const { return history_; }
-  // Keeps the present weights as the best: this training does not validate.
+  const common::History& history() const override { return learner_.history; }
+  // Keeps the present weights as the best.
   void note_end();
-  tapeloop::nn::Checkpoint checkpoint() const;
-  void restore(const tapeloop::nn::Checkpoint& saved, const std::string& path);
+  tapeloop::nn::Checkpoint checkpoint() const override;
+  void restore(const tapeloop::nn::Checkpoint& saved, const std::string& path) override;
+  void check(const tapeloop::nn::Checkpoint& saved, const std::string& path) const override;
 
  private:
   AdderTrainer(const AdderSettings& settings, tapeloop::Random random);
-  tapeloop::Var loss_of(std::span<const Sum> sums) const;
-  std::string explain(std::span<const Sum> sums) const;  // says where the first NaN or infinity is
   AdderSettings settings_;
   Adder adder_;
   tapeloop::Random sums_;
-  tapeloop::optim::Adam adam_;
-  common::History history_;  // holds the final weights; no validations
-  std::int64_t updates_ = 0;
+  common::Learner learner_;  // its history holds the final weights; no validations
 };
 
 }  // namespace seq2seq

@@ -5,14 +5,9 @@
 
 #include <algorithm>
 #include <nlohmann/json.hpp>
-#include <optional>
-#include <utility>
 
 #include "examples/common/console.h"
-#include "examples/common/interrupt.h"
 #include "examples/common/notes.h"
-#include "examples/common/progress.h"
-#include "examples/common/saver.h"
 #include "examples/seq2seq/tasks/adder.h"
 #include "examples/seq2seq/tasks/tasks.h"
 
@@ -24,53 +19,6 @@ namespace {
 
 constexpr int kMostSums = 1000;  // of each length that is measured
 
-struct Seconds {
-  double wall = 0, cpu = 0;
-};
-
-// Trains to the end. Returns the time of all updates and checkpoints.
-Seconds train_adder(const Arguments& a, AdderTrainer& trainer, const AdderSettings& settings,
-                    const common::StopSignals& stop_signals) {
-  common::RunFiles files(a.common.out);
-  if (a.resume) {
-    const nn::Checkpoint saved = common::read_of_run(files.last(), "--resume");
-    adder_settings_of(saved, files.last());
-    common::check_resumed_settings(saved, notes_of(settings), files.last(), "");
-    trainer.restore(saved, files.last());
-    files.resume(saved, trainer.history());
-    common::print("going on after update {}\n", trainer.updates());
-  }
-  const std::int64_t first = trainer.updates();
-  const double sums = static_cast<double>(settings.batch);
-  const double cpu = common::cpu_seconds();
-  common::Progress progress(first, a.settings.updates, "sums");
-  while (trainer.updates() < a.settings.updates) {
-    const double loss = trainer.update();
-    progress.update(trainer.updates(), loss, sums * static_cast<double>(trainer.updates() - first));
-    if (stop_signals.received() != 0) {
-      progress.clear();
-      files.save_stopped(trainer.checkpoint());
-      throw common::Interrupted(
-          common::stopped_text(trainer.updates(), a.settings.updates, files.last()),
-          stop_signals.received());
-    }
-    if (trainer.updates() % a.validate_every == 0 && trainer.updates() < a.settings.updates) {
-      progress.clear();
-      files.save(trainer.checkpoint(), trainer.history());
-    }
-  }
-  progress.clear();
-  trainer.note_end();
-  files.save(trainer.checkpoint(), trainer.history());
-  files.retry(trainer.checkpoint(), trainer.history());
-  const double seconds = progress.seconds();
-  const double cpu_seconds = common::cpu_seconds() - cpu;
-  progress.clear();
-  common::print("{} updates of {} sums of {} {} in {:.2f} s\n", trainer.updates() - first,
-                settings.batch, settings.bits, settings.bits == 1 ? "bit" : "bits", seconds);
-  return {seconds, cpu_seconds};
-}
-
 }  // namespace
 
 nlohmann::json run_bits(const Arguments& a) {
@@ -79,25 +27,33 @@ nlohmann::json run_bits(const Arguments& a) {
   settings.bits = static_cast<int>(a.digits);
   settings.batch = a.settings.batch;
   settings.learning_rate = a.settings.learning_rate;
+  settings.updates = a.settings.updates;
   settings.clip = a.settings.clip;
   settings.seed = a.common.seed;
   settings.device = a.common.device;
   AdderTrainer trainer(settings);
-  std::optional<common::StopSignals> stop_signals(std::in_place);
-  common::print(
-      "add: a plain RNN of {} units reads two bits at a time, the lowest first; {} "
-      "parameters, seed {}\n",
-      settings.hidden, nn::parameter_count(trainer.adder()), settings.seed);
-  std::fflush(stdout);
-  const Seconds seconds = train_adder(a, trainer, settings, *stop_signals);
-  stop_signals.reset();
+  common::Run::Result done;
+  {
+    common::Run run(trainer, {.folder = a.common.out,
+                              .updates = settings.updates,
+                              .validate_every = a.validate_every,
+                              .unit = "sums"});
+    if (a.resume) run.resume(common::read_of_run(run.last(), "--resume"));
+    common::print(
+        "add: a plain RNN of {} units reads two bits at a time, the lowest first; {} "
+        "parameters, seed {}\n",
+        settings.hidden, nn::parameter_count(trainer.adder()), settings.seed);
+    done = run.train();
+  }
+  common::print("{} updates of {} sums of {} {} in {:.2f} s\n", done.updates, settings.batch,
+                settings.bits, settings.bits == 1 ? "bit" : "bits", done.seconds);
 
   nlohmann::json figures = {{"task", "add"},
                             {"base", 2},
                             {"seed", settings.seed},
                             {"updates", trainer.updates()},
-                            {"train_seconds", seconds.wall},
-                            {"train_cpu_seconds", seconds.cpu}};
+                            {"train_seconds", done.seconds},
+                            {"train_cpu_seconds", done.cpu_seconds}};
   tapeloop::Random random = tapeloop::Random(settings.seed + 1).split();
   for (const int times : {1, 2, 4}) {
     const int bits = std::min(kMostBits, times * settings.bits);

@@ -49,6 +49,8 @@ nlohmann::json json_of(const Measures& m) {
 }
 
 nlohmann::json json_of(const Arguments& a, const Trained& t) {
+  const double updates_per_second =
+      t.run.seconds > 0 ? static_cast<double>(t.run.updates) / t.run.seconds : 0;
   return {{"task", a.task},
           {"data", a.data},
           {"threads", a.common.threads},
@@ -56,10 +58,10 @@ nlohmann::json json_of(const Arguments& a, const Trained& t) {
           {"parameters", t.parameters},
           {"updates", t.updates},
           {"train_loss", t.train_loss},
-          {"train_seconds", t.seconds},
-          {"train_cpu_seconds", t.cpu_seconds},
-          {"updates_per_second", t.updates_per_second},
-          {"symbols_per_second", t.symbols_per_second},
+          {"train_seconds", t.run.seconds},
+          {"train_cpu_seconds", t.run.cpu_seconds},
+          {"updates_per_second", updates_per_second},
+          {"symbols_per_second", t.run.units_per_second()},
           {"stopped_early", t.stopped_early},
           {"best_update", t.trainer->history().best_update},
           {"best_validation_nats", t.trainer->history().best_nats}};

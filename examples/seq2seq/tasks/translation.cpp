@@ -14,7 +14,7 @@
 #include "examples/common/console.h"
 #include "examples/common/saver.h"
 #include "examples/common/text.h"
-#include "examples/seq2seq/notes.h"
+#include "examples/seq2seq/settings.h"
 #include "examples/seq2seq/tasks/adder.h"
 #include "examples/seq2seq/tasks/tasks.h"
 #include "tapeloop/autograd/tensor/error.h"
@@ -130,7 +130,7 @@ bool read_line(std::istream& in, std::string& line) {
 void prompt(const Translate& translate) {
   const bool terminal = ::isatty(STDIN_FILENO) == 1;
   std::string line;
-  while (std::ferror(stdout) == 0) {  // run_main() reports a failure of stdout
+  while (std::ferror(stdout) == 0) {  // CommandLine::run() reports a failure of stdout
     if (terminal) common::say("> ");
     if (!read_line(std::cin, line)) break;
     if (common::trimmed(line).empty()) continue;
