@@ -33,7 +33,8 @@ class StopSignals {
   int exceptions_;  // exceptions in flight when this object was made
 };
 
-// Thrown if a signal ended a run. CommandLine::run() prints the text and ends the process by the signal.
+// Thrown if a signal ended a run. CommandLine::run() prints the text and ends the process by the
+// signal.
 class Interrupted : public std::runtime_error {
  public:
   Interrupted(const std::string& text, int by) : std::runtime_error(text), signal(by) {}

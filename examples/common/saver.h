@@ -13,8 +13,8 @@
 namespace common {
 
 // If a save fails, the saver prints a warning on standard error and the earlier file stays. The run
-// goes on, and the next save tries again. If something is still unsaved at the end, CommandLine::run()
-// returns 1: see unsaved().
+// goes on, and the next save tries again. If something is still unsaved at the end,
+// CommandLine::run() returns 1: see unsaved().
 class Saver {
  public:
   // `saved`: the update of this run that the file holds already; -1: none.
