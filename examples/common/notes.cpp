@@ -19,11 +19,6 @@ const std::string& note(const tapeloop::nn::Checkpoint& saved, const std::string
   return found->second;
 }
 
-void detail::bad_note(const std::string& key, const std::string& text, const std::string& path) {
-  throw tapeloop::FileError(fmt::format(
-      "{}: the setting '{}' is '{}', expected a number that is not negative", path, key, text));
-}
-
 tapeloop::nn::Checkpoint read_of_run(const std::string& path, const char* option) {
   std::error_code ignored;
   if (!std::filesystem::exists(path, ignored)) {

@@ -5,10 +5,8 @@
 
 #include <fmt/format.h>
 
-#include <CLI/CLI.hpp>
-
-#include "examples/jazz/chart.h"
-#include "examples/jazz/midi.h"
+#include "examples/jazz/midi/midi.h"
+#include "examples/jazz/music/chart.h"
 
 namespace jazz {
 
@@ -48,83 +46,52 @@ void check_data(const Arguments& a) {
 
 }  // namespace
 
-void add_options(CLI::App& app, Arguments& a) {
-  using common::add_count, common::add_number, common::kAnyCount;
-  common::add_common(app, a.common, "jazz");
-  app.add_option("--data", a.data,
-                 "learn the MIDI files in this folder and its subfolders; every 5th file is held "
-                 "out (default: the built-in tunes)")
-      ->type_name("DIR")
-      ->check(common::not_empty());
-  app.add_option("--cell", a.cell, "the recurrent cell")
-      ->check(CLI::IsMember({"lstm", "gru"}))
-      ->type_name("lstm|gru")
-      ->default_str(a.cell);
-  add_count(app, "--hidden", a.model.hidden, 1, 65536, "units of a layer");
-  add_count(app, "--layers", a.model.layers, 1, 100, "layers");
-  add_count(app, "--embedding", a.model.embedding, 1, 65536,
-            "size of the vectors that are learned for notes and chords");
-  add_number(app, "--dropout", a.model.dropout, 0, 0.95,
-             "share of the layers' outputs that training drops");
-  add_number(app, "--forget", a.model.forget, 0, 0.95,
-             "share of the features of each note that training hides from the network");
-  add_count(app, "--updates", a.train.updates, 1, kAnyCount,
-            "updates of the weights; the best weights are kept");
-  add_count(app, "--streams", a.train.streams, 1, 1 << 16, "tunes that are read in parallel");
-  add_count(app, "--steps", a.train.steps, 1, 1 << 16,
-            "notes of each tune per update; gradients reach back so far");
-  add_number(app, "--lr", a.train.learning_rate, 0, 10, "highest learning rate of Adam");
-  add_count(app, "--evaluate-every", a.train.evaluate_every, 1, kAnyCount,
-            "updates from one evaluation to the next; each saves the checkpoint");
-  CLI::Option* resume = app.add_flag("--resume", a.resume,
-                                     "continue the run from DIR/checkpoint.safetensors, bit for "
-                                     "bit; without this option a new run replaces that file");
-  app.add_flag("--generate-only", a.generate_only,
-               "do not train; play with the best weights in DIR/checkpoint.safetensors")
-      ->excludes(resume);
-  app.add_option("--model", a.play_model,
-                 "the checkpoint for --generate-only (default: DIR/checkpoint.safetensors)")
-      ->type_name("FILE")
-      ->check(common::not_empty());
-  CLI::Option* chords = app.add_option("--chords", a.chords, "chords to play over; '|' ends a bar")
-                            ->type_name("\"F7 | Bb7 | ...\"");
-  app.add_option("--form", a.form, "a standard chord progression to play over")
-      ->check(CLI::IsMember(form_names()))
-      ->type_name("blues|minor_blues|rhythm|251")
-      ->default_str(a.form)
-      ->excludes(chords);
-  add_count(app, "--choruses", a.choruses, 1, 1000,
-            "number of times that the progression is played");
-  add_number(app, "--tempo", a.tempo, 20, 400,
-             "quarter notes per minute (default: 144, or the tempo of the MIDI files)")
-      ->default_str("");
-  add_number(app, "--temperature", a.generate.temperature, 0.01, 100,
-             "temperature of the pitches: lower is safer, higher is wilder");
-  add_number(app, "--top-p", a.generate.top_p, 0.01, 1,
-             "draw from the likeliest pitches whose probabilities add up to this");
-  add_number(app, "--rhythm-temperature", a.generate.rhythm_temperature, 0.01, 100,
-             "temperature of rhythm and rests");
-  add_count(app, "--takes", a.takes, 1, 1000,
-            "tunes to generate and measure; only the first is written to files");
-  app.add_option("--activations", a.activations,
-                 "write the values of all neurons over the first take as one page for a browser")
-      ->type_name("FILE.html")
-      ->check(common::file_ending({".html"}));
+void add_options(common::CommandLine& line, Arguments& a) {
+  using namespace common;
+  line.add(
+      free_text("--data", a.data, "DIR",
+                "learn the MIDI files in this folder and below; without it, the built-in tunes. "
+                "Every 5th file is held out",
+                {.not_empty = true}));
+  line.add(table_of(a.model));
+  line.add(table_of(a.train));
+  line.add({
+      flag("--resume", a.resume,
+           "go on from DIR/checkpoint.safetensors, bit for bit; else it is written anew"),
+      flag("--generate-only", a.generate_only, "train nothing, use the best weights of that file",
+           {.excludes = {"--resume"}}),
+      free_text("--model", a.play_model, "FILE",
+                "the checkpoint for --generate-only, in any folder (DIR/checkpoint.safetensors)",
+                {.not_empty = true}),
+      free_text("--chords", a.chords, "\"F7 | Bb7 | ...\"",
+                "chords to play over, bars divided by '|'"),
+      choice("--form", a.form, form_names(), "a standard progression to play over instead",
+             {.excludes = {"--chords"}}),
+      count("--choruses", a.choruses, 1, 1000, "how often the progression is played"),
+      number("--tempo", a.tempo, 20, 400, "quarters per minute (144, or as the files)",
+             {.default_shown = false}),
+      number("--temperature", a.generate.temperature, 0.01, 100,
+             "of pitches: lower is safer, higher wilder"),
+      number("--top-p", a.generate.top_p, 0.01, 1,
+             "draw from the likeliest pitches that reach this probability"),
+      number("--rhythm-temperature", a.generate.rhythm_temperature, 0.01, 100,
+             "of rhythm and rests"),
+      count("--takes", a.takes, 1, 1000, "tunes to generate and measure; the first is written"),
+      free_text("--activations", a.activations, "FILE.html",
+                "write what each neuron does over the first take, as one page for a browser",
+                {.endings = {".html"}}),
+  });
 }
 
-void fill_in(CLI::App& app, Arguments& a) {
-  const auto set = [&](const char* option, auto& value, auto preset) {
-    common::preset(app, option, value, preset);
-  };
+void fill_in(common::CommandLine& line, Arguments& a) {
   if (a.common.quick) {
-    set("--updates", a.train.updates, 60);
-    set("--evaluate-every", a.train.evaluate_every, 30);
-    set("--hidden", a.model.hidden, 32);
-    set("--embedding", a.model.embedding, 32);
-    set("--choruses", a.choruses, 1);
-    set("--takes", a.takes, 2);
+    line.preset("--updates", 60);
+    line.preset("--evaluate-every", 30);
+    line.preset("--hidden", 32);
+    line.preset("--embedding", 32);
+    line.preset("--choruses", 1);
+    line.preset("--takes", 2);
   }
-  a.model.gru = a.cell == "gru";
   a.model.device = a.common.device;
   a.train.seed = a.common.seed;
   if (!a.play_model.empty() && !a.generate_only) {
@@ -144,8 +111,7 @@ void fill_in(CLI::App& app, Arguments& a) {
                      {"its sound", a.file("jazz.wav")}};
   check_data(a);
   if (a.generate_only) {
-    common::check_effect(
-        app,
+    line.check_effect(
         {"--generate-only", "--model",      "--out",         "--json",   "--seed",
          "--threads",       "--device",     "--quick",       "--data",   "--cell",
          "--hidden",        "--layers",     "--embedding",   "--chords", "--form",
@@ -155,17 +121,17 @@ void fill_in(CLI::App& app, Arguments& a) {
   }
 }
 
-Tune chart_of(const CLI::App& app, const Arguments& a, const Material& material) {
+Tune chart_of(const common::CommandLine& line, const Arguments& a, const Material& material) {
   constexpr int kBars = 16;
   constexpr double kTempo = 144;
-  const bool asked = app.count("--chords") + app.count("--form") > 0;
+  const bool asked = line.given("--chords") || line.given("--form");
   if (asked && !material.has_chords) {
     throw common::UsageError(
         fmt::format("{} has no chords, so the network learns none; leave out --chords and --form",
                     material.name));
   }
   Tune chart;
-  if (!a.chords.empty() || app.count("--chords") > 0) {
+  if (line.given("--chords")) {
     try {
       chart = parse_chart(a.chords);
     } catch (const std::invalid_argument& error) {

@@ -12,8 +12,8 @@
 #include <stdexcept>
 
 #include "examples/common/hash.h"
-#include "examples/jazz/corpus.h"
-#include "examples/jazz/midi.h"
+#include "examples/jazz/midi/midi.h"
+#include "examples/jazz/music/corpus.h"
 #include "jazz_corpus_text.h"  // the build makes it from the files in corpus/
 
 namespace jazz {

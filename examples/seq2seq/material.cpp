@@ -10,9 +10,9 @@
 #include <string_view>
 #include <unordered_set>
 
-#include "examples/seq2seq/addition.h"
-#include "examples/seq2seq/dates.h"
-#include "examples/seq2seq/lengths.h"
+#include "examples/seq2seq/tasks/addition.h"
+#include "examples/seq2seq/tasks/dates.h"
+#include "examples/seq2seq/tasks/lengths.h"
 #include "tapeloop/autograd/tensor/error.h"
 
 namespace seq2seq {
@@ -22,8 +22,6 @@ using tapeloop::Random;
 
 constexpr std::int64_t kMadeTest = 1000, kMadeValidation = 300;
 constexpr int kTestPermille = 50, kValidationPermille = 50;
-
-Unit unit_named(const std::string& name) { return name == "word" ? Unit::word : Unit::character; }
 
 // The key of the split: the target (the ISO date) for a file of dates, else the source.
 std::string Pair::*key_of(const Arguments& a) {

@@ -342,11 +342,12 @@ TEST_CASE("a run that is saved and resumed equals one that never stopped, bit fo
     const auto notes = notes_of(settings, vocabulary, fingerprint(corpus.train));
     Trainer straight(corpus, vocabulary, settings);
     Trainer stopped(corpus, vocabulary, settings);
+    stopped.notes = notes;
     const Folder folder;
     const std::string file = (folder.path / "run.safetensors").string();
     for (int i = 0; i < 9; ++i) straight.update();  // more than one pass over the text
     for (int i = 0; i < 3; ++i) stopped.update();
-    nn::save_checkpoint(file, stopped.checkpoint(notes));
+    nn::save_checkpoint(file, stopped.checkpoint());
 
     Trainer resumed(corpus, vocabulary, settings);
     const nn::Checkpoint saved = nn::read_checkpoint(file);
@@ -355,7 +356,7 @@ TEST_CASE("a run that is saved and resumed equals one that never stopped, bit fo
     CHECK(resumed.updates() == 3);
     for (int i = 3; i < 9; ++i) resumed.update();
     check_same_weights(straight.model(), resumed.model());
-    CHECK(straight.history.recent == resumed.history.recent);
+    CHECK(straight.history().recent == resumed.history().recent);
     CHECK(validate(straight.model(), vocabulary, kRhyme) ==
           validate(resumed.model(), vocabulary, kRhyme));
   }
@@ -375,7 +376,7 @@ TEST_CASE("settings and vocabulary come back from a checkpoint, and others are r
   for (const char* part : {"hidden", "vocabulary", "text", "file"}) CHECK(contains(message, part));
   saved.notes["layers"] = "two";
   CHECK(contains(message_of<tapeloop::Error>([&] { settings_of(saved, "file"); }),
-                 "setting 'layers' is 'two'"));
+                 "setting 'layers': 'two' is not a whole number from 1 to 1000"));
   saved.notes.erase("cell");
   CHECK(contains(message_of<tapeloop::Error>([&] { settings_of(saved, "file"); }),
                  "no setting 'cell'"));

@@ -6,9 +6,9 @@
 #include <ctime>
 #include <string>
 
-#include "examples/jazz/chart.h"
-#include "examples/jazz/events.h"
 #include "examples/jazz/material.h"
+#include "examples/jazz/music/chart.h"
+#include "examples/jazz/music/events.h"
 #include "tests/examples/jazz_midi_bytes.h"
 #include "tests/folder.h"
 

@@ -8,7 +8,7 @@
 #include <fstream>
 #include <string>
 
-#include "examples/jazz/rhythm_section.h"
+#include "examples/jazz/midi/rhythm_section.h"
 #include "tests/examples/jazz_midi_bytes.h"
 
 using namespace jazz;

@@ -6,10 +6,10 @@
 #include <stdexcept>
 #include <string>
 
-#include "examples/jazz/chart.h"
-#include "examples/jazz/corpus.h"
-#include "examples/jazz/midi.h"
-#include "examples/jazz/score.h"
+#include "examples/jazz/midi/midi.h"
+#include "examples/jazz/music/chart.h"
+#include "examples/jazz/music/corpus.h"
+#include "examples/jazz/music/score.h"
 #include "tests/examples/jazz_sample.h"
 
 namespace {

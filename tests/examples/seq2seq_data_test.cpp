@@ -10,10 +10,10 @@
 #include <set>
 #include <utility>
 
-#include "examples/seq2seq/batches.h"
-#include "examples/seq2seq/pairs.h"
-#include "examples/seq2seq/text.h"
-#include "examples/seq2seq/vocabulary.h"
+#include "examples/seq2seq/data/batches.h"
+#include "examples/seq2seq/data/pairs.h"
+#include "examples/seq2seq/data/text.h"
+#include "examples/seq2seq/data/vocabulary.h"
 #include "tapeloop/autograd/tensor/error.h"
 #include "tests/messages.h"
 

@@ -10,8 +10,8 @@
 #include <set>
 #include <utility>
 
-#include "examples/seq2seq/pairs.h"
-#include "examples/seq2seq/text.h"
+#include "examples/seq2seq/data/pairs.h"
+#include "examples/seq2seq/data/text.h"
 #include "tapeloop/autograd/number/random.h"
 #include "tapeloop/autograd/tensor/error.h"
 #include "tests/messages.h"
