@@ -2,6 +2,8 @@
 // The forms of recurrent() on Device::cuda against each other and the CPU: values, first and second
 // gradients, over odd sizes, lengths and directions. Runs on a GPU; a second program runs it on the
 // emulated GPU (cuda_emulation/).
+#include <random>
+
 #include "tests/device/device.h"
 #include "tests/device/device_cell.h"
 #include "tests/sequence/recurrent_oracle.h"

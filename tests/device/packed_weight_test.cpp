@@ -2,6 +2,9 @@
 // linear() with few rows, which packs weights and keeps them: against a plain loop over odd sizes
 // and strides. Products must reuse kept panels, but never after a write to the weight. Does not
 // check speed.
+#include <random>
+#include <thread>
+
 #include "tapeloop/nn/nn.h"
 #include "tapeloop/optim/clip.h"
 #include "tapeloop/optim/sgd.h"

@@ -3,6 +3,7 @@
 // overlap, and the same numbers for any number of threads. Checks moments on fixed seeds, with
 // bounds of several standard errors.
 #include <limits>
+#include <random>
 #include <set>
 
 #include "tapeloop/nn/layers/init.h"

@@ -2,6 +2,9 @@
 // recurrent() against the same steps unrolled on the tape: values, first and second gradients, over
 // odd sizes, lengths, directions, types and threads; effects of overwriting zx; errors.
 // recurrent_memory_test.cpp tests memory.
+#include <random>
+#include <thread>
+
 #include "tests/sequence/recurrent_oracle.h"
 
 namespace tapeloop::test {

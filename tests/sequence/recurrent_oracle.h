@@ -3,6 +3,8 @@
 // unrolled on the tape by ordinary operations. Uses nothing of the tested kernel.
 #pragma once
 
+#include <random>
+
 #include "tapeloop/nn/nn.h"
 #include "tests/sequence/recurrent_formulas.h"
 #include "tests/support.h"

@@ -1,6 +1,9 @@
 // SPDX-License-Identifier: MIT
 // Tensors: views, copies, bounds, lifetimes, impossible sizes, and the texts of errors. Tests no
 // gradients.
+#include <random>
+#include <thread>
+
 #include "tests/support.h"
 
 namespace tapeloop::test {

@@ -6,6 +6,7 @@
 #include <array>
 #include <atomic>
 #include <chrono>
+#include <random>
 #include <thread>
 
 #include "tapeloop/autograd/tensor/tensor_meter.h"
