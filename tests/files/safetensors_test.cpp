@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 // safetensors files: round trips, damaged files of all kinds, full disks.
-// safetensors_rules_test.cpp has the rules of the format. The only files of other programs are those
-// of tests/reference.
+// safetensors_rules_test.cpp has the rules of the format. The only files of other programs are in
+// tests/reference.
 #include "tapeloop/autograd/files/safetensors.h"
 
 #include <doctest/doctest.h>
