@@ -4,7 +4,6 @@
 // Expect the last line: "after 200 steps: w = (2.0000, -1.0000), b = 0.5000, loss 0.0000"
 #include <fmt/format.h>
 
-#include <CLI/CLI.hpp>
 #include <nlohmann/json.hpp>
 
 #include "examples/common/options.h"
@@ -14,12 +13,12 @@
 using namespace tapeloop;
 
 int main(int argc, char** argv) {
-  CLI::App app(
+  common::CommonOptions common_options;
+  common::CommandLine line(
+      common_options, "first_gradient",
       "A first gradient: fits a line through points by hand-made gradient descent, and shows the "
       "tape's graph.");
-  common::CommonOptions common_options;
-  common::add_common(app, common_options, "first_gradient");
-  return common::run_main(app, common_options, "first_gradient", argc, argv, [&] {
+  return line.run(argc, argv, [&] {
     // Points on t = 2 x0 - x1 + 0.5. Each row of x is one point: x is [4, 2], t is [4].
     const Device device = common_options.device;
     Tensor x = Tensor::from<float>({4, 2}, {0, 0, 1, 0, 0, 1, 1, 1}).to(device);

@@ -7,7 +7,7 @@
 namespace tapeloop::optim {
 
 struct AdagradOptions {
-  double learning_rate = 1e-2;
+  double learning_rate = 1e-2;     // lr; set_learning_rate() and schedules change it
   double learning_rate_decay = 0;  // at step t the rate is lr / (1 + (t - 1) decay)
   double initial_accumulator = 0;  // initial value of the sum of squares
   double epsilon = 1e-10;          // outside the square root

@@ -8,11 +8,11 @@
 namespace tapeloop::optim {
 
 struct AdamOptions {
-  double learning_rate = 1e-3;
-  double beta1 = 0.9;       // decay rate of the mean gradient
-  double beta2 = 0.999;     // decay rate of the mean squared gradient
-  double epsilon = 1e-8;    // added after the bias correction, outside the square root
-  double weight_decay = 0;  // lambda
+  double learning_rate = 1e-3;  // lr; set_learning_rate() and schedules change it
+  double beta1 = 0.9;           // decay rate of the mean gradient
+  double beta2 = 0.999;         // decay rate of the mean squared gradient
+  double epsilon = 1e-8;        // added after the bias correction, outside the square root
+  double weight_decay = 0;      // lambda
   // AdamW: the decay shrinks the parameter instead of changing the gradient.
   bool decoupled_decay = false;
   bool amsgrad = false;   // divides by the largest mean squared gradient so far
@@ -39,7 +39,9 @@ class Adam : public Optimizer {
   std::vector<AdamOptions> options_;  // one for each group
 };
 
+// As in AdamOptions, with another default of weight_decay.
 struct AdamWOptions {
+  // --- as in AdamOptions ---
   double learning_rate = 1e-3;
   double beta1 = 0.9;
   double beta2 = 0.999;

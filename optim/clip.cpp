@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
-// Clipping: norms in float64 in a fixed order, then one pointwise pass over each gradient. For
-// gradients on another device and p = 2 everything runs there. All other cases use loops on the
-// CPU, on copies if needed.
+// Clipping: norms in float64 in a fixed order, then one pointwise pass over each gradient that is
+// scaled. With p = 2 and gradients on one device all of it runs there. Other cases use loops of the
+// host, on copies if needed.
 #include "tapeloop/optim/clip.h"
 
 #include <fmt/format.h>
@@ -61,7 +61,7 @@ Gradients gradients_of(const char* what, const ParameterList& parameters) {
 
 template <class Work>
 auto with_elements(const Tensor& tensor, Work work) {
-  const Tensor here = tensor.to(Device::cpu);
+  const Tensor here = tensor.cpu();
   if (here.dtype() == DType::float32) return work(here.read<float>(), here.numel());
   return work(here.read<double>(), here.numel());
 }
@@ -104,18 +104,11 @@ double sum_over(std::span<const Gradient> gradients, Term term) {
   return sum;
 }
 
+// The norm of gradients on several devices, or with p other than 2.
 double norm_of(std::span<const Gradient> gradients, double p) {
-  if (p == 2) {
-    double sum = sum_over(gradients, [](double x) { return x * x; });
-    // Otherwise squares may have over- or underflowed.
-    if (sum > 1e-280 && sum < kInf) return std::sqrt(sum);
-  }
-  double scale = largest(gradients);
+  const double scale = largest(gradients);
   if (p == kInf || scale == 0 || !std::isfinite(scale)) return scale;
   if (p == 1) return sum_over(gradients, [](double x) { return x; });
-  if (p == 2)
-    return scale *
-           std::sqrt(sum_over(gradients, [scale](double x) { return (x / scale) * (x / scale); }));
   return scale *
          std::pow(sum_over(gradients, [p, scale](double x) { return std::pow(x / scale, p); }),
                   1 / p);
@@ -191,13 +184,10 @@ void scale_to(const Var& parameter, double norm, double max_norm) {
   all.run();
 }
 
-// True if all gradients are on one device that is not the CPU.
-bool all_elsewhere(std::span<const Gradient> gradients) {
-  return !gradients.empty() &&
-         std::all_of(gradients.begin(), gradients.end(), [&](const Gradient& g) {
-           return g.elements.device() != Device::cpu &&
-                  g.elements.device() == gradients[0].elements.device();
-         });
+bool on_one_device(std::span<const Gradient> gradients) {
+  return std::all_of(gradients.begin(), gradients.end(), [&](const Gradient& g) {
+    return g.elements.device() == gradients[0].elements.device();
+  });
 }
 
 // The names of these gradients, in a list that is never deleted: a GPU may
@@ -218,29 +208,36 @@ const std::vector<std::string>* lasting_names(std::span<const Gradient> gradient
   return &list;
 }
 
-// Clips on the gradients' device, by the norm of all or of `each`; the host does not wait. The
-// factors are in device memory, in the element type of their gradients.
-GradNorm clip_there(Gradients& gradients, double max_norm, NonFinite non_finite, bool each) {
+// True if the host knows that the factor, one element, is 1.
+bool is_known_one(const Tensor& factor) { return factor.on_host() && factor.item() == 1; }
+
+// Clips by the Euclidean norm of all gradients, or of `each`, on their device; a GPU works without a
+// wait of the host. The factors are on that device, in the element type of their gradients.
+GradNorm clip_on_device(const char* what, Gradients& gradients, double max_norm,
+                        NonFinite non_finite, bool each) {
   const Device device = gradients[0].elements.device();
   const std::int64_t count = static_cast<std::int64_t>(gradients.size());
   PoolVector<Tensor> tensors;
   for (const Gradient& gradient : gradients) tensors.push_back(gradient.elements);
   const Tensor norms = Tensor::empty({count + 1}, DType::float64, device);
+  const bool raise = non_finite == NonFinite::raise;
   backend(device).norms(norms, tensors,
-                        non_finite == NonFinite::raise ? lasting_names(gradients) : nullptr);
+                        raise && !norms.on_host() ? lasting_names(gradients) : nullptr);
+  const Tensor total = norms.slice(0, count, count + 1);
+  if (raise && total.on_host() && !std::isfinite(total.item())) fail_not_finite(what, gradients);
   tensors.clear();
   // Releases the memory, so that the gradients can be changed in place.
   for (Gradient& gradient : gradients) gradient.elements = Tensor();
-  const Tensor total = norms.slice(0, count, count + 1);
   const Tensor factors = Tensor::empty({count + 1}, DType::float64, device);
   transform(rule::ClipFactor{max_norm}, {norms, total.expand(norms.shape())}, {factors});
   Tensor single;  // the factors in float32, if a gradient needs them
   TransformAll all;
   for (std::int64_t i = 0; i < count; ++i) {
+    const std::int64_t place = each ? i : count;
+    if (is_known_one(factors.slice(0, place, place + 1))) continue;
     const Var& parameter = gradients[static_cast<std::size_t>(i)].parameter->var;
     const bool narrow = parameter.body()->grad.dtype() == DType::float32;
     if (narrow && !single.defined()) single = factors.to(DType::float32);
-    const std::int64_t place = each ? i : count;
     scale_by(all, parameter, (narrow ? single : factors).slice(0, place, place + 1));
   }
   all.run();
@@ -253,7 +250,10 @@ GradNorm clip_grad_norm(const ParameterList& parameters, double max_norm, double
                         NonFinite non_finite) {
   check("clip_grad_norm", max_norm, p);
   Gradients gradients = gradients_of("clip_grad_norm", parameters);
-  if (p == 2 && all_elsewhere(gradients)) return clip_there(gradients, max_norm, non_finite, false);
+  if (gradients.empty()) return GradNorm(0.0);
+  if (p == 2 && on_one_device(gradients)) {
+    return clip_on_device("clip_grad_norm", gradients, max_norm, non_finite, false);
+  }
   double norm = norm_of(gradients, p);
   if (!std::isfinite(norm)) {
     if (non_finite == NonFinite::raise) fail_not_finite("clip_grad_norm", gradients);
@@ -270,7 +270,10 @@ GradNorm clip_grad_norm_each(const ParameterList& parameters, double max_norm, d
                              NonFinite non_finite) {
   check("clip_grad_norm_each", max_norm, p);
   Gradients gradients = gradients_of("clip_grad_norm_each", parameters);
-  if (p == 2 && all_elsewhere(gradients)) return clip_there(gradients, max_norm, non_finite, true);
+  if (gradients.empty()) return GradNorm(0.0);
+  if (p == 2 && on_one_device(gradients)) {
+    return clip_on_device("clip_grad_norm_each", gradients, max_norm, non_finite, true);
+  }
   PoolVector<double> norms;
   double result = 0;
   for (const Gradient& gradient : gradients) {

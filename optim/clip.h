@@ -22,8 +22,9 @@ class GradNorm {
  public:
   explicit GradNorm(double value) : value_(value) {}
   explicit GradNorm(const Tensor& there) : there_(there) {}  // one element, float64
+  // The number; on a GPU waits for it.
   double value() const { return there_.defined() ? there_.item() : value_; }
-  operator double() const { return value(); }
+  operator double() const { return value(); }  // value()
   // Does not wait: float64, one element, on the gradients' device. A CapturedStep can return it.
   Tensor tensor() const {
     return there_.defined() ? there_ : Tensor::full({1}, value_, DType::float64);

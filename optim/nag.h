@@ -8,10 +8,10 @@
 namespace tapeloop::optim {
 
 struct NagOptions {
-  double learning_rate = 1e-3;
-  double momentum = 0.9;    // mu, above 0; PyTorch has no default for it
-  double weight_decay = 0;  // lambda of an L2 penalty, added to the gradient
-  bool maximize = false;    // gradient ascent
+  double learning_rate = 1e-3;  // lr; set_learning_rate() and schedules change it
+  double momentum = 0.9;        // mu, above 0; PyTorch has no default for it
+  double weight_decay = 0;      // lambda of an L2 penalty, added to the gradient
+  bool maximize = false;        // gradient ascent
 };
 
 // g' = g + lambda p   (-g + lambda p to maximize)

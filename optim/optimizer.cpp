@@ -13,7 +13,8 @@
 #include <string_view>
 
 #include "tapeloop/autograd/device/backend.h"
-#include "tapeloop/autograd/device/recording.h"
+#include "tapeloop/autograd/device/graph_capture.h"
+#include "tapeloop/autograd/ops/transform_all.h"
 #include "tapeloop/autograd/tensor/error.h"
 #include "tapeloop/autograd/tensor/memory.h"
 #include "tapeloop/optim/updates.h"
@@ -134,7 +135,7 @@ void Optimizer::add_group(const ParameterList& parameters, double learning_rate,
 // --- a step ---
 
 Device Optimizer::check_gradients() const {
-  Device elsewhere = Device::cpu;
+  Device result{};
   for (const NamedVar& parameter : parameters_) {
     const Var& gradient = parameter.var.body()->grad;
     if (!gradient.defined()) continue;
@@ -147,9 +148,9 @@ Device Optimizer::check_gradients() const {
                parameter.name, gradient.value().describe(), tapeloop::name(gradient.device()),
                value.describe(), tapeloop::name(value.device())));
     }
-    if (value.device() != Device::cpu) elsewhere = value.device();
+    if (!value.on_host()) result = value.device();
   }
-  return elsewhere;
+  return result;
 }
 
 // If a parameter has a new value of another type or device, its state is converted or moved.
@@ -165,141 +166,99 @@ void Optimizer::match_state(std::size_t index) {
   }
 }
 
-// Repeats a recorded step with the current counts and rates. The gradients have the same
-// memory as when it was recorded.
-class Optimizer::Again final : public HostPart {
+// An update that a graph capture contains: which parameter, its gradient, and where its memory was.
+struct Optimizer::Captured {
+  std::size_t index;
+  Tensor gradient;
+  const void* value;
+  std::array<const void*, kMaxStates> state;
+};
+
+// Repeats a captured step with the current counts and rates. The gradients have the same memory as
+// during the capture.
+class Optimizer::CapturedUpdates final : public HostPart {
  public:
-  Again(Optimizer& optimizer, std::vector<Stepped> stepped)
-      : optimizer_(optimizer), stepped_(std::move(stepped)) {}
+  CapturedUpdates(Optimizer& optimizer, std::vector<Captured> updates)
+      : optimizer_(optimizer), updates_(std::move(updates)) {}
   bool valid() const override {
-    return std::all_of(stepped_.begin(), stepped_.end(), [&](const Stepped& s) {
-      const Entry& entry = optimizer_.entries_[s.index];
+    return std::all_of(updates_.begin(), updates_.end(), [&](const Captured& u) {
+      const Entry& entry = optimizer_.entries_[u.index];
       const std::size_t states = optimizer_.groups_[entry.group].states.size();
-      bool same = optimizer_.parameters_[s.index].var.value().raw() == s.value;
-      for (std::size_t k = 0; k < states; ++k) same = same && entry.state[k].raw() == s.state[k];
+      bool same = optimizer_.parameters_[u.index].var.value().raw() == u.value;
+      for (std::size_t k = 0; k < states; ++k) same = same && entry.state[k].raw() == u.state[k];
       return same;
     });
   }
-  void run() override {  // no other thread works: Recording::run() holds the device
-    if (!stepped_.empty()) {
-      optimizer_.count_on(optimizer_.parameters_[stepped_[0].index].var.device());
-    }
-    optimizer_.settle();
-    optimizer_.call([&](TransformAll& all) {
-      for (const Stepped& s : stepped_) optimizer_.step_one(s.index, s.gradient, all);
-    });
+  void run(GraphCapture& graph) override {
+    optimizer_.require_exact_counts("step");
+    TransformAll all;
+    for (const Captured& u : updates_) optimizer_.update_one(u.index, u.gradient, all);
+    all.run(&graph);
+    count(1);
   }
+  void undo() noexcept override { count(-1); }
 
  private:
+  void count(std::int64_t change) noexcept {
+    for (const Captured& u : updates_) optimizer_.entries_[u.index].updates += change;
+    optimizer_.steps_ += change;
+  }
   Optimizer& optimizer_;
-  std::vector<Stepped> stepped_;
+  std::vector<Captured> updates_;
 };
 
-void Optimizer::step_one(std::size_t index, const Tensor& gradient, TransformAll& all) {
+void Optimizer::update_one(std::size_t index, const Tensor& gradient, TransformAll& all) {
   Entry& entry = entries_[index];
-  const Tensor& value = parameters_[index].var.value();
-  const bool here = value.device() == Device::cpu;
-  const std::int64_t before = all.added();
-  all.count_next(&entry.count, here ? nullptr : made_->place(index), calls_asked_ + 1);
-  update({entry.group, groups_[entry.group].learning_rate, entry.count.updates + 1, value, gradient,
-          entry.state.data(), &all});
-  if (all.added() == before) ++entry.count.updates;  // the rule did not use turn.all
+  update({entry.group, groups_[entry.group].learning_rate, entry.updates + 1,
+          parameters_[index].var.value(), gradient, entry.state.data(), &all});
 }
 
-template <class Rules>
-void Optimizer::call(const Rules& rules) {
-  TransformAll all;
-  try {
-    rules(all);
-    all.run();
-  } catch (...) {
-    // Some updates may already have this call's number, so no other call may get it.
-    if (all.asked() > 0) failed_calls_.push_back(++calls_asked_);
-    throw;
-  }
-  ++steps_;
-  // Rules that do not use turn.all give the device no number, so it cannot count what it skipped.
-  if (all.asked() > 0) ++calls_asked_;
+void Optimizer::require_exact_counts(const char* what) const {
+  if (backend(device_).mistakes() == mistakes_) return;
+  fail(name_, fmt::format("{}: after a mistake that only the GPU saw, it skipped updates, so the "
+                          "step counts are not known; load a state or a checkpoint first, or make "
+                          "a new optimizer",
+                          what));
 }
 
-// --- updates that a device skipped ---
-
-void Optimizer::count_on(Device device) {
-  if (made_ != nullptr || device == Device::cpu) return;
-  made_ = backend(device).new_updates_made(entries_.size());
+void Optimizer::count_from_now(Device device) {
+  device_ = device;
+  mistakes_ = backend(device).mistakes();
 }
-
-PoolVector<UpdateNumber> Optimizer::told() const {
-  return made_ == nullptr ? PoolVector<UpdateNumber>() : made_->told();
-}
-
-std::int64_t Optimizer::lost_updates(std::size_t index, std::span<const UpdateNumber> told) const {
-  return told.empty() ? 0 : entries_[index].count.asked - told[index].update;
-}
-
-static std::int64_t last_call(std::span<const UpdateNumber> told) {
-  std::int64_t last = 0;
-  for (const UpdateNumber& number : told) last = std::max(last, number.call);
-  return last;
-}
-
-std::int64_t Optimizer::lost_calls(std::span<const UpdateNumber> told) const {
-  if (told.empty()) return 0;
-  const std::int64_t last = last_call(told);
-  // Not counted in steps_.
-  const std::int64_t failed = std::count_if(failed_calls_.begin(), failed_calls_.end(),
-                                            [&](std::int64_t call) { return call > last; });
-  return calls_asked_ - last - failed;
-}
-
-void Optimizer::settle() {
-  const PoolVector<UpdateNumber> told = this->told();
-  if (told.empty()) return;
-  steps_ -= lost_calls(told);
-  calls_asked_ = last_call(told);
-  failed_calls_.clear();
-  for (std::size_t i = 0; i < entries_.size(); ++i) {
-    entries_[i].count.updates -= lost_updates(i, told);
-    entries_[i].count.asked = told[i].update;
-  }
-  made_->settled();
-}
-
-std::int64_t Optimizer::steps() const { return steps_ - lost_calls(told()); }
 
 void Optimizer::step() {
   const std::lock_guard one_at_a_time(stepping_);
-  count_on(check_gradients());
-  // From settle() to the last launch no other thread may receive an error of the device. After that
-  // the device would do this step's updates, but with numbers that include the skipped ones.
-  std::unique_lock<std::recursive_mutex> held;
-  if (made_ != nullptr) held = made_->hold();
-  settle();
-  Recording* const recording = Recording::current();
-  if (recording != nullptr) recording->begin_part();
-  std::vector<Stepped> stepped;  // for a recording
-  call([&](TransformAll& all) {
-    for (std::size_t i = 0; i < parameters_.size(); ++i) {
-      const Var& parameter = parameters_[i].var;
-      const Var& gradient = parameter.body()->grad;
-      if (!gradient.defined()) continue;
-      match_state(i);
-      const std::int64_t before = all.added();
-      step_one(i, gradient.value(), all);
-      if (recording == nullptr) continue;
-      if (parameter.device() == Device::cpu) {
-        tapeloop::detail::cannot_record("an optimizer in it has parameters on the CPU");
-      }
-      if (all.added() == before) {
-        tapeloop::detail::cannot_record(
-            "the rule of an optimizer works by itself, not by turn.all->add()");
-      }
-      Stepped& s = stepped.emplace_back(Stepped{i, gradient.value(), parameter.value().raw(), {}});
-      for (std::size_t k = 0; k < kMaxStates; ++k) s.state[k] = entries_[i].state[k].raw();
+  if (const Device device = check_gradients(); device != device_) count_from_now(device);
+  require_exact_counts("step");
+  GraphCapture* const capture = GraphCapture::current();
+  if (capture != nullptr) capture->begin_part();
+  std::vector<Captured> captured;
+  TransformAll all;
+  for (std::size_t i = 0; i < parameters_.size(); ++i) {
+    const Var& parameter = parameters_[i].var;
+    const Var& gradient = parameter.body()->grad;
+    if (!gradient.defined()) continue;
+    match_state(i);
+    const std::int64_t before = all.added();
+    update_one(i, gradient.value(), all);
+    if (capture == nullptr) continue;
+    if (parameter.device() != capture->device()) {
+      tapeloop::detail::cannot_capture("an optimizer in it has parameters on the CPU");
     }
-  });
-  if (recording != nullptr) {
-    recording->end_part(std::make_unique<Again>(*this, std::move(stepped)));
+    if (all.added() == before) {
+      tapeloop::detail::cannot_capture(
+          "the rule of an optimizer works by itself, not by turn.all->add()");
+    }
+    Captured& u = captured.emplace_back(Captured{i, gradient.value(), parameter.value().raw(), {}});
+    for (std::size_t k = 0; k < kMaxStates; ++k) u.state[k] = entries_[i].state[k].raw();
+  }
+  all.run();
+  for (std::size_t i = 0; i < parameters_.size(); ++i) {
+    if (parameters_[i].var.body()->grad.defined()) ++entries_[i].updates;
+  }
+  ++steps_;
+  if (capture != nullptr) {
+    capture->end_part(std::make_unique<CapturedUpdates>(*this, std::move(captured)));
   }
 }
 

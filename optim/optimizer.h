@@ -14,18 +14,14 @@
 #include "tapeloop/autograd/ops/transform_all.h"
 #include "tapeloop/autograd/tape/named.h"
 
-namespace tapeloop {
-class UpdatesMade;  // backend.h
-}
-
 namespace tapeloop::optim {
 
 // Parameters that are updated with the same options:
 //   optim::Adam adam({{encoder, {.learning_rate = 1e-3}}, {head, {.learning_rate = 1e-2}}});
 template <class Options>
 struct Group {
-  ParameterList parameters;
-  Options options;
+  ParameterList parameters;  // at least one
+  Options options;           // of all of them
 };
 
 class Optimizer {
@@ -39,13 +35,12 @@ class Optimizer {
 
   // Updates every parameter that has a gradient, in place. A parameter without a gradient, and its
   // step count, stay unchanged. Gradients stay: call zero_grad() before the next backward pass. No
-  // heap allocation. Throws, and updates nothing, if a gradient has another type or device than its
-  // parameter. If it throws later (no memory, a rule without a kernel), steps() does not count the
-  // call, and only the parameters that were already updated count it.
-  // On a GPU: after an error (a target that is not a class, a gradient that is not finite) steps
-  // have no effect until the host gets the exception. Before the exception the counts include these
-  // steps, after it they do not. While parameters on a GPU are updated, other threads that use the
-  // GPU wait: a rule must not wait for them.
+  // heap allocation. Throws, and updates and counts nothing, if a gradient has another type or
+  // device than its parameter, or if a rule throws or has no kernel for the device.
+  // On a GPU: after a mistake that only the GPU sees (a target that is not a class, a gradient that
+  // is not finite) steps have no effect until the host gets the exception, at its next wait. The
+  // counts include these steps. So after the exception step() and state_dict() throw until a state
+  // is loaded.
   // Threads: a second thread that calls step() waits until the first one has finished. No thread
   // may use the parameters meanwhile. If a forward pass used the parameters before the step, its
   // backward pass throws after the step, because their old values are gone.
@@ -57,13 +52,16 @@ class Optimizer {
   void zero_grad();
 
   // Number of step() calls, including those counted in a loaded state.
-  std::int64_t steps() const;
+  std::int64_t steps() const { return steps_; }
 
+  // Number of groups.
   int groups() const { return static_cast<int>(groups_.size()); }
+  // The rate that the next step uses.
   double learning_rate(int group = 0) const;
   // The rate in the options; schedules start from it.
   double initial_learning_rate(int group = 0) const;
-  void set_learning_rate(double rate);  // of all groups
+  // Of all groups, or of one.
+  void set_learning_rate(double rate);
   void set_learning_rate(double rate, int group);
 
   // Copies of everything that is needed to continue training bit for bit. For each parameter: its
@@ -81,21 +79,23 @@ class Optimizer {
   void load_state_dict(const StateDict& state);
 
  protected:
-  static constexpr std::size_t kMaxStates = 3;
+  static constexpr std::size_t kMaxStates = 3;  // of a parameter
   // One tensor for every parameter of a group, with the parameter's shape, type and device.
   struct State {
-    const char* name;
-    double initial = 0;
+    const char* name;    // "exp_avg"
+    double initial = 0;  // the first value of all elements
   };
-  struct Turn {  // one parameter's update
-    std::size_t group;
-    double learning_rate;
-    std::int64_t step;  // step count of this parameter, from 1
-    const Tensor& value;
-    const Tensor& gradient;
-    const Tensor* state;  // in the order of add_group
-    // A rule calls turn.all->add(rule, inputs, outputs) once. A rule that updates without it cannot
-    // be captured, and on a GPU it also updates after an error.
+  // The update of one parameter.
+  struct Turn {
+    std::size_t group;       // its number, from 0
+    double learning_rate;    // of its group
+    std::int64_t step;       // step count of this parameter, from 1
+    const Tensor& value;     // of the parameter, to be changed
+    const Tensor& gradient;  // of the parameter
+    const Tensor* state;     // in the order of add_group
+    // A rule calls turn.all->add(rule, inputs, outputs) once; the tensors must live until the step
+    // ends. A rule that updates without it cannot be captured, and on a GPU it also updates after a
+    // mistake.
     TransformAll* all;
   };
 
@@ -109,12 +109,12 @@ class Optimizer {
   // The checks that all optimizers share; NaN is in no range.
   void require_not_negative(const char* setting, double value) const;
   void require_fraction(const char* setting, double value) const;  // 0 <= value < 1
-  void require_groups(std::size_t count) const;
+  void require_groups(std::size_t count) const;                    // at least one
 
  private:
   struct Entry {
     std::size_t group;
-    UpdateCount count;
+    std::int64_t updates = 0;  // how often the parameter was updated
     std::array<Tensor, kMaxStates> state;
   };
   struct GroupRates {
@@ -123,34 +123,21 @@ class Optimizer {
     std::vector<State> states;
   };
 
-  // A parameter in a recorded step, with the addresses of its memory at that time.
-  struct Stepped {
-    std::size_t index;
-    Tensor gradient;
-    const void* value;
-    std::array<const void*, kMaxStates> state;
-  };
-  class Again;
+  struct Captured;
+  class CapturedUpdates;
   struct SavedGroup {  // of one parameter
     std::int64_t group;
     double rate;
   };
 
   virtual void update(const Turn& turn) const = 0;
-  void step_one(std::size_t index, const Tensor& gradient, TransformAll& all);
-  // Throws if a gradient does not fit. Returns the device of the gradients that are
-  // not on the CPU, or the CPU.
+  void update_one(std::size_t index, const Tensor& gradient, TransformAll& all);
+  // Throws if a gradient does not fit. Returns the device of the gradients that the host cannot
+  // read, or the CPU.
   Device check_gradients() const;
-  // One call of step(): `rules` calls step_one() for each update.
-  template <class Rules>
-  void call(const Rules& rules);
-  // Number of updates that were launched on the device but skipped, from
-  // `told`, which may be empty.
-  std::int64_t lost_updates(std::size_t index, std::span<const UpdateNumber> told) const;
-  std::int64_t lost_calls(std::span<const UpdateNumber> told) const;
-  PoolVector<UpdateNumber> told() const;
-  void count_on(Device device);  // starts to count updates on the device, if it is not the CPU
-  void settle();                 // subtracts skipped updates from the counts
+  // Throws if the device may have skipped updates that are counted here.
+  void require_exact_counts(const char* what) const;
+  void count_from_now(Device device);  // the counts are exact at this moment
   void match_state(std::size_t index);
   StateDict views(bool rates_by_position) const;
   std::string group_problem(std::span<const SavedGroup> saved) const;
@@ -162,10 +149,8 @@ class Optimizer {
   std::vector<GroupRates> groups_;
   std::int64_t steps_ = 0;
   std::mutex stepping_;
-  // Counts the updates done on a device; null: all parameters are on the CPU.
-  std::unique_ptr<UpdatesMade> made_;
-  std::int64_t calls_asked_ = 0;  // calls that launched updates on it, including those that threw
-  std::vector<std::int64_t> failed_calls_;  // numbers of calls that threw since the last settle()
+  Device device_{};             // of the updates
+  std::uint64_t mistakes_ = 0;  // Backend::mistakes() when the counts were last exact
 };
 
 namespace detail {

@@ -34,6 +34,27 @@ bool has_rates_by_position(const StateDict& state) {
   return any(kRateByPosition) && !any(kRate);
 }
 
+// An item of a state for a message: "step.w" (the step count of "w"). Names of a rule's tensors, as
+// "exp_avg.w", stay without explanation.
+std::string shown(const std::string& name) {
+  constexpr std::pair<std::string_view, const char*> kMeanings[] = {
+      {kStep, "step count"},
+      {kGroup, "group number"},
+      {kRate, "learning rate"},
+  };
+  for (const auto& [prefix, meaning] : kMeanings) {
+    if (name.starts_with(prefix)) {
+      return fmt::format("\"{}\" (the {} of \"{}\")", name, meaning, name.substr(prefix.size()));
+    }
+  }
+  if (name.starts_with(kRateByPosition)) {
+    return fmt::format("\"{}\" (the learning rate of group {})", name,
+                       name.substr(kRateByPosition.size()));
+  }
+  if (name == "steps") return "\"steps\" (the number of calls of step())";
+  return fmt::format("\"{}\"", name);
+}
+
 // For a message: one line for each group, with the names of its parameters and its learning rate.
 std::string group_lines(const char* where,
                         const std::map<std::pair<std::int64_t, double>, std::string>& groups) {
@@ -50,15 +71,13 @@ std::string group_lines(const char* where,
 // tensors, numbers are new tensors.
 StateDict Optimizer::views(bool rates_by_position) const {
   StateDict result;
-  const PoolVector<UpdateNumber> told = this->told();
   for (std::size_t i = 0; i < entries_.size(); ++i) {
     const Entry& entry = entries_[i];
     const std::vector<State>& states = groups_[entry.group].states;
     for (std::size_t k = 0; k < states.size(); ++k) {
       result.push_back({fmt::format("{}.{}", states[k].name, parameters_[i].name), entry.state[k]});
     }
-    result.push_back({fmt::format("{}{}", kStep, parameters_[i].name),
-                      count(entry.count.updates - lost_updates(i, told))});
+    result.push_back({fmt::format("{}{}", kStep, parameters_[i].name), count(entry.updates)});
   }
   if (rates_by_position) {
     for (std::size_t g = 0; g < groups_.size(); ++g) {
@@ -73,11 +92,12 @@ StateDict Optimizer::views(bool rates_by_position) const {
       result.push_back({fmt::format("{}{}", kRate, name), real(groups_[group].learning_rate)});
     }
   }
-  result.push_back({"steps", count(steps_ - lost_calls(told))});
+  result.push_back({"steps", count(steps_)});
   return result;
 }
 
 StateDict Optimizer::state_dict() const {
+  require_exact_counts("state_dict");
   StateDict result = views(false);
   for (NamedTensor& item : result) item.tensor = item.tensor.clone();
   return result;
@@ -107,9 +127,9 @@ std::string Optimizer::group_problem(std::span<const SavedGroup> saved) const {
     add(there[{saved[i].group, saved[i].rate}]);
     add(here[{static_cast<std::int64_t>(group), groups_[group].initial}]);
   }
-  return "the saved groups have other parameters, and their learning rates differ; group the "
-         "parameters as there:" +
-         group_lines("there", there) + group_lines("here", here);
+  return "the saved groups hold other parameters than the groups of this optimizer, and their "
+         "learning rates differ; group the parameters as in the saved state:" +
+         group_lines("saved", there) + group_lines("this optimizer", here);
 }
 
 void Optimizer::load_state_dict(const StateDict& state) {
@@ -120,13 +140,14 @@ void Optimizer::load_state_dict(const StateDict& state) {
   std::unordered_map<std::string_view, const Tensor*> given;
   for (const NamedTensor& item : state) {
     if (!given.emplace(item.name, &item.tensor).second)
-      problems.push_back(fmt::format("repeated {}", item.name));
+      problems.push_back(fmt::format("the saved state has {} twice", shown(item.name)));
   }
   std::unordered_map<std::string_view, const Tensor*> source;  // by the names of `expected`
   for (const NamedTensor& item : expected) {
     auto found = given.find(item.name);
     if (found == given.end()) {
-      problems.push_back(fmt::format("missing {} ({})", item.name, item.tensor.describe()));
+      problems.push_back(fmt::format("the saved state has no {}; expected {}", shown(item.name),
+                                     item.tensor.describe()));
       continue;
     }
     const Tensor& tensor = *found->second;
@@ -135,19 +156,23 @@ void Optimizer::load_state_dict(const StateDict& state) {
         item.name == "steps" || is(kStep) || is(kGroup) || is(kRate) || is(kRateByPosition);
     if (!tensor.defined() || tensor.shape() != item.tensor.shape() ||
         tensor.dtype() != item.tensor.dtype()) {
-      problems.push_back(fmt::format("{} is {}, expected {}", item.name, tensor.describe(),
+      problems.push_back(fmt::format("{} is {}, expected {}", shown(item.name), tensor.describe(),
                                      item.tensor.describe()));
     } else if (is_number && !(std::isfinite(tensor.item()) && tensor.item() >= 0)) {
-      problems.push_back(fmt::format("{} is {}, expected 0 or above", item.name, tensor.item()));
+      problems.push_back(
+          fmt::format("{} is {}, expected 0 or above", shown(item.name), tensor.item()));
     } else if (tensor.dtype() == DType::int64 && tensor.item() > kLargestCount) {
-      problems.push_back(fmt::format("{} is {}, expected 2^53 at most", item.name, tensor.item()));
+      problems.push_back(
+          fmt::format("{} is {}, expected at most 2^53", shown(item.name), tensor.item()));
     }
     source.emplace(item.name, &tensor);
     given.erase(found);
   }
   for (const NamedTensor& item : state) {
     if (given.erase(item.name) > 0) {
-      problems.push_back(fmt::format("unknown {} ({})", item.name, item.tensor.describe()));
+      problems.push_back(
+          fmt::format("the saved state has {}, {}, which this optimizer does not have",
+                      shown(item.name), item.tensor.describe()));
     }
   }
   const auto number = [&](std::string_view prefix, const std::string& name) {
@@ -174,12 +199,10 @@ void Optimizer::load_state_dict(const StateDict& state) {
     for (std::size_t k = 0; k < groups_[entry.group].states.size(); ++k) {
       entry.state[k].copy_from(*source.at((item++)->name));
     }
-    entry.count = {*source.at((item++)->name)->read<std::int64_t>(), 0};
+    entry.updates = *source.at((item++)->name)->read<std::int64_t>();
     if (!rates_by_position) groups_[entry.group].learning_rate = saved[i].rate;
   }
-  made_.reset();  // forget the updates that were requested before
-  calls_asked_ = 0;
-  failed_calls_.clear();
+  count_from_now(device_);
   if (rates_by_position) {
     for (GroupRates& group : groups_) group.learning_rate = source.at((item++)->name)->item();
   }

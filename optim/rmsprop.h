@@ -7,13 +7,13 @@
 namespace tapeloop::optim {
 
 struct RmsPropOptions {
-  double learning_rate = 1e-2;
-  double alpha = 0.99;      // decay rate of the running averages
-  double epsilon = 1e-8;    // outside the square root
-  double momentum = 0;      // mu; 0: none
-  bool centered = false;    // divides by the standard deviation, not by the root mean square
-  double weight_decay = 0;  // lambda of an L2 penalty, added to the gradient
-  bool maximize = false;    // gradient ascent
+  double learning_rate = 1e-2;  // lr; set_learning_rate() and schedules change it
+  double alpha = 0.99;          // decay rate of the running averages
+  double epsilon = 1e-8;        // outside the square root
+  double momentum = 0;          // mu; 0: none
+  bool centered = false;        // divides by the standard deviation, not by the root mean square
+  double weight_decay = 0;      // lambda of an L2 penalty, added to the gradient
+  bool maximize = false;        // gradient ascent
 };
 
 // g' = g + lambda p   (-g + lambda p to maximize)

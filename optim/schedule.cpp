@@ -177,14 +177,18 @@ void ReduceOnPlateau::load_state_dict(const StateDict& state) {
     auto found = std::find_if(state.begin(), state.end(),
                               [&](const NamedTensor& item) { return item.name == want.name; });
     if (found == state.end()) {
-      problems += fmt::format("\n  missing {}", want.name);
+      problems +=
+          fmt::format("\n  the saved state has no \"{}\" ({})", want.name, want.tensor.describe());
     } else if (found->tensor.describe() != want.tensor.describe()) {
-      problems += fmt::format("\n  {} is {}, expected {}", want.name, found->tensor.describe(),
+      problems += fmt::format("\n  \"{}\" is {}, expected {}", want.name, found->tensor.describe(),
                               want.tensor.describe());
     } else {
       values[i] = found->tensor.item();
       bool valid = i == 0 ? !std::isnan(values[i]) : values[i] >= 0;
-      if (!valid) problems += fmt::format("\n  {} is {}", want.name, values[i]);
+      if (!valid) {
+        problems += fmt::format("\n  \"{}\" is {}, expected {}", want.name, values[i],
+                                i == 0 ? "a number" : "0 or above");
+      }
     }
   }
   for (const NamedTensor& item : state) {
@@ -192,12 +196,16 @@ void ReduceOnPlateau::load_state_dict(const StateDict& state) {
                              [&](const NamedTensor& e) { return e.name == item.name; });
     auto same = std::count_if(state.begin(), state.end(),
                               [&](const NamedTensor& s) { return s.name == item.name; });
-    if (!known) problems += fmt::format("\n  unknown {}", item.name);
-    if (known && same > 1) problems += fmt::format("\n  repeated {}", item.name);
+    if (!known)
+      problems += fmt::format(
+          "\n  the saved state has \"{}\", which a plateau schedule does not have", item.name);
+    if (known && same > 1)
+      problems += fmt::format("\n  the saved state has \"{}\" twice", item.name);
   }
   if (!problems.empty()) {
     fail("reduce_on_plateau",
-         "load_state_dict: nothing was loaded; give what state_dict() returned:" + problems);
+         "load_state_dict: nothing was loaded; give the state that state_dict() returned:" +
+             problems);
   }
   best_ = values[0];
   bad_updates_ = static_cast<std::int64_t>(values[1]);

@@ -31,8 +31,9 @@ class Schedule {
 // lr * factor^floor(step / every)
 struct StepDecayOptions {
   std::int64_t every = 0;  // steps; must be given
-  double factor = 0.1;
+  double factor = 0.1;     // of each decay
 };
+// As StepDecayOptions says.
 class StepDecay : public Schedule {
  public:
   explicit StepDecay(const StepDecayOptions& options);
@@ -45,8 +46,9 @@ class StepDecay : public Schedule {
 // lr * factor^(number of milestones <= step)
 struct MultiStepOptions {
   std::vector<std::int64_t> milestones;  // increasing
-  double factor = 0.1;
+  double factor = 0.1;                   // at each milestone
 };
+// As MultiStepOptions says.
 class MultiStep : public Schedule {
  public:
   explicit MultiStep(const MultiStepOptions& options);
@@ -60,6 +62,7 @@ class MultiStep : public Schedule {
 struct ExponentialOptions {
   double factor = 0;  // must be given, above 0
 };
+// As ExponentialOptions says.
 class Exponential : public Schedule {
  public:
   explicit Exponential(const ExponentialOptions& options);
@@ -73,11 +76,12 @@ class Exponential : public Schedule {
 // restarts the curve begins again at `steps`, each time `stretch` times as long.
 // Loshchilov & Hutter 2017, arXiv:1608.03983.
 struct CosineOptions {
-  std::int64_t steps = 0;  // of the first curve; must be given
-  double minimum = 0;      // a rate, the same for all groups
-  bool restarts = false;
-  std::int64_t stretch = 1;
+  std::int64_t steps = 0;    // of the first curve; must be given
+  double minimum = 0;        // a rate, the same for all groups
+  bool restarts = false;     // begins a new curve at the end of each one
+  std::int64_t stretch = 1;  // factor from the length of a curve to that of the next
 };
+// As CosineOptions says.
 class Cosine : public Schedule {
  public:
   explicit Cosine(const CosineOptions& options);
@@ -94,9 +98,11 @@ struct LinearWarmupOptions {
   std::int64_t steps = 0;  // must be given
   double start = 1.0 / 3;  // a factor, as PyTorch's LinearLR
 };
+// As LinearWarmupOptions says.
 class LinearWarmup : public Schedule {
  public:
   explicit LinearWarmup(const LinearWarmupOptions& options);
+  // After the warm-up `then` begins, from its step 0.
   template <std::derived_from<Schedule> Then>
   LinearWarmup(const LinearWarmupOptions& options, const Then& then) : LinearWarmup(options) {
     then_ = std::make_shared<Then>(then);
@@ -108,7 +114,9 @@ class LinearWarmup : public Schedule {
   std::shared_ptr<const Schedule> then_;
 };
 
+// Which values of a metric are better.
 enum class Better { lower, higher };
+// What ReduceOnPlateauOptions::threshold is relative to.
 enum class Threshold { relative, absolute };
 
 struct ReduceOnPlateauOptions {

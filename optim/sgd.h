@@ -8,11 +8,11 @@
 namespace tapeloop::optim {
 
 struct SgdOptions {
-  double learning_rate = 1e-3;
-  double momentum = 0;      // mu; 0: none, and no buffer is kept
-  double dampening = 0;     // the buffer adds (1 - dampening) g', but all of the first g'
-  double weight_decay = 0;  // lambda of an L2 penalty, added to the gradient
-  bool maximize = false;    // gradient ascent
+  double learning_rate = 1e-3;  // lr; set_learning_rate() and schedules change it
+  double momentum = 0;          // mu; 0: none, and no buffer is kept
+  double dampening = 0;         // the buffer adds (1 - dampening) g', but all of the first g'
+  double weight_decay = 0;      // lambda of an L2 penalty, added to the gradient
+  bool maximize = false;        // gradient ascent
 };
 
 // g' = g + lambda p   (-g + lambda p to maximize)

@@ -151,7 +151,7 @@ def check_failed_save(folder, char_lm, jazz, seq2seq):
         (out / f"{name}.safetensors.partial").mkdir(parents=True)  # which no file can be made of
         code, printed, error = run(folder, program, *options, "--out", "failing", "--json", "failing.json")
         check(code == 1 and "warning: update 2 is not saved: " in error and
-              f"update 4 could not be saved, failing/{name}.safetensors has nothing of this run" in error,
+              f"update 4 could not be saved, failing/{name}.safetensors holds no update of this run" in error,
               f"{program}: saves that fail: {code}, {error}")
         check(printed and json.loads((Path(folder) / "failing.json").read_text()), f"{program}: no results")
 
@@ -188,7 +188,7 @@ def check_own_output(folder, jazz):
     code, _, error = run(home, jazz, *quick)
     check(code == 0, error)
     own = home / "out/jazz"
-    check_refused(home, 1, "holds no *.mid or *.midi file beside 1 MIDI files in out/jazz, where this program writes", jazz,
+    check_refused(home, 1, "hold a *.mid or *.midi file beside 1 MIDI files in out/jazz, where this program writes", jazz,
                   "--data", ".")
     shutil.copy(own / "jazz.mid", home / "tune.mid")
     printed = []
@@ -208,7 +208,7 @@ def check_own_output(folder, jazz):
     check(code == 1 and "none of its 1 MIDI files can be learned from" in error and
           "\n  ./elsewhere/jazz.mid, which this program wrote" in error, f"{code}, {error}")
     check_refused(home, 2, "--out and --data are the same folder, out/jazz", jazz, "--data", "out/jazz")
-    check_refused(home, 2, "--json: x.mid is among the MIDI files of --data", jazz, "--data", ".", "--json", "x.mid")
+    check_refused(home, 2, "--json: x.mid would lie among the MIDI files of --data", jazz, "--data", ".", "--json", "x.mid")
 
 
 def check_large(folder, char_lm, seq2seq):

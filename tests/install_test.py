@@ -31,14 +31,6 @@ def run(*command, **options):
     return done.stdout.strip()
 
 
-def check_headers(source, include):
-    headers = [path for folder in ("autograd", "nn", "optim") for path in (source / folder).glob("**/*.h")]
-    ours = ["tapeloop.h", *sorted(path.relative_to(source) for path in headers)]
-    forgotten = [str(path) for path in ours if not (include / path).is_file()]
-    if forgotten:
-        sys.exit(f"not installed: {', '.join(forgotten)}; add each to install_headers() in its folder's meson.build")
-
-
 def check_program(how, program):
     printed = run(program)
     if printed != EXPECTED:
@@ -98,7 +90,7 @@ def check_arithmetic(folder, compiler, source, cflags, libraries):
         expect_of_two(other, [*cflags, "-O2"], refused)
         expect_of_two([*cflags, "-O2"], other, result)
     if not clang and "x86_64" in run(compiler, "-dumpmachine"):
-        expect([*cflags, "-O2"], ["-Ofast"], "cpu: this thread holds numbers below 2^-1022 as 0")
+        expect([*cflags, "-O2"], ["-Ofast"], "cpu: this thread treats numbers below 2^-1022 as 0")
 
 
 def programs_of(page):
@@ -150,7 +142,6 @@ def main():
         pc_file = next((folder / "destdir").glob("**/tapeloop.pc"))
         prefix = next(parent for parent in pc_file.parents if (parent / "include").is_dir())
         moved = prefix.rename(folder / "a moved copy")
-        check_headers(source, moved / "include" / "tapeloop")
 
         environment = {**os.environ, "PKG_CONFIG_PATH": str(next(moved.glob("**/pkgconfig")))}
         flags = shlex.split(run("pkg-config", "--cflags", "--libs", "tapeloop", env=environment))

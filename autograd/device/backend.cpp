@@ -1,6 +1,9 @@
 // SPDX-License-Identifier: MIT
-// Finds the backend of a device.
+// Finds what belongs to a device: its backend, its memory, and its graph capture.
 #include "tapeloop/autograd/device/backend.h"
+
+#include "tapeloop/autograd/device/graph_capture.h"
+#include "tapeloop/autograd/tensor/device_memory.h"
 
 namespace tapeloop {
 
@@ -8,6 +11,17 @@ const Backend& backend(Device device) {
   return device == Device::cpu ? detail::cpu_backend() : detail::cuda_backend();
 }
 
-const DeviceMemory& device_memory(Device device) { return backend(device); }
+const DeviceMemory& device_memory(Device device) {
+  return device == Device::cpu ? detail::cpu_memory() : detail::cuda_memory();
+}
+
+bool captures_graphs(Device device) {
+  backend(device);  // throws if there is no such device
+  return device != Device::cpu;
+}
+
+std::unique_ptr<GraphCapture> new_graph_capture(Device device) {
+  return device == Device::cpu ? nullptr : detail::new_cuda_capture();
+}
 
 }  // namespace tapeloop

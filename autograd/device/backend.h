@@ -1,24 +1,22 @@
 // SPDX-License-Identifier: MIT
-// Backend: what each device implements: memory and kernels on tensors. Operations (ops.h) call a
-// backend and do not know the device. Kernels know no Var and no gradient; the caller checks the
-// shapes.
+// Backend: the kernels that every device has. Operations (ops.h) call the backend of their tensors'
+// device and do not know which one it is. Kernels know no Var and no gradient; the caller checks
+// the shapes. Memory (device_memory.h) and graph capture (graph_capture.h) are interfaces of their
+// own.
 #pragma once
 
 #include <cstdint>
-#include <memory>
-#include <mutex>
 #include <span>
 #include <string>
 #include <vector>
 
-#include "tapeloop/autograd/device/recording.h"
 #include "tapeloop/autograd/formula/kernel.h"
 #include "tapeloop/autograd/number/reduction.h"
-#include "tapeloop/autograd/tensor/device_memory.h"
-#include "tapeloop/autograd/tensor/memory.h"
 #include "tapeloop/autograd/tensor/tensor.h"
 
 namespace tapeloop {
+
+class GraphCapture;
 
 struct Product {  // a [B, M, K] times b [B, K, N]
   Tensor a;
@@ -58,55 +56,29 @@ struct RecurrentBackward : RecurrentSequence {
   Tensor dh;                        // [T, N, H], out: the whole gradient of each h_t; or undefined
 };
 
-// Memory of a device with the numbers of the parameter updates that the device has made. After an
-// error (see targets() and norms()), the device skips updates until the host has thrown the error.
-// Meanwhile the host may launch more updates.
-class UpdatesMade {
+class Backend {
  public:
-  virtual ~UpdatesMade() = default;
-  virtual UpdateNumber* place(std::size_t i) = 0;  // on the device, for PointwiseItem::made
-  // The numbers at the time when the host read an error, or when work was lost. Empty if neither
-  // has happened since settled().
-  virtual PoolVector<UpdateNumber> told() const = 0;
-  // The owner calls this when it has subtracted the skipped updates. Then told() is empty again.
-  virtual void settled() = 0;
-  // While the lock is held, no other thread can use the device or read an error. Hold it from
-  // told() until the updates that are counted from its result have been launched.
-  virtual std::unique_lock<std::recursive_mutex> hold() const = 0;
-};
-
-class Backend : public DeviceMemory {
- public:
-  // An object that captures work and runs it again; null if the device cannot do this.
-  virtual std::unique_ptr<Recording> new_recording() const { return nullptr; }
+  virtual ~Backend() = default;
 
   // --- kernels; `to` is written, everything else is read ---
-  // The least number of rows of one block in a weight gradient; a block is whole time steps. If the
-  // backend's products have one order of summation, a sequence in segments of whole blocks gives
-  // the same bits as the whole sequence.
-  virtual std::int64_t gradient_rows() const = 0;
   virtual void pointwise(const PointwiseKernel& kernel, const void* functor, DType dtype,
                          const LoopPlan& plan) const = 0;
   // Runs the kernel for many items, such as the parameters of a model. No item may read what
-  // another one writes. Devices other than the CPU do nothing after an error until the host has
-  // thrown it.
+  // another one writes. Throws before any work if the device has no such kernel, also if there are
+  // no items. After a mistake (see mistakes()) a device changes nothing until the host
+  // has thrown it. `again`: the call repeats a call of that graph's capture; the device then only
+  // takes over the items for the graph's next run.
   virtual void pointwise_each(const PointwiseKernel& kernel, DType dtype,
-                              std::span<const PointwiseItem> items) const = 0;
-  // The same for one item whose operands have any strides: those of `plan`. Devices other than the
-  // CPU only.
-  virtual void pointwise_update(const PointwiseKernel& kernel, DType dtype, const LoopPlan& plan,
-                                const PointwiseItem& item) const = 0;
-  // For `count` tensors, with all numbers 0. Null on the CPU, which makes each update at once.
-  virtual std::unique_ptr<UpdatesMade> new_updates_made(std::size_t count) const = 0;
+                              std::span<const PointwiseItem> items, GraphCapture* again) const = 0;
   // Prepares the targets [...] int64 of a classification, any strides:
   //   known = target, counted = 1;   if target == ignore_index: known = 0, counted = 0.
-  // A class outside 0..classes-1 is an error, which is thrown when the host next waits. Devices
-  // other than the CPU only.
-  virtual void targets(const Tensor& known, const Tensor& counted, const Tensor& target,
+  // A class outside 0..classes-1 is a mistake. Returns true if the host knows that all targets
+  // count.
+  virtual bool targets(const Tensor& known, const Tensor& counted, const Tensor& target,
                        std::int64_t ignore_index, std::int64_t classes) const = 0;
   // to [n + 1] float64 = the Euclidean norm of each of n contiguous tensors, and that of all
-  // together. If `names` is not null, a norm that is not finite is an error, which is thrown when
-  // the host next waits. `names` must live for ever. Devices other than the CPU only.
+  // together. If `names` is not null and the host cannot read `to`, a norm that is not finite is a
+  // mistake; `names` [n] must live for ever.
   virtual void norms(const Tensor& to, std::span<const Tensor> from,
                      const std::vector<std::string>* names) const = 0;
   // to [B, M, N] contiguous = (accumulate ? to : 0) + sum of the products, which may differ in K.
@@ -140,6 +112,19 @@ class Backend : public DeviceMemory {
   // device. Uniform numbers are in [0, 1).
   virtual void uniform(const Tensor& to, std::uint64_t seed, std::uint64_t first) const = 0;
   virtual void normal(const Tensor& to, std::uint64_t seed, std::uint64_t first) const = 0;
+
+  // --- facts ---
+  // The least number of rows of one block in a weight gradient; a block is whole time steps. If the
+  // backend's products have one order of summation, a sequence in segments of whole blocks gives
+  // the same bits as the whole sequence.
+  virtual std::int64_t gradient_rows() const = 0;
+  // How many bytes linear() and the recurrent kernels keep beside w [N, K].
+  virtual std::int64_t kept_bytes(const Tensor& w) const = 0;
+  // How often the host has thrown a mistake that only the device saw, such as an index out of range.
+  // The CPU throws its mistakes before any work, and returns 0. A device skips the items of
+  // pointwise_each() between a mistake and the host's next wait, which throws it. So the owner of
+  // updated tensors stops when this number has changed.
+  virtual std::uint64_t mistakes() const = 0;
 };
 
 // The backend of a device. Throws Error for cuda if this build has no CUDA, or there is no GPU.

@@ -55,6 +55,7 @@ LoopPlan plan_of(const PointwiseKernel& kernel, const PointwiseItem& item) {
     plan.operands[k].data = static_cast<char*>(item.data[k]);
     plan.operands[k].strides[0] = (item.repeated >> k & 1) != 0 ? 0 : 1;
   }
+  plan.overwritten = overwritten_inputs(kernel, plan);
   return plan;
 }
 

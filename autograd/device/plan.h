@@ -18,6 +18,16 @@ struct LoopOperand {
   int columns;
 };
 
+// The operands of one kernel, inputs first. No heap allocation.
+struct LoopOperands {
+  LoopOperand list[kMaxOperands];
+  std::size_t count = 0;
+  void add(const Tensor* tensor, int columns) {
+    for (int g = 0; g < columns; ++g) list[count++] = {tensor, g, columns};
+  }
+  std::span<const LoopOperand> all() const { return {list, count}; }
+};
+
 // A plan for all elements of `shape`; each operand broadcasts to it.
 LoopPlan plan_loop(const Shape& shape, std::span<const LoopOperand> operands);
 // A plan with a single row, for an item.

@@ -24,8 +24,8 @@ std::string reason(int error) { return std::generic_category().message(error); }
 void check_name(const std::string& path) {
   if (path.empty()) throw FileError("file: the name is empty; give a path");
   if (path.find('\0') != std::string::npos) {
-    throw FileError(fmt::format("{}: the name goes on after a zero byte; give a path without one",
-                                path.c_str()));
+    throw FileError(
+        fmt::format("{}: the name contains a zero byte; give a path without one", path.c_str()));
   }
 }
 
@@ -35,7 +35,7 @@ std::string target_of(const std::string& path) {
   if (::lstat(path.c_str(), &status) != 0 || !S_ISLNK(status.st_mode)) return path;
   char* target = ::realpath(path.c_str(), nullptr);
   if (target == nullptr) {
-    throw FileError(fmt::format("{}: this link cannot be followed: {}; remove or mend it", path,
+    throw FileError(fmt::format("{}: this link cannot be followed: {}; remove or repair it", path,
                                 reason(errno)));
   }
   std::string result = target;
@@ -90,10 +90,10 @@ void InputFile::read(void* to, std::uint64_t bytes) {
       throw FileError(fmt::format("{}: reading failed: {}; check the disk", path_, reason(errno)));
     }
     if (got == 0) {
-      throw FileError(fmt::format(
-          "{}: ended {} bytes early; expected {} bytes in all; was it changed while it was "
-          "read? read it again",
-          path_, bytes, size_));
+      throw FileError(
+          fmt::format("{}: the file ended {} bytes early; expected {} bytes in all; if another "
+                      "program changed it meanwhile, read it again",
+                      path_, bytes, size_));
     }
     place += got;
     bytes -= static_cast<std::uint64_t>(got);
@@ -147,9 +147,10 @@ NewFile::NewFile(const std::string& path, std::uint64_t bytes) : bytes_(bytes) {
       ::fstat(file_, &opened) != 0 || ::lstat(partial_.c_str(), &named) != 0 ||
       !same_file(opened, named) || !S_ISREG(opened.st_mode)) {
     ::close(file_);
-    throw FileError(fmt::format(
-        "{}: another program is writing it, or it is no regular file; wait, or choose another name",
-        partial_));
+    throw FileError(
+        fmt::format("{}: another program is writing it, or it is not a regular file; wait, or "
+                    "choose another name",
+                    partial_));
   }
   if (replaces) static_cast<void>(::fchmod(file_, old.st_mode & 07777));
   if (::ftruncate(file_, 0) != 0) {  // removes what a crashed program wrote
@@ -167,10 +168,10 @@ NewFile::~NewFile() {
 }
 
 void NewFile::fail_with(int error, const char* doing) const {
-  throw FileError(fmt::format(
-      "{}: {} failed after {} bytes: {}; {} bytes are needed; the old file, if any, is as it "
-      "was; make room or choose another folder, then save again",
-      path_, doing, written_, reason(error), bytes_));
+  throw FileError(
+      fmt::format("{}: {} failed after {} bytes: {}; {} bytes are needed; the old file, if any, "
+                  "was not changed; free some space or choose another folder, then save again",
+                  path_, doing, written_, reason(error), bytes_));
 }
 
 void NewFile::write(std::string_view piece) {

@@ -282,7 +282,7 @@ void check_writable(const std::string& path, const StateDict& tensors) {
   std::unordered_set<std::string> names;
   for (const NamedTensor& item : tensors) {
     const char* problem = item.name == kMetadata
-                              ? "is a name that the format keeps for itself; rename it"
+                              ? "is a name that the format reserves; choose another name"
                           : !names.insert(item.name).second ? "is given twice; names must differ"
                           : !item.tensor.defined()          ? "is an undefined tensor; leave it out"
                                                             : nullptr;

@@ -12,13 +12,15 @@
 
 namespace tapeloop {
 
-using Metadata = std::map<std::string, std::string>;
+using Metadata = std::map<std::string, std::string>;  // texts by name
 
+// A tensor of the file that cannot be read, and why.
 struct UnreadTensor {
-  std::string name;
+  std::string name;     // of the tensor
   std::string problem;  // "has the element type F8_E4M3, which is not supported; ..."
 };
 
+// All that a file contains.
 struct TensorFile {
   StateDict tensors;                      // in the order of their data in the file
   Metadata metadata;                      // the texts of the header's "__metadata__"

@@ -40,7 +40,8 @@ void check_denormals() {
   const volatile double half = 0.5, large = 0x1p1000;
   if (smallest_normal * half != 0 && denormal * large != 0) return;
   fail("cpu",
-       "this thread holds numbers below 2^-1022 as 0 (FTZ or DAZ). Probably a part of the program "
+       "this thread treats numbers below 2^-1022 as 0 (FTZ or DAZ is on). Probably a part of the "
+       "program "
        "was linked with -Ofast or -ffast-math: link it without them. If you want FTZ or DAZ, for "
        "example in an audio thread, turn them on after the first use of the library");
 }

@@ -26,8 +26,8 @@ struct Div {
   static constexpr const char* name = "div";
   TL_HD auto operator()(auto a, auto b) const { return a / b; }
 };
-struct Affine {  // scale x + shift
-  static constexpr const char* name = "affine";
+struct Affine {  // scale x + shift: x + 2, x - 2, 2 - x
+  static constexpr const char* name = "add";
   double scale = 1;
   double shift = 0;
   TL_HD auto operator()(auto x) const { return x * scale + shift; }
@@ -74,35 +74,6 @@ struct Min {
   TL_HD auto operator()(auto a, auto b) const { return min(a, b); }
 };
 
-// --- functions ---
-struct Exp {
-  static constexpr const char* name = "exp";
-  TL_HD auto operator()(auto x) const { return exp(x); }
-};
-struct Log {
-  static constexpr const char* name = "log";
-  TL_HD auto operator()(auto x) const { return log(x); }
-};
-struct Log1p {
-  static constexpr const char* name = "log1p";
-  TL_HD auto operator()(auto x) const { return log1p(x); }
-};
-struct Sqrt {
-  static constexpr const char* name = "sqrt";
-  TL_HD auto operator()(auto x) const { return sqrt(x); }
-};
-struct Square {
-  static constexpr const char* name = "square";
-  TL_HD auto operator()(auto x) const { return square(x); }
-};
-struct Abs {  // abs'(0) = 0
-  static constexpr const char* name = "abs";
-  TL_HD auto operator()(auto x) const { return abs(x); }
-};
-struct Sign {  // no derivative
-  static constexpr const char* name = "sign";
-  TL_HD auto operator()(auto x) const { return sign(x); }
-};
 struct Clamp {  // derivative 1 from low to high, 0 outside
   static constexpr const char* name = "clamp";
   static constexpr bool for_many = true;
@@ -110,32 +81,7 @@ struct Clamp {  // derivative 1 from low to high, 0 outside
   double high = 1;
   TL_HD auto operator()(auto x) const { return clamp(x, low, high); }
 };
-struct Sin {
-  static constexpr const char* name = "sin";
-  TL_HD auto operator()(auto x) const { return sin(x); }
-};
-struct Cos {
-  static constexpr const char* name = "cos";
-  TL_HD auto operator()(auto x) const { return cos(x); }
-};
-struct Erf {
-  static constexpr const char* name = "erf";
-  TL_HD auto operator()(auto x) const { return erf(x); }
-};
-
-// --- activations ---
-struct Tanh {
-  static constexpr const char* name = "tanh";
-  TL_HD auto operator()(auto x) const { return tanh(x); }
-};
-struct Sigmoid {
-  static constexpr const char* name = "sigmoid";
-  TL_HD auto operator()(auto x) const { return sigmoid(x); }
-};
-struct Softplus {  // log(1 + e^x)
-  static constexpr const char* name = "softplus";
-  TL_HD auto operator()(auto x) const { return softplus(x); }
-};
+// --- activations; the functions of functions.h are formulas, too ---
 struct Relu {  // relu'(0) = 0
   static constexpr const char* name = "relu";
   TL_HD auto operator()(auto x) const { return select(x <= 0.0, 0.0, x); }
@@ -159,6 +105,10 @@ struct Gelu {  // x Phi(x), by erf. Hendrycks & Gimpel 2016
 struct Silu {  // x sigmoid(x)
   static constexpr const char* name = "silu";
   TL_HD auto operator()(auto x) const { return x * sigmoid(x); }
+};
+struct Softsign {  // x / (1 + |x|)
+  static constexpr const char* name = "softsign";
+  TL_HD auto operator()(auto x) const { return x / (1.0 + abs(x)); }
 };
 
 // --- choice: in a mask, 0 means no and every other number yes; a mask gets no gradient ---
@@ -271,15 +221,13 @@ namespace tapeloop {
 struct ArithmeticPage
     : Page<formula::Add, formula::Sub, formula::Mul, formula::Div, formula::Affine, formula::Negate,
            formula::Scale, formula::DivBy, formula::DivInto, formula::ChainProduct, formula::Pow,
-           formula::PowConstant, formula::Max, formula::Min, formula::Clamp, formula::Square,
-           formula::Abs, formula::Sign, formula::Select, formula::Less, formula::Equal> {
+           formula::PowConstant, formula::Max, formula::Min, formula::Clamp, formula::Select,
+           formula::Less, formula::Equal, formula::Relu, formula::LeakyRelu, formula::Elu,
+           formula::Gelu, formula::Silu, formula::Softsign> {
   static std::span<const PointwiseKernel* const> kernels();
   static void register_cuda();
 };
-struct FunctionPage
-    : Page<formula::Exp, formula::Log, formula::Log1p, formula::Sqrt, formula::Sin, formula::Cos,
-           formula::Erf, formula::Tanh, formula::Sigmoid, formula::Softplus, formula::Relu,
-           formula::LeakyRelu, formula::Elu, formula::Gelu, formula::Silu> {
+struct FunctionPage : formula::Functions {
   static std::span<const PointwiseKernel* const> kernels();
   static void register_cuda();
 };

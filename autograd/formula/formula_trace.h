@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-// Traced: a number without a value. A formula that runs on Traced numbers makes a list of its
-// operations. formula.h uses this list. Each function of math.h has a version for Traced here.
+// Traced: a number without a value. A formula that runs on Traced numbers adds its operations to
+// their list. ops/formula.h uses this list. Functions of math.h have versions for Traced here.
 #pragma once
 
 #include <concepts>
@@ -9,10 +9,18 @@
 
 namespace tapeloop {
 
+namespace detail {
+struct FormulaTrace;  // the list of operations
+}
+
 struct Traced {
-  int node;  // index in the list of operations
+  detail::FormulaTrace* list;
+  int node;  // index in the list
 };
+template <>
+inline constexpr bool kIsNumber<Traced> = true;
 struct TracedMask {
+  detail::FormulaTrace* list;
   int node;
 };
 
@@ -33,35 +41,46 @@ enum class FormulaOp : unsigned char {
   either,
   opposite,
   select,
-  exp,
-  log,
-  log1p,
-  sqrt,
-  tanh,
-  sigmoid,
-  softplus,
-  sin,
-  cos,
-  erf,
-  square,
-  abs,
-  sign,
-  floor,
   max,
   min,
   clamp,
-  pow
+  pow,
+  function  // and the numbers above: the functions of formula::Functions in order
 };
 
-// Adds an operation to the list of the calling thread and returns its index. If the list already
-// has the same operation, returns the index of that one.
-int trace(FormulaOp op, int a, int b = -1, int c = -1);
-int trace_constant(double value);
+inline constexpr int kFirstFunction = static_cast<int>(FormulaOp::function);
+template <class Rule>
+inline constexpr FormulaOp kOpOf =
+    static_cast<FormulaOp>(kFirstFunction + static_cast<int>(formula::Functions::index_of<Rule>()));
 
-TL_HD int traced(Traced x) { return x.node; }
-template <Scalar S>
-TL_HD int traced(S x) {
-  return trace_constant(static_cast<double>(x));
+// Adds an operation to the list and returns its index. If the list already has the same operation,
+// returns the index of that one. `a`, `b`, `c`: indices of the operands, -1 for none.
+int add_to_trace(FormulaTrace& list, FormulaOp op, int a, int b, int c);
+int add_constant_to_trace(FormulaTrace& list, double value);
+void add_result_to_trace(FormulaTrace& list, int node);
+
+template <class First, class... Rest>
+TL_HD FormulaTrace& list_of(First first, Rest... rest) {  // of the first operand that is traced
+  if constexpr (Scalar<First>) {
+    return list_of(rest...);
+  } else {
+    return *first.list;
+  }
+}
+template <class X>
+TL_HD int node_of(FormulaTrace& list, X x) {
+  if constexpr (Scalar<X>) {
+    return add_constant_to_trace(list, static_cast<double>(x));
+  } else {
+    return x.node;
+  }
+}
+// The result of an operation with up to three operands, Traced, TracedMask or scalars.
+template <class Result = Traced, class... X>
+TL_HD Result traced(FormulaOp op, X... x) {
+  FormulaTrace& list = list_of(x...);
+  const int nodes[] = {node_of(list, x)..., -1, -1};
+  return {&list, add_to_trace(list, op, nodes[0], nodes[1], nodes[2])};
 }
 template <class T>
 concept IsTraced = std::same_as<T, Traced>;
@@ -72,11 +91,11 @@ concept TracedOrScalar = IsTraced<T> || Scalar<T>;
 
 // Uses no instruction set, but is a template on Isa like all code that is compiled for one.
 template <class Isa, class F>
-void trace_formula(const void* functor, const int* arguments, int* results) {
+void trace_formula(const void* functor, FormulaTrace& list) {
   const F formula = *static_cast<const F*>(functor);
   [&]<std::size_t... I, std::size_t... O>(std::index_sequence<I...>, std::index_sequence<O...>) {
-    const auto found = as_outputs(formula(Traced{arguments[I]}...));
-    ((results[O] = traced(output<O>(found))), ...);
+    const auto found = as_outputs(formula(Traced{&list, static_cast<int>(I)}...));
+    (add_result_to_trace(list, node_of(list, output<O>(found))), ...);
   }
   (std::make_index_sequence<static_cast<std::size_t>(kArity<F>)>{},
    std::make_index_sequence<static_cast<std::size_t>(kResultCount<F>)>{});
@@ -86,93 +105,81 @@ void trace_formula(const void* functor, const int* arguments, int* results) {
 
 template <class A, class B>
 requires detail::OneTraced<A, B> TL_HD Traced operator+(A a, B b) {
-  return {detail::trace(detail::FormulaOp::add, detail::traced(a), detail::traced(b))};
+  return detail::traced(detail::FormulaOp::add, a, b);
 }
 template <class A, class B>
 requires detail::OneTraced<A, B> TL_HD Traced operator-(A a, B b) {
-  return {detail::trace(detail::FormulaOp::sub, detail::traced(a), detail::traced(b))};
+  return detail::traced(detail::FormulaOp::sub, a, b);
 }
 template <class A, class B>
 requires detail::OneTraced<A, B> TL_HD Traced operator*(A a, B b) {
-  return {detail::trace(detail::FormulaOp::mul, detail::traced(a), detail::traced(b))};
+  return detail::traced(detail::FormulaOp::mul, a, b);
 }
 template <class A, class B>
 requires detail::OneTraced<A, B> TL_HD Traced operator/(A a, B b) {
-  return {detail::trace(detail::FormulaOp::div, detail::traced(a), detail::traced(b))};
+  return detail::traced(detail::FormulaOp::div, a, b);
 }
 template <class A, class B>  // the trace shows a plain product
 requires detail::OneTraced<A, B> TL_HD Traced zero_safe_product(A a, B b) { return a * b; }
-TL_HD Traced operator-(Traced x) { return {detail::trace(detail::FormulaOp::negate, x.node)}; }
+TL_HD Traced operator-(Traced x) { return detail::traced(detail::FormulaOp::negate, x); }
 
 // --- comparisons and choice ---
 template <class A, class B>
 requires detail::OneTraced<A, B> TL_HD TracedMask operator<(A a, B b) {
-  return {detail::trace(detail::FormulaOp::less, detail::traced(a), detail::traced(b))};
+  return detail::traced<TracedMask>(detail::FormulaOp::less, a, b);
 }
 template <class A, class B>
 requires detail::OneTraced<A, B> TL_HD TracedMask operator>(A a, B b) {
-  return {detail::trace(detail::FormulaOp::less, detail::traced(b), detail::traced(a))};
+  return detail::traced<TracedMask>(detail::FormulaOp::less, b, a);
 }
 template <class A, class B>
 requires detail::OneTraced<A, B> TL_HD TracedMask operator<=(A a, B b) {
-  return {detail::trace(detail::FormulaOp::less_equal, detail::traced(a), detail::traced(b))};
+  return detail::traced<TracedMask>(detail::FormulaOp::less_equal, a, b);
 }
 template <class A, class B>
 requires detail::OneTraced<A, B> TL_HD TracedMask operator>=(A a, B b) {
-  return {detail::trace(detail::FormulaOp::less_equal, detail::traced(b), detail::traced(a))};
+  return detail::traced<TracedMask>(detail::FormulaOp::less_equal, b, a);
 }
 template <class A, class B>
 requires detail::OneTraced<A, B> TL_HD TracedMask operator==(A a, B b) {
-  return {detail::trace(detail::FormulaOp::equal, detail::traced(a), detail::traced(b))};
+  return detail::traced<TracedMask>(detail::FormulaOp::equal, a, b);
 }
 TL_HD TracedMask operator!(TracedMask a) {
-  return {detail::trace(detail::FormulaOp::opposite, a.node)};
+  return detail::traced<TracedMask>(detail::FormulaOp::opposite, a);
 }
 template <class A, class B>
 requires detail::OneTraced<A, B> TL_HD TracedMask operator!=(A a, B b) { return !(a == b); }
 TL_HD TracedMask operator&(TracedMask a, TracedMask b) {
-  return {detail::trace(detail::FormulaOp::both, a.node, b.node)};
+  return detail::traced<TracedMask>(detail::FormulaOp::both, a, b);
 }
 TL_HD TracedMask operator|(TracedMask a, TracedMask b) {
-  return {detail::trace(detail::FormulaOp::either, a.node, b.node)};
+  return detail::traced<TracedMask>(detail::FormulaOp::either, a, b);
 }
 template <detail::TracedOrScalar A, detail::TracedOrScalar B>
 TL_HD Traced select(TracedMask mask, A yes, B no) {
-  return {
-      detail::trace(detail::FormulaOp::select, mask.node, detail::traced(yes), detail::traced(no))};
+  return detail::traced(detail::FormulaOp::select, mask, yes, no);
 }
 
 // --- functions ---
-TL_HD Traced exp(Traced x) { return {detail::trace(detail::FormulaOp::exp, x.node)}; }
-TL_HD Traced log(Traced x) { return {detail::trace(detail::FormulaOp::log, x.node)}; }
-TL_HD Traced log1p(Traced x) { return {detail::trace(detail::FormulaOp::log1p, x.node)}; }
-TL_HD Traced sqrt(Traced x) { return {detail::trace(detail::FormulaOp::sqrt, x.node)}; }
-TL_HD Traced tanh(Traced x) { return {detail::trace(detail::FormulaOp::tanh, x.node)}; }
-TL_HD Traced sigmoid(Traced x) { return {detail::trace(detail::FormulaOp::sigmoid, x.node)}; }
-TL_HD Traced softplus(Traced x) { return {detail::trace(detail::FormulaOp::softplus, x.node)}; }
-TL_HD Traced sin(Traced x) { return {detail::trace(detail::FormulaOp::sin, x.node)}; }
-TL_HD Traced cos(Traced x) { return {detail::trace(detail::FormulaOp::cos, x.node)}; }
-TL_HD Traced erf(Traced x) { return {detail::trace(detail::FormulaOp::erf, x.node)}; }
-TL_HD Traced square(Traced x) { return {detail::trace(detail::FormulaOp::square, x.node)}; }
-TL_HD Traced abs(Traced x) { return {detail::trace(detail::FormulaOp::abs, x.node)}; }
-TL_HD Traced sign(Traced x) { return {detail::trace(detail::FormulaOp::sign, x.node)}; }
-TL_HD Traced floor(Traced x) { return {detail::trace(detail::FormulaOp::floor, x.node)}; }
+template <class Rule>
+TL_HD Traced apply_rule(Traced x) {
+  return detail::traced(detail::kOpOf<Rule>, x);
+}
 template <class A, class B>
 requires detail::OneTraced<A, B> TL_HD Traced max(A a, B b) {
-  return {detail::trace(detail::FormulaOp::max, detail::traced(a), detail::traced(b))};
+  return detail::traced(detail::FormulaOp::max, a, b);
 }
 template <class A, class B>
 requires detail::OneTraced<A, B> TL_HD Traced min(A a, B b) {
-  return {detail::trace(detail::FormulaOp::min, detail::traced(a), detail::traced(b))};
+  return detail::traced(detail::FormulaOp::min, a, b);
 }
 template <detail::TracedOrScalar A, detail::TracedOrScalar B>
 TL_HD Traced clamp(Traced x, A low, B high) {
-  return {
-      detail::trace(detail::FormulaOp::clamp, x.node, detail::traced(low), detail::traced(high))};
+  return detail::traced(detail::FormulaOp::clamp, x, low, high);
 }
 template <class A, class B>
 requires detail::OneTraced<A, B> TL_HD Traced pow(A a, B b) {
-  return {detail::trace(detail::FormulaOp::pow, detail::traced(a), detail::traced(b))};
+  return detail::traced(detail::FormulaOp::pow, a, b);
 }
 
 }  // namespace tapeloop

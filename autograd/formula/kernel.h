@@ -48,25 +48,20 @@ struct FunctorId {
   void (*register_cuda)();
 };
 
-// The number of a tensor's last update.
-struct UpdateNumber {
-  std::int64_t update = 0;  // how many updates the tensor has had
-  std::int64_t call = 0;    // which call of the owner made the last one
-};
-
 // One of many runs of a kernel: its settings, and its operands of `count` contiguous elements each.
 struct PointwiseItem {
   const void* functor;
   std::int64_t count;
   void* data[kMaxItemOperands];  // inputs, then outputs
   unsigned repeated;             // bit k: operand k has one element, which is used `count` times
-  UpdateNumber* made;            // on the device: the kernel writes `number` there, unless null
-  UpdateNumber number;
+  // Operands of any strides; the fields above then hold only the functor. Null: contiguous.
+  const LoopPlan* strided = nullptr;
 };
 
 namespace detail {
-struct Arithmetic;  // compiled_arithmetic.h
-}
+struct Arithmetic;    // compiled_arithmetic.h
+struct FormulaTrace;  // ops/formula.h
+}  // namespace detail
 
 struct PointwiseKernel {
   const char* name;
@@ -80,9 +75,9 @@ struct PointwiseKernel {
   // float32 and float64 on the CPU: see cpu::pointwise_loop in cpu/loop.h.
   void (*cpu[2])(const void* functor, void* const* data, const std::int64_t* step,
                  std::int64_t count);
-  // Lists the formula's operations instead of computing them: see formula.h. The kernel of a
-  // gradient has the trace of its formula. Null: there is none.
-  void (*trace)(const void* functor, const int* arguments, int* results) = nullptr;
+  // Adds the formula's operations and results to a list instead of computing them. The list has the
+  // arguments already. The kernel of a gradient has the trace of its formula. Null: there is none.
+  void (*trace)(const void* functor, detail::FormulaTrace& list) = nullptr;
   // The functor's names of its arguments and results, separated by spaces: "i f g o c"; or null.
   const char* argument_names = nullptr;
   const char* result_names = nullptr;
@@ -308,17 +303,7 @@ inline constexpr bool kIsBackward<Backward<F>> = true;
 
 // A list of functors whose kernels are compiled in the library, once for each instruction set.
 template <class... F>
-struct Page {
-  static constexpr std::size_t size = sizeof...(F);
-  template <class G>
-  static constexpr bool contains = (std::is_same_v<F, G> || ...);
-  template <class G>
-  static constexpr std::size_t index_of() {
-    std::size_t index = 0;
-    static_cast<void>(((std::is_same_v<F, G> ? true : (++index, false)) || ...));
-    return index;
-  }
-};
+using Page = TypeList<F...>;
 
 // The page that contains F; void for a user's functor, which is compiled where it is used. A page
 // has two static member functions: kernels() returns its kernels for this machine, in order, and

@@ -20,7 +20,7 @@ struct GradcheckOptions {
   // PyTorch's defaults.
   double step = 1e-6;                // the input is moved by this much to either side
   double absolute_tolerance = 1e-5;  // |analytic - numeric| <= absolute + relative |numeric|
-  double relative_tolerance = 1e-3;
+  double relative_tolerance = 1e-3;  // of |numeric|
   // Of the random upstream gradient: magnitudes in [0.5, 1.5), random signs.
   std::uint64_t seed = 1;
   // Also checks the gradient of the gradient, by the parameters and by the upstream gradient.
@@ -29,20 +29,21 @@ struct GradcheckOptions {
 
 // One element of one parameter: the worst one.
 struct GradcheckElement {
-  std::string name;
-  std::vector<std::int64_t> index = {};
-  double analytic = 0;
-  double numeric = 0;
-  double error_ratio = 0;  // error / allowed error: above 1 is a failure
-  bool on_kink = false;    // the function has a kink here: its left and right slopes differ
+  std::string name;                      // of the parameter
+  std::vector<std::int64_t> index = {};  // of the element
+  double analytic = 0;                   // by the backward pass
+  double numeric = 0;                    // by differences
+  double error_ratio = 0;                // error / allowed error: above 1 is a failure
+  bool on_kink = false;  // the function has a kink here: its left and right slopes differ
 };
 
+// The result of gradcheck(). It converts to true if no element failed.
 struct GradcheckReport {
-  bool ok = true;
+  bool ok = true;             // no element failed
   std::string what;           // "first order", "second order", "float32 against float64"
   std::int64_t elements = 0;  // number of elements compared
-  std::int64_t failures = 0;
-  std::int64_t kinks = 0;  // number of inputs at a kink
+  std::int64_t failures = 0;  // elements with an error above the allowed one
+  std::int64_t kinks = 0;     // number of inputs at a kink
   // Shapes of parameters that the function used but that were not in the list.
   std::vector<std::string> unlisted;
   std::vector<GradcheckElement> worst;  // the worst element of each parameter

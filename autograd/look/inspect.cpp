@@ -11,66 +11,37 @@
 #include <utility>
 
 #include "tapeloop/autograd/look/inspect_record.h"
-#include "tapeloop/autograd/ops/ops.h"
 
 namespace tapeloop {
 
-namespace {
-
-thread_local std::int64_t time_now = -1;
-thread_local const detail::StateRow* sequence_now = nullptr;
-thread_local detail::StateRow handed_on;
-
-}  // namespace
-
-// --- current time step and sequence of a thread ---
-
-TimeStep::TimeStep(std::int64_t t)
-    : outer_(std::exchange(time_now, t + (sequence_now != nullptr ? sequence_now->first : 0))) {}
-TimeStep::~TimeStep() { time_now = outer_; }
-std::int64_t TimeStep::now() { return time_now; }
-
 namespace detail {
-
-InSequence::InSequence(std::int64_t steps, bool reverse) {
-  const Inspection* inspection = inspecting();
-  if (inspection == nullptr) return;
-  row_ = std::exchange(handed_on, StateRow{});
-  if (!row_.given) {
-    row_.given = true;
-    row_.log = inspection->log();
-    if (row_.wanted()) {
-      row_.row = row_.log->size();
-      row_.log->push_back(
-          {Scope::path(), reverse, std::vector<double>(static_cast<std::size_t>(steps), 0.0)});
-    }
-  }
-  outer_ = std::exchange(sequence_now, &row_);
-}
-
-InSequence::~InSequence() {
-  if (row_.given) sequence_now = outer_;
-}
-
-HandOn::HandOn(const StateRow& row) {
-  if (row.given) handed_on = row;
-}
-HandOn::~HandOn() {
-  if (handed_on.given) handed_on = StateRow{};
-}
 
 // --- gradients of states ---
 
-void StateRow::note(std::int64_t t, const Tensor& dh) const {
+SequencePart begin_sequence(const SequencePart& part, std::int64_t steps, bool reverse) {
+  if (part.begun) return part;
+  SequencePart own;
+  own.begun = true;
+  if (const Inspection* inspection = inspecting(); inspection != nullptr)
+    own.log = inspection->log();
+  if (own.logged()) {
+    own.row = own.log->size();
+    own.log->push_back(
+        {Scope::path(), reverse, std::vector<double>(static_cast<std::size_t>(steps), 0.0)});
+  }
+  return own;
+}
+
+void SequencePart::note(std::int64_t t, const Tensor& dh) const {
   double sum = 0;
   for (const double x : dh.to_vector<double>()) sum += x * x;
   (*log)[row].norms.at(static_cast<std::size_t>(first + t)) = std::sqrt(sum);
 }
 
-Var watch_state(const StateRow& row, std::int64_t t, const Var& h) {
-  if (!row.wanted() || !h.requires_grad()) return h;
-  return record("state", {&h}, Tensor(h.value()), [row, t](const Var& dh, Grads& grads) {
-    row.note(t, dh.value());
+Var watch_state(const SequencePart& part, std::int64_t t, const Var& h) {
+  if (!part.logged() || !h.requires_grad()) return h;
+  return record("state", {&h}, Tensor(h.value()), [part, t](const Var& dh, Grads& grads) {
+    part.note(t, dh.value());
     grads.add(0, dh);
   });
 }
@@ -105,10 +76,11 @@ double Inspection::largest(const Tensor& tensor) {
   return result;
 }
 
-void Inspection::recorded(const char* name, std::span<const Var* const> inputs,
-                          std::span<const Var> outputs) {
-  places_.push_back({name, Scope::path(), TimeStep::now()});
+void Inspection::recorded(const RecordedOperation& operation) {
+  places_.push_back({operation.name, Scope::path(), TimeStep::now()});
   if (!checks_) return;
+  const std::span<const Var* const> inputs = operation.inputs;
+  const std::span<const Var> outputs = operation.results;
   for (std::size_t k = 0; k < outputs.size(); ++k) {
     std::optional<NonFinitePlace> found =
         look(outputs[k].value(), true,
@@ -132,7 +104,7 @@ void Inspection::recorded(const char* name, std::span<const Var* const> inputs,
       }
     }
     if (!found) continue;
-    found->operation = name;
+    found->operation = operation.name;
     report(std::move(*found));
   }
 }
@@ -143,9 +115,21 @@ void Inspection::check_gradient(const Tensor& sum, const std::string& what,
   std::optional<NonFinitePlace> found = look(sum, true, what);
   if (!found) return;
   if (!playing_.empty()) {
-    found->operation = std::string(places_[playing_.back()].name).append(suffix);
+    found->operation = std::string(places_[playing_.back().node].name).append(suffix);
   }
   report(std::move(*found));
+}
+
+void Inspection::input_gradient(std::size_t input, const Tensor& sum) {
+  check_gradient(sum, fmt::format("the gradient of its input {}", input));
+}
+
+void Inspection::parameter_gradient(const Tensor& sum) {
+  check_gradient(sum, "the gradient of a parameter", " dW");
+}
+
+std::unique_ptr<Observer> Inspection::of_inner_tape() const {
+  return std::make_unique<Inspection>(checks_, log_);
 }
 
 void Inspection::report(NonFinitePlace found) const {
@@ -154,7 +138,7 @@ void Inspection::report(NonFinitePlace found) const {
     found.scope = Scope::path();
     if (found.step < 0) found.step = TimeStep::now();
   } else {
-    const Place& place = places_[playing_.back()];
+    const Place& place = places_[playing_.back().node];
     found.pass = NonFinitePlace::Pass::backward;
     found.scope = place.scope;
     if (found.step < 0) found.step = place.step;
@@ -163,22 +147,24 @@ void Inspection::report(NonFinitePlace found) const {
   throw NonFiniteError(std::move(found));
 }
 
-void Playing::enter(std::size_t node) {
-  inspection_->playing_.push_back(node);
-  std::string path = inspection_->places_[node].scope;
+void Inspection::begin(std::size_t node, NodeWork /*work*/) {
+  playing_.push_back({node, {}});
+  std::string path = places_[node].scope;
   const std::string now = Scope::path();
   if (!now.empty() && path == now) return;
   if (!now.empty() && path.starts_with(now + "/")) path.erase(0, now.size() + 1);
+  std::vector<std::unique_ptr<Scope>>& scopes = playing_.back().scopes;
   while (!path.empty()) {
     const std::size_t end = std::min(path.find('/'), path.size());
-    scopes_.push_back(std::make_unique<Scope>(std::string_view(path).substr(0, end)));
+    scopes.push_back(std::make_unique<Scope>(std::string_view(path).substr(0, end)));
     path.erase(0, end + 1);
   }
 }
 
-void Playing::leave() {
-  while (!scopes_.empty()) scopes_.pop_back();  // the innermost first
-  inspection_->playing_.pop_back();
+void Inspection::end(std::size_t /*node*/, NodeWork /*work*/) {
+  std::vector<std::unique_ptr<Scope>>& scopes = playing_.back().scopes;
+  while (!scopes.empty()) scopes.pop_back();  // the innermost first
+  playing_.pop_back();
 }
 
 }  // namespace detail

@@ -10,6 +10,7 @@
 #include <string>
 #include <vector>
 
+#include "tapeloop/autograd/context/scope.h"
 #include "tapeloop/autograd/tape/tape.h"
 #include "tapeloop/autograd/tensor/error.h"
 
@@ -25,24 +26,12 @@ struct StateGradient {
   std::vector<double> norms;
 };
 
-// While it lives, operations of the calling thread belong to this time step. For loops
-// over time steps in user code.
-class TimeStep {
- public:
-  explicit TimeStep(std::int64_t t);
-  ~TimeStep();
-  TimeStep(const TimeStep&) = delete;
-  TimeStep& operator=(const TimeStep&) = delete;
-  static std::int64_t now();  // -1: not within a sequence
-
- private:
-  std::int64_t outer_;
-};
-
 // Where the first NaN or infinity was calculated.
 struct NonFinitePlace {
-  enum class Pass { none, forward, backward } pass = Pass::none;
-  std::string operation;  // named as in the profile: "lstm_gates", "recurrent", "linear dW"
+  // The pass that calculated it; none: nothing was found.
+  enum class Pass { none, forward, backward };
+  Pass pass = Pass::none;  // of the operation
+  std::string operation;   // named as in the profile: "lstm_gates", "recurrent", "linear dW"
   std::string scope;  // the scope of the layer: "encoder/l1_reverse"; empty outside of all scopes
   // Time step within the sequence; -1: outside a sequence, or all steps at once.
   std::int64_t step = -1;
@@ -67,7 +56,7 @@ struct NonFinitePlace {
 class NonFiniteError : public Error {
  public:
   explicit NonFiniteError(NonFinitePlace found) : Error(found.str()), where(std::move(found)) {}
-  NonFinitePlace where;
+  NonFinitePlace where;  // the place that the message describes
 };
 
 // Runs loss(), which returns a scalar Var, and its backward pass with such a tape, and returns what

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// What a tape keeps for inspect.h. Private to the tape and to operations over time.
+// What a tape keeps for inspect.h. Private to this folder and to operations over time.
 #pragma once
 
 #include <memory>
@@ -10,56 +10,12 @@
 #include <vector>
 
 #include "tapeloop/autograd/look/inspect.h"
-#include "tapeloop/autograd/look/profile.h"
+#include "tapeloop/autograd/look/sequence_part.h"
+#include "tapeloop/autograd/tape/observer.h"
 
 namespace tapeloop::detail {
 
-using StateLog = std::vector<StateGradient>;
-
-// The place in the state log for the gradients of one sequence, and the time step at which the
-// current part of the sequence begins.
-struct StateRow {
-  bool given = false;             // there is a sequence, and its tape inspects
-  std::shared_ptr<StateLog> log;  // null: the tape does not log state gradients
-  std::size_t row = 0;
-  std::int64_t first = 0;
-
-  StateRow from(std::int64_t time) const { return {given, log, row, first + time}; }
-  bool wanted() const { return log != nullptr; }
-  // Logs |dh| of a time step, counted from `first`.
-  void note(std::int64_t t, const Tensor& dh) const;
-};
-
-// While it lives, a sequence is being unrolled. Adds a row to the state log, unless a HandOn gave a
-// row. Does nothing without a tape that inspects.
-class InSequence {
- public:
-  InSequence(std::int64_t steps, bool reverse);
-  ~InSequence();
-  InSequence(const InSequence&) = delete;
-  InSequence& operator=(const InSequence&) = delete;
-  const StateRow& row() const { return row_; }
-
- private:
-  StateRow row_;
-  const StateRow* outer_ = nullptr;
-};
-
-// Gives a row to the next sequence of this thread, which is the same sequence or a part of it.
-// unroll() gives it to recurrent(), a segment to its second run.
-class HandOn {
- public:
-  explicit HandOn(const StateRow& row);
-  ~HandOn();
-  HandOn(const HandOn&) = delete;
-  HandOn& operator=(const HandOn&) = delete;
-};
-
-// Returns h, with a tape entry that logs the norm of h's whole gradient in the backward pass.
-// Returns h itself if gradients are not logged.
-Var watch_state(const StateRow& row, std::int64_t t, const Var& h);
-
-class Inspection {
+class Inspection final : public Observer {
  public:
   Inspection(bool check, bool watch)
       : checks_(check), log_(watch ? std::make_shared<StateLog>() : nullptr) {}
@@ -69,10 +25,18 @@ class Inspection {
   bool checks() const { return checks_; }
   const std::shared_ptr<StateLog>& log() const { return log_; }
 
-  // Called after an operation: keeps its scope and time step, and checks its results.
-  void recorded(const char* name, std::span<const Var* const> inputs, std::span<const Var> outputs);
-  // Checks a gradient after the node whose backward function runs has added to it.
-  void check_gradient(const Tensor& sum, const std::string& what, std::string_view suffix = "");
+  // Keeps the scope and the time step of the operation, and checks its results.
+  void recorded(const RecordedOperation& operation) override;
+  // In between, the calculation is in the scope in which the node was recorded.
+  void begin(std::size_t node, NodeWork work) override;
+  void end(std::size_t node, NodeWork work) override;
+  void input_gradient(std::size_t input, const Tensor& sum) override;
+  void parameter_gradient(const Tensor& sum) override;
+  std::unique_ptr<Observer> of_inner_tape() const override;
+  // Find the part of the formula that is not finite although its inputs are (inspect_formula.cpp).
+  void called(const FormulaCall& call) override;
+  void differentiated(const FormulaGradient& gradient) override;
+
   // Throws what an operation found, after filling in the place. Keeps a step or a gate that is set.
   [[noreturn]] void report(NonFinitePlace found) const;
   // The first NaN of a tensor, or also infinity if `infinities`; `what` names the tensor.
@@ -86,34 +50,19 @@ class Inspection {
     std::string scope;
     std::int64_t step;
   };
+  struct Playing {
+    std::size_t node;
+    std::vector<std::unique_ptr<Scope>> scopes;
+  };
+  void check_gradient(const Tensor& sum, const std::string& what, std::string_view suffix = "");
+
   bool checks_;
   std::shared_ptr<StateLog> log_;
-  std::vector<Place> places_;         // one for each node of the tape
-  std::vector<std::size_t> playing_;  // the nodes whose backward functions run, innermost last
-  friend class Playing;
-};
-
-// While it lives, the backward function of a node runs, in the scopes in
-// which the node was recorded.
-class Playing {
- public:
-  Playing(Inspection* inspection, std::size_t node) : inspection_(inspection) {
-    if (inspection != nullptr) enter(node);
-  }
-  ~Playing() {
-    if (inspection_ != nullptr) leave();
-  }
-  Playing(const Playing&) = delete;
-  Playing& operator=(const Playing&) = delete;
-
- private:
-  void enter(std::size_t node);
-  void leave();
-  Inspection* inspection_;
-  std::vector<std::unique_ptr<Scope>> scopes_;
+  std::vector<Place> places_;     // one for each node of the tape
+  std::vector<Playing> playing_;  // the nodes that are played, the innermost last
 };
 
 // The Inspection of the current tape; null if there is no tape or the tape does not inspect.
-Inspection* inspecting();
+inline Inspection* inspecting() { return find_observer<Inspection>(observers()); }
 
 }  // namespace tapeloop::detail

@@ -13,13 +13,10 @@
 
 #include "tapeloop/autograd/files/files.h"
 #include "tapeloop/autograd/look/profile_record.h"
-#include "tapeloop/autograd/tensor/operation.h"
 
 namespace tapeloop {
 
 namespace {
-
-thread_local Scope* innermost = nullptr;
 
 std::int64_t clock_ns() {
   return std::chrono::duration_cast<std::chrono::nanoseconds>(
@@ -31,29 +28,7 @@ double share(double part, double whole) { return whole > 0 ? 100 * part / whole 
 
 }  // namespace
 
-Scope::Scope(std::string_view name) : outer_(std::exchange(innermost, this)) {
-  name = name.substr(0, name_.size() - 1);
-  std::copy(name.begin(), name.end(), name_.begin());
-}
-
-Scope::~Scope() { innermost = outer_; }
-
-std::string Scope::path() {
-  std::string result;
-  for (const Scope* scope = innermost; scope != nullptr; scope = scope->outer_) {
-    result = result.empty() ? std::string(scope->name_.data())
-                            : std::string(scope->name_.data()) + "/" + result;
-  }
-  return result;
-}
-
 namespace detail {
-
-std::string work_in_hand() {
-  std::string text = operation_at_work != nullptr ? operation_at_work : "a tensor";
-  if (const std::string scope = Scope::path(); !scope.empty()) text += ", in \"" + scope + "\"";
-  return text;
-}
 
 Profile::Profile() : begin_(clock_ns()), live_at_start_(memory::stats().live_bytes) {
   live_ = peak_ = live_at_start_;
@@ -61,28 +36,43 @@ Profile::Profile() : begin_(clock_ns()), live_at_start_(memory::stats().live_byt
 
 std::int64_t Profile::now() const { return clock_ns() - begin_; }
 
-void Profile::recorded(const char* operation, const Shape& shape, std::int64_t bytes,
-                       bool in_backward) {
+// The bytes of the results. A view of an input counts 0.
+static std::int64_t bytes_of(const RecordedOperation& operation) {
+  std::int64_t bytes = 0;
+  for (const Var& y : operation.results) {
+    const bool view =
+        std::any_of(operation.inputs.begin(), operation.inputs.end(), [&y](const Var* x) {
+          return x->defined() && storage_of(x->value()) == storage_of(y.value());
+        });
+    if (!view) bytes += y.numel() * size_of(y.dtype());
+  }
+  return bytes;
+}
+
+void Profile::recorded(const RecordedOperation& operation) {
   const std::int64_t end = now();
-  nodes_.push_back({operation, Scope::path(), shape, bytes, in_backward});
-  if (!in_backward) {
+  const Shape shape = operation.results.empty() ? Shape{} : operation.results[0].shape();
+  nodes_.push_back(
+      {operation.name, Scope::path(), shape, bytes_of(operation), operation.in_backward});
+  if (!operation.in_backward) {
     spans_.push_back({ProfileEvent::Kind::forward, nodes_.size() - 1, mark_, end - mark_});
   }
   count_memory(ProfileEvent::Kind::forward, nodes_.size() - 1);
   mark_ = now();  // no operation pays for the time of the measurement
 }
 
-void Profile::played(std::size_t node, std::int64_t start) {
-  spans_.push_back({ProfileEvent::Kind::backward, node, start, now() - start});
-  count_memory(ProfileEvent::Kind::backward, node);
+void Profile::begin(std::size_t /*node*/, NodeWork /*work*/) { starts_.push_back(now()); }
+
+void Profile::end(std::size_t node, NodeWork work) {
+  const auto kind =
+      work == NodeWork::backward ? ProfileEvent::Kind::backward : ProfileEvent::Kind::deferred;
+  const std::int64_t start = starts_.back();
+  starts_.pop_back();
+  spans_.push_back({kind, node, start, now() - start});
+  count_memory(kind, node);
 }
 
-void Profile::combined(std::size_t node, std::int64_t start) {
-  spans_.push_back({ProfileEvent::Kind::deferred, node, start, now() - start});
-  count_memory(ProfileEvent::Kind::deferred, node);
-}
-
-void Profile::resume() { mark_ = now(); }
+void Profile::pass_ended() { mark_ = now(); }
 
 void Profile::count_memory(ProfileEvent::Kind kind, std::size_t node) {
   const memory::Stats now = memory::stats();

@@ -4,54 +4,40 @@
 // and no operations on constants.
 #pragma once
 
-#include <array>
 #include <cstddef>
 #include <cstdint>
 #include <string>
-#include <string_view>
 #include <vector>
 
+#include "tapeloop/autograd/context/scope.h"
 #include "tapeloop/autograd/tensor/shape.h"
 
 namespace tapeloop {
 
-// While it lives, it gives a name, e.g. of a layer, to what the calling thread records. Nested
-// names are joined by '/'. Cost: a copy of the name (cut after 47 characters), no allocation.
-class Scope {
- public:
-  explicit Scope(std::string_view name);
-  ~Scope();
-  Scope(const Scope&) = delete;
-  Scope& operator=(const Scope&) = delete;
-
-  static std::string path();  // the calling thread's path; empty outside of all scopes
-
- private:
-  std::array<char, 48> name_{};
-  Scope* outer_;
-};
-
+// The times of all calls of one operation in one scope.
 struct ProfileRow {
-  std::string scope;
+  std::string scope;  // joined names of the scopes, empty outside of all
   // The rows "linear dW" are deferred gradients of parameters that this
   // operation was the first to use.
   std::string operation;
-  std::int64_t calls = 0;
-  double forward_ms = 0;
-  double backward_ms = 0;
+  std::int64_t calls = 0;  // forward; of a deferred row, its runs
+  double forward_ms = 0;   // of all calls
+  double backward_ms = 0;  // of their backward functions
   std::int64_t bytes = 0;  // size of the results when recorded; a view of an input counts 0
 };
 
 // One interval in the trace, in microseconds since the tape began.
 struct ProfileEvent {
-  enum class Kind { forward, backward, deferred } kind;  // deferred: the rows "... dW"
-  std::size_t node;                                      // the operation's place on the tape
-  std::string scope;
-  std::string operation;
-  Shape shape;  // of its first result
-  std::int64_t bytes;
-  double start_us;
-  double duration_us;
+  // deferred: the rows "... dW"
+  enum class Kind { forward, backward, deferred };
+  Kind kind;              // the pass
+  std::size_t node;       // the operation's place on the tape
+  std::string scope;      // as in ProfileRow
+  std::string operation;  // its name
+  Shape shape;            // of its first result
+  std::int64_t bytes;     // size of the results
+  double start_us;        // since the tape began
+  double duration_us;     // of the interval
 };
 
 // The measurements of a tape so far. The forward time of an operation runs from the end of the
@@ -60,8 +46,8 @@ struct ProfileEvent {
 // recorded inside a backward pass (create_graph) have no forward time: it is in the backward time
 // of the operation that made them.
 struct ProfileReport {
-  std::vector<ProfileRow> rows;  // by time, the longest first
-  std::vector<ProfileEvent> events;
+  std::vector<ProfileRow> rows;      // by time, the longest first
+  std::vector<ProfileEvent> events;  // one for each run of an operation
 
   std::string str() const;  // a table with shares of the total
   // For chrome://tracing or ui.perfetto.dev: forward and backward are two tracks. Throws FileError,
@@ -69,9 +55,10 @@ struct ProfileReport {
   void write_chrome_trace(const std::string& path) const;
 };
 
+// The memory of one operation in one scope.
 struct MemoryRow {
-  std::string scope;
-  std::string operation;
+  std::string scope;            // as in ProfileRow
+  std::string operation;        // its name
   std::int64_t bytes = 0;       // kept now
   std::int64_t peak_bytes = 0;  // kept at the moment of the peak
 };

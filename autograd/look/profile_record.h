@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-// What a measuring tape keeps while it records and runs backwards. Private
-// to the files of the tape.
+// What a measuring tape keeps while it records and runs backwards. Private to the files of this
+// folder.
 #pragma once
 
 #include <cstdint>
@@ -8,20 +8,18 @@
 #include <vector>
 
 #include "tapeloop/autograd/look/profile.h"
+#include "tapeloop/autograd/tape/observer.h"
 #include "tapeloop/autograd/tensor/memory.h"
 
 namespace tapeloop::detail {
 
-class Profile {
+class Profile final : public Observer {
  public:
   Profile();
-  std::int64_t now() const;  // nanoseconds since the tape began
-
-  void recorded(const char* operation, const Shape& shape, std::int64_t bytes, bool in_backward);
-  // The node's backward function ran from `start` to now.
-  void played(std::size_t node, std::int64_t start);
-  void combined(std::size_t node, std::int64_t start);  // the same for deferred gradients
-  void resume();  // call it after a backward pass: forward time begins again
+  void recorded(const RecordedOperation& operation) override;
+  void begin(std::size_t node, NodeWork work) override;
+  void end(std::size_t node, NodeWork work) override;
+  void pass_ended() override;  // forward time begins again
   ProfileReport report() const;
   MemoryReport memory() const;
 
@@ -45,13 +43,15 @@ class Profile {
     std::size_t node;
     std::int64_t bytes;
   };
+  std::int64_t now() const;  // nanoseconds since the tape began
   void count_memory(ProfileEvent::Kind kind, std::size_t node);
 
   std::int64_t begin_;
   std::int64_t mark_ = 0;
   std::vector<Node> nodes_;  // one for each node of the tape
   std::vector<Span> spans_;
-  memory::PeakMeter meter_;  // restores the peak from before the tape afterwards
+  std::vector<std::int64_t> starts_;  // of the work in progress, the innermost last
+  memory::PeakMeter meter_;           // restores the peak from before the tape afterwards
   std::int64_t live_at_start_;
   std::int64_t live_ = 0;  // at the last count
   std::vector<Change> changes_;

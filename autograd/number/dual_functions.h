@@ -1,73 +1,32 @@
 // SPDX-License-Identifier: MIT
-// Every function of math.h on dual numbers: its value, and its derivative by the chain rule.
+// The functions of math.h on dual numbers: the value, and the derivative by the chain rule.
 #pragma once
 
 #include "tapeloop/autograd/number/dual.h"
 
 namespace tapeloop {
 
-template <DualNumber A>
-TL_HD auto exp(const A& x) {
-  auto y = exp(x.value);
-  return dual::chain(x, y, y);
+// A function of one argument, by its rule.
+namespace dual {
+template <class Rule, class V>
+TL_HD auto value_at(const V& x) {
+  if constexpr (requires { Rule::value(x); }) {
+    return Rule::value(x);
+  } else {  // x is a Dual, too
+    return apply_rule<Rule>(x);
+  }
 }
-template <DualNumber A>
-TL_HD auto log(const A& x) {
-  return dual::chain(x, log(x.value), 1.0 / x.value);
-}
-template <DualNumber A>
-TL_HD auto log1p(const A& x) {
-  return dual::chain(x, log1p(x.value), 1.0 / (1.0 + x.value));
-}
-template <DualNumber A>
-TL_HD auto sqrt(const A& x) {
-  auto y = sqrt(x.value);
-  return dual::chain(x, y, 0.5 / y);
-}
-template <DualNumber A>
-TL_HD auto tanh(const A& x) {
-  auto y = tanh(x.value);
-  return dual::chain(x, y, 1.0 - y * y);
-}
-template <DualNumber A>
-TL_HD auto sigmoid(const A& x) {
-  auto y = sigmoid(x.value);
-  return dual::chain(x, y, y * (1.0 - y));
-}
-template <DualNumber A>
-TL_HD auto softplus(const A& x) {
-  return dual::chain(x, softplus(x.value), sigmoid(x.value));
-}
-template <DualNumber A>
-TL_HD auto sin(const A& x) {
-  return dual::chain(x, sin(x.value), cos(x.value));
-}
-template <DualNumber A>
-TL_HD auto cos(const A& x) {
-  return dual::chain(x, cos(x.value), -sin(x.value));
-}
-template <DualNumber A>
-TL_HD auto erf(const A& x) {
-  constexpr double kTwoOverRootPi = 1.12837916709551257390;
-  return dual::chain(x, erf(x.value), kTwoOverRootPi * exp(-(x.value * x.value)));
-}
-template <DualNumber A>
-TL_HD auto square(const A& x) {
-  return dual::chain(x, x.value * x.value, 2.0 * x.value);
-}
-// abs'(0) = 0.
-template <DualNumber A>
-TL_HD auto abs(const A& x) {
-  return dual::chain(x, abs(x.value), sign(dual::innermost(x)));
-}
-// sign and floor are flat: their derivative is 0 everywhere.
-template <DualNumber A>
-TL_HD auto sign(const A& x) {
-  return sign(dual::innermost(x));
-}
-template <DualNumber A>
-TL_HD auto floor(const A& x) {
-  return floor(dual::innermost(x));
+}  // namespace dual
+template <class Rule, DualNumber X>
+TL_HD auto apply_rule(const X& x) {
+  if constexpr (Rule::flat) {
+    return apply_rule<Rule>(dual::innermost(x));
+  } else if constexpr (requires { Rule::slope(x.value); }) {
+    return dual::chain(x, dual::value_at<Rule>(x.value), Rule::slope(x.value));
+  } else {
+    auto y = dual::value_at<Rule>(x.value);
+    return dual::chain(x, y, Rule::slope(x.value, y));
+  }
 }
 // max and min: if both are equal, each gets half of the gradient (PyTorch's rule).
 template <class B, AnyDual<B> A>

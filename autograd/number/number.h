@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// Basics of formulas: TL_HD, outputs(...) for several results, and levels of numbers.
+// Basics of formulas: TL_HD, outputs(...) for several results, levels of numbers, lists of types.
 // Uses no containers and no text, because g++, clang and nvcc compile the formula pages.
 #pragma once
 
@@ -24,23 +24,47 @@ concept Scalar = std::is_arithmetic_v<T>;
 template <class T>
 inline constexpr int kLevel = 0;
 
+// Specialized for every other kind of number that the functions of functions.h take.
+template <class T>
+inline constexpr bool kIsNumber = kLevel<T> > 0;
+
 template <class A, class B>
 concept SameLevel = kLevel<A>
 == kLevel<B>;
 
-template <std::size_t I, class T>
-struct Output {
-  T value;
+// A list of types.
+template <class... T>
+struct TypeList {
+  static constexpr std::size_t size = sizeof...(T);
+  template <class U>
+  static constexpr bool contains = (std::is_same_v<T, U> || ...);
+  template <class U>
+  static constexpr std::size_t index_of() {
+    std::size_t index = 0;
+    static_cast<void>(((std::is_same_v<T, U> ? true : (++index, false)) || ...));
+    return index;
+  }
+  template <class... More>
+  using With = TypeList<T..., More...>;
 };
 
+// Result I of a formula.
+template <std::size_t I, class T>
+struct Output {
+  T value;  // a number of any type
+};
+
+// All results of a formula.
 template <class Indices, class... Ts>
 struct OutputPack;
 
+// All results of a formula, one base class for each.
 template <std::size_t... I, class... Ts>
 struct OutputPack<std::index_sequence<I...>, Ts...> : Output<I, Ts>... {
-  static constexpr std::size_t size = sizeof...(Ts);
+  static constexpr std::size_t size = sizeof...(Ts);  // how many
 };
 
+// The pack of results of these types.
 template <class... Ts>
 using Outputs = OutputPack<std::index_sequence_for<Ts...>, Ts...>;
 
@@ -50,13 +74,16 @@ TL_HD constexpr Outputs<Ts...> outputs(Ts... results) {
   return Outputs<Ts...>{{results}...};
 }
 
+// Result I of a pack.
 template <std::size_t I, class T>
 TL_HD constexpr const T& output(const Output<I, T>& pack) {
   return pack.value;
 }
 
+// Whether T is a pack of results.
 template <class T>
 inline constexpr bool kIsOutputs = false;
+// Yes.
 template <class Indices, class... Ts>
 inline constexpr bool kIsOutputs<OutputPack<Indices, Ts...>> = true;
 

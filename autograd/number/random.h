@@ -7,12 +7,14 @@
 #include <cmath>
 #include <cstdint>
 
+#include "tapeloop/autograd/context/thread_context.h"
 #include "tapeloop/autograd/number/number.h"
 
 namespace tapeloop {
 
+// Four random words.
 struct Philox4 {
-  std::uint32_t word[4];
+  std::uint32_t word[4];  // 32 random bits each
 };
 
 // Four 32-bit words for the key `seed` and the counter (block, use). Uses never share a counter.
@@ -39,9 +41,10 @@ TL_HD float uniform_at(std::uint64_t seed, std::uint64_t i) {
   return static_cast<float>(block.word[i % 4] >> 8) * (1.0f / 16777216.0f);
 }
 
-// The i-th number of the standard normal stream, by Box and Muller from two words of its block. The
-// number is finite: its magnitude is at most sqrt(66 log 2).
+// The largest magnitude of normal_at(): sqrt(66 log 2), rounded up.
 inline constexpr double kFarthestNormal = 6.764;
+// The i-th number of the standard normal stream, by Box and Muller from two words of its block. The
+// number is finite.
 TL_HD double normal_at(std::uint64_t seed, std::uint64_t i) {
   Philox4 block = philox(seed, i / 2, 1);
   std::uint32_t a = block.word[i % 2 * 2];
@@ -51,33 +54,35 @@ TL_HD double normal_at(std::uint64_t seed, std::uint64_t i) {
 }
 
 struct Random;
-class Recording;
 namespace detail {
-class RandomLog;
-// Set while a RandomLog::Scope lives, for example within recompute() (random_log.h).
-inline thread_local RandomLog* random_log = nullptr;
-// Set while this thread captures a step (recording.h).
-inline thread_local Recording* recording = nullptr;
+// Takes numbers through the random_log and the graph capture of this thread.
 std::uint64_t take_watched(Random& random, std::uint64_t count);
+void random_ends(const Random& random);  // during a graph capture
 }  // namespace detail
 
 // A position in a stream of random numbers. Programs pass it around and save it in checkpoints.
 // Threads may share a Random: no number is taken twice, but the timing decides which thread gets
 // which numbers. For the same numbers in each run, give every thread its own stream by split().
 struct Random {
-  std::uint64_t seed = 0;
+  std::uint64_t seed = 0;  // selects the stream
   std::uint64_t next = 0;  // numbers taken so far
 
   explicit Random(std::uint64_t seed_value = 0) : seed(seed_value) {}
+  Random(const Random&) = default;
+  Random& operator=(const Random&) = default;
+  ~Random() {
+    if (detail::thread_context.graph_capture != nullptr) detail::random_ends(*this);
+  }
   // Takes `count` numbers and returns the index of the first one. Takes whole blocks of four, so
   // that calls never share a block.
   std::uint64_t take(std::uint64_t count) {
-    if (detail::random_log != nullptr || detail::recording != nullptr) {
+    const detail::ThreadContext& context = detail::thread_context;
+    if (context.random_log != nullptr || context.graph_capture != nullptr) {
       return detail::take_watched(*this, count);
     }
     return advance(count);
   }
-  // The same, but without the random_log and the recording of this thread.
+  // The same, but without the random_log and the graph capture of this thread.
   std::uint64_t advance(std::uint64_t count) {
     return __atomic_fetch_add(&next, (count + 3) / 4 * 4, __ATOMIC_RELAXED);
   }
@@ -94,6 +99,7 @@ struct Random {
     Philox4 block = philox(seed, take(4) / 4, 3);
     return Random(std::uint64_t{block.word[2]} << 32 | block.word[3]);
   }
+  // Whether both give the same numbers from now on.
   bool operator==(const Random&) const = default;
 };
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 // Vec: one SIMD register of float or double, with the operators of a number. Mask: the result of a
-// comparison of two Vecs. Functions such as exp are in math.h.
+// comparison of two Vecs. Functions such as exp are in functions.h.
 // Built on the compilers' vector types, so any width compiles on any machine. nvcc has no such
 // types: there a Vec is one number, Vec<T, isa::Lane>, with the same operators and conversions.
 #pragma once
@@ -39,7 +39,7 @@ inline constexpr bool kIsVec = false;
 template <class T, class Isa>
 inline constexpr bool kIsVec<Vec<T, Isa>> = true;
 
-// A number that functions of math.h take: float, double or a register of them.
+// A number without derivatives: float, double or a register of them.
 template <class T>
 concept Real = std::is_same_v<T, float> || std::is_same_v<T, double> || kIsVec<T>;
 template <class T>
@@ -305,7 +305,7 @@ TL_HD Vec<T, Isa> map_lanes(Vec<T, Isa> x, Function function) {
 }
 
 template <class T, class Isa>
-TL_HD Vec<T, Isa> sqrt(Vec<T, Isa> x) {
+TL_HD Vec<T, Isa> square_root(Vec<T, Isa> x) {
   constexpr bool kFloat = sizeof(T) == 4;
   [[maybe_unused]] constexpr int kBytes = sizeof(x.raw);
 #if defined(__SSE2__) && !defined(__CUDACC__)

@@ -41,25 +41,6 @@ Var pow(const Var& x, double exponent) { return pointwise(PowConstant{exponent},
 Var max(const Var& a, const Var& b) { return pointwise(Max{}, a, b); }
 Var min(const Var& a, const Var& b) { return pointwise(Min{}, a, b); }
 
-Var exp(const Var& x) { return pointwise(Exp{}, x); }
-Var log(const Var& x) { return pointwise(Log{}, x); }
-Var log1p(const Var& x) { return pointwise(Log1p{}, x); }
-Var sqrt(const Var& x) { return pointwise(Sqrt{}, x); }
-Var square(const Var& x) { return pointwise(Square{}, x); }
-Var abs(const Var& x) { return pointwise(Abs{}, x); }
-Var sin(const Var& x) { return pointwise(Sin{}, x); }
-Var cos(const Var& x) { return pointwise(Cos{}, x); }
-Var erf(const Var& x) { return pointwise(Erf{}, x); }
-Var clamp(const Var& x, double low, double high) { return pointwise(Clamp{low, high}, x); }
-Var tanh(const Var& x) { return pointwise(Tanh{}, x); }
-Var sigmoid(const Var& x) { return pointwise(Sigmoid{}, x); }
-Var softplus(const Var& x) { return pointwise(Softplus{}, x); }
-Var relu(const Var& x) { return pointwise(Relu{}, x); }
-Var leaky_relu(const Var& x, double slope) { return pointwise(LeakyRelu{slope}, x); }
-Var elu(const Var& x, double alpha) { return pointwise(Elu{alpha}, x); }
-Var gelu(const Var& x) { return pointwise(Gelu{}, x); }
-Var silu(const Var& x) { return pointwise(Silu{}, x); }
-Var sign(const Var& x) { return pointwise(Sign{}, x.detach()); }
 Var less(const Var& a, const Var& b) { return pointwise(Less{}, a.detach(), b.detach()); }
 Var equal(const Var& a, const Var& b) { return pointwise(Equal{}, a.detach(), b.detach()); }
 Var select(const Var& mask, const Var& a, const Var& b) {

@@ -33,7 +33,8 @@ void check_ctc(const Var& x, const Tensor& targets, std::span<const std::int64_t
                                  std::int64_t least, std::int64_t most) {
     if (static_cast<std::int64_t>(lengths.size()) != batch) {
       fail("ctc_loss",
-           fmt::format("{} {} lengths were given for a batch of {}", lengths.size(), what, batch));
+           fmt::format("{} {} lengths were given for a batch of {}; give one for each sequence",
+                       lengths.size(), what, batch));
     }
     for (std::size_t i = 0; i < lengths.size(); ++i) {
       if (lengths[i] < least || lengths[i] > most) {
@@ -48,9 +49,10 @@ void check_ctc(const Var& x, const Tensor& targets, std::span<const std::int64_t
     for (std::int64_t i = 0; i < target_lengths[static_cast<std::size_t>(n)]; ++i) {
       const auto label = static_cast<std::int64_t>(targets.at({n, i}));
       if (label < 0 || label >= classes || label == options.blank) {
-        fail("ctc_loss", fmt::format("label {} at [{}, {}] of the targets is the blank or outside "
-                                     "the {} classes; padding belongs past the target's length",
-                                     label, n, i, classes));
+        fail("ctc_loss",
+             fmt::format("label {} at [{}, {}] of the targets is the blank or none of the {} "
+                         "classes; padding may stand only after the target's length",
+                         label, n, i, classes));
       }
     }
   }
@@ -90,7 +92,7 @@ Var ctc_loss(const Var& log_probabilities, const Tensor& given_targets,
              std::span<const std::int64_t> input_lengths,
              std::span<const std::int64_t> target_lengths, const CtcOptions& options) {
   const Var& x = log_probabilities;
-  const Tensor targets = given_targets.defined() ? given_targets.to(Device::cpu) : given_targets;
+  const Tensor targets = given_targets.defined() ? given_targets.cpu() : given_targets;
   check_ctc(x, targets, input_lengths, target_lengths, options);
   const std::int64_t steps = x.dim(0), batch = x.dim(1);
   const DType dtype = x.dtype();

@@ -17,44 +17,34 @@ namespace tapeloop {
 namespace {
 
 using detail::FormulaOp;
-
 using detail::FormulaTrace;
-
-// The operations of the formula that is being traced.
-thread_local PoolVector<FormulaTrace::Operation> noted;
-
-int note(const FormulaTrace::Operation& operation) {
-  for (std::size_t i = 0; i < noted.size(); ++i) {
-    if (noted[i] == operation) return static_cast<int>(i);
-  }
-  noted.push_back(operation);
-  return static_cast<int>(noted.size()) - 1;
-}
-
-struct Floor {
-  static constexpr const char* name = "floor";
-  TL_HD auto operator()(auto x) const { return floor(x); }
-};
 
 constexpr std::size_t kLongestText = 60;
 
+// The names of the functions of a list, and the functions on Vars.
+template <class... Rule>
+const char* name_in(TypeList<Rule...>, std::size_t i) {
+  constexpr const char* kNames[] = {Rule::name...};
+  return kNames[i];
+}
+template <class Rule>
+Var call(const Var& x) {
+  return pointwise(Rule{}, x);
+}
+template <class... Rule>
+Var call_in(TypeList<Rule...>, std::size_t i, const Var& x) {
+  constexpr Var (*kCalls[])(const Var&) = {&call<Rule>...};
+  return kCalls[i](x);
+}
+bool of_one_argument(FormulaOp op) { return op >= FormulaOp::function; }
+std::size_t function_number(FormulaOp op) {
+  return static_cast<std::size_t>(static_cast<int>(op) - detail::kFirstFunction);
+}
+
 const char* function_name(FormulaOp op) {
+  if (of_one_argument(op)) return name_in(formula::Functions{}, function_number(op));
   switch (op) {
     case FormulaOp::select: return "select";
-    case FormulaOp::exp: return "exp";
-    case FormulaOp::log: return "log";
-    case FormulaOp::log1p: return "log1p";
-    case FormulaOp::sqrt: return "sqrt";
-    case FormulaOp::tanh: return "tanh";
-    case FormulaOp::sigmoid: return "sigmoid";
-    case FormulaOp::softplus: return "softplus";
-    case FormulaOp::sin: return "sin";
-    case FormulaOp::cos: return "cos";
-    case FormulaOp::erf: return "erf";
-    case FormulaOp::square: return "square";
-    case FormulaOp::abs: return "abs";
-    case FormulaOp::sign: return "sign";
-    case FormulaOp::floor: return "floor";
     case FormulaOp::max: return "max";
     case FormulaOp::min: return "min";
     case FormulaOp::clamp: return "clamp";
@@ -95,8 +85,20 @@ std::string word(const char* words, int i) {
 
 }  // namespace
 
-int detail::trace(FormulaOp op, int a, int b, int c) { return note({op, a, b, c, 0}); }
-int detail::trace_constant(double value) { return note({FormulaOp::constant, -1, -1, -1, value}); }
+int FormulaTrace::add(const Operation& operation) {
+  const auto found = std::find(operations.begin(), operations.end(), operation);
+  if (found != operations.end()) return static_cast<int>(found - operations.begin());
+  operations.push_back(operation);
+  return static_cast<int>(operations.size()) - 1;
+}
+
+int detail::add_to_trace(FormulaTrace& list, FormulaOp op, int a, int b, int c) {
+  return list.add({op, a, b, c, 0});
+}
+int detail::add_constant_to_trace(FormulaTrace& list, double value) {
+  return list.add({FormulaOp::constant, -1, -1, -1, value});
+}
+void detail::add_result_to_trace(FormulaTrace& list, int node) { list.results.push_back(node); }
 
 bool FormulaTrace::Operation::operator==(const Operation& other) const {
   return op == other.op && a == other.a && b == other.b && c == other.c &&
@@ -114,16 +116,22 @@ FormulaTrace detail::trace_of(const PointwiseKernel& kernel, const void* functor
     const int formula_results = trace.arguments - results;
     trace.arguments = std::exchange(results, formula_results);
   }
-  noted.clear();
-  PoolVector<int> arguments;
-  for (int i = 0; i < trace.arguments; ++i) {
-    arguments.push_back(note({FormulaOp::argument, i, -1, -1, 0}));
-  }
-  trace.results.resize(static_cast<std::size_t>(results));
-  // The functor of a gradient holds only its formula.
-  kernel.trace(functor, arguments.data(), trace.results.data());
-  trace.operations.swap(noted);
+  for (int i = 0; i < trace.arguments; ++i) trace.add({FormulaOp::argument, i, -1, -1, 0});
+  kernel.trace(functor, trace);  // the functor of a gradient holds only its formula
   return trace;
+}
+
+std::vector<Var> detail::arguments_of(std::span<const PointwiseInput> inputs) {
+  std::vector<Var> result;
+  for (const PointwiseInput& input : inputs) {
+    const Tensor& value = input.var->value();
+    for (int g = 0; g < input.columns; ++g) {
+      const std::int64_t width = input.columns == 1 ? 0 : value.dim(-1) / input.columns;
+      result.emplace_back(
+          input.columns == 1 ? value : value.slice(value.rank() - 1, g * width, (g + 1) * width));
+    }
+  }
+  return result;
 }
 
 Formula::Formula(const PointwiseKernel& kernel, const void* functor)
@@ -193,6 +201,7 @@ std::string Formula::str() const {
 Var Formula::value(const Node& n, std::span<const Var> values) const {
   const auto at = [&](int i) -> const Var& { return values[static_cast<std::size_t>(i)]; };
   const Var& a = n.a >= 0 && n.op != FormulaOp::argument ? at(n.a) : values[0];
+  if (of_one_argument(n.op)) return call_in(formula::Functions{}, function_number(n.op), a);
   switch (n.op) {
     case FormulaOp::argument:
     case FormulaOp::constant: return Var();  // evaluate() has calculated them already
@@ -209,24 +218,11 @@ Var Formula::value(const Node& n, std::span<const Var> values) const {
     case FormulaOp::either: return max(a, at(n.b));
     case FormulaOp::opposite: return 1.0 - a;
     case FormulaOp::select: return select(a, at(n.b), at(n.c));
-    case FormulaOp::exp: return exp(a);
-    case FormulaOp::log: return log(a);
-    case FormulaOp::log1p: return log1p(a);
-    case FormulaOp::sqrt: return sqrt(a);
-    case FormulaOp::tanh: return tanh(a);
-    case FormulaOp::sigmoid: return sigmoid(a);
-    case FormulaOp::softplus: return softplus(a);
-    case FormulaOp::sin: return sin(a);
-    case FormulaOp::cos: return cos(a);
-    case FormulaOp::erf: return erf(a);
-    case FormulaOp::square: return square(a);
-    case FormulaOp::abs: return abs(a);
-    case FormulaOp::sign: return sign(a);
-    case FormulaOp::floor: return pointwise(Floor{}, a);
     case FormulaOp::max: return max(a, at(n.b));
     case FormulaOp::min: return min(a, at(n.b));
     case FormulaOp::clamp: return min(max(a, at(n.b)), at(n.c));
     case FormulaOp::pow: return pow(a, at(n.b));
+    case FormulaOp::function: break;
   }
   return Var();
 }
@@ -240,7 +236,7 @@ std::vector<Tensor> Formula::evaluate(std::span<const Var> arguments) const {
   std::vector<Var> values;
   for (const Node& node : nodes_) {
     if (node.op == FormulaOp::argument) {
-      values.push_back(arguments[static_cast<std::size_t>(node.a)].value().to(Device::cpu));
+      values.push_back(arguments[static_cast<std::size_t>(node.a)].value().cpu());
     } else if (node.op == FormulaOp::constant) {
       values.emplace_back(Tensor::full({}, node.constant, arguments[0].dtype()));
     } else {

@@ -17,7 +17,9 @@ namespace tapeloop {
 struct FormulaPart {
   // As in source code: "f", "sigmoid(f)", "sigmoid(f) * c". Cut after 60 characters.
   std::string text;
-  enum class Kind { argument, constant, arithmetic, function } kind;
+  // arithmetic: + - * / and comparisons
+  enum class Kind { argument, constant, arithmetic, function };
+  Kind kind;  // of the part
 };
 
 namespace detail {
@@ -33,6 +35,8 @@ struct FormulaTrace {
   PoolVector<Operation> operations;
   PoolVector<int> results;  // indices into operations
   int arguments = 0;
+
+  int add(const Operation& operation);  // returns its index; does not add it twice
 };
 // The trace of the kernel's formula. For the kernel of a gradient: of the formula that the gradient
 // belongs to. Empty if the kernel has no trace.
@@ -50,13 +54,14 @@ class Formula {
 
   // Arguments first; every other part after its operands.
   const std::vector<FormulaPart>& parts() const { return parts_; }
-  int arguments() const { return arguments_; }
+  int arguments() const { return arguments_; }  // how many
   // Names of the arguments and results: from `arguments` and `results` of the functor, else a0,
   // a1, ... and h, s1, s2, ...
   std::string argument_name(int i) const;
-  std::string result_name(int k) const;
+  std::string result_name(int k) const;  // as argument_name()
+  // Index into parts() of result k.
   int result_part(int k) const { return results_[static_cast<std::size_t>(k)]; }
-  int results() const { return static_cast<int>(results_.size()); }
+  int results() const { return static_cast<int>(results_.size()); }  // how many
 
   // One line for each result: "h = sigmoid(o) * tanh(...)".
   std::string str() const;
@@ -69,10 +74,11 @@ class Formula {
   // Independent parts are ordered by their text. part is -1 if there is none. Infinite arguments
   // count if `infinite_arguments`.
   struct Bad {
-    int part = -1;
+    int part = -1;             // index into parts()
     std::int64_t element = 0;  // row-major index into the arguments' common shape
-    double value = 0;
+    double value = 0;          // NaN, or an infinity
   };
+  // Calculates the parts and looks for it.
   Bad first_non_finite(std::span<const Var> arguments, bool infinite_arguments) const;
   // The text of a part, used as the name of a gate; empty if the formula is a single operation.
   std::string gate(int part) const;
@@ -92,17 +98,8 @@ class Formula {
 
 namespace detail {
 
-// If set, it is called for every pointwise operation of the calling thread, with the arguments
-// (columns split) and the results.
-class FormulaListener {
- public:
-  virtual void heard(const PointwiseKernel& kernel, const void* functor,
-                     std::span<const Var> arguments, std::span<const Var> results) = 0;
-
- protected:
-  ~FormulaListener() = default;
-};
-inline thread_local FormulaListener* formula_listener = nullptr;
+// The arguments of the functor in a call; columns are split into one argument each.
+std::vector<Var> arguments_of(std::span<const PointwiseInput> inputs);
 
 }  // namespace detail
 }  // namespace tapeloop

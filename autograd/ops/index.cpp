@@ -2,52 +2,57 @@
 // Rows and elements by index: embedding, take, gather. Gradients of a repeated index add up.
 #include <fmt/format.h>
 
+#include "tapeloop/autograd/context/scope.h"
 #include "tapeloop/autograd/device/backend.h"
 #include "tapeloop/autograd/ops/ops.h"
 #include "tapeloop/autograd/tensor/error.h"
-#include "tapeloop/autograd/tensor/operation.h"
 
 namespace tapeloop {
 
 namespace {
 
-void check_index(const char* name, const Tensor& index, std::int64_t size, const Tensor& x) {
+// `x` is what the operation calls the tensor that it reads from.
+void check_index(const char* name, const Tensor& index, const char* x, const Shape& shape,
+                 int axis) {
   if (!index.defined() || index.dtype() != DType::int64) {
     fail(name, "the index must be an int64 tensor, got " + index.describe());
   }
-  if (index.device() != Device::cpu) return;  // the kernels of a device check it
+  if (!index.on_host()) return;  // the kernels of its device check it
+  const std::int64_t size = shape[axis];
   Tensor flat = index.contiguous();
   const std::int64_t* values = flat.read<std::int64_t>();
   for (std::int64_t i = 0; i < flat.numel(); ++i) {
     if (values[i] < 0 || values[i] >= size) {
-      fail(name, fmt::format("index {} at position {} of {} is outside 0..{} of x, which is {}",
-                             values[i], i, index.shape().str(), size - 1, x.shape().str()));
+      fail(name,
+           fmt::format("index {} at position {} of {} is outside 0..{}, the range of axis {}; {} "
+                       "is {}",
+                       values[i], i, index.shape().str(), size - 1, axis, x, shape.str()));
     }
   }
 }
 
-Var take_rows(const Var& w, const Tensor& index);
+Var take_rows(const char* name, const Var& w, const Tensor& index);
 
 // [rows, width] of zeros, with the rows of dy added at `index`: the adjoint of take_rows.
-Var add_rows(const Var& dy, const Tensor& index, std::int64_t rows) {
-  const detail::Operation operation("add_rows");
+Var add_rows(const char* name, const Var& dy, const Tensor& index, std::int64_t rows) {
+  const detail::Operation operation(name);
   Tensor result = Tensor::zeros({rows, dy.dim(1)}, dy.dtype(), dy.device());
   backend(dy.device()).add_rows(result, index, dy.value());
-  return record("add_rows", {&dy}, std::move(result), [&] {
-    return [index = Saved(index, kSavedIndex)](const Var& ddy, Grads& grads) {
-      grads.add(0, [&] { return take_rows(ddy, index); });
+  return record(name, {&dy}, std::move(result), [&] {
+    return [name, index = Saved(index, kSavedIndex)](const Var& ddy, Grads& grads) {
+      grads.add(0, [&] { return take_rows(name, ddy, index); });
     };
   });
 }
 
-// Rows of w [rows, width] by index [n].
-Var take_rows(const Var& w, const Tensor& index) {
-  const detail::Operation operation("take_rows");
+// Rows of w [rows, width] by index [n]. `name` is the operation that the user called.
+Var take_rows(const char* name, const Var& w, const Tensor& index) {
+  const detail::Operation operation(name);
   Tensor result = Tensor::empty({index.numel(), w.dim(1)}, w.dtype(), w.device());
   backend(w.device()).take_rows(result, w.value(), index);
-  return record("take_rows", {&w}, std::move(result), [&] {
-    return [index = Saved(index, kSavedIndex), rows = w.dim(0)](const Var& dy, Grads& grads) {
-      grads.add(0, [&] { return add_rows(dy, index, rows); });
+  return record(name, {&w}, std::move(result), [&] {
+    return [name, index = Saved(index, kSavedIndex), rows = w.dim(0)](const Var& dy, Grads& grads) {
+      grads.add(0, [&] { return add_rows(name, dy, index, rows); });
     };
   });
 }
@@ -67,18 +72,21 @@ Var scatter_add(const Var& dy, const Tensor& index, int axis, const Shape& shape
 
 Var embedding(const Var& w, const Tensor& index) {
   if (w.rank() != 2) fail("embedding", "the table must be [V, E], got " + w.shape().str());
-  check_index("embedding", index, w.dim(0), w.value());
+  check_index("embedding", index, "the table", w.shape(), 0);
   Shape shape = index.shape().inserted(index.rank(), w.dim(1));
-  return reshape(take_rows(w, index.reshape(Shape{index.numel()})), shape);
+  return reshape(take_rows("embedding", w, index.reshape(Shape{index.numel()})), shape);
 }
 
 Var take(const Var& x, const Tensor& index, int axis) {
   int a = x.shape().axis(axis);
-  if (index.rank() != 1) fail("take", "the index must have one axis, got " + index.shape().str());
-  check_index("take", index, x.dim(a), x.value());
+  if (index.rank() != 1) {
+    fail("take", fmt::format("the index must have one axis, got {}; reshape it, or use gather",
+                             index.shape().str()));
+  }
+  check_index("take", index, "x", x.shape(), a);
   if (a == 0) {
     Var rows = reshape(x, Shape{x.dim(0), x.dim(0) == 0 ? 0 : x.numel() / x.dim(0)});
-    return reshape(take_rows(rows, index), x.shape().with(0, index.numel()));
+    return reshape(take_rows("take", rows, index), x.shape().with(0, index.numel()));
   }
   return transpose(take(transpose(x, 0, a), index, 0), 0, a);
 }
@@ -88,10 +96,11 @@ Var gather(const Var& x, const Tensor& index, int axis) {
   bool fits = index.rank() == x.rank();
   for (int i = 0; fits && i < x.rank(); ++i) fits = i == a || index.shape()[i] == x.shape()[i];
   if (!fits) {
-    fail("gather", fmt::format("the index is {}, x is {}: they must agree in all axes but {}",
-                               index.shape().str(), x.shape().str(), a));
+    fail("gather",
+         fmt::format("the index is {}, x is {}: their sizes must be equal in all axes but axis {}",
+                     index.shape().str(), x.shape().str(), a));
   }
-  check_index("gather", index, x.dim(a), x.value());
+  check_index("gather", index, "x", x.shape(), a);
   const detail::Operation operation("gather");
   Tensor result = Tensor::empty(index.shape(), x.dtype(), x.device());
   backend(x.device()).gather(result, x.value(), index, a);

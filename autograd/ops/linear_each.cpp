@@ -4,11 +4,11 @@
 //   y = W_n x          dx = W_n^T dy,  dW_n = sum over steps of dy x^T
 #include <fmt/format.h>
 
+#include "tapeloop/autograd/context/scope.h"
 #include "tapeloop/autograd/device/backend.h"
 #include "tapeloop/autograd/ops/ops.h"
 #include "tapeloop/autograd/tensor/error.h"
 #include "tapeloop/autograd/tensor/memory.h"
-#include "tapeloop/autograd/tensor/operation.h"
 
 namespace tapeloop {
 
@@ -41,7 +41,7 @@ Var linear_each(const Var& x, const Var& w) {
   if (x.dtype() != w.dtype() || x.dtype() == DType::int64 || x.device() != w.device()) {
     fail("linear_each",
          fmt::format("operands must be of one floating-point type on one device, got {} and {}; "
-                     "bring one there by to(x, dtype) or to(x, device)",
+                     "convert one by to(x, dtype) or copy it by to(x, device)",
                      x.value().describe(), w.value().describe()));
   }
   if (w.rank() != 3 || (x.rank() != 2 && x.rank() != 3) || x.dim(-2) != w.dim(0) ||

@@ -4,9 +4,9 @@
 
 #include <fmt/format.h>
 
+#include "tapeloop/autograd/context/scope.h"
 #include "tapeloop/autograd/device/backend.h"
 #include "tapeloop/autograd/tensor/error.h"
-#include "tapeloop/autograd/tensor/operation.h"
 
 namespace tapeloop {
 
@@ -34,45 +34,15 @@ struct Targets {
   bool all_count = false;  // true only if this is known
 };
 
-Targets checked_targets(const Var& logits, const Tensor& target,
-                        const CrossEntropyOptions& options) {
-  std::int64_t classes = logits.dim(-1);
-  if (target.device() != Device::cpu && target.device() == logits.device()) {
-    Targets there{Tensor::empty(target.shape(), DType::int64, target.device()),
-                  Tensor::empty(target.shape(), logits.dtype(), target.device())};
-    backend(target.device())
-        .targets(there.classes, there.counted, target, options.ignore_index, classes);
-    return there;
-  }
-  Targets result{Tensor::empty(target.shape(), DType::int64),
-                 Tensor::empty(target.shape(), logits.dtype())};
-  Tensor flat = target.to(Device::cpu).contiguous();
-  const std::int64_t* given = flat.read<std::int64_t>();
-  auto* const known = static_cast<std::int64_t*>(result.classes.raw());
-  PoolVector<double> counted(static_cast<std::size_t>(target.numel()));
-  bool all_count = true;
-  for (std::int64_t i = 0; i < target.numel(); ++i) {
-    bool ignored = given[i] == options.ignore_index;
-    if (!ignored && (given[i] < 0 || given[i] >= classes)) {
-      fail("cross_entropy",
-           fmt::format("target {} at position {} of {} is outside the {} classes of logits {}; "
-                       "ignore_index is {}",
-                       given[i], i, target.shape().str(), classes, logits.shape().str(),
-                       options.ignore_index));
-    }
-    known[i] = ignored ? 0 : given[i];
-    counted[static_cast<std::size_t>(i)] = ignored ? 0.0 : 1.0;
-    all_count = all_count && !ignored;
-  }
-  for (std::int64_t i = 0; i < target.numel(); ++i) {
-    double one = counted[static_cast<std::size_t>(i)];
-    if (logits.dtype() == DType::float32) {
-      static_cast<float*>(result.counted.raw())[i] = static_cast<float>(one);
-    } else {
-      static_cast<double*>(result.counted.raw())[i] = one;
-    }
-  }
-  return {result.classes.to(logits.device()), result.counted.to(logits.device()), all_count};
+Targets checked_targets(const Var& logits, const Tensor& target, std::int64_t ignore_index) {
+  const Device device = target.device();
+  Targets result{Tensor::empty(target.shape(), DType::int64, device),
+                 Tensor::empty(target.shape(), logits.dtype(), device)};
+  result.all_count =
+      backend(device).targets(result.classes, result.counted, target, ignore_index, logits.dim(-1));
+  result.classes = result.classes.to(logits.device());
+  result.counted = result.counted.to(logits.device());
+  return result;
 }
 
 }  // namespace
@@ -95,7 +65,7 @@ Var cross_entropy(const Var& logits, const Tensor& target, const CrossEntropyOpt
                      options.class_weights.shape().str(), logits.dim(-1)));
   }
   const detail::Operation operation("cross_entropy");
-  Targets targets = checked_targets(logits, target, options);
+  Targets targets = checked_targets(logits, target, options.ignore_index);
   // select() instead of a product with 0: logits of an ignored item may be infinite or NaN, and a
   // product would make the gradient NaN.
   Var x = logits;

@@ -9,13 +9,14 @@
 
 namespace tapeloop {
 
+// What a loss returns: the mean or the sum of its elements, or all of them.
 enum class Reduce { mean, sum, none };
 
 struct CrossEntropyOptions {
   Var class_weights = {};  // [V]; the mean divides by the sum of the counted items' weights
   std::int64_t ignore_index = -100;  // targets with this value do not count
   double label_smoothing = 0.0;      // 0 to 1: this share of the target is spread over all classes
-  Reduce reduce = Reduce::mean;
+  Reduce reduce = Reduce::mean;      // over the items
 };
 // -log softmax(logits)[target]: logits [..., V], target [...] int64. Result: a scalar, or [...] for
 // Reduce::none. If all targets are ignored, the mean is NaN and the sum is 0, as in PyTorch.

@@ -5,11 +5,11 @@
 //   y = x w^T + b      dx = dy w,    dw = dy^T x, db = sum dy
 #include <fmt/format.h>
 
+#include "tapeloop/autograd/context/scope.h"
 #include "tapeloop/autograd/device/backend.h"
 #include "tapeloop/autograd/ops/ops.h"
 #include "tapeloop/autograd/tensor/error.h"
 #include "tapeloop/autograd/tensor/memory.h"
-#include "tapeloop/autograd/tensor/operation.h"
 
 namespace tapeloop {
 
@@ -18,7 +18,7 @@ namespace {
 void check_matrices(const char* name, const Var& a, const Var& b) {
   if (a.dtype() != b.dtype() || a.dtype() == DType::int64 || a.device() != b.device()) {
     fail(name, fmt::format("operands must be of one floating-point type on one device, got {} and "
-                           "{}; bring one there by to(x, dtype) or to(x, device)",
+                           "{}; convert one by to(x, dtype) or copy it by to(x, device)",
                            a.value().describe(), b.value().describe()));
   }
 }
@@ -139,7 +139,7 @@ Var matmul(const Var& a, const Var& b) {
          fmt::format("inner dimensions must match: a is {}, b is {}{}", a.shape().str(),
                      b.shape().str(),
                      a.rank() == 0 || b.rank() == 0
-                         ? "; a number multiplies by *"
+                         ? "; multiply by a number with *"
                          : fmt::format(" ({} vs {})", a.dim(-1), b.dim(b.rank() == 1 ? 0 : -2))));
   }
   Var row = a.rank() == 1 ? insert_axis(a, 0) : a;
@@ -169,8 +169,9 @@ Var linear(const Var& x, const Var& w, const Var& b) {
   if (b.defined()) {
     check_matrices("linear", x, b);
     if (broadcast("linear", b.shape(), shape) != shape) {
-      fail("linear", fmt::format("the bias is {}, which does not broadcast to the result {}",
-                                 b.shape().str(), shape.str()));
+      fail("linear", fmt::format("the bias is {}, which does not broadcast to the result {}; "
+                                 "expected [{}]",
+                                 b.shape().str(), shape.str(), w.dim(0)));
     }
     init = rows_of(b.value(), shape, rows);
   }

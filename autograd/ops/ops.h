@@ -8,8 +8,9 @@
 //   operation              shapes                              gradient                  saves
 //   ---- pointwise: operands broadcast; formulas and derivatives: elementwise.h -------------------
 //   + - * /  pow max min   a, b -> broadcast(a, b)             by dual numbers           inputs
-//   exp log log1p sqrt square abs sin cos erf clamp tanh       by dual numbers           inputs
-//   sigmoid softplus relu leaky_relu elu gelu silu             by dual numbers           inputs
+//   exp log log1p sqrt square abs sin cos atan erf clamp       by dual numbers           inputs
+//   tanh sigmoid softplus relu leaky_relu elu gelu silu        by dual numbers           inputs
+//   softsign                                                   by dual numbers           inputs
 //   select(mask, a, b)     a where mask != 0, else b           by dual numbers           inputs
 //   less equal sign argmax                                     no gradient
 //   ---- shape ------------------------------------------------------------------------------------
@@ -75,26 +76,36 @@ Var pow(const Var& x, double exponent);
 Var max(const Var& a, const Var& b);  // elementwise; at a tie each gets half of the gradient
 Var min(const Var& a, const Var& b);
 
-// --- elementwise functions: formulas in elementwise.h ---
-Var exp(const Var& x);
-Var log(const Var& x);
-Var log1p(const Var& x);
-Var sqrt(const Var& x);
-Var square(const Var& x);
-Var abs(const Var& x);
-Var sin(const Var& x);
-Var cos(const Var& x);
-Var erf(const Var& x);
-Var clamp(const Var& x, double low, double high);
-Var tanh(const Var& x);
-Var sigmoid(const Var& x);
-Var softplus(const Var& x);
-Var relu(const Var& x);
-Var leaky_relu(const Var& x, double slope = 0.01);
-Var elu(const Var& x, double alpha = 1.0);
-Var gelu(const Var& x);
-Var silu(const Var& x);
-Var sign(const Var& x);                 // no gradient
+// --- elementwise functions: rules in number/functions.h, formulas in formula/elementwise.h ---
+inline Var exp(const Var& x) { return detail::elementwise(formula::Exp{}, x); }
+inline Var log(const Var& x) { return detail::elementwise(formula::Log{}, x); }
+inline Var log1p(const Var& x) { return detail::elementwise(formula::Log1p{}, x); }
+inline Var sqrt(const Var& x) { return detail::elementwise(formula::Sqrt{}, x); }
+inline Var square(const Var& x) { return detail::elementwise(formula::Square{}, x); }
+inline Var abs(const Var& x) { return detail::elementwise(formula::Abs{}, x); }
+inline Var sin(const Var& x) { return detail::elementwise(formula::Sin{}, x); }
+inline Var cos(const Var& x) { return detail::elementwise(formula::Cos{}, x); }
+inline Var atan(const Var& x) { return detail::elementwise(formula::Atan{}, x); }
+inline Var erf(const Var& x) { return detail::elementwise(formula::Erf{}, x); }
+inline Var tanh(const Var& x) { return detail::elementwise(formula::Tanh{}, x); }
+inline Var sigmoid(const Var& x) { return detail::elementwise(formula::Sigmoid{}, x); }
+inline Var softplus(const Var& x) { return detail::elementwise(formula::Softplus{}, x); }
+inline Var relu(const Var& x) { return detail::elementwise(formula::Relu{}, x); }
+inline Var leaky_relu(const Var& x, double slope = 0.01) {
+  return detail::elementwise(formula::LeakyRelu{slope}, x);
+}
+inline Var elu(const Var& x, double alpha = 1.0) {
+  return detail::elementwise(formula::Elu{alpha}, x);
+}
+inline Var gelu(const Var& x) { return detail::elementwise(formula::Gelu{}, x); }
+inline Var silu(const Var& x) { return detail::elementwise(formula::Silu{}, x); }
+inline Var softsign(const Var& x) { return detail::elementwise(formula::Softsign{}, x); }
+inline Var clamp(const Var& x, double low, double high) {
+  return detail::elementwise(formula::Clamp{low, high}, x);
+}
+inline Var sign(const Var& x) {
+  return detail::elementwise(formula::Sign{}, x.detach());
+}  // no gradient
 Var less(const Var& a, const Var& b);   // 1 where a < b, else 0; no gradient
 Var equal(const Var& a, const Var& b);  // 1 where a = b, else 0; no gradient
 // a where mask is not 0, else b. The mask is a tensor of the same type and gets no gradient.
@@ -104,7 +115,8 @@ Var select(const Var& mask, const Var& a, const Var& b);
 // One size may be -1: it is calculated from the others.
 Var reshape(const Var& x, std::initializer_list<std::int64_t> sizes);
 Var reshape(const Var& x, const Shape& shape);
-Var transpose(const Var& x, int axis_a = -2, int axis_b = -1);
+Var transpose(const Var& x, int axis_a = -2, int axis_b = -1);  // the two axes change places
+// Axis i of the result is axis axes[i] of x.
 Var permute(const Var& x, std::span<const int> axes);
 inline Var permute(const Var& x, std::initializer_list<int> axes) {
   return permute(x, std::span<const int>(axes.begin(), axes.size()));
@@ -112,14 +124,17 @@ inline Var permute(const Var& x, std::initializer_list<int> axes) {
 Var insert_axis(const Var& x, int axis);       // [.., 1, ..]
 Var expand(const Var& x, const Shape& shape);  // sizes 1 stretched, new axes in front
 Var sum_to(const Var& x, const Shape& shape);  // the adjoint of expand; x itself where shapes agree
-Var flip(const Var& x, int axis);
+Var flip(const Var& x, int axis);              // the axis in reverse order
+// Indices start, start + step, ... below stop of the axis.
 Var slice(const Var& x, int axis, std::int64_t start, std::int64_t stop, std::int64_t step = 1);
 Var select_index(const Var& x, int axis, std::int64_t index);  // x[.., index, ..], the axis gone
+// Parts one behind the other along an axis.
 Var concat(std::span<const Var> parts, int axis);
 inline Var concat(std::initializer_list<Var> parts, int axis) {
   return concat(std::span<const Var>(parts.begin(), parts.size()), axis);
 }
-Var stack(std::span<const Var> parts, int axis = 0);  // along a new axis
+// Parts of one shape along a new axis.
+Var stack(std::span<const Var> parts, int axis = 0);
 inline Var stack(std::initializer_list<Var> parts, int axis = 0) {
   return stack(std::span<const Var>(parts.begin(), parts.size()), axis);
 }
@@ -139,19 +154,24 @@ Var to(const Var& x, Device device);  // a copy on another device; the gradient 
 //   |sum - exact| <= (512 + log2(n)) 2^-24 sum|x|     usually some 2^-24 sum|x|
 // On a GPU, and in cumsum, the sum is float64 and is rounded once. max and min are
 // NaN if an element is NaN.
-using Axes = std::initializer_list<int>;
 Var sum(const Var& x);
 Var sum(const Var& x, std::span<const int> axes, bool keep = false);
+// sum / number of elements
 Var mean(const Var& x);
 Var mean(const Var& x, std::span<const int> axes, bool keep = false);
-Var max(const Var& x, std::span<const int> axes, bool keep = false);  // ties share the gradient
+// The largest element; ties share the gradient.
+Var max(const Var& x, std::span<const int> axes, bool keep = false);
+// The smallest element; ties share the gradient.
 Var min(const Var& x, std::span<const int> axes, bool keep = false);
+// log(sum(exp(x))), without overflow.
 Var logsumexp(const Var& x, std::span<const int> axes, bool keep = false);
 // sum((x - mean)^2) / (n - correction); exactly 0 if all numbers are equal
 Var var(const Var& x, std::span<const int> axes, int correction = 1, bool keep = false);
-Var prod(const Var& x, int axis, bool keep = false);
-Var cumsum(const Var& x, int axis);
-Var norm(const Var& x);  // sqrt(sum(x^2)) over all elements
+Var prod(const Var& x, int axis, bool keep = false);  // the product
+Var cumsum(const Var& x, int axis);                   // sums of the elements up to each one
+Var norm(const Var& x);                               // sqrt(sum(x^2)) over all elements
+using Axes = std::initializer_list<int>;              // sum(x, {0, 1})
+// --- the same reductions, with the axes as a list ---
 inline std::span<const int> as_span(const Axes& axes) { return {axes.begin(), axes.size()}; }
 inline Var sum(const Var& x, Axes axes, bool keep = false) { return sum(x, as_span(axes), keep); }
 inline Var mean(const Var& x, Axes axes, bool keep = false) { return mean(x, as_span(axes), keep); }

@@ -9,14 +9,12 @@
 #include <optional>
 #include <vector>
 
+#include "tapeloop/autograd/context/scope.h"
 #include "tapeloop/autograd/device/backend.h"
 #include "tapeloop/autograd/device/plan.h"
-#include "tapeloop/autograd/look/inspect_record.h"
-#include "tapeloop/autograd/ops/formula.h"
 #include "tapeloop/autograd/ops/ops.h"
 #include "tapeloop/autograd/tensor/error.h"
 #include "tapeloop/autograd/tensor/memory.h"
-#include "tapeloop/autograd/tensor/operation.h"
 
 namespace tapeloop {
 
@@ -28,8 +26,9 @@ using detail::PointwiseInput;
 Shape column_shape(const PointwiseKernel& kernel, const PointwiseInput& input) {
   const Shape& shape = input.var->shape();
   if (shape.rank() == 0 || shape.dim(-1) % input.columns != 0) {
-    fail(kernel.name, fmt::format("columns<{}> needs a last axis that divides by {}, got {}",
-                                  input.columns, input.columns, shape.str()));
+    fail(kernel.name,
+         fmt::format("columns<{}> needs a last axis whose size is a multiple of {}, got {}",
+                     input.columns, input.columns, shape.str()));
   }
   return shape.with(-1, shape.dim(-1) / input.columns);
 }
@@ -47,7 +46,7 @@ void check_types(const PointwiseKernel& kernel, const Tensor& first, const Tenso
   }
   if (value.device() != first.device()) {
     fail(kernel.name,
-         fmt::format("inputs are on different devices, {} and {}; copy one to the other's",
+         fmt::format("inputs are on different devices, {0} and {1}; copy one by to(x, Device::{0})",
                      name(first.device()), name(value.device())));
   }
 }
@@ -65,15 +64,6 @@ Shape common_shape(const PointwiseKernel& kernel, std::span<const PointwiseInput
   return shape;
 }
 
-// The operands of one kernel, inputs first. No heap allocation.
-struct Operands {
-  LoopOperand list[kMaxOperands];
-  std::size_t count = 0;
-  void add(const Tensor* tensor, int columns) {
-    for (int g = 0; g < columns; ++g) list[count++] = {tensor, g, columns};
-  }
-};
-
 // Runs the kernel; outputs that are not wanted stay undefined.
 void compute(const PointwiseKernel& kernel, const void* functor,
              std::span<const PointwiseInput> inputs, std::span<const int> out_columns,
@@ -81,7 +71,7 @@ void compute(const PointwiseKernel& kernel, const void* functor,
   const detail::Operation operation(kernel.name);
   const Shape shape = common_shape(kernel, inputs);
   const Tensor& first = inputs[0].var->value();
-  Operands operands;
+  LoopOperands operands;
   for (const PointwiseInput& input : inputs) operands.add(&input.var->value(), input.columns);
   for (std::size_t k = 0; k < outputs.size(); ++k) {
     if (!wanted.empty() && !wanted[k]) {
@@ -95,8 +85,7 @@ void compute(const PointwiseKernel& kernel, const void* functor,
   }
   if (shape.numel() > 0) {
     backend(first.device())
-        .pointwise(kernel, functor, first.dtype(),
-                   plan_loop(shape, std::span(operands.list, operands.count)));
+        .pointwise(kernel, functor, first.dtype(), plan_loop(shape, operands.all()));
   }
 }
 
@@ -108,71 +97,6 @@ Var gradient_of_input(Var&& gradient, const Shape& shape, int columns) {
   std::int64_t rows = gradient.shape().removed(-1).numel();
   Var by_column = sum(reshape(gradient, Shape{rows, columns, width}), {2});
   return sum_to(reshape(by_column, gradient.shape().with(-1, columns)), shape);
-}
-
-// The arguments of the functor; columns are split into one argument each.
-std::vector<Var> arguments_of(std::span<const PointwiseInput> inputs) {
-  std::vector<Var> result;
-  for (const PointwiseInput& input : inputs) {
-    const Tensor& value = input.var->value();
-    for (int g = 0; g < input.columns; ++g) {
-      const std::int64_t width = input.columns == 1 ? 0 : value.dim(-1) / input.columns;
-      result.emplace_back(
-          input.columns == 1 ? value : value.slice(value.rank() - 1, g * width, (g + 1) * width));
-    }
-  }
-  return result;
-}
-
-// Throws if a result is not finite although the inputs are, with the name
-// of the part of the formula.
-void check_parts(const detail::Inspection& inspection, const PointwiseKernel& kernel,
-                 const void* functor, std::span<const PointwiseInput> inputs,
-                 std::span<const Var> outputs) {
-  for (const Var& output : outputs) {
-    std::optional<NonFinitePlace> found =
-        detail::Inspection::look(output.value(), true, "its result");
-    if (!found || kernel.trace == nullptr || kernel.order > 0) continue;
-    const Formula formula(kernel, functor);
-    const Formula::Bad bad = formula.first_non_finite(arguments_of(inputs), false);
-    // The tape reports arguments that are not finite, because it knows where they come from.
-    if (bad.part < formula.arguments()) return;
-    found->operation = kernel.name;
-    found->gate = formula.gate(bad.part);
-    found->what = "its results, of shape " + output.shape().str();
-    found->value = bad.value;
-    std::int64_t rest = bad.element;
-    found->element.assign(static_cast<std::size_t>(output.rank()), 0);
-    for (int axis = output.rank(); axis-- > 0;) {
-      found->element[static_cast<std::size_t>(axis)] = rest % output.dim(axis);
-      rest /= output.dim(axis);
-    }
-    for (const PointwiseInput& input : inputs) {
-      found->largest_input =
-          std::max(found->largest_input, detail::Inspection::largest(input.var->value()));
-    }
-    inspection.report(std::move(*found));
-  }
-}
-
-// Throws if the gradient of an argument is not finite, with the argument's name.
-void check_gradient_parts(const detail::Inspection& inspection, const PointwiseKernel& kernel,
-                          const void* functor, std::span<const Var> dinputs,
-                          std::span<const int> columns) {
-  int argument = 0;
-  for (std::size_t i = 0; i < dinputs.size(); argument += columns[i], ++i) {
-    if (!dinputs[i].defined()) continue;
-    std::optional<NonFinitePlace> found =
-        detail::Inspection::look(dinputs[i].value(), true, "the gradient of its input");
-    if (!found) continue;
-    const std::int64_t width = std::max<std::int64_t>(1, dinputs[i].dim(-1) / columns[i]);
-    const int column = columns[i] == 1 ? 0 : static_cast<int>(found->element.back() / width);
-    found->operation = kernel.name;
-    if (kernel.inputs > 1) {
-      found->gate = Formula(kernel, functor).argument_name(argument + column);
-    }
-    inspection.report(std::move(*found));
-  }
 }
 
 // The settings of a functor in a tape entry. Most functors have none and need no memory.
@@ -221,10 +145,10 @@ struct PointwiseBackward {
     const PointwiseKernel* backward = kernel->backward;
     if (backward == nullptr) {
       fail(kernel->name,
-           fmt::format(
-               "derivatives of pointwise functors are compiled up to the second, and for up to {} "
-               "inputs, results and gradients together; compose the formula of smaller functors",
-               kMaxOperands));
+           fmt::format("this derivative is not compiled: a pointwise functor has first and second "
+                       "derivatives only, of at most {} inputs, results and gradients together; "
+                       "compose the formula of smaller functors",
+                       kMaxOperands));
     }
     const std::size_t count = inputs_used();
     const detail::FormulaBytes& functor = kept.functor();
@@ -251,10 +175,9 @@ struct PointwiseBackward {
     detail::pointwise_wanted(*backward, functor, std::span(arguments.data(), given),
                              {in_columns.data(), count}, {wanted.data(), count},
                              {dinputs.data(), count});
-    if (const detail::Inspection* inspection = grads.inspection();
-        inspection != nullptr && inspection->checks()) {
-      check_gradient_parts(*inspection, *kernel, functor.bytes, {dinputs.data(), count},
-                           {in_columns.data(), count});
+    for (const auto& observer : grads.observers()) {
+      observer->differentiated(
+          {*kernel, functor.bytes, {dinputs.data(), count}, {in_columns.data(), count}});
     }
     for (std::size_t i = 0; i < count; ++i) {
       if (!wanted[i]) continue;
@@ -327,13 +250,11 @@ void detail::pointwise_wanted(const PointwiseKernel& kernel, const FormulaBytes&
   // A tape entry needs all results.
   compute(kernel, functor.bytes, inputs, out_columns, recorded ? std::span<const bool>() : wanted,
           outputs);
-  const Inspection* const inspection = recorded ? inspecting() : nullptr;
-  if (inspection != nullptr && inspection->checks()) {
-    check_parts(*inspection, kernel, functor.bytes, inputs, outputs);
+  const FormulaCall call{kernel, functor.bytes, inputs, outputs};
+  if (recorded) {
+    for (const auto& observer : observers()) observer->called(call);
   }
-  if (formula_listener != nullptr) {
-    formula_listener->heard(kernel, functor.bytes, arguments_of(inputs), outputs);
-  }
+  if (thread_context.observer != nullptr) thread_context.observer->called(call);
   if (recorded) record_node<2>(kernel, functor, inputs, out_columns, input_vars, outputs);
 }
 
@@ -343,39 +264,12 @@ void detail::pointwise(const PointwiseKernel& kernel, const FormulaBytes& functo
   pointwise_wanted(kernel, functor, inputs, out_columns, {}, outputs);
 }
 
-LoopPlan detail::transform_plan(const PointwiseKernel& kernel, std::span<const Tensor> inputs,
-                                std::span<const Tensor> outputs) {
-  if (static_cast<int>(inputs.size()) != kernel.inputs ||
-      static_cast<int>(outputs.size()) != kernel.outputs) {
-    fail(kernel.name, fmt::format("takes {} inputs and {} outputs, got {} and {}", kernel.inputs,
-                                  kernel.outputs, inputs.size(), outputs.size()));
-  }
-  const Tensor& first = outputs[0];
-  Operands operands;
-  const auto add = [&](const Tensor& operand) {
-    if (!operand.defined() || operand.dtype() == DType::int64 || operand.shape() != first.shape() ||
-        operand.dtype() != first.dtype() || operand.device() != first.device()) {
-      fail(
-          kernel.name,
-          fmt::format("tensors must be of one shape, floating-point type and device, got {} and {}",
-                      first.describe(), operand.describe()));
-    }
-    operands.add(&operand, 1);
-  };
-  for (const Tensor& input : inputs) add(input);
-  for (const Tensor& output : outputs) add(output);
-  LoopPlan plan = plan_loop(first.shape(), std::span(operands.list, operands.count));
-  plan.overwritten = overwritten_inputs(kernel, plan);
-  return plan;
-}
-
-void transform(const PointwiseKernel& kernel, const void* functor, std::span<const Tensor> inputs,
-               std::span<const Tensor> outputs) {
-  const LoopPlan plan = detail::transform_plan(kernel, inputs, outputs);
-  const Tensor& first = outputs[0];
-  if (first.numel() == 0) return;
-  for (const Tensor& output : outputs) output.mark_written();
-  backend(first.device()).pointwise(kernel, functor, first.dtype(), plan);
+Var detail::elementwise(const PointwiseKernel& kernel, const FormulaBytes& functor, const Var& x) {
+  const PointwiseInput input{&x, 1};
+  const int one = 1;
+  Var result;
+  pointwise(kernel, functor, {&input, 1}, {&one, 1}, {&result, 1});
+  return result;
 }
 
 }  // namespace tapeloop

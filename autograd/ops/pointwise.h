@@ -10,6 +10,7 @@
 #include <type_traits>
 
 #include "tapeloop/autograd/device/cpu/loop.h"
+#include "tapeloop/autograd/device/transform.h"
 #include "tapeloop/autograd/tape/tape.h"
 
 namespace tapeloop {
@@ -19,8 +20,9 @@ namespace tapeloop {
 // backward writes their gradients side by side into one tensor.
 template <int G>
 struct Columns {
-  const Var& var;
+  const Var& var;  // owned by the caller
 };
+// x [..., G*H] as G arguments of a functor: see Columns.
 template <int G>
 Columns<G> columns(const Var& x) {
   return {x};
@@ -45,11 +47,6 @@ struct FormulaBytes {
   }
 };
 
-struct PointwiseInput {
-  const Var* var;  // owned by the caller
-  int columns;
-};
-
 // The operation without templates: broadcasts, runs the kernel, records. outputs[i] holds
 // `out_columns[i]` results of the functor side by side.
 void pointwise(const PointwiseKernel& kernel, const FormulaBytes& functor,
@@ -59,6 +56,13 @@ void pointwise(const PointwiseKernel& kernel, const FormulaBytes& functor,
 void pointwise_wanted(const PointwiseKernel& kernel, const FormulaBytes& functor,
                       std::span<const PointwiseInput> inputs, std::span<const int> out_columns,
                       std::span<const bool> wanted, std::span<Var> outputs);
+
+// The same for a kernel of one argument and one result.
+Var elementwise(const PointwiseKernel& kernel, const FormulaBytes& functor, const Var& x);
+template <class F>
+Var elementwise(const F& functor, const Var& x) {
+  return elementwise(pointwise_kernel<F>(), FormulaBytes(functor), x);
+}
 
 // True if the wanted gradients read the elements of input i. `columns`: of each input. The answer
 // comes from the trace of the formula: a product reads its other factor, a function its argument, a
@@ -103,16 +107,7 @@ auto pointwise(const F& functor, const In&... in) {
   }
 }
 
-namespace detail {
-// The loop of transform(); throws the errors of transform().
-LoopPlan transform_plan(const PointwiseKernel& kernel, std::span<const Tensor> inputs,
-                        std::span<const Tensor> outputs);
-}  // namespace detail
-
-// The formula on tensors, without recording. Outputs may be the inputs' own memory (optimizers
-// update in place). All tensors have the shape and type of outputs[0].
-void transform(const PointwiseKernel& kernel, const void* functor, std::span<const Tensor> inputs,
-               std::span<const Tensor> outputs);
+// The formula on tensors, without recording: see device/transform.h.
 template <class F>
 void transform(const F& functor, std::initializer_list<Tensor> inputs,
                std::initializer_list<Tensor> outputs) {

@@ -3,7 +3,9 @@
 // is called only for an input that was written after the forward pass, or to whose
 // memory somebody has a pointer.
 #include <algorithm>
+#include <array>
 #include <cstring>
+#include <memory>
 
 #include "tapeloop/autograd/ops/formula.h"
 #include "tapeloop/autograd/ops/pointwise.h"
@@ -14,6 +16,11 @@ namespace tapeloop {
 namespace {
 
 using detail::FormulaOp;
+
+template <class... Rule>
+bool is_flat(FormulaOp op, TypeList<Rule...>) {
+  return ((Rule::flat && op == detail::kOpOf<Rule>) || ...);
+}
 
 // The dependencies in a formula and its derivatives, without numbers: constant factors and terms
 // are omitted, and all functions are the same.
@@ -95,14 +102,15 @@ class Structure {
     if (operation.op == FormulaOp::argument) return add_argument();
     if (operation.op == FormulaOp::constant) return kConstant;
     const int a = operand(operation.a), b = operand(operation.b), c = operand(operation.c);
+    if (operation.op == detail::kOpOf<formula::Square>) return product(a, a);
+    if (operation.op == detail::kOpOf<formula::Abs>) return product(a, step(a));
+    if (is_flat(operation.op, formula::Functions{})) return step(a);
     switch (operation.op) {
       case FormulaOp::add:
       case FormulaOp::sub: return sum(a, b);
       case FormulaOp::negate: return a;
       case FormulaOp::mul: return product(a, b);
-      case FormulaOp::square: return product(a, a);
       case FormulaOp::div: return product(a, function(b));
-      case FormulaOp::abs: return product(a, step(a));
       case FormulaOp::select: return choice(a, b, c);
       case FormulaOp::max:
       case FormulaOp::min: return choice(step(a, b), a, b);
@@ -112,9 +120,7 @@ class Structure {
       case FormulaOp::equal:
       case FormulaOp::both:
       case FormulaOp::either:
-      case FormulaOp::opposite:
-      case FormulaOp::sign:
-      case FormulaOp::floor: return step(a, b);
+      case FormulaOp::opposite: return step(a, b);
       default: return function(a, b);
     }
   }
@@ -178,15 +184,21 @@ struct Reads {
 
 // The results for the last few formulas. A training step needs the same ones again and again, and a
 // trace takes some microseconds.
+struct LastReads final : detail::KeptByOperations {
+  std::array<Reads, 16> kept;
+  std::size_t next = 0;
+};
+
 const Reads& reads_of(const PointwiseKernel& kernel, const detail::FormulaBytes& functor) {
-  constexpr std::size_t kKept = 16;
-  thread_local Reads kept[kKept];
-  thread_local std::size_t next = 0;
-  for (const Reads& reads : kept) {
+  if (detail::kept_by_operations() == nullptr) {
+    detail::keep_for_operations(std::make_unique<LastReads>());
+  }
+  auto& last = static_cast<LastReads&>(*detail::kept_by_operations());
+  for (const Reads& reads : last.kept) {
     if (reads.is_of(kernel, functor)) return reads;
   }
-  Reads& reads = kept[next];
-  next = (next + 1) % kKept;
+  Reads& reads = last.kept[last.next];
+  last.next = (last.next + 1) % last.kept.size();
   reads.find(kernel, functor);
   return reads;
 }

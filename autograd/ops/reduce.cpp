@@ -5,10 +5,10 @@
 
 #include <algorithm>
 
+#include "tapeloop/autograd/context/scope.h"
 #include "tapeloop/autograd/device/backend.h"
 #include "tapeloop/autograd/ops/ops.h"
 #include "tapeloop/autograd/tensor/error.h"
-#include "tapeloop/autograd/tensor/operation.h"
 
 namespace tapeloop {
 
@@ -27,7 +27,7 @@ AxisSet axis_set(const char* name, const Shape& shape, std::span<const int> axes
   for (int axis : axes) {
     int a = shape.axis(axis);
     if (std::exchange(reduced[static_cast<std::size_t>(a)], true)) {
-      fail(name, fmt::format("axis {} was named twice for {}", a, shape.str()));
+      fail(name, fmt::format("axis {} of {} is given twice; give each axis once", a, shape.str()));
     }
     set.count *= shape[a];
     set.kept[a] = 1;
@@ -67,7 +67,8 @@ Var extreme(const char* name, Reduction kind, const Var& x, std::span<const int>
   AxisSet set = axis_set(name, x.shape(), axes);
   if (set.count == 0)
     fail(name,
-         fmt::format("no element to choose from along the axes given of {}", x.shape().str()));
+         fmt::format("x is {}, which has no elements along the given axes; expected at least one",
+                     x.shape().str()));
   Var y(reduced(kind, x, set, keep));
   Var chosen = reshape(y, set.kept);
   const Var* input = &x;
@@ -103,7 +104,9 @@ Var mean(const Var& x, std::span<const int> axes, bool keep) {
   check_float("mean", x);
   AxisSet set = axis_set("mean", x.shape(), axes);
   if (set.count == 0)
-    fail("mean", fmt::format("of no elements: {} is empty along the axes given", x.shape().str()));
+    fail("mean",
+         fmt::format("x is {}, which has no elements along the given axes; expected at least one",
+                     x.shape().str()));
   return sum(x, axes, keep) / static_cast<double>(set.count);
 }
 
@@ -126,8 +129,10 @@ Var var(const Var& x, std::span<const int> axes, int correction, bool keep) {
   check_float("var", x);
   AxisSet set = axis_set("var", x.shape(), axes);
   if (set.count <= correction) {
-    fail("var", fmt::format("{} elements along the axes given of {}; correction {} needs more",
-                            set.count, x.shape().str(), correction));
+    fail("var",
+         fmt::format("x is {}, which has {} elements along the given axes; expected more than "
+                     "the correction, {}",
+                     x.shape().str(), set.count, correction));
   }
   const Var d = detail::from_first(x, axes);
   return sum(pointwise(formula::SquaredError{}, d, mean(d, axes, true)), axes, keep) /

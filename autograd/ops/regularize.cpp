@@ -5,10 +5,10 @@
 #include <cmath>
 #include <limits>
 
+#include "tapeloop/autograd/context/scope.h"
 #include "tapeloop/autograd/device/backend.h"
 #include "tapeloop/autograd/ops/ops.h"
 #include "tapeloop/autograd/tensor/error.h"
-#include "tapeloop/autograd/tensor/operation.h"
 
 namespace tapeloop {
 
@@ -79,12 +79,12 @@ Tensor random_uniform(const Shape& shape, double low, double high, Random& rando
   }
   if (first > last) {
     fail("random_uniform",
-         fmt::format("no {} lies in [{}, {}); ask for float64, or for a wider range", name(dtype),
-                     low, high));
+         fmt::format("no number of {} lies in [{}, {}); take float64, or a wider range",
+                     name(dtype), low, high));
   }
   // Drawn in float64 and rounded once. The rounded number must stay below `high`.
   const Tensor draws = Tensor::empty(shape, DType::float64);
-  backend(Device::cpu)
+  backend(draws.device())
       .uniform(draws, random.seed, random.take(static_cast<std::uint64_t>(shape.numel())));
   if (std::isfinite(high - low)) {
     transform(Affine{high - low, low}, {draws}, {draws});
@@ -107,7 +107,7 @@ Tensor random_normal(const Shape& shape, double mean, double deviation, Random& 
                      mean, deviation, name(dtype), kFarthestNormal));
   }
   const Tensor draws = Tensor::empty(shape, DType::float64);
-  backend(Device::cpu)
+  backend(draws.device())
       .normal(draws, random.seed, random.take(static_cast<std::uint64_t>(shape.numel())));
   transform(Affine{deviation, mean}, {draws}, {draws});
   return draws.to(dtype);

@@ -5,10 +5,10 @@
 
 #include <algorithm>
 
+#include "tapeloop/autograd/context/scope.h"
 #include "tapeloop/autograd/device/backend.h"
 #include "tapeloop/autograd/ops/ops.h"
 #include "tapeloop/autograd/tensor/error.h"
-#include "tapeloop/autograd/tensor/operation.h"
 
 namespace tapeloop {
 
@@ -22,7 +22,8 @@ Shape resolved(std::initializer_list<std::int64_t> sizes, const Shape& from) {
   int open = -1;
   int n = 0;
   if (sizes.size() > kMaxRank)
-    fail("reshape", fmt::format("{} sizes given, at most {} axes", sizes.size(), kMaxRank));
+    fail("reshape",
+         fmt::format("{} sizes were given, expected at most {}", sizes.size(), kMaxRank));
   for (std::int64_t size : sizes) {
     if (size == -1 && open < 0) {
       open = n;
@@ -32,14 +33,15 @@ Shape resolved(std::initializer_list<std::int64_t> sizes, const Shape& from) {
     known[static_cast<std::size_t>(n++)] = size;
   }
   if (open >= 0 && !valid) {
-    fail("reshape", fmt::format("[{}] has a size below 0, more than one -1 among the sizes, or "
-                                "more elements than 63 bits can count",
+    fail("reshape", fmt::format("the sizes are [{}]; expected sizes of 0 or more, at most one of "
+                                "them -1, and a product that fits in 63 bits",
                                 fmt::join(sizes, ", ")));
   }
   if (open >= 0) {
     if (product <= 0 || from.numel() % product != 0) {
-      fail("reshape", fmt::format("-1 cannot be found: the other sizes hold {} elements, {} has {}",
-                                  product, from.str(), from.numel()));
+      fail("reshape",
+           fmt::format("no size fits for -1: the other sizes hold {} elements, {} has {}", product,
+                       from.str(), from.numel()));
     }
     known[static_cast<std::size_t>(open)] = from.numel() / product;
   }
@@ -85,8 +87,8 @@ void check_same_but_axis(const char* name, std::span<const Var> parts, int axis,
       fits = part.shape()[k] == first.shape()[k] || (axis_free && k == axis);
     }
     if (!fits) {
-      fail(name, fmt::format("part {} is {}, part 0 is {}; they must agree{}", i, part.describe(),
-                             first.describe(),
+      fail(name, fmt::format("part {} is {}, part 0 is {}; they must be equal{}", i,
+                             part.describe(), first.describe(),
                              axis_free ? fmt::format(" in all but axis {}", axis) : ""));
     }
   }
@@ -96,7 +98,9 @@ void check_same_but_axis(const char* name, std::span<const Var> parts, int axis,
 // can be as large as an int64.
 std::int64_t plus(const char* name, std::int64_t total, std::int64_t size) {
   if (__builtin_add_overflow(total, size, &total)) {
-    fail(name, fmt::format("the sizes of the parts, up to {}, do not add up to a size", size));
+    fail(name, fmt::format(
+                   "the sum of the sizes of the parts does not fit in 63 bits; the last size is {}",
+                   size));
   }
   return total;
 }
@@ -162,8 +166,8 @@ Var sum_to(const Var& x, const Shape& shape) {
   for (int i = 0; fits && i < shape.rank(); ++i)
     fits = shape[i] == 1 || shape[i] == x.shape()[i + added];
   if (!fits) {
-    fail("sum_to", fmt::format("{} cannot be added up to {}: sizes must be equal or become 1, and "
-                               "axes go from the front",
+    fail("sum_to", fmt::format("{} cannot be summed to {}: each size must stay or become 1, and "
+                               "only axes at the front can be removed",
                                x.shape().str(), shape.str()));
   }
   std::array<int, kMaxRank> axes{};
@@ -274,8 +278,10 @@ PoolVector<Var> split(const Var& x, std::span<const std::int64_t> sizes, int axi
   std::int64_t total = 0;
   for (std::int64_t size : sizes) total = plus("split", total, size);
   if (total != x.dim(a) || sizes.empty()) {
-    fail("split", fmt::format("the sizes add up to {}, axis {} of {} has {}", total, a,
-                              x.shape().str(), x.dim(a)));
+    fail("split",
+         fmt::format(
+             "the sizes add up to {}, but axis {} of {} has {}; give sizes that add up to that",
+             total, a, x.shape().str(), x.dim(a)));
   }
   PoolVector<Var> parts;
   parts.reserve(sizes.size());

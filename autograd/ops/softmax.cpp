@@ -6,6 +6,7 @@
 //   y_i = x_i - logsumexp(x)          dx = dy - exp(y) sum(dy)
 // In these gradients 0 times infinity is 0, as everywhere in the chain rule (dual.h).
 #include <limits>
+#include <string>
 
 #include "tapeloop/autograd/ops/ops.h"
 #include "tapeloop/autograd/tensor/error.h"
@@ -27,7 +28,10 @@ Var detail::row_shift(const Var& x, std::span<const int> axes) {
 namespace {
 
 void check_row(const char* name, const Var& x, int axis) {
-  if (x.dim(axis) == 0) fail(name, "the axis is empty in " + x.value().describe());
+  if (x.dim(axis) == 0) {
+    fail(name, "axis " + std::to_string(x.shape().axis(axis)) + " of " + x.value().describe() +
+                   " has no elements; expected at least one");
+  }
 }
 
 // Calculates the value without recording. Records one tape entry, whose gradient reads y itself.

@@ -7,11 +7,11 @@
 
 #include <algorithm>
 
+#include "tapeloop/autograd/context/scope.h"
 #include "tapeloop/autograd/device/backend.h"
 #include "tapeloop/autograd/ops/ops.h"
 #include "tapeloop/autograd/sequence/recurrent_run.h"
 #include "tapeloop/autograd/tensor/error.h"
-#include "tapeloop/autograd/tensor/operation.h"
 
 namespace tapeloop {
 
@@ -82,8 +82,8 @@ void check(const RecurrentRun& run) {
         run.initial.size(), r.parts(), kMostParts));
   }
   if (r.b_hh.defined() && !r.apart) {
-    no("b_hh is given, but only products that are kept apart have a bias of their own; add it to "
-       "zx");
+    no("b_hh is given, but only a recurrence of with_products_apart() has a bias of its own; add "
+       "b_hh to zx");
   }
   if (r.b_hh.defined() && r.b_hh.shape() != Shape{w.dim(0)}) {
     no(fmt::format("b_hh is {}, expected [{}]", r.b_hh.shape().str(), w.dim(0)));
@@ -95,7 +95,8 @@ void check(const RecurrentRun& run) {
     }
   }
   if (!run.lengths.empty() && static_cast<std::int64_t>(run.lengths.size()) != run.batch()) {
-    no(fmt::format("{} lengths were given for a batch of {}", run.lengths.size(), run.batch()));
+    no(fmt::format("{} lengths were given for a batch of {}; give one for each sequence",
+                   run.lengths.size(), run.batch()));
   }
   for (std::int64_t length : run.lengths) {
     if (length < 0 || length > run.steps()) {
@@ -106,8 +107,10 @@ void check(const RecurrentRun& run) {
   if (run.zx.dtype() == DType::int64) no("zx is int64, expected float32 or float64");
   const auto same = [&](const Var& x) {
     if (x.defined() && (x.dtype() != run.zx.dtype() || x.device() != run.zx.device())) {
-      no(fmt::format("zx is {}, another operand {}; all must be of one type on one device",
-                     run.zx.value().describe(), x.value().describe()));
+      no(
+          fmt::format("zx is {}, another operand {}; all must be of one type on one device: "
+                      "convert one by to(x, dtype) or copy it by to(x, device)",
+                      run.zx.value().describe(), x.value().describe()));
     }
   };
   same(r.w_hh);
@@ -180,8 +183,8 @@ struct RecurrentGradient {
     const PointwiseKernel* backward = run.recurrence.kernel->backward;
     if (backward == nullptr) {
       fail("recurrent",
-           fmt::format("\"{}\": no gradient of this formula is compiled: derivatives have up to {} "
-                       "inputs, results and gradients together; use fewer arguments",
+           fmt::format("\"{}\": the gradient of this formula is not compiled: it would have more "
+                       "than {} inputs, results and gradients together; use fewer arguments",
                        run.recurrence.kernel->name, kMaxOperands));
     }
     stamps.check(run, states, grads.recording());
@@ -204,14 +207,11 @@ struct RecurrentGradient {
     pass.dz = grads.last() ? z : Tensor::empty(z.shape(), z.dtype(), z.device());
     pass.dzx = run.apart() ? Tensor::empty(z.shape(), z.dtype(), z.device()) : pass.dz;
     pass.dz.mark_written();
-    const detail::Inspection* inspection = grads.inspection();
-    const bool checks = inspection != nullptr && inspection->checks();
-    if (checks || run.row.wanted()) {
+    if (detail::observes_states(run, grads)) {
       pass.dh = Tensor::empty(states[0].shape(), z.dtype(), z.device());
     }
     backend(z.device()).recurrent_backward(pass);
-    if (run.row.wanted()) detail::note_state_gradients(run, pass.dh);
-    if (checks) detail::check_step_gradients(*inspection, run, pass.dh, pass.dz, pass.dzx);
+    if (pass.dh.defined()) detail::observe_backward(run, grads, pass.dh, pass.dz, pass.dzx);
 
     grads.add(0, Var(pass.dzx));
     add_weight_gradients(pass.dz, grads);
@@ -266,8 +266,8 @@ PoolVector<Var> Recurrence::step(const Var& zx, std::span<const Var> state) cons
     fail("recurrent", "the recurrence is undefined; build it from a formula and w_hh");
   if (w_hh.rank() != 2 || w_hh.dim(1) < 1 || w_hh.dim(0) % w_hh.dim(1) != 0 ||
       state.size() != static_cast<std::size_t>(parts())) {
-    fail("recurrent", fmt::format("\"{}\": a step with w_hh {} and {} parts of a state; expected "
-                                  "[G*H, H], the weights of G gates, and {} parts",
+    fail("recurrent", fmt::format("\"{}\": step: w_hh is {} and the state has {} parts; expected "
+                                  "w_hh [G*H, H], the weights of G gates, and {} parts",
                                   kernel->name, w_hh.shape().str(), state.size(), parts()));
   }
   const detail::StepArguments arguments = detail::step_arguments(*this, zx, state);
@@ -289,8 +289,7 @@ RecurrentResult recurrent(const Recurrence& recurrence, Var zx, std::span<const 
                    false,
                    {}};
   check(run);
-  const detail::InSequence in_sequence(run.steps(), run.reverse);
-  run.row = in_sequence.row();
+  run.part = detail::begin_sequence(options.part, run.steps(), run.reverse);
   std::array<const Var*, 3 + kMostParts> inputs = {&run.zx, &run.recurrence.w_hh,
                                                    &run.recurrence.b_hh};
   for (std::size_t k = 0; k < run.initial.size(); ++k) inputs[3 + k] = &run.initial[k];
@@ -326,10 +325,7 @@ RecurrentResult recurrent(const Recurrence& recurrence, Var zx, std::span<const 
   pass.states = states;
   pass.z.mark_written();
   backend(given.device()).recurrent_forward(pass);
-  if (const detail::Inspection* inspection = detail::inspecting();
-      recorded && inspection != nullptr && inspection->checks()) {
-    detail::check_steps(*inspection, run, pass.z, states);
-  }
+  if (recorded) detail::observe_forward(run, pass.z, states);
 
   // The last state is a copy, so that a caller who keeps it does not keep the
   // memory of the whole sequence.

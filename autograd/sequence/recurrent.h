@@ -10,6 +10,7 @@
 #include <array>
 #include <span>
 
+#include "tapeloop/autograd/look/sequence_part.h"
 #include "tapeloop/autograd/ops/pointwise.h"
 #include "tapeloop/autograd/tensor/memory.h"
 
@@ -23,9 +24,9 @@ namespace tapeloop {
 // parts of the state, h first.
 struct Recurrence {
   const PointwiseKernel* kernel = nullptr;  // the kernel of the formula; null: undefined
-  detail::FormulaBytes formula{};
-  Var w_hh;            // [G*H, H]
-  Var b_hh;            // [G*H] or undefined; only if apart
+  detail::FormulaBytes formula{};           // its settings
+  Var w_hh;                                 // [G*H, H]
+  Var b_hh;                                 // [G*H] or undefined; only if apart
   bool apart = false;  // the formula gets zx_t and z_t = w_hh h_{t-1} + b_hh, not their sum
 
   Recurrence() = default;
@@ -52,8 +53,10 @@ struct SequenceOptions {
   // [N], each 0..T. After the end of a sequence its state stays constant, and hs repeats it; zx is
   // not used there, and may be NaN. Empty: all sequences have T steps.
   std::span<const std::int64_t> lengths = {};
+  detail::SequencePart part = {};  // unroll() gives the one that it runs
 };
 
+// The result of recurrent().
 struct RecurrentResult {
   Var hs;                // [T, N, H]
   PoolVector<Var> last;  // the K parts of the state after the last step, [N, H]

@@ -3,6 +3,7 @@
 // NaN or infinity. Slow; runs only if the tape inspects.
 #include <algorithm>
 
+#include "tapeloop/autograd/look/inspect_record.h"
 #include "tapeloop/autograd/ops/formula.h"
 #include "tapeloop/autograd/ops/ops.h"
 #include "tapeloop/autograd/sequence/recurrent_run.h"
@@ -13,7 +14,7 @@ namespace {
 
 // [N, ..] of one time step, on the CPU, with 0 in the rows whose sequences have ended.
 Tensor running_rows(const RecurrentRun& run, const Tensor& all, std::int64_t t) {
-  Tensor result = all.select(0, t).to(Device::cpu).clone();
+  Tensor result = all.select(0, t).cpu().clone();
   for (std::int64_t n = 0; n < run.batch(); ++n) {
     if (!is_running(run, n, t)) result.select(0, n).fill(0);
   }
@@ -28,8 +29,9 @@ void add_columns(std::vector<Var>& arguments, const Tensor& z, const RecurrentRu
 
 }  // namespace
 
-void check_steps(const Inspection& inspection, const RecurrentRun& run, const Tensor& z,
-                 std::span<const Tensor> states) {
+void observe_forward(const RecurrentRun& run, const Tensor& z, std::span<const Tensor> states) {
+  const Inspection* const inspection = inspecting();
+  if (inspection == nullptr || !inspection->checks()) return;
   for (std::int64_t step = 0; step < run.steps(); ++step) {
     const std::int64_t t = run.time(step);
     const Tensor own_z = running_rows(run, z, t);
@@ -43,7 +45,7 @@ void check_steps(const Inspection& inspection, const RecurrentRun& run, const Te
     if (run.apart()) add_columns(arguments, running_rows(run, run.zx.value(), t), run);
     add_columns(arguments, own_z, run);
     for (std::size_t k = run.takes_h() ? 0 : 1; k < states.size(); ++k) {
-      arguments.emplace_back(step == 0 ? run.initial[k].value().to(Device::cpu)
+      arguments.emplace_back(step == 0 ? run.initial[k].value().cpu()
                                        : running_rows(run, states[k], run.time(step - 1)));
     }
     const Formula::Bad bad = formula.first_non_finite(arguments, true);
@@ -73,13 +75,27 @@ void check_steps(const Inspection& inspection, const RecurrentRun& run, const Te
       break;
     }
     found->operation = "recurrent";
-    found->step = t + run.row.first;
-    inspection.report(std::move(*found));
+    found->step = t + run.part.first;
+    inspection->report(std::move(*found));
   }
 }
 
-void check_step_gradients(const Inspection& inspection, const RecurrentRun& run, const Tensor& dh,
-                          const Tensor& dz, const Tensor& dzx) {
+static const Inspection* checking(const Grads& grads) {
+  const Inspection* const inspection = find_observer<Inspection>(grads.observers());
+  return inspection != nullptr && inspection->checks() ? inspection : nullptr;
+}
+
+bool observes_states(const RecurrentRun& run, const Grads& grads) {
+  return run.part.logged() || checking(grads) != nullptr;
+}
+
+void observe_backward(const RecurrentRun& run, const Grads& grads, const Tensor& dh,
+                      const Tensor& dz, const Tensor& dzx) {
+  for (std::int64_t t = 0; run.part.logged() && t < run.steps(); ++t) {
+    run.part.note(t, running_rows(run, dh, t));
+  }
+  const Inspection* const inspection = checking(grads);
+  if (inspection == nullptr) return;
   const Formula formula(*run.recurrence.kernel, run.recurrence.formula.bytes);
   for (std::int64_t step = run.steps(); step-- > 0;) {
     const std::int64_t t = run.time(step);
@@ -97,13 +113,9 @@ void check_step_gradients(const Inspection& inspection, const RecurrentRun& run,
     }
     if (!found) continue;
     found->operation = "recurrent";
-    found->step = t + run.row.first;
-    inspection.report(std::move(*found));
+    found->step = t + run.part.first;
+    inspection->report(std::move(*found));
   }
-}
-
-void note_state_gradients(const RecurrentRun& run, const Tensor& dh) {
-  for (std::int64_t t = 0; t < run.steps(); ++t) run.row.note(t, running_rows(run, dh, t));
 }
 
 }  // namespace tapeloop::detail

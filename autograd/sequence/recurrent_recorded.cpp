@@ -26,9 +26,9 @@ class Replay {
       const PoolVector<Var>& before = states[static_cast<std::size_t>(step)];
       if (!dhs.empty()) d[0] = d[0] + dhs[t];
       const Var running = mask(static_cast<std::int64_t>(t));
-      if (run_.row.wanted()) {
+      if (run_.part.logged()) {
         const Var dh = running.defined() ? select(running, d[0], zeros()) : d[0];
-        run_.row.note(static_cast<std::int64_t>(t), dh.value());
+        run_.part.note(static_cast<std::int64_t>(t), dh.value());
       }
       StepArguments arguments = step_arguments(run_.recurrence, zxs[t], before);
       PoolVector<PointwiseInput>& inputs = arguments.inputs;

@@ -2,7 +2,6 @@
 // The data of one recurrent() call for its forward and backward parts. Private to those files.
 #pragma once
 
-#include "tapeloop/autograd/look/inspect_record.h"
 #include "tapeloop/autograd/sequence/recurrent.h"
 
 namespace tapeloop::detail {
@@ -14,7 +13,7 @@ struct RecurrentRun {
   PoolVector<Var> initial;  // K parts [N, H]
   Var zx;                   // [T, N, G*H]
   bool in_place;            // zx's memory now holds z = zx + w h
-  StateRow row;             // where to log the gradients of h, if wanted
+  SequencePart part;        // where to log the gradients of h, if at all
 
   const Var& w() const { return recurrence.w_hh; }
   bool apart() const { return recurrence.apart; }
@@ -49,16 +48,16 @@ inline bool is_running(const RecurrentRun& run, std::int64_t n, std::int64_t t) 
   return run.lengths.empty() || t < run.lengths[static_cast<std::size_t>(n)];
 }
 
-// For a tape that checks. Throws at the first step with a pre-activation z or a state that is not
-// finite, and names the gate.
-void check_steps(const Inspection& inspection, const RecurrentRun& run, const Tensor& z,
-                 std::span<const Tensor> states);
-// The same for the gradients, from the last step to the first: dh of the state, dz and
-// dzx of the gates [T, N, ..].
-void check_step_gradients(const Inspection& inspection, const RecurrentRun& run, const Tensor& dh,
-                          const Tensor& dz, const Tensor& dzx);
-// Logs |dh_t| of all steps, without the rows whose sequences have ended.
-void note_state_gradients(const RecurrentRun& run, const Tensor& dh);
+// For a recorded run. If the tape checks, throws at the first step with a pre-activation z or a
+// state that is not finite, and names the gate.
+void observe_forward(const RecurrentRun& run, const Tensor& z, std::span<const Tensor> states);
+// True if observe_backward() needs the gradients dh of all states.
+bool observes_states(const RecurrentRun& run, const Grads& grads);
+// Logs |dh_t| of all steps, without the rows whose sequences have ended. If the tape checks, throws
+// at the last step with a gradient that is not finite: dh of the state, dz and dzx of the gates
+// [T, N, ..].
+void observe_backward(const RecurrentRun& run, const Grads& grads, const Tensor& dh,
+                      const Tensor& dz, const Tensor& dzx);
 
 // The gradient of a run, written with operations so that it can be differentiated again. Runs the
 // forward pass again step by step, then the steps backwards. douts: the gradients of hs, then of

@@ -21,7 +21,7 @@ std::int64_t width() { return cpu::kernels().of<float>().panel_width; }
 std::int64_t padded_size(std::int64_t n) { return (n + width() - 1) / width() * width(); }
 
 void check_float(const char* what, const Tensor& tensor, const Shape& shape) {
-  if (!tensor.defined() || tensor.dtype() != DType::float32 || tensor.device() != Device::cpu ||
+  if (!tensor.defined() || tensor.dtype() != DType::float32 || !tensor.on_host() ||
       tensor.shape() != shape) {
     fail("stepper",
          fmt::format("{} is {}, expected float32{} on the cpu; convert the model by "
@@ -56,9 +56,10 @@ Stepper::Layer Stepper::make_layer(const StepperLayer& given, Weights format) {
                                 r.kernel->name, any.str()));
   }
   if (r.b_hh.defined() && !r.apart) {
-    fail("stepper", fmt::format("\"{}\": b_hh is given, but only products that are kept apart have "
-                                "a bias of their own; add it to the input's",
-                                r.kernel->name));
+    fail("stepper",
+         fmt::format("\"{}\": b_hh is given, but only a recurrence of with_products_apart() has a "
+                     "bias of its own; add b_hh to the bias of the input",
+                     r.kernel->name));
   }
   if (r.b_hh.defined()) check_float("b_hh", r.b_hh.value(), {any.dim(0)});
   Layer layer{};
@@ -78,8 +79,10 @@ Stepper::Layer Stepper::make_layer(const StepperLayer& given, Weights format) {
   const int arguments = layer.gates * (r.apart ? 2 : 1);
   layer.takes_h = r.kernel->inputs == arguments + r.parts();
   if (!layer.takes_h && r.kernel->inputs != arguments + r.parts() - 1) {
-    fail("stepper", fmt::format("\"{}\" takes {} arguments, which does not fit w_hh {}",
-                                r.kernel->name, r.kernel->inputs, w.shape().str()));
+    fail("stepper",
+         fmt::format("\"{}\" takes {} arguments; expected {} or {} with w_hh {} and {} results",
+                     r.kernel->name, r.kernel->inputs, arguments + r.parts() - 1,
+                     arguments + r.parts(), w.shape().str(), r.parts()));
   }
   // The formula reads the pre-activations of the last gate to the end of a register.
   const std::int64_t columns = w.dim(0), room = padded_size(columns) + width();
@@ -117,7 +120,8 @@ Stepper::Stepper(std::span<const StepperLayer> layers, const Tensor& head_weight
   }
   outputs_ = layers_.back().hidden;
   if (!head_weight.defined()) {
-    if (head_bias.defined()) fail("stepper", "the head has a bias, but no weight");
+    if (head_bias.defined())
+      fail("stepper", "the head has a bias, but no weight; give both or neither");
     return;
   }
   if (head_weight.rank() != 2 || head_weight.dim(0) < 1) {

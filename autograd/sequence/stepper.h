@@ -16,16 +16,16 @@ namespace tapeloop {
 
 // One layer: h', ... = recurrence(w_in x + b_in, h, ...).
 struct StepperLayer {
-  Recurrence recurrence;
-  Tensor w_in;  // [G*H, I]
-  Tensor b_in;  // [G*H]
+  Recurrence recurrence;  // the formula, and the weights of h
+  Tensor w_in;            // [G*H, I]
+  Tensor b_in;            // [G*H]
 };
 
 // bfloat16: each weight is rounded once, to nearest, by at most 1 part in 256. A step reads half
 // the memory, so it is up to twice as fast if the weights do not fit a core's first cache. Biases,
 // state and sums stay float32.
 struct StepperOptions {
-  Weights weights = Weights::float32;
+  Weights weights = Weights::float32;  // the format in which a Stepper keeps weights
   // step() refuses an x with NaN or infinity. Cost: one pass over x.
   bool check_inputs = false;
 };
@@ -43,9 +43,10 @@ class Stepper {
   Stepper(Stepper&& other) noexcept;  // `other` then has no layers and refuses steps
   Stepper& operator=(Stepper&& other) noexcept;
 
+  // I; 0 without layers.
   std::int64_t input_size() const { return layers_.empty() ? 0 : layers_.front().inputs; }
-  std::int64_t output_size() const { return outputs_; }
-  Weights weights() const { return options_.weights; }
+  std::int64_t output_size() const { return outputs_; }  // O
+  Weights weights() const { return options_.weights; }   // their format
 
   // x [I] -> y [O], and the next state. No allocation, lock or system call; throws nothing. Spans
   // of other sizes are an error: step() calculates nothing and returns false. Cost for each layer:

@@ -6,7 +6,7 @@
 #include <algorithm>
 #include <cstdio>
 
-#include "tapeloop/autograd/device/backend.h"
+#include "tapeloop/autograd/device/graph_capture.h"
 #include "tapeloop/autograd/tensor/error.h"
 
 namespace tapeloop::detail {
@@ -19,7 +19,7 @@ struct StepRunner::Entry {
   // The graph reads these. Before the capture, only their shapes and types count.
   PoolVector<Tensor> inputs;
   PoolVector<Tensor> results;  // the graph writes these
-  std::unique_ptr<Recording> graph;
+  std::unique_ptr<GraphCapture> graph;
 
   bool fits(std::span<const Tensor> given) const {
     return std::equal(given.begin(), given.end(), inputs.begin(), inputs.end(),
@@ -88,9 +88,9 @@ void StepRunner::capture(Entry& entry, Call call, void* step) {
       if (failed != nullptr) failed->forget();
     }
   } complete{&entry};
-  entry.graph = backend(device_).new_recording();
-  Recording& graph = *entry.graph;
-  graph.begin(__builtin_frame_address(0));
+  entry.graph = new_graph_capture(device_);
+  GraphCapture& graph = *entry.graph;
+  graph.begin();
   try {
     call(step, entry.inputs, entry.results);
   } catch (...) {  // the device runs the work before the error, as it does without a graph
@@ -111,16 +111,17 @@ PoolVector<Tensor> StepRunner::run(std::span<const Tensor> inputs, Call call, vo
     return std::move(results);
   };
   // Within the capture of another step, this step becomes a part of that graph.
-  if (device_ == Device::cpu || Recording::current() != nullptr) {
+  bool captures = GraphCapture::current() == nullptr;
+  try {
+    captures = captures && captures_graphs(device_);
+  } catch (const Error& error) {  // there is no such device
+    run_as_it_is(error.what());
+    return run_plainly(inputs);
+  }
+  if (!captures) {
     PoolVector<Tensor> given;
     for (const Tensor& input : inputs) given.push_back(input.defined() ? input.to(device_) : input);
     return run_plainly(given);
-  }
-  try {
-    backend(device_);
-  } catch (const Error& error) {
-    run_as_it_is(error.what());
-    return run_plainly(inputs);
   }
   Entry& entry = entry_for(inputs);
   entry.last_call = ++calls_;

@@ -4,8 +4,10 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <array>
 
-#include "tapeloop/autograd/ops/ops.h"
+#include "tapeloop/autograd/device/transform.h"
+#include "tapeloop/autograd/formula/elementwise.h"
 #include "tapeloop/autograd/tape/recompute.h"
 #include "tapeloop/autograd/tape/tape_memory.h"
 #include "tapeloop/autograd/tensor/error.h"
@@ -23,16 +25,28 @@ bool detail::is_ours(const Var& sum) {
          !sum.value().shares_memory_with_others() && sum.value().is_contiguous();
 }
 
+// The sum of gradients is all that a tape calculates itself.
+static void add_tensors(const Tensor& a, const Tensor& b, const Tensor& sum) {
+  const formula::Add add;
+  const std::size_t index = ArithmeticPage::index_of<formula::Add>();
+  transform(*ArithmeticPage::kernels()[index], &add, std::array{a, b}, std::array{sum});
+}
+
 void detail::add_to(Var& sum, const Var& contribution, bool recorded) {
   if (!sum.defined()) {
     sum = contribution;
     return;
   }
   if (!recorded && is_ours(sum)) {
-    add_in_place(sum.value(), contribution.value());
-  } else {
-    sum = add(sum, contribution);
+    add_tensors(sum.value(), contribution.value(), sum.value());
+    return;
   }
+  Tensor result = Tensor::empty(sum.shape(), sum.dtype(), sum.device());
+  add_tensors(sum.value(), contribution.value(), result);
+  sum = record("add", {&sum, &contribution}, std::move(result), [](const Var& dy, Grads& grads) {
+    grads.add(0, dy);
+    grads.add(1, dy);
+  });
 }
 
 void detail::combine_deferred(TapeMemory& m, Gradient& gradient) {
@@ -167,7 +181,7 @@ Tensor Grads::whole_gradient(int input, const Shape& whole, const Var& contribut
 }
 
 void Grads::accumulate_into(const Tensor& part, const Tensor& contribution) {
-  add_in_place(part, contribution);
+  add_tensors(part, contribution, part);
 }
 
 void Grads::defer(int input, const Var& a, const Var& b, detail::Combine combine) {

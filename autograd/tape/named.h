@@ -10,10 +10,11 @@
 
 namespace tapeloop {
 
+// A parameter and its name.
 struct NamedVar {
   std::string name;  // "encoder.weight_ih_l0"
-  Var var;
+  Var var;           // the parameter
 };
-using ParameterList = std::vector<NamedVar>;
+using ParameterList = std::vector<NamedVar>;  // as nn::parameters() makes it
 
 }  // namespace tapeloop

@@ -8,7 +8,6 @@
 
 #include <algorithm>
 
-#include "tapeloop/autograd/look/inspect_record.h"
 #include "tapeloop/autograd/tape/tape_memory.h"
 #include "tapeloop/autograd/tensor/error.h"
 
@@ -17,12 +16,13 @@ namespace tapeloop {
 using detail::Leaf;
 using detail::SetPaused;
 
-detail::InnerTape::InnerTape(const Tape& outer, bool inspect) {
+detail::InnerTape::InnerTape(const Tape& outer, bool observed) {
   tape.outer_ = &outer;
   tape.id_ |= kInnerTape;
-  if (!inspect || outer.inspection_ == nullptr) return;
-  tape.inspection_ =
-      std::make_unique<detail::Inspection>(outer.inspection_->checks(), outer.inspection_->log());
+  if (!observed) return;
+  for (const auto& observer : outer.observers_) {
+    if (auto inner = observer->of_inner_tape()) tape.observers_.push_back(std::move(inner));
+  }
 }
 
 PoolVector<Var> detail::InnerTape::leaves() const {

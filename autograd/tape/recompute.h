@@ -14,12 +14,11 @@ namespace tapeloop {
 
 namespace detail {
 
-// A tape within another one. Values of the outer tape are leaves here: this tape computes their
-// gradients as it does for parameters. If `inspect`, it looks inside (TapeOptions) as the outer
-// tape does.
+// A tape within another one. Values of the outer tape are leaves here: it computes their gradients
+// as it does for parameters. If `observed`, the observers of the outer tape may look at it.
 struct InnerTape {
   Tape tape;
-  InnerTape(const Tape& outer, bool inspect);
+  InnerTape(const Tape& outer, bool observed);
   // The parameters and the values of the outer tape that were used, in order.
   PoolVector<Var> leaves() const;
 };

@@ -39,6 +39,7 @@ template <class T>
 class Saved {
  public:
   Saved() = default;
+  // `saved_as`: which argument of the operation it is, for messages.
   explicit Saved(const T& value, int saved_as = kSavedValue)
       : Saved(value, saved_as, detail::pointers_to(value)) {}
   Saved(const T& value, int saved_as, detail::Stamp::Pointers pointers) : value_(value) {
@@ -48,18 +49,20 @@ class Saved {
   }
 
   bool defined() const { return value_.defined(); }
+  // --- those of the value; reading them is no use of it ---
   const Shape& shape() const { return value_.shape(); }
   DType dtype() const { return value_.dtype(); }
   Device device() const { return value_.device(); }
   // True if the value may be used.
   bool unchanged() const { return !value_.defined() || stamp_.holds(detail::tensor_of(value_)); }
+  // The value. Throws if it was written since.
   const T& get() const {
     if (!unchanged()) {
       detail::saved_value_was_written(detail::tensor_of(value_), stamp_.label());
     }
     return value_;
   }
-  operator const T&() const { return get(); }
+  operator const T&() const { return get(); }  // get()
   // The value without a check, for uses that do not depend on its elements.
   const T& unchecked() const { return value_; }
 

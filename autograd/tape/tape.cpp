@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-// Recording, and the backward pass, which plays nodes in reverse order and frees each one after its
-// use. grads.cpp adds up the gradients.
+// The backward pass: plays nodes in reverse order and frees each one after its use. tape_record.cpp
+// records them, grads.cpp adds up the gradients.
 #include "tapeloop/autograd/tape/tape.h"
 
 #include <fmt/format.h>
@@ -10,12 +10,10 @@
 #include <memory>
 #include <unordered_map>
 
-#include "tapeloop/autograd/look/inspect_record.h"
-#include "tapeloop/autograd/look/profile_record.h"
+#include "tapeloop/autograd/context/scope.h"
 #include "tapeloop/autograd/tape/tape_memory.h"
 #include "tapeloop/autograd/tensor/error.h"
 #include "tapeloop/autograd/tensor/memory.h"
-#include "tapeloop/autograd/tensor/operation.h"
 
 namespace tapeloop {
 
@@ -24,108 +22,11 @@ using detail::combine_deferred;
 using detail::Gradient;
 using detail::is_ours;
 using detail::is_upstream;
-using detail::kChunkBytes;
 using detail::Leaf;
 using detail::Node;
 using detail::SetPaused;
+using detail::thread_context;
 using detail::thread_state;
-
-std::size_t Tape::size() const { return memory_->nodes.size(); }
-
-void* Tape::allocate_record(std::size_t bytes) {
-  bytes = (bytes + 15) / 16 * 16;
-  TapeMemory& m = *memory_;
-  if (m.chunk < m.chunks.size() && m.used + bytes > kChunkBytes) {
-    ++m.chunk;
-    m.used = 0;
-  }
-  if (m.chunk == m.chunks.size())
-    m.chunks.push_back(static_cast<char*>(memory::allocate(kChunkBytes)));
-  return m.chunks[m.chunk] + std::exchange(m.used, m.used + bytes);
-}
-
-// A computed value can be used on its own tape, and on the tapes of recompute() inside that tape.
-bool Tape::can_use(const Var& x) const {
-  const Tape* tape = this;
-  while (x.body()->tape_id != tape->id_ && tape->outer_ != nullptr) tape = tape->outer_;
-  return x.body()->tape_id == tape->id_;
-}
-
-[[noreturn]] static void fail_foreign(const char* name, const Var& x) {
-  fail(name, fmt::format("an input {} was recorded on another tape, which has ended or is not the "
-                         "innermost one; compute it on this tape, or give x.detach() to use it as "
-                         "a constant: no gradient goes through that",
-                         x.value().describe()));
-}
-
-bool Recorder::wanted(const char* name, std::span<const Var* const> inputs) {
-  Tape* tape = Tape::current();
-  if (tape == nullptr) return false;
-  bool any = false;
-  for (const Var* x : inputs) {
-    if (!x->requires_grad()) continue;
-    if (!x->is_parameter() && !tape->can_use(*x)) fail_foreign(name, *x);
-    any = true;
-  }
-  return any;
-}
-
-void Tape::append(const char* name, std::span<const Var* const> inputs, std::span<Var> outputs,
-                  detail::BackwardFunction* backward) {
-  TapeMemory& m = *memory_;
-  std::size_t slots_needed = m.values.size() + inputs.size() + outputs.size();
-  if (slots_needed >= kNone) fail(name, "the tape is full (2^32 values); end it and start another");
-  Node node{name,
-            backward,
-            static_cast<std::uint32_t>(m.inputs.size()),
-            static_cast<std::uint32_t>(inputs.size()),
-            0,
-            static_cast<std::uint32_t>(outputs.size())};
-  bool any = false;
-  for (const Var* x : inputs) {
-    std::uint32_t slot = kNone;
-    if (x->requires_grad()) slot = is_leaf(*x) ? m.leaf_slot(*x) : x->body()->slot;
-    any = any || slot != kNone;
-    m.inputs.push_back(slot);
-  }
-  if (!any) {
-    // Computed only from upstream gradients: no gradient goes through it, so the tape has no node.
-    m.inputs.resize(node.first_input);
-    m.consume(node);
-    for (Var& y : outputs) {
-      y.body()->tape_id = id_;
-      y.body()->slot = detail::kUpstream;
-    }
-    return;
-  }
-  append_node(node, inputs, outputs);
-}
-
-// The slots of the node's inputs are already on the tape. Appends the rest of the node.
-void Tape::append_node(Node& node, std::span<const Var* const> inputs, std::span<Var> outputs) {
-  TapeMemory& m = *memory_;
-  node.first_output = static_cast<std::uint32_t>(m.values.size());
-  for (Var& y : outputs) {
-    y.body()->tape_id = id_;
-    y.body()->slot = static_cast<std::uint32_t>(m.values.size());
-    m.values.push_back({y.shape(), y.dtype()});
-  }
-  m.nodes.push_back(node);
-  if (profile_ != nullptr) measure(node.name, inputs, outputs);
-  if (inspection_ != nullptr) inspection_->recorded(node.name, inputs, outputs);
-}
-
-detail::Inspection* detail::inspecting() {
-  const Tape* tape = Tape::current();
-  return tape == nullptr ? nullptr : tape->inspection_.get();
-}
-
-std::uint32_t Tape::slot_of(const Var& x) const {
-  if (is_leaf(x)) return memory_->known_leaf_slot(x);
-  return x.requires_grad() ? x.body()->slot : kNone;
-}
-
-// --- the backward pass ---
 
 // Gives an upstream gradient a history. So in a recorded pass, a gradient without a history was
 // computed on tensors.
@@ -164,7 +65,7 @@ void detail::saved_value_was_written(const Tensor& tensor, unsigned saved_as) {
            "{} of \"{}\", {}, was written after the operation saved it; call backward() before it "
            "changes (a batch refilled, fill, copy_from, a pointer of data()), or write to another "
            "tensor",
-           what, operation_at_work != nullptr ? operation_at_work : "an operation",
+           what, thread_context.operation != nullptr ? thread_context.operation : "an operation",
            tensor.describe()));
 }
 
@@ -213,7 +114,7 @@ void Tape::run(const Var& y, const Var& dy, const BackwardOptions& options, Into
     bool playing;
     ~Resume() {
       tape->playing_ = playing;
-      if (tape->profile_ != nullptr) tape->profile_->resume();
+      for (const auto& observer : tape->observers_) observer->pass_ended();
     }
   } resume{this, std::exchange(playing_, true)};
   play(0, m.nodes.size(), recording, retain, into);
@@ -248,14 +149,49 @@ void Tape::add_upstream(std::span<const Var> ys, std::span<const Var> dys, bool 
   }
 }
 
-// Checks the gradients that a node's backward function gave to its inputs.
-void Tape::check_gradients(const detail::Node& node) {
-  for (std::uint32_t k = 0; k < node.inputs; ++k) {
-    const std::uint32_t slot = memory_->inputs[node.first_input + k];
-    if (slot == kNone || !memory_->gradients[slot].sum.defined()) continue;
-    inspection_->check_gradient(memory_->gradients[slot].sum.value(),
-                                fmt::format("the gradient of its input {}", k));
+// Completes the gradient of a leaf: adds what was deferred. Does nothing for other values.
+void Tape::finish_leaf(std::uint32_t slot) {
+  TapeMemory& m = *memory_;
+  Gradient& gradient = m.gradients[slot];
+  if (!gradient.sum.defined() && gradient.last_deferred == kNone) return;
+  if (m.values[slot].leaf == kNone) return;
+  combine_deferred(m, gradient);
+  if (observers_.empty() || !m.leaves[m.values[slot].leaf].variable.is_parameter()) return;
+  for (const auto& observer : observers_) observer->parameter_gradient(gradient.sum.value());
+}
+
+// Calls the backward function of a node if a gradient has reached one of its results.
+void Tape::play_node(std::size_t i, bool recording, bool retain, Into into) {
+  TapeMemory& m = *memory_;
+  const Node node = m.nodes[i];  // a copy: recording may move the list
+  bool reached = false;
+  m.doutputs.clear();
+  for (std::uint32_t k = 0; k < node.outputs; ++k) {
+    Gradient& gradient = m.gradients[node.first_output + k];
+    combine_deferred(m, gradient);
+    reached = reached || gradient.sum.defined();
+    // gradient() reads sums after the pass. Otherwise the sum is moved out, to be freed early.
+    m.doutputs.push_back(into == Into::gradients ? gradient.sum : std::move(gradient.sum));
   }
+  if (reached) {
+    const detail::ObservedNode observed(observers_, i, detail::NodeWork::backward);
+    // The backward function may record and so change these lists. It gets its own list.
+    PoolVector<Var> doutputs = std::move(m.doutputs);
+    m.doutputs = PoolVector<Var>();
+    Grads grads(*this, node, doutputs, recording, !retain);
+    (*node.backward)(doutputs, grads);
+    doutputs.clear();
+    for (const auto& observer : observers_) {
+      for (std::uint32_t k = 0; k < node.inputs; ++k) {
+        const std::uint32_t slot = m.inputs[node.first_input + k];
+        if (slot == kNone || !m.gradients[slot].sum.defined()) continue;
+        observer->input_gradient(k, m.gradients[slot].sum.value());
+      }
+    }
+    if (!retain) m.consume(m.nodes[i]);
+    m.doutputs = std::move(doutputs);
+  }
+  if (!retain) m.consume(m.nodes[i]);
 }
 
 // Plays the nodes [first_node, last_node) in reverse. Nodes that are recorded meanwhile are not
@@ -263,55 +199,21 @@ void Tape::check_gradients(const detail::Node& node) {
 void Tape::play(std::size_t first_node, std::size_t last_node, bool recording, bool retain,
                 Into into) {
   TapeMemory& m = *memory_;
-  const auto finish = [&](std::uint32_t slot) {
-    Gradient& gradient = m.gradients[slot];
-    if (!gradient.sum.defined() && gradient.last_deferred == kNone) return;
-    if (m.values[slot].leaf == kNone) return;
-    combine_deferred(m, gradient);
-    if (inspection_ != nullptr && m.leaves[m.values[slot].leaf].variable.is_parameter()) {
-      inspection_->check_gradient(gradient.sum.value(), "the gradient of a parameter", " dW");
-    }
-  };
   for (std::size_t i = last_node; i-- > first_node;) {
-    Node node = m.nodes[i];  // a copy: recording may move the list
-    const detail::Operation operation(node.name);
-    bool reached = false;
-    m.doutputs.clear();
-    for (std::uint32_t k = 0; k < node.outputs; ++k) {
-      Gradient& gradient = m.gradients[node.first_output + k];
-      combine_deferred(m, gradient);
-      reached = reached || gradient.sum.defined();
-      // gradient() reads sums after the pass. Otherwise the sum is moved out, to be freed early.
-      m.doutputs.push_back(into == Into::gradients ? gradient.sum : std::move(gradient.sum));
-    }
-    if (reached) {
-      const detail::Playing playing(inspection_.get(), i);
-      // The backward function may record and so change these lists. It gets its own list.
-      PoolVector<Var> doutputs = std::move(m.doutputs);
-      m.doutputs = PoolVector<Var>();
-      Grads grads(*this, node, doutputs, recording, !retain);
-      const std::int64_t start = profile_ != nullptr ? profile_->now() : 0;
-      (*node.backward)(doutputs, grads);
-      doutputs.clear();
-      if (inspection_ != nullptr) check_gradients(node);
-      if (!retain) m.consume(m.nodes[i]);
-      if (profile_ != nullptr) profile_->played(i, start);
-      m.doutputs = std::move(doutputs);
-    }
-    if (!retain) m.consume(m.nodes[i]);
+    const detail::Operation operation(m.nodes[i].name);
+    play_node(i, recording, retain, into);
     // No earlier operation uses the leaves that this operation was the first to use. So their
     // gradients are complete: adds the deferred contributions and frees them.
+    const std::uint32_t first_output = m.nodes[i].first_output;
     const std::uint32_t before = i == 0 ? 0 : m.nodes[i - 1].first_output + m.nodes[i - 1].outputs;
-    if (before == node.first_output) continue;
-    const std::int64_t start = profile_ != nullptr ? profile_->now() : 0;
-    const detail::Playing playing(inspection_.get(), i);
-    for (std::uint32_t slot = before; slot < node.first_output; ++slot) finish(slot);
-    if (profile_ != nullptr) profile_->combined(i, start);
+    if (before == first_output) continue;
+    const detail::ObservedNode observed(observers_, i, detail::NodeWork::deferred);
+    for (std::uint32_t slot = before; slot < first_output; ++slot) finish_leaf(slot);
   }
   if (first_node > 0) return;
   for (std::size_t i = 0; i < m.leaves.size(); ++i) {
-    const std::uint32_t slot = m.leaves[i].slot;  // finish() may add leaves
-    if (slot < m.gradients.size()) finish(slot);
+    const std::uint32_t slot = m.leaves[i].slot;  // finish_leaf() may add leaves
+    if (slot < m.gradients.size()) finish_leaf(slot);
   }
 }
 

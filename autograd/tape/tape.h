@@ -15,6 +15,7 @@
 #include <utility>
 #include <vector>
 
+#include "tapeloop/autograd/tape/observer.h"
 #include "tapeloop/autograd/tape/saved.h"
 #include "tapeloop/autograd/tape/var.h"
 #include "tapeloop/autograd/tensor/memory.h"
@@ -30,8 +31,6 @@ struct TapeMemory;
 
 namespace detail {
 
-class Inspection;
-class Profile;
 struct Leaf;
 struct Node;
 
@@ -47,7 +46,14 @@ using Combine = void (*)(std::span<const Deferred> contributions, Tensor& sum);
 
 class RecomputedRun;
 struct InnerTape;
-Inspection* inspecting();
+
+// What operations keep in a thread from one training step to the next. Freed with the memory of
+// ended tapes.
+struct KeptByOperations {
+  virtual ~KeptByOperations() = default;
+};
+KeptByOperations* kept_by_operations();  // null: nothing
+void keep_for_operations(std::unique_ptr<KeptByOperations> kept);
 
 struct BackwardFunction {
   virtual void operator()(std::span<const Var> doutputs, Grads& grads) = 0;
@@ -80,6 +86,7 @@ struct BackwardOptions {
   bool create_graph = false;
 };
 
+// Which observers the tape has (autograd/look).
 struct TapeOptions {
   bool measure = false;  // measure times and bytes for profile() and memory(); needs more memory
   bool state_gradients = false;  // keep |dL/dh_t| of unrolled layers for state_gradients()
@@ -149,7 +156,7 @@ class Tape {
   friend struct Recorder;
   friend class detail::RecomputedRun;
   friend struct detail::InnerTape;
-  friend detail::Inspection* detail::inspecting();
+  friend std::span<const std::unique_ptr<detail::Observer>> detail::observers();
   enum class Into { parameters, gradients, outer };  // where a parameter's gradient goes
   void start(std::span<const Var> ys);
   void add_upstream(std::span<const Var> ys, std::span<const Var> dys, bool recording);
@@ -168,16 +175,15 @@ class Tape {
   void append(const char* name, std::span<const Var* const> inputs, std::span<Var> outputs,
               detail::BackwardFunction* backward);
   void append_node(detail::Node& node, std::span<const Var* const> inputs, std::span<Var> outputs);
-  void measure(const char* name, std::span<const Var* const> inputs, std::span<const Var> outputs);
-  void check_gradients(const detail::Node& node);
+  void play_node(std::size_t i, bool recording, bool retain, Into into);
+  void finish_leaf(std::uint32_t slot);
 
   TapeMemory* memory_;
   std::uint64_t id_;
   const Tape* outer_ = nullptr;  // an InnerTape's enclosing tape: its values are leaves here
   bool played_ = false;
   bool playing_ = false;
-  std::unique_ptr<detail::Profile> profile_;        // null if the tape does not measure
-  std::unique_ptr<detail::Inspection> inspection_;  // null if it does not look inside
+  detail::Observers observers_;
 };
 
 // While it lives, this thread records nothing.
@@ -200,13 +206,14 @@ class PauseRecording {
 // without create_graph.
 class Grads {
  public:
+  // Whether the gradient of this input is wanted.
   bool needs(int input) const;
   // True while the backward pass itself is being recorded.
   bool recording() const { return recording_; }
   // True if the tape entry is played for the last time: its kept values may be overwritten.
   bool last() const { return last_; }
-  // The Inspection of the tape; null if the tape does not look inside.
-  detail::Inspection* inspection() const { return tape_.inspection_.get(); }
+  const detail::Observers& observers() const { return tape_.observers_; }
+  // Adds a contribution to the gradient of the input.
   void add(int input, const Var& contribution) { add(input, Var(contribution)); }
   void add(int input, Var&& contribution);
   template <std::invocable F>
@@ -260,6 +267,7 @@ struct Recorder {
   // tape that is neither the current one nor, within recompute(), around it.
   static bool wanted(const char* name, std::span<const Var* const> inputs);
 
+  // Puts the operation on the tape; only if wanted().
   template <class Backward>
   static void record(const char* name, std::span<const Var* const> inputs, std::span<Var> outputs,
                      Backward&& backward) {
@@ -279,13 +287,14 @@ struct Recorder {
 //   record("my_op", {&x}, y, once_differentiable([](const Var& dy, Grads& grads) { ... }));
 template <class F>
 struct OnceDifferentiable {
-  F function;
+  F function;  // the marked one
   void operator()(std::span<const Var> doutputs, Grads& grads) {
     const PauseRecording pause;
     grads.once_ = true;
     detail::call_backward(function, doutputs, grads);
   }
 };
+// Marks it: see OnceDifferentiable.
 template <class F>
 OnceDifferentiable<std::remove_cvref_t<F>> once_differentiable(F&& function) {
   return {std::forward<F>(function)};

@@ -199,6 +199,7 @@ struct ThreadState {
   TapeMemory* recording = nullptr;  // of the innermost tape
   bool paused = false;
   TapeMemory* free_memory = nullptr;
+  KeptByOperations* kept_by_operations = nullptr;
 
   // The innermost tape; null if there is none.
   Tape* tape() {
@@ -208,13 +209,14 @@ struct ThreadState {
   }
   void free_kept() {
     while (free_memory != nullptr) delete std::exchange(free_memory, free_memory->next);
+    delete std::exchange(kept_by_operations, nullptr);
   }
 
  private:
   Tape* drop_ended();  // forgets tapes that ended in other threads
 };
 // Needs no construction and no destruction, so that an access costs no more than that of a number.
-// tape_thread.cpp frees the thread's last tape memory.
+// tape_thread.cpp frees the thread's last tape memory, before the thread's pool.
 inline constinit thread_local ThreadState state_of_thread;
 inline ThreadState& thread_state() { return state_of_thread; }
 

@@ -1,12 +1,7 @@
 // SPDX-License-Identifier: MIT
-// Reports of a tape: sizes, parameters, times, bytes and gradients of states. tape_dot.cpp draws
-// the operations as a graph.
-#include <algorithm>
-
-#include "tapeloop/autograd/look/inspect_record.h"
-#include "tapeloop/autograd/look/profile_record.h"
+// The size of a tape and its parameters. tape_dot.cpp draws the operations as a graph;
+// look/tape_looks.cpp has the reports of observers.
 #include "tapeloop/autograd/tape/tape_memory.h"
-#include "tapeloop/autograd/tensor/error.h"
 
 namespace tapeloop {
 
@@ -32,34 +27,5 @@ std::vector<Var> Tape::parameters() const {
   }
   return result;
 }
-
-std::vector<StateGradient> Tape::state_gradients() const {
-  if (inspection_ == nullptr || inspection_->log() == nullptr) {
-    fail("state_gradients",
-         "this tape does not keep them; make it by Tape tape({.state_gradients = true})");
-  }
-  return *inspection_->log();
-}
-
-void Tape::measure(const char* name, std::span<const Var* const> inputs,
-                   std::span<const Var> outputs) {
-  std::int64_t bytes = 0;
-  for (const Var& y : outputs) {
-    const bool view = std::any_of(inputs.begin(), inputs.end(), [&y](const Var* x) {
-      return x->defined() && detail::storage_of(x->value()) == detail::storage_of(y.value());
-    });
-    if (!view) bytes += y.numel() * size_of(y.dtype());
-  }
-  profile_->recorded(name, outputs.empty() ? Shape{} : outputs[0].shape(), bytes, playing_);
-}
-
-static const detail::Profile& measured(const char* what, const detail::Profile* profile) {
-  if (profile == nullptr) {
-    fail(what, "this tape does not measure; make it by Tape tape({.measure = true})");
-  }
-  return *profile;
-}
-ProfileReport Tape::profile() const { return measured("profile", profile_.get()).report(); }
-MemoryReport Tape::memory() const { return measured("memory", profile_.get()).memory(); }
 
 }  // namespace tapeloop

@@ -4,8 +4,6 @@
 #include <atomic>
 #include <memory>
 
-#include "tapeloop/autograd/look/inspect_record.h"
-#include "tapeloop/autograd/look/profile_record.h"
 #include "tapeloop/autograd/tape/tape_memory.h"
 #include "tapeloop/autograd/tensor/memory.h"
 
@@ -17,22 +15,16 @@ using detail::ThreadState;
 namespace {
 
 std::atomic<std::uint64_t> next_tape_id{1};
-constinit thread_local bool thread_has_ended = false;
 
-// Frees the memory of the thread's tapes when the thread ends.
-struct EndOfThread {
-  bool wanted = false;
-  ~EndOfThread() {
-    ThreadState& state = thread_state();
-    state.free_kept();
-    while (state.recording != nullptr) {  // of tapes that will end in another thread
-      TapeMemory* const memory = std::exchange(state.recording, state.recording->next);
-      if (memory->let_go()) delete memory;
-    }
-    thread_has_ended = true;
+// Frees the memory that the thread keeps for its next tapes.
+void release_kept_records(bool thread_ends) {
+  ThreadState& state = thread_state();
+  state.free_kept();
+  while (thread_ends && state.recording != nullptr) {  // of tapes that will end in another thread
+    TapeMemory* const memory = std::exchange(state.recording, state.recording->next);
+    if (memory->let_go()) delete memory;
   }
-};
-thread_local EndOfThread end_of_thread;
+}
 
 }  // namespace
 
@@ -46,21 +38,8 @@ Tape* detail::ThreadState::drop_ended() {
   return nullptr;
 }
 
-static void release_kept_records() {
-  if (!thread_has_ended) thread_state().free_kept();
-}
-
-Tape::Tape() : Tape(TapeOptions{}) {}
-
-Tape::Tape(const TapeOptions& options)
-    : id_(next_tape_id.fetch_add(1)),
-      profile_(options.measure ? std::make_unique<detail::Profile>() : nullptr) {
-  if (options.check_finite || options.state_gradients) {
-    inspection_ =
-        std::make_unique<detail::Inspection>(options.check_finite, options.state_gradients);
-  }
+Tape::Tape() : id_(next_tape_id.fetch_add(1)) {
   ThreadState& state = thread_state();
-  end_of_thread.wanted = true;  // its first use registers its destructor
   if (state.free_memory != nullptr) {
     memory_ = std::exchange(state.free_memory, state.free_memory->next);
   } else {
@@ -73,7 +52,7 @@ Tape::Tape(const TapeOptions& options)
 
 Tape::~Tape() {
   memory_->clear();
-  if (!thread_has_ended) {
+  if (!detail::thread_context.pool_is_gone) {
     ThreadState& state = thread_state();
     // Tapes on the heap may end in any order: removes this one from any place of the list.
     TapeMemory** link = &state.recording;
@@ -87,6 +66,12 @@ Tape::~Tape() {
   // The tape belongs to another thread. That thread will find `tape` null.
   memory_->tape.store(nullptr, std::memory_order_release);
   if (memory_->let_go()) delete memory_;
+}
+
+detail::KeptByOperations* detail::kept_by_operations() { return thread_state().kept_by_operations; }
+void detail::keep_for_operations(std::unique_ptr<KeptByOperations> kept) {
+  memory::also_release(&release_kept_records);
+  delete std::exchange(thread_state().kept_by_operations, kept.release());
 }
 
 Tape* Tape::current() {

@@ -41,17 +41,18 @@ class Var {
 
   bool defined() const { return body_ != nullptr; }
   const Tensor& value() const;  // throws when undefined
+  // --- those of the tensor ---
   const Shape& shape() const;
   int rank() const;
   std::int64_t dim(int axis) const;
   std::int64_t numel() const;
   DType dtype() const;
   Device device() const;
-  double item() const { return value().item(); }
+  double item() const { return value().item(); }  // of a tensor with one element
 
   // True for a parameter, and for a value that was computed from one while a tape recorded.
   bool requires_grad() const;
-  bool is_parameter() const;
+  bool is_parameter() const;  // made by parameter()
   // The same value, cut off from everything it was computed from: backward stops here.
   Var detach() const;
 
@@ -59,13 +60,15 @@ class Var {
   // The gradient that Tape::backward has accumulated since zero_grad(), as in PyTorch. Undefined
   // before.
   Var grad() const;
-  void set_grad(const Var& grad) const;
-  void zero_grad() const;
+  void set_grad(const Var& grad) const;  // replaces it
+  void zero_grad() const;                // makes it undefined
   // Replaces the value by another tensor, without a copy. The element type may change (float32 to
   // float64), the shape may not. Makes the gradient undefined.
   void set_value(const Tensor& value) const;
 
+  // Whether both are the same variable.
   bool is(const Var& other) const { return body_ == other.body_; }
+  // For the tape.
   detail::VarBody* body() const { return body_; }
 
  private:

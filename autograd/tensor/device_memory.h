@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: MIT
-// DeviceMemory: how a device allocates, copies and fills the elements of tensors. Backend derives
-// from it.
+// DeviceMemory: how a device allocates, copies and fills the elements of tensors.
 #pragma once
 
 #include "tapeloop/autograd/tensor/tensor.h"
@@ -21,6 +20,12 @@ class DeviceMemory {
   virtual void fill(const Tensor& to, double value) const = 0;
 };
 
-const DeviceMemory& device_memory(Device device);  // the device's backend
+// The memory of a device. Throws Error for cuda if this build has no CUDA, or there is no GPU.
+const DeviceMemory& device_memory(Device device);
+
+namespace detail {
+const DeviceMemory& cpu_memory();
+const DeviceMemory& cuda_memory();  // autograd/device/cuda
+}  // namespace detail
 
 }  // namespace tapeloop

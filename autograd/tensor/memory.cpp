@@ -12,7 +12,9 @@
 #include <bit>
 #include <cstring>
 #include <new>
+#include <utility>
 
+#include "tapeloop/autograd/context/thread_context.h"
 #include "tapeloop/autograd/tensor/error.h"
 
 namespace tapeloop::memory {
@@ -28,6 +30,8 @@ struct Account {
     if (returned.fetch_add(bytes, std::memory_order_acq_rel) + bytes == 0) delete this;
   }
 };
+
+using detail::thread_context;
 
 namespace {
 
@@ -71,6 +75,8 @@ std::size_t bytes_of(std::size_t index) {
   return (index - 8 * (doubling - 9)) << (doubling - 4);
 }
 
+void free_block(void* block) { ::operator delete (block, std::align_val_t{kAlignment}); }
+
 struct FreeBlock {
   FreeBlock* next;
 };
@@ -82,6 +88,11 @@ struct Pool {
   std::int64_t elsewhere = 0;                      // the part of live_bytes on other devices
   std::int64_t highest = 0;                        // the largest live_here() so far
   std::int64_t most_kept = std::int64_t{1} << 20;  // limit of live and cached bytes: 1.5 highest
+  struct Scratch {
+    void* block;
+    std::size_t bytes;
+  };
+  std::array<Scratch, kScratchSlots> scratch{};
 
   Pool() = default;
   Pool(const Pool&) = delete;
@@ -114,26 +125,34 @@ struct Pool {
         FreeBlock* block = free[i];
         free[i] = block->next;
         stats.cached_bytes -= static_cast<std::int64_t>(bytes_of(i));
-        ::operator delete (block, std::align_val_t{kAlignment});
+        free_block(block);
       }
     }
   }
 };
 
+std::atomic<void (*)(bool thread_ends)> release_more_function{nullptr};
+
+void call_release_more(bool thread_ends) {
+  const auto release_more = release_more_function.load(std::memory_order_acquire);
+  if (release_more != nullptr) release_more(thread_ends);
+}
+
 // The pool is destroyed at thread exit, before some static objects that still hold tensors. Their
 // blocks go to the heap directly.
-constinit thread_local bool pool_is_gone = false;
 Pool::~Pool() {
+  call_release_more(true);
   give_back_to_heap(0);
   if (account != nullptr) account->give_back(-stats.live_bytes);
-  pool_is_gone = true;
+  for (const Scratch& slot : scratch) free_block(slot.block);
+  thread_context.pool_is_gone = true;
 }
 constinit thread_local Pool pool;
 
 // A new block; the pool has none of this size.
 [[gnu::noinline]] void* allocate_from_heap(std::size_t bytes, Account*& account) {
   account = nullptr;
-  if (!pool_is_gone) {
+  if (!thread_context.pool_is_gone) {
     pool.need_account();
     account = pool.account;
     ++pool.stats.heap_calls;
@@ -152,9 +171,9 @@ constinit thread_local Pool pool;
                      "use. Make the model or the batch smaller, or cut the sequence by truncated "
                      "BPTT",
                      bytes, static_cast<double>(bytes) / (1 << 30),
-                     pool_is_gone ? 0 : pool.stats.live_bytes));
+                     thread_context.pool_is_gone ? 0 : pool.stats.live_bytes));
   }
-  if (!pool_is_gone) pool.count_live(static_cast<std::int64_t>(bytes));
+  if (!thread_context.pool_is_gone) pool.count_live(static_cast<std::int64_t>(bytes));
   return block;
 }
 
@@ -165,7 +184,7 @@ std::size_t block_bytes(std::size_t bytes) { return class_of(bytes).bytes; }
 void* allocate(std::size_t bytes, Account*& account) {
   const SizeClass size = class_of(bytes);
   const auto index = static_cast<std::size_t>(size.index);
-  FreeBlock* const block = pool_is_gone ? nullptr : pool.free[index];
+  FreeBlock* const block = thread_context.pool_is_gone ? nullptr : pool.free[index];
   if (block == nullptr) return allocate_from_heap(size.bytes, account);
   pool.free[index] = block->next;
   pool.stats.cached_bytes -= static_cast<std::int64_t>(size.bytes);
@@ -177,8 +196,8 @@ void* allocate(std::size_t bytes, Account*& account) {
 void release(void* block, std::size_t bytes, Account* account) noexcept {
   const SizeClass size = class_of(bytes);
   const auto index = static_cast<std::size_t>(size.index);
-  bool keeps = kKeepBlocks && !pool_is_gone;
-  if (!pool_is_gone && account == pool.account && account != nullptr) [[likely]] {
+  bool keeps = kKeepBlocks && !thread_context.pool_is_gone;
+  if (!thread_context.pool_is_gone && account == pool.account && account != nullptr) [[likely]] {
     pool.stats.live_bytes -= static_cast<std::int64_t>(size.bytes);
   } else {
     if (account != nullptr) account->give_back(static_cast<std::int64_t>(size.bytes));
@@ -187,7 +206,7 @@ void release(void* block, std::size_t bytes, Account* account) noexcept {
   }
   // A thread that mostly releases blocks of other threads must not collect them for ever.
   if (!keeps || pool.stats.cached_bytes > pool.most_kept) {
-    ::operator delete (block, std::align_val_t{kAlignment});
+    free_block(block);
     return;
   }
   pool.free[index] = new (block) FreeBlock{pool.free[index]};
@@ -215,14 +234,14 @@ void release(void* block, std::size_t bytes) noexcept {
 }
 
 Stats stats() {
-  if (pool_is_gone) return {};
+  if (thread_context.pool_is_gone) return {};
   pool.subtract_returned();
   return pool.stats;
 }
 
 void take_elsewhere(std::int64_t bytes, Account*& account) {
   account = nullptr;
-  if (pool_is_gone) return;
+  if (thread_context.pool_is_gone) return;
   pool.need_account();
   pool.elsewhere += bytes;
   pool.count_live(bytes);
@@ -231,7 +250,7 @@ void take_elsewhere(std::int64_t bytes, Account*& account) {
 
 void release_elsewhere(std::int64_t bytes, Account* account) noexcept {
   if (account == nullptr || bytes == 0) return;
-  if (pool_is_gone || account != pool.account) {
+  if (thread_context.pool_is_gone || account != pool.account) {
     account->of_elsewhere.fetch_add(bytes, std::memory_order_relaxed);
     return account->give_back(bytes);
   }
@@ -240,26 +259,40 @@ void release_elsewhere(std::int64_t bytes, Account* account) noexcept {
 }
 
 void reset_peak() {
-  if (!pool_is_gone) pool.stats.peak_bytes = stats().live_bytes;
+  if (!thread_context.pool_is_gone) pool.stats.peak_bytes = stats().live_bytes;
 }
 
 PeakMeter::PeakMeter() : start_(stats().live_bytes), peak_before_(stats().peak_bytes) {
   reset_peak();
 }
 PeakMeter::~PeakMeter() {
-  if (!pool_is_gone) pool.stats.peak_bytes = std::max(pool.stats.peak_bytes, peak_before_);
+  if (!thread_context.pool_is_gone)
+    pool.stats.peak_bytes = std::max(pool.stats.peak_bytes, peak_before_);
 }
 std::int64_t PeakMeter::bytes() const { return stats().peak_bytes - start_; }
 
-static std::atomic<void (*)()> release_more_function{nullptr};
-
-void also_release(void (*release_more)()) {
+void also_release(void (*release_more)(bool thread_ends)) {
   release_more_function.store(release_more, std::memory_order_release);
+  if (!thread_context.pool_is_gone)
+    pool.need_account();  // the pool's destructor runs if the pool was used
 }
 
 void release_cached() {
-  if (void (*const more)() = release_more_function.load(std::memory_order_acquire)) more();
-  if (!pool_is_gone) pool.give_back_to_heap(0);
+  if (thread_context.pool_is_gone) return;
+  call_release_more(false);
+  pool.give_back_to_heap(0);
+}
+
+void* scratch(int slot, std::size_t bytes) {
+  const auto fresh = [bytes] { return ::operator new (bytes, std::align_val_t{kAlignment}); };
+  if (thread_context.pool_is_gone)
+    return fresh();  // for a static object's destructor; nobody frees it
+  Pool::Scratch& kept = pool.scratch[static_cast<std::size_t>(slot)];
+  if (bytes > kept.bytes) {
+    free_block(std::exchange(kept, {}).block);
+    kept = {fresh(), bytes};
+  }
+  return kept.block;
 }
 
 }  // namespace tapeloop::memory

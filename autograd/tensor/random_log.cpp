@@ -11,7 +11,7 @@ namespace tapeloop::detail {
 RandomLog::Scope::Scope(RandomLog& log, Mode mode) : log_(log) {
   log.mode_ = mode;
   log.replayed_ = 0;
-  log.outer_ = std::exchange(random_log, &log);
+  log.outer_ = std::exchange(thread_context.random_log, &log);
 }
 
 std::uint64_t RandomLog::take(Random& random, std::uint64_t count) {
@@ -25,9 +25,8 @@ std::uint64_t RandomLog::take(Random& random, std::uint64_t count) {
   if (replayed_ == entries_.size() || entries_[replayed_].seed != random.seed ||
       entries_[replayed_].count != count) {
     fail("recompute",
-         "in the second run the function takes other random numbers than the first time; it must "
-         "compute "
-         "the same, with Random states of the same seeds");
+         "in the second run the function draws other random numbers than in the first run; it must "
+         "compute the same, with Random states of the same seeds");
   }
   return entries_[replayed_++].first;
 }

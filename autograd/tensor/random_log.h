@@ -16,7 +16,7 @@ class RandomLog {
    public:
     Scope(const Scope&) = delete;
     Scope& operator=(const Scope&) = delete;
-    ~Scope() { random_log = log_.outer_; }
+    ~Scope() { thread_context.random_log = log_.outer_; }
 
    protected:
     enum class Mode { note, replay, peek };

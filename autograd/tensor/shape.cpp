@@ -55,7 +55,11 @@ Shape Shape::with(int axis, std::int64_t size) const {
 }
 
 Shape Shape::inserted(int axis, std::int64_t size) const {
-  if (rank_ == kMaxRank) fail("shape", fmt::format("{} has no room for one more axis", str()));
+  if (rank_ == kMaxRank) {
+    fail("shape", fmt::format("{} has {} axes, the most that are supported, and cannot have one "
+                              "more; merge some by reshape",
+                              str(), kMaxRank));
+  }
   if (axis < 0) axis += rank_ + 1;
   if (axis < 0 || axis > rank_) {
     fail("axis",

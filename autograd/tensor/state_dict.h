@@ -9,10 +9,11 @@
 
 namespace tapeloop {
 
+// A tensor of a model's or optimizer's state.
 struct NamedTensor {
-  std::string name;
-  Tensor tensor;
+  std::string name;  // "encoder.weight_ih_l0"
+  Tensor tensor;     // its value
 };
-using StateDict = std::vector<NamedTensor>;
+using StateDict = std::vector<NamedTensor>;  // a whole state; no name appears twice
 
 }  // namespace tapeloop

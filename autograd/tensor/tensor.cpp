@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
-// Tensors: construction, views and copies. The device copies and fills elements (device_memory.h).
+// Tensors: construction and copies. Views are in views.cpp. The device copies and fills elements
+// (device_memory.h).
 #include "tapeloop/autograd/tensor/tensor.h"
 
 #include <fmt/format.h>
@@ -11,6 +12,7 @@
 #include "tapeloop/autograd/tensor/device_memory.h"
 #include "tapeloop/autograd/tensor/error.h"
 #include "tapeloop/autograd/tensor/memory.h"
+#include "tapeloop/autograd/tensor/tensor_builder.h"
 #include "tapeloop/autograd/tensor/tensor_meter.h"
 
 namespace tapeloop {
@@ -90,50 +92,6 @@ Tensor& Tensor::operator=(Tensor&& other) noexcept {
 
 Tensor::~Tensor() { detail::drop(storage_); }
 
-// Builds tensors. A view differs from its source only in shape, strides and first element.
-class TensorBuilder {
- public:
-  static Tensor fresh(const Shape& shape, DType dtype, Device device) {
-    // Checks the product of the sizes, because operations make shapes without this check
-    // (broadcasting, concat).
-    std::int64_t bytes = size_of(dtype);
-    bool fits = true, empty = false;
-    for (std::int64_t size : shape) {
-      fits &= !__builtin_mul_overflow(bytes, std::max<std::int64_t>(size, 1), &bytes);
-      empty |= size == 0;
-    }
-    if (!fits || bytes > std::numeric_limits<std::int64_t>::max() / 2) {
-      fail("tensor", fmt::format("{} elements of {} are more than memory can hold; check the sizes",
-                                 shape.str(), name(dtype)));
-    }
-    if (empty) bytes = 0;
-    Tensor result;
-    result.storage_ = detail::new_storage(static_cast<std::size_t>(bytes), device);
-    result.data_ = device == Device::cpu
-                       ? reinterpret_cast<char*>(result.storage_) + detail::kHeaderBytes
-                       : static_cast<char*>(device_memory(device).address(result.storage_));
-    result.dtype_ = dtype;
-    set_row_major(result, shape);
-    return result;
-  }
-  static Tensor view(const Tensor& source) { return source; }
-  static void set_row_major(Tensor& tensor, const Shape& shape) {
-    tensor.shape_ = shape;
-    std::int64_t stride = 1;
-    for (int i = shape.rank() - 1; i >= 0; --i) {
-      tensor.strides_[static_cast<std::size_t>(i)] = stride;
-      stride *= shape[i];
-    }
-  }
-  static Shape& shape(Tensor& tensor) { return tensor.shape_; }
-  static std::int64_t& stride(Tensor& tensor, int axis) {
-    return tensor.strides_[static_cast<std::size_t>(axis)];
-  }
-  static void advance(Tensor& tensor, std::int64_t elements) {
-    tensor.data_ += elements * size_of(tensor.dtype_);
-  }
-};
-
 using Build = TensorBuilder;
 
 Tensor Tensor::empty(const Shape& shape, DType dtype, Device device) {
@@ -189,13 +147,14 @@ T* Tensor::data() const {
 }
 template <class T>
 const T* Tensor::read() const {
-  if (!defined()) fail("tensor", "data() of an undefined tensor; assign one first");
+  if (!defined()) fail("tensor", "data() was called on an undefined tensor; assign one first");
   if (kDType<T> != dtype_) {
-    fail("tensor", fmt::format("data<{}>() of {}; ask for its own type, or convert by to({})",
-                               name(kDType<T>), describe(), name(kDType<T>)));
+    fail("tensor", fmt::format("data<{0}>() was called on {1}; call data() with the type of its "
+                               "elements, or convert it by to(DType::{0})",
+                               name(kDType<T>), describe()));
   }
   if (device() != Device::cpu)
-    fail("tensor", "data() of a cuda tensor; copy it first, by to(Device::cpu)");
+    fail("tensor", "data() was called on a cuda tensor; copy it by to(Device::cpu) first");
   return reinterpret_cast<const T*>(data_);
 }
 template const float* Tensor::read() const;
@@ -231,176 +190,13 @@ double Tensor::item() const {
 
 template <class T>
 std::vector<T> Tensor::to_vector() const {
-  if (!defined()) fail("tensor", "to_vector() of an undefined tensor; assign one first");
+  if (!defined()) fail("tensor", "to_vector() was called on an undefined tensor; assign one first");
   Tensor flat = to(Device::cpu).to(kDType<T>).contiguous();
   return {flat.read<T>(), flat.read<T>() + flat.numel()};
 }
 template std::vector<float> Tensor::to_vector() const;
 template std::vector<double> Tensor::to_vector() const;
 template std::vector<std::int64_t> Tensor::to_vector() const;
-
-static void check_defined(const char* name, const Tensor& tensor) {
-  if (!tensor.defined()) fail(name, "of an undefined tensor; assign one first");
-}
-
-Tensor Tensor::transpose(int axis_a, int axis_b) const {
-  check_defined("transpose", *this);
-  int a = shape_.axis(axis_a);
-  int b = shape_.axis(axis_b);
-  Tensor result = *this;
-  std::swap(Build::shape(result)[a], Build::shape(result)[b]);
-  std::swap(Build::stride(result, a), Build::stride(result, b));
-  return result;
-}
-
-Tensor Tensor::permute(std::span<const int> axes) const {
-  check_defined("permute", *this);
-  std::array<bool, kMaxRank> seen{};
-  Tensor result = *this;
-  bool valid = static_cast<int>(axes.size()) == rank();
-  for (int i = 0; valid && i < rank(); ++i) {
-    int from = shape_.axis(axes[static_cast<std::size_t>(i)]);
-    valid = !std::exchange(seen[static_cast<std::size_t>(from)], true);
-    Build::shape(result)[i] = shape_[from];
-    Build::stride(result, i) = stride(from);
-  }
-  if (!valid) {
-    fail("permute", fmt::format("[{}] does not name each axis of {} once", fmt::join(axes, ", "),
-                                shape_.str()));
-  }
-  return result;
-}
-
-Tensor Tensor::slice(int axis, std::int64_t start, std::int64_t stop, std::int64_t step) const {
-  check_defined("slice", *this);
-  int a = shape_.axis(axis);
-  std::int64_t size = shape_[a];
-  if (step < 1 || start < 0 || stop < start || stop > size) {
-    fail("slice",
-         fmt::format("[{}:{}:{}] of axis {} of {}: need 0 <= start <= stop <= {} and step >= 1",
-                     start, stop, step, a, shape_.str(), size));
-  }
-  Tensor result = *this;
-  // A longer step takes only the first element, as a step of the axis' size does.
-  step = std::min(step, std::max<std::int64_t>(size, 1));
-  Build::advance(result, start * stride(a));
-  Build::shape(result)[a] = (stop - start + step - 1) / step;
-  Build::stride(result, a) *= step;
-  return result;
-}
-
-Tensor Tensor::select(int axis, std::int64_t index) const {
-  check_defined("select", *this);
-  int a = shape_.axis(axis);
-  std::int64_t i = index < 0 ? index + shape_[a] : index;
-  if (i < 0 || i >= shape_[a]) {
-    fail("select", fmt::format("index {} is outside axis {} of {}", index, a, shape_.str()));
-  }
-  Tensor result = *this;
-  Build::advance(result, i * stride(a));
-  Build::shape(result) = shape_.removed(a);
-  for (int k = a; k + 1 < rank(); ++k) Build::stride(result, k) = stride(k + 1);
-  return result;
-}
-
-Tensor Tensor::insert_axis(int axis) const {
-  check_defined("insert_axis", *this);
-  Tensor result = *this;
-  Build::shape(result) = shape_.inserted(axis, 1);
-  int a = axis < 0 ? axis + rank() + 1 : axis;
-  for (int k = rank(); k > a; --k) Build::stride(result, k) = stride(k - 1);
-  Build::stride(result, a) = 1;
-  return result;
-}
-
-Tensor Tensor::expand(const Shape& shape) const {
-  check_defined("expand", *this);
-  int added = shape.rank() - rank();
-  bool valid = added >= 0;
-  Tensor result = *this;
-  Build::shape(result) = shape;
-  for (int i = shape.rank() - 1; valid && i >= 0; --i) {
-    bool stretched = i < added || shape_[i - added] == 1;
-    valid = stretched || shape_[i - added] == shape[i];
-    Build::stride(result, i) = stretched ? 0 : stride(i - added);
-  }
-  if (!valid) {
-    fail("expand", fmt::format("{} cannot be stretched to {}: only axes of size 1 stretch, and new "
-                               "axes come at the front",
-                               shape_.str(), shape.str()));
-  }
-  return result;
-}
-
-Tensor Tensor::flip(int axis) const {
-  check_defined("flip", *this);
-  int a = shape_.axis(axis);
-  Tensor result = *this;
-  if (numel() == 0) return result;
-  Build::advance(result, (shape_[a] - 1) * stride(a));
-  Build::stride(result, a) = -stride(a);
-  return result;
-}
-
-// Sets the strides for `shape` over the same elements. A run of old axes that is laid out like one
-// axis can be divided into other axes; returns false if `shape` needs more than that.
-static bool view_strides(const Tensor& tensor, const Shape& shape, Tensor& result) {
-  int old_axis = 0;
-  int new_axis = 0;
-  const Shape& old = tensor.shape();
-  while (old_axis < old.rank() || new_axis < shape.rank()) {
-    int old_end = old_axis;
-    int new_end = new_axis;
-    std::int64_t old_count = old_end < old.rank() ? old[old_end++] : 1;
-    std::int64_t new_count = new_end < shape.rank() ? shape[new_end++] : 1;
-    while (old_count != new_count) {
-      if (old_count < new_count) {
-        old_count *= old[old_end++];
-      } else {
-        new_count *= shape[new_end++];
-      }
-    }
-    // Within old axes [old_axis, old_end) the layout must be that of one axis.
-    std::int64_t innermost = 1;
-    std::int64_t expected = 0;
-    bool first = true;
-    for (int i = old_end - 1; i >= old_axis; --i) {
-      if (old[i] == 1) continue;
-      if (std::exchange(first, false)) {
-        innermost = tensor.stride(i);
-      } else if (tensor.stride(i) != expected) {
-        return false;
-      }
-      expected = tensor.stride(i) * old[i];
-    }
-    for (int i = new_end - 1; i >= new_axis; --i) {
-      Build::stride(result, i) = innermost;
-      innermost *= shape[i];
-    }
-    old_axis = old_end;
-    new_axis = new_end;
-  }
-  return true;
-}
-
-Tensor Tensor::reshape(const Shape& wanted) const {
-  check_defined("reshape", *this);
-  Shape shape = wanted;
-  if (shape.numel() != numel()) {
-    fail("reshape", fmt::format("{} has {} elements, {} has {}", shape_.str(), numel(), shape.str(),
-                                shape.numel()));
-  }
-  Tensor result = *this;
-  Build::shape(result) = shape;
-  if (numel() == 0) {
-    Build::set_row_major(result, shape);
-    return result;
-  }
-  if (view_strides(*this, shape, result)) return result;
-  result = clone();
-  Build::set_row_major(result, shape);
-  return result;
-}
 
 Tensor Tensor::contiguous() const {
   check_defined("contiguous", *this);
@@ -432,7 +228,8 @@ Tensor Tensor::to(Device device) const {
 
 void Tensor::copy_from(const Tensor& source) const {
   if (!defined() || !source.defined() || shape_ != source.shape_) {
-    fail("copy", fmt::format("from {} to {}; shapes must be equal", source.describe(), describe()));
+    fail("copy_from", fmt::format("the source is {}, this tensor is {}; shapes must be equal",
+                                  source.describe(), describe()));
   }
   mark_written();
   if (storage_ == source.storage_ && numel() > 0) {
@@ -449,8 +246,7 @@ void Tensor::copy_from(const Tensor& source) const {
 void Tensor::fill(double value) const {
   check_defined("fill", *this);
   if (dtype_ == DType::int64 && !(value >= -0x1p63 && value < 0x1p63)) {
-    fail("fill", fmt::format("{} is a number that no int64 can hold; {} was not changed", value,
-                             describe()));
+    fail("fill", fmt::format("{} does not fit in int64; {} was not changed", value, describe()));
   }
   mark_written();
   device_memory(device()).fill(*this, value);

@@ -128,6 +128,7 @@ class Tensor {
   std::int64_t numel() const { return shape_.numel(); }
   DType dtype() const { return dtype_; }
   Device device() const { return defined() ? storage_->device : Device::cpu; }
+  bool on_host() const { return device() == Device::cpu; }  // the host can read the elements
   std::int64_t stride(int axis) const {  // in elements; throws if there is no such axis
     if (static_cast<unsigned>(axis) >= static_cast<unsigned>(rank())) axis = shape_.axis(axis);
     return strides_[static_cast<std::size_t>(axis)];
@@ -178,9 +179,10 @@ class Tensor {
   Tensor to(DType dtype) const;
   // Itself if it is on `device` already. To the CPU: waits for the GPU.
   Tensor to(Device device) const;
+  Tensor cpu() const { return to(Device::cpu); }
   // Copies and converts the elements, from any device. Throws if the shapes differ.
   void copy_from(const Tensor& source) const;
-  void fill(double value) const;
+  void fill(double value) const;  // sets all elements
 
  private:
   friend class TensorBuilder;

@@ -7,15 +7,18 @@
 #include <algorithm>
 #include <atomic>
 #include <cstdint>
+#include <utility>
 
+#include "tapeloop/autograd/context/thread_context.h"
 #include "tapeloop/autograd/tensor/memory.h"
 
 namespace tapeloop::detail {
 
 class TensorMeter {
  public:
-  TensorMeter() : outer_(current_), id_(last_id_.fetch_add(1) + 1) { current_ = this; }
-  ~TensorMeter() { current_ = outer_; }
+  TensorMeter()
+      : outer_(std::exchange(thread_context.tensor_meter, this)), id_(last_id_.fetch_add(1) + 1) {}
+  ~TensorMeter() { thread_context.tensor_meter = outer_; }
   TensorMeter(const TensorMeter&) = delete;
   TensorMeter& operator=(const TensorMeter&) = delete;
 
@@ -23,7 +26,7 @@ class TensorMeter {
   std::int64_t peak() const { return peak_; }
 
   // For new_storage() and delete_storage(). This meter counted the blocks that have its id.
-  static TensorMeter* current() { return current_; }
+  static TensorMeter* current() { return thread_context.tensor_meter; }
   std::uint64_t id() const { return id_; }
   void made(std::size_t bytes) {
     live_ += static_cast<std::int64_t>(memory::block_bytes(bytes));
@@ -32,7 +35,6 @@ class TensorMeter {
   void freed(std::size_t bytes) { live_ -= static_cast<std::int64_t>(memory::block_bytes(bytes)); }
 
  private:
-  inline static thread_local TensorMeter* current_ = nullptr;
   inline static std::atomic<std::uint64_t> last_id_{0};  // of all threads' meters; 0: no meter
   TensorMeter* outer_;
   std::uint64_t id_;

@@ -2,122 +2,87 @@
 // Declaration of the options, with their explanations, and which of them go together.
 #include "examples/char_lm/arguments.h"
 
-#include <CLI/CLI.hpp>
-#include <limits>
-
 namespace char_lm {
 
 namespace {
 
 // Defaults for the list of names: the text is short, so dropout regularizes the weights.
-constexpr std::int64_t kNamesUpdates = 1200;
-constexpr std::int64_t kNamesValidateEvery = 100;
+constexpr int kNamesUpdates = 1200;
+constexpr int kNamesValidateEvery = 100;
 constexpr double kNamesDropout = 0.5;
 
 }  // namespace
 
-void add_options(CLI::App& app, Arguments& a) {
-  using common::add_count, common::add_number, common::kAnyCount;
-  constexpr double kAnyNumber = std::numeric_limits<double>::infinity();
-  Settings& s = a.settings;
-  common::add_common(app, a.common, "char_lm");
-  app.add_option("--data", a.data, "the text to learn; without it, the built-in dinosaur names")
-      ->type_name("FILE")
-      ->check(common::not_empty());
-  app.add_flag("--lines", a.lines,
-               "the text is a list: lines are shuffled in each pass, every tenth validates, "
-               "made-up lines are printed; "
-               "otherwise the last 10% validate");
-  app.add_option("--cell", s.model.cell, "the recurrent cell")
-      ->check(CLI::IsMember({"lstm", "gru", "rnn"}))
-      ->type_name("lstm|gru|rnn")
-      ->default_str(s.model.cell);
-  add_count(app, "--hidden", s.model.hidden, 1, 65536, "units of a layer");
-  add_count(app, "--layers", s.model.layers, 1, 1000, "layers");
-  add_count(app, "--embedding", s.model.embedding, 0, 65536,
-            "learned vectors of this size; 0: one-hot input");
-  add_number(app, "--dropout", s.model.dropout, 0, 0.99, "share of each layer's outputs dropped");
-  add_count(app, "--streams", s.streams, 1, 1 << 20, "parallel streams");
-  add_count(app, "--steps", s.steps, 1, 1 << 20, "steps of truncated BPTT per update");
-  add_count(app, "--updates", a.updates, 1, kAnyCount, "updates of the weights");
-  add_number(app, "--lr", s.learning_rate, 0, kAnyNumber, "Adam's learning rate");
-  add_number(app, "--clip", s.clip, 0, kAnyNumber,
-             "largest global norm of the gradient; 0: no clipping");
-  add_count(app, "--validate-every", a.validate_every, 1, kAnyCount,
-            "updates between validations, each of which saves a checkpoint");
-  CLI::Option* resume = app.add_flag("--resume", a.resume,
-                                     "go on from DIR/last.safetensors; else DIR is written anew");
-  CLI::Option* generate_only =
-      app.add_flag("--generate-only", a.generate_only, "train nothing, use DIR/best.safetensors")
-          ->excludes(resume);
-  add_number(app, "--temperature", a.sample.temperature, 0, 1e6,
-             "of sampling; 0: always the likeliest");
-  add_count(app, "--top-k", a.sample.top_k, 0, kAnyCount,
-            "sample from the k likeliest only; 0: from all");
-  add_number(app, "--top-p", a.sample.top_p, 1e-9, 1,
-             "sample from the likeliest that reach this probability");
-  app.add_option("--prompt", a.prompt, "what generated text begins with")->type_name("TEXT");
-  add_count(app, "--length", a.length, 1, 1 << 30,
-            "symbols to generate, where the text is no list");
-  add_count(app, "--count", a.count, 0, 1 << 30, "lines to generate, where the text is a list");
-  CLI::Option* activations =
-      app.add_option("--activations", a.activations,
-                     "write what each neuron does over a text, as one page for a browser; as .svg, "
-                     "a picture of ten neurons, over 400 symbols at most")
-          ->type_name("FILE.html")
-          ->check(common::file_ending({".html", ".svg"}));
-  app.add_option("--activations-text", a.activations_text,
-                 "that text; else the beginning of what validates")
-      ->type_name("TEXT")
-      ->check(common::not_empty())
-      ->needs(activations);
-  CLI::Option* picture =
-      app.add_option("--gradient-picture", a.gradient_picture,
-                     "instead of all else: train an RNN, an LSTM and a GRU, and draw how far back "
-                     "the gradient of a loss reaches in each, before and after")
-          ->type_name("FILE.svg")
-          ->check(common::file_ending({".svg"}))
-          ->excludes(resume)
-          ->excludes(generate_only)
-          ->excludes(activations);
-  add_count(app, "--gradient-steps", a.gradient_steps, 2, 1 << 16, "time steps in that picture")
-      ->needs(picture);
+void add_options(common::CommandLine& line, Arguments& a) {
+  using namespace common;
+  line.add(
+      {free_text("--data", a.data, "FILE",
+                 "the text to learn; without it, the built-in dinosaur names", {.not_empty = true}),
+       flag("--lines", a.lines,
+            "the text is a list: lines are shuffled in each pass, every tenth validates, "
+            "made-up lines are printed; otherwise the last 10% validate")});
+  line.add(table_of(a.settings));
+  line.add({
+      count("--validate-every", a.validate_every, 1, kAnyCount,
+            "updates between validations, each of which saves a checkpoint"),
+      flag("--resume", a.resume, "go on from DIR/last.safetensors; else DIR is written anew"),
+      flag("--generate-only", a.generate_only, "train nothing, use DIR/best.safetensors",
+           {.excludes = {"--resume"}}),
+      number("--temperature", a.sample.temperature, 0, 1e6, "of sampling; 0: always the likeliest"),
+      count("--top-k", a.sample.top_k, 0, kAnyCount,
+            "sample from the k likeliest only; 0: from all"),
+      number("--top-p", a.sample.top_p, 1e-9, 1,
+             "sample from the likeliest that reach this probability"),
+      free_text("--prompt", a.prompt, "TEXT", "what generated text begins with"),
+      count("--length", a.length, 1, 1 << 30, "symbols to generate, where the text is no list"),
+      count("--count", a.count, 0, 1 << 30, "lines to generate, where the text is a list"),
+      free_text("--activations", a.activations, "FILE.html",
+                "write what each neuron does over a text, as one page for a browser; as .svg, a "
+                "picture of ten neurons, over 400 symbols at most",
+                {.endings = {".html", ".svg"}}),
+      free_text("--activations-text", a.activations_text, "TEXT",
+                "that text; else the beginning of what validates",
+                {.needs = {"--activations"}, .not_empty = true}),
+      free_text(
+          "--gradient-picture", a.gradient_picture, "FILE.svg",
+          "instead of all else: train an RNN, an LSTM and a GRU, and draw how far back the "
+          "gradient of a loss reaches in each, before and after",
+          {.excludes = {"--resume", "--generate-only", "--activations"}, .endings = {".svg"}}),
+      count("--gradient-steps", a.gradient_steps, 2, 1 << 16, "time steps in that picture",
+            {.needs = {"--gradient-picture"}}),
+  });
 }
 
-void fill_in(CLI::App& app, Arguments& a) {
-  const auto set = [&](const char* option, auto& value, auto preset) {
-    common::preset(app, option, value, preset);
-  };
+void fill_in(common::CommandLine& line, Arguments& a) {
   if (a.data.empty()) {
     a.lines = true;
-    set("--dropout", a.settings.model.dropout, kNamesDropout);
-    set("--updates", a.updates, kNamesUpdates);
-    set("--validate-every", a.validate_every, kNamesValidateEvery);
-    app.footer(
+    line.preset("--dropout", kNamesDropout);
+    line.preset("--updates", kNamesUpdates);
+    line.preset("--validate-every", kNamesValidateEvery);
+    line.footer(
         "The values are those of the built-in names; `char_lm --data FILE --help` shows those of a "
         "text.");
   }
   if (a.common.quick) {
-    set("--updates", a.updates, 200);
-    set("--validate-every", a.validate_every, 100);
-    set("--hidden", a.settings.model.hidden, 48);
-    set("--length", a.length, 100);
+    line.preset("--updates", 200);
+    line.preset("--validate-every", 100);
+    line.preset("--hidden", 48);
+    line.preset("--length", 100);
   }
   a.settings.lines = a.lines;
   a.settings.seed = a.common.seed;
   a.settings.model.device = a.common.device;
   if (a.generate_only) {
-    common::check_effect(
-        app, {"--generate-only",   "--out",    "--json",      "--seed",        "--threads",
-              "--device",          "--quick",  "--data",      "--lines",       "--cell",
-              "--hidden",          "--layers", "--embedding", "--temperature", "--top-k",
-              "--top-p",           "--prompt", "--length",    "--count",       "--activations",
-              "--activations-text"},
+    line.check_effect(
+        {"--generate-only",   "--out",    "--json",      "--seed",        "--threads",
+         "--device",          "--quick",  "--data",      "--lines",       "--cell",
+         "--hidden",          "--layers", "--embedding", "--temperature", "--top-k",
+         "--top-p",           "--prompt", "--length",    "--count",       "--activations",
+         "--activations-text"},
         "--generate-only, which trains nothing");
   }
   if (!a.gradient_picture.empty()) {
-    common::check_effect(
-        app,
+    line.check_effect(
         {"--gradient-picture", "--gradient-steps", "--out", "--json", "--seed", "--threads",
          "--device", "--quick", "--data", "--lines", "--hidden", "--layers", "--embedding",
          "--dropout", "--streams", "--steps", "--updates", "--lr", "--clip"},

@@ -16,7 +16,6 @@ struct Arguments {
   Settings settings;
   std::string data;
   bool lines = false;
-  std::int64_t updates = 2000;
   std::int64_t validate_every = 500;
   bool resume = false;
   bool generate_only = false;
@@ -33,11 +32,11 @@ struct Arguments {
   std::string best() const { return common.out + "/best.safetensors"; }
 };
 
-// Declares every option; app and arguments must live as long as the parsing.
-void add_options(CLI::App& app, Arguments& a);
+// Declares every option.
+void add_options(common::CommandLine& line, Arguments& a);
 
 // Sets the options that the user did not give to the values for a quick run or for the list of
 // names; --help then shows these. Throws common::UsageError for options that exclude each other.
-void fill_in(CLI::App& app, Arguments& a);
+void fill_in(common::CommandLine& line, Arguments& a);
 
 }  // namespace char_lm

@@ -103,8 +103,9 @@ std::string Vocabulary::escaped() const {
 
 Vocabulary Vocabulary::unescape(const std::string& escaped) {
   const auto bad = [&] {
-    tapeloop::fail("vocabulary", fmt::format("{} has a \\ without x and two digits",
-                                             tapeloop::safetensors::shown(escaped)));
+    tapeloop::fail("vocabulary",
+                   fmt::format("{} has a \\ that x and two hexadecimal digits do not follow",
+                               tapeloop::safetensors::shown(escaped)));
   };
   const auto digit = [&](std::size_t i) {
     const std::size_t value = i < escaped.size()

@@ -15,7 +15,8 @@ using tapeloop::Tensor;
 void check_prompt(const Vocabulary& vocabulary, std::string_view prompt, const char* what) {
   for (std::size_t i = 0; i < prompt.size(); ++i) {
     if (vocabulary.index(prompt[i]) >= 0) continue;
-    tapeloop::fail(what, fmt::format("the text never had '{}', byte {} of the {}; it has: {}",
+    tapeloop::fail(what, fmt::format("the training text has no '{}', which is byte {} of the {}; "
+                                     "use only its characters: {}",
                                      Vocabulary(prompt.substr(i, 1)).escaped(), i + 1, what,
                                      vocabulary.escaped()));
   }

@@ -37,8 +37,8 @@ std::vector<nn::GradientCurve> gradients_of_last_loss(const CharLm& model,
   const std::int64_t length = static_cast<std::int64_t>(text.size());
   if (length <= steps) {
     tapeloop::fail("gradients",
-                   fmt::format("{} characters validate, {} steps and one more are needed; lower "
-                               "--gradient-steps or give a longer text",
+                   fmt::format("the validation text has {} characters, but {} steps need one more "
+                               "than that; lower --gradient-steps or give a longer text",
                                length, steps));
   }
   ModelOptions plain = options;
@@ -72,7 +72,7 @@ std::string neurons_over_text(const CharLm& model, const Vocabulary& vocabulary,
   check_prompt(vocabulary, text, "--activations-text");
   if (picture && static_cast<std::int64_t>(text.size()) > nn::kMostPictureSteps) {
     tapeloop::fail("--activations",
-                   fmt::format("the text has {} symbols, a picture takes {} at most; shorten "
+                   fmt::format("the text has {} symbols, a picture shows at most {}; shorten "
                                "--activations-text, or name a FILE.html",
                                text.size(), nn::kMostPictureSteps));
   }

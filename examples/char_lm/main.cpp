@@ -4,19 +4,13 @@
 // text. The parts: arguments.h, corpus.h (text), model.h, training.h, generate.h, inside.h.
 #include <fmt/format.h>
 
-#include <CLI/CLI.hpp>
-#include <algorithm>
-#include <cmath>
 #include <nlohmann/json.hpp>
-#include <optional>
 #include <set>
-#include <utility>
 
 #include "examples/char_lm/arguments.h"
 #include "examples/char_lm/generate.h"
 #include "examples/char_lm/inside.h"
 #include "examples/common/console.h"
-#include "examples/common/interrupt.h"
 #include "examples/common/notes.h"
 #include "examples/common/output.h"
 #include "examples/common/progress.h"
@@ -101,7 +95,7 @@ void draw_gradients(const Arguments& a) {
   const Vocabulary vocabulary(text);
   const Corpus corpus = split(text, a.lines);
   std::vector<nn::GradientPanel> panels{{"at initialisation", {}},
-                                        {fmt::format("after {} updates", a.updates), {}}};
+                                        {fmt::format("after {} updates", a.settings.updates), {}}};
   nlohmann::json figures;
   struct Kind {
     const char* cell;
@@ -124,8 +118,8 @@ void draw_gradients(const Arguments& a) {
       std::fflush(stdout);
     };
     measure(panels[0]);
-    common::Progress progress(0, a.updates, "tokens");
-    while (trainer.updates() < a.updates) {
+    common::Progress progress(0, a.settings.updates, "tokens");
+    while (trainer.updates() < a.settings.updates) {
       const double loss = trainer.update();
       progress.update(trainer.updates(), loss,
                       static_cast<double>(trainer.updates() * settings.streams * settings.steps));
@@ -144,19 +138,12 @@ void draw_gradients(const Arguments& a) {
   if (!a.common.json.empty()) common::write_json(a.common.json, figures);
 }
 
-void generate_only(const CLI::App& app, const Arguments& a) {
+void generate_only(const common::CommandLine& line, const Arguments& a) {
   const nn::Checkpoint saved = common::read_best(a.best(), "--generate-only");
   Settings settings = settings_of(saved, a.best());
   settings.model.device = a.common.device;
   const Vocabulary vocabulary = vocabulary_of(saved, a.best());
-  const auto given = notes_of(a.settings, vocabulary, "");
-  for (const char* name : {"cell", "layers", "hidden", "embedding"}) {
-    if (app.count(std::string("--") + name) > 0 && given.at(name) != saved.notes.at(name)) {
-      throw common::UsageError(
-          fmt::format("--{} is {}, but {} holds a model with {}; leave the option out", name,
-                      given.at(name), a.best(), saved.notes.at(name)));
-    }
-  }
+  line.check_model(saved, a.best());
   // Marks made-up lines only if the list is the one that the model learned.
   std::string text = text_of(a);
   if (fingerprint(text) != saved.notes.at("text")) text.clear();
@@ -177,62 +164,6 @@ void generate_only(const CLI::App& app, const Arguments& a) {
     common::write_json(a.common.json, {{"settings", saved.notes}, {"samples", samples}});
 }
 
-struct Times {
-  double wall = 0;
-  double cpu = 0;
-};
-
-// Makes the remaining updates; validates and saves every `validate_every` updates and at the end.
-// Returns the nats of the last validation and the time of the updates alone.
-std::pair<double, Times> train(const Arguments& a, Trainer& trainer, const Corpus& corpus,
-                               const Vocabulary& vocabulary,
-                               const std::map<std::string, std::string>& notes,
-                               common::RunFiles& files, const common::StopSignals& stop_signals) {
-  const std::int64_t first = trainer.updates();
-  const double symbols = static_cast<double>(a.settings.streams * a.settings.steps);
-  common::Progress progress(first, a.updates, "tokens");
-  const auto end_if_stopped = [&] {
-    if (stop_signals.received() == 0) return;
-    progress.clear();
-    files.save_stopped(trainer.checkpoint(notes));
-    throw common::Interrupted(common::stopped_text(trainer.updates(), a.updates, files.last()),
-                              stop_signals.received());
-  };
-  Times times;
-  double nats = 0;
-  // A run that was stopped after its last update, before any validation, still has to validate.
-  while (trainer.updates() < a.updates || trainer.history.best_update < 0) {
-    const std::int64_t stop =
-        std::min(a.updates, (trainer.updates() / a.validate_every + 1) * a.validate_every);
-    const double wall = progress.seconds();
-    const double cpu = common::cpu_seconds();
-    while (trainer.updates() < stop) {
-      const double loss = trainer.update();
-      progress.update(trainer.updates(), loss,
-                      symbols * static_cast<double>(trainer.updates() - first));
-      end_if_stopped();
-    }
-    times.wall += progress.seconds() - wall;
-    times.cpu += common::cpu_seconds() - cpu;
-    nats = validate(trainer.model(), vocabulary, corpus.validation);
-    if (!std::isfinite(nats)) {
-      tapeloop::fail(
-          "training",
-          fmt::format("it diverged: the validation loss after update {} is {}; lower --lr or set "
-                      "--clip; {} is from before",
-                      stop, nats, files.last()));
-    }
-    const bool best = trainer.history.note_validation(nats, stop, nn::state_dict(trainer.model()));
-    progress.clear();
-    files.save(trainer.checkpoint(notes), trainer.history);
-    progress.note(fmt::format("update {:>6}  train {:.4f}  validation {:.4f} nats{}", stop,
-                              trainer.history.recent_mean(), nats, best ? "  (best)" : ""));
-    end_if_stopped();
-  }
-  files.retry(trainer.checkpoint(notes), trainer.history);
-  return {nats, times};
-}
-
 void train_and_show(const Arguments& a) {
   const std::string text = text_of(a);
   const Vocabulary vocabulary(text);
@@ -243,59 +174,47 @@ void train_and_show(const Arguments& a) {
         a.data);
   }
   if (vocabulary.size() < 2) {
-    tapeloop::fail(
-        "text", fmt::format("it is '{}' throughout, so there is nothing to learn; give another one",
-                            vocabulary.escaped()));
+    tapeloop::fail("text", fmt::format("the text holds only the character '{}', so there is "
+                                       "nothing to learn; give another text",
+                                       vocabulary.escaped()));
   }
   check_prompt(vocabulary, a.prompt);
   check_prompt(vocabulary, a.activations_text, "--activations-text");
   const Corpus corpus = split(text, a.lines);
-  const auto notes = notes_of(a.settings, vocabulary, fingerprint(text));
   Trainer trainer(corpus, vocabulary, a.settings);
-  common::RunFiles files(a.common.out);
-  if (a.resume) {
-    const nn::Checkpoint saved = common::read_of_run(a.last(), "--resume");
-    common::check_program(saved, kProgram, a.last());
-    common::check_resumed_settings(saved, notes, a.last(), "text");
-    trainer.restore(saved, a.last());
-    common::check_resumed_updates(trainer.updates(), a.updates, trainer.history.best_update,
-                                  a.last());
-    files.resume(saved, trainer.history);
-  }
-  // Exists from before the first printed line until the end of the training.
-  std::optional<common::StopSignals> stop_signals(std::in_place);
+  trainer.notes = notes_of(a.settings, vocabulary, fingerprint(text));
   const std::int64_t parameters = nn::parameter_count(trainer.model());
-  common::print("text {} + {} characters, vocabulary {}, {} x {} {}, parameters {}, seed {}\n",
-                corpus.train.size(), corpus.validation.size(), vocabulary.size(),
-                a.settings.model.layers, a.settings.model.hidden, a.settings.model.cell, parameters,
-                a.settings.seed);
-  if (a.resume) common::print("going on after update {}\n", trainer.updates());
-  std::fflush(stdout);
-
-  const std::int64_t first = trainer.updates();
-  auto [nats, times] = train(a, trainer, corpus, vocabulary, notes, files, *stop_signals);
-  stop_signals.reset();
-  if (trainer.updates() == first) nats = validate(trainer.model(), vocabulary, corpus.validation);
-  const common::History& history = trainer.history;
+  common::Run::Result done;
+  {
+    common::Run run(trainer, {.folder = a.common.out,
+                              .updates = a.settings.updates,
+                              .validate_every = a.validate_every,
+                              .unit = "tokens"});
+    if (a.resume) run.resume(common::read_of_run(run.last(), "--resume"));
+    common::print("text {} + {} characters, vocabulary {}, {} x {} {}, parameters {}, seed {}\n",
+                  corpus.train.size(), corpus.validation.size(), vocabulary.size(),
+                  a.settings.model.layers, a.settings.model.hidden, a.settings.model.cell,
+                  parameters, a.settings.seed);
+    done = run.train();
+  }
+  const double nats = trainer.validation_nats();
+  const common::History& history = trainer.history();
   const double last_loss = history.recent.empty() ? 0 : history.recent.back();
-  const double tokens =
-      static_cast<double>((trainer.updates() - first) * a.settings.streams * a.settings.steps);
-  const double rate = times.wall > 0 ? tokens / times.wall : 0;
-  const double cpu_rate = times.cpu > 0 ? tokens / times.cpu : 0;
   common::print("train loss {:.4f} (last update), {:.4f} (mean of the last {})\n", last_loss,
                 history.recent_mean(), history.recent.size());
   common::print(
       "validation {:.4f} nats, {:.4f} bits per character; the best {:.4f} nats, after update {}\n",
       nats, nn::bits_per_character(nats, 1), history.best_nats, history.best_update);
   common::print("training {:.2f} s wall, {:.2f} s CPU, {:.0f} tokens/s ({:.0f} per CPU second)\n",
-                times.wall, times.cpu, rate, cpu_rate);
+                done.seconds, done.cpu_seconds, done.units_per_second(),
+                done.units_per_cpu_second());
 
-  nn::load_state_dict(trainer.model(), history.best_weights, "the best weights");
+  trainer.use_best();
   const nlohmann::json samples = print_samples(a, trainer.model(), vocabulary, a.lines, text);
   write_activations(a, trainer.model(), vocabulary, corpus);
   if (a.common.json.empty()) return;
-  nlohmann::json settings(notes);
-  settings["updates"] = a.updates;
+  nlohmann::json settings(trainer.notes);
+  settings["updates"] = a.settings.updates;
   settings["threads"] = a.common.threads;
   settings["device"] = tapeloop::name(a.common.device);
   settings["data"] = a.data;
@@ -308,10 +227,10 @@ void train_and_show(const Arguments& a) {
                                      {"validation_bits", nn::bits_per_character(nats, 1)},
                                      {"best_validation_nats", history.best_nats},
                                      {"best_update", history.best_update},
-                                     {"train_seconds", times.wall},
-                                     {"train_cpu_seconds", times.cpu},
-                                     {"tokens_per_second", rate},
-                                     {"tokens_per_cpu_second", cpu_rate},
+                                     {"train_seconds", done.seconds},
+                                     {"train_cpu_seconds", done.cpu_seconds},
+                                     {"tokens_per_second", done.units_per_second()},
+                                     {"tokens_per_cpu_second", done.units_per_cpu_second()},
                                      {"samples", samples}});
 }
 
@@ -321,21 +240,21 @@ void train_and_show(const Arguments& a) {
 int main(int argc, char** argv) {
   using namespace char_lm;
   Arguments a;
-  CLI::App app(
+  common::CommandLine line(
+      a.common, "char_lm",
       "Learns a text symbol by symbol and writes more of it. A symbol is a byte, so that a text "
-      "may be in any alphabet; a "
-      "letter that UTF-8 writes in several bytes is several symbols.");
-  add_options(app, a);
+      "may be in any alphabet; a letter that UTF-8 writes in several bytes is several symbols.");
+  add_options(line, a);
   const auto run = [&] {
     if (!a.activations.empty()) common::check_writable(a.activations);
     if (!a.gradient_picture.empty()) {
       common::check_writable(a.gradient_picture);
       draw_gradients(a);
     } else if (a.generate_only) {
-      generate_only(app, a);
+      generate_only(line, a);
     } else {
       train_and_show(a);
     }
   };
-  return common::run_main(app, a.common, "char_lm", argc, argv, run, [&] { fill_in(app, a); });
+  return line.run(argc, argv, run, [&] { fill_in(line, a); });
 }

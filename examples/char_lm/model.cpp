@@ -2,8 +2,6 @@
 // Building the model, and its forward pass.
 #include "examples/char_lm/model.h"
 
-#include "tapeloop/autograd/tensor/error.h"
-
 namespace char_lm {
 
 namespace nn = tapeloop::nn;
@@ -20,37 +18,21 @@ CharLm::CharLm(std::int64_t vocabulary, const ModelOptions& o, Random& random) {
                                      .layers = o.layers,
                                      .dropout = o.dropout,
                                      .dtype = o.dtype};
-  if (o.cell == "lstm") {
-    layers_ = nn::Lstm(options, random);
-  } else if (o.cell == "gru") {
-    layers_ = nn::Gru(options, random);
-  } else if (o.cell == "rnn") {
-    layers_ = nn::Rnn(options, random);
-  } else {
-    tapeloop::fail("char_lm", "there is no cell '" + o.cell + "'; choose lstm, gru or rnn");
-  }
+  layers_ = common::Recurrent(o.cell, options, random);
   dropout_ = nn::Dropout(o.dropout, random);
   head_ = nn::Linear(o.hidden, vocabulary, random, true, o.dtype);
   nn::move(*this, o.device);
 }
 
 Var CharLm::operator()(const Tensor& tokens, Carried& carried) const {
-  const auto run = [&](const auto& stack) {
-    typename std::remove_cvref_t<decltype(stack)>::State state;
-    for (std::size_t k = 0; k < state.parts && !carried.empty(); ++k) state[k] = carried.at(k);
-    // The layers read symbols as one-hot vectors.
-    const auto [ys, last] = embedding_ ? stack((*embedding_)(tokens), state) : stack(tokens, state);
-    carried.clear();
-    for (const Var& part : last) carried.push_back(part.detach());
-    return ys;
-  };
-  return head_(dropout_(std::visit(run, layers_)));
+  // Without an embedding the layers read symbols as one-hot vectors.
+  return head_(
+      dropout_(embedding_ ? layers_((*embedding_)(tokens), carried) : layers_(tokens, carried)));
 }
 
 void CharLm::visit(nn::Visitor& v) const {
   if (embedding_) v("embedding", *embedding_);
-  constexpr const char* kNames[] = {"lstm", "gru", "rnn"};
-  std::visit([&](const auto& stack) { v(kNames[layers_.index()], stack); }, layers_);
+  layers_.visit(v);
   v("head", head_);
   v("dropout", dropout_);
 }

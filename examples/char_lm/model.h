@@ -6,9 +6,8 @@
 
 #include <optional>
 #include <string>
-#include <variant>
-#include <vector>
 
+#include "examples/common/cells.h"
 #include "tapeloop/nn/nn.h"
 
 namespace char_lm {
@@ -23,8 +22,7 @@ struct ModelOptions {
   tapeloop::Device device = tapeloop::Device::cpu;
 };
 
-// The state carried from chunk to chunk: its parts, each [layers, N, H]. Empty: zeros.
-using Carried = std::vector<tapeloop::Var>;
+using Carried = common::Memory;  // the state carried from chunk to chunk
 
 class CharLm {
  public:
@@ -38,7 +36,7 @@ class CharLm {
 
  private:
   std::optional<tapeloop::nn::Embedding> embedding_;
-  std::variant<tapeloop::nn::Lstm, tapeloop::nn::Gru, tapeloop::nn::Rnn> layers_;
+  common::Recurrent layers_;
   // After the last layer. The stack has the dropout between layers.
   tapeloop::nn::Dropout dropout_;
   tapeloop::nn::Linear head_;

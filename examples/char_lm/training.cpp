@@ -8,13 +8,11 @@
 
 #include "examples/common/hash.h"
 #include "examples/common/notes.h"
-#include "examples/common/saver.h"
 #include "tapeloop/autograd/tensor/error.h"
 
 namespace char_lm {
 
 namespace nn = tapeloop::nn;
-using common::note, common::number_note;
 using tapeloop::Random;
 using tapeloop::Tensor;
 using tapeloop::Var;
@@ -24,52 +22,7 @@ namespace {
 // Steps of one chunk: bounds the memory. The carried state makes the result independent of it.
 constexpr std::int64_t kValidationChunk = 500;
 
-// Makes a name that checkpoints allow, such as "lstm.dropout.random".
-std::string random_name(std::string name) {
-  std::replace(name.begin(), name.end(), '.', '_');
-  return name;
-}
-
 }  // namespace
-
-std::map<std::string, std::string> notes_of(const Settings& s, const Vocabulary& vocabulary,
-                                            const std::string& fingerprint) {
-  return {{"program", kProgram},
-          {"cell", s.model.cell},
-          {"layers", fmt::format("{}", s.model.layers)},
-          {"hidden", fmt::format("{}", s.model.hidden)},
-          {"embedding", fmt::format("{}", s.model.embedding)},
-          {"dropout", fmt::format("{}", s.model.dropout)},
-          {"streams", fmt::format("{}", s.streams)},
-          {"steps", fmt::format("{}", s.steps)},
-          {"lr", fmt::format("{}", s.learning_rate)},
-          {"clip", fmt::format("{}", s.clip)},
-          {"seed", fmt::format("{}", s.seed)},
-          {"lines", fmt::format("{}", s.lines ? 1 : 0)},
-          {"text", fingerprint},
-          {"vocabulary", vocabulary.escaped()}};
-}
-
-Settings settings_of(const nn::Checkpoint& saved, const std::string& path) {
-  common::check_program(saved, kProgram, path);
-  Settings s;
-  s.model.cell = note(saved, "cell", path);
-  s.model.layers = number_note<int>(saved, "layers", path);
-  s.model.hidden = number_note<std::int64_t>(saved, "hidden", path);
-  s.model.embedding = number_note<std::int64_t>(saved, "embedding", path);
-  s.model.dropout = number_note<double>(saved, "dropout", path);
-  s.streams = number_note<std::int64_t>(saved, "streams", path);
-  s.steps = number_note<std::int64_t>(saved, "steps", path);
-  s.learning_rate = number_note<double>(saved, "lr", path);
-  s.clip = number_note<double>(saved, "clip", path);
-  s.seed = number_note<std::uint64_t>(saved, "seed", path);
-  s.lines = number_note<int>(saved, "lines", path) != 0;
-  return s;
-}
-
-Vocabulary vocabulary_of(const nn::Checkpoint& saved, const std::string& path) {
-  return Vocabulary::unescape(note(saved, "vocabulary", path));
-}
 
 std::string fingerprint(std::string_view text) {
   return fmt::format("{} bytes, {:016x}", text.size(), common::fnv1a(text));
@@ -99,62 +52,68 @@ Trainer::Trainer(const Corpus& corpus, const Vocabulary& vocabulary, const Setti
 Trainer::Trainer(const Corpus& corpus, const Vocabulary& vocabulary, const Settings& settings,
                  Random random)
     : settings_(settings),
+      corpus_(corpus),
+      vocabulary_(vocabulary),
       model_(vocabulary.size(), settings.model, random),
       streams_(corpus, vocabulary, settings.streams, settings.steps, random.split()),
-      adam_(nn::parameters(model_), {.learning_rate = settings.learning_rate}),
-      noted_(model_) {}
-
-std::string Trainer::explain(const Batch& batch) const {
-  noted_.put_back();
-  return nn::find_non_finite(model_,
-                             [&] {
-                               Carried carried = before_;
-                               return cross_entropy(model_(batch.x, carried), batch.y);
-                             })
-      .str();
-}
+      learner_(
+          model_,
+          {.adam = {.learning_rate = settings.learning_rate}, .clip = settings.clip, .dot = '_'}) {}
 
 double Trainer::update() {
-  const Batch batch = streams_.at(updates_);
+  const Batch batch = streams_.at(updates());
   if (batch.fresh) carried_.clear();
-  before_ = carried_;
-  noted_.note();
-  tapeloop::Tape tape;
-  const Var loss = cross_entropy(model_(batch.x, carried_), batch.y);
-  const double nats = common::descend(tape, loss, adam_, settings_.clip, updates_ + 1,
-                                      [&] { return explain(batch); });
-  ++updates_;
-  history.note_loss(nats);
+  const Carried before = carried_;
+  const double nats = learner_.update([&] {
+    carried_ = before;
+    return cross_entropy(model_(batch.x, carried_), batch.y);
+  });
+  learner_.history.note_loss(nats);
   return nats;
 }
 
-nn::Checkpoint Trainer::checkpoint(const std::map<std::string, std::string>& notes) const {
+double Trainer::units() const {
+  return static_cast<double>(updates() * settings_.streams * settings_.steps);
+}
+
+bool Trainer::finished() const {
+  return updates() >= settings_.updates && history().best_update >= 0;
+}
+
+std::string Trainer::validate() {
+  validated_ = char_lm::validate(model_, vocabulary_, corpus_.validation);
+  const bool best = learner_.note_validation(*validated_);
+  return fmt::format("update {:>6}  train {:.4f}  validation {:.4f} nats{}", updates(),
+                     history().recent_mean(), *validated_, best ? "  (best)" : "");
+}
+
+double Trainer::validation_nats() const {
+  return validated_ ? *validated_ : char_lm::validate(model_, vocabulary_, corpus_.validation);
+}
+
+nn::Checkpoint Trainer::checkpoint() const {
   tapeloop::StateDict carried;
-  for (std::size_t i = 0; i < carried_.size(); ++i)
-    carried.push_back({std::to_string(i), carried_[i].value()});
-  nn::Checkpoint result{.sections = {{"model", nn::state_dict(model_)},
-                                     {"optimizer", adam_.state_dict()},
-                                     {"carried", carried},
-                                     {"history", history.state_dict()},
-                                     {"best", history.best_weights}},
-                        .step = updates_,
-                        .notes = notes};
-  for (const auto& [name, random] : nn::randoms(model_))
-    result.randoms.emplace_back(random_name(name), *random);
+  for (std::size_t i = 0; i < carried_.size(); ++i) {
+    carried.push_back({std::to_string(i), carried_[i]});
+  }
+  nn::Checkpoint result = learner_.checkpoint(notes);
+  // Between the optimizer and the history, as in the files of earlier versions.
+  result.sections.insert(result.sections.begin() + 2, {"carried", carried});
   return result;
 }
 
 void Trainer::restore(const nn::Checkpoint& saved, const std::string& path) {
-  nn::load_state_dict(model_, saved.section("model"), path);
-  adam_.load_state_dict(saved.section("optimizer"));
-  for (const auto& [name, random] : nn::randoms(model_)) *random = saved.random(random_name(name));
+  learner_.restore(saved, path);
   const tapeloop::StateDict& carried = saved.section("carried");
-  carried_.assign(carried.size(), Var());
+  carried_.assign(carried.size(), Tensor());
   for (const auto& [name, tensor] : carried) {
-    carried_.at(std::stoul(name)) = Var(tensor.to(settings_.model.device));
+    carried_.at(std::stoul(name)) = tensor.to(settings_.model.device);
   }
-  history = common::history_of(saved, path);
-  updates_ = saved.step;
+}
+
+void Trainer::check(const nn::Checkpoint& saved, const std::string& path) const {
+  common::check_program(saved, kProgram, path);
+  common::check_resumed_settings(saved, notes, path, "text");
 }
 
 }  // namespace char_lm

@@ -5,37 +5,17 @@
 
 #include <cstdint>
 #include <map>
+#include <optional>
 #include <string>
 #include <string_view>
-#include <vector>
 
 #include "examples/char_lm/corpus.h"
 #include "examples/char_lm/model.h"
-#include "examples/common/training.h"
-#include "tapeloop/optim/adam.h"
+#include "examples/char_lm/settings.h"
+#include "examples/common/run.h"
 
 namespace char_lm {
 
-struct Settings {
-  ModelOptions model;
-  std::int64_t streams = 32;
-  std::int64_t steps = 50;
-  double learning_rate = 0.002;
-  double clip = 0;  // largest global norm of the gradient; 0: no clipping
-  std::uint64_t seed = 0;
-  bool lines = false;
-};
-
-inline constexpr const char* kProgram = "char_lm";  // in the notes of its checkpoints
-
-// The notes that decide whether a checkpoint fits: settings, vocabulary and a fingerprint of the
-// text.
-std::map<std::string, std::string> notes_of(const Settings& settings, const Vocabulary& vocabulary,
-                                            const std::string& fingerprint);
-// Reads the settings from the notes of a checkpoint. Throws Error if they are not notes of such a
-// model.
-Settings settings_of(const tapeloop::nn::Checkpoint& saved, const std::string& path);
-Vocabulary vocabulary_of(const tapeloop::nn::Checkpoint& saved, const std::string& path);
 // Length and FNV-1a hash of a text.
 std::string fingerprint(std::string_view text);
 
@@ -43,41 +23,44 @@ std::string fingerprint(std::string_view text);
 // is predicted.
 double validate(const CharLm& model, const Vocabulary& vocabulary, std::string_view text);
 
-class Trainer {
+class Trainer : public common::Training {
  public:
+  // The corpus and the vocabulary must outlive this object.
   Trainer(const Corpus& corpus, const Vocabulary& vocabulary, const Settings& settings);
   Trainer(const Trainer&) = delete;
   Trainer& operator=(const Trainer&) = delete;
 
   // Makes one update of the weights with T symbols of each stream. Returns the loss before it, in
-  // nats. If the loss or its gradient is not finite, throws an Error with the operation, layer,
-  // time step and gate where that began. Then the weights stay unchanged.
-  double update();
-  std::int64_t updates() const { return updates_; }
+  // nats. Throws Error if it is not finite: see common::Learner.
+  double update() override;
+  std::int64_t updates() const override { return learner_.updates(); }
+  double units() const override;  // symbols
+  // A run that was stopped after its last update, before any validation, still has to validate.
+  bool finished() const override;
+  std::string validate() override;
+  // The nats of the last validation, which is done now if this run has none.
+  double validation_nats() const;
   const CharLm& model() const { return model_; }
+  const common::History& history() const override { return learner_.history; }
+  void use_best() { learner_.use_best(); }
 
-  // The whole state of the training, and back. restore() does not compare settings: see
-  // common::check_resumed_settings.
-  tapeloop::nn::Checkpoint checkpoint(const std::map<std::string, std::string>& notes) const;
-  void restore(const tapeloop::nn::Checkpoint& saved, const std::string& path);
-
-  common::History history;
+  std::map<std::string, std::string> notes;  // of its checkpoints: see notes_of()
+  tapeloop::nn::Checkpoint checkpoint() const override;
+  void restore(const tapeloop::nn::Checkpoint& saved, const std::string& path) override;
+  void check(const tapeloop::nn::Checkpoint& saved, const std::string& path) const override;
 
  private:
   Trainer(const Corpus& corpus, const Vocabulary& vocabulary, const Settings& settings,
           tapeloop::Random random);
-  // Runs the update's loss again, and says where the first NaN or infinity is; "" if everything is
-  // finite.
-  std::string explain(const Batch& batch) const;
 
   Settings settings_;
+  const Corpus& corpus_;
+  const Vocabulary& vocabulary_;
   CharLm model_;
   Streams streams_;
-  tapeloop::optim::Adam adam_;
+  common::Learner learner_;
   Carried carried_;
-  Carried before_;  // the state before the current update
-  tapeloop::nn::NotedRandoms noted_;
-  std::int64_t updates_ = 0;
+  std::optional<double> validated_;  // nats
 };
 
 }  // namespace char_lm

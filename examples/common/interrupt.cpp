@@ -2,7 +2,6 @@
 // The signal handler stores only the signal and the time: a handler may do little else.
 #include "examples/common/interrupt.h"
 
-#include <fmt/format.h>
 #include <time.h>
 
 #include <atomic>
@@ -66,12 +65,6 @@ int StopSignals::received() const { return noted; }
 void end_by(int signal) {
   std::signal(signal, SIG_DFL);
   std::raise(signal);
-}
-
-std::string stopped_text(std::int64_t updates, std::int64_t of, const std::string& checkpoint) {
-  return fmt::format(
-      "stopped after update {} of {}, which is saved in {}; the same command with --resume goes on",
-      updates, of, checkpoint);
 }
 
 }  // namespace common

@@ -7,7 +7,6 @@
 #include <signal.h>
 
 #include <array>
-#include <cstdint>
 #include <stdexcept>
 #include <string>
 
@@ -34,7 +33,8 @@ class StopSignals {
   int exceptions_;  // exceptions in flight when this object was made
 };
 
-// Thrown if a signal ended a run. run_main() prints the text and ends the process by the signal.
+// Thrown if a signal ended a run. CommandLine::run() prints the text and ends the process by the
+// signal.
 class Interrupted : public std::runtime_error {
  public:
   Interrupted(const std::string& text, int by) : std::runtime_error(text), signal(by) {}
@@ -44,8 +44,5 @@ class Interrupted : public std::runtime_error {
 // Ends the process by the signal's default action, so that a shell sees 128 + signal. Returns if
 // the signal is ignored or blocked.
 void end_by(int signal);
-
-// The message after a stop: how to resume the run that was saved in this file.
-std::string stopped_text(std::int64_t updates, std::int64_t of, const std::string& checkpoint);
 
 }  // namespace common

@@ -12,17 +12,11 @@ const std::string& note(const tapeloop::nn::Checkpoint& saved, const std::string
                         const std::string& path) {
   const auto found = saved.notes.find(key);
   if (found == saved.notes.end()) {
-    throw tapeloop::FileError(
-        fmt::format("{}: this is no checkpoint of such a model: it has no setting '{}'; give one "
-                    "that this program wrote",
-                    path, key));
+    throw tapeloop::FileError(fmt::format(
+        "{}: this checkpoint has no setting '{}'; give a checkpoint that this program wrote", path,
+        key));
   }
   return found->second;
-}
-
-void detail::bad_note(const std::string& key, const std::string& text, const std::string& path) {
-  throw tapeloop::FileError(fmt::format(
-      "{}: the setting '{}' is '{}', expected a number that is not negative", path, key, text));
 }
 
 tapeloop::nn::Checkpoint read_of_run(const std::string& path, const char* option) {
@@ -51,8 +45,8 @@ void check_resumed_settings(const tapeloop::nn::Checkpoint& saved,
                             const std::string& path, const std::string& data) {
   const auto there = saved.notes.find(data), here = settings.find(data);
   if (there != saved.notes.end() && here != settings.end() && there->second != here->second) {
-    tapeloop::fail("--resume", fmt::format("{} learned from other data than this ({}, this is {}); "
-                                           "give the --data that it was trained with",
+    tapeloop::fail("--resume", fmt::format("{} was trained on other data (it notes {}, this data "
+                                           "is {}); give the --data that it was trained with",
                                            path, there->second, here->second));
   }
   try {

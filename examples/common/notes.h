@@ -4,7 +4,6 @@
 // It does not know which settings a program has.
 #pragma once
 
-#include <charconv>
 #include <cstdint>
 #include <map>
 #include <string>
@@ -19,24 +18,6 @@ namespace common {
 const std::string& note(const tapeloop::nn::Checkpoint& saved, const std::string& key,
                         const std::string& path);
 
-namespace detail {
-[[noreturn]] void bad_note(const std::string& key, const std::string& text,
-                           const std::string& path);
-}
-
-// Returns the note as a number that is not negative. Throws FileError.
-template <class T>
-T number_note(const tapeloop::nn::Checkpoint& saved, const std::string& key,
-              const std::string& path) {
-  const std::string& text = note(saved, key, path);
-  T value{};
-  const auto [stop, error] = std::from_chars(text.data(), text.data() + text.size(), value);
-  if (error != std::errc() || stop != text.data() + text.size() || !(value >= 0)) {
-    detail::bad_note(key, text, path);
-  }
-  return value;
-}
-
 // Reads the checkpoint that `option`, such as --resume, needs. If the file is absent, throws a
 // FileError that says how to make one.
 tapeloop::nn::Checkpoint read_of_run(const std::string& path, const char* option);
@@ -49,9 +30,8 @@ void check_program(const tapeloop::nn::Checkpoint& saved, const std::string& pro
 void check_resumed_settings(const tapeloop::nn::Checkpoint& saved,
                             const std::map<std::string, std::string>& settings,
                             const std::string& path, const std::string& data);
-// For --resume of a run that is measured by its best validation. Throws Error if the run already
-// made more updates than `wanted` (--updates) and validated none of them: then it has no best
-// weights. `best_update` is History's.
+// For --resume. Throws Error if the run already made more updates than `wanted` (--updates) and
+// validated none of them: then it has no best weights. `best_update` is History's.
 void check_resumed_updates(std::int64_t done, std::int64_t wanted, std::int64_t best_update,
                            const std::string& path);
 

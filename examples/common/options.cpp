@@ -1,13 +1,11 @@
 // SPDX-License-Identifier: MIT
-// Parsing of numbers, the common options, and the exit codes for errors.
+// Options by CLI11, the common ones, and the exit codes for errors.
 #include "examples/common/options.h"
 
 #include <fmt/format.h>
 
 #include <CLI/CLI.hpp>
 #include <algorithm>
-#include <charconv>
-#include <cmath>
 #include <cstdio>
 #include <exception>
 #include <filesystem>
@@ -17,6 +15,7 @@
 
 #include "examples/common/console.h"
 #include "examples/common/interrupt.h"
+#include "examples/common/notes.h"
 #include "examples/common/output.h"
 #include "examples/common/run_lock.h"
 #include "examples/common/saver.h"
@@ -33,14 +32,14 @@ constexpr int kFailed = 1;
 constexpr int kBadUsage = 2;
 constexpr int kSignalled = 128;  // plus the number of the signal
 
-int report(const char* name, const std::string& message, int code) {
+int report(const std::string& name, const std::string& message, int code) {
   std::fflush(stdout);
   say("{}: {}\n", name, message);
   std::fflush(stderr);
   return code;
 }
 
-int run_body(const char* name, const std::function<void()>& body) {
+int run_body(const std::string& name, const std::function<void()>& body) {
   try {
     body();
     const bool printed = flush_output();
@@ -61,125 +60,96 @@ int run_body(const char* name, const std::function<void()>& body) {
   }
 }
 
-std::int64_t parse_count(const std::string& name, const std::string& text, std::int64_t low,
-                         std::int64_t high) {
-  std::int64_t value = 0;
-  const char* end = text.data() + text.size();
-  const auto [stop, error] = std::from_chars(text.data(), end, value);
-  if (error != std::errc() || stop != end || value < low || value > high) {
-    const std::string range = high == kAnyCount ? fmt::format("of {} or more", low)
-                                                : fmt::format("from {} to {}", low, high);
-    throw CLI::ValidationError(name, fmt::format("'{}' is not a whole number {}", text, range));
+// What the rules say against a text; "" if nothing.
+std::string problem_of(const Rules& rules, const std::string& given) {
+  if (rules.not_empty && given.empty()) return "it is empty; name something, or leave it out";
+  const auto ends = [&](const std::string& ending) {
+    return given.ends_with(ending) && given.size() > ending.size();
+  };
+  if (rules.endings.empty() || std::any_of(rules.endings.begin(), rules.endings.end(), ends)) {
+    return "";
   }
-  return value;
+  return fmt::format("\"{}\" does not end in {}", given, fmt::join(rules.endings, " or "));
 }
 
 }  // namespace
 
-CLI::Option* detail::add_count(CLI::App& app, const std::string& name, std::int64_t low,
-                               std::int64_t high, const std::string& help,
-                               const std::string& preset, std::function<void(std::int64_t)> set) {
-  const auto read = [set = std::move(set), name, low, high](const std::string& text) {
-    set(parse_count(name, text, low, high));
+CommandLine::CommandLine(CommonOptions& options, const std::string& name,
+                         const std::string& explanation)
+    : common_(options), name_(name), app_(std::make_unique<CLI::App>(explanation)) {
+  options.out = "out/" + name;
+  Setting json = free_text("--json", options.json, "FILE", "write the final figures to this file",
+                           {.not_empty = true});
+  json.read = [read = json.read](const std::string& given) -> std::string {
+    if (given == "-") return "'-' is no file: standard output is for people; name a file";
+    return read(given);
   };
-  return app.add_option_function<std::string>(name, read, help)
-      ->type_name("N")
-      ->default_str(preset);
+  add({free_text("--out", options.out, "DIR", "folder for what is written", {.not_empty = true}),
+       json, count("--seed", options.seed, 0, kAnyCount, "of everything random"),
+       count("--threads", options.threads, 1, tapeloop::kMaxThreads,
+             "threads; the results are the same with any number"),
+       choice("--device", device_, {"cpu", "cuda"},
+              "where the model is; files are the same, so a run may go on on the other"),
+       flag("--quick", options.quick, "a run of a few seconds, to see that everything works")});
 }
 
-CLI::Option* add_number(CLI::App& app, const std::string& name, double& value, double low,
-                        double high, const std::string& help) {
-  const auto read = [&value, name, low, high](const std::string& text) {
-    double number = 0;
-    const char* end = text.data() + text.size();
-    const auto [stop, error] = std::from_chars(text.data(), end, number);
-    if (error != std::errc() || stop != end || !std::isfinite(number) || number < low ||
-        number > high) {
-      const std::string range = std::isfinite(high) ? fmt::format("from {} to {}", low, high)
-                                                    : fmt::format("of {} or more", low);
-      throw CLI::ValidationError(name, fmt::format("'{}' is not a number {}", text, range));
-    }
-    value = number;
-  };
-  return app.add_option_function<std::string>(name, read, help)
-      ->type_name("X")
-      ->default_str(fmt::format("{}", value));
+CommandLine::~CommandLine() = default;
+
+void CommandLine::add(const SettingsTable& rows) {
+  for (const Setting& row : rows) add(row);
 }
 
-CLI::Validator not_empty() {
-  return CLI::Validator(
-      [](std::string& text) {
-        return text.empty() ? "it is empty; name something, or leave it out" : "";
-      },
-      "");
-}
-
-CLI::Validator not_standard_output() {
-  return CLI::Validator(
-      [](std::string& text) {
-        return text == "-" ? "'-' is no file: standard output is for people; name a file" : "";
-      },
-      "");
-}
-
-CLI::Validator file_ending(std::vector<std::string> endings) {
-  return CLI::Validator(
-      [endings](std::string& text) -> std::string {
-        std::string expected;
-        for (const std::string& ending : endings) {
-          if (text.ends_with(ending) && text.size() > ending.size()) return "";
-          expected += (expected.empty() ? "" : " or ") + ending;
-        }
-        return "\"" + text + "\" does not end in " + expected;
-      },
-      "");
-}
-
-void add_common(CLI::App& app, CommonOptions& options, const char* name) {
-  options.out = std::string("out/") + name;
-  app.add_option("--out", options.out, "folder for what is written")
-      ->type_name("DIR")
-      ->check(not_empty())
-      ->default_str(options.out);
-  app.add_option("--json", options.json, "write the final figures to this file")
-      ->type_name("FILE")
-      ->check(not_empty())
-      ->check(not_standard_output());
-  add_count(app, "--seed", options.seed, 0, kAnyCount, "of everything random");
-  add_count(app, "--threads", options.threads, 1, tapeloop::kMaxThreads,
-            "threads; the results are the same with any number");
-  const auto read_device = [&options](const std::string& text) {
-    options.device = text == "cuda" ? tapeloop::Device::cuda : tapeloop::Device::cpu;
-  };
-  app.add_option_function<std::string>(
-         "--device", read_device,
-         "where the model is; files are the same, so a run may go on on the other")
-      ->check(CLI::IsMember({"cpu", "cuda"}))
-      ->type_name("cpu|cuda")
-      ->default_str("cpu");
-  app.add_flag("--quick", options.quick, "a run of a few seconds, to see that everything works");
-}
-
-void need(tapeloop::Device device) {
-  try {
-    tapeloop::Tensor::empty({1}, tapeloop::DType::float32, device);
-  } catch (const tapeloop::Error& error) {
-    throw tapeloop::Error(fmt::format("--device {}: {}; to run on the CPU, leave --device out",
-                                      tapeloop::name(device), error.what()));
+void CommandLine::add(const Setting& row) {
+  if (row.option.empty()) return;
+  CLI::Option* option = nullptr;
+  if (row.type.empty()) {
+    option = app_->add_flag(row.option, row.help)->each([read = row.read](const std::string& on) {
+      read(on == "true" ? "1" : "0");
+    });
+  } else {
+    const auto read = [row](const std::string& given) {
+      std::string problem = problem_of(row.rules, given);
+      if (problem.empty()) problem = row.read(given);
+      if (!problem.empty()) throw CLI::ValidationError(row.option, problem);
+    };
+    option =
+        app_->add_option_function<std::string>(row.option, read, row.help)->type_name(row.type);
+    if (row.rules.default_shown) option->default_str(row.text());
   }
+  for (const std::string& other : row.rules.excludes) option->excludes(app_->get_option(other));
+  for (const std::string& other : row.rules.needs) option->needs(app_->get_option(other));
+  rows_.push_back(row);
 }
 
-bool detail::given(const CLI::App& app, const char* option) { return app.count(option) > 0; }
-
-void detail::show_default(CLI::App& app, const char* option, const std::string& text) {
-  app.get_option(option)->default_str(text);
+bool CommandLine::parse(int argc, char** argv) {
+  try {
+    app_->parse(argc, argv);
+  } catch (const CLI::CallForHelp&) {
+    return false;
+  } catch (const CLI::ParseError& error) {
+    throw UsageError(error.what());
+  }
+  common_.device = device_ == "cuda" ? tapeloop::Device::cuda : tapeloop::Device::cpu;
+  return true;
 }
 
-std::string detail::text_of(double value) { return fmt::format("{}", value); }
+bool CommandLine::given(const std::string& option) const { return app_->count(option) > 0; }
 
-void check_effect(const CLI::App& app, std::initializer_list<std::string_view> options,
-                  const std::string& mode) {
-  for (const CLI::Option* option : app.get_options()) {
+void CommandLine::preset(const std::string& option, const std::string& value) {
+  if (given(option)) return;
+  for (const Setting& row : rows_) {
+    if (row.option == option) row.read(value);
+  }
+  app_->get_option(option)->default_str(value);
+}
+
+void CommandLine::preset(const std::string& option, double value) {
+  preset(option, fmt::format("{}", value));
+}
+
+void CommandLine::check_effect(std::initializer_list<std::string_view> options,
+                               const std::string& mode) const {
+  for (const CLI::Option* option : app_->get_options()) {
     // get_name() is empty if --help does not show the option.
     const auto& names = option->get_lnames();
     const std::string name = names.empty() ? option->get_name(true) : "--" + names.front();
@@ -187,6 +157,32 @@ void check_effect(const CLI::App& app, std::initializer_list<std::string_view> o
       continue;
     }
     throw UsageError(fmt::format("{} has no effect together with {}; leave it out", name, mode));
+  }
+}
+
+void CommandLine::check_model(const tapeloop::nn::Checkpoint& saved,
+                              const std::string& path) const {
+  for (const Setting& row : rows_) {
+    if (row.note.empty() || !given(row.option)) continue;
+    const std::string& there = note(saved, row.note, path);
+    if (row.text() == there) continue;
+    throw UsageError(fmt::format("{} is {}, but {} holds a model with {}; leave the option out",
+                                 row.option, row.text(), path, there));
+  }
+}
+
+void CommandLine::hide(const std::string& option) { app_->get_option(option)->group(""); }
+
+void CommandLine::footer(const std::string& sentence) { app_->footer(sentence); }
+
+std::string CommandLine::help() const { return app_->help(); }
+
+void need(tapeloop::Device device) {
+  try {
+    tapeloop::Tensor::empty({1}, tapeloop::DType::float32, device);
+  } catch (const tapeloop::Error& error) {
+    throw tapeloop::Error(fmt::format("--device {}: {}; to run on the CPU, leave --device out",
+                                      tapeloop::name(device), error.what()));
   }
 }
 
@@ -223,30 +219,29 @@ void take(const CommonOptions& options, std::optional<RunLock>& lock) {
 
 }  // namespace
 
-int run_main(CLI::App& app, const CommonOptions& options, const char* name, int argc, char** argv,
-             const std::function<void()>& body, const std::function<void()>& fill_in) {
+int CommandLine::run(int argc, char** argv, const std::function<void()>& body,
+                     const std::function<void()>& fill_in) {
   keep_standard_streams();
-  try {
-    app.parse(argc, argv);
-  } catch (const CLI::CallForHelp&) {
+  bool help = false;
+  const int parsed = run_body(name_, [&] { help = !parse(argc, argv); });
+  if (parsed != 0) return parsed;
+  if (help) {
     try {
       if (fill_in) fill_in();
     } catch (const UsageError&) {  // --help works beside a mistake
     }
-    print("{}", app.help());
+    print("{}", app_->help());
     return flush_output() ? 0 : kFailed;
-  } catch (const CLI::ParseError& error) {
-    return report(name, std::string(error.what()) + "; --help explains the options", kBadUsage);
   }
-  return run_body(name, [&] {
+  return run_body(name_, [&] {
     if (fill_in) fill_in();
-    check_files(options);
-    check_inputs(options);
-    tapeloop::set_num_threads(options.threads);
+    check_files(common_);
+    check_inputs(common_);
+    tapeloop::set_num_threads(common_.threads);
     std::optional<RunLock> lock;
-    take(options, lock);
-    if (!options.json.empty()) check_writable(options.json);
-    need(options.device);
+    take(common_, lock);
+    if (!common_.json.empty()) check_writable(common_.json);
+    need(common_.device);
     body();
   });
 }

@@ -79,7 +79,9 @@ RunLock::RunLock(const std::string& folder, const std::string& other) : path_(pa
     ::close(file_);
     file_ = -1;
   }
-  if (file_ < 0) throw tapeloop::FileError("--out: " + path_ + " is removed again and again");
+  if (file_ < 0)
+    throw tapeloop::FileError("--out: " + path_ +
+                              " is removed as soon as it is made; name another folder by --out");
   const std::string text = fmt::format("{}\n", ::getpid());
   // If the disk is full, the number is missing, but the lock still holds.
   if (::ftruncate(file_, 0) == 0) {

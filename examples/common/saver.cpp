@@ -19,7 +19,7 @@ namespace nn = tapeloop::nn;
 
 namespace {
 
-// Failed saves, by path. run_main() reads them after the training loops have ended.
+// Failed saves, by path. CommandLine::run() reads them after the training loops have ended.
 std::map<std::string, std::string>& failures() {
   static std::map<std::string, std::string> all;
   return all;
@@ -100,7 +100,7 @@ bool Saver::save(const nn::Checkpoint& now) {
   say("warning: update {} is not saved: {}\n", now.step, problem);
   std::fflush(stderr);
   failures()[path_] = fmt::format("update {} could not be saved, {}: {}", now.step,
-                                  saved_ < 0 ? path_ + " has nothing of this run"
+                                  saved_ < 0 ? path_ + " holds no update of this run"
                                              : fmt::format("{} is of update {}", path_, saved_),
                                   problem);
   return false;
@@ -117,8 +117,9 @@ std::string unsaved() {
   return text;
 }
 
-RunFiles::RunFiles(const std::string& folder)
-    : last_(folder + "/last.safetensors"), best_(folder + "/best.safetensors") {}
+RunFiles::RunFiles(const std::string& folder, const char* only)
+    : last_(folder + "/" + (only == nullptr ? "last.safetensors" : only)),
+      best_(only == nullptr ? folder + "/best.safetensors" : "") {}
 
 void RunFiles::save(const nn::Checkpoint& now, const History& history) {
   last_saved_ = last_.save(now);
@@ -128,14 +129,14 @@ void RunFiles::save(const nn::Checkpoint& now, const History& history) {
 }
 
 void RunFiles::save_best(const nn::Checkpoint& now, const History& history) {
-  if (history.best_update < 0 || best_saved_ == history.best_update) return;
+  if (best().empty() || history.best_update < 0 || best_saved_ == history.best_update) return;
   if (best_.save(best_in(now, history))) best_saved_ = history.best_update;
 }
 
 void RunFiles::resume(const nn::Checkpoint& saved, const History& history) {
   last_ = Saver(last_.path(), saved.step);
   std::error_code ignored;
-  if (history.best_update >= 0 && fs::exists(best(), ignored)) {
+  if (history.best_update >= 0 && !best().empty() && fs::exists(best(), ignored)) {
     try {
       if (is_best_of(nn::read_checkpoint(best()), saved, history)) {
         best_saved_ = history.best_update;
@@ -198,7 +199,8 @@ nn::Checkpoint read_best(const std::string& path, const char* option) {
   const nn::Checkpoint best = read_of_run(path, option);
   if (is_best_of(best, last, history)) return best;
   if (has_best) {
-    say("warning: {} does not belong to the run in {}; the best weights of the latter are used\n",
+    say("warning: {} does not belong to the run in {}; the best weights in the second file are "
+        "used\n",
         path, beside.string());
     return best_in(last, history);
   }

@@ -13,8 +13,8 @@
 namespace common {
 
 // If a save fails, the saver prints a warning on standard error and the earlier file stays. The run
-// goes on, and the next save tries again. If something is still unsaved at the end, run_main()
-// returns 1: see unsaved().
+// goes on, and the next save tries again. If something is still unsaved at the end,
+// CommandLine::run() returns 1: see unsaved().
 class Saver {
  public:
   // `saved`: the update of this run that the file holds already; -1: none.
@@ -40,7 +40,8 @@ std::string unsaved();
 // earlier run: read_best() and resume() compare the weights.
 class RunFiles {
  public:
-  explicit RunFiles(const std::string& folder);
+  // `only`: the name of the one file, where the run's checkpoint is also that of its best weights.
+  explicit RunFiles(const std::string& folder, const char* only = nullptr);
   const std::string& last() const { return last_.path(); }
   const std::string& best() const { return best_.path(); }
 

@@ -38,8 +38,8 @@ std::string from_utf16(std::string_view bytes, const std::string& name) {
   };
   const auto damaged = [&](std::size_t at) {
     throw TextError(name, 0,
-                    fmt::format("this is UTF-16; convert it, for example by `iconv -f utf-16 -t "
-                                "utf-8`: it is damaged at byte {}",
+                    fmt::format("this is UTF-16 and damaged at byte {}; repair it, for example by "
+                                "`iconv -c -f utf-16 -t utf-8`",
                                 at + 1));
   };
   std::string text;

@@ -1,20 +1,23 @@
 // SPDX-License-Identifier: MIT
-// The update and the history of training.h.
+// The update, the history and the checkpoint of training.h.
 #include "examples/common/training.h"
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <cmath>
 #include <ctime>
 #include <map>
 #include <numeric>
 
 #include "examples/common/notes.h"
+#include "examples/common/saver.h"
 #include "tapeloop/autograd/tensor/error.h"
 #include "tapeloop/optim/clip.h"
 
 namespace common {
 
+namespace nn = tapeloop::nn;
 using tapeloop::Tensor;
 
 namespace {
@@ -26,32 +29,6 @@ Tensor number(double value) { return Tensor::full({1}, value, tapeloop::DType::f
 
 }  // namespace
 
-double descend(tapeloop::Tape& tape, const tapeloop::Var& loss, tapeloop::optim::Adam& adam,
-               double clip, std::int64_t update, const std::function<std::string()>& explain) {
-  const double nats = loss.item();
-  if (!std::isfinite(nats)) {
-    tapeloop::fail("training",
-                   fmt::format("the loss of update {} is {}; lower --lr or set --clip; {}", update,
-                               nats, explain()));
-  }
-  adam.zero_grad();
-  tape.backward(loss);
-  if (clip > 0) {
-    try {
-      tapeloop::optim::clip_grad_norm(adam.parameters(), clip);
-    } catch (const tapeloop::Error& error) {
-      const std::string where = explain();
-      tapeloop::fail("training", where.empty() ? fmt::format("update {}: {}", update,
-                                                             without_name(error, "clip_grad_norm"))
-                                               : fmt::format("the gradient of update {} is not "
-                                                             "finite; lower --lr or --clip; {}",
-                                                             update, where));
-    }
-  }
-  adam.step();
-  return nats;
-}
-
 void History::note_loss(double nats) {
   if (recent.size() == kRecentLosses) recent.erase(recent.begin());
   recent.push_back(nats);
@@ -62,17 +39,14 @@ double History::recent_mean() const {
   return std::accumulate(recent.begin(), recent.end(), 0.0) / static_cast<double>(recent.size());
 }
 
-void check_validation(double nats, std::int64_t updates) {
-  if (!std::isnan(nats)) return;
-  tapeloop::fail("validation",
-                 fmt::format("the loss after update {} is nan; lower --lr or set --clip; the "
-                             "checkpoints of the last validation did not change",
-                             updates));
-}
-
 bool History::note_validation(double nats, std::int64_t updates,
                               const tapeloop::StateDict& weights) {
-  check_validation(nats, updates);
+  if (!std::isfinite(nats)) {
+    tapeloop::fail("validation",
+                   fmt::format("the loss after update {} is {}; lower --lr or set --clip; the "
+                               "checkpoints of the last validation did not change",
+                               updates, nats));
+  }
   const bool best = best_update < 0 || nats < best_nats;
   if (best) {
     best_weights.clear();
@@ -121,6 +95,89 @@ void History::load_state_dict(const tapeloop::StateDict& state) {
   best_update = static_cast<std::int64_t>(lists["best_update"][0]);
   since_best = static_cast<std::int64_t>(lists["since_best"][0]);
   recent = lists["recent"];
+}
+
+double Learner::update(const std::function<tapeloop::Var()>& loss) {
+  const auto explain = [&] {
+    noted_.put_back();
+    return find_non_finite_(loss);
+  };
+  noted_.note();
+  tapeloop::Tape tape;
+  const tapeloop::Var mean = loss();
+  const double nats = mean.item();
+  if (!std::isfinite(nats)) {
+    tapeloop::fail("training",
+                   fmt::format("the loss of update {} is {}; lower --lr{}; {}", updates_ + 1, nats,
+                               options_.clip_option ? " or set --clip" : "", explain()));
+  }
+  adam_.zero_grad();
+  tape.backward(mean);
+  if (options_.clip > 0) {
+    try {
+      tapeloop::optim::clip_grad_norm(parameters_, options_.clip);
+    } catch (const tapeloop::Error& error) {
+      const std::string where = explain();
+      tapeloop::fail(
+          "training",
+          where.empty()
+              ? fmt::format("update {}: {}", updates_ + 1, without_name(error, "clip_grad_norm"))
+              : fmt::format("the gradient of update {} is not finite; lower --lr{}; {}",
+                            updates_ + 1, options_.clip_option ? " or --clip" : "", where));
+    }
+  }
+  adam_.step();
+  ++updates_;
+  return nats;
+}
+
+bool Learner::note_validation(double nats) {
+  return history.note_validation(nats, updates_, weights());
+}
+
+void Learner::use_best() {
+  if (!history.best_weights.empty()) {
+    nn::assign(parameters_, history.best_weights, "the best weights");
+  }
+}
+
+tapeloop::StateDict Learner::weights() const {
+  tapeloop::StateDict result;
+  for (const auto& [name, var] : parameters_) result.push_back({name, var.value()});
+  return result;
+}
+
+nn::Checkpoint Learner::state(const std::map<std::string, std::string>& notes) const {
+  nn::Checkpoint result{.sections = {{"model", weights()}, {"optimizer", adam_.state_dict()}},
+                        .step = updates_,
+                        .notes = notes};
+  for (auto& [name, tensor] : result.sections[0].second) tensor = tensor.clone();
+  for (const auto& [name, random] : randoms_) result.randoms.emplace_back(kept_name(name), *random);
+  return result;
+}
+
+void Learner::restore_state(const nn::Checkpoint& saved, const std::string& path) {
+  nn::assign(parameters_, saved.section("model"), path);
+  adam_.load_state_dict(saved.section("optimizer"));
+  for (const auto& [name, random] : randoms_) *random = saved.random(kept_name(name));
+  updates_ = saved.step;
+}
+
+nn::Checkpoint Learner::checkpoint(const std::map<std::string, std::string>& notes) const {
+  nn::Checkpoint result = state(notes);
+  result.sections.emplace_back("history", history.state_dict());
+  result.sections.emplace_back("best", history.best_weights);
+  return result;
+}
+
+void Learner::restore(const nn::Checkpoint& saved, const std::string& path) {
+  restore_state(saved, path);
+  history = history_of(saved, path);
+}
+
+std::string Learner::kept_name(std::string name) const {
+  std::replace(name.begin(), name.end(), '.', options_.dot);
+  return name;
 }
 
 double cpu_seconds() { return static_cast<double>(std::clock()) / CLOCKS_PER_SEC; }

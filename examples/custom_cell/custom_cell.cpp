@@ -9,7 +9,6 @@
 // "the cell has learned to add".
 #include <fmt/format.h>
 
-#include <CLI/CLI.hpp>
 #include <nlohmann/json.hpp>
 
 #include "examples/common/options.h"
@@ -20,22 +19,22 @@
 using namespace custom_cell;
 
 int main(int argc, char** argv) {
-  CLI::App app(
+  common::CommonOptions common_options;
+  common::CommandLine line(
+      common_options, "custom_cell",
       "A recurrent cell of your own, from its formula to training, in one folder: "
       "examples/custom_cell.\n"
       "Checks the cell's gradients in float64, then trains it to add two marked numbers of a "
       "sequence.");
-  common::CommonOptions common_options;
-  common::add_common(app, common_options, "custom_cell");
   std::int64_t steps = 50;
   std::int64_t hidden = 64;
   std::int64_t updates = 1500;
-  common::add_count(app, "--steps", steps, 2, 100000, "numbers in each sequence");
-  common::add_count(app, "--hidden", hidden, 1, 4096, "hidden units");
-  CLI::Option* given = common::add_count(app, "--updates", updates, 1, common::kAnyCount,
-                                         "training steps, each on 64 sequences");
-  return common::run_main(app, common_options, "custom_cell", argc, argv, [&] {
-    if (common_options.quick && given->count() == 0) updates = 20;
+  line.add({common::count("--steps", steps, 2, 100000, "numbers in each sequence"),
+            common::count("--hidden", hidden, 1, 4096, "hidden units"),
+            common::count("--updates", updates, 1, common::kAnyCount,
+                          "training steps, each on 64 sequences")});
+  return line.run(argc, argv, [&] {
+    if (common_options.quick) line.preset("--updates", 20);
     const Device device = common_options.device;
     Random random(common_options.seed);
 

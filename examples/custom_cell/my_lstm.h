@@ -24,8 +24,12 @@ struct LstmCell {
     bias_hh = drawn({4 * o.hidden});
   }
   std::array<std::int64_t, 2> state_sizes() const { return {weight_hh.dim(1), weight_hh.dim(1)}; }
-  tapeloop::Var input(const tapeloop::Var& x) const {
-    return linear(x, weight_ih, bias_ih + bias_hh);
+  tapeloop::Var input(const tapeloop::Var& x) const { return input_projection()(x); }
+  tapeloop::nn::Linear input_projection() const {
+    tapeloop::nn::Linear projection;
+    projection.weight = weight_ih;
+    projection.bias = bias_ih + bias_hh;
+    return projection;
   }
   tapeloop::Recurrence recurrence() const { return {Gates{}, weight_hh}; }  // Gates(zx + W_hh h, c)
   void visit(tapeloop::nn::Visitor& v) const {

@@ -5,10 +5,8 @@
 
 #include <fmt/format.h>
 
-#include <CLI/CLI.hpp>
-
-#include "examples/jazz/chart.h"
-#include "examples/jazz/midi.h"
+#include "examples/jazz/midi/midi.h"
+#include "examples/jazz/music/chart.h"
 
 namespace jazz {
 
@@ -16,11 +14,11 @@ const char* const kExplanation = R"(Learns to play melodies over chords, and pla
 
 Music is a sequence of notes, each with three numbers predicted in turn: the time since the last
 onset, the pitch, the length. One step of the network is one note. A grid of time slots would spend
-most steps on "nothing new", and on/off messages would have to remember what they began. The chords
-are given, not predicted: the network sees the chord of each onset and the coming one, and its
-pitches count from the root of the chord and from the last note as well as from the lowest key. All
-tunes are learned in all 12 keys; those held out measure how well, in nats per note (lower is
-better), beside an order-3 n-gram of the same notes.
+most steps on "nothing new", and on/off messages would have to remember what they began. The network
+does not predict the chords: it sees the chord of each onset and the next chord. It sees each pitch
+three times: counted from the root of the chord, from the last note, and from the lowest key. It
+learns the tunes in all 12 keys. Tunes that are held out measure it in nats per note (lower is
+better), compared with an order-3 n-gram of the same notes.
 
 examples:
   jazz                                    learns the built-in tunes, plays a blues
@@ -42,89 +40,58 @@ void check_data(const Arguments& a) {
   }
   if (is_midi_name(a.common.json) && common::lies_in(a.common.json, a.data)) {
     throw common::UsageError(fmt::format(
-        "--json: {} is among the MIDI files of --data; give another name", a.common.json));
+        "--json: {} would lie among the MIDI files of --data; give another name", a.common.json));
   }
 }
 
 }  // namespace
 
-void add_options(CLI::App& app, Arguments& a) {
-  using common::add_count, common::add_number, common::kAnyCount;
-  common::add_common(app, a.common, "jazz");
-  app.add_option("--data", a.data,
-                 "learn the MIDI files in this folder and below; without it, the built-in tunes. "
-                 "Every 5th file is "
-                 "held out")
-      ->type_name("DIR")
-      ->check(common::not_empty());
-  app.add_option("--cell", a.cell, "the recurrent cell")
-      ->check(CLI::IsMember({"lstm", "gru"}))
-      ->type_name("lstm|gru")
-      ->default_str(a.cell);
-  add_count(app, "--hidden", a.model.hidden, 1, 65536, "units of a layer");
-  add_count(app, "--layers", a.model.layers, 1, 100, "layers");
-  add_count(app, "--embedding", a.model.embedding, 1, 65536,
-            "size of the vectors that notes and chords become");
-  add_number(app, "--dropout", a.model.dropout, 0, 0.95,
-             "share of the layers' outputs dropped in training");
-  add_number(app, "--forget", a.model.forget, 0, 0.95,
-             "share of what is known of a note dropped in training");
-  add_count(app, "--updates", a.train.updates, 1, kAnyCount,
-            "updates of the weights; the best weights are kept");
-  add_count(app, "--streams", a.train.streams, 1, 1 << 16, "tunes read side by side");
-  add_count(app, "--steps", a.train.steps, 1, 1 << 16,
-            "notes of each per update, the reach of the gradients");
-  add_number(app, "--lr", a.train.learning_rate, 0, 10, "Adam's learning rate, the highest");
-  add_count(app, "--evaluate-every", a.train.evaluate_every, 1, kAnyCount,
-            "updates between evaluations, each of which saves the checkpoint");
-  CLI::Option* resume =
-      app.add_flag("--resume", a.resume,
-                   "go on from DIR/checkpoint.safetensors, bit for bit; else it is written anew");
-  app.add_flag("--generate-only", a.generate_only,
-               "train nothing, use the best weights of that file")
-      ->excludes(resume);
-  app.add_option("--model", a.play_model,
-                 "the checkpoint for --generate-only, in any folder (DIR/checkpoint.safetensors)")
-      ->type_name("FILE")
-      ->check(common::not_empty());
-  CLI::Option* chords =
-      app.add_option("--chords", a.chords, "chords to play over, bars divided by '|'")
-          ->type_name("\"F7 | Bb7 | ...\"");
-  app.add_option("--form", a.form, "a standard progression to play over instead")
-      ->check(CLI::IsMember(form_names()))
-      ->type_name("blues|minor_blues|rhythm|251")
-      ->default_str(a.form)
-      ->excludes(chords);
-  add_count(app, "--choruses", a.choruses, 1, 1000, "how often the progression is played");
-  add_number(app, "--tempo", a.tempo, 20, 400, "quarters per minute (144, or as the files)")
-      ->default_str("");
-  add_number(app, "--temperature", a.generate.temperature, 0.01, 100,
-             "of pitches: lower is safer, higher wilder");
-  add_number(app, "--top-p", a.generate.top_p, 0.01, 1,
-             "draw from the likeliest pitches that reach this probability");
-  add_number(app, "--rhythm-temperature", a.generate.rhythm_temperature, 0.01, 100,
-             "of rhythm and rests");
-  add_count(app, "--takes", a.takes, 1, 1000,
-            "tunes to generate and measure; the first is written");
-  app.add_option("--activations", a.activations,
-                 "write what each neuron does over the first take, as one page for a browser")
-      ->type_name("FILE.html")
-      ->check(common::file_ending({".html"}));
+void add_options(common::CommandLine& line, Arguments& a) {
+  using namespace common;
+  line.add(
+      free_text("--data", a.data, "DIR",
+                "learn the MIDI files in this folder and below; without it, the built-in tunes. "
+                "Every 5th file is held out",
+                {.not_empty = true}));
+  line.add(table_of(a.model));
+  line.add(table_of(a.train));
+  line.add({
+      flag("--resume", a.resume,
+           "go on from DIR/checkpoint.safetensors, bit for bit; else it is written anew"),
+      flag("--generate-only", a.generate_only, "train nothing, use the best weights of that file",
+           {.excludes = {"--resume"}}),
+      free_text("--model", a.play_model, "FILE",
+                "the checkpoint for --generate-only, in any folder (DIR/checkpoint.safetensors)",
+                {.not_empty = true}),
+      free_text("--chords", a.chords, "\"F7 | Bb7 | ...\"",
+                "chords to play over, bars divided by '|'"),
+      choice("--form", a.form, form_names(), "a standard progression to play over instead",
+             {.excludes = {"--chords"}}),
+      count("--choruses", a.choruses, 1, 1000, "how often the progression is played"),
+      number("--tempo", a.tempo, 20, 400, "quarters per minute (144, or as the files)",
+             {.default_shown = false}),
+      number("--temperature", a.generate.temperature, 0.01, 100,
+             "of pitches: lower is safer, higher wilder"),
+      number("--top-p", a.generate.top_p, 0.01, 1,
+             "draw from the likeliest pitches that reach this probability"),
+      number("--rhythm-temperature", a.generate.rhythm_temperature, 0.01, 100,
+             "of rhythm and rests"),
+      count("--takes", a.takes, 1, 1000, "tunes to generate and measure; the first is written"),
+      free_text("--activations", a.activations, "FILE.html",
+                "write what each neuron does over the first take, as one page for a browser",
+                {.endings = {".html"}}),
+  });
 }
 
-void fill_in(CLI::App& app, Arguments& a) {
-  const auto set = [&](const char* option, auto& value, auto preset) {
-    common::preset(app, option, value, preset);
-  };
+void fill_in(common::CommandLine& line, Arguments& a) {
   if (a.common.quick) {
-    set("--updates", a.train.updates, 60);
-    set("--evaluate-every", a.train.evaluate_every, 30);
-    set("--hidden", a.model.hidden, 32);
-    set("--embedding", a.model.embedding, 32);
-    set("--choruses", a.choruses, 1);
-    set("--takes", a.takes, 2);
+    line.preset("--updates", 60);
+    line.preset("--evaluate-every", 30);
+    line.preset("--hidden", 32);
+    line.preset("--embedding", 32);
+    line.preset("--choruses", 1);
+    line.preset("--takes", 2);
   }
-  a.model.gru = a.cell == "gru";
   a.model.device = a.common.device;
   a.train.seed = a.common.seed;
   if (!a.play_model.empty() && !a.generate_only) {
@@ -144,8 +111,7 @@ void fill_in(CLI::App& app, Arguments& a) {
                      {"its sound", a.file("jazz.wav")}};
   check_data(a);
   if (a.generate_only) {
-    common::check_effect(
-        app,
+    line.check_effect(
         {"--generate-only", "--model",      "--out",         "--json",   "--seed",
          "--threads",       "--device",     "--quick",       "--data",   "--cell",
          "--hidden",        "--layers",     "--embedding",   "--chords", "--form",
@@ -155,17 +121,17 @@ void fill_in(CLI::App& app, Arguments& a) {
   }
 }
 
-Tune chart_of(const CLI::App& app, const Arguments& a, const Material& material) {
+Tune chart_of(const common::CommandLine& line, const Arguments& a, const Material& material) {
   constexpr int kBars = 16;
   constexpr double kTempo = 144;
-  const bool asked = app.count("--chords") + app.count("--form") > 0;
+  const bool asked = line.given("--chords") || line.given("--form");
   if (asked && !material.has_chords) {
     throw common::UsageError(
-        fmt::format("{} states no chords, so none can be learned; leave out --chords and --form",
+        fmt::format("{} has no chords, so the network learns none; leave out --chords and --form",
                     material.name));
   }
   Tune chart;
-  if (!a.chords.empty() || app.count("--chords") > 0) {
+  if (line.given("--chords")) {
     try {
       chart = parse_chart(a.chords);
     } catch (const std::invalid_argument& error) {

@@ -6,7 +6,7 @@
 
 #include "examples/common/options.h"
 #include "examples/jazz/generate.h"
-#include "examples/jazz/train.h"
+#include "examples/jazz/settings.h"
 
 namespace jazz {
 
@@ -16,7 +16,6 @@ struct Arguments {
   common::CommonOptions common;
   ModelOptions model;
   TrainOptions train;
-  std::string cell = "lstm";
   std::string data;
   std::string play_model;  // the checkpoint for --generate-only; empty: the one in --out
   std::string chords;
@@ -35,14 +34,14 @@ struct Arguments {
   }
 };
 
-// Declares every option; app and arguments must live as long as the parsing.
-void add_options(CLI::App& app, Arguments& a);
+// Declares every option.
+void add_options(common::CommandLine& line, Arguments& a);
 
 // For --quick, sets the options that the user did not give to the values of a quick run.
-void fill_in(CLI::App& app, Arguments& a);
+void fill_in(common::CommandLine& line, Arguments& a);
 
 // The bars of all choruses to play over: the chosen chords or form, or bars without chords if the
 // material has no chords. Throws common::UsageError.
-Tune chart_of(const CLI::App& app, const Arguments& a, const Material& material);
+Tune chart_of(const common::CommandLine& line, const Arguments& a, const Material& material);
 
 }  // namespace jazz

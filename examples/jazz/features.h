@@ -17,7 +17,7 @@
 #include <span>
 #include <vector>
 
-#include "examples/jazz/events.h"
+#include "examples/jazz/music/events.h"
 #include "tapeloop/autograd/tensor/tensor.h"
 
 namespace jazz {

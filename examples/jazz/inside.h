@@ -6,7 +6,7 @@
 #include <string>
 
 #include "examples/jazz/model.h"
-#include "examples/jazz/score.h"
+#include "examples/jazz/music/score.h"
 
 namespace jazz {
 

@@ -7,19 +7,15 @@
 // Expect: "aim: chord tones within 10 points of the corpus: ... met" and the same for copying.
 #include <fmt/format.h>
 
-#include <CLI/CLI.hpp>
 #include <nlohmann/json.hpp>
 
 #include "examples/common/console.h"
-#include "examples/common/interrupt.h"
 #include "examples/common/notes.h"
 #include "examples/common/output.h"
-#include "examples/common/progress.h"
-#include "examples/common/saver.h"
-#include "examples/common/training.h"
 #include "examples/jazz/arguments.h"
 #include "examples/jazz/inside.h"
 #include "examples/jazz/report.h"
+#include "examples/jazz/train.h"
 #include "tapeloop/autograd/files/files.h"
 
 namespace jazz {
@@ -27,66 +23,38 @@ namespace {
 
 namespace nn = tapeloop::nn;
 
-std::string show(const NatsPerNote& n) {
-  return fmt::format("{:.4f} = {:.4f} + {:.4f} + {:.4f}", n.total(), n.delta, n.pitch, n.duration);
-}
-
 // Trains to the end and leaves the best weights in the trainer's model.
-nlohmann::json train(const Arguments& a, Trainer& trainer, const Material& material) {
-  const common::StopSignals stop_signals;
+nlohmann::json train(const Arguments& a, Trainer& trainer, const Material& material,
+                     const nn::Checkpoint& saved) {
+  common::Run run(trainer, {.folder = a.common.out,
+                            .only_file = "checkpoint.safetensors",
+                            .updates = a.train.updates,
+                            .validate_every = a.train.evaluate_every,
+                            .unit = "notes",
+                            .prints_validations = true});
+  if (a.resume) run.resume(saved);
   const Baseline baseline = ngram_baseline(material);
-  common::print("{} {} of {} units, {} parameters, seed {}\n", a.model.layers, a.cell,
+  common::print("{} {} of {} units, {} parameters, seed {}\n", a.model.layers, a.model.cell,
                 a.model.hidden, nn::parameter_count(trainer.model()), a.common.seed);
   common::print("nats per note of what is held out:  total = delta + pitch + duration\n");
   common::print("order-3 n-gram, {} keys            {}\n", baseline.keys, show(baseline.held_out));
-  if (a.resume) common::print("going on after update {}\n", trainer.updates());
-  std::fflush(stdout);
-  const double before = common::cpu_seconds();
-  common::Progress progress(trainer.updates(), a.train.updates, "notes");
-  const std::int64_t notes = trainer.notes_seen();
-  double recent = 0;
-  common::Saver checkpoint(a.checkpoint(), a.resume ? trainer.updates() : -1);
-  bool saved = true;
-  const auto end_if_stopped = [&] {
-    if (stop_signals.received() == 0) return;
-    progress.clear();
-    checkpoint.save_or_throw(trainer.checkpoint());
-    throw common::Interrupted(
-        common::stopped_text(trainer.updates(), a.train.updates, checkpoint.path()),
-        stop_signals.received());
-  };
-  while (!trainer.finished()) {
-    const double loss = trainer.update();
-    recent = recent == 0 ? loss : 0.98 * recent + 0.02 * loss;
-    progress.update(trainer.updates(), recent, static_cast<double>(trainer.notes_seen() - notes));
-    end_if_stopped();
-    if (trainer.updates() % a.train.evaluate_every != 0 && !trainer.finished()) continue;
-    progress.clear();
-    common::print("update {:>6}, training {:.4f}     {}{}\n", trainer.updates(), recent,
-                  show(*trainer.latest()),
-                  trainer.best_update() == trainer.updates() ? "  best" : "");
-    std::fflush(stdout);
-    saved = checkpoint.save(trainer.checkpoint());
-    end_if_stopped();
-  }
-  if (!saved) checkpoint.save(trainer.checkpoint());
-  const double wall = progress.seconds();
-  const double cpu = common::cpu_seconds() - before;
+  const common::Run::Result done = run.train();
+  const std::int64_t best_update = trainer.history().best_update;
   const double gain = baseline.held_out.total() - trainer.best()->total();
   common::print("best, after update {}: {:.4f} nats per note, {:.4f} {} than the n-gram\n",
-                trainer.best_update(), trainer.best()->total(), std::abs(gain),
+                best_update, trainer.best()->total(), std::abs(gain),
                 gain > 0 ? "better" : "WORSE");
-  common::print("training {:.1f} s wall, {:.1f} s CPU, {} notes\n", wall, cpu,
-                trainer.notes_seen() - notes);
+  common::print("training {:.1f} s wall, {:.1f} s CPU, {:.0f} notes\n", done.seconds,
+                done.cpu_seconds, done.units);
   trainer.use_best();
-  return {{"settings", settings_of(a.model, a.train, material)},
+  return {{"settings", notes_of(a.model, a.train, material.fingerprint())},
           {"parameters", nn::parameter_count(trainer.model())},
           {"held_out", to_json(*trainer.best())},
           {"ngram", to_json(baseline.held_out)},
           {"ngram_keys", baseline.keys},
-          {"best_update", trainer.best_update()},
-          {"train_seconds", wall},
-          {"train_cpu_seconds", cpu}};
+          {"best_update", best_update},
+          {"train_seconds", done.seconds},
+          {"train_cpu_seconds", done.cpu_seconds}};
 }
 
 void play(const Arguments& a, const Model& model, const Material& material, const Tune& chart,
@@ -115,21 +83,14 @@ void play(const Arguments& a, const Model& model, const Material& material, cons
   common::write_json(a.common.json, figures);
 }
 
-void generate_only(const CLI::App& app, const Arguments& a, const nn::Checkpoint& saved,
+void generate_only(const common::CommandLine& line, const Arguments& a, const nn::Checkpoint& saved,
                    const Material& material, const Tune& chart) {
   const Model model = best_model(saved, material, a.checkpoint(), a.common.device);
-  const auto given = settings_of(a.model, a.train, material);
-  for (const char* name : {"cell", "hidden", "layers", "embedding"}) {
-    if (app.count(std::string("--") + name) > 0 && given.at(name) != saved.notes.at(name)) {
-      throw common::UsageError(
-          fmt::format("--{} is {}, but {} holds a model with {}; leave the option out", name,
-                      given.at(name), a.checkpoint(), saved.notes.at(name)));
-    }
-  }
+  line.check_model(saved, a.checkpoint());
   play(a, model, material, chart, {});
 }
 
-void run(const CLI::App& app, const Arguments& a) {
+void run(const common::CommandLine& line, const Arguments& a) {
   nn::Checkpoint saved;
   if (a.resume) saved = common::read_of_run(a.checkpoint(), "--resume");
   if (a.generate_only) saved = common::read_of_run(a.checkpoint(), "--generate-only");
@@ -138,17 +99,16 @@ void run(const CLI::App& app, const Arguments& a) {
   for (const std::string& reason : material.left_out) common::print("left out: {}\n", reason);
   for (const std::string& warning : material.warnings)
     common::print("read with a warning: {}\n", warning);
-  const Tune chart = chart_of(app, a, material);
+  const Tune chart = chart_of(line, a, material);
   // Finds a folder that cannot be written to before the training, not after it.
   for (const char* name : {"jazz.mid", "jazz.svg"}) tapeloop::NewFile(a.file(name), 0);
   common::print("{}: {} tunes, {} notes; held out: {}, {} of them\n", material.name,
                 material.training.size() + material.held_out.size(), material.notes(),
                 material.held_out_rule, material.held_out.size());
   if (!a.activations.empty()) common::check_writable(a.activations);
-  if (a.generate_only) return generate_only(app, a, saved, material, chart);
+  if (a.generate_only) return generate_only(line, a, saved, material, chart);
   Trainer trainer(a.model, a.train, material);
-  if (a.resume) trainer.restore(saved, a.checkpoint());
-  nlohmann::json figures = train(a, trainer, material);
+  nlohmann::json figures = train(a, trainer, material, saved);
   play(a, trainer.model(), material, chart, std::move(figures));
 }
 
@@ -158,8 +118,8 @@ void run(const CLI::App& app, const Arguments& a) {
 int main(int argc, char** argv) {
   using namespace jazz;
   Arguments a;
-  CLI::App app(kExplanation);
-  add_options(app, a);
-  return common::run_main(
-      app, a.common, "jazz", argc, argv, [&] { run(app, a); }, [&] { fill_in(app, a); });
+  common::CommandLine line(a.common, "jazz", kExplanation);
+  add_options(line, a);
+  return line.run(
+      argc, argv, [&] { run(line, a); }, [&] { fill_in(line, a); });
 }

@@ -12,8 +12,8 @@
 #include <stdexcept>
 
 #include "examples/common/hash.h"
-#include "examples/jazz/corpus.h"
-#include "examples/jazz/midi.h"
+#include "examples/jazz/midi/midi.h"
+#include "examples/jazz/music/corpus.h"
 #include "jazz_corpus_text.h"  // the build makes it from the files in corpus/
 
 namespace jazz {
@@ -98,7 +98,7 @@ std::vector<std::string> warnings_of(const std::vector<MidiSong>& songs) {
     warnings.push_back(fmt::format("{}: {}{}", song.file, song.warnings.front(),
                                    others > 0 ? fmt::format("; and {} more", others) : ""));
   }
-  if (more > 0) warnings.push_back(fmt::format("oddities in {} more files", more));
+  if (more > 0) warnings.push_back(fmt::format("{} more files have warnings", more));
   return warnings;
 }
 
@@ -164,7 +164,7 @@ Material read_material(const std::filesystem::path& folder, const std::filesyste
       std::vector<Tune> tunes = quantise(song);
       std::erase_if(tunes, [](const Tune& tune) { return tune.notes.empty(); });
       if (tunes.empty()) {
-        left_out.push_back(song.file + ": no notes but drums");
+        left_out.push_back(song.file + ": has no notes except drums");
       } else {
         groups.push_back(std::move(tunes));
       }
@@ -191,7 +191,7 @@ Material read_material(const std::filesystem::path& folder, const std::filesyste
   material.warnings = warnings_of(read.songs);
   if (!has_note(material.training) || !has_note(material.held_out)) {
     throw std::runtime_error(fmt::format(
-        "{}: only {} notes, too few to learn from and to hold some out; give more files",
+        "{}: has only {} notes, too few to train on and to hold some out; give more files",
         folder.string(), material.notes()));
   }
   describe(material);

@@ -9,7 +9,7 @@
 #include <unordered_map>
 #include <vector>
 
-#include "examples/jazz/score.h"
+#include "examples/jazz/music/score.h"
 
 namespace jazz {
 

@@ -24,16 +24,6 @@ nn::Embedding table(int rows, std::int64_t width, Random& random, DType dtype) {
   return result;
 }
 
-template <class Recurrent>
-Var run(const Recurrent& layers, const Var& x, Memory& memory) {
-  typename Recurrent::State state;
-  for (std::size_t k = 0; k < memory.size(); ++k) state[k] = Var(memory[k]);
-  auto [h, last] = layers(x, state);
-  memory.clear();
-  for (const Var& part : last) memory.push_back(part.value());
-  return h;
-}
-
 }  // namespace
 
 Model::Model(const ModelOptions& o, Random& random)
@@ -54,18 +44,15 @@ Model::Model(const ModelOptions& o, Random& random)
                                        .layers = o.layers,
                                        .dropout = o.layers > 1 ? o.dropout : 0,
                                        .dtype = o.dtype};
-  if (o.gru) {
-    gru_ = nn::Gru(recurrent, random);
-  } else {
-    lstm_ = nn::Lstm(recurrent, random);
-    for (const nn::LstmCell& cell : lstm_.cells()) nn::init::forget_gate_bias(cell.w.bias_ih, 1);
+  layers_ = common::Recurrent(o.cell, recurrent, random);
+  if (const nn::Lstm* lstm = layers_.lstm()) {
+    for (const nn::LstmCell& cell : lstm->cells()) nn::init::forget_gate_bias(cell.w.bias_ih, 1);
   }
   nn::move(*this, o.device);
 }
 
 Var Model::read(const Tensor& input, Memory& memory) const {
-  const Var x = input_dropout_(bag(input_, input, forget_));
-  return options_.gru ? run(gru_, x, memory) : run(lstm_, x, memory);
+  return layers_(input_dropout_(bag(input_, input, forget_)), memory);
 }
 
 Var Model::delta_logits(const Var& h) const { return delta_(dropout_(h)); }
@@ -106,11 +93,7 @@ Loss Model::loss(const Batch& batch, Memory& memory) const {
 
 void Model::visit(nn::Visitor& v) const {
   v("input", input_);
-  if (options_.gru) {
-    v("gru", gru_);
-  } else {
-    v("lstm", lstm_);
-  }
+  layers_.visit(v);
   v("delta", delta_);
   v("pitch_rows", pitch_rows_);
   v("pitch_hidden", pitch_hidden_);

@@ -4,8 +4,9 @@
 //   T steps, N lines, H hidden size, E size of an embedding. Row-major.
 #pragma once
 
-#include <vector>
+#include <string>
 
+#include "examples/common/cells.h"
 #include "examples/jazz/features.h"
 #include "examples/jazz/ngram.h"
 #include "tapeloop/nn/nn.h"
@@ -13,7 +14,7 @@
 namespace jazz {
 
 struct ModelOptions {
-  bool gru = false;
+  std::string cell = "lstm";  // lstm, gru
   std::int64_t hidden = 128;
   int layers = 1;
   std::int64_t embedding = 96;
@@ -25,9 +26,7 @@ struct ModelOptions {
   tapeloop::Device device = tapeloop::Device::cpu;
 };
 
-// The recurrent state between batches, without its history: h, and c of an LSTM, each [layers, N,
-// H]. Empty: zeros.
-using Memory = std::vector<tapeloop::Tensor>;
+using common::Memory;  // the recurrent state between batches
 
 // Sums over a batch, in nats.
 struct Loss {
@@ -58,8 +57,7 @@ class Model {
  private:
   ModelOptions options_;
   tapeloop::nn::Embedding input_;
-  tapeloop::nn::Lstm lstm_;  // only one of the two has cells
-  tapeloop::nn::Gru gru_;
+  common::Recurrent layers_;
   tapeloop::nn::Linear delta_;
   tapeloop::nn::Embedding pitch_rows_;
   tapeloop::nn::Linear pitch_hidden_;

@@ -16,7 +16,7 @@
 #include <unordered_map>
 #include <vector>
 
-#include "examples/jazz/events.h"
+#include "examples/jazz/music/events.h"
 
 namespace jazz {
 

@@ -7,16 +7,16 @@
 
 #include <algorithm>
 #include <array>
-#include <iterator>
 #include <stdexcept>
 #include <string_view>
-#include <utility>
 
+#include "examples/common/svg.h"
 #include "tapeloop/autograd/files/files.h"
-#include "tapeloop/nn/look/markup.h"
 
 namespace jazz {
 namespace {
+
+using common::Svg;
 
 constexpr double kWidth = 1200;
 constexpr double kMargin = 24;
@@ -30,6 +30,7 @@ constexpr double kTallestRoll = 300;  // of one system; a wide range makes rows 
 constexpr std::string_view kChordTone = "#2563a8";
 constexpr std::string_view kOtherTone = "#e07b25";
 constexpr std::string_view kNoChord = "#7a7f87";
+constexpr std::string_view kGrey = "#565b63";  // of words
 
 bool is_black(int pitch) {
   constexpr std::array<bool, 12> kBlack = {false, true,  false, true,  false, false,
@@ -61,11 +62,7 @@ class Picture {
     const int systems = (bars_ + per_system_ - 1) / per_system_;
     const double system_height = kChordHeight + rows() * row_ + kBarNumbers;
     const double height = kHeader + systems * system_height + kMargin / 2;
-    fmt::format_to(out(),
-                   "<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"{0}\" height=\"{1:.0f}\" "
-                   "viewBox=\"0 0 {0} {1:.0f}\" font-family=\"Helvetica, Arial, sans-serif\">\n",
-                   kWidth, height);
-    rectangle(0, 0, kWidth, height, "#ffffff");
+    svg_.rectangle(0, 0, kWidth, height, "#ffffff");
     draw_header();
     for (int system = 0; system < systems; ++system) {
       first_ = system * per_system_ * bar_;
@@ -77,50 +74,30 @@ class Picture {
       draw_chords();
       draw_notes();
     }
-    svg_ += "</svg>\n";
-    return std::move(svg_);
+    return svg_.document_in("Helvetica, Arial, sans-serif", kWidth, height);
   }
 
  private:
-  std::back_insert_iterator<std::string> out() { return std::back_inserter(svg_); }
   int rows() const { return high_ - low_ + 1; }
   double x(int tick) const { return kMargin + kKeyboard + (tick - first_) * tick_width_; }
   double y(int pitch) const { return top_ + (high_ - pitch) * row_; }
 
-  void rectangle(double left, double top, double width, double height, std::string_view fill,
-                 std::string_view more = "") {
-    fmt::format_to(out(),
-                   "<rect x=\"{:.2f}\" y=\"{:.2f}\" width=\"{:.2f}\" height=\"{:.2f}\" "
-                   "fill=\"{}\"{}/>\n",
-                   left, top, width, height, fill, more);
-  }
-
-  void text(double left, double top, double size, std::string_view fill, std::string_view words,
-            std::string_view more = "") {
-    fmt::format_to(out(),
-                   "<text x=\"{:.2f}\" y=\"{:.2f}\" font-size=\"{}\" fill=\"{}\"{}>{}</text>\n",
-                   left, top, size, fill, more, tapeloop::nn::escape_markup(words));
-  }
-
   void vertical(double left, double width, std::string_view colour) {
-    fmt::format_to(out(),
-                   "<line x1=\"{0:.2f}\" y1=\"{1:.2f}\" x2=\"{0:.2f}\" y2=\"{2:.2f}\" "
-                   "stroke=\"{3}\" stroke-width=\"{4}\"/>\n",
-                   left, top_, top_ + rows() * row_, colour, width);
+    svg_.line(left, top_, left, top_ + rows() * row_, colour, width);
   }
 
   void draw_header() {
-    text(kMargin, 34, 22, "#1c1f24", tune_.title, " font-weight=\"bold\"");
+    svg_.text(kMargin, 34, tune_.title, {.size = 22, .bold = true});
     std::string line = tune_.form;
     if (tune_.key.tonic != kNoRoot)
       line += fmt::format("{}key {}", line.empty() ? "" : ", ", print_key(tune_.key));
     line += fmt::format("{}{}/{}, {:.0f} quarter notes per minute", line.empty() ? "" : ", ",
                         tune_.beats_per_bar, tune_.beat_unit, tune_.tempo);
-    text(kMargin, 56, 13, "#565b63", line);
+    svg_.text(kMargin, 56, line, {.size = 13, .colour = kGrey});
     double left = kWidth - kMargin - 300;
     auto entry = [&](std::string_view colour, std::string_view name, double width) {
-      rectangle(left, 24, 18, 9, colour, " rx=\"2\"");
-      text(left + 24, 33, 13, "#565b63", name);
+      svg_.rectangle(left, 24, 18, 9, colour, " rx=\"2\"");
+      svg_.text(left + 24, 33, name, {.size = 13, .colour = kGrey});
       left += width;
     };
     entry(kChordTone, "chord tone", 108);
@@ -130,25 +107,22 @@ class Picture {
 
   void draw_paper() {
     for (int pitch = low_; pitch <= high_; ++pitch) {
-      rectangle(x(first_), y(pitch), x(last_) - x(first_), row_,
-                is_black((pitch + 12) % 12) ? "#eef0f3" : "#fafbfc");
+      svg_.rectangle(x(first_), y(pitch), x(last_) - x(first_), row_,
+                     is_black((pitch + 12) % 12) ? "#eef0f3" : "#fafbfc");
       if ((pitch + 12) % 12 != 0) continue;
-      fmt::format_to(out(),
-                     "<line x1=\"{:.2f}\" y1=\"{:.2f}\" x2=\"{:.2f}\" y2=\"{:.2f}\" "
-                     "stroke=\"#c9ced6\" stroke-width=\"0.8\"/>\n",
-                     x(first_), y(pitch) + row_, x(last_), y(pitch) + row_);
+      svg_.line(x(first_), y(pitch) + row_, x(last_), y(pitch) + row_, "#c9ced6", 0.8);
     }
   }
 
   void draw_keyboard() {
     for (int pitch = low_; pitch <= high_; ++pitch) {
       const bool black = is_black((pitch + 12) % 12);
-      rectangle(kMargin, y(pitch), kKeyboard - 4, row_, "#ffffff",
-                " stroke=\"#aeb4bd\" stroke-width=\"0.5\"");
-      if (black) rectangle(kMargin, y(pitch), (kKeyboard - 4) * 0.6, row_, "#2b2f36");
+      svg_.rectangle(kMargin, y(pitch), kKeyboard - 4, row_, "#ffffff",
+                     " stroke=\"#aeb4bd\" stroke-width=\"0.5\"");
+      if (black) svg_.rectangle(kMargin, y(pitch), (kKeyboard - 4) * 0.6, row_, "#2b2f36");
       if ((pitch + 12) % 12 == 0) {
-        text(kMargin + kKeyboard - 7, y(pitch) + row_ - 1.2, std::min(row_, 8.5), "#565b63",
-             print_pitch(pitch), " text-anchor=\"end\"");
+        svg_.text(kMargin + kKeyboard - 7, y(pitch) + row_ - 1.2, print_pitch(pitch),
+                  {.size = std::min(row_, 8.5), .colour = kGrey, .anchor = Svg::Anchor::end});
       }
     }
   }
@@ -159,8 +133,8 @@ class Picture {
       for (int tick = bar + beat; tick < bar + bar_; tick += beat)
         vertical(x(tick), 0.6, "#d3d7de");
       vertical(x(bar), 1.4, "#7d838c");
-      text(x(bar) + 3, top_ + rows() * row_ + 14, 11, "#7d838c",
-           fmt::format("bar {}", bar / bar_ + 1));
+      svg_.text(x(bar) + 3, top_ + rows() * row_ + 14, fmt::format("bar {}", bar / bar_ + 1),
+                {.size = 11, .colour = "#7d838c"});
     }
     vertical(x(last_), last_ == bars_ * bar_ ? 3 : 1.4, "#7d838c");
   }
@@ -172,8 +146,7 @@ class Picture {
     if (!any) return;
     for (const ChordSpan& span : tune_.chords) {
       if (span.start < first_ || span.start >= last_) continue;
-      text(x(span.start) + 3, top_ - 7, 15, "#1c1f24", print_chord(span.chord),
-           " font-weight=\"bold\"");
+      svg_.text(x(span.start) + 3, top_ - 7, print_chord(span.chord), {.size = 15, .bold = true});
     }
   }
 
@@ -187,7 +160,7 @@ class Picture {
       if (chord.quality == Quality::none) colour = kNoChord;
       const double opacity = 0.6 + 0.4 * std::clamp(note.velocity, 0, 100) / 100.0;
       const double width = std::max(1.5, (end - begin) * tick_width_ - 1);
-      rectangle(
+      svg_.rectangle(
           x(begin) + 0.5, y(note.pitch) + 0.4, width, row_ - 0.8, colour,
           fmt::format(" rx=\"{:.1f}\" fill-opacity=\"{:.2f}\"", std::min(2.5, row_ / 3), opacity));
     }
@@ -204,7 +177,7 @@ class Picture {
   int first_ = 0;  // ticks where the current system begins
   int last_ = 0;
   double top_ = 0;  // top of its roll
-  std::string svg_;
+  Svg svg_{Svg::Digits::two_decimals};
 };
 
 }  // namespace

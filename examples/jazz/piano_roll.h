@@ -6,7 +6,7 @@
 #include <filesystem>
 #include <string>
 
-#include "examples/jazz/score.h"
+#include "examples/jazz/music/score.h"
 
 namespace jazz {
 

@@ -9,9 +9,9 @@
 #include <nlohmann/json.hpp>
 
 #include "examples/common/console.h"
-#include "examples/jazz/midi.h"
+#include "examples/jazz/midi/midi.h"
+#include "examples/jazz/midi/wav.h"
 #include "examples/jazz/piano_roll.h"
-#include "examples/jazz/wav.h"
 
 namespace jazz {
 namespace {

@@ -6,13 +6,10 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <cmath>
+#include <iterator>
+#include <numeric>
 #include <span>
 
-#include "examples/common/notes.h"
-#include "examples/common/training.h"
-#include "tapeloop/autograd/tensor/error.h"
-#include "tapeloop/optim/clip.h"
 #include "tapeloop/optim/schedule.h"
 
 namespace jazz {
@@ -79,12 +76,12 @@ Trainer::Trainer(const ModelOptions& model, const TrainOptions& options, const M
       material_(material),
       random_(options.seed),
       model_(model, random_),
-      adam_(std::make_unique<optim::Adam>(nn::parameters(model_),
-                                          optim::AdamOptions{.learning_rate = options.learning_rate,
-                                                             .weight_decay = options.weight_decay,
-                                                             .decoupled_decay = true})),
-      streams_(static_cast<std::size_t>(options.streams)),
-      noted_(model_) {
+      learner_(model_, {.adam = {.learning_rate = options.learning_rate,
+                                 .weight_decay = options.weight_decay,
+                                 .decoupled_decay = true},
+                        .clip = options.clip,
+                        .clip_option = false}),
+      streams_(static_cast<std::size_t>(options.streams)) {
   for (Stream& stream : streams_) {
     begin(stream);
     // Starts the streams at different places, so that not all begin a tune together.
@@ -131,55 +128,39 @@ Batch Trainer::next_batch() {
   return batch;
 }
 
-void Trainer::explain(const Batch& batch, const std::string& what) const {
-  noted_.put_back();
-  const NonFinitePlace found = nn::find_non_finite(model_, [&] {
-    Memory memory = before_;
-    return model_.loss(batch, memory).sum;
-  });
-  fail("training", fmt::format("update {}: {}; lower --lr; {}", updates() + 1, what, found.str()));
-}
-
 double Trainer::update() {
   const optim::LinearWarmup schedule(
       {.steps = std::max<std::int64_t>(1, options_.updates / 20), .start = 0.1},
       optim::Cosine({.steps = options_.updates}));
-  schedule.apply(*adam_, adam_->steps());
+  schedule.apply(learner_.adam(), updates());
   const Batch batch = next_batch();
-  adam_->zero_grad();
   const auto notes = static_cast<double>(std::max<std::int64_t>(1, batch.notes));
+  const Memory before = memory_;
   double nats = 0;
-  before_ = memory_;
-  noted_.note();
-  {
-    Tape tape;
+  learner_.update([&] {
+    memory_ = before;
     const Loss loss = model_.loss(batch, memory_);
-    for (double part : loss.nats) nats += part;
-    if (!std::isfinite(nats)) explain(batch, fmt::format("the loss is {}", nats / notes));
-    tape.backward(loss.sum * (1 / notes));
-  }
-  try {
-    optim::clip_grad_norm(adam_->parameters(), options_.clip);
-  } catch (const Error& error) {
-    explain(batch, common::without_name(error, "clip_grad_norm"));
-  }
-  adam_->step();
+    nats = std::accumulate(std::begin(loss.nats), std::end(loss.nats), 0.0);
+    return loss.sum * (1 / notes);
+  });
   notes_seen_ += batch.notes;
-  if (adam_->steps() % options_.evaluate_every == 0 || finished()) evaluate();
+  recent_ = recent_ == 0 ? nats / notes : 0.98 * recent_ + 0.02 * (nats / notes);
+  if (updates() % options_.evaluate_every == 0 || finished()) evaluate();
   return nats / notes;
 }
 
 void Trainer::evaluate() {
   latest_ = nats_per_note(model_, material_.held_out);
-  common::check_validation(latest_->total(), adam_->steps());
-  if (best_ && !(latest_->total() < best_->total())) return;
-  best_ = latest_;
-  best_update_ = adam_->steps();
-  best_weights_ = nn::state_dict(model_);
+  if (learner_.note_validation(latest_->total())) best_ = latest_;
 }
 
-void Trainer::use_best() {
-  if (!best_weights_.empty()) nn::load_state_dict(model_, best_weights_, "the best weights");
+std::string show(const NatsPerNote& n) {
+  return fmt::format("{:.4f} = {:.4f} + {:.4f} + {:.4f}", n.total(), n.delta, n.pitch, n.duration);
+}
+
+std::string Trainer::validate() {
+  return fmt::format("update {:>6}, training {:.4f}     {}{}", updates(), recent_, show(*latest_),
+                     history().best_update == updates() ? "  best" : "");
 }
 
 }  // namespace jazz

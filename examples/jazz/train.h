@@ -3,33 +3,24 @@
 // writes no files and prints nothing. A saved Trainer resumes bit for bit.
 #pragma once
 
-#include <map>
-#include <memory>
 #include <optional>
 #include <string>
 #include <vector>
 
+#include "examples/common/run.h"
 #include "examples/jazz/material.h"
 #include "examples/jazz/model.h"
-#include "tapeloop/optim/adam.h"
+#include "examples/jazz/settings.h"
 
 namespace jazz {
-
-struct TrainOptions {
-  std::int64_t updates = 1200;        // the learning rate decays over these
-  std::int64_t streams = 32;          // tunes in parallel
-  std::int64_t steps = 32;            // events per update; gradients go back no farther
-  std::int64_t evaluate_every = 100;  // updates
-  double learning_rate = 4e-3;
-  double weight_decay = 0.01;
-  double clip = 1;  // of the gradient's norm
-  std::uint64_t seed = 0;
-};
 
 // Measures a model on the tunes in their own keys. Rests cost nats, but do not count as notes.
 NatsPerNote nats_per_note(const Model& model, const std::vector<Tune>& tunes);
 
-class Trainer {
+// "1.2345 = 0.4 + 0.5 + 0.3": total = delta + pitch + duration.
+std::string show(const NatsPerNote& nats);
+
+class Trainer : public common::Training {
  public:
   // Keeps a reference to the material.
   Trainer(const ModelOptions& model, const TrainOptions& options, const Material& material);
@@ -37,27 +28,25 @@ class Trainer {
   Trainer& operator=(const Trainer&) = delete;
 
   // Makes one update. Returns its loss in nats per note of the batch, with dropout. Evaluates if an
-  // evaluation is due. If the loss or its gradient is not finite, throws a tapeloop::Error with the
-  // operation, layer, time step and gate where that began. Then the weights stay unchanged.
-  double update();
-
-  std::int64_t updates() const { return adam_->steps(); }
-  bool finished() const { return updates() >= options_.updates; }
+  // evaluation is due. Throws Error if the loss is not finite: see common::Learner.
+  double update() override;
+  std::int64_t updates() const override { return learner_.updates(); }
+  double units() const override { return static_cast<double>(notes_seen_); }
+  bool finished() const override { return updates() >= options_.updates; }
+  std::string validate() override;  // update() has evaluated already
   std::int64_t notes_seen() const { return notes_seen_; }
 
-  // The figures of the latest and the best evaluation on held-out tunes.
-  const std::optional<NatsPerNote>& latest() const { return latest_; }
+  // The figures of the best evaluation on held-out tunes.
   const std::optional<NatsPerNote>& best() const { return best_; }
-  std::int64_t best_update() const { return best_update_; }
+  const common::History& history() const override { return learner_.history; }
 
   // The present model; use_best() gives it the weights of the best evaluation.
   const Model& model() const { return model_; }
-  void use_best();
+  void use_best() { learner_.use_best(); }
 
-  // The whole state, and back. If the checkpoint has other settings or other material, restore()
-  // throws a tapeloop::Error that lists the differences; `path` names it in the message.
-  tapeloop::nn::Checkpoint checkpoint() const;
-  void restore(const tapeloop::nn::Checkpoint& saved, const std::string& path);
+  tapeloop::nn::Checkpoint checkpoint() const override;
+  void restore(const tapeloop::nn::Checkpoint& saved, const std::string& path) override;
+  void check(const tapeloop::nn::Checkpoint& saved, const std::string& path) const override;
 
  private:
   struct Stream {
@@ -72,29 +61,19 @@ class Trainer {
   void place(Stream& stream, std::int64_t tune, std::int64_t semitones, std::int64_t next) const;
   Batch next_batch();
   void evaluate();
-  // Runs a batch's loss again. Throws with `what` and the place where the first NaN or infinity is.
-  [[noreturn]] void explain(const Batch& batch, const std::string& what) const;
 
   TrainOptions options_;
   const Material& material_;
   tapeloop::Random random_;
   Model model_;
-  std::unique_ptr<tapeloop::optim::Adam> adam_;
+  common::Learner learner_;
   std::vector<Stream> streams_;
   Memory memory_;
-  Memory before_;  // the memory before the current update
-  tapeloop::nn::NotedRandoms noted_;
-  tapeloop::StateDict best_weights_;
+  double recent_ = 0;  // mean of the last losses, fading
   std::optional<NatsPerNote> latest_;
   std::optional<NatsPerNote> best_;
-  std::int64_t best_update_ = 0;
   std::int64_t notes_seen_ = 0;
 };
-
-// What must agree for a checkpoint to be resumed: every option, and the material.
-std::map<std::string, std::string> settings_of(const ModelOptions& model,
-                                               const TrainOptions& options,
-                                               const Material& material);
 
 // The model of a checkpoint with its best weights, whatever its training options and device were.
 // Throws tapeloop::Error if the checkpoint is not of this program, or is of other material.

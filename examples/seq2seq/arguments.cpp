@@ -4,83 +4,19 @@
 
 #include <fmt/format.h>
 
-#include <CLI/CLI.hpp>
 #include <algorithm>
 #include <array>
 #include <filesystem>
-#include <limits>
 #include <string_view>
 
-#include "examples/seq2seq/addition.h"
+#include "examples/seq2seq/tasks/addition.h"
 #include "tapeloop/autograd/tensor/error.h"
 
 namespace seq2seq {
 namespace {
 
 namespace fs = std::filesystem;
-using common::add_count, common::add_number, common::kAnyCount, common::UsageError;
-
-void add_choice(CLI::App& app, const std::string& name, std::string& value,
-                const std::vector<std::string>& choices, const std::string& help) {
-  app.add_option(name, value, help)
-      ->check(CLI::IsMember(choices).description(""))
-      ->type_name(fmt::format("{}", fmt::join(choices, "|")))
-      ->default_str(value);
-}
-
-void add_data_options(CLI::App& app, Arguments& a) {
-  app.add_option(
-         "--data", a.data,
-         "pairs to learn from, source TAB target [TAB anything], UTF-8; without it, what is "
-         "built in (dates, translate)")
-      ->type_name("FILE")
-      ->check(common::not_empty());
-  app.add_option("--test", a.test,
-                 "pairs to measure with; without it, a share of the data is held out")
-      ->type_name("FILE")
-      ->check(common::not_empty());
-  add_choice(app, "--source-unit", a.source_unit, {"character", "word"},
-             "what the source is read by (translate: word)");
-  add_choice(app, "--target-unit", a.target_unit, {"character", "word"},
-             "what the target is written by");
-  add_count(app, "--min-count", a.smallest_count, 1, kAnyCount,
-            "rarer units are unknown to the vocabulary");
-  add_count(app, "--max-units", a.most_units, 1, 1 << 24, "units of a vocabulary; the commonest");
-  add_count(app, "--max-length", a.settings.most_symbols, 1, 10000,
-            "longer sentences are left out of training, and refused");
-  add_count(app, "--pairs", a.pairs, 1, 1 << 24, "pairs to make for training, where they are made");
-  add_count(app, "--longest", a.longest, 1, 5000, "reverse, copy: most letters in training");
-  add_count(app, "--base", a.base, 2, 10, "add: 2, bit by bit; 10, as a translation");
-  add_count(app, "--digits", a.digits, 1, kMostBits, "add: digits of the numbers in training");
-}
-
-void add_model_options(CLI::App& app, Arguments& a) {
-  constexpr double kAnyNumber = std::numeric_limits<double>::infinity();
-  Settings& s = a.settings;
-  add_choice(app, "--cell", s.model.cell, {"gru", "lstm", "rnn"}, "of encoder and decoder");
-  app.add_flag("--one-direction{false},--two-directions{true}", s.model.bidirectional,
-               "how the encoder reads (two directions)");
-  add_count(app, "--layers", s.model.layers, 1, 100, "layers of encoder and decoder");
-  add_count(app, "--hidden", s.model.hidden, 1, 65536, "units of a layer in one direction");
-  add_count(app, "--embedding", s.model.embedding, 1, 65536, "size of a symbol's vector");
-  add_choice(app, "--attention", s.model.attention,
-             {"additive", "dot", "general", "cosine", "none"},
-             "how the decoder compares; none: a plain encoder-decoder");
-  add_choice(app, "--attend", s.model.attend, {"before", "after"},
-             "the decoder looks before a step (Bahdanau) or after it (Luong)");
-  add_number(app, "--dropout", s.model.dropout, 0, 0.99, "between layers");
-  add_count(app, "--batch", s.batch, 1, 1 << 20, "pairs in an update");
-  add_count(app, "--updates", s.updates, 1, kAnyCount, "updates of the weights");
-  add_number(app, "--lr", s.learning_rate, 0, kAnyNumber, "Adam's learning rate");
-  add_number(app, "--decay", s.decay, 0, 1,
-             "over this last share of the updates the learning rate falls to 0");
-  add_number(app, "--clip", s.clip, 0, kAnyNumber,
-             "largest global norm of the gradient; 0: no clipping");
-  add_count(app, "--validate-every", a.validate_every, 1, kAnyCount,
-            "updates between validations, each of which saves a checkpoint");
-  add_count(app, "--patience", a.patience, 0, kAnyCount,
-            "stop after so many validations without a better one; 0: never");
-}
+using common::UsageError;
 
 // The tasks of an option. Options that are not listed belong to all tasks.
 struct Belongs {
@@ -128,45 +64,44 @@ bool is_of(const Belongs& belongs, const std::string& task) {
 bool adds_bits(const Arguments& a) { return a.task == "add" && a.base == 2; }
 
 // Leaves options that have no effect out of --help.
-void hide_others(CLI::App& app, const Arguments& a) {
+void hide_others(common::CommandLine& line, const Arguments& a) {
   for (const Belongs& belongs : kBelongs) {
-    if (!is_of(belongs, a.task)) app.get_option(belongs.option)->group("");
+    if (!is_of(belongs, a.task)) line.hide(belongs.option);
   }
   if (!adds_bits(a)) return;
-  for (const char* option : kNotForBits) app.get_option(option)->group("");
+  for (const char* option : kNotForBits) line.hide(option);
 }
 
-void check_options_of_task(const CLI::App& app, const Arguments& a) {
+void check_options_of_task(const common::CommandLine& line, const Arguments& a) {
   for (const Belongs& belongs : kBelongs) {
-    if (app.count(belongs.option) > 0 && !is_of(belongs, a.task)) {
+    if (line.given(belongs.option) && !is_of(belongs, a.task)) {
       throw UsageError(
           fmt::format("{} is an option of {}, not of {}", belongs.option, belongs.tasks, a.task));
     }
   }
   if (!adds_bits(a)) return;
   for (const char* option : kNotForBits) {
-    if (app.count(option) > 0) {
+    if (line.given(option)) {
       throw UsageError(
-          fmt::format("{} has no meaning for sums of bits, which a plain RNN adds; "
-                      "give --base 10 too, or leave it out",
+          fmt::format("{0} has no effect on --base 2, where a plain RNN adds bits; give --base 10 "
+                      "too, or leave {0} out",
                       option));
     }
   }
 }
 
-void check_options(const CLI::App& app, const Arguments& a) {
+void check_options(const common::CommandLine& line, const Arguments& a) {
   if (a.from_checkpoint()) {
     if (a.resume) {
       throw UsageError("--resume trains, --translate and --interactive do not; choose one");
     }
-    common::check_effect(app,
-                         {"TASK", "--translate", "--interactive", "--model", "--out", "--json",
-                          "--threads", "--device", "--base", "--beam", "--length-penalty"},
-                         a.translate_given ? "--translate, which trains nothing"
-                                           : "--interactive, which trains nothing");
+    line.check_effect({"TASK", "--translate", "--interactive", "--model", "--out", "--json",
+                       "--threads", "--device", "--base", "--beam", "--length-penalty"},
+                      a.translate_given ? "--translate, which trains nothing"
+                                        : "--interactive, which trains nothing");
     return;
   }
-  check_options_of_task(app, a);
+  check_options_of_task(line, a);
   if (a.base != 2 && a.base != 10) {
     throw UsageError(fmt::format("--base is {}, expected 2 or 10", a.base));
   }
@@ -176,8 +111,8 @@ void check_options(const CLI::App& app, const Arguments& a) {
   }
   if (!a.model.empty()) {
     throw UsageError(
-        "--model names a checkpoint to translate with; give --translate TEXT or "
-        "--interactive too, or --resume to go on with that of --out");
+        "--model names a checkpoint to translate with; give --translate TEXT or --interactive too; "
+        "to continue a training run, give --resume and its folder by --out");
   }
 }
 
@@ -239,67 +174,86 @@ SearchOptions Arguments::search() const {
           .max_length = 2 * settings.most_symbols + 1};
 }
 
-void add_options(CLI::App& app, Arguments& a) {
-  common::add_common(app, a.common, "seq2seq");
-  app.add_option(
-         "TASK", a.task,
-         "dates: written by people -> ISO 8601; translate: English -> Chinese, or any pairs; "
-         "reverse, copy: letters, with attention and without; add: sums")
-      ->check(CLI::IsMember({"dates", "translate", "reverse", "copy", "add"}))
-      ->default_str(a.task);
-  add_data_options(app, a);
-  add_model_options(app, a);
-  add_count(app, "--beam", a.beams, 1, 1000, "width of the search; 1: greedy");
-  add_number(app, "--length-penalty", a.length_penalty, 0, 10,
-             "favours longer translations in a beam; about 0.6 to 1");
-  add_count(app, "--samples", a.samples, 0, 100000, "translations to print");
-  add_count(app, "--pictures", a.pictures, 1, 100, "translations in the attention picture");
-  app.add_flag("--resume", a.resume, "go on from DIR/last.safetensors; else DIR is written anew");
-  app.add_option("--translate", a.translate, "train nothing, translate this")->type_name("TEXT");
-  app.add_flag("--interactive", a.interactive, "train nothing, translate line by line");
-  app.add_option("--model", a.model,
-                 "the checkpoint for these two; without it, DIR/best.safetensors")
-      ->type_name("FILE")
-      ->check(common::not_empty());
+void add_options(common::CommandLine& line, Arguments& a) {
+  using namespace common;
+  line.add({
+      choice("TASK", a.task, {"dates", "translate", "reverse", "copy", "add"},
+             "dates: written by people -> ISO 8601; translate: English -> Chinese, or any pairs; "
+             "reverse, copy: letters, with attention and without; add: sums"),
+      free_text("--data", a.data, "FILE",
+                "pairs to learn from, source TAB target [TAB anything], UTF-8; without it, what is "
+                "built in (dates, translate)",
+                {.not_empty = true}),
+      free_text("--test", a.test, "FILE",
+                "pairs to measure with; without it, a share of the data is held out",
+                {.not_empty = true}),
+      choice("--source-unit", a.source_unit, {"character", "word"},
+             "what the source is read by (translate: word)"),
+      choice("--target-unit", a.target_unit, {"character", "word"},
+             "what the target is written by"),
+      count("--min-count", a.smallest_count, 1, kAnyCount,
+            "rarer units are unknown to the vocabulary"),
+      count("--max-units", a.most_units, 1, 1 << 24, "units of a vocabulary; the commonest"),
+      longest_of(a.settings),
+      count("--pairs", a.pairs, 1, 1 << 24, "pairs to make for training, where they are made"),
+      count("--longest", a.longest, 1, 5000, "reverse, copy: most letters in training"),
+      count("--base", a.base, 2, 10, "add: 2, bit by bit; 10, as a translation"),
+      count("--digits", a.digits, 1, kMostBits, "add: digits of the numbers in training"),
+  });
+  line.add(table_of(a.settings));
+  line.add({
+      count("--validate-every", a.validate_every, 1, kAnyCount,
+            "updates between validations, each of which saves a checkpoint"),
+      count("--patience", a.settings.patience, 0, kAnyCount,
+            "stop after so many validations without a better one; 0: never"),
+      count("--beam", a.beams, 1, 1000, "width of the search; 1: greedy"),
+      number("--length-penalty", a.length_penalty, 0, 10,
+             "favours longer translations in a beam; about 0.6 to 1"),
+      count("--samples", a.samples, 0, 100000, "translations to print"),
+      count("--pictures", a.pictures, 1, 100, "translations in the attention picture"),
+      flag("--resume", a.resume, "go on from DIR/last.safetensors; else DIR is written anew"),
+      free_text("--translate", a.translate, "TEXT", "train nothing, translate this"),
+      flag("--interactive", a.interactive, "train nothing, translate line by line"),
+      free_text("--model", a.model, "FILE",
+                "the checkpoint for these two; without it, DIR/best.safetensors",
+                {.not_empty = true}),
+  });
 }
 
-void fill_in(CLI::App& app, Arguments& a) {
-  a.task_given = app.count("TASK") > 0;
-  a.translate_given = app.count("--translate") > 0;
-  const auto set = [&](const char* option, auto& value, const auto& preset) {
-    common::preset(app, option, value, preset);
-  };
+void fill_in(common::CommandLine& line, Arguments& a) {
+  a.task_given = line.given("TASK");
+  a.translate_given = line.given("--translate");
   Settings& s = a.settings;
-  set("--out", a.common.out,
-      fmt::format("out/seq2seq/{}", a.task == "add" && a.base == 10 ? "add-decimal" : a.task));
+  line.preset("--out", fmt::format("out/seq2seq/{}",
+                                   a.task == "add" && a.base == 10 ? "add-decimal" : a.task));
   if (a.task == "translate") {
-    set("--source-unit", a.source_unit, "word");
-    set("--hidden", s.model.hidden, 128);
-    set("--embedding", s.model.embedding, 64);
-    set("--lr", s.learning_rate, 0.001);
-    set("--updates", s.updates, a.data.empty() ? 1200 : 4000);  // a model soon memorizes few pairs
-    if (a.data.empty()) set("--validate-every", a.validate_every, 100);
+    line.preset("--source-unit", "word");
+    line.preset("--hidden", 128);
+    line.preset("--embedding", 64);
+    line.preset("--lr", 0.001);
+    line.preset("--updates", a.data.empty() ? 1200 : 4000);  // a model soon memorizes few pairs
+    if (a.data.empty()) line.preset("--validate-every", 100);
   }
   if (adds_bits(a)) {
-    set("--hidden", s.model.hidden, 16);
-    set("--batch", s.batch, 64);
-    set("--lr", s.learning_rate, 0.01);
-    set("--updates", s.updates, 2000);
+    line.preset("--hidden", 16);
+    line.preset("--batch", 64);
+    line.preset("--lr", 0.01);
+    line.preset("--updates", 2000);
   }
-  if (a.task == "add" && a.base == 10) set("--digits", a.digits, 4);
+  if (a.task == "add" && a.base == 10) line.preset("--digits", 4);
   if (a.common.quick) {
-    set("--updates", s.updates, 60);
-    set("--validate-every", a.validate_every, 30);
-    set("--hidden", s.model.hidden, 16);
-    set("--embedding", s.model.embedding, 8);
-    set("--pairs", a.pairs, 500);
-    set("--longest", a.longest, 6);
+    line.preset("--updates", 60);
+    line.preset("--validate-every", 30);
+    line.preset("--hidden", 16);
+    line.preset("--embedding", 8);
+    line.preset("--pairs", 500);
+    line.preset("--longest", 6);
   }
   const SearchOptions usual = usual_search(a.task);
-  a.beams_given = app.count("--beam") > 0;
-  a.penalty_given = app.count("--length-penalty") > 0;
-  set("--beam", a.beams, usual.beams);
-  set("--length-penalty", a.length_penalty, usual.length_penalty);
+  a.beams_given = line.given("--beam");
+  a.penalty_given = line.given("--length-penalty");
+  line.preset("--beam", static_cast<double>(usual.beams));
+  line.preset("--length-penalty", usual.length_penalty);
   s.task = a.task;
   s.seed = a.common.seed;
   s.model.device = a.common.device;
@@ -310,11 +264,12 @@ void fill_in(CLI::App& app, Arguments& a) {
   auto& own = a.from_checkpoint() ? a.common.reads : a.common.writes;
   for (const char* name : kFiles) own.push_back({"a file of the run", a.common.out + "/" + name});
   if (a.task_given) {
-    hide_others(app, a);
+    hide_others(line, a);
   } else {
-    app.footer("The values are those of dates; `seq2seq TASK --help` shows those of another task.");
+    line.footer(
+        "The values are those of dates; `seq2seq TASK --help` shows those of another task.");
   }
-  check_options(app, a);
+  check_options(line, a);
 }
 
 }  // namespace seq2seq

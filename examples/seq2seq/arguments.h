@@ -6,7 +6,7 @@
 #include <string>
 
 #include "examples/common/options.h"
-#include "examples/seq2seq/training.h"
+#include "examples/seq2seq/settings.h"
 
 namespace seq2seq {
 
@@ -25,8 +25,6 @@ struct Arguments {
   std::int64_t base = 2;            // add: base of the numbers
   std::int64_t digits = 8;          // add: digits of the numbers in training
   std::int64_t validate_every = 500;
-  // Validations without a better one after which training ends; 0: no early stop.
-  std::int64_t patience = 5;
   std::int64_t beams = 1;
   double length_penalty = 0;
   bool beams_given = false, penalty_given = false;
@@ -46,9 +44,9 @@ struct Arguments {
   SearchOptions search() const;
 };
 
-void add_options(CLI::App& app, Arguments& arguments);
+void add_options(common::CommandLine& line, Arguments& arguments);
 // Sets the options that the user did not give to the task's values, which --help then shows. Throws
 // UsageError for options that exclude each other.
-void fill_in(CLI::App& app, Arguments& arguments);
+void fill_in(common::CommandLine& line, Arguments& arguments);
 
 }  // namespace seq2seq

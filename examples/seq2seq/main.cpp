@@ -4,17 +4,17 @@
 // from a file, copy or reverse letters, and add.
 // The parts: arguments.h, material.h (data), model.h, translator.h, training.h, training_run.h (the
 // loop), tasks.h, picture.h.
-#include <CLI/CLI.hpp>
 #include <nlohmann/json.hpp>
 
 #include "examples/common/output.h"
-#include "examples/seq2seq/tasks.h"
+#include "examples/seq2seq/tasks/tasks.h"
 
 int main(int argc, char** argv) {
   using namespace seq2seq;
   Arguments a;
-  CLI::App app("Learns to turn one sequence into another, and shows what it looks at.");
-  add_options(app, a);
+  common::CommandLine line(a.common, "seq2seq",
+                           "Learns to turn one sequence into another, and shows what it looks at.");
+  add_options(line, a);
   const auto run = [&] {
     nlohmann::json figures;
     if (a.from_checkpoint()) {
@@ -28,5 +28,5 @@ int main(int argc, char** argv) {
     }
     if (!a.common.json.empty()) common::write_json(a.common.json, figures);
   };
-  return common::run_main(app, a.common, "seq2seq", argc, argv, run, [&] { fill_in(app, a); });
+  return line.run(argc, argv, run, [&] { fill_in(line, a); });
 }

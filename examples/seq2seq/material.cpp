@@ -10,9 +10,9 @@
 #include <string_view>
 #include <unordered_set>
 
-#include "examples/seq2seq/addition.h"
-#include "examples/seq2seq/dates.h"
-#include "examples/seq2seq/lengths.h"
+#include "examples/seq2seq/tasks/addition.h"
+#include "examples/seq2seq/tasks/dates.h"
+#include "examples/seq2seq/tasks/lengths.h"
 #include "tapeloop/autograd/tensor/error.h"
 
 namespace seq2seq {
@@ -22,8 +22,6 @@ using tapeloop::Random;
 
 constexpr std::int64_t kMadeTest = 1000, kMadeValidation = 300;
 constexpr int kTestPermille = 50, kValidationPermille = 50;
-
-Unit unit_named(const std::string& name) { return name == "word" ? Unit::word : Unit::character; }
 
 // The key of the split: the target (the ISO date) for a file of dates, else the source.
 std::string Pair::*key_of(const Arguments& a) {
@@ -67,7 +65,7 @@ void fill_parts(Material& material, const Arguments& a) {
   }
   if (filled.empty()) return;
   material.remarks.push_back(
-      fmt::format("few pairs: one {} is taken for {}; the figures of so few say little",
+      fmt::format("few pairs: one {} is taken for {}; the measures of so few pairs say little",
                   a.task == "dates" ? "date" : "source", fmt::join(filled, ", one for ")));
 }
 
@@ -145,7 +143,7 @@ void use_test_file(Material& material, const Arguments& a) {
   const auto left = before - material.train.size() - material.validation.size();
   if (left > 0) {
     material.remarks.push_back(
-        fmt::format("{} pairs are not learned from: {} is among those to measure with", left,
+        fmt::format("{} pairs are left out of training: {} is also in the --test file", left,
                     a.task == "dates" ? "their date" : "their source"));
   }
 }

@@ -4,6 +4,7 @@
 
 #include <fmt/format.h>
 
+#include "examples/common/cells.h"
 #include "tapeloop/autograd/tensor/error.h"
 
 namespace seq2seq {
@@ -62,16 +63,8 @@ Model::Model(std::int64_t source_symbols, std::int64_t target_symbols, const Mod
              tapeloop::Random& random)
     : attends_(options.attention != "none") {
   const nn::Seq2SeqOptions all = library_options(source_symbols, target_symbols, options);
-  if (options.cell == "gru") {
-    model_ = Of<nn::GruCell>(all, random);
-  } else if (options.cell == "lstm") {
-    model_ = Of<nn::LstmCell>(all, random);
-  } else if (options.cell == "rnn") {
-    model_ = Of<nn::RnnCell>(all, random);
-  } else {
-    tapeloop::fail("model",
-                   fmt::format("the cell is '{}', expected gru, lstm or rnn", options.cell));
-  }
+  common::with_cell(options.cell,
+                    [&]<class Cell>(std::type_identity<Cell>) { model_ = Of<Cell>(all, random); });
   nn::move(*this, options.device);
 }
 

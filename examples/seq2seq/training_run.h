@@ -1,12 +1,13 @@
 // SPDX-License-Identifier: MIT
-// A training run of a translator: progress, validations, checkpoints in a folder, early stopping,
-// resuming. material.h makes the data, training.h makes the updates.
+// A training run of a translator, with its output. material.h makes the data, training.h makes the
+// updates, common/run.h the loop.
 #pragma once
 
 #include <memory>
 #include <string>
 
 #include "examples/seq2seq/material.h"
+#include "examples/seq2seq/training.h"
 
 namespace seq2seq {
 
@@ -15,10 +16,7 @@ struct Trained {
   std::int64_t parameters = 0;
   std::int64_t updates = 0;  // of all runs
   double train_loss = 0;     // mean of the last updates
-  double seconds = 0;        // of the updates of this run
-  double cpu_seconds = 0;
-  double symbols_per_second = 0;
-  double updates_per_second = 0;
+  common::Run::Result run;   // of this run alone
   bool stopped_early = false;
   const Translator& translator() const { return trainer->translator(); }
 };

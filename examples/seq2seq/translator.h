@@ -7,11 +7,11 @@
 #include <string>
 #include <vector>
 
-#include "examples/seq2seq/batches.h"
+#include "examples/seq2seq/data/batches.h"
+#include "examples/seq2seq/data/pairs.h"
+#include "examples/seq2seq/data/text.h"
+#include "examples/seq2seq/data/vocabulary.h"
 #include "examples/seq2seq/model.h"
-#include "examples/seq2seq/pairs.h"
-#include "examples/seq2seq/text.h"
-#include "examples/seq2seq/vocabulary.h"
 
 namespace seq2seq {
 

@@ -122,10 +122,9 @@ class Sentence {
     h.score = h.log_probability / penalty(length);
     if (o_.coverage_penalty > 0) h.score += o_.coverage_penalty * coverage(rows);
     if (std::isnan(h.score)) {
-      fail("beam_search",
-           fmt::format("the attention weights of sentence {} hold NaN; the model has diverged, or "
-                       "was given bad input",
-                       number_));
+      fail("beam_search", fmt::format("the attention weights of sentence {} hold NaN; the model "
+                                      "has diverged, or its input was bad",
+                                      number_));
     }
     // Sorted, at most n_best of them.
     auto place =
@@ -203,7 +202,7 @@ std::vector<std::vector<Hypothesis>> beam_search(StepDecoder& model, const BeamO
   const std::span<const std::int64_t> lengths = model.source_lengths();
   if (!lengths.empty() && static_cast<std::int64_t>(lengths.size()) != n) {
     fail("beam_search", fmt::format("the model has {} source lengths for {} sentences; expected "
-                                    "one for each, or none where all are full",
+                                    "one for each, or none if no source is padded",
                                     lengths.size(), n));
   }
   for (std::int64_t i = 0; i < n; ++i) {

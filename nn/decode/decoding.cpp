@@ -29,16 +29,14 @@ static void check_logits(const Tensor& logits, std::int64_t rows, std::int64_t e
 }
 
 // As contiguous float64 on the CPU, to be read element by element.
-static Tensor read_here(const Tensor& x) {
-  return x.to(Device::cpu).to(DType::float64).contiguous();
-}
+static Tensor read_here(const Tensor& x) { return x.cpu().to(DType::float64).contiguous(); }
 
 DecodeStep take_step(StepDecoder& model, const Tensor& symbols, std::int64_t end) {
   StepDecoder::Result result = model.step(symbols);
   check_logits(result.logits, symbols.dim(0), end);
   DecodeStep step{symbols.dim(0), result.logits.dim(1), {}, {}, {}};
   step.normaliser = read_here(logsumexp(Var(result.logits), {-1}).value());
-  step.logits = result.logits.to(Device::cpu).contiguous();
+  step.logits = result.logits.cpu().contiguous();
   if (result.weights.defined()) {
     if (result.weights.rank() != 2 || result.weights.dim(0) != step.rows) {
       fail("decode", fmt::format("the model's step gave weights {}, expected [{}, S]",
@@ -63,10 +61,9 @@ void DecodeStep::log_p(std::int64_t row, std::span<double> to) const {
 
 void DecodeStep::check_row(std::int64_t i) const {
   if (std::isfinite(normaliser.read<double>()[i])) return;
-  fail("decode",
-       fmt::format("the logits of row {} hold NaN or +inf, or are -inf for every class; the model "
-                   "has diverged, was given bad input, or masks everything",
-                   i));
+  fail("decode", fmt::format("the logits of row {} hold NaN or +inf, or are -inf for every class; "
+                             "the model has diverged, its input was bad, or it masks every class",
+                             i));
 }
 
 void check_options(const StepDecoder& model, const DecodeOptions& o) {

@@ -16,6 +16,7 @@ namespace tapeloop::nn {
 // initially one for each sentence.
 class StepDecoder {
  public:
+  // What a step gives for each of R rows.
   struct Result {
     Tensor logits;   // [R, V]
     Tensor weights;  // [R, S]: attention weights of each row; undefined without attention
@@ -65,7 +66,7 @@ std::vector<Hypothesis> decode_by_sampling(StepDecoder& model, const DecodeOptio
 // Wu et al. 2016, arXiv:1609.08144. s runs over the source_lengths() of the sentence; the logarithm
 // is at least -20. Sentences cut off at max_length are hypotheses too.
 struct BeamOptions : DecodeOptions {
-  std::int64_t beams = 5;
+  std::int64_t beams = 5;       // prefixes kept for each sentence
   std::int64_t n_best = 1;      // maximum number of results, at most `beams`
   double length_penalty = 0;    // 0: the score is log P; about 0.6 to 1 for translation
   double coverage_penalty = 0;  // 0: none; about 0.2

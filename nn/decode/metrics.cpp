@@ -116,8 +116,8 @@ double perplexity(double nats, std::int64_t count) {
 
 void detail::check_pairs(const char* name, std::size_t a, std::size_t b) {
   if (a != b || a == 0) {
-    fail(name, fmt::format("{} sequences were given for {} references; expected as many, and at "
-                           "least one",
+    fail(name, fmt::format("{} sequences were given for {} references; expected as many sequences "
+                           "as references, and at least one",
                            a, b));
   }
 }
@@ -133,7 +133,7 @@ Bleu corpus_bleu(std::span<const Tokens> translations,
   bleu.precisions.resize(matches.size(), 0.0);
   for (std::size_t i = 0; i < translations.size(); ++i) {
     if (references[i].empty()) {
-      fail("corpus_bleu", fmt::format("translation {} has no reference", i));
+      fail("corpus_bleu", fmt::format("translation {} has no reference; give at least one", i));
     }
     bleu.length += static_cast<std::int64_t>(translations[i].size());
     bleu.reference_length += closest_length(translations[i], references[i]);

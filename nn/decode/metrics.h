@@ -13,8 +13,8 @@
 
 namespace tapeloop::nn {
 
-// From a negative log-likelihood in nats, summed over `count` symbols.
-// nats / (count ln 2), and e^(nats / count)
+// From a negative log-likelihood in nats, summed over `count` symbols: bits_per_character() is
+// nats / (count ln 2), perplexity() is e^(nats / count).
 double bits_per_character(double nats, std::int64_t count);
 double perplexity(double nats, std::int64_t count);
 
@@ -28,22 +28,23 @@ enum class BleuSmoothing {
 };
 
 struct BleuOptions {
-  int order = 4;  // n-grams of 1 to this many tokens
-  BleuSmoothing smoothing = BleuSmoothing::exp;
-  double value = -1;  // for floor and add_k; negative: their default
+  int order = 4;                                 // n-grams of 1 to this many tokens
+  BleuSmoothing smoothing = BleuSmoothing::exp;  // of orders without a match
+  double value = -1;                             // for floor and add_k; negative: their default
   // Omits orders in which the translations have no n-gram; for short texts.
   bool effective_order = false;
 };
 
+// The result of corpus_bleu().
 struct Bleu {
-  double score = 0;                // 0 to 100
-  std::vector<double> precisions;  // for each order, 0 to 100, smoothed
-  double brevity_penalty = 0;
+  double score = 0;                   // 0 to 100
+  std::vector<double> precisions;     // for each order, 0 to 100, smoothed
+  double brevity_penalty = 0;         // factor of score; 1 if the translations are long enough
   std::int64_t length = 0;            // tokens of all translations
   std::int64_t reference_length = 0;  // of the references that are closest in length
 };
 
-using Tokens = std::vector<std::string>;
+using Tokens = std::vector<std::string>;  // one text
 
 // BLEU of a corpus: the geometric mean of n-gram precisions, clipped by the references, times a
 // penalty for short translations. Papineni, Roukos, Ward & Zhu 2002. references[i] are one or more

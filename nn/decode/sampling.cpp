@@ -70,7 +70,7 @@ Tensor detail::sample_rows(const Tensor& logits, Random& random, const SampleOpt
                                "more, and 0 < top_p <= 1",
                                options.temperature, options.top_k, options.top_p));
   }
-  Tensor wide = logits.to(Device::cpu).to(DType::float64).contiguous();
+  Tensor wide = logits.cpu().to(DType::float64).contiguous();
   const double* rows = wide.read<double>();
   std::int64_t classes = logits.dim(1);
   for (std::int64_t n = 0; n < logits.dim(0); ++n) {
@@ -80,8 +80,8 @@ Tensor detail::sample_rows(const Tensor& logits, Random& random, const SampleOpt
       double logit = rows[n * classes + v];
       if (std::isnan(logit) || logit == INFINITY) {
         fail("sample",
-             fmt::format("logit [{}, {}] is {}; the model has diverged, or was given bad input", n,
-                         v, logit));
+             fmt::format("logit [{}, {}] is {}; the model has diverged, or its input was bad", n, v,
+                         logit));
       }
       largest = std::max(largest, logit);
     }

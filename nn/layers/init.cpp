@@ -62,8 +62,9 @@ void he_normal(const Var& parameter, Random& random) {
 void orthogonal(const Var& parameter, Random& random, double gain, int blocks) {
   check_matrix("orthogonal", parameter);
   if (blocks < 1 || parameter.dim(0) % blocks != 0) {
-    fail("orthogonal",
-         fmt::format("{} rows cannot be cut into {} blocks", parameter.dim(0), blocks));
+    fail("orthogonal", fmt::format("the weight has {} rows, which cannot be cut into {} equal "
+                                   "blocks; give a number of blocks that divides them",
+                                   parameter.dim(0), blocks));
   }
   std::int64_t rows = parameter.dim(0) / blocks;
   std::int64_t columns = parameter.dim(1);

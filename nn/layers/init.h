@@ -16,11 +16,12 @@ namespace init {
 // finite numbers, as random_uniform() and random_normal() of ops.h do.
 void uniform(const Var& parameter, double low, double high, Random& random);
 void normal(const Var& parameter, double mean, double deviation, Random& random);
-void constant(const Var& parameter, double value);
-// Glorot & Bengio 2010: U(+-gain sqrt(6 / (in + out))), N(0, gain^2 2 / (in + out)).
+void constant(const Var& parameter, double value);  // all elements
+// Glorot & Bengio 2010: U(+-gain sqrt(6 / (in + out))).
+// xavier_normal(): N(0, gain^2 2 / (in + out)).
 void xavier_uniform(const Var& parameter, Random& random, double gain = 1.0);
 void xavier_normal(const Var& parameter, Random& random, double gain = 1.0);
-// He et al. 2015, for relu: U(+-sqrt(6 / in)), N(0, 2 / in).
+// He et al. 2015, for relu: U(+-sqrt(6 / in)); he_normal(): N(0, 2 / in).
 void he_uniform(const Var& parameter, Random& random);
 void he_normal(const Var& parameter, Random& random);
 // Saxe et al. 2014: rows (or columns, if there are more rows) are orthonormal, times gain. For a

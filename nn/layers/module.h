@@ -61,6 +61,7 @@ class Visitor {
   }
 
  protected:
+  // Called with the whole name of each parameter; on_random(): of each stream of random numbers.
   virtual void on_parameter(const std::string& name, const Var& parameter) = 0;
   virtual void on_random(const std::string&, Random&) {}
 
@@ -101,6 +102,7 @@ template <Module M>
 ParameterList parameters(const M& module) {
   return detail::without_repeats(parameters_under_all_names(module));
 }
+// Those of several modules.
 template <Module First, Module... Rest>
 requires(sizeof...(Rest) > 0) ParameterList parameters(const First& first, const Rest&... rest) {
   detail::Collector collector;
@@ -147,6 +149,7 @@ template <Module M>
 void save(const std::string& path, const M& module) {
   save(path, shared_state_dict(module));
 }
+// Reads such a file, as load_state_dict() does.
 template <Module M>
 void load(const std::string& path, const M& module) {
   load(path, parameters_under_all_names(module));
@@ -166,6 +169,7 @@ void move(const M& module, Device device) {
   for (const NamedVar& p : parameters(module)) p.var.set_value(p.var.value().to(device));
 }
 
+// The number of elements of all parameters.
 template <Module M>
 std::int64_t parameter_count(const M& module) {
   std::int64_t count = 0;

@@ -12,9 +12,9 @@
 namespace tapeloop::nn {
 
 struct ActivationPageOptions {
-  std::string title = "Activations";
-  std::int64_t sequence = 0;  // index in the batch
-  double most_mib = 32;       // upper limit of the page's size
+  std::string title = "Activations";  // the heading
+  std::int64_t sequence = 0;          // index in the batch
+  double most_mib = 32;               // upper limit of the page's size
 };
 
 // `symbols`: the input of each step, UTF-8. If steps are single bytes, the bytes of one

@@ -10,10 +10,10 @@
 
 namespace tapeloop::nn {
 
-inline constexpr std::int64_t kMostPictureSteps = 400;
+inline constexpr std::int64_t kMostPictureSteps = 400;  // of activation_picture()
 
 struct ActivationPictureOptions {
-  std::string title = "Activations";
+  std::string title = "Activations";  // the heading
   std::int64_t neurons = 10;  // the neurons whose values vary most over the text, in this order
   std::int64_t sequence = 0;  // index in the batch
 };

@@ -8,24 +8,15 @@
 #include <limits>
 #include <utility>
 
-#include "tapeloop/autograd/look/profile.h"
+#include "tapeloop/autograd/context/scope.h"
+#include "tapeloop/autograd/ops/formula.h"
 #include "tapeloop/autograd/tensor/error.h"
 
 namespace tapeloop::nn {
 
-using tapeloop::detail::formula_listener;
-
-namespace {
-thread_local RecordActivations* recording = nullptr;
-}
-
-RecordActivations::RecordActivations() : outer_(std::exchange(recording, this)) {}
-RecordActivations::~RecordActivations() {
-  recording = outer_;
-  if (formula_listener == this) formula_listener = nullptr;
-}
 RecordActivations* RecordActivations::current() {
-  return recording == nullptr || recording->step_ >= 0 ? nullptr : recording;
+  auto* const record = dynamic_cast<RecordActivations*>(tapeloop::detail::thread_context.observer);
+  return record == nullptr || record->step_ >= 0 ? nullptr : record;
 }
 
 void RecordActivations::begin_sequence(std::int64_t steps, std::int64_t batch) {
@@ -49,14 +40,14 @@ void RecordActivations::begin_step(std::int64_t t, std::span<const Var> state) {
   step_ = t;
   state_.assign(state.begin(), state.end());
   values_.clear();
-  formula_listener = this;
 }
 
-void RecordActivations::heard(const PointwiseKernel& kernel, const void* functor,
-                              std::span<const Var> arguments, std::span<const Var> results) {
-  if (kernel.trace == nullptr || kernel.order > 0) return;
-  formula_listener = nullptr;  // the operations below are not the cell's
-  const Formula formula(kernel, functor);
+void RecordActivations::called(const tapeloop::detail::FormulaCall& call) {
+  const PointwiseKernel& kernel = call.kernel;
+  if (step_ < 0 || kernel.trace == nullptr || kernel.order > 0) return;
+  const tapeloop::detail::ObservedBy nobody(nullptr);  // the operations below are not the cell's
+  const Formula formula(kernel, call.functor);
+  const std::vector<Var> arguments = tapeloop::detail::arguments_of(call.inputs);
   const auto is_state = [&](const Var& x) {
     return std::any_of(state_.begin(), state_.end(),
                        [&](const Var& part) { return part.value().raw() == x.value().raw(); });
@@ -79,7 +70,7 @@ void RecordActivations::heard(const PointwiseKernel& kernel, const void* functor
     Value value{part.text, values[i], {}, {}, false};
     for (int k = 0; k < formula.results(); ++k) {
       if (formula.result_part(k) != static_cast<int>(i)) continue;
-      value.result = results[static_cast<std::size_t>(k)];
+      value.result = call.results[static_cast<std::size_t>(k)];
       value.name = kernel.name;
       if (formula.results() > 1) value.name += " " + formula.result_name(k);
       if (kernel.result_names != nullptr) value.result_name = formula.result_name(k);
@@ -90,11 +81,9 @@ void RecordActivations::heard(const PointwiseKernel& kernel, const void* functor
   // The compiler chooses the order in which a formula calls its functions, so they are sorted.
   std::sort(values_.begin() + static_cast<std::ptrdiff_t>(before + given), values_.end(),
             [](const Value& a, const Value& b) { return a.name < b.name; });
-  formula_listener = this;
 }
 
 void RecordActivations::end_step(std::span<const Var> made, std::span<const Var> state) {
-  formula_listener = nullptr;
   // The index of the state part that the value became; made.size(): none.
   const auto part_of = [&](const Value& value) {
     std::size_t k = 0;

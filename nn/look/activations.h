@@ -11,7 +11,7 @@
 #include <string>
 #include <vector>
 
-#include "tapeloop/autograd/ops/formula.h"
+#include "tapeloop/autograd/tape/observer.h"
 #include "tapeloop/autograd/tape/var.h"
 
 namespace tapeloop::nn {
@@ -23,9 +23,12 @@ struct Activation {
   // arguments: "a0", "sigmoid(a0)". For a cell with step(): the functions that it calls,
   // "tanh", "sigmoid", "sigmoid 2".
   std::string name;
-  bool state = false;  // a part of the state, not a gate
-  std::int64_t steps = 0, batch = 0, units = 0;
+  bool state = false;         // a part of the state, not a gate
+  std::int64_t steps = 0;     // T
+  std::int64_t batch = 0;     // N
+  std::int64_t units = 0;     // of the layer
   std::vector<float> values;  // [steps, batch, units], NaN if a step did not calculate it
+  // The value at a time step, of a sequence of the batch.
   float at(std::int64_t t, std::int64_t n, std::int64_t unit) const {
     return values.at(static_cast<std::size_t>((t * batch + n) * units + unit));
   }
@@ -39,10 +42,9 @@ struct Activation {
 // run step by step, with the same results, and without recomputation. Needs no tape. Throws if a
 // layer is called with another batch size than before. Cost: a copy of every value, and one
 // operation for each part of each formula: not for training.
-class RecordActivations final : tapeloop::detail::FormulaListener {
+class RecordActivations final : public tapeloop::detail::Observer {
  public:
-  RecordActivations();
-  ~RecordActivations();
+  RecordActivations() : observed_by_(this) {}
   RecordActivations(const RecordActivations&) = delete;
   RecordActivations& operator=(const RecordActivations&) = delete;
 
@@ -52,11 +54,16 @@ class RecordActivations final : tapeloop::detail::FormulaListener {
   // --- for loops over time steps in user code ---
   // The one of this thread; null: none, or a step is being recorded.
   static RecordActivations* current();
-  void begin_sequence(std::int64_t steps, std::int64_t batch);
-  void begin_step(std::int64_t t, std::span<const Var> state);
+  // Called before the first step.
+  void begin_sequence(std::int64_t steps, std::int64_t batch) override;
+  // Called before each step, with the state that it starts from.
+  void begin_step(std::int64_t t, std::span<const Var> state) override;
   // `made` is the result of the step. `state` is the next state, which is the
   // old one if a sequence ended.
-  void end_step(std::span<const Var> made, std::span<const Var> state);
+  void end_step(std::span<const Var> made, std::span<const Var> state) override;
+  // For unroll() and pointwise().
+  bool wants_steps() const override { return step_ < 0; }
+  void called(const tapeloop::detail::FormulaCall& call) override;
 
  private:
   struct Layer {
@@ -73,8 +80,6 @@ class RecordActivations final : tapeloop::detail::FormulaListener {
     std::string result_name;  // its name in the functor; empty: none
     bool state;
   };
-  void heard(const PointwiseKernel& kernel, const void* functor, std::span<const Var> arguments,
-             std::span<const Var> results) override;
   void store(const Value& value);
 
   std::vector<Layer> layers_;
@@ -82,7 +87,7 @@ class RecordActivations final : tapeloop::detail::FormulaListener {
   std::int64_t step_ = -1;  // -1: outside of a step
   std::vector<Var> state_;  // before the current step
   std::vector<Value> values_;
-  RecordActivations* outer_;
+  tapeloop::detail::ObservedBy observed_by_;
 };
 
 }  // namespace tapeloop::nn

@@ -9,14 +9,16 @@
 
 namespace tapeloop::nn {
 
+// The gradient of one layer at each time step.
 struct GradientCurve {
   std::string name;   // "LSTM"; curves with the same name have the same colour on the whole page
   std::string layer;  // "l0", shown after the name if there are several; selects the line pattern
   std::vector<double> norms;  // [T], in order of time; the loss is at the last step
 };
+// Curves in one pair of axes.
 struct GradientPanel {
-  std::string title;  // "at initialisation"
-  std::vector<GradientCurve> curves;
+  std::string title;                  // "at initialisation"
+  std::vector<GradientCurve> curves;  // one for each model and layer
 };
 
 // One page with the panels side by side, all with the same axes. Each curve is relative to its own

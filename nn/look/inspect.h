@@ -27,7 +27,7 @@ class NotedRandoms {
   void note() {  // keeps the current states; allocates nothing
     for (auto& [random, before] : states_) before = *random;
   }
-  void put_back() const {
+  void put_back() const {  // sets the states that note() kept
     for (const auto& [random, before] : states_) *random = before;
   }
 

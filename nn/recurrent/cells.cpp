@@ -35,7 +35,14 @@ Var GateWeights::input(const char* cell, const Var& x, bool with_both_biases) co
     fail(cell, fmt::format("x has {} features, the cell was built with input = {}; x is {}",
                            x.rank() < 1 ? 0 : x.dim(-1), weight_ih.dim(1), x.value().describe()));
   }
-  return linear(x, weight_ih, input_bias(with_both_biases));
+  return input_projection(with_both_biases)(x);
+}
+
+Linear GateWeights::input_projection(bool with_both_biases) const {
+  Linear result;
+  result.weight = weight_ih;
+  result.bias = input_bias(with_both_biases);
+  return result;
 }
 
 Var GateWeights::input(const char* cell, const Tensor& symbols, bool with_both_biases) const {

@@ -8,6 +8,7 @@
 
 #include "tapeloop/autograd/ops/ops.h"
 #include "tapeloop/autograd/sequence/recurrent.h"
+#include "tapeloop/nn/layers/layers.h"
 #include "tapeloop/nn/layers/module.h"
 #include "tapeloop/nn/recurrent/gates.h"
 #include "tapeloop/nn/recurrent/segments.h"
@@ -15,6 +16,7 @@
 
 namespace tapeloop::nn {
 
+// The function of an RnnCell.
 enum class Nonlinearity { tanh, relu };
 // The reset gate acts after the recurrent product (PyTorch) or before it.
 enum class GruReset { after, before };
@@ -22,18 +24,22 @@ enum class GruReset { after, before };
 // Options of a cell, or of a stack of cells (recurrent.h). A cell throws if an
 // option does not apply to it.
 struct RecurrentOptions {
-  std::int64_t input = 0;   // I
-  std::int64_t hidden = 0;  // H
-  int layers = 1;
-  bool bidirectional = false;
-  double dropout = 0;  // on the outputs of all layers but the last
-  bool bias = true;
+  std::int64_t input = 0;      // I
+  std::int64_t hidden = 0;     // H
+  int layers = 1;              // of a stack
+  bool bidirectional = false;  // each layer also runs from the last step to the first
+  // On the outputs of all layers but the last, so it has no effect with one layer. nn::Dropout after
+  // the stack acts on the last layer's outputs.
+  double dropout = 0;
+  bool bias = true;  // whether the cells have biases
   // LSTM: h is projected to this size; 0: no projection. Sak et al. 2014.
   std::int64_t projection = 0;
   Nonlinearity nonlinearity = Nonlinearity::tanh;  // RNN
   GruReset reset = GruReset::after;                // GRU
-  DType dtype = DType::float32;
-  Recompute recompute = {};  // for each layer and direction
+  DType dtype = DType::float32;                    // of the weights
+  Recompute recompute = {};                        // for each layer and direction
+
+  std::int64_t outputs() const { return projection > 0 ? projection : hidden; }  // the size of h
 };
 
 // A cell: any struct with
@@ -45,7 +51,8 @@ struct RecurrentOptions {
 // If part of a step does not depend on the state: `Var input(const Var& x) const`. It is applied to
 // all time steps at once, and a step gets its result instead of x. recurrence() needs it. A cell
 // may have both recurrence() and step(): if its options do not allow a recurrence, recurrence()
-// returns an undefined one.
+// returns an undefined one. For make_stepper() (stepper.h) it gives what input() applies:
+//   Linear input_projection() const;
 template <class C>
 concept HasInput = requires(const C& cell, const Var& x) {
   { cell.input(x) } -> std::same_as<Var>;
@@ -57,6 +64,10 @@ concept HasStep = requires(const C& cell, const Var& x, const typename C::State&
 template <class C>
 concept HasRecurrence = HasInput<C> && requires(const C& cell) {
   { cell.recurrence() } -> std::same_as<Recurrence>;
+};
+template <class C>
+concept HasInputProjection = requires(const C& cell) {
+  { cell.input_projection() } -> std::same_as<Linear>;
 };
 template <class C>
 concept Cell = (HasStep<C> || HasRecurrence<C>)&&requires(const C& cell) {
@@ -98,7 +109,9 @@ struct GateWeights {
   }
   // x W_ih^T + b_ih, and + b_hh if with_both_biases.
   Var input(const char* cell, const Var& x, bool with_both_biases) const;
-  // The same for one-hot x, given as symbols: looks up rows of W_ih^T instead of a
+  // What input() applies: the shared weight, and the bias.
+  Linear input_projection(bool with_both_biases) const;
+  // input() for one-hot x, given as symbols: looks up rows of W_ih^T instead of a
   // product. Cost: one copy of W_ih.
   Var input(const char* cell, const Tensor& symbols, bool with_both_biases) const;
 
@@ -106,15 +119,17 @@ struct GateWeights {
   Var input_bias(bool with_both_biases) const;
 };
 
+// The simple recurrent cell of Elman 1990: h' = tanh(W_ih x + b_ih + W_hh h + b_hh), or relu.
 struct RnnCell {
   using State = nn::State<1>;
-  GateWeights w;
-  Nonlinearity nonlinearity = Nonlinearity::tanh;
+  GateWeights w;                                   // G = 1
+  Nonlinearity nonlinearity = Nonlinearity::tanh;  // of h'
   RnnCell() = default;
   RnnCell(const RecurrentOptions& options, Random& random);
   std::array<std::int64_t, 1> state_sizes() const { return {w.weight_hh.dim(1)}; }
   Var input(const Var& x) const { return w.input("rnn", x, true); }
   Var input(const Tensor& symbols) const { return w.input("rnn", symbols, true); }
+  Linear input_projection() const { return w.input_projection(true); }
   // h' = tanh(zx + W_hh h), or relu
   Recurrence recurrence() const {
     return nonlinearity == Nonlinearity::tanh ? Recurrence(ElmanTanh{}, w.weight_hh)
@@ -124,9 +139,10 @@ struct RnnCell {
   void visit(Visitor& v) const { w.visit(v); }
 };
 
+// The LSTM cell: LstmGates of a linear function of x and h. Its state is h and c.
 struct LstmCell {
   using State = nn::State<2>;
-  GateWeights w;
+  GateWeights w;  // G = 4, in the order i f g o
   Var weight_hr;  // [P, H], undefined without a projection
   LstmCell() = default;
   LstmCell(const RecurrentOptions& options, Random& random);
@@ -135,6 +151,7 @@ struct LstmCell {
   }
   Var input(const Var& x) const { return w.input("lstm", x, true); }
   Var input(const Tensor& symbols) const { return w.input("lstm", symbols, true); }
+  Linear input_projection() const { return w.input_projection(true); }
   // h', c' = LstmGates(zx + W_hh h, c). With a projection of h' a step has
   // two products: no recurrence.
   Recurrence recurrence() const {
@@ -150,10 +167,11 @@ struct LstmCell {
   }
 };
 
+// The GRU cell: GruGates, or GruResetState and GruUpdate if `reset` is before.
 struct GruCell {
   using State = nn::State<1>;
-  GateWeights w;
-  GruReset reset = GruReset::after;
+  GateWeights w;                     // G = 3, in the order r z n
+  GruReset reset = GruReset::after;  // where the reset gate acts
   GruCell() = default;
   GruCell(const RecurrentOptions& options, Random& random);
   std::array<std::int64_t, 1> state_sizes() const { return {w.weight_hh.dim(1)}; }
@@ -161,6 +179,7 @@ struct GruCell {
   Var input(const Tensor& symbols) const {
     return w.input("gru", symbols, reset == GruReset::before);
   }
+  Linear input_projection() const { return w.input_projection(reset == GruReset::before); }
   // h' = GruGates(zx, W_hh h + b_hh, h). With reset before, a step has two products: no recurrence.
   Recurrence recurrence() const {
     return reset == GruReset::before

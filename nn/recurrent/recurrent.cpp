@@ -46,7 +46,9 @@ void check_stack(const RecurrentOptions& options) {
 
 void check_built(bool built) {
   if (!built)
-    fail("recurrent", "the layers were made without options; construct them with sizes first");
+    fail("recurrent",
+         "the layers were made by the default constructor and have no weights; construct them with "
+         "options first");
 }
 
 Var part_of_state(const Var& part, std::int64_t index, std::int64_t count, std::int64_t n,
@@ -63,8 +65,10 @@ Var part_of_state(const Var& part, std::int64_t index, std::int64_t count, std::
 Masks::Masks(std::span<const std::int64_t> lengths, const Var& xs) : all_running_until_(xs.dim(0)) {
   if (lengths.empty()) return;
   if (static_cast<std::int64_t>(lengths.size()) != xs.dim(1)) {
-    fail("unroll", fmt::format("{} lengths were given for a batch of {}; xs is {}", lengths.size(),
-                               xs.dim(1), xs.shape().str()));
+    fail(
+        "unroll",
+        fmt::format("{} lengths were given for a batch of {}; give one for each sequence; xs is {}",
+                    lengths.size(), xs.dim(1), xs.shape().str()));
   }
   for (std::size_t i = 0; i < lengths.size(); ++i) {
     if (lengths[i] < 0 || lengths[i] > xs.dim(0)) {

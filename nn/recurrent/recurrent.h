@@ -8,10 +8,9 @@
 #include <optional>
 #include <span>
 
-#include "tapeloop/autograd/look/inspect_record.h"
-#include "tapeloop/autograd/look/profile.h"
+#include "tapeloop/autograd/context/scope.h"
+#include "tapeloop/autograd/look/sequence_part.h"
 #include "tapeloop/nn/layers/layers.h"
-#include "tapeloop/nn/look/activations.h"
 #include "tapeloop/nn/recurrent/cells.h"
 
 namespace tapeloop::nn {
@@ -21,7 +20,7 @@ namespace tapeloop::nn {
 template <class S>
 struct Unrolled {
   Var ys;  // [T, N, H]
-  S last;
+  S last;  // [N, size] for each part
 };
 
 struct UnrollOptions {
@@ -31,11 +30,12 @@ struct UnrollOptions {
   // Steps that are calculated again instead of stored. The cell must then
   // outlive the backward pass.
   Recompute recompute = {};
+  tapeloop::detail::SequencePart part = {};  // unroll() gives it to the parts of a sequence
 };
 
 // The result of cell.input(xs), [T, N, ...], as an argument: unroll(cell, Projected{zx}).
 struct Projected {
-  Var zx;
+  Var zx;  // [T, N, G*H] for a built-in cell
 };
 
 namespace detail {
@@ -43,7 +43,7 @@ namespace detail {
 // Masks of the sequences that run at each step: [N, 1] of 1 and 0 for step t; undefined if all run.
 class Masks {
  public:
-  Masks(std::span<const std::int64_t> lengths, const Var& xs);
+  Masks(std::span<const std::int64_t> lengths, const Var& xs);  // checks the lengths
   Var at(std::int64_t t) const;
   // x where `running` is 1, else 0, even if x is NaN there.
   Var or_zero(const Var& running, const Var& x) const { return select(running, x, zero_); }
@@ -117,12 +117,14 @@ Unrolled<typename C::State> unroll_in_segments(const C& cell, const Var& xs,
         return run(x, start, UnrollOptions{.reverse = reverse, .lengths = lengths}).ys;
       });
   if (steps >= xs.dim(0)) {
-    return run(xs, state, UnrollOptions{.reverse = reverse, .lengths = options.lengths});
+    return run(xs, state,
+               UnrollOptions{.reverse = reverse, .lengths = options.lengths, .part = options.part});
   }
   auto [ys, last] = in_segments(
-      xs, state, steps, reverse, options.lengths,
-      [run, reverse](const Var& x, const auto& start, std::span<const std::int64_t> lengths) {
-        return run(x, start, UnrollOptions{.reverse = reverse, .lengths = lengths});
+      xs, state, steps, reverse, options.lengths, options.part,
+      [run, reverse](const Var& x, const auto& start, std::span<const std::int64_t> lengths,
+                     const SequencePart& part) {
+        return run(x, start, UnrollOptions{.reverse = reverse, .lengths = lengths, .part = part});
       });
   return {ys, last};
 }
@@ -136,6 +138,59 @@ template <Cell C>
 Unrolled<typename C::State> unroll(const C& cell, const Var& xs, typename C::State state = {},
                                    const UnrollOptions& options = {});
 
+namespace detail {
+
+// unroll() after the input projection.
+template <Cell C>
+Unrolled<typename C::State> unroll_projected(const C& cell, Var zx, typename C::State state,
+                                             const UnrollOptions& options, const Masks& masks) {
+  check_sequence(zx);
+  tapeloop::detail::Observer* const observer = tapeloop::detail::observer_of_steps();
+  if (options.recompute.wanted() && Tape::current() != nullptr && observer == nullptr) {
+    return unroll_in_segments(
+        cell, zx, std::move(state), options,
+        [&cell](const Var& part, const typename C::State& start, const UnrollOptions& own) {
+          return unroll(cell, Projected{part}, start, own);
+        });
+  }
+  const std::int64_t steps = zx.dim(0);
+  const auto sizes = cell.state_sizes();
+  complete_state(cell, zx, state);
+  const SequencePart part = tapeloop::detail::begin_sequence(options.part, steps, options.reverse);
+  if constexpr (HasRecurrence<C>) {
+    if (const Recurrence recurrence = cell.recurrence();
+        recurrence.defined() && observer == nullptr) {
+      auto [hs, last] =
+          recurrent(recurrence, std::move(zx), state.all(),
+                    {.reverse = options.reverse, .lengths = options.lengths, .part = part});
+      return {masks.without_padding(hs), typename C::State(last)};
+    }
+  }
+  PoolVector<Var> inputs = unstack(zx);
+  PoolVector<Var> outputs(static_cast<std::size_t>(steps));
+  tapeloop::detail::ObservedSteps observed(part, observer, steps, zx.dim(1));
+  for (std::int64_t i = 0; i < steps; ++i) {
+    const std::int64_t t = options.reverse ? steps - 1 - i : i;
+    tapeloop::detail::ObservedSteps::Step observed_step(observed, t, state.all());
+    typename C::State next = step(cell, inputs[static_cast<std::size_t>(t)], state);
+    next[0] = observed_step.made(next.all());
+    Var output = next.h();
+    if (Var running = masks.at(t); running.defined()) {
+      for (std::size_t k = 0; k < C::State::parts; ++k)
+        next[k] = select(running, next[k], state[k]);
+      output = masks.or_zero(running, output);
+    }
+    observed_step.end(next.all());
+    outputs[static_cast<std::size_t>(t)] = output;
+    state = next;
+  }
+  if (steps == 0)
+    return {Var(Tensor::empty({0, zx.dim(1), sizes[0]}, zx.dtype(), zx.device())), state};
+  return {stack(outputs), state};
+}
+
+}  // namespace detail
+
 // Applies the cell to xs [T, N, I], step by step. An undefined state means zeros. Past the end of
 // a sequence the outputs are 0 and the state stays constant, so `last` is the state after the
 // sequence's own last step; with `reverse` the sequence starts there. xs is not used past the
@@ -145,11 +200,12 @@ template <Cell C>
 Unrolled<typename C::State> unroll(const C& cell, const Var& xs, typename C::State state,
                                    const UnrollOptions& options) {
   detail::check_sequence(xs);
-  Var clean = detail::Masks(options.lengths, xs).without_padding(xs);
+  const detail::Masks masks(options.lengths, xs);
+  Var clean = masks.without_padding(xs);
   // With reverse, the input projection is calculated and stored for all steps at once. Its weight
   // gradient is then added up in the same order as without recomputation.
   if (options.recompute.wanted() && Tape::current() != nullptr &&
-      RecordActivations::current() == nullptr && !(options.reverse && HasInput<C>)) {
+      tapeloop::detail::observer_of_steps() == nullptr && !(options.reverse && HasInput<C>)) {
     return detail::unroll_in_segments(
         cell, clean, std::move(state), options,
         [&cell](const Var& part, const typename C::State& start, const UnrollOptions& own) {
@@ -157,9 +213,9 @@ Unrolled<typename C::State> unroll(const C& cell, const Var& xs, typename C::Sta
         });
   }
   if constexpr (HasInput<C>) {
-    return unroll(cell, Projected{cell.input(clean)}, state, options);
+    return detail::unroll_projected(cell, cell.input(clean), std::move(state), options, masks);
   } else {
-    return unroll(cell, Projected{clean}, state, options);
+    return detail::unroll_projected(cell, std::move(clean), std::move(state), options, masks);
   }
 }
 
@@ -169,51 +225,8 @@ Unrolled<typename C::State> unroll(const C& cell, Projected projected, typename 
                                    const UnrollOptions& options) {
   Var& zx = projected.zx;
   detail::check_sequence(zx);
-  RecordActivations* const record = RecordActivations::current();
-  if (options.recompute.wanted() && Tape::current() != nullptr && record == nullptr) {
-    return detail::unroll_in_segments(
-        cell, zx, std::move(state), options,
-        [&cell](const Var& part, const typename C::State& start, const UnrollOptions& own) {
-          return unroll(cell, Projected{part}, start, own);
-        });
-  }
-  const std::int64_t steps = zx.dim(0);
-  const auto sizes = cell.state_sizes();
-  detail::complete_state(cell, zx, state);
-  detail::Masks masks(options.lengths, zx);
-  const tapeloop::detail::InSequence in_sequence(steps, options.reverse);
-  if constexpr (HasRecurrence<C>) {
-    if (const Recurrence recurrence = cell.recurrence();
-        recurrence.defined() && record == nullptr) {
-      const tapeloop::detail::HandOn hand_on(in_sequence.row());
-      auto [hs, last] = recurrent(recurrence, std::move(zx), state.all(),
-                                  {.reverse = options.reverse, .lengths = options.lengths});
-      return {masks.without_padding(hs), typename C::State(last)};
-    }
-  }
-  PoolVector<Var> inputs = unstack(zx);
-  PoolVector<Var> outputs(static_cast<std::size_t>(steps));
-  if (record != nullptr) record->begin_sequence(steps, zx.dim(1));
-  for (std::int64_t i = 0; i < steps; ++i) {
-    const std::int64_t t = options.reverse ? steps - 1 - i : i;
-    const TimeStep time_step(t);
-    if (record != nullptr) record->begin_step(t, state.all());
-    typename C::State next = step(cell, inputs[static_cast<std::size_t>(t)], state);
-    const typename C::State made = record != nullptr ? next : typename C::State();
-    next[0] = tapeloop::detail::watch_state(in_sequence.row(), t, next.h());
-    Var output = next.h();
-    if (Var running = masks.at(t); running.defined()) {
-      for (std::size_t k = 0; k < C::State::parts; ++k)
-        next[k] = select(running, next[k], state[k]);
-      output = masks.or_zero(running, output);
-    }
-    if (record != nullptr) record->end_step(made.all(), next.all());
-    outputs[static_cast<std::size_t>(t)] = output;
-    state = next;
-  }
-  if (steps == 0)
-    return {Var(Tensor::empty({0, zx.dim(1), sizes[0]}, zx.dtype(), zx.device())), state};
-  return {stack(outputs), state};
+  const detail::Masks masks(options.lengths, zx);
+  return detail::unroll_projected(cell, std::move(zx), std::move(state), options, masks);
 }
 
 // A stack of cells: layer k + 1 reads the outputs of layer k, both directions side by side if there
@@ -258,9 +271,13 @@ class Recurrent {
                });
   }
 
+  // D: 2 if bidirectional, else 1.
   int directions() const { return options_.bidirectional ? 2 : 1; }
+  // D * size of h.
   std::int64_t output_size() const { return directions() * state_sizes()[0]; }
+  // Index layer * D + direction.
   const std::vector<C>& cells() const { return cells_; }
+  // As given to the constructor.
   const RecurrentOptions& options() const { return options_; }
 
   void visit(Visitor& v) const {
@@ -320,6 +337,7 @@ class Recurrent {
   Dropout dropout_;
 };
 
+// --- stacks of the built-in cells ---
 using Rnn = Recurrent<RnnCell>;
 using Lstm = Recurrent<LstmCell>;
 using Gru = Recurrent<GruCell>;

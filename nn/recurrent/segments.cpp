@@ -52,21 +52,15 @@ std::int64_t fitting_steps(std::int64_t t, std::int64_t n, Device device, const 
   }
   double least = segmented(1);
   for (std::int64_t steps = 2; steps <= t; ++steps) least = std::min(least, segmented(steps));
-  fail("unroll",
-       fmt::format("{} steps of a batch of {} do not fit into {} MiB: the least possible is "
-                   "{:.1f} MiB; give more, or a smaller batch",
-                   t, n, mib, least / 1048576.0));
+  fail("unroll", fmt::format("{} steps of a batch of {} do not fit into {} MiB: they need at least "
+                             "{:.1f} MiB; raise recompute.fit_mib, or use a smaller batch",
+                             t, n, mib, least / 1048576.0));
 }
 
 std::int64_t packed_bytes(std::span<const Var> weights) {
-  // Panels are padded to whole registers: by less than 32 rows for each gate (usually at most 8
-  // gates), and by less than 32 columns for the backward pass.
-  constexpr std::int64_t kPadding = 32, kGates = 8;
   std::int64_t bytes = 0;
   for (const Var& w : weights) {
-    if (w.rank() != 2 || w.device() != Device::cpu) continue;
-    const std::int64_t rows = w.dim(0), columns = w.dim(1);
-    bytes += size_of(w.dtype()) * (2 * rows * columns + kPadding * (kGates * columns + rows));
+    if (w.rank() == 2) bytes += backend(w.device()).kept_bytes(w.value());
   }
   return bytes;
 }

@@ -6,7 +6,7 @@
 #include <span>
 #include <utility>
 
-#include "tapeloop/autograd/look/inspect_record.h"
+#include "tapeloop/autograd/look/sequence_part.h"
 #include "tapeloop/autograd/ops/ops.h"
 #include "tapeloop/autograd/tape/recompute.h"
 #include "tapeloop/autograd/tensor/tensor_meter.h"
@@ -27,12 +27,14 @@ struct Recompute {
   // Upper limit of the memory for this unroll forwards and backwards, beyond the memory
   // in use before; 0: no limit.
   double fit_mib = 0;
+  // Whether one of them is given.
   bool wanted() const { return steps != 0 || fit_mib != 0; }
 };
 
 namespace detail {
 
 using tapeloop::detail::RandomLog;
+using tapeloop::detail::SequencePart;
 
 struct Segments {
   PoolVector<std::int64_t> sizes;  // in order of time
@@ -82,13 +84,15 @@ RunBytes bytes_of_run(const Var& xs, Run run) {
   return {meter.peak() + tape.record_bytes(), packed_bytes(within.leaves())};
 }
 
-// Runs xs [T, N, ..] segment by segment; run(xs of a segment, state, lengths) -> {ys, last}.
+// Runs xs [T, N, ..] segment by segment; run(xs of a segment, state, lengths, part) -> {ys, last}.
+// `part`: that of all segments together.
 template <class S, class Run>
 std::pair<Var, S> in_segments(const Var& xs, S state, std::int64_t steps, bool reverse,
-                              std::span<const std::int64_t> lengths, Run run) {
+                              std::span<const std::int64_t> lengths, const SequencePart& part,
+                              Run run) {
   const Segments segments = cut_into_segments(xs.dim(0), steps, reverse);
   const PoolVector<Var> parts = split(xs, segments.sizes, 0);
-  const tapeloop::detail::InSequence in_sequence(xs.dim(0), reverse);
+  const SequencePart whole_part = tapeloop::detail::begin_sequence(part, xs.dim(0), reverse);
   PoolVector<Var> outputs(parts.size());
   Tensor whole;
   std::int64_t first = reverse ? xs.dim(0) : 0;
@@ -97,18 +101,17 @@ std::pair<Var, S> in_segments(const Var& xs, S state, std::int64_t steps, bool r
     const std::int64_t size = segments.sizes[at];
     if (reverse) first -= size;
     PoolVector<Var> inputs{parts[at]};
-    for (const Var& part : state) inputs.push_back(part);
+    for (const Var& s : state) inputs.push_back(s);
     if (!whole.defined()) {
       whole = Tensor::empty({xs.dim(0), xs.dim(1), state.h().dim(1)}, xs.dtype(), xs.device());
     }
     PoolVector<Var> results = recompute(
         inputs,
         [run, own = lengths_within(lengths, first, size),
-         row = in_sequence.row().from(first)](std::span<const Var> in) {
-          const tapeloop::detail::HandOn hand_on(row);
-          auto [ys, last] = run(in[0], S(in.subspan(1)), own);
+         own_part = whole_part.from(first)](std::span<const Var> in) {
+          auto [ys, last] = run(in[0], S(in.subspan(1)), own, own_part);
           PoolVector<Var> all{ys};
-          for (const Var& part : last) all.push_back(part);
+          for (const Var& s : last) all.push_back(s);
           return all;
         },
         whole.slice(0, first, first + size));

@@ -17,8 +17,9 @@ namespace tapeloop::nn {
 template <std::size_t kParts>
 class State {
  public:
-  static constexpr std::size_t parts = kParts;
-  State() = default;  // undefined: means zeros
+  static constexpr std::size_t parts = kParts;  // how many
+  State() = default;                            // undefined: means zeros
+  // From its parts.
   template <std::same_as<Var>... V>
   requires(sizeof...(V) == kParts) explicit(kParts > 1) State(const V&... part) : parts_{part...} {}
 
@@ -28,7 +29,8 @@ class State {
   }
 
   bool defined() const { return parts_[0].defined(); }
-  const Var& h() const { return parts_[0]; }
+  const Var& h() const { return parts_[0]; }  // the first part
+  // Part i; all parts.
   Var& operator[](std::size_t i) { return parts_[i]; }
   const Var& operator[](std::size_t i) const { return parts_[i]; }
   std::span<const Var> all() const { return parts_; }
@@ -42,6 +44,7 @@ class State {
     }
     return result;
   }
+  // Part I, for structured bindings.
   template <std::size_t I>
   const Var& get() const {
     return parts_[I];

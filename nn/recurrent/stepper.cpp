@@ -12,8 +12,8 @@ namespace tapeloop::nn::detail {
 void check_one_direction(int directions) {
   if (directions != 1) {
     fail("stepper",
-         "the model runs in both directions, so a step needs what comes after it; train one with "
-         "bidirectional = false");
+         "the model runs in both directions, so a step needs the steps after it; train a model "
+         "with bidirectional = false");
   }
 }
 
@@ -22,6 +22,12 @@ void check_float32(const Recurrence& recurrence) {
     fail("stepper", "the model's weights are " + std::string(name(recurrence.w_hh.dtype())) +
                         ", expected float32; convert it by nn::convert(model, DType::float32)");
   }
+}
+
+StepperLayer layer_of(const Recurrence& recurrence, const Linear& projection) {
+  const Tensor& w = projection.weight.value();
+  return {recurrence, w,
+          projection.bias.defined() ? projection.bias.value() : Tensor::zeros({w.dim(0)})};
 }
 
 void check_affine(const StepperLayer& layer, const Tensor& x, const Tensor& y) {

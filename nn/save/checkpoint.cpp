@@ -125,7 +125,7 @@ const T& part_named(const std::vector<std::pair<std::string, T>>& parts, const c
     if (own == name) return part;
     names += (names.empty() ? "" : ", ") + own;
   }
-  fail("checkpoint", fmt::format("there is no {} {}; it has: {}", kind, shown(name),
+  fail("checkpoint", fmt::format("the checkpoint has no {} {}; it has: {}", kind, shown(name),
                                  names.empty() ? "none" : names));
 }
 
@@ -134,8 +134,8 @@ void check_sums(const std::string& path, const TensorFile& file) {
   const std::string found = checksum_of(file.metadata);
   const std::string& expected = text_of(path, file.metadata, kChecksumKey);
   if (found != expected) {
-    bad(path, fmt::format("the metadata of this checkpoint is damaged: its checksum is {}, written "
-                          "was {}; take another copy or an older checkpoint",
+    bad(path, fmt::format("the metadata of this checkpoint is damaged: its checksum is {}, but the "
+                          "file states {}; take another copy or an older checkpoint",
                           found, shown(expected)));
   }
   std::set<std::string> unseen;
@@ -146,9 +146,10 @@ void check_sums(const std::string& path, const TensorFile& file) {
     const std::string& written = text_of(path, file.metadata, std::string(kTensorChecksum) + name);
     const std::string sum = checksum_of(name, tensor);
     if (sum != written) {
-      bad(path, fmt::format("tensor {} is damaged: its checksum is {}, written was {}; take "
-                            "another copy or an older checkpoint",
-                            shown(name), sum, shown(written)));
+      bad(path,
+          fmt::format("tensor {} is damaged: its checksum is {}, but the file states {}; take "
+                      "another copy or an older checkpoint",
+                      shown(name), sum, shown(written)));
     }
     unseen.erase(name);
   }
@@ -197,7 +198,7 @@ void save_checkpoint(const std::string& path, const Checkpoint& checkpoint) {
   for (auto& [name, tensor] : tensors) {
     // write_safetensors() refuses undefined tensors with a message.
     if (tensor.defined()) {
-      tensor = tensor.to(Device::cpu);
+      tensor = tensor.cpu();
       metadata[std::string(kTensorChecksum) + name] = checksum_of(name, tensor);
     }
   }
@@ -215,7 +216,7 @@ Checkpoint read_checkpoint(const std::string& path) {
   }
   if (version->second != kVersion) {
     bad(path, fmt::format("is a checkpoint of format version {}; this program reads version {}; "
-                          "use the one that wrote it, or a newer one",
+                          "use the version of the program that wrote it, or a newer one",
                           shown(version->second), kVersion));
   }
   for (const UnreadTensor& item : file.unread) {
@@ -269,19 +270,20 @@ void check_settings(const Checkpoint& checkpoint,
   for (const auto& [key, text] : settings) {
     const auto saved = checkpoint.notes.find(key);
     if (saved == checkpoint.notes.end()) {
-      problems += fmt::format("\n  {}: {} now, not there", key, shown(text));
+      problems += fmt::format("\n  {}: {} now, not saved", key, shown(text));
     } else if (saved->second != text) {
-      problems += fmt::format("\n  {}: {} now, {} there", key, shown(text), shown(saved->second));
+      problems += fmt::format("\n  {}: {} now, {} saved", key, shown(text), shown(saved->second));
     }
   }
   for (const auto& [key, text] : checkpoint.notes) {
     if (!settings.contains(key))
-      problems += fmt::format("\n  {}: not set now, {} there", key, shown(text));
+      problems += fmt::format("\n  {}: not set now, {} saved", key, shown(text));
   }
   if (!problems.empty()) {
     fail("check_settings",
-         fmt::format("{} was saved with other settings:{}\n  Go on with those, or start anew.",
-                     what, problems));
+         fmt::format(
+             "{} was saved with other settings:{}\n  Use the saved settings, or start a new run.",
+             what, problems));
   }
 }
 

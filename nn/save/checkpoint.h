@@ -15,11 +15,12 @@
 
 namespace tapeloop::nn {
 
+// What a checkpoint file contains.
 struct Checkpoint {
   std::vector<std::pair<std::string, StateDict>> sections = {};  // {"model", ...}, ...
   std::vector<std::pair<std::string, Random>> randoms = {};      // {"batches", ...}
-  std::int64_t step = 0;
-  std::map<std::string, std::string> notes = {};  // settings: {"hidden", "256"}
+  std::int64_t step = 0;                                         // as the caller counts it
+  std::map<std::string, std::string> notes = {};                 // settings: {"hidden", "256"}
 
   // The section or random state with this name. Throws Error, which lists the existing names.
   const StateDict& section(const std::string& name) const;

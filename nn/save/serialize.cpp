@@ -25,7 +25,8 @@ bool is_float(const Tensor& tensor) { return tensor.defined() && tensor.dtype() 
 // Why the tensor cannot become the parameter's value; empty if it can.
 std::string obstacle(const Tensor& saved, const Tensor& parameter) {
   if (saved.shape() == parameter.shape() && is_float(saved)) return {};
-  return fmt::format("is {} there, {} in the model", saved.describe(), parameter.describe());
+  return fmt::format("is {} in the saved state, {} in the model", saved.describe(),
+                     parameter.describe());
 }
 
 // A parameter with all of its names.
@@ -41,8 +42,8 @@ std::string list_of(const std::vector<std::string>& names, const char* between) 
 }
 
 bool same_values(const Tensor& a, const Tensor& b, DType dtype) {
-  const Tensor x = a.to(Device::cpu).to(dtype).contiguous();
-  const Tensor y = b.to(Device::cpu).to(dtype).contiguous();
+  const Tensor x = a.cpu().to(dtype).contiguous();
+  const Tensor y = b.cpu().to(dtype).contiguous();
   const auto bytes = static_cast<std::size_t>(x.numel() * size_of(dtype));
   return bytes == 0 || std::memcmp(x.raw(), y.raw(), bytes) == 0;
 }
@@ -52,7 +53,7 @@ void assign(const ParameterList& parameters, const TensorFile& saved, const std:
   std::unordered_map<std::string, const Tensor*> by_name;
   for (const NamedTensor& item : saved.tensors) {
     if (!by_name.emplace(item.name, &item.tensor).second) {
-      problems += fmt::format("\n  {} is there twice", shown(item.name));
+      problems += fmt::format("\n  {} is twice in the saved state", shown(item.name));
     }
   }
   std::unordered_map<std::string, const std::string*> unread;
@@ -90,16 +91,16 @@ void assign(const ParameterList& parameters, const TensorFile& saved, const std:
         from_name = name;
       } else if (!same_values(*from, *found->second, to.dtype())) {
         problem += fmt::format(
-            "\n  {} and {} have different values there, but are one parameter "
-            "in the model; save one of them",
+            "\n  {} and {} have different values in the saved state, but are one parameter in the "
+            "model; save one of them",
             shown(from_name), shown(name));
       }
     }
     // One readable name is enough: the parameter's other names hold the same values.
     if (from == nullptr) problem += not_read;
     if (from == nullptr && problem.empty()) {
-      problem = fmt::format("\n  {} {} is missing there", list_of(parameter.names, " or "),
-                            to.describe());
+      problem = fmt::format("\n  {} {} is missing in the saved state",
+                            list_of(parameter.names, " or "), to.describe());
     }
     problems += problem;
     copies.emplace_back(&to, from);

@@ -25,8 +25,11 @@ Tensor mask_of(std::span<const std::int64_t> lengths, const Var& source) {
   const std::int64_t steps = source.dim(0), batch = source.dim(1);
   if (lengths.empty()) return {};
   if (static_cast<std::int64_t>(lengths.size()) != batch) {
-    fail("attention", fmt::format("{} lengths were given for a batch of {}; the source is {}",
-                                  lengths.size(), batch, source.shape().str()));
+    fail(
+        "attention",
+        fmt::format(
+            "{} lengths were given for a batch of {}; give one for each sequence; the source is {}",
+            lengths.size(), batch, source.shape().str()));
   }
   for (std::size_t i = 0; i < lengths.size(); ++i) {
     if (lengths[i] < 1 || lengths[i] > steps) {
@@ -57,7 +60,8 @@ Attention::Attention(const AttentionOptions& o, Random& random) : options(o) {
                                   o.query, o.source));
   }
   if (o.score != Score::additive && o.size != 0) {
-    fail("attention", "the option `size` is that of the additive score; leave it at 0 for others");
+    fail("attention",
+         "the option `size` belongs to Score::additive; leave it at 0 for other scores");
   }
   if (o.score == Score::additive) {
     options.size = o.size > 0 ? o.size : o.query;
@@ -108,8 +112,8 @@ Attended Attention::operator()(const Var& q, const AttentionSource& source) cons
   if (!source.defined()) fail("attention", "the source is undefined; make it by prepare(...)");
   if (source.score != options.score) {
     fail("attention",
-         "the source was prepared by an attention with another score; prepare it by "
-         "this one");
+         "the source was prepared by an attention with another score; prepare it by the attention "
+         "that reads it");
   }
   const std::int64_t batch = source.columns.dim(0);
   if ((q.rank() != 2 && q.rank() != 3) || q.dim(-1) != options.query || q.dim(-2) != batch) {

@@ -25,15 +25,15 @@ enum class Score {
 };
 
 struct AttentionOptions {
-  Score score = Score::additive;
-  std::int64_t query = 0;   // H
-  std::int64_t source = 0;  // D
-  std::int64_t size = 0;    // additive: A, the size of its hidden layer; 0: as query
+  Score score = Score::additive;  // how well a query fits a source step
+  std::int64_t query = 0;         // H
+  std::int64_t source = 0;        // D
+  std::int64_t size = 0;          // additive: A, the size of its hidden layer; 0: as query
   // Scales scores to unit variance at the start: dot, general and additive are divided
   // by sqrt(their size) (Vaswani et al. 2017); cosine, which is small for many
   // features, is multiplied by it.
   bool scaled = false;
-  DType dtype = DType::float32;
+  DType dtype = DType::float32;  // of the weights
 };
 
 // A prepared source: everything that does not depend on the query, calculated once.
@@ -45,17 +45,18 @@ struct AttentionSource {
   bool defined() const { return columns.defined(); }
 };
 
+// The result of Attention.
 struct Attended {
   Var context;  // [N, D] or [T, N, D]
   Var weights;  // [N, S] or [T, N, S]: rows sum to 1, and are 0 past the sequence's length
 };
 
 struct Attention {
-  AttentionOptions options;
-  Linear query;  // additive: W_q [A, H], no bias
-  Linear key;    // additive: W_k [A, D], b [A]
-  Linear v;      // additive: [1, A], no bias
-  Var weight;    // general: W [D, H]
+  AttentionOptions options;  // as given to the constructor
+  Linear query;              // additive: W_q [A, H], no bias
+  Linear key;                // additive: W_k [A, D], b [A]
+  Linear v;                  // additive: [1, A], no bias
+  Var weight;                // general: W [D, H]
   Attention() = default;
   Attention(const AttentionOptions& options, Random& random);
 

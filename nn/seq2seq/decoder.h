@@ -29,12 +29,13 @@ struct DecoderOptions {
   // The options of the cells: hidden, layers, dropout and others. `input` is
   // calculated: leave it at 0.
   RecurrentOptions cell;
-  Attend attend = Attend::before_step;
-  std::int64_t source = 0;  // D, features of the source
+  Attend attend = Attend::before_step;  // when the source is read
+  std::int64_t source = 0;              // D, features of the source
   // score, size and scaled. `query` and `source` are calculated: leave them at 0.
   AttentionOptions attention = {};
   bool input_feeding = false;  // after_step: the features are also an input of the next step
-  std::int64_t combined = 0;   // after_step: the size of the features f; 0: H
+  // after_step: the size of the features f; 0: H, with input feeding cell.outputs()
+  std::int64_t combined = 0;
 };
 
 // The state of a decoder.
@@ -66,15 +67,16 @@ Tensor mixed_symbols(const Tensor& truth, const Var& logits, double truth_probab
                      Random& random);
 }  // namespace detail
 
+// Predicts the symbols of a target, one step at a time or all of a training target at once.
 template <Cell C>
 struct Decoder {
-  DecoderOptions options;
-  Embedding embedding;
-  std::vector<C> cells;
-  Attention attention;
-  Linear combine;  // after_step: W [F, D + H], no bias
-  Linear output;   // [V, F]
-  Dropout dropout;
+  DecoderOptions options;  // as given to the constructor
+  Embedding embedding;     // of the symbols
+  std::vector<C> cells;    // one for each layer
+  Attention attention;     // unused if options.attend is Attend::never
+  Linear combine;          // after_step: W [F, D + H], no bias
+  Linear output;           // [V, F]
+  Dropout dropout;         // between the layers
 
   Decoder() = default;
   Decoder(const DecoderOptions& o, Random& random) : options(o) {
@@ -84,18 +86,17 @@ struct Decoder {
     embedding = Embedding(o.vocabulary, o.embedding, random, -1, dtype);
     RecurrentOptions own = o.cell;
     own.layers = 1;
-    // The input size of the first layer depends on the output size of a cell.
+    const std::int64_t fed = o.combined > 0 ? o.combined : o.cell.outputs();
     own.input = o.embedding;
-    Random probe = random;
-    const std::int64_t hidden = C(own, probe).state_sizes()[0];
-    const std::int64_t combined = o.combined > 0 ? o.combined : hidden;
     if (before) own.input += o.source;
-    if (o.input_feeding) own.input += combined;
+    if (o.input_feeding) own.input += fed;
     for (int layer = 0; layer < o.cell.layers; ++layer) {
       cells.emplace_back(own, random);
-      detail::check_layer_size(cells.back().state_sizes()[0], hidden);
-      own.input = hidden;
+      own.input = cells[0].state_sizes()[0];
+      detail::check_layer_size(cells.back().state_sizes()[0], own.input);
     }
+    const std::int64_t hidden = own.input;
+    const std::int64_t combined = o.combined > 0 || o.input_feeding ? fed : hidden;
     if (o.attend != Attend::never) {
       AttentionOptions attend = o.attention;
       attend.query = hidden;

@@ -15,7 +15,7 @@ double ScheduledSampling::truth_probability(std::int64_t update) const {
   const char* name = "scheduled_sampling";
   if (update < 0) fail(name, fmt::format("update is {}, expected 0 or more", update));
   if (!(at_least >= 0 && at_least <= 1)) {
-    fail(name, fmt::format("at_least is {}, expected a probability", at_least));
+    fail(name, fmt::format("at_least is {}, expected a probability, 0 to 1", at_least));
   }
   const double i = static_cast<double>(update);
   double p = 1;

@@ -14,8 +14,8 @@ namespace tapeloop::nn {
 // Encodes symbols: an embedding and a stack of cells in one or two directions.
 template <Cell C>
 struct Encoder {
-  Embedding embedding;
-  Recurrent<C> layers;
+  Embedding embedding;  // of the symbols
+  Recurrent<C> layers;  // read the embeddings
   Encoder() = default;
   // options.input is the size of the embedding.
   Encoder(std::int64_t vocabulary, const RecurrentOptions& options, Random& random)
@@ -34,10 +34,10 @@ struct Encoder {
 };
 
 struct Seq2SeqOptions {
-  std::int64_t source_vocabulary = 0;
-  RecurrentOptions encoder;  // input: the size of the embedding
-  BridgeKind bridge = BridgeKind::linear;
-  DecoderOptions decoder;  // `source` is calculated from the encoder
+  std::int64_t source_vocabulary = 0;      // number of symbols of the source
+  RecurrentOptions encoder;                // input: the size of the embedding
+  BridgeKind bridge = BridgeKind::linear;  // from the encoder's state to the decoder's
+  DecoderOptions decoder;                  // `source` is calculated from the encoder
 };
 
 namespace detail {
@@ -47,16 +47,17 @@ void check_seq2seq(std::int64_t source, DType encoder, DType decoder);
 // An encoded source: the attention source and the first state of the decoder.
 template <Cell D>
 struct Encoded {
-  AttentionSource source;
-  DecoderState<D> state;
-  PoolVector<std::int64_t> lengths;
+  AttentionSource source;            // for the decoder's attention
+  DecoderState<D> state;             // the decoder's first
+  PoolVector<std::int64_t> lengths;  // of the sources; empty: all S
 };
 
+// Sequence to sequence: an encoder, a bridge between the states, and a decoder with attention.
 template <Cell E, Cell D = E>
 struct Seq2Seq {
-  Encoder<E> encoder;
-  Bridge bridge;
-  Decoder<D> decoder;
+  Encoder<E> encoder;  // reads the source
+  Bridge bridge;       // makes the decoder's first state
+  Decoder<D> decoder;  // predicts the target
 
   Seq2Seq() = default;
   Seq2Seq(const Seq2SeqOptions& o, Random& random)

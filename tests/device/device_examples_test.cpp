@@ -8,10 +8,10 @@
 #include "examples/char_lm/training.h"
 #include "examples/common/options.h"
 #include "examples/custom_cell/adder.h"
-#include "examples/jazz/chart.h"
 #include "examples/jazz/generate.h"
+#include "examples/jazz/music/chart.h"
 #include "examples/jazz/train.h"
-#include "examples/seq2seq/adder.h"
+#include "examples/seq2seq/tasks/adder.h"
 #include "examples/seq2seq/training_run.h"
 #include "tests/device/device.h"
 
@@ -72,8 +72,8 @@ char_lm::Settings char_settings(const char* cell, std::int64_t embedding, DType 
 
 // --- jazz ---
 
-jazz::ModelOptions jazz_model(bool gru, DType dtype, Device device) {
-  return {.gru = gru,
+jazz::ModelOptions jazz_model(const char* cell, DType dtype, Device device) {
+  return {.cell = cell,
           .hidden = 8,
           .embedding = 6,
           .dropout = 0.3,
@@ -121,7 +121,7 @@ TEST_CASE("char_lm: a run goes on on the other device, validates and writes the 
     CAPTURE(name(first));
     const auto straight = trainer_on(first), resumed = trainer_on(second);
     losses_of(*straight, 5);
-    nn::save_checkpoint(file.path, straight->checkpoint({}));
+    nn::save_checkpoint(file.path, straight->checkpoint());
     resumed->restore(nn::read_checkpoint(file.path), file.path);
     check_losses(losses_of(*resumed, 5), losses_of(*straight, 5), DType::float64);
     const std::string part = text.corpus.validation.substr(0, 40);
@@ -142,12 +142,12 @@ TEST_CASE("jazz: the first 20 updates on cuda are those on the cpu") {
   const Bounds bounds;
   const jazz::Material material = jazz::embedded_corpus();
   for (const DType dtype : {DType::float32, DType::float64}) {
-    for (const bool gru : {false, true}) {
-      if (gru && dtype == DType::float32) continue;  // an emulated launch is slow
-      CAPTURE(gru);
+    for (const std::string cell : {"lstm", "gru"}) {
+      if (cell == "gru" && dtype == DType::float32) continue;  // an emulated launch is slow
+      CAPTURE(cell);
       CAPTURE(name(dtype));
       const auto losses_on = [&](Device device) {
-        jazz::Trainer trainer(jazz_model(gru, dtype, device), kJazzRun, material);
+        jazz::Trainer trainer(jazz_model(cell.c_str(), dtype, device), kJazzRun, material);
         CHECK(nn::parameters(trainer.model()).at(0).var.device() == device);
         return losses_of(trainer, kSteps);
       };
@@ -166,7 +166,7 @@ TEST_CASE("jazz: a run goes on on the other device, and its best weights play th
   run.evaluate_every = 3;
   const File file;
   const auto trainer_on = [&](Device device) {
-    return std::make_unique<jazz::Trainer>(jazz_model(false, DType::float32, device), run,
+    return std::make_unique<jazz::Trainer>(jazz_model("lstm", DType::float32, device), run,
                                            material);
   };
   for (const auto& pair : {std::pair{Device::cpu, Device::cuda}, {Device::cuda, Device::cpu}}) {
@@ -226,7 +226,7 @@ TEST_CASE("seq2seq: updates on cuda are those on the cpu, and a run goes on on t
     };
     const auto there = trainer_on(Device::cuda), here = trainer_on(Device::cpu);
     check_losses(losses_of(*there, kSteps), losses_of(*here, kSteps), DType::float64);
-    nn::save_checkpoint(file.path, there->checkpoint({}));
+    nn::save_checkpoint(file.path, there->checkpoint());
     const auto resumed = trainer_on(Device::cpu);
     resumed->restore(nn::read_checkpoint(file.path), file.path);
     check_losses(losses_of(*resumed, 3), losses_of(*here, 3), DType::float64);

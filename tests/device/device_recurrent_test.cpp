@@ -205,7 +205,7 @@ TEST_CASE("a form that was asked for and cannot be had is refused with the reaso
     const std::string text = refusal(large, form);
     CHECK(text.find("set_recurrent_form() asked for RecurrentForm::") != std::string::npos);
     CHECK(text.find("H = 2000, 4 gates in float32 do not fit") != std::string::npos);
-    CHECK(text.find("RecurrentForm::automatic takes") != std::string::npos);
+    CHECK(text.find("RecurrentForm::automatic chooses") != std::string::npos);
   }
   CHECK(refusal(large, RecurrentForm::automatic).empty());
   CHECK(cuda::last_recurrent_form() == RecurrentForm::alternating);

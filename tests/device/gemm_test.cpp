@@ -309,11 +309,12 @@ TEST_CASE("gemm keeps infinities and NaN of the operands and adds none of its ow
 }
 
 TEST_CASE("a packing buffer grows to the largest size asked for and then stays where it is") {
-  using tapeloop::gemm_buffer;
-  using tapeloop::GemmBuffer;
-  const void* large = gemm_buffer(GemmBuffer::small_side, 1 << 20);
+  using tapeloop::memory::scratch;
+  const std::int64_t counted = tapeloop::memory::stats().live_bytes;
+  const void* large = scratch(tapeloop::kGemmSmallSide, 1 << 20);
   CHECK(reinterpret_cast<std::uintptr_t>(large) % 64 == 0);
-  CHECK(gemm_buffer(GemmBuffer::panels, 100) != large);
-  CHECK(gemm_buffer(GemmBuffer::small_side, 64) == large);
-  CHECK(gemm_buffer(GemmBuffer::small_side, 1 << 20) == large);
+  CHECK(scratch(tapeloop::kGemmPanels, 100) != large);
+  CHECK(scratch(tapeloop::kGemmSmallSide, 64) == large);
+  CHECK(scratch(tapeloop::kGemmSmallSide, 1 << 20) == large);
+  CHECK(tapeloop::memory::stats().live_bytes == counted);
 }

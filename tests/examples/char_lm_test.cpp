@@ -109,7 +109,7 @@ TEST_CASE("a vocabulary of all bytes comes back from its escaped form") {
   for (const char* broken : {"\\", "\\x", "\\x0", "\\xzz", "\\q0a"}) {
     CAPTURE(broken);
     CHECK(contains(message_of<tapeloop::Error>([&] { Vocabulary::unescape(broken); }),
-                   "without x and two digits"));
+                   "that x and two hexadecimal digits do not follow"));
   }
 }
 
@@ -223,7 +223,8 @@ TEST_CASE("gradients of a last loss have a curve for each layer, and neurons a p
   CHECK(contains(page, "sigmoid(xz + hz)"));
   CHECK(
       contains(message_of<tapeloop::Error>([&] { neurons_over_text(model, vocabulary, "#", "t"); }),
-               "--activations-text: the text never had '#', byte 1 of the --activations-text"));
+               "--activations-text: the training text has no '#', which is byte 1 of the "
+               "--activations-text"));
 }
 
 TEST_CASE("a text that a picture or page has no room for is refused in words of the options") {
@@ -233,7 +234,7 @@ TEST_CASE("a text that a picture or page has no room for is refused in words of 
   const std::string long_text(401, kRhyme[0]);
   CHECK(message_of<tapeloop::Error>(
             [&] { neurons_over_text(model, vocabulary, long_text, "t", true); }) ==
-        "--activations: the text has 401 symbols, a picture takes 400 at most; shorten "
+        "--activations: the text has 401 symbols, a picture shows at most 400; shorten "
         "--activations-text, or name a FILE.html");
   CHECK_NOTHROW(neurons_over_text(model, vocabulary, long_text.substr(1), "t", true));
 }
@@ -261,11 +262,12 @@ TEST_CASE("a run that is saved and resumed equals one that never stopped, bit fo
     const auto notes = notes_of(settings, vocabulary, fingerprint(corpus.train));
     Trainer straight(corpus, vocabulary, settings);
     Trainer stopped(corpus, vocabulary, settings);
+    stopped.notes = notes;
     const Folder folder;
     const std::string file = (folder.path / "run.safetensors").string();
     for (int i = 0; i < 9; ++i) straight.update();  // more than one pass over the text
     for (int i = 0; i < 3; ++i) stopped.update();
-    nn::save_checkpoint(file, stopped.checkpoint(notes));
+    nn::save_checkpoint(file, stopped.checkpoint());
 
     Trainer resumed(corpus, vocabulary, settings);
     const nn::Checkpoint saved = nn::read_checkpoint(file);
@@ -274,7 +276,7 @@ TEST_CASE("a run that is saved and resumed equals one that never stopped, bit fo
     CHECK(resumed.updates() == 3);
     for (int i = 3; i < 9; ++i) resumed.update();
     check_same_weights(straight.model(), resumed.model());
-    CHECK(straight.history.recent == resumed.history.recent);
+    CHECK(straight.history().recent == resumed.history().recent);
     CHECK(validate(straight.model(), vocabulary, kRhyme) ==
           validate(resumed.model(), vocabulary, kRhyme));
   }
@@ -294,7 +296,7 @@ TEST_CASE("settings and vocabulary come back from a checkpoint, and others are r
   for (const char* part : {"hidden", "vocabulary", "text", "file"}) CHECK(contains(message, part));
   saved.notes["layers"] = "two";
   CHECK(contains(message_of<tapeloop::Error>([&] { settings_of(saved, "file"); }),
-                 "setting 'layers' is 'two'"));
+                 "setting 'layers': 'two' is not a whole number from 1 to 1000"));
   saved.notes.erase("cell");
   CHECK(contains(message_of<tapeloop::Error>([&] { settings_of(saved, "file"); }),
                  "no setting 'cell'"));

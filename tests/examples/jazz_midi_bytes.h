@@ -10,8 +10,8 @@
 #include <string_view>
 #include <vector>
 
-#include "examples/jazz/corpus.h"
-#include "examples/jazz/midi.h"
+#include "examples/jazz/midi/midi.h"
+#include "examples/jazz/music/corpus.h"
 #include "tests/messages.h"
 
 namespace jazz::test {

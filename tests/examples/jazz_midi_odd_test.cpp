@@ -6,9 +6,9 @@
 #include <ctime>
 #include <string>
 
-#include "examples/jazz/chart.h"
-#include "examples/jazz/events.h"
 #include "examples/jazz/material.h"
+#include "examples/jazz/music/chart.h"
+#include "examples/jazz/music/events.h"
 #include "tests/examples/jazz_midi_bytes.h"
 #include "tests/folder.h"
 
@@ -109,7 +109,7 @@ TEST_CASE("midi: metadata of any length that says nothing about the notes is pas
   }
   const Bytes notes = {0, 0x90, 60, 90, 96, 60, 0, 0, 62, 90, 96, 62, 0};
   const MidiSong song = read(header(0, 1, 96) + chunk("MTrk", notes + Bytes{0, 0xff, 0x2f, 1, 0}));
-  check_contains(song.warnings.at(0), "an End of Track of 1 bytes");
+  check_contains(song.warnings.at(0), "the End of Track has 1 bytes, expected none");
   CHECK(notes_of(song) == kTwoNotes);
 }
 
@@ -127,7 +127,7 @@ TEST_CASE("midi: real-time and system common messages are ignored with a warning
   check_read(around({0, 0xf2, 5, 6}), "the system message 0xf2 is ignored");
   check_read(around({0, 0xf3, 5}), "the system message 0xf3 is ignored");
   check_read(around({0, 0xf6}), "the system message 0xf6 is ignored");
-  check_read(around({0, 0xf7, 3, 0x90, 64, 90}), "an escaped message 0x90 is ignored");
+  check_read(around({0, 0xf7, 3, 0x90, 64, 90}), "the escaped message 0x90 is ignored");
   check_contains(error_of(around({0, 0xf5, 1})), "byte 23: found status byte 0xf5");
 }
 
@@ -342,7 +342,7 @@ TEST_CASE("midi: the material tells what was odd in its files, of ten at most on
   CHECK(material.warnings[0] ==
         folder.file("a.mid") +
             ": byte 29: a tempo of 0 microseconds per quarter is ignored; and 1 more");
-  CHECK(material.warnings[10] == "oddities in 2 more files");
+  CHECK(material.warnings[10] == "2 more files have warnings");
 }
 
 TEST_CASE("midi: a title is kept to 255 bytes, whole characters of UTF-8") {

@@ -35,7 +35,7 @@ TEST_CASE("midi: of overlapping notes on one key the oldest ends first, on other
   CHECK(notes[1].length == 30);
   CHECK(notes[2].length == 20);  // never ended: lasts to the end of the track
   REQUIRE(song.warnings.size() == 1);
-  check_contains(song.warnings[0], "never ended");
+  check_contains(song.warnings[0], "some notes have no note-off");
 }
 
 TEST_CASE(

@@ -10,11 +10,11 @@
 #include <numeric>
 #include <string>
 
-#include "examples/jazz/events.h"
 #include "examples/jazz/measures.h"
+#include "examples/jazz/music/events.h"
+#include "examples/jazz/music/score.h"
 #include "examples/jazz/ngram.h"
 #include "examples/jazz/piano_roll.h"
-#include "examples/jazz/score.h"
 #include "tests/examples/jazz_sample.h"
 
 namespace {

@@ -7,7 +7,7 @@
 #include <string>
 #include <vector>
 
-#include "examples/jazz/corpus.h"
+#include "examples/jazz/music/corpus.h"
 #include "tests/messages.h"
 
 namespace jazz::test {

@@ -6,10 +6,10 @@
 #include <stdexcept>
 #include <string>
 
-#include "examples/jazz/chart.h"
-#include "examples/jazz/corpus.h"
-#include "examples/jazz/midi.h"
-#include "examples/jazz/score.h"
+#include "examples/jazz/midi/midi.h"
+#include "examples/jazz/music/chart.h"
+#include "examples/jazz/music/corpus.h"
+#include "examples/jazz/music/score.h"
 #include "tests/examples/jazz_sample.h"
 
 namespace {
@@ -231,7 +231,7 @@ TEST_CASE("jazz: a corpus that is not text is refused with its line") {
                  "bad.txt:13: the line has a NUL byte");
   check_contains(corpus_error("\xff\xfetune"
                               "x"),
-                 "bad.txt:1: this is UTF-16; convert it");
+                 "bad.txt:1: this is UTF-16 and damaged");
   check_contains(corpus_error(std::string("\xff\xfe\0\0t\0\0\0", 8)),
                  "bad.txt:1: this is UTF-32; convert it");
   check_contains(corpus_error(edited("- - . .", "– - . .")), "bar 1: found '–', expected a pitch");
@@ -247,7 +247,7 @@ TEST_CASE("jazz: charts from any system, with the signs that players write") {
   CHECK(contains(message_of<std::invalid_argument>([] { parse_chart("F7 | B\xe9"); }),
                  "the chart, line 1: byte 7 of the line (0xe9) is not UTF-8"));
   CHECK(contains(message_of<std::invalid_argument>([] { parse_chart("F7 | C+"); }),
-                 "'C+' is no chord"));
+                 "'C+' is not a chord"));
   CHECK(contains(message_of<std::invalid_argument>([] { parse_chart("F7 ‖ C7"); }),
                  "3 chords ('F7 ‖ C7')"));
   CHECK(contains(message_of<std::invalid_argument>([] { parse_chart("\ufeff \u00a0"); }),

@@ -10,10 +10,10 @@
 #include <set>
 #include <utility>
 
-#include "examples/seq2seq/batches.h"
-#include "examples/seq2seq/pairs.h"
-#include "examples/seq2seq/text.h"
-#include "examples/seq2seq/vocabulary.h"
+#include "examples/seq2seq/data/batches.h"
+#include "examples/seq2seq/data/pairs.h"
+#include "examples/seq2seq/data/text.h"
+#include "examples/seq2seq/data/vocabulary.h"
 #include "tapeloop/autograd/tensor/error.h"
 #include "tests/messages.h"
 
@@ -242,9 +242,10 @@ TEST_CASE("batches go on where they were saved, and tell other data from their o
   const std::vector<Example> fewer = some_examples(199);
   Batches other(fewer, 32, Random(3));
   CHECK(contains(message_of<tapeloop::Error>([&] { other.load_state_dict(saved); }),
-                 "the state is of 200 examples, pass 0, next batch 0; here are 199 in 7 batches"));
+                 "the saved state is that of 200 examples, pass 0, next batch 0; this run has 199 "
+                 "examples in 7 batches"));
   CHECK(contains(message_of<tapeloop::Error>([&] { other.load_state_dict({}); }),
-                 "the state is of -1 examples"));
+                 "the saved state is that of -1 examples"));
   CHECK(contains(message_of<tapeloop::Error>([&] { Batches(fewer, 0, Random(3)); }),
                  "199 examples in batches of 0"));
   CHECK(contains(message_of<tapeloop::Error>([&] { Batches({}, 4, Random(3)); }),

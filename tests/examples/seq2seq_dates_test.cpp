@@ -5,8 +5,8 @@
 #include <map>
 #include <set>
 
-#include "examples/seq2seq/dates.h"
-#include "examples/seq2seq/text.h"
+#include "examples/seq2seq/tasks/dates.h"
+#include "examples/seq2seq/data/text.h"
 #include "tests/support.h"
 
 using namespace seq2seq;

@@ -7,9 +7,9 @@
 #include <map>
 #include <regex>
 
-#include "examples/seq2seq/picture.h"
-#include "examples/seq2seq/svg.h"
-#include "examples/seq2seq/text.h"
+#include "examples/common/svg.h"
+#include "examples/seq2seq/data/text.h"
+#include "examples/seq2seq/pictures/picture.h"
 #include "tests/support.h"
 
 using namespace seq2seq;

@@ -14,8 +14,8 @@
 #include "examples/common/interrupt.h"
 #include "examples/common/run_lock.h"
 #include "examples/common/saver.h"
-#include "examples/seq2seq/notes.h"
-#include "examples/seq2seq/tasks.h"
+#include "examples/seq2seq/settings.h"
+#include "examples/seq2seq/tasks/tasks.h"
 #include "examples/seq2seq/training_run.h"
 #include "tests/examples/seq2seq_pairs.h"
 #include "tests/folder.h"
@@ -32,10 +32,11 @@ TEST_CASE("texts that cannot be translated are refused, and checkpoints of other
   settings.task = "dates";
   settings.most_symbols = 4;
   const Languages languages = languages_of_pairs();
-  const Trainer trainer(examples_of_pairs(), languages, settings);
+  Trainer trainer(examples_of_pairs(), languages, settings);
+  trainer.notes = notes_of(settings, languages, "x");
   Arguments a;
   a.model = (folder.path / "model.safetensors").string();
-  nn::save_checkpoint(a.model, trainer.checkpoint(notes_of(settings, languages, "x")));
+  nn::save_checkpoint(a.model, trainer.checkpoint());
   a.translate_given = true;
   const auto refused = [&](const std::string& text) {
     a.translate = text;
@@ -54,8 +55,8 @@ TEST_CASE("texts that cannot be translated are refused, and checkpoints of other
   a.task = "copy";
   a.task_given = true;
   CHECK(refused("abc") == a.model +
-                              ": this checkpoint is of the task 'dates', not 'copy'; name "
-                              "that task, or give another file");
+                              ": this checkpoint is one of the task 'dates', not 'copy'; name that "
+                              "task, or give another checkpoint");
 }
 
 TEST_CASE("a training run leaves checkpoints, resumes, and refuses another vocabulary") {
@@ -83,13 +84,13 @@ TEST_CASE("a training run leaves checkpoints, resumes, and refuses another vocab
   };
   material.train.push_back({"new letter q", "q"});
   CHECK(refused().starts_with("--resume: " + folder.path.string() +
-                              "/last.safetensors learned from other data than this (7 pairs, "));
+                              "/last.safetensors was trained on other data (it notes 7 pairs, "));
   CHECK(refused().ends_with("; give the --data that it was trained with"));
   material.train = kPairs;
   a.settings.model.hidden = 7;
   CHECK(refused() == "--resume: " + folder.path.string() +
                          "/last.safetensors was saved with other settings:\n  hidden: \"7\" now, "
-                         "\"6\" there\n  Go on with those, or start anew.");
+                         "\"6\" saved\n  Use the saved settings, or start a new run.");
   a.common.out = (folder.path / "none").string();
   CHECK(refused() == "--resume: there is no " + a.common.out +
                          "/last.safetensors; leave --resume out to train first, or name the folder "
@@ -105,7 +106,7 @@ TEST_CASE("Ctrl-C ends a run with a checkpoint from which it goes on") {
   a.settings.updates = 1'000'000'000;
   a.settings.decay = 0;
   a.validate_every = a.settings.updates;
-  a.patience = 0;
+  a.settings.patience = 0;
   const Material material{
       .source = "letters", .train = kPairs, .validation = kPairs, .test = kPairs, .remarks = {}};
   const std::string last = folder.path.string() + "/last.safetensors";
@@ -389,7 +390,7 @@ TEST_CASE("training ends where validation no longer gets better") {
   a.settings.learning_rate = 0;
   a.settings.updates = 100;
   a.validate_every = 2;
-  a.patience = 3;
+  a.settings.patience = 3;
   const Material material{
       .source = "letters", .train = kPairs, .validation = kPairs, .test = kPairs, .remarks = {}};
   const Trained trained = train(a, a.settings, material, folder.path.string());

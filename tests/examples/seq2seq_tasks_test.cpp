@@ -2,15 +2,16 @@
 // The tasks of examples/seq2seq without a model: letters and sums; and the command line.
 #include <doctest/doctest.h>
 
-#include <CLI/CLI.hpp>
 #include <algorithm>
+#include <iterator>
 #include <set>
+#include <sstream>
 
-#include "examples/seq2seq/addition.h"
 #include "examples/seq2seq/arguments.h"
-#include "examples/seq2seq/dates.h"
-#include "examples/seq2seq/lengths.h"
 #include "examples/seq2seq/material.h"
+#include "examples/seq2seq/tasks/addition.h"
+#include "examples/seq2seq/tasks/dates.h"
+#include "examples/seq2seq/tasks/lengths.h"
 #include "tapeloop/autograd/tensor/error.h"
 #include "tests/support.h"
 
@@ -20,13 +21,21 @@ using tapeloop::test::message_of;
 
 namespace {
 
-// The options as main() reads them. Throws the errors of the command line.
-Arguments parsed(const std::string& line) {
+// Reads a command line as main() does. Throws UsageError.
+void parse(common::CommandLine& line, Arguments& a, const std::string& text) {
+  std::istringstream in("seq2seq " + text);
+  std::vector<std::string> all{std::istream_iterator<std::string>(in), {}};
+  std::vector<char*> argv;
+  for (std::string& one : all) argv.push_back(one.data());
+  add_options(line, a);
+  line.parse(static_cast<int>(argv.size()), argv.data());
+  fill_in(line, a);
+}
+
+Arguments parsed(const std::string& text) {
   Arguments a;
-  CLI::App app;
-  add_options(app, a);
-  app.parse(line, false);
-  fill_in(app, a);
+  common::CommandLine line(a.common, "seq2seq", "");
+  parse(line, a, text);
   return a;
 }
 
@@ -198,8 +207,8 @@ TEST_CASE("options that do not belong to a task, or to each other, are refused")
   CHECK(refused("add --base 3") == "--base is 3, expected 2 or 10");
   CHECK(refused("add --base 10 --digits 40") == "--digits is 40, expected 1 to 18 decimal digits");
   CHECK(refused("add --cell lstm") ==
-        "--cell has no meaning for sums of bits, which a plain RNN adds; give --base 10 too, or "
-        "leave it out");
+        "--cell has no effect on --base 2, where a plain RNN adds bits; give --base 10 too, or "
+        "leave --cell out");
   CHECK(refused("--resume --interactive") ==
         "--resume trains, --translate and --interactive do not; choose one");
   CHECK(refused("--model x.safetensors").starts_with("--model names a checkpoint"));
@@ -219,10 +228,10 @@ TEST_CASE("options that do not belong to a task, or to each other, are refused")
         "--lr has no effect together with --interactive, which trains nothing; leave it out");
   CHECK(refused("reverse --translate abc --beam 3 --model m --out o --json j --threads 2") ==
         "accepted");
-  CHECK_THROWS_AS(parsed("cook"), CLI::ParseError);
-  CHECK_THROWS_AS(parsed("--hidden 0"), CLI::ParseError);
-  CHECK_THROWS_AS(parsed("--lr fast"), CLI::ParseError);
-  CHECK_THROWS_AS(parsed("--attention sideways"), CLI::ParseError);
+  CHECK_THROWS_AS(parsed("cook"), common::UsageError);
+  CHECK_THROWS_AS(parsed("--hidden 0"), common::UsageError);
+  CHECK_THROWS_AS(parsed("--lr fast"), common::UsageError);
+  CHECK_THROWS_AS(parsed("--attention sideways"), common::UsageError);
 }
 
 TEST_CASE("tasks have presets that options overrule") {
@@ -252,11 +261,9 @@ TEST_CASE("the explanation of a task shows its own values and options") {
   // Finds an option's line in --help, up to its value.
   const auto shown = [](const std::string& line, const std::string& option) -> std::string {
     Arguments a;
-    CLI::App app;
-    add_options(app, a);
-    app.parse(line, false);
-    fill_in(app, a);
-    const std::string text = app.help();
+    common::CommandLine command(a.common, "seq2seq", "");
+    parse(command, a, line);
+    const std::string text = command.help();
     const std::size_t place = text.find("  " + option + " ");
     if (place == std::string::npos) return "hidden";
     const std::size_t value = text.find('=', place);

@@ -10,8 +10,8 @@
 #include <set>
 #include <utility>
 
-#include "examples/seq2seq/pairs.h"
-#include "examples/seq2seq/text.h"
+#include "examples/seq2seq/data/pairs.h"
+#include "examples/seq2seq/data/text.h"
 #include "tapeloop/autograd/number/random.h"
 #include "tapeloop/autograd/tensor/error.h"
 #include "tests/messages.h"
@@ -133,7 +133,7 @@ TEST_CASE("pairs: a line that is no pair ends the reading with its number") {
                        "a",
                        "test.tsv");
                  }),
-                 "test.tsv: this is UTF-16; convert it"));
+                 "test.tsv: this is UTF-16 and damaged"));
   CHECK(contains(message_of<tapeloop::Error>([] { parse_pairs("a\tb\nc\t\xff\n", "test.tsv"); }),
                  "test.tsv, line 2: byte 3 of the line (0xff) is not UTF-8; convert the file"));
   CHECK(contains(message_of<tapeloop::Error>([] {

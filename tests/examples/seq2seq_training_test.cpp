@@ -3,10 +3,10 @@
 // tests whole runs.
 #include <doctest/doctest.h>
 
-#include "examples/seq2seq/adder.h"
-#include "examples/seq2seq/dates.h"
-#include "examples/seq2seq/notes.h"
-#include "examples/seq2seq/tasks.h"
+#include "examples/seq2seq/settings.h"
+#include "examples/seq2seq/tasks/adder.h"
+#include "examples/seq2seq/tasks/dates.h"
+#include "examples/seq2seq/tasks/tasks.h"
 #include "tapeloop/autograd/look/gradcheck.h"
 #include "tapeloop/autograd/ops/losses.h"
 #include "tests/examples/seq2seq_pairs.h"
@@ -56,7 +56,7 @@ TEST_CASE("the model's gradients are right, whatever the cell and the attention"
 TEST_CASE("model options that do not exist are refused") {
   Random random(1);
   CHECK(message_of([&] { Model(7, 7, {.cell = "cru"}, random); }) ==
-        "model: the cell is 'cru', expected gru, lstm or rnn");
+        "cell: there is no cell 'cru'; choose lstm, gru or rnn");
   CHECK(message_of([&] { Model(7, 7, {.attention = "hard"}, random); }) ==
         "model: attention is 'hard', expected additive, dot, general, cosine or none");
   CHECK(message_of([&] { Model(7, 7, {.attend = "never"}, random); }) ==
@@ -73,8 +73,8 @@ TEST_CASE("a run that was interrupted goes on bit for bit") {
   first.note_validation(1.75);
   const Folder folder;
   const std::string path = (folder.path / "last.safetensors").string();
-  const auto notes = notes_of(settings, languages, fingerprint(kPairs));
-  nn::save_checkpoint(path, first.checkpoint(notes));
+  first.notes = notes_of(settings, languages, fingerprint(kPairs));
+  nn::save_checkpoint(path, first.checkpoint());
 
   Trainer second(examples_of_pairs(), languages, settings);
   for (int i = 0; i < 3; ++i) second.update();  // must have no effect later
@@ -145,18 +145,16 @@ TEST_CASE("settings and vocabularies come back from a checkpoint") {
 
   saved.notes["hidden"] = "many";
   CHECK(message_of([&] { settings_of(saved, "file"); }) ==
-        "file: the setting 'hidden' is 'many', expected a number that is not negative");
+        "file: the setting 'hidden': 'many' is not a whole number from 1 to 65536");
   saved.notes.erase("hidden");
-  CHECK(
-      message_of([&] { settings_of(saved, "file"); }) ==
-      "file: this is no checkpoint of such a model: it has no setting 'hidden'; give one that this "
-      "program wrote");
+  CHECK(message_of([&] { settings_of(saved, "file"); }) ==
+        "file: this checkpoint has no setting 'hidden'; give a checkpoint that this program wrote");
   saved.notes["source-unit"] = "line";
   CHECK(message_of([&] { languages_of(saved, "file"); }) ==
-        "file: the setting 'source-unit' is 'line', expected word or character");
+        "file: the setting 'source-unit': line not in {character,word}");
   CHECK(message_of([&] { check_task(saved, "dates", "file"); }) ==
-        "file: this checkpoint is of the task 'translate', not 'dates'; name that task, or give "
-        "another file");
+        "file: this checkpoint is one of the task 'translate', not 'dates'; name that task, or "
+        "give another checkpoint");
   saved.notes["program"] = "jazz";
   CHECK(message_of([&] { check_task(saved, "", "file"); }) ==
         "file: it was written by 'jazz', expected 'seq2seq'; train first, or name the folder of "

@@ -64,13 +64,12 @@ TEST_CASE("text: UTF-16 is converted, damaged UTF-16 and UTF-32 are refused by n
     for (const std::u16string& bad : {std::u16string{0xfeff, u'a', 0xd83d},
                                       {0xfeff, u'a', 0xd83d, u'b'},
                                       {0xfeff, u'a', 0xde00}}) {
-      check_contains(
-          message_of<tapeloop::FileError>([&] { utf8(utf16(bad, big)); }),
-          "t: this is UTF-16; convert it, for example by `iconv -f utf-16 -t utf-8`: it is "
-          "damaged at byte 5");
+      check_contains(message_of<tapeloop::FileError>([&] { utf8(utf16(bad, big)); }),
+                     "t: this is UTF-16 and damaged at byte 5; repair it, for example by `iconv -c "
+                     "-f utf-16 -t utf-8`");
     }
     check_contains(message_of<tapeloop::FileError>([&] { utf8(utf16(u"\ufeffa", big) + "b"); }),
-                   "it is damaged at byte 5");
+                   "damaged at byte 5");
   }
   CHECK(utf8("\xff\xfe").empty());
   check_contains(
@@ -112,7 +111,7 @@ TEST_CASE("binary data that begins as UTF-16 does stays as it is where bytes are
       const std::string binary = start + rest;
       CHECK(decode_text(binary, "t", Encoding::any) == binary);
       check_contains(message_of<tapeloop::FileError>([&] { utf8(binary); }),
-                     "t: this is UTF-16; convert it");
+                     "t: this is UTF-16 and damaged");
     }
   }
 }

@@ -198,7 +198,7 @@ TEST_CASE("what cannot be saved is refused by name before anything is written") 
         [&] { tapeloop::write_safetensors(folder.file(), state, metadata); });
   };
   CHECK(contains(save({{"a", tensor}, {"a", tensor}}), "\"a\" is given twice"));
-  CHECK(contains(save({{"__metadata__", tensor}}), "rename it"));
+  CHECK(contains(save({{"__metadata__", tensor}}), "choose another name"));
   CHECK(contains(save({{"none", Tensor()}}), "\"none\" is an undefined tensor"));
   CHECK(contains(save({{"a\xff", tensor}}), "not valid UTF-8"));
   CHECK(contains(save({{"a", tensor}}, {{"key", "\xc0\x80"}}), "not valid UTF-8"));

@@ -60,7 +60,7 @@ TEST_CASE("denormal numbers held as 0 are noticed") {
     _mm_setcsr(before | bit);
     const std::string message = message_of([] { detail::check_denormals(); });
     _mm_setcsr(before);
-    CHECK(message.find("cpu: this thread holds numbers below 2^-1022 as 0") == 0);
+    CHECK(message.find("cpu: this thread treats numbers below 2^-1022 as 0") == 0);
   }
 }
 #endif

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: MIT
-// Command lines of the three programs: parses and completes them, as run_main() does before it
-// opens anything.
-#include <CLI/CLI.hpp>
+// Command lines of the three programs: parses and completes them, as CommandLine::run() does before
+// it opens anything.
 #include <cmath>
 #include <functional>
 
@@ -39,7 +38,7 @@ void check(const char_lm::Arguments& a) {
          "sizes of the model are in their ranges");
   expect(within(s.model.dropout, 0, 0.99) && std::isfinite(s.learning_rate) && s.clip >= 0,
          "numbers of the training are in their ranges");
-  expect(s.streams >= 1 && s.steps >= 1 && a.updates >= 1 && a.validate_every >= 1 &&
+  expect(s.streams >= 1 && s.steps >= 1 && s.updates >= 1 && a.validate_every >= 1 &&
              a.gradient_steps >= 2,
          "counts of the training are in their ranges");
   expect(!(a.resume && a.generate_only), "--resume and --generate-only exclude each other");
@@ -76,27 +75,25 @@ void check(const seq2seq::Arguments& a) {
 template <class Arguments>
 void try_program(const char* name, std::vector<std::string> words) {
   Arguments arguments;
-  CLI::App app(name, name);
-  add_options(app, arguments);
+  common::CommandLine line(arguments.common, name, name);
+  add_options(line, arguments);
   std::vector<char*> argv;
   for (std::string& word : words) argv.push_back(word.data());
   bool help = false;
   try {
-    app.parse(static_cast<int>(argv.size()), argv.data());
-  } catch (const CLI::CallForHelp&) {
-    help = true;
-  } catch (const CLI::ParseError& error) {
+    help = !line.parse(static_cast<int>(argv.size()), argv.data());
+  } catch (const common::UsageError& error) {
     expect(!std::string_view(error.what()).empty(), "a refused command line has a reason");
     return;
   }
   try {
-    fill_in(app, arguments);
+    fill_in(line, arguments);
   } catch (const common::UsageError& error) {
     expect(!std::string_view(error.what()).empty(), "options that do not fit have a reason");
     return;
   }
   if (help) {
-    expect(app.help().find("--out") != std::string::npos, "--help explains the options");
+    expect(line.help().find("--out") != std::string::npos, "--help explains the options");
   } else {
     check(arguments);
   }
@@ -106,8 +103,8 @@ void try_program(const char* name, std::vector<std::string> words) {
 template <class Arguments>
 void add_seeds(const std::string& name, std::vector<std::string>& seeds) {
   Arguments arguments;
-  CLI::App app;
-  add_options(app, arguments);
+  common::CommandLine line(arguments.common, name, name);
+  add_options(line, arguments);
   const auto add = [&](std::initializer_list<std::string_view> words) {
     std::string seed = name;
     for (std::string_view word : words) seed.append(1, '\0').append(word);
@@ -115,14 +112,13 @@ void add_seeds(const std::string& name, std::vector<std::string>& seeds) {
   };
   add({});
   add({"--help"});
-  for (const CLI::Option* option : app.get_options()) {
-    if (option->get_lnames().empty() || option->get_lnames().front() == "help") continue;
-    const std::string flag = "--" + option->get_lnames().front();
-    if (option->get_items_expected_max() == 0) {
-      add({flag});
+  for (const common::Setting& row : line.rows()) {
+    const std::string option = row.option.substr(0, row.option.find('{'));
+    if (row.type.empty()) {
+      add({option});
     } else {
-      const std::string preset = option->get_default_str();
-      add({flag, preset.empty() ? "10" : preset});
+      const std::string preset = row.text();
+      add({option, preset.empty() ? "10" : preset});
     }
   }
 }

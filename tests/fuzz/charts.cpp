@@ -2,10 +2,10 @@
 // Lead sheets: the text of a corpus of tunes, and chord charts as on a command line.
 #include <utility>
 
-#include "examples/jazz/chart.h"
-#include "examples/jazz/corpus.h"
-#include "examples/jazz/events.h"
-#include "examples/jazz/score.h"
+#include "examples/jazz/music/chart.h"
+#include "examples/jazz/music/corpus.h"
+#include "examples/jazz/music/events.h"
+#include "examples/jazz/music/score.h"
 #include "tests/fuzz/targets.h"
 
 namespace tapeloop::fuzz {

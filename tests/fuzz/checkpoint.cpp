@@ -8,7 +8,7 @@
 #include <cstring>
 
 #include "examples/common/training.h"
-#include "examples/seq2seq/batches.h"
+#include "examples/seq2seq/data/batches.h"
 #include "tapeloop/autograd/autograd.h"
 #include "tapeloop/autograd/files/safetensors.h"
 #include "tapeloop/autograd/tensor/error.h"

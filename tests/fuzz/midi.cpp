@@ -5,9 +5,9 @@
 #include <span>
 #include <utility>
 
-#include "examples/jazz/chart.h"
-#include "examples/jazz/events.h"
-#include "examples/jazz/midi.h"
+#include "examples/jazz/midi/midi.h"
+#include "examples/jazz/music/chart.h"
+#include "examples/jazz/music/events.h"
 #include "tests/fuzz/targets.h"
 
 namespace tapeloop::fuzz {

@@ -1,14 +1,14 @@
 // SPDX-License-Identifier: MIT
 // Pairs of sentences: reads them, cuts them into units and joins these, numbers, divides and
 // batches them.
-#include "examples/seq2seq/pairs.h"
+#include "examples/seq2seq/data/pairs.h"
 
 #include <algorithm>
 #include <array>
 
-#include "examples/seq2seq/batches.h"
-#include "examples/seq2seq/text.h"
-#include "examples/seq2seq/vocabulary.h"
+#include "examples/seq2seq/data/batches.h"
+#include "examples/seq2seq/data/text.h"
+#include "examples/seq2seq/data/vocabulary.h"
 #include "tapeloop/autograd/tensor/error.h"
 #include "tapeloop/autograd/tensor/memory.h"
 #include "tests/fuzz/targets.h"

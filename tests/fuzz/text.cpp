@@ -5,7 +5,7 @@
 #include <cstdint>
 
 #include "examples/char_lm/corpus.h"
-#include "examples/seq2seq/vocabulary.h"
+#include "examples/seq2seq/data/vocabulary.h"
 #include "tapeloop/autograd/tensor/error.h"
 #include "tapeloop/autograd/tensor/memory.h"
 #include "tests/fuzz/targets.h"

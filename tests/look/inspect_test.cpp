@@ -33,6 +33,16 @@ struct StepCell {
   void visit(nn::Visitor& v) const { v("from_x", from_x), v("from_h", from_h); }
 };
 
+// A cell that lists the time steps in which it runs.
+struct ListingCell : StepCell {
+  std::vector<std::int64_t>* times = nullptr;
+  using StepCell::StepCell;
+  State step(const Var& x, const State& s) const {
+    times->push_back(TimeStep::now());
+    return StepCell::step(x, s);
+  }
+};
+
 template <class T>
 nn::Recurrent<T> stack(int layers, bool bidirectional = false, nn::Recompute recompute = {}) {
   Random random(3);
@@ -121,6 +131,28 @@ TEST_CASE("norms of the state's gradients are the same with recomputed segments"
     check_norms<nn::LstmCell>(reverse, false, {.steps = 3});
     check_norms<OwnCell>(reverse, false, {.steps = 2});
     check_norms<StepCell>(reverse, false, {.steps = 3});
+  }
+}
+
+TEST_CASE("a step knows its time step in the whole sequence, also when its segment runs again") {
+  Random random(3);
+  ListingCell cell({.input = 3, .hidden = 5, .dtype = DType::float64}, random);
+  std::vector<std::int64_t> times;
+  cell.times = &times;
+  using Times = std::vector<std::int64_t>;
+  for (const bool reverse : {false, true}) {
+    for (const bool inspects : {false, true}) {
+      times.clear();
+      Tape tape({.state_gradients = inspects});
+      const Var ys =
+          nn::unroll(cell, inputs(5, 2), {}, {.reverse = reverse, .recompute = {.steps = 2}}).ys;
+      CHECK(times == (reverse ? Times{4, 3, 2, 1, 0} : Times{0, 1, 2, 3, 4}));
+      times.clear();
+      tape.backward(sum(ys));
+      // The segment of a single step is the one that is played last.
+      CHECK(times == (reverse ? Times{1, 0, 3, 2, 4} : Times{3, 4, 1, 2, 0}));
+      CHECK(TimeStep::now() == -1);
+    }
   }
 }
 

@@ -187,7 +187,7 @@ TEST_CASE("wrong use of attention is named") {
       doctest::Contains("dot and cosine compare vectors of one size: query is 3, source 4"), Error);
   CHECK_THROWS_WITH_AS(
       Attention({.score = Score::general, .query = 3, .source = 4, .size = 2}, random),
-      doctest::Contains("`size` is that of the additive score"), Error);
+      doctest::Contains("`size` belongs to Score::additive"), Error);
   const Attention a = make(Score::dot);
   const Var source(random_tensor({kSteps, kBatch, kSize}));
   CHECK_THROWS_WITH_AS(a.prepare(source, std::vector<std::int64_t>{1, 2}),

@@ -98,7 +98,7 @@ TEST_CASE("wrong use of BLEU is named") {
                        "corpus_bleu: order is 0, expected 1 or more", Error);
   const std::vector<std::vector<Tokens>> none(5);
   CHECK_THROWS_WITH_AS(corpus_bleu(kFound, std::span<const std::vector<Tokens>>(none)),
-                       "corpus_bleu: translation 0 has no reference", Error);
+                       "corpus_bleu: translation 0 has no reference; give at least one", Error);
 }
 
 TEST_CASE("characters are code points, and bytes that are no UTF-8 stand alone") {

@@ -30,6 +30,15 @@ struct LeakyCell {
 };
 static_assert(Cell<LeakyCell> && !HasInput<LeakyCell> && !HasRecurrence<LeakyCell>);
 
+// A cell with twice the units that its options name.
+struct WideCell : LeakyCell {
+  WideCell(const RecurrentOptions& o, Random& random) : LeakyCell(doubled(o), random) {}
+  static RecurrentOptions doubled(RecurrentOptions o) {
+    o.hidden *= 2;
+    return o;
+  }
+};
+
 struct Kind {
   Attend attend;
   Score score;
@@ -316,6 +325,23 @@ TEST_CASE("a bridge copies, maps or drops the encoder's state") {
   const Var wrong[] = {c, c};
   CHECK(test::throws_with("bridge|part 0 of the encoder's state is [4, 3, 5], expected [4, N, 2]",
                           [&] { linear(wrong); }));
+}
+
+TEST_CASE(
+    "the features of a decoder are as many as a cell's outputs; those fed, as its options say") {
+  Random random(14);
+  DecoderOptions options{.vocabulary = 5,
+                         .embedding = 3,
+                         .cell = {.hidden = 4},
+                         .attend = Attend::after_step,
+                         .source = 2};
+  CHECK(Decoder<WideCell>(options, random).combine.weight.shape() == Shape{8, 2 + 8});
+  options.input_feeding = true;
+  const Decoder<WideCell> fed(options, random);
+  CHECK(fed.combine.weight.shape() == Shape{4, 2 + 8});
+  CHECK(fed.cells[0].w.shape() == Shape{8, 3 + 4});
+  options.cell.projection = 3;
+  CHECK(Decoder<LstmCell>(options, random).combine.weight.shape() == Shape{3, 2 + 3});
 }
 
 TEST_CASE("wrong use of a decoder is named") {

@@ -1,18 +1,24 @@
 // SPDX-License-Identifier: MIT
 // Accuracy, special values and mixed operands of the elementwise functions, for scalars and SIMD
-// registers. Does not test derivatives. The table of math.h gives the accuracy limits.
+// registers. Does not test derivatives. The rules of functions.h give the accuracy limits.
 #include "tapeloop/autograd/number/math.h"
 
 #include <doctest/doctest.h>
+#include <fmt/format.h>
 
 #include <cmath>
 #include <cstdint>
 #include <cstring>
+#include <fstream>
 #include <limits>
 #include <random>
+#include <sstream>
 #include <string>
 #include <string_view>
 #include <vector>
+
+#include "tapeloop/autograd/ops/formula.h"
+#include "tests/ops/function_cases.h"
 
 // Inside the namespace, so that exp(x) of a plain float is the library's function and not the C
 // library's.
@@ -107,63 +113,65 @@ std::vector<T> samples() {
 
 using Reference = long double (*)(long double);
 
-long double true_sigmoid(long double x) { return 1 / (1 + std::exp(-x)); }
-long double true_softplus(long double x) {
-  return x > 0 ? x + std::log1p(std::exp(-x)) : std::log1p(std::exp(x));
-}
-
-// One row per function of one argument.
-struct Row {
-  const char* name;
-  float (*of_float)(float);
-  double (*of_double)(double);
-  Reference reference;
-};
-const Row rows[] = {
-    {"exp", [](float x) { return tapeloop::exp(x); }, [](double x) { return tapeloop::exp(x); },
-     [](long double x) { return std::exp(x); }},
-    {"tanh", [](float x) { return tapeloop::tanh(x); }, [](double x) { return tapeloop::tanh(x); },
-     [](long double x) { return std::tanh(x); }},
-    {"sigmoid", [](float x) { return tapeloop::sigmoid(x); },
-     [](double x) { return tapeloop::sigmoid(x); }, true_sigmoid},
-    {"softplus", [](float x) { return tapeloop::softplus(x); },
-     [](double x) { return tapeloop::softplus(x); }, true_softplus},
-    {"log", [](float x) { return tapeloop::log(x); }, [](double x) { return tapeloop::log(x); },
-     [](long double x) { return std::log(x); }},
-    {"log1p", [](float x) { return tapeloop::log1p(x); },
-     [](double x) { return tapeloop::log1p(x); }, [](long double x) { return std::log1p(x); }},
-    {"sqrt", [](float x) { return tapeloop::sqrt(x); }, [](double x) { return tapeloop::sqrt(x); },
-     [](long double x) { return std::sqrt(x); }},
-    {"sin", [](float x) { return tapeloop::sin(x); }, [](double x) { return tapeloop::sin(x); },
-     [](long double x) { return std::sin(x); }},
-    {"cos", [](float x) { return tapeloop::cos(x); }, [](double x) { return tapeloop::cos(x); },
-     [](long double x) { return std::cos(x); }},
-    {"erf", [](float x) { return tapeloop::erf(x); }, [](double x) { return tapeloop::erf(x); },
-     [](long double x) { return std::erf(x); }},
-};
-
-const tapeloop::Accuracy& documented(std::string_view function) {
-  for (const tapeloop::Accuracy& row : tapeloop::kAccuracy) {
-    if (row.function == function) return row;
+// What a function should give: by function_cases.h, or by the C library if it is no operation.
+Reference reference_of(std::string_view name) {
+  for (const test::FunctionCase& row : test::function_cases()) {
+    if (row.name == name) return row.exact;
   }
-  FAIL("no row in kAccuracy for " << std::string(function));
-  return tapeloop::kAccuracy[0];
+  if (name == "floor") return [](long double x) { return std::floor(x); };
+  if (name == "sign") return [](long double x) { return x > 0 ? 1 : x < 0 ? -1 : x; };
+  FAIL("no row of function_cases.h for " << std::string(name));
+  return nullptr;
 }
 
-template <class T, class Function>
-void check_accuracy(const char* name, Function function, Reference reference, double limit) {
+// Calls check<Rule>() for each rule of functions.h.
+template <class... Rule>
+void for_each_rule(TypeList<Rule...>, auto check) {
+  (check.template operator()<Rule>(), ...);
+}
+
+template <class T, class Rule>
+void check_accuracy(double limit) {
+  const Reference reference = reference_of(Rule::name);
   double worst = 0;
   T at = 0;
   for (T x : samples<T>()) {
-    const double error = error_in_ulp(function(x), reference(static_cast<long double>(x)));
+    const double error = error_in_ulp(apply_rule<Rule>(x), reference(static_cast<long double>(x)));
     if (!(error <= worst)) {
       worst = error;
       at = x;
     }
   }
-  INFO(std::string(name) << " of " << sizeof(T)
-                         << " bytes: worst at x = " << static_cast<double>(at));
+  INFO(std::string(Rule::name) << " of " << sizeof(T)
+                               << " bytes: worst at x = " << static_cast<double>(at));
   CHECK(worst <= limit);
+}
+
+// The slope as a formula of the argument x and the value y: "1 - y * y".
+template <class Rule>
+struct Slope {
+  TL_HD auto operator()(auto x, auto y) const {
+    if constexpr (requires { Rule::slope(x); }) {
+      return Rule::slope(x);
+    } else {
+      return Rule::slope(x, y);
+    }
+  }
+};
+template <class Rule>
+std::string slope_text() {
+  if constexpr (Rule::flat) {
+    return "0";
+  } else {
+    PointwiseKernel kernel{};
+    kernel.inputs = 2;
+    kernel.outputs = 1;
+    kernel.trace = &detail::trace_formula<isa::Native, Slope<Rule>>;
+    kernel.argument_names = "x y";
+    const Slope<Rule> slope;
+    const Formula formula(kernel, &slope);
+    return formula.parts()[static_cast<std::size_t>(formula.result_part(0))].text;
+  }
 }
 
 // Calls the check for each register type that this file's compiler flags have instructions for.
@@ -196,16 +204,9 @@ void check_lanes(const char* name, Function function) {
 
 template <class T>
 void check_all_lanes() {
-  check_lanes<T>("exp", [](auto x) { return exp(x); });
-  check_lanes<T>("tanh", [](auto x) { return tanh(x); });
-  check_lanes<T>("sigmoid", [](auto x) { return sigmoid(x); });
-  check_lanes<T>("softplus", [](auto x) { return softplus(x); });
-  check_lanes<T>("log", [](auto x) { return log(x); });
-  check_lanes<T>("sqrt", [](auto x) { return sqrt(x); });
-  check_lanes<T>("erf", [](auto x) { return erf(x); });
-  check_lanes<T>("abs", [](auto x) { return abs(x); });
-  check_lanes<T>("sign", [](auto x) { return sign(x); });
-  check_lanes<T>("floor", [](auto x) { return floor(x); });
+  for_each_rule(formula::Functions{}, []<class Rule>() {
+    check_lanes<T>(Rule::name, [](auto x) { return apply_rule<Rule>(x); });
+  });
   check_lanes<T>("pow(x, 2)", [](auto x) { return pow(x, 2); });
   check_lanes<T>("pow(1.5, x)", [](auto x) { return pow(1.5, x); });
   check_lanes<T>("max(x, 0)", [](auto x) { return max(x, 0); });
@@ -232,6 +233,10 @@ void check_special_values() {
   CHECK(sigmoid(inf) == 1);
   CHECK(same_bits(sigmoid(-inf), T(0)));
   CHECK(sigmoid(T(0)) == T(0.5));
+  CHECK(atan(inf) == static_cast<T>(1.57079632679489661923));
+  CHECK(atan(-inf) == static_cast<T>(-1.57079632679489661923));
+  CHECK(same_bits(atan(T(-0.0)), T(-0.0)));
+  CHECK(atan(tiny) == tiny);
   CHECK(softplus(inf) == inf);
   CHECK(softplus(-inf) == 0);
   CHECK(same_bits(sqrt(T(-0.0)), T(-0.0)));
@@ -249,10 +254,10 @@ void check_special_values() {
   CHECK(clamp(T(5), -1, 1) == 1);
   CHECK(clamp(T(-5), -1, 1) == -1);
   CHECK(clamp(T(0.5), 2, 1) == 1);
-  for (T y :
-       {exp(nan), tanh(nan), sigmoid(nan), softplus(nan), log(T(-1)), log1p(T(-2)), sqrt(T(-1)),
-        abs(nan), sign(nan), floor(nan), max(nan, T(1)), max(T(1), nan), min(nan, T(1)),
-        min(T(1), nan), clamp(nan, 0, 1), clamp(T(0), nan, 1), clamp(T(0), 0, nan), square(nan)}) {
+  for (T y : {exp(nan), tanh(nan), sigmoid(nan), softplus(nan), atan(nan), log(T(-1)), log1p(T(-2)),
+              sqrt(T(-1)), abs(nan), sign(nan), floor(nan), max(nan, T(1)), max(T(1), nan),
+              min(nan, T(1)), min(T(1), nan), clamp(nan, 0, 1), clamp(T(0), nan, 1),
+              clamp(T(0), 0, nan), square(nan)}) {
     CHECK(y != y);
   }
 }
@@ -295,16 +300,15 @@ void check_mixed_operands() {
 
 }  // namespace
 
-TEST_CASE("every function of one argument is as accurate as the table in math.h says") {
-  for (const Row& row : rows) {
-    const tapeloop::Accuracy& limit = documented(row.name);
-    check_accuracy<float>(row.name, row.of_float, row.reference, limit.float32);
-    check_accuracy<double>(row.name, row.of_double, row.reference, limit.float64);
-  }
+TEST_CASE("every function of one argument is as accurate as its rule says") {
+  for_each_rule(formula::Functions{}, []<class Rule>() {
+    check_accuracy<float, Rule>(Rule::accuracy.float32);
+    check_accuracy<double, Rule>(kHasFma ? Rule::accuracy.float64
+                                         : Rule::accuracy.float64_without_fma);
+  });
 }
 
-TEST_CASE("pow is as accurate as the table in math.h says") {
-  const tapeloop::Accuracy& limit = documented("pow");
+TEST_CASE("pow is as accurate as math.h says") {
   std::mt19937_64 random(11);
   std::uniform_real_distribution<double> base(0, 30);
   std::uniform_real_distribution<double> exponent(-20, 20);
@@ -313,12 +317,10 @@ TEST_CASE("pow is as accurate as the table in math.h says") {
     const double y = i % 10 == 0 ? 2.0 : exponent(random);
     const auto xf = static_cast<float>(x);
     const auto yf = static_cast<float>(y);
-    CHECK(error_in_ulp(tapeloop::pow(x, y),
-                       std::pow(static_cast<long double>(x), static_cast<long double>(y))) <=
-          limit.float64);
-    CHECK(error_in_ulp(tapeloop::pow(xf, yf),
-                       std::pow(static_cast<long double>(xf), static_cast<long double>(yf))) <=
-          limit.float32);
+    CHECK(error_in_ulp(tapeloop::pow(x, y), std::pow(static_cast<long double>(x),
+                                                     static_cast<long double>(y))) <= kPowUlp);
+    CHECK(error_in_ulp(tapeloop::pow(xf, yf), std::pow(static_cast<long double>(xf),
+                                                       static_cast<long double>(yf))) <= kPowUlp);
   }
 }
 
@@ -332,22 +334,34 @@ TEST_CASE("every lane of a register gives the bits of the scalar function") {
   check_all_lanes<double>();
 }
 
-TEST_CASE("exp, tanh and sigmoid never decrease from one number to a larger one") {
-  for (const Row& row : rows) {
-    const std::string_view name = row.name;
-    if (name != "exp" && name != "tanh" && name != "sigmoid") continue;
+TEST_CASE("exp, tanh, sigmoid and atan never decrease from one number to a larger one") {
+  using Rising = TypeList<formula::Exp, formula::Tanh, formula::Sigmoid, formula::Atan>;
+  for_each_rule(Rising{}, []<class Rule>() {
     std::size_t decreases = 0;
     for (std::uint32_t center = 0x30000000; center < 0x43000000; center += 0x00040011) {
       for (std::uint32_t word = center; word < center + 64; ++word) {
         const auto x = number_of<float>(word);
         const auto next = number_of<float>(word + 1);
-        if (row.of_float(x) > row.of_float(next)) ++decreases;
-        if (row.of_float(-x) < row.of_float(-next)) ++decreases;
+        if (apply_rule<Rule>(x) > apply_rule<Rule>(next)) ++decreases;
+        if (apply_rule<Rule>(-x) < apply_rule<Rule>(-next)) ++decreases;
       }
     }
-    INFO(std::string(row.name));
+    INFO(std::string(Rule::name));
     CHECK(decreases == 0);
-  }
+  });
+}
+
+TEST_CASE("doc/cells.md lists the functions with their slopes and errors, as the rules say") {
+  std::ifstream file("doc/cells.md");
+  std::stringstream page;
+  page << file.rdbuf();
+  for_each_rule(formula::Functions{}, [&]<class Rule>() {
+    const Accuracy& a = Rule::accuracy;
+    const std::string line = fmt::format("| `{}(x)` | `{}` | {} | {} |\n", Rule::name,
+                                         slope_text<Rule>(), a.float32, a.float64);
+    INFO(line);
+    CHECK(page.str().find("\n" + line) != std::string::npos);
+  });
 }
 
 TEST_CASE("arithmetic, comparisons and select take a register and any scalar") {

@@ -177,8 +177,9 @@ TEST_CASE("wrong use of the CTC loss is named") {
   const Var log_p(test::random_tensor({4, 2, 3}));
   const Tensor targets = Tensor::from<std::int64_t>({2, 2}, {1, 2, 2, 0});
   const Lengths input{4, 4}, lengths{2, 1};
-  CHECK_THROWS_WITH_AS(ctc_loss(log_p, targets, Lengths{4}, lengths),
-                       "ctc_loss: 1 input lengths were given for a batch of 2", Error);
+  CHECK_THROWS_WITH_AS(
+      ctc_loss(log_p, targets, Lengths{4}, lengths),
+      "ctc_loss: 1 input lengths were given for a batch of 2; give one for each sequence", Error);
   CHECK_THROWS_WITH_AS(ctc_loss(log_p, targets, Lengths{4, 5}, lengths),
                        "ctc_loss: input length 5 of sequence 1 is outside 1..4", Error);
   CHECK_THROWS_WITH_AS(ctc_loss(log_p, targets, input, Lengths{2, 3}),

@@ -41,8 +41,9 @@ TEST_CASE("a wrong call of an operation names it, shows the shapes, and says wha
       {"an undefined variable was used", [&] { tanh(Var()); }},
       {"select: cannot broadcast [2, 3] with [4, 5]", [&] { select(a, a, b); }},
       {"pow: cannot broadcast", [&] { pow(a, b); }},
-      {"reshape: [2, 3] has 6 elements, [4] has 4", [&] { reshape(a, {4}); }},
-      {"reshape: -1 cannot be found: the other sizes hold 4 elements, [2, 3] has 6",
+      {"reshape: [2, 3] has 6 elements, [4] has 4; both must have as many",
+       [&] { reshape(a, {4}); }},
+      {"reshape: no size fits for -1: the other sizes hold 4 elements, [2, 3] has 6",
        [&] {
          reshape(a, {4, -1});
        }},
@@ -65,15 +66,15 @@ TEST_CASE("a wrong call of an operation names it, shows the shapes, and says wha
       {"axis: 2 is not an axis of [2, 3]; give -2 to 1", [&] { transpose(a, 0, 2); }},
       {"permute: [0] does not name each axis of [2, 3] once", [&] { permute(a, {0}); }},
       {"axis: cannot insert an axis at 5 into [2, 3]", [&] { insert_axis(a, 5); }},
-      {"expand: [2, 3] cannot be stretched to [2, 4]",
+      {"expand: [2, 3] cannot be expanded to [2, 4]",
        [&] {
          expand(a, {2, 4});
        }},
-      {"sum_to: [2, 3] cannot be added up to [3, 2]",
+      {"sum_to: [2, 3] cannot be summed to [3, 2]",
        [&] {
          sum_to(a, {3, 2});
        }},
-      {"sum_to: [4] cannot be added up to [2, 2]",
+      {"sum_to: [4] cannot be summed to [2, 2]",
        [&] {
          sum_to(zeros({4}), {2, 2});
        }},
@@ -83,8 +84,8 @@ TEST_CASE("a wrong call of an operation names it, shows the shapes, and says wha
       {"select: index 2 is outside axis 0 of [2, 3]", [&] { select_index(a, 0, 2); }},
       {"concat: no parts were given; pass at least one",
        [&] { concat(std::span<const Var>(), 0); }},
-      {"concat: part 1 is float32[4, 5], part 0 is float32[2, 3]; they must agree in all but axis "
-       "0",
+      {"concat: part 1 is float32[4, 5], part 0 is float32[2, 3]; they must be equal in all but "
+       "axis 0",
        [&] {
          concat({a, b}, 0);
        }},
@@ -93,11 +94,11 @@ TEST_CASE("a wrong call of an operation names it, shows the shapes, and says wha
          concat({a, d}, 0);
        }},
       {"stack: no parts were given", [&] { stack(std::span<const Var>()); }},
-      {"stack: part 1 is float32[4, 5], part 0 is float32[2, 3]; they must agree",
+      {"stack: part 1 is float32[4, 5], part 0 is float32[2, 3]; they must be equal",
        [&] {
          stack({a, b});
        }},
-      {"split: the sizes add up to 2, axis 1 of [2, 3] has 3",
+      {"split: the sizes add up to 2, but axis 1 of [2, 3] has 3",
        [&] {
          const std::int64_t sizes[] = {1, 1};
          split(a, sizes, 1);
@@ -111,22 +112,23 @@ TEST_CASE("a wrong call of an operation names it, shows the shapes, and says wha
        [&] { chunk(a, 2, 1); }},
       {"chunk", [&] { chunk(a, 0, 1); }},
       {"tril: needs a matrix in the last two axes, got [3]", [&] { tril(zeros({3})); }},
-      {"sum: axis 1 was named twice for [2, 3]",
+      {"sum: axis 1 of [2, 3] is given twice",
        [&] {
          sum(a, {1, -1});
        }},
       {"sum: works on float32 and float64, got int64[2, 3]", [&] { sum(i); }},
       {"axis: 2 is not an axis of [2, 3]", [&] { mean(a, {2}); }},
-      {"mean: of no elements: [0, 3] is empty",
+      {"mean: x is [0, 3], which has no elements along the given axes",
        [&] {
          mean(zeros({0, 3}));
        }},
-      {"max: no element to choose from along the axes given of [3, 0]",
+      {"max: x is [3, 0], which has no elements along the given axes",
        [&] {
          max(zeros({3, 0}), {1});
        }},
-      {"min: no element to choose", [&] { min(zeros({0}), {0}); }},
-      {"var: 1 elements along the axes given of [2, 1]; correction 1 needs more",
+      {"min: x is|no elements along", [&] { min(zeros({0}), {0}); }},
+      {"var: x is [2, 1], which has 1 elements along the given axes; expected more than the "
+       "correction, 1",
        [&] {
          var(zeros({2, 1}), {1});
        }},
@@ -134,11 +136,11 @@ TEST_CASE("a wrong call of an operation names it, shows the shapes, and says wha
        [&] {
          argmax(zeros({2, 0}).value());
        }},
-      {"softmax: the axis is empty in float32[2, 0]",
+      {"softmax: axis 1 of float32[2, 0] has no elements",
        [&] {
          softmax(zeros({2, 0}));
        }},
-      {"log_softmax: the axis is empty",
+      {"log_softmax: axis 1 of float32",
        [&] {
          log_softmax(zeros({0, 2}), 0);
        }},
@@ -147,10 +149,10 @@ TEST_CASE("a wrong call of an operation names it, shows the shapes, and says wha
       {"cumsum: works on float32 and float64", [&] { cumsum(i, 0); }},
       {"matmul: inner dimensions must match: a is [2, 3], b is [4, 5] (3 vs 4)",
        [&] { matmul(a, b); }},
-      {"matmul: operands must be of one floating-point type|float32[2, 3] and float64[2, 3]; bring "
-       "one there by to(x, dtype)",
+      {"matmul: operands must be of one floating-point type|float32[2, 3] and float64[2, 3]; "
+       "convert one by to(x, dtype)",
        [&] { matmul(a, d); }},
-      {"matmul: inner dimensions must match: a is [], b is [4, 5]; a number multiplies by *",
+      {"matmul: inner dimensions must match: a is [], b is [4, 5]; multiply by a number with *",
        [&] { matmul(zeros({}), b); }},
       {"matmul: cannot broadcast [2] with [3]",
        [&] {
@@ -180,7 +182,8 @@ TEST_CASE("a wrong call of an operation names it, shows the shapes, and says wha
        }},
       {"embedding: the table must be [V, E], got [3]",
        [&] { embedding(zeros({3}), indices({0})); }},
-      {"embedding: index 4 at position 1 of [2] is outside 0..3 of x, which is [4, 5]",
+      {"embedding: index 4 at position 1 of [2] is outside 0..3, the range of axis 0; the table is "
+       "[4, 5]",
        [&] {
          embedding(b, indices({0, 4}));
        }},
@@ -194,7 +197,7 @@ TEST_CASE("a wrong call of an operation names it, shows the shapes, and says wha
          take(a, indices({0, 1}).insert_axis(0), 0);
        }},
       {"take: index 2 at position 0 of [1] is outside 0..1", [&] { take(a, indices({2}), 0); }},
-      {"gather: the index is [2], x is [2, 3]: they must agree in all axes but 1",
+      {"gather: the index is [2], x is [2, 3]: their sizes must be equal in all axes but axis 1",
        [&] {
          gather(a, indices({0, 1}), 1);
        }},
@@ -225,16 +228,16 @@ TEST_CASE("a wrong call of an operation names it, shows the shapes, and says wha
        [&] { random_uniform({2}, 0, 1, random, DType::int64); }},
       {"random_normal: works on float32 and float64, got int64",
        [&] { random_normal({2}, 0, 1, random, DType::int64); }},
-      {"reshape: [-1, 3, -1] has a size below 0, more than one -1",
+      {"reshape: the sizes are [-1, 3, -1]; expected sizes of 0 or more, at most one of them -1",
        [&] {
          reshape(a, {-1, 3, -1});
        }},
-      {"reshape: [-1, 4611686018427387904, 4] has|more elements than 63 bits can count",
+      {"reshape: the sizes are [-1, 4611686018427387904, 4]|a product that fits in 63 bits",
        [&] {
          reshape(a, {-1, std::int64_t{1} << 62, 4});
        }},
-      {"cross_entropy: target 3 at position 1 of [2] is outside the 3 classes of logits [2, 3]; "
-       "ignore_index is -100",
+      {"cross_entropy: target 3 at position 1 of [2] is outside the 3 classes; ignore_index is "
+       "-100",
        [&] {
          cross_entropy(a, indices({0, 3}));
        }},

@@ -3,13 +3,23 @@
 // plain loops that compute the same. Checks nothing itself.
 #pragma once
 
-#include "tests/ops/op_cases.h"
+#include "tests/ops/function_cases.h"
 
 namespace tapeloop::test {
 
 inline double sigmoid_of(double x) { return 1 / (1 + std::exp(-x)); }
-inline double softplus_of(double x) { return std::log(1 + std::exp(x)); }
 inline double gelu_of(double x) { return 0.5 * x * (1 + std::erf(x / std::sqrt(2.0))); }
+
+// The rows of function_cases.h, and then those given.
+inline std::vector<OpCase> functions_and(std::initializer_list<OpCase> others) {
+  std::vector<OpCase> rows;
+  for (const FunctionCase& row : function_cases()) {
+    const auto op = [run = row.op](Inputs x) { return run(x[0]); };
+    rows.push_back({row.name, {{N, 2}}, op, each(row.of_double), row.settings});
+  }
+  rows.insert(rows.end(), others);
+  return rows;
+}
 
 inline const std::vector<OpCase>& op_table() {
   // The slice [start, stop) by steps, as loops.
@@ -100,7 +110,7 @@ inline const std::vector<OpCase>& op_table() {
   const auto add2 = [](double a, double b) { return a + b; };
 
   // clang-format off: a row stays a row
-  static const std::vector<OpCase> kTable = {
+  static const std::vector<OpCase> kTable = functions_and({
       // --- arithmetic, and every kind of broadcasting ---
       {"add", {{N, 3}, {N, 3}}, [](Inputs x) { return x[0] + x[1]; }, each2(add2), {.large = 30000}},
       {"add, row", {{N, 3}, {3}}, [](Inputs x) { return add(x[0], x[1]); }, each2(add2), {.large = 30000}},
@@ -131,25 +141,9 @@ inline const std::vector<OpCase>& op_table() {
       {"min", {{N, 2}, {2}}, [](Inputs x) { return min(x[0], x[1]); },
        each2([](double a, double b) { return std::min(a, b); })},
 
-      // --- functions ---
-      {"exp", {{N, 2}}, [](Inputs x) { return exp(x[0]); },
-       each([](double a) { return std::exp(a); }), {.large = 30000}},
-      {"log", {{N, 2}}, [](Inputs x) { return log(x[0]); },
-       each([](double a) { return std::log(a); }), {.low = 0.3, .high = 3}},
-      {"log1p", {{N, 2}}, [](Inputs x) { return log1p(x[0]); },
-       each([](double a) { return std::log1p(a); }), {.low = -0.7, .high = 2}},
-      {"sqrt", {{N, 2}}, [](Inputs x) { return sqrt(x[0]); },
-       each([](double a) { return std::sqrt(a); }), {.low = 0.3, .high = 3}},
-      {"square", {{N, 2}}, [](Inputs x) { return square(x[0]); }, each([](double a) { return a * a; })},
-      {"abs", {{N, 2}}, [](Inputs x) { return abs(x[0]); }, each([](double a) { return std::abs(a); })},
-      {"sin", {{N, 2}}, [](Inputs x) { return sin(x[0]); }, each([](double a) { return std::sin(a); })},
-      {"cos", {{N, 2}}, [](Inputs x) { return cos(x[0]); }, each([](double a) { return std::cos(a); })},
-      {"erf", {{N, 2}}, [](Inputs x) { return erf(x[0]); }, each([](double a) { return std::erf(a); })},
+      // --- activations; functions of functions.h: function_cases.h ---
       {"clamp", {{N, 2}}, [](Inputs x) { return clamp(x[0], -0.5, 0.75); },
        each([](double a) { return std::clamp(a, -0.5, 0.75); })},
-      {"tanh", {{N, 2}}, [](Inputs x) { return tanh(x[0]); }, each([](double a) { return std::tanh(a); })},
-      {"sigmoid", {{N, 2}}, [](Inputs x) { return sigmoid(x[0]); }, each(sigmoid_of), {.large = 30000}},
-      {"softplus", {{N, 2}}, [](Inputs x) { return softplus(x[0]); }, each(softplus_of)},
       {"relu", {{N, 2}}, [](Inputs x) { return relu(x[0]); }, each([](double a) { return a > 0 ? a : 0.0; })},
       {"leaky_relu", {{N, 2}}, [](Inputs x) { return leaky_relu(x[0], 0.2); },
        each([](double a) { return a > 0 ? a : 0.2 * a; })},
@@ -157,6 +151,7 @@ inline const std::vector<OpCase>& op_table() {
        each([](double a) { return a > 0 ? a : 1.5 * (std::exp(a) - 1); })},
       {"gelu", {{N, 2}}, [](Inputs x) { return gelu(x[0]); }, each(gelu_of)},
       {"silu", {{N, 2}}, [](Inputs x) { return silu(x[0]); }, each([](double a) { return a * sigmoid_of(a); })},
+      {"softsign", {{N, 2}}, [](Inputs x) { return softsign(x[0]); }, each([](double a) { return a / (1 + std::abs(a)); })},
       {"select", {{N, 2}, {2}}, [](Inputs x) { return select(less(x[0], Var(Tensor::zeros({}, x[0].dtype(), x[0].device()))), x[0], x[1]); },
        each2([](double a, double b) { return a < 0 ? a : b; })},
       {"sign, less, equal as constants", {{N, 2}, {2}},
@@ -397,7 +392,7 @@ inline const std::vector<OpCase>& op_table() {
             Reduce::mean), {.low = 0.1, .high = 0.9, .empty = false}},
       {"kl_divergence", {{N, 2}, {N, 2}}, [](Inputs x) { return kl_divergence(x[0], x[1], Reduce::sum); },
        loss([](double a, double t) { return t * (std::log(t) - a); }, Reduce::sum), {.low = 0.1, .high = 0.9}},
-  };
+  });
   // clang-format on
   return kTable;
 }

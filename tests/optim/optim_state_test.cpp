@@ -123,14 +123,14 @@ TEST_CASE(
   CHECK(message_of([&] { adam.load_state_dict(bad); }) ==
         "adam: load_state_dict: nothing was loaded; the state must come from an optimizer of the "
         "same kind, options, groups and parameter names:\n"
-        "  repeated steps\n"
-        "  exp_avg.p0 is float32[4], expected float32[5]\n"
-        "  exp_avg_sq.p0 is float64[5], expected float32[5]\n"
-        "  step.p0 is -1, expected 0 or above\n"
-        "  missing exp_avg.p1 (float32[2])\n"
-        "  step.p1 is an undefined tensor, expected int64[]\n"
-        "  rate.p0 is nan, expected 0 or above\n"
-        "  unknown sum.p1 (float32[2])");
+        "  the saved state has \"steps\" (the number of calls of step()) twice\n"
+        "  \"exp_avg.p0\" is float32[4], expected float32[5]\n"
+        "  \"exp_avg_sq.p0\" is float64[5], expected float32[5]\n"
+        "  \"step.p0\" (the step count of \"p0\") is -1, expected 0 or above\n"
+        "  the saved state has no \"exp_avg.p1\"; expected float32[2]\n"
+        "  \"step.p1\" (the step count of \"p1\") is an undefined tensor, expected int64[]\n"
+        "  \"rate.p0\" (the learning rate of \"p0\") is nan, expected 0 or above\n"
+        "  the saved state has \"sum.p1\", float32[2], which this optimizer does not have");
   StateDict after = adam.state_dict();
   for (std::size_t k = 0; k < before.size(); ++k)
     CHECK(same_bits(before[k].tensor, after[k].tensor));
@@ -171,11 +171,11 @@ TEST_CASE("groups that are split or joined otherwise are refused where rates dif
                                  "head.p0, head.p1 with learning rate 0.1"};
     const std::string joins = message_of([&] { whole.optimizer->load_state_dict(of_apart); });
     CHECK(has(joins, "nothing was loaded"));
-    CHECK(has(joins, "group the parameters as there:\n    there: " + parts[0] +
-                         "\n    there: " + parts[1] + "\n    here: " + both));
+    CHECK(has(joins, "group the parameters as in the saved state:\n    saved: " + parts[0] +
+                         "\n    saved: " + parts[1] + "\n    this optimizer: " + both));
     const std::string splits = message_of([&] { apart.optimizer->load_state_dict(of_whole); });
-    CHECK(has(splits,
-              "\n    there: " + both + "\n    here: " + parts[0] + "\n    here: " + parts[1]));
+    CHECK(has(splits, "\n    saved: " + both + "\n    this optimizer: " + parts[0] +
+                          "\n    this optimizer: " + parts[1]));
     CHECK(whole.optimizer->learning_rate() == 1e-3);
     CHECK(apart.optimizer->learning_rate(1) == 1e-1);
 
@@ -200,11 +200,18 @@ TEST_CASE("a parameter that is renamed, left out or added is refused by name") {
     return message_of([&] { other->load_state_dict(saved); });
   };
   const std::string other_name = loading({{run.encoder, 1e-5}, {renamed, 1e-1}});
-  CHECK(has(other_name, "missing rate.head.q (float64[])"));
-  CHECK(has(other_name, "unknown group.head.p1 (int64[])"));
-  CHECK(has(loading({{run.encoder, 1e-5}}), "unknown step.head.p0 (int64[])"));
-  CHECK(has(loading({{run.encoder, 1e-5}, {joined(run.head, named("new")), 1e-1}}),
-            "missing step.new.p1 (int64[])"));
+  CHECK(has(other_name,
+            "the saved state has no \"rate.head.q\" (the learning rate of \"head.q\"); expected "
+            "float64[]"));
+  CHECK(has(
+      other_name,
+      "the saved state has \"group.head.p1\" (the group number of \"head.p1\"), int64[], which"));
+  CHECK(
+      has(loading({{run.encoder, 1e-5}}),
+          "the saved state has \"step.head.p0\" (the step count of \"head.p0\"), int64[], which"));
+  CHECK(has(
+      loading({{run.encoder, 1e-5}, {joined(run.head, named("new")), 1e-1}}),
+      "the saved state has no \"step.new.p1\" (the step count of \"new.p1\"); expected int64[]"));
 }
 
 TEST_CASE("a checkpoint of the form that had rates by position is loaded") {
@@ -229,7 +236,8 @@ TEST_CASE("a checkpoint of the form that had rates by position is loaded") {
   CHECK(find(now, "rate.enc.bias").item() == 1e-5);
   CHECK(same_bits(find(now, "exp_avg.head.weight"), find(state, "exp_avg.head.weight")));
   Adam one(joined(encoder, head));
-  CHECK(has(message_of([&] { one.load_state_dict(state); }), "unknown learning_rate.1"));
+  CHECK(has(message_of([&] { one.load_state_dict(state); }),
+            "the saved state has \"learning_rate.1\" (the learning rate of group 1), float64[]"));
 }
 
 TEST_CASE("a parameter may have a number as its name") {

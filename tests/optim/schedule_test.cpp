@@ -125,10 +125,13 @@ TEST_CASE("a plateau schedule continues from its saved state") {
   bad[1].tensor = Tensor::from<double>({}, {1});
   bad.push_back(bad[2]);
   CHECK(message_of([&] { second.load_state_dict(bad); }) ==
-        "reduce_on_plateau: load_state_dict: nothing was loaded; give what state_dict() returned:\n"
-        "  missing best\n  bad_updates is float64[], expected int64[]\n  unknown worst\n  repeated "
-        "cooldown_left\n"
-        "  repeated cooldown_left");
+        "reduce_on_plateau: load_state_dict: nothing was loaded; give the state that state_dict() "
+        "returned:\n"
+        "  the saved state has no \"best\" (float64[])\n"
+        "  \"bad_updates\" is float64[], expected int64[]\n"
+        "  the saved state has \"worst\", which a plateau schedule does not have\n"
+        "  the saved state has \"cooldown_left\" twice\n"
+        "  the saved state has \"cooldown_left\" twice");
   CHECK(second.best() == 5);
 }
 

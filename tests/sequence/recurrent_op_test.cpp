@@ -331,7 +331,7 @@ TEST_CASE("mistakes are told before any work, with shapes and what was expected"
                          zeros({3, 2, 12}), {state[0]})));
   Recurrence with_bias = lstm;
   with_bias.b_hh = zeros({16});
-  CHECK(throws_with("b_hh is given, but only products that are kept apart have a bias",
+  CHECK(throws_with("b_hh is given, but only a recurrence of with_products_apart() has a bias",
                     call(with_bias, p.x, state)));
   Var zx = p.x * 1.0;
   CHECK(throws_with("length 9", call(lstm, zx, state, {9, 0})));

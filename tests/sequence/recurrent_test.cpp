@@ -374,8 +374,9 @@ TEST_CASE("stacks refuse what does not fit, and say what was given and expected"
   const std::int64_t late[] = {1, 2, 5};
   CHECK(test::throws_with("2 lengths|batch of 3", [&] { layers(xs, {}, two); }));
   CHECK(test::throws_with("length 5 of sequence 2|0..4", [&] { layers(xs, {}, late); }));
-  CHECK(test::throws_with("recurrent|without options", [&] { Lstm()(xs); }));
-  CHECK(test::throws_with("recurrent|without options", [&] { return Lstm().output_size(); }));
+  CHECK(test::throws_with("recurrent|construct them with options first", [&] { Lstm()(xs); }));
+  CHECK(test::throws_with("recurrent|construct them with options first",
+                          [&] { return Lstm().output_size(); }));
 }
 
 }  // namespace

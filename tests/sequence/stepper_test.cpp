@@ -25,6 +25,7 @@ struct MinimalCell {
         from_h(o.hidden, 2 * o.hidden, random, false, o.dtype) {}
   std::array<std::int64_t, 1> state_sizes() const { return {from_h.weight.dim(1)}; }
   Var input(const Var& x) const { return from_x(x); }
+  Linear input_projection() const { return from_x; }
   Recurrence recurrence() const { return {MinimalGate{}, from_h.weight}; }
   void visit(Visitor& v) const {
     v("from_x", from_x);
@@ -200,7 +201,7 @@ TEST_CASE("layers that do not fit are refused before any work") {
   }
   Recurrence not_apart = lstm;
   not_apart.b_hh = Var(zeros({32}));
-  CHECK(throws_with("stepper|b_hh is given, but only products that are kept apart",
+  CHECK(throws_with("stepper|b_hh is given, but only a recurrence of with_products_apart()",
                     [&] { make(not_apart, w_in, b); }));
 }
 

@@ -157,7 +157,7 @@ TEST_CASE("an unrolled sequence fits into the memory it is given") {
     CHECK(used <= limit);
     CHECK(used > limit / 4);
   }
-  CHECK(throws_with("unroll|512 steps of a batch of 16 do not fit into 0.5 MiB|the least possible",
+  CHECK(throws_with("unroll|512 steps of a batch of 16 do not fit into 0.5 MiB|they need at least",
                     [&] { peak({.fit_mib = 0.5}); }));
 }
 

@@ -200,20 +200,24 @@ TEST_CASE("bad views and bad reads say what was given and what would fit") {
                     [&] { x.slice(1, 1, 4); }));
   CHECK(throws_with("slice: [2:1:1]", [&] { x.slice(1, 2, 1); }));
   CHECK(throws_with("slice: [0:2:0]|step >= 1", [&] { x.slice(1, 0, 2, 0); }));
-  CHECK(throws_with("expand: [2, 3] cannot be stretched to [4, 3]", [&] { x.expand({4, 3}); }));
+  CHECK(throws_with("expand: [2, 3] cannot be expanded to [4, 3]", [&] { x.expand({4, 3}); }));
   CHECK(throws_with("expand", [&] { x.expand({3}); }));
-  CHECK(throws_with("reshape: [2, 3] has 6 elements, [4] has 4", [&] { x.reshape({4}); }));
+  CHECK(throws_with("reshape: [2, 3] has 6 elements, [4] has 4; both must have as many",
+                    [&] { x.reshape({4}); }));
   const int twice[] = {0, 0};
   CHECK(throws_with("permute: [0, 0] does not name each axis of [2, 3] once",
                     [&] { x.permute(twice); }));
-  CHECK(throws_with("tensor: data<float64>() of float32[2, 3]|convert by to(float64)",
-                    [&] { x.data<double>(); }));
+  CHECK(throws_with(
+      "tensor: data<float64>() was called on float32[2, 3]|convert it by to(DType::float64)",
+      [&] { x.data<double>(); }));
   CHECK(throws_with("item: float32[2, 3] does not hold exactly one element", [&] { x.item(); }));
   CHECK(throws_with("tensor: 1 indices were given for float32[2, 3]", [&] { x.at({1}); }));
   CHECK(throws_with("select: index 7", [&] { x.at({0, 7}); }));
-  CHECK(throws_with("copy: from float32[2, 3] to float32[3, 2]; shapes must be equal", [&] {
-    counted({3, 2}).copy_from(x);
-  }));
+  CHECK(throws_with(
+      "copy_from: the source is float32[2, 3], this tensor is float32[3, 2]; shapes must be equal",
+      [&] {
+        counted({3, 2}).copy_from(x);
+      }));
   CHECK(throws_with("tensor: 3 values were given for shape [2], which holds 2", [&] {
     Tensor::from<float>({2}, {1, 2, 3});
   }));
@@ -273,7 +277,7 @@ TEST_CASE(
   CHECK(Shape{1, 2, 3, 4, 5, 6}.rank() == 6);
   CHECK(throws_with("shape: [1, 1, 1, 1, 1, 1, 1] has 7 axes, at most 6",
                     [] { Shape{1, 1, 1, 1, 1, 1, 1}; }));
-  CHECK(throws_with("has no room for one more axis", [] {
+  CHECK(throws_with("has 6 axes, the most that are supported", [] {
     Tensor::zeros({1, 1, 1, 1, 1, 1}).insert_axis(0);
   }));
   CHECK(throws_with("shape: [2, -1] is not a shape", [] { Tensor::zeros({2, -1}); }));
@@ -295,7 +299,7 @@ TEST_CASE(
   }
   CHECK(throws_with("memory: the system refused a block of|batch smaller",
                     [] { Tensor::empty({std::int64_t{1} << 56}); }));
-  CHECK(throws_with("are more than memory can hold",
+  CHECK(throws_with("needs more memory than any machine has",
                     [] { Tensor::empty({INT64_MAX}, DType::float64); }));
   CHECK(memory::stats().live_bytes == before.live_bytes);
   CHECK(memory::stats().peak_bytes < (std::int64_t{1} << 40));
@@ -308,7 +312,7 @@ TEST_CASE("a stretched tensor costs no memory, but a result too large to hold is
   const Tensor column = Tensor::full({1, 1}, 2).expand({kSide, 1});
   CHECK(row.numel() == kSide);
   CHECK(row.at({0, kSide - 1}) == 2);
-  CHECK(throws_with("are more than memory can hold", [&] { Var(row) * Var(column); }));
+  CHECK(throws_with("needs more memory than any machine has", [&] { Var(row) * Var(column); }));
   CHECK(throws_with("", [&] { Tensor::full({1}, 2).expand({INT64_MAX / 2}).clone(); }));
   const Tensor longest = Tensor::full({1}, 2).expand({INT64_MAX});
   CHECK(throws_with("", [&] { concat({Var(longest), Var(longest)}, 0); }));

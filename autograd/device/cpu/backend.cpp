@@ -6,6 +6,7 @@
 
 #include "tapeloop/autograd/device/cpu/kernels.h"
 #include "tapeloop/autograd/device/cpu/move.h"
+#include "tapeloop/autograd/device/cpu/norms.h"
 #include "tapeloop/autograd/device/cpu/packed_weight.h"
 #include "tapeloop/autograd/device/cpu/recurrent.h"
 #include "tapeloop/autograd/device/cpu/threads.h"
@@ -68,20 +69,6 @@ class CpuBackend final : public Backend {
  public:
   CpuBackend() { detail::check_denormals(); }
 
-  detail::Storage* allocate(std::size_t bytes) const override {
-    return detail::new_storage(bytes, Device::cpu);
-  }
-  void release(detail::Storage* storage) const noexcept override {
-    detail::delete_storage(storage);
-  }
-  void* address(detail::Storage* storage) const override {
-    return reinterpret_cast<char*>(storage) + 64;
-  }
-
-  void copy(const Tensor& to, const Tensor& from) const override { cpu::copy(to, from); }
-  std::int64_t gradient_rows() const override { return kGemmGroup; }
-  void fill(const Tensor& to, double value) const override { cpu::fill(to, value); }
-
   void pointwise(const PointwiseKernel& kernel, const void* functor, DType dtype,
                  const LoopPlan& plan) const override {
     const bool one_row = plan.rank == 1;
@@ -98,24 +85,23 @@ class CpuBackend final : public Backend {
   }
 
   void pointwise_each(const PointwiseKernel& kernel, DType dtype,
-                      std::span<const PointwiseItem> items) const override {
+                      std::span<const PointwiseItem> items, GraphCapture*) const override {
     for (const PointwiseItem& item : items) {
-      if (item.count > 0) pointwise(kernel, item.functor, dtype, plan_of(kernel, item));
+      if (item.strided != nullptr) {
+        pointwise(kernel, item.functor, dtype, *item.strided);
+      } else if (item.count > 0) {
+        pointwise(kernel, item.functor, dtype, plan_of(kernel, item));
+      }
     }
   }
 
-  void pointwise_update(const PointwiseKernel& kernel, DType, const LoopPlan&,
-                        const PointwiseItem&) const override {
-    fail(kernel.name, "pointwise_update runs on other devices only; on the CPU see transform()");
+  bool targets(const Tensor& known, const Tensor& counted, const Tensor& target,
+               std::int64_t ignore_index, std::int64_t classes) const override {
+    return cpu::targets(known, counted, target, ignore_index, classes);
   }
-  std::unique_ptr<UpdatesMade> new_updates_made(std::size_t) const override { return nullptr; }
-  void targets(const Tensor&, const Tensor&, const Tensor&, std::int64_t,
-               std::int64_t) const override {
-    fail("targets", "runs on other devices only; on the CPU see losses.cpp");
-  }
-  void norms(const Tensor&, std::span<const Tensor>,
+  void norms(const Tensor& to, std::span<const Tensor> from,
              const std::vector<std::string>*) const override {
-    fail("norms", "runs on other devices only; on the CPU see optim/clip.h");
+    cpu::norms(to, from);
   }
 
   void matmul(const Tensor& to, std::span<const Product> products, bool accumulate) const override {
@@ -190,7 +176,7 @@ class CpuBackend final : public Backend {
   }
 
   void reduce(Reduction kind, const Tensor& to, const Tensor& from) const override {
-    if (from.numel() == 0) return fill(to, kind == Reduction::product ? 1.0 : 0.0);
+    if (from.numel() == 0) return cpu::fill(to, kind == Reduction::product ? 1.0 : 0.0);
     with_float_type(to.dtype(), [&]<class T>(T) {
       cpu::ReducePlan plan = reduce_plan(to, from);
       // Adjacent results are one item of work (see ReduceLoop::run).
@@ -253,6 +239,16 @@ class CpuBackend final : public Backend {
       });
     });
   }
+
+  std::int64_t gradient_rows() const override { return kGemmGroup; }
+  std::int64_t kept_bytes(const Tensor& w) const override {
+    // Packed panels are padded to whole registers: by less than 32 rows for each gate (usually at
+    // most 8 gates), and by less than 32 columns for the backward pass.
+    constexpr std::int64_t kPadding = 32, kGates = 8;
+    const std::int64_t rows = w.dim(0), columns = w.dim(1);
+    return size_of(w.dtype()) * (2 * rows * columns + kPadding * (kGates * columns + rows));
+  }
+  std::uint64_t mistakes() const override { return 0; }
 };
 
 }  // namespace

@@ -8,6 +8,8 @@
 #include <cstdint>
 #include <span>
 
+#include "tapeloop/autograd/tensor/memory.h"
+
 namespace tapeloop {
 
 // Element (i, j) is data[i * row_stride + j * column_stride]. A transpose is a view with exchanged
@@ -47,9 +49,8 @@ template <class Isa, class T>
 void gemm(std::int64_t m, std::int64_t n, std::span<const GemmPiece<T>> pieces, T* c,
           std::int64_t ldc, bool accumulate);
 
-// Memory of the calling thread, aligned to 64 bytes, with undefined contents. Valid until the
-// thread's next call with the same slot. The buffer only grows; it is freed when the thread ends.
-enum class GemmBuffer { panels, small_side, transposed };
-void* gemm_buffer(GemmBuffer slot, std::size_t bytes);
+// The slots of memory::scratch() that products use.
+inline constexpr int kGemmPanels = 0, kGemmSmallSide = 1, kGemmTransposed = 2;
+static_assert(kGemmTransposed < memory::kScratchSlots);
 
 }  // namespace tapeloop

@@ -140,8 +140,8 @@ struct Gemm {
     const bool wide = in_place && m <= Shape::wide_rows;
     const std::int64_t panel_vectors = wide ? Shape::wide_vectors : Shape::vectors;
     const std::int64_t a_size = (block_rows * depth_step + 15) / 16 * 16;
-    T* packed_a = static_cast<T*>(gemm_buffer(
-        GemmBuffer::panels,
+    T* packed_a = static_cast<T*>(memory::scratch(
+        kGemmPanels,
         static_cast<std::size_t>(a_size + panel_vectors * width * depth_step) * sizeof(T)));
     T* packed_b = packed_a + a_size;
 
@@ -255,7 +255,7 @@ struct Gemm {
       std::int64_t a_stride = piece.a.row_stride;
       if (piece.a.column_stride != 1) {
         T* copy = static_cast<T*>(
-            gemm_buffer(GemmBuffer::small_side, static_cast<std::size_t>(m * piece.k) * sizeof(T)));
+            memory::scratch(kGemmSmallSide, static_cast<std::size_t>(m * piece.k) * sizeof(T)));
         for (std::int64_t r = 0; r < m; ++r) {
           for (std::int64_t p = 0; p < piece.k; ++p) {
             copy[r * piece.k + p] = a[r * a_stride + p * piece.a.column_stride];
@@ -283,8 +283,8 @@ struct Gemm {
     using Piece = GemmPiece<T>;
     const auto pieces_bytes =
         (static_cast<std::size_t>(piece_count) * sizeof(Piece) + 63) / 64 * 64;
-    char* memory = static_cast<char*>(gemm_buffer(
-        GemmBuffer::transposed, pieces_bytes + static_cast<std::size_t>(m * n) * sizeof(T)));
+    char* memory = static_cast<char*>(memory::scratch(
+        kGemmTransposed, pieces_bytes + static_cast<std::size_t>(m * n) * sizeof(T)));
     Piece* swapped = reinterpret_cast<Piece*>(memory);
     T* result = reinterpret_cast<T*>(memory + pieces_bytes);
     for (std::int64_t i = 0; i < piece_count; ++i) {

@@ -93,7 +93,7 @@ inline constexpr PointwiseKernel kKernel = {
       }
     }(),
     {&pointwise_loop<Isa, float, F>, &pointwise_loop<Isa, double, F>},
-    []() -> void (*)(const void*, const int*, int*) {
+    []() -> void (*)(const void*, detail::FormulaTrace&) {
       using Formula = typename detail::UserFormula<F>::type;
       if constexpr (kDifferentiable<Formula>) {
         return &detail::trace_formula<Isa, Formula>;

@@ -100,9 +100,10 @@ void check_integers(const Tensor& from) {
     for (std::int64_t i = 0; i < flat.numel(); ++i) {
       if (x[i] >= From(-0x1p63) && x[i] < From(0x1p63)) continue;
       fail("to(int64)",
-           fmt::format("element {} of {} is {}, which no int64 can hold; replace it first, or keep "
-                       "the tensor in {}",
-                       place_of(i, from.shape()), from.describe(), x[i], name(from.dtype())));
+           fmt::format(
+               "element {} of {} is {}; that does not fit in int64: replace it first, or keep "
+               "the tensor in {}",
+               place_of(i, from.shape()), from.describe(), x[i], name(from.dtype())));
     }
   }
 }

@@ -10,14 +10,15 @@
 
 namespace tapeloop {
 
+// The most threads that set_num_threads() takes.
+inline constexpr int kMaxThreads = 1024;
 // The number of threads that a loop may use, including the calling thread. Holds for the whole
 // process and may be set at any time. The default is 1: a library must not take cores that it was
 // not given, and several small runs side by side are faster than one run on all cores. No result
 // depends on this number, not in a single bit. Throws Error unless 1 <= count <= kMaxThreads.
 // Threads start when a loop first needs them.
-inline constexpr int kMaxThreads = 1024;
 void set_num_threads(int count);
-int num_threads();
+int num_threads();  // the number that was set
 
 namespace internal {
 

@@ -1,23 +1,15 @@
 // SPDX-License-Identifier: MIT
-// The CUDA backend: the memory of tensors, copies between devices, and a call of the kernel for
-// each operation.
+// The CUDA backend: a call of the kernel for each operation.
 #include "tapeloop/autograd/device/backend.h"
-
-#include <new>
 
 #include "tapeloop/autograd/device/cuda/capture.cuh"
 #include "tapeloop/autograd/device/cuda/cuda.h"
 #include "tapeloop/autograd/device/cuda/gpu.cuh"
 #include "tapeloop/autograd/device/cuda/kernels.h"
 #include "tapeloop/autograd/tensor/error.h"
-#include "tapeloop/autograd/tensor/memory.h"
 
 namespace tapeloop {
 namespace {
-
-struct GpuStorage : detail::Storage {  // the header is in host memory
-  cuda::Block block;
-};
 
 template <class... Tensors>
 void need_gpu(const char* kernel, const Tensors&... tensors) {
@@ -39,77 +31,20 @@ Tensor on_gpu(const Tensor& index) {
   return result;
 }
 
-std::size_t bytes_of(const Tensor& tensor) {
-  return static_cast<std::size_t>(tensor.numel() * size_of(tensor.dtype()));
-}
-
-void copy_to_gpu(const Tensor& to, const Tensor& from) {
-  const Tensor near = from.to(to.dtype()).contiguous();
-  const bool direct = to.is_contiguous();
-  const Tensor there = direct ? to : Tensor::empty(to.shape(), to.dtype(), Device::cuda);
-  cuda::upload(there.raw(), near.raw(), bytes_of(near));
-  if (!direct) cuda::copy(to, there);
-}
-
-void copy_to_cpu(const Tensor& to, const Tensor& from) {
-  const Tensor there = from.contiguous();
-  const bool direct = to.is_contiguous() && to.dtype() == from.dtype();
-  const Tensor near = direct ? to : Tensor::empty(to.shape(), from.dtype());
-  cuda::download(near.raw(), there.raw(), bytes_of(there));
-  if (!direct) backend(Device::cpu).copy(to, near);
-}
-
 class CudaBackend final : public Backend {
  public:
-  std::unique_ptr<Recording> new_recording() const override {
-    return std::make_unique<cuda::Capture>();
-  }
-  detail::Storage* allocate(std::size_t bytes) const override {
-    const cuda::Block block = bytes == 0 ? cuda::Block{} : cuda::take(bytes);
-    memory::Account* account = nullptr;
-    memory::take_elsewhere(static_cast<std::int64_t>(bytes), account);
-    auto* const storage = new (memory::allocate(sizeof(GpuStorage)))
-        GpuStorage{{{1}, Device::cuda, {false}, {false}, bytes}, block};
-    storage->account = account;
-    return storage;
-  }
-  void release(detail::Storage* storage) const noexcept override {
-    auto* const own = static_cast<GpuStorage*>(storage);
-    if (own->block.data != nullptr) cuda::give_back(own->block);
-    memory::release_elsewhere(static_cast<std::int64_t>(own->bytes), own->account);
-    memory::release(own, sizeof(GpuStorage));
-  }
-  void* address(detail::Storage* storage) const override {
-    return static_cast<GpuStorage*>(storage)->block.data;
-  }
-
-  void copy(const Tensor& to, const Tensor& from) const override {
-    if (to.device() == from.device()) return cuda::copy(to, from);
-    if (to.device() == Device::cuda) return copy_to_gpu(to, from);
-    copy_to_cpu(to, from);
-  }
-  // One block: cuBLAS chooses the order of a sum by the shape, so small blocks would cost time and
-  // would not give equal bits.
-  std::int64_t gradient_rows() const override { return std::int64_t{1} << 40; }
-  void fill(const Tensor& to, double value) const override { cuda::fill(to, value); }
   void pointwise(const PointwiseKernel& kernel, const void* functor, DType dtype,
                  const LoopPlan& plan) const override {
     cuda::find_pointwise(kernel, dtype)(functor, plan, {});
   }
   void pointwise_each(const PointwiseKernel& kernel, DType dtype,
-                      std::span<const PointwiseItem> items) const override {
-    cuda::pointwise_each(kernel, dtype, items);
+                      std::span<const PointwiseItem> items, GraphCapture* again) const override {
+    cuda::pointwise_each(kernel, dtype, items, again);
   }
-  void pointwise_update(const PointwiseKernel& kernel, DType dtype, const LoopPlan& plan,
-                        const PointwiseItem& item) const override {
-    cuda::pointwise_update(kernel, dtype, plan, item);
-  }
-  std::unique_ptr<UpdatesMade> new_updates_made(std::size_t count) const override {
-    return cuda::new_updates_made(count);
-  }
-  void targets(const Tensor& known, const Tensor& counted, const Tensor& target,
+  bool targets(const Tensor& known, const Tensor& counted, const Tensor& target,
                std::int64_t ignore_index, std::int64_t classes) const override {
     cuda::targets(known, counted, target.contiguous(), ignore_index, classes);
+    return false;
   }
   void norms(const Tensor& to, std::span<const Tensor> from,
              const std::vector<std::string>* names) const override {
@@ -158,9 +93,19 @@ class CudaBackend final : public Backend {
   void normal(const Tensor& to, std::uint64_t seed, std::uint64_t first) const override {
     cuda::normal(to, seed, first);
   }
+
+  // One block: cuBLAS chooses the order of a sum by the shape, so small blocks would cost time and
+  // would not give equal bits.
+  std::int64_t gradient_rows() const override { return std::int64_t{1} << 40; }
+  std::int64_t kept_bytes(const Tensor&) const override { return 0; }
+  std::uint64_t mistakes() const override { return cuda::mistakes(); }
 };
 
 }  // namespace
+
+std::unique_ptr<GraphCapture> detail::new_cuda_capture() {
+  return std::make_unique<cuda::Capture>();
+}
 
 const Backend& detail::cuda_backend() {
   cuda::gpu();  // throws if there is no GPU

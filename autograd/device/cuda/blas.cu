@@ -17,7 +17,8 @@ template <class Function>
 Function find(void* library, const char* name) {
   void* const found = dlsym(library, name);
   if (found == nullptr)
-    fail("cuda", std::string("cuBLAS has no ") + name + "; install that of this CUDA");
+    fail("cuda",
+         std::string("cuBLAS has no ") + name + "; install the cuBLAS of this version of CUDA");
   return reinterpret_cast<Function>(found);
 }
 

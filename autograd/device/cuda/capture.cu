@@ -13,38 +13,36 @@ namespace {
 
 constexpr std::size_t kChunkBytes = std::size_t{64} << 10;
 
-Capture* noting_now = nullptr;  // protected by working()
-thread_local Capture* renewing_now = nullptr;
+Capture* capturing = nullptr;  // protected by working()
 
 }  // namespace
 
-Capture* Capture::noting() { return noting_now; }
-Capture* Capture::renewing() { return renewing_now; }
+Capture* Capture::in_progress() { return capturing; }
 
 Capture::~Capture() {
   const std::scoped_lock lock(working());
   if (graph_ != nullptr && cudaGraphExecDestroy(graph_) != cudaSuccess) cudaGetLastError();
-  parts_.clear();  // releases the tensors in them
+  clear_parts();
   for (const Chunk& chunk : chunks_) give_back(chunk.there);
   if (number_ != 0) end_capture(number_);
   if (arena_ != nullptr) arena_->leave();
 }
 
-void Capture::start_noting() {
+void Capture::start() {
   const Gpu& g = gpu();
   std::unique_lock lock(working());
   number_ = begin_capture();
   arena_ = new Arena(number_);
   // Relaxed mode: during the capture, memory is taken on another stream.
   CUDA_CHECK(cudaStreamBeginCapture(g.stream, cudaStreamCaptureModeRelaxed));
-  noting_now = this;
-  lock.release();  // stop_noting() unlocks it
+  capturing = this;
+  lock.release();  // stop() unlocks it
 }
 
-void Capture::stop_noting() {
-  const std::unique_lock lock(working(), std::adopt_lock);  // locked in start_noting()
+void Capture::stop() {
+  const std::unique_lock lock(working(), std::adopt_lock);  // locked in start()
   const Gpu& g = gpu();
-  noting_now = nullptr;
+  capturing = nullptr;
   arena_->close();
   struct Noted {
     cudaGraph_t graph = nullptr;
@@ -59,10 +57,10 @@ void Capture::stop_noting() {
   if (status != cudaSuccess) {
     cudaGetLastError();
     graph_ = nullptr;
-    fail("captured step", std::string("CUDA could not make a graph of it (") +
+    fail("captured step", std::string("CUDA could not make a graph of the step (") +
                               cudaGetErrorString(status) +
-                              "), and its work is lost; look for code in it that uses CUDA by "
-                              "itself, or call the step without CapturedStep");
+                              "), and the work of this call is lost; look for code in the step "
+                              "that calls CUDA itself, or call the step without CapturedStep");
   }
   launch();
 }
@@ -73,13 +71,6 @@ void Capture::launch() {
   check(with_room([&] { return cudaGraphLaunch(graph_, gpu().stream); }), "cudaGraphLaunch");
 }
 
-void Capture::lost() noexcept {
-  try {
-    read_updates_made();
-  } catch (...) {  // the device can no longer be used: the exception in flight says so
-  }
-}
-
 void Capture::upload_renewed() {
   for (const Chunk& chunk : chunks_) upload(chunk.there.data, chunk.host.get(), chunk.used);
 }
@@ -88,7 +79,8 @@ Capture::Renewed Capture::renewed(std::size_t bytes) {
   bytes = (bytes + 63) / 64 * 64;
   if (chunks_.empty() || chunks_.back().used + bytes > chunks_.back().size) {
     const std::size_t size = std::max(bytes, kChunkBytes);
-    chunks_.push_back({std::make_unique<unsigned char[]>(size), arena_->take(size), size, 0});
+    chunks_.push_back(
+        {std::make_unique<unsigned char[]>(size), arena_->take_unwritten(size), size, 0});
   }
   Chunk& chunk = chunks_.back();
   const std::size_t place = chunk.used;
@@ -108,28 +100,15 @@ const std::uint64_t* Capture::numbers(std::uint64_t seed, std::uint64_t first) {
 
 void* Capture::next_table() {
   if (next_table_ == tables_.size())
-    fail("captured step", "a part of it does more than when it was captured");
+    fail("captured step",
+         "a part of the step launches more work than when it was captured; call the step without "
+         "CapturedStep");
   return tables_[next_table_++];
-}
-
-bool Capture::parts_valid() const {
-  return std::all_of(parts_.begin(), parts_.end(), [](const Part& p) { return p.part->valid(); });
-}
-
-void Capture::run_parts() {
-  renewing_now = this;
-  const struct Done {
-    ~Done() { renewing_now = nullptr; }
-  } done;
-  for (const Part& part : parts_) {
-    next_table_ = part.first_table;
-    part.part->run();
-  }
 }
 
 Table::Table(const void* host, std::size_t bytes) {
   const std::scoped_lock lock(working());
-  if (Capture* const capture = Capture::noting()) {
+  if (Capture* const capture = Capture::in_progress()) {
     const Capture::Renewed place = capture->renewed(bytes);
     std::memcpy(place.host, host, bytes);
     there_ = place.there;

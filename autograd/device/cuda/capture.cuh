@@ -10,7 +10,7 @@
 #include <vector>
 
 #include "tapeloop/autograd/device/cuda/gpu.cuh"
-#include "tapeloop/autograd/device/recording.h"
+#include "tapeloop/autograd/device/graph_capture.h"
 
 namespace tapeloop::cuda {
 
@@ -24,6 +24,8 @@ class Arena {
   Arena& operator=(const Arena&) = delete;
 
   Block take(std::size_t bytes);
+  // Memory that no work of the step writes: it has values from the host when the graph starts.
+  Block take_unwritten(std::size_t bytes);
   void put_back(const Block& block) noexcept;
   void close() { open_ = false; }  // the capture is over
   void leave() noexcept;           // called by the graph; may delete the arena
@@ -46,14 +48,14 @@ class Arena {
 std::uint64_t begin_capture();
 void end_capture(std::uint64_t number) noexcept;
 
-class Capture final : public Recording {
+class Capture final : public GraphCapture {
  public:
   Capture() = default;
   ~Capture() override;
 
-  // The capture that is being recorded, or null: work is then done at once. The caller holds
+  // The capture in progress in any thread, or null: work is then done at once. The caller holds
   // working().
-  static Capture* noting();
+  static Capture* in_progress();
   Arena& arena() { return *arena_; }
 
   // Device memory for host values that are copied there before every run.
@@ -68,14 +70,12 @@ class Capture final : public Recording {
   // Tables of the host parts (see HostPart). add_table() is for a new table during the capture.
   // next_table() is for a part that runs again: returns its next table, which the part overwrites.
   void* next_table();
-  void add_table(void* host) { tables_.push_back(host); }
-  static Capture* renewing();  // the capture whose part runs again in this thread, or null
-
-  std::size_t bytes() const override { return arena_ == nullptr ? 0 : arena_->bytes(); }
-  void begin_part() override { part_start_ = tables_.size(); }
-  void end_part(std::unique_ptr<HostPart> part) override {
-    parts_.push_back({std::move(part), part_start_});
+  void add_table(void* host) {
+    if (in_part()) tables_.push_back(host);
   }
+
+  Device device() const override { return Device::cuda; }
+  std::size_t bytes() const override { return arena_ == nullptr ? 0 : arena_->bytes(); }
 
  private:
   struct Chunk {
@@ -83,19 +83,10 @@ class Capture final : public Recording {
     Block there;
     std::size_t size, used;
   };
-  struct Part {
-    std::unique_ptr<HostPart> part;
-    std::size_t first_table;
-  };
-  std::unique_lock<std::recursive_mutex> hold() const override {
-    return std::unique_lock(working());
-  }
-  void start_noting() override;
-  void stop_noting() override;
-  void run_parts() override;
-  bool parts_valid() const override;
+  void start() override;
+  void stop() override;
+  void start_parts() override { next_table_ = 0; }
   void launch() override;
-  void lost() noexcept override;
   void upload_renewed();
 
   Arena* arena_ = nullptr;
@@ -103,8 +94,7 @@ class Capture final : public Recording {
   cudaGraphExec_t graph_ = nullptr;
   std::vector<Chunk> chunks_;
   std::vector<void*> tables_;
-  std::size_t part_start_ = 0, next_table_ = 0;
-  std::vector<Part> parts_;
+  std::size_t next_table_ = 0;
 };
 
 // A table from the host for a kernel. It stays on the device until the kernel has run; in a

@@ -30,7 +30,7 @@ enum class RecurrentForm { automatic, alternating, persistent, cluster };
 // that looks inside (TapeOptions) always alternates. A build without CUDA throws Error here.
 void set_recurrent_form(RecurrentForm form);
 RecurrentForm recurrent_form();  // the form that was set
-// The form in which this thread ran its last sequence, or the gradient of one.
+// The form of the last sequence that any thread ran, or of the gradient of one.
 RecurrentForm last_recurrent_form();
 
 // Waits until the GPU has done all work; for timing. Throws Error for a mistake that the GPU found,

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: MIT
 // Updates of many tensors: copies the list of items to the device, then one kernel updates all of
-// them. Without such a kernel the items are updated one after the other.
-#include <algorithm>
+// them. Without such a kernel, or with strides, the items are updated one after the other.
 #include <cstring>
 
 #include "tapeloop/autograd/device/cuda/capture.cuh"
@@ -12,52 +11,53 @@
 
 namespace tapeloop::cuda {
 
-static __global__ void made_kernel(UpdateNumber* made, UpdateNumber number, const int* halted) {
-  if (*halted == 0) *made = number;
+namespace {
+
+// Runs one item. Does nothing after a mistake until the host has thrown it.
+void run_one(const PointwiseKernel& kernel, DType dtype, const PointwiseItem& item) {
+  const Running running{.halted = gpu().notes.halted};
+  const PointwiseLaunch run = find_pointwise(kernel, dtype);
+  if (item.strided != nullptr) return run(item.functor, *item.strided, running);
+  if (item.count > 0) run(item.functor, plan_of(kernel, item), running);
 }
 
-void pointwise_update(const PointwiseKernel& kernel, DType dtype, const LoopPlan& plan,
-                      const PointwiseItem& item) {
-  const int* const halted = gpu().notes.halted;
-  const PointwiseLaunch update = find_pointwise(kernel, dtype);
-  const std::scoped_lock lock(working());  // no mistake of another thread comes in between
-  if (item.count > 0) update(item.functor, plan, {.halted = halted});
-  if (item.made != nullptr)
-    launch(made_kernel, dim3{1}, dim3{1}, 0, item.made, item.number, halted);
-}
+}  // namespace
 
 void pointwise_each(const PointwiseKernel& kernel, DType dtype,
-                    std::span<const PointwiseItem> items) {
+                    std::span<const PointwiseItem> items, GraphCapture* again) {
   const EachLaunch each = find_each(kernel, dtype);
   if (each == nullptr) {
-    tapeloop::detail::cannot_record("an update rule has no kernel for many parameters at once");
-    for (const PointwiseItem& item : items) {
-      pointwise_update(kernel, dtype, plan_of(kernel, item), item);
-    }
+    tapeloop::detail::cannot_capture("an update rule has no kernel for many parameters at once");
+    for (const PointwiseItem& item : items) run_one(kernel, dtype, item);
     return;
   }
   PoolVector<EachItem> table(items.size());
   std::int64_t blocks = 0;
-  for (std::size_t i = 0; i < items.size(); ++i) {
-    const PointwiseItem& item = items[i];
-    EachItem& to = table[i];
+  std::size_t count = 0;
+  for (const PointwiseItem& item : items) {
+    if (item.strided != nullptr) {
+      tapeloop::detail::cannot_capture(
+          "a parameter or its gradient is not contiguous, so the optimizer updates it by itself");
+      run_one(kernel, dtype, item);
+      continue;
+    }
+    if (item.count == 0) continue;
+    EachItem& to = table[count++];
     std::memcpy(to.functor, item.functor, kernel.functor_bytes);
     to.count = item.count;
     to.first_block = blocks;
     std::memcpy(to.data, item.data, sizeof(to.data));
     to.repeated = item.repeated;
-    to.made = item.made;
-    to.number = item.number;
-    // An item without elements gets one block too: the block writes the item's update number.
-    blocks += std::max<std::int64_t>(1, (item.count + kItemElements - 1) / kItemElements);
+    blocks += (item.count + kItemElements - 1) / kItemElements;
   }
-  const std::size_t bytes = table.size() * sizeof(EachItem);
-  if (Capture* const capture = Capture::renewing()) {
-    std::memcpy(capture->next_table(), table.data(), bytes);
+  if (count == 0) return;
+  const std::size_t bytes = count * sizeof(EachItem);
+  if (again != nullptr) {
+    std::memcpy(static_cast<Capture*>(again)->next_table(), table.data(), bytes);
     return;
   }
   const Table there(table.data(), bytes);
-  each(there.as<EachItem>(), static_cast<int>(table.size()), blocks);
+  each(there.as<EachItem>(), static_cast<int>(count), blocks);
 }
 
 }  // namespace tapeloop::cuda

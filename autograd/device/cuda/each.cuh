@@ -35,7 +35,6 @@ __global__ void __launch_bounds__(kThreads)
   // One element per thread: in a loop, the formula's settings would stay in registers across calls
   // and spill.
   const std::int64_t i = (block - item.first_block) * kItemElements + threadIdx.x;
-  if (i == 0 && item.made != nullptr) *item.made = item.number;
   if (i >= item.count) return;
   apply_at<F, T>(formula, item, i, std::make_index_sequence<static_cast<std::size_t>(kArity<F>)>{},
                  std::make_index_sequence<static_cast<std::size_t>(kResultCount<F>)>{});

@@ -45,7 +45,7 @@ Matrices readable(const Tensor& given) {
 int small(std::int64_t size) {
   if (size > 0x7fffffff) {
     fail("matmul", "a matrix with " + std::to_string(size) +
-                       " rows or columns is more than cuBLAS takes; cut it into parts");
+                       " rows or columns is larger than cuBLAS takes, 2^31 - 1; cut it into parts");
   }
   return static_cast<int>(size);
 }

@@ -2,7 +2,7 @@
 // Sets up the GPU, copies to and from it, and waits for it. Its memory is in memory.cu.
 #include "tapeloop/autograd/device/cuda/cuda.h"
 #include "tapeloop/autograd/device/cuda/gpu.cuh"
-#include "tapeloop/autograd/device/recording.h"
+#include "tapeloop/autograd/device/graph_capture.h"
 #include "tapeloop/autograd/tensor/error.h"
 
 #include <atomic>
@@ -15,7 +15,7 @@ namespace {
 
 constexpr const char* kWaits =
     "the host waited for the GPU, as item(), to(Device::cpu) and the like do; return the value "
-    "instead and look at it outside";
+    "instead and read it outside of the step";
 // The size that cuBLAS recommends for sm_90.
 constexpr std::size_t kBlasWorkspace = std::size_t{32} << 20;
 
@@ -113,6 +113,9 @@ void check(cublasStatus_t status, const char* call) {
 }
 
 static std::atomic<bool> in_use{false};
+static std::atomic<std::uint64_t> mistakes_thrown{0};
+
+std::uint64_t mistakes() { return mistakes_thrown; }
 
 Gpu& gpu() {
   // Lives as long as the process, because tensors in static objects release their memory at its
@@ -172,8 +175,8 @@ class Staging {
 void upload(void* to, const void* from, std::size_t bytes) {
   if (bytes == 0) return;
   const std::scoped_lock lock(working());
-  detail::cannot_record(
-      "something was copied from the CPU to the GPU; make it an input of the step");
+  detail::cannot_capture(
+      "a tensor was copied from the CPU to the GPU; make it an input of the step");
   const bool staged = bytes <= Staging::kMost;
   if (staged) {
     static Staging& kRing = *new Staging;
@@ -188,7 +191,7 @@ void upload(void* to, const void* from, std::size_t bytes) {
 
 void download(void* to, const void* from, std::size_t bytes) {
   const std::scoped_lock lock(working());
-  detail::cannot_record(kWaits);
+  detail::cannot_capture(kWaits);
   if (bytes > 0) {
     CUDA_CHECK(cudaMemcpyAsync(to, from, bytes, cudaMemcpyDeviceToHost, gpu().stream));
   }
@@ -213,14 +216,16 @@ void download(void* to, const void* from, std::size_t bytes) {
     fail("to(int64)", "element " + std::to_string(mistake.index) + ", in row-major order, of " +
                           std::to_string(mistake.size) +
                           " on the GPU is NaN, infinite, or beyond what int64 holds; do not use "
-                          "results since then; no parameter was updated");
+                          "results computed since then; no parameter was updated");
   }
-  constexpr const char* kNames[] = {"",       "take_rows",   "add_rows",
-                                    "gather", "scatter_add", "cross_entropy"};
+  // In the order of MistakeIn, with the names of the operations that a user calls.
+  constexpr const char* kNames[] = {
+      "",       "embedding or take",      "the gradient of embedding or take",
+      "gather", "the gradient of gather", "cross_entropy"};
   fail(kNames[static_cast<int>(mistake.in)],
        (mistake.in == MistakeIn::targets ? "a target on the GPU is " : "an index on the GPU is ") +
            std::to_string(mistake.index) + ", outside 0.." + std::to_string(mistake.size - 1) +
-           "; do not use results since then; no parameter was updated");
+           "; do not use results computed since then; no parameter was updated");
 }
 
 void wait() {
@@ -228,13 +233,13 @@ void wait() {
   // The lock is held during the wait: otherwise another thread could begin a capture, and the wait
   // would invalidate it.
   const std::scoped_lock lock(working());
-  detail::cannot_record(kWaits);
+  detail::cannot_capture(kWaits);
   CUDA_CHECK(cudaStreamSynchronize(g.stream));
   if (g.notes.mistake->in == MistakeIn::nothing) return;
   const Mistake mistake = *g.notes.mistake;
-  read_updates_made();
   CUDA_CHECK(cudaMemsetAsync(g.notes.halted, 0, sizeof(int), g.stream));
-  *g.notes.mistake = {};  // last: if a call above throws, the next wait tries again
+  *g.notes.mistake = {};  // after the call above: if it throws, the next wait tries again
+  ++mistakes_thrown;
   tell(mistake);
 }
 

@@ -99,10 +99,6 @@ cudaError_t with_room(Call call) {
   return call();
 }
 
-// A block of zeros. Never part of a captured step's memory: every step may use it, and it outlives
-// them.
-Block take_zeros(std::size_t bytes);
-
 // Device memory for the length of a scope.
 class Scratch {
  public:
@@ -123,9 +119,7 @@ class Scratch {
 
 void upload(void* to, const void* from, std::size_t bytes);
 void download(void* to, const void* from, std::size_t bytes);  // waits
-void wait();  // waits for all work; throws the mistake that a kernel has noted
-// Waits, and copies the numbers of the updates that the device has made to all UpdatesMade
-// (updates_made.cu).
-void read_updates_made();
+void wait();               // waits for all work; throws the mistake that a kernel has noted
+std::uint64_t mistakes();  // how many wait() has thrown
 
 }  // namespace tapeloop::cuda

@@ -27,11 +27,7 @@ void uniform(const Tensor& to, std::uint64_t seed, std::uint64_t first);
 void normal(const Tensor& to, std::uint64_t seed, std::uint64_t first);
 // each.cu
 void pointwise_each(const PointwiseKernel& kernel, DType dtype,
-                    std::span<const PointwiseItem> items);
-void pointwise_update(const PointwiseKernel& kernel, DType dtype, const LoopPlan& plan,
-                      const PointwiseItem& item);
-// updates_made.cu
-std::unique_ptr<UpdatesMade> new_updates_made(std::size_t count);
+                    std::span<const PointwiseItem> items, GraphCapture* again);
 // norms.cu
 void norms(const Tensor& to, std::span<const Tensor> from, const std::vector<std::string>* names);
 // gemm.cu

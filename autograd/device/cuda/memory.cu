@@ -6,7 +6,7 @@
 
 #include "tapeloop/autograd/device/cuda/capture.cuh"
 #include "tapeloop/autograd/tensor/error.h"
-#include "tapeloop/autograd/tensor/operation.h"
+#include "tapeloop/autograd/context/scope.h"
 
 namespace tapeloop::cuda {
 namespace {
@@ -37,7 +37,7 @@ Captures& captures() {
 void free_block(void* data) noexcept {
   std::vector<void*>& later = captures().later;
   later.push_back(data);
-  if (Capture::noting() != nullptr) return;
+  if (Capture::in_progress() != nullptr) return;
   // At the end of the process the runtime and its memory may already be gone.
   for (void* block : later) {
     if (cudaFreeAsync(block, gpu().stream) != cudaSuccess) cudaGetLastError();
@@ -70,24 +70,15 @@ void* take_from_pool(std::size_t bytes, cudaStream_t stream) {
 void trim_pool() {
   const Gpu& g = gpu();
   cudaGetLastError();
-  if (Capture::noting() == nullptr) CUDA_CHECK(cudaStreamSynchronize(g.stream));
+  if (Capture::in_progress() == nullptr) CUDA_CHECK(cudaStreamSynchronize(g.stream));
   CUDA_CHECK(cudaMemPoolTrimTo(g.pool, 0));
 }
 
 Block take(std::size_t bytes) {
   const Gpu& g = gpu();
   const std::scoped_lock lock(working());
-  if (Capture* const capture = Capture::noting()) return capture->arena().take(bytes);
+  if (Capture* const capture = Capture::in_progress()) return capture->arena().take(bytes);
   return {take_from_pool(bytes, g.stream), bytes, nullptr, captures().begun};
-}
-
-Block take_zeros(std::size_t bytes) {
-  const Gpu& g = gpu();
-  const std::scoped_lock lock(working());
-  const Block block{take_from_pool(bytes, g.beside), bytes, nullptr, 0};  // every step may use it
-  CUDA_CHECK(cudaMemsetAsync(block.data, 0, bytes, g.beside));
-  CUDA_CHECK(cudaStreamSynchronize(g.beside));
-  return block;
 }
 
 // Frees the block, or keeps it as long as a captured step may use it.
@@ -129,16 +120,20 @@ constexpr std::size_t kGrain = 512;
 
 Block Arena::take(std::size_t bytes) {
   const std::size_t size = (bytes + kGrain - 1) / kGrain * kGrain;
-  void* data = nullptr;
   const auto found = free_.lower_bound(size);
   if (found != free_.end() && found->first <= 2 * size) {
-    data = found->second;
+    void* const data = found->second;
     const std::size_t whole = found->first;
     free_.erase(found);
     ++users_;
     return {data, whole, this, 0};
   }
-  data = take_from_pool(size, gpu().beside);
+  return take_unwritten(size);
+}
+
+Block Arena::take_unwritten(std::size_t bytes) {
+  const std::size_t size = (bytes + kGrain - 1) / kGrain * kGrain;
+  void* const data = take_from_pool(size, gpu().beside);
   // The block must be ready before the graph runs. The wait is short: this stream has no other
   // work.
   CUDA_CHECK(cudaStreamSynchronize(gpu().beside));

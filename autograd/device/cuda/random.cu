@@ -32,7 +32,7 @@ void random(const Tensor& to, std::uint64_t seed, std::uint64_t first) {
   if (to.numel() == 0) return;
   const Grid grid(to.numel());
   const std::scoped_lock lock(working());
-  Capture* const capture = Capture::noting();
+  Capture* const capture = Capture::in_progress();
   const std::uint64_t* const renewed = capture == nullptr ? nullptr : capture->numbers(seed, first);
   with_float_type(to.dtype(), [&]<class T>(T) {
     launch(random_kernel<T, kNormal>, grid.blocks, grid.threads, 0, static_cast<T*>(to.raw()),

@@ -26,8 +26,6 @@ struct EachItem {
   std::int64_t first_block;
   void* data[kMaxItemOperands];
   unsigned repeated;
-  UpdateNumber* made;
-  UpdateNumber number;
 };
 inline constexpr std::int64_t kItemElements = 256;  // elements per block
 using EachLaunch = void (*)(const EachItem* items, int count, std::int64_t blocks);

@@ -18,7 +18,7 @@ namespace tapeloop::cuda {
 namespace {
 
 std::atomic<RecurrentForm> wanted_form{RecurrentForm::automatic};
-thread_local RecurrentForm last_form = RecurrentForm::automatic;
+std::atomic<RecurrentForm> last_form{RecurrentForm::automatic};
 
 DeviceLimits device_limits() {
   static const DeviceLimits kLimits = [] {
@@ -79,7 +79,7 @@ const RecurrentPlan& plan_for(const Wanted& wanted) {
   fail((std::string("recurrent \"") + run.kernel->name + "\"").c_str(),
        std::string("set_recurrent_form() asked for RecurrentForm::") +
            (cluster ? "cluster" : "persistent") + ", but " + reason +
-           "; RecurrentForm::automatic takes a form that can be had");
+           "; RecurrentForm::automatic chooses a form that is possible");
 }
 
 [[noreturn]] void fail_plan(const RecurrentSequence& run, const Wanted& wanted) {

@@ -1,0 +1,53 @@
+// SPDX-License-Identifier: MIT
+// The tables of the settings.
+#include "examples/jazz/settings.h"
+
+namespace jazz {
+
+using namespace common;
+
+SettingsTable table_of(ModelOptions& m) {
+  return {
+      choice("--cell", m.cell, {"lstm", "gru"}, "the recurrent cell").noted(),
+      count("--hidden", m.hidden, 1, 65536, "units of a layer").noted(),
+      count("--layers", m.layers, 1, 100, "layers").noted(),
+      count("--embedding", m.embedding, 1, 65536,
+            "size of the vectors that notes and chords become")
+          .noted(),
+      number("--dropout", m.dropout, 0, 0.95, "share of the layers' outputs dropped in training")
+          .noted(),
+      number("--forget", m.forget, 0, 0.95, "share of what is known of a note dropped in training")
+          .noted(),
+  };
+}
+
+SettingsTable table_of(TrainOptions& o) {
+  return {
+      count("--updates", o.updates, 1, kAnyCount,
+            "updates of the weights; the best weights are kept")
+          .noted(),
+      count("--streams", o.streams, 1, 1 << 16, "tunes read side by side").noted(),
+      count("--steps", o.steps, 1, 1 << 16, "notes of each per update, the reach of the gradients")
+          .noted(),
+      number("--lr", o.learning_rate, 0, 10, "Adam's learning rate, the highest").noted(),
+      count("--evaluate-every", o.evaluate_every, 1, kAnyCount,
+            "updates between evaluations, each of which saves the checkpoint")
+          .noted(),
+      number("", o.weight_decay, 0, kAnyNumber, "").noted("weight-decay"),
+      number("", o.clip, 0, kAnyNumber, "").noted("clip"),
+      count("", o.seed, 0, kAnyCount, "").noted("seed"),
+  };
+}
+
+std::map<std::string, std::string> notes_of(const ModelOptions& model, const TrainOptions& options,
+                                            const std::string& music) {
+  ModelOptions m = model;
+  TrainOptions o = options;
+  auto notes = common::notes_of(table_of(m));
+  notes.merge(common::notes_of(table_of(o)));
+  notes["program"] = kProgram;
+  notes["music"] = music;
+  return notes;
+}
+
+}  // namespace jazz

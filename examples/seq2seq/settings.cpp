@@ -1,0 +1,118 @@
+// SPDX-License-Identifier: MIT
+// The table of the settings, and the notes beside it.
+#include "examples/seq2seq/settings.h"
+
+#include <fmt/format.h>
+
+#include "tapeloop/autograd/tensor/error.h"
+
+namespace seq2seq {
+
+using namespace common;
+namespace nn = tapeloop::nn;
+
+SettingsTable table_of(Settings& s) {
+  ModelOptions& m = s.model;
+  return {
+      choice("--cell", m.cell, {"gru", "lstm", "rnn"}, "of encoder and decoder").noted(),
+      flag("--one-direction{false},--two-directions{true}", m.bidirectional,
+           "how the encoder reads (two directions)"),
+      count("--layers", m.layers, 1, 100, "layers of encoder and decoder").noted(),
+      count("--hidden", m.hidden, 1, 65536, "units of a layer in one direction").noted(),
+      count("--embedding", m.embedding, 1, 65536, "size of a symbol's vector").noted(),
+      choice("--attention", m.attention, {"additive", "dot", "general", "cosine", "none"},
+             "how the decoder compares; none: a plain encoder-decoder")
+          .noted(),
+      choice("--attend", m.attend, {"before", "after"},
+             "the decoder looks before a step (Bahdanau) or after it (Luong)")
+          .noted(),
+      number("--dropout", m.dropout, 0, 0.99, "between layers").noted(),
+      count("--batch", s.batch, 1, 1 << 20, "pairs in an update").noted(),
+      count("--updates", s.updates, 1, kAnyCount, "updates of the weights"),
+      number("--lr", s.learning_rate, 0, kAnyNumber, "Adam's learning rate").noted(),
+      number("--decay", s.decay, 0, 1,
+             "over this last share of the updates the learning rate falls to 0")
+          .noted(),
+      number("--clip", s.clip, 0, kAnyNumber, "largest global norm of the gradient; 0: no clipping")
+          .noted(),
+      count("", s.seed, 0, kAnyCount, "").noted("seed"),
+  };
+}
+
+Setting longest_of(Settings& s) {
+  return count("--max-length", s.most_symbols, 1, 10000,
+               "longer sentences are left out of training, and refused")
+      .noted("longest");
+}
+
+namespace {
+
+// A note alone: its option is a flag.
+Setting directions_of(ModelOptions& m) {
+  const auto read = [&m](const std::string& given) -> std::string {
+    if (given != "1" && given != "2") return fmt::format("'{}' is not 1 or 2", given);
+    m.bidirectional = given == "2";
+    return "";
+  };
+  return {.option = "",
+          .text = [&m] { return m.bidirectional ? "2" : "1"; },
+          .read = read,
+          .note = "directions"};
+}
+
+SettingsTable all_rows(Settings& settings) {
+  SettingsTable rows = table_of(settings);
+  rows.push_back(longest_of(settings));
+  rows.push_back(directions_of(settings.model));
+  return rows;
+}
+
+SettingsTable units_of(std::string& source, std::string& target) {
+  return {choice("", source, {"character", "word"}, "").noted("source-unit"),
+          choice("", target, {"character", "word"}, "").noted("target-unit")};
+}
+
+}  // namespace
+
+std::map<std::string, std::string> notes_of(const Settings& settings, const Languages& languages,
+                                            const std::string& fingerprint) {
+  Settings copy = settings;
+  auto notes = common::notes_of(all_rows(copy));
+  notes["program"] = kProgram;
+  notes["task"] = settings.task;
+  notes["source-unit"] = name_of(languages.source_unit);
+  notes["target-unit"] = name_of(languages.target_unit);
+  notes["source-vocabulary"] = languages.source.to_text();
+  notes["target-vocabulary"] = languages.target.to_text();
+  notes["data"] = fingerprint;
+  return notes;
+}
+
+Settings settings_of(const nn::Checkpoint& saved, const std::string& path) {
+  Settings settings;
+  settings.task = check_task(saved, "", path);
+  read_notes(all_rows(settings), saved, path);
+  return settings;
+}
+
+Languages languages_of(const nn::Checkpoint& saved, const std::string& path) {
+  std::string source, target;
+  read_notes(units_of(source, target), saved, path);
+  return {unit_named(source), unit_named(target),
+          Vocabulary::from_text(note(saved, "source-vocabulary", path)),
+          Vocabulary::from_text(note(saved, "target-vocabulary", path))};
+}
+
+const std::string& check_task(const nn::Checkpoint& saved, const std::string& task,
+                              const std::string& path) {
+  check_program(saved, kProgram, path);
+  const std::string& found = note(saved, "task", path);
+  if (!task.empty() && found != task) {
+    throw tapeloop::FileError(fmt::format(
+        "{}: this checkpoint is of the task '{}', not '{}'; name that task, or give another file",
+        path, found, task));
+  }
+  return found;
+}
+
+}  // namespace seq2seq
