@@ -12,9 +12,6 @@ Var zeros(const Shape& shape, DType dtype = DType::float32) {
 Tensor indices(std::initializer_list<std::int64_t> values) {
   return Tensor::from<std::int64_t>({static_cast<std::int64_t>(values.size())}, values);
 }
-Var vector(std::initializer_list<double> values) {
-  return parameter(Tensor::from<double>({static_cast<std::int64_t>(values.size())}, values));
-}
 
 struct WrongCall {
   std::string text;  // parts, separated by bars

@@ -11,9 +11,6 @@ namespace {
 
 constexpr double kInf = std::numeric_limits<double>::infinity();
 
-Var zeros(const Shape& shape, DType dtype = DType::float32) {
-  return Var(Tensor::zeros(shape, dtype));
-}
 Tensor indices(std::initializer_list<std::int64_t> values) {
   return Tensor::from<std::int64_t>({static_cast<std::int64_t>(values.size())}, values);
 }
