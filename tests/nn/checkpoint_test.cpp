@@ -110,7 +110,8 @@ TEST_CASE("everything that does not fit is listed in one error, and nothing is c
                          "char.safetensors");
   });
   CHECK(contains(message, "char.safetensors does not fit the model, and nothing was changed"));
-  CHECK(contains(message, "\"weight\" is float32[3, 2] there, float32[2, 3] in the model"));
+  CHECK(contains(message,
+                 "\"weight\" is float32[3, 2] in the saved state, float32[2, 3] in the model"));
   CHECK(contains(message, "\"extra.bias\" float32[4] is missing in the saved state"));
   CHECK(contains(message, "\"old\\n\" float32[5] is not in the model"));
   CHECK_FALSE(contains(message, "\"bias\""));
@@ -123,7 +124,7 @@ TEST_CASE("everything that does not fit is listed in one error, and nothing is c
   };
   CHECK(
       contains(assign(parameters, {{"weight", weight}, {"bias", Tensor::zeros({2}, DType::int64)}}),
-               "\"bias\" is int64[2] there, float32[2] in the model"));
+               "\"bias\" is int64[2] in the saved state, float32[2] in the model"));
   CHECK(contains(assign(parameters, {{"weight", weight}, {"bias", Tensor()}}),
                  "\"bias\" is an undefined tensor in the saved state"));
   CHECK(contains(assign({parameters[0], parameters[0]}, {{"weight", weight}}),
@@ -204,9 +205,9 @@ TEST_CASE("settings that differ from the saved ones are all listed") {
         checkpoint, {{"hidden", "128"}, {"cell", "lstm"}, {"dropout", "0.1"}}, "run.safetensors");
   });
   CHECK(contains(message, "run.safetensors was saved with other settings"));
-  CHECK(contains(message, "hidden: \"128\" now, \"256\" there"));
+  CHECK(contains(message, "hidden: \"128\" now, \"256\" saved"));
   CHECK(contains(message, "dropout: \"0.1\" now, not saved"));
-  CHECK(contains(message, "layers: not set now, \"2\" there"));
+  CHECK(contains(message, "layers: not set now, \"2\" saved"));
   CHECK_FALSE(contains(message, "cell"));
 }
 

@@ -347,9 +347,10 @@ TEST_CASE("initializers refuse shapes they have no meaning for") {
   CHECK(test::throws_with("he_uniform|[4]", [&] { init::he_uniform(vector, random); }));
   CHECK(test::throws_with("he_normal|[4]", [&] { init::he_normal(vector, random); }));
   CHECK(test::throws_with("orthogonal|[4]", [&] { init::orthogonal(vector, random); }));
-  CHECK(test::throws_with("orthogonal|6 rows|4 blocks",
+  CHECK(test::throws_with("orthogonal|6 rows|4 equal blocks",
                           [&] { init::orthogonal(matrix, random, 1, 4); }));
-  CHECK(test::throws_with("orthogonal|0 blocks", [&] { init::orthogonal(matrix, random, 1, 0); }));
+  CHECK(test::throws_with("orthogonal|0 equal blocks",
+                          [&] { init::orthogonal(matrix, random, 1, 0); }));
   CHECK(test::throws_with("forget_gate_bias|[4H]|[6, 4]",
                           [&] { init::forget_gate_bias(matrix, 1); }));
   CHECK(test::throws_with("forget_gate_bias|[4H]|[6]",

@@ -134,7 +134,7 @@ TEST_CASE("tied weights are saved once, and loaded from files with one name or a
       "\"embed.weight\" and \"head.weight\" have different values in the saved state, but are one "
       "parameter in the model; save one of them"));
   CHECK(has(saved({{"embed.weight", a}, {"head.weight", Tensor::zeros({2})}, {"head.bias", bias}}),
-            "\"head.weight\" is float32[2] there, float32[3, 2] in the model"));
+            "\"head.weight\" is float32[2] in the saved state, float32[3, 2] in the model"));
   CHECK(has(saved({{"head.bias", bias}}),
             "\"embed.weight\" or \"head.weight\" float32[3, 2] is missing in the saved state"));
   CHECK(other.embed.weight.value().at({2, 1}) == 0.25);

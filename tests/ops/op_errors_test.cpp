@@ -137,7 +137,7 @@ TEST_CASE("a wrong call of an operation names it, shows the shapes, and says wha
        [&] {
          softmax(zeros({2, 0}));
        }},
-      {"log_softmax: axis 1 of float32",
+      {"log_softmax: axis 0 of float32",
        [&] {
          log_softmax(zeros({0, 2}), 0);
        }},
