@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 // recurrent() against the same steps unrolled on the tape: values, first and second gradients, over
 // odd sizes, lengths, directions, types and threads; effects of overwriting zx; errors.
-// recurrent_memory_test.cpp tests memory.
+// recurrent_lengths_test.cpp tests the ends of sequences, recurrent_memory_test.cpp memory.
 #include <random>
 #include <thread>
 
@@ -277,80 +277,6 @@ TEST_CASE("gradients go through views of zx, transposed weights and a state used
   }
 }
 
-TEST_CASE("what zx holds past a sequence's end does not matter, not even NaN") {
-  for (const Kind& kind : kKinds) {
-    for (const bool reverse : {false, true}) {
-      for (const Give give : kGives) {
-        for (const int order : {1, 2}) {
-          Problem p(kind, 4, 2, 3);
-          p.reverse = reverse;
-          p.lengths = {2, 4};
-          p.give = give;
-          CAPTURE(std::string(kind.name));
-          CAPTURE(order);
-          CAPTURE(reverse);
-          const Outcome clean = p.run(fused, order);
-          const Tensor padding = p.x.value().slice(0, 2, 4).slice(1, 0, 1);
-          padding.fill(std::nan(""));
-          const Outcome dirty = p.run(fused, order);
-          for (std::size_t i = 0; i < clean.values.size(); ++i)
-            CHECK(same_bits(clean.values[i], dirty.values[i]));
-          for (std::size_t i = 0; i < clean.gradients.size(); ++i)
-            CHECK(same_bits(clean.gradients[i], dirty.gradients[i]));
-        }
-      }
-    }
-  }
-}
-
-TEST_CASE("lengths that are all T change no bit; lengths of 0 leave the state as it was") {
-  for (const Kind& kind : kKinds) {
-    Problem p(kind, 5, 3, 17);
-    CAPTURE(std::string(kind.name));
-    const Outcome plain = p.run(fused);
-    p.lengths = {5, 5, 5};
-    const Outcome full = p.run(fused);
-    CHECK(same_bits(full.values[0], plain.values[0]));
-    check_same(full, plain, 1e-12);
-    p.lengths = {0, 0, 0};
-    const Outcome none = p.run(fused);
-    for (std::size_t k = 0; k < p.state.size(); ++k)
-      CHECK(same_bits(none.values[1 + k], p.state[k].value()));
-    CHECK(distance(none.gradients[0], Tensor::zeros(p.x.shape(), p.dtype)) == 0);
-    CHECK(distance(none.gradients[1], Tensor::zeros(p.w.shape(), p.dtype)) == 0);
-  }
-}
-
-TEST_CASE("no steps leave the state as it was; an empty batch gives empty results") {
-  for (const Kind& kind : kKinds) {
-    for (const bool taped : {false, true}) {
-      std::optional<Tape> tape;
-      if (taped) tape.emplace();
-      Problem p(kind, 0, 3, 5);
-      const RecurrentResult none = p.forward(fused);
-      CHECK(none.hs.shape() == Shape{0, 3, 5});
-      REQUIRE(none.last.size() == p.state.size());
-      for (std::size_t k = 0; k < p.state.size(); ++k)
-        CHECK(same_bits(none.last[k].value(), p.state[k].value()));
-      if (taped) {
-        const Var loss = sum(none.last[0] * 3.0);
-        CHECK(distance(tape->gradient(loss, {p.state[0]}, {.retain = true})[0].value(),
-                       Tensor::full({3, 5}, 3, DType::float64)) == 0);
-      }
-      Problem q(kind, 4, 0, 5);
-      q.lengths = {};
-      const RecurrentResult empty = q.forward(fused);
-      CHECK(empty.hs.shape() == Shape{4, 0, 5});
-      for (const Var& part : empty.last) CHECK(part.shape() == Shape{0, 5});
-      if (taped) {  // nothing depends on the weights, but gradients exist: zeros
-        const Var w = q.w;
-        const Var dw = tape->gradient(sum(empty.hs), {w})[0];
-        CHECK(distance(dw.value(), Tensor::zeros(w.shape(), DType::float64)) == 0);
-      }
-    }
-  }
-}
-
 TEST_CASE("mistakes are told before any work, with shapes and what was expected") {
   const Problem p(kKinds[0], 3, 2, 4);
   const Recurrence lstm = p.recurrence();
@@ -410,115 +336,6 @@ TEST_CASE("mistakes are told before any work, with shapes and what was expected"
   Var zx = p.x * 1.0;
   CHECK(throws_with("length 9", call(lstm, zx, state, {9, 0})));
   CHECK(same_bits(zx.value(), p.x.value()));
-}
-
-// --- nn: unroll() and stacks use recurrent(), except for a cell that has only step() ---
-
-namespace {
-
-template <class C>
-struct StepsOnly {
-  using State = typename C::State;
-  C cell;
-  StepsOnly() = default;
-  explicit StepsOnly(const C& of) : cell(of) {}
-  StepsOnly(const nn::RecurrentOptions& options, Random& random) : cell(options, random) {}
-  auto state_sizes() const { return cell.state_sizes(); }
-  Var input(const Var& x) const { return cell.input(x); }
-  State step(const Var& zx, const State& state) const { return nn::step(cell, zx, state); }
-  void visit(nn::Visitor& v) const { cell.visit(v); }
-};
-static_assert(nn::HasRecurrence<nn::LstmCell> && !nn::HasRecurrence<StepsOnly<nn::LstmCell>>);
-
-template <class C>
-std::vector<Tensor> run_stack(const nn::RecurrentOptions& options, bool lengths, bool state) {
-  Random random(7);
-  const nn::Recurrent<C> model(options, random);
-  const Var xs = parameter(random_tensor({5, 3, options.input}, 70, options.dtype));
-  const std::vector<std::int64_t> list =
-      lengths ? std::vector<std::int64_t>{5, 0, 3} : std::vector<std::int64_t>{};
-  typename C::State start;
-  const std::int64_t layers = options.layers * model.directions();
-  for (std::size_t k = 0; state && k < C::State::parts; ++k) {
-    start[k] = parameter(random_tensor({layers, 3, options.hidden}, 80 + k, options.dtype));
-  }
-  Tape tape;
-  auto [ys, last] = model(xs, start, list);
-  Var loss = sum(square(ys));
-  for (const Var& part : last) loss = loss + sum(part * part * part);
-  std::vector<Var> all = {xs};
-  for (const NamedVar& p : nn::parameters(model)) all.push_back(p.var);
-  for (std::size_t k = 0; state && k < C::State::parts; ++k) all.push_back(start[k]);
-  std::vector<Tensor> result = {ys.value()};
-  for (const Var& part : last) result.push_back(part.value());
-  for (const Var& gradient : tape.gradient(loss, all)) result.push_back(gradient.value().clone());
-  return result;
-}
-
-template <class C>
-void compare_stacks(nn::RecurrentOptions options) {
-  for (const DType dtype : kTypes) {
-    options.dtype = dtype;
-    for (const bool lengths : {false, true}) {
-      for (const bool state : {false, true}) {
-        const std::vector<Tensor> a = run_stack<C>(options, lengths, state);
-        const std::vector<Tensor> b = run_stack<StepsOnly<C>>(options, lengths, state);
-        REQUIRE(a.size() == b.size());
-        for (std::size_t i = 0; i < a.size(); ++i) {
-          CAPTURE(i);
-          CHECK(error_of(a[i], b[i]) <= allowed_error(dtype));
-        }
-      }
-    }
-  }
-}
-
-}  // namespace
-
-TEST_CASE("stacks of cells give what the same cells give step by step") {
-  for (const bool bias : {false, true}) {
-    const nn::RecurrentOptions options{
-        .input = 3, .hidden = 15, .layers = 2, .bidirectional = true, .bias = bias};
-    compare_stacks<nn::LstmCell>(options);
-    compare_stacks<nn::GruCell>(options);
-    compare_stacks<nn::RnnCell>(options);
-    nn::RecurrentOptions relu = options;
-    relu.nonlinearity = nn::Nonlinearity::relu;
-    compare_stacks<nn::RnnCell>(relu);
-  }
-}
-
-TEST_CASE("unroll of a user's cell: a setting, padding with NaN, and the state it started from") {
-  struct Cell {
-    using State = nn::State<1>;
-    Var from_x, from_h;
-    double rate;
-    std::array<std::int64_t, 1> state_sizes() const { return {from_h.dim(1)}; }
-    Var input(const Var& x) const { return linear(x, from_x); }
-    Recurrence recurrence() const { return {Leaky{rate}, from_h}; }
-  };
-  for (const double rate : {0.25, 0.75}) {
-    const Cell cell{parameter(random_tensor({17, 2}, 90)), parameter(random_tensor({17, 17}, 91)),
-                    rate};
-    const Tensor given = random_tensor({4, 2, 2}, 92);
-    given.slice(0, 1, 4).slice(1, 0, 1).fill(std::nan(""));
-    const Var xs = parameter(given);
-    const std::int64_t lengths[] = {1, 4};
-    const auto run = [&](const auto& some) {
-      Tape tape;
-      auto [ys, last] = nn::unroll(some, xs, {}, {.reverse = true, .lengths = lengths});
-      const Var loss = sum(square(ys)) + sum(last.h());
-      std::vector<Tensor> result = {ys.value(), last.h().value()};
-      for (const Var& gradient : tape.gradient(loss, {xs, cell.from_x, cell.from_h}))
-        result.push_back(gradient.value().clone());
-      return result;
-    };
-    const std::vector<Tensor> a = run(cell), b = run(StepsOnly<Cell>(cell));
-    for (std::size_t i = 0; i < a.size(); ++i) {
-      CAPTURE(i);
-      CHECK(error_of(a[i], b[i]) <= 1e-12);
-    }
-  }
 }
 
 }  // namespace tapeloop::test
