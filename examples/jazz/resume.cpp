@@ -114,9 +114,10 @@ Model best_model(const nn::Checkpoint& saved, const Material& material, const st
                  Device device) {
   common::check_program(saved, kProgram, path);
   if (common::note(saved, "music", path) != material.fingerprint()) {
-    fail("checkpoint", fmt::format("{} learned from other music than {}; give the --data it was "
-                                   "trained with",
-                                   path, material.name));
+    fail("checkpoint",
+         fmt::format(
+             "{} was trained on other music than {}; give the --data that it was trained with",
+             path, material.name));
   }
   ModelOptions options;
   common::read_notes(table_of(options), saved, path);

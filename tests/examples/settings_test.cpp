@@ -111,7 +111,7 @@ TEST_CASE("checkpoints keep the noted rows, and give them back") {
   saved.notes["layers"] = "-1";
   CHECK(read() == "file: the setting 'layers': '-1' is not a whole number from 1 to 9");
   saved.notes.erase("layers");
-  CHECK(read().starts_with("file: this is no checkpoint of such a model: it has no setting "));
+  CHECK(read().starts_with("file: this checkpoint has no setting "));
 
   saved.notes = notes;
   Line same, other;
