@@ -36,7 +36,7 @@ void add_options(common::CommandLine& line, Arguments& a) {
             "sample from the k likeliest symbols only; 0: from all"),
       number("--top-p", a.sample.top_p, 1e-9, 1,
              "sample from the likeliest symbols whose probabilities add up to this"),
-      free_text("--prompt", a.prompt, "TEXT", "what generated text begins with"),
+      free_text("--prompt", a.prompt, "TEXT", "the beginning of the generated text"),
       count("--length", a.length, 1, 1 << 30, "symbols to generate if the text is not a list"),
       count("--count", a.count, 0, 1 << 30, "lines to generate if the text is a list"),
       free_text("--activations", a.activations, "FILE.html",

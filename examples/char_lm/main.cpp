@@ -83,7 +83,7 @@ void write_activations(const Arguments& a, const CharLm& model, const Vocabulary
                                          fmt::format("Neurons of {} of {} units over a text", cell,
                                                      a.settings.model.hidden),
                                          picture));
-  common::print("\nwhat each neuron does over {} symbols: {}\n", text.size(), a.activations);
+  common::print("\nvalues of all neurons over {} symbols: {}\n", text.size(), a.activations);
 }
 
 Corpus split(const std::string& text, bool lines) {

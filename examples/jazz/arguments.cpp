@@ -97,7 +97,7 @@ void fill_in(common::CommandLine& line, Arguments& a) {
   a.model.device = a.common.device;
   a.train.seed = a.common.seed;
   if (!a.play_model.empty() && !a.generate_only) {
-    throw common::UsageError("--model has no effect without --generate-only; leave it out");
+    throw common::UsageError("--model has no effect without --generate-only; leave --model out");
   }
   const bool continues = a.resume || (a.generate_only && a.play_model.empty());
   a.common.folder = continues ? common::OutFolder::continued : common::OutFolder::written;

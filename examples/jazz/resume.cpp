@@ -87,8 +87,10 @@ void Trainer::restore(const nn::Checkpoint& saved, const std::string& path) {
     const std::int64_t* row = places.data<std::int64_t>() + 3 * n;
     if (row[0] < 0 || row[0] >= static_cast<std::int64_t>(material_.training.size()) ||
         row[1] < 0 || row[1] > 11 || row[2] < 0) {
-      fail("checkpoint", fmt::format("{}: stream {} stands at tune {}, key {}, note {}", path, n,
-                                     row[0], row[1], row[2]));
+      fail("checkpoint",
+           fmt::format("{}: stream {} is at tune {}, key {}, note {}; expected tune 0 to {}, key 0 "
+                       "to 11, a note from 0; this program did not write it",
+                       path, n, row[0], row[1], row[2], material_.training.size() - 1));
     }
     place(streams_[n], row[0], row[1], row[2]);
   }

@@ -29,7 +29,7 @@ SettingsTable table_of(TrainOptions& o) {
           .noted(),
       count("--streams", o.streams, 1, 1 << 16, "tunes that are read in parallel").noted(),
       count("--steps", o.steps, 1, 1 << 16,
-            "notes of each tune per update; gradients reach back so far")
+            "notes of each tune per update; gradients reach back as many notes")
           .noted(),
       number("--lr", o.learning_rate, 0, 10, "highest learning rate of Adam").noted(),
       count("--evaluate-every", o.evaluate_every, 1, kAnyCount,
