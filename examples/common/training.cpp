@@ -45,7 +45,7 @@ bool History::note_validation(double nats, std::int64_t updates,
     tapeloop::fail(
         "validation",
         fmt::format("the model diverged: the loss after update {} is {}; lower --lr or set "
-                    "--clip; the checkpoints still hold the validation before that",
+                    "--clip; the checkpoints of the validation before that are unchanged",
                     updates, nats));
   }
   const bool best = best_update < 0 || nats < best_nats;
