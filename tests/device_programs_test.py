@@ -61,7 +61,7 @@ def main():
                     "keep the tensors on Device::cpu; to run on the CPU, leave --device out")
         check(code == 1 and expected in error, f"without a GPU: {code}, {error}")
         code, error, _ = run(program, "gpu")
-        check(code == 2 and "--device" in error and "{cpu,cuda}" in error, f"--device gpu: {code}, {error}")
+        check(code == 2 and "--device" in error and "is not one of cpu, cuda" in error, f"--device gpu: {code}, {error}")
     print("\n".join(failures) or "every program agrees, and says what is missing")
     sys.exit(1 if failures else 0)
 

@@ -105,13 +105,13 @@ def check_few_pairs(folder, seq2seq):
     done = subprocess.run([seq2seq, "--interactive", "--out", "bits"], input=b"1\x00+\x001\n\xe9\n\x1b[2J\n", cwd=folder,
                           capture_output=True, timeout=250)
     check(done.returncode == 0 and b"byte 2 of the text is NUL" in done.stderr and
-          b"byte 1 of the text is no UTF-8" in done.stderr and b"'\\x1b[2J' is not a sum" in done.stderr, f"bits: {done}")
+          b"byte 1 of the text is not UTF-8" in done.stderr and b"'\\x1b[2J' is not a sum" in done.stderr, f"bits: {done}")
     # Line ends of other systems: each line gets an answer; a line that is not text is refused.
     lines = b"\xef\xbb\xbf001\r002\r\n\r\n003\n\xe9\n0\x001\n001"
     done = subprocess.run([seq2seq, "--interactive", "--out", "few"], input=lines, cwd=folder, capture_output=True,
                           timeout=250)
     check(done.returncode == 0 and done.stdout.count(b"\n") == 6 and b"never seen" not in done.stderr, f"lines: {done}")
-    for part in (b"byte 1 of the text is no UTF-8", b"byte 2 of the text is NUL"):
+    for part in (b"byte 1 of the text is not UTF-8", b"byte 2 of the text is NUL"):
         check(done.stderr.count(part) == 1, f"lines: {done}")
 
 
@@ -121,7 +121,7 @@ def check_unwritable(folder, char_lm, jazz, seq2seq):
     for option, ending in (("--gradient-picture", ".svg"), ("--activations", ".html"), ("--json", ".json")):
         check_refused(folder, 1, f"{place}{ending}.partial: cannot be made", char_lm, option, place + ending, "--updates",
                       LONG)
-    check_refused(folder, 2, "'-' is no file: standard output is for people", char_lm, "--json", "-")
+    check_refused(folder, 2, "'-' is not a file: standard output is for people", char_lm, "--json", "-")
     kept = Path(folder) / "kept.json"
     kept.write_text("kept")
     check_refused(folder, 1, "absent.txt: cannot be opened", char_lm, "--data", "absent.txt", "--json", "kept.json",
@@ -182,7 +182,7 @@ def main():
         check("--updates N=3000 " in dates and "--digits" in dates, dates)
         check("--updates N=1200 " in translate and "--digits" not in translate, translate)
         for program in (char_lm, jazz):
-            check_refused(folder, 2, "--lr has no effect together with --generate-only, which trains nothing; leave it out",
+            check_refused(folder, 2, "--lr has no effect together with --generate-only, which trains nothing; leave --lr out",
                           program, "--generate-only", "--lr", "0.1")
             check_refused(folder, 1, "--generate-only: there is no nowhere/", program, "--generate-only", "--out", "nowhere")
         check("A symbol is a byte" in re.sub(r"\s+", " ", run(folder, char_lm, "--help")[1]), "--help does not name bytes")

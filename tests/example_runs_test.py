@@ -91,7 +91,7 @@ def check_play_beside(folder, jazz):
         code, _, error = run(folder, jazz, "--generate-only", "--model", "runs/checkpoint.safetensors", "--out", "beside",
                              "--takes", "1", "--choruses", "1")
         check(code == 0 and (Path(folder) / "beside/jazz.mid").exists(), f"beside a run: {code}, {error}")
-    check_refused(folder, 2, "--model has no effect without --generate-only; leave it out", jazz, "--model", "x")
+    check_refused(folder, 2, "--model has no effect without --generate-only; leave --model out", jazz, "--model", "x")
 
 
 def check_signals(folder, char_lm):
@@ -162,7 +162,7 @@ def check_paths(folder, char_lm, jazz, seq2seq):
     for program, option in ((char_lm, "--data"), (jazz, "--data"), (seq2seq, "--data"), (seq2seq, "--test"), (seq2seq, "--model"),
                             (char_lm, "--out"), (jazz, "--json"), (char_lm, "--activations-text")):
         more = ("--activations", "a.html") if option == "--activations-text" else ()
-        check_refused(folder, 2, f"{option}: it is empty; name something, or leave it out", program, option, "", *more)
+        check_refused(folder, 2, f"{option}: the value is empty; give one, or leave the option out", program, option, "", *more)
     (folder / "data.txt").write_text("abc " * 100)
     os.symlink("data.txt", folder / "link.txt")
     os.link(folder / "data.txt", folder / "hard.txt")

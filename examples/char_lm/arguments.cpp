@@ -17,39 +17,42 @@ void add_options(common::CommandLine& line, Arguments& a) {
   using namespace common;
   line.add(
       {free_text("--data", a.data, "FILE",
-                 "the text to learn; without it, the built-in dinosaur names", {.not_empty = true}),
+                 "the text to learn (default: the built-in dinosaur names)", {.not_empty = true}),
        flag("--lines", a.lines,
-            "the text is a list: lines are shuffled in each pass, every tenth validates, "
-            "made-up lines are printed; otherwise the last 10% validate")});
+            "the text is a list of lines: each pass shuffles them, every 10th line validates, and "
+            "new lines are printed. Without this option the last 10% of the text validate")});
   line.add(table_of(a.settings));
   line.add({
       count("--validate-every", a.validate_every, 1, kAnyCount,
-            "updates between validations, each of which saves a checkpoint"),
-      flag("--resume", a.resume, "go on from DIR/last.safetensors; else DIR is written anew"),
-      flag("--generate-only", a.generate_only, "train nothing, use DIR/best.safetensors",
+            "updates from one validation to the next; each saves a checkpoint"),
+      flag("--resume", a.resume,
+           "continue the run from DIR/last.safetensors; without this option a new run replaces the "
+           "files in DIR"),
+      flag("--generate-only", a.generate_only, "do not train; write text with DIR/best.safetensors",
            {.excludes = {"--resume"}}),
-      number("--temperature", a.sample.temperature, 0, 1e6, "of sampling; 0: always the likeliest"),
+      number("--temperature", a.sample.temperature, 0, 1e6,
+             "temperature of sampling; 0: always the likeliest symbol"),
       count("--top-k", a.sample.top_k, 0, kAnyCount,
-            "sample from the k likeliest only; 0: from all"),
+            "sample from the k likeliest symbols only; 0: from all"),
       number("--top-p", a.sample.top_p, 1e-9, 1,
-             "sample from the likeliest that reach this probability"),
-      free_text("--prompt", a.prompt, "TEXT", "what generated text begins with"),
-      count("--length", a.length, 1, 1 << 30, "symbols to generate, where the text is no list"),
-      count("--count", a.count, 0, 1 << 30, "lines to generate, where the text is a list"),
+             "sample from the likeliest symbols whose probabilities add up to this"),
+      free_text("--prompt", a.prompt, "TEXT", "the beginning of the generated text"),
+      count("--length", a.length, 1, 1 << 30, "symbols to generate if the text is not a list"),
+      count("--count", a.count, 0, 1 << 30, "lines to generate if the text is a list"),
       free_text("--activations", a.activations, "FILE.html",
-                "write what each neuron does over a text, as one page for a browser; as .svg, a "
-                "picture of ten neurons, over 400 symbols at most",
+                "write the values of all neurons over a text as one page for a browser; FILE.svg: "
+                "a picture of ten neurons over at most 400 symbols",
                 {.endings = {".html", ".svg"}}),
       free_text("--activations-text", a.activations_text, "TEXT",
-                "that text; else the beginning of what validates",
+                "the text of --activations (default: the beginning of the validation text)",
                 {.needs = {"--activations"}, .not_empty = true}),
       free_text(
           "--gradient-picture", a.gradient_picture, "FILE.svg",
-          "instead of all else: train an RNN, an LSTM and a GRU, and draw how far back the "
-          "gradient of a loss reaches in each, before and after",
+          "do only this: train an RNN, an LSTM and a GRU, and draw how far back in time the "
+          "gradient of a loss reaches in each, before and after training",
           {.excludes = {"--resume", "--generate-only", "--activations"}, .endings = {".svg"}}),
-      count("--gradient-steps", a.gradient_steps, 2, 1 << 16, "time steps in that picture",
-            {.needs = {"--gradient-picture"}}),
+      count("--gradient-steps", a.gradient_steps, 2, 1 << 16,
+            "time steps in the picture of --gradient-picture", {.needs = {"--gradient-picture"}}),
   });
 }
 
@@ -60,8 +63,8 @@ void fill_in(common::CommandLine& line, Arguments& a) {
     line.preset("--updates", kNamesUpdates);
     line.preset("--validate-every", kNamesValidateEvery);
     line.footer(
-        "The values are those of the built-in names; `char_lm --data FILE --help` shows those of a "
-        "text.");
+        "The defaults shown are those of the built-in names; `char_lm --data FILE --help` shows "
+        "the defaults of a text.");
   }
   if (a.common.quick) {
     line.preset("--updates", 200);

@@ -83,7 +83,7 @@ void write_activations(const Arguments& a, const CharLm& model, const Vocabulary
                                          fmt::format("Neurons of {} of {} units over a text", cell,
                                                      a.settings.model.hidden),
                                          picture));
-  common::print("\nwhat each neuron does over {} symbols: {}\n", text.size(), a.activations);
+  common::print("\nvalues of all neurons over {} symbols: {}\n", text.size(), a.activations);
 }
 
 Corpus split(const std::string& text, bool lines) {
@@ -242,8 +242,8 @@ int main(int argc, char** argv) {
   Arguments a;
   common::CommandLine line(
       a.common, "char_lm",
-      "Learns a text symbol by symbol and writes more of it. A symbol is a byte, so that a text "
-      "may be in any alphabet; a letter that UTF-8 writes in several bytes is several symbols.");
+      "Learns a text symbol by symbol and writes more of it. A symbol is a byte, so a text may be "
+      "in any alphabet; a letter of several bytes in UTF-8 is several symbols.");
   add_options(line, a);
   const auto run = [&] {
     if (!a.activations.empty()) common::check_writable(a.activations);

@@ -15,11 +15,13 @@ common::SettingsTable table_of(Settings& s) {
       count("--hidden", s.model.hidden, 1, 65536, "units of a layer").noted(),
       count("--layers", s.model.layers, 1, 1000, "layers").noted(),
       count("--embedding", s.model.embedding, 0, 65536,
-            "learned vectors of this size; 0: one-hot input")
+            "size of the vector that is learned for each symbol; 0: one-hot input")
           .noted(),
-      number("--dropout", s.model.dropout, 0, 0.99, "share of each layer's outputs dropped")
+      number("--dropout", s.model.dropout, 0, 0.99,
+             "share of each layer's outputs that training drops")
           .noted(),
-      count("--streams", s.streams, 1, 1 << 20, "parallel streams").noted(),
+      count("--streams", s.streams, 1, 1 << 20, "places of the text that are read in parallel")
+          .noted(),
       count("--steps", s.steps, 1, 1 << 20, "steps of truncated BPTT per update").noted(),
       count("--updates", s.updates, 1, kAnyCount, "updates of the weights"),
       number("--lr", s.learning_rate, 0, kAnyNumber, "Adam's learning rate").noted(),

@@ -62,7 +62,8 @@ int run_body(const std::string& name, const std::function<void()>& body) {
 
 // What the rules say against a text; "" if nothing.
 std::string problem_of(const Rules& rules, const std::string& given) {
-  if (rules.not_empty && given.empty()) return "it is empty; name something, or leave it out";
+  if (rules.not_empty && given.empty())
+    return "the value is empty; give one, or leave the option out";
   const auto ends = [&](const std::string& ending) {
     return given.ends_with(ending) && given.size() > ending.size();
   };
@@ -81,16 +82,17 @@ CommandLine::CommandLine(CommonOptions& options, const std::string& name,
   Setting json = free_text("--json", options.json, "FILE", "write the final figures to this file",
                            {.not_empty = true});
   json.read = [read = json.read](const std::string& given) -> std::string {
-    if (given == "-") return "'-' is no file: standard output is for people; name a file";
+    if (given == "-") return "'-' is not a file: standard output is for people; name a file";
     return read(given);
   };
-  add({free_text("--out", options.out, "DIR", "folder for what is written", {.not_empty = true}),
-       json, count("--seed", options.seed, 0, kAnyCount, "of everything random"),
+  add({free_text("--out", options.out, "DIR", "folder for the files that the program writes",
+                 {.not_empty = true}),
+       json, count("--seed", options.seed, 0, kAnyCount, "seed of all random numbers"),
        count("--threads", options.threads, 1, tapeloop::kMaxThreads,
-             "threads; the results are the same with any number"),
+             "number of threads; it does not change the results"),
        choice("--device", device_, {"cpu", "cuda"},
-              "where the model is; files are the same, so a run may go on on the other"),
-       flag("--quick", options.quick, "a run of a few seconds, to see that everything works")});
+              "device of the model; a run may continue on the other device from the same files"),
+       flag("--quick", options.quick, "a run of a few seconds, to check that everything works")});
 }
 
 CommandLine::~CommandLine() = default;
@@ -156,7 +158,7 @@ void CommandLine::check_effect(std::initializer_list<std::string_view> options,
     if (option->count() == 0 || std::find(options.begin(), options.end(), name) != options.end()) {
       continue;
     }
-    throw UsageError(fmt::format("{} has no effect together with {}; leave it out", name, mode));
+    throw UsageError(fmt::format("{0} has no effect together with {1}; leave {0} out", name, mode));
   }
 }
 

@@ -165,14 +165,14 @@ History history_of(const nn::Checkpoint& saved, const std::string& path) {
   if (!fs::exists(beside, ignored)) {
     throw tapeloop::FileError(fmt::format(
         "{}and there is no {}; put that file of the same run there, or leave --resume out to start "
-        "anew",
+        "a new run",
         missing, beside.string()));
   }
   const nn::Checkpoint best = nn::read_checkpoint(beside.string());
   if (!is_best_of(best, saved, history)) {
     throw tapeloop::FileError(
         fmt::format("{}and {} is of another run; put that file of the same run there, or leave "
-                    "--resume out to start anew",
+                    "--resume out to start a new run",
                     missing, beside.string()));
   }
   history.best_weights = best.section("model");

@@ -68,7 +68,7 @@ Setting choice(const std::string& option, std::string& value,
                const Rules& rules) {
   const auto read = [&value, choices](const std::string& given) -> std::string {
     if (std::find(choices.begin(), choices.end(), given) == choices.end()) {
-      return fmt::format("{} not in {{{}}}", given, fmt::join(choices, ","));
+      return fmt::format("'{}' is not one of {}", given, fmt::join(choices, ", "));
     }
     value = given;
     return "";

@@ -42,10 +42,11 @@ double History::recent_mean() const {
 bool History::note_validation(double nats, std::int64_t updates,
                               const tapeloop::StateDict& weights) {
   if (!std::isfinite(nats)) {
-    tapeloop::fail("validation",
-                   fmt::format("the loss after update {} is {}; lower --lr or set --clip; the "
-                               "checkpoints of the last validation did not change",
-                               updates, nats));
+    tapeloop::fail(
+        "validation",
+        fmt::format("the model diverged: the loss after update {} is {}; lower --lr or set "
+                    "--clip; the checkpoints of the validation before that are unchanged",
+                    updates, nats));
   }
   const bool best = best_update < 0 || nats < best_nats;
   if (best) {

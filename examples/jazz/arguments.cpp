@@ -48,37 +48,39 @@ void check_data(const Arguments& a) {
 
 void add_options(common::CommandLine& line, Arguments& a) {
   using namespace common;
-  line.add(
-      free_text("--data", a.data, "DIR",
-                "learn the MIDI files in this folder and below; without it, the built-in tunes. "
-                "Every 5th file is held out",
-                {.not_empty = true}));
+  line.add(free_text("--data", a.data, "DIR",
+                     "learn the MIDI files in this folder and its subfolders; every 5th file is "
+                     "held out (default: the built-in tunes)",
+                     {.not_empty = true}));
   line.add(table_of(a.model));
   line.add(table_of(a.train));
   line.add({
       flag("--resume", a.resume,
-           "go on from DIR/checkpoint.safetensors, bit for bit; else it is written anew"),
-      flag("--generate-only", a.generate_only, "train nothing, use the best weights of that file",
+           "continue the run from DIR/checkpoint.safetensors, bit for bit; without this option a "
+           "new run replaces that file"),
+      flag("--generate-only", a.generate_only,
+           "do not train; play with the best weights in DIR/checkpoint.safetensors",
            {.excludes = {"--resume"}}),
       free_text("--model", a.play_model, "FILE",
-                "the checkpoint for --generate-only, in any folder (DIR/checkpoint.safetensors)",
+                "the checkpoint for --generate-only (default: DIR/checkpoint.safetensors)",
                 {.not_empty = true}),
-      free_text("--chords", a.chords, "\"F7 | Bb7 | ...\"",
-                "chords to play over, bars divided by '|'"),
-      choice("--form", a.form, form_names(), "a standard progression to play over instead",
+      free_text("--chords", a.chords, "\"F7 | Bb7 | ...\"", "chords to play over; '|' ends a bar"),
+      choice("--form", a.form, form_names(), "a standard chord progression to play over",
              {.excludes = {"--chords"}}),
-      count("--choruses", a.choruses, 1, 1000, "how often the progression is played"),
-      number("--tempo", a.tempo, 20, 400, "quarters per minute (144, or as the files)",
+      count("--choruses", a.choruses, 1, 1000, "number of times that the progression is played"),
+      number("--tempo", a.tempo, 20, 400,
+             "quarter notes per minute (default: 144, or the tempo of the MIDI files)",
              {.default_shown = false}),
       number("--temperature", a.generate.temperature, 0.01, 100,
-             "of pitches: lower is safer, higher wilder"),
+             "temperature of the pitches: lower is safer, higher is wilder"),
       number("--top-p", a.generate.top_p, 0.01, 1,
-             "draw from the likeliest pitches that reach this probability"),
+             "draw from the likeliest pitches whose probabilities add up to this"),
       number("--rhythm-temperature", a.generate.rhythm_temperature, 0.01, 100,
-             "of rhythm and rests"),
-      count("--takes", a.takes, 1, 1000, "tunes to generate and measure; the first is written"),
+             "temperature of rhythm and rests"),
+      count("--takes", a.takes, 1, 1000,
+            "tunes to generate and measure; only the first is written to files"),
       free_text("--activations", a.activations, "FILE.html",
-                "write what each neuron does over the first take, as one page for a browser",
+                "write the values of all neurons over the first take as one page for a browser",
                 {.endings = {".html"}}),
   });
 }
@@ -95,7 +97,7 @@ void fill_in(common::CommandLine& line, Arguments& a) {
   a.model.device = a.common.device;
   a.train.seed = a.common.seed;
   if (!a.play_model.empty() && !a.generate_only) {
-    throw common::UsageError("--model has no effect without --generate-only; leave it out");
+    throw common::UsageError("--model has no effect without --generate-only; leave --model out");
   }
   const bool continues = a.resume || (a.generate_only && a.play_model.empty());
   a.common.folder = continues ? common::OutFolder::continued : common::OutFolder::written;

@@ -36,7 +36,7 @@ nlohmann::json train(const Arguments& a, Trainer& trainer, const Material& mater
   const Baseline baseline = ngram_baseline(material);
   common::print("{} {} of {} units, {} parameters, seed {}\n", a.model.layers, a.model.cell,
                 a.model.hidden, nn::parameter_count(trainer.model()), a.common.seed);
-  common::print("nats per note of what is held out:  total = delta + pitch + duration\n");
+  common::print("nats per note of held-out tunes:    total = delta + pitch + duration\n");
   common::print("order-3 n-gram, {} keys            {}\n", baseline.keys, show(baseline.held_out));
   const common::Run::Result done = run.train();
   const std::int64_t best_update = trainer.history().best_update;
@@ -68,9 +68,10 @@ void play(const Arguments& a, const Model& model, const Material& material, cons
   write_tune(takes.front(), files, a.common.seed);
   if (!a.activations.empty()) {
     tapeloop::write_file(a.activations, neurons_over_tune(model, takes.front()));
-    common::print("what each neuron does over it: {}\n", a.activations);
+    common::print("values of all neurons over the first take: {}\n", a.activations);
   }
-  common::print("\n{} takes, the first of which was written, beside {}:\n", a.takes, material.name);
+  common::print("\n{} takes, compared with {} (the first take is in the files):\n", a.takes,
+                material.name);
   const Judgement judgement = judge(takes, material);
   print(judgement);
   if (a.common.json.empty()) return;

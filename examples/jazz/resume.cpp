@@ -87,8 +87,10 @@ void Trainer::restore(const nn::Checkpoint& saved, const std::string& path) {
     const std::int64_t* row = places.data<std::int64_t>() + 3 * n;
     if (row[0] < 0 || row[0] >= static_cast<std::int64_t>(material_.training.size()) ||
         row[1] < 0 || row[1] > 11 || row[2] < 0) {
-      fail("checkpoint", fmt::format("{}: stream {} stands at tune {}, key {}, note {}", path, n,
-                                     row[0], row[1], row[2]));
+      fail("checkpoint",
+           fmt::format("{}: stream {} is at tune {}, key {}, note {}; expected tune 0 to {}, key 0 "
+                       "to 11, a note from 0; this program did not write it",
+                       path, n, row[0], row[1], row[2], material_.training.size() - 1));
     }
     place(streams_[n], row[0], row[1], row[2]);
   }
@@ -114,9 +116,10 @@ Model best_model(const nn::Checkpoint& saved, const Material& material, const st
                  Device device) {
   common::check_program(saved, kProgram, path);
   if (common::note(saved, "music", path) != material.fingerprint()) {
-    fail("checkpoint", fmt::format("{} learned from other music than {}; give the --data it was "
-                                   "trained with",
-                                   path, material.name));
+    fail("checkpoint",
+         fmt::format(
+             "{} was trained on other music than {}; give the --data that it was trained with",
+             path, material.name));
   }
   ModelOptions options;
   common::read_notes(table_of(options), saved, path);

@@ -12,11 +12,12 @@ SettingsTable table_of(ModelOptions& m) {
       count("--hidden", m.hidden, 1, 65536, "units of a layer").noted(),
       count("--layers", m.layers, 1, 100, "layers").noted(),
       count("--embedding", m.embedding, 1, 65536,
-            "size of the vectors that notes and chords become")
+            "size of the vectors that are learned for notes and chords")
           .noted(),
-      number("--dropout", m.dropout, 0, 0.95, "share of the layers' outputs dropped in training")
+      number("--dropout", m.dropout, 0, 0.95, "share of the layers' outputs that training drops")
           .noted(),
-      number("--forget", m.forget, 0, 0.95, "share of what is known of a note dropped in training")
+      number("--forget", m.forget, 0, 0.95,
+             "share of the features of each note that training hides from the network")
           .noted(),
   };
 }
@@ -26,12 +27,13 @@ SettingsTable table_of(TrainOptions& o) {
       count("--updates", o.updates, 1, kAnyCount,
             "updates of the weights; the best weights are kept")
           .noted(),
-      count("--streams", o.streams, 1, 1 << 16, "tunes read side by side").noted(),
-      count("--steps", o.steps, 1, 1 << 16, "notes of each per update, the reach of the gradients")
+      count("--streams", o.streams, 1, 1 << 16, "tunes that are read in parallel").noted(),
+      count("--steps", o.steps, 1, 1 << 16,
+            "notes of each tune per update; gradients reach back as many notes")
           .noted(),
-      number("--lr", o.learning_rate, 0, 10, "Adam's learning rate, the highest").noted(),
+      number("--lr", o.learning_rate, 0, 10, "highest learning rate of Adam").noted(),
       count("--evaluate-every", o.evaluate_every, 1, kAnyCount,
-            "updates between evaluations, each of which saves the checkpoint")
+            "updates from one evaluation to the next; each saves the checkpoint")
           .noted(),
       number("", o.weight_decay, 0, kAnyNumber, "").noted("weight-decay"),
       number("", o.clip, 0, kAnyNumber, "").noted("clip"),

@@ -178,44 +178,49 @@ void add_options(common::CommandLine& line, Arguments& a) {
   using namespace common;
   line.add({
       choice("TASK", a.task, {"dates", "translate", "reverse", "copy", "add"},
-             "dates: written by people -> ISO 8601; translate: English -> Chinese, or any pairs; "
-             "reverse, copy: letters, with attention and without; add: sums"),
+             "dates: dates in words or digits -> ISO 8601; translate: English -> Chinese, or the "
+             "pairs of --data; reverse, copy: letters, with and without attention; add: sums"),
       free_text("--data", a.data, "FILE",
-                "pairs to learn from, source TAB target [TAB anything], UTF-8; without it, what is "
-                "built in (dates, translate)",
+                "UTF-8 file of pairs to learn, a line each: source TAB target [TAB anything] "
+                "(default: built-in pairs)",
                 {.not_empty = true}),
       free_text("--test", a.test, "FILE",
-                "pairs to measure with; without it, a share of the data is held out",
+                "file of pairs to test with (default: a part of the data is held out)",
                 {.not_empty = true}),
       choice("--source-unit", a.source_unit, {"character", "word"},
-             "what the source is read by (translate: word)"),
-      choice("--target-unit", a.target_unit, {"character", "word"},
-             "what the target is written by"),
+             "units of the source (default of translate: word)"),
+      choice("--target-unit", a.target_unit, {"character", "word"}, "units of the target"),
       count("--min-count", a.smallest_count, 1, kAnyCount,
-            "rarer units are unknown to the vocabulary"),
-      count("--max-units", a.most_units, 1, 1 << 24, "units of a vocabulary; the commonest"),
+            "the vocabulary leaves out units that occur less often"),
+      count("--max-units", a.most_units, 1, 1 << 24,
+            "most units in a vocabulary; the commonest ones are kept"),
       longest_of(a.settings),
-      count("--pairs", a.pairs, 1, 1 << 24, "pairs to make for training, where they are made"),
-      count("--longest", a.longest, 1, 5000, "reverse, copy: most letters in training"),
-      count("--base", a.base, 2, 10, "add: 2, bit by bit; 10, as a translation"),
+      count("--pairs", a.pairs, 1, 1 << 24, "number of training pairs, if the program makes them"),
+      count("--longest", a.longest, 1, 5000, "reverse, copy: most letters of a training pair"),
+      count("--base", a.base, 2, 10,
+            "add: with 2, a plain RNN adds bit by bit; with 10, an encoder and a decoder translate "
+            "the sum"),
       count("--digits", a.digits, 1, kMostBits, "add: digits of the numbers in training"),
   });
   line.add(table_of(a.settings));
   line.add({
       count("--validate-every", a.validate_every, 1, kAnyCount,
-            "updates between validations, each of which saves a checkpoint"),
+            "updates from one validation to the next; each saves a checkpoint"),
       count("--patience", a.settings.patience, 0, kAnyCount,
-            "stop after so many validations without a better one; 0: never"),
-      count("--beam", a.beams, 1, 1000, "width of the search; 1: greedy"),
+            "stop after this many validations in a row without a better one; 0: never"),
+      count("--beam", a.beams, 1, 1000, "width of the beam search; 1: greedy"),
       number("--length-penalty", a.length_penalty, 0, 10,
-             "favours longer translations in a beam; about 0.6 to 1"),
+             "higher values prefer longer translations in the beam search; 0.6 to 1 is usual"),
       count("--samples", a.samples, 0, 100000, "translations to print"),
       count("--pictures", a.pictures, 1, 100, "translations in the attention picture"),
-      flag("--resume", a.resume, "go on from DIR/last.safetensors; else DIR is written anew"),
-      free_text("--translate", a.translate, "TEXT", "train nothing, translate this"),
-      flag("--interactive", a.interactive, "train nothing, translate line by line"),
+      flag("--resume", a.resume,
+           "continue the run from DIR/last.safetensors; without this option a new run replaces the "
+           "files in DIR"),
+      free_text("--translate", a.translate, "TEXT", "do not train; translate this text"),
+      flag("--interactive", a.interactive,
+           "do not train; translate the lines of the standard input"),
       free_text("--model", a.model, "FILE",
-                "the checkpoint for these two; without it, DIR/best.safetensors",
+                "the checkpoint for --translate and --interactive (default: DIR/best.safetensors)",
                 {.not_empty = true}),
   });
 }
@@ -267,7 +272,8 @@ void fill_in(common::CommandLine& line, Arguments& a) {
     hide_others(line, a);
   } else {
     line.footer(
-        "The values are those of dates; `seq2seq TASK --help` shows those of another task.");
+        "The defaults shown are those of dates; `seq2seq TASK --help` shows the defaults of "
+        "another task.");
   }
   check_options(line, a);
 }

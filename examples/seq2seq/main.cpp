@@ -12,8 +12,9 @@
 int main(int argc, char** argv) {
   using namespace seq2seq;
   Arguments a;
-  common::CommandLine line(a.common, "seq2seq",
-                           "Learns to turn one sequence into another, and shows what it looks at.");
+  common::CommandLine line(
+      a.common, "seq2seq",
+      "Learns to translate one sequence into another, and shows where its attention looks.");
   add_options(line, a);
   const auto run = [&] {
     nlohmann::json figures;

@@ -14,24 +14,28 @@ namespace nn = tapeloop::nn;
 SettingsTable table_of(Settings& s) {
   ModelOptions& m = s.model;
   return {
-      choice("--cell", m.cell, {"gru", "lstm", "rnn"}, "of encoder and decoder").noted(),
+      choice("--cell", m.cell, {"gru", "lstm", "rnn"}, "cell of encoder and decoder").noted(),
       flag("--one-direction{false},--two-directions{true}", m.bidirectional,
-           "how the encoder reads (two directions)"),
+           "directions in which the encoder reads (default: two)"),
       count("--layers", m.layers, 1, 100, "layers of encoder and decoder").noted(),
       count("--hidden", m.hidden, 1, 65536, "units of a layer in one direction").noted(),
-      count("--embedding", m.embedding, 1, 65536, "size of a symbol's vector").noted(),
+      count("--embedding", m.embedding, 1, 65536,
+            "size of the vector that is learned for each symbol")
+          .noted(),
       choice("--attention", m.attention, {"additive", "dot", "general", "cosine", "none"},
-             "how the decoder compares; none: a plain encoder-decoder")
+             "score of the attention; none: an encoder and a decoder without attention")
           .noted(),
       choice("--attend", m.attend, {"before", "after"},
-             "the decoder looks before a step (Bahdanau) or after it (Luong)")
+             "the decoder attends before a step (Bahdanau) or after it (Luong)")
           .noted(),
-      number("--dropout", m.dropout, 0, 0.99, "between layers").noted(),
+      number("--dropout", m.dropout, 0, 0.99,
+             "share of the outputs between layers that training drops")
+          .noted(),
       count("--batch", s.batch, 1, 1 << 20, "pairs in an update").noted(),
       count("--updates", s.updates, 1, kAnyCount, "updates of the weights"),
       number("--lr", s.learning_rate, 0, kAnyNumber, "Adam's learning rate").noted(),
       number("--decay", s.decay, 0, 1,
-             "over this last share of the updates the learning rate falls to 0")
+             "the learning rate falls to 0 over this last share of the updates")
           .noted(),
       number("--clip", s.clip, 0, kAnyNumber, "largest global norm of the gradient; 0: no clipping")
           .noted(),
@@ -41,7 +45,8 @@ SettingsTable table_of(Settings& s) {
 
 Setting longest_of(Settings& s) {
   return count("--max-length", s.most_symbols, 1, 10000,
-               "longer sentences are left out of training, and refused")
+               "longest sentence in units; training leaves longer ones out, and --translate "
+               "refuses them")
       .noted("longest");
 }
 
@@ -108,9 +113,10 @@ const std::string& check_task(const nn::Checkpoint& saved, const std::string& ta
   check_program(saved, kProgram, path);
   const std::string& found = note(saved, "task", path);
   if (!task.empty() && found != task) {
-    throw tapeloop::FileError(fmt::format(
-        "{}: this checkpoint is of the task '{}', not '{}'; name that task, or give another file",
-        path, found, task));
+    throw tapeloop::FileError(
+        fmt::format("{}: this checkpoint is one of the task '{}', not '{}'; name that task, or "
+                    "give another checkpoint",
+                    path, found, task));
   }
   return found;
 }

@@ -354,7 +354,7 @@ TEST_CASE("a prompt with an unknown symbol, and writing after nothing, are refus
   Writer writer(model, vocabulary, {}, Random(1));
   CHECK(contains(message_of<tapeloop::Error>([&] { writer.write(3); }), "nothing was read"));
   CHECK(contains(message_of<tapeloop::Error>([&] { writer.read("the Z"); }),
-                 "no 'Z', which is byte 5"));
+                 "has no 'Z', which is byte 5"));
   writer.read("");
   CHECK(contains(message_of<tapeloop::Error>([&] { writer.write(3); }), "nothing was read"));
 }

@@ -166,7 +166,8 @@ TEST_CASE("an attention picture is bounded, however long the sentences and howev
 TEST_CASE("an attention picture of nothing says so") {
   const std::string svg = attention_picture("t", {});
   CHECK(xml_fault(svg) == "");
-  CHECK(svg.find(">nothing was written, so that nothing was looked at<") != std::string::npos);
+  CHECK(svg.find(">the model wrote nothing, so there is no attention to show<") !=
+        std::string::npos);
 }
 
 TEST_CASE("weights that do not sum to 1, look at padding or have other sizes are refused") {
@@ -175,7 +176,7 @@ TEST_CASE("weights that do not sum to 1, look at padding or have other sizes are
   wrong.weights.data<float>()[4] = 0.5f;
   CHECK(message_of([&] { attention_picture("", {wrong}); }) ==
         "attention picture: row 0 sums to 1.000000 over the source and 0.500000 over padding, "
-        "expected 1 and 0; pass the decoder's weights as they are");
+        "expected 1 and 0; pass the decoder's weights unchanged");
   wrong = looked_at();
   wrong.weights = Tensor::full({3, 4}, 0.2);
   CHECK(message_of([&] {

@@ -46,7 +46,7 @@ TEST_CASE("texts that cannot be translated are refused, and checkpoints of other
         "translate: the text has 5 characters, this model takes 4 at most; shorten it, or train "
         "with --max-length 5");
   CHECK(refused("  ") == "translate: the text is empty; give at least one character");
-  CHECK(refused("a\xff") == "translate: byte 2 of the text is no UTF-8; give it in that encoding");
+  CHECK(refused("a\xff") == "translate: byte 2 of the text is not UTF-8; give it in that encoding");
   a.translate = "a?z";
   CHECK(run_translation(a)["remark"].get<std::string>().starts_with(
       "never seen in training: '?' 'z'"));
@@ -332,11 +332,11 @@ TEST_CASE("a checkpoint without best weights takes those beside it, of the same 
   const auto refused = [&] { return message_of([&] { common::history_of(old, files.last()); }); };
   CHECK(refused() == files.last() + ": it has no best weights, and " + files.best() +
                          " is of another run; put that file of the same run there, or leave "
-                         "--resume out to start anew");
+                         "--resume out to start a new run");
   fs::remove(files.best());
   CHECK(refused() == files.last() + ": it has no best weights, and there is no " + files.best() +
                          "; put that file of the same run there, or leave --resume out to start "
-                         "anew");
+                         "a new run");
 }
 
 TEST_CASE("best weights are read where the history beside them is none") {

@@ -222,10 +222,11 @@ TEST_CASE("options that do not belong to a task, or to each other, are refused")
                                        : std::string_view(option).find(' '));
     const std::string shown = name == "--two-directions" ? "--one-direction" : name;
     CHECK(refused(std::string("--translate x ") + option) ==
-          shown + " has no effect together with --translate, which trains nothing; leave it out");
+          shown + " has no effect together with --translate, which trains nothing; leave " + shown +
+              " out");
   }
   CHECK(refused("--interactive --lr 1") ==
-        "--lr has no effect together with --interactive, which trains nothing; leave it out");
+        "--lr has no effect together with --interactive, which trains nothing; leave --lr out");
   CHECK(refused("reverse --translate abc --beam 3 --model m --out o --json j --threads 2") ==
         "accepted");
   CHECK_THROWS_AS(parsed("cook"), common::UsageError);

@@ -151,7 +151,7 @@ TEST_CASE("settings and vocabularies come back from a checkpoint") {
         "file: this checkpoint has no setting 'hidden'; give a checkpoint that this program wrote");
   saved.notes["source-unit"] = "line";
   CHECK(message_of([&] { languages_of(saved, "file"); }) ==
-        "file: the setting 'source-unit': line not in {character,word}");
+        "file: the setting 'source-unit': 'line' is not one of character, word");
   CHECK(message_of([&] { check_task(saved, "dates", "file"); }) ==
         "file: this checkpoint is one of the task 'translate', not 'dates'; name that task, or "
         "give another checkpoint");

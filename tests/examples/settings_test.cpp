@@ -72,13 +72,13 @@ TEST_CASE("values that are out of range, unknown or not wanted here are refused"
   CHECK(refused({"--layers", "10"}) == "--layers: '10' is not a whole number from 1 to 9");
   CHECK(refused({"--layers", "1.5"}) == "--layers: '1.5' is not a whole number from 1 to 9");
   CHECK(refused({"--rate", "inf"}) == "--rate: 'inf' is not a number of 0 or more");
-  CHECK(refused({"--cell", "tree"}) == "--cell: tree not in {gru,lstm}");
-  CHECK(refused({"--out", ""}) == "--out: it is empty; name something, or leave it out");
+  CHECK(refused({"--cell", "tree"}) == "--cell: 'tree' is not one of gru, lstm");
+  CHECK(refused({"--out", ""}) == "--out: the value is empty; give one, or leave the option out");
   CHECK(refused({"--lines"}).find("--cell") != std::string::npos);
   Line given;
   given.parse({"--layers", "3", "--rate", "1"});
   CHECK(message_of([&] { given.line.check_effect({"--rate"}, "--fast"); }) ==
-        "--layers has no effect together with --fast; leave it out");
+        "--layers has no effect together with --fast; leave --layers out");
   CHECK(message_of([&] {
           given.line.check_effect({"--rate", "--layers"}, "--fast");
         }) == tapeloop::test::kNothingThrown);
@@ -111,7 +111,7 @@ TEST_CASE("checkpoints keep the noted rows, and give them back") {
   saved.notes["layers"] = "-1";
   CHECK(read() == "file: the setting 'layers': '-1' is not a whole number from 1 to 9");
   saved.notes.erase("layers");
-  CHECK(read().starts_with("file: this is no checkpoint of such a model: it has no setting "));
+  CHECK(read().starts_with("file: this checkpoint has no setting "));
 
   saved.notes = notes;
   Line same, other;

@@ -77,7 +77,7 @@ void check(const Looked& looked) {
     if (!(std::abs(sum - 1) < 1e-4) || padding != 0) {
       tapeloop::fail("attention picture",
                      fmt::format("row {} sums to {:.6f} over the source and {:.6f} over padding, "
-                                 "expected 1 and 0; pass the decoder's weights as they are",
+                                 "expected 1 and 0; pass the decoder's weights unchanged",
                                  t, sum, padding));
     }
   }
@@ -207,14 +207,14 @@ std::string attention_picture(const std::string& title, const std::vector<Looked
   Svg svg;
   svg.text(kMargin, 30, title, {.size = 20, .bold = true});
   svg.text(kMargin, 50,
-           "each row is a symbol that was written, its shades the symbols that were looked at; a "
-           "row sums to 1" +
+           "each row is a written symbol; its shades show the attention to the source symbols, "
+           "and sum to 1" +
                (least > kSmallest ? fmt::format("; weights below {:.2g} are not shown", least)
                                   : std::string()),
            small);
   double x = kMargin, y = kHeader + 16, line_height = 0, width = 640;
   if (all.empty()) {
-    svg.text(kMargin, y + kLabel, "nothing was written, so that nothing was looked at",
+    svg.text(kMargin, y + kLabel, "the model wrote nothing, so there is no attention to show",
              {.size = kLabel, .bold = true});
     line_height = kLabel;
   }

@@ -77,7 +77,7 @@ nlohmann::json run_decimal(const Arguments& a) {
   if (translator.model().attends()) {
     write_picture(
         a.common.out + "/attention.svg",
-        attention_picture("What is looked at: decimal sums, written from the lowest digit", looked),
+        attention_picture("Where the attention looks: decimal sums, lowest digit first", looked),
         "attention picture");
   }
   if (traces.empty()) {

@@ -86,7 +86,8 @@ nlohmann::json run_letters(const Arguments& a) {
     std::vector<Looked> looked;
     if (!translations[0].target.empty()) looked.push_back(looked_of(translations[0]));
     write_picture(a.common.out + "/attention.svg",
-                  attention_picture("What is looked at: " + a.task, looked), "attention picture");
+                  attention_picture("Where the attention looks: " + a.task, looked),
+                  "attention picture");
   }
   common::print(
       "letters  sequences wholly right, of {}: with attention   without   (letters right)\n",

@@ -64,8 +64,8 @@ nlohmann::json run_pairs(const Arguments& a) {
   }
   const std::string path = a.common.out + "/attention.svg";
   write_picture(path,
-                attention_picture(a.task == "dates" ? "What is looked at: dates to ISO 8601"
-                                                    : "What is looked at: translations",
+                attention_picture(a.task == "dates" ? "Where the attention looks: dates to ISO 8601"
+                                                    : "Where the attention looks: translations",
                                   looked),
                 "attention picture");
   figures["picture"] = path;

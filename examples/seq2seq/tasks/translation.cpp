@@ -35,7 +35,7 @@ using Translate = std::function<Answer(const std::string&)>;  // throws Error to
 std::string checked(const std::string& given) {
   std::string text(common::trimmed(given));
   if (const auto bad = first_invalid_utf8(text)) {
-    tapeloop::fail("translate", fmt::format("byte {} of the text is no UTF-8; give it in that "
+    tapeloop::fail("translate", fmt::format("byte {} of the text is not UTF-8; give it in that "
                                             "encoding",
                                             *bad + 1));
   }
