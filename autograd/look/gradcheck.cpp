@@ -300,16 +300,14 @@ std::string GradcheckReport::str() const {
   }
   if (kinks > 0) {
     text += fmt::format(
-        "  {} inputs sit on a kink, where the slope jumps and no difference can be trusted; move "
-        "them "
-        "away from it (relu: from 0)\n",
+        "  {} inputs are at a kink, where the slope jumps and a difference of values says nothing; "
+        "move them away from the kink (for relu: from 0)\n",
         kinks);
   }
   if (!unlisted.empty()) {
     text += fmt::format(
-        "  {} parameters took part that were not in the list, so nobody checks or trains them: {}; "
-        "is "
-        "one forgotten in visit()?\n",
+        "  {} parameters took part that are not in the list, so gradcheck did not check them and "
+        "an optimizer would not train them: {}; did visit() forget one?\n",
         unlisted.size(), fmt::join(unlisted, ", "));
   }
   if (!ok && kinks == 0 && what == "first and second order") {
@@ -323,7 +321,7 @@ std::string GradcheckReport::str() const {
   });
   if (!finite && !replay) {
     text +=
-        "  The function itself is not finite there, so nothing is known of its gradient. Choose "
+        "  The function itself is not finite there, so its gradient was not checked. Choose "
         "inputs within its domain; find_non_finite() says where it begins.\n";
   }
   if (!ok && kinks == 0 && finite && !replay) {

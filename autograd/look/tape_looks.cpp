@@ -19,7 +19,7 @@ std::vector<StateGradient> Tape::state_gradients() const {
   const auto* const inspection = detail::find_observer<detail::Inspection>(observers_);
   if (inspection == nullptr || inspection->log() == nullptr) {
     fail("state_gradients",
-         "this tape does not keep them; make it by Tape tape({.state_gradients = true})");
+         "this tape keeps no gradients of states; make it by Tape tape({.state_gradients = true})");
   }
   return *inspection->log();
 }

@@ -39,7 +39,7 @@ StepRunner::StepRunner(Device device, const CapturedStepOptions& options)
   if (options.warm_up < 0 || options.most_shapes < 1) {
     fail("captured step", "warm_up is " + std::to_string(options.warm_up) + ", most_shapes " +
                               std::to_string(options.most_shapes) +
-                              "; expected 0 or above, and 1 or above");
+                              "; expected warm_up of 0 or more and most_shapes of 1 or more");
   }
 }
 StepRunner::~StepRunner() = default;
@@ -53,7 +53,7 @@ std::size_t StepRunner::bytes() const {
 void StepRunner::run_as_it_is(const std::string& reason) {
   if (!reason_.empty()) return;
   reason_ = reason;
-  const std::string line = "captured step: it runs as it is, without a graph: " + reason;
+  const std::string line = "captured step: the step runs without a graph: " + reason;
   if (options_.tell) {
     options_.tell(line);
   } else {

@@ -55,7 +55,8 @@ PoolVector<Var> detail::RecomputedRun::first(void* f, std::span<const Var> input
   }
   if (inner.played_) {
     fail("recompute",
-         "the function ran a backward pass, which freed its record; pass {.retain = true}");
+         "the function ran a backward pass, which freed what it recorded; pass {.retain = true} to "
+         "that pass");
   }
   results_ = results.size();
   const PoolVector<Var> own(results.begin(), results.end());
@@ -107,7 +108,7 @@ PoolVector<Var> detail::RecomputedRun::run_again(void* f, std::span<const Var> d
   }
   if (!randoms_.replayed_all()) {
     fail("recompute",
-         "in the second run the function takes fewer random numbers than in the first; it must "
+         "in the second run the function draws fewer random numbers than in the first; it must "
          "compute the same");
   }
   if (all.size() != results_) {

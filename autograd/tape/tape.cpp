@@ -93,8 +93,10 @@ void Tape::run(const Var& y, const Var& dy, const BackwardOptions& options, Into
          "call, or start a new tape");
   }
   if (dy.shape() != y.shape() || dy.dtype() != y.dtype()) {
-    fail("backward", fmt::format("the upstream gradient is {}, the output {}",
-                                 dy.value().describe(), y.value().describe()));
+    fail("backward",
+         fmt::format(
+             "the upstream gradient is {}, the output {}; their shapes and types must be equal",
+             dy.value().describe(), y.value().describe()));
   }
   if (outer_ != nullptr && into == Into::parameters) {
     fail("backward",
@@ -281,9 +283,10 @@ std::vector<Var> Tape::gradient(const Var& y, const Var& dy, std::span<const Var
                            "); make it by parameter(...) before using it");
     }
     if (!x.is_parameter() && (x.body()->tape_id & detail::kInnerTape) != 0 && !can_use(x)) {
-      fail("gradient", "an x " + x.value().describe() +
-                           " was computed within the function of recompute(), whose record is not "
-                           "kept; return it from that function, and give the result");
+      fail("gradient",
+           "an x " + x.value().describe() +
+               " was computed within the function of recompute(), which keeps no record of it; "
+               "return it from that function, and give the result to gradient()");
     }
   }
   const detail::RestingPass resting(playing_ ? memory_ : nullptr);

@@ -79,8 +79,8 @@ CommandLine::CommandLine(CommonOptions& options, const std::string& name,
                          const std::string& explanation)
     : common_(options), name_(name), app_(std::make_unique<CLI::App>(explanation)) {
   options.out = "out/" + name;
-  Setting json = free_text("--json", options.json, "FILE", "write the final figures to this file",
-                           {.not_empty = true});
+  Setting json = free_text("--json", options.json, "FILE",
+                           "write the final results to this file, as JSON", {.not_empty = true});
   json.read = [read = json.read](const std::string& given) -> std::string {
     if (given == "-") return "'-' is not a file: standard output is for people; name a file";
     return read(given);

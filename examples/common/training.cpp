@@ -87,7 +87,7 @@ void History::load_state_dict(const tapeloop::StateDict& state) {
       !has_recent || state.size() != state_dict().size()) {
     tapeloop::fail(
         "history",
-        fmt::format("the state is not that of a run; expected best_nats, best_update from "
+        fmt::format("this state was not saved by a run; expected best_nats, best_update from "
                     "-1, since_best from 0 and at most {} recent losses; take another "
                     "copy or an older checkpoint",
                     kRecentLosses));

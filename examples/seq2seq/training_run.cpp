@@ -61,7 +61,7 @@ Trained train(const Arguments& a, const Settings& settings, const Material& mate
                             .unit = "symbols"});
   if (a.resume) run.resume(common::read_of_run(run.last(), "--resume"));
   result.parameters = nn::parameter_count(trainer.translator().model());
-  common::print("{}: {} pairs to learn from, {} and {} symbols; {}, {} parameters, seed {}\n",
+  common::print("{}: {} training pairs, {} and {} symbols; {}, {} parameters, seed {}\n",
                 settings.task, material.train.size(), languages.source.size(),
                 languages.target.size(), shape_of(settings), result.parameters, settings.seed);
   result.run = run.train();

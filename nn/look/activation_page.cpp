@@ -108,7 +108,8 @@ std::string activation_page(std::span<const Activation> activations,
     }
     if (options.sequence < 0 || options.sequence >= a.batch) {
       fail("activation_page",
-           fmt::format("sequence is {}, the batch has {}", options.sequence, a.batch));
+           fmt::format("sequence is {}, but the batch has {} sequences, numbered from 0",
+                       options.sequence, a.batch));
     }
     bytes += static_cast<double>(a.steps * a.units) * 8 / 3;
   }

@@ -82,7 +82,7 @@ std::string activation_picture(const Activation& a, std::span<const std::string>
   }
   if (options.sequence < 0 || options.sequence >= a.batch || options.neurons < 1) {
     fail("activation_picture",
-         fmt::format("sequence is {}, neurons {}; the batch has {}, and 1 neuron is the least",
+         fmt::format("sequence is {}, neurons {}; the batch has {}, and at least 1 neuron is shown",
                      options.sequence, options.neurons, a.batch));
   }
   std::vector<double> spreads;

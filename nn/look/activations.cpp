@@ -29,7 +29,7 @@ void RecordActivations::begin_sequence(std::int64_t steps, std::int64_t batch) {
   if (layer.batch != batch) {
     fail("activations",
          fmt::format("layer \"{}\" runs with a batch of {}, before with {}; record calls of one "
-                     "batch size, or name the layers apart by a Scope",
+                     "batch size, or give the layers different names by a Scope",
                      name, batch, layer.batch));
   }
   layer.before = layer.steps;

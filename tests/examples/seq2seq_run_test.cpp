@@ -350,7 +350,7 @@ TEST_CASE("best weights are read where the history beside them is none") {
   CHECK(weight_in(common::read_best(files.best(), "--model")) == 10);
   CHECK(message_of([&] {
           common::history_of(damaged, files.last());
-        }).starts_with(files.last() + ": history: the state is not that of a run"));
+        }).starts_with(files.last() + ": history: this state was not saved by a run"));
 }
 
 TEST_CASE("a checkpoint is found in a folder, or what is there is named") {

@@ -150,7 +150,7 @@ TEST_CASE("inputs on a kink are counted and marked, and the report says to move 
                         std::function<Var()>([&] { return abs(x); })}) {
     const GradcheckReport report = gradcheck(f, {{"x", x}});
     CHECK(report.kinks == 2);
-    CHECK(report.str().find("2 inputs sit on a kink") != std::string::npos);
+    CHECK(report.str().find("2 inputs are at a kink") != std::string::npos);
   }
   const GradcheckReport report = gradcheck([&] { return relu(x); }, {{"x", x}});
   CHECK_FALSE(report.ok);

@@ -175,7 +175,7 @@ TEST_CASE("each layer and direction has its row, and rows past a sequence's end 
     CHECK(row.norms[3] == 0);
   }
   CHECK_THROWS_WITH(Tape().state_gradients(),
-                    "state_gradients: this tape does not keep them; make it by Tape "
+                    "state_gradients: this tape keeps no gradients of states; make it by Tape "
                     "tape({.state_gradients = true})");
 }
 
