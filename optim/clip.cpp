@@ -211,8 +211,8 @@ const std::vector<std::string>* lasting_names(std::span<const Gradient> gradient
 // True if the host knows that the factor, one element, is 1.
 bool is_known_one(const Tensor& factor) { return factor.on_host() && factor.item() == 1; }
 
-// Clips by the Euclidean norm of all gradients, or of `each`, on their device; a GPU works without a
-// wait of the host. The factors are on that device, in the element type of their gradients.
+// Clips by the Euclidean norm of all gradients, or of `each`, on their device. The host does not
+// wait for a GPU. The factors are on that device, in the element type of their gradients.
 GradNorm clip_on_device(const char* what, Gradients& gradients, double max_norm,
                         NonFinite non_finite, bool each) {
   const Device device = gradients[0].elements.device();

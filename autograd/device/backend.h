@@ -120,7 +120,7 @@ class Backend {
   virtual std::int64_t gradient_rows() const = 0;
   // How many bytes linear() and the recurrent kernels keep beside w [N, K].
   virtual std::int64_t kept_bytes(const Tensor& w) const = 0;
-  // How often the host has thrown a mistake that only the device saw, such as an index out of range.
+  // How often the host has thrown a mistake that only the device saw, such as a wrong index.
   // The CPU throws its mistakes before any work, and returns 0. A device skips the items of
   // pointwise_each() between a mistake and the host's next wait, which throws it. So the owner of
   // updated tensors stops when this number has changed.

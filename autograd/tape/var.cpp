@@ -59,8 +59,8 @@ Var Var::detach() const { return Var(value()); }
 static VarBody* parameter_body(const char* what, const Var& var) {
   if (!var.is_parameter()) {
     fail(what,
-         "this variable is a computed value or a constant, and only a parameter has a gradient of "
-         "its own; make it by parameter(tensor), or call tape.gradient(loss, {x})");
+         "only a parameter has a gradient of its own, and this variable is a computed value or a "
+         "constant; make it by parameter(tensor), or call tape.gradient(loss, {x})");
   }
   return var.body();
 }

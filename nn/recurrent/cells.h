@@ -28,8 +28,8 @@ struct RecurrentOptions {
   std::int64_t hidden = 0;     // H
   int layers = 1;              // of a stack
   bool bidirectional = false;  // each layer also runs from the last step to the first
-  // On the outputs of all layers but the last, so it has no effect with one layer. nn::Dropout after
-  // the stack acts on the last layer's outputs.
+  // On the outputs of all layers but the last, so it has no effect with one layer. nn::Dropout
+  // after the stack acts on the last layer's outputs.
   double dropout = 0;
   bool bias = true;  // whether the cells have biases
   // LSTM: h is projected to this size; 0: no projection. Sak et al. 2014.

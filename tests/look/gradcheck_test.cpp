@@ -35,7 +35,7 @@ TEST_CASE("a parameter that takes part but is not in the list is reported") {
   CHECK(report.ok);
   REQUIRE(report.unlisted.size() == 1);
   CHECK(report.unlisted[0] == "[2]");
-  CHECK(report.str().find("1 parameters took part that were not in the list") != std::string::npos);
+  CHECK(report.str().find("1 parameters took part that are not in the list") != std::string::npos);
   CHECK(
       gradcheck([&] { return listed * 2.0; }, ParameterList{{"listed", listed}}).unlisted.empty());
 }

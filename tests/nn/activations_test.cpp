@@ -167,7 +167,7 @@ TEST_CASE("a text read in pieces is recorded as one") {
   lstm(xs);
   CHECK_THROWS_WITH(lstm(inputs(2, 3)),
                     "activations: layer \"l0\" runs with a batch of 3, before with 1; record calls "
-                    "of one batch size, or name the layers apart by a Scope");
+                    "of one batch size, or give the layers different names by a Scope");
 }
 
 TEST_CASE("a step under a tape, and one with recomputation, is recorded once") {

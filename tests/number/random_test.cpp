@@ -243,7 +243,7 @@ TEST_CASE("random tensors refuse ranges that have no number") {
   CHECK(throws_with("low is nan", [&] { random_uniform({2}, NAN, 1, random); }));
   CHECK(throws_with("high inf", [&] { random_uniform({2}, 0, INFINITY, random); }));
   CHECK(throws_with("high 1e+39|float32", [&] { random_uniform({2}, 0, 1e39, random); }));
-  CHECK(throws_with("no float32 lies in [1.00000001, 1.00000002)|float64",
+  CHECK(throws_with("no number of float32 lies in [1.00000001, 1.00000002)|float64",
                     [&] { random_uniform({2}, 1.00000001, 1.00000002, random); }));
   CHECK(throws_with("random_normal: mean is 0, deviation -1",
                     [&] { random_normal({2}, 0, -1, random); }));

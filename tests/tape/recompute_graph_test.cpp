@@ -298,7 +298,7 @@ TEST_CASE("a function of recompute() asks for gradients itself") {
           });
         });
       }));
-  CHECK(throws_with("recompute|freed its record|retain", [&] {
+  CHECK(throws_with("recompute|freed what it recorded|retain", [&] {
     recompute(Results{a}, [&](Inputs in) {
       const Var y = sum(in[0] * in[0]);
       return Results{y * Tape::current()->gradient(y, {in[0]})[0]};
