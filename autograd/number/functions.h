@@ -65,7 +65,8 @@ using Functions = TypeList<Abs, Sign, Floor, Square, Sqrt, Exp, Log, Log1p, Sin,
 // with operations of numbers, so it has derivatives of its own. value() takes scalars and
 // registers; that of square takes every number.
 
-struct formula::Abs : formula::Function<formula::Abs> {  // abs'(0) = 0
+// abs(x): the magnitude of x; abs'(0) = 0.
+struct formula::Abs : formula::Function<formula::Abs> {
   static constexpr const char* name = "abs";
   static constexpr Accuracy accuracy = {0, 0, 0, "all"};
   template <Real V>
@@ -79,7 +80,8 @@ TL_HD auto abs(const X& x) {
   return apply_rule<formula::Abs>(x);
 }
 
-struct formula::Sign : formula::Function<formula::Sign> {  // -1, 0 or 1; NaN for NaN
+// sign(x): -1, 0 or 1; NaN for NaN. Its slope is 0.
+struct formula::Sign : formula::Function<formula::Sign> {
   static constexpr const char* name = "sign";
   static constexpr bool flat = true;
   static constexpr Accuracy accuracy = {0, 0, 0, "all"};
@@ -93,7 +95,8 @@ TL_HD auto sign(const X& x) {
   return apply_rule<formula::Sign>(x);
 }
 
-struct formula::Floor : formula::Function<formula::Floor> {  // the largest integer not above x
+// floor(x): the largest integer not above x. Its slope is 0.
+struct formula::Floor : formula::Function<formula::Floor> {
   static constexpr const char* name = "floor";
   static constexpr bool flat = true;
   static constexpr Accuracy accuracy = {0, 0, 0, "all"};
@@ -113,6 +116,7 @@ TL_HD auto floor(const X& x) {
   return apply_rule<formula::Floor>(x);
 }
 
+// square(x): x^2.
 struct formula::Square : formula::Function<formula::Square> {
   static constexpr const char* name = "square";
   static constexpr Accuracy accuracy = {0.5, 0.5, 0.5, "all"};
@@ -124,6 +128,7 @@ TL_HD auto square(const X& x) {
   return apply_rule<formula::Square>(x);
 }
 
+// sqrt(x): the square root of x.
 struct formula::Sqrt : formula::Function<formula::Sqrt> {
   static constexpr const char* name = "sqrt";
   static constexpr Accuracy accuracy = {0.5, 0.5, 0.5, "x >= 0; NaN below"};
@@ -142,6 +147,7 @@ TL_HD auto sqrt(const X& x) {
   return apply_rule<formula::Sqrt>(x);
 }
 
+// exp(x): e^x.
 struct formula::Exp : formula::Function<formula::Exp> {
   static constexpr const char* name = "exp";
   static constexpr Accuracy accuracy = {1.05, 1.05, 1.05,
@@ -167,6 +173,7 @@ TL_HD auto exp(const X& x) {
   return apply_rule<formula::Exp>(x);
 }
 
+// log(x): the natural logarithm of x.
 struct formula::Log : formula::Function<formula::Log> {
   static constexpr const char* name = "log";
   static constexpr Accuracy accuracy = {1, 1, 1, "x > 0; log(0) = -inf, NaN below"};
@@ -181,7 +188,8 @@ TL_HD auto log(const X& x) {
   return apply_rule<formula::Log>(x);
 }
 
-struct formula::Log1p : formula::Function<formula::Log1p> {  // log(1 + x)
+// log1p(x): log(1 + x), exact for small x.
+struct formula::Log1p : formula::Function<formula::Log1p> {
   static constexpr const char* name = "log1p";
   static constexpr Accuracy accuracy = {1, 1, 1, "x > -1; log1p(-1) = -inf, NaN below"};
   template <Real V>
@@ -195,6 +203,7 @@ TL_HD auto log1p(const X& x) {
   return apply_rule<formula::Log1p>(x);
 }
 
+// sin(x): the sine of x in radians.
 struct formula::Sin : formula::Function<formula::Sin> {
   static constexpr const char* name = "sin";
   static constexpr Accuracy accuracy = {1, 1, 1, "finite x"};
@@ -209,6 +218,7 @@ TL_HD auto sin(const X& x) {
   return apply_rule<formula::Sin>(x);
 }
 
+// cos(x): the cosine of x in radians.
 struct formula::Cos : formula::Function<formula::Cos> {
   static constexpr const char* name = "cos";
   static constexpr Accuracy accuracy = {1, 1, 1, "finite x"};
@@ -223,7 +233,8 @@ TL_HD auto cos(const X& x) {
   return apply_rule<formula::Cos>(x);
 }
 
-struct formula::Atan : formula::Function<formula::Atan> {  // the angle whose tangent is x
+// atan(x): the angle in radians, from -pi/2 to pi/2, whose tangent is x.
+struct formula::Atan : formula::Function<formula::Atan> {
   static constexpr const char* name = "atan";
   static constexpr Accuracy accuracy = {1.25, 1.6, 1, "all; atan(-x) = -atan(x), atan(-0) = -0"};
   template <Real V>
@@ -248,6 +259,7 @@ TL_HD auto atan(const X& x) {
   return apply_rule<formula::Atan>(x);
 }
 
+// erf(x): the error function, 2 / sqrt(pi) times the integral of exp(-t^2) from 0 to x.
 struct formula::Erf : formula::Function<formula::Erf> {
   static constexpr const char* name = "erf";
   static constexpr Accuracy accuracy = {1, 1, 1, "all"};
@@ -265,6 +277,7 @@ TL_HD auto erf(const X& x) {
   return apply_rule<formula::Erf>(x);
 }
 
+// tanh(x): the hyperbolic tangent of x.
 struct formula::Tanh : formula::Function<formula::Tanh> {
   static constexpr const char* name = "tanh";
   static constexpr Accuracy accuracy = {1.25, 1.4, 2.5,
@@ -292,7 +305,8 @@ TL_HD auto tanh(const X& x) {
   return apply_rule<formula::Tanh>(x);
 }
 
-struct formula::Sigmoid : formula::Function<formula::Sigmoid> {  // 1 / (1 + exp(-x))
+// sigmoid(x): 1 / (1 + exp(-x)).
+struct formula::Sigmoid : formula::Function<formula::Sigmoid> {
   static constexpr const char* name = "sigmoid";
   static constexpr Accuracy accuracy = {1.7, 1.7, 2,
                                         "all; both tails, down to the smallest denormal"};
@@ -328,7 +342,8 @@ TL_HD auto sigmoid(const X& x) {
   return apply_rule<formula::Sigmoid>(x);
 }
 
-struct formula::Softplus : formula::Function<formula::Softplus> {  // log(1 + exp(x))
+// softplus(x): log(1 + exp(x)).
+struct formula::Softplus : formula::Function<formula::Softplus> {
   static constexpr const char* name = "softplus";
   static constexpr Accuracy accuracy = {2, 2, 2, "all; no overflow; exp(x) in the left tail"};
   template <Real V>

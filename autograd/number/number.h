@@ -35,15 +35,17 @@ concept SameLevel = kLevel<A>
 // A list of types.
 template <class... T>
 struct TypeList {
-  static constexpr std::size_t size = sizeof...(T);
+  static constexpr std::size_t size = sizeof...(T);  // how many
   template <class U>
-  static constexpr bool contains = (std::is_same_v<T, U> || ...);
+  static constexpr bool contains = (std::is_same_v<T, U> || ...);  // U is in the list
+  // The position of U; `size` if it is not in the list.
   template <class U>
   static constexpr std::size_t index_of() {
     std::size_t index = 0;
     static_cast<void>(((std::is_same_v<T, U> ? true : (++index, false)) || ...));
     return index;
   }
+  // The list with more types at its end.
   template <class... More>
   using With = TypeList<T..., More...>;
 };

@@ -60,10 +60,10 @@ void release_cached();
 // pool calls it too, with thread_ends = true. The calling thread counts as one that has.
 void also_release(void (*release_more)(bool thread_ends));
 
+inline constexpr int kScratchSlots = 3;  // of scratch()
 // Scratch memory of the calling thread for kernels, aligned to 64 bytes, with undefined contents.
 // Valid until the thread's next call with the same slot. It only grows, and is freed when the
 // thread ends. stats() does not count it.
-inline constexpr int kScratchSlots = 3;
 void* scratch(int slot, std::size_t bytes);
 
 // An allocator for std::vector, for scratch lists inside a training step.

@@ -179,7 +179,7 @@ class Tensor {
   Tensor to(DType dtype) const;
   // Itself if it is on `device` already. To the CPU: waits for the GPU.
   Tensor to(Device device) const;
-  Tensor cpu() const { return to(Device::cpu); }
+  Tensor cpu() const { return to(Device::cpu); }  // to(Device::cpu)
   // Copies and converts the elements, from any device. Throws if the shapes differ.
   void copy_from(const Tensor& source) const;
   void fill(double value) const;  // sets all elements

@@ -61,8 +61,9 @@ class RecordActivations final : public tapeloop::detail::Observer {
   // `made` is the result of the step. `state` is the next state, which is the
   // old one if a sequence ended.
   void end_step(std::span<const Var> made, std::span<const Var> state) override;
-  // For unroll() and pointwise().
+  // For unroll().
   bool wants_steps() const override { return step_ < 0; }
+  // For pointwise().
   void called(const tapeloop::detail::FormulaCall& call) override;
 
  private:

@@ -135,8 +135,9 @@ TEST_CASE("what cannot be drawn is refused with a way out") {
       nn::activation_page({&a, 1}, three),
       "activation_page: \"c\" of layer \"l0\" has 4 steps, 3 symbols were given; give "
       "one for each step");
-  CHECK_THROWS_WITH(nn::activation_page({&a, 1}, four, {.sequence = 1}),
-                    "activation_page: sequence is 1, but the batch has 1 sequences, numbered from 0");
+  CHECK_THROWS_WITH(
+      nn::activation_page({&a, 1}, four, {.sequence = 1}),
+      "activation_page: sequence is 1, but the batch has 1 sequences, numbered from 0");
   const nn::Activation large = made_up(4000, 1, 100);
   CHECK_THROWS_WITH(
       nn::activation_page({&large, 1}, std::vector<std::string>(4000, "x"), {.most_mib = 0.5}),
