@@ -15,10 +15,10 @@ namespace tapeloop {
 // numbers of the type at the true result; below the normal range it is the smallest denormal.
 // A test checks each function against its rule.
 struct Accuracy {
-  double float32;  // 0.5 is correctly rounded, 0 is exact
-  double float64;
+  double float32;              // 0.5 is correctly rounded, 0 is exact
+  double float64;              // the same for double
   double float64_without_fma;  // where fma() is no instruction, so the C library takes over
-  const char* domain;
+  const char* domain;          // the arguments for which it holds
 };
 
 // A number of any kind: a scalar, a register, a Dual, or a Traced (formula_trace.h).

@@ -5,8 +5,8 @@
 #include <map>
 #include <set>
 
-#include "examples/seq2seq/tasks/dates.h"
 #include "examples/seq2seq/data/text.h"
+#include "examples/seq2seq/tasks/dates.h"
 #include "tests/support.h"
 
 using namespace seq2seq;

@@ -4,9 +4,9 @@
 #include <set>
 #include <string>
 
+#include "tapeloop/autograd/context/scope.h"
 #include "tapeloop/autograd/device/cuda/capture.cuh"
 #include "tapeloop/autograd/tensor/error.h"
-#include "tapeloop/autograd/context/scope.h"
 
 namespace tapeloop::cuda {
 namespace {
