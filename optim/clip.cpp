@@ -168,7 +168,7 @@ void change(TransformAll& all, const Var& parameter, const F& formula) {
   gradient = Var(std::move(changed));
 }
 
-// gradient = gradient * factor; factor [1], on the gradient's device.
+// gradient = gradient * factor; the factor is a scalar on the gradient's device.
 void scale_by(TransformAll& all, const Var& parameter, const Tensor& factor) {
   Var& gradient = parameter.body()->grad;
   const Tensor& value = gradient.value();
@@ -234,11 +234,11 @@ GradNorm clip_on_device(const char* what, Gradients& gradients, double max_norm,
   TransformAll all;
   for (std::int64_t i = 0; i < count; ++i) {
     const std::int64_t place = each ? i : count;
-    if (is_known_one(factors.slice(0, place, place + 1))) continue;
+    if (is_known_one(factors.select(0, place))) continue;
     const Var& parameter = gradients[static_cast<std::size_t>(i)].parameter->var;
     const bool narrow = parameter.body()->grad.dtype() == DType::float32;
     if (narrow && !single.defined()) single = factors.to(DType::float32);
-    scale_by(all, parameter, (narrow ? single : factors).slice(0, place, place + 1));
+    scale_by(all, parameter, (narrow ? single : factors).select(0, place));
   }
   all.run();
   return GradNorm(each ? max(Var(norms.slice(0, 0, count)), {0}).value() : total.clone());

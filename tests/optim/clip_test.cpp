@@ -123,6 +123,14 @@ TEST_CASE("clipping leaves a gradient that somebody else holds as it is") {
   for (const Var& x : {a, b, c}) CHECK(x.grad().value().at({0}) == 0.0078125);
   CHECK(tensor.at({0}) == 3);
   CHECK(gradient.value().at({0}) == 3);
+
+  const Tensor number = Tensor::full({}, 4);
+  Var d = parameter(Tensor::full({}, 1));
+  d.set_grad(Var(number));
+  clip_grad_norm({{"d", d}}, 1);
+  CHECK(d.grad().shape() == Shape{});
+  CHECK(d.grad().item() == doctest::Approx(1).epsilon(1e-5));
+  CHECK(number.item() == 4);
 }
 
 TEST_CASE("clipping each parameter looks at its own norm only") {
