@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: MIT
-"""Checks which folder includes headers of which: the table below has every pair that is allowed.
+"""Checks which folder includes headers of which: the table below has every pair that is allowed. Checks, too, that every
+operation of the table in ops.h has a row in a table of the tests.
 
 usage: .ci/layers.py [FOLDER]      FOLDER: of the repository, this one by default
 """
@@ -44,6 +45,10 @@ PAGES = {
     "optim/updates.h": {"autograd/number/math.h", "autograd/formula/kernel.h"},
 }
 
+# The tests' tables of operations, and the tests of operations that fit into no table.
+OPERATION_ROWS = ["tests/ops/op_table.h", "tests/ops/function_cases.h"]
+OPERATION_TESTS = {"argmax": "tests/ops/choices_test.cpp", "recurrent": "tests/sequence/recurrent_op_test.cpp"}
+
 
 def reachable(folder):
     found = {folder}
@@ -69,6 +74,25 @@ def includes_of(root):
                     yield path.relative_to(root).as_posix(), number, match[1]
 
 
+def operations_of(root):
+    """The names in the first column of the table at the head of ops.h."""
+    head = (root / "autograd/ops/ops.h").read_text().split("#pragma once")[0]
+    table = head[head.index("//   operation"):]
+    for line in table.splitlines()[1:]:
+        column = re.split(r"  +", line.removeprefix("//   "))[0]
+        if line.startswith("//    ") or column.startswith("----"):
+            continue  # the rest of a row above, or a heading
+        yield from re.findall(r"[a-z_]\w+", re.sub(r"\(.*", "", column))
+
+
+def untested_operations(root):
+    rows = " ".join(name for file in OPERATION_ROWS for name in re.findall(r'\{"([^"]*)"', (root / file).read_text()))
+    for name in operations_of(root):
+        file = OPERATION_TESTS.get(name)
+        if not re.search(rf"\b{name}\b", rows if file is None else (root / file).read_text()):
+            yield f"autograd/ops/ops.h: {name} has no row in {file or ' or '.join(OPERATION_ROWS)}"
+
+
 def main():
     root = Path(sys.argv[1] if len(sys.argv) > 1 else Path(__file__).resolve().parent.parent)
     faults = []
@@ -85,7 +109,8 @@ def main():
             faults.append(f"{place}: a formula page includes only {' and '.join(sorted(PAGES[file]))}, not {header}")
         elif below not in allowed(folder):
             faults.append(f"{place}: {folder} must not include {header}; allowed: {', '.join(sorted(allowed(folder)))}")
-    print("\n".join(faults) or f"{len(ALLOWED)} folders include downward only")
+    faults += untested_operations(root)
+    print("\n".join(faults) or f"{len(ALLOWED)} folders include downward only; all operations have tests")
     sys.exit(1 if faults else 0)
 
 
