@@ -1,0 +1,76 @@
+// SPDX-License-Identifier: MIT
+// What cells and unroll() refuse, and how they say it.
+#include "tapeloop/nn/nn.h"
+#include "tests/support.h"
+
+namespace tapeloop::nn {
+namespace {
+
+using test::random_tensor;
+
+constexpr std::int64_t kInput = 2;
+constexpr std::int64_t kHidden = 3;
+
+RecurrentOptions sizes(std::int64_t projection = 0) {
+  return {.input = kInput, .hidden = kHidden, .projection = projection, .dtype = DType::float64};
+}
+
+}  // namespace
+
+TEST_CASE("cells refuse sizes and options that make no sense, and say which") {
+  Random random(24);
+  CHECK(test::throws_with("lstm|input is 0|hidden 3", [&] { LstmCell({.hidden = 3}, random); }));
+  CHECK(test::throws_with("gru|input is 2|hidden 0", [&] { GruCell({.input = 2}, random); }));
+  CHECK(test::throws_with("rnn|hidden -1", [&] { RnnCell({.input = 2, .hidden = -1}, random); }));
+  CHECK(test::throws_with("lstm|hidden 4611686018427387904|at most 2^40", [&] {
+    LstmCell({.input = 2, .hidden = std::int64_t{1} << 62}, random);
+  }));
+  CHECK(test::throws_with("lstm|projection 3|smaller than hidden",
+                          [&] { LstmCell(sizes(3), random); }));
+  CHECK(test::throws_with("lstm|projection -1", [&] { LstmCell(sizes(-1), random); }));
+  CHECK(test::throws_with("gru|`projection` does not apply", [&] { GruCell(sizes(2), random); }));
+  CHECK(test::throws_with("rnn|`projection` does not apply", [&] { RnnCell(sizes(2), random); }));
+  RecurrentOptions relu = sizes();
+  relu.nonlinearity = Nonlinearity::relu;
+  CHECK(test::throws_with("lstm|`nonlinearity` does not apply", [&] { LstmCell(relu, random); }));
+  CHECK(test::throws_with("gru|`nonlinearity` does not apply", [&] { GruCell(relu, random); }));
+  RecurrentOptions before = sizes();
+  before.reset = GruReset::before;
+  CHECK(test::throws_with("lstm|`reset` does not apply", [&] { LstmCell(before, random); }));
+  CHECK(test::throws_with("rnn|`reset` does not apply", [&] { RnnCell(before, random); }));
+  RecurrentOptions whole = sizes();
+  whole.dtype = DType::int64;
+  CHECK(test::throws_with("int64[12, 2]|float32 or float64", [&] { LstmCell(whole, random); }));
+}
+
+TEST_CASE(
+    "unroll refuses sequences, states and lengths that do not fit, and says what was given and "
+    "expected") {
+  Random random(25);
+  LstmCell cell(sizes(), random);
+  Var xs(random_tensor({4, 2, kInput}));
+  auto zeros = [](const Shape& shape) { return Var(Tensor::zeros(shape, DType::float64)); };
+  CHECK(test::throws_with("[T, N, I]|[2, 2]|insert_axis", [&] { unroll(cell, zeros({2, 2})); }));
+  CHECK(test::throws_with("[T, N, I]|undefined", [&] { unroll(cell, Var()); }));
+  CHECK(test::throws_with("lstm|x has 5 features|input = 2|[4, 2, 5]", [&] {
+    unroll(cell, zeros({4, 2, 5}));
+  }));
+  CHECK(test::throws_with("part 1 of the initial state is [3, 3]|[N=2, 3]", [&] {
+    unroll(cell, xs, State<2>(zeros({2, kHidden}), zeros({3, kHidden})));
+  }));
+  CHECK(test::throws_with("part 0 of the initial state is [2, 4]|[N=2, 3]", [&] {
+    unroll(cell, xs, State<2>(zeros({2, 4}), zeros({2, kHidden})));
+  }));
+  const std::int64_t three[] = {1, 2, 3};
+  const std::int64_t long_one[] = {4, 5};
+  const std::int64_t negative[] = {-1, 2};
+  CHECK(test::throws_with("3 lengths|batch of 2|[4, 2, 2]",
+                          [&] { unroll(cell, xs, {}, {.lengths = three}); }));
+  CHECK(test::throws_with("length 5 of sequence 1|0..4",
+                          [&] { unroll(cell, xs, {}, {.lengths = long_one}); }));
+  CHECK(test::throws_with("length -1 of sequence 0",
+                          [&] { unroll(cell, xs, {}, {.lengths = negative}); }));
+  CHECK(test::throws_with("float32|float64", [&] { unroll(cell, to(xs, DType::float32)); }));
+}
+
+}  // namespace tapeloop::nn
