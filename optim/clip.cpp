@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 // Clipping: norms in float64 in a fixed order, then one pointwise pass over each gradient that is
-// scaled. With p = 2 and gradients on one device all of it runs there. Other cases use loops of the
-// host, on copies if needed.
+// scaled. With p = 2 and gradients on one device, that device does all of it. Other cases use loops
+// of the host, on copies if needed.
 #include "tapeloop/optim/clip.h"
 
 #include <fmt/format.h>

@@ -60,7 +60,7 @@ class Optimizer {
   double learning_rate(int group = 0) const;
   // The rate in the options; schedules start from it.
   double initial_learning_rate(int group = 0) const;
-  // Of all groups, or of one.
+  // Sets the rate of all groups, or of one group.
   void set_learning_rate(double rate);
   void set_learning_rate(double rate, int group);
 

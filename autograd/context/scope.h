@@ -13,8 +13,8 @@
 
 namespace tapeloop {
 
-// While it lives, it gives a name, e.g. of a layer, to what the calling thread records. Nested
-// names are joined by '/'. Cost: a copy of the name (cut after 47 characters), no allocation.
+// While it lives, operations of the calling thread get this name, e.g. of a layer. Nested names are
+// joined by '/'. Cost: a copy of the name (cut after 47 characters), no allocation.
 class Scope {
  public:
   explicit Scope(std::string_view name);

@@ -21,7 +21,7 @@ struct ThreadContext {
   const char* operation = nullptr;
   const Scope* scope = nullptr;
   std::int64_t time_step = -1;
-  // Who takes part in it; null: nobody.
+  // The calculation's helpers; null: none.
   Observer* observer = nullptr;           // sees formulas and time steps, also without a tape
   RandomLog* random_log = nullptr;        // logs or replays random numbers, e.g. for recompute()
   GraphCapture* graph_capture = nullptr;  // captures the work of a device

@@ -67,7 +67,7 @@ class Backend {
   // another one writes. Throws before any work if the device has no such kernel, also if there are
   // no items. After a mistake (see mistakes()) a device changes nothing until the host
   // has thrown it. `again`: the call repeats a call of that graph's capture; the device then only
-  // takes over the items for the graph's next run.
+  // stores the items for the graph's next run.
   virtual void pointwise_each(const PointwiseKernel& kernel, DType dtype,
                               std::span<const PointwiseItem> items, GraphCapture* again) const = 0;
   // Prepares the targets [...] int64 of a classification, any strides:

@@ -22,8 +22,8 @@ class HostPart {
   virtual ~HostPart() = default;
   // False if tensors have moved since the capture. Then the step must be captured again.
   virtual bool valid() const = 0;
-  // Does that work, and writes the device's tables of settings again for `graph`, by the same calls
-  // in the same order as during the capture. If it throws, it has changed nothing.
+  // Does the part's work, and writes the device's tables of settings again for `graph`, by the same
+  // calls in the same order as during the capture. If it throws, it has changed nothing.
   virtual void run(GraphCapture& graph) = 0;
   // Takes back the last run(), or the part's work during the capture: the graph was not launched.
   virtual void undo() noexcept = 0;
@@ -42,7 +42,8 @@ class GraphCapture {
   // it.
   void begin();
   // Ends the capture and runs the captured work. Does nothing after the end of the capture. If the
-  // device cannot make a graph, its work and that of the host parts has not happened.
+  // device cannot make a graph, throws: the work did not run, host parts are undone, but random
+  // numbers stay taken.
   void finish();
   // Ends the capture early, because of something that cannot be captured. Runs the captured work;
   // the rest of the step then runs without a capture.

@@ -21,7 +21,7 @@ struct GradcheckOptions {
   double step = 1e-6;                // the input is moved by this much to either side
   double absolute_tolerance = 1e-5;  // |analytic - numeric| <= absolute + relative |numeric|
   double relative_tolerance = 1e-3;  // of |numeric|
-  // Of the random upstream gradient: magnitudes in [0.5, 1.5), random signs.
+  // Seed of the random upstream gradient: magnitudes in [0.5, 1.5), random signs.
   std::uint64_t seed = 1;
   // Also checks the gradient of the gradient, by the parameters and by the upstream gradient.
   bool second_order = false;

@@ -27,7 +27,7 @@ class Inspection final : public Observer {
 
   // Keeps the scope and the time step of the operation, and checks its results.
   void recorded(const RecordedOperation& operation) override;
-  // In between, the calculation is in the scope in which the node was recorded.
+  // Between begin() and end() the calculation has the scope in which the node was recorded.
   void begin(std::size_t node, NodeWork work) override;
   void end(std::size_t node, NodeWork work) override;
   void input_gradient(std::size_t input, const Tensor& sum) override;

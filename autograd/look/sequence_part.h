@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
-// SequencePart: which part of which sequence an unroll() or a recurrent() runs, for those who look
-// inside (inspect.h). Callers pass it on in the options. ObservedSteps: what a loop over time steps
-// tells observers.
+// SequencePart: which part of which sequence an unroll() or a recurrent() runs, for observers
+// (inspect.h). Callers pass it on in the options. ObservedSteps: the calls of observers in a loop
+// over time steps.
 #pragma once
 
 #include <cstddef>
@@ -49,7 +49,8 @@ inline Observer* observer_of_steps() {
   return observer != nullptr && observer->wants_steps() ? observer : nullptr;
 }
 
-// What a loop over time steps tells observers. While a Step lives, the calculation is at its step.
+// The calls of observers in a loop over time steps. While a Step lives, the calculation is at its
+// time step.
 class ObservedSteps {
  public:
   ObservedSteps(const SequencePart& part, Observer* observer, std::int64_t steps,

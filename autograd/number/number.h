@@ -85,7 +85,7 @@ TL_HD constexpr const T& output(const Output<I, T>& pack) {
 // Whether T is a pack of results.
 template <class T>
 inline constexpr bool kIsOutputs = false;
-// Yes.
+// True for a pack.
 template <class Indices, class... Ts>
 inline constexpr bool kIsOutputs<OutputPack<Indices, Ts...>> = true;
 

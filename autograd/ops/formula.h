@@ -78,7 +78,7 @@ class Formula {
     std::int64_t element = 0;  // row-major index into the arguments' common shape
     double value = 0;          // NaN, or an infinity
   };
-  // Calculates the parts and looks for it.
+  // Calculates the parts and returns the first bad one.
   Bad first_non_finite(std::span<const Var> arguments, bool infinite_arguments) const;
   // The text of a part, used as the name of a gate; empty if the formula is a single operation.
   std::string gate(int part) const;

@@ -128,12 +128,12 @@ Var flip(const Var& x, int axis);              // the axis in reverse order
 // Indices start, start + step, ... below stop of the axis.
 Var slice(const Var& x, int axis, std::int64_t start, std::int64_t stop, std::int64_t step = 1);
 Var select_index(const Var& x, int axis, std::int64_t index);  // x[.., index, ..], the axis gone
-// Parts one behind the other along an axis.
+// Joins the parts one behind the other along an axis.
 Var concat(std::span<const Var> parts, int axis);
 inline Var concat(std::initializer_list<Var> parts, int axis) {
   return concat(std::span<const Var>(parts.begin(), parts.size()), axis);
 }
-// Parts of one shape along a new axis.
+// Joins parts of one shape along a new axis.
 Var stack(std::span<const Var> parts, int axis = 0);
 inline Var stack(std::initializer_list<Var> parts, int axis = 0) {
   return stack(std::span<const Var>(parts.begin(), parts.size()), axis);

@@ -151,7 +151,7 @@ struct SavedStamps {
     }
   }
   // A recorded pass runs the steps again. A pass that is not recorded reads zx only if the products
-  // are apart, and never reads the bias.
+  // are separate arguments, and never reads the bias.
   void check(const RecurrentRun& run, std::span<const Tensor> all_states, bool recorded) const {
     if (!run.in_place && (recorded || run.apart())) check_one(zx, run.zx.value());
     check_one(w, run.w().value());

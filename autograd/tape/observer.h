@@ -81,7 +81,7 @@ class Observer {
 
 using Observers = std::vector<std::unique_ptr<Observer>>;
 
-// The one of this type; null if there is none.
+// The observer of this type; null if there is none.
 template <class Wanted>
 Wanted* find_observer(std::span<const std::unique_ptr<Observer>> observers) {
   for (const auto& observer : observers) {
@@ -93,7 +93,7 @@ Wanted* find_observer(std::span<const std::unique_ptr<Observer>> observers) {
 // The observers of the tape that records in this thread; none if there is no such tape.
 std::span<const std::unique_ptr<Observer>> observers();
 
-// While it lives, `observer` is the one of the thread; null: none.
+// While it lives, `observer` is the thread's observer; null: none.
 class ObservedBy {
  public:
   explicit ObservedBy(Observer* observer)

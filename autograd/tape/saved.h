@@ -49,7 +49,7 @@ class Saved {
   }
 
   bool defined() const { return value_.defined(); }
-  // --- those of the value; reading them is no use of it ---
+  // --- properties of the value; they need no check ---
   const Shape& shape() const { return value_.shape(); }
   DType dtype() const { return value_.dtype(); }
   Device device() const { return value_.device(); }

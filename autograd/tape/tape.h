@@ -212,7 +212,7 @@ class Grads {
   bool recording() const { return recording_; }
   // True if the tape entry is played for the last time: its kept values may be overwritten.
   bool last() const { return last_; }
-  // Who looks inside the tape.
+  // The observers of the tape.
   const detail::Observers& observers() const { return tape_.observers_; }
   // Adds a contribution to the gradient of the input.
   void add(int input, const Var& contribution) { add(input, Var(contribution)); }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 // The tapes of a thread: the one that records, those that pause, and the memory of ended ones.
-// tape.cpp has recording and playing.
+// tape_record.cpp records, tape.cpp plays.
 #include <atomic>
 #include <memory>
 

@@ -41,7 +41,7 @@ class Var {
 
   bool defined() const { return body_ != nullptr; }
   const Tensor& value() const;  // throws when undefined
-  // --- those of the tensor ---
+  // --- properties of the tensor ---
   const Shape& shape() const;
   int rank() const;
   std::int64_t dim(int axis) const;

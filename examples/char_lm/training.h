@@ -38,7 +38,7 @@ class Trainer : public common::Training {
   // A run that was stopped after its last update, before any validation, still has to validate.
   bool finished() const override;
   std::string validate() override;
-  // The nats of the last validation, which is done now if this run has none.
+  // The nats of the last validation. If this run has none, validates now.
   double validation_nats() const;
   const CharLm& model() const { return model_; }
   const common::History& history() const override { return learner_.history; }

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
-// Recurrent cells by their names: lstm, gru, rnn. A new cell is added here, for all programs.
+// Recurrent cells by their names: lstm, gru, rnn. A new cell also needs its name in the row --cell
+// of each program's settings.cpp.
 #pragma once
 
 #include <string>
@@ -52,7 +53,7 @@ class Recurrent {
         layers_);
   }
 
-  // nullptr: the layers are of another cell.
+  // Returns nullptr if the layers are of another cell.
   const tapeloop::nn::Lstm* lstm() const { return std::get_if<tapeloop::nn::Lstm>(&layers_); }
 
   // The layers, under the name of their cell.

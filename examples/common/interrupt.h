@@ -14,8 +14,9 @@ namespace common {
 
 // While a StopSignals exists, it remembers the first of these signals. Another signal, one second
 // or more later, ends the program at once. Before that, it counts as the same request, because
-// `timeout` and terminals send a signal twice. A signal that the caller has the program ignore
-// (nohup, jobs in a shell's background) stays ignored. At most one StopSignals may exist at a time.
+// `timeout` and terminals send a signal twice. If the caller made the program ignore a
+// signal (nohup, background jobs of a shell), the program still ignores it. At most one StopSignals
+// may exist at a time.
 // No remembered signal is lost: an exception (Interrupted) ends the run, or else the destructor
 // restores the former actions and raises the signal again.
 class StopSignals {

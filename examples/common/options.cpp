@@ -60,7 +60,7 @@ int run_body(const std::string& name, const std::function<void()>& body) {
   }
 }
 
-// What the rules say against a text; "" if nothing.
+// The rule that a text breaks, for a message; "" if none.
 std::string problem_of(const Rules& rules, const std::string& given) {
   if (rules.not_empty && given.empty())
     return "the value is empty; give one, or leave the option out";

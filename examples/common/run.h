@@ -12,7 +12,7 @@
 
 namespace common {
 
-// What the loop needs of a training.
+// The interface between the loop and a training.
 class Training {
  public:
   virtual ~Training() = default;
@@ -26,7 +26,7 @@ class Training {
   virtual std::string validate() = 0;
   virtual const History& history() const = 0;
 
-  // The whole state, and back.
+  // checkpoint() returns the whole state, and restore() sets it.
   virtual tapeloop::nn::Checkpoint checkpoint() const = 0;
   virtual void restore(const tapeloop::nn::Checkpoint& saved, const std::string& path) = 0;
   // Throws Error if the checkpoint is of another program, or of other settings or data than this
@@ -44,7 +44,7 @@ struct RunOptions {
 };
 
 // One run of a training. While it exists, a signal (interrupt.h) ends the training after the
-// current update, which is saved.
+// current update, and the run saves the state.
 class Run {
  public:
   // The training must outlive this object.
@@ -54,7 +54,7 @@ class Run {
   // Goes on from a checkpoint of last(). Throws Error if it does not fit.
   void resume(const tapeloop::nn::Checkpoint& saved);
 
-  // What this run did. Times are those of the updates alone.
+  // The work of this run. Times are those of the updates alone.
   struct Result {
     std::int64_t updates = 0;
     double units = 0;

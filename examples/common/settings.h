@@ -16,7 +16,7 @@
 
 namespace common {
 
-// What the command line asks of an option, besides its range.
+// Rules of an option for the command line, besides its range.
 struct Rules {
   std::vector<std::string> needs = {};     // it has no meaning without these options
   std::vector<std::string> excludes = {};  // nor beside these
@@ -53,7 +53,7 @@ Setting count(const std::string& option, T& value, std::int64_t low, std::int64_
 // A finite number, low <= value <= high.
 Setting number(const std::string& option, double& value, double low, double high,
                const std::string& help, const Rules& rules = {});
-// One of some words.
+// One of the words in `choices`.
 Setting choice(const std::string& option, std::string& value,
                const std::vector<std::string>& choices, const std::string& help,
                const Rules& rules = {});

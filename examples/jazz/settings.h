@@ -29,8 +29,8 @@ struct TrainOptions {
 common::SettingsTable table_of(ModelOptions& model);
 common::SettingsTable table_of(TrainOptions& options);
 
-// What must agree for a checkpoint to be resumed: every setting, and the fingerprint of the
-// material.
+// The notes that decide whether a checkpoint can be resumed: every setting, and the fingerprint of
+// the material.
 std::map<std::string, std::string> notes_of(const ModelOptions& model, const TrainOptions& options,
                                             const std::string& music);
 

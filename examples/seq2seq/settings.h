@@ -24,7 +24,7 @@ struct Settings {
   // Over this last share of the updates the learning rate falls to 0 along a cosine.
   double decay = 0.3;
   double clip = 1;  // largest global norm of the gradient; 0: no clipping
-  // Validations without a better one after which training ends; 0: no early stop.
+  // Training ends after this many validations without improvement; 0: no early stop.
   std::int64_t patience = 5;
   std::int64_t most_symbols = 60;  // training and translation leave out longer sentences
   std::uint64_t seed = 0;

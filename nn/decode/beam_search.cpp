@@ -33,7 +33,7 @@ struct Candidate {
   std::int64_t beam;
   std::int64_t symbol;
 };
-// True if a is better than b. If equal, the one with lower numbers, so that the result is unique.
+// True if a is better than b. Of equal ones the lower numbers win, so the result is unique.
 bool better(const Candidate& a, const Candidate& b) {
   if (a.log_probability != b.log_probability) return a.log_probability > b.log_probability;
   return a.beam != b.beam ? a.beam < b.beam : a.symbol < b.symbol;

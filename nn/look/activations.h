@@ -52,7 +52,7 @@ class RecordActivations final : public tapeloop::detail::Observer {
   std::vector<Activation> all() const;
 
   // --- for loops over time steps in user code ---
-  // The one of this thread; null: none, or a step is being recorded.
+  // The recorder of this thread; null: none, or it records a step now.
   static RecordActivations* current();
   // Called before the first step.
   void begin_sequence(std::int64_t steps, std::int64_t batch) override;

@@ -85,7 +85,7 @@ RunBytes bytes_of_run(const Var& xs, Run run) {
 }
 
 // Runs xs [T, N, ..] segment by segment; run(xs of a segment, state, lengths, part) -> {ys, last}.
-// `part`: that of all segments together.
+// `part`: the place of xs in its sequence.
 template <class S, class Run>
 std::pair<Var, S> in_segments(const Var& xs, S state, std::int64_t steps, bool reverse,
                               std::span<const std::int64_t> lengths, const SequencePart& part,

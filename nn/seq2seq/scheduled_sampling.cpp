@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// The three schedules, and their checks.
+// The curves of the schedule, and their checks.
 #include "tapeloop/nn/seq2seq/scheduled_sampling.h"
 
 #include <fmt/format.h>

@@ -48,8 +48,8 @@ struct PanelTile {
       V row[Vectors];
       unroll<Vectors>([&](auto v) __attribute__((always_inline)) {
         const T* at = b + v * panel_stride + p * width;
-        // The hardware prefetcher loses so many streams at every page, and large weights are not in
-        // a near cache.
+        // The hardware prefetcher loses these streams at every new page, and large weights are not
+        // in a near cache.
         __builtin_prefetch(at + ahead * width);
         row[v] = V::load(at);
       });

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-// Reads MIDI files from the disk, one or all of a folder; and makes the error that names a file's
-// damage. midi_read.cpp reads the contents of a file.
+// Reads MIDI files from the disk, one file or all files of a folder. Makes the error that names a
+// file's damage. read.cpp reads the contents of a file.
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 // Reader of Standard MIDI Files that does not trust the lengths and counts in a file. This file
-// reads the container: RIFF wrapper, header, chunks. midi_track.cpp reads the events.
+// reads the container: RIFF wrapper, header, chunks. track.cpp reads the events.
 #include <algorithm>
 
 #include "examples/jazz/midi/bytes.h"

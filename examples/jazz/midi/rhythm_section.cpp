@@ -31,7 +31,7 @@ class Dice {
 
 int wrapped(int value) { return ((value % 12) + 12) % 12; }
 
-// The pitch of a pitch class that lies nearest to `from` within the bass's range.
+// The pitch nearest to `from` among the pitches of a pitch class in the bass's range.
 int nearest_bass(int pitch_class, int from) {
   int best = kBassLow + wrapped(pitch_class - kBassLow);
   for (int pitch = best; pitch <= kBassHigh; pitch += 12) {

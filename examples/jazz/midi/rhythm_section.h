@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 // A piano, a bass and a ride cymbal that play the chords of a tune, so that a melody can be heard
-// in its context. They follow rules and random numbers, nothing learned.
+// in its context. They follow rules and random numbers and learn nothing.
 #pragma once
 
 #include <cstdint>

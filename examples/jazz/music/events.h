@@ -35,7 +35,7 @@ inline constexpr int kPitchClasses = kHighestKey - kLowestKey + 2;    // 89
 inline constexpr int kPositions = 4 * kTicksPerQuarter / kUnitTicks;  // 48
 inline constexpr int kRoots = kNoRoot + 1;                            // 13
 
-// What is known before the next notes: a generator reads it from the chord chart.
+// The known facts before the next notes: a generator reads them from the chord chart.
 struct Context {
   int position = 0;         // units since the bar line, modulo 4 quarters [0, 48)
   int root = kNoRoot;       // of the chord in force [0, 13)
