@@ -66,10 +66,10 @@ class Backend {
   // Runs the kernel for many items, such as the parameters of a model. No item may read what
   // another one writes. Throws before any work if the device has no such kernel, also if there are
   // no items. After a mistake (see mistakes()) a device changes nothing until the host
-  // has thrown it. `again`: the call repeats a call of that graph's capture; the device then only
+  // has thrown it. `rerun`: the call repeats a call of that graph's capture; the device then only
   // stores the items for the graph's next run.
   virtual void pointwise_each(const PointwiseKernel& kernel, DType dtype,
-                              std::span<const PointwiseItem> items, GraphCapture* again) const = 0;
+                              std::span<const PointwiseItem> items, GraphCapture* rerun) const = 0;
   // Prepares the targets [...] int64 of a classification, any strides:
   //   known = target, counted = 1;   if target == ignore_index: known = 0, counted = 0.
   // A class outside 0..classes-1 is a mistake. Returns true if the host knows that all targets

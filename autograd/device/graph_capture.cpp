@@ -67,7 +67,7 @@ bool GraphCapture::run() {
   return true;
 }
 
-void GraphCapture::taken(Random& random, std::uint64_t first, std::uint64_t expected) {
+void GraphCapture::random_taken(Random& random, std::uint64_t first, std::uint64_t expected) {
   if (pending_) return interrupt("random numbers were drawn on the host");
   auto source = std::find_if(sources_.begin(), sources_.end(),
                              [&](const Source& s) { return s.random == &random; });
@@ -116,7 +116,7 @@ std::uint64_t detail::take_watched(Random& random, std::uint64_t count) {
   RandomLog* const log = thread_context.random_log;
   const std::uint64_t first = log != nullptr ? log->take(random, count) : random.advance(count);
   if (GraphCapture* const capture = GraphCapture::current())
-    capture->taken(random, first, expected);
+    capture->random_taken(random, first, expected);
   return first;
 }
 

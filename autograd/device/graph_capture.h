@@ -57,7 +57,7 @@ class GraphCapture {
 
   // `random` gave numbers from `first` on, and its own next number was `expected`. The device gets
   // these numbers by next_numbers(). If it does not, they were drawn on the host.
-  void taken(Random& random, std::uint64_t first, std::uint64_t expected);
+  void random_taken(Random& random, std::uint64_t first, std::uint64_t expected);
   // `random` ends during the capture, so the graph cannot take numbers from it.
   void random_ends(const Random& random);
   // Work between these two calls belongs to one part.
@@ -73,7 +73,7 @@ class GraphCapture {
     std::uint64_t offset;  // from the Random's position at the start of the step
     std::uint64_t* place;  // of {seed, first} in the host's copy of that memory
   };
-  // The use of the last taken(); null if that was not for (seed, first).
+  // The use of the last random_taken(); null if that was not for (seed, first).
   Numbers* next_numbers(std::uint64_t seed, std::uint64_t first);
   bool in_part() const { return in_part_; }
   void clear_parts() { parts_.clear(); }  // releases the tensors in them
@@ -91,7 +91,7 @@ class GraphCapture {
   };
   void renew_numbers();
   bool capturing_ = false;
-  bool pending_ = false;  // the device has not yet got the numbers of the last taken()
+  bool pending_ = false;  // the device has not yet got the numbers of the last random_taken()
   bool in_part_ = false;
   std::string reason_;
   std::vector<Source> sources_;

@@ -50,7 +50,7 @@ void TransformAll::for_each_kind(Action action) {
   }
 }
 
-void TransformAll::run(GraphCapture* again) {
+void TransformAll::run(GraphCapture* rerun) {
   for_each_kind([](const Pending& one, const auto&) {
     backend(one.device).pointwise_each(*one.kernel, one.dtype, {}, nullptr);
   });
@@ -63,7 +63,7 @@ void TransformAll::run(GraphCapture* again) {
       item.functor = other.functor.bytes;
       if (other.plan != kContiguous) item.strided = &plans_[other.plan];
     }
-    backend(one.device).pointwise_each(*one.kernel, one.dtype, items, again);
+    backend(one.device).pointwise_each(*one.kernel, one.dtype, items, rerun);
   });
   pending_.clear();
   plans_.clear();

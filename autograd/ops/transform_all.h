@@ -31,8 +31,8 @@ class TransformAll {
   }
   void add(const PointwiseKernel& kernel, const detail::FormulaBytes& functor,
            std::span<const Tensor> inputs, std::span<const Tensor> outputs);
-  // `again`: the same calls were captured into that graph, whose next run is to use these settings.
-  void run(GraphCapture* again = nullptr);
+  // `rerun`: the same calls were captured into that graph, whose next run is to use these settings.
+  void run(GraphCapture* rerun = nullptr);
   std::int64_t added() const { return added_; }  // number of calls of add()
 
  private:

@@ -38,8 +38,8 @@ class CudaBackend final : public Backend {
     cuda::find_pointwise(kernel, dtype)(functor, plan, {});
   }
   void pointwise_each(const PointwiseKernel& kernel, DType dtype,
-                      std::span<const PointwiseItem> items, GraphCapture* again) const override {
-    cuda::pointwise_each(kernel, dtype, items, again);
+                      std::span<const PointwiseItem> items, GraphCapture* rerun) const override {
+    cuda::pointwise_each(kernel, dtype, items, rerun);
   }
   bool targets(const Tensor& known, const Tensor& counted, const Tensor& target,
                std::int64_t ignore_index, std::int64_t classes) const override {

@@ -44,15 +44,15 @@ void Capture::stop() {
   const Gpu& g = gpu();
   capturing = nullptr;
   arena_->close();
-  struct Noted {
+  struct Captured {
     cudaGraph_t graph = nullptr;
-    ~Noted() {
+    ~Captured() {
       if (graph != nullptr && cudaGraphDestroy(graph) != cudaSuccess) cudaGetLastError();
     }
-  } noted;
-  cudaError_t status = cudaStreamEndCapture(g.stream, &noted.graph);
+  } captured;
+  cudaError_t status = cudaStreamEndCapture(g.stream, &captured.graph);
   if (status == cudaSuccess) {
-    status = with_room([&] { return cudaGraphInstantiate(&graph_, noted.graph, 0); });
+    status = with_room([&] { return cudaGraphInstantiate(&graph_, captured.graph, 0); });
   }
   if (status != cudaSuccess) {
     cudaGetLastError();

@@ -24,7 +24,7 @@ void run_one(const PointwiseKernel& kernel, DType dtype, const PointwiseItem& it
 }  // namespace
 
 void pointwise_each(const PointwiseKernel& kernel, DType dtype,
-                    std::span<const PointwiseItem> items, GraphCapture* again) {
+                    std::span<const PointwiseItem> items, GraphCapture* rerun) {
   const EachLaunch each = find_each(kernel, dtype);
   if (each == nullptr) {
     tapeloop::detail::cannot_capture("an update rule has no kernel for many parameters at once");
@@ -52,8 +52,8 @@ void pointwise_each(const PointwiseKernel& kernel, DType dtype,
   }
   if (count == 0) return;
   const std::size_t bytes = count * sizeof(EachItem);
-  if (again != nullptr) {
-    std::memcpy(static_cast<Capture*>(again)->next_table(), table.data(), bytes);
+  if (rerun != nullptr) {
+    std::memcpy(static_cast<Capture*>(rerun)->next_table(), table.data(), bytes);
     return;
   }
   const Table there(table.data(), bytes);

@@ -27,7 +27,7 @@ void uniform(const Tensor& to, std::uint64_t seed, std::uint64_t first);
 void normal(const Tensor& to, std::uint64_t seed, std::uint64_t first);
 // each.cu
 void pointwise_each(const PointwiseKernel& kernel, DType dtype,
-                    std::span<const PointwiseItem> items, GraphCapture* again);
+                    std::span<const PointwiseItem> items, GraphCapture* rerun);
 // norms.cu
 void norms(const Tensor& to, std::span<const Tensor> from, const std::vector<std::string>* names);
 // gemm.cu
