@@ -223,13 +223,16 @@ GradNorm clip_on_device(const char* what, Gradients& gradients, double max_norm,
   const bool raise = non_finite == NonFinite::raise;
   backend(device).norms(norms, tensors,
                         raise && !norms.on_host() ? lasting_names(gradients) : nullptr);
-  const Tensor total = norms.slice(0, count, count + 1);
+  // The number that must be finite: the norm of all, or the largest one.
+  const Tensor total =
+      each ? max(Var(norms.slice(0, 0, count)), {0}).value() : norms.select(0, count).clone();
   if (raise && total.on_host() && !std::isfinite(total.item())) fail_not_finite(what, gradients);
   tensors.clear();
   // Releases the memory, so that the gradients can be changed in place.
   for (Gradient& gradient : gradients) gradient.elements = Tensor();
   const Tensor factors = Tensor::empty({count + 1}, DType::float64, device);
-  transform(rule::ClipFactor{max_norm}, {norms, total.expand(norms.shape())}, {factors});
+  transform(rule::ClipFactor{max_norm}, {norms, total.reshape({1}).expand(norms.shape())},
+            {factors});
   Tensor single;  // the factors in float32, if a gradient needs them
   TransformAll all;
   for (std::int64_t i = 0; i < count; ++i) {
@@ -241,7 +244,7 @@ GradNorm clip_on_device(const char* what, Gradients& gradients, double max_norm,
     scale_by(all, parameter, (narrow ? single : factors).select(0, place));
   }
   all.run();
-  return GradNorm(each ? max(Var(norms.slice(0, 0, count)), {0}).value() : total.clone());
+  return GradNorm(total);
 }
 
 }  // namespace

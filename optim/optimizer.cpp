@@ -134,8 +134,8 @@ void Optimizer::add_group(const ParameterList& parameters, double learning_rate,
 
 // --- a step ---
 
-Device Optimizer::check_gradients() const {
-  Device result{};
+std::optional<Device> Optimizer::check_gradients() const {
+  std::optional<Device> result;
   for (const NamedVar& parameter : parameters_) {
     const Var& gradient = parameter.var.body()->grad;
     if (!gradient.defined()) continue;
@@ -160,6 +160,8 @@ void Optimizer::match_state(std::size_t index) {
   for (std::size_t k = 0; k < groups_[entry.group].states.size(); ++k) {
     Tensor& state = entry.state[k];
     if (state.dtype() == value.dtype() && state.device() == value.device()) continue;
+    // A graph would convert the state again at each run.
+    tapeloop::detail::cannot_capture("an optimizer in it had to convert its state");
     Tensor moved = Tensor::empty(value.shape(), value.dtype(), value.device());
     moved.copy_from(state);
     state = std::move(moved);
@@ -184,12 +186,14 @@ class Optimizer::CapturedUpdates final : public HostPart {
     return std::all_of(updates_.begin(), updates_.end(), [&](const Captured& u) {
       const Entry& entry = optimizer_.entries_[u.index];
       const std::size_t states = optimizer_.groups_[entry.group].states.size();
-      bool same = optimizer_.parameters_[u.index].var.value().raw() == u.value;
+      const Tensor& value = optimizer_.parameters_[u.index].var.value();
+      bool same = value.raw() == u.value && value.is_contiguous();
       for (std::size_t k = 0; k < states; ++k) same = same && entry.state[k].raw() == u.state[k];
       return same;
     });
   }
   void run(GraphCapture& graph) override {
+    const std::lock_guard one_at_a_time(optimizer_.stepping_);
     optimizer_.require_exact_counts("step");
     TransformAll all;
     for (const Captured& u : updates_) optimizer_.update_one(u.index, u.gradient, all);
@@ -226,13 +230,8 @@ void Optimizer::count_from_now(Device device) {
   mistakes_ = backend(device).mistakes();
 }
 
-void Optimizer::step() {
-  const std::lock_guard one_at_a_time(stepping_);
-  if (const Device device = check_gradients(); device != device_) count_from_now(device);
-  require_exact_counts("step");
-  GraphCapture* const capture = GraphCapture::current();
-  if (capture != nullptr) capture->begin_part();
-  std::vector<Captured> captured;
+// The updates of one step, and their counts. `captured` gets those that a capture contains.
+void Optimizer::update_all(const GraphCapture* capture, std::vector<Captured>& captured) {
   TransformAll all;
   for (std::size_t i = 0; i < parameters_.size(); ++i) {
     const Var& parameter = parameters_[i].var;
@@ -257,6 +256,22 @@ void Optimizer::step() {
     if (parameters_[i].var.body()->grad.defined()) ++entries_[i].updates;
   }
   ++steps_;
+}
+
+void Optimizer::step() {
+  const std::lock_guard one_at_a_time(stepping_);
+  const std::optional<Device> device = check_gradients();
+  require_exact_counts("step");
+  if (device.has_value() && *device != device_) count_from_now(*device);
+  GraphCapture* const capture = GraphCapture::current();
+  if (capture != nullptr) capture->begin_part();
+  std::vector<Captured> captured;
+  try {
+    update_all(capture, captured);
+  } catch (...) {
+    if (capture != nullptr) capture->part_failed();
+    throw;
+  }
   if (capture != nullptr) {
     capture->end_part(std::make_unique<CapturedUpdates>(*this, std::move(captured)));
   }

@@ -7,6 +7,7 @@
 #include <cstdint>
 #include <memory>
 #include <mutex>
+#include <optional>
 #include <span>
 #include <string>
 #include <vector>
@@ -93,9 +94,8 @@ class Optimizer {
     const Tensor& value;     // of the parameter, to be changed
     const Tensor& gradient;  // of the parameter
     const Tensor* state;     // in the order of add_group
-    // A rule calls turn.all->add(rule, inputs, outputs) once; the tensors must live until the step
-    // ends. A rule that updates without it cannot be captured, and on a GPU it also updates after a
-    // mistake.
+    // A rule calls turn.all->add(rule, inputs, outputs) once. A rule that updates without it cannot
+    // be captured, and on a GPU it also updates after a mistake.
     TransformAll* all;
   };
 
@@ -131,10 +131,11 @@ class Optimizer {
   };
 
   virtual void update(const Turn& turn) const = 0;
+  void update_all(const GraphCapture* capture, std::vector<Captured>& captured);
   void update_one(std::size_t index, const Tensor& gradient, TransformAll& all);
   // Throws if a gradient does not fit. Returns the device of the gradients that the host cannot
-  // read, or the CPU.
-  Device check_gradients() const;
+  // read, if there are some.
+  std::optional<Device> check_gradients() const;
   // Throws if the device may have skipped updates that are counted here.
   void require_exact_counts(const char* what) const;
   void count_from_now(Device device);  // the counts are exact at this moment
@@ -149,7 +150,7 @@ class Optimizer {
   std::vector<GroupRates> groups_;
   std::int64_t steps_ = 0;
   std::mutex stepping_;
-  Device device_{};             // of the updates
+  Device device_{};             // of updates that the host cannot see, once there were some
   std::uint64_t mistakes_ = 0;  // Backend::mistakes() when the counts were last exact
 };
 

@@ -202,11 +202,11 @@ void Optimizer::load_state_dict(const StateDict& state) {
     entry.updates = *source.at((item++)->name)->read<std::int64_t>();
     if (!rates_by_position) groups_[entry.group].learning_rate = saved[i].rate;
   }
-  count_from_now(device_);
   if (rates_by_position) {
     for (GroupRates& group : groups_) group.learning_rate = source.at((item++)->name)->item();
   }
   steps_ = *source.at("steps")->read<std::int64_t>();
+  count_from_now(device_);
 }
 
 }  // namespace tapeloop::optim

@@ -38,7 +38,7 @@ void GraphCapture::finish() {
   }
 }
 
-void GraphCapture::interrupt(const std::string& reason) {
+void GraphCapture::interrupt(const char* reason) {
   if (!capturing_) return;
   reason_ = reason;
   finish();
@@ -47,6 +47,11 @@ void GraphCapture::interrupt(const std::string& reason) {
 void GraphCapture::end_part(std::unique_ptr<HostPart> part) {
   in_part_ = false;
   parts_.push_back(std::move(part));
+}
+
+void GraphCapture::part_failed() {
+  in_part_ = false;
+  reason_ = "an optimizer's step in it threw an error";
 }
 
 bool GraphCapture::run() {
@@ -79,11 +84,12 @@ void GraphCapture::random_taken(Random& random, std::uint64_t first, std::uint64
   pending_ = true;
 }
 
-void GraphCapture::random_ends(const Random& random) {
-  if (std::any_of(sources_.begin(), sources_.end(),
-                  [&](const Source& s) { return s.random == &random; })) {
-    interrupt("a Random lives only as long as the step; keep it outside");
-  }
+void GraphCapture::random_ends(const Random& random) noexcept {
+  const auto of_random = [&](const auto& use) { return use.random == &random; };
+  if (std::erase_if(sources_, of_random) == 0) return;
+  if (pending_ && of_random(*numbers_.back())) pending_ = false;
+  std::erase_if(numbers_, [&](const auto& use) { return of_random(*use); });
+  reason_ = "a Random lives only as long as the step; keep it outside";
 }
 
 GraphCapture::Numbers* GraphCapture::next_numbers(std::uint64_t seed, std::uint64_t first) {
@@ -107,7 +113,7 @@ void detail::cannot_capture(const char* reason) {
   if (GraphCapture* const capture = GraphCapture::current()) capture->interrupt(reason);
 }
 
-void detail::random_ends(const Random& random) {
+void detail::random_ends(const Random& random) noexcept {
   thread_context.graph_capture->random_ends(random);
 }
 

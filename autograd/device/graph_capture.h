@@ -6,7 +6,6 @@
 
 #include <cstdint>
 #include <memory>
-#include <string>
 #include <vector>
 
 #include "tapeloop/autograd/number/random.h"
@@ -47,8 +46,8 @@ class GraphCapture {
   void finish();
   // Ends the capture early, because of something that cannot be captured. Runs the captured work;
   // the rest of the step then runs without a capture.
-  void interrupt(const std::string& reason);
-  const std::string& reason() const { return reason_; }  // why it cannot run again, or empty
+  void interrupt(const char* reason);
+  const char* reason() const { return reason_; }  // why it cannot run again; null: it can
   // Runs the captured work again. Returns false and does nothing if a host part is no longer valid.
   // If it throws, the work was not launched: random streams and host parts are as before.
   bool run();
@@ -58,11 +57,13 @@ class GraphCapture {
   // `random` gave numbers from `first` on, and its own next number was `expected`. The device gets
   // these numbers by next_numbers(). If it does not, they were drawn on the host.
   void random_taken(Random& random, std::uint64_t first, std::uint64_t expected);
-  // `random` ends during the capture, so the graph cannot take numbers from it.
-  void random_ends(const Random& random);
+  // `random` ends during the capture. If the step took numbers from it, the graph cannot run again.
+  void random_ends(const Random& random) noexcept;
   // Work between these two calls belongs to one part.
   void begin_part() { in_part_ = true; }
   void end_part(std::unique_ptr<HostPart> part);
+  // The part threw an error: the graph has only a part of its work and cannot run again.
+  void part_failed();
 
  protected:
   GraphCapture() = default;
@@ -93,7 +94,7 @@ class GraphCapture {
   bool capturing_ = false;
   bool pending_ = false;  // the device has not yet got the numbers of the last random_taken()
   bool in_part_ = false;
-  std::string reason_;
+  const char* reason_ = nullptr;
   std::vector<Source> sources_;
   std::vector<std::unique_ptr<Numbers>> numbers_;
   std::vector<std::unique_ptr<HostPart>> parts_;

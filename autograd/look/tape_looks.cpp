@@ -8,11 +8,12 @@
 namespace tapeloop {
 
 Tape::Tape(const TapeOptions& options) : Tape() {
+  // The profile comes first: it must see each node, also one at which the inspection throws.
+  if (options.measure) observers_.push_back(std::make_unique<detail::Profile>());
   if (options.check_finite || options.state_gradients) {
     observers_.push_back(
         std::make_unique<detail::Inspection>(options.check_finite, options.state_gradients));
   }
-  if (options.measure) observers_.push_back(std::make_unique<detail::Profile>());
 }
 
 std::vector<StateGradient> Tape::state_gradients() const {

@@ -57,7 +57,7 @@ struct Random;
 namespace detail {
 // Takes numbers through the random_log and the graph capture of this thread.
 std::uint64_t take_watched(Random& random, std::uint64_t count);
-void random_ends(const Random& random);  // during a graph capture
+void random_ends(const Random& random) noexcept;  // during a graph capture
 }  // namespace detail
 
 // A position in a stream of random numbers. Programs pass it around and save it in checkpoints.

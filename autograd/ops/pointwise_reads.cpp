@@ -190,17 +190,20 @@ struct LastReads final : detail::KeptByOperations {
 };
 
 const Reads& reads_of(const PointwiseKernel& kernel, const detail::FormulaBytes& functor) {
+  if (const auto* const last = static_cast<LastReads*>(detail::kept_by_operations())) {
+    for (const Reads& reads : last->kept) {
+      if (reads.is_of(kernel, functor)) return reads;
+    }
+  }
+  Reads found;
+  found.find(kernel, functor);  // allocates, which may free the list
   if (detail::kept_by_operations() == nullptr) {
     detail::keep_for_operations(std::make_unique<LastReads>());
   }
-  auto& last = static_cast<LastReads&>(*detail::kept_by_operations());
-  for (const Reads& reads : last.kept) {
-    if (reads.is_of(kernel, functor)) return reads;
-  }
-  Reads& reads = last.kept[last.next];
-  last.next = (last.next + 1) % last.kept.size();
-  reads.find(kernel, functor);
-  return reads;
+  auto& list = static_cast<LastReads&>(*detail::kept_by_operations());
+  Reads& reads = list.kept[list.next];
+  list.next = (list.next + 1) % list.kept.size();
+  return reads = found;
 }
 
 }  // namespace

@@ -11,7 +11,7 @@ namespace tapeloop {
 void TransformAll::add(const PointwiseKernel& kernel, const detail::FormulaBytes& functor,
                        std::span<const Tensor> inputs, std::span<const Tensor> outputs) {
   const Tensor& first = outputs[0];
-  Pending pending{&kernel, first.device(), first.dtype(), functor, {}, kContiguous};
+  Pending pending{&kernel, first.device(), first.dtype(), functor, {}, kContiguous, 0, 0};
   pending.item.count = first.numel();
   ++added_;
   int k = 0;
@@ -35,7 +35,10 @@ void TransformAll::add(const PointwiseKernel& kernel, const detail::FormulaBytes
     plans_.push_back(transform_plan(kernel, inputs, outputs));
     if (first.numel() == 0) return;
   }
-  for (const Tensor& output : outputs) output.mark_written();
+  tensors_.insert(tensors_.end(), inputs.begin(), inputs.end());
+  pending.first_output = tensors_.size();
+  tensors_.insert(tensors_.end(), outputs.begin(), outputs.end());
+  pending.end = tensors_.size();
   pending_.push_back(pending);
 }
 
@@ -64,9 +67,14 @@ void TransformAll::run(GraphCapture* rerun) {
       if (other.plan != kContiguous) item.strided = &plans_[other.plan];
     }
     backend(one.device).pointwise_each(*one.kernel, one.dtype, items, rerun);
+    for (const Pending& other : pending_) {
+      if (!same(other)) continue;
+      for (std::size_t k = other.first_output; k < other.end; ++k) tensors_[k].mark_written();
+    }
   });
   pending_.clear();
   plans_.clear();
+  tensors_.clear();
 }
 
 }  // namespace tapeloop

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 // TransformAll: formulas on the tensors of many parameters, with one launch for all of them on a
-// GPU. Records nothing and keeps no tensor alive.
+// GPU. Records nothing.
 #pragma once
 
 #include <initializer_list>
@@ -16,8 +16,8 @@ class GraphCapture;
 //   TransformAll all;
 //   for (...) all.add(rule::Sgd{...}, {p, g}, {p});
 //   all.run();
-// add() only queues the work; tensors must live until run() does it. run() makes one call of the
-// device for all sets with the same formula and element type. An input with a single element is
+// add() only queues the work and keeps the tensors; run() does it, by one call of the device for all
+// sets with the same formula and element type. An input with a single element is
 // repeated for all elements. After a mistake that only a GPU saw, such as a target that is not a
 // class, the GPU skips these updates until the host has seen the mistake. No heap allocation in the
 // steady state.
@@ -42,7 +42,8 @@ class TransformAll {
     DType dtype;
     detail::FormulaBytes functor;
     PointwiseItem item;
-    std::size_t plan;  // of plans_, if the operands are not contiguous
+    std::size_t plan;               // of plans_, if the operands are not contiguous
+    std::size_t first_output, end;  // in tensors_
   };
   static constexpr std::size_t kContiguous = static_cast<std::size_t>(-1);
   template <class Action>
@@ -50,6 +51,7 @@ class TransformAll {
 
   PoolVector<Pending> pending_;
   PoolVector<LoopPlan> plans_;
+  PoolVector<Tensor> tensors_;  // of all calls of add()
   std::int64_t added_ = 0;
 };
 

@@ -99,7 +99,7 @@ void StepRunner::capture(Entry& entry, Call call, void* step) {
   }
   graph.finish();
   complete.failed = nullptr;
-  if (graph.reason().empty()) return;
+  if (graph.reason() == nullptr) return;
   entry.as_it_is = true;
   run_as_it_is(graph.reason());
 }

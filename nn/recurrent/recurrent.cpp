@@ -11,6 +11,11 @@
 
 namespace tapeloop::nn::detail {
 
+bool same_steps(const Var& a, const Var& b) {
+  return a.defined() && a.rank() == b.rank() && a.dim(0) == b.dim(0) && a.dim(1) == b.dim(1) &&
+         a.dtype() == b.dtype() && a.device() == b.device();
+}
+
 void check_sequence(const Var& xs) {
   if (!xs.defined()) fail("unroll", "xs must be [T, N, I], got an undefined variable");
   if (xs.rank() != 3) {

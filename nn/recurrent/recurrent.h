@@ -60,6 +60,7 @@ class Masks {
 
 Tensor zero_state(const Var& xs, std::int64_t size);
 void check_sequence(const Var& xs);
+bool same_steps(const Var& a, const Var& b);  // equal T, N, type and device
 void check_symbols(const Tensor& symbols);
 void check_state(const Var& part, std::size_t index, std::int64_t n, std::int64_t size);
 void check_stack(const RecurrentOptions& options);
@@ -213,7 +214,12 @@ Unrolled<typename C::State> unroll(const C& cell, const Var& xs, typename C::Sta
         });
   }
   if constexpr (HasInput<C>) {
-    return detail::unroll_projected(cell, cell.input(clean), std::move(state), options, masks);
+    Var zx = cell.input(clean);
+    // An input() that changes the number of steps or the type needs masks of its own.
+    if (!detail::same_steps(zx, clean)) {
+      return unroll(cell, Projected{std::move(zx)}, std::move(state), options);
+    }
+    return detail::unroll_projected(cell, std::move(zx), std::move(state), options, masks);
   } else {
     return detail::unroll_projected(cell, std::move(clean), std::move(state), options, masks);
   }

@@ -298,6 +298,28 @@ TEST_CASE("a mistake on cuda before an optimizer's first step, or on the cpu, do
   CHECK(late.steps() == 1);
 }
 
+TEST_CASE("after a mistake on cuda no other step makes an optimizer forget it") {
+  if (!have_gpu()) return;
+  for (const int how : {0, 1, 2}) {
+    CAPTURE(how);
+    const Var there = parameter(Tensor::full({3}, 9, DType::float32, Device::cuda));
+    const Var here = parameter(Tensor::full({3}, 9));
+    optim::Adam adam({{"there", there}, {"here", here}}, {});
+    step_down(there, adam);
+    make_mistake();
+    step_down(there, adam);
+    CHECK(throws_with("not finite", [] { cuda::synchronize(); }));
+    adam.zero_grad();
+    if (how == 1) here.set_grad(Tensor::full({3}, 1));
+    if (how == 2) {  // to go on on the CPU
+      there.set_value(there.value().cpu());
+      there.set_grad(Tensor::full({3}, 1));
+    }
+    CHECK(throws_with("load a state", [&] { adam.step(); }));
+    CHECK(throws_with("load a state", [&] { adam.state_dict(); }));
+  }
+}
+
 TEST_CASE("a step on cuda whose rule has no kernel updates and counts nothing") {
   if (!have_gpu() || !register_cells()) return;
   const Var done = parameter(Tensor::full({3}, 5, DType::float32, Device::cuda));

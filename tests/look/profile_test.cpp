@@ -66,6 +66,19 @@ TEST_CASE("the layers of a recurrent stack have scopes of their own") {
   }
 }
 
+TEST_CASE("a profile counts an operation at which the search for a NaN throws") {
+  Tape tape({.measure = true, .check_finite = true});
+  const Var large = parameter(Tensor::full({2}, 3e38));
+  CHECK(throws_with("sum", [&] { sum(large); }));
+  const Var w = parameter(Tensor::full({2}, 2));
+  tape.backward(sum(w * w));
+  std::int64_t sums = 0;
+  for (const ProfileRow& row : tape.profile().rows) {
+    if (row.operation == "sum") sums += row.calls;
+  }
+  CHECK(sums == 2);
+}
+
 TEST_CASE("rows add up to the events, the longest first") {
   const ProfileReport report = two_layers();
   double rows = 0;

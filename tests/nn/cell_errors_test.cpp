@@ -15,7 +15,28 @@ RecurrentOptions sizes(std::int64_t projection = 0) {
   return {.input = kInput, .hidden = kHidden, .projection = projection, .dtype = DType::float64};
 }
 
+// Its input() leaves every second step out.
+struct HalfCell {
+  using State = nn::State<1>;
+  std::array<std::int64_t, 1> state_sizes() const { return {kInput}; }
+  Var input(const Var& x) const { return slice(x, 0, 0, x.dim(0), 2); }
+  State step(const Var& x, const State& s) const { return State(tanh(x + s.h())); }
+  void visit(Visitor&) const {}
+};
+
 }  // namespace
+
+TEST_CASE("lengths count the steps that a cell's input() gives") {
+  const HalfCell cell;
+  const Var xs(random_tensor({4, 2, kInput}));
+  const std::int64_t too_long[] = {4, 2}, fits[] = {2, 1};
+  CHECK(test::throws_with("length 4 of sequence 0|0..2",
+                          [&] { unroll(cell, xs, {}, {.lengths = too_long}); }));
+  const auto run = unroll(cell, xs, {}, {.lengths = fits});
+  REQUIRE(run.ys.shape() == Shape{2, 2, kInput});
+  CHECK(run.ys.value().at({1, 0, 0}) != 0);
+  CHECK(run.ys.value().at({1, 1, 0}) == 0);
+}
 
 TEST_CASE("cells refuse sizes and options that make no sense, and say which") {
   Random random(24);

@@ -143,6 +143,14 @@ TEST_CASE("clipping each parameter looks at its own norm only") {
   CHECK(b.grad().value().at({0}) == 0.5);
 }
 
+TEST_CASE("clipping each parameter works where the norm of all overflows") {
+  Var a = parameter(Tensor::zeros({1}, DType::float64));
+  Var b = parameter(Tensor::zeros({1}, DType::float64));
+  for (const Var& x : {a, b}) x.set_grad(Tensor::full({1}, 1.5e308, DType::float64));
+  CHECK(clip_grad_norm_each({{"a", a}, {"b", b}}, 1) == 1.5e308);
+  for (const Var& x : {a, b}) CHECK(x.grad().item() == doctest::Approx(1));
+}
+
 TEST_CASE("clipping by value holds each element within the limit; NaN stays") {
   Var a = parameter(Tensor::zeros({5}));
   a.set_grad(

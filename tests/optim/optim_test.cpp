@@ -264,6 +264,34 @@ TEST_CASE("a rule that throws: no parameter is updated, and nothing is counted")
   CHECK(choosy.steps() == 0);
 }
 
+TEST_CASE("a rule may use tensors of its own, and the model before the step ends") {
+  class Own final : public Optimizer {
+   public:
+    explicit Own(const ParameterList& parameters) : Optimizer("own") {
+      add_group(parameters, 1, {});
+    }
+    mutable std::vector<Tensor> seen;
+
+   private:
+    void update(const Turn& turn) const override {
+      const Tensor twice = (Var(turn.gradient) * 2.0).value();  // ends before the step does
+      turn.all->add(rule::Sgd{{.learning_rate = 1}}, {turn.value, twice}, {turn.value});
+      seen.push_back(linear(Var(Tensor::full({4, 64}, 1)), Var(turn.value)).value());
+    }
+  };
+  const Var a = parameter(Tensor::full({64, 64}, 2)), b = parameter(Tensor::full({64, 64}, 4));
+  a.set_grad(Tensor::full({64, 64}, 1));
+  b.set_grad(Tensor::full({64, 64}, 2));
+  Own own({{"a", a}, {"b", b}});
+  own.step();
+  CHECK(own.seen[0].at({0, 0}) == 128);  // the values before the step
+  CHECK(own.seen[1].at({0, 0}) == 256);
+  for (const Var& weight : {a, b}) {
+    CHECK(weight.value().at({3, 5}) == 0);
+    CHECK(linear(Var(Tensor::full({4, 64}, 1)), weight).value().at({0, 0}) == 0);
+  }
+}
+
 TEST_CASE("a step allocates nothing on the heap, and neither do clipping and zero_grad") {
   if (!can_count_allocations()) return;
   CHECK(allocations() > 0);

@@ -26,7 +26,7 @@ class CpuMemory final : public DeviceMemory {
 }  // namespace
 
 const DeviceMemory& detail::cpu_memory() {
-  static const CpuMemory kMemory;
+  static const CpuMemory& kMemory = *new CpuMemory;  // tensors in static objects outlive all else
   return kMemory;
 }
 
