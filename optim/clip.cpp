@@ -139,9 +139,11 @@ double norm_of(std::span<const Gradient> gradients, double p) {
   if (first.empty())
     fail(what, "the norm of the gradients is above what float64 can hold; scale the loss down");
   if (more > 0) first += fmt::format(", and so it is in {} more", more);
-  fail(what, first +
-                 "; lower the learning rate or look for log(0), 0/0 and the like in the loss; "
-                 "NonFinite::ignore returns the norm instead, to skip the step");
+  fail(what,
+       first +
+           "; lower the learning rate or look for log(0), 0/0 and the like in the loss. To skip "
+           "the step, call zero_grad(). clip_grad_norm(parameters, max_norm, 2, "
+           "NonFinite::ignore) returns the norm instead of this error");
 }
 
 void check(const char* what, double max_norm, double p) {

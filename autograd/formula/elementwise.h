@@ -106,9 +106,12 @@ struct Silu {  // x sigmoid(x)
   static constexpr const char* name = "silu";
   TL_HD auto operator()(auto x) const { return x * sigmoid(x); }
 };
-struct Softsign {  // x / (1 + |x|)
+struct Softsign {  // x / (1 + |x|); written so that far out neither value nor slope loses digits
   static constexpr const char* name = "softsign";
-  TL_HD auto operator()(auto x) const { return x / (1.0 + abs(x)); }
+  TL_HD auto operator()(auto x) const {
+    auto share = 1.0 / (1.0 + abs(x));
+    return select(abs(x) < 1.0, x * share, sign(x) * (1.0 - share));
+  }
 };
 
 // --- choice: in a mask, 0 means no and every other number yes; a mask gets no gradient ---

@@ -21,13 +21,19 @@ std::int64_t width() { return cpu::kernels().of<float>().panel_width; }
 std::int64_t padded_size(std::int64_t n) { return (n + width() - 1) / width() * width(); }
 
 void check_float(const char* what, const Tensor& tensor, const Shape& shape) {
-  if (!tensor.defined() || tensor.dtype() != DType::float32 || !tensor.on_host() ||
-      tensor.shape() != shape) {
-    fail("stepper",
-         fmt::format("{} is {}, expected float32{} on the cpu; convert the model by "
-                     "nn::convert(model, DType::float32)",
-                     what, tensor.defined() ? tensor.describe() : "undefined", shape.str()));
+  if (tensor.defined() && tensor.dtype() == DType::float32 && tensor.on_host() &&
+      tensor.shape() == shape) {
+    return;
   }
+  const char* advice = "";
+  if (tensor.defined() && tensor.dtype() != DType::float32) {
+    advice = "; convert the model by nn::convert(model, DType::float32)";
+  } else if (!tensor.on_host()) {
+    advice = "; move the model by nn::move(model, Device::cpu)";
+  }
+  fail("stepper",
+       fmt::format("{} is {}, expected float32{} on the cpu{}", what,
+                   tensor.defined() ? tensor.describe() : "undefined", shape.str(), advice));
 }
 
 }  // namespace

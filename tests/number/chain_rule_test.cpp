@@ -272,6 +272,23 @@ TEST_CASE("pow at its edges") {
   CHECK(first([](const Var& v) { return pow(v, -1.0); }, 0) == -kInf);
 }
 
+TEST_CASE("softsign keeps its digits near 0 and far out") {
+  const auto f = [](const Var& x) { return softsign(x); };
+  for (const double sign : {1.0, -1.0}) {
+    CHECK(softsign(number(sign * kInf)).item() == sign);
+    CHECK(first(f, sign * kInf) == 0);
+    for (const double size : {1e-300, 1e-9, 0.5, 1.0, 3.0, 1e10, 1e20}) {
+      CAPTURE(size);
+      CHECK(softsign(number(sign * size)).item() ==
+            doctest::Approx(sign * size / (1 + size)).epsilon(1e-15));
+      CHECK(first(f, sign * size) == doctest::Approx(1 / ((1 + size) * (1 + size))).epsilon(1e-14));
+      CHECK(second(f, sign * size) ==
+            doctest::Approx(-2 * sign / std::pow(1 + size, 3)).epsilon(1e-13));
+    }
+  }
+  CHECK(std::isnan(softsign(number(kNan)).item()));
+}
+
 TEST_CASE("a / b follows IEEE where 1 / b overflows") {
   const auto quotient = [](const Var& a, const Var& b) { return a / b; };
   const auto zero = all_derivatives(quotient, 0, 1e-310);

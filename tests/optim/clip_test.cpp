@@ -84,9 +84,9 @@ TEST_CASE(
   const std::string expected =
       "in the gradient of \"p1\" (float32[2, 2]) 2 of 4 elements are not finite (1 NaN, 1 "
       "infinite), and so it is in 1 "
-      "more; lower the learning rate or look for log(0), 0/0 and the like in the loss; "
-      "NonFinite::ignore returns the "
-      "norm instead, to skip the step";
+      "more; lower the learning rate or look for log(0), 0/0 and the like in the loss. To skip the "
+      "step, call zero_grad(). clip_grad_norm(parameters, max_norm, 2, NonFinite::ignore) returns "
+      "the norm instead of this error";
   for (double p : {1.0, 2.0, kInf}) {
     CHECK(message_of([&] { clip_grad_norm(parameters, 1e-3, p); }) ==
           "clip_grad_norm: " + expected);
