@@ -210,8 +210,10 @@ const std::vector<std::string>* lasting_names(std::span<const Gradient> gradient
   return &list;
 }
 
-// True if the host knows that the factor, one element, is 1.
-bool is_known_one(const Tensor& factor) { return factor.on_host() && factor.item() == 1; }
+// True if the host can read the factors, and this one is 1.
+bool is_known_one(const Tensor& factors, std::int64_t place) {
+  return factors.on_host() && factors.read<double>()[place] == 1;
+}
 
 // Clips by the Euclidean norm of all gradients, or of `each`, on their device. The host does not
 // wait for a GPU. The factors are on that device, in the element type of their gradients.
@@ -239,7 +241,7 @@ GradNorm clip_on_device(const char* what, Gradients& gradients, double max_norm,
   TransformAll all;
   for (std::int64_t i = 0; i < count; ++i) {
     const std::int64_t place = each ? i : count;
-    if (is_known_one(factors.select(0, place))) continue;
+    if (is_known_one(factors, place)) continue;
     const Var& parameter = gradients[static_cast<std::size_t>(i)].parameter->var;
     const bool narrow = parameter.body()->grad.dtype() == DType::float32;
     if (narrow && !single.defined()) single = factors.to(DType::float32);

@@ -188,7 +188,7 @@ TL_HD auto log(const X& x) {
   return apply_rule<formula::Log>(x);
 }
 
-// log1p(x): log(1 + x), exact for small x.
+// log1p(x): log(1 + x); for small x it keeps the digits that 1 + x loses.
 struct formula::Log1p : formula::Function<formula::Log1p> {
   static constexpr const char* name = "log1p";
   static constexpr Accuracy accuracy = {1, 1, 1, "x > -1; log1p(-1) = -inf, NaN below"};

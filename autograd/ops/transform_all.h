@@ -16,8 +16,8 @@ class GraphCapture;
 //   TransformAll all;
 //   for (...) all.add(rule::Sgd{...}, {p, g}, {p});
 //   all.run();
-// add() only queues the work and keeps the tensors; run() does it, by one call of the device for all
-// sets with the same formula and element type. An input with a single element is
+// add() only queues the work and keeps the tensors. run() does the work: it makes one call of the
+// device for all sets with the same formula and element type. An input with a single element is
 // repeated for all elements. After a mistake that only a GPU saw, such as a target that is not a
 // class, the GPU skips these updates until the host has seen the mistake. No heap allocation in the
 // steady state.

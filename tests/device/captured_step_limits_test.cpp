@@ -329,40 +329,6 @@ TEST_CASE("a Random that ends with the step, and no graph: the error comes throu
   CHECK(step.reason().find("lives only as long as the step") != std::string::npos);
 }
 
-TEST_CASE("steps of an optimizer that a graph cannot repeat run without one") {
-  if (!have_gpu()) return;
-  struct Failing final : optim::Optimizer {
-    explicit Failing(const ParameterList& list) : Optimizer("failing") { add_group(list, 1, {}); }
-    void update(const Turn&) const override { fail("failing", "never works"); }
-  };
-  const auto ones = [](DType dtype) { return Tensor::full({2, 2}, 1, dtype, Device::cuda); };
-  for (const int which : {0, 1, 2}) {
-    CAPTURE(which);
-    const auto train = [&](bool captured) {
-      const Var p = parameter(ones(DType::float32));
-      optim::Sgd sgd({{"p", p}}, {.learning_rate = 0.5, .momentum = 0.9});
-      Failing failing({{"p", p}});
-      if (which == 1) p.set_value(ones(DType::float64));  // the state is converted
-      const auto body = [&](const Tensor& g) {
-        p.set_grad((Var(g) * 1.0).value());
-        if (which == 0) CHECK(throws_with("never works", [&] { failing.step(); }));
-        optim::clip_grad_norm({{"p", p}}, 1e9);
-        sgd.step();
-        p.zero_grad();
-      };
-      CapturedStep step(Device::cuda, body, {.warm_up = 0, .tell = [](const std::string&) {}});
-      const Tensor g = ones(p.dtype());
-      for (int i = 0; i < 6; ++i) {
-        if (i == 3) sgd.set_learning_rate(0.25);
-        if (i == 4 && which == 2) p.set_value(p.value().transpose(0, 1));  // the same memory
-        captured ? step(g) : body(g);
-      }
-      return p.value().cpu().contiguous();
-    };
-    CHECK(same_bits(train(true), train(false)));
-  }
-}
-
 TEST_CASE("an error in the step comes through, and the next call goes on") {
   if (!have_gpu()) return;
   const Bounds bounds;

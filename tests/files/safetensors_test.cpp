@@ -25,6 +25,7 @@
 
 #include "tapeloop/autograd/files/files.h"
 #include "tapeloop/autograd/tensor/error.h"
+#include "tests/files/safetensors_bytes.h"
 #include "tests/folder.h"
 #include "tests/messages.h"
 
@@ -36,22 +37,12 @@ using tapeloop::Tensor;
 using tapeloop::TensorFile;
 using tapeloop::test::bytes_of;
 using tapeloop::test::Folder;
+using tapeloop::test::message_of_reading, tapeloop::test::with_length;
 using tapeloop::test::put;
 
 using tapeloop::test::contains, tapeloop::test::kNothingThrown, tapeloop::test::message_of;
 
 namespace {
-
-std::string with_length(const std::string& header, const std::string& data) {
-  std::string result(8, '\0');
-  const std::uint64_t length = header.size();
-  std::memcpy(result.data(), &length, 8);
-  return result + header + data;
-}
-
-std::string message_of_reading(const std::string& path) {
-  return message_of<FileError>([&] { tapeloop::read_safetensors(path); });
-}
 
 const Tensor& named(const TensorFile& file, const std::string& name) {
   for (const auto& item : file.tensors) {

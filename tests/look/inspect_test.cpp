@@ -8,9 +8,11 @@
 #include "tapeloop/autograd/look/inspect.h"
 #include "tapeloop/autograd/ops/formula.h"
 #include "tapeloop/nn/nn.h"
+#include "tests/look/stacks.h"
 #include "tests/sequence/minimal_cell.h"
 
 using namespace tapeloop;
+using test::inputs, test::stack;
 
 namespace {
 
@@ -42,23 +44,6 @@ struct ListingCell : StepCell {
     return StepCell::step(x, s);
   }
 };
-
-template <class T>
-nn::Recurrent<T> stack(int layers, bool bidirectional = false, nn::Recompute recompute = {}) {
-  Random random(3);
-  return {{.input = 3,
-           .hidden = 5,
-           .layers = layers,
-           .bidirectional = bidirectional,
-           .dtype = DType::float64,
-           .recompute = recompute},
-          random};
-}
-
-Var inputs(std::int64_t t, std::int64_t n, DType dtype = DType::float64) {
-  Random random(5);
-  return Var(random_normal({t, n, 3}, 0, 1, random, dtype));
-}
 
 double norm_of(const Var& x) {
   double sum = 0;

@@ -7,29 +7,14 @@
 
 #include "tapeloop/autograd/look/inspect.h"
 #include "tapeloop/nn/nn.h"
+#include "tests/look/stacks.h"
 
 using namespace tapeloop;
+using test::inputs, test::stack;
 
 namespace {
 
 constexpr double kInfinity = std::numeric_limits<double>::infinity();
-
-template <class T>
-nn::Recurrent<T> stack(int layers, bool bidirectional = false, nn::Recompute recompute = {}) {
-  Random random(3);
-  return {{.input = 3,
-           .hidden = 5,
-           .layers = layers,
-           .bidirectional = bidirectional,
-           .dtype = DType::float64,
-           .recompute = recompute},
-          random};
-}
-
-Var inputs(std::int64_t t, std::int64_t n, DType dtype = DType::float64) {
-  Random random(5);
-  return Var(random_normal({t, n, 3}, 0, 1, random, dtype));
-}
 
 template <class M>
 NonFinitePlace search(const M& model, const Var& xs, double factor = 1) {

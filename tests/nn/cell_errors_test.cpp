@@ -1,19 +1,13 @@
 // SPDX-License-Identifier: MIT
 // What cells and unroll() refuse, and how they say it.
 #include "tapeloop/nn/nn.h"
+#include "tests/nn/cell_sizes.h"
 #include "tests/support.h"
 
 namespace tapeloop::nn {
 namespace {
 
 using test::random_tensor;
-
-constexpr std::int64_t kInput = 2;
-constexpr std::int64_t kHidden = 3;
-
-RecurrentOptions sizes(std::int64_t projection = 0) {
-  return {.input = kInput, .hidden = kHidden, .projection = projection, .dtype = DType::float64};
-}
 
 // Its input() leaves every second step out.
 struct HalfCell {

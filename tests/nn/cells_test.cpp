@@ -3,19 +3,13 @@
 // loops, user-defined cells.
 // reference_test.cpp compares cells with PyTorch, recurrent_test.cpp tests stacks of layers.
 #include "tapeloop/nn/nn.h"
+#include "tests/nn/cell_sizes.h"
 #include "tests/support.h"
 
 namespace tapeloop::nn {
 namespace {
 
 using test::random_tensor;
-
-constexpr std::int64_t kInput = 2;
-constexpr std::int64_t kHidden = 3;
-
-RecurrentOptions sizes(std::int64_t projection = 0) {
-  return {.input = kInput, .hidden = kHidden, .projection = projection, .dtype = DType::float64};
-}
 
 // --- a cell that depends on the state everywhere, and so has no `input` ---
 struct ForgetCell {
