@@ -2,17 +2,21 @@
 # SPDX-License-Identifier: MIT
 """Runs clang-tidy on the .cpp files of folders and prints each finding once.
 
-Most of the time goes into headers. So one run analyses a unit of up to ten files that define different names; those that
-do not compile together are analysed alone. BUILD/tidy keeps the findings of a unit: it is analysed again only if a file, a
-header of this repository that it includes, its options or .clang-tidy changed.
+Most of the time goes into headers. So one run analyses a unit of up to ten files that define different names. Files
+that do not compile together are analysed alone. A using declaration counts as used if any file of the unit uses it.
+
+BUILD/tidy keeps the findings of a unit: it is analysed again only if a file, a header of this repository that it
+includes, its options or .clang-tidy changed.
 
 usage: .ci/tidy.py CLANG_TIDY BUILD JOBS FOLDER...      BUILD: made by meson with clang; says how files are compiled
 """
 import concurrent.futures
 import functools
 import hashlib
+import itertools
 import json
 import re
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -24,8 +28,8 @@ PLACE = re.compile(r"^([^\s:]+):(\d+:\d+: (warning|error|note): .*)$")
 # Of a command, what names one file or makes only the object file different.
 OF_ONE_FILE = re.compile(r" -M[DQF]( \S+\.o(\.d)?)?| -[oc] \S+| -I\S+\.p(?= )| -O\w| -fPIC| -pthread| -Werror")
 # What a file defines at the left margin: functions and variables, and types.
-DEFINED = re.compile(r"^(?!using )\w[\w:<>,&*\[\] ]*[ &*](\w+)(?:\(| = |\[|\{|;)|^(?:struct|class|enum(?: class)?) (\w+)|"
-                     r"^using (\w+) =", re.MULTILINE)
+DEFINED = re.compile(r"^(?!using )\w[\w:<>,&*\[\] ]*[ &*](\w+)(?:\(| = |\[|\{|;)|"
+                     r"^(?:struct|class|enum(?: class)?) (\w+)|^using (\w+) =", re.MULTILINE)
 
 
 def options_of(build):
@@ -34,7 +38,8 @@ def options_of(build):
     for entry in json.loads((build / "compile_commands.json").read_text()):
         path = (Path(entry["directory"]) / entry["file"]).resolve()
         if path.is_relative_to(ROOT) and not path.is_relative_to(build):
-            options = OF_ONE_FILE.sub("", entry["command"]).split()[1:]
+            words = shlex.split(OF_ONE_FILE.sub("", entry["command"]))
+            options = itertools.dropwhile(lambda word: not word.startswith("-"), words)  # without the compiler
             found.setdefault(path.relative_to(ROOT).as_posix(), (*options, "-w"))  # the build shows the warnings
     return found
 
@@ -61,7 +66,7 @@ def content(path):
 
 
 def read_by(files, options, build):
-    """{path: content} of the files, and of headers that they include, directly or not, in the repository or the build."""
+    """{path: content} of the files and of what they include, directly or not, from the repository or the build."""
     folders = [(build / option[2:]).resolve() for option in options if option.startswith("-I")]
     seen, waiting = {}, [ROOT / file for file in files]
     while waiting:
@@ -92,7 +97,8 @@ def findings_of(output, build):
 def run(tidy, build, files, options):
     """Findings in the files, and those of them that do not compile together."""
     unit = build / "tidy" / (files[0].replace("/", "-") + f"-{len(files)}.cpp")
-    unit.write_text("".join(f'#define main main_{i}\n#include "{ROOT / file}"\n#undef main\n' for i, file in enumerate(files)))
+    unit.write_text("".join(f'#define main main_{i}\n#include "{ROOT / file}"\n#undef main\n'
+                            for i, file in enumerate(files)))
     process = subprocess.run([tidy, "--quiet", str(unit), "--", *options], cwd=build, text=True, capture_output=True)
     found = findings_of(process.stdout, build)
     if process.returncode < 0 or (process.returncode > 0 and not found):
@@ -146,7 +152,8 @@ def main():
                 if finding.splitlines()[0] not in printed:
                     printed.add(finding.splitlines()[0])
                     print(finding, flush=True)
-    print(f"clang-tidy: {len(printed)} findings in {len(files)} files; {len(files) - analysed} did not change since the last run")
+    unchanged = len(files) - analysed
+    print(f"clang-tidy: {len(printed)} findings in {len(files)} files; {unchanged} did not change since the last run")
     sys.exit(1 if printed else 0)
 
 
