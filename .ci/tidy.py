@@ -44,39 +44,57 @@ def options_of(build):
     return found
 
 
-def units_of(files):
-    """Lists of files with the same options, from one top folder, that do not define the same names."""
-    units = {}
-    for file, options in sorted(files.items()):
-        names = {name for match in DEFINED.findall((ROOT / file).read_text()) for name in match} - {"", "main"}
-        rows = units.setdefault((file.split("/")[0], options), [])
-        for members, defined in rows:
-            if len(members) < UNIT_FILES and not defined & names:
-                members.append(file)
-                defined |= names
-                break
-        else:
-            rows.append(([file], names))
-    return [(members, options) for (_, options), rows in units.items() for members, _ in rows]
-
-
 @functools.cache
 def content(path):
     return path.read_bytes() if path.is_file() else None
 
 
+@functools.cache
+def includes_of(path, folders):
+    """The files of the repository or the build that a file includes itself; `folders` are searched after its own."""
+    found = []
+    for name in INCLUDE.findall(content(path)):
+        near = ((folder / name.decode()).resolve() for folder in (path.parent, *folders))
+        found += [file for file in near if file.is_relative_to(ROOT) and content(file) is not None][:1]
+    return found
+
+
 def read_by(files, options, build):
-    """{path: content} of the files and of what they include, directly or not, from the repository or the build."""
-    folders = [(build / option[2:]).resolve() for option in options if option.startswith("-I")]
-    seen, waiting = {}, [ROOT / file for file in files]
+    """The files and all that they include, directly or not, from the repository or the build."""
+    folders = tuple(build / option[2:] for option in options if option.startswith("-I"))
+    seen, waiting = set(), [ROOT / file for file in files]
     while waiting:
         current = waiting.pop()
         if current not in seen:
-            seen[current] = content(current)
-            for name in INCLUDE.findall(seen[current]):
-                near = ((folder / name.decode()).resolve() for folder in [current.parent, *folders])
-                waiting += [path for path in near if path.is_relative_to(ROOT) and content(path) is not None][:1]
+            seen.add(current)
+            waiting += includes_of(current, folders)
     return seen
+
+
+@functools.cache
+def names_in(path):
+    text = content(path).decode()
+    return {name for match in DEFINED.findall(text) for name in match} - {"", "main"}
+
+
+def units_of(files, build):
+    """Files with equal options, from one top folder. None defines a name of another, or of the headers of another."""
+    units = {}
+    for file, options in sorted(files.items()):
+        headers = read_by([file], options, build) - {ROOT / file}
+        below = set().union(*map(names_in, headers))
+        own = names_in(ROOT / file) - below
+        rows = units.setdefault((file.split("/")[0], options), [])
+        for row in rows:
+            if len(row[0]) < UNIT_FILES and not own & (row[1] | row[2]) and not below & row[1]:
+                break
+        else:
+            row = ([], set(), set())
+            rows.append(row)
+        row[0].append(file)
+        row[1].update(own)
+        row[2].update(below)
+    return [(row[0], options) for (_, options), rows in units.items() for row in rows]
 
 
 def findings_of(output, build):
@@ -136,10 +154,10 @@ def main():
     (build / "tidy").mkdir(exist_ok=True)
     printed, results, analysed = set(), [], 0
     with concurrent.futures.ThreadPoolExecutor(jobs) as pool:
-        for members, options in units_of(files):
+        for members, options in units_of(files, build):
             state = hashlib.sha256(repr((options, content(ROOT / ".clang-tidy"))).encode())
-            for path, text in sorted(read_by(members, options, build).items()):
-                state.update(repr((str(path), text, content(path.parent / ".clang-tidy"))).encode())
+            for path in sorted(read_by(members, options, build)):
+                state.update(repr((str(path), content(path), content(path.parent / ".clang-tidy"))).encode())
             kept = build / "tidy" / (members[0].replace("/", "-") + ".json")
             earlier = json.loads(kept.read_text()) if kept.is_file() else {}
             if earlier.get("key") == state.hexdigest():
