@@ -1,0 +1,55 @@
+// SPDX-License-Identifier: MIT
+#include "tapeloop/autograd/schedule/schedule.h"
+
+#include "tapeloop/autograd/schedule/builder.h"
+#include "tapeloop/autograd/tensor/error.h"
+
+namespace tapeloop::detail {
+namespace {
+
+bool is_identity(const PoolVector<std::int64_t>& order) {
+  std::int64_t next = 0;
+  for (const std::int64_t number : order) {
+    if (number != next++) return false;
+  }
+  return true;
+}
+
+}  // namespace
+
+Schedule ScheduleBuilder::chain(std::int64_t steps, std::int64_t batch, bool reverse) {
+  Schedule result;
+  result.nodes_ = steps * batch;
+  result.state_rows_ = (steps + 1) * batch;
+  result.levels_ = steps;
+  result.initial_rows_ = batch;
+  result.slots_ = 1;
+  result.reverse_ = reverse;
+  result.batch_ = batch;
+  return result;
+}
+
+Schedule ScheduleBuilder::finish(std::int64_t initial_rows) && {
+  if (is_identity(tables_.order)) tables_.order.clear();
+  Schedule result;
+  result.nodes_ = nodes_;
+  result.state_rows_ = nodes_ + tables_.external_rows.count;
+  result.levels_ = static_cast<std::int64_t>(tables_.levels.size());
+  result.edges_ = tables_.edge_begins.empty() ? 0 : tables_.edge_begins.back();
+  result.initial_rows_ = initial_rows;
+  result.slots_ = slots_;
+  result.edge_tables_ = edge_tables_;
+  result.tables_ = std::allocate_shared<const Schedule::Tables>(
+      memory::Allocator<Schedule::Tables>(), std::move(tables_));
+  return result;
+}
+
+std::int64_t product(const char* operation, std::int64_t a, std::int64_t b) {
+  std::int64_t result = 0;
+  if (__builtin_mul_overflow(a, b, &result)) {
+    fail(operation, "there are more nodes than int64 can count; check the sizes");
+  }
+  return result;
+}
+
+}  // namespace tapeloop::detail

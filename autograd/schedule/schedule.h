@@ -1,0 +1,170 @@
+// SPDX-License-Identifier: MIT
+// Schedule: the order of a recurrence as data. It says which nodes run together, and where the
+// predecessors of each node are. A node is one application of a cell's step: a time step of one
+// sequence, a cell of a grid, a node of a tree or graph. A Schedule knows no values and no cell.
+//   T time steps, N batch.
+//
+// Nodes that run together are a *level*. The nodes of a level have consecutive numbers, and so have
+// the rows of their inputs and outputs: node i is row i. order() maps these numbers to the user's.
+//
+// States have rows of their own: one row for each node and one for each *external* state. External
+// states exist before the first level: the initial state of a sequence, the side of a grid, the
+// state of a node in the layer before. The state rows of a level are consecutive, too. Rows of
+// external states may lie anywhere between them.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <span>
+
+#include "tapeloop/autograd/tensor/memory.h"
+
+namespace tapeloop {
+
+namespace detail {
+class ScheduleBuilder;  // builder.h
+}
+
+// The order of Schedule::sequences().
+struct SequenceOrder {
+  bool reverse = false;  // from the last time step of each sequence to its first
+  // [N], each 0..T: the number of time steps of each sequence. Empty: all have T.
+  std::span<const std::int64_t> lengths = {};
+  // [T, N], row-major. A flag that is not 0: at this step the sequence starts again from its
+  // initial state. Time is the input's also if `reverse`. A flag after the end of a sequence has no
+  // effect. Empty: no sequence starts again.
+  std::span<const std::uint8_t> resets = {};
+};
+
+// A handle: copies share the tables, which never change. Cost of a copy: one counted reference.
+class Schedule {
+ public:
+  Schedule() = default;  // no nodes, no levels
+
+  // A list of `count` rows: rows[i], or begin + i if `rows` is null. A list whose rows are
+  // consecutive always has the second form. Pointers are valid as long as a copy of the Schedule.
+  struct Rows {
+    std::int64_t begin = 0;
+    const std::int64_t* rows = nullptr;
+    std::int64_t count = 0;
+    std::int64_t operator[](std::int64_t i) const { return rows != nullptr ? rows[i] : begin + i; }
+    std::int64_t size() const { return count; }
+    bool empty() const { return count == 0; }
+  };
+  // Nodes first .. first + count - 1 run together. Node first + i writes state row state + i.
+  // count is at least 1.
+  struct Level {
+    std::int64_t first, count, state;
+  };
+  // The edges of a level: numbers first .. first + count - 1. Node i of the level has the edges
+  // begins[i] .. begins[i + 1] - 1. Edges are numbered in the order of their nodes.
+  struct Edges {
+    std::int64_t first, count;
+    const std::int64_t* begins;  // [nodes of the level + 1]
+  };
+
+  std::int64_t nodes() const { return nodes_; }
+  std::int64_t state_rows() const { return state_rows_; }  // nodes() + externals
+  std::int64_t levels() const { return levels_; }
+  // Every node is in one level. The numbers of the levels' nodes and states ascend from level to
+  // level; in reverse sequences they descend.
+  Level level(std::int64_t l) const {
+    if (tables_ != nullptr) return tables_->levels[static_cast<std::size_t>(l)];
+    return {time(l) * batch_, batch_, state_time(l) * batch_};
+  }
+
+  // Predecessors of nodes that all have the same number of them: node first + i of level l reads
+  // state row slot(l, p)[i] as its predecessor p.
+  int slots() const { return slots_; }
+  Rows slot(std::int64_t l, int p) const {
+    if (tables_ != nullptr) return at(tables_->slots[static_cast<std::size_t>(l * slots_ + p)]);
+    return {state_time(l - 1) * batch_, nullptr, batch_};
+  }
+
+  // Predecessors of nodes that have different numbers of them: edge e of a node reads state row
+  // edge_rows(k)[e] in table k. A structure without edges has no edge tables.
+  bool has_edges() const { return edge_tables_ > 0; }
+  int edge_tables() const { return edge_tables_; }
+  std::int64_t edges() const { return edges_; }  // of all nodes
+  Edges edges(std::int64_t l) const {
+    const Level nodes = level(l);
+    const std::int64_t* const begins = tables_->edge_begins.data() + nodes.first;
+    return {begins[0], begins[nodes.count] - begins[0], begins};
+  }
+  const std::int64_t* edge_rows(int table) const {  // [edges()]
+    return tables_->edge_rows.data() + table * edges_;
+  }
+
+  // [nodes()]: the user's number of each node. Empty: the numbers are the same.
+  std::span<const std::int64_t> order() const {
+    if (tables_ == nullptr) return {};
+    return {tables_->order.data(), tables_->order.size()};
+  }
+
+  // The external states: external state i is in state row external_rows()[i]. It is row
+  // external_from()[i] of the initial states that the user gives, or zeros if that is -1. A list
+  // with -1 is always a table.
+  Rows external_rows() const {
+    if (tables_ != nullptr) return at(tables_->external_rows);
+    return {state_time(-1) * batch_, nullptr, batch_};
+  }
+  Rows external_from() const {
+    if (tables_ != nullptr) return at(tables_->external_from);
+    return {0, nullptr, batch_};
+  }
+  std::int64_t initial_rows() const { return initial_rows_; }  // that the user's states have
+
+  // Sequences: [N], the state row after the last step of each sequence; if its length is 0, the row
+  // of its initial state. Empty for other structures.
+  Rows finals() const {
+    if (tables_ != nullptr) return at(tables_->finals);
+    return {state_time(levels_ - 1) * batch_, nullptr, batch_};
+  }
+
+  // True for sequences of equal length without resets, and for Schedule(). There is one slot, and
+  // all lists are ranges: level l reads exactly the states of level l - 1, level 0 the external
+  // ones. Such a Schedule has no tables.
+  bool is_chain() const { return tables_ == nullptr; }
+
+  // N sequences of T time steps. The user's number of a node is t N + n. Initial states: N rows, in
+  // the order of the batch. One slot: the state before the step.
+  // Level s has step s of each sequence that has one. It is time s, or length - 1 - s if `reverse`.
+  // Within a level, longer sequences stand first, and equal ones in the order of the batch; so a
+  // level reads a range, the first rows of the level before. A level with resets has a table.
+  // Without lengths order() is empty. Throws if T or N is less than 1, if `lengths` or `resets` has
+  // another size, or if a length is outside 0..T.
+  // Cost: linear in T and N, plus the number of nodes if there are lengths, plus T N if there are
+  // resets; nothing for a chain.
+  static Schedule sequences(std::int64_t T, std::int64_t N, const SequenceOrder& order = {});
+
+ private:
+  friend class detail::ScheduleBuilder;
+  struct List {  // a Rows within `rows` of Tables
+    std::int64_t begin = 0, count = 0;
+    std::int64_t table = -1;  // where its table begins; -1: it is a range
+  };
+  struct Tables {
+    PoolVector<Level> levels;
+    PoolVector<List> slots;         // [levels, slots]
+    PoolVector<std::int64_t> rows;  // all lists that are no ranges
+    PoolVector<std::int64_t> order;
+    List external_rows, external_from, finals;
+    PoolVector<std::int64_t> edge_begins;  // [nodes + 1]
+    PoolVector<std::int64_t> edge_rows;    // [edge tables, edges]
+  };
+  Rows at(const List& list) const {
+    return {list.begin, list.table < 0 ? nullptr : tables_->rows.data() + list.table, list.count};
+  }
+  // A chain: level l is at this time. Its states come after those of the time before, which are the
+  // external ones for the first level.
+  std::int64_t time(std::int64_t l) const { return reverse_ ? levels_ - 1 - l : l; }
+  std::int64_t state_time(std::int64_t l) const { return reverse_ ? time(l) : l + 1; }
+
+  std::int64_t nodes_ = 0, state_rows_ = 0, levels_ = 0, edges_ = 0, initial_rows_ = 0;
+  int slots_ = 0, edge_tables_ = 0;
+  bool reverse_ = false;                  // of a chain
+  std::int64_t batch_ = 0;                // of a chain
+  std::shared_ptr<const Tables> tables_;  // null: a chain
+};
+
+}  // namespace tapeloop
