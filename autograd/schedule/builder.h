@@ -17,7 +17,7 @@ class ScheduleBuilder {
 
   static Schedule chain(std::int64_t steps, std::int64_t batch, bool reverse);
 
-  // Starts the next level. Then call slot() once for each slot.
+  // Starts the next level. Then call slot() or range() once for each slot.
   void level(std::int64_t first, std::int64_t count, std::int64_t state) {
     tables_.levels.push_back({first, count, state});
     nodes_ += count;
@@ -26,6 +26,10 @@ class ScheduleBuilder {
   template <class Row>
   void slot(Row row) {
     tables_.slots.push_back(list(tables_.levels.back().count, row));
+  }
+  // The next slot, if node i of the level reads state row begin + i.
+  void range(std::int64_t begin) {
+    tables_.slots.push_back({begin, tables_.levels.back().count, -1});
   }
   // External state i is in state row row(i), and holds row from(i) of the initial states.
   template <class Row, class From>

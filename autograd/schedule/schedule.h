@@ -2,7 +2,7 @@
 // Schedule: the order of a recurrence as data. It says which nodes run together, and where the
 // predecessors of each node are. A node is one application of a cell's step: a time step of one
 // sequence, a cell of a grid, a node of a tree or graph. A Schedule knows no values and no cell.
-//   T time steps, N batch.
+//   T time steps, N batch, D dimensions of a grid, S_d its sizes.
 //
 // Nodes that run together are a *level*. The nodes of a level have consecutive numbers, and so have
 // the rows of their inputs and outputs: node i is row i. order() maps these numbers to the user's.
@@ -18,6 +18,7 @@
 #include <span>
 
 #include "tapeloop/autograd/tensor/memory.h"
+#include "tapeloop/autograd/tensor/shape.h"
 
 namespace tapeloop {
 
@@ -34,6 +35,15 @@ struct SequenceOrder {
   // initial state. Time is the input's also if `reverse`. A flag after the end of a sequence has no
   // effect. Empty: no sequence starts again.
   std::span<const std::uint8_t> resets = {};
+};
+
+// The order of Schedule::grid().
+struct GridOrder {
+  // Bit d: dimension d runs from its last cell to its first. 0 to 2^D - 1.
+  unsigned directions = 0;
+  // [N, D], row-major, each 0..S_d: the size of each sample, whose cells are 0 .. size - 1 in each
+  // dimension. Empty: all samples fill the grid.
+  std::span<const std::int64_t> sample_sizes = {};
 };
 
 // A handle: copies share the tables, which never change. Cost of a copy: one counted reference.
@@ -136,6 +146,19 @@ class Schedule {
   // Cost: linear in T and N, plus the number of nodes if there are lengths, plus T N if there are
   // resets; nothing for a chain.
   static Schedule sequences(std::int64_t T, std::int64_t N, const SequenceOrder& order = {});
+
+  // N samples of a grid of 1 to 5 dimensions, sizes [S_0, S_1, ..]. Cell p of sample n has the
+  // user's number ((p_0 S_1 + p_1) S_2 + ..) N + n. Slot d: the neighbour p - e_d, or p + e_d if
+  // bit d of `directions` is set. Outside of the grid, or of the sample's own part of it, neighbours
+  // are external states. The initial states are the sides of the grid: first side 0, then side 1, ..
+  // Side d has a row for each cell that a line along dimension d crosses: row-major in the other
+  // coordinates, then by n.
+  // Level s has the cells at distance s from the corner in which the directions start; each sample
+  // has its own corner. In two dimensions all slots are ranges if all samples fill the grid. One
+  // dimension gives the schedule of sequences(S_0, N). Throws if a size or N is less than 1, if
+  // there are more than 5 dimensions, or if `directions` or a sample's size does not fit.
+  // Cost: linear in the number of nodes and external states, and in N.
+  static Schedule grid(const Shape& sizes, std::int64_t N, const GridOrder& order = {});
 
  private:
   friend class detail::ScheduleBuilder;
