@@ -3,7 +3,7 @@
 // autograd/schedule, which check what the user gives.
 #pragma once
 
-#include <string>
+#include <span>
 #include <utility>
 
 #include "tapeloop/autograd/schedule/schedule.h"
@@ -69,6 +69,27 @@ class ScheduleBuilder {
 
 // `index` as a position in a vector.
 inline std::size_t at(std::int64_t index) { return static_cast<std::size_t>(index); }
+
+// Nodes numbered level by level.
+struct Numbering {
+  PoolVector<std::int64_t> order;       // the user's number of each node
+  PoolVector<std::int64_t> node_of;     // the node of each of the user's numbers
+  PoolVector<std::int64_t> level_ends;  // by level: the number after its last node
+
+  // Calls work(first node, number of nodes) for each level.
+  template <class Work>
+  void each_level(Work work) const {
+    std::int64_t first = 0;
+    for (const std::int64_t end : level_ends) {
+      work(first, end - first);
+      first = end;
+    }
+  }
+};
+// level_of: by the user's numbers. The nodes of a level stand in the order of `sequence`, which has
+// each of the user's numbers once; if it is empty, in the order of these numbers.
+Numbering number_by_level(const PoolVector<std::int64_t>& level_of,
+                          std::span<const std::int64_t> sequence = {});
 
 // a b; throws Error("operation: ...") if int64 cannot hold it.
 std::int64_t product(const char* operation, std::int64_t a, std::int64_t b);

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: MIT
 #include "tapeloop/autograd/schedule/schedule.h"
 
+#include <algorithm>
+
 #include "tapeloop/autograd/schedule/builder.h"
 #include "tapeloop/autograd/tensor/error.h"
 
@@ -41,6 +43,25 @@ Schedule ScheduleBuilder::finish(std::int64_t initial_rows) && {
   result.edge_tables_ = edge_tables_;
   result.tables_ = std::allocate_shared<const Schedule::Tables>(
       memory::Allocator<Schedule::Tables>(), std::move(tables_));
+  return result;
+}
+
+Numbering number_by_level(const PoolVector<std::int64_t>& level_of,
+                          std::span<const std::int64_t> sequence) {
+  const auto nodes = static_cast<std::int64_t>(level_of.size());
+  Numbering result{PoolVector<std::int64_t>(at(nodes)), PoolVector<std::int64_t>(at(nodes)), {}};
+  if (nodes == 0) return result;
+  PoolVector<std::int64_t>& ends = result.level_ends;
+  ends.resize(at(*std::max_element(level_of.begin(), level_of.end()) + 1));
+  for (const std::int64_t level : level_of) ++ends[at(level)];
+  std::int64_t before = 0;
+  for (std::int64_t& end : ends) before += std::exchange(end, before);
+  for (std::int64_t i = 0; i < nodes; ++i) {
+    const std::int64_t number = sequence.empty() ? i : sequence[at(i)];
+    const std::int64_t node = ends[at(level_of[at(number)])]++;
+    result.order[at(node)] = number;
+    result.node_of[at(number)] = node;
+  }
   return result;
 }
 

@@ -2,7 +2,8 @@
 // Schedule: the order of a recurrence as data. It says which nodes run together, and where the
 // predecessors of each node are. A node is one application of a cell's step: a time step of one
 // sequence, a cell of a grid, a node of a tree or graph. A Schedule knows no values and no cell.
-//   T time steps, N batch, D dimensions of a grid, S_d its sizes.
+//   T time steps, N batch, D dimensions of a grid, S_d its sizes, V nodes of trees or graphs,
+//   K children of a node.
 //
 // Nodes that run together are a *level*. The nodes of a level have consecutive numbers, and so have
 // the rows of their inputs and outputs: node i is row i. order() maps these numbers to the user's.
@@ -87,7 +88,8 @@ class Schedule {
   // state row slot(l, p)[i] as its predecessor p.
   int slots() const { return slots_; }
   Rows slot(std::int64_t l, int p) const {
-    if (tables_ != nullptr) return at(tables_->slots[static_cast<std::size_t>(l * slots_ + p)]);
+    if (tables_ != nullptr)
+      return rows_of(tables_->slots[static_cast<std::size_t>(l * slots_ + p)]);
     return {state_time(l - 1) * batch_, nullptr, batch_};
   }
 
@@ -115,11 +117,11 @@ class Schedule {
   // external_from()[i] of the initial states that the user gives, or zeros if that is -1. A list
   // with -1 is always a table.
   Rows external_rows() const {
-    if (tables_ != nullptr) return at(tables_->external_rows);
+    if (tables_ != nullptr) return rows_of(tables_->external_rows);
     return {state_time(-1) * batch_, nullptr, batch_};
   }
   Rows external_from() const {
-    if (tables_ != nullptr) return at(tables_->external_from);
+    if (tables_ != nullptr) return rows_of(tables_->external_from);
     return {0, nullptr, batch_};
   }
   std::int64_t initial_rows() const { return initial_rows_; }  // that the user's states have
@@ -127,7 +129,7 @@ class Schedule {
   // Sequences: [N], the state row after the last step of each sequence; if its length is 0, the row
   // of its initial state. Empty for other structures.
   Rows finals() const {
-    if (tables_ != nullptr) return at(tables_->finals);
+    if (tables_ != nullptr) return rows_of(tables_->finals);
     return {state_time(levels_ - 1) * batch_, nullptr, batch_};
   }
 
@@ -160,6 +162,22 @@ class Schedule {
   // Cost: linear in the number of nodes and external states, and in N.
   static Schedule grid(const Shape& sizes, std::int64_t N, const GridOrder& order = {});
 
+  // Trees whose nodes have any number of children; any number of trees. parents: [V], the parent of
+  // each node, or -1 for a root. Edges: one for each child, in the order of the children's numbers;
+  // table 0: the child's state. No slots, no external states.
+  // Level s has the nodes of height s, leaves first, in the order of their numbers. V may be 0.
+  // Throws if a parent is outside -1..V - 1, or if a node is its own ancestor.
+  // Cost: linear in V.
+  static Schedule trees_by_parent(std::span<const std::int64_t> parents);
+
+  // Trees whose nodes have up to K children, each in a place of its own; any number of trees.
+  // children: [V, K], row-major: child k of each node, or -1 if it has none there. Slot k: the state
+  // of child k. All missing children are one external state, of zeros.
+  // Levels as above. Throws if K is less than 1, if a child is outside -1..V - 1, if a node has two
+  // parents, or if it is its own ancestor.
+  // Cost: linear in V K.
+  static Schedule trees_by_children(std::span<const std::int64_t> children, int K);
+
  private:
   friend class detail::ScheduleBuilder;
   struct List {  // a Rows within `rows` of Tables
@@ -175,7 +193,7 @@ class Schedule {
     PoolVector<std::int64_t> edge_begins;  // [nodes + 1]
     PoolVector<std::int64_t> edge_rows;    // [edge tables, edges]
   };
-  Rows at(const List& list) const {
+  Rows rows_of(const List& list) const {
     return {list.begin, list.table < 0 ? nullptr : tables_->rows.data() + list.table, list.count};
   }
   // A chain: level l is at this time. Its states come after those of the time before, which are the
