@@ -14,6 +14,7 @@
 // external states may lie anywhere between them.
 #pragma once
 
+#include <array>
 #include <cstdint>
 #include <memory>
 #include <span>
@@ -45,6 +46,12 @@ struct GridOrder {
   // [N, D], row-major, each 0..S_d: the size of each sample, whose cells are 0 .. size - 1 in each
   // dimension. Empty: all samples fill the grid.
   std::span<const std::int64_t> sample_sizes = {};
+};
+
+// The neighbours of a graph's nodes: node v has neighbours[begins[v]] .. neighbours[begins[v + 1] -
+// 1]. begins: [V + 1].
+struct NeighbourLists {
+  std::span<const std::int64_t> begins, neighbours;
 };
 
 // A handle: copies share the tables, which never change. Cost of a copy: one counted reference.
@@ -177,6 +184,23 @@ class Schedule {
   // parents, or if it is its own ancestor.
   // Cost: linear in V K.
   static Schedule trees_by_children(std::span<const std::int64_t> children, int K);
+
+  // A graph whose nodes run in a given order, a layer of a Graph LSTM. order: [V], the nodes in this
+  // order; empty: in the order of their numbers. The initial states are the states of the layer
+  // before: row v for node v. Slot 0: the node's own state of the layer before. Edges: one for each
+  // neighbour, in the order of its list. Table 0: the neighbour's new state if it comes earlier in
+  // `order`, else its state of the layer before. Table 1: its state of the layer before.
+  // Neighbours need not be mutual. A neighbour that is listed twice has two edges. A node may have
+  // no neighbours; V may be 0.
+  // The level of a node is the longest chain of earlier neighbours before it. Within a level nodes
+  // stand as in `order`. Throws if `begins` does not fit, if a neighbour is outside 0..V - 1 or the
+  // node itself, or if `order` does not have each node once.
+  // Cost: linear in nodes and neighbours.
+  static Schedule graph(const NeighbourLists& lists, std::span<const std::int64_t> order = {});
+  // The same for V nodes with undirected edges: the two nodes of an edge are neighbours of each
+  // other, in the order of `edges`.
+  static Schedule graph(std::int64_t V, std::span<const std::array<std::int64_t, 2>> edges,
+                        std::span<const std::int64_t> order = {});
 
  private:
   friend class detail::ScheduleBuilder;
