@@ -45,7 +45,8 @@ class ScheduleBuilder {
   PoolVector<std::int64_t>& edge_begins() { return tables_.edge_begins; }
   PoolVector<std::int64_t>& edge_rows() { return tables_.edge_rows; }
 
-  Schedule finish(std::int64_t initial_rows) &&;
+  // The numbers of rows of the user's inputs and initial states.
+  Schedule finish(std::int64_t input_rows, std::int64_t initial_rows) &&;
 
  private:
   // The rows row(0) .. row(count - 1): a range if they are consecutive, else a table.

@@ -124,7 +124,7 @@ Schedule Schedule::graph(const NeighbourLists& lists, std::span<const std::int64
   builder.externals(
       V, [](std::int64_t i) { return i; }, [&](std::int64_t i) { return numbering.order[at(i)]; });
   builder.order() = std::move(numbering.order);
-  return std::move(builder).finish(V);
+  return std::move(builder).finish(V, V);
 }
 
 Schedule Schedule::graph(std::int64_t V, std::span<const std::array<std::int64_t, 2>> edges,

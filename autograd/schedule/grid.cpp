@@ -111,7 +111,7 @@ Schedule plane(std::int64_t rows, std::int64_t columns, std::int64_t N, const Gr
       static_cast<std::int64_t>(external_rows.size()),
       [&](std::int64_t i) { return external_rows[at(i)]; },
       [&](std::int64_t i) { return external_from[at(i)]; });
-  return std::move(builder).finish((rows + columns) * N);
+  return std::move(builder).finish(rows * columns * N, (rows + columns) * N);
 }
 
 // Any number of dimensions; samples of full size, or each of a size of its own. All external states
@@ -119,12 +119,11 @@ Schedule plane(std::int64_t rows, std::int64_t columns, std::int64_t N, const Gr
 class Grid {
  public:
   Grid(const Shape& sizes, std::int64_t N, const GridOrder& order)
-      : D_(sizes.rank()), N_(N), order_(order), sizes_(sizes) {
-    std::int64_t cells = N;
-    for (const std::int64_t size : sizes) cells *= size;
+      : D_(sizes.rank()), N_(N), order_(order), sizes_(sizes), input_rows_(N) {
+    for (const std::int64_t size : sizes) input_rows_ *= size;
     for (int d = 0; d < D_; ++d) {
       side_[at(d)] = initial_rows_;
-      initial_rows_ += cells / sizes[d];
+      initial_rows_ += input_rows_ / sizes[d];
     }
   }
 
@@ -144,7 +143,7 @@ class Grid {
     builder.order() = std::move(numbers_);
     builder.externals(
         externals_, [](std::int64_t i) { return i; }, [&](std::int64_t i) { return from_[at(i)]; });
-    return std::move(builder).finish(initial_rows_);
+    return std::move(builder).finish(input_rows_, initial_rows_);
   }
 
  private:
@@ -257,6 +256,7 @@ class Grid {
   std::int64_t N_;
   GridOrder order_;
   Shape sizes_;
+  std::int64_t input_rows_;
   Cell size_{};  // of the group
   Cell side_{};  // where each side begins in the user's initial states
   Cell next_external_{};

@@ -24,6 +24,7 @@ Schedule ScheduleBuilder::chain(std::int64_t steps, std::int64_t batch, bool rev
   result.nodes_ = steps * batch;
   result.state_rows_ = (steps + 1) * batch;
   result.levels_ = steps;
+  result.input_rows_ = result.nodes_;
   result.initial_rows_ = batch;
   result.slots_ = 1;
   result.reverse_ = reverse;
@@ -31,13 +32,14 @@ Schedule ScheduleBuilder::chain(std::int64_t steps, std::int64_t batch, bool rev
   return result;
 }
 
-Schedule ScheduleBuilder::finish(std::int64_t initial_rows) && {
+Schedule ScheduleBuilder::finish(std::int64_t input_rows, std::int64_t initial_rows) && {
   if (is_identity(tables_.order)) tables_.order.clear();
   Schedule result;
   result.nodes_ = nodes_;
   result.state_rows_ = nodes_ + tables_.external_rows.count;
   result.levels_ = static_cast<std::int64_t>(tables_.levels.size());
   result.edges_ = tables_.edge_begins.empty() ? 0 : tables_.edge_begins.back();
+  result.input_rows_ = input_rows;
   result.initial_rows_ = initial_rows;
   result.slots_ = slots_;
   result.edge_tables_ = edge_tables_;

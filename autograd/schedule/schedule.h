@@ -114,11 +114,15 @@ class Schedule {
     return tables_->edge_rows.data() + table * edges_;
   }
 
-  // [nodes()]: the user's number of each node. Empty: the numbers are the same.
+  // [nodes()]: the user's number of each node, a row of the user's inputs and outputs. Empty: node i
+  // has number i. Of the input_rows() some may have no node, such as steps after the end of a
+  // sequence.
   std::span<const std::int64_t> order() const {
     if (tables_ == nullptr) return {};
     return {tables_->order.data(), tables_->order.size()};
   }
+
+  std::int64_t input_rows() const { return input_rows_; }
 
   // The external states: external state i is in state row external_rows()[i]. It is row
   // external_from()[i] of the initial states that the user gives, or zeros if that is -1. A list
@@ -202,6 +206,14 @@ class Schedule {
   static Schedule graph(std::int64_t V, std::span<const std::array<std::int64_t, 2>> edges,
                         std::span<const std::int64_t> order = {});
 
+  // The union: level l has the nodes of level l of each schedule, one schedule after the other. So
+  // many trees, graphs or batches run as one. The user's inputs, outputs and initial states are
+  // those of the schedules, one after the other; so are finals(). External states of zeros become
+  // one. The union of trees or of graphs is the schedule of all of them in one call.
+  // Throws if there is no schedule, or if their numbers of slots or of edge tables differ.
+  // Cost: linear in nodes, external states, edges and schedules; nothing for one schedule.
+  static Schedule join(std::span<const Schedule> schedules);
+
  private:
   friend class detail::ScheduleBuilder;
   struct List {  // a Rows within `rows` of Tables
@@ -225,7 +237,8 @@ class Schedule {
   std::int64_t time(std::int64_t l) const { return reverse_ ? levels_ - 1 - l : l; }
   std::int64_t state_time(std::int64_t l) const { return reverse_ ? time(l) : l + 1; }
 
-  std::int64_t nodes_ = 0, state_rows_ = 0, levels_ = 0, edges_ = 0, initial_rows_ = 0;
+  std::int64_t nodes_ = 0, state_rows_ = 0, levels_ = 0, edges_ = 0;
+  std::int64_t input_rows_ = 0, initial_rows_ = 0;
   int slots_ = 0, edge_tables_ = 0;
   bool reverse_ = false;                  // of a chain
   std::int64_t batch_ = 0;                // of a chain

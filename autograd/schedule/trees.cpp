@@ -70,7 +70,7 @@ Schedule Schedule::trees_by_parent(std::span<const std::int64_t> parents) {
   numbering.each_level(
       [&](std::int64_t first, std::int64_t count) { builder.level(first, count, first); });
   builder.order() = std::move(numbering.order);
-  return std::move(builder).finish(0);
+  return std::move(builder).finish(V, 0);
 }
 
 Schedule Schedule::trees_by_children(std::span<const std::int64_t> children, int K) {
@@ -114,7 +114,7 @@ Schedule Schedule::trees_by_children(std::span<const std::int64_t> children, int
   builder.externals(
       V > 0 ? 1 : 0, [](std::int64_t) { return 0; }, [](std::int64_t) { return -1; });
   builder.order() = std::move(numbering.order);
-  return std::move(builder).finish(0);
+  return std::move(builder).finish(V, 0);
 }
 
 }  // namespace tapeloop

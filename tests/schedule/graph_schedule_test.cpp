@@ -1,73 +1,21 @@
 // SPDX-License-Identifier: MIT
 // Schedules of graphs, compared with the definition: directed lists, undirected edges, given
 // orders, isolated nodes, long chains, stars, wrong lists.
-#include <algorithm>
 #include <array>
 
 #include "tests/messages.h"
-#include "tests/schedule/schedule_oracle.h"
+#include "tests/schedule/schedule_expected.h"
 
 namespace tapeloop::test {
-namespace {
 
 using Edge = std::array<std::int64_t, 2>;
-
-struct Lists {
-  Index begins = {0}, neighbours = {};
-  NeighbourLists view() const { return {begins, neighbours}; }
-};
-
-Lists lists_of(const std::vector<Index>& graph) {
-  Lists result;
-  for (const Index& neighbours : graph) {
-    result.neighbours.insert(result.neighbours.end(), neighbours.begin(), neighbours.end());
-    result.begins.push_back(static_cast<std::int64_t>(result.neighbours.size()));
-  }
-  return result;
-}
-
-Index in_order(std::int64_t V) {
-  Index order;
-  for (std::int64_t v = 0; v < V; ++v) order.push_back(v);
-  return order;
-}
-
-Index shuffled(std::int64_t V, Draw& draw) {
-  Index order = in_order(V);
-  for (std::int64_t v = V - 1; v > 0; --v) std::swap(order[at(v)], order[at(draw(0, v))]);
-  return order;
-}
-
-Expected expected_graph(const std::vector<Index>& graph, const Index& order) {
-  const auto V = static_cast<std::int64_t>(graph.size());
-  Expected expected{.slots = 1, .edge_tables = 2, .initial_rows = V};
-  for (std::int64_t v = 0; v < V; ++v) {
-    ExpectedNode node{.slots = {initial_state(v)}, .edges = {{}, {}}};
-    const auto place = std::find(order.begin(), order.end(), v);
-    for (const std::int64_t neighbour : graph[at(v)]) {
-      const bool has_run = std::find(order.begin(), place, neighbour) != place;
-      node.edges[0].push_back(has_run ? neighbour : initial_state(neighbour));
-      node.edges[1].push_back(initial_state(neighbour));
-    }
-    expected.nodes[v] = node;
-  }
-  return expected;
-}
-
-}  // namespace
 
 TEST_CASE("random directed graphs with random orders: edges to the new or to the old state") {
   Draw draw;
   for (int round = 0; round < 150; ++round) {
     CAPTURE(round);
     const std::int64_t V = draw(0, 25);
-    std::vector<Index> graph(at(V));
-    for (std::int64_t v = 0; v < V && V > 1; ++v) {
-      for (std::int64_t k = draw(0, 4); k > 0; --k) {
-        const std::int64_t neighbour = draw(0, V - 2);
-        graph[at(v)].push_back(neighbour + (neighbour >= v ? 1 : 0));  // may be there already
-      }
-    }
+    const Graph graph = random_graph(V, draw);
     const Lists lists = lists_of(graph);
     const Index order = shuffled(V, draw);
     const Schedule schedule = Schedule::graph(lists.view(), order);
@@ -85,7 +33,7 @@ TEST_CASE("undirected edges make both nodes neighbours, in the order of the edge
     CAPTURE(round);
     const std::int64_t V = draw(2, 20);
     std::vector<Edge> edges;
-    std::vector<Index> graph(at(V));
+    Graph graph(at(V));
     for (std::int64_t e = draw(0, 3 * V); e > 0; --e) {
       const std::int64_t a = draw(0, V - 1), b = (a + draw(1, V - 1)) % V;
       edges.push_back({a, b});

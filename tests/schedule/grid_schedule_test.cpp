@@ -2,61 +2,10 @@
 // Schedules of grids, compared with the definition: 1 to 5 dimensions, all directions, samples of
 // different sizes, ranges in two dimensions, wrong sizes.
 #include "tests/messages.h"
-#include "tests/schedule/schedule_oracle.h"
+#include "tests/schedule/schedule_expected.h"
 
 namespace tapeloop::test {
 namespace {
-
-std::int64_t product(const Index& sizes, int without = -1) {
-  std::int64_t result = 1;
-  for (std::size_t d = 0; d < sizes.size(); ++d) {
-    if (static_cast<int>(d) != without) result *= sizes[d];
-  }
-  return result;
-}
-
-// The number of cell p, row-major, without one of the coordinates.
-std::int64_t number_of(const Index& sizes, const Index& p, int without = -1) {
-  std::int64_t result = 0;
-  for (std::size_t d = 0; d < sizes.size(); ++d) {
-    if (static_cast<int>(d) != without) result = result * sizes[d] + p[d];
-  }
-  return result;
-}
-
-Expected expected_grid(const Index& sizes, std::int64_t N, const GridOrder& order) {
-  const int D = static_cast<int>(sizes.size());
-  Expected expected{.slots = D};
-  Index side;
-  for (int d = 0; d < D; ++d) {
-    side.push_back(expected.initial_rows);
-    expected.initial_rows += product(sizes, d) * N;
-  }
-  for (std::int64_t n = 0; n < N; ++n) {
-    Index own = sizes;
-    if (!order.sample_sizes.empty()) {
-      for (int d = 0; d < D; ++d) own[at(d)] = order.sample_sizes[at(n * D + d)];
-    }
-    for (std::int64_t cell = 0; cell < product(own); ++cell) {
-      Index p(at(D));
-      for (std::int64_t d = D - 1, rest = cell; d >= 0; rest /= own[at(d)], --d) {
-        p[at(d)] = rest % own[at(d)];
-      }
-      ExpectedNode node;
-      for (int d = 0; d < D; ++d) {
-        Index neighbour = p;
-        neighbour[at(d)] += (order.directions >> d & 1) != 0 ? 1 : -1;
-        if (neighbour[at(d)] >= 0 && neighbour[at(d)] < own[at(d)]) {
-          node.slots.push_back(number_of(sizes, neighbour) * N + n);
-        } else {
-          node.slots.push_back(initial_state(side[at(d)] + number_of(sizes, p, d) * N + n));
-        }
-      }
-      expected.nodes[number_of(sizes, p) * N + n] = node;
-    }
-  }
-  return expected;
-}
 
 Schedule grid(const Index& sizes, std::int64_t N, const GridOrder& order = {}) {
   return Schedule::grid(Shape(std::span<const std::int64_t>(sizes)), N, order);

@@ -101,6 +101,7 @@ void check_schedule(const Schedule& schedule, const Expected& expected) {
   CHECK(schedule.slots() == expected.slots);
   CHECK(schedule.edge_tables() == expected.edge_tables);
   CHECK(schedule.has_edges() == (expected.edge_tables > 0));
+  CHECK(schedule.input_rows() == expected.input_rows);
   CHECK(schedule.initial_rows() == expected.initial_rows);
   CHECK(schedule.state_rows() == schedule.nodes() + schedule.external_rows().size());
   CHECK(is_range_if_consecutive(schedule.external_rows()));
@@ -143,10 +144,10 @@ void check_schedule(const Schedule& schedule, const Expected& expected) {
 }
 
 std::vector<std::int64_t> contents(const Schedule& schedule) {
-  std::vector<std::int64_t> all{schedule.nodes(),        schedule.state_rows(),
-                                schedule.levels(),       schedule.slots(),
-                                schedule.edge_tables(),  schedule.edges(),
-                                schedule.initial_rows(), schedule.is_chain() ? 1 : 0};
+  std::vector<std::int64_t> all{
+      schedule.nodes(),      schedule.state_rows(),   schedule.levels(),
+      schedule.slots(),      schedule.edge_tables(),  schedule.edges(),
+      schedule.input_rows(), schedule.initial_rows(), schedule.is_chain() ? 1 : 0};
   const auto add = [&](const Schedule::Rows& list) {
     all.push_back(list.rows == nullptr ? 1 : 0);
     all.push_back(list.size());

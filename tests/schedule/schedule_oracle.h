@@ -44,7 +44,7 @@ struct ExpectedNode {
 struct Expected {
   std::map<std::int64_t, ExpectedNode> nodes = {};  // by the user's numbers
   int slots = 0, edge_tables = 0;
-  std::int64_t initial_rows = 0;
+  std::int64_t input_rows = 0, initial_rows = 0;
   std::vector<std::int64_t> finals = {};  // a state for each sequence
 };
 

@@ -5,28 +5,9 @@
 #include <array>
 
 #include "tests/messages.h"
-#include "tests/schedule/schedule_oracle.h"
+#include "tests/schedule/schedule_expected.h"
 
 namespace tapeloop::test {
-namespace {
-
-Expected expected_sequences(std::int64_t T, std::int64_t N, const SequenceOrder& order) {
-  Expected expected{.slots = 1, .initial_rows = N};
-  for (std::int64_t n = 0; n < N; ++n) {
-    const std::int64_t length = order.lengths.empty() ? T : order.lengths[at(n)];
-    std::int64_t before = initial_state(n);
-    for (std::int64_t s = 0; s < length; ++s) {
-      const std::int64_t t = order.reverse ? length - 1 - s : s;
-      if (!order.resets.empty() && order.resets[at(t * N + n)] != 0) before = initial_state(n);
-      expected.nodes[t * N + n] = {.slots = {before}, .level = s};
-      before = t * N + n;
-    }
-    expected.finals.push_back(before);
-  }
-  return expected;
-}
-
-}  // namespace
 
 TEST_CASE("a batch of equal sequences is a chain without tables, in both directions") {
   for (const bool reverse : {false, true}) {

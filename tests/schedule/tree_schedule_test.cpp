@@ -2,60 +2,9 @@
 // Schedules of trees, compared with the definition: by parents and by children, forests, long
 // chains, stars, cycles.
 #include "tests/messages.h"
-#include "tests/schedule/schedule_oracle.h"
+#include "tests/schedule/schedule_expected.h"
 
 namespace tapeloop::test {
-namespace {
-
-Expected expected_by_parent(const Index& parents) {
-  Expected expected{.edge_tables = 1};
-  for (std::size_t v = 0; v < parents.size(); ++v) {
-    ExpectedNode node{.edges = {{}}};
-    for (std::size_t child = 0; child < parents.size(); ++child) {
-      if (parents[child] == static_cast<std::int64_t>(v)) {
-        node.edges[0].push_back(static_cast<std::int64_t>(child));
-      }
-    }
-    expected.nodes[static_cast<std::int64_t>(v)] = node;
-  }
-  return expected;
-}
-
-Expected expected_by_children(const Index& children, int K) {
-  Expected expected{.slots = K};
-  for (std::size_t i = 0; i < children.size(); ++i) {
-    const std::int64_t child = children[i];
-    expected.nodes[static_cast<std::int64_t>(i) / K].slots.push_back(child < 0 ? kZeros : child);
-  }
-  return expected;
-}
-
-// A random forest of V nodes with random numbers.
-Index random_parents(std::int64_t V, Draw& draw) {
-  Index numbers, parents(at(V), -1);
-  for (std::int64_t v = 0; v < V; ++v) {
-    numbers.insert(numbers.begin() + draw(0, v), v);
-  }
-  for (std::int64_t i = 1; i < V; ++i) {
-    const std::int64_t parent = draw(-1, i - 1);
-    if (parent >= 0) parents[at(numbers[at(i)])] = numbers[at(parent)];
-  }
-  return parents;
-}
-
-// The same forest as a table of children, each in a random free place.
-Index children_of(const Index& parents, int K, Draw& draw) {
-  Index children(parents.size() * at(K), -1);
-  for (std::size_t v = 0; v < parents.size(); ++v) {
-    if (parents[v] < 0) continue;
-    std::int64_t place = parents[v] * K + draw(0, K - 1);
-    while (children[at(place)] >= 0) place = parents[v] * K + (place + 1) % K;
-    children[at(place)] = static_cast<std::int64_t>(v);
-  }
-  return children;
-}
-
-}  // namespace
 
 TEST_CASE("random forests by parents: edges to the children, levels by height") {
   Draw draw;
