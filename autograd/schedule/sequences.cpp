@@ -116,12 +116,13 @@ class Sequences {
     if (!order_.reverse) return s;
     return (order_.lengths.empty() ? T_ : order_.lengths[at(n)]) - 1 - s;
   }
-  // Whether node i of level s starts again. At its first step a sequence does so anyway.
+  // Whether node i of level s starts again.
   bool resets(std::int64_t s, std::int64_t i) const {
-    if (s == 0 || order_.resets.empty()) return false;
+    if (order_.resets.empty()) return false;
     const std::int64_t n = batch_.sequence[at(i)];
     return order_.resets[at(time(s, n) * N_ + n)] != 0;
   }
+  // Whether a reset has an effect: at its first step a sequence starts anyway.
   bool has_resets() const {
     if (order_.resets.empty()) return false;
     for (std::int64_t s = 1; s < levels_; ++s) {

@@ -20,7 +20,7 @@ PoolVector<std::int64_t> heights_of(const char* name, std::span<const std::int64
   for (const std::int64_t parent : parents) {
     if (parent >= 0) ++unseen_children[at(parent)];
   }
-  PoolVector<std::int64_t> ready;  // nodes whose height is known
+  PoolVector<std::int64_t> ready;  // nodes whose height is known, by ascending height
   ready.reserve(parents.size());
   const auto V = static_cast<std::int64_t>(parents.size());
   for (std::int64_t v = 0; v < V; ++v) {
@@ -29,8 +29,9 @@ PoolVector<std::int64_t> heights_of(const char* name, std::span<const std::int64
   for (std::size_t i = 0; i < ready.size(); ++i) {
     const std::int64_t parent = parents[at(ready[i])];
     if (parent < 0) continue;
-    heights[at(parent)] = std::max(heights[at(parent)], heights[at(ready[i])] + 1);
-    if (--unseen_children[at(parent)] == 0) ready.push_back(parent);
+    if (--unseen_children[at(parent)] > 0) continue;
+    heights[at(parent)] = heights[at(ready[i])] + 1;  // its last child in `ready` is its highest
+    ready.push_back(parent);
   }
   if (ready.size() < parents.size()) {
     const auto left = std::find_if(unseen_children.begin(), unseen_children.end(),

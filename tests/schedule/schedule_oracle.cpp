@@ -103,6 +103,9 @@ void check_schedule(const Schedule& schedule, const Expected& expected) {
   CHECK(schedule.has_edges() == (expected.edge_tables > 0));
   CHECK(schedule.input_rows() == expected.input_rows);
   CHECK(schedule.initial_rows() == expected.initial_rows);
+  CHECK((schedule.order().empty() ||
+         !std::is_sorted(schedule.order().begin(), schedule.order().end()) ||
+         schedule.order().back() != schedule.nodes() - 1));
   CHECK(schedule.state_rows() == schedule.nodes() + schedule.external_rows().size());
   CHECK(is_range_if_consecutive(schedule.external_rows()));
   CHECK(is_range_if_consecutive(schedule.external_from()));
