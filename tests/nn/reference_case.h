@@ -27,7 +27,7 @@ struct Unknown : Error {
 };
 
 // A case in one element type, on one device: float tensors are converted. Parameters, and inputs
-// with a gradient in the file, become parameters of the tape. Integers stay on the CPU, as in a
+// with a derivative in the file, become parameters of the tape. Integers stay on the CPU, as in a
 // user's program.
 class Case : public Settings {
  public:
@@ -92,7 +92,7 @@ class Case : public Settings {
     const auto found = vars_.find(name);
     if (found != vars_.end()) return found->second;
     const Tensor value = tensor(name);
-    const bool trained = name.starts_with("param.") || has("grad." + name);
+    const bool trained = name.starts_with("param.") || has("grad." + name) || derived_by(name);
     return vars_[name] = trained ? parameter(value) : Var(value);
   }
   // The same if the file has it, else an undefined Var.
@@ -144,6 +144,16 @@ class Case : public Settings {
   }
 
  private:
+  // Whether an output is a derivative by this tensor: reference_loss.h.
+  bool derived_by(const std::string& name) const {
+    const std::string last = name.substr(name.find('.') + 1);
+    for (const char* kind : {"output.grad", "output.hvp"}) {
+      for (const std::string& by : {"_" + last, "." + last, "." + name}) {
+        if (has(kind + by)) return true;
+      }
+    }
+    return false;
+  }
   static const std::string& entry(const TensorFile& file, const char* key) {
     const auto found = file.metadata.find(key);
     if (found == file.metadata.end())

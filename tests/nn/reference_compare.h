@@ -59,8 +59,8 @@ inline double tolerance(const Case& c) {
 inline std::vector<std::string> compare(Case& c) {
   Tape tape;
   Outputs outputs = outputs_of(c);
-  add_loss(c, tape, outputs);
   match_names(c, outputs);
+  add_loss(c, tape, outputs);
   for (const std::string& name : c.names("output.")) {
     if (!outputs.contains(name)) throw Unknown("output." + name);
   }

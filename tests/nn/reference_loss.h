@@ -114,7 +114,9 @@ inline void add_loss(Case& c, Tape& tape, Outputs& outputs) {
 inline void match_names(const Case& c, Outputs& outputs) {
   std::vector<std::string> missing, surplus;
   for (const std::string& name : c.names("output.")) {
-    if (!outputs.contains(name) && name != "loss") missing.push_back(name);
+    const bool derivative =
+        !(derivative_of(c, name, "grad") + derivative_of(c, name, "hvp")).empty();
+    if (!outputs.contains(name) && name != "loss" && !derivative) missing.push_back(name);
   }
   for (const auto& [name, value] : outputs) {
     if (!c.has("output." + name) && name != "loss") surplus.push_back(name);

@@ -89,24 +89,39 @@ struct Folder {
   ~Folder() { std::filesystem::remove_all(path); }
 };
 
-void write_case(const Folder& folder, double second_gradient) {
-  const std::vector<double> logits{0.0, 0.0};
-  write_safetensors((folder.path / "one.safetensors").string(),
-                    {{"input.logits", Tensor::from<double>({1, 2}, logits)},
-                     {"input.target", Tensor::from<std::int64_t>({1}, {0})},
-                     {"output.loss", Tensor::from<double>({}, {std::log(2.0)})},
-                     {"grad.input.logits", Tensor::from<double>({1, 2}, {-0.5, second_gradient})}},
-                    {{"case", "ce_small"}, {"config", "{\"classes\": 2}"}});
+void write_case(const Folder& folder, const std::string& name, const std::string& config,
+                const StateDict& tensors) {
+  write_safetensors((folder.path / (name + ".safetensors")).string(), tensors,
+                    {{"case", name}, {"config", config}});
+}
+
+// What the library finds in one case.
+Summary result_of(const std::string& name, const std::string& config, const StateDict& tensors) {
+  const Folder folder;
+  write_case(folder, name, config, tensors);
+  return *run_folder(folder.path);
+}
+
+Tensor numbers(const Shape& shape, const std::vector<double>& values) {
+  return Tensor::from<double>(shape, values);
+}
+
+void write_small(const Folder& folder, double second_gradient) {
+  write_case(folder, "ce_small", "{\"classes\": 2}",
+             {{"input.logits", numbers({1, 2}, {0, 0})},
+              {"input.target", Tensor::from<std::int64_t>({1}, {0})},
+              {"output.loss", numbers({}, {std::log(2.0)})},
+              {"grad.input.logits", numbers({1, 2}, {-0.5, second_gradient})}});
 }
 
 TEST_CASE("a reference case with one wrong gradient fails and is named") {
   Folder folder;
-  write_case(folder, 0.5);
+  write_small(folder, 0.5);
   CHECK(run_folder(folder.path)->passed == 1);
-  write_case(folder, 0.5 + 1e-9);
+  write_small(folder, 0.5 + 1e-9);
   const std::optional<Summary> result = run_folder(folder.path);
   REQUIRE(result->failures.size() == 1);
-  CHECK(result->failures[0].find("one.safetensors") != std::string::npos);
+  CHECK(result->failures[0].find("ce_small.safetensors") != std::string::npos);
   CHECK(result->failures[0].find("grad.input.logits") != std::string::npos);
 }
 
@@ -125,17 +140,111 @@ TEST_CASE("a folder without reference cases is told apart from success") {
 }
 
 TEST_CASE("a case with an input that nothing uses is skipped, not passed") {
-  Folder folder;
-  write_safetensors((folder.path / "two.safetensors").string(),
-                    {{"input.logits", Tensor::zeros({1, 2}, DType::float64)},
-                     {"input.target", Tensor::zeros({1, 2}, DType::float64)},
-                     {"input.temperature", Tensor::zeros({2}, DType::float64)},
-                     {"output.loss", Tensor::from<double>({}, {std::log(2.0)})}},
-                    {{"case", "bce_small"}, {"config", "{}"}});
-  const std::optional<Summary> result = run_folder(folder.path);
-  CHECK(result->passed == 0);
-  REQUIRE(result->skipped.size() == 1);
-  CHECK(result->skipped[0].str() == "two (input.temperature)");
+  const Summary result = result_of("bce_small", "{}",
+                                   {{"input.logits", numbers({1, 2}, {0, 0})},
+                                    {"input.target", numbers({1, 2}, {0, 0})},
+                                    {"input.temperature", numbers({1}, {1})},
+                                    {"output.loss", numbers({}, {std::log(2.0)})}});
+  CHECK(result.passed == 0);
+  REQUIRE(result.skipped.size() == 1);
+  CHECK(result.skipped[0].str() == "bce_small (input.temperature)");
+}
+
+TEST_CASE("a case with an output that nothing computes is skipped, not passed") {
+  const Summary result = result_of("dropout_small", "{\"p\": 0.5}",
+                                   {{"input.x", numbers({2}, {1, 2})},
+                                    {"input.mask", numbers({2}, {1, 0})},
+                                    {"output.y", numbers({2}, {2, 0})},
+                                    {"output.kept", numbers({2}, {1, 0})}});
+  CHECK(result.passed == 0);
+  REQUIRE(result.skipped.size() == 1);
+  CHECK(result.skipped[0].str() == "dropout_small (output.kept)");
+}
+
+TEST_CASE("a case whose setting kind has no row is skipped, whatever its name and tensors are") {
+  const Summary result = result_of("dropout_small", "{\"kind\": \"alpha_dropout\", \"p\": 0.5}",
+                                   {{"input.x", numbers({2}, {1, 2})},
+                                    {"input.mask", numbers({2}, {1, 0})},
+                                    {"output.y", numbers({2}, {2, 0})}});
+  CHECK(result.passed == 0);
+  REQUIRE(result.skipped.size() == 1);
+  CHECK(result.skipped[0].str() == "dropout_small (alpha_dropout)");
+}
+
+// Whether the case passes, and fails if its first output is another one.
+void check_passes(const std::string& name, const std::string& config, StateDict tensors) {
+  const Summary result = result_of(name, config, tensors);
+  for (const std::string& failure : result.failures) FAIL_CHECK(failure);
+  for (const Skipped& one : result.skipped) FAIL_CHECK(one.str());
+  for (NamedTensor& item : tensors) {
+    if (!item.name.starts_with("output.")) continue;
+    std::vector<double> values = item.tensor.to_vector<double>();
+    values.back() += 0.01;
+    item.tensor = numbers(item.tensor.shape(), values);
+    break;
+  }
+  CHECK(result_of(name, config, tensors).passed == 0);
+}
+
+TEST_CASE("a given dropout mask: of 0 and 1, or divided by 1 - p already") {
+  check_passes("dropout_p", "{\"p\": 0.75}",
+               {{"input.x", numbers({3}, {1, 2, 3})},
+                {"input.mask", numbers({3}, {1, 0, 1})},
+                {"input.w_y", numbers({3}, {1, 1, 2})},
+                {"output.y", numbers({3}, {4, 0, 12})},
+                {"output.loss", numbers({}, {28})},
+                {"grad.input.x", numbers({3}, {4, 0, 8})}});
+  check_passes("dropout_scaled", "{}",
+               {{"input.x", numbers({3}, {1, 2, 3})},
+                {"input.mask", numbers({3}, {4, 0, 4})},
+                {"output.y", numbers({3}, {4, 0, 12})}});
+}
+
+TEST_CASE("layer norm over two axes, with an output of any name and a loss without weights") {
+  const double root = std::sqrt(5.0);
+  check_passes(
+      "layer_norm_2d", "{\"eps\": 0, \"normalized_shape\": [2, 2]}",
+      {{"input.x", numbers({1, 2, 2}, {3, 1, -1, -3})},
+       {"param.weight", numbers({2, 2}, {1, 2, 3, 4})},
+       {"param.bias", numbers({2, 2}, {1, 0, 0, 0})},
+       {"output.rows", numbers({1, 2, 2}, {3 / root + 1, 2 / root, -3 / root, -12 / root})},
+       {"output.loss", numbers({}, {1 - 10 / root})},
+       {"grad.param.weight", numbers({2, 2}, {3 / root, 1 / root, -1 / root, -3 / root})},
+       {"grad.param.bias", numbers({2, 2}, {1, 1, 1, 1})}});
+}
+
+TEST_CASE("gradients as outputs: the loss is the sum of their squares, or is weighted") {
+  // y = x^2, dy/dx = 2 x: at 1, 2 with weights 3, 1 that is 6, 4.
+  const StateDict common{{"input.x", numbers({2}, {1, 2})},
+                         {"input.w_square", numbers({2}, {3, 1})},
+                         {"output.grad_x", numbers({2}, {6, 4})},
+                         {"output.square", numbers({2}, {1, 4})}};
+  StateDict squares = common, weighted = common, product = common;
+  squares.push_back({"output.loss", numbers({}, {52})});
+  squares.push_back({"grad.input.x", numbers({2}, {72, 16})});
+  check_passes("op_squares", "{}", squares);
+  weighted.push_back({"input.w_grad_x", numbers({2}, {1, 5})});
+  weighted.push_back({"output.loss", numbers({}, {26})});
+  weighted.push_back({"grad.input.x", numbers({2}, {6, 10})});
+  check_passes("op_weighted", "{}", weighted);
+  product.push_back({"input.v_x", numbers({2}, {2, 1})});
+  product.push_back({"output.hvp_x", numbers({2}, {12, 2})});
+  check_passes("op_product", "{}", product);
+}
+
+TEST_CASE("trajectories of learning rates, alone and in an optimizer") {
+  const std::string step = R"("scheduler": "StepLR", "step_size": 2, "gamma": 0.5)";
+  check_passes("lr_step", "{\"lr\": 0.8, " + step + "}",
+               {{"output.rates", numbers({5}, {0.8, 0.8, 0.4, 0.4, 0.2})}});
+  // loss x^2 / 2: x' = x - rate x
+  check_passes("opt_step", R"({"optimizer": "SGD", "steps": 3, "lr": 0.5, )" + step + "}",
+               {{"output.losses", numbers({3}, {32, 8, 2})},
+                {"output.lr", numbers({3}, {0.5, 0.5, 0.25})},
+                {"output.traj.x", numbers({4, 1}, {8, 4, 2, 1.5})},
+                {"output.grad.x", numbers({3, 1}, {8, 4, 2})},
+                {"param.x", numbers({1}, {8})},
+                {"input.A", numbers({1, 1}, {1})},
+                {"input.b", numbers({1}, {0})}});
 }
 
 }  // namespace
