@@ -16,11 +16,9 @@ inline Var masked(Case& c, const Var& x, const std::string& mask) {
   const std::vector<double> elements = c.stored(mask).to_vector<double>();
   const bool scaled =
       std::any_of(elements.begin(), elements.end(), [](double m) { return m != 0 && m != 1; });
+  if (scaled) return x * c.var(mask);
   for (const char* rate : {"p", "dropout", "rate"}) {
-    if (scaled || c.set(rate)) {
-      const double kept = scaled ? 1 : 1 - c.number(rate, 0);
-      return x * c.var(mask) / kept;
-    }
+    if (c.set(rate)) return x * c.var(mask) / (1 - c.number(rate, 0));
   }
   throw Unknown("a dropout mask without the probability p");
 }
