@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-// The loss of a reference case, from its outputs: with weights, without them, or from gradients of a
-// first loss (derivatives of second order).
+// The loss of a reference case, from its outputs: with weights, without them, or from gradients of
+// a first loss (derivatives of second order).
 #pragma once
 
 #include <cmath>

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
-// The settings of a reference case, by their names in its config, a JSON text. Knows no kind of case.
+// The settings of a reference case, by their names in its config, a JSON text. Knows no kind of
+// case.
 #pragma once
 
 #include <cstdint>
