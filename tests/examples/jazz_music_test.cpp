@@ -153,10 +153,17 @@ TEST_CASE("jazz: the n-gram's distributions sum to one, also in contexts it neve
   ngram.train(sequences);
   const std::vector<Event> strange = {{44, 88, 43, {}}, {1, 1, 1, {}}};
   for (const auto& past : {std::vector<Event>{}, sequences[0], strange}) {
-    for (Factor factor : {Factor::delta, Factor::pitch, Factor::duration}) {
-      const auto p = ngram.distribution(factor, past, sequences[1][0]);
-      CHECK(std::accumulate(p.begin(), p.end(), 0.0) == doctest::Approx(1).epsilon(1e-9));
-      CHECK(*std::min_element(p.begin(), p.end()) > 0);
+    const std::pair<Factor, int> factors[] = {{Factor::delta, kDeltaClasses},
+                                              {Factor::pitch, kPitchClasses},
+                                              {Factor::duration, kDurationClasses}};
+    for (const auto& [factor, classes] : factors) {
+      double sum = 0;
+      for (int value = 0; value < classes; ++value) {
+        const double p = ngram.probability(factor, past, sequences[1][0], value);
+        CHECK(p > 0);
+        sum += p;
+      }
+      CHECK(sum == doctest::Approx(1).epsilon(1e-9));
     }
   }
 }
