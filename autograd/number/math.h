@@ -52,7 +52,8 @@ template <Number X>
 TL_HD auto leaky_relu(const X& x, double slope = 0.01) {
   return select(x > 0.0, x, x * slope);
 }
-// elu(x, alpha): x above 0, else alpha (e^x - 1); the derivative at 0 is alpha. Clevert et al. 2016.
+// elu(x, alpha): x above 0, else alpha (e^x - 1); the derivative at 0 is alpha.
+// Clevert et al. 2016.
 template <Number X>
 TL_HD auto elu(const X& x, double alpha = 1) {
   return select(x > 0.0, x, alpha * (exp(select(x > 0.0, 0.0, x)) - 1.0));
