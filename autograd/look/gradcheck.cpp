@@ -236,7 +236,7 @@ GradcheckReport detail::replay(const CheckedFunction& function, const ParameterL
     Tape tape;
     std::vector<Var> ys = function();
     std::vector<Var> weights;
-    for (const Tensor& w : upstreams(ys, seed)) weights.push_back(Var(w));
+    for (const Tensor& w : upstreams(ys, seed)) weights.emplace_back(w);
     Run result;
     for (const Var& y : ys) {
       result.names.push_back(fmt::format("result {}", result.names.size()));

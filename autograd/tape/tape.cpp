@@ -25,7 +25,6 @@ using detail::is_upstream;
 using detail::Leaf;
 using detail::Node;
 using detail::SetPaused;
-using detail::thread_context;
 using detail::thread_state;
 
 // Gives an upstream gradient a history. So in a recorded pass, a gradient without a history was

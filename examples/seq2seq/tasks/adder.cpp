@@ -98,7 +98,7 @@ CarryTrace trace_of(const Adder& adder, const Sum& sum, int bits) {
   const Tensor logits = out.logits.value().to(tapeloop::Device::cpu);
   for (int t = 0; t <= bits; ++t) {
     trace.digits.push_back(fmt::format("{}{}", sum.a >> t & 1u, sum.b >> t & 1u));
-    trace.sums.push_back(logits.at({t, 0, 0}) > 0 ? "1" : "0");
+    trace.sums.emplace_back(logits.at({t, 0, 0}) > 0 ? "1" : "0");
   }
   trace.caption = fmt::format("{} + {} = {}", sum.a, sum.b, adder.add(sum, bits));
   return trace;
