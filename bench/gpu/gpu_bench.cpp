@@ -67,8 +67,7 @@ struct Form {
 };
 constexpr Form kForms[] = {{"as the library chooses", cuda::RecurrentForm::automatic},
                            {"alternating", cuda::RecurrentForm::alternating},
-                           {"persistent", cuda::RecurrentForm::persistent},
-                           {"cluster", cuda::RecurrentForm::cluster}};
+                           {"persistent", cuda::RecurrentForm::persistent}};
 
 // --- the step of each kind of row ---
 
