@@ -62,10 +62,10 @@ RecurrentPlan divided_into(std::int64_t groups, const RecurrentShape& s,
   const std::int64_t weights = s.chunks() * columns * kChunkBytes;
   const std::int64_t others = (columns + s.operands * p.rows * p.units) * 4;
   const std::int64_t sums = std::int64_t{p.parts} * p.rows * columns * 4;
-  // A stage gives each lane along the inner axis a chunk, and each lane of a warp a copy. It is
+  // A stage gives each lane along the inner axis two chunks, each lane of a warp a copy. It is
   // smaller if memory is short.
   const int least = p.parts / p.splits;
-  for (int chunks = std::max({4, least, 32 / p.rows}); chunks >= least; chunks /= 2) {
+  for (int chunks = std::max({4, 2 * least, 32 / p.rows}); chunks >= least; chunks /= 2) {
     const std::int64_t stages = std::int64_t{kStages} * p.splits * chunks * p.rows * kChunkBytes;
     const std::int64_t work =
         (std::max(stages, sums) + kChunkBytes - 1) / kChunkBytes * kChunkBytes;

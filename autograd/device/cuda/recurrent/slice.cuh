@@ -22,6 +22,7 @@ struct Slice {
   int elements;     // row_count * units
   // The elements of this thread: one unit of the rows first_own, first_own + own_step, ...
   int unit, first_own, end_own, own_step;
+  SliceProduct product;  // of this warp, but without the rows
 
   __device__ explicit Slice(const PersistentRun& r)
       : run(r),
@@ -45,6 +46,33 @@ struct Slice {
     unit = thread - first_own * units;
     end_own = r.batch - first_row < row_count ? r.batch - first_row : row_count;
     if (first_own >= own_step || first_unit + unit >= r.hidden) first_own = end_own;
+    prepare_product();
+  }
+  __device__ void prepare_product() {
+    const int thread = static_cast<int>(threadIdx.x), warp = thread / 32;
+    const int tiles = run.plan.column_tiles, splits = run.plan.splits;
+    const int split = warp / tiles, tile = warp - split * tiles;
+    SliceProduct& p = product;
+    p.columns = columns;
+    p.row_count = row_count;
+    p.stage_chunks = run.plan.stage_chunks;
+    p.stages = ((chunks + splits - 1) / splits + p.stage_chunks - 1) / p.stage_chunks;
+    p.column_bits = run.plan.column_bits;
+    p.row_bits = run.plan.row_bits;
+    p.member = thread - split * tiles * 32;
+    p.members = tiles * 32;
+    p.stage = chunks * columns + split * p.stage_chunks * row_count;
+    p.stage_step = splits * p.stage_chunks * row_count;
+    if (split < splits) {
+      p.first_column = tile * run.plan.tile_width;
+      p.first = chunks * split / splits;
+      p.last = chunks * (split + 1) / splits;
+    } else {  // this warp only takes part in barriers
+      p.first_column = columns;
+      p.first = p.last = 0;
+    }
+    const int inner_bits = 5 - p.column_bits - p.row_bits;
+    p.sums = chunks * columns * kChunkSize + (split << inner_bits) * row_count * columns;
   }
 
   struct Element {
@@ -129,35 +157,15 @@ struct Slice {
   // Waits until all blocks have passed on `handed_on` steps, multiplies, and adds up: total() then
   // has the results.
   __device__ void multiply(std::int64_t step, std::int64_t handed_on) const {
-    const int thread = static_cast<int>(threadIdx.x), warp = thread / 32;
     if (handed_on > 0 && run.plan.slices > 1) {
-      if (warp == 0) wait_until(flags(), run.plan.slices, static_cast<unsigned>(handed_on), thread);
+      const int thread = static_cast<int>(threadIdx.x);
+      if (thread < 32) {
+        wait_until(flags(), run.plan.slices, static_cast<unsigned>(handed_on), thread);
+      }
       __syncthreads();
     }
-    const int tiles = run.plan.column_tiles, splits = run.plan.splits;
-    const int split = warp / tiles, tile = warp - split * tiles;
-    const int lanes = run.plan.column_bits + run.plan.row_bits;
-    SliceProduct p;
+    SliceProduct p = product;
     p.from = buffer(step);
-    p.columns = columns;
-    p.row_count = row_count;
-    p.stage_chunks = run.plan.stage_chunks;
-    p.stages = ((chunks + splits - 1) / splits + p.stage_chunks - 1) / p.stage_chunks;
-    p.column_bits = run.plan.column_bits;
-    p.row_bits = run.plan.row_bits;
-    p.member = thread - split * tiles * 32;
-    p.members = tiles * 32;
-    p.stage = chunks * columns + split * p.stage_chunks * row_count;
-    p.stage_step = splits * p.stage_chunks * row_count;
-    if (split < splits) {
-      p.first_column = tile * run.plan.tile_width;
-      p.first = chunks * split / splits;
-      p.last = chunks * (split + 1) / splits;
-    } else {  // this warp only takes part in barriers
-      p.first_column = columns;
-      p.first = p.last = 0;
-    }
-    p.sums = chunks * columns * kChunkSize + (split << (5 - lanes)) * row_count * columns;
     multiply_slice(run.plan.tile, p);
     __syncthreads();
     add_up();

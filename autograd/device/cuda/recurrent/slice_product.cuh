@@ -41,7 +41,7 @@ __device__ __noinline__ void multiply_slice(const SliceProduct p) {
   const int lane_column = lane >> low & ((1 << p.column_bits) - 1);
   const int above = lane >> (low + p.column_bits);
   const int lane_row = (lane & low) | (above & ((1 << high_rows) - 1)) << low;
-  const int inner = above >> high_rows, inner_lanes = 32 >> (p.column_bits + p.row_bits);
+  const int inner = above >> high_rows, inner_bits = 5 - p.column_bits - p.row_bits;
   // Beyond the last column or row, a thread repeats the last one. Those sums are not read.
   int column_at[kColumns], row_at[kRows];
 #pragma unroll
@@ -79,11 +79,11 @@ __device__ __noinline__ void multiply_slice(const SliceProduct p) {
       __syncthreads();
     }
     fetch(stage + kStages - 1);  // into the place that all have left
-    const int count = count_of(stage);
+    const int count = (count_of(stage) - inner + (1 << inner_bits) - 1) >> inner_bits;
     const Chunk* weights = shared + (p.first + stage * p.stage_chunks + inner) * p.columns;
     const Chunk* rows = shared + place_of(stage) + inner * p.row_count;
 #pragma unroll kAhead
-    for (int chunk = inner; chunk < count; chunk += inner_lanes) {
+    for (int chunk = 0; chunk < count; ++chunk) {
       Chunk a[kColumns], b[kRows];
 #pragma unroll
       for (int i = 0; i < kColumns; ++i) a[i] = weights[column_at[i]];
@@ -97,8 +97,8 @@ __device__ __noinline__ void multiply_slice(const SliceProduct p) {
           for (int j = 0; j < kRows; ++j) sum[i][j] = fma(a[i].at[v], b[j].at[v], sum[i][j]);
         }
       }
-      weights += inner_lanes * p.columns;
-      rows += inner_lanes * p.row_count;
+      weights += p.columns << inner_bits;
+      rows += p.row_count << inner_bits;
     }
   }
   wait_for_batches<0>();

@@ -66,7 +66,7 @@ void Capture::stop() {
 void Capture::launch() {
   const std::scoped_lock lock(working());
   upload_renewed();
-  CUDA_CHECK(cudaGraphLaunch(graph_, gpu().stream));
+  check(cudaGraphLaunch(graph_, gpu().stream), "cudaGraphLaunch");
 }
 
 void Capture::upload_renewed() {
