@@ -243,6 +243,9 @@ TEST_CASE("persistent kernels hand h and dz on between blocks by flags") {
   check<nn::LstmGates>({6, 3, 40});
   check<nn::LstmGates>({5, 1, 33}, true);
   check<nn::GruGates>({5, 2, 37}, false, true);
+  const Case<nn::LstmGates> c({3, 20, 24}, false, false);  // several warps copy and read a stage
+  CHECK(Device<nn::LstmGates>(c, false).run.plan.column_tiles > 1);
+  check_forward(c);
 }
 
 // Runs a hand-over that is broken as an environment variable says. Tests call it in a new process.

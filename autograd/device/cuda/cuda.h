@@ -17,8 +17,8 @@ void allow_tf32(bool allowed);
 
 // How recurrent() runs a sequence.
 //   alternating: a product by cuBLAS and one kernel for the formula, in turn, for each time step
-//   persistent:  one launch for the whole sequence, in float32; the recurrent weights stay in shared
-//                memory, and blocks exchange h through L2
+//   persistent:  one launch for the whole sequence, in float32; the recurrent weights stay in
+//                shared memory, and blocks exchange h through L2
 enum class RecurrentForm { automatic, alternating, persistent };
 // Sets the form, for tests and benchmarks. The default, automatic, takes the persistent form if the
 // shape fits and the GPU has room. If persistent was asked for, recurrent() throws Error, with the

@@ -38,23 +38,14 @@ void divide_block(RecurrentPlan& p, int columns) {
   p.parts = p.splits << (5 - p.row_bits - p.column_bits);
 }
 
-}  // namespace
-
-RecurrentPlan divided_into(std::int64_t groups, const RecurrentShape& s,
-                           const DeviceLimits& limits) {
+// The division into blocks of so many rows and units; not persistent() if a block has no room.
+RecurrentPlan division(std::int64_t rows, std::int64_t units, const RecurrentShape& s,
+                       const DeviceLimits& limits) {
   RecurrentPlan p;
-  if (groups < 1 || groups > std::min<std::int64_t>(limits.multiprocessors, s.batch)) return {};
-  if (divided(s.batch, groups) > kMostRows || s.hidden > (1 << 20) || s.gates > 64) return {};
-  // Kernels count the elements of a time step in 32 bits.
-  if (s.batch * s.hidden * s.gates > std::numeric_limits<int>::max()) return {};
-  p.rows = static_cast<int>(divided(s.batch, groups));
-  p.groups = static_cast<int>(divided(s.batch, p.rows));
-  const std::int64_t most = std::min<std::int64_t>(limits.multiprocessors / p.groups, s.hidden);
-  // One block alone needs no exchange.
-  const bool alone =
-      s.chunks() * s.hidden * s.columns_per_unit() * kChunkBytes <= limits.shared_bytes / 2;
-  p.units = static_cast<int>(alone ? s.hidden : divided(s.hidden, most));
-  p.slices = static_cast<int>(divided(s.hidden, p.units));
+  p.rows = static_cast<int>(rows);
+  p.groups = static_cast<int>(divided(s.batch, rows));
+  p.units = static_cast<int>(units);
+  p.slices = static_cast<int>(divided(s.hidden, units));
   const std::int64_t columns = p.units * s.columns_per_unit();
   if (p.units > kBlockThreads || columns > 32 * kWarps * kTiles[1].columns) return {};
   divide_block(p, static_cast<int>(columns));
@@ -76,6 +67,23 @@ RecurrentPlan divided_into(std::int64_t groups, const RecurrentShape& s,
     return p;
   }
   return {};
+}
+
+}  // namespace
+
+RecurrentPlan divided_into(std::int64_t groups, const RecurrentShape& s,
+                           const DeviceLimits& limits) {
+  if (groups < 1 || groups > std::min<std::int64_t>(limits.multiprocessors, s.batch)) return {};
+  const std::int64_t rows = divided(s.batch, groups);
+  if (rows > kMostRows || s.hidden > (1 << 20) || s.gates > 64) return {};
+  // Kernels count the elements of a time step in 32 bits.
+  if (s.batch * s.hidden * s.gates > std::numeric_limits<int>::max()) return {};
+  // One block alone needs no exchange. It should not read much more in a step than others.
+  if (s.chunks() * s.hidden * s.columns_per_unit() * kChunkBytes <= limits.shared_bytes / 2) {
+    if (const RecurrentPlan p = division(rows, s.hidden, s, limits); p.persistent()) return p;
+  }
+  const std::int64_t slices = limits.multiprocessors / divided(s.batch, rows);
+  return division(rows, divided(s.hidden, std::min(slices, s.hidden)), s, limits);
 }
 
 RecurrentPlan plan_recurrent(const RecurrentShape& s, const DeviceLimits& limits,
