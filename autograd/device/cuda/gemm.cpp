@@ -6,8 +6,8 @@
 #include <mutex>
 
 #include "tapeloop/autograd/device/cuda/cuda.h"
+#include "tapeloop/autograd/device/cuda/gpu.cuh"
 #include "tapeloop/autograd/device/cuda/kernels.h"
-#include "tapeloop/autograd/device/cuda/launch.cuh"
 #include "tapeloop/autograd/tensor/error.h"
 
 namespace tapeloop::cuda {
@@ -68,20 +68,13 @@ void product(const Tensor& to, const Tensor& a, const Tensor& b, bool accumulate
   const auto between = [&](const Tensor& m) { return batch == 1 ? 0LL : m.stride(0) * 1LL; };
   // cuBLAS is column-major: it calculates the transposed product of the transposed operands.
   const std::scoped_lock lock(working());
-  const auto multiply = [&] {
-    return blas().gemm(gpu().blas_handle, right.transposed ? CUBLAS_OP_T : CUBLAS_OP_N,
-                       left.transposed ? CUBLAS_OP_T : CUBLAS_OP_N, small(to.dim(2)),
-                       small(to.dim(1)), small(a.dim(2)), &one, right.tensor.raw(), kType,
-                       small(right.row), between(right.tensor), left.tensor.raw(), kType,
-                       small(left.row), between(left.tensor), &beta, to.raw(), kType,
-                       small(to.dim(1) == 1 ? to.dim(2) : to.stride(1)), between(to), small(batch),
-                       compute, CUBLAS_GEMM_DEFAULT);
-  };
-  cublasStatus_t status = multiply();
-  if (status == CUBLAS_STATUS_ALLOC_FAILED) {  // cuBLAS loads its kernels at their first use
-    trim_pool();
-    status = multiply();
-  }
+  const cublasStatus_t status = blas().gemm(
+      gpu().blas_handle, right.transposed ? CUBLAS_OP_T : CUBLAS_OP_N,
+      left.transposed ? CUBLAS_OP_T : CUBLAS_OP_N, small(to.dim(2)), small(to.dim(1)),
+      small(a.dim(2)), &one, right.tensor.raw(), kType, small(right.row), between(right.tensor),
+      left.tensor.raw(), kType, small(left.row), between(left.tensor), &beta, to.raw(), kType,
+      small(to.dim(1) == 1 ? to.dim(2) : to.stride(1)), between(to), small(batch), compute,
+      CUBLAS_GEMM_DEFAULT);
   check(status, "cublasGemmStridedBatchedEx");
 }
 
