@@ -54,6 +54,21 @@ class GpuCheck(unittest.TestCase):
         path.write_text("#!/bin/sh\n" + text + "\n")
         path.chmod(0o755)
 
+    def test_times_of_divisions(self):
+        file = self.folder / "times.txt"
+        done = subprocess.run([BENCH, "--quick", "--times", file], capture_output=True, text=True, timeout=250)
+        self.assertEqual(done.returncode, 0, done.stderr)
+        lines = [line.split() for line in file.read_text().splitlines() if not line.startswith("#")]
+        # LSTM and GRU of 4 units, forward and backward: alternating, and two rows in one group or two.
+        self.assertEqual(sorted(line[:5] for line in lines),
+                         sorted(["4", gates, "2", way, groups] for gates in ("3", "4") for way in ("backward", "forward")
+                                for groups in ("0", "1", "2")))
+        self.assertTrue(all(len(line) == 6 and float(line[5]) > 0 for line in lines))
+        self.assertIn("12 times in", done.stdout)
+        done = subprocess.run([BENCH, "--quick", "--times", self.folder / "absent" / "x"], capture_output=True, text=True)
+        self.assertEqual(done.returncode, 1)
+        self.assertIn("cannot be written; name another file by --times", done.stderr)
+
     def run_check(self, *arguments, **environment):
         path = f"{self.folder / 'bin'}:{os.environ['PATH']}"
         return subprocess.run([self.folder / "gpu-check", *arguments], capture_output=True, text=True, timeout=250,

@@ -2,7 +2,9 @@
 // Times rows (rows.h) on the GPU. Prints one line of JSON for each form of each row, as the peers
 // do (bench/peers/row.h); the first line describes the GPU. No optimizer; gpu-check writes the
 // report.
-//   gpu_bench [--quick] [ROW...]    without rows: all; ends with 77 if there is no GPU
+//   gpu_bench [--quick] [--times FILE] [ROW...]
+// Without rows: all. With --times: only measures the divisions of recurrent layers and writes FILE
+// for cuda::use_recurrent_times. Ends with 77 if there is no GPU.
 #include <fmt/format.h>
 
 #include <algorithm>
@@ -14,6 +16,7 @@
 #include "bench/gpu/facts.h"
 #include "bench/gpu/multiply_add.h"
 #include "bench/gpu/rows.h"
+#include "bench/gpu/times.h"
 #include "bench/op_by_op_cell.h"
 #include "bench/peers/row.h"
 #include "examples/custom_cell/my_lstm.h"
@@ -67,8 +70,7 @@ struct Form {
 };
 constexpr Form kForms[] = {{"as the library chooses", cuda::RecurrentForm::automatic},
                            {"alternating", cuda::RecurrentForm::alternating},
-                           {"persistent", cuda::RecurrentForm::persistent},
-                           {"cluster", cuda::RecurrentForm::cluster}};
+                           {"persistent", cuda::RecurrentForm::persistent}};
 
 // --- the step of each kind of row ---
 
@@ -200,14 +202,20 @@ std::string blas_files() {
 int run(const std::vector<std::string>& arguments) {
   Effort effort;
   std::vector<std::string> rows;
+  std::string times;
   bool quick = false;
-  for (const std::string& argument : arguments) {
-    if (argument == "--quick") {
+  for (std::size_t i = 0; i < arguments.size(); ++i) {
+    const std::string& argument = arguments[i];
+    if (argument == "--times" && i + 1 < arguments.size()) {
+      times = arguments[++i];
+    } else if (argument == "--quick") {
       quick = true;
       effort = {3, 1e-4};
     } else if (argument.starts_with("-")) {
-      fmt::print(stderr, "gpu_bench: unknown option {}; usage: gpu_bench [--quick] [ROW...]\n",
-                 argument);
+      fmt::print(
+          stderr,
+          "gpu_bench: unknown option {}; usage: gpu_bench [--quick] [--times FILE] [ROW...]\n",
+          argument);
       return 2;
     } else {
       rows.push_back(argument);
@@ -228,7 +236,15 @@ int run(const std::vector<std::string>& arguments) {
       peer::quoted(gpu.runtime_cuda), gpu.multiprocessors, gpu.memory_gib, gpu.emulated,
       peer::quoted(blas_files()));
   std::fflush(stdout);
-  for (const std::string& row : rows.empty() ? gpu_rows(quick) : rows) answer(row, effort);
+  if (rows.empty()) rows = gpu_rows(quick);
+  if (!times.empty()) {
+    const int count = write_times(times, rows, [&](const std::string& row) {
+      return time_of(step_of(peer::parse_row(row)), effort).median;
+    });
+    fmt::print("{} times in {}\n", count, times);
+    return 0;
+  }
+  for (const std::string& row : rows) answer(row, effort);
   return 0;
 }
 

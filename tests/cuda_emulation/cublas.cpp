@@ -5,6 +5,7 @@
 
 #include "device_memory.h"
 #include "tapeloop/autograd/device/cpu/kernels.h"
+#include "tapeloop/autograd/device/cuda/gpu.cuh"
 
 const char* cublasGetStatusString(cublasStatus_t status) {
   return status == CUBLAS_STATUS_SUCCESS ? "CUBLAS_STATUS_SUCCESS" : "CUBLAS_STATUS_INVALID_VALUE";
@@ -82,4 +83,15 @@ cublasStatus_t cublasGemmStridedBatchedEx(cublasHandle_t, cublasOperation_t op_a
     return cudaSuccess;
   });
   return CUBLAS_STATUS_SUCCESS;
+}
+
+// Instead of the library's, which loads cuBLAS.
+const tapeloop::cuda::Blas& tapeloop::cuda::blas() {
+  static const Blas kBlas = {&cublasCreate,
+                             &cublasDestroy,
+                             &cublasSetStream,
+                             &cublasSetWorkspace,
+                             &cublasGemmStridedBatchedEx,
+                             &cublasGetStatusString};
+  return kBlas;
 }

@@ -1,0 +1,101 @@
+// SPDX-License-Identifier: MIT
+// Matrix products by cuBLAS. A view without a unit stride, which cuBLAS cannot read, is copied
+// first.
+#include <algorithm>
+#include <atomic>
+#include <mutex>
+
+#include "tapeloop/autograd/device/cuda/cuda.h"
+#include "tapeloop/autograd/device/cuda/gpu.cuh"
+#include "tapeloop/autograd/device/cuda/kernels.h"
+#include "tapeloop/autograd/tensor/error.h"
+
+namespace tapeloop::cuda {
+namespace {
+
+std::atomic<bool> tf32_allowed{false};
+
+// Matrices [batch, rows, columns]: row-major, or column-major if `transposed`.
+struct Matrices {
+  Tensor tensor;
+  bool transposed;
+  std::int64_t row;  // elements from one row (column, if transposed) to the next
+};
+
+// Returns whether the elements of each row are adjacent and the rows do not overlap.
+bool rows_lie(const Tensor& m, int row_axis, int column_axis) {
+  const std::int64_t columns = m.dim(column_axis);
+  return (columns == 1 || m.stride(column_axis) == 1) &&
+         (m.dim(row_axis) == 1 || m.stride(row_axis) >= columns);
+}
+std::int64_t leading(const Tensor& m, int row_axis, int column_axis) {
+  return std::max<std::int64_t>(m.dim(row_axis) == 1 ? 1 : m.stride(row_axis),
+                                std::max<std::int64_t>(1, m.dim(column_axis)));
+}
+
+Matrices readable(const Tensor& given) {
+  const bool forwards = given.dim(0) <= 1 || given.stride(0) >= 0;
+  if (forwards && rows_lie(given, 1, 2)) return {given, false, leading(given, 1, 2)};
+  if (forwards && rows_lie(given, 2, 1)) return {given, true, leading(given, 2, 1)};
+  Tensor copied = Tensor::empty(given.shape(), given.dtype(), given.device());
+  copy(copied, given);
+  return {copied, false, leading(copied, 1, 2)};
+}
+
+int small(std::int64_t size) {
+  if (size > 0x7fffffff) {
+    fail("matmul", "a matrix with " + std::to_string(size) +
+                       " rows or columns is larger than cuBLAS takes, 2^31 - 1; cut it into parts");
+  }
+  return static_cast<int>(size);
+}
+
+template <class T>
+void product(const Tensor& to, const Tensor& a, const Tensor& b, bool accumulate) {
+  const std::int64_t batch = to.dim(0);
+  if (to.numel() == 0) return;
+  if (a.dim(2) == 0) {
+    if (!accumulate) fill(to, 0);
+    return;
+  }
+  const Matrices left = readable(a), right = readable(b);
+  const T one = 1, beta = accumulate ? T{1} : T{0};
+  constexpr bool kSingle = sizeof(T) == 4;
+  constexpr cudaDataType kType = kSingle ? CUDA_R_32F : CUDA_R_64F;
+  const cublasComputeType_t compute = !kSingle              ? CUBLAS_COMPUTE_64F
+                                      : tf32_allowed.load() ? CUBLAS_COMPUTE_32F_FAST_TF32
+                                                            : CUBLAS_COMPUTE_32F;
+  const auto between = [&](const Tensor& m) { return batch == 1 ? 0LL : m.stride(0) * 1LL; };
+  // cuBLAS is column-major: it calculates the transposed product of the transposed operands.
+  const std::scoped_lock lock(working());
+  const cublasStatus_t status = blas().gemm(
+      gpu().blas_handle, right.transposed ? CUBLAS_OP_T : CUBLAS_OP_N,
+      left.transposed ? CUBLAS_OP_T : CUBLAS_OP_N, small(to.dim(2)), small(to.dim(1)),
+      small(a.dim(2)), &one, right.tensor.raw(), kType, small(right.row), between(right.tensor),
+      left.tensor.raw(), kType, small(left.row), between(left.tensor), &beta, to.raw(), kType,
+      small(to.dim(1) == 1 ? to.dim(2) : to.stride(1)), between(to), small(batch), compute,
+      CUBLAS_GEMM_DEFAULT);
+  check(status, "cublasGemmStridedBatchedEx");
+}
+
+}  // namespace
+
+void allow_tf32(bool allowed) { tf32_allowed = allowed; }
+
+void matmul(const Tensor& to, std::span<const Product> products, bool accumulate) {
+  with_float_type(to.dtype(), [&]<class T>(T) {
+    if (products.empty() && !accumulate) fill(to, 0);
+    for (const Product& p : products) {
+      product<T>(to, p.a, p.b, accumulate);
+      accumulate = true;
+    }
+  });
+}
+
+void linear(const Tensor& to, const Tensor& x, const Tensor& w, const Tensor& init) {
+  if (init.defined()) copy(to, init);
+  const Product one[] = {{x.insert_axis(0), w.transpose(0, 1).insert_axis(0)}};
+  matmul(to.insert_axis(0), one, init.defined());
+}
+
+}  // namespace tapeloop::cuda
