@@ -80,7 +80,9 @@ def names_in(path):
 def units_of(files, build):
     """Files with equal options, from one top folder. None defines a name of another, or of the headers of another."""
     units = {}
-    for file, options in sorted(files.items()):
+    # A file with a specialization is the first of its unit: others may use what it specializes.
+    for file in sorted(files, key=lambda file: (b"\ntemplate <>" not in content(ROOT / file), file)):
+        options = files[file]
         headers = read_by([file], options, build) - {ROOT / file}
         below = set().union(*map(names_in, headers))
         own = names_in(ROOT / file) - below

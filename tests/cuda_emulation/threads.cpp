@@ -150,8 +150,7 @@ void run_resident_threads(dim3 grid, dim3 size, std::size_t shared_bytes, Broken
   gridDim = grid;
   blockDim = size;
   std::vector<Block> blocks(std::size_t{grid.x} * grid.y);
-  for (std::size_t i = 0; i < blocks.size(); ++i) {
-    Block& b = blocks[i];
+  for (Block& b : blocks) {
     b.memory.assign(shared_bytes / sizeof(std::uint64_t) + 1, ~std::uint64_t{0});
     b.barrier = std::make_unique<Barrier>(size.x);
     for (unsigned first = 0; first < size.x; first += kWarp) {
