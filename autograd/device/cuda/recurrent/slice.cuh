@@ -110,7 +110,7 @@ struct Slice {
   }
 
   // Weights, bias and lengths: once for a sequence.
-  __device__ void load_weights() const {
+  __device__ void load_constants() const {
     for (int i = static_cast<int>(threadIdx.x); i < chunks * columns; i += kBlockThreads) {
       const int chunk = i / columns, column = i - chunk * columns;
       Chunk loaded;
