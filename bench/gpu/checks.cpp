@@ -203,7 +203,7 @@ Json run_rows(const Settings& settings, Json& about, Json& missing) {
       settings.rows.empty() ? bench::gpu_rows(settings.quick) : settings.rows;
   const auto with_rows = [&](std::vector<std::string> command,
                              const std::vector<std::string>& asked) {
-    if (settings.quick) command.push_back("--quick");
+    if (settings.quick) command.emplace_back("--quick");
     command.insert(command.end(), asked.begin(), asked.end());
     return command;
   };

@@ -26,7 +26,7 @@ std::vector<std::string> gpu_rows(bool quick) {
   }
   rows.push_back(fmt::format("gpu/copy/MiB:{}", mib));
   rows.push_back(fmt::format("gpu/multiply_add/MiB:{}", mib));
-  rows.push_back("gpu/launch/N:1");
+  rows.emplace_back("gpu/launch/N:1");
   for (const Sizes& s : quick ? std::vector<Sizes>(std::begin(kSmall), std::end(kSmall))
                               : std::vector<Sizes>(std::begin(kShapes), std::end(kShapes))) {
     for (const char* cell : {"lstm", "gru", "user_cell", "op_by_op"}) {
