@@ -22,7 +22,9 @@ common::SettingsTable table_of(AdderSettings& s) {
   common::SettingsTable rows = {common::count("", s.bits, 1, kMostBits, "").noted("bits")};
   for (common::Setting& row : table_of(static_cast<Settings&>(s))) {
     for (const char* name : {"hidden", "batch", "lr", "clip", "seed"}) {
-      if (row.note == name) rows.push_back(std::move(row));
+      if (row.note != name) continue;
+      rows.push_back(std::move(row));
+      break;
     }
   }
   return rows;
