@@ -1,18 +1,19 @@
 // SPDX-License-Identifier: MIT
 // gpu_micro: cycles of the few things that a persistent recurrent kernel repeats at every time step:
 // loads of 16 bytes from shared memory, h handed on by flags or by words that carry their step, and
-// barriers of a cluster. Uses no tensor and no cuBLAS. Takes seconds.
+// barriers of a cluster (micro_clusters.cu). Uses no tensor and no cuBLAS. Takes seconds.
 //   gpu_micro [--quick]    --quick: few steps, to see that it works
 #include <cstdio>
 #include <cstring>
 
+#include "bench/gpu/micro.cuh"
 #include "tapeloop/autograd/device/cuda/recurrent/resident.cuh"
 
 namespace {
 
 using namespace tapeloop::cuda;
 
-constexpr int kBlockThreads = 256, kWarpThreads = 32;
+constexpr int kBlockThreads = bench::kBlockThreads, kWarpThreads = 32;
 constexpr int kWarps = kBlockThreads / kWarpThreads;
 
 // --- 16-byte loads from shared memory ---
@@ -131,68 +132,19 @@ __global__ void __launch_bounds__(kBlockThreads, 1)
   sums[blockIdx.x * kBlockThreads + threadIdx.x] = static_cast<float>(sum);
 }
 
-// Barriers of a cluster of blocks; before each, every thread may store a number to global memory.
-__global__ void __launch_bounds__(kBlockThreads, 1)
-    cluster_kernel(bool stores, int steps, float* numbers, long long* cycles) {
-  const long long start = clock64();
-  for (int t = 0; t < steps; ++t) {
-    if (stores) numbers[blockIdx.x * kBlockThreads + threadIdx.x] = static_cast<float>(t);
-#if __CUDA_ARCH__ >= 900
-    asm volatile(
-        "barrier.cluster.arrive.release;\n"
-        "barrier.cluster.wait.acquire;" ::
-            : "memory");
-#endif
-  }
-  if (threadIdx.x == 0 && blockIdx.x == 0) *cycles = clock64() - start;
-}
-
 // --- on the host ---
-
-struct Failed {};
-
-void need(cudaError_t status, const char* call) {
-  if (status == cudaSuccess) return;
-  std::printf("gpu_micro: %s failed: %s\n", call, cudaGetErrorString(status));
-  throw Failed{};
-}
-#define NEED(call) need(call, #call)
-
-class Memory {
- public:
-  explicit Memory(std::size_t bytes) : bytes_(bytes) {
-    NEED(cudaMallocAsync(&data_, bytes, nullptr));
-    clear();
-  }
-  ~Memory() { cudaFreeAsync(data_, nullptr); }
-  Memory(const Memory&) = delete;
-  Memory& operator=(const Memory&) = delete;
-  void clear() { NEED(cudaMemsetAsync(data_, 0, bytes_, nullptr)); }
-  template <class T>
-  T* as() const {
-    return static_cast<T*>(data_);
-  }
-
- private:
-  void* data_ = nullptr;
-  std::size_t bytes_;
-};
-
-enum class Together { no, all_blocks, clusters_of_8 };
 
 class Bench {
  public:
   explicit Bench(bool quick) : steps_(quick ? 2 : 2000), rounds_(quick ? 1 : 256) {
-    int major = 0;
-    NEED(cudaDeviceGetAttribute(&multiprocessors_, cudaDevAttrMultiProcessorCount, 0));
-    NEED(cudaDeviceGetAttribute(&major, cudaDevAttrComputeCapabilityMajor, 0));
-    has_clusters_ = major >= 9;
+    bench::need(cudaDeviceGetAttribute(&multiprocessors_, cudaDevAttrMultiProcessorCount, 0),
+                "cudaDeviceGetAttribute");
   }
 
   void shared_loads() {
     for (const LaneLayout& layout : kLayouts) {
       std::printf("16-byte load of a warp, %s: %.2f cycles\n", layout.text,
-                  cycles(load_kernel, 1, Together::no, layout.lanes, rounds_, sums_.as<float4>(),
+                  cycles(load_kernel, 1, false, layout.lanes, rounds_, sums_.as<float4>(),
                          cycles_.as<long long>()) /
                       (static_cast<double>(rounds_) * kLoads * kWarps));
     }
@@ -209,9 +161,9 @@ class Bench {
                 "step by flags, %d blocks, flags %u bytes apart, %u polling warps, %d KiB "
                 "of h read by each: %.0f cycles\n",
                 blocks, 4 * spacing, polling, count / 64,
-                of_a_step(cycles(flags_kernel, blocks, Together::all_blocks, flags_.as<unsigned>(),
-                                 spacing, polling, h_.as<const float4>(), count, steps_,
-                                 sums_.as<float>(), cycles_.as<long long>())));
+                of_a_step(cycles(flags_kernel, blocks, true, flags_.as<unsigned>(), spacing,
+                                 polling, h_.as<const float4>(), count, steps_, sums_.as<float>(),
+                                 cycles_.as<long long>())));
           }
         }
       }
@@ -222,62 +174,43 @@ class Bench {
     for (const int kib : {16, 96}) {
       const int blocks = multiprocessors_;
       const int count = kib * 1024 / 8;
-      std::printf(
-          "step by words that carry it, %d blocks, %d words of 8 bytes: %.0f cycles\n", blocks,
-          count,
-          of_a_step(cycles(words_kernel, blocks, Together::all_blocks, h_.as<unsigned long long>(),
-                           count, steps_, sums_.as<float>(), cycles_.as<long long>())));
+      std::printf("step by words that carry it, %d blocks, %d words of 8 bytes: %.0f cycles\n",
+                  blocks, count,
+                  of_a_step(cycles(words_kernel, blocks, true, h_.as<unsigned long long>(), count,
+                                   steps_, sums_.as<float>(), cycles_.as<long long>())));
     }
   }
 
-  void cluster_barriers() {
-    if (!has_clusters_) return;
-    for (const bool stores : {false, true}) {
-      std::printf(
-          "barrier of a cluster of 8 blocks, %s: %.0f cycles\n",
-          stores ? "each thread stores a number before it" : "no stores before it",
-          of_a_step(cycles(cluster_kernel, multiprocessors_ / 8 * 8, Together::clusters_of_8,
-                           stores, steps_, sums_.as<float>(), cycles_.as<long long>())));
-    }
-  }
+  void cluster_barriers() const { bench::print_cluster_barriers(multiprocessors_, steps_); }
 
  private:
-  // The second of two runs: the first one also loads the kernel.
+  // The second of two runs: the first one also loads the kernel. If `together`, all blocks are
+  // resident at once.
   template <class... P, class... A>
-  double cycles(void (*kernel)(P...), int blocks, Together together, const A&... arguments) {
+  double cycles(void (*kernel)(P...), int blocks, bool together, const A&... arguments) {
     cudaLaunchAttribute attribute{};
+    attribute.id = cudaLaunchAttributeCooperative;
+    attribute.val.cooperative = 1;
     cudaLaunchConfig_t config{};
     config.gridDim.x = static_cast<unsigned>(blocks);
     config.blockDim.x = kBlockThreads;
     config.dynamicSmemBytes = kElements * sizeof(float4);
     config.attrs = &attribute;
-    config.numAttrs = together == Together::no ? 0 : 1;
-    if (together == Together::all_blocks) {
-      attribute.id = cudaLaunchAttributeCooperative;
-      attribute.val.cooperative = 1;
-    } else {
-      attribute.id = cudaLaunchAttributeClusterDimension;
-      attribute.val.clusterDim.x = 8;
-      attribute.val.clusterDim.y = attribute.val.clusterDim.z = 1;
-    }
-    long long result = 0;
+    config.numAttrs = together ? 1 : 0;
+    double result = 0;
     for (int run = 0; run < 2; ++run) {
       flags_.clear();
       h_.clear();
-      NEED(cudaLaunchKernelEx(&config, kernel, static_cast<P>(arguments)...));
-      NEED(cudaMemcpyAsync(&result, cycles_.as<void>(), sizeof result, cudaMemcpyDeviceToHost,
-                           nullptr));
-      NEED(cudaStreamSynchronize(nullptr));
+      result = bench::cycles_of(cycles_, config, kernel, arguments...);
     }
-    return static_cast<double>(result);
+    return result;
   }
   double of_a_step(double all) const { return all / steps_; }
 
   int steps_, rounds_;
   int multiprocessors_ = 0;
-  bool has_clusters_ = false;
-  Memory h_{std::size_t{1} << 20}, flags_{std::size_t{1} << 16}, sums_{std::size_t{1} << 20};
-  Memory cycles_{sizeof(long long)};
+  bench::Memory h_{std::size_t{1} << 20}, flags_{std::size_t{1} << 16}, sums_{std::size_t{1} << 20};
+  bench::Memory cycles_{sizeof(long long)};
 };
 
 }  // namespace
@@ -299,7 +232,7 @@ int main(int argc, char** argv) {
     bench.steps_by_flags();
     bench.steps_by_words();
     bench.cluster_barriers();
-  } catch (const Failed&) {
+  } catch (const bench::Failed&) {
     return 1;
   }
   return 0;
