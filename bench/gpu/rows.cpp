@@ -63,7 +63,8 @@ std::vector<std::string> all_rows() {
 
 std::vector<std::string> quick_rows() {
   std::vector<std::string> rows = limits(8, 1);
-  add_layers(rows, kSmall, kAllCells, kAllMaths);
+  add_layers(rows, kSmall, {"lstm"}, kAllMaths);
+  add_layers(rows, kSmall, kAllCells, {"float32"});
   return rows;
 }
 

@@ -16,7 +16,7 @@ namespace bench {
 std::vector<std::string> main_rows();
 // Every row; the main ones first.
 std::vector<std::string> all_rows();
-// Small rows, one of each kind, as a trial.
+// Small rows, one of each cell, as a trial.
 std::vector<std::string> quick_rows();
 
 // Work of one step of the row: floating-point operations of its matrix products (2TN x G x H(I+H)
