@@ -31,16 +31,16 @@ def run(*command):
 
 def compiled(build, target_of, source):
     """{(target, file): flags} of the library in a compile_commands.json. A file of a build folder goes by its name. The
-    flags are those that change the code, without includes, warnings, and how fmt is linked."""
+    flags are those that change the code, without includes, warnings, and how fmt is linked. Only Meson precompiles headers."""
     found = {}
     for command in json.loads((build / "compile_commands.json").read_text()):
         words = shlex.split(command["command"])
         target = target_of(words[words.index("-o") + 1])
-        if target not in LIBRARY:
+        if target not in LIBRARY or command["file"].endswith(".h"):
             continue
         path = (Path(command["directory"]) / command["file"]).resolve()
         name = path.name if build.resolve() in path.parents else path.relative_to(source).as_posix()
-        flags = {word for word in words if word.startswith(("-m", "-f", "-O", "-D", "-std"))}
+        flags = {word for word in words if word.startswith(("-m", "-f", "-O", "-D", "-std"))} - {"-fpch-preprocess"}
         found[target, name] = {flag for flag in flags if not flag.startswith(("-fdiagnostics", "-fcolor", "-DFMT_", "-D_FILE"))}
     return found
 
