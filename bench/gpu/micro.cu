@@ -3,6 +3,7 @@
 // loads of 16 bytes from shared memory, h handed on by flags or by words that carry their step, and
 // barriers of a cluster (micro_clusters.cu). Uses no tensor and no cuBLAS. Takes seconds.
 //   gpu_micro [--quick]    --quick: few steps, to see that it works
+#include <chrono>
 #include <cstdio>
 #include <cstring>
 
@@ -141,6 +142,17 @@ class Bench {
                 "cudaDeviceGetAttribute");
   }
 
+  // An idle GPU needs a part of this time to reach its full clock, and the latency of L2 in cycles
+  // depends on that.
+  void warm_up(double seconds) {
+    const auto start = std::chrono::steady_clock::now();
+    while (std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count() <
+           seconds) {
+      cycles(load_kernel, multiprocessors_, false, Lanes::all_differ, rounds_, sums_.as<float4>(),
+             cycles_.as<long long>());
+    }
+  }
+
   void shared_loads() {
     for (const LaneLayout& layout : kLayouts) {
       std::printf("16-byte load of a warp, %s: %.2f cycles\n", layout.text,
@@ -228,6 +240,7 @@ int main(int argc, char** argv) {
   }
   try {
     Bench bench(quick);
+    bench.warm_up(quick ? 0 : 0.5);
     bench.shared_loads();
     bench.steps_by_flags();
     bench.steps_by_words();
