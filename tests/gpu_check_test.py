@@ -107,9 +107,10 @@ class GpuCheck(unittest.TestCase):
         self.assertEqual(status, 0, out + error)
         self.assertIn("Nothing of this ran on a GPU", text)
         self.assertRegex(text, r"parts passed, 0 failed, 0 left out")
-        self.check_in_order(text, "commit: 0123abc", "16-byte load of a warp", "step by flags, 12 blocks", "step by words", "cycles of single steps", "parity of operations: 1 passed",
-                            "captured steps: 1 passed", "optimizers", "models", "forms of recurrent(): ", "passed", "s  rows",
-                            "PyTorch's rows", "sequence to sequence", "reference cases", "gradcheck", "examples",
+        self.check_in_order(text, "commit: 0123abc", "16-byte load of a warp", "step by flags, 12 blocks", "step by words",
+                            "cycles of single steps", "parity of operations: 1 passed", "captured steps: 1 passed",
+                            "optimizers", "models", "forms of recurrent(): ", "passed", "s  rows",
+                            "PyTorch's rows", "times of recurrent()'s divisions", "sequence to sequence", "reference cases", "gradcheck", "examples",
                             "memcheck of device_parity, ERROR SUMMARY: 0 errors: 1 passed", "racecheck of device_recurrent",
                             "The fastest form of each", f"  {LSTM}: ")
         times = [json.loads(line) for line in self.results("rows.jsonl").splitlines()]
@@ -166,7 +167,7 @@ class GpuCheck(unittest.TestCase):
         self.assertNotIn("cycles", text)
 
     def test_results_are_there_after_every_part(self):
-        process = self.start("--only", "tests", captured_step="exec sleep 60")
+        process = self.start("--only", "tests", captured_step="exec sleep 20")
         for _ in range(300):
             time.sleep(0.1)
             if (self.folder / "results" / "log.txt").exists() and "captured_step" in self.results("log.txt"):
@@ -214,6 +215,21 @@ class GpuCheck(unittest.TestCase):
             self.skipTest("there is a GPU")
         self.assertEqual(done.returncode, 77)
         self.assertIn("gpu_bench: cuda: ", done.stderr)
+
+    def test_times_of_divisions(self):
+        file = self.folder / "times.txt"
+        done = subprocess.run([BENCH, "--quick", "--times", file], capture_output=True, text=True, timeout=250)
+        self.assertEqual(done.returncode, 0, done.stderr)
+        lines = [line.split() for line in file.read_text().splitlines() if not line.startswith("#")]
+        # LSTM and GRU of 4 units, forward and backward: alternating, and two rows in one group or two.
+        self.assertEqual(sorted(line[:5] for line in lines),
+                         sorted(["4", gates, "2", way, groups] for gates in ("3", "4") for way in ("backward", "forward")
+                                for groups in ("0", "1", "2")))
+        self.assertTrue(all(len(line) == 6 and float(line[5]) > 0 for line in lines))
+        self.assertIn("12 times in", done.stdout)
+        done = subprocess.run([BENCH, "--quick", "--times", self.folder / "absent" / "x"], capture_output=True, text=True)
+        self.assertEqual(done.returncode, 1)
+        self.assertIn("cannot be written; name another file by --times", done.stderr)
 
     def test_lists_of_rows(self):
         rows = {which: subprocess.run([BENCH, "--list", which], capture_output=True, text=True).stdout.split()

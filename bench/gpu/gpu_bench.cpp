@@ -2,6 +2,8 @@
 // Times rows (rows.h) on the GPU. Prints one line of JSON for each form of each row, as the peers
 // do (bench/peers/row.h); the first line describes the GPU. No optimizer.
 //   gpu_bench [--quick] [ROW...]           without rows: the main ones; ends with 77 without a GPU
+//   gpu_bench [--quick] --times FILE [ROW...]
+//       only measures the divisions of recurrent layers; writes FILE for cuda::use_recurrent_times
 //   gpu_bench --list main|all|quick        prints the names of rows, one a line; needs no GPU
 #include <fmt/format.h>
 
@@ -14,6 +16,7 @@
 #include "bench/gpu/facts.h"
 #include "bench/gpu/multiply_add.h"
 #include "bench/gpu/rows.h"
+#include "bench/gpu/times.h"
 #include "bench/op_by_op_cell.h"
 #include "bench/peers/row.h"
 #include "examples/custom_cell/my_lstm.h"
@@ -69,8 +72,7 @@ struct Form {
 };
 constexpr Form kForms[] = {{"as the library chooses", cuda::RecurrentForm::automatic},
                            {"alternating", cuda::RecurrentForm::alternating},
-                           {"persistent", cuda::RecurrentForm::persistent},
-                           {"cluster", cuda::RecurrentForm::cluster}};
+                           {"persistent", cuda::RecurrentForm::persistent}};
 
 // --- the step of each kind of row ---
 
@@ -236,14 +238,20 @@ int run(const std::vector<std::string>& arguments) {
   if (!arguments.empty() && arguments[0] == "--list") return list(arguments);
   Effort effort;
   std::vector<std::string> rows;
+  std::string times;
   bool quick = false;
-  for (const std::string& argument : arguments) {
-    if (argument == "--quick") {
+  for (std::size_t i = 0; i < arguments.size(); ++i) {
+    const std::string& argument = arguments[i];
+    if (argument == "--times" && i + 1 < arguments.size()) {
+      times = arguments[++i];
+    } else if (argument == "--quick") {
       quick = true;
       effort = {3, 1e-4, 0};
     } else if (argument.starts_with("-")) {
-      fmt::print(stderr, "gpu_bench: unknown option {}; usage: gpu_bench [--quick] [ROW...]\n",
-                 argument);
+      fmt::print(
+          stderr,
+          "gpu_bench: unknown option {}; usage: gpu_bench [--quick] [--times FILE] [ROW...]\n",
+          argument);
       return 2;
     } else {
       rows.push_back(argument);
@@ -265,6 +273,13 @@ int run(const std::vector<std::string>& arguments) {
       peer::quoted(blas_files()));
   std::fflush(stdout);
   if (rows.empty()) rows = quick ? quick_rows() : main_rows();
+  if (!times.empty()) {
+    const int count = write_times(times, rows, [&](const std::string& row) {
+      return time_of(step_of(peer::parse_row(row)), effort).median;
+    });
+    fmt::print("{} times in {}\n", count, times);
+    return 0;
+  }
   for (const std::string& row : rows) answer(row, effort);
   return 0;
 }

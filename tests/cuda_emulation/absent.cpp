@@ -15,11 +15,9 @@ std::size_t bytes_reached() { return 0; }
 void limit_bytes(std::size_t) {}
 void set_order(unsigned) {}
 void use_device(int) {}
-void set_room(int, int) {}
-void refuse_launches(int) {}
+void set_room(int) {}
 void refuse_graphs(int) {}
 void refuse_instances(int) {}
-void refuse_queries(int) {}
 void refuse_waits(int, int) {}
 void unload(bool) {}
 std::int64_t objects() { return 0; }

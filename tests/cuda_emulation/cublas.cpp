@@ -5,6 +5,7 @@
 
 #include "device_memory.h"
 #include "tapeloop/autograd/device/cpu/kernels.h"
+#include "tapeloop/autograd/device/cuda/gpu.cuh"
 
 const char* cublasGetStatusString(cublasStatus_t status) {
   return status == CUBLAS_STATUS_SUCCESS ? "CUBLAS_STATUS_SUCCESS" : "CUBLAS_STATUS_INVALID_VALUE";
@@ -91,4 +92,12 @@ cublasStatus_t cublasGemmEx(cublasHandle_t handle, cublasOperation_t op_a, cubla
                             cublasComputeType_t compute, cublasGemmAlgo_t algorithm) {
   return cublasGemmStridedBatchedEx(handle, op_a, op_b, m, n, k, alpha, a, type_a, lda, 0, b,
                                     type_b, ldb, 0, beta, c, type_c, ldc, 0, 1, compute, algorithm);
+}
+
+// Instead of the library's, which loads cuBLAS.
+const tapeloop::cuda::Blas& tapeloop::cuda::blas() {
+  static const Blas kBlas = {&cublasCreate,         &cublasDestroy, &cublasSetStream,
+                             &cublasSetWorkspace,   &cublasGemmEx,  &cublasGemmStridedBatchedEx,
+                             &cublasGetStatusString};
+  return kBlas;
 }

@@ -46,7 +46,6 @@ enum cudaError_t {
   cudaErrorNoDevice = 100,
   cudaErrorLaunchFailure = 719,
   cudaErrorCooperativeLaunchTooLarge = 720,
-  cudaErrorInvalidClusterSize = 912,
   cudaErrorStreamCaptureUnsupported = 900,
 };
 enum cudaMemcpyKind { cudaMemcpyHostToDevice, cudaMemcpyDeviceToHost, cudaMemcpyDeviceToDevice };
@@ -57,10 +56,9 @@ enum cudaDeviceAttr {
   cudaDevAttrMaxSharedMemoryPerBlockOptin,
 };
 enum cudaFuncAttribute { cudaFuncAttributeMaxDynamicSharedMemorySize };
-enum cudaLaunchAttributeID { cudaLaunchAttributeCooperative, cudaLaunchAttributeClusterDimension };
+enum cudaLaunchAttributeID { cudaLaunchAttributeCooperative };
 struct cudaLaunchAttributeValue {
   int cooperative;
-  dim3 clusterDim;
 };
 struct cudaLaunchAttribute {
   cudaLaunchAttributeID id;
@@ -119,14 +117,9 @@ struct cudaLaunchConfig_t {
   unsigned numAttrs;
 };
 cudaError_t cudaFuncSetAttribute(const void* kernel, cudaFuncAttribute attribute, int value);
-cudaError_t cudaOccupancyMaxActiveBlocksPerMultiprocessor(int* blocks, const void* kernel,
-                                                          int threads, std::size_t shared_bytes);
-cudaError_t cudaOccupancyMaxActiveClusters(int* clusters, const void* kernel,
-                                           const cudaLaunchConfig_t* config);
 
 namespace emulation {
 cudaError_t run(const cudaLaunchConfig_t& config, const std::function<void()>& thread);
-bool refuse_launch();  // true if this launch must fail: out of memory
 // Does the work, or records it if the stream captures.
 cudaError_t enqueue(cudaStream_t stream, const std::function<cudaError_t()>& work);
 void* shared_memory();
@@ -139,9 +132,7 @@ unsigned lane();
 // other. A load that finds too small a value lets other threads run.
 void store_release(unsigned* flag, unsigned value);
 unsigned load_relaxed(const unsigned* flag);
-void acquire_loaded();                        // a fence: acquires what the loaded values released
-void meet_cluster();                          // all threads of a cluster's blocks
-void* in_block(void* shared, unsigned rank);  // the same place in another block of the cluster
+void acquire_loaded();  // a fence: acquires what the loaded values released
 // Copies that happen only when a thread waits for them.
 void copy_async(void* to, const void* from, std::size_t bytes);
 void end_batch();
@@ -150,7 +141,6 @@ void wait_for_batches(std::size_t left);
 
 template <class... P, class... A>
 cudaError_t cudaLaunchKernelEx(const cudaLaunchConfig_t* config, void (*kernel)(P...), A&&... a) {
-  if (emulation::refuse_launch()) return cudaErrorMemoryAllocation;
   const std::tuple<P...> arguments(static_cast<P>(a)...);
   const std::vector<cudaLaunchAttribute> attributes(config->attrs,
                                                     config->attrs + config->numAttrs);

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 // Runs the threads of a block as fibers: each runs until it has to wait for others, at a barrier or
 // a warp shuffle. Blocks and threads run in a shuffled order. Blocks that wait for each other, in a
-// cooperative launch or a cluster, are resident together. The host cannot read device memory while
+// cooperative launch, are resident together. The host cannot read device memory while
 // no kernel or copy runs.
 #undef _FORTIFY_SOURCE  // it takes a jump to another stack for an error
 #include "emulation.h"
@@ -37,7 +37,7 @@ constexpr unsigned kWarp = 32;
   std::abort();
 }
 
-enum class Wait { no, pause, warp, block, cluster };
+enum class Wait { no, pause, warp, block };
 
 struct Copy {
   void* to;
@@ -81,8 +81,7 @@ struct Block {
 std::mutex one_launch;
 std::mt19937 order_of(1);
 std::int64_t launch_count = 0;
-int most_blocks = 1, most_clusters = 1;
-int refused_launches = 0, refused_queries = 0;
+int most_blocks = 1;
 
 Context scheduler;
 Fiber* current = nullptr;
@@ -150,7 +149,7 @@ void wait_for(Wait kind) {
 }
 
 // The threads of a block that may continue: those that only paused, all of a warp that meet in a
-// warp, or else all of the block. None if all wait for the cluster.
+// warp, or else all of the block.
 std::vector<Fiber*> released(Block& block) {
   std::vector<unsigned> in_warp(block_threads / kWarp + 1, 0);
   for (const Fiber* fiber : block.waiting) {
@@ -166,13 +165,11 @@ std::vector<Fiber*> released(Block& block) {
     (fiber->wait == Wait::pause || whole(fiber) ? result : others).push_back(fiber);
   }
   if (result.empty() && !others.empty()) {
-    const Wait kind = others.front()->wait;
     for (const Fiber* fiber : others) {
       if (fiber->wait == Wait::warp) give_up("lanes of a warp do not meet at the same shuffle");
-      if (fiber->wait != kind) give_up("threads of a block wait at different barriers");
     }
     if (others.size() != block_threads) give_up("some threads never come to a barrier");
-    if (kind == Wait::block) std::swap(result, others);
+    std::swap(result, others);
   }
   block.waiting = std::move(others);
   return result;
@@ -192,21 +189,10 @@ void run_resident() {
   int idle_rounds = 0;
   for (;;) {
     std::vector<Fiber*> next;
-    std::size_t waiting = 0;
     for (std::size_t i = 0; i < resident_count; ++i) {
       for (Fiber* fiber : released(resident[i])) next.push_back(fiber);
-      waiting += resident[i].waiting.size();
     }
-    if (next.empty() && waiting == 0) return;
-    if (next.empty()) {  // all wait for the cluster
-      if (waiting != resident_count * block_threads) {
-        give_up("some blocks never come to the barrier of their cluster");
-      }
-      for (std::size_t i = 0; i < resident_count; ++i) {
-        next.insert(next.end(), resident[i].waiting.begin(), resident[i].waiting.end());
-        resident[i].waiting.clear();
-      }
-    }
+    if (next.empty()) return;
     const bool only_pauses = std::all_of(
         next.begin(), next.end(), [](const Fiber* fiber) { return fiber->wait == Wait::pause; });
     idle_rounds = only_pauses ? idle_rounds + 1 : 0;
@@ -228,23 +214,12 @@ cudaError_t run(const cudaLaunchConfig_t& config, const std::function<void()>& t
       config.dynamicSmemBytes > static_cast<std::size_t>(kSharedBytes)) {
     return cudaErrorInvalidConfiguration;
   }
-  // How many blocks must be resident together: 1, those of a cluster, or all.
-  std::size_t together = 1;
-  for (unsigned i = 0; i < config.numAttrs; ++i) {
-    const cudaLaunchAttribute& attribute = config.attrs[i];
-    if (attribute.id == cudaLaunchAttributeCooperative) {
-      together = blocks;
-      if (blocks > static_cast<std::size_t>(kMultiprocessors * most_blocks)) {
-        return cudaErrorCooperativeLaunchTooLarge;
-      }
-    } else {
-      together = attribute.val.clusterDim.x;
-      if (most_clusters == 0) return cudaErrorInvalidClusterSize;
-      if (together == 0 || together > 8 || config.gridDim.x % together != 0) {
-        return cudaErrorInvalidConfiguration;
-      }
-    }
+  // All blocks of a cooperative launch are resident together.
+  const bool cooperative = config.numAttrs > 0 && config.attrs[0].val.cooperative != 0;
+  if (cooperative && blocks > static_cast<std::size_t>(kMultiprocessors * most_blocks)) {
+    return cudaErrorCooperativeLaunchTooLarge;
   }
+  const std::size_t together = cooperative ? blocks : 1;
   const DeviceAccess access;
   ++launch_count;
   body = &thread;
@@ -286,7 +261,6 @@ bool meet_block_or(bool own) {
   return result;
 }
 void meet_warp() { wait_for(Wait::warp); }
-void meet_cluster() { wait_for(Wait::cluster); }
 void store_release(unsigned* flag, unsigned value) { *flag = value; }
 unsigned load_relaxed(const unsigned* flag) {
   wait_for(Wait::pause);
@@ -294,12 +268,6 @@ unsigned load_relaxed(const unsigned* flag) {
 }
 void acquire_loaded() {}
 unsigned lane() { return current->thread % kWarp; }
-
-void* in_block(void* shared, unsigned rank) {
-  if (rank >= resident_count) give_up("a cluster has no block of that rank");
-  char* const own = reinterpret_cast<char*>(current->block->shared.data());
-  return reinterpret_cast<char*>(resident[rank].shared.data()) + (static_cast<char*>(shared) - own);
-}
 
 void copy_async(void* to, const void* from, std::size_t bytes) {
   current->batches.back().push_back({to, from, bytes});
@@ -325,39 +293,13 @@ std::uint64_t exchange(std::uint64_t value, unsigned lane_from) {
 
 }  // namespace emulation
 
-namespace emulation {
-static bool refuse_query() { return refused_queries > 0 && refused_queries-- > 0; }
-}  // namespace emulation
-
 cudaError_t cudaFuncSetAttribute(const void*, cudaFuncAttribute, int value) {
   return value < 0 || value > emulation::kSharedBytes ? cudaErrorInvalidValue : cudaSuccess;
 }
 
-cudaError_t cudaOccupancyMaxActiveBlocksPerMultiprocessor(int* blocks, const void*, int,
-                                                          std::size_t shared_bytes) {
-  if (emulation::refuse_query()) return cudaErrorMemoryAllocation;
-  const bool fits = shared_bytes <= static_cast<std::size_t>(emulation::kSharedBytes);
-  *blocks = fits ? emulation::most_blocks : 0;
-  return cudaSuccess;
-}
-cudaError_t cudaOccupancyMaxActiveClusters(int* clusters, const void*,
-                                           const cudaLaunchConfig_t* config) {
-  if (emulation::refuse_query()) return cudaErrorMemoryAllocation;
-  if (emulation::most_clusters < 0) return cudaErrorInvalidClusterSize;
-  const bool fits = config->dynamicSmemBytes <= static_cast<std::size_t>(emulation::kSharedBytes);
-  *clusters = fits ? emulation::most_clusters : 0;
-  return cudaSuccess;
-}
-
 namespace emulation {
 
-void set_room(int blocks, int clusters) {
-  most_blocks = blocks;
-  most_clusters = clusters;
-}
-void refuse_launches(int count) { refused_launches = count; }
-void refuse_queries(int count) { refused_queries = count; }
-bool refuse_launch() { return refused_launches > 0 && refused_launches-- > 0; }
+void set_room(int blocks) { most_blocks = blocks; }
 
 std::int64_t launches() { return launch_count; }
 bool present() { return true; }

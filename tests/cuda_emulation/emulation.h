@@ -31,13 +31,9 @@ void set_order(unsigned seed);  // the order of blocks and threads, from now on
 void use_device(int device);    // the current device of this thread, as cudaSetDevice()
 
 // Errors from now on.
-// The number of resident blocks of a multiprocessor, and of clusters; clusters -1: this cluster
-// size is not allowed.
-void set_room(int blocks, int clusters);
-void refuse_launches(int count);          // the next kernel launches fail: out of memory
+void set_room(int blocks);                // the number of resident blocks of a multiprocessor
 void refuse_graphs(int count);            // the next graph launches fail
 void refuse_instances(int count);         // the next graphs are not made: out of memory
-void refuse_queries(int count);           // the next occupancy queries fail: out of memory
 void refuse_waits(int after, int count);  // `after` more waits succeed, then `count` waits fail
 void unload(bool gone);                   // removes the runtime, as at the end of a process
 std::int64_t objects();                   // existing streams, graphs and pinned blocks

@@ -67,16 +67,10 @@ class Barrier {
   std::atomic<unsigned> loose_arrived_{0}, loose_turn_{0};
 };
 
-struct Cluster {
-  std::unique_ptr<Barrier> barrier;
-  std::vector<char*> shared;  // shared memory of its blocks
-};
-
 struct Block {
   std::vector<std::uint64_t> memory;
   std::unique_ptr<Barrier> barrier;
   std::vector<std::unique_ptr<Barrier>> warps;
-  Cluster* cluster = nullptr;
 };
 
 struct Copy {
@@ -137,15 +131,6 @@ void acquire_loaded() {
   loaded.clear();
 }
 
-void meet_cluster() {
-  if (broken == Broken::cluster_barrier) return block->cluster->barrier->meet_without_order();
-  block->cluster->barrier->meet();
-}
-void* in_block(void* shared, unsigned rank) {
-  char* const own = reinterpret_cast<char*>(block->memory.data());
-  return block->cluster->shared.at(rank) + (static_cast<char*>(shared) - own);
-}
-
 // The device may copy at any time before the wait ends: this copies at both ends of that time.
 void copy_async(void* to, const void* from, std::size_t bytes) {
   std::memcpy(to, from, bytes);
@@ -159,13 +144,11 @@ void wait_for_batches(std::size_t left) {
   }
 }
 
-void run_resident_threads(dim3 grid, dim3 size, std::size_t shared_bytes, unsigned cluster,
-                          Broken left_out, const std::function<void()>& thread) {
+void run_resident_threads(dim3 grid, dim3 size, std::size_t shared_bytes, Broken left_out,
+                          const std::function<void()>& thread) {
   broken = left_out;
   gridDim = grid;
   blockDim = size;
-  std::vector<Cluster> clusters(cluster == 0 ? 0 : grid.x / cluster * grid.y);
-  for (Cluster& c : clusters) c.barrier = std::make_unique<Barrier>(cluster * size.x);
   std::vector<Block> blocks(std::size_t{grid.x} * grid.y);
   for (std::size_t i = 0; i < blocks.size(); ++i) {
     Block& b = blocks[i];
@@ -174,9 +157,6 @@ void run_resident_threads(dim3 grid, dim3 size, std::size_t shared_bytes, unsign
     for (unsigned first = 0; first < size.x; first += kWarp) {
       b.warps.push_back(std::make_unique<Barrier>(std::min(kWarp, size.x - first)));
     }
-    if (cluster == 0) continue;
-    b.cluster = &clusters[i / cluster];
-    b.cluster->shared.push_back(reinterpret_cast<char*>(b.memory.data()));
   }
   std::vector<std::thread> threads;
   for (std::size_t i = 0; i < blocks.size(); ++i) {

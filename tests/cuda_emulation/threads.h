@@ -14,16 +14,14 @@ namespace emulation {
 // The part of the hand-over between blocks that is left out. The sanitizer must report this.
 enum class Broken {
   nothing,
-  release,          // flags are stored without a release
-  fence,            // nothing is acquired after the load of a flag
-  even_barriers,    // barriers 0, 2, .. of a block wait, but order nothing
-  odd_barriers,     // barriers 1, 3, ..
-  cluster_barrier,  // barriers of a cluster order nothing
+  release,        // flags are stored without a release
+  fence,          // nothing is acquired after the load of a flag
+  even_barriers,  // barriers 0, 2, .. of a block wait, but order nothing
+  odd_barriers,   // barriers 1, 3, ..
 };
 
-// Runs `thread` for all threads of all blocks at once. `cluster`: the number of blocks along x that
-// share a barrier, or 0.
-void run_resident_threads(dim3 grid, dim3 block, std::size_t shared_bytes, unsigned cluster,
-                          Broken broken, const std::function<void()>& thread);
+// Runs `thread` for all threads of all blocks at once.
+void run_resident_threads(dim3 grid, dim3 block, std::size_t shared_bytes, Broken broken,
+                          const std::function<void()>& thread);
 
 }  // namespace emulation

@@ -56,8 +56,7 @@ TEST_CASE("every form of a sequence on the GPU can be captured") {
     explicit Form(cuda::RecurrentForm form) { cuda::set_recurrent_form(form); }
     ~Form() { cuda::set_recurrent_form(cuda::RecurrentForm::automatic); }
   };
-  for (const auto form : {cuda::RecurrentForm::alternating, cuda::RecurrentForm::persistent,
-                          cuda::RecurrentForm::cluster}) {
+  for (const auto form : {cuda::RecurrentForm::alternating, cuda::RecurrentForm::persistent}) {
     const Form set(form);
     Task plain(0), captured(0);
     auto step = captured.captured();

@@ -2,10 +2,12 @@
 // The forms of recurrent() on Device::cuda against each other and the CPU: values, first and second
 // gradients, over odd sizes, lengths and directions. Runs on a GPU; a second program runs it on the
 // emulated GPU (cuda_emulation/).
+#include <fstream>
 #include <random>
 
 #include "tests/device/device.h"
 #include "tests/device/device_cell.h"
+#include "tests/folder.h"
 #include "tests/sequence/recurrent_oracle.h"
 
 namespace tapeloop::test {
@@ -13,8 +15,7 @@ namespace {
 
 using cuda::RecurrentForm;
 
-constexpr RecurrentForm kForms[] = {RecurrentForm::persistent, RecurrentForm::cluster};
-constexpr DType kTypes[] = {DType::float64, DType::float32};
+constexpr DType kFloat = DType::float32;
 
 // Sets a form while it exists.
 struct Form {
@@ -48,15 +49,14 @@ Problem like(const Problem& p, Device device) {
   return result;
 }
 
-double allowed(DType dtype) { return dtype == DType::float64 ? 1e-10 : 1e-5; }
+constexpr double kAllowed = 1e-5;
 
-// Compares both one-launch forms with the CPU and with the alternating form.
+// Compares the form of one launch with the CPU and with the alternating form.
 void compare(const Problem& here) {
   CAPTURE(std::string(here.kind.name));
   CAPTURE(here.steps);
   CAPTURE(here.batch);
   CAPTURE(here.hidden);
-  CAPTURE(std::string(name(here.dtype)));
   CAPTURE(here.reverse);
   CAPTURE(here.lengths.size());
   CAPTURE(static_cast<int>(here.give));
@@ -64,12 +64,9 @@ void compare(const Problem& here) {
   const Problem there = like(here, Device::cuda);
   const Outcome expected = run(here, RecurrentForm::automatic);
   const Outcome alternating = run(there, RecurrentForm::alternating);
-  for (const RecurrentForm form : kForms) {
-    CAPTURE(static_cast<int>(form));
-    const Outcome result = run(there, form);
-    check_same(result, expected, allowed(here.dtype));
-    check_same(result, alternating, allowed(here.dtype));
-  }
+  const Outcome result = run(there, RecurrentForm::persistent);
+  check_same(result, expected, kAllowed);
+  check_same(result, alternating, kAllowed);
 }
 
 // Returns the text of the error, or "".
@@ -91,12 +88,11 @@ TEST_CASE("a sequence in one launch gives what it gives step by step, at every s
   if (!ready()) return;
   const Bounds bounds;
   std::mt19937_64 random(kSeed);  // draws options: each option meets each size
-  std::size_t turn = 0;
   for (const Kind& kind : kKinds) {
     for (const std::int64_t hidden : {5, 33, 65}) {
-      for (const std::int64_t batch : {1, 3, 64}) {
+      for (const std::int64_t batch : {1, 3, 17, 64}) {
         const std::int64_t steps = std::array{1, 2, 17}[random() % (batch > 3 ? 2 : 3)];
-        Problem p(kind, steps, batch, hidden, kTypes[turn++ % 2]);
+        Problem p(kind, steps, batch, hidden, kFloat);
         p.reverse = random() % 2 == 0;
         if (random() % 2 == 0) p.set_lengths(random);
         p.give = kGives[random() % 3];
@@ -130,19 +126,18 @@ TEST_CASE("in one launch without a tape: only h is kept for each step") {
   const Bounds bounds;
   std::mt19937_64 random(kSeed);
   for (const Kind& kind : kKinds) {
-    for (const RecurrentForm form : kForms) {
-      for (const std::int64_t steps : {1, 4}) {
-        Problem here(kind, steps, 3, 33);
-        here.set_lengths(random);
-        const Problem there = like(here, Device::cuda);
-        const RecurrentResult expected = here.forward(fused);
-        const Form scope(form);
-        const RecurrentResult result = there.forward(fused);
-        CAPTURE(std::string(kind.name));
-        CHECK(error_of(result.hs.value().to(Device::cpu), expected.hs.value()) < 1e-10);
-        for (std::size_t k = 0; k < result.last.size(); ++k) {
-          CHECK(error_of(result.last[k].value().to(Device::cpu), expected.last[k].value()) < 1e-10);
-        }
+    for (const std::int64_t steps : {1, 4}) {
+      Problem here(kind, steps, 3, 65, kFloat);
+      here.set_lengths(random);
+      const Problem there = like(here, Device::cuda);
+      const RecurrentResult expected = here.forward(fused);
+      const Form scope(RecurrentForm::persistent);
+      const RecurrentResult result = there.forward(fused);
+      CAPTURE(std::string(kind.name));
+      CHECK(error_of(result.hs.value().to(Device::cpu), expected.hs.value()) < kAllowed);
+      for (std::size_t k = 0; k < result.last.size(); ++k) {
+        CHECK(error_of(result.last[k].value().to(Device::cpu), expected.last[k].value()) <
+              kAllowed);
       }
     }
   }
@@ -151,23 +146,21 @@ TEST_CASE("in one launch without a tape: only h is kept for each step") {
 TEST_CASE("what zx holds past a sequence's length does not matter in one launch, not even NaN") {
   if (!ready()) return;
   const std::vector<std::int64_t> lengths = {2, 0, 3};
-  for (const RecurrentForm form : kForms) {
-    const Form scope(form);
-    std::vector<Outcome> outcomes;
-    for (const double filler : {0.0, static_cast<double>(NAN)}) {
-      Problem p(kKinds[0], 3, 3, 9, DType::float64, Device::cuda);
-      p.lengths = lengths;
-      p.give = Give::itself;
-      Tensor x = p.x.value().to(Device::cpu);
-      for (std::int64_t n = 0; n < 3; ++n) {
-        const auto length = lengths[static_cast<std::size_t>(n)];
-        if (length < 3) x.slice(0, length, 3).select(1, n).fill(filler);
-      }
-      p.x = parameter(x.to(Device::cuda));
-      outcomes.push_back(on_cpu(p.run(fused)));
+  const Form scope(RecurrentForm::persistent);
+  std::vector<Outcome> outcomes;
+  for (const double filler : {0.0, static_cast<double>(NAN)}) {
+    Problem p(kKinds[0], 3, 3, 9, kFloat, Device::cuda);
+    p.lengths = lengths;
+    p.give = Give::itself;
+    Tensor x = p.x.value().to(Device::cpu);
+    for (std::int64_t n = 0; n < 3; ++n) {
+      const auto length = lengths[static_cast<std::size_t>(n)];
+      if (length < 3) x.slice(0, length, 3).select(1, n).fill(filler);
     }
-    CHECK(same_bits(outcomes[0], outcomes[1]));
+    p.x = parameter(x.to(Device::cuda));
+    outcomes.push_back(on_cpu(p.run(fused)));
   }
+  CHECK(same_bits(outcomes[0], outcomes[1]));
 }
 
 TEST_CASE("the gradient of the gradient of a sequence in one launch") {
@@ -175,38 +168,34 @@ TEST_CASE("the gradient of the gradient of a sequence in one launch") {
   const Bounds bounds;
   std::mt19937_64 random(kSeed);
   for (const Kind& kind : kKinds) {
-    Problem p(kind, 4, 3, 17);
+    Problem p(kind, 4, 3, 17, kFloat);
     p.reverse = random() % 2 == 0;
     if (random() % 2 == 0) p.set_lengths(random);
     p.give = kGives[random() % 3];
     const Problem there = like(p, Device::cuda);
     const Form scope(RecurrentForm::persistent);
     CAPTURE(std::string(kind.name));
-    check_same(on_cpu(there.run(fused, 2)), p.run(fused, 2), 1e-10);
+    check_same(on_cpu(there.run(fused, 2)), p.run(fused, 2), kAllowed);
   }
 }
 
 TEST_CASE("the same bits from a sequence in one launch, run to run") {
   if (!ready()) return;
-  for (const RecurrentForm form : kForms) {
-    const Problem p(kKinds[0], 17, 3, 65, DType::float32, Device::cuda);
-    const Outcome first = run(p, form);
-    for (unsigned seed = 0; seed < 3; ++seed) {
-      emulation::set_order(100 + seed);  // another order of blocks and threads
-      CHECK(same_bits(run(p, form), first));
-    }
+  const Problem p(kKinds[0], 17, 3, 65, kFloat, Device::cuda);
+  const Outcome first = run(p, RecurrentForm::persistent);
+  for (unsigned seed = 0; seed < 3; ++seed) {
+    emulation::set_order(100 + seed);  // another order of blocks and threads
+    CHECK(same_bits(run(p, RecurrentForm::persistent), first));
   }
 }
 
 TEST_CASE("a form that was asked for and cannot be had is refused with the reason") {
   if (!ready()) return;
-  const Problem large(kKinds[0], 2, 3, 2000, DType::float32, Device::cuda);
-  for (const RecurrentForm form : kForms) {
-    const std::string text = refusal(large, form);
-    CHECK(text.find("set_recurrent_form() asked for RecurrentForm::") != std::string::npos);
-    CHECK(text.find("H = 2000, 4 gates in float32 do not fit") != std::string::npos);
-    CHECK(text.find("RecurrentForm::automatic chooses") != std::string::npos);
-  }
+  const Problem large(kKinds[0], 2, 3, 2000, kFloat, Device::cuda);
+  const std::string text = refusal(large, RecurrentForm::persistent);
+  CHECK(text.find("set_recurrent_form() asked for RecurrentForm::persistent") != std::string::npos);
+  CHECK(text.find("H = 2000, 4 gates do not fit") != std::string::npos);
+  CHECK(text.find("RecurrentForm::automatic chooses") != std::string::npos);
   CHECK(refusal(large, RecurrentForm::automatic).empty());
   CHECK(cuda::last_recurrent_form() == RecurrentForm::alternating);
   const Form scope(RecurrentForm::persistent);
@@ -217,74 +206,96 @@ TEST_CASE("a form that was asked for and cannot be had is refused with the reaso
                     [&] { recurrent(PointwiseOnly{}, zx, w, {h}); }));
 }
 
-TEST_CASE(
-    "a GPU without room for blocks that wait for each other: the next form, the same results") {
+TEST_CASE("a sequence in float64 alternates; one launch for it is refused") {
+  if (!ready()) return;
+  const Bounds bounds;
+  const Problem here(kKinds[0], 3, 3, 33);
+  const Problem there = like(here, Device::cuda);
+  check_same(on_cpu(there.run(fused)), here.run(fused), 1e-10);
+  CHECK(cuda::last_recurrent_form() == RecurrentForm::alternating);
+  CHECK(refusal(there, RecurrentForm::persistent)
+            .find("it is in float64, and only float32 has this form") != std::string::npos);
+}
+
+TEST_CASE("a GPU without room for blocks that wait for each other: it alternates, until it has") {
   if (!have_emulation() || !ready()) return;
   const Bounds bounds;
-  struct Room {
-    Room(int blocks, int clusters) { emulation::set_room(blocks, clusters); }
-    ~Room() { emulation::set_room(1, 1); }
-  };
-  // The library keeps plans by shape: no other case uses these shapes.
-  const auto forms = [&](std::int64_t batch) {
-    const Problem cpu(kKinds[0], 3, batch, 97, DType::float32);
-    const Problem there = like(cpu, Device::cuda);
-    check_same(on_cpu(there.run(fused)), cpu.run(fused), allowed(DType::float32));
+  const Problem here(kKinds[0], 3, 5, 97, kFloat);
+  const Problem there = like(here, Device::cuda);
+  const auto form = [&] {
+    check_same(on_cpu(there.run(fused)), here.run(fused), kAllowed);
     return cuda::last_recurrent_form();
   };
-  CHECK(forms(4) == RecurrentForm::cluster);  // with room for all blocks
+  struct Room {
+    Room() { emulation::set_room(0); }
+    ~Room() { emulation::set_room(1); }
+  };
   {
-    const Room no_clusters(1, 0);
-    CHECK(forms(5) == RecurrentForm::persistent);
-    CHECK(refusal(like(Problem(kKinds[0], 3, 5, 97, DType::float32), Device::cuda),
-                  RecurrentForm::cluster)
-              .find("the GPU has no room for") != std::string::npos);
-  }
-  {
-    const Room nothing(0, 0);
-    CHECK(forms(6) == RecurrentForm::alternating);
-    const std::string text =
-        refusal(like(Problem(kKinds[0], 3, 6, 97, DType::float32), Device::cuda),
-                RecurrentForm::persistent);
+    const Room nothing;
+    CHECK(form() == RecurrentForm::alternating);
+    const std::string text = refusal(there, RecurrentForm::persistent);
     CHECK(text.find("the GPU has no room for") != std::string::npos);
     CHECK(text.find("it may be shared with others") != std::string::npos);
   }
+  CHECK(form() == RecurrentForm::alternating);  // a launch without room is not tried again
+  CHECK(refusal(there, RecurrentForm::persistent).empty());
 }
 
 TEST_CASE("a form that a sequence fits and its gradient does not: the backward pass is refused") {
   if (!have_emulation() || !ready()) return;
-  const Form scope(RecurrentForm::cluster);
-  const Problem p(kKinds[0], 1, 3, 247, DType::float32, Device::cuda);
+  const Form scope(RecurrentForm::persistent);
+  const Problem p(kKinds[0], 1, 16, 280, kFloat, Device::cuda);
   p.forward(fused);
-  CHECK(cuda::last_recurrent_form() == RecurrentForm::cluster);
-  CHECK(throws_with("for its gradient N = 3, H = 247, 4 gates in float32 do not fit",
-                    [&] { p.run(fused); }));
+  CHECK(cuda::last_recurrent_form() == RecurrentForm::persistent);
+  CHECK(throws_with("for its gradient N = 16, H = 280, 4 gates do not fit", [&] { p.run(fused); }));
 }
 
-TEST_CASE("a GPU that cannot say whether it has room: an error, and no form is kept from it") {
-  if (!have_emulation() || !ready()) return;
-  const Problem p(kKinds[0], 3, 7, 97, DType::float32, Device::cuda);  // needs a new plan
-  emulation::refuse_queries(2);
-  CHECK(throws_with("failed: out of memory", [&] { p.forward(fused); }));
-  p.forward(fused);
-  CHECK(cuda::last_recurrent_form() == RecurrentForm::cluster);
+TEST_CASE("every division of the batch gives the same, with each tile") {
+  if (!ready()) return;
+  const Bounds bounds;
+  const Folder folder;
+  const std::string file = folder.file("times.txt");
+  struct Times {
+    ~Times() { cuda::use_recurrent_times(""); }
+  } const reset;
+  struct Case {
+    const Kind& kind;
+    std::int64_t batch, hidden;
+  };
+  for (const Case& c :
+       {Case{kKinds[0], 40, 70}, Case{kKinds[2], 20, 90}, Case{kKinds[4], 64, 80}}) {
+    Problem here(c.kind, 2, c.batch, c.hidden, kFloat);
+    here.reverse = c.batch == 20;
+    const Problem there = like(here, Device::cuda);
+    const Outcome expected = here.run(fused);
+    for (const int groups : {1, 2, 3, 6}) {
+      std::ofstream text(file);
+      for (const char* pass : {"forward", "backward"}) {
+        text << c.hidden << ' ' << c.kind.gates << ' ' << c.batch << ' ' << pass << ' ' << groups
+             << " 1\n";
+      }
+      text.close();
+      cuda::use_recurrent_times(file);
+      CAPTURE(c.batch);
+      CAPTURE(groups);
+      check_same(run(there, RecurrentForm::persistent), expected, kAllowed);
+    }
+  }
 }
 
 TEST_CASE("a sequence in one launch: as many launches for 30 steps as for 3") {
   if (!have_emulation()) return;
   if (!ready()) return;
-  for (const RecurrentForm form : kForms) {
-    const Form scope(form);
-    std::int64_t before = 0, launches[2] = {};
-    for (const std::int64_t steps : {3, 30}) {
-      const Problem p(kKinds[0], steps, 2, 9, DType::float32, Device::cuda);
-      const Var zx = p.x.detach();
-      before = emulation::launches();
-      fused(p.recurrence(), zx, p.state, {});
-      launches[steps == 30] = emulation::launches() - before;
-    }
-    CHECK(launches[0] == launches[1]);
+  const Form scope(RecurrentForm::persistent);
+  std::int64_t before = 0, launches[2] = {};
+  for (const std::int64_t steps : {3, 30}) {
+    const Problem p(kKinds[0], steps, 2, 9, kFloat, Device::cuda);
+    const Var zx = p.x.detach();
+    before = emulation::launches();
+    fused(p.recurrence(), zx, p.state, {});
+    launches[steps == 30] = emulation::launches() - before;
   }
+  CHECK(launches[0] == launches[1]);
 }
 
 }  // namespace tapeloop::test

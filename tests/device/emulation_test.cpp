@@ -40,23 +40,12 @@ void beyond_kernel(double* x, int place) { x[place] = 1; }
 // Blocks pass a number on. The first block starts; each other block waits for the one before it.
 void relay_kernel(double* numbers, unsigned* flags) {
   const unsigned block = blockIdx.x;
-  if (block > 0) cuda::wait_until(flags + block - 1, 1);
+  if (block > 0) cuda::wait_until(flags + block - 1, 1, 1, 0);
   __syncwarp();
   if (threadIdx.x == 0) {
     numbers[block] = block == 0 ? 1 : 2 * numbers[block - 1];
     cuda::publish(flags + block, 1);
   }
-}
-
-// Every block of a cluster writes its number into the shared memory of all.
-void gather_kernel(double* sums) {
-  double* const shared = cuda::shared_memory<double>();
-  if (threadIdx.x < gridDim.x) *cuda::in_block(shared + blockIdx.x, threadIdx.x) = 1 + blockIdx.x;
-  cuda::meet_cluster();
-  if (threadIdx.x != 0) return;
-  double sum = 0;
-  for (unsigned i = 0; i < gridDim.x; ++i) sum += shared[i];
-  sums[blockIdx.y * gridDim.x + blockIdx.x] = sum;
 }
 
 // Reads copied values before the last wait and after it.
@@ -94,50 +83,6 @@ TEST_CASE(
   CHECK(emulation::bytes_in_use() > 0);
 }
 
-TEST_CASE("a kernel that finds no memory when it is loaded is started again, once") {
-  const cuda::Scratch x(8);
-  emulation::refuse_launches(1);
-  cuda::launch(beyond_kernel, dim3{1}, dim3{1}, 0, x.as<double>(), 0);
-  CHECK(downloaded(x.as<double>(), 1)[0] == 1);
-  emulation::refuse_launches(2);
-  try {
-    cuda::launch(beyond_kernel, dim3{1}, dim3{1}, 0, x.as<double>(), 0);
-    FAIL("no error");
-  } catch (const Error& error) {
-    CHECK(std::string(error.what()).find("out of memory") != std::string::npos);
-  }
-}
-
-TEST_CASE("whether blocks have room is asked before they are started") {
-  const void* const kernel = reinterpret_cast<const void*>(&relay_kernel);
-  CHECK(cuda::has_room(kernel, {dim3{12}, dim3{64}, 0, 0}));
-  CHECK_FALSE(cuda::has_room(kernel, {dim3{13}, dim3{64}, 0, 0}));
-  CHECK(cuda::has_room(kernel, {dim3{5, 3}, dim3{64}, 0, 5}));
-  emulation::set_room(0, 0);
-  CHECK_FALSE(cuda::has_room(kernel, {dim3{1}, dim3{64}, 0, 0}));
-  CHECK_FALSE(cuda::has_room(kernel, {dim3{5, 3}, dim3{64}, 0, 5}));
-  emulation::set_room(1, -1);
-  CHECK_FALSE(cuda::has_room(kernel, {dim3{5, 3}, dim3{64}, 0, 5}));
-  emulation::set_room(1, 1);
-}
-
-TEST_CASE("a question for room that finds no memory is asked again, once, and is no answer then") {
-  const void* const kernel = reinterpret_cast<const void*>(&relay_kernel);
-  for (const unsigned cluster : {0u, 5u}) {
-    const cuda::ResidentGrid grid{dim3{5}, dim3{64}, 0, cluster};
-    emulation::refuse_queries(1);
-    CHECK(cuda::has_room(kernel, grid));
-    emulation::refuse_queries(2);
-    try {
-      cuda::has_room(kernel, grid);
-      FAIL("no error");
-    } catch (const Error& error) {
-      CHECK(std::string(error.what()).find("failed: out of memory") != std::string::npos);
-    }
-    CHECK(cuda::has_room(kernel, grid));
-  }
-}
-
 TEST_CASE("threads of a block meet at shuffles and barriers, in any order of blocks and threads") {
   std::vector<double> numbers(3 * 96);
   std::iota(numbers.begin(), numbers.end(), 1.0);
@@ -169,25 +114,19 @@ TEST_CASE("blocks of a cooperative launch are all there, and wait for each other
     const cuda::Scratch numbers(12 * sizeof(double)), flags(12 * sizeof(unsigned));
     const std::vector<unsigned> zeros(12, 0);
     cuda::upload(flags.as<unsigned>(), zeros.data(), 12 * sizeof(unsigned));
-    cuda::launch_resident(relay_kernel, {dim3{12}, dim3{64}, 0, 0}, numbers.as<double>(),
-                          flags.as<unsigned>());
+    CHECK(cuda::launch_resident<relay_kernel>(dim3{12}, dim3{64}, 0, numbers.as<double>(),
+                                              flags.as<unsigned>()));
     CHECK(downloaded(numbers.as<double>(), 12).back() == 2048);
   }
   const cuda::Scratch none(8);
-  // More blocks than can be resident.
-  CHECK_THROWS_AS(cuda::launch_resident(relay_kernel, {dim3{13}, dim3{64}, 0, 0}, none.as<double>(),
-                                        none.as<unsigned>()),
-                  Error);
-}
-
-TEST_CASE("blocks of a cluster meet, and write into each other's shared memory") {
-  for (unsigned seed = 0; seed < 20; ++seed) {
-    emulation::set_order(seed);
-    const cuda::Scratch sums(5 * 3 * sizeof(double));
-    cuda::launch_resident(gather_kernel, {dim3{5, 3}, dim3{32}, 5 * sizeof(double), 5},
-                          sums.as<double>());
-    for (const double sum : downloaded(sums.as<double>(), 15)) CHECK(sum == 15);
-  }
+  const auto starts = [&](unsigned blocks) {
+    return cuda::launch_resident<relay_kernel>(dim3{blocks}, dim3{64}, 0, none.as<double>(),
+                                               none.as<unsigned>());
+  };
+  CHECK_FALSE(starts(13));  // more blocks than can be resident
+  emulation::set_room(0);
+  CHECK_FALSE(starts(1));
+  emulation::set_room(1);
 }
 
 TEST_CASE("copies into shared memory are there when they were waited for, and not before") {

@@ -38,13 +38,15 @@ using cuda::RecurrentPlan;
 using cuda::RecurrentShape;
 using emulation::Broken;
 
+float* numbers(const Tensor& tensor) { return static_cast<float*>(tensor.raw()); }
+
 // T time steps, N batch, H hidden units.
 struct Sizes {
   std::int64_t steps, batch, hidden;
 };
 
 // A sequence, and the results of the CPU.
-template <class F, class T>
+template <class F>
 struct Case {
   static constexpr bool kApart = std::is_same_v<F, nn::GruGates>;
   static constexpr std::int64_t kGates = kApart ? 3 : 4;
@@ -62,7 +64,7 @@ struct Case {
   std::vector<Tensor> dinitial;
 
   Case(const Sizes& s, bool backwards, bool some_end) : sizes(s), reverse(backwards) {
-    const DType dtype = sizeof(T) == 4 ? DType::float32 : DType::float64;
+    const DType dtype = DType::float32;
     const std::int64_t t = s.steps, n = s.batch, h = s.hidden;
     for (std::int64_t i = 0; some_end && i < n; ++i) lengths.push_back(i % (t + 1));
     w = parameter(random_tensor({kGates * h, h}, 1, dtype));
@@ -118,22 +120,21 @@ struct Case {
 };
 
 // The arguments of the kernels, in separate memory, on a small emulated GPU.
-template <class F, class T>
+template <class F>
 struct Device {
-  const Case<F, T>& c;
+  const Case<F>& c;
   RecurrentShape shape;
   PersistentRun run{};
-  std::vector<Chunk<T>> exchange;
+  std::vector<Chunk> exchange;
   std::vector<unsigned> flags;
   std::vector<std::int64_t> lengths;
 
-  Device(const Case<F, T>& given, bool backward, RecurrentForm form)
-      : c(given), lengths(c.lengths) {
+  Device(const Case<F>& given, bool backward) : c(given), lengths(c.lengths) {
     const std::int64_t gates = c.kGates, parts = c.kParts, h = c.sizes.hidden;
     const std::int64_t operands =
         backward ? kArity<Backward<F>> + 1 : gates * (c.kApart ? 2 : 1) + parts;
-    shape = {h, gates, c.sizes.batch, operands, sizeof(T), backward};
-    run.plan = plan_of_several_blocks(form);
+    shape = {h, gates, c.sizes.batch, operands, backward};
+    run.plan = plan_of_several_blocks();
     run.steps = c.sizes.steps;
     run.batch = static_cast<int>(c.sizes.batch);
     run.hidden = static_cast<int>(h);
@@ -142,23 +143,22 @@ struct Device {
     run.apart = c.kApart;
     run.takes_h = c.kApart;
     run.reverse = c.reverse;
-    run.w = c.w.value().raw();
+    run.w = numbers(c.w.value());
     run.w_row = c.w.value().stride(0);
     run.w_column = c.w.value().stride(1);
     run.lengths = lengths.empty() ? nullptr : lengths.data();
-    run.bias = c.bias.defined() ? c.bias.value().raw() : nullptr;
+    run.bias = c.bias.defined() ? numbers(c.bias.value()) : nullptr;
     const std::int64_t step = c.sizes.batch * h;
-    run.zx = {c.zx.value().raw(), step * gates};
-    for (std::size_t k = 0; k < c.kParts; ++k) run.initial[k] = c.initial[k].value().raw();
-    if (form == RecurrentForm::cluster) return;
+    run.zx = {numbers(c.zx.value()), step * gates};
+    for (std::size_t k = 0; k < c.kParts; ++k) run.initial[k] = numbers(c.initial[k].value());
     // Prepares the memory as prepare_kernel of persistent.cu does.
     const std::int64_t chunks = shape.chunks(), rows = run.plan.rows;
-    exchange.resize(static_cast<std::size_t>(2 * run.plan.groups * chunks * rows), Chunk<T>{});
-    const T* const h0 = static_cast<const T*>(run.initial[0]);
+    exchange.resize(static_cast<std::size_t>(2 * run.plan.groups * chunks * rows), Chunk{});
+    const float* const h0 = run.initial[0];
     for (std::int64_t n = 0; !backward && n < c.sizes.batch; ++n) {
       for (std::int64_t k = 0; k < h; ++k) {
-        const std::int64_t chunk = n / rows * 2 * chunks + k / Chunk<T>::size;
-        exchange[static_cast<std::size_t>(chunk * rows + n % rows)].at[k % Chunk<T>::size] =
+        const std::int64_t chunk = n / rows * 2 * chunks + k / cuda::kChunkSize;
+        exchange[static_cast<std::size_t>(chunk * rows + n % rows)].at[k % cuda::kChunkSize] =
             h0[n * h + k];
       }
     }
@@ -168,10 +168,10 @@ struct Device {
   }
 
   // Chooses the shared memory so that the plan has several blocks, which wait for each other.
-  RecurrentPlan plan_of_several_blocks(RecurrentForm form) const {
-    for (std::int64_t bytes = 128 << 10; bytes > 0; bytes -= 1 << 10) {
-      const RecurrentPlan plan = cuda::plan_recurrent(shape, {3, bytes, true}, form);
-      if (plan.form == form && plan.slices > 1) return plan;
+  RecurrentPlan plan_of_several_blocks() const {
+    for (int bytes = 128 << 10; bytes > 0; bytes -= 1 << 10) {
+      const RecurrentPlan plan = cuda::plan_recurrent(shape, {3, bytes}, RecurrentForm::persistent);
+      if (plan.slices > 1) return plan;
     }
     FAIL("no division into several blocks");
     return {};
@@ -179,25 +179,25 @@ struct Device {
 
   template <class G>
   void launch(const G& formula, Broken broken) {
-    const cuda::ResidentGrid grid = cuda::grid_of(run.plan);
-    emulation::run_resident_threads(grid.grid, grid.block, grid.shared_bytes, grid.cluster, broken,
-                                    [&] { cuda::persistent_kernel<G, T>()(formula, run); });
+    const RecurrentPlan& plan = run.plan;
+    emulation::run_resident_threads(
+        {static_cast<unsigned>(plan.slices), static_cast<unsigned>(plan.groups)},
+        {cuda::kBlockThreads}, static_cast<std::size_t>(plan.shared_bytes), broken,
+        [&] { cuda::persistent_kernel<G>()(formula, run); });
   }
 };
 
-bool near(const Tensor& a, const Tensor& b) {
-  return distance(a, b) < (a.dtype() == DType::float32 ? 2e-5 : 1e-12);
-}
+bool near(const Tensor& a, const Tensor& b) { return distance(a, b) < 2e-5; }
 
-template <class F, class T>
-void check_forward(const Case<F, T>& c, RecurrentForm form, Broken broken = Broken::nothing) {
-  Device<F, T> device(c, false, form);
+template <class F>
+void check_forward(const Case<F>& c, Broken broken = Broken::nothing) {
+  Device<F> device(c, false);
   const Tensor z = Tensor::zeros(c.z.shape(), c.z.dtype());
   std::vector<Tensor> states;
-  device.run.z = {z.raw(), z.dim(1) * z.dim(2)};
+  device.run.z = {numbers(z), z.dim(1) * z.dim(2)};
   for (std::size_t k = 0; k < c.kParts; ++k) {
     states.push_back(Tensor::zeros(c.states[k].shape(), z.dtype()));
-    device.run.states[k] = {states[k].raw(), c.sizes.batch * c.sizes.hidden};
+    device.run.states[k] = {numbers(states[k]), c.sizes.batch * c.sizes.hidden};
   }
   device.launch(F{}, broken);
   if (broken != Broken::nothing) return;
@@ -205,21 +205,21 @@ void check_forward(const Case<F, T>& c, RecurrentForm form, Broken broken = Brok
   for (std::size_t k = 0; k < c.kParts; ++k) CHECK(near(states[k], c.states[k]));
 }
 
-template <class F, class T>
-void check_backward(const Case<F, T>& c, RecurrentForm form, Broken broken = Broken::nothing) {
-  Device<F, T> device(c, true, form);
+template <class F>
+void check_backward(const Case<F>& c, Broken broken = Broken::nothing) {
+  Device<F> device(c, true);
   const Tensor dz = Tensor::zeros(c.z.shape(), c.z.dtype());
   const Tensor dzx = c.kApart ? Tensor::zeros(c.z.shape(), c.z.dtype()) : dz;
   std::vector<Tensor> dstates;
-  device.run.z = {c.z.raw(), c.z.dim(1) * c.z.dim(2)};
-  if (!c.kApart) device.run.zx = {c.z.raw(), c.z.dim(1) * c.z.dim(2)};
-  device.run.dhs = c.dhs.raw();
-  device.run.dz = dz.raw();
-  device.run.dzx = dzx.raw();
+  device.run.z = {numbers(c.z), c.z.dim(1) * c.z.dim(2)};
+  if (!c.kApart) device.run.zx = {numbers(c.z), c.z.dim(1) * c.z.dim(2)};
+  device.run.dhs = numbers(c.dhs);
+  device.run.dz = numbers(dz);
+  device.run.dzx = numbers(dzx);
   for (std::size_t k = 0; k < c.kParts; ++k) {
     dstates.push_back(c.dlast[k].clone());
-    device.run.dstates[k] = dstates[k].raw();
-    device.run.states[k] = {c.states[k].raw(), c.sizes.batch * c.sizes.hidden};
+    device.run.dstates[k] = numbers(dstates[k]);
+    device.run.states[k] = {numbers(c.states[k]), c.sizes.batch * c.sizes.hidden};
   }
   device.launch(Backward<F>{}, broken);
   if (broken != Broken::nothing) return;
@@ -227,41 +227,35 @@ void check_backward(const Case<F, T>& c, RecurrentForm form, Broken broken = Bro
   for (std::size_t k = 0; k < c.kParts; ++k) CHECK(near(dstates[k], c.dinitial[k]));
 }
 
-template <class F, class T>
-void check(const Sizes& sizes, RecurrentForm form, bool reverse = false, bool some_end = false) {
+template <class F>
+void check(const Sizes& sizes, bool reverse = false, bool some_end = false) {
   CAPTURE(sizes.steps);
   CAPTURE(sizes.batch);
   CAPTURE(sizes.hidden);
-  const Case<F, T> c(sizes, reverse, some_end);
-  check_forward(c, form);
-  check_backward(c, form);
+  const Case<F> c(sizes, reverse, some_end);
+  check_forward(c);
+  check_backward(c);
 }
 
 }  // namespace
 
 TEST_CASE("persistent kernels hand h and dz on between blocks by flags") {
-  const RecurrentForm form = RecurrentForm::persistent;
-  check<nn::LstmGates, float>({6, 3, 40}, form);
-  check<nn::LstmGates, double>({5, 1, 33}, form, true);
-  check<nn::GruGates, float>({5, 2, 37}, form, false, true);
-}
-
-TEST_CASE("cluster kernels hand h and dz on through each other's shared memory") {
-  const RecurrentForm form = RecurrentForm::cluster;
-  check<nn::LstmGates, float>({5, 3, 40}, form, true);
-  check<nn::GruGates, float>({4, 2, 37}, form, false, true);
+  check<nn::LstmGates>({6, 3, 40});
+  check<nn::LstmGates>({5, 1, 33}, true);
+  check<nn::GruGates>({5, 2, 37}, false, true);
+  const Case<nn::LstmGates> c({3, 20, 24}, false, false);  // several warps copy and read a stage
+  CHECK(Device<nn::LstmGates>(c, false).run.plan.column_tiles > 1);
+  check_forward(c);
 }
 
 // Runs a hand-over that is broken as an environment variable says. Tests call it in a new process.
 static void run_broken(const char* wanted) {
   const auto broken = static_cast<Broken>(std::atoi(wanted));
-  const Case<nn::LstmGates, float> c({5, 3, 40}, false, false);
-  const RecurrentForm form =
-      broken == Broken::cluster_barrier ? RecurrentForm::cluster : RecurrentForm::persistent;
+  const Case<nn::LstmGates> c({5, 3, 40}, false, false);
   if (std::getenv("BACKWARD") != nullptr) {
-    check_backward(c, form, broken);
+    check_backward(c, broken);
   } else {
-    check_forward(c, form, broken);
+    check_forward(c, broken);
   }
 }
 
@@ -273,9 +267,8 @@ TEST_CASE(
     return;
   }
   const std::string program = std::filesystem::read_symlink("/proc/self/exe").string();
-  for (const Broken broken :
-       {Broken::nothing, Broken::release, Broken::fence, Broken::even_barriers,
-        Broken::odd_barriers, Broken::cluster_barrier}) {
+  for (const Broken broken : {Broken::nothing, Broken::release, Broken::fence,
+                              Broken::even_barriers, Broken::odd_barriers}) {
     for (const char* pass : {"FORWARD", "BACKWARD"}) {
       CAPTURE(static_cast<int>(broken));
       CAPTURE(std::string(pass));

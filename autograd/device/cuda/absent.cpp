@@ -24,6 +24,7 @@ void cuda::allow_tf32(bool) {}
 void cuda::set_recurrent_form(RecurrentForm) { fail_without_cuda(); }
 cuda::RecurrentForm cuda::recurrent_form() { return RecurrentForm::automatic; }
 cuda::RecurrentForm cuda::last_recurrent_form() { return RecurrentForm::automatic; }
+void cuda::use_recurrent_times(const std::string&) { fail_without_cuda(); }
 void cuda::synchronize() {}
 
 }  // namespace tapeloop

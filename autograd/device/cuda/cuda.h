@@ -6,7 +6,7 @@
 // cudaSetDevice() for another device throws Error.
 #pragma once
 
-#include <cstddef>
+#include <string>
 
 namespace tapeloop::cuda {
 
@@ -20,14 +20,12 @@ void allow_tf32(bool allowed);
 
 // How recurrent() runs a sequence.
 //   alternating: a product by cuBLAS and one kernel for the formula, in turn, for each time step
-//   persistent:  one launch for the whole sequence; the recurrent weights stay in shared memory,
-//                and blocks exchange h through L2
-//   cluster:     the same within clusters of at most 8 blocks, which write h into each other's
-//                shared memory; from compute capability 9.0 on
-enum class RecurrentForm { automatic, alternating, persistent, cluster };
-// Sets the form, for tests and benchmarks. The default, automatic, takes the form with the best
-// estimate for the shape, if the GPU has room for it. With any other form recurrent() throws Error,
-// with the reason, if that form is not possible for the shape, for the GPU, or for a formula
+//   persistent:  one launch for the whole sequence, in float32; the recurrent weights stay in
+//                shared memory, and blocks exchange h through L2
+enum class RecurrentForm { automatic, alternating, persistent };
+// Sets the form, for tests and benchmarks. The default, automatic, takes the persistent form if the
+// shape fits and the GPU has room. If persistent was asked for, recurrent() throws Error, with the
+// reason, if that form is not possible for the shape, for the GPU, for float64, or for a formula
 // without such a kernel (register_recurrent). Tape::backward throws Error if the sequence fits the
 // form but its gradient, which needs more memory on chip, does not. The backward pass of a tape
 // that looks inside (TapeOptions) always alternates. A build without CUDA throws Error here.
@@ -35,6 +33,10 @@ void set_recurrent_form(RecurrentForm form);
 RecurrentForm recurrent_form();  // the form that was set
 // The form of the last sequence that any thread ran, or of the gradient of one.
 RecurrentForm last_recurrent_form();
+// From now on, automatic takes the fastest form of each shape that this file has. `gpu_bench
+// --times FILE` measures a GPU and writes it. "": no file. Throws Error for a file that it cannot
+// read. A build without CUDA throws Error.
+void use_recurrent_times(const std::string& file);
 
 // Waits until the GPU has done all work; for timing. Throws Error for a mistake that the GPU found,
 // such as an index out of range.

@@ -95,18 +95,6 @@ struct Block {
 // The block is valid for work that is enqueued later. Throws Error if no memory is left.
 Block take(std::size_t bytes);
 void give_back(const Block& block) noexcept;
-// Returns the unused memory of the pool to the driver. Call it after a call that found no memory.
-void trim_pool();
-
-// Makes a call of the runtime. If the call finds no memory, trims the pool and makes the call
-// again. Kernels, for example, are loaded at their first use, when the pool may hold all memory.
-template <class Call>
-cudaError_t with_room(Call call) {
-  const cudaError_t status = call();
-  if (status != cudaErrorMemoryAllocation) return status;
-  trim_pool();
-  return call();
-}
 
 // Device memory for the length of a scope.
 class Scratch {

@@ -125,19 +125,21 @@ __global__ void __launch_bounds__(kThreads) argmax_kernel(Lines lines) {
   if (threadIdx.x == 0) *line_of<std::int64_t>(lines, 0, line) = places[0];
 }
 
+// Adjacent threads are in adjacent lines (`across`), or at adjacent places of one line.
 template <class T>
 __global__ void __launch_bounds__(kThreads)
-    gather_kernel(Lines lines, std::int64_t size, Notes notes) {
+    gather_kernel(Lines lines, std::int64_t size, bool across, MistakeIn use, Notes notes) {
   const std::int64_t i = thread_number();
   if (i >= lines.count * lines.length) return;
-  const Divided place = divide(i, lines.length);
-  const std::int64_t line = place.quotient;
-  const std::int64_t from = line_of<const std::int64_t>(lines, 2, line)[place.rest * lines.step[2]];
+  const Divided both = divide(i, across ? lines.count : lines.length);
+  const std::int64_t line = across ? both.rest : both.quotient;
+  const std::int64_t place = across ? both.quotient : both.rest;
+  const std::int64_t from = line_of<const std::int64_t>(lines, 2, line)[place * lines.step[2]];
   T value = 0;
-  if (in_range(from, size, MistakeIn::gather, notes)) {
+  if (in_range(from, size, use, notes)) {
     value = line_of<const T>(lines, 1, line)[from * lines.step[1]];
   }
-  line_of<T>(lines, 0, line)[place.rest * lines.step[0]] = value;
+  line_of<T>(lines, 0, line)[place * lines.step[0]] = value;
 }
 
 // Sum is T, or double if many numbers may meet in one place.
@@ -182,28 +184,14 @@ Rows rows_of(const Tensor& to, const Tensor& from, const Tensor& index, std::int
           {from.stride(0), from.stride(1)}};
 }
 
-template <class T>
-__global__ void __launch_bounds__(kThreads) take_rows_kernel(Rows rows, Notes notes) {
-  const std::int64_t i = thread_number();
-  if (i >= rows.count * rows.width) return;
-  const Divided place = divide(i, rows.width);
-  const std::int64_t row = rows.index[place.quotient * rows.index_stride];
-  T value = 0;
-  if (in_range(row, rows.size, MistakeIn::take_rows, notes)) {
-    value = reinterpret_cast<const T*>(
-        rows.from)[row * rows.from_strides[0] + place.rest * rows.from_strides[1]];
-  }
-  reinterpret_cast<T*>(
-      rows.to)[place.quotient * rows.to_strides[0] + place.rest * rows.to_strides[1]] = value;
-}
-
 // One block for some columns of one row of the result. It reads the whole index, once for all of
 // its columns.
 template <class T>
 __global__ void __launch_bounds__(kThreads) add_rows_kernel(Rows rows, Notes notes) {
   auto* const numbers = shared_memory<std::int64_t>();
-  const std::int64_t row = blockIdx.x;
-  const std::int64_t column = std::int64_t{blockIdx.y} * blockDim.x + threadIdx.x;
+  const Divided block = divide(blockIdx.x, (rows.width + blockDim.x - 1) / blockDim.x);
+  const std::int64_t row = block.quotient;
+  const std::int64_t column = block.rest * blockDim.x + threadIdx.x;
   const bool mine = column < rows.width;
   T* const to =
       reinterpret_cast<T*>(rows.to) + row * rows.to_strides[0] + column * rows.to_strides[1];
@@ -265,32 +253,33 @@ void argmax(const Tensor& to, const Tensor& from) {
   });
 }
 
-void take_rows(const Tensor& to, const Tensor& from, const Tensor& index) {
-  if (to.numel() == 0) return;
-  const Grid grid(to.numel());
-  with_any_type(to.dtype(), [&]<class T>(T) {
-    launch(take_rows_kernel<T>, grid.blocks, grid.threads, 0, rows_of(to, from, index, from.dim(0)),
-           gpu().notes);
-  });
-}
-
 void add_rows(const Tensor& to, const Tensor& index, const Tensor& from) {
   if (to.numel() == 0 || index.numel() == 0) return;
   const Grid columns(to.dim(1));
   with_float_type(to.dtype(), [&]<class T>(T) {
-    launch(add_rows_kernel<T>, dim3{static_cast<unsigned>(to.dim(0)), columns.blocks.x},
+    launch(add_rows_kernel<T>, dim3{static_cast<unsigned>(to.dim(0)) * columns.blocks.x},
            columns.threads, columns.threads.x * sizeof(std::int64_t),
            rows_of(to, from, index, to.dim(0)), gpu().notes);
   });
 }
 
-void gather(const Tensor& to, const Tensor& from, const Tensor& index, int axis) {
+static void gather(const Tensor& to, const Tensor& from, const Tensor& index, int axis,
+                   MistakeIn use) {
   if (to.numel() == 0) return;
   const Lines lines = lines_of({to, from, index}, axis, to.dim(axis));
   const Grid grid(to.numel());
-  with_float_type(to.dtype(), [&]<class T>(T) {
-    launch(gather_kernel<T>, grid.blocks, grid.threads, 0, lines, from.dim(axis), gpu().notes);
+  with_any_type(to.dtype(), [&]<class T>(T) {
+    launch(gather_kernel<T>, grid.blocks, grid.threads, 0, lines, from.dim(axis),
+           axis + 1 < to.rank(), use, gpu().notes);
   });
+}
+
+void gather(const Tensor& to, const Tensor& from, const Tensor& index, int axis) {
+  gather(to, from, index, axis, MistakeIn::gather);
+}
+
+void take_rows(const Tensor& to, const Tensor& from, const Tensor& index) {
+  gather(to, from, index.insert_axis(1).expand(to.shape()), 0, MistakeIn::take_rows);
 }
 
 void scatter_add(const Tensor& to, const Tensor& index, const Tensor& from, int axis) {

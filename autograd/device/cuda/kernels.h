@@ -25,12 +25,12 @@ void reduce(Reduction kind, const Tensor& to, const Tensor& from);
 // random.cu
 void uniform(const Tensor& to, std::uint64_t seed, std::uint64_t first);
 void normal(const Tensor& to, std::uint64_t seed, std::uint64_t first);
-// each.cu
+// each.cpp
 void pointwise_each(const PointwiseKernel& kernel, DType dtype,
                     std::span<const PointwiseItem> items, GraphCapture* rerun);
 // norms.cu
 void norms(const Tensor& to, std::span<const Tensor> from, const std::vector<std::string>* names);
-// gemm.cu
+// gemm.cpp
 void allow_tf32(bool allowed);
 void matmul(const Tensor& to, std::span<const Product> products, bool accumulate);
 void linear(const Tensor& to, const Tensor& x, const Tensor& w, const Tensor& init);

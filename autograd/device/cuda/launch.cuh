@@ -21,9 +21,7 @@ void launch(void (*kernel)(P...), dim3 grid, dim3 block, std::size_t shared_byte
   config.dynamicSmemBytes = shared_bytes;
   config.stream = gpu().stream;
   const std::scoped_lock lock(working());
-  check(
-      with_room([&] { return cudaLaunchKernelEx(&config, kernel, static_cast<P>(arguments)...); }),
-      "cudaLaunchKernelEx");
+  check(cudaLaunchKernelEx(&config, kernel, static_cast<P>(arguments)...), "cudaLaunchKernelEx");
 }
 
 constexpr std::int64_t kWarp = 32;

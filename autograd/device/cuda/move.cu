@@ -19,7 +19,7 @@ PointwisePlan<kOperands> walk_over(const Shape& shape, std::span<const Tensor> o
   for (int axis = 0; axis < plan.rank; ++axis) {
     result.sizes[axis] = plan.sizes[plan.rank - 1 - axis];
     for (int k = 0; k < kOperands; ++k) {
-      result.strides[k][axis] = plan.operands[k].strides[plan.rank - 1 - axis];
+      result.strides[axis][k] = plan.operands[k].strides[plan.rank - 1 - axis];
     }
   }
   for (int k = 0; k < kOperands; ++k) result.data[k] = plan.operands[k].data;
@@ -44,19 +44,19 @@ template <class To, class From>
 __global__ void __launch_bounds__(kThreads) copy_kernel(PointwisePlan<2> plan, Notes notes) {
   const std::int64_t i = thread_number();
   if (i >= plan.count) return;
-  const Place place = place_of(plan, i);
-  From x = static_cast<const From*>(plan.data[1])[offset_of(place, plan.strides[1], plan.rank)];
+  const Offsets<2> offsets = offsets_of(plan, i);
+  From x = static_cast<const From*>(plan.data[1])[offsets.at[1]];
   if constexpr (std::is_integral_v<To> && std::is_floating_point_v<From>) {
     if (!has_integer(x, i, plan.count, notes)) x = 0;
   }
-  static_cast<To*>(plan.data[0])[offset_of(place, plan.strides[0], plan.rank)] = static_cast<To>(x);
+  static_cast<To*>(plan.data[0])[offsets.at[0]] = static_cast<To>(x);
 }
 
 template <class T>
 __global__ void __launch_bounds__(kThreads) fill_kernel(PointwisePlan<1> plan, T value) {
   const std::int64_t i = thread_number();
   if (i >= plan.count) return;
-  static_cast<T*>(plan.data[0])[offset_of(place_of(plan, i), plan.strides[0], plan.rank)] = value;
+  static_cast<T*>(plan.data[0])[offsets_of(plan, i).at[0]] = value;
 }
 
 }  // namespace

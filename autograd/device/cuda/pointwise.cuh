@@ -20,55 +20,44 @@ struct PointwisePlan {
   std::int64_t count;
   std::int64_t sizes[kMaxRank];
   void* data[kOperands];
-  std::int64_t strides[kOperands][kMaxRank];
+  std::int64_t strides[kMaxRank][kOperands];
   Running running;
 };
 
-// The index of a thread's element along each axis of the plan.
-struct Place {
-  std::int64_t at[kMaxRank];
+// Where a thread's element is in each operand; and its index along the outermost axis.
+template <int kOperands>
+struct Offsets {
+  std::int64_t at[kOperands];
+  std::int64_t outermost;
 };
 
-template <class Plan>
-TL_HD Place place_of(const Plan& plan, std::int64_t i) {
-  Place place{};
-  place.at[0] = i;
-  if (plan.rank > 1) {
-    const Divided inner = divide(i, plan.sizes[0]);
-    place.at[0] = inner.rest;
-    place.at[1] = inner.quotient;
+template <int kOperands>
+TL_HD Offsets<kOperands> offsets_of(const PointwisePlan<kOperands>& plan, std::int64_t i) {
+  Offsets<kOperands> offsets{};
+  // Not unrolled: most plans have one axis or two, and every kernel has this code.
+#pragma unroll 1
+  for (int axis = 0; axis + 1 < plan.rank; ++axis) {
+    const Divided place = divide(i, plan.sizes[axis]);
+    for (int k = 0; k < kOperands; ++k) offsets.at[k] += place.rest * plan.strides[axis][k];
+    i = place.quotient;
   }
-  if (plan.rank > 2) {
-    for (int axis = 1; axis + 1 < kMaxRank; ++axis) {
-      if (axis + 1 < plan.rank) {
-        const Divided next = divide(place.at[axis], plan.sizes[axis]);
-        place.at[axis] = next.rest;
-        place.at[axis + 1] = next.quotient;
-      }
-    }
-  }
-  return place;
+  const int last = plan.rank > 0 ? plan.rank - 1 : 0;
+  for (int k = 0; k < kOperands; ++k) offsets.at[k] += i * plan.strides[last][k];
+  offsets.outermost = i;
+  return offsets;
 }
 
-TL_HD std::int64_t offset_of(const Place& place, const std::int64_t* strides, int rank) {
-  std::int64_t offset = place.at[0] * strides[0];
-  if (rank > 1) offset += place.at[1] * strides[1];
-  if (rank > 2) {
-    for (int axis = 2; axis < kMaxRank; ++axis) offset += place.at[axis] * strides[axis];
-  }
-  return offset;
-}
-
-template <class F, class T, std::size_t... I, std::size_t... O, class Plan>
-TL_HD void apply(const F& formula, const Plan& plan, const Place& place, std::index_sequence<I...>,
+template <class F, class T, std::size_t... I, std::size_t... O, int kOperands>
+TL_HD void apply(const F& formula, const PointwisePlan<kOperands>& plan,
+                 const Offsets<kOperands>& offsets, std::index_sequence<I...>,
                  std::index_sequence<O...>) {
   using V = Vec<T, isa::Lane>;
   constexpr std::size_t kIn = sizeof...(I);
-  const auto results = as_outputs(formula(
-      V{static_cast<const T*>(plan.data[I])[offset_of(place, plan.strides[I], plan.rank)]}...));
+  const auto results =
+      as_outputs(formula(V{static_cast<const T*>(plan.data[I])[offsets.at[I]]}...));
   const auto store = [&](std::size_t k, V value) {
     T* const to = static_cast<T*>(plan.data[k]);
-    if (to != nullptr) to[offset_of(place, plan.strides[k], plan.rank)] = value.raw;
+    if (to != nullptr) to[offsets.at[k]] = value.raw;
   };
   (store(kIn + O, dual::As<V>::convert(output<O>(results))), ...);
 }
@@ -81,11 +70,11 @@ __global__ void __launch_bounds__(kThreads)
     pointwise_kernel(F formula, PointwisePlan<kOperandsOf<F, T>> plan) {
   const std::int64_t i = thread_number();
   if (i >= plan.count || (plan.running.halted != nullptr && *plan.running.halted != 0)) return;
-  const Place place = place_of(plan, i);
-  if (plan.running.lengths != nullptr && plan.running.lengths[place.at[1]] <= plan.running.time) {
-    return;
-  }
-  apply<F, T>(formula, plan, place, std::make_index_sequence<static_cast<std::size_t>(kArity<F>)>{},
+  const auto offsets = offsets_of(plan, i);
+  const std::int64_t* const lengths = plan.running.lengths;
+  if (lengths != nullptr && lengths[offsets.outermost] <= plan.running.time) return;
+  apply<F, T>(formula, plan, offsets,
+              std::make_index_sequence<static_cast<std::size_t>(kArity<F>)>{},
               std::make_index_sequence<static_cast<std::size_t>(kResultCount<F>)>{});
 }
 
@@ -104,7 +93,7 @@ void launch_pointwise(const void* functor, const LoopPlan& plan, const Running& 
     given.data[k] = plan.operands[k].data;
     for (int axis = 0; axis < kMaxRank; ++axis) {
       const int from = plan.rank - 1 - axis;
-      given.strides[k][axis] = from < 0 ? 0 : plan.operands[k].strides[from];
+      given.strides[axis][k] = from < 0 ? 0 : plan.operands[k].strides[from];
     }
   }
   if (given.count == 0) return;

@@ -42,17 +42,11 @@ PointwiseLaunch find_pointwise(const PointwiseKernel& kernel, DType dtype);
 EachLaunch find_each(const PointwiseKernel& kernel, DType dtype);  // null: no kernel for many items
 
 // Enqueues a whole sequence of recurrent steps (persistent.h) of a formula, or of its gradient.
+// Returns false if the GPU has no room for all blocks, which wait for each other.
 struct PersistentRun;
-struct RecurrentPlan;
-using RecurrentLaunch = void (*)(const void* functor, const PersistentRun& run);
-using RecurrentRoom = bool (*)(const RecurrentPlan& plan);
-struct RecurrentEntry {
-  RecurrentLaunch launch[2];  // float32, float64
-  RecurrentRoom has_room[2];  // whether all blocks that wait for each other fit on the GPU at once
-  bool clusters;              // compiled for an architecture with clusters
-};
-void add_recurrent(const FunctorId* id, const RecurrentEntry& entry);
+using RecurrentLaunch = bool (*)(const void* functor, const PersistentRun& run);
+void add_recurrent(const FunctorId* id, RecurrentLaunch launch);
 // Returns null if the formula was not registered by register_recurrent.
-const RecurrentEntry* find_recurrent(const PointwiseKernel& kernel);
+RecurrentLaunch find_recurrent(const PointwiseKernel& kernel);
 
 }  // namespace tapeloop::cuda

@@ -7,16 +7,24 @@
 #include <cstdint>
 
 #include "tapeloop/autograd/device/cuda/recurrent/recurrent_plan.h"
+#include "tapeloop/autograd/number/number.h"
 
 namespace tapeloop::cuda {
 
 constexpr int kMostParts = 8;  // of a state
 
+// 16 bytes along the inner axis. A matrix is stored as [chunks][columns or rows]: adjacent threads
+// read adjacent chunks.
+struct alignas(kChunkBytes) Chunk {
+  float at[kChunkSize];
+};
+
 // One matrix for each time step, `step` elements apart; 0: the same matrix at each step.
-template <class P>
+template <class T>
 struct StepMemory {
-  P data;
+  T* data;
   std::int64_t step;
+  TL_HD T* at(std::int64_t time) const { return data + step * time; }
 };
 
 struct PersistentRun {
@@ -24,22 +32,21 @@ struct PersistentRun {
   std::int64_t steps;
   int batch, hidden, gates, parts;
   bool apart, takes_h, reverse;
-  const void* w;  // element (r, k) of [G*H, H] at r * w_row + k * w_column
+  const float* w;  // element (r, k) of [G*H, H] at r * w_row + k * w_column
   std::int64_t w_row, w_column;
   const std::int64_t* lengths;  // [N], or null: all run to the end
-  const void* bias;             // [G*H], or null
-  StepMemory<const void*> zx;   // [T, N, G*H]
-  StepMemory<void*> z;
-  const void* initial[kMostParts];       // [N, H]
-  StepMemory<void*> states[kMostParts];  // [T, N, H]
+  const float* bias;            // [G*H], or null
+  StepMemory<const float> zx;   // [T, N, G*H]
+  StepMemory<float> z;
+  const float* initial[kMostParts];      // [N, H]
+  StepMemory<float> states[kMostParts];  // [T, N, H]
   // From here on only for the backward pass. dhs is [T, N, H], or null: zeros.
-  const void* dhs;
-  void* dstates[kMostParts];  // [N, H]
-  void* dz;                   // [T, N, G*H]
-  void* dzx;                  // [T, N, G*H], if apart
-  // [groups][2][chunks][rows] of 16 bytes: the values that blocks pass from one time step to the
-  // next. Not used by clusters.
-  void* exchange;
+  const float* dhs;
+  float* dstates[kMostParts];  // [N, H]
+  float* dz;                   // [T, N, G*H]
+  float* dzx;                  // [T, N, G*H], if apart
+  // [groups][2][chunks][rows]: the values that blocks pass from one time step to the next.
+  Chunk* exchange;
   unsigned* flags;  // [groups][slices]: the number of steps that each block has passed on
 };
 

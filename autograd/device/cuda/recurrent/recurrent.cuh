@@ -1,15 +1,13 @@
 // SPDX-License-Identifier: MIT
-// register_recurrent<F>(): the CUDA kernels that run a whole sequence of recurrent() in one launch.
-// recurrent_plan.cpp decides for which shapes they are used. Without them the sequence runs step by
-// step.
+// register_recurrent<F>(): the CUDA kernels that run a whole sequence of recurrent() in float32 in
+// one launch. recurrent_plan.cpp decides for which shapes they are used. Without them the sequence
+// runs step by step.
 //
 // A block keeps the weights of its hidden units, all gates, in shared memory. In each time step a
 // block waits for h (backward: dz) of the other blocks, multiplies, adds up the sums of its warps,
 // applies the formula to its own units, and passes the result on. There is no barrier over the
-// grid: each warp waits for those blocks whose units it multiplies. Two buffers are enough: before
-// a block writes a buffer again, it has waited until all blocks have read it. By estimate, the
-// exchange limits a step with few rows (two trips to L2, 1.3 us), and the FMAs limit a step with
-// many rows.
+// grid. Two buffers are enough: before a block writes a buffer again, it has waited until all
+// blocks have read it.
 #pragma once
 
 #include "tapeloop/autograd/device/cuda/pointwise.cuh"
@@ -19,29 +17,31 @@ namespace tapeloop {
 
 namespace cuda {
 
-// Applies the formula to a thread's operands in shared memory. Calls store(number of the result,
-// value).
-template <class F, class T, std::size_t... I, std::size_t... O, class Load, class Store>
-__device__ __forceinline__ void apply_formula(const F& formula, Load load, Store store,
+// Applies the formula: results of values.
+template <class F, std::size_t... I, std::size_t... O>
+__device__ __forceinline__ void apply_formula(const F& formula, const float* values, float* results,
                                               std::index_sequence<I...>,
                                               std::index_sequence<O...>) {
-  using V = Vec<T, isa::Lane>;
-  const auto results = as_outputs(formula(V{load(static_cast<int>(I))}...));
-  (store(static_cast<int>(O), dual::As<V>::convert(output<O>(results)).raw), ...);
+  using V = Vec<float, isa::Lane>;
+  const auto all = as_outputs(formula(V{values[I]}...));
+  ((results[O] = dual::As<V>::convert(output<O>(all)).raw), ...);
 }
-template <class F, class T, class Load, class Store>
-__device__ __forceinline__ void apply_formula(const F& formula, Load load, Store store) {
-  apply_formula<F, T>(formula, load, store,
-                      std::make_index_sequence<static_cast<std::size_t>(kArity<F>)>{},
-                      std::make_index_sequence<static_cast<std::size_t>(kResultCount<F>)>{});
+template <class F>
+__device__ __forceinline__ void apply_formula(const F& formula, const float* values,
+                                              float* results) {
+  apply_formula(formula, values, results,
+                std::make_index_sequence<static_cast<std::size_t>(kArity<F>)>{},
+                std::make_index_sequence<static_cast<std::size_t>(kResultCount<F>)>{});
 }
 
-template <class F, class T>
-__global__ void __launch_bounds__(kWarps * 32, 1)
+// An operand of the formula has the number of its argument. Loops over arguments are unrolled: the
+// number of gates is known only at run time, but it is less than the number of arguments.
+template <class F>
+__global__ void __launch_bounds__(kBlockThreads, 1)
     persistent_forward_kernel(F formula, PersistentRun run) {
-  const Slice<T, false> s(run);
-  using Element = typename Slice<T, false>::Element;
-  constexpr int kParts = kResultCount<F>;
+  const Slice<false> s(run);
+  using Element = typename Slice<false>::Element;
+  constexpr int kArguments = kArity<F>, kParts = kResultCount<F>;
   const int gate_arguments = run.gates * (run.apart ? 2 : 1);
   const int first_gate = run.apart ? run.gates : 0;  // of z
   // If the formula does not take h, h is the last operand.
@@ -49,10 +49,10 @@ __global__ void __launch_bounds__(kWarps * 32, 1)
     return gate_arguments + (run.takes_h ? k : (k + kParts - 1) % kParts);
   };
   const auto fetch = [&](std::int64_t step) {
-    const T* const zx = static_cast<const T*>(run.zx.data) + run.zx.step * s.time(step);
+    const float* const zx = run.zx.at(s.time(step));
     s.for_elements([&](const Element& e) {
       for (int g = 0; g < run.gates; ++g) {
-        copy_async<sizeof(T)>(&s.operand(g, e), zx + s.gate_at(e, g));
+        copy_async<sizeof(float)>(&s.operand(g, e), zx + s.gate_at(e, g));
       }
     });
     end_batch();
@@ -60,91 +60,73 @@ __global__ void __launch_bounds__(kWarps * 32, 1)
   fetch(0);
   s.load_weights();
   s.for_elements([&](const Element& e) {
-    for (int k = 0; k < kParts; ++k) {
-      s.operand(part(k), e) = static_cast<const T*>(run.initial[k])[s.state_at(e)];
-    }
+    for (int k = 0; k < kParts; ++k) s.operand(part(k), e) = run.initial[k][e.state];
   });
-  if (s.cluster) {
-    for (int i = static_cast<int>(threadIdx.x); i < 2 * s.chunks * s.row_step; i += kWarps * 32) {
-      const int row = i % s.row_step, chunk = i / s.row_step;
-      for (int v = 0; v < Chunk<T>::size; ++v) {
-        const int k = chunk * Chunk<T>::size + v, n = s.first_row + row;
-        s.exchange[i].at[v] =
-            k < s.inner && n < run.batch
-                ? static_cast<const T*>(run.initial[0])[std::int64_t{n} * run.hidden + k]
-                : T{0};
-      }
-    }
-    meet_cluster();  // before this no other block may write here
-  }
   __syncthreads();
   for (std::int64_t step = 0; step < run.steps; ++step) {
     const std::int64_t t = s.time(step);
     s.multiply(step, step);
-    wait_for_batches<0>();
-    __syncthreads();
     s.for_elements([&](const Element& e) {
-      for (int g = 0; g < run.gates; ++g) {
-        T first = 0;
-        if (!run.apart) {
-          first = s.operand(g, e);
-        } else if (run.bias != nullptr) {
-          first = static_cast<const T*>(run.bias)[g * run.hidden + e.j];
-        }
-        s.operand(first_gate + g, e) = first + s.sum(e.row, g * s.units + e.unit);
+      float values[kArguments], results[kParts];
+#pragma unroll
+      for (int k = 0; k < kArguments; ++k) {
+        values[k] = s.operand(k, e);
+        const int g = k - first_gate;
+        if (g < 0 || g >= run.gates) continue;
+        values[k] = (run.apart ? s.bias[g * s.units + s.unit] : values[k]) + s.total(e, g);
+        s.operand(k, e) = values[k];
       }
-      if (s.running(e, t)) {  // otherwise the state does not change
-        apply_formula<F, T>(
-            formula, [&](int i) { return s.operand(i, e); },
-            [&](int k, T value) { s.operand(part(k), e) = value; });
+      float h;
+      if (s.running(e, t)) {
+        apply_formula(formula, values, results);
+        h = results[0];
+#pragma unroll
+        for (int k = 0; k < kParts; ++k) s.operand(part(k), e) = results[k];
+      } else {  // the state does not change
+        h = s.operand(part(0), e);
       }
-      if (step + 1 < run.steps) {
-        s.hand_on(step + 1, e, e.j, 1, [&](int) { return s.operand(part(0), e); });
-      }
+      if (step + 1 < run.steps) s.hand_on(step + 1, e, s.first_unit + s.unit, h);
     });
     if (step + 1 < run.steps) s.publish_step(step + 1);
     // Work that no other block waits for, while the others read the values passed on.
-    T* const z = static_cast<T*>(run.z.data) + run.z.step * t;
+    float* const z = run.z.at(t);
     s.for_elements([&](const Element& e) {
       if (run.z.step != 0 || run.steps == 1) {
         for (int g = 0; g < run.gates; ++g) z[s.gate_at(e, g)] = s.operand(first_gate + g, e);
       }
-      for (int k = 0; k < kParts; ++k) {
-        const StepMemory<void*> to = run.states[k];
-        static_cast<T*>(to.data)[to.step * t + s.state_at(e)] = s.operand(part(k), e);
-      }
+      for (int k = 0; k < kParts; ++k) run.states[k].at(t)[e.state] = s.operand(part(k), e);
     });
     if (step + 1 < run.steps) fetch(step + 1);
   }
 }
 
-template <class F, class T>  // F: the backward of a formula
-__global__ void __launch_bounds__(kWarps * 32, 1)
+template <class F>  // the backward of a formula
+__global__ void __launch_bounds__(kBlockThreads, 1)
     persistent_backward_kernel(F formula, PersistentRun run) {
-  const Slice<T, true> s(run);
-  using Element = typename Slice<T, true>::Element;
+  const Slice<true> s(run);
+  using Element = typename Slice<true>::Element;
+  // The arguments are those of the formula, then the gradients of the state. The results are the
+  // gradients of the formula's arguments. Behind the arguments there is one more operand, dhs.
+  constexpr int kArguments = kArity<F>, kResults = kResultCount<F>;
+  constexpr int kDstate = kResults, kDhs = kArguments;
   const int gate_arguments = run.gates * (run.apart ? 2 : 1);
   const int first_gate = run.apart ? run.gates : 0;  // of z
   const int first_part = run.takes_h ? 0 : 1;
-  // Operands: the formula's arguments, of which the last are the gradients of the state; then dhs.
-  const int dstate = gate_arguments + run.parts - first_part;
-  const int dhs = dstate + run.parts;
+  const bool whole_chunks = run.gates % kChunkSize == 0;
   const auto fetch = [&](std::int64_t step) {
     const std::int64_t t = s.time(step);
-    const T* const zx = static_cast<const T*>(run.zx.data) + run.zx.step * t;
-    const T* const z = static_cast<const T*>(run.z.data) + run.z.step * t;
+    const float *const zx = run.zx.at(t), *const z = run.z.at(t);
     s.for_elements([&](const Element& e) {
       for (int g = 0; g < run.gates; ++g) {
-        if (run.apart) copy_async<sizeof(T)>(&s.operand(g, e), zx + s.gate_at(e, g));
-        copy_async<sizeof(T)>(&s.operand(first_gate + g, e), z + s.gate_at(e, g));
+        if (run.apart) copy_async<sizeof(float)>(&s.operand(g, e), zx + s.gate_at(e, g));
+        copy_async<sizeof(float)>(&s.operand(first_gate + g, e), z + s.gate_at(e, g));
       }
       for (int k = first_part; k < run.parts; ++k) {
-        copy_async<sizeof(T)>(&s.operand(gate_arguments + k - first_part, e),
-                              s.previous(k, step) + s.state_at(e));
+        copy_async<sizeof(float)>(&s.operand(gate_arguments + k - first_part, e),
+                                  s.previous(k, step) + e.state);
       }
       if (run.dhs != nullptr) {
-        copy_async<sizeof(T)>(&s.operand(dhs, e),
-                              static_cast<const T*>(run.dhs) + s.state_step() * t + s.state_at(e));
+        copy_async<sizeof(float)>(&s.operand(kDhs, e), run.dhs + s.state_step() * t + e.state);
       }
     });
     end_batch();
@@ -152,54 +134,62 @@ __global__ void __launch_bounds__(kWarps * 32, 1)
   fetch(run.steps - 1);
   s.load_weights();
   s.for_elements([&](const Element& e) {
-    for (int k = 0; k < run.parts; ++k) {
-      s.operand(dstate + k, e) = static_cast<const T*>(run.dstates[k])[s.state_at(e)];
-    }
+    for (int k = 0; k < run.parts; ++k) s.operand(kDstate + k, e) = run.dstates[k][e.state];
   });
-  if (s.cluster) {
-    for (int i = static_cast<int>(threadIdx.x); i < 2 * s.chunks * s.row_step; i += kWarps * 32) {
-      s.exchange[i] = Chunk<T>{};
-    }
-    meet_cluster();  // before this no other block may write here
-  }
   // Iteration i adds the product of dz from iteration i - 1 to dh, which completes dh. Then it
   // applies the formula to step run.steps - 1 - i.
   for (std::int64_t i = 0; i <= run.steps; ++i) {
-    if (i > 0) s.multiply(i - 1, i);
-    wait_for_batches<0>();
-    __syncthreads();
+    if (i > 0) {
+      s.multiply(i - 1, i);
+    } else {
+      wait_for_batches<0>();
+      __syncthreads();
+    }
     const bool last = i == run.steps;
     const std::int64_t t = last ? 0 : s.time(run.steps - 1 - i);
     s.for_elements([&](const Element& e) {
-      T& dh = s.operand(dstate, e);
-      if (i > 0) dh += s.sum(e.row, e.unit);
+      float dh = s.operand(kDstate, e);
+      if (i > 0) dh += s.total(e, 0);
       if (last) {
-        for (int k = 0; k < run.parts; ++k) {
-          static_cast<T*>(run.dstates[k])[s.state_at(e)] = s.operand(dstate + k, e);
-        }
+        run.dstates[0][e.state] = dh;
+        for (int k = 1; k < run.parts; ++k) run.dstates[k][e.state] = s.operand(kDstate + k, e);
         return;
       }
-      if (run.dhs != nullptr) dh += s.operand(dhs, e);
-      // Each gradient takes the place of its argument.
+      if (run.dhs != nullptr) dh += s.operand(kDhs, e);
+      float values[kArguments], results[kResults] = {};
       if (s.running(e, t)) {
-        apply_formula<F, T>(
-            formula, [&](int k) { return s.operand(k, e); },
-            [&](int k, T value) {
-              const int state_part = first_part + k - gate_arguments;
-              s.operand(k < gate_arguments ? k : dstate + state_part, e) = value;
-            });
+#pragma unroll
+        for (int k = 0; k < kArguments; ++k) values[k] = s.operand(k, e);
+        values[kDstate] = dh;
+        apply_formula(formula, values, results);
         if (!run.takes_h) dh = 0;  // all of dh went through the formula
-      } else {                     // the state did not change: its gradient passes through
-        for (int k = 0; k < gate_arguments; ++k) s.operand(k, e) = 0;
+#pragma unroll
+        for (int k = 0; k < kResults; ++k) {
+          const int state_part = first_part + k - gate_arguments;
+          if (k >= gate_arguments) s.operand(kDstate + state_part, e) = results[k];
+          if (k >= gate_arguments && state_part == 0) dh = results[k];
+        }
+      }  // otherwise the state did not change: its gradient passes through
+      s.operand(kDstate, e) = dh;
+      // Each gradient of a gate takes the place of its argument.
+#pragma unroll
+      for (int k = 0; k < kResults; ++k) {
+        if (k >= gate_arguments) continue;
+        s.operand(k, e) = results[k];
+        const int g = k - first_gate, to = (s.first_unit + s.unit) * run.gates + g;
+        if (g < 0) continue;
+        if (!whole_chunks) {
+          s.hand_on(i, e, to, results[k]);
+        } else if (k + 3 < kResults && g % kChunkSize == 0) {
+          s.hand_on(i, e, to, Chunk{{results[k], results[k + 1], results[k + 2], results[k + 3]}});
+        }
       }
-      s.hand_on(i, e, e.j * run.gates, run.gates,
-                [&](int g) { return s.operand(first_gate + g, e); });
     });
     if (last) return;
     s.publish_step(i + 1);
     // Work that no other block waits for, while the others read the values passed on.
-    T* const dz = static_cast<T*>(run.dz) + s.gate_step() * t;
-    T* const dzx = static_cast<T*>(run.dzx) + s.gate_step() * t;
+    float* const dz = run.dz + s.gate_step() * t;
+    float* const dzx = run.dzx + s.gate_step() * t;
     s.for_elements([&](const Element& e) {
       for (int g = 0; g < run.gates; ++g) {
         if (run.apart) dzx[s.gate_at(e, g)] = s.operand(g, e);
@@ -210,65 +200,37 @@ __global__ void __launch_bounds__(kWarps * 32, 1)
   }
 }
 
-inline ResidentGrid grid_of(const RecurrentPlan& plan) {
-  const auto slices = static_cast<unsigned>(plan.slices);
-  return {dim3{slices, static_cast<unsigned>(plan.groups)}, dim3{kWarps * 32},
-          static_cast<std::size_t>(plan.shared_bytes),
-          plan.form == RecurrentForm::cluster ? slices : 0};
-}
-
-template <class F, class T>
+template <class F>
 constexpr auto persistent_kernel() {
   if constexpr (kIsBackward<F>) {
-    return &persistent_backward_kernel<F, T>;
+    return &persistent_backward_kernel<F>;
   } else {
-    return &persistent_forward_kernel<F, T>;
+    return &persistent_forward_kernel<F>;
   }
 }
-
-template <class F, class T>
-void launch_persistent(const void* functor, const PersistentRun& run) {
-  launch_resident(persistent_kernel<F, T>(), grid_of(run.plan), *static_cast<const F*>(functor),
-                  run);
-}
-template <class F, class T>
-bool room_for_persistent(const RecurrentPlan& plan) {
-  return has_room(reinterpret_cast<const void*>(persistent_kernel<F, T>()), grid_of(plan));
-}
-
-// Whether this file is compiled for an architecture with clusters. Code for older architectures
-// also runs on newer GPUs, but without clusters.
-#if defined(__CUDA_ARCH_LIST__)
-inline constexpr bool kCompiledForClusters = [] {
-  for (const int architecture : {__CUDA_ARCH_LIST__}) {
-    if (architecture >= 900) return true;
-  }
-  return false;
-}();
-#else
-inline constexpr bool kCompiledForClusters = true;  // emulated
-#endif
 
 template <class F>
-RecurrentEntry recurrent_entry() {
-  return {{&launch_persistent<F, float>, &launch_persistent<F, double>},
-          {&room_for_persistent<F, float>, &room_for_persistent<F, double>},
-          kCompiledForClusters};
+bool launch_persistent(const void* functor, const PersistentRun& run) {
+  return launch_resident<persistent_kernel<F>()>(
+      dim3{static_cast<unsigned>(run.plan.slices), static_cast<unsigned>(run.plan.groups)},
+      dim3{kBlockThreads}, static_cast<std::size_t>(run.plan.shared_bytes),
+      *static_cast<const F*>(functor), run);
 }
 
 }  // namespace cuda
 
 // Calls register_pointwise<F>() and registers the kernels that run recurrent(F{}, ...) as a whole
-// sequence, forward and backward, in float32 and float64:
+// sequence, forward and backward, in float32:
 //   static const bool kMyGate = tapeloop::register_recurrent<MyGate>();
-// A formula that is registered by register_pointwise alone also runs in recurrent(), with two
+// In float64, and a formula that is registered by register_pointwise alone, recurrent() takes two
 // launches for each time step.
 template <class F>
 bool register_recurrent() {
-  cuda::add_recurrent(&kFunctorId<F>, cuda::recurrent_entry<F>());
+  static_assert(kResultCount<F> <= cuda::kMostParts);
+  cuda::add_recurrent(&kFunctorId<F>, &cuda::launch_persistent<F>);
   if constexpr (kDifferentiable<F> && kArity<Backward<F>> + kArity<F> <= kMaxOperands) {
     using B = Backward<F>;
-    cuda::add_recurrent(&kFunctorId<B>, cuda::recurrent_entry<B>());
+    cuda::add_recurrent(&kFunctorId<B>, &cuda::launch_persistent<B>);
   }
   return register_pointwise<F>();
 }

@@ -1,134 +1,140 @@
 // SPDX-License-Identifier: MIT
-// Tries the divisions of a recurrent step over a GPU's blocks. Estimates cycles from the bandwidths
-// of the chip. The estimates only choose; they are not exact.
+// Divides a recurrent step over a GPU's blocks. Nothing here estimates time: a division fits or
+// does not, rules choose among those that fit, and measured times replace the rules.
 #include "tapeloop/autograd/device/cuda/recurrent/recurrent_plan.h"
 
 #include <algorithm>
+#include <bit>
+#include <fstream>
+#include <limits>
+#include <sstream>
+
+#include "tapeloop/autograd/tensor/error.h"
 
 namespace tapeloop::cuda {
 namespace {
 
-// Rates of one SM, per cycle.
-constexpr double kFma = 128;          // float32; float64 has half
-constexpr double kSharedBytes = 128;  // from shared memory
-constexpr double kL2Bytes = 28;       // from the L2 cache, when all SMs read
-// To other SMs of a cluster, per cycle: an estimate, not measured.
-constexpr double kClusterBytes = 12;
-// The fewest SMs of a GPC; a cluster is within one GPC. NVIDIA's H100 whitepaper: 132 SMs in 8
-// GPCs; SMs come in pairs, at most 18 in a GPC.
-constexpr std::int64_t kGpc = 16;
-// Waits, in cycles: for a flag that the slowest block writes and all blocks read, through L2 or
-// within a cluster; and the overhead of the two launches of an alternating step.
-constexpr double kExchange = 2200;
-constexpr double kClusterExchange = 700;
-constexpr double kLaunches = 6000;
-constexpr double kFormula = 400;  // reading partial sums, the gates, writing states
+constexpr int kFewRows = 2;    // a tile of one row reads weights fastest
+constexpr int kGroupRows = 8;  // from here on lanes share rows and columns in every load
+// At least 2^2 lanes of a warp calculate different sums: more parts would take long to add up.
+constexpr int kLaneBits = 2;
 
 std::int64_t divided(std::int64_t a, std::int64_t b) { return (a + b - 1) / b; }
-
-// Estimated cycles of an alternating step. The product runs at 60 % of the FMA peak, or at the L2
-// bandwidth.
-double alternating_cycles(const RecurrentShape& s, const DeviceLimits& limits) {
-  const auto weights = static_cast<double>(s.hidden * s.hidden * s.gates);
-  const double sms = static_cast<double>(limits.multiprocessors);
-  const double rows = static_cast<double>(divided(s.batch, 32) * 32);  // a library's smallest tile
-  const double fma = weights * rows * static_cast<double>(s.bytes) / 4 / (0.6 * kFma * sms);
-  const double read = weights * static_cast<double>(s.bytes) / (kL2Bytes * sms);
-  return kLaunches + std::max(fma, read);
+int bits_for(std::int64_t count) {
+  return static_cast<int>(std::bit_width(static_cast<std::uint64_t>(count - 1)));
 }
 
-// Fills in the fields that follow from units, rows and tile. Returns whether the division fits.
-bool complete(RecurrentPlan& p, const RecurrentShape& s, const DeviceLimits& limits) {
+// Fills in the tile and the division of the warps.
+void divide_block(RecurrentPlan& p, int columns) {
+  p.tile = p.rows <= kFewRows ? 0 : p.rows > 32 && columns >= 32 ? 2 : 1;
   const Tile tile = kTiles[p.tile];
-  const bool cluster = p.form == RecurrentForm::cluster;
-  const std::int64_t columns = p.units * s.columns_per_unit();
-  p.slices = divided(s.hidden, p.units);
-  p.groups = divided(s.batch, p.rows);
-  // Odd in shared memory, so that threads with adjacent units write to different banks.
-  p.row_step = cluster ? p.rows | 1 : p.rows;
-  p.tile_width = tile.width();
-  p.partial_row = p.tile_width + kPartialPadding;
-  p.column_tiles = divided(columns, p.tile_width);
-  if (p.column_tiles > kWarps || p.rows > tile.height() || !tile.fits(s.bytes)) return false;
-  if (cluster ? !limits.clusters || p.slices > kPortable
-              : p.slices * p.groups > limits.multiprocessors) {
-    return false;
-  }
+  p.row_bits = bits_for(divided(p.rows, tile.rows));
+  const int column_bits =
+      std::max(bits_for(divided(columns, tile.columns)), kLaneBits - p.row_bits);
+  p.column_bits = std::min(5 - p.row_bits, column_bits);
+  p.tile_width = tile.columns << p.column_bits;
+  p.column_tiles = static_cast<int>(divided(columns, p.tile_width));
   p.splits = kWarps / p.column_tiles;
-  const std::int64_t stages = cluster ? 0 : 2 * kStageChunks * kChunkBytes;
-  const std::int64_t partial = divided(p.rows * p.partial_row * s.bytes, kChunkBytes);
-  p.work_bytes = std::max(stages, partial * kChunkBytes);
+  p.parts = p.splits << (5 - p.row_bits - p.column_bits);
+}
+
+// The division into blocks of so many rows and units; not persistent() if a block has no room.
+RecurrentPlan division(std::int64_t rows, std::int64_t units, const RecurrentShape& s,
+                       const DeviceLimits& limits) {
+  RecurrentPlan p;
+  p.rows = static_cast<int>(rows);
+  p.groups = static_cast<int>(divided(s.batch, rows));
+  p.units = static_cast<int>(units);
+  p.slices = static_cast<int>(divided(s.hidden, units));
+  const std::int64_t columns = p.units * s.columns_per_unit();
+  if (p.units > kBlockThreads || columns > 32 * kWarps * kTiles[1].columns) return {};
+  divide_block(p, static_cast<int>(columns));
+  if (p.splits < 1) return {};
   const std::int64_t weights = s.chunks() * columns * kChunkBytes;
-  const std::int64_t operands = s.operands * p.rows * p.units * s.bytes;
-  const std::int64_t exchange = cluster ? 2 * s.chunks() * p.row_step * kChunkBytes : 0;
-  p.shared_bytes = weights + exchange + kWarps * p.work_bytes + operands;
-  return p.shared_bytes <= limits.shared_bytes;
-}
-
-std::int64_t clusters_at_once(std::int64_t blocks, const DeviceLimits& limits) {
-  const std::int64_t gpcs = std::max<std::int64_t>(1, limits.multiprocessors / kGpc);
-  const std::int64_t within = gpcs * (kGpc / blocks);
-  return std::max<std::int64_t>(1, std::min(within, limits.multiprocessors / blocks));
-}
-
-void estimate(RecurrentPlan& p, const RecurrentShape& s, const DeviceLimits& limits) {
-  const Tile tile = kTiles[p.tile];
-  const bool cluster = p.form == RecurrentForm::cluster;
-  // A warp's work on one chunk of the inner axis: FMAs, and loads of 16 bytes for each thread. If 8
-  // lanes read the same place, this is one read.
-  const auto read = [](int lanes_apart) { return std::max(1.0, lanes_apart / 8.0); };
-  const double fma = tile.columns * tile.rows * 32 * static_cast<double>(s.per_chunk()) *
-                     static_cast<double>(s.bytes) / 4 / kFma;
-  const double loads = tile.columns * read(tile.lanes) + tile.rows * read(32 / tile.lanes);
-  const double turns = static_cast<double>(p.column_tiles * s.chunks());
-  const double product = turns * std::max(fma, loads);
-  const double received = static_cast<double>(p.rows * s.chunks() * kChunkBytes);
-  const double sums = static_cast<double>(p.splits * p.rows * p.units * s.columns_per_unit());
-  const double handed_on = static_cast<double>(p.rows * p.units * s.inner_per_unit() * s.bytes);
-  const double hand_on = cluster ? handed_on * static_cast<double>(p.slices - 1) / kClusterBytes
-                                 : handed_on / kL2Bytes;
-  const double waves =
-      cluster ? static_cast<double>(divided(p.groups, clusters_at_once(p.slices, limits))) : 1;
-  // Rows are copied from L2 while the rows before them are multiplied.
-  const double step =
-      cluster ? product + received / kSharedBytes : std::max(product, received / kL2Bytes);
-  const double wait = p.slices == 1 ? 0 : cluster ? kClusterExchange : kExchange;
-  p.cycles = waves * (step + 2 * sums * static_cast<double>(s.bytes) / kSharedBytes + hand_on +
-                      wait + kFormula + static_cast<double>(p.slices));
+  const std::int64_t others = (columns + s.operands * p.rows * p.units) * 4;
+  const std::int64_t sums = std::int64_t{p.parts} * p.rows * columns * 4;
+  // A stage gives each lane along the inner axis two chunks, each lane of a warp a copy. It is
+  // smaller if memory is short.
+  const int least = p.parts / p.splits;
+  for (int chunks = std::max({4, 2 * least, 32 / p.rows}); chunks >= least; chunks /= 2) {
+    const std::int64_t stages = std::int64_t{kStages} * p.splits * chunks * p.rows * kChunkBytes;
+    const std::int64_t work =
+        (std::max(stages, sums) + kChunkBytes - 1) / kChunkBytes * kChunkBytes;
+    if (weights + work + others > limits.shared_bytes) continue;
+    p.stage_chunks = chunks;
+    p.work_bytes = static_cast<int>(work);
+    p.shared_bytes = static_cast<int>(weights + work + others);
+    return p;
+  }
+  return {};
 }
 
 }  // namespace
 
-RecurrentPlan plan_recurrent(const RecurrentShape& shape, const DeviceLimits& limits,
-                             RecurrentForm wanted) {
-  RecurrentPlan best;
-  best.cycles = alternating_cycles(shape, limits);
-  if (wanted == RecurrentForm::alternating) return best;
-  bool found = wanted == RecurrentForm::automatic;  // alternating is the form to beat
-  for (const RecurrentForm form : {RecurrentForm::persistent, RecurrentForm::cluster}) {
-    if (wanted != RecurrentForm::automatic && wanted != form) continue;
-    const std::int64_t most = form == RecurrentForm::cluster ? kPortable : limits.multiprocessors;
-    for (std::int64_t slices = 1; slices <= std::min(most, shape.hidden); ++slices) {
-      for (int tile = 0; tile < kTileCount; ++tile) {
-        const std::int64_t fewest = divided(shape.batch, kTiles[tile].height());
-        const std::int64_t groups =
-            form == RecurrentForm::cluster ? shape.batch : limits.multiprocessors / slices;
-        for (std::int64_t group = fewest; group <= std::min(groups, shape.batch); ++group) {
-          RecurrentPlan plan;
-          plan.form = form;
-          plan.tile = tile;
-          plan.units = divided(shape.hidden, slices);
-          plan.rows = divided(shape.batch, group);
-          if (!complete(plan, shape, limits)) continue;
-          estimate(plan, shape, limits);
-          if (found && plan.cycles >= best.cycles) continue;
-          found = true;
-          best = plan;
-        }
-      }
-    }
+RecurrentPlan divided_into(std::int64_t groups, const RecurrentShape& s,
+                           const DeviceLimits& limits) {
+  if (groups < 1 || groups > std::min<std::int64_t>(limits.multiprocessors, s.batch)) return {};
+  const std::int64_t rows = divided(s.batch, groups);
+  if (rows > kMostRows || s.hidden > (1 << 20) || s.gates > 64) return {};
+  // Kernels count the elements of a time step in 32 bits.
+  if (s.batch * s.hidden * s.gates > std::numeric_limits<int>::max()) return {};
+  // One block alone needs no exchange. It should not read much more in a step than others.
+  if (s.chunks() * s.hidden * s.columns_per_unit() * kChunkBytes <= limits.shared_bytes / 2) {
+    if (const RecurrentPlan p = division(rows, s.hidden, s, limits); p.persistent()) return p;
   }
-  return best;
+  const std::int64_t slices = limits.multiprocessors / divided(s.batch, rows);
+  return division(rows, divided(s.hidden, std::min(slices, s.hidden)), s, limits);
+}
+
+RecurrentPlan plan_recurrent(const RecurrentShape& s, const DeviceLimits& limits,
+                             RecurrentForm wanted, std::span<const RecurrentTime> times) {
+  if (wanted == RecurrentForm::alternating) return {};
+  const RecurrentTime* best = nullptr;
+  for (const RecurrentTime& time : times) {
+    const bool here = time.hidden == s.hidden && time.gates == s.gates && time.batch == s.batch &&
+                      time.backward == s.backward;
+    if (!here || (wanted == RecurrentForm::persistent && time.groups == 0)) continue;
+    if (best == nullptr || time.seconds < best->seconds) best = &time;
+  }
+  if (best != nullptr && best->groups == 0) return {};
+  if (best != nullptr) {
+    if (const RecurrentPlan p = divided_into(best->groups, s, limits); p.persistent()) return p;
+  }
+  const std::int64_t most = std::min<std::int64_t>(limits.multiprocessors, s.batch);
+  if (const RecurrentPlan p = divided_into(most, s, limits); p.slices == 1) return p;
+  for (int rows = kGroupRows; rows <= kMostRows; rows *= 2) {  // powers of 2 fill the tiles
+    const RecurrentPlan p = divided_into(divided(s.batch, rows), s, limits);
+    if (p.persistent()) return p;
+  }
+  return {};
+}
+
+std::vector<RecurrentTime> read_recurrent_times(const std::string& file) {
+  std::ifstream text(file);
+  if (!text) {
+    fail("cuda::use_recurrent_times",
+         file + " cannot be read; name a file that gpu_bench --times has written");
+  }
+  std::vector<RecurrentTime> times;
+  int number = 0;
+  for (std::string line; std::getline(text, line);) {
+    ++number;
+    if (line.empty() || line[0] == '#') continue;
+    std::istringstream words(line);
+    RecurrentTime time{};
+    std::string pass, more;
+    words >> time.hidden >> time.gates >> time.batch >> pass >> time.groups >> time.seconds;
+    time.backward = pass == "backward";
+    if (!words || words >> more || (!time.backward && pass != "forward") || time.groups < 0 ||
+        !(time.seconds > 0)) {
+      fail("cuda::use_recurrent_times",
+           file + ", line " + std::to_string(number) + " is \"" + line +
+               "\", expected \"hidden gates batch forward|backward groups seconds\"; write the "
+               "file again by gpu_bench --times");
+    }
+    times.push_back(time);
+  }
+  return times;
 }
 
 }  // namespace tapeloop::cuda

@@ -4,69 +4,96 @@
 #pragma once
 
 #include "tapeloop/autograd/device/cuda/pointwise.cuh"
-#include "tapeloop/autograd/device/cuda/recurrent/persistent.h"
 #include "tapeloop/autograd/device/cuda/recurrent/slice_product.cuh"
 
 namespace tapeloop::cuda {
 
-// Shared by forward and backward: the block's place, its shared memory, and the product.
-template <class T, bool kBackward>
+// Shared by forward and backward.
+template <bool kBackward>
 struct Slice {
   const PersistentRun& run;
-  int units, row_count, row_step, columns, chunks;  // of the block
-  int inner_per_unit, inner;
+  int units, row_count, columns, chunks;  // of the block
+  int inner;
   int slice, group, first_unit, first_row;
-  bool cluster;
-  Chunk<T>* weights;   // [chunks][columns]
-  Chunk<T>* exchange;  // [2][chunks][row_step]: in a cluster
-  T* work;             // of all warps
-  T* operands;         // [operand][row][unit]
-  int work_size;
+  Chunk* weights;   // [chunks][columns]
+  float* work;      // stages, then sums [parts][row][column]; finally totals in the first part
+  float* bias;      // [column], or zeros
+  float* operands;  // [operand][row][unit]
+  int elements;     // row_count * units
+  // The elements of this thread: one unit of the rows first_own, first_own + own_step, ...
+  int unit, first_own, end_own, own_step;
+  SliceProduct product;  // of this warp, but without the rows
 
   __device__ explicit Slice(const PersistentRun& r)
       : run(r),
-        units(static_cast<int>(r.plan.units)),
-        row_count(static_cast<int>(r.plan.rows)),
-        row_step(static_cast<int>(r.plan.row_step)),
+        units(r.plan.units),
+        row_count(r.plan.rows),
         columns(units * (kBackward ? 1 : r.gates)),
-        inner_per_unit(kBackward ? r.gates : 1),
-        inner(r.hidden * inner_per_unit),
+        inner(r.hidden * (kBackward ? r.gates : 1)),
         slice(static_cast<int>(blockIdx.x)),
         group(static_cast<int>(blockIdx.y)),
         first_unit(slice * units),
         first_row(group * row_count),
-        cluster(r.plan.form == RecurrentForm::cluster),
-        work_size(static_cast<int>(r.plan.work_bytes) / static_cast<int>(sizeof(T))) {
-    chunks = (inner + Chunk<T>::size - 1) / Chunk<T>::size;
-    weights = shared_memory<Chunk<T>>();
-    exchange = weights + chunks * columns;
-    work = reinterpret_cast<T*>(exchange + (cluster ? 2 * chunks * row_step : 0));
-    operands = work + kWarps * work_size;
+        elements(row_count * units) {
+    chunks = (inner + kChunkSize - 1) / kChunkSize;
+    weights = shared_memory<Chunk>();
+    work = reinterpret_cast<float*>(weights + chunks * columns);
+    bias = work + r.plan.work_bytes / static_cast<int>(sizeof(float));
+    operands = bias + columns;
+    const int thread = static_cast<int>(threadIdx.x);
+    own_step = kBlockThreads / units;
+    first_own = thread / units;
+    unit = thread - first_own * units;
+    end_own = r.batch - first_row < row_count ? r.batch - first_row : row_count;
+    if (first_own >= own_step || first_unit + unit >= r.hidden) first_own = end_own;
+    prepare_product();
+  }
+  __device__ void prepare_product() {
+    const int thread = static_cast<int>(threadIdx.x), warp = thread / 32;
+    const int tiles = run.plan.column_tiles, splits = run.plan.splits;
+    const int split = warp / tiles, tile = warp - split * tiles;
+    SliceProduct& p = product;
+    p.columns = columns;
+    p.row_count = row_count;
+    p.stage_chunks = run.plan.stage_chunks;
+    p.stages = ((chunks + splits - 1) / splits + p.stage_chunks - 1) / p.stage_chunks;
+    p.column_bits = run.plan.column_bits;
+    p.row_bits = run.plan.row_bits;
+    p.member = thread - split * tiles * 32;
+    p.members = tiles * 32;
+    p.stage = chunks * columns + split * p.stage_chunks * row_count;
+    p.stage_step = splits * p.stage_chunks * row_count;
+    if (split < splits) {
+      p.first_column = tile * run.plan.tile_width;
+      p.first = chunks * split / splits;
+      p.last = chunks * (split + 1) / splits;
+    } else {  // this warp only takes part in barriers
+      p.first_column = columns;
+      p.first = p.last = 0;
+    }
+    const int inner_bits = 5 - p.column_bits - p.row_bits;
+    p.sums = chunks * columns * kChunkSize + (split << inner_bits) * row_count * columns;
   }
 
-  // --- the block's elements: a thread has the same elements at each step ---
-  __device__ int elements() const { return row_count * units; }
   struct Element {
-    int index, row, unit;  // in the block
-    int n, j;              // in the batch, in the state
+    int row;    // in the block
+    int at;     // in the block's operands
+    int n;      // in the batch
+    int state;  // in [N, H]
   };
   template <class Body>
-  __device__ void for_elements(Body body) const {
+  __device__ __forceinline__ void for_elements(Body body) const {
 #pragma unroll 1
-    for (int i = static_cast<int>(threadIdx.x); i < elements(); i += kWarps * 32) {
-      const int row = i / units, unit = i - row * units;
-      const Element e{i, row, unit, first_row + row, first_unit + unit};
-      if (e.n < run.batch && e.j < run.hidden) body(e);
+    for (int row = first_own; row < end_own; row += own_step) {
+      const int n = first_row + row;
+      body(Element{row, row * units + unit, n, n * run.hidden + first_unit + unit});
     }
   }
-  __device__ T& operand(int which, const Element& e) const {
-    return operands[which * elements() + e.index];
+  __device__ float& operand(int which, const Element& e) const {
+    return operands[which * elements + e.at];
   }
-  __device__ std::int64_t state_at(const Element& e) const {  // in [N, H]
-    return std::int64_t{e.n} * run.hidden + e.j;
-  }
-  __device__ std::int64_t gate_at(const Element& e, int gate) const {  // in [N, G*H]
-    return (std::int64_t{e.n} * run.gates + gate) * run.hidden + e.j;
+  __device__ int gate_at(const Element& e, int gate) const {  // in [N, G*H]
+    return (e.n * run.gates + gate) * run.hidden + first_unit + unit;
   }
   __device__ std::int64_t gate_step() const {
     return std::int64_t{run.batch} * run.gates * run.hidden;
@@ -78,123 +105,84 @@ struct Slice {
   __device__ bool running(const Element& e, std::int64_t t) const {
     return run.lengths == nullptr || t < run.lengths[e.n];
   }
-  __device__ const T* previous(int part, std::int64_t step) const {  // [N, H]
-    if (step == 0) return static_cast<const T*>(run.initial[part]);
-    return static_cast<const T*>(run.states[part].data) + run.states[part].step * time(step - 1);
+  __device__ const float* previous(int part, std::int64_t step) const {  // [N, H]
+    return step == 0 ? run.initial[part] : run.states[part].at(time(step - 1));
   }
 
-  // --- weights: once for a sequence ---
+  // Weights and bias: once for a sequence.
   __device__ void load_weights() const {
-    const T* const w = static_cast<const T*>(run.w);
-    for (int i = static_cast<int>(threadIdx.x); i < chunks * columns; i += kWarps * 32) {
+    for (int i = static_cast<int>(threadIdx.x); i < chunks * columns; i += kBlockThreads) {
       const int chunk = i / columns, column = i - chunk * columns;
-      Chunk<T> loaded;
+      Chunk loaded;
 #pragma unroll
-      for (int v = 0; v < Chunk<T>::size; ++v) {
-        const int k = chunk * Chunk<T>::size + v;
+      for (int v = 0; v < kChunkSize; ++v) {
+        const int k = chunk * kChunkSize + v;
         // Forward: column (gate, unit), inner index over all h. Backward: column (unit), inner
         // index (unit, gate) over all dz.
         const int gate = kBackward ? k % run.gates : column / units;
         const int from = kBackward ? first_unit + column : k;
         const int to = kBackward ? k / run.gates : first_unit + column - gate * units;
         const bool there = k < inner && from < run.hidden && to < run.hidden;
-        loaded.at[v] = there ? w[(std::int64_t{gate} * run.hidden + to) * run.w_row +
-                                 std::int64_t{from} * run.w_column]
-                             : T{0};
+        loaded.at[v] = there ? run.w[(std::int64_t{gate} * run.hidden + to) * run.w_row +
+                                     std::int64_t{from} * run.w_column]
+                             : 0.0f;
       }
       weights[i] = loaded;
+    }
+    for (int i = static_cast<int>(threadIdx.x); i < columns; i += kBlockThreads) {
+      const int gate = i / units, from = first_unit + i - gate * units;
+      bias[i] = run.bias != nullptr && from < run.hidden ? run.bias[gate * run.hidden + from] : 0;
     }
   }
 
   // --- the exchange between time steps ---
-  __device__ std::int64_t buffer_chunks() const { return std::int64_t{chunks} * row_step; }
-  __device__ Chunk<T>* buffer(std::int64_t step) const {
-    Chunk<T>* const all =
-        cluster ? exchange : static_cast<Chunk<T>*>(run.exchange) + 2 * buffer_chunks() * group;
-    return all + buffer_chunks() * (step & 1);
+  __device__ Chunk* buffer(std::int64_t step) const {
+    return run.exchange + (2 * group + (step & 1)) * chunks * std::int64_t{row_count};
   }
-  // Calls write(place) for chunk number `chunk` in the row of e: in the group's buffer, or in each
-  // block of the cluster.
-  template <class Write>
-  __device__ void hand_on_chunk(std::int64_t step, const Element& e, int chunk, Write write) const {
-    Chunk<T>* const place = buffer(step) + chunk * row_step + e.row;
-    if (!cluster) return write(*place);
-    for (unsigned block = 0; block < gridDim.x; ++block) write(*in_block(place, block));
+  // Passes on element k of the inner axis, or all elements of k's chunk.
+  __device__ void hand_on(std::int64_t step, const Element& e, int k, float value) const {
+    buffer(step)[k / kChunkSize * row_count + e.row].at[k % kChunkSize] = value;
   }
-  // Passes on `count` adjacent elements of the inner axis from k on: value(0) to value(count - 1).
-  // Writes whole chunks if possible.
-  template <class Value>
-  __device__ void hand_on(std::int64_t step, const Element& e, int k, int count,
-                          Value value) const {
-    constexpr int kSize = Chunk<T>::size;
-    if (count % kSize == 0) {  // then k is a multiple of kSize too
-      for (int i = 0; i < count; i += kSize) {
-        Chunk<T> all;
-#pragma unroll
-        for (int v = 0; v < kSize; ++v) all.at[v] = value(i + v);
-        hand_on_chunk(step, e, (k + i) / kSize, [&](Chunk<T>& place) { place = all; });
-      }
-      return;
-    }
-    for (int i = 0; i < count; ++i) {
-      const T one = value(i);
-      hand_on_chunk(step, e, (k + i) / kSize,
-                    [&](Chunk<T>& place) { place.at[(k + i) % kSize] = one; });
-    }
+  __device__ void hand_on(std::int64_t step, const Element& e, int k, const Chunk& values) const {
+    buffer(step)[k / kChunkSize * row_count + e.row] = values;
   }
-  __device__ unsigned* flag(int of) const { return run.flags + group * run.plan.slices + of; }
+  __device__ unsigned* flags() const { return run.flags + group * run.plan.slices; }
   // Ends a step: other blocks may now read the values that this block has passed on.
   __device__ void publish_step(std::int64_t count) const {
-    if (cluster) {
-      meet_cluster();
-    } else {
-      __syncthreads();
-      if (threadIdx.x == 0) publish(flag(slice), static_cast<unsigned>(count));
-    }
+    __syncthreads();
+    if (threadIdx.x == 0) publish(flags() + slice, static_cast<unsigned>(count));
   }
 
-  // --- the product: sums of the warps; after a barrier sum() adds them up ---
+  // --- the product ---
+  // Waits until all blocks have passed on `handed_on` steps, multiplies, and adds up: total() then
+  // has the results.
   __device__ void multiply(std::int64_t step, std::int64_t handed_on) const {
-    const int warp = static_cast<int>(threadIdx.x) / 32;
-    const int tiles = static_cast<int>(run.plan.column_tiles);
-    const int splits = static_cast<int>(run.plan.splits);
-    const int split = warp / tiles;
-    if (split >= splits) return;
-    SliceProduct<T> p;
-    p.staged = cluster ? nullptr : buffer(step);
-    p.rows = chunks * columns + static_cast<int>(step & 1) * chunks * row_step;
-    p.work = chunks * (columns + (cluster ? 2 * row_step : 0)) +
-             warp * static_cast<int>(run.plan.work_bytes / kChunkBytes);
-    p.columns = columns;
-    p.row_count = row_count;
-    p.row_step = row_step;
-    p.first_column = (warp - split * tiles) * static_cast<int>(run.plan.tile_width);
-    p.first = chunks * split / splits;
-    p.last = chunks * (split + 1) / splits;
-    p.partial_row = static_cast<int>(run.plan.partial_row);
-    if (!cluster && handed_on > 0 && p.first < p.last) {
-      const int per_block = units * inner_per_unit;
-      const int end = p.last * Chunk<T>::size < inner ? p.last * Chunk<T>::size : inner;
-      const int first = p.first * Chunk<T>::size / per_block, last = (end - 1) / per_block;
-      for (int i = first + static_cast<int>(threadIdx.x) % 32; i <= last; i += 32) {
-        wait_until(flag(i), static_cast<unsigned>(handed_on));
+    if (handed_on > 0 && run.plan.slices > 1) {
+      const int thread = static_cast<int>(threadIdx.x);
+      if (thread < 32) {
+        wait_until(flags(), run.plan.slices, static_cast<unsigned>(handed_on), thread);
       }
-      __syncwarp();
+      __syncthreads();
     }
-    multiply_slice<T>(run.plan.tile, p);
+    SliceProduct p = product;
+    p.from = buffer(step);
+    multiply_slice(run.plan.tile, p);
+    __syncthreads();
+    add_up();
+    __syncthreads();
   }
-  __device__ T sum(int row, int column) const {
-    const int tiles = static_cast<int>(run.plan.column_tiles);
-    const int width = static_cast<int>(run.plan.tile_width);
-    const int tile = column / width;
-    const T* from = work + tile * work_size + row * static_cast<int>(run.plan.partial_row) +
-                    column - tile * width;
-    T result = 0;
-    for (int split = 0; split < static_cast<int>(run.plan.splits); ++split) {
-      result += *from;
-      from += tiles * work_size;
+  // Adds the parts of each sum, in order, into the first part.
+  __device__ void add_up() const {
+    const int count = row_count * columns;
+    for (int i = static_cast<int>(threadIdx.x); i < count; i += kBlockThreads) {
+      float total = 0;
+#pragma unroll 8
+      for (int part = 0; part < run.plan.parts; ++part) total += work[part * count + i];
+      work[i] = total;
     }
-    return result;
+  }
+  __device__ float total(const Element& e, int gate) const {
+    return work[e.row * columns + gate * units + unit];
   }
 };
 

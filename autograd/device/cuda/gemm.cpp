@@ -6,8 +6,8 @@
 #include <mutex>
 
 #include "tapeloop/autograd/device/cuda/cuda.h"
+#include "tapeloop/autograd/device/cuda/gpu.cuh"
 #include "tapeloop/autograd/device/cuda/kernels.h"
-#include "tapeloop/autograd/device/cuda/launch.cuh"
 #include "tapeloop/autograd/tensor/error.h"
 
 namespace tapeloop::cuda {

@@ -4,8 +4,8 @@
 #include <cstring>
 
 #include "tapeloop/autograd/device/cuda/capture.cuh"
+#include "tapeloop/autograd/device/cuda/gpu.cuh"
 #include "tapeloop/autograd/device/cuda/kernels.h"
-#include "tapeloop/autograd/device/cuda/launch.cuh"
 #include "tapeloop/autograd/device/plan.h"
 #include "tapeloop/autograd/tensor/memory.h"
 

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
-// Sets up the GPU, copies to and from it, and waits for it. Its memory is in memory.cu.
-#include "tapeloop/autograd/device/cuda/cuda.h"
+// Sets up the GPU, copies to and from it, and waits for it. Its memory is in memory.cpp.
 #include "tapeloop/autograd/device/cuda/gpu.cuh"
+#include "tapeloop/autograd/device/cuda/cuda.h"
 #include "tapeloop/autograd/device/graph_capture.h"
 #include "tapeloop/autograd/tensor/error.h"
 

@@ -56,7 +56,14 @@ void free_block(void* data) noexcept {
 
 void* take_from_pool(std::size_t bytes, cudaStream_t stream) {
   void* block = nullptr;
-  const cudaError_t status = with_room([&] { return cudaMallocAsync(&block, bytes, stream); });
+  cudaError_t status = cudaMallocAsync(&block, bytes, stream);
+  if (status == cudaErrorMemoryAllocation) {  // returns unused memory to the driver, tries again
+    cudaGetLastError();
+    const Gpu& g = gpu();
+    if (Capture::in_progress() == nullptr) CUDA_CHECK(cudaStreamSynchronize(g.stream));
+    CUDA_CHECK(cudaMemPoolTrimTo(g.pool, 0));
+    status = cudaMallocAsync(&block, bytes, stream);
+  }
   if (status == cudaErrorMemoryAllocation) {
     cudaGetLastError();
     fail_full(bytes);
@@ -66,13 +73,6 @@ void* take_from_pool(std::size_t bytes, cudaStream_t stream) {
 }
 
 }  // namespace
-
-void trim_pool() {
-  const Gpu& g = gpu();
-  cudaGetLastError();
-  if (Capture::in_progress() == nullptr) CUDA_CHECK(cudaStreamSynchronize(g.stream));
-  CUDA_CHECK(cudaMemPoolTrimTo(g.pool, 0));
-}
 
 Block take(std::size_t bytes) {
   const Gpu& g = gpu();

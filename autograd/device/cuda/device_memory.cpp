@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// The memory of tensors on the GPU, and copies from and to it. Blocks come from memory.cu.
+// The memory of tensors on the GPU, and copies from and to it. Blocks come from memory.cpp.
 #include "tapeloop/autograd/tensor/device_memory.h"
 
 #include <new>

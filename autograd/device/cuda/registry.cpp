@@ -87,12 +87,13 @@ EachLaunch find_each(const PointwiseKernel& kernel, DType dtype) {
   return find_entry(kernel).each[dtype == DType::float32 ? 0 : 1];
 }
 
-void add_recurrent(const FunctorId* id, const RecurrentEntry& entry) {
-  registry<RecurrentEntry>().add(id, entry);
+void add_recurrent(const FunctorId* id, RecurrentLaunch launch) {
+  registry<RecurrentLaunch>().add(id, launch);
 }
 
-const RecurrentEntry* find_recurrent(const PointwiseKernel& kernel) {
-  return find<RecurrentEntry>(kernel);
+RecurrentLaunch find_recurrent(const PointwiseKernel& kernel) {
+  const RecurrentLaunch* const launch = find<RecurrentLaunch>(kernel);
+  return launch == nullptr ? nullptr : *launch;
 }
 
 }  // namespace tapeloop::cuda

@@ -1,18 +1,15 @@
 // SPDX-License-Identifier: MIT
-// Loads cuBLAS at the first use of the GPU. gemm.cu calls it.
+// Loads cuBLAS at the first use of the GPU. gemm.cpp calls it. The emulation has its own.
+#include <dlfcn.h>
+
 #include <string>
 
 #include "tapeloop/autograd/device/cuda/gpu.cuh"
 #include "tapeloop/autograd/tensor/error.h"
 
-#if defined(__CUDACC__)
-#include <dlfcn.h>
-#endif
-
 namespace tapeloop::cuda {
 namespace {
 
-#if defined(__CUDACC__)
 template <class Function>
 Function find(void* library, const char* name) {
   void* const found = dlsym(library, name);
@@ -37,13 +34,6 @@ Blas load() {
           find<decltype(Blas::gemm_batched)>(library, "cublasGemmStridedBatchedEx"),
           find<decltype(Blas::status)>(library, "cublasGetStatusString")};
 }
-#else
-Blas load() {
-  return {&cublasCreate,         &cublasDestroy, &cublasSetStream,
-          &cublasSetWorkspace,   &cublasGemmEx,  &cublasGemmStridedBatchedEx,
-          &cublasGetStatusString};
-}
-#endif
 
 }  // namespace
 

@@ -51,9 +51,7 @@ void Capture::stop() {
     }
   } captured;
   cudaError_t status = cudaStreamEndCapture(g.stream, &captured.graph);
-  if (status == cudaSuccess) {
-    status = with_room([&] { return cudaGraphInstantiate(&graph_, captured.graph, 0); });
-  }
+  if (status == cudaSuccess) status = cudaGraphInstantiate(&graph_, captured.graph, 0);
   if (status != cudaSuccess) {
     cudaGetLastError();
     graph_ = nullptr;
@@ -68,7 +66,7 @@ void Capture::stop() {
 void Capture::launch() {
   const std::scoped_lock lock(working());
   upload_renewed();
-  check(with_room([&] { return cudaGraphLaunch(graph_, gpu().stream); }), "cudaGraphLaunch");
+  check(cudaGraphLaunch(graph_, gpu().stream), "cudaGraphLaunch");
 }
 
 void Capture::upload_renewed() {
