@@ -8,9 +8,11 @@
 
 namespace tapeloop::cuda {
 
-// move.cu
+// fill.cu
 void copy(const Tensor& to, const Tensor& from);  // both on the device
 void fill(const Tensor& to, double value);
+void uniform(const Tensor& to, std::uint64_t seed, std::uint64_t first);
+void normal(const Tensor& to, std::uint64_t seed, std::uint64_t first);
 // index.cu
 void cumulative_sum(const Tensor& to, const Tensor& from, int axis);
 void argmax(const Tensor& to, const Tensor& from);
@@ -22,9 +24,6 @@ void targets(const Tensor& known, const Tensor& counted, const Tensor& target,
              std::int64_t ignore_index, std::int64_t classes);
 // reduce.cu
 void reduce(Reduction kind, const Tensor& to, const Tensor& from);
-// random.cu
-void uniform(const Tensor& to, std::uint64_t seed, std::uint64_t first);
-void normal(const Tensor& to, std::uint64_t seed, std::uint64_t first);
 // each.cpp
 void pointwise_each(const PointwiseKernel& kernel, DType dtype,
                     std::span<const PointwiseItem> items, GraphCapture* rerun);

@@ -1,11 +1,15 @@
 // SPDX-License-Identifier: MIT
-// Copies between any strides and types, and fills. Uses the pointwise kernel's walk over strided
-// operands; elements of one type that lie in one piece go through the copy of the runtime.
+// Writes every element of a tensor: copies between any strides and types, a value, random numbers.
+// Uses the pointwise kernel's walk over strided operands; elements of one type that lie in one piece
+// go through the copy of the runtime. Random numbers are counter-based: the functions of random.h,
+// one number per thread.
 #include <type_traits>
 
+#include "tapeloop/autograd/device/cuda/capture.cuh"
 #include "tapeloop/autograd/device/cuda/kernels.h"
 #include "tapeloop/autograd/device/cuda/pointwise.cuh"
 #include "tapeloop/autograd/device/plan.h"
+#include "tapeloop/autograd/number/random.h"
 
 namespace tapeloop::cuda {
 namespace {
@@ -59,6 +63,37 @@ __global__ void __launch_bounds__(kThreads) fill_kernel(PointwisePlan<1> plan, T
   static_cast<T*>(plan.data[0])[offsets_of(plan, i).at[0]] = value;
 }
 
+template <class T, bool kNormal>
+__global__ void __launch_bounds__(kThreads)
+    random_kernel(T* to, std::int64_t count, std::uint64_t seed, std::uint64_t first,
+                  const std::uint64_t* renewed) {
+  const std::int64_t i = thread_number();
+  if (i >= count) return;
+  if (renewed != nullptr) {  // in a captured step
+    seed = renewed[0];
+    first = renewed[1];
+  }
+  const std::uint64_t number = first + static_cast<std::uint64_t>(i);
+  if constexpr (kNormal) {
+    to[i] = static_cast<T>(normal_at(seed, number));
+  } else {
+    to[i] = static_cast<T>(uniform_at(seed, number));
+  }
+}
+
+template <bool kNormal>
+void random(const Tensor& to, std::uint64_t seed, std::uint64_t first) {
+  if (to.numel() == 0) return;
+  const Grid grid(to.numel());
+  const std::scoped_lock lock(working());
+  Capture* const capture = Capture::in_progress();
+  const std::uint64_t* const renewed = capture == nullptr ? nullptr : capture->numbers(seed, first);
+  with_float_type(to.dtype(), [&]<class T>(T) {
+    launch(random_kernel<T, kNormal>, grid.blocks, grid.threads, 0, static_cast<T*>(to.raw()),
+           to.numel(), seed, first, renewed);
+  });
+}
+
 }  // namespace
 
 void copy(const Tensor& to, const Tensor& from) {
@@ -89,6 +124,13 @@ void fill(const Tensor& to, double value) {
   with_any_type(to.dtype(), [&]<class T>(T) {
     launch(fill_kernel<T>, grid.blocks, grid.threads, 0, plan, static_cast<T>(value));
   });
+}
+
+void uniform(const Tensor& to, std::uint64_t seed, std::uint64_t first) {
+  random<false>(to, seed, first);
+}
+void normal(const Tensor& to, std::uint64_t seed, std::uint64_t first) {
+  random<true>(to, seed, first);
 }
 
 }  // namespace tapeloop::cuda
