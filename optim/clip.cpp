@@ -147,7 +147,11 @@ double norm_of(std::span<const Gradient> gradients, double p) {
 }
 
 void check(const char* what, double max_norm, double p) {
-  if (!(max_norm >= 0)) fail(what, fmt::format("max_norm is {}; expected 0 or above", max_norm));
+  if (!(max_norm > 0)) {
+    fail(what, fmt::format("max_norm is {}; expected a number above 0, or infinity to measure the "
+                           "norm only; to train without clipping, leave the call out",
+                           max_norm));
+  }
   if (!(p > 0))
     fail(what,
          fmt::format("p is {}; expected a number above 0, or infinity for the largest element", p));
@@ -299,8 +303,11 @@ GradNorm clip_grad_norm_each(const ParameterList& parameters, double max_norm, d
 }
 
 void clip_grad_value(const ParameterList& parameters, double limit) {
-  if (!(limit >= 0))
-    fail("clip_grad_value", fmt::format("limit is {}; expected 0 or above", limit));
+  if (!(limit > 0)) {
+    fail("clip_grad_value", fmt::format("limit is {}; expected a number above 0; to train without "
+                                        "clipping, leave the call out",
+                                        limit));
+  }
   for (const NamedVar& parameter : parameters) {
     if (!parameter.var.is_parameter()) {
       fail("clip_grad_value",

@@ -39,9 +39,9 @@ class GradNorm {
 //   norm = (sum over all elements of |g|^p)^(1/p), max |g| for p = infinity
 //   factor = max_norm / (norm + 1e-6), applied if factor < 1
 // Returns the norm before clipping, added up in float64; max_norm = infinity only measures. A
-// gradient that somebody else holds too is replaced, not changed. Throws if max_norm < 0, p <= 0, a
-// parameter is listed twice, or a gradient is not finite and `non_finite` is not ignore. Cost: two
-// passes over the gradients.
+// gradient that somebody else holds too is replaced, not changed. Throws if max_norm <= 0, p <= 0,
+// a parameter is listed twice, or a gradient is not finite and `non_finite` is not ignore. PyTorch
+// accepts max_norm = 0 and sets all gradients to 0. Cost: two passes over the gradients.
 // On a GPU with p = 2 nothing waits. If a gradient is not finite, the next wait of the host throws,
 // with the parameter's name; until then optimizer steps on the GPU have no effect. Other p wait.
 // Pascanu, Mikolov & Bengio 2013, arXiv:1211.5063.
@@ -52,7 +52,7 @@ GradNorm clip_grad_norm(const ParameterList& parameters, double max_norm, double
 GradNorm clip_grad_norm_each(const ParameterList& parameters, double max_norm, double p = 2,
                              NonFinite non_finite = NonFinite::raise);
 
-// Limits each element of the gradients to [-limit, limit]; NaN stays NaN. Throws if limit < 0.
+// Limits each element of the gradients to [-limit, limit]; NaN stays NaN. Throws if limit <= 0.
 void clip_grad_value(const ParameterList& parameters, double limit);
 
 }  // namespace tapeloop::optim

@@ -31,9 +31,8 @@ def main():
     runs = (
         ("char_lm", "last", (char_lm, *small, "--streams", "2", "--steps", "4", "--validate-every", "2", "--layers", "2",
                              "--dropout", "0.2", "--count", "1", "--updates", "5"), (char_lm, "--generate-only", "--count", "1")),
-        # The learning rate of jazz depends on --updates, so the run is at its end.
         ("jazz", "checkpoint", (jazz, *small, "--embedding", "2", "--streams", "2", "--steps", "4", "--evaluate-every", "2",
-                                "--takes", "1", "--choruses", "1", "--updates", "3"),
+                                "--takes", "1", "--choruses", "1", "--updates", "5"),
          (jazz, "--generate-only", "--takes", "1", "--choruses", "1")),
         ("seq2seq_dates", "last", (seq2seq, "dates", *small, "--embedding", "2", "--pairs", "20", "--batch", "4",
                                    "--validate-every", "2", "--samples", "1", "--dropout", "0.1", "--layers", "2", "--updates",

@@ -73,10 +73,15 @@ def check_stopped(folder, stop, program, *options):
     if "--validate-every" in options and "add" not in options:
         check_refused(folder, 1, f"has done {found[1]} updates and was stopped before the first validation, --updates is 1; "
                       f"give --updates {found[1]} or more", program, *options, "--updates", "1", "--resume")
-    if name == "jazz":  # its learning rate depends on --updates: that run goes on to the end only
-        return
-    code, out, error = run(folder, program, *options, "--updates", str(int(found[1]) + 1), "--resume")
+    # Another number than before: the run ends earlier, or goes on.
+    more = int(found[1]) + 1
+    code, out, error = run(folder, program, *options, "--updates", str(more), "--resume")
     check(code == 0 and f"going on after update {found[1]}" in out, f"{name}: --resume: {code}, {out}, {error}")
+    code, out, error = run(folder, program, *options, "--updates", "1", "--resume")
+    check(code == 0 and f"nothing to train: {more} updates are done, --updates is 1; a larger number goes on" in out,
+          f"{name}: at its end: {code}, {out}, {error}")
+    code, out, error = run(folder, program, *options, "--updates", str(more + 1), "--resume")
+    check(code == 0 and f"going on after update {more}" in out, f"{name}: past its end: {code}, {out}, {error}")
 
 
 def check_few_pairs(folder, seq2seq):

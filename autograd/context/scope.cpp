@@ -15,8 +15,8 @@ Scope::Scope(std::string_view name)
 std::string Scope::path() {
   std::string result;
   for (const Scope* scope = detail::thread_context.scope; scope != nullptr; scope = scope->outer_) {
-    result = result.empty() ? std::string(scope->name_.data())
-                            : std::string(scope->name_.data()) + "/" + result;
+    if (!result.empty()) result.insert(0, "/");
+    result.insert(0, scope->name_.data());
   }
   return result;
 }

@@ -70,7 +70,7 @@ bool widen_integer(const char* from, std::size_t count, char* to) {
     From value;
     std::memcpy(&value, from + sizeof(From) * i, sizeof(From));
     if (std::cmp_greater(value, Largest)) return false;
-    const auto wide = static_cast<std::int64_t>(value);  // NOLINT(bugprone-signed-char-misuse)
+    const auto wide = static_cast<std::int64_t>(value);
     std::memcpy(to + 8 * i, &wide, 8);
   }
   return true;

@@ -82,36 +82,31 @@ struct Clamp {  // derivative 1 from low to high, 0 outside
   TL_HD auto operator()(auto x) const { return clamp(x, low, high); }
 };
 // --- activations; the functions of functions.h are formulas, too ---
-struct Relu {  // relu'(0) = 0
+struct Relu {
   static constexpr const char* name = "relu";
-  TL_HD auto operator()(auto x) const { return select(x <= 0.0, 0.0, x); }
+  TL_HD auto operator()(auto x) const { return relu(x); }
 };
-struct LeakyRelu {  // derivative at 0: slope
+struct LeakyRelu {
   static constexpr const char* name = "leaky_relu";
   double slope = 0.01;
-  TL_HD auto operator()(auto x) const { return select(x > 0.0, x, x * slope); }
+  TL_HD auto operator()(auto x) const { return leaky_relu(x, slope); }
 };
-struct Elu {  // x for x > 0, alpha (e^x - 1) below; derivative at 0: alpha. Clevert et al. 2016
+struct Elu {
   static constexpr const char* name = "elu";
   double alpha = 1;
-  TL_HD auto operator()(auto x) const {
-    return select(x > 0.0, x, alpha * (exp(select(x > 0.0, 0.0, x)) - 1.0));
-  }
+  TL_HD auto operator()(auto x) const { return elu(x, alpha); }
 };
-struct Gelu {  // x Phi(x), by erf. Hendrycks & Gimpel 2016
+struct Gelu {
   static constexpr const char* name = "gelu";
-  TL_HD auto operator()(auto x) const { return 0.5 * x * (1.0 + erf(x * 0.70710678118654752440)); }
+  TL_HD auto operator()(auto x) const { return gelu(x); }
 };
-struct Silu {  // x sigmoid(x)
+struct Silu {
   static constexpr const char* name = "silu";
-  TL_HD auto operator()(auto x) const { return x * sigmoid(x); }
+  TL_HD auto operator()(auto x) const { return silu(x); }
 };
-struct Softsign {  // x / (1 + |x|); written so that far out neither value nor slope loses digits
+struct Softsign {
   static constexpr const char* name = "softsign";
-  TL_HD auto operator()(auto x) const {
-    auto share = 1.0 / (1.0 + abs(x));
-    return select(abs(x) < 1.0, x * share, sign(x) * (1.0 - share));
-  }
+  TL_HD auto operator()(auto x) const { return softsign(x); }
 };
 
 // --- choice: in a mask, 0 means no and every other number yes; a mask gets no gradient ---

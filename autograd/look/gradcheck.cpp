@@ -24,6 +24,18 @@ std::vector<std::int64_t> index_of(const Shape& shape, std::int64_t flat) {
   return index;
 }
 
+// Calls work(), then restore(), also if work() throws.
+template <class Work, class Restore>
+void then_restore(Work work, Restore restore) {
+  try {
+    work();
+  } catch (...) {
+    restore();
+    throw;
+  }
+  restore();
+}
+
 // Random weights away from 0, so that every part of a gradient is checked.
 Tensor upstream(const Var& y, Random& random) {
   Tensor w = random_uniform(y.shape(), -1.0, 1.0, random, DType::float64);
@@ -94,17 +106,13 @@ GradcheckReport compare(const Checked& scalar, const ParameterList& parameters,
       const double before = values[static_cast<std::size_t>(i)];
       double above = 0;
       double below = 0;
-      {
-        struct Restore {
-          const decltype(set)& put;
-          double before;
-          ~Restore() { put(before); }  // also if the function throws
-        } restore{set, before};
+      const auto take_both = [&] {
         set(before + options.step);
         above = scalar.value();
         set(before - options.step);
         below = scalar.value();
-      }
+      };
+      then_restore(take_both, [&] { set(before); });
       double numeric = (above - below) / (2 * options.step);
       GradcheckElement found{parameters[p].name,
                              index_of(x.shape(), i),
@@ -228,7 +236,7 @@ GradcheckReport detail::replay(const CheckedFunction& function, const ParameterL
     Tape tape;
     std::vector<Var> ys = function();
     std::vector<Var> weights;
-    for (const Tensor& w : upstreams(ys, seed)) weights.push_back(Var(w));
+    for (const Tensor& w : upstreams(ys, seed)) weights.emplace_back(w);
     Run result;
     for (const Var& y : ys) {
       result.names.push_back(fmt::format("result {}", result.names.size()));
@@ -244,18 +252,17 @@ GradcheckReport detail::replay(const CheckedFunction& function, const ParameterL
   Run narrow = run();
   std::vector<std::pair<Tensor, Var>> before;
   for (const Var& x : xs) before.emplace_back(x.value(), x.grad());
-  struct Restore {
-    const std::vector<Var>& xs;
-    std::vector<std::pair<Tensor, Var>>& before;
-    ~Restore() {
-      for (std::size_t i = 0; i < xs.size(); ++i) {
-        xs[i].set_value(before[i].first);
-        xs[i].set_grad(before[i].second);
-      }
+  Run wide;
+  const auto run_wide = [&] {
+    for (const Var& x : xs) x.set_value(x.value().to(DType::float64));
+    wide = run();
+  };
+  then_restore(run_wide, [&] {
+    for (std::size_t i = 0; i < xs.size(); ++i) {
+      xs[i].set_value(before[i].first);
+      xs[i].set_grad(before[i].second);
     }
-  } restore{xs, before};
-  for (const Var& x : xs) x.set_value(x.value().to(DType::float64));
-  Run wide = run();
+  });
 
   GradcheckReport report;
   report.what = "float32 against float64";

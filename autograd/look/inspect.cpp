@@ -115,7 +115,7 @@ void Inspection::check_gradient(const Tensor& sum, const std::string& what,
   std::optional<NonFinitePlace> found = look(sum, true, what);
   if (!found) return;
   if (!playing_.empty()) {
-    found->operation = std::string(places_[playing_.back().node].name).append(suffix);
+    found->operation = std::string(places_[playing_.back().node()].name).append(suffix);
   }
   report(std::move(*found));
 }
@@ -138,7 +138,7 @@ void Inspection::report(NonFinitePlace found) const {
     found.scope = Scope::path();
     if (found.step < 0) found.step = TimeStep::now();
   } else {
-    const Place& place = places_[playing_.back().node];
+    const Place& place = places_[playing_.back().node()];
     found.pass = NonFinitePlace::Pass::backward;
     found.scope = place.scope;
     if (found.step < 0) found.step = place.step;
@@ -147,24 +147,19 @@ void Inspection::report(NonFinitePlace found) const {
   throw NonFiniteError(std::move(found));
 }
 
-void Inspection::begin(std::size_t node, NodeWork /*work*/) {
-  playing_.push_back({node, {}});
-  std::string path = places_[node].scope;
+Inspection::Playing::Playing(std::size_t node, std::string path) : Playing(node) {
   const std::string now = Scope::path();
   if (!now.empty() && path == now) return;
   if (!now.empty() && path.starts_with(now + "/")) path.erase(0, now.size() + 1);
-  std::vector<std::unique_ptr<Scope>>& scopes = playing_.back().scopes;
   while (!path.empty()) {
     const std::size_t end = std::min(path.find('/'), path.size());
-    scopes.push_back(std::make_unique<Scope>(std::string_view(path).substr(0, end)));
+    scopes_.push_back(std::make_unique<Scope>(std::string_view(path).substr(0, end)));
     path.erase(0, end + 1);
   }
 }
 
-void Inspection::end(std::size_t /*node*/, NodeWork /*work*/) {
-  std::vector<std::unique_ptr<Scope>>& scopes = playing_.back().scopes;
-  while (!scopes.empty()) scopes.pop_back();  // the innermost first
-  playing_.pop_back();
+void Inspection::begin(std::size_t node, NodeWork /*work*/) {
+  playing_.emplace_back(node, places_[node].scope);
 }
 
 }  // namespace detail

@@ -27,9 +27,9 @@ class Inspection final : public Observer {
 
   // Keeps the scope and the time step of the operation, and checks its results.
   void recorded(const RecordedOperation& operation) override;
-  // Between begin() and end() the calculation has the scope in which the node was recorded.
   void begin(std::size_t node, NodeWork work) override;
-  void end(std::size_t node, NodeWork work) override;
+  void end(std::size_t /*node*/, NodeWork /*work*/) override { playing_.pop_back(); }
+  void interrupted() noexcept override { playing_.pop_back(); }
   void input_gradient(std::size_t input, const Tensor& sum) override;
   void parameter_gradient(const Tensor& sum) override;
   std::unique_ptr<Observer> of_inner_tape() const override;
@@ -50,9 +50,20 @@ class Inspection final : public Observer {
     std::string scope;
     std::int64_t step;
   };
-  struct Playing {
-    std::size_t node;
-    std::vector<std::unique_ptr<Scope>> scopes;
+  // While it lives, the calculation has the scope in which the node was recorded.
+  class Playing {
+   public:
+    explicit Playing(std::size_t node) : node_(node) {}
+    Playing(std::size_t node, std::string path);
+    Playing(Playing&&) noexcept = default;
+    ~Playing() {
+      while (!scopes_.empty()) scopes_.pop_back();  // the innermost first
+    }
+    std::size_t node() const { return node_; }
+
+   private:
+    std::size_t node_;
+    std::vector<std::unique_ptr<Scope>> scopes_;
   };
   void check_gradient(const Tensor& sum, const std::string& what, std::string_view suffix = "");
 

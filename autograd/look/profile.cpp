@@ -72,8 +72,6 @@ void Profile::end(std::size_t node, NodeWork work) {
   count_memory(kind, node);
 }
 
-void Profile::pass_ended() { mark_ = now(); }
-
 void Profile::count_memory(ProfileEvent::Kind kind, std::size_t node) {
   const memory::Stats now = memory::stats();
   if (now.peak_bytes > peak_) {

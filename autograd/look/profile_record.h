@@ -19,7 +19,8 @@ class Profile final : public Observer {
   void recorded(const RecordedOperation& operation) override;
   void begin(std::size_t node, NodeWork work) override;
   void end(std::size_t node, NodeWork work) override;
-  void pass_ended() override;  // forward time begins again
+  void interrupted() noexcept override { starts_.pop_back(); }
+  void pass_ended() noexcept override { mark_ = now(); }  // forward time begins again
   ProfileReport report() const;
   MemoryReport memory() const;
 

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 // The functions of formulas, for float, double and SIMD registers of them. A formula page includes
-// this header alone. Nothing here throws; a domain error gives NaN, as in <cmath>. Functions of one
-// argument are in functions.h; max, min and clamp are in exact_math.h.
+// this header alone. Nothing here throws; a domain error gives NaN, as in <cmath>. Elementary
+// functions of one argument are in functions.h; max, min and clamp are in exact_math.h.
 #pragma once
 
 #include <cmath>
@@ -39,6 +39,40 @@ TL_HD Joined<A, B> pow(A x, B y) {
     }
     return result;
   }
+}
+
+// --- activations, made of the functions above ---
+// relu(x): x above 0, else 0; relu'(0) = 0.
+template <Number X>
+TL_HD auto relu(const X& x) {
+  return select(x <= 0.0, 0.0, x);
+}
+// leaky_relu(x, slope): x above 0, else x slope; the derivative at 0 is `slope`.
+template <Number X>
+TL_HD auto leaky_relu(const X& x, double slope = 0.01) {
+  return select(x > 0.0, x, x * slope);
+}
+// elu(x, alpha): x above 0, else alpha (e^x - 1); the derivative at 0 is alpha.
+// Clevert et al. 2016.
+template <Number X>
+TL_HD auto elu(const X& x, double alpha = 1) {
+  return select(x > 0.0, x, alpha * (exp(select(x > 0.0, 0.0, x)) - 1.0));
+}
+// gelu(x): x Phi(x), by erf. Hendrycks & Gimpel 2016.
+template <Number X>
+TL_HD auto gelu(const X& x) {
+  return 0.5 * x * (1.0 + erf(x * 0.70710678118654752440));
+}
+// silu(x): x sigmoid(x).
+template <Number X>
+TL_HD auto silu(const X& x) {
+  return x * sigmoid(x);
+}
+// softsign(x): x / (1 + |x|); written so that far out neither value nor slope loses digits.
+template <Number X>
+TL_HD auto softsign(const X& x) {
+  auto share = 1.0 / (1.0 + abs(x));
+  return select(abs(x) < 1.0, x * share, sign(x) * (1.0 - share));
 }
 
 }  // namespace tapeloop

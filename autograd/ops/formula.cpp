@@ -158,8 +158,7 @@ std::string Formula::argument_name(int i) const {
 }
 
 std::string Formula::result_name(int k) const {
-  const std::string given = word(result_names_, k);
-  if (!given.empty()) return given;
+  if (std::string given = word(result_names_, k); !given.empty()) return given;
   return k == 0 ? "h" : fmt::format("s{}", k);
 }
 
@@ -236,7 +235,7 @@ std::vector<Tensor> Formula::evaluate(std::span<const Var> arguments) const {
   std::vector<Var> values;
   for (const Node& node : nodes_) {
     if (node.op == FormulaOp::argument) {
-      values.push_back(arguments[static_cast<std::size_t>(node.a)].value().cpu());
+      values.emplace_back(arguments[static_cast<std::size_t>(node.a)].value().cpu());
     } else if (node.op == FormulaOp::constant) {
       values.emplace_back(Tensor::full({}, node.constant, arguments[0].dtype()));
     } else {

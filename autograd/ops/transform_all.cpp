@@ -54,8 +54,12 @@ void TransformAll::for_each_kind(Action action) {
 }
 
 void TransformAll::run(GraphCapture* rerun) {
-  for_each_kind([](const Pending& one, const auto&) {
-    backend(one.device).pointwise_each(*one.kernel, one.dtype, {}, nullptr);
+  // Asks for the kernels of later kinds before the first kind runs. The call that runs the first
+  // kind throws by itself if there is no kernel.
+  bool later = false;
+  for_each_kind([&later](const Pending& one, const auto&) {
+    if (later) backend(one.device).pointwise_each(*one.kernel, one.dtype, {}, nullptr);
+    later = true;
   });
   PoolVector<PointwiseItem> items;
   for_each_kind([&](const Pending& one, const auto& same) {

@@ -15,7 +15,6 @@
 namespace tapeloop {
 
 using detail::add_to;
-using detail::DeferredEntry;
 using detail::Gradient;
 using detail::is_ours;
 using detail::SetPaused;

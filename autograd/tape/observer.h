@@ -56,12 +56,16 @@ class Observer {
 
   // --- the tape ---
   virtual void recorded(const RecordedOperation& /*operation*/) {}  // as the next node of the tape
+  // Before and after a node is played. If something throws between the two, interrupted() is called
+  // instead of end(). begin() changes nothing if it throws. end() first takes back what begin() set
+  // up, and may throw after that.
   virtual void begin(std::size_t /*node*/, NodeWork /*work*/) {}
   virtual void end(std::size_t /*node*/, NodeWork /*work*/) {}
+  virtual void interrupted() noexcept {}
   // The node's backward function has added to the gradient of an input.
   virtual void input_gradient(std::size_t /*input*/, const Tensor& /*sum*/) {}
   virtual void parameter_gradient(const Tensor& /*sum*/) {}  // it is complete
-  virtual void pass_ended() {}
+  virtual void pass_ended() noexcept {}                      // also after an error
   // An observer for a tape within this one (recompute); null: none.
   virtual std::unique_ptr<Observer> of_inner_tape() const { return nullptr; }
 
@@ -106,24 +110,19 @@ class ObservedBy {
   Observer* outer_;
 };
 
-// While it lives, a tape plays a node.
-class ObservedNode {
- public:
-  ObservedNode(const Observers& observers, std::size_t node, NodeWork work)
-      : observers_(observers), node_(node), work_(work) {
-    for (const auto& observer : observers) observer->begin(node, work);
+// Plays a node by play(), observed.
+template <class Play>
+void observe_node(const Observers& observers, std::size_t node, NodeWork work, Play play) {
+  std::size_t begun = 0;
+  try {
+    for (; begun < observers.size(); ++begun) observers[begun]->begin(node, work);
+    play();
+    while (begun > 0) observers[--begun]->end(node, work);
+  } catch (...) {
+    while (begun > 0) observers[--begun]->interrupted();
+    throw;
   }
-  ~ObservedNode() {
-    for (std::size_t i = observers_.size(); i-- > 0;) observers_[i]->end(node_, work_);
-  }
-  ObservedNode(const ObservedNode&) = delete;
-  ObservedNode& operator=(const ObservedNode&) = delete;
-
- private:
-  const Observers& observers_;
-  std::size_t node_;
-  NodeWork work_;
-};
+}
 
 }  // namespace detail
 }  // namespace tapeloop

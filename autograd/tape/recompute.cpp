@@ -14,7 +14,6 @@
 namespace tapeloop {
 
 using detail::Leaf;
-using detail::SetPaused;
 
 detail::InnerTape::InnerTape(const Tape& outer, bool observed) {
   tape.outer_ = &outer;

@@ -25,7 +25,6 @@ using detail::is_upstream;
 using detail::Leaf;
 using detail::Node;
 using detail::SetPaused;
-using detail::thread_context;
 using detail::thread_state;
 
 // Gives an upstream gradient a history. So in a recorded pass, a gradient without a history was
@@ -175,8 +174,11 @@ void Tape::play_node(std::size_t i, bool recording, bool retain, Into into) {
     // gradient() reads sums after the pass. Otherwise the sum is moved out, to be freed early.
     m.doutputs.push_back(into == Into::gradients ? gradient.sum : std::move(gradient.sum));
   }
-  if (reached) {
-    const detail::ObservedNode observed(observers_, i, detail::NodeWork::backward);
+  if (!reached) {
+    if (!retain) m.consume(m.nodes[i]);
+    return;
+  }
+  detail::observe_node(observers_, i, detail::NodeWork::backward, [&] {
     // The backward function may record and so change these lists. It gets its own list.
     PoolVector<Var> doutputs = std::move(m.doutputs);
     m.doutputs = PoolVector<Var>();
@@ -192,8 +194,7 @@ void Tape::play_node(std::size_t i, bool recording, bool retain, Into into) {
     }
     if (!retain) m.consume(m.nodes[i]);
     m.doutputs = std::move(doutputs);
-  }
-  if (!retain) m.consume(m.nodes[i]);
+  });
 }
 
 // Plays the nodes [first_node, last_node) in reverse. Nodes that are recorded meanwhile are not
@@ -209,8 +210,9 @@ void Tape::play(std::size_t first_node, std::size_t last_node, bool recording, b
     const std::uint32_t first_output = m.nodes[i].first_output;
     const std::uint32_t before = i == 0 ? 0 : m.nodes[i - 1].first_output + m.nodes[i - 1].outputs;
     if (before == first_output) continue;
-    const detail::ObservedNode observed(observers_, i, detail::NodeWork::deferred);
-    for (std::uint32_t slot = before; slot < first_output; ++slot) finish_leaf(slot);
+    detail::observe_node(observers_, i, detail::NodeWork::deferred, [&] {
+      for (std::uint32_t slot = before; slot < first_output; ++slot) finish_leaf(slot);
+    });
   }
   if (first_node > 0) return;
   for (std::size_t i = 0; i < m.leaves.size(); ++i) {

@@ -25,9 +25,10 @@ void add_options(common::CommandLine& line, Arguments& a) {
   line.add({
       count("--validate-every", a.validate_every, 1, kAnyCount,
             "updates from one validation to the next; each saves a checkpoint"),
-      flag("--resume", a.resume,
-           "continue the run from DIR/last.safetensors; without this option a new run replaces the "
-           "files in DIR"),
+      flag(
+          "--resume", a.resume,
+          "continue the run from DIR/last.safetensors up to --updates, which may be another number "
+          "than before; without this option a new run replaces the files in DIR"),
       flag("--generate-only", a.generate_only, "do not train; write text with DIR/best.safetensors",
            {.excludes = {"--resume"}}),
       number("--temperature", a.sample.temperature, 0, 1e6,

@@ -130,7 +130,7 @@ Vocabulary Vocabulary::unescape(const std::string& escaped) {
 // --- streams ---
 
 Streams::Streams(const Corpus& corpus, const Vocabulary& vocabulary, std::int64_t streams,
-                 std::int64_t steps, Random order)
+                 std::int64_t steps, const Random& order)
     : vocabulary_(vocabulary),
       streams_(streams),
       steps_(steps),

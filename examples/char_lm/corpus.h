@@ -75,7 +75,7 @@ class Streams {
  public:
   // Throws tapeloop::Error if the text is too short.
   Streams(const Corpus& corpus, const Vocabulary& vocabulary, std::int64_t streams,
-          std::int64_t steps, tapeloop::Random order);
+          std::int64_t steps, const tapeloop::Random& order);
   std::int64_t updates_per_pass() const { return (length_ - 1) / steps_; }
   Batch at(std::int64_t update);
 

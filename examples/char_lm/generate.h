@@ -21,7 +21,7 @@ void check_prompt(const Vocabulary& vocabulary, std::string_view prompt,
 class Writer {
  public:
   Writer(const CharLm& model, const Vocabulary& vocabulary,
-         const tapeloop::nn::SampleOptions& options, tapeloop::Random random)
+         const tapeloop::nn::SampleOptions& options, const tapeloop::Random& random)
       : model_(model), vocabulary_(vocabulary), options_(options), random_(random) {}
   // Throws like check_prompt().
   void read(std::string_view text);

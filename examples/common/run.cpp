@@ -23,7 +23,12 @@ void Run::resume(const tapeloop::nn::Checkpoint& saved) {
 }
 
 Run::Result Run::train() {
-  if (resumed_) print("going on after update {}\n", training_.updates());
+  if (resumed_ && training_.updates() < options_.updates) {
+    print("going on after update {}\n", training_.updates());
+  } else if (resumed_) {
+    print("nothing to train: {} updates are done, --updates is {}; a larger number goes on\n",
+          training_.updates(), options_.updates);
+  }
   std::fflush(stdout);
   const std::int64_t first = training_.updates();
   const double units = training_.units();

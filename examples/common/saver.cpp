@@ -196,7 +196,7 @@ nn::Checkpoint read_best(const std::string& path, const char* option) {
   }
   const bool has_best = history.best_update >= 0 && !history.best_weights.empty();
   if (has_best && !fs::exists(path, ignored)) return best_in(last, history);
-  const nn::Checkpoint best = read_of_run(path, option);
+  nn::Checkpoint best = read_of_run(path, option);
   if (is_best_of(best, last, history)) return best;
   if (has_best) {
     say("warning: {} does not belong to the run in {}; the best weights in the second file are "

@@ -6,7 +6,8 @@
 
 #include <algorithm>
 #include <charconv>
-#include <cmath>
+#include <limits>
+#include <system_error>
 #include <utility>
 
 #include "examples/common/notes.h"
@@ -16,12 +17,18 @@ namespace common {
 
 namespace {
 
-// Returns false if the text is not a number and nothing else.
+// Reads a number, and nothing else, from low to high. Returns what is wrong with the text; "" if
+// nothing is. A message leaves out a limit that only the type has, unless the number is beyond it.
 template <class T>
-bool parse(const std::string& text, T& value) {
+std::string problem_of_number(const char* kind, const std::string& text, T low, T high, T& value) {
   const char* end = text.data() + text.size();
   const auto [stop, error] = std::from_chars(text.data(), end, value);
-  return error == std::errc() && stop == end;
+  const bool beyond = error == std::errc::result_out_of_range;
+  if (error == std::errc() && stop == end && value >= low && value <= high) return "";
+  const bool open = high == std::numeric_limits<T>::max() && !beyond;
+  return fmt::format(
+      "'{}' is not a {} {}", text, kind,
+      open ? fmt::format("of {} or more", low) : fmt::format("from {} to {}", low, high));
 }
 
 }  // namespace
@@ -37,13 +44,9 @@ Setting detail::count(const std::string& option, std::int64_t low, std::int64_t 
                       std::function<std::string()> text, std::function<void(std::int64_t)> set) {
   const auto read = [set = std::move(set), low, high](const std::string& given) -> std::string {
     std::int64_t value = 0;
-    if (!parse(given, value) || value < low || value > high) {
-      const std::string range = high == kAnyCount ? fmt::format("of {} or more", low)
-                                                  : fmt::format("from {} to {}", low, high);
-      return fmt::format("'{}' is not a whole number {}", given, range);
-    }
-    set(value);
-    return "";
+    std::string problem = problem_of_number("whole number", given, low, high, value);
+    if (problem.empty()) set(value);
+    return problem;
   };
   return {option, help, "N", rules, std::move(text), read};
 }
@@ -52,13 +55,9 @@ Setting number(const std::string& option, double& value, double low, double high
                const std::string& help, const Rules& rules) {
   const auto read = [&value, low, high](const std::string& given) -> std::string {
     double found = 0;
-    if (!parse(given, found) || !std::isfinite(found) || found < low || found > high) {
-      const std::string range = std::isfinite(high) ? fmt::format("from {} to {}", low, high)
-                                                    : fmt::format("of {} or more", low);
-      return fmt::format("'{}' is not a number {}", given, range);
-    }
-    value = found;
-    return "";
+    std::string problem = problem_of_number("number", given, low, high, found);
+    if (problem.empty()) value = found;
+    return problem;
   };
   return {option, help, "X", rules, [&value] { return fmt::format("{}", value); }, read};
 }

@@ -44,7 +44,7 @@ struct Setting {
 using SettingsTable = std::vector<Setting>;
 
 inline constexpr std::int64_t kAnyCount = std::numeric_limits<std::int64_t>::max();
-inline constexpr double kAnyNumber = std::numeric_limits<double>::infinity();
+inline constexpr double kAnyNumber = std::numeric_limits<double>::max();
 
 // A whole number in decimal digits, low <= value <= high.
 template <std::integral T>

@@ -56,8 +56,9 @@ void add_options(common::CommandLine& line, Arguments& a) {
   line.add(table_of(a.train));
   line.add({
       flag("--resume", a.resume,
-           "continue the run from DIR/checkpoint.safetensors, bit for bit; without this option a "
-           "new run replaces that file"),
+           "continue the run from DIR/checkpoint.safetensors up to --updates. With the same "
+           "--updates as before the result is bit for bit that of one run; another number changes "
+           "the learning rates. Without this option a new run replaces that file"),
       flag("--generate-only", a.generate_only,
            "do not train; play with the best weights in DIR/checkpoint.safetensors",
            {.excludes = {"--resume"}}),

@@ -71,7 +71,7 @@ Tune part_of(const Tune& tune, int from, int to) {
   return part;
 }
 
-Material cut(std::vector<Tune> tunes) {
+Material cut(const std::vector<Tune>& tunes) {
   Material material;
   for (const Tune& tune : tunes) {
     const int bars = bars_of(tune);
@@ -169,7 +169,7 @@ Material read_material(const std::filesystem::path& folder, const std::filesyste
         groups.push_back(std::move(tunes));
       }
     } catch (const MidiError& error) {
-      left_out.push_back(error.what());
+      left_out.emplace_back(error.what());
     }
   }
   if (groups.empty()) {
@@ -181,7 +181,7 @@ Material read_material(const std::filesystem::path& folder, const std::filesyste
     throw std::runtime_error(message);
   }
   const std::size_t files = groups.size();
-  Material material = files == 1 ? cut(std::move(groups[0])) : split(std::move(groups), 5);
+  Material material = files == 1 ? cut(groups[0]) : split(std::move(groups), 5);
   material.name = folder.string();
   material.held_out_rule = files == 1  ? "the last fifth"
                            : files < 5 ? "the last file"

@@ -215,15 +215,6 @@ double Ngram::probability(Factor factor, std::span<const Event> past, const Even
   return sum;
 }
 
-std::vector<double> Ngram::distribution(Factor factor, std::span<const Event> past,
-                                        const Event& now) const {
-  std::vector<double> result(static_cast<std::size_t>(kClasses[index(factor)]));
-  for (std::size_t value = 0; value < result.size(); ++value) {
-    result[value] = probability(factor, past, now, static_cast<int>(value));
-  }
-  return result;
-}
-
 NatsPerNote Ngram::nats_per_note(Sequences sequences) const {
   double nats[kFactors] = {};
   double notes = 0;

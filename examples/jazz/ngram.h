@@ -45,10 +45,6 @@ class Ngram {
   // context of the onset. Throws std::logic_error before training.
   double probability(Factor factor, std::span<const Event> past, const Event& now, int value) const;
 
-  // The same for all values; their sum is 1.
-  std::vector<double> distribution(Factor factor, std::span<const Event> past,
-                                   const Event& now) const;
-
   // Throws std::invalid_argument if there is no note.
   NatsPerNote nats_per_note(Sequences sequences) const;
 

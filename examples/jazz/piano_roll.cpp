@@ -19,6 +19,7 @@ namespace {
 using common::Svg;
 
 constexpr double kWidth = 1200;
+constexpr int kBarsPerSystem = 4;
 constexpr double kMargin = 24;
 constexpr double kKeyboard = 46;
 constexpr double kHeader = 76;        // title and legend
@@ -40,11 +41,11 @@ bool is_black(int pitch) {
 
 class Picture {
  public:
-  Picture(const Tune& tune, int bars_per_system)
+  explicit Picture(const Tune& tune)
       : tune_(tune),
         bar_(ticks_per_bar(tune)),
         bars_(std::max(1, bars_of(tune))),
-        per_system_(std::min(bars_per_system, bars_)) {
+        per_system_(std::min(kBarsPerSystem, bars_)) {
     low_ = kLowestMelody + 5;
     high_ = low_ + 12;
     if (!tune.notes.empty()) {
@@ -182,7 +183,7 @@ class Picture {
 
 }  // namespace
 
-std::string piano_roll_svg(const Tune& tune, const PianoRollOptions& options) {
+std::string piano_roll_svg(const Tune& tune) {
   constexpr int kMostBars = 2000;
   if (bars_of(tune) > kMostBars) {
     throw std::invalid_argument(
@@ -190,16 +191,11 @@ std::string piano_roll_svg(const Tune& tune, const PianoRollOptions& options) {
                     "a part of it",
                     tune.title, bars_of(tune), kMostBars));
   }
-  if (options.bars_per_system < 1 || options.bars_per_system > 32) {
-    throw std::invalid_argument(fmt::format("piano_roll: bars_per_system is {}, expected 1 to 32",
-                                            options.bars_per_system));
-  }
-  return Picture(tune, options.bars_per_system).draw();
+  return Picture(tune).draw();
 }
 
-void write_piano_roll(const Tune& tune, const std::filesystem::path& path,
-                      const PianoRollOptions& options) {
-  tapeloop::write_file(path, piano_roll_svg(tune, options));
+void write_piano_roll(const Tune& tune, const std::filesystem::path& path) {
+  tapeloop::write_file(path, piano_roll_svg(tune));
 }
 
 }  // namespace jazz

@@ -10,18 +10,12 @@
 
 namespace jazz {
 
-struct PianoRollOptions {
-  int bars_per_system = 4;
-};
-
 // SVG text: title, piano keys at the left of each system, bars and beats, chord symbols above, bar
 // numbers below, notes coloured by whether they belong to the chord at their onset (a darker shade
-// is a louder note). Throws std::invalid_argument for more than 2000 bars or a bars_per_system
-// that is not 1..32.
-std::string piano_roll_svg(const Tune& tune, const PianoRollOptions& options = {});
+// is a louder note). Throws std::invalid_argument for more than 2000 bars.
+std::string piano_roll_svg(const Tune& tune);
 
 // Writes the same into a file, by tapeloop::write_file.
-void write_piano_roll(const Tune& tune, const std::filesystem::path& path,
-                      const PianoRollOptions& options = {});
+void write_piano_roll(const Tune& tune, const std::filesystem::path& path);
 
 }  // namespace jazz

@@ -4,6 +4,8 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <map>
+#include <string>
 
 #include "examples/common/notes.h"
 #include "examples/jazz/train.h"
@@ -68,8 +70,10 @@ nn::Checkpoint Trainer::checkpoint() const {
 
 void Trainer::check(const nn::Checkpoint& saved, const std::string& path) const {
   common::check_program(saved, kProgram, path);
-  common::check_resumed_settings(
-      saved, notes_of(model_.options(), options_, material_.fingerprint()), path, "music");
+  std::map<std::string, std::string> settings =
+      notes_of(model_.options(), options_, material_.fingerprint());
+  settings["updates"] = common::note(saved, "updates", path);  // may become another number
+  common::check_resumed_settings(saved, settings, path, "music");
 }
 
 void Trainer::restore(const nn::Checkpoint& saved, const std::string& path) {

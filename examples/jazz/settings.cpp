@@ -24,8 +24,9 @@ SettingsTable table_of(ModelOptions& m) {
 
 SettingsTable table_of(TrainOptions& o) {
   return {
-      count("--updates", o.updates, 1, kAnyCount,
-            "updates of the weights; the best weights are kept")
+      count(
+          "--updates", o.updates, 1, kAnyCount,
+          "updates of the weights, over which the learning rate decays; the best weights are kept")
           .noted(),
       count("--streams", o.streams, 1, 1 << 16, "tunes that are read in parallel").noted(),
       count("--steps", o.steps, 1, 1 << 16,

@@ -213,9 +213,10 @@ void add_options(common::CommandLine& line, Arguments& a) {
              "higher values prefer longer translations in the beam search; 0.6 to 1 is usual"),
       count("--samples", a.samples, 0, 100000, "translations to print"),
       count("--pictures", a.pictures, 1, 100, "translations in the attention picture"),
-      flag("--resume", a.resume,
-           "continue the run from DIR/last.safetensors; without this option a new run replaces the "
-           "files in DIR"),
+      flag(
+          "--resume", a.resume,
+          "continue the run from DIR/last.safetensors up to --updates, which may be another number "
+          "than before; without this option a new run replaces the files in DIR"),
       free_text("--translate", a.translate, "TEXT", "do not train; translate this text"),
       flag("--interactive", a.interactive,
            "do not train; translate the lines of the standard input"),

@@ -104,9 +104,7 @@ std::vector<Translation> Translator::translate(std::span<const std::string> text
       const auto said = without_unsaid(best);
       translation.weights = said.weights;
       translation.target =
-          options.copy_unknown
-              ? copied_through(said.symbols, said.weights, translation.source, languages_.target)
-              : languages_.target.decode(said.symbols);
+          copied_through(said.symbols, said.weights, translation.source, languages_.target);
       translation.text = join(translation.target, languages_.target_unit);
     }
   }

@@ -29,8 +29,6 @@ struct SearchOptions {
   std::int64_t beams = 1;
   double length_penalty = 0;      // see nn::BeamOptions
   std::int64_t max_length = 100;  // target symbols, the end included
-  // Replace an unknown target symbol by the source unit with the largest attention weight.
-  bool copy_unknown = true;
 };
 
 struct Translation {

@@ -140,8 +140,9 @@ StateDict state_dict(const M& module) {
 // names and all wrong shapes. A tied parameter may be saved under any of its names, and under
 // several names only with the same value.
 template <Module M>
-void load_state_dict(const M& module, const StateDict& saved, const std::string& what = "model") {
-  assign(parameters_under_all_names(module), saved, what);
+void load_state_dict(const M& module, const StateDict& saved,
+                     const std::string& what = "the saved state") {
+  detail::load_state_dict(parameters_under_all_names(module), saved, what);
 }
 // Writes a safetensors file of all parameters, without a copy in memory. A tied parameter is
 // written once.

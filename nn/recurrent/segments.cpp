@@ -37,9 +37,9 @@ std::int64_t fitting_steps(std::int64_t t, std::int64_t n, Device device, const 
                            double mib) {
   const double limit = mib * 1048576.0;
   const auto segmented = [&](std::int64_t steps) {
-    const auto boundaries = static_cast<double>((t + steps - 1) / steps);
-    return static_cast<double>(bytes.fixed + bytes.results + steps * bytes.per_step) +
-           boundaries * static_cast<double>(bytes.per_boundary);
+    const std::int64_t boundaries = (t + steps - 1) / steps;
+    return static_cast<double>(bytes.fixed + bytes.results + steps * bytes.per_step +
+                               boundaries * bytes.per_boundary);
   };
   if (static_cast<double>(bytes.fixed + bytes.results + t * bytes.per_step) <= limit) return t;
   const std::int64_t group =

@@ -48,7 +48,9 @@ bool same_values(const Tensor& a, const Tensor& b, DType dtype) {
   return bytes == 0 || std::memcmp(x.raw(), y.raw(), bytes) == 0;
 }
 
-void assign(const ParameterList& parameters, const TensorFile& saved, const std::string& what) {
+// `called`: the function that the user called, for the message.
+void assign_file(const char* called, const ParameterList& parameters, const TensorFile& saved,
+                 const std::string& what) {
   std::string problems;
   std::unordered_map<std::string, const Tensor*> by_name;
   for (const NamedTensor& item : saved.tensors) {
@@ -113,10 +115,10 @@ void assign(const ParameterList& parameters, const TensorFile& saved, const std:
   }
   if (!problems.empty()) {
     const bool checkpoint = saved.metadata.contains("tapeloop.checksum");
-    fail("assign",
+    fail(called,
          fmt::format("{} does not fit the model, and nothing was changed:{}\n  {}", what, problems,
-                     checkpoint ? "It is a checkpoint: read it by read_checkpoint(), and assign() "
-                                  "its section of the model."
+                     checkpoint ? "It is a checkpoint: read it by read_checkpoint(), and give its "
+                                  "section of the model to load_state_dict()."
                                 : "Build the model with the settings it had when it was saved, and "
                                   "give its parts the names that they had."));
   }
@@ -139,11 +141,16 @@ void save(const std::string& path, const StateDict& state) {
 StateDict load(const std::string& path) { return read_safetensors(path).tensors; }
 
 void load(const std::string& path, const ParameterList& parameters) {
-  assign(parameters, read_safetensors(path), path);
+  assign_file("load", parameters, read_safetensors(path), path);
 }
 
 void assign(const ParameterList& parameters, const StateDict& saved, const std::string& what) {
-  assign(parameters, TensorFile{saved, {}}, what);
+  assign_file("assign", parameters, TensorFile{saved, {}}, what);
+}
+
+void detail::load_state_dict(const ParameterList& parameters, const StateDict& saved,
+                             const std::string& what) {
+  assign_file("load_state_dict", parameters, TensorFile{saved, {}}, what);
 }
 
 }  // namespace tapeloop::nn

@@ -30,4 +30,9 @@ void load(const std::string& path, const ParameterList& parameters);
 // needs only one of these names, and may have more only with the same values.
 void assign(const ParameterList& parameters, const StateDict& saved, const std::string& what);
 
+namespace detail {
+void load_state_dict(const ParameterList& parameters, const StateDict& saved,
+                     const std::string& what);
+}
+
 }  // namespace tapeloop::nn

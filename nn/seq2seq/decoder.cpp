@@ -104,9 +104,9 @@ Attended attend_rows(const Attention& attention, const Var& query, const Attenti
 Tensor mixed_symbols(const Tensor& truth, const Var& logits, double truth_probability,
                      Random& random) {
   PoolVector<bool> kept(static_cast<std::size_t>(truth.dim(0)));
-  for (std::size_t i = 0; i < kept.size(); ++i) kept[i] = random.uniform() < truth_probability;
+  for (auto&& keep : kept) keep = random.uniform() < truth_probability;
   if (std::all_of(kept.begin(), kept.end(), [](bool keep) { return keep; })) return truth;
-  const Tensor symbols = sample(logits.value(), random);
+  Tensor symbols = sample(logits.value(), random);
   for (std::size_t i = 0; i < kept.size(); ++i) {
     const auto row = static_cast<std::int64_t>(i);
     if (kept[i]) symbols.data<std::int64_t>()[row] = static_cast<std::int64_t>(truth.at({row}));

@@ -44,7 +44,7 @@ struct Task {
     optimizer->zero_grad();
     return loss;
   }
-  auto captured(CapturedStepOptions options = {}) {
+  auto captured(const CapturedStepOptions& options = {}) {
     return CapturedStep(
         Device::cuda, [this](const Tensor& x, const Tensor& y) { return step(x, y); }, options);
   }

@@ -257,11 +257,10 @@ TEST_CASE("seq2seq: the adder on cuda is the one on the cpu") {
   const Bounds bounds;
   std::vector<std::unique_ptr<seq2seq::AdderTrainer>> both;
   for (const Device device : {Device::cuda, Device::cpu}) {
-    seq2seq::AdderSettings settings;
-    settings.hidden = 6;
-    settings.bits = 3;
+    seq2seq::AdderSettings settings({}, 3);
     settings.batch = 8;
-    settings.device = device;
+    settings.model.hidden = 6;
+    settings.model.device = device;
     both.push_back(std::make_unique<seq2seq::AdderTrainer>(settings));
   }
   check_losses(losses_of(*both[0], kSteps), losses_of(*both[1], kSteps), DType::float32);

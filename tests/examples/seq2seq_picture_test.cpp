@@ -77,8 +77,8 @@ CarryTrace trace(const std::vector<int>& carries, double sign) {
   CarryTrace result;
   std::vector<double> hidden;
   for (int carry : carries) {
-    result.digits.push_back("01");
-    result.sums.push_back("1");
+    result.digits.emplace_back("01");
+    result.sums.emplace_back("1");
     hidden.insert(hidden.end(), {0.3, sign * (carry == 1 ? 0.9 : -0.9), 0.01 * carry - 0.5});
   }
   result.carries = carries;
@@ -121,7 +121,7 @@ TEST_CASE("an attention picture is bounded, however long the sentences and howev
     Looked looked;
     std::vector<float> weights;
     for (std::int64_t t = 0; t < rows; ++t) {
-      looked.target.push_back("word");
+      looked.target.emplace_back("word");
       const auto dark = static_cast<float>(sharp);
       const float rest = (1 - dark) / static_cast<float>(columns);
       for (std::int64_t s = 0; s < columns; ++s) {
@@ -129,7 +129,7 @@ TEST_CASE("an attention picture is bounded, however long the sentences and howev
       }
     }
     for (std::int64_t s = 0; s < columns; ++s)
-      looked.source.push_back(s % 2 == 0 ? "long word" : "é");
+      looked.source.emplace_back(s % 2 == 0 ? "long word" : "é");
     looked.weights = Tensor::from({rows, columns}, weights);
     for (int i = 0; i < 200; ++i) looked.caption += "写 word ";
     return looked;

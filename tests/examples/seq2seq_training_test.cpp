@@ -239,8 +239,16 @@ TEST_CASE("dates are learned far enough in few updates") {
   CHECK(trainer.history().recent.back() < 1.5);
 }
 
+static AdderSettings adder_settings() {
+  AdderSettings settings({}, 8);
+  settings.model.hidden = 16;
+  settings.batch = 64;
+  settings.learning_rate = 0.01;
+  return settings;
+}
+
 TEST_CASE("an RNN that learned sums of a few bits adds many, and goes on bit for bit") {
-  AdderSettings settings;
+  AdderSettings settings = adder_settings();
   settings.seed = 1;
   AdderTrainer trainer(settings), first(settings);
   for (int i = 0; i < 900; ++i) trainer.update();
@@ -266,7 +274,7 @@ TEST_CASE("an RNN that learned sums of a few bits adds many, and goes on bit for
 }
 
 TEST_CASE("the hidden units of the adder follow the carry") {
-  AdderTrainer trainer({});
+  AdderTrainer trainer(adder_settings());
   for (int i = 0; i < 900; ++i) trainer.update();
   Random random(8);
   std::vector<CarryTrace> traces;

@@ -72,6 +72,11 @@ TEST_CASE("values that are out of range, unknown or not wanted here are refused"
   CHECK(refused({"--layers", "10"}) == "--layers: '10' is not a whole number from 1 to 9");
   CHECK(refused({"--layers", "1.5"}) == "--layers: '1.5' is not a whole number from 1 to 9");
   CHECK(refused({"--rate", "inf"}) == "--rate: 'inf' is not a number of 0 or more");
+  CHECK(refused({"--seed", "-1"}) == "--seed: '-1' is not a whole number of 0 or more");
+  CHECK(refused({"--seed", "9223372036854775808"}) ==
+        "--seed: '9223372036854775808' is not a whole number from 0 to 9223372036854775807");
+  CHECK(refused({"--rate", "1e400"}) ==
+        "--rate: '1e400' is not a number from 0 to 1.7976931348623157e+308");
   CHECK(refused({"--cell", "tree"}) == "--cell: 'tree' is not one of gru, lstm");
   CHECK(refused({"--out", ""}) == "--out: the value is empty; give one, or leave the option out");
   CHECK(refused({"--lines"}).find("--cell") != std::string::npos);

@@ -9,6 +9,7 @@
 #include <fstream>
 #include <nlohmann/json.hpp>
 
+#include "tapeloop/autograd/tape/observer.h"
 #include "tapeloop/nn/nn.h"
 #include "tests/support.h"
 
@@ -33,7 +34,69 @@ ProfileReport two_layers() {
   return tape.profile();
 }
 
+// Writes down its calls; throws in one of them.
+class Listing final : public detail::Observer {
+ public:
+  Listing(std::string& calls, char name, const char* throws_in = "")
+      : calls_(calls), name_(name), throws_in_(throws_in) {}
+  void begin(std::size_t, detail::NodeWork) override { note("begin"); }
+  void end(std::size_t, detail::NodeWork) override { note("end"); }
+  void interrupted() noexcept override { calls_ += text_of("interrupted"); }
+
+ private:
+  std::string text_of(const std::string& call) const { return call + " " + name_ + "; "; }
+  void note(const std::string& call) {
+    if (call == throws_in_) throw std::bad_alloc();
+    calls_ += text_of(call);
+  }
+  std::string& calls_;
+  char name_;
+  std::string throws_in_;
+};
+
+// The calls of two observers of a node, of which the second one throws.
+std::string calls_of(const char* second_throws_in, bool node_throws = false) {
+  std::string calls;
+  detail::Observers observers;
+  observers.push_back(std::make_unique<Listing>(calls, 'a'));
+  observers.push_back(std::make_unique<Listing>(calls, 'b', second_throws_in));
+  try {
+    detail::observe_node(observers, 0, detail::NodeWork::backward, [&] {
+      calls += "node; ";
+      if (node_throws) throw std::bad_alloc();
+    });
+  } catch (const std::bad_alloc&) {
+    calls += "thrown";
+  }
+  return calls;
+}
+
 }  // namespace
+
+TEST_CASE("an error of a node or of an observer reaches the caller, and no observer stays begun") {
+  CHECK(calls_of("") == "begin a; begin b; node; end b; end a; ");
+  CHECK(calls_of("", true) == "begin a; begin b; node; interrupted b; interrupted a; thrown");
+  CHECK(calls_of("begin") == "begin a; interrupted a; thrown");
+  CHECK(calls_of("end") == "begin a; begin b; node; interrupted a; thrown");
+}
+
+TEST_CASE("after a backward pass that throws, the thread has the scope that it had before") {
+  const Var w = parameter(Tensor::full({2}, 1));
+  Tape tape({.measure = true, .state_gradients = true});
+  Var y;
+  {
+    const Scope scope("outer");
+    const Scope inner("inner");
+    y = record("refuses", {&w}, w.value().clone(),
+               [](const Var&, Grads&) { throw std::runtime_error("refused"); });
+  }
+  const Var loss = sum(y);
+  const Scope scope("caller");
+  CHECK(message_of([&] { tape.backward(loss, {.retain = true}); }) == "refused");
+  CHECK(Scope::path() == "caller");
+  CHECK(message_of([&] { tape.backward(loss); }) == "refused");
+  CHECK(Scope::path() == "caller");
+}
 
 TEST_CASE("operations are counted by scope, with the bytes that their shapes say") {
   Var w = parameter(random_tensor({3, 4}));

@@ -85,7 +85,7 @@ struct Exhaustive {
   std::int64_t source_length;
   std::vector<Hypothesis> found = {};
 
-  void go(std::uint64_t prefix, std::vector<std::int64_t> symbols, double log_p,
+  void go(std::uint64_t prefix, const std::vector<std::int64_t>& symbols, double log_p,
           std::vector<double> seen, std::int64_t length) {
     const std::vector<double> logits = model.logits(prefix), weights = HashModel::weights(prefix);
     for (std::size_t s = 0; s < seen.size(); ++s) seen[s] += weights[s];

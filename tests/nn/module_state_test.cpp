@@ -68,6 +68,22 @@ TEST_CASE("a state is a copy that later steps do not change") {
   CHECK(same_bits(layer.weight.value(), before));
 }
 
+TEST_CASE("an error of loading begins with the function that the user called") {
+  Random random(1);
+  const Linear layer(3, 2, random), other(4, 2, random);
+  Folder folder;
+  save(folder.file(), other);
+  const auto starts = [](const std::string& text, const std::string& part) {
+    return text.starts_with(part);
+  };
+  CHECK(starts(message_of([&] { load(folder.file(), layer); }),
+               "load: " + folder.file() + " does not fit the model"));
+  CHECK(starts(message_of([&] { load_state_dict(layer, state_dict(other)); }),
+               "load_state_dict: the saved state does not fit the model"));
+  CHECK(starts(message_of([&] { assign(parameters(layer), state_dict(other), "the best"); }),
+               "assign: the best does not fit the model"));
+}
+
 TEST_CASE("tied weights are one parameter: counted, clipped and updated once") {
   Random random(2);
   const TiedModel model(random);

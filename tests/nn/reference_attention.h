@@ -3,7 +3,7 @@
 // two scores. In the files sources and queries are batch first, here time first.
 #pragma once
 
-#include "tests/nn/reference_kinds.h"
+#include "tests/nn/reference_case.h"
 
 namespace reference {
 
@@ -19,11 +19,11 @@ inline nn::Decoder<nn::GruCell> bahdanau_decoder(Case& c) {
                                     .source = key[1],
                                     .attention = {.score = nn::Score::additive, .size = key[0]}},
                                    random);
-  load_module(c, "cell.", decoder.cells[0]);
-  load_module(c, "W_q.", decoder.attention.query);
-  load_module(c, "W_k.", decoder.attention.key);
-  load_module(c, "v.", decoder.attention.v);
-  load_module(c, "out.", decoder.output);
+  c.load("cell.", decoder.cells[0]);
+  c.load("W_q.", decoder.attention.query);
+  c.load("W_k.", decoder.attention.key);
+  c.load("v.", decoder.attention.v);
+  c.load("out.", decoder.output);
   return decoder;
 }
 

@@ -1,162 +1,73 @@
 // SPDX-License-Identifier: MIT
-// One case of tests/reference: its tensors, its settings, and the comparison of results. Knows no
+// One case of tests/reference: its settings, its tensors, and the modules made from them. Knows no
 // kind of case: reference_kinds.h does.
 #pragma once
 
-#include <algorithm>
-#include <cmath>
-#include <cstdlib>
-#include <filesystem>
-#include <limits>
+#include <functional>
 #include <map>
+#include <memory>
 #include <set>
-#include <sstream>
 #include <string>
 #include <string_view>
 #include <vector>
 
 #include "tapeloop/autograd/autograd.h"
 #include "tapeloop/autograd/files/safetensors.h"
+#include "tapeloop/nn/nn.h"
+#include "tests/nn/reference_settings.h"
 
 namespace reference {
 
-using namespace tapeloop;
-using Settings = std::map<std::string, std::string>;
-
-// Flattens JSON objects and arrays: {"a": {"b": [1, true]}} becomes a.b.0 = 1, a.b.1 = true. Texts
-// lose their quotes. Escapes are errors: settings do not need them.
-class JsonSettings {
- public:
-  static Settings read(std::string_view text) {
-    JsonSettings reader(text);
-    reader.value("");
-    reader.skip_space();
-    if (reader.at_ < text.size()) reader.wrong("the end");
-    return reader.settings_;
-  }
-
- private:
-  explicit JsonSettings(std::string_view text) : text_(text) {}
-  [[noreturn]] void wrong(const char* expected) const {
-    throw Error("config: expected " + std::string(expected) + " at character " +
-                std::to_string(at_) + " of " + std::string(text_));
-  }
-  void skip_space() {
-    while (at_ < text_.size() && (text_[at_] == ' ' || text_[at_] == '\n' || text_[at_] == '\t'))
-      ++at_;
-  }
-  bool take(char c) {
-    skip_space();
-    if (at_ >= text_.size() || text_[at_] != c) return false;
-    ++at_;
-    return true;
-  }
-  std::string quoted() {
-    if (!take('"')) wrong("a quote");
-    std::size_t start = at_;
-    while (at_ < text_.size() && text_[at_] != '"') {
-      if (text_[at_] == '\\') wrong("a text without escapes");
-      ++at_;
-    }
-    if (at_ == text_.size()) wrong("a closing quote");
-    return std::string(text_.substr(start, at_++ - start));
-  }
-  void value(const std::string& name) {
-    const std::string prefix = name.empty() ? "" : name + ".";
-    if (take('{')) {
-      if (take('}')) return;
-      do {
-        std::string key = quoted();
-        if (!take(':')) wrong("a colon");
-        value(prefix + key);
-      } while (take(','));
-      if (!take('}')) wrong("a closing brace");
-    } else if (take('[')) {
-      if (take(']')) return;
-      int i = 0;
-      do {
-        value(prefix + std::to_string(i++));
-      } while (take(','));
-      if (!take(']')) wrong("a closing bracket");
-    } else if (at_ < text_.size() && text_[at_] == '"') {
-      settings_[name] = quoted();
-    } else {
-      std::size_t start = at_;
-      while (at_ < text_.size() && text_.find_first_of(",}] \n\t", at_) != at_) ++at_;
-      if (at_ == start) wrong("a value");
-      settings_[name] = std::string(text_.substr(start, at_ - start));
-    }
-  }
-
-  std::string_view text_;
-  std::size_t at_ = 0;
-  Settings settings_;
-};
+// Outputs by their names after "output." in the file.
+using Outputs = std::map<std::string, Var>;
 
 // No function here knows this case, or a tensor in it.
 struct Unknown : Error {
   using Error::Error;
 };
 
-// A case in one element type, on one device: float tensors are converted, and those with a gradient
-// become parameters. Integers stay on the CPU, as in a user's program.
-class Case {
+// A case in one element type, on one device: float tensors are converted. Parameters, and inputs
+// with a derivative in the file, become parameters of the tape. Integers stay on the CPU, as in a
+// user's program.
+class Case : public Settings {
  public:
-  Case(const TensorFile& file, DType dtype, Device device) : dtype_(dtype), device_(device) {
-    auto entry = [&](const char* key) {
-      auto found = file.metadata.find(key);
-      if (found == file.metadata.end())
-        throw Error(std::string("the file's metadata have no \"") + key + "\"");
-      return found->second;
-    };
-    name_ = entry("case");
-    settings_ = JsonSettings::read(entry("config"));
+  Case(const TensorFile& file, DType dtype, Device device)
+      : Settings(entry(file, "config")),
+        name_(entry(file, "case")),
+        dtype_(dtype),
+        device_(device) {
     for (const NamedTensor& item : file.tensors) tensors_[item.name] = item.tensor;
+    if (!file.unread.empty()) throw Unknown(file.unread[0].name + " cannot be read");
   }
 
   const std::string& name() const { return name_; }
+  // The setting "kind"; else the case's name.
+  std::string kind() const { return text("kind", name_); }
   DType dtype() const { return dtype_; }
   Device device() const { return device_; }
   bool named(std::string_view part) const { return name_.find(part) != std::string::npos; }
-  bool begins(std::string_view start) const { return name_.rfind(start, 0) == 0; }
-
-  // --- settings: searched at the top, then among the "defaults" ---
-  bool set(const std::string& key) const {
-    return settings_.contains(key) || settings_.contains("defaults." + key);
-  }
-  std::string text(const std::string& key, const std::string& otherwise) const {
-    auto found = settings_.find(key);
-    if (found == settings_.end()) found = settings_.find("defaults." + key);
-    return found == settings_.end() ? otherwise : found->second;
-  }
-  double number(const std::string& key, double otherwise) const {
-    std::string given = text(key, "null");
-    if (given == "null") return otherwise;
-    if (given == "true" || given == "false") return given == "true";
-    char* end = nullptr;
-    double result = std::strtod(given.c_str(), &end);  // also "inf" and "Infinity"
-    if (end == given.c_str() || *end != '\0')
-      throw Error("config: " + key + " is no number: " + given);
-    return result;
-  }
-  std::int64_t integer(const std::string& key, std::int64_t otherwise) const {
-    return static_cast<std::int64_t>(number(key, static_cast<double>(otherwise)));
-  }
-  bool flag(const std::string& key) const { return number(key, 0) != 0; }
+  bool begins(std::string_view start) const { return name_.starts_with(start); }
 
   // --- tensors ---
   bool has(const std::string& tensor) const { return tensors_.contains(tensor); }
+  // The first of these names that the file has; "" if it has none.
+  std::string first_of(std::initializer_list<const char*> names) const {
+    for (const char* name : names) {
+      if (has(name)) return name;
+    }
+    return "";
+  }
   // Names after a prefix: names("output.") -> "y", "hn", ...
   std::vector<std::string> names(const std::string& prefix) const {
     std::vector<std::string> result;
     for (const auto& [name, tensor] : tensors_) {
-      if (name.rfind(prefix, 0) == 0) result.push_back(name.substr(prefix.size()));
+      if (name.starts_with(prefix)) result.push_back(name.substr(prefix.size()));
     }
     return result;
   }
   // Unconverted, as in the file.
   const Tensor& stored(const std::string& tensor) const {
-    auto found = tensors_.find(tensor);
+    const auto found = tensors_.find(tensor);
     if (found == tensors_.end()) throw Unknown(tensor + " is missing");
     return found->second;
   }
@@ -166,76 +77,97 @@ class Case {
     const Tensor& found = stored(name);
     return found.dtype() == DType::int64 ? found : found.to(dtype_).clone().to(device_);
   }
+  std::vector<std::int64_t> integers(const std::string& name) {
+    return tensor(name).to_vector<std::int64_t>();
+  }
+  // The same if the file has it, else an empty list.
+  std::vector<std::int64_t> integers_if(const std::string& name) {
+    return has(name) ? integers(name) : std::vector<std::int64_t>{};
+  }
   Tensor full(const Shape& shape, double value) const {
     return Tensor::full(shape, value, dtype_, device_);
   }
   // Returns the same Var each time.
   Var var(const std::string& name) {
-    auto found = vars_.find(name);
+    const auto found = vars_.find(name);
     if (found != vars_.end()) return found->second;
-    Tensor value = tensor(name);
-    return vars_[name] = has("grad." + name) ? parameter(value) : Var(value);
+    const Tensor value = tensor(name);
+    const bool trained = name.starts_with("param.") || has("grad." + name) || derived_by(name);
+    return vars_[name] = trained ? parameter(value) : Var(value);
   }
-  // For parameters that live in a module.
-  void put(const std::string& name, const Var& var) {
-    used_.insert(name);
-    vars_[name] = var;
+  // The same if the file has it, else an undefined Var.
+  Var var_if(const std::string& name) { return has(name) ? var(name) : Var(); }
+  // All Vars of parameters that were used, by their names after "param.".
+  ParameterList parameters() const {
+    ParameterList result;
+    for (const auto& [name, var] : vars_) {
+      if (name.starts_with("param.")) result.push_back({name.substr(6), var});
+    }
+    return result;
   }
-  std::vector<std::int64_t> integers(const std::string& name) {
-    return tensor(name).to_vector<std::int64_t>();
+
+  // Loads the parameters "param.PREFIX..." into a module that has the same names.
+  template <nn::Module M>
+  void load(const std::string& prefix, const M& module) {
+    StateDict saved;
+    for (const std::string& name : names("param." + prefix))
+      saved.push_back({name, stored("param." + prefix + name)});
+    nn::load_state_dict(module, saved, name_);
+    nn::move(module, device_);
+    for (const NamedVar& p : nn::parameters(module)) {
+      used_.insert("param." + prefix + p.name);
+      vars_["param." + prefix + p.name] = p.var;
+    }
   }
+  // The loaded module that make(random) returned. Later calls return the same module, so that an
+  // optimizer can train it.
+  template <nn::Module M>
+  const M& module(const std::string& prefix, const std::function<M(Random&)>& make) {
+    std::shared_ptr<void>& kept = modules_[prefix];
+    if (kept == nullptr) {
+      Random random(1);
+      const auto made = std::make_shared<M>(make(random));
+      load(prefix, *made);
+      kept = made;
+    }
+    return *static_cast<const M*>(kept.get());
+  }
+
   // Inputs and parameters that were never used: then this code misunderstands the case.
   std::vector<std::string> unused() const {
     std::vector<std::string> result;
     for (const auto& [name, tensor] : tensors_) {
-      bool given = name.rfind("input.", 0) == 0 || name.rfind("param.", 0) == 0;
+      const bool given = name.starts_with("input.") || name.starts_with("param.");
       if (given && !used_.contains(name)) result.push_back(name);
     }
     return result;
   }
 
  private:
+  // Whether an output is a derivative by this tensor: reference_loss.h.
+  bool derived_by(const std::string& name) const {
+    const std::string last = name.substr(name.find('.') + 1);
+    for (const char* kind : {"output.grad", "output.hvp"}) {
+      for (const std::string& by : {"_" + last, "." + last, "." + name}) {
+        if (has(kind + by)) return true;
+      }
+    }
+    return false;
+  }
+  static const std::string& entry(const TensorFile& file, const char* key) {
+    const auto found = file.metadata.find(key);
+    if (found == file.metadata.end())
+      throw Error(std::string("the file's metadata have no \"") + key + "\"");
+    return found->second;
+  }
+
   std::string name_;
   DType dtype_;
   Device device_;
-  Settings settings_;
   std::map<std::string, Tensor> tensors_;
   std::map<std::string, Var> vars_;
+  std::map<std::string, std::shared_ptr<void>> modules_;
   std::set<std::string> used_;
 };
-
-// Empty if `ours` differs from `expected` by at most `tolerance` times the largest magnitude in
-// `expected`; else names the worst element. NaN and infinities must be at the same places.
-inline std::string difference(const std::string& name, const Tensor& ours, const Tensor& expected,
-                              double tolerance) {
-  std::ostringstream out;
-  out.precision(17);
-  if (ours.shape() != expected.shape()) {
-    out << name << " is " << ours.shape().str() << ", the reference " << expected.shape().str();
-    return out.str();
-  }
-  std::vector<double> a = ours.to_vector<double>();
-  std::vector<double> b = expected.to_vector<double>();
-  double largest = 0;
-  for (double x : b) {
-    if (std::isfinite(x)) largest = std::max(largest, std::abs(x));
-  }
-  double worst = 0;
-  std::size_t place = 0;
-  for (std::size_t i = 0; i < a.size(); ++i) {
-    if (a[i] == b[i] || (std::isnan(a[i]) && std::isnan(b[i]))) continue;
-    double error = std::abs(a[i] - b[i]) / largest;
-    if (!std::isfinite(error)) error = std::numeric_limits<double>::infinity();
-    if (error > worst) {
-      worst = error;
-      place = i;
-    }
-  }
-  if (worst <= tolerance) return "";
-  out << name << " " << expected.shape().str() << ": element " << place << " is " << a[place]
-      << ", the reference " << b[place] << "; relative to the largest magnitude " << worst << " > "
-      << tolerance;
-  return out.str();
-}
 
 }  // namespace reference

@@ -4,6 +4,8 @@
 // slope 0.1, clamp_m1_1 bounds -1, 1.
 #pragma once
 
+#include <sstream>
+
 #include "tests/nn/reference_case.h"
 
 namespace reference {
@@ -224,10 +226,11 @@ inline Var operation(Case& c, const std::string& name) {
   throw Unknown("output " + name);
 }
 
-inline std::map<std::string, Var> operations(Case& c) {
-  std::map<std::string, Var> result;
+inline Outputs operations(Case& c) {
+  Outputs result;
   for (const std::string& name : c.names("output.")) {
-    if (name != "loss") result[name] = operation(c, name);
+    const bool derivative = name.starts_with("grad_") || name.starts_with("hvp_");
+    if (name != "loss" && !derivative) result[name] = operation(c, name);
   }
   return result;
 }

@@ -88,7 +88,7 @@ TEST_CASE("decoding throws at NaN where a sentence goes on, and only there") {
     const std::string message = message_of(call);
     CAPTURE(message);
     CHECK(message.find("diverged") != std::string::npos);
-    CHECK(message.find("1") != std::string::npos);
+    CHECK(message.find('1') != std::string::npos);
   });
 }
 

@@ -142,7 +142,7 @@ TEST_CASE("products over a long inner dimension are within the bound of gemm.h")
         const Var products[] = {matmul(a, transpose(w)), linear(a, w)};
         for (const Var& product : products) {
           const double got = product.value().at({rows - 1, columns - 1});
-          CHECK(std::abs(got - exact) <= (1024.0 + kInner / 128) * kUnit * exact);
+          CHECK(std::abs(got - exact) <= (1024.0 + kInner / 128.0) * kUnit * exact);
           CHECK(relative(got, exact) < usual);
         }
       }

@@ -78,7 +78,7 @@ inline Array reduced(const Array& x, std::vector<int> axes, bool keep, Combine c
   for (std::size_t i = axes.size(); i-- > 0;) result.shape = result.shape.removed(axes[i]);
   return result;
 }
-inline Loops over(std::vector<int> axes, bool keep, Combine combine) {
+inline Loops over(const std::vector<int>& axes, bool keep, Combine combine) {
   return [=](Arrays x) { return reduced(x[0], axes, keep, combine); };
 }
 

@@ -33,7 +33,7 @@ inline const std::vector<OpCase>& op_table() {
     };
   };
   // The same elements, row-major, in another shape; N stands for the remaining size.
-  const auto reshaped = [](std::vector<std::int64_t> sizes) -> Loops {
+  const auto reshaped = [](const std::vector<std::int64_t>& sizes) -> Loops {
     return [=](Arrays x) {
       std::int64_t others = 1;
       for (std::int64_t size : sizes) others *= size == N ? 1 : size;
@@ -71,7 +71,7 @@ inline const std::vector<OpCase>& op_table() {
   const auto class_weights = [](const Var& like) {
     return Var(Tensor::from(Shape{5}, kWeights).to(like.dtype()).to(like.device()));
   };
-  const auto cross = [targets, class_weights](CrossEntropyLoops o) {
+  const auto cross = [targets, class_weights](const CrossEntropyLoops& o) {
     return [=](Inputs x) {
       CrossEntropyOptions options{
           .ignore_index = o.ignored, .label_smoothing = o.smoothing, .reduce = o.reduce};
@@ -79,7 +79,7 @@ inline const std::vector<OpCase>& op_table() {
       return cross_entropy(x[0], targets(x[0].shape()), options);
     };
   };
-  const auto cross_loops = [targets](CrossEntropyLoops o) -> Loops {
+  const auto cross_loops = [targets](const CrossEntropyLoops& o) -> Loops {
     return [=](Arrays x) { return o(x[0], targets(x[0].shape)); };
   };
   const auto dropped = [](Arrays x) {

@@ -11,7 +11,7 @@ std::vector<Shape> shapes_for(const OpCase& row, std::int64_t n) {
   std::vector<Shape> result;
   for (std::vector<std::int64_t> sizes : row.shapes) {
     for (std::int64_t& size : sizes) size = size == N ? n : size;
-    result.push_back(Shape(sizes));
+    result.emplace_back(sizes);
   }
   return result;
 }
@@ -74,7 +74,7 @@ TEST_CASE("every operation gives what plain loops give, for odd, single and empt
       std::vector<Var> inputs;
       std::vector<Array> arrays;
       for (const Tensor& input : inputs_for(row, n)) {
-        inputs.push_back(Var(input));
+        inputs.emplace_back(input);
         arrays.push_back(array_of(input));
       }
       const Array expected = row.loops(arrays);

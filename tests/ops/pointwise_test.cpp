@@ -30,6 +30,17 @@ struct Blend {  // exp, select, division and a setting in one formula
     return select(a > b, a * b, slope * exp(a)) / (2.0 + square(b));
   }
 };
+struct Activations {  // one setting: the slope of leaky_relu and the alpha of elu
+  double setting = 0.3;
+  TL_HD auto operator()(auto x) const {
+    return outputs(relu(x), leaky_relu(x, setting), elu(x, setting), gelu(x), silu(x), softsign(x));
+  }
+};
+struct Gated {  // activations within a larger formula
+  TL_HD auto operator()(auto a, auto b) const {
+    return relu(a + b) * softsign(b) + elu(a * b) - gelu(leaky_relu(a - b) * silu(b));
+  }
+};
 struct OneColumn {
   TL_HD auto operator()(auto a, auto c) const { return a * a * c; }
 };
@@ -128,6 +139,22 @@ TEST_CASE("a formula's gradient agrees with differences for every length from 1 
         gradcheck([&] { return pointwise(Blend{}, a, b); }, {{"a", a}, {"b", b}});
     CHECK_MESSAGE(report.ok, report.str());
   }
+}
+
+TEST_CASE("the activations are functions of formulas, with the bits of the operations") {
+  for (const DType dtype : {DType::float32, DType::float64}) {
+    const Var x = parameter(random_tensor({67}, kSeed, dtype, -3, 3));
+    const auto [a, b, c, d, e, f] = pointwise(Activations{}, x);
+    const std::pair<Var, Var> pairs[] = {{a, relu(x)},     {b, leaky_relu(x, 0.3)},
+                                         {c, elu(x, 0.3)}, {d, gelu(x)},
+                                         {e, silu(x)},     {f, softsign(x)}};
+    for (const auto& [formula, operation] : pairs)
+      CHECK(same_bits(formula.value(), operation.value()));
+  }
+  const Var x = weights({13});
+  const Var y = weights({13}, kSeed + 1);
+  CHECK(gradcheck([&] { return pointwise(Gated{}, x, y); }, {{"x", x}, {"y", y}},
+                  {.second_order = true}));
 }
 
 TEST_CASE("lambdas are formulas too, also with settings captured by value") {

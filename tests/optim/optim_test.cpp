@@ -246,7 +246,7 @@ TEST_CASE("a step allocates nothing on the heap, and neither do clipping and zer
     ParameterList parameters = parameters_of(kShapes, DType::float32);
     std::vector<Var> gradients;
     for (const NamedVar& p : parameters)
-      gradients.push_back(numbers(p.var.shape(), DType::float32, 5));
+      gradients.emplace_back(numbers(p.var.shape(), DType::float32, 5));
     std::unique_ptr<Optimizer> optimizer = rule.make(parameters);
     Cosine schedule({.steps = 5});
     auto train = [&] {

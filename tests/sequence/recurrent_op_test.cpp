@@ -283,8 +283,8 @@ TEST_CASE("mistakes are told before any work, with shapes and what was expected"
   const auto zeros = [](const Shape& shape, DType dtype = DType::float64) {
     return Var(Tensor::zeros(shape, dtype));
   };
-  const auto call = [&](const Recurrence& r, const Var& zx, std::vector<Var> state,
-                        std::vector<std::int64_t> lengths = {}) {
+  const auto call = [&](const Recurrence& r, const Var& zx, const std::vector<Var>& state,
+                        const std::vector<std::int64_t>& lengths = {}) {
     return [=] { recurrent(r, zx, state, {.lengths = lengths}); };
   };
   const std::vector<Var> state = p.state;

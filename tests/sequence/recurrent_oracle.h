@@ -35,7 +35,9 @@ inline const Kind kKinds[] = {
      [](const Var& w, const Var& b) { return Recurrence::with_products_apart(Apart{}, w, b); }},
 };
 
-// The oracle: step by step, by Recurrence::step, which is linear() and pointwise().
+// The oracle: step by step, by Recurrence::step, which is linear() and pointwise(). It has the
+// parameters of recurrent(), so that an Implementation can be either.
+// NOLINTNEXTLINE(performance-unnecessary-value-param)
 inline RecurrentResult unrolled(const Recurrence& recurrence, Var zx, std::span<const Var> initial,
                                 const SequenceOptions& options) {
   const std::int64_t steps = zx.dim(0);

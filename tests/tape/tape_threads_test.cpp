@@ -258,7 +258,7 @@ TEST_CASE("live_bytes is what a thread took and nobody has released") {
   const std::int64_t before = live();
   std::vector<Var> vars;
   std::int64_t in_other = -1, after_release = -1;
-  for (int i = 0; i < 50; ++i) vars.push_back(Var(Tensor::zeros({1000})));
+  for (int i = 0; i < 50; ++i) vars.emplace_back(Tensor::zeros({1000}));
   PoolVector<double> list(100);
   const std::int64_t with = live();
   CHECK(with - before >= 50 * 4000 + 800);
@@ -273,7 +273,7 @@ TEST_CASE("live_bytes is what a thread took and nobody has released") {
   CHECK(live() == before);
   // The reverse: blocks of a thread that has ended.
   in_threads(1, [&](int) {
-    for (int i = 0; i < 50; ++i) vars.push_back(Var(Tensor::zeros({1000})));
+    for (int i = 0; i < 50; ++i) vars.emplace_back(Tensor::zeros({1000}));
   });
   CHECK(live() == before);
   vars.clear();
@@ -287,7 +287,7 @@ TEST_CASE("threads that hand blocks to each other drift nowhere") {
   const std::int64_t before = memory::stats().live_bytes;
   for (int round = 0; round < 20; ++round) {
     in_threads(2, [&](int i) {
-      for (int n = 0; n < 20; ++n) given[i].push_back(Var(Tensor::zeros({100 * n + 1})));
+      for (int n = 0; n < 20; ++n) given[i].emplace_back(Tensor::zeros({100 * n + 1}));
     });
     in_threads(2, [&](int i) {
       given[1 - i].clear();

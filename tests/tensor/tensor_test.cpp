@@ -171,7 +171,7 @@ TEST_CASE(
   other.fill(1);
   CHECK(values(view) == Values(6, 1.0));
   Tensor moved = std::move(view);
-  CHECK_FALSE(view.defined());
+  CHECK_FALSE(view.defined());  // NOLINT(bugprone-use-after-move)
   CHECK(moved.numel() == 6);
 }
 

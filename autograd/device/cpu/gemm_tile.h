@@ -17,7 +17,7 @@ namespace tapeloop {
 // registers.
 template <class Isa>
 struct TileShape {
-  static constexpr int rows = Isa::registers == 32 ? 8 : (Isa::vector_bytes >= 32 ? 4 : 4);
+  static constexpr int rows = Isa::registers == 32 ? 8 : 4;
   static constexpr int vectors = Isa::vector_bytes >= 32 ? 3 : 2;
   // Tiles of few rows are wider, so that enough independent sums hide the latency of FMA.
   static constexpr int wide_rows = rows / 2;

@@ -126,19 +126,12 @@ MidiFolder read_folder(const std::filesystem::path& folder,
 // True if the name ends in .mid or .midi, in any case: such files are read.
 bool is_midi_name(const std::filesystem::path& path);
 
-enum class Voices { all, top_line };  // top_line: at each onset the highest note, one at a time
-
-struct QuantiseOptions {
-  Voices voices = Voices::all;
-  bool straighten_swing = false;  // a lone off-beat at 51-70 % of a beat: even eighths
-};
-
 // Notes of all channels but the drums on a grid of sixteenths, triplet eighths or triplet eighths
 // from off-beat to off-beat, chosen beat by beat. One tune per stretch of constant time signature
 // that has notes. Chords come from markers, if all are chord symbols and not all bare letters
 // (those would be section marks), else none.
 // Throws MidiError if the song is longer than 2^20 quarter notes.
-std::vector<Tune> quantise(const MidiSong& song, const QuantiseOptions& options = {});
+std::vector<Tune> quantise(const MidiSong& song);
 
 struct MidiPerformance {
   bool swing = true;           // off-beat eighths late, see swing_ratio

@@ -25,10 +25,8 @@ constexpr double kUnitsPerBeat = 12;  // common to sixteenths (3) and triplet ei
 constexpr double kTripletPenalty = 0.5;
 constexpr double kOffTripletPenalty = 0.8;
 
-// either: no onset decides. swing: eighths of which the second is late. swing_end: a beat without
-// an off-beat onset, in which a note may end at the swung off-beat. off_triplets: a triplet from
-// one off-beat to the next.
-enum class Grid { sixteenths, triplets, off_triplets, either, swing, swing_end };
+// either: no onset decides. off_triplets: a triplet from one off-beat to the next.
+enum class Grid { sixteenths, triplets, off_triplets, either };
 
 // A note of one stretch, in units of 1/12 quarter from the start of the stretch.
 struct FreeNote {
@@ -43,21 +41,16 @@ struct Beat {
   Grid grid;
 };
 
-// Late off-beats of ratios from 1.2 to 2.3, or a note's end a little before one.
-bool is_swung(double place) { return place > 6.1 && place < 8.4; }
-
 // Nearest point of a grid to a place in the beat (units, may be a little below 0).
 int snap(double place, Grid grid) {
   static constexpr std::array<int, 5> kSixteenths = {0, 3, 6, 9, 12};
   static constexpr std::array<int, 4> kTriplets = {0, 4, 8, 12};
   static constexpr std::array<int, 5> kOffTriplets = {0, 2, 6, 10, 12};
   static constexpr std::array<int, 7> kEither = {0, 3, 4, 6, 8, 9, 12};
-  if (grid == Grid::swing) return place < 3 ? 0 : place < 10 ? 6 : 12;
-  if (grid == Grid::swing_end && is_swung(place)) return 6;
   std::span<const int> points = kSixteenths;
   if (grid == Grid::triplets) points = kTriplets;
   if (grid == Grid::off_triplets) points = kOffTriplets;
-  if (grid == Grid::either || grid == Grid::swing_end) points = kEither;
+  if (grid == Grid::either) points = kEither;
   return *std::min_element(points.begin(), points.end(), [place](int a, int b) {
     return std::abs(place - a) < std::abs(place - b);
   });
@@ -66,9 +59,8 @@ int snap(double place, Grid grid) {
 // An onset up to one unit early belongs to the beat it anticipates.
 int beat_of(double units) { return static_cast<int>(std::floor((units + 1) / kUnitsPerBeat)); }
 
-Grid choose_grid(std::span<const double> places, bool straighten_swing) {
-  bool swung = false;
-  bool other = false;
+Grid choose_grid(std::span<const double> places) {
+  bool decides = false;
   double sixteenths = 0;
   double triplets = kTripletPenalty;
   double off_triplets = kOffTripletPenalty;
@@ -79,20 +71,17 @@ Grid choose_grid(std::span<const double> places, bool straighten_swing) {
   for (double place : places) {
     sixteenths += error(place, Grid::sixteenths);
     triplets += error(place, Grid::triplets);
-    if (!straighten_swing || !is_swung(place)) off_triplets += error(place, Grid::off_triplets);
-    const bool inside = place > 1.5 && place < 10.5;
-    if (inside) (is_swung(place) ? swung : other) = true;
+    off_triplets += error(place, Grid::off_triplets);
+    decides = decides || (place > 1.5 && place < 10.5);
   }
-  if (!swung && !other) return straighten_swing ? Grid::swing_end : Grid::either;
-  if (straighten_swing && !other) return Grid::swing;
+  if (!decides) return Grid::either;
   if (off_triplets < std::min(sixteenths, triplets)) return Grid::off_triplets;
   return triplets < sixteenths ? Grid::triplets : Grid::sixteenths;
 }
 
 class Snapper {
  public:
-  Snapper(const std::vector<FreeNote>& notes, bool straighten_swing)
-      : without_onset_(straighten_swing ? Grid::swing_end : Grid::either) {
+  explicit Snapper(const std::vector<FreeNote>& notes) {
     std::vector<double> places;
     for (std::size_t i = 0; i < notes.size();) {
       const int beat = beat_of(notes[i].start);
@@ -100,7 +89,7 @@ class Snapper {
       for (; i < notes.size() && beat_of(notes[i].start) == beat; ++i) {
         places.push_back(notes[i].start - beat * kUnitsPerBeat);
       }
-      beats_.push_back({beat, choose_grid(places, straighten_swing)});
+      beats_.push_back({beat, choose_grid(places)});
     }
   }
 
@@ -110,12 +99,11 @@ class Snapper {
     auto found = std::lower_bound(beats_.begin(), beats_.end(), beat,
                                   [](const Beat& b, int number) { return b.number < number; });
     const bool known = found != beats_.end() && found->number == beat;
-    const Grid grid = known ? found->grid : without_onset_;
+    const Grid grid = known ? found->grid : Grid::either;
     return beat * 12 + snap(units - beat * kUnitsPerBeat, grid);
   }
 
  private:
-  Grid without_onset_;
   std::vector<Beat> beats_;
 };
 
@@ -186,22 +174,9 @@ std::vector<ChordSpan> chords_of(const MidiSong& song, bool has_chords, std::int
   return spans;
 }
 
-void keep_top_line(std::vector<Note>& notes) {
-  std::vector<Note> line;
-  for (const Note& note : notes) {
-    if (!line.empty() && line.back().start == note.start) line.pop_back();
-    line.push_back(note);
-  }
-  for (std::size_t i = 0; i + 1 < line.size(); ++i) {
-    line[i].length = std::min(line[i].length, line[i + 1].start - line[i].start);
-  }
-  notes = std::move(line);
-}
-
 // `notes` are those that start from the meter's tick on and before `end`.
 Tune quantise_stretch(const MidiSong& song, bool has_chords, const MidiMeter& meter,
-                      std::int64_t end, std::span<const MidiNote> notes,
-                      const QuantiseOptions& options) {
+                      std::int64_t end, std::span<const MidiNote> notes) {
   std::vector<FreeNote> free;
   for (const MidiNote& note : notes) {
     const std::int64_t note_end = std::min(note.start + note.length, end);
@@ -216,7 +191,7 @@ Tune quantise_stretch(const MidiSong& song, bool has_chords, const MidiMeter& me
   tune.key = song.key;
   tune.beats_per_bar = meter.beats;
   tune.beat_unit = meter.unit;
-  const Snapper snapper(free, options.straighten_swing);
+  const Snapper snapper(free);
   for (const FreeNote& note : free) {
     const int start = std::max(0, snapper(note.start));
     int length = snapper(note.end) - start;
@@ -225,7 +200,6 @@ Tune quantise_stretch(const MidiSong& song, bool has_chords, const MidiMeter& me
     tune.notes.push_back({start * kUnit, length * kUnit, note.pitch, note.velocity});
   }
   sort_notes(tune.notes);
-  if (options.voices == Voices::top_line) keep_top_line(tune.notes);
 
   const int bar = ticks_per_bar(tune);
   const int last_chord = has_chords ? last_marker(song, meter.tick, end) : 0;
@@ -239,7 +213,7 @@ Tune quantise_stretch(const MidiSong& song, bool has_chords, const MidiMeter& me
 
 }  // namespace
 
-std::vector<Tune> quantise(const MidiSong& song, const QuantiseOptions& options) {
+std::vector<Tune> quantise(const MidiSong& song) {
   if (quarters(song, song.end) > kLongestSong) {
     throw MidiError(song.file, 0, fmt::format("{:.0f} quarter notes", quarters(song, song.end)),
                     fmt::format("a song of at most {:.0f}", kLongestSong));
@@ -268,7 +242,7 @@ std::vector<Tune> quantise(const MidiSong& song, const QuantiseOptions& options)
     const auto last =
         std::find_if(first, notes.end(), [end](const MidiNote& note) { return note.start >= end; });
     if (first == last) continue;
-    tunes.push_back(quantise_stretch(song, has_chords, meters[i], end, {first, last}, options));
+    tunes.push_back(quantise_stretch(song, has_chords, meters[i], end, {first, last}));
     first = last;
   }
   return tunes;

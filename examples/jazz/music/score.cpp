@@ -10,6 +10,7 @@
 #include <cstdlib>
 #include <iterator>
 #include <tuple>
+#include <utility>
 
 namespace jazz {
 namespace {
@@ -17,51 +18,15 @@ namespace {
 constexpr std::array<std::string_view, 12> kNames = {"C",  "Db", "D",  "Eb", "E",  "F",
                                                      "F#", "G",  "Ab", "A",  "Bb", "B"};
 
-struct Suffix {
-  std::string_view text;
-  Quality quality;
-};
-
-constexpr Suffix kSuffixes[] = {
-    {"", Quality::major},
-    {"maj", Quality::major},
-    {"maj7", Quality::major},
-    {"maj9", Quality::major},
-    {"maj13", Quality::major},
-    {"6", Quality::major},
-    {"69", Quality::major},
-    {"7", Quality::dominant},
-    {"9", Quality::dominant},
-    {"11", Quality::dominant},
-    {"13", Quality::dominant},
-    {"7b9", Quality::dominant},
-    {"7#9", Quality::dominant},
-    {"7alt", Quality::dominant},
-    {"7#11", Quality::dominant},
-    {"7b5", Quality::dominant},
-    {"7#5", Quality::dominant},
-    {"7b13", Quality::dominant},
-    {"9#11", Quality::dominant},
-    {"13b9", Quality::dominant},
-    {"13#11", Quality::dominant},
-    {"m", Quality::minor},
-    {"m6", Quality::minor},
-    {"m7", Quality::minor},
-    {"m9", Quality::minor},
-    {"m11", Quality::minor},
-    {"m69", Quality::minor},
-    {"mmaj7", Quality::minor},
-    {"m7b5", Quality::half_diminished},
-    {"m9b5", Quality::half_diminished},
-    {"dim", Quality::diminished},
-    {"dim7", Quality::diminished},
-    {"sus", Quality::suspended},
-    {"sus4", Quality::suspended},
-    {"7sus", Quality::suspended},
-    {"7sus4", Quality::suspended},
-    {"9sus", Quality::suspended},
-    {"13sus", Quality::suspended},
-};
+// The endings of chord symbols. A ' ' stands before and behind each one; that of a bare major chord
+// is empty.
+constexpr std::array<std::pair<Quality, std::string_view>, 6> kEndings = {
+    {{Quality::major, "  maj maj7 maj9 maj13 6 69 "},
+     {Quality::dominant, " 7 9 11 13 7b9 7#9 7alt 7#11 7b5 7#5 7b13 9#11 13b9 13#11 "},
+     {Quality::minor, " m m6 m7 m9 m11 m69 mmaj7 "},
+     {Quality::half_diminished, " m7b5 m9b5 "},
+     {Quality::diminished, " dim dim7 "},
+     {Quality::suspended, " sus sus4 7sus 7sus4 9sus 13sus "}}};
 
 int pitch_class(int value) { return ((value % 12) + 12) % 12; }
 
@@ -140,8 +105,10 @@ std::optional<Chord> parse_chord(std::string_view text) {
   if (text == "NC" || text == "N.C.") return Chord{};
   const auto root = take_letter(text, 'A');
   if (!root) return std::nullopt;
-  for (const Suffix& suffix : kSuffixes) {
-    if (text == suffix.text) return Chord{pitch_class(*root), suffix.quality};
+  if (text.find(' ') != std::string_view::npos) return std::nullopt;
+  const std::string word = fmt::format(" {} ", text);
+  for (const auto& [quality, endings] : kEndings) {
+    if (endings.find(word) != std::string_view::npos) return Chord{pitch_class(*root), quality};
   }
   return std::nullopt;
 }
@@ -151,31 +118,10 @@ std::string plain_symbol(std::string_view word) {
     std::string_view text, letters;
   };
   // A 7 that is written after a sign is part of the sign.
-  constexpr Sign kSigns[] = {{"\u266d", "b"},
-                             {"\u266f", "#"},
-                             {"\u0394"
-                              "7",
-                              "maj7"},
-                             {"\u0394", "maj7"},
-                             {"\u2206"
-                              "7",
-                              "maj7"},
-                             {"\u2206", "maj7"},
-                             {"\u25b3"
-                              "7",
-                              "maj7"},
-                             {"\u25b3", "maj7"},
-                             {"\u00f8"
-                              "7",
-                              "m7b5"},
-                             {"\u00f8", "m7b5"},
-                             {"\u00d8"
-                              "7",
-                              "m7b5"},
-                             {"\u00d8", "m7b5"},
-                             {"\u00b0", "dim"},
-                             {"\u00ba", "dim"},
-                             {"\u2212", "m"}};
+  constexpr Sign kSigns[] = {{"♭", "b"},     {"♯", "#"},    {"Δ7", "maj7"}, {"Δ", "maj7"},
+                             {"∆7", "maj7"}, {"∆", "maj7"}, {"△7", "maj7"}, {"△", "maj7"},
+                             {"ø7", "m7b5"}, {"ø", "m7b5"}, {"Ø7", "m7b5"}, {"Ø", "m7b5"},
+                             {"°", "dim"},   {"º", "dim"},  {"−", "m"}};
   std::string result;
   while (!word.empty()) {
     const auto sign = std::find_if(std::begin(kSigns), std::end(kSigns),

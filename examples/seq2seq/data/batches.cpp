@@ -61,7 +61,7 @@ Batch make_batch(std::span<const Example* const> examples) {
 }
 
 Batches::Batches(std::span<const Example> examples, std::int64_t batch_size,
-                 tapeloop::Random random)
+                 const tapeloop::Random& random)
     : examples_(examples), size_(batch_size), random_(random) {
   if (examples.empty() || batch_size < 1) {
     tapeloop::fail("batches",

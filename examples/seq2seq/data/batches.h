@@ -39,7 +39,8 @@ class Batches {
   // of similar length share a batch, and the batches come in a random order. The last batch of a
   // pass may be smaller. `examples` must outlive this object. Throws Error if there are no
   // examples, or batch_size < 1.
-  Batches(std::span<const Example> examples, std::int64_t batch_size, tapeloop::Random random);
+  Batches(std::span<const Example> examples, std::int64_t batch_size,
+          const tapeloop::Random& random);
 
   Batch next();
   std::int64_t per_pass() const { return static_cast<std::int64_t>(batches_.size()); }

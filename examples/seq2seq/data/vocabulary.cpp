@@ -57,7 +57,7 @@ std::vector<std::string> Vocabulary::decode(std::span<const std::int64_t> ids) c
     if (id < 0 || id >= size()) {
       tapeloop::fail("vocabulary", fmt::format("symbol {} is outside [0, {})", id, size()));
     }
-    if (id == kUnknown) units.push_back("<unk>");
+    if (id == kUnknown) units.emplace_back("<unk>");
     if (id >= kSpecialSymbols)
       units.push_back(units_[static_cast<std::size_t>(id - kSpecialSymbols)]);
   }

@@ -7,7 +7,6 @@
 #include <algorithm>
 
 #include "examples/common/saver.h"
-#include "examples/seq2seq/settings.h"
 #include "tapeloop/autograd/tensor/error.h"
 
 namespace seq2seq {
@@ -20,15 +19,13 @@ using tapeloop::Var;
 namespace {
 
 common::SettingsTable table_of(AdderSettings& s) {
-  using common::count, common::number, common::kAnyCount, common::kAnyNumber;
-  return {
-      count("", s.hidden, 1, 65536, "").noted("hidden"),
-      count("", s.bits, 1, kMostBits, "").noted("bits"),
-      count("", s.batch, 1, 1 << 20, "").noted("batch"),
-      number("", s.learning_rate, 0, kAnyNumber, "").noted("lr"),
-      number("", s.clip, 0, kAnyNumber, "").noted("clip"),
-      count("", s.seed, 0, kAnyCount, "").noted("seed"),
-  };
+  common::SettingsTable rows = {common::count("", s.bits, 1, kMostBits, "").noted("bits")};
+  for (common::Setting& row : table_of(static_cast<Settings&>(s))) {
+    for (const char* name : {"hidden", "batch", "lr", "clip", "seed"}) {
+      if (row.note == name) rows.push_back(std::move(row));
+    }
+  }
+  return rows;
 }
 
 }  // namespace
@@ -48,7 +45,7 @@ AdderSettings adder_settings_of(const nn::Checkpoint& saved, const std::string& 
     throw tapeloop::FileError(
         fmt::format("{}: this checkpoint adds decimal numbers; give --base 10", path));
   }
-  AdderSettings settings;
+  AdderSettings settings({}, kMostBits);
   common::read_notes(table_of(settings), saved, path);
   return settings;
 }
@@ -101,7 +98,7 @@ CarryTrace trace_of(const Adder& adder, const Sum& sum, int bits) {
   const Tensor logits = out.logits.value().to(tapeloop::Device::cpu);
   for (int t = 0; t <= bits; ++t) {
     trace.digits.push_back(fmt::format("{}{}", sum.a >> t & 1u, sum.b >> t & 1u));
-    trace.sums.push_back(logits.at({t, 0, 0}) > 0 ? "1" : "0");
+    trace.sums.emplace_back(logits.at({t, 0, 0}) > 0 ? "1" : "0");
   }
   trace.caption = fmt::format("{} + {} = {}", sum.a, sum.b, adder.add(sum, bits));
   return trace;
@@ -112,7 +109,7 @@ AdderTrainer::AdderTrainer(const AdderSettings& settings)
 
 AdderTrainer::AdderTrainer(const AdderSettings& settings, Random random)
     : settings_(settings),
-      adder_(settings.hidden, random, settings.device),
+      adder_(settings.model.hidden, random, settings.model.device),
       sums_(random.split()),
       learner_(adder_, {.adam = {.learning_rate = settings.learning_rate}, .clip = settings.clip}) {
 }
@@ -124,7 +121,7 @@ double AdderTrainer::update() {
   }
   return learner_.update([&] {
     return bce_with_logits(adder_(addend_bits(sums, settings_.bits)).logits,
-                           Var(sum_bits(sums, settings_.bits).to(settings_.device)));
+                           Var(sum_bits(sums, settings_.bits).to(settings_.model.device)));
   });
 }
 

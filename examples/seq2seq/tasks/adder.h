@@ -7,22 +7,18 @@
 #include <string>
 
 #include "examples/common/run.h"
-#include "examples/common/settings.h"
 #include "examples/seq2seq/pictures/picture.h"
+#include "examples/seq2seq/settings.h"
 #include "examples/seq2seq/tasks/addition.h"
 #include "tapeloop/nn/nn.h"
 
 namespace seq2seq {
 
-struct AdderSettings {
-  std::int64_t hidden = 16;
-  int bits = 8;  // of the numbers in training
-  std::int64_t batch = 64;
-  double learning_rate = 0.01;
-  std::int64_t updates = 2000;  // of the whole training, over all its runs
-  double clip = 1;              // largest global norm of the gradient; 0: no clipping
-  std::uint64_t seed = 0;
-  tapeloop::Device device = tapeloop::Device::cpu;
+// Of the settings the adder uses hidden, device, batch, updates, learning_rate, clip and seed.
+struct AdderSettings : Settings {
+  AdderSettings(const Settings& given, int bits_of_numbers)
+      : Settings(given), bits(bits_of_numbers) {}
+  int bits;  // of the numbers in training
 };
 std::map<std::string, std::string> notes_of(const AdderSettings& settings);
 // Throws FileError if the notes are not those of an adder.

@@ -86,7 +86,7 @@ std::vector<Sum> different_binary_sums(std::int64_t count, int bits, Random& ran
 
 Tensor addend_bits(std::span<const Sum> sums, int bits) {
   check_size("bits", bits, kMostBits);
-  const Tensor x = Tensor::empty({bits + 1, static_cast<std::int64_t>(sums.size()), 2});
+  Tensor x = Tensor::empty({bits + 1, static_cast<std::int64_t>(sums.size()), 2});
   write_bits(x, sums, bits, 0, 2, [](const Sum& sum) { return sum.a; });
   write_bits(x, sums, bits, 1, 2, [](const Sum& sum) { return sum.b; });
   return x;
@@ -94,7 +94,7 @@ Tensor addend_bits(std::span<const Sum> sums, int bits) {
 
 Tensor sum_bits(std::span<const Sum> sums, int bits) {
   check_size("bits", bits, kMostBits);
-  const Tensor y = Tensor::empty({bits + 1, static_cast<std::int64_t>(sums.size()), 1});
+  Tensor y = Tensor::empty({bits + 1, static_cast<std::int64_t>(sums.size()), 1});
   write_bits(y, sums, bits, 0, 1, [](const Sum& sum) { return sum.a + sum.b; });
   return y;
 }

@@ -22,15 +22,7 @@ constexpr int kMostSums = 1000;  // of each length that is measured
 }  // namespace
 
 nlohmann::json run_bits(const Arguments& a) {
-  AdderSettings settings;
-  settings.hidden = a.settings.model.hidden;
-  settings.bits = static_cast<int>(a.digits);
-  settings.batch = a.settings.batch;
-  settings.learning_rate = a.settings.learning_rate;
-  settings.updates = a.settings.updates;
-  settings.clip = a.settings.clip;
-  settings.seed = a.common.seed;
-  settings.device = a.common.device;
+  const AdderSettings settings(a.settings, static_cast<int>(a.digits));
   AdderTrainer trainer(settings);
   common::Run::Result done;
   {
@@ -42,7 +34,7 @@ nlohmann::json run_bits(const Arguments& a) {
     common::print(
         "add: a plain RNN of {} units reads two bits at a time, the lowest first; {} "
         "parameters, seed {}\n",
-        settings.hidden, nn::parameter_count(trainer.adder()), settings.seed);
+        settings.model.hidden, nn::parameter_count(trainer.adder()), settings.seed);
     done = run.train();
   }
   common::print("{} updates of {} sums of {} {} in {:.2f} s\n", done.updates, settings.batch,

@@ -16,7 +16,7 @@ Looked looked_of(const Translation& translation) {
   Looked looked;
   looked.source = translation.source;
   looked.target = translation.target;
-  if (translation.ended) looked.target.push_back("end");
+  if (translation.ended) looked.target.emplace_back("end");
   looked.weights = translation.weights;
   looked.caption = translation.text;
   return looked;

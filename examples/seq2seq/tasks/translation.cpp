@@ -102,7 +102,7 @@ Translate translator_of(const Arguments& a, const std::string& path) {
   if (task == "add" && saved.notes.contains("base")) {
     const AdderSettings settings = adder_settings_of(saved, path);
     tapeloop::Random random(settings.seed);
-    const auto adder = std::make_shared<Adder>(settings.hidden, random, a.common.device);
+    const auto adder = std::make_shared<Adder>(settings.model.hidden, random, a.common.device);
     nn::load_state_dict(*adder, saved.section("model"), path);
     return [adder](const std::string& text) { return add_text(*adder, checked(text)); };
   }
