@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: MIT
-// gpu_micro: cycles of the few things that a persistent recurrent kernel repeats at every time step:
-// loads of 16 bytes from shared memory, h handed on by flags or by words that carry their step, and
-// barriers of a cluster (micro_clusters.cu). Uses no tensor and no cuBLAS. Takes seconds.
-//   gpu_micro [--quick]    --quick: few steps, to see that it works
+// Cycles of the few things that a persistent recurrent kernel repeats at every time step: loads of
+// 16 bytes from shared memory, h handed on by flags or by words that carry their step, and barriers
+// of a cluster (micro_clusters.cu). Uses no tensor and no cuBLAS. Takes seconds.
+#include "bench/gpu/micro.h"
+
 #include <chrono>
 #include <cstdio>
-#include <cstring>
 
 #include "bench/gpu/micro.cuh"
 #include "tapeloop/autograd/device/cuda/recurrent/resident.cuh"
@@ -227,12 +227,7 @@ class Bench {
 
 }  // namespace
 
-int main(int argc, char** argv) {
-  const bool quick = argc == 2 && std::strcmp(argv[1], "--quick") == 0;
-  if (argc > 1 && !quick) {
-    std::printf("gpu_micro: got %s, expected --quick or nothing\n", argv[1]);
-    return 2;
-  }
+int bench::run_micro(bool quick) {
   int count = 0;
   if (cudaGetDeviceCount(&count) != cudaSuccess || count == 0) {
     std::printf("gpu_micro: there is no NVIDIA GPU\n");
