@@ -58,7 +58,7 @@ __global__ void __launch_bounds__(kBlockThreads, 1)
     end_batch();
   };
   fetch(0);
-  s.load_weights();
+  s.load_constants();
   s.for_elements([&](const Element& e) {
     for (int k = 0; k < kParts; ++k) s.operand(part(k), e) = run.initial[k][e.state];
   });
@@ -132,7 +132,7 @@ __global__ void __launch_bounds__(kBlockThreads, 1)
     end_batch();
   };
   fetch(run.steps - 1);
-  s.load_weights();
+  s.load_constants();
   s.for_elements([&](const Element& e) {
     for (int k = 0; k < run.parts; ++k) s.operand(kDstate + k, e) = run.dstates[k][e.state];
   });

@@ -15,11 +15,12 @@ struct Slice {
   int units, row_count, columns, chunks;  // of the block
   int inner;
   int slice, group, first_unit, first_row;
-  Chunk* weights;   // [chunks][columns]
-  float* work;      // stages, then sums [parts][row][column]; finally totals in the first part
-  float* bias;      // [column], or zeros
-  float* operands;  // [operand][row][unit]
-  int elements;     // row_count * units
+  Chunk* weights;      // [chunks][columns]
+  float* work;         // stages, then sums [parts][row][column]; finally totals in the first part
+  std::int64_t* ends;  // [row]: the sequence's length. Global memory would take long at each step
+  float* bias;         // [column], or zeros
+  float* operands;     // [operand][row][unit]
+  int elements;        // row_count * units
   // The elements of this thread: one unit of the rows first_own, first_own + own_step, ...
   int unit, first_own, end_own, own_step;
   SliceProduct product;  // of this warp, but without the rows
@@ -38,7 +39,8 @@ struct Slice {
     chunks = (inner + kChunkSize - 1) / kChunkSize;
     weights = shared_memory<Chunk>();
     work = reinterpret_cast<float*>(weights + chunks * columns);
-    bias = work + r.plan.work_bytes / static_cast<int>(sizeof(float));
+    ends = reinterpret_cast<std::int64_t*>(work + r.plan.work_bytes / 4);
+    bias = reinterpret_cast<float*>(ends + row_count);
     operands = bias + columns;
     const int thread = static_cast<int>(threadIdx.x);
     own_step = kBlockThreads / units;
@@ -102,15 +104,13 @@ struct Slice {
   __device__ std::int64_t time(std::int64_t step) const {
     return run.reverse ? run.steps - 1 - step : step;
   }
-  __device__ bool running(const Element& e, std::int64_t t) const {
-    return run.lengths == nullptr || t < run.lengths[e.n];
-  }
+  __device__ bool running(const Element& e, std::int64_t t) const { return t < ends[e.row]; }
   __device__ const float* previous(int part, std::int64_t step) const {  // [N, H]
     return step == 0 ? run.initial[part] : run.states[part].at(time(step - 1));
   }
 
-  // Weights and bias: once for a sequence.
-  __device__ void load_weights() const {
+  // Weights, bias and lengths: once for a sequence.
+  __device__ void load_constants() const {
     for (int i = static_cast<int>(threadIdx.x); i < chunks * columns; i += kBlockThreads) {
       const int chunk = i / columns, column = i - chunk * columns;
       Chunk loaded;
@@ -132,6 +132,10 @@ struct Slice {
     for (int i = static_cast<int>(threadIdx.x); i < columns; i += kBlockThreads) {
       const int gate = i / units, from = first_unit + i - gate * units;
       bias[i] = run.bias != nullptr && from < run.hidden ? run.bias[gate * run.hidden + from] : 0;
+    }
+    for (int row = static_cast<int>(threadIdx.x); row < row_count; row += kBlockThreads) {
+      const bool has_length = run.lengths != nullptr && first_row + row < run.batch;
+      ends[row] = has_length ? run.lengths[first_row + row] : run.steps;
     }
   }
 
