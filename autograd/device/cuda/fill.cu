@@ -100,7 +100,7 @@ void copy(const Tensor& to, const Tensor& from) {
   if (to.numel() == 0) return;
   const Tensor operands[] = {to, from};
   const PointwisePlan<2> plan = walk_over<2>(to.shape(), operands);
-  const bool one_piece = plan.rank == 1 && plan.strides[0][0] == 1 && plan.strides[1][0] == 1;
+  const bool one_piece = plan.rank == 1 && plan.strides[0][0] == 1 && plan.strides[0][1] == 1;
   if (one_piece && to.dtype() == from.dtype()) {
     if (to.raw() == from.raw()) return;
     const auto bytes = static_cast<std::size_t>(plan.count * size_of(to.dtype()));
