@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: MIT
 // Times rows (rows.h) on the GPU. Prints one line of JSON for each form of each row, as the peers
-// do (bench/peers/row.h); the first line describes the GPU. No optimizer; gpu-check writes the
-// report.
-//   gpu_bench [--quick] [--times FILE] [ROW...]
-// Without rows: all. With --times: only measures the divisions of recurrent layers and writes FILE
-// for cuda::use_recurrent_times. Ends with 77 if there is no GPU.
+// do (bench/peers/row.h); the first line describes the GPU. No optimizer.
+//   gpu_bench [--quick] [ROW...]           without rows: the main ones; ends with 77 without a GPU
+//   gpu_bench [--quick] --times FILE [ROW...]
+//       only measures the divisions of recurrent layers; writes FILE for cuda::use_recurrent_times
+//   gpu_bench --list main|all|quick        prints the names of rows, one a line; needs no GPU
 #include <fmt/format.h>
 
 #include <algorithm>
@@ -20,6 +20,7 @@
 #include "bench/op_by_op_cell.h"
 #include "bench/peers/row.h"
 #include "examples/custom_cell/my_lstm.h"
+#include "tapeloop/autograd/device/backend.h"
 #include "tapeloop/autograd/device/cuda/cuda.h"
 #include "tapeloop/autograd/tape/captured_step.h"
 
@@ -32,10 +33,10 @@ using Step = std::function<void()>;
 constexpr int kNoGpu = 77;
 
 // The median of this many samples. A sample has so many steps that its wait at the end takes no
-// noticeable share.
+// noticeable share. An idle GPU needs a part of the warm-up to reach its full clock.
 struct Effort {
   int samples = 21;
-  double sample_seconds = 0.02;
+  double sample_seconds = 0.02, warm_up_seconds = 0.5;
 };
 
 struct Timing {
@@ -55,7 +56,8 @@ double seconds_of(const Step& step, std::int64_t count) {
 Timing time_of(const Step& step, const Effort& effort) {
   // Fills memory pools, and lets cuBLAS choose kernels.
   for (int i = 0; i < 3; ++i) seconds_of(step, 1);
-  const double one = std::min(seconds_of(step, 1), seconds_of(step, 2));
+  double one = std::min(seconds_of(step, 1), seconds_of(step, 2));
+  one = std::min(one, seconds_of(step, peer::repeats_for(effort.warm_up_seconds, one)));
   const std::int64_t count = peer::repeats_for(effort.sample_seconds, one);
   std::vector<double> samples;
   for (int i = 0; i < effort.samples; ++i) samples.push_back(seconds_of(step, count));
@@ -74,8 +76,12 @@ constexpr Form kForms[] = {{"as the library chooses", cuda::RecurrentForm::autom
 
 // --- the step of each kind of row ---
 
+// Normal numbers, made on the GPU: on the CPU they would take longer than the timing.
 Tensor on_gpu(const Shape& shape, Random& random) {
-  return random_normal(shape, 0, 1, random).to(Device::cuda);
+  const Tensor draws = Tensor::empty(shape, DType::float32, Device::cuda);
+  const auto count = static_cast<std::uint64_t>(shape.numel());
+  backend(Device::cuda).normal(draws, random.seed, random.take(count));
+  return draws;
 }
 
 template <class Cell>
@@ -138,11 +144,20 @@ Step step_of(const peer::Row& row) {
   return [=] { tanh(x); };
 }
 
+std::string rate_of(const std::string& row, double seconds) {
+  const Work work = work_of(row);
+  if (work.flops > 0) return fmt::format("{:.2f} TFLOP/s", work.flops / seconds / 1e12);
+  if (work.bytes > 0) return fmt::format("{:.0f} GB/s", work.bytes / seconds / 1e9);
+  return "";
+}
+
 void print(const std::string& row, const std::string& variant, const Timing& time) {
   fmt::print(
       "{{\"row\": {}, \"variant\": {}, \"seconds_per_step\": {:.9g}, \"least\": {:.9g}, "
-      "\"most\": {:.9g}, \"steps\": {}}}\n",
-      peer::quoted(row), peer::quoted(variant), time.median, time.least, time.most, time.steps);
+      "\"most\": {:.9g}, \"steps\": {}, \"rate\": {}}}\n",
+      peer::quoted(row), peer::quoted(variant), time.median, time.least, time.most, time.steps,
+      peer::quoted(rate_of(row, time.median)));
+  std::fflush(stdout);  // the program may be stopped at any time
 }
 
 // Times the step as a CUDA graph. Throws if the step cannot be captured.
@@ -153,38 +168,44 @@ Timing captured_time_of(const Step& step, const Effort& effort) {
   return time;
 }
 
-void answer(const std::string& name, const Effort& effort) {
-  try {
-    const peer::Row row = peer::parse_row(name);
-    work_of(name);  // throws for names that are not rows
-    cuda::allow_tf32(row.kind.find("/tf32") != std::string::npos);
-    const bool formed = row.kind.starts_with("gpu/lstm/") || row.kind.starts_with("gpu/gru/") ||
-                        row.kind.starts_with("gpu/user_cell/");
-    const char* plain = row.kind.starts_with("gpu/op_by_op/") ? "op by op" : "one operation";
-    for (const Form& form : kForms) {
-      cuda::set_recurrent_form(form.form);
-      const Step step = step_of(row);
-      const bool own = form.form == cuda::RecurrentForm::automatic;
-      Timing time;
-      try {
-        time = time_of(step, effort);
-      } catch (const Error& error) {
-        // A form that does not fit gets no line.
-        if (own || std::string(error.what()).find("set_recurrent_form") == std::string::npos) throw;
-        continue;
-      }
-      print(name, formed ? form.name : plain, time);
-      if (own && (formed || row.kind.starts_with("gpu/op_by_op/"))) {
-        print(name, fmt::format("{}, captured", formed ? form.name : plain),
-              captured_time_of(step, effort));
-      }
-      if (!formed) break;
-    }
-    cuda::set_recurrent_form(cuda::RecurrentForm::automatic);
-  } catch (const std::exception& error) {
-    fmt::print("{{\"row\": {}, \"error\": {}}}\n", peer::quoted(name), peer::quoted(error.what()));
-  }
+void print_error(const std::string& row, const std::string& variant, const std::exception& error) {
+  fmt::print("{{\"row\": {}, \"variant\": {}, \"error\": {}}}\n", peer::quoted(row),
+             peer::quoted(variant), peer::quoted(error.what()));
   std::fflush(stdout);
+}
+
+// One line for each form of the row, and one for its captured step. An error of one form loses no
+// other form.
+void answer(const std::string& name, const Effort& effort) {
+  peer::Row row;
+  try {
+    row = peer::parse_row(name);
+    work_of(name);  // throws for names that are not rows
+  } catch (const std::exception& error) {
+    return print_error(name, "", error);
+  }
+  cuda::allow_tf32(row.kind.find("/tf32") != std::string::npos);
+  const bool formed = row.kind.starts_with("gpu/lstm/") || row.kind.starts_with("gpu/gru/") ||
+                      row.kind.starts_with("gpu/user_cell/");
+  const bool by_op = row.kind.starts_with("gpu/op_by_op/");
+  for (const Form& form : kForms) {
+    cuda::set_recurrent_form(form.form);
+    const bool own = form.form == cuda::RecurrentForm::automatic;
+    const std::string variant = formed ? form.name : by_op ? "op by op" : "one operation";
+    try {
+      const Step step = step_of(row);
+      print(name, variant, time_of(step, effort));
+      if (own && (formed || by_op)) {
+        print(name, variant + ", captured", captured_time_of(step, effort));
+      }
+    } catch (const std::exception& error) {
+      // A form that does not fit gets no line.
+      const bool fits = std::string(error.what()).find("set_recurrent_form") == std::string::npos;
+      if (own || fits) print_error(name, variant, error);
+    }
+    if (!formed) break;
+  }
+  cuda::set_recurrent_form(cuda::RecurrentForm::automatic);
 }
 
 // The cuBLAS files that this process has loaded; their names contain the version.
@@ -199,7 +220,22 @@ std::string blas_files() {
   return all.empty() ? "none" : all;
 }
 
+int list(const std::vector<std::string>& arguments) {
+  const std::string which = arguments.size() == 2 ? arguments[1] : "";
+  if (which != "main" && which != "all" && which != "quick") {
+    fmt::print(stderr, "gpu_bench: got --list {}, expected --list main, all or quick\n", which);
+    return 2;
+  }
+  for (const std::string& row : which == "main"  ? main_rows()
+                                : which == "all" ? all_rows()
+                                                 : quick_rows()) {
+    fmt::print("{}\n", row);
+  }
+  return 0;
+}
+
 int run(const std::vector<std::string>& arguments) {
+  if (!arguments.empty() && arguments[0] == "--list") return list(arguments);
   Effort effort;
   std::vector<std::string> rows;
   std::string times;
@@ -210,7 +246,7 @@ int run(const std::vector<std::string>& arguments) {
       times = arguments[++i];
     } else if (argument == "--quick") {
       quick = true;
-      effort = {3, 1e-4};
+      effort = {3, 1e-4, 0};
     } else if (argument.starts_with("-")) {
       fmt::print(
           stderr,
@@ -236,7 +272,7 @@ int run(const std::vector<std::string>& arguments) {
       peer::quoted(gpu.runtime_cuda), gpu.multiprocessors, gpu.memory_gib, gpu.emulated,
       peer::quoted(blas_files()));
   std::fflush(stdout);
-  if (rows.empty()) rows = gpu_rows(quick);
+  if (rows.empty()) rows = quick ? quick_rows() : main_rows();
   if (!times.empty()) {
     const int count = write_times(times, rows, [&](const std::string& row) {
       return time_of(step_of(peer::parse_row(row)), effort).median;

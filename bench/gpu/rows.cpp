@@ -4,6 +4,10 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
+#include <initializer_list>
+#include <span>
+
 #include "bench/peers/row.h"
 
 namespace bench {
@@ -12,32 +16,55 @@ namespace {
 struct Sizes {
   int t, n, h;  // time steps, batch, inputs and hidden units
 };
+constexpr Sizes kMainShapes[] = {{1024, 16, 768}, {128, 64, 1024}};
 constexpr Sizes kShapes[] = {
-    {1024, 16, 768}, {128, 64, 256}, {128, 64, 512}, {128, 64, 1024}, {64, 1, 256}};
+    {1024, 16, 768}, {128, 64, 1024}, {128, 64, 512}, {128, 64, 256}, {64, 1, 256}};
 constexpr Sizes kSmall[] = {{3, 2, 4}};
 
-}  // namespace
+std::vector<std::string> limits(int side, int mib) {
+  return {fmt::format("gpu/gemm/float32/M:{0}/N:{0}/K:{0}", side),
+          fmt::format("gpu/gemm/tf32/M:{0}/N:{0}/K:{0}", side), fmt::format("gpu/copy/MiB:{}", mib),
+          fmt::format("gpu/multiply_add/MiB:{}", mib), "gpu/launch/N:1"};
+}
 
-std::vector<std::string> gpu_rows(bool quick) {
-  std::vector<std::string> rows;
-  const int side = quick ? 8 : 8192, mib = quick ? 1 : 1024;
-  for (const char* math : {"float32", "tf32"}) {
-    rows.push_back(fmt::format("gpu/gemm/{}/M:{}/N:{}/K:{}", math, side, side, side));
-  }
-  rows.push_back(fmt::format("gpu/copy/MiB:{}", mib));
-  rows.push_back(fmt::format("gpu/multiply_add/MiB:{}", mib));
-  rows.emplace_back("gpu/launch/N:1");
-  for (const Sizes& s : quick ? std::vector<Sizes>(std::begin(kSmall), std::end(kSmall))
-                              : std::vector<Sizes>(std::begin(kShapes), std::end(kShapes))) {
-    for (const char* cell : {"lstm", "gru", "user_cell", "op_by_op"}) {
-      for (const char* pass : {"forward", "step"}) {
-        for (const char* math : {"float32", "tf32"}) {
-          rows.push_back(fmt::format("gpu/{}/{}/{}/T:{}/N:{}/I:{}/H:{}", cell, pass, math, s.t, s.n,
-                                     s.h, s.h));
+void add_layers(std::vector<std::string>& rows, std::span<const Sizes> shapes,
+                std::initializer_list<const char*> cells,
+                std::initializer_list<const char*> maths) {
+  for (const Sizes& s : shapes) {
+    for (const char* cell : cells) {
+      for (const char* pass : {"step", "forward"}) {
+        for (const char* math : maths) {
+          const std::string row =
+              fmt::format("gpu/{}/{}/{}/T:{}/N:{}/I:{}/H:{}", cell, pass, math, s.t, s.n, s.h, s.h);
+          if (std::find(rows.begin(), rows.end(), row) == rows.end()) rows.push_back(row);
         }
       }
     }
   }
+}
+
+constexpr std::initializer_list<const char*> kAllCells = {"lstm", "gru", "user_cell", "op_by_op"};
+constexpr std::initializer_list<const char*> kAllMaths = {"float32", "tf32"};
+
+}  // namespace
+
+std::vector<std::string> main_rows() {
+  std::vector<std::string> rows = limits(8192, 1024);
+  add_layers(rows, kMainShapes, {"lstm"}, kAllMaths);
+  add_layers(rows, kMainShapes, {"user_cell"}, {"float32"});
+  return rows;
+}
+
+std::vector<std::string> all_rows() {
+  std::vector<std::string> rows = main_rows();
+  add_layers(rows, kShapes, kAllCells, kAllMaths);
+  return rows;
+}
+
+std::vector<std::string> quick_rows() {
+  std::vector<std::string> rows = limits(8, 1);
+  add_layers(rows, kSmall, {"lstm"}, kAllMaths);
+  add_layers(rows, kSmall, kAllCells, {"float32"});
   return rows;
 }
 

@@ -11,8 +11,13 @@
 
 namespace bench {
 
-// Every row, in the order of the report. `quick`: small rows, one of each kind, as a trial.
-std::vector<std::string> gpu_rows(bool quick);
+// The rows that a check of ten minutes has time for, the most important ones first: the GPU's
+// limits, and the LSTM at the two shapes that the kernels were planned for.
+std::vector<std::string> main_rows();
+// Every row; the main ones first.
+std::vector<std::string> all_rows();
+// Small rows, one of each cell, as a trial.
+std::vector<std::string> quick_rows();
 
 // Work of one step of the row: floating-point operations of its matrix products (2TN x G x H(I+H)
 // for a forward pass, three times that for a training step), bytes moved, or neither. Throws

@@ -113,3 +113,11 @@ def environment_line():
     env = environment()
     return (f"torch {env['torch']}, {env['cpu']}, {env['capability']}, BLAS {env['blas']}, "
             f"oneDNN {'yes' if env['onednn'] else 'no'}, threads {env['threads']}")
+
+
+def check_gradients(parameters):
+    """Raises unless every parameter has a gradient that is finite and not all zero."""
+    for parameter in parameters:
+        grad = parameter.grad
+        if grad is None or not torch.isfinite(grad).all() or not grad.abs().max() > 0:
+            raise RuntimeError("a parameter got no gradient; its time would say nothing")

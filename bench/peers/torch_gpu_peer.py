@@ -3,7 +3,8 @@
 
 Trains nothing. Rows come as arguments or, one per line, on standard input; each is answered with one line of JSON for each way
 to write it, as by gpu_bench. A step is forward, then backward from a dense gradient of every hidden state to those of weights,
-biases and xs; a forward row runs under no_grad. float32 rows forbid TF32, tf32 rows allow it, in cuBLAS and in cuDNN.
+biases and xs; a forward row runs under no_grad. float32 rows forbid TF32, tf32 rows allow it, in cuBLAS and in cuDNN; half
+rows have 16-bit floats throughout.
 T time steps, N batch, I input size, H hidden size.
 
 usage: torch_gpu_peer.py [--quick] [--cpu] [ROW...]     --cpu: without a GPU and without graphs, to see that it works
@@ -19,10 +20,11 @@ from torch import nn
 
 from lstm_torch import OpByOpLstm
 from peer_rows import parse_row, repeats_for
-from torch_peer import check_gradients
+from torch_common import check_gradients
 
 NO_GPU = 77
 WARM_UP = 3
+FULL_CLOCK_SECONDS = 0.5  # an idle GPU needs a part of this time to reach its full clock
 
 
 class Timer:
@@ -30,7 +32,7 @@ class Timer:
 
     def __init__(self, device, quick):
         self.device = device
-        self.samples, self.seconds = (3, 1e-4) if quick else (21, 0.02)
+        self.samples, self.seconds, self.warm_up = (3, 1e-4, 0) if quick else (21, 0.02, FULL_CLOCK_SECONDS)
 
     def wait(self):
         if self.device == "cuda":
@@ -46,7 +48,9 @@ class Timer:
     def measure(self, step):
         for _ in range(WARM_UP):
             self.run(step, 1)
-        count = repeats_for(self.seconds, min(self.run(step, 1), self.run(step, 2)))
+        one = min(self.run(step, 1), self.run(step, 2))
+        one = min(one, self.run(step, repeats_for(self.warm_up, one)))
+        count = repeats_for(self.seconds, one)
         times = [self.run(step, count) for _ in range(self.samples)]
         return {"seconds_per_step": statistics.median(times), "least": min(times), "most": max(times),
                 "steps": count * self.samples}
@@ -66,12 +70,18 @@ def as_graph(step):
     return graph.replay
 
 
+def number_of(kind, device):
+    """Where the tensors of a row are, and of which type."""
+    return {"device": device, "dtype": torch.float16 if "/half" in kind else torch.float32}
+
+
 def layer_steps(kind, sizes, device):
     """(name, step, parameters) of each way to write a recurrent layer."""
     cell, do = kind.split("/")[1:3]
-    layer = (nn.GRU if cell == "gru" else nn.LSTM)(sizes["I"], sizes["H"]).to(device)
-    xs = torch.randn(sizes["T"], sizes["N"], sizes["I"], device=device, requires_grad=do == "step")
-    dys = torch.randn(sizes["T"], sizes["N"], sizes["H"], device=device)
+    number = number_of(kind, device)
+    layer = (nn.GRU if cell == "gru" else nn.LSTM)(sizes["I"], sizes["H"], **number)
+    xs = torch.randn(sizes["T"], sizes["N"], sizes["I"], requires_grad=do == "step", **number)
+    dys = torch.randn(sizes["T"], sizes["N"], sizes["H"], **number)
     parameters = [*layer.parameters(), xs]
     if cell in ("lstm", "gru"):
         by = ", cuDNN" if device == "cuda" else ""
@@ -95,8 +105,8 @@ def layer_steps(kind, sizes, device):
 def other_step(kind, sizes, device):
     """The rows that tell what the GPU can do."""
     if kind.startswith("gpu/gemm/"):
-        a = torch.randn(sizes["M"], sizes["K"], device=device)
-        b = torch.randn(sizes["K"], sizes["N"], device=device)
+        a = torch.randn(sizes["M"], sizes["K"], **number_of(kind, device))
+        b = torch.randn(sizes["K"], sizes["N"], **number_of(kind, device))
         return "torch.matmul", lambda: torch.matmul(a, b)
     if kind == "gpu/launch":
         x = torch.ones(sizes["N"], device=device)

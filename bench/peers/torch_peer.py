@@ -29,14 +29,6 @@ def use_threads(count):
         torch.set_num_threads(count)
 
 
-def check_gradients(parameters):
-    """Raises unless every parameter has a gradient that is finite and not all zero."""
-    for parameter in parameters:
-        grad = parameter.grad
-        if grad is None or not torch.isfinite(grad).all() or not grad.abs().max() > 0:
-            raise RuntimeError("a parameter got no gradient; its time would say nothing")
-
-
 def training_step(sizes, layer, forward):
     """The step of a layer; `forward` maps xs [T, N, I] to ys [T, N, H]."""
     xs = torch.randn(sizes["T"], sizes["N"], sizes["I"], requires_grad=sizes["T"] < 1000)
@@ -89,7 +81,7 @@ def user_cell_variants(sizes):
             module = make()
             step, parameters = training_step(sizes, layer, module)
             step()
-            check_gradients(parameters)
+            common.check_gradients(parameters)
         except Exception as error:  # a compiler that is absent or fails leaves the other variants
             if "compile" not in name:
                 raise
@@ -124,7 +116,7 @@ def charlm_train_variants(sizes):
             if not settings:
                 raise
             continue
-        check_gradients(model.parameters())
+        common.check_gradients(model.parameters())
         yield name, step
 
 
@@ -180,7 +172,7 @@ def variants(kind, sizes):
         step, parameters = training_step(sizes, layer, lambda xs: layer(xs)[0])
         if sizes["T"] < 1000:  # a row about memory is left to its own first step
             step()
-            check_gradients(parameters)
+            common.check_gradients(parameters)
         return [(f"nn.{LAYERS[kind].__name__}", step)]
     if kind in ("train/user_cell", "train/op_by_op"):
         return user_cell_variants(sizes)

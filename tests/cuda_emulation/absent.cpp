@@ -14,6 +14,7 @@ std::size_t bytes_in_use() { return 0; }
 std::size_t bytes_reached() { return 0; }
 void limit_bytes(std::size_t) {}
 void set_order(unsigned) {}
+void use_device(int) {}
 void set_room(int) {}
 void refuse_graphs(int) {}
 void refuse_instances(int) {}

@@ -85,13 +85,19 @@ cublasStatus_t cublasGemmStridedBatchedEx(cublasHandle_t, cublasOperation_t op_a
   return CUBLAS_STATUS_SUCCESS;
 }
 
+cublasStatus_t cublasGemmEx(cublasHandle_t handle, cublasOperation_t op_a, cublasOperation_t op_b,
+                            int m, int n, int k, const void* alpha, const void* a,
+                            cudaDataType type_a, int lda, const void* b, cudaDataType type_b,
+                            int ldb, const void* beta, void* c, cudaDataType type_c, int ldc,
+                            cublasComputeType_t compute, cublasGemmAlgo_t algorithm) {
+  return cublasGemmStridedBatchedEx(handle, op_a, op_b, m, n, k, alpha, a, type_a, lda, 0, b,
+                                    type_b, ldb, 0, beta, c, type_c, ldc, 0, 1, compute, algorithm);
+}
+
 // Instead of the library's, which loads cuBLAS.
 const tapeloop::cuda::Blas& tapeloop::cuda::blas() {
-  static const Blas kBlas = {&cublasCreate,
-                             &cublasDestroy,
-                             &cublasSetStream,
-                             &cublasSetWorkspace,
-                             &cublasGemmStridedBatchedEx,
+  static const Blas kBlas = {&cublasCreate,         &cublasDestroy, &cublasSetStream,
+                             &cublasSetWorkspace,   &cublasGemmEx,  &cublasGemmStridedBatchedEx,
                              &cublasGetStatusString};
   return kBlas;
 }

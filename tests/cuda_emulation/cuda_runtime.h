@@ -5,6 +5,7 @@
 // capture.
 #pragma once
 
+#include <chrono>
 #include <cmath>
 #include <cstddef>
 #include <cstdint>
@@ -25,6 +26,9 @@ struct dim3 {
 };
 struct uint3 {
   unsigned x, y, z;
+};
+struct alignas(16) float4 {
+  float x, y, z, w;
 };
 #if defined(EMULATION_BY_THREADS)  // threads.h
 extern thread_local uint3 threadIdx, blockIdx;
@@ -91,6 +95,7 @@ cudaError_t cudaMemcpyAsync(void* to, const void* from, std::size_t bytes, cudaM
                             cudaStream_t stream);
 
 cudaError_t cudaSetDevice(int device);
+cudaError_t cudaGetDevice(int* device);
 cudaError_t cudaEventCreateWithFlags(cudaEvent_t* event, unsigned flags);
 cudaError_t cudaEventRecord(cudaEvent_t event, cudaStream_t stream);
 cudaError_t cudaEventSynchronize(cudaEvent_t event);
@@ -149,6 +154,13 @@ cudaError_t cudaLaunchKernelEx(const cudaLaunchConfig_t* config, void (*kernel)(
 inline void __syncthreads() { emulation::meet_block(); }
 inline int __syncthreads_or(int own) { return emulation::meet_block_or(own != 0) ? 1 : 0; }
 inline void __syncwarp() { emulation::meet_warp(); }
+inline int __any_sync(unsigned, int own) {
+  std::uint64_t any = own != 0 ? 1 : 0;
+  for (unsigned distance = 16; distance > 0; distance /= 2) {
+    any |= emulation::exchange(any, emulation::lane() ^ distance);
+  }
+  return any != 0 ? 1 : 0;
+}
 
 template <class T>
 T __shfl_down_sync(unsigned, T value, unsigned delta) {
@@ -159,3 +171,11 @@ T __shfl_down_sync(unsigned, T value, unsigned delta) {
   std::memcpy(&value, &bits, sizeof(T));
   return value;
 }
+
+template <class T>
+T __ldcg(const T* from) {  // through L2
+  return *from;
+}
+
+// Of the host's clock: it says nothing about a GPU.
+inline long long clock64() { return std::chrono::steady_clock::now().time_since_epoch().count(); }

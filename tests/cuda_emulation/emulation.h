@@ -28,6 +28,7 @@ std::size_t bytes_reached();
 // The most bytes in use at once, from now on: then the memory is full.
 void limit_bytes(std::size_t limit);
 void set_order(unsigned seed);  // the order of blocks and threads, from now on
+void use_device(int device);    // the current device of this thread, as cudaSetDevice()
 
 // Errors from now on.
 void set_room(int blocks);                // the number of resident blocks of a multiprocessor

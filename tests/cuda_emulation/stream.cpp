@@ -29,6 +29,9 @@ cudaError_t enqueue(cudaStream_t stream, const std::function<cudaError_t()>& wor
   return cudaSuccess;
 }
 
+static thread_local int current_device = 0;
+void use_device(int device) { current_device = device; }
+
 std::int64_t streams() { return stream_count; }
 std::int64_t graphs() { return graph_count; }
 void refuse_graphs(int count) { refused_graphs = count; }
@@ -57,7 +60,14 @@ cudaError_t cudaEventRecord(cudaEvent_t, cudaStream_t stream) {
   return emulation::captures(stream) ? cudaErrorStreamCaptureUnsupported : cudaSuccess;
 }
 cudaError_t cudaEventSynchronize(cudaEvent_t) { return cudaSuccess; }
-cudaError_t cudaSetDevice(int device) { return device == 0 ? cudaSuccess : cudaErrorInvalidValue; }
+cudaError_t cudaSetDevice(int device) {
+  emulation::use_device(device);
+  return cudaSuccess;
+}
+cudaError_t cudaGetDevice(int* device) {
+  *device = emulation::current_device;
+  return cudaSuccess;
+}
 
 cudaError_t cudaStreamBeginCapture(cudaStream_t stream, cudaStreamCaptureMode) {
   if (stream->capturing != nullptr) return cudaErrorInvalidValue;

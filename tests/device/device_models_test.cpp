@@ -102,6 +102,26 @@ TEST_CASE("without a GPU, or with too old a one, asking for cuda is one clear er
   CHECK(cuda::available());
 }
 
+TEST_CASE("a thread that has chosen another device than 0 gets one clear error") {
+  if (!have_emulation()) return;
+  const Bounds bounds;
+  const char* const text =
+      "cuda: the current device of this thread is 1, but Tapeloop uses one GPU, device 0|"
+      "cudaSetDevice(0)|CUDA_VISIBLE_DEVICES";
+  Tensor x = Tensor::full({3}, 2, DType::float32, Device::cuda);
+  Tensor copy = x.clone();
+  emulation::use_device(1);
+  CHECK(throws_with(text, [&] { Tensor::zeros({2}, DType::float32, Device::cuda); }));
+  CHECK(throws_with(text, [&] { square(Var(x)); }));
+  CHECK(throws_with(text, [&] { sum(Var(x)); }));
+  CHECK(throws_with(text, [&] { copy.copy_from(x); }));
+  CHECK(throws_with(text, [&] { copy.fill(1); }));
+  CHECK(throws_with(text, [&] { x.to(Device::cpu); }));
+  copy = Tensor();  // memory can be released
+  emulation::use_device(0);
+  CHECK(sum(Var(x)).item() == 6);
+}
+
 TEST_CASE("stacks of RNN, LSTM and GRU on cuda give what they give on the cpu, with gradients") {
   if (!have_gpu()) return;
   const Bounds bounds;

@@ -125,6 +125,30 @@ TEST_CASE("strided parts of a cuda tensor are filled and written, and nothing be
   CHECK(same_bits(there.to(Device::cpu), here));
 }
 
+TEST_CASE("a contiguous copy within cuda starts no kernel") {
+  if (!have_emulation()) return;
+  const Bounds bounds;
+  const Tensor x = random_tensor({5, 7}, 3, DType::float32).to(Device::cuda);
+  const auto launches_of = [](auto&& work) {
+    const std::int64_t before = emulation::launches();
+    work();
+    return emulation::launches() - before;
+  };
+  const Tensor to = Tensor::zeros({5, 7}, DType::float32, Device::cuda);
+  CHECK(launches_of([&] { to.copy_from(x); }) == 0);
+  CHECK(same_bits(to.to(Device::cpu), x.to(Device::cpu)));
+  CHECK(launches_of([&] { to.slice(0, 1, 3).copy_from(x.slice(0, 3, 5)); }) == 0);
+  CHECK(same_bits(to.slice(0, 1, 3).to(Device::cpu), x.slice(0, 3, 5).to(Device::cpu)));
+  CHECK(same_bits(to.slice(0, 3, 5).to(Device::cpu), x.slice(0, 3, 5).to(Device::cpu)));
+  CHECK(launches_of([&] { to.slice(1, 1, 3).copy_from(x.slice(1, 3, 5)); }) == 1);
+  CHECK(launches_of([&] { to.copy_from(x.flip(0)); }) == 1);
+  CHECK(launches_of([&] { x.to(DType::float64); }) == 1);
+  const Tensor one = Tensor::zeros({1, 7}, DType::float32, Device::cuda);
+  CHECK(launches_of([&] { one.copy_from(x.slice(0, 2, 3)); }) == 0);
+  CHECK(launches_of([&] { one.copy_from(x.slice(0, 4, 5).flip(1)); }) == 1);
+  CHECK(same_bits(one.to(Device::cpu), x.to(Device::cpu).slice(0, 4, 5).flip(1)));
+}
+
 TEST_CASE("random numbers on cuda are those of the cpu") {
   if (!have_gpu()) return;
   const Bounds bounds;

@@ -109,6 +109,7 @@ std::unique_ptr<GraphCapture> detail::new_cuda_capture() {
 
 const Backend& detail::cuda_backend() {
   cuda::gpu();  // throws if there is no GPU
+  cuda::check_device();
   static const CudaBackend& kBackend = *new CudaBackend;
   return kBackend;
 }

@@ -30,7 +30,8 @@ Blas load() {
           find<decltype(Blas::destroy)>(library, "cublasDestroy_v2"),
           find<decltype(Blas::set_stream)>(library, "cublasSetStream_v2"),
           find<decltype(Blas::set_workspace)>(library, "cublasSetWorkspace_v2"),
-          find<decltype(Blas::gemm)>(library, "cublasGemmStridedBatchedEx"),
+          find<decltype(Blas::gemm)>(library, "cublasGemmEx"),
+          find<decltype(Blas::gemm_batched)>(library, "cublasGemmStridedBatchedEx"),
           find<decltype(Blas::status)>(library, "cublasGetStatusString")};
 }
 

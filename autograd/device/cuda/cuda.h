@@ -1,6 +1,9 @@
 // SPDX-License-Identifier: MIT
 // Questions to the GPU and settings for it. In a build without CUDA available() is false. Moves no
 // data: tensors and models move by Device::cuda.
+// A process uses one GPU, device 0 of the CUDA runtime; the environment variable
+// CUDA_VISIBLE_DEVICES=N makes another one device 0. Work of a thread that has called
+// cudaSetDevice() for another device throws Error.
 #pragma once
 
 #include <string>

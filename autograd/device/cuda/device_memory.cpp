@@ -38,6 +38,7 @@ void copy_to_cpu(const Tensor& to, const Tensor& from) {
 class CudaMemory final : public DeviceMemory {
  public:
   detail::Storage* allocate(std::size_t bytes) const override {
+    cuda::check_device();
     const cuda::Block block = bytes == 0 ? cuda::Block{} : cuda::take(bytes);
     memory::Account* account = nullptr;
     memory::take_elsewhere(static_cast<std::int64_t>(bytes), account);
@@ -57,11 +58,15 @@ class CudaMemory final : public DeviceMemory {
   }
 
   void copy(const Tensor& to, const Tensor& from) const override {
+    cuda::check_device();
     if (to.device() == from.device()) return cuda::copy(to, from);
     if (to.device() == Device::cuda) return copy_to_gpu(to, from);
     copy_to_cpu(to, from);
   }
-  void fill(const Tensor& to, double value) const override { cuda::fill(to, value); }
+  void fill(const Tensor& to, double value) const override {
+    cuda::check_device();
+    cuda::fill(to, value);
+  }
 };
 
 }  // namespace

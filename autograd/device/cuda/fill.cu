@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: MIT
 // Writes every element of a tensor: copies between any strides and types, a value, random numbers.
-// Uses the pointwise kernel's walk over strided operands. Random numbers are counter-based: the
-// functions of random.h, one number per thread.
+// Uses the pointwise kernel's walk over strided operands; elements of one type that lie in one piece
+// go through the copy of the runtime. Random numbers are counter-based: the functions of random.h,
+// one number per thread.
 #include <type_traits>
 
 #include "tapeloop/autograd/device/cuda/capture.cuh"
@@ -99,6 +100,15 @@ void copy(const Tensor& to, const Tensor& from) {
   if (to.numel() == 0) return;
   const Tensor operands[] = {to, from};
   const PointwisePlan<2> plan = walk_over<2>(to.shape(), operands);
+  const bool one_piece = plan.rank == 1 && plan.strides[0][0] == 1 && plan.strides[0][1] == 1;
+  if (one_piece && to.dtype() == from.dtype()) {
+    if (to.raw() == from.raw()) return;
+    const auto bytes = static_cast<std::size_t>(plan.count * size_of(to.dtype()));
+    const std::scoped_lock lock(working());
+    CUDA_CHECK(
+        cudaMemcpyAsync(to.raw(), from.raw(), bytes, cudaMemcpyDeviceToDevice, gpu().stream));
+    return;
+  }
   const Grid grid(plan.count);
   with_any_type(to.dtype(), [&]<class To>(To) {
     with_any_type(from.dtype(), [&]<class From>(From) {

@@ -65,17 +65,26 @@ void product(const Tensor& to, const Tensor& a, const Tensor& b, bool accumulate
   const cublasComputeType_t compute = !kSingle              ? CUBLAS_COMPUTE_64F
                                       : tf32_allowed.load() ? CUBLAS_COMPUTE_32F_FAST_TF32
                                                             : CUBLAS_COMPUTE_32F;
-  const auto between = [&](const Tensor& m) { return batch == 1 ? 0LL : m.stride(0) * 1LL; };
   // cuBLAS is column-major: it calculates the transposed product of the transposed operands.
+  const cublasOperation_t op_right = right.transposed ? CUBLAS_OP_T : CUBLAS_OP_N;
+  const cublasOperation_t op_left = left.transposed ? CUBLAS_OP_T : CUBLAS_OP_N;
+  const int m = small(to.dim(2)), n = small(to.dim(1)), k = small(a.dim(2));
+  const int ld_right = small(right.row), ld_left = small(left.row);
+  const int ld_to = small(to.dim(1) == 1 ? to.dim(2) : to.stride(1));
   const std::scoped_lock lock(working());
-  const cublasStatus_t status = blas().gemm(
-      gpu().blas_handle, right.transposed ? CUBLAS_OP_T : CUBLAS_OP_N,
-      left.transposed ? CUBLAS_OP_T : CUBLAS_OP_N, small(to.dim(2)), small(to.dim(1)),
-      small(a.dim(2)), &one, right.tensor.raw(), kType, small(right.row), between(right.tensor),
-      left.tensor.raw(), kType, small(left.row), between(left.tensor), &beta, to.raw(), kType,
-      small(to.dim(1) == 1 ? to.dim(2) : to.stride(1)), between(to), small(batch), compute,
-      CUBLAS_GEMM_DEFAULT);
-  check(status, "cublasGemmStridedBatchedEx");
+  cublasHandle_t const handle = gpu().blas_handle;
+  if (batch == 1) {
+    check(blas().gemm(handle, op_right, op_left, m, n, k, &one, right.tensor.raw(), kType, ld_right,
+                      left.tensor.raw(), kType, ld_left, &beta, to.raw(), kType, ld_to, compute,
+                      CUBLAS_GEMM_DEFAULT),
+          "cublasGemmEx");
+    return;
+  }
+  check(blas().gemm_batched(handle, op_right, op_left, m, n, k, &one, right.tensor.raw(), kType,
+                            ld_right, right.tensor.stride(0), left.tensor.raw(), kType, ld_left,
+                            left.tensor.stride(0), &beta, to.raw(), kType, ld_to, to.stride(0),
+                            small(batch), compute, CUBLAS_GEMM_DEFAULT),
+        "cublasGemmStridedBatchedEx");
 }
 
 }  // namespace

@@ -76,6 +76,7 @@ Gpu* set_up() {
                      std::to_string(found % 10) +
                      ", 8.0 is the lowest that is supported; keep the tensors on Device::cpu");
   }
+  check_device();
   blas();  // first, because it can be missing
   CUDA_CHECK(cudaSetDevice(0));
   Parts parts;
@@ -110,6 +111,16 @@ void check(cudaError_t status, const char* call) {
 void check(cublasStatus_t status, const char* call) {
   if (status == CUBLAS_STATUS_SUCCESS) return;
   fail("cuda", std::string(call) + " failed: " + blas().status(status));
+}
+
+void check_device() {
+  int device = 0;
+  CUDA_CHECK(cudaGetDevice(&device));
+  if (device == 0) return;
+  fail("cuda",
+       "the current device of this thread is " + std::to_string(device) +
+           ", but Tapeloop uses one GPU, device 0; call cudaSetDevice(0) in this thread, or "
+           "choose the GPU by CUDA_VISIBLE_DEVICES");
 }
 
 static std::atomic<bool> in_use{false};

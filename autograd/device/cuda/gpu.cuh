@@ -46,15 +46,22 @@ struct Notes {
 struct Blas {
   using Gemm = cublasStatus_t (*)(cublasHandle_t, cublasOperation_t, cublasOperation_t, int m,
                                   int n, int k, const void* alpha, const void* a, cudaDataType,
-                                  int lda, long long stride_a, const void* b, cudaDataType, int ldb,
-                                  long long stride_b, const void* beta, void* c, cudaDataType,
-                                  int ldc, long long stride_c, int batch, cublasComputeType_t,
+                                  int lda, const void* b, cudaDataType, int ldb, const void* beta,
+                                  void* c, cudaDataType, int ldc, cublasComputeType_t,
                                   cublasGemmAlgo_t);
+  using GemmBatched = cublasStatus_t (*)(cublasHandle_t, cublasOperation_t, cublasOperation_t,
+                                         int m, int n, int k, const void* alpha, const void* a,
+                                         cudaDataType, int lda, long long stride_a, const void* b,
+                                         cudaDataType, int ldb, long long stride_b,
+                                         const void* beta, void* c, cudaDataType, int ldc,
+                                         long long stride_c, int batch, cublasComputeType_t,
+                                         cublasGemmAlgo_t);
   decltype(&cublasCreate) create;
   decltype(&cublasDestroy) destroy;
   decltype(&cublasSetStream) set_stream;
   decltype(&cublasSetWorkspace) set_workspace;
-  Gemm gemm;
+  Gemm gemm;  // one product; the batched form of one chooses among fewer kernels
+  GemmBatched gemm_batched;
   decltype(&cublasGetStatusString) status;
 };
 const Blas& blas();  // throws Error if it cannot be loaded
@@ -69,6 +76,8 @@ struct Gpu {
 
 // Throws Error if there is no GPU, or it is too old. The first call sets everything up.
 Gpu& gpu();
+// Throws Error if the calling thread's current device is not device 0, the only one in use.
+void check_device();
 
 // The lock for all work on the GPU. A thread holds it while it enqueues work, and during the whole
 // capture of a step; other threads wait then.
