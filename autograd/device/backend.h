@@ -10,6 +10,7 @@
 #include <string>
 #include <vector>
 
+#include "tapeloop/autograd/device/level_run.h"
 #include "tapeloop/autograd/formula/kernel.h"
 #include "tapeloop/autograd/number/reduction.h"
 #include "tapeloop/autograd/tensor/tensor.h"
@@ -21,39 +22,6 @@ class GraphCapture;
 struct Product {  // a [B, M, K] times b [B, K, N]
   Tensor a;
   Tensor b;
-};
-
-// A sequence of time steps:
-//   z_t = zx_t + w h_{t-1}     h_t, c_t, ... = F(z_t, [h_{t-1}], c_{t-1}, ...)
-// or, if `apart`:
-//   z_t = w h_{t-1} + bias     h_t, c_t, ... = F(zx_t, z_t, [h_{t-1}], c_{t-1}, ...)
-// T time steps, N batch, H hidden size, G gates. Tensors are contiguous, except where a comment
-// allows any strides.
-struct RecurrentSequence {
-  const PointwiseKernel* kernel;  // F, or its backward
-  const void* functor;
-  bool apart;
-  bool takes_h;  // F has h_{t-1} among its arguments
-  bool reverse;  // from the last time step to the first
-  // [N]: after its length, the state of a sequence does not change. Empty: all run to the end.
-  std::span<const std::int64_t> lengths;
-  Tensor zx;                        // [T, N, G*H]
-  Tensor w;                         // [G*H, H], any strides
-  Tensor z;                         // [T, N, G*H], or [1, N, G*H] if the values are not kept
-  std::span<const Tensor> initial;  // parts of the initial state, h first: [N, H]
-  std::span<const Tensor> states;   // after each step: [T, N, H], or [1, N, H] for all but h
-};
-// Writes z and states. z may be zx itself unless `apart`.
-struct RecurrentForward : RecurrentSequence {
-  Tensor bias;  // [G*H], or undefined
-};
-// Reads the z and states of the forward pass.
-struct RecurrentBackward : RecurrentSequence {
-  Tensor dhs;                       // [T, N, H], or undefined: zero
-  std::span<const Tensor> dstates;  // [N, H]; in: of the last state, out: of the initial state
-  Tensor dz;                        // [T, N, G*H], out; may be z itself
-  Tensor dzx;                       // the same for zx, if `apart`; may be zx itself
-  Tensor dh;                        // [T, N, H], out: the whole gradient of each h_t; or undefined
 };
 
 class Backend {
@@ -89,8 +57,9 @@ class Backend {
   // that it made from w, such as a packed copy, with the memory of w.
   virtual void linear(const Tensor& to, const Tensor& x, const Tensor& w,
                       const Tensor& init) const = 0;
-  virtual void recurrent_forward(const RecurrentForward& run) const = 0;
-  virtual void recurrent_backward(const RecurrentBackward& run) const = 0;
+  // The steps of a recurrence over a schedule, forwards and backwards: level_run.h.
+  virtual void run_levels(const LevelForward& run) const = 0;
+  virtual void run_levels(const LevelBackward& run) const = 0;
   // `to` has the rank of `from`, with size 1 along reduced axes. An empty sum is 0, an empty
   // product 1.
   virtual void reduce(Reduction kind, const Tensor& to, const Tensor& from) const = 0;

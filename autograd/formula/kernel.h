@@ -8,6 +8,7 @@
 #include <array>
 #include <cstddef>
 #include <cstdint>
+#include <cstring>
 #include <span>
 #include <string_view>
 #include <type_traits>
@@ -61,6 +62,23 @@ struct PointwiseItem {
 namespace detail {
 struct Arithmetic;    // compiled_arithmetic.h
 struct FormulaTrace;  // ops/formula.h
+
+// The settings of a functor as bytes, without its type.
+struct FormulaBytes {
+  alignas(16) std::byte bytes[kMaxFunctorBytes];
+  FormulaBytes() = default;
+  template <class F>
+  explicit FormulaBytes(const F& functor) {
+    static_assert(std::is_trivially_copyable_v<F> && sizeof(F) <= kMaxFunctorBytes,
+                  "a functor holds a few plain settings by value; no pointers, strings or "
+                  "containers");
+    if constexpr (std::is_empty_v<F>) {
+      bytes[0] = {};  // the one byte of an empty class holds no setting
+    } else {
+      std::memcpy(bytes, &functor, sizeof(F));
+    }
+  }
+};
 }  // namespace detail
 
 struct PointwiseKernel {

@@ -30,23 +30,6 @@ Columns<G> columns(const Var& x) {
 
 namespace detail {
 
-// The settings of a functor as bytes, without its type.
-struct FormulaBytes {
-  alignas(16) std::byte bytes[kMaxFunctorBytes];
-  FormulaBytes() = default;
-  template <class F>
-  explicit FormulaBytes(const F& functor) {
-    static_assert(std::is_trivially_copyable_v<F> && sizeof(F) <= kMaxFunctorBytes,
-                  "a functor holds a few plain settings by value; no pointers, strings or "
-                  "containers");
-    if constexpr (std::is_empty_v<F>) {
-      bytes[0] = {};  // the one byte of an empty class holds no setting
-    } else {
-      std::memcpy(bytes, &functor, sizeof(F));
-    }
-  }
-};
-
 // The operation without templates: broadcasts, runs the kernel, records. outputs[i] holds
 // `out_columns[i]` results of the functor side by side.
 void pointwise(const PointwiseKernel& kernel, const FormulaBytes& functor,

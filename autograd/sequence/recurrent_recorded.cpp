@@ -1,128 +1,165 @@
 // SPDX-License-Identifier: MIT
-// The gradient of recurrent() by ordinary operations, for second derivatives. Slower than the
-// kernel, and keeps the results of every time step on the tape.
+// recurrent() by ordinary operations, level by level: for second derivatives. Slower than the
+// kernel, and keeps the results of every operation on the tape.
+#include <algorithm>
+
 #include "tapeloop/autograd/ops/ops.h"
 #include "tapeloop/autograd/sequence/recurrent_run.h"
+#include "tapeloop/autograd/tape/recompute.h"
 
 namespace tapeloop::detail {
 
 namespace {
 
-class Replay {
- public:
-  Replay(const RecurrentRun& run, const Tensor& hs) : run_(run), hs_(hs) {}
+using From = StepLayout::From;
 
-  void operator()(std::span<const Var> douts, Grads& grads) {
-    const std::size_t parts = run_.initial.size();
-    const PoolVector<Var> zxs = clean_zx();
-    const PoolVector<PoolVector<Var>> states = forward(zxs);
-    PoolVector<Var> d;  // the gradient of the state after the current step
-    for (std::size_t k = 0; k < parts; ++k)
-      d.push_back(douts[k + 1].defined() ? douts[k + 1] : zeros());
-    const PoolVector<Var> dhs = douts[0].defined() ? unstack(douts[0]) : PoolVector<Var>();
-    PoolVector<Var> dzs(zxs.size()), dzxs(zxs.size()), befores(zxs.size());
-    for (std::int64_t step = run_.steps(); step-- > 0;) {
-      const auto t = static_cast<std::size_t>(run_.time(step));
-      const PoolVector<Var>& before = states[static_cast<std::size_t>(step)];
-      if (!dhs.empty()) d[0] = d[0] + dhs[t];
-      const Var running = mask(static_cast<std::int64_t>(t));
-      if (run_.part.logged()) {
-        const Var dh = running.defined() ? select(running, d[0], zeros()) : d[0];
-        run_.part.note(static_cast<std::int64_t>(t), dh.value());
-      }
-      StepArguments arguments = step_arguments(run_.recurrence, zxs[t], before);
-      PoolVector<PointwiseInput>& inputs = arguments.inputs;
-      PoolVector<int> columns;
-      for (const PointwiseInput& input : inputs) columns.push_back(input.columns);
-      PoolVector<Var> dinputs(inputs.size());
-      PoolVector<Var> upstream = d;
-      for (Var& dy : upstream) {
-        if (running.defined()) dy = select(running, dy, zeros());
-        inputs.push_back({&dy, 1});
-      }
-      detail::pointwise(*run_.recurrence.kernel->backward, run_.recurrence.formula, inputs, columns,
-                        dinputs);
-      const PoolVector<Var> after = d;
-      std::size_t next = run_.apart() ? 2 : 1;
-      dzxs[t] = dinputs[0];
-      dzs[t] = dinputs[next - 1];
-      befores[t] = before[0];
-      d[0] = linear(dzs[t], transpose(run_.w()));
-      if (run_.takes_h()) d[0] = d[0] + dinputs[next++];
-      for (std::size_t k = 1; k < parts; ++k) d[k] = dinputs[next++];
-      for (std::size_t k = 0; running.defined() && k < parts; ++k)
-        d[k] = select(running, d[k], after[k]);
+class ByOperations {
+ public:
+  ByOperations(const RecurrentRun& run, const RecurrentMemory& memory)
+      : run_(run), schedule_(run.schedule), memory_(memory) {}
+
+  // The results of recurrent(), in their order.
+  PoolVector<Var> results(bool all_parts) {
+    place_rows();
+    const Var zx = original_zx();
+    const PoolVector<Var> inputs = in_levels(zx);
+    for (std::int64_t l = 0; l < schedule_.levels(); ++l) {
+      levels_.push_back(step(l, zx.defined() ? inputs[static_cast<std::size_t>(l)] : Var()));
     }
-    const Shape flat{run_.steps() * run_.batch(), run_.w().dim(0)};
-    const Var dz = reshape(stack(dzs), flat);
-    grads.add(0, stack(dzxs));
-    grads.add(1, [&] {
-      return matmul(transpose(dz), reshape(stack(befores), flat.with(1, run_.hidden())));
-    });
-    grads.add(2, [&] { return sum(dz, {0}); });
-    for (std::size_t k = 0; k < parts; ++k) grads.add(static_cast<int>(k) + 3, d[k]);
+    PoolVector<Var> all;
+    for (std::size_t k = 0; k < (all_parts ? run_.parts() : 1); ++k) all.push_back(of_nodes(k));
+    const Schedule::Rows finals = schedule_.finals();
+    for (std::size_t k = 0; !finals.empty() && k < run_.parts(); ++k) {
+      all.push_back(rows(k, finals));
+    }
+    return all;
   }
 
  private:
-  // zx by time step, 0 after the end of a sequence: a NaN there would give 0 * NaN in the gradient.
-  PoolVector<Var> clean_zx() const {
-    PoolVector<Var> zxs = unstack(original_zx());
-    for (std::size_t t = 0; t < zxs.size(); ++t) {
-      const Var running = mask(static_cast<std::int64_t>(t));
-      if (running.defined()) {
-        zxs[t] = select(running, zxs[t], Var(Tensor::zeros({}, hs_.dtype(), hs_.device())));
+  // Where a state row comes from: a level, or, with level -1, the external states.
+  struct Origin {
+    std::int64_t level = -1, row = 0;
+  };
+
+  void place_rows() {
+    origins_.resize(static_cast<std::size_t>(schedule_.state_rows()));
+    for (std::int64_t l = 0; l < schedule_.levels(); ++l) {
+      const Schedule::Level level = schedule_.level(l);
+      for (std::int64_t i = 0; i < level.count; ++i) origin(level.state + i) = {l, i};
+    }
+    const Schedule::Rows external = schedule_.external_rows(), from = schedule_.external_from();
+    for (std::int64_t i = 0; i < external.size(); ++i) origin(external[i]) = {-1, from[i]};
+  }
+  Origin& origin(std::int64_t row) { return origins_[static_cast<std::size_t>(row)]; }
+
+  // Part k of the states in these rows: slices of levels side by side.
+  Var rows(std::size_t k, const Schedule::Rows& list) {
+    PoolVector<Var> pieces;
+    for (std::int64_t i = 0; i < list.size();) {
+      const Origin start = origin(list[i]);
+      const bool zeros = start.level < 0 && (start.row < 0 || !run_.initial[k].defined());
+      std::int64_t end = i + 1;
+      const auto follows = [&](const Origin& other) {
+        if (other.level != start.level) return false;
+        if (zeros) return other.row < 0 || !run_.initial[k].defined();
+        return other.row == start.row + (end - i);
+      };
+      while (end < list.size() && follows(origin(list[end]))) ++end;
+      if (zeros) {
+        pieces.emplace_back(Tensor::zeros({end - i, run_.part_size(k)}, run_.dtype, run_.device));
+      } else {
+        const Var& from =
+            start.level < 0 ? run_.initial[k] : levels_[static_cast<std::size_t>(start.level)][k];
+        const bool whole = start.row == 0 && end - i == from.dim(0);
+        pieces.push_back(whole ? from : slice(from, 0, start.row, start.row + end - i));
       }
+      i = end;
     }
-    return zxs;
+    return pieces.size() == 1 ? pieces[0] : concat(pieces, 0);
   }
-  // The states before each step.
-  PoolVector<PoolVector<Var>> forward(const PoolVector<Var>& zxs) const {
-    PoolVector<PoolVector<Var>> states;
-    states.push_back(run_.initial);
-    for (std::int64_t step = 0; step < run_.steps(); ++step) {
-      const std::int64_t t = run_.time(step);
-      const PoolVector<Var> before = states.back();
-      PoolVector<Var> next = run_.recurrence.step(zxs[static_cast<std::size_t>(t)], before);
-      if (const Var running = mask(t); running.defined()) {
-        for (std::size_t k = 0; k < next.size(); ++k) next[k] = select(running, next[k], before[k]);
-      }
-      states.push_back(std::move(next));
+
+  PoolVector<Var> in_levels(const Var& zx) const {
+    if (!zx.defined()) return {};
+    const std::int64_t levels = schedule_.levels();
+    PoolVector<std::int64_t> sizes;
+    const bool descends = levels > 1 && schedule_.level(1).first < schedule_.level(0).first;
+    for (std::int64_t l = 0; l < levels; ++l) {
+      sizes.push_back(schedule_.level(descends ? levels - 1 - l : l).count);
     }
-    return states;
+    PoolVector<Var> parts = split(reshape(zx, Shape{run_.nodes(), zx.dim(-1)}), sizes, 0);
+    if (descends) std::reverse(parts.begin(), parts.end());
+    return parts;
   }
-  Var zeros() const {
-    return Var(Tensor::zeros({run_.batch(), run_.hidden()}, hs_.dtype(), hs_.device()));
-  }
-  // [N, 1]: 1 if a sequence runs at time t, else 0; undefined if all sequences have T steps.
-  Var mask(std::int64_t t) const {
-    if (run_.lengths.empty()) return Var();
-    const Tensor result = Tensor::zeros({run_.batch(), 1}, hs_.dtype(), hs_.device());
-    for (std::size_t n = 0; n < run_.lengths.size(); ++n) {
-      if (t < run_.lengths[n]) result.select(0, static_cast<std::int64_t>(n)).fill(1);
+
+  PoolVector<Var> step(std::int64_t l, const Var& input) {
+    const Schedule::Level level = schedule_.level(l);
+    PoolVector<Var> states(run_.layout.values.size());
+    for (std::size_t v = 0; v < states.size(); ++v) {
+      const StepLayout::Value& value = run_.layout.values[v];
+      if (value.from != From::state) continue;
+      states[v] = rows(static_cast<std::size_t>(value.index), schedule_.slot(l, value.predecessor));
     }
-    return Var(result);
+    PoolVector<Tensor> extras;
+    for (const Tensor& x : run_.recurrence.extras()) {
+      extras.push_back(x.contiguous()
+                           .reshape(Shape{run_.nodes(), x.dim(-1)})
+                           .slice(0, level.first, level.first + level.count));
+    }
+    PoolVector<Var> next = step_by_operations(run_.layout, run_.recurrence, input, states, extras);
+    if (run_.part.logged()) next[0] = watch_state(run_.part, run_.time(l), next[0]);
+    return next;
   }
-  // zx with its history. If its values were overwritten, they are calculated as z - w h.
-  Var original_zx() const {
+
+  Var of_nodes(std::size_t k) const {
+    const std::int64_t levels = schedule_.levels();
+    const bool descends = levels > 1 && schedule_.level(1).first < schedule_.level(0).first;
+    PoolVector<Var> parts;
+    for (std::int64_t l = 0; l < levels; ++l) {
+      parts.push_back(levels_[static_cast<std::size_t>(descends ? levels - 1 - l : l)][k]);
+    }
+    return parts.size() == 1 ? parts[0] : concat(parts, 0);
+  }
+
+  // zx with its history. Where a product was calculated in its columns, they are the product minus
+  // its terms.
+  Var original_zx() {
     if (!run_.in_place) return run_.zx;
-    const Tensor value = run_.zx.value().clone();
-    for (const auto& [first, h] : run_.previous_h(hs_)) {
-      if (h.dim(0) == 0) continue;
-      const Tensor part = value.slice(0, first, first + h.dim(0));
-      add_in_place(part, (-linear(Var(h), Var(run_.w().value()))).value());
+    const PauseRecording pause;
+    const Tensor value = run_.zx.value().clone().reshape(Shape{run_.nodes(), run_.zx.dim(-1)});
+    for (const StepLayout::Operation& op : run_.layout.operations) {
+      if (!in_input_columns(run_.layout, op)) continue;
+      const Tensor columns = value.slice(1, op.add.first, op.add.first + op.add.size);
+      for (const StepLayout::Term& term : op.terms) {
+        const Var w(run_.recurrence.weights()[static_cast<std::size_t>(term.weight)].value());
+        add_in_place(columns, (-linear(Var(operand_of(run_, memory_, term.x)), w)).value());
+      }
+      if (op.bias >= 0) {
+        const auto unit = static_cast<std::size_t>(run_.value(op.bias).index);
+        const Var bias = expand(Var(run_.recurrence.units()[unit].value()), columns.shape());
+        add_in_place(columns, (-bias).value());
+      }
     }
-    return same_variable(run_.zx, value);
+    return same_variable(run_.zx, value.reshape(run_.zx.shape()));
   }
 
   const RecurrentRun& run_;
-  const Tensor& hs_;
+  const Schedule& schedule_;
+  const RecurrentMemory& memory_;
+  PoolVector<Origin> origins_;
+  PoolVector<PoolVector<Var>> levels_;  // the states after each level
 };
 
 }  // namespace
 
-void recorded_gradient(const RecurrentRun& run, const Tensor& hs, std::span<const Var> douts,
-                       Grads& grads) {
-  Replay(run, hs)(douts, grads);
+void recorded_gradient(const RecurrentRun& run, const RecurrentMemory& memory, bool all_parts,
+                       std::span<const Var> douts, Grads& grads) {
+  play_recorded(grads, douts, [&] {
+    PoolVector<Var> results = ByOperations(run, memory).results(all_parts);
+    for (std::size_t i = 0; i < results.size(); ++i) {
+      if (douts[i].defined()) results[i] = reshape(results[i], douts[i].shape());
+    }
+    return results;
+  });
 }
 
 }  // namespace tapeloop::detail

@@ -2,67 +2,96 @@
 // The data of one recurrent() call for its forward and backward parts. Private to those files.
 #pragma once
 
+#include "tapeloop/autograd/device/level_run.h"
 #include "tapeloop/autograd/sequence/recurrent.h"
 
 namespace tapeloop::detail {
 
 struct RecurrentRun {
   Recurrence recurrence;
-  bool reverse;
-  PoolVector<std::int64_t> lengths;
-  PoolVector<Var> initial;  // K parts [N, H]
-  Var zx;                   // [T, N, G*H]
-  bool in_place;            // zx's memory now holds z = zx + w h
-  SequencePart part;        // where to log the gradients of h, if at all
+  StepLayout layout;  // with all sizes
+  Schedule schedule;
+  PoolVector<Var> initial;  // K parts [initial rows, size]; undefined: zeros
+  Var zx;                   // [.., columns], a row for each node; undefined if not read
+  bool in_place = false;    // zx's memory now holds products
+  SequencePart part{};      // where to log the gradients of h, if at all
+  DType dtype{};
+  Device device{};
 
-  const Var& w() const { return recurrence.w_hh; }
-  bool apart() const { return recurrence.apart; }
-  std::int64_t steps() const { return zx.dim(0); }
-  std::int64_t batch() const { return zx.dim(1); }
-  std::int64_t hidden() const { return w().dim(1); }
-  int gates() const { return static_cast<int>(w().dim(0) / w().dim(1)); }
-  int gate_arguments() const { return gates() * (apart() ? 2 : 1); }
-  bool takes_h() const {
-    return recurrence.kernel->inputs == gate_arguments() + recurrence.parts();
+  std::int64_t nodes() const { return schedule.nodes(); }
+  std::int64_t part_size(std::size_t k) const { return value(layout.next[k]).size; }
+  std::size_t parts() const { return layout.next.size(); }
+  const StepLayout::Value& value(int v) const { return layout.values[static_cast<std::size_t>(v)]; }
+  // The time of a node of level l in a sequence; in other structures the level.
+  std::int64_t time(std::int64_t l, std::int64_t node = 0) const {
+    const Schedule::Level level = schedule.level(l);
+    if (schedule.is_chain()) return level.first / level.count;
+    if (schedule.finals().empty()) return l;
+    const std::span<const std::int64_t> order = schedule.order();
+    const std::int64_t i = level.first + node;
+    return (order.empty() ? i : order[static_cast<std::size_t>(i)]) / schedule.initial_rows();
   }
-  std::int64_t time(std::int64_t step) const { return reverse ? steps() - 1 - step : step; }
-  // h before each step, ordered by time, in one or two pieces. `first`: the
-  // time at which a piece begins.
-  struct Piece {
-    std::int64_t first;
-    Tensor h;  // [steps, N, H]
-  };
-  std::array<Piece, 2> previous_h(const Tensor& hs) const;
+  // The numbers of the operation's inputs: zx, weights, parameters, parts of the initial state.
+  int weight_input(int i) const { return 1 + i; }
+  int unit_input(int i) const { return 1 + static_cast<int>(recurrence.weights().size()) + i; }
+  int initial_input(int k) const {
+    return unit_input(static_cast<int>(recurrence.units().size())) + k;
+  }
+  PoolVector<const Var*> inputs() const;
+  Tensor zx_rows() const;  // zx as [V, columns]; undefined if not read
 };
 
-// The arguments of the formula for one step, calculated by ordinary operations.
-struct StepArguments {
-  PoolVector<Var> vars;
-  PoolVector<PointwiseInput> inputs;  // vars, with their numbers of columns
+// What a run keeps for its backward pass.
+struct RecurrentMemory {
+  PoolVector<Tensor> values;  // by value of the layout: [V, size], see LevelRun
+  Tensor columns;             // [V, columns of the input], with in_input_columns() products
+  PoolVector<Tensor> states;  // [state rows, size]
 };
-StepArguments step_arguments(const Recurrence& recurrence, const Var& zx,
-                             std::span<const Var> state);
 
-// True if time t is before the end of sequence n.
-inline bool is_running(const RecurrentRun& run, std::int64_t n, std::int64_t t) {
-  return run.lengths.empty() || t < run.lengths[static_cast<std::size_t>(n)];
-}
+// --- facts about a layout (recurrent_memory.cpp) ---
 
-// For a recorded run. If the tape checks, throws at the first step with a pre-activation z or a
-// state that is not finite, and names the gate.
-void observe_forward(const RecurrentRun& run, const Tensor& z, std::span<const Tensor> states);
-// True if observe_backward() needs the gradients dh of all states.
+// True if the product may be calculated in the columns of the input that it adds: nothing else
+// reads them.
+bool in_input_columns(const StepLayout& layout, const StepLayout::Operation& op);
+// True if the gradient of a product may overwrite it: only formulas read it, each column once.
+bool gradient_replaces(const StepLayout& layout, int value);
+// True if every column of the input is one of in_input_columns().
+bool input_is_added(const StepLayout& layout);
+
+// --- rows (recurrent_memory.cpp) ---
+
+// `from` by the rows of a list, as [count, ..]: a view if the list is a range.
+Tensor rows_of(const Tensor& from, const Schedule::Rows& rows);
+// to[rows] = from or += from.
+void put_rows(const Tensor& to, const Schedule::Rows& rows, const Tensor& from);
+void add_to_rows(const Tensor& to, const Schedule::Rows& rows, const Tensor& from);
+// The states of the external rows from the initial states; and their gradients back.
+void fill_external(const RecurrentRun& run, std::size_t part, const Tensor& states);
+Tensor external_gradient(const RecurrentRun& run, std::size_t part, const Tensor& dstates);
+// The states of all nodes, in their order, out of all states.
+Tensor of_nodes(const Schedule& schedule, const Tensor& states);
+// An operand of a product for all nodes, [V, columns]. A view if the rows are adjacent; else a copy.
+// (recurrent_gradient.cpp)
+Tensor operand_of(const RecurrentRun& run, const RecurrentMemory& memory,
+                  const StepLayout::Columns& x);
+
+// --- inspection (recurrent_inspect.cpp) ---
+
+// For a recorded run. If the tape checks, throws at the first level with a product or a state that
+// is not finite, and names the gate.
+void observe_forward(const RecurrentRun& run, const RecurrentMemory& memory);
+// True if observe_backward() needs the gradients of all states.
 bool observes_states(const RecurrentRun& run, const Grads& grads);
-// Logs |dh_t| of all steps, without the rows whose sequences have ended. If the tape checks, throws
-// at the last step with a gradient that is not finite: dh of the state, dz and dzx of the gates
-// [T, N, ..].
+// Logs |dh| of all levels. If the tape checks, throws at the last level with a gradient that is not
+// finite: of the state, or of a product.
 void observe_backward(const RecurrentRun& run, const Grads& grads, const Tensor& dh,
-                      const Tensor& dz, const Tensor& dzx);
+                      std::span<const Tensor> dvalues);
+
+// --- the same by operations (recurrent_recorded.cpp) ---
 
 // The gradient of a run, written with operations so that it can be differentiated again. Runs the
-// forward pass again step by step, then the steps backwards. douts: the gradients of hs, then of
-// the K parts of the last state.
-void recorded_gradient(const RecurrentRun& run, const Tensor& hs, std::span<const Var> douts,
-                       Grads& grads);
+// forward pass again step by step, and plays it backwards. douts: the gradients of the results.
+void recorded_gradient(const RecurrentRun& run, const RecurrentMemory& memory, bool all_parts,
+                       std::span<const Var> douts, Grads& grads);
 
 }  // namespace tapeloop::detail

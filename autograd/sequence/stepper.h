@@ -6,6 +6,7 @@
 #pragma once
 
 #include <cstdint>
+#include <memory>
 #include <span>
 #include <vector>
 
@@ -14,11 +15,12 @@
 
 namespace tapeloop {
 
-// One layer: h', ... = recurrence(w_in x + b_in, h, ...).
+// One layer: the recurrence of w_in x + b_in and the state. The sizes of the parts of the state.
 struct StepperLayer {
-  Recurrence recurrence;  // the formula, and the weights of h
-  Tensor w_in;            // [G*H, I]
-  Tensor b_in;            // [G*H]
+  Recurrence recurrence;
+  Tensor w_in;  // [columns of the input, I]
+  Tensor b_in;  // [columns of the input]
+  PoolVector<std::int64_t> state_sizes;
 };
 
 // bfloat16: each weight is rounded once, to nearest, by at most 1 part in 256. A step reads half
@@ -29,6 +31,21 @@ struct StepperOptions {
   // step() refuses an x with NaN or infinity. Cost: one pass over x.
   bool check_inputs = false;
 };
+
+namespace detail {
+// Floats, aligned to a register; a whole number of registers.
+class StepBuffer {
+ public:
+  StepBuffer() = default;
+  explicit StepBuffer(std::int64_t size) : storage_(Tensor::zeros({size})) {}
+  float* data() { return static_cast<float*>(storage_.raw()); }
+  const float* data() const { return static_cast<const float*>(storage_.raw()); }
+  std::int64_t size() const { return storage_.defined() ? storage_.numel() : 0; }
+
+ private:
+  Tensor storage_;
+};
+}  // namespace detail
 
 class Stepper {
  public:
@@ -42,9 +59,10 @@ class Stepper {
   Stepper& operator=(const Stepper&) = delete;
   Stepper(Stepper&& other) noexcept;  // `other` then has no layers and refuses steps
   Stepper& operator=(Stepper&& other) noexcept;
+  ~Stepper();
 
   // I; 0 without layers.
-  std::int64_t input_size() const { return layers_.empty() ? 0 : layers_.front().inputs; }
+  std::int64_t input_size() const { return inputs_; }
   std::int64_t output_size() const { return outputs_; }  // O
   Weights weights() const { return options_.weights; }   // their format
 
@@ -70,48 +88,16 @@ class Stepper {
   std::int64_t bytes() const;  // size of weights and state
 
  private:
-  // Aligned to a register; its length is a whole number of registers.
-  class Buffer {
-   public:
-    Buffer() = default;
-    explicit Buffer(std::int64_t size) : storage_(Tensor::zeros({size})) {}
-    float* data() { return static_cast<float*>(storage_.raw()); }
-    const float* data() const { return static_cast<const float*>(storage_.raw()); }
-    std::int64_t size() const { return storage_.defined() ? storage_.numel() : 0; }
-
-   private:
-    Tensor storage_;
-  };
-  struct Layer {
-    const PointwiseKernel* kernel;
-    detail::FormulaBytes formula;
-    std::int64_t inputs, hidden, padded;  // I, H, and H rounded up to whole registers
-    int gates;
-    bool takes_h;
-    // h, then x. The formula writes the whole register in which h ends, so x is
-    // copied in before each product.
-    Buffer hx;
-    cpu::RowWeights weights;    // for [h; x], or for x alone if the products are apart
-    cpu::RowWeights h_weights;  // for h, if the products are apart
-    Buffer bias, z, h_bias, h_z;
-    std::vector<Buffer> parts;  // the parts of the state except h
-    float* h() { return hx.data(); }
-    const float* h() const { return hx.data(); }
-    float* x() { return hx.data() + hidden; }
-  };
-  static Buffer filled(const Tensor& bias, std::int64_t size);  // padded to whole registers
-  static Layer make_layer(const StepperLayer& given, Weights format);
-  static void run(Layer& layer, bool backwards) noexcept;
-
+  class Layer;
   void swap(Stepper& other) noexcept;
   Stepper() = default;
 
   StepperOptions options_;
-  std::vector<Layer> layers_;
-  std::int64_t outputs_ = 0;
+  std::vector<std::unique_ptr<Layer>> layers_;
+  std::int64_t inputs_ = 0, outputs_ = 0;
   std::int64_t bad_input_ = -1;
   cpu::RowWeights head_;
-  Buffer head_bias_, head_result_;
+  detail::StepBuffer head_bias_, head_result_;
   bool backwards_ = false;  // every second step reads the weights of a layer in reverse order
 };
 

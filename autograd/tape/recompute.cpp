@@ -208,6 +208,26 @@ void detail::RecomputedRun::check_contents(std::span<const Var> ys) const {
   }
 }
 
+void detail::RecomputedRun::play(Grads& grads, std::span<const Var> douts,
+                                 PoolVector<Var> (*results)(void* f), void* f) {
+  Tape& tape = grads.tape_;
+  TapeMemory& m = *tape.memory_;
+  const std::size_t begin = m.nodes.size();
+  PoolVector<Var> ys, dys;
+  {
+    const PoolVector<Var> all = results(f);
+    for (std::size_t i = 0; i < all.size(); ++i) {
+      if (!douts[i].defined()) continue;
+      ys.push_back(all[i]);
+      dys.push_back(douts[i]);
+    }
+  }
+  const std::size_t end = m.nodes.size();
+  m.gradients.resize(m.values.size());
+  tape.add_upstream(ys, dys, true);
+  tape.play(begin, end, true, true, Tape::Into::gradients);
+}
+
 void detail::RecomputedRun::again(void* f, std::span<const Var> douts, Grads& grads) {
   Tape& outer = grads.tape_;
   if (grads.recording()) {

@@ -36,6 +36,9 @@ class RecomputedRun {
                         PoolVector<Var>& used, PoolVector<Var>& tracked);
   // Runs f once more and plays it backwards at once. `douts` belong to the tracked results.
   void again(void* f, std::span<const Var> douts, Grads& grads);
+  // See play_recorded().
+  static void play(Grads& grads, std::span<const Var> douts, PoolVector<Var> (*results)(void* f),
+                   void* f);
 
  private:
   PoolVector<Var> run_again(void* f, std::span<const Var> douts);
@@ -49,6 +52,16 @@ class RecomputedRun {
   PoolVector<std::size_t> tracked_{};     // indices of the tracked ones
   PoolVector<std::uint64_t> contents_{};  // their checksums
 };
+
+// For a backward function of a recorded pass: calculates the results once more by operations, which
+// stay on the tape, and plays them backwards at once. The results are those of the node, in order;
+// douts: their gradients, undefined ones being zero.
+template <class F>
+void play_recorded(Grads& grads, std::span<const Var> douts, F f) {
+  RecomputedRun::play(
+      grads, douts,
+      +[](void* function) -> PoolVector<Var> { return (*static_cast<F*>(function))(); }, &f);
+}
 
 // Returns the results. If `into` is defined, moves the first one there.
 PoolVector<Var> move_first(PoolVector<Var> results, const Tensor& into);

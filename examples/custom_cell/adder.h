@@ -30,7 +30,9 @@ struct TwoClocksCell {
   // The part that does not need the state: it runs for all time steps at once.
   Var input(const Var& x) const { return from_input(x); }
   // One step: h', slow' = TwoClocks(the four columns of input(x) + W h, h, slow).
-  Recurrence recurrence() const { return {TwoClocks{}, from_state.weight}; }
+  Recurrence recurrence() const {
+    return {TwoClocks{}, of::input() + of::product(from_state.weight), of::state(0), of::state(1)};
+  }
   void visit(nn::Visitor& v) const {
     v("from_input", from_input);
     v("from_state", from_state);

@@ -31,7 +31,10 @@ struct LstmCell {
     projection.bias = bias_ih + bias_hh;
     return projection;
   }
-  tapeloop::Recurrence recurrence() const { return {Gates{}, weight_hh}; }  // Gates(zx + W_hh h, c)
+  tapeloop::Recurrence recurrence() const {  // h', c' = Gates(zx + W_hh h, c)
+    using namespace tapeloop;
+    return {Gates{}, of::input() + of::product(weight_hh), of::state(1)};
+  }
   void visit(tapeloop::nn::Visitor& v) const {
     v("weight_ih", weight_ih);
     v("weight_hh", weight_hh);

@@ -87,18 +87,50 @@ GruCell::GruCell(const RecurrentOptions& o, Random& random) : reset(o.reset) {
   w = GateWeights("gru", 3, o, random);
 }
 
-GruCell::State GruCell::step(const Var& zx, const State& s) const {
-  const Var& h = s.h();
+Recurrence LstmCell::recurrence() const {
+  const auto z = of::input() + of::product(w.weight_hh);
+  if (!weight_hr.defined()) return Recurrence(LstmGates{}, z, of::state(1));
+  Recurrence result;
+  const auto m = result.stage(LstmGates{}, z, of::state(1));
+  result.next({of::product(weight_hr, m[0]), m[1]});
+  return result;
+}
+
+Recurrence GruCell::recurrence() const {
+  const auto h = of::state(0);
   if (reset == GruReset::after) {
-    return State(
-        pointwise(GruGates{}, columns<3>(zx), columns<3>(linear(h, w.weight_hh, w.bias_hh)), h));
+    return Recurrence(GruGates{}, of::input(), of::product(w.weight_hh, h, w.bias_hh), h);
   }
-  std::int64_t size = h.dim(-1);
-  auto weights = split(w.weight_hh, std::array{2 * size, size}, 0);
-  auto zs = split(zx, std::array{2 * size, size}, -1);
-  auto gates = chunk(linear(h, weights[0], zs[0]), 2, -1);
-  Var n = linear(pointwise(GruResetState{}, gates[0], h), weights[1], zs[1]);
-  return State(pointwise(GruUpdate{}, gates[1], n, h));
+  const std::int64_t size = w.weight_hh.dim(1);
+  const auto weights = split(w.weight_hh, std::array{2 * size, size}, 0);
+  Recurrence result;
+  const auto rz = result.value(of::input(0, 2 * size) + of::product(weights[0]));
+  const auto s = result.stage(GruResetState{}, rz.columns(0, size), h);
+  const auto n = of::input(2 * size, size) + of::product(weights[1], s[0]);
+  result.next(result.stage(GruUpdate{}, rz.columns(size, size), n, h));
+  return result;
+}
+
+// --- a single step ---
+
+// By ordinary operations, the most common ones directly: they take less time than the making of a
+// Recurrence.
+
+RnnCell::State RnnCell::step(const Var& zx, const State& s) const {
+  const Var z = linear(s.h(), w.weight_hh, zx);
+  return State(nonlinearity == Nonlinearity::tanh ? pointwise(ElmanTanh{}, z)
+                                                  : pointwise(ElmanRelu{}, z));
+}
+
+LstmCell::State LstmCell::step(const Var& zx, const State& s) const {
+  auto [h, c] = pointwise(LstmGates{}, columns<4>(linear(s.h(), w.weight_hh, zx)), s[1]);
+  return State(weight_hr.defined() ? linear(h, weight_hr) : h, c);
+}
+
+GruCell::State GruCell::step(const Var& zx, const State& s) const {
+  if (reset == GruReset::before) return State(recurrence().step(zx, s.all()));
+  const Var zh = linear(s.h(), w.weight_hh, w.bias_hh);
+  return State(pointwise(GruGates{}, columns<3>(zx), columns<3>(zh), s.h()));
 }
 
 }  // namespace tapeloop::nn

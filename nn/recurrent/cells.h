@@ -1,8 +1,7 @@
 // SPDX-License-Identifier: MIT
 // The built-in recurrent cells: RNN, LSTM, GRU. Each has its parameters, an input projection and
-// one step: a product and a formula of gates.h (a GRU that resets before the product, and an LSTM
-// with a projection, have two products). They use only public functions; a user's cell looks
-// the same and runs in the same way. Names, shapes, gate orders and initial values are PyTorch's.
+// one step, made of products and of the formulas of gates.h. They use only public functions; a
+// user's cell looks the same and runs in the same way. Names, shapes, gate orders and initial values are PyTorch's.
 //   I input size, H hidden size, N batch.
 #pragma once
 
@@ -46,12 +45,12 @@ struct RecurrentOptions {
 //   using State = nn::State<K>;                          the parts of its state, h first
 //   std::array<std::int64_t, K> state_sizes() const;     the sizes of the parts
 // and one of
-//   Recurrence recurrence() const;                       one product and one formula: recurrent.h
+//   Recurrence recurrence() const;                       a step as data: sequence/recurrence.h
 //   State step(const Var& x, const State& s) const;      any step: x [N, I] -> the next state
 // If part of a step does not depend on the state: `Var input(const Var& x) const`. It is applied to
-// all time steps at once, and a step gets its result instead of x. recurrence() needs it. A cell
-// may have both recurrence() and step(): if its options do not allow a recurrence, recurrence()
-// returns an undefined one. For make_stepper() (stepper.h) it gives what input() applies:
+// all time steps at once, row by row ([.., I] -> [.., columns]), and a step gets its result instead
+// of x. recurrence() needs it. A cell may have both recurrence() and step(): if its options do not
+// allow a recurrence, recurrence() returns an undefined one. For make_stepper() (stepper.h) it gives what input() applies:
 //   Linear input_projection() const;
 template <class C>
 concept HasInput = requires(const C& cell, const Var& x) {
@@ -132,10 +131,11 @@ struct RnnCell {
   Linear input_projection() const { return w.input_projection(true); }
   // h' = tanh(zx + W_hh h), or relu
   Recurrence recurrence() const {
-    return nonlinearity == Nonlinearity::tanh ? Recurrence(ElmanTanh{}, w.weight_hh)
-                                              : Recurrence(ElmanRelu{}, w.weight_hh);
+    const auto z = of::input() + of::product(w.weight_hh);
+    return nonlinearity == Nonlinearity::tanh ? Recurrence(ElmanTanh{}, z)
+                                              : Recurrence(ElmanRelu{}, z);
   }
-  State step(const Var& zx, const State& s) const { return State(recurrence().step(zx, s.all())); }
+  State step(const Var& zx, const State& s) const;
   void visit(Visitor& v) const { w.visit(v); }
 };
 
@@ -152,15 +152,9 @@ struct LstmCell {
   Var input(const Var& x) const { return w.input("lstm", x, true); }
   Var input(const Tensor& symbols) const { return w.input("lstm", symbols, true); }
   Linear input_projection() const { return w.input_projection(true); }
-  // h', c' = LstmGates(zx + W_hh h, c). With a projection of h' a step has
-  // two products: no recurrence.
-  Recurrence recurrence() const {
-    return weight_hr.defined() ? Recurrence() : Recurrence(LstmGates{}, w.weight_hh);
-  }
-  State step(const Var& zx, const State& s) const {
-    auto [h, c] = pointwise(LstmGates{}, columns<4>(linear(s.h(), w.weight_hh, zx)), s[1]);
-    return State(weight_hr.defined() ? linear(h, weight_hr) : h, c);
-  }
+  // m, c' = LstmGates(zx + W_hh h, c); h' = m, or W_hr m with a projection
+  Recurrence recurrence() const;
+  State step(const Var& zx, const State& s) const;
   void visit(Visitor& v) const {
     w.visit(v);
     v("weight_hr", weight_hr);
@@ -180,12 +174,9 @@ struct GruCell {
     return w.input("gru", symbols, reset == GruReset::before);
   }
   Linear input_projection() const { return w.input_projection(reset == GruReset::before); }
-  // h' = GruGates(zx, W_hh h + b_hh, h). With reset before, a step has two products: no recurrence.
-  Recurrence recurrence() const {
-    return reset == GruReset::before
-               ? Recurrence()
-               : Recurrence::with_products_apart(GruGates{}, w.weight_hh, w.bias_hh);
-  }
+  // h' = GruGates(zx, W_hh h + b_hh, h). With reset before: s = GruResetState(z_r, h), then
+  // h' = GruUpdate(z_z, zx_n + W_n s, h)
+  Recurrence recurrence() const;
   State step(const Var& zx, const State& s) const;
   void visit(Visitor& v) const { w.visit(v); }
 };

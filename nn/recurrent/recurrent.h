@@ -5,6 +5,7 @@
 // Sequences of different lengths are masked. Results are those of PyTorch's packed sequences.
 #pragma once
 
+#include <algorithm>
 #include <optional>
 #include <span>
 
@@ -161,10 +162,10 @@ Unrolled<typename C::State> unroll_projected(const C& cell, Var zx, typename C::
   if constexpr (HasRecurrence<C>) {
     if (const Recurrence recurrence = cell.recurrence();
         recurrence.defined() && observer == nullptr) {
-      auto [hs, last] =
+      RecurrentResult result =
           recurrent(recurrence, std::move(zx), state.all(),
                     {.reverse = options.reverse, .lengths = options.lengths, .part = part});
-      return {masks.without_padding(hs), typename C::State(last)};
+      return {result.hs, typename C::State(result.last)};
     }
   }
   PoolVector<Var> inputs = unstack(zx);
@@ -190,6 +191,26 @@ Unrolled<typename C::State> unroll_projected(const C& cell, Var zx, typename C::
   return {stack(outputs), state};
 }
 
+// unroll() of sequences of different lengths, with a recurrence. Only the real steps are projected
+// and run.
+template <Cell C>
+Unrolled<typename C::State> unroll_ragged(const C& cell, const Recurrence& recurrence,
+                                          const Var& xs, typename C::State state,
+                                          const UnrollOptions& options) {
+  complete_state(cell, xs, state);
+  const std::int64_t steps = xs.dim(0), batch = xs.dim(1);
+  const tapeloop::detail::SequencePart part =
+      tapeloop::detail::begin_sequence(options.part, steps, options.reverse);
+  const Schedule schedule =
+      Schedule::sequences(steps, batch, {.reverse = options.reverse, .lengths = options.lengths});
+  const auto sizes = cell.state_sizes();
+  Var zx = cell.input(to_nodes(schedule, reshape(xs, Shape{steps * batch, xs.dim(2)})));
+  RecurrentResult result =
+      recurrent(recurrence, std::move(zx), state.all(), sizes, schedule, {.part = part});
+  const Var ys = from_nodes(schedule, result.hs);
+  return {reshape(ys, Shape{steps, batch, ys.dim(1)}), typename C::State(result.last)};
+}
+
 }  // namespace detail
 
 // Applies the cell to xs [T, N, I], step by step. An undefined state means zeros. Past the end of
@@ -212,6 +233,15 @@ Unrolled<typename C::State> unroll(const C& cell, const Var& xs, typename C::Sta
         [&cell](const Var& part, const typename C::State& start, const UnrollOptions& own) {
           return unroll(cell, part, start, own);
         });
+  }
+  if constexpr (HasRecurrence<C>) {
+    const Recurrence recurrence = cell.recurrence();
+    const bool some = xs.dim(0) > 0 && xs.dim(1) > 0 &&
+                      std::any_of(options.lengths.begin(), options.lengths.end(),
+                                  [](std::int64_t length) { return length > 0; });
+    if (recurrence.defined() && some && tapeloop::detail::observer_of_steps() == nullptr) {
+      return detail::unroll_ragged(cell, recurrence, xs, std::move(state), options);
+    }
   }
   if constexpr (HasInput<C>) {
     Var zx = cell.input(clean);

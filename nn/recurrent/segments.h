@@ -19,9 +19,10 @@ namespace tapeloop::nn {
 // depends only on the cell, shapes, types and `fit_mib`: it is the same in each call and each
 // process, for any number of threads and any values of lengths.
 // Costs one more forward pass. On the CPU, gradients are bit-identical to the stored run if a
-// segment has ceil(256 / N) steps; `fit_mib` chooses that number if it fits. With multiples of that
-// number the gradients of all weights are bit-identical, but not those of biases that a cell adds
-// to each other first, as an LSTM does. Other lengths differ in the last bits.
+// segment has ceil(256 / N) steps and all sequences have T steps; `fit_mib` chooses that number if
+// it fits. With multiples of that number the gradients of all weights are bit-identical, but not
+// those of biases that a cell adds to each other first, as an LSTM does. Other lengths of segments,
+// and sequences of different lengths, differ in the last bits of gradients.
 struct Recompute {
   std::int64_t steps = 0;  // steps of a segment; 0: stores everything, unless fit_mib is given
   // Upper limit of the memory for this unroll forwards and backwards, beyond the memory

@@ -17,17 +17,21 @@ void check_one_direction(int directions) {
   }
 }
 
-void check_float32(const Recurrence& recurrence) {
-  if (recurrence.defined() && recurrence.w_hh.dtype() != DType::float32) {
-    fail("stepper", "the model's weights are " + std::string(name(recurrence.w_hh.dtype())) +
+void check_float32(const StepperLayer& layer) {
+  if (layer.w_in.dtype() != DType::float32) {
+    fail("stepper", "the model's weights are " + std::string(name(layer.w_in.dtype())) +
                         ", expected float32; convert it by nn::convert(model, DType::float32)");
   }
 }
 
-StepperLayer layer_of(const Recurrence& recurrence, const Linear& projection) {
+StepperLayer layer_of(const Recurrence& recurrence, const Linear& projection,
+                      std::span<const std::int64_t> state_sizes) {
   const Tensor& w = projection.weight.value();
-  return {recurrence, w,
-          projection.bias.defined() ? projection.bias.value() : Tensor::zeros({w.dim(0)})};
+  return {recurrence,
+          w,
+          projection.bias.defined() ? projection.bias.value()
+                                    : Tensor::zeros({w.dim(0)}, w.dtype(), w.device()),
+          {state_sizes.begin(), state_sizes.end()}};
 }
 
 void check_affine(const StepperLayer& layer, const Tensor& x, const Tensor& y) {

@@ -12,10 +12,11 @@ namespace tapeloop::nn {
 
 namespace detail {
 // A layer that reads its input through `projection`; a projection without a bias gets zeros.
-StepperLayer layer_of(const Recurrence& recurrence, const Linear& projection);
+StepperLayer layer_of(const Recurrence& recurrence, const Linear& projection,
+                      std::span<const std::int64_t> state_sizes);
 void check_affine(const StepperLayer& layer, const Tensor& x, const Tensor& y);
+void check_float32(const StepperLayer& layer);
 void check_one_direction(int directions);
-void check_float32(const Recurrence& recurrence);
 }  // namespace detail
 
 // A Stepper from a stack in one direction and the Linear that follows it, if
@@ -35,8 +36,10 @@ requires HasRecurrence<C> Stepper make_stepper(const Recurrent<C>& model, const 
   Random random(1);
   for (const C& cell : model.cells()) {
     const PauseRecording pause;
-    detail::check_float32(cell.recurrence());
-    layers.push_back(detail::layer_of(cell.recurrence(), cell.input_projection()));
+    const auto sizes = cell.state_sizes();
+    layers.push_back(detail::layer_of(cell.recurrence(), cell.input_projection(),
+                                      std::vector<std::int64_t>(sizes.begin(), sizes.end())));
+    detail::check_float32(layers.back());
     const Tensor x = random_normal({1, inputs}, 0, 1, random);
     detail::check_affine(layers.back(), x, cell.input(Var(x)).value());
     inputs = cell.state_sizes()[0];

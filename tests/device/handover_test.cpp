@@ -45,6 +45,15 @@ struct Sizes {
   std::int64_t steps, batch, hidden;
 };
 
+template <class F>
+Recurrence recurrence_of(const Var& w, const Var& bias) {
+  if constexpr (std::is_same_v<F, nn::GruGates>) {
+    return Recurrence(F{}, of::input(), of::product(w, of::state(0), bias), of::state(0));
+  } else {
+    return Recurrence(F{}, of::input() + of::product(w), of::state(1));
+  }
+}
+
 // A sequence, and the results of the CPU.
 template <class F>
 struct Case {
@@ -82,8 +91,7 @@ struct Case {
   // Calculates step by step, with ordinary operations.
   void calculate() {
     const std::int64_t t = sizes.steps, n = sizes.batch, h = sizes.hidden;
-    const Recurrence recurrence =
-        kApart ? Recurrence::with_products_apart(F{}, w, bias) : Recurrence(F{}, w);
+    const Recurrence recurrence = recurrence_of<F>(w, bias);
     z = Tensor::zeros({t, n, kGates * h}, zx.dtype());
     for (std::size_t k = 0; k < kParts; ++k) states.push_back(Tensor::zeros({t, n, h}, zx.dtype()));
     Tape tape;

@@ -68,11 +68,12 @@ def sequence(step):
         hs = [None] * zx.shape[0]
         for t in reversed(steps) if ints[0] else steps:
             new = step(zx[t], state[0] @ w.T, state)
+            hs[t] = new[0]
             if lengths:
                 runs = torch.tensor([t < n for n in lengths]).unsqueeze(1)
+                hs[t] = torch.where(runs, new[0], torch.zeros_like(new[0]))
                 new = [torch.where(runs, a, b) for a, b in zip(new, state)]
             state = new
-            hs[t] = state[0]
         return torch.cat([torch.stack(hs).reshape(-1)] + [s.reshape(-1) for s in state])
     return run
 

@@ -80,7 +80,8 @@ struct ExpCell {
   }
   Var input(const Var& x) const { return from_x(x); }
   Recurrence recurrence() const {
-    return by_step ? Recurrence() : Recurrence(ExpGates{}, from_h.weight);
+    return by_step ? Recurrence()
+                   : Recurrence(ExpGates{}, of::input() + of::product(from_h.weight), of::state(1));
   }
   State step(const Var& zx, const State& s) const {
     auto [h, c] = pointwise(ExpGates{}, columns<2>(linear(s.h(), from_h.weight, zx)), s[1]);
@@ -154,7 +155,10 @@ struct RootCell {
   bool by_step = false;
   std::array<std::int64_t, 1> state_sizes() const { return {w_hh.dim(1)}; }
   Var input(const Var& x) const { return x; }
-  Recurrence recurrence() const { return by_step ? Recurrence() : Recurrence(RootGate{}, w_hh); }
+  Recurrence recurrence() const {
+    return by_step ? Recurrence()
+                   : Recurrence(RootGate{}, of::input() + of::product(w_hh), of::state(0));
+  }
   State step(const Var& zx, const State& s) const {
     return State(pointwise(RootGate{}, columns<2>(linear(s.h(), w_hh, zx)), s.h()));
   }

@@ -236,8 +236,8 @@ TEST_CASE("gradients that overwrite what they are made from keep their exact zer
       zx.value().select(2, 1).fill(-1);
       const Var w(Tensor::zeros({units, units}, dtype));
       Tape tape;
-      const RecurrentResult run =
-          recurrent(RootStep{}, zx * 1.0, w, {Var(Tensor::zeros({2, units}, dtype))});
+      const RecurrentResult run = recurrent(Recurrence(RootStep{}, of::input() + of::product(w)),
+                                            zx * 1.0, {Var(Tensor::zeros({2, units}, dtype))});
       const Tensor dx = tape.gradient(sum(run.hs), {zx})[0].value();
       const Tensor expected = Tensor::full(dx.shape(), 0.25, dtype);
       expected.select(2, 1).fill(0);

@@ -57,7 +57,8 @@ Array sequence_loops(Arrays x, const Step& s, StepLoop step, bool apart = false)
     for (std::int64_t n = 0; n < batch; ++n) {
       for (std::int64_t j = 0; j < hidden; ++j) {
         const std::size_t unit = index(n * hidden + j);
-        if (s.ints.size() == 1 || t < s.ints[index(1 + n)]) {
+        const bool running = s.ints.size() == 1 || t < s.ints[index(1 + n)];
+        if (running) {
           std::vector<double> z, state, product(index(gates));
           for (std::int64_t g = 0; g < gates; ++g) {
             z.push_back(x[0].at({t, n, g * hidden + j}));
@@ -71,7 +72,7 @@ Array sequence_loops(Arrays x, const Step& s, StepLoop step, bool apart = false)
           step(z, state);
           for (std::size_t p = 0; p < parts.size(); ++p) parts[p].values[unit] = state[p];
         }
-        hs.values[index((t * batch + n) * hidden + j)] = parts[0].values[unit];
+        hs.values[index((t * batch + n) * hidden + j)] = running ? parts[0].values[unit] : 0;
       }
     }
   }
@@ -177,20 +178,25 @@ std::vector<RandomOp> product_rows() {
            return total;
          });
        }},
-      {"recurrent", "recurrent(RandomGate{}, $0, $1, {$2}, {reverse, lengths: #*})",
+      {"recurrent",
+       "recurrent(Recurrence(RandomGate{}, of::input() + of::product($1), of::state(0)), $0, {$2}, "
+       "{reverse, lengths: #*})",
        [](Draw& d, Step& s) { return draw_sequence(d, s, 2, 1); },
        [](Inputs x, const Step& s) {
-         return sequence({RandomGate{}, x[1]}, x, s);
+         return sequence({RandomGate{}, of::input() + of::product(x[1]), of::state(0)}, x, s);
        },
        [](Arrays x, const Step& s) {
          return sequence_loops(x, s, [](const std::vector<double>& z, std::vector<double>& state) {
            state[0] += sigmoid_of(z[1]) * (std::tanh(z[0]) - state[0]);
          });
        }},
-      {"lstm", "recurrent(LstmGates{}, $0, $1, {$2, $3}, {reverse, lengths: #*})",
+      {"lstm",
+       "recurrent(Recurrence(LstmGates{}, of::input() + of::product($1), of::state(1)), $0, {$2, "
+       "$3}, "
+       "{reverse, lengths: #*})",
        [](Draw& d, Step& s) { return draw_sequence(d, s, 4, 2); },
        [](Inputs x, const Step& s) {
-         return sequence({nn::LstmGates{}, x[1]}, x, s);
+         return sequence({nn::LstmGates{}, of::input() + of::product(x[1]), of::state(1)}, x, s);
        },
        [](Arrays x, const Step& s) {
          return sequence_loops(x, s, [](const std::vector<double>& z, std::vector<double>& state) {
@@ -199,11 +205,11 @@ std::vector<RandomOp> product_rows() {
          });
        }},
       {"gru",
-       "recurrent(Recurrence::with_products_apart(GruGates{}, $1), $0, {$2}, {reverse, lengths: "
-       "#*})",
+       "recurrent(Recurrence(GruGates{}, of::input(), of::product($1), of::state(0)), $0, {$2}, "
+       "{reverse, lengths: #*})",
        [](Draw& d, Step& s) { return draw_sequence(d, s, 3, 1); },
        [](Inputs x, const Step& s) {
-         return sequence(Recurrence::with_products_apart(nn::GruGates{}, x[1]), x, s);
+         return sequence({nn::GruGates{}, of::input(), of::product(x[1]), of::state(0)}, x, s);
        },
        [](Arrays x, const Step& s) {
          return sequence_loops(

@@ -16,7 +16,9 @@ struct CellOf {
         from_h(o.hidden, 2 * o.hidden, random, false, o.dtype) {}
   std::array<std::int64_t, 1> state_sizes() const { return {from_h.weight.dim(1)}; }
   Var input(const Var& x) const { return from_x(x); }
-  Recurrence recurrence() const { return {Gate{}, from_h.weight}; }
+  Recurrence recurrence() const {
+    return {Gate{}, of::input() + of::product(from_h.weight), of::state(0)};
+  }
   void visit(nn::Visitor& v) const { v("from_x", from_x), v("from_h", from_h); }
 };
 using MinimalCell = CellOf<MinimalGate>;

@@ -249,6 +249,10 @@ TEST_CASE("memory that others see is never overwritten: views, constants, expand
   }
 }
 
+static Recurrence lstm_of(const Var& w) {
+  return Recurrence(nn::LstmGates{}, of::input() + of::product(w), of::state(1));
+}
+
 TEST_CASE("gradients go through views of zx, transposed weights and a state used twice") {
   for (const Implementation f : {&fused, &unrolled}) {
     CAPTURE(f == &fused);
@@ -259,10 +263,8 @@ TEST_CASE("gradients go through views of zx, transposed weights and a state used
     Tape tape;
     const Var zx = concat({transpose(x, 0, 1), transpose(x, 0, 1) * 0.5}, -1);
     const std::vector<Var> state = {h, h};
-    const RecurrentResult a =
-        f(Recurrence(nn::LstmGates{}, transpose(w)), slice(zx, 0, 0, 6, 2), state, {});
-    const RecurrentResult b =
-        f(Recurrence(nn::LstmGates{}, transpose(w)), zx, a.last, {.reverse = true});
+    const RecurrentResult a = f(lstm_of(transpose(w)), slice(zx, 0, 0, 6, 2), state, {});
+    const RecurrentResult b = f(lstm_of(transpose(w)), zx, a.last, {.reverse = true});
     const Var loss = sum(square(a.hs)) + sum(b.hs * 0.3) + sum(square(b.last[1]));
     std::vector<Tensor> gradients;
     for (const Var& gradient : tape.gradient(loss, {x, w, h})) {
@@ -288,30 +290,30 @@ TEST_CASE("mistakes are told before any work, with shapes and what was expected"
     return [=] { recurrent(r, zx, state, {.lengths = lengths}); };
   };
   const std::vector<Var> state = p.state;
-  CHECK(throws_with("recurrent: |the recurrence is undefined; build it from a formula and w_hh",
+  CHECK(throws_with("recurrent: |the recurrence is undefined; build it from a formula and its",
                     call(Recurrence(), p.x, state)));
   CHECK(throws_with("the recurrence is undefined", [&] { Recurrence().step(p.x, state); }));
-  CHECK(throws_with("recurrent: |lstm_gates|w_hh is [15, 4]; expected [G*H, H]",
-                    call(Recurrence(nn::LstmGates{}, zeros({15, 4})), p.x, state)));
-  CHECK(throws_with("w_hh is [16, 0]; expected [G*H, H]",
-                    call(Recurrence(nn::LstmGates{}, zeros({16, 0})), p.x, state)));
-  CHECK(throws_with("w_hh is [16]; expected [G*H, H]",
-                    call(Recurrence(nn::LstmGates{}, zeros({16})), p.x, state)));
+  CHECK(throws_with("weight [16, 0], expected [G*H, H]", [&] { lstm_of(zeros({16, 0})); }));
+  CHECK(throws_with("weight [16], expected [G*H, H]", [&] { lstm_of(zeros({16})); }));
+  CHECK(throws_with("weight that is undefined, expected [G*H, H]", [&] { lstm_of(Var()); }));
   CHECK(throws_with(
-      "the formula takes 5 arguments; with w_hh [8, 4] (2 gates) and 2 results it must take 3, or "
-      "4 with h before the other parts",
-      call(Recurrence(nn::LstmGates{}, zeros({8, 4})), p.x, state)));
+      "recurrent: |lstm_gates|takes 5 arguments (i f g o c) of equal width, but is given 19 "
+      "columns: 15 from a product, 4 from part 1 of the state",
+      call(lstm_of(zeros({15, 4})), zeros({3, 2, 15}), state)));
   CHECK(throws_with(
-      "the formula takes 7 arguments; with w_hh [8, 4] (2 gates, products apart) and 1 results it "
-      "must take 4, or 5 with h",
-      call(Recurrence::with_products_apart(nn::GruGates{}, zeros({8, 4})), p.x, {state[0]})));
-  CHECK(throws_with("zx is [3, 2, 15], expected [T, N, 16] for w_hh [16, 4]",
+      "gru_gates|takes 7 arguments (xr xz xn hr hz hn h) of equal width, but is given 20 columns: "
+      "8 from the input, 8 from a product, 4 from part 0",
+      call(Recurrence(nn::GruGates{}, of::input(), of::product(zeros({8, 4})), of::state(0)),
+           zeros({3, 2, 8}), {state[0]})));
+  CHECK(throws_with("the input zx has 15 columns, expected 16: those of the weight [16, 4]",
                     call(lstm, zeros({3, 2, 15}), state)));
-  CHECK(throws_with("zx is [3, 16], expected [T, N, 16]", call(lstm, zeros({3, 16}), state)));
-  CHECK(throws_with("zx is undefined, expected [T, N, 16]", call(lstm, Var(), state)));
-  CHECK(throws_with("1 parts of a state were given, the formula returns 2",
-                    call(lstm, p.x, {state[0]})));
-  CHECK(throws_with("part 1 of the initial state is [2, 5], expected [N=2, 4]",
+  CHECK(throws_with("a weight is [16, 5], expected [16, 4]: it is multiplied with part 0",
+                    call(lstm_of(zeros({16, 5})), p.x, state)));
+  CHECK(throws_with("zx is [3, 16], expected [T, N, columns]", call(lstm, zeros({3, 16}), state)));
+  CHECK(throws_with("zx is undefined, expected [T, N, columns]", call(lstm, Var(), state)));
+  CHECK(
+      throws_with("1 parts of a state were given, the step makes 2", call(lstm, p.x, {state[0]})));
+  CHECK(throws_with("takes 5 arguments (i f g o c) of equal width, but is given 21",
                     call(lstm, p.x, {state[0], zeros({2, 5})})));
   CHECK(throws_with("3 lengths were given for a batch of 2", call(lstm, p.x, state, {1, 2, 3})));
   CHECK(throws_with("length 4 is outside 0..3, the steps of zx [3, 2, 16]",
@@ -326,13 +328,10 @@ TEST_CASE("mistakes are told before any work, with shapes and what was expected"
   CHECK(throws_with("another operand float32[2, 4]",
                     call(lstm, p.x, {state[0], zeros({2, 4}, DType::float32)})));
   const Var w3 = zeros({12, 4});
-  CHECK(throws_with("b_hh is [11], expected [12]",
-                    call(Recurrence::with_products_apart(nn::GruGates{}, w3, zeros({11})),
+  CHECK(throws_with("the bias of a product is [11], expected [12]",
+                    call(Recurrence(nn::GruGates{}, of::input(),
+                                    of::product(w3, of::state(0), zeros({11})), of::state(0)),
                          zeros({3, 2, 12}), {state[0]})));
-  Recurrence with_bias = lstm;
-  with_bias.b_hh = zeros({16});
-  CHECK(throws_with("b_hh is given, but only a recurrence of with_products_apart() has a bias",
-                    call(with_bias, p.x, state)));
   Var zx = p.x * 1.0;
   CHECK(throws_with("length 9", call(lstm, zx, state, {9, 0})));
   CHECK(same_bits(zx.value(), p.x.value()));

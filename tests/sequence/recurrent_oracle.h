@@ -20,19 +20,36 @@ struct Kind {
 };
 
 inline const Kind kKinds[] = {
-    {"lstm", 4, 2, false, [](const Var& w, const Var&) { return Recurrence(nn::LstmGates{}, w); }},
-    {"relu", 1, 1, false, [](const Var& w, const Var&) { return Recurrence(nn::ElmanRelu{}, w); }},
+    {"lstm", 4, 2, false,
+     [](const Var& w, const Var&) {
+       return Recurrence(nn::LstmGates{}, of::input() + of::product(w), of::state(1));
+     }},
+    {"relu", 1, 1, false,
+     [](const Var& w, const Var&) {
+       return Recurrence(nn::ElmanRelu{}, of::input() + of::product(w));
+     }},
     {"gru with a bias", 3, 1, true,
      [](const Var& w, const Var& b) {
-       return Recurrence::with_products_apart(nn::GruGates{}, w, b);
+       return Recurrence(nn::GruGates{}, of::input(), of::product(w, of::state(0), b),
+                         of::state(0));
      }},
     {"gru without a bias", 3, 1, false,
-     [](const Var& w, const Var&) { return Recurrence::with_products_apart(nn::GruGates{}, w); }},
+     [](const Var& w, const Var&) {
+       return Recurrence(nn::GruGates{}, of::input(), of::product(w), of::state(0));
+     }},
     {"three parts", 3, 3, false,
-     [](const Var& w, const Var&) { return Recurrence(ThreeParts{}, w); }},
-    {"leaky", 1, 1, false, [](const Var& w, const Var&) { return Recurrence(Leaky{0.3}, w); }},
+     [](const Var& w, const Var&) {
+       return Recurrence(ThreeParts{}, of::input() + of::product(w), of::state(0), of::state(1),
+                         of::state(2));
+     }},
+    {"leaky", 1, 1, false,
+     [](const Var& w, const Var&) {
+       return Recurrence(Leaky{0.3}, of::input() + of::product(w), of::state(0));
+     }},
     {"apart", 1, 1, true,
-     [](const Var& w, const Var& b) { return Recurrence::with_products_apart(Apart{}, w, b); }},
+     [](const Var& w, const Var& b) {
+       return Recurrence(Apart{}, of::input(), of::product(w, of::state(0), b));
+     }},
 };
 
 // The oracle: step by step, by Recurrence::step, which is linear() and pointwise(). It has the
@@ -53,11 +70,14 @@ inline RecurrentResult unrolled(const Recurrence& recurrence, Var zx, std::span<
         running.push_back(static_cast<std::int64_t>(t) < length ? 1 : 0);
       const Var mask(Tensor::from(Shape{zx.dim(1), 1}, running).to(zx.dtype()));
       for (std::size_t k = 0; k < next.size(); ++k) next[k] = select(mask, next[k], state[k]);
+      const Var zero(Tensor::zeros({}, zx.dtype(), zx.device()));
+      outputs[t] = select(mask, next[0], zero);
+    } else {
+      outputs[t] = next[0];
     }
     state = next;
-    outputs[t] = state[0];
   }
-  return {stack(outputs), state};
+  return {stack(outputs), state, {}};
 }
 
 inline RecurrentResult fused(const Recurrence& recurrence, Var zx, std::span<const Var> initial,

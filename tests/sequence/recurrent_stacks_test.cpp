@@ -86,7 +86,9 @@ TEST_CASE("unroll of a user's cell: a setting, padding with NaN, and the state i
     double rate;
     std::array<std::int64_t, 1> state_sizes() const { return {from_h.dim(1)}; }
     Var input(const Var& x) const { return linear(x, from_x); }
-    Recurrence recurrence() const { return {Leaky{rate}, from_h}; }
+    Recurrence recurrence() const {
+      return {Leaky{rate}, of::input() + of::product(from_h), of::state(0)};
+    }
   };
   for (const double rate : {0.25, 0.75}) {
     const Cell cell{parameter(random_tensor({17, 2}, 90)), parameter(random_tensor({17, 17}, 91)),

@@ -26,7 +26,9 @@ struct MinimalCell {
   std::array<std::int64_t, 1> state_sizes() const { return {from_h.weight.dim(1)}; }
   Var input(const Var& x) const { return from_x(x); }
   Linear input_projection() const { return from_x; }
-  Recurrence recurrence() const { return {MinimalGate{}, from_h.weight}; }
+  Recurrence recurrence() const {
+    return {MinimalGate{}, of::input() + of::product(from_h.weight), of::state(0)};
+  }
   void visit(Visitor& v) const {
     v("from_x", from_x);
     v("from_h", from_h);
@@ -64,7 +66,7 @@ template <class C>
 void check_steps(const RecurrentOptions& options, Weights weights) {
   Random random(1);
   const Recurrent<C> model(options, random);
-  const Linear head(options.hidden, 3, random);
+  const Linear head(options.outputs(), 3, random);
   const Tensor xs = random_normal({kSteps, 1, options.input}, 0, 1, random);
   Stepper stepper = make_stepper(model, head, {.weights = weights});
   REQUIRE(stepper.weights() == weights);
@@ -106,6 +108,11 @@ TEST_CASE("a stepper gives what the unrolled model gives, for any cell, size and
       }
     }
     check_steps<GruCell>({.input = 1, .hidden = 17, .bias = false}, weights);
+    for (const std::int64_t hidden : {2, 17, 40}) {
+      check_steps<GruCell>({.input = 5, .hidden = hidden, .layers = 2, .reset = GruReset::before},
+                           weights);
+      check_steps<LstmCell>({.input = 5, .hidden = hidden, .layers = 2, .projection = 1}, weights);
+    }
     check_steps<RnnCell>({.input = 1, .hidden = 9, .nonlinearity = Nonlinearity::relu}, weights);
   }
 }
@@ -168,25 +175,30 @@ TEST_CASE("steps take no memory from the pool") {
   }
 }
 
+static std::size_t parts_of(const Recurrence& r) { return static_cast<std::size_t>(r.parts()); }
+
 TEST_CASE("layers that do not fit are refused before any work") {
   const auto zeros = [](const Shape& shape) { return Tensor::zeros(shape); };
   const auto make = [&](const Recurrence& r, const Tensor& w_in, const Tensor& b_in,
                         const Tensor& head = {}, const Tensor& head_bias = {}) {
-    const StepperLayer layers[] = {{r, w_in, b_in}};
+    const StepperLayer layers[] = {{r, w_in, b_in, PoolVector<std::int64_t>(parts_of(r), 8)}};
     Stepper stepper(layers, head, head_bias);
   };
+  const auto lstm_of = [](const Var& weight) {
+    return Recurrence(LstmGates{}, of::input() + of::product(weight), of::state(1));
+  };
   const Var w(zeros({32, 8}));
-  const Recurrence lstm(LstmGates{}, w);
+  const Recurrence lstm = lstm_of(w);
   const Tensor w_in = zeros({32, 3}), b = zeros({32});
   CHECK_NOTHROW(make(lstm, w_in, b));
-  CHECK(throws_with("stepper|w_hh is [33, 8]|[G*H, H]", [&] {
-    make(Recurrence(LstmGates{}, Var(zeros({33, 8}))), w_in, b);
+  CHECK(throws_with("lstm_gates|takes 5 arguments (i f g o c)|33 from a product", [&] {
+    make(lstm_of(Var(zeros({33, 8}))), zeros({33, 3}), zeros({33}));
   }));
-  CHECK(throws_with("stepper|w_hh is [0, 0]", [&] {
-    make(Recurrence(LstmGates{}, Var(zeros({0, 0}))), w_in, b);
+  CHECK(throws_with("the input zx has 32 columns, expected 33", [&] {
+    make(lstm_of(Var(zeros({33, 8}))), w_in, b);
   }));
-  CHECK(throws_with("stepper|w_hh is undefined",
-                    [&] { make(Recurrence(LstmGates{}, Var()), w_in, b); }));
+  CHECK(throws_with("weight|[0, 0]", [&] { make(lstm_of(Var(zeros({0, 0}))), w_in, b); }));
+  CHECK(throws_with("weight|undefined", [&] { make(lstm_of(Var()), w_in, b); }));
   CHECK(throws_with("stepper|[32, 0]|at least one input", [&] { make(lstm, zeros({32, 0}), b); }));
   CHECK(throws_with("stepper|bias|[31]", [&] { make(lstm, w_in, zeros({31})); }));
   CHECK(throws_with("stepper|at least one output", [&] { make(lstm, w_in, b, zeros({0, 8})); }));
@@ -194,21 +206,16 @@ TEST_CASE("layers that do not fit are refused before any work") {
                     [&] { make(lstm, w_in, b, {}, zeros({2})); }));
   const Var gru_w(zeros({24, 8}));
   for (const std::int64_t size : {3, 25, 9600}) {
-    CHECK(throws_with("stepper|b_hh|[" + std::to_string(size) + "]", [&] {
-      make(Recurrence::with_products_apart(GruGates{}, gru_w, Var(zeros({size}))), zeros({24, 3}),
-           zeros({24}));
+    CHECK(throws_with("bias of a product|[" + std::to_string(size) + "]", [&] {
+      make(Recurrence(GruGates{}, of::input(), of::product(gru_w, of::state(0), Var(zeros({size}))),
+                      of::state(0)),
+           zeros({24, 3}), zeros({24}));
     }));
   }
-  Recurrence not_apart = lstm;
-  not_apart.b_hh = Var(zeros({32}));
-  CHECK(throws_with("stepper|b_hh is given, but only a recurrence of with_products_apart()",
-                    [&] { make(not_apart, w_in, b); }));
 }
 
 TEST_CASE("what a stepper cannot do is said, with the way out") {
   Random random(4);
-  const Lstm projected({.input = 2, .hidden = 6, .projection = 3}, random);
-  CHECK(throws_with("stepper|projection|nn::step", [&] { make_stepper(projected); }));
   const Gru both({.input = 2, .hidden = 6, .bidirectional = true}, random);
   CHECK(throws_with("stepper|both directions", [&] { make_stepper(both); }));
   const Recurrent<SquareCell> squared({.input = 2, .hidden = 6}, random);

@@ -128,9 +128,12 @@ std::vector<Call> throwing_var_calls(const Var& none) {
        [=] {
          ctc_loss(none, index_tensor({2, 2}, 2), {}, {});
        }},
-      {"recurrent", [=] { recurrent(formula::Add{}, none, some, {some}); }},
-      {"recurrent w", [=] { recurrent(formula::Add{}, some, none, {some}); }},
-      {"recurrent state", [=] { recurrent(formula::Add{}, some, some, {none}); }},
+      {"recurrent",
+       [=] { recurrent(Recurrence(formula::Add{}, of::product(some)), none, {some}); }},
+      {"recurrent w",
+       [=] { recurrent(Recurrence(formula::Add{}, of::product(none)), some, {some}); }},
+      {"recurrent state",
+       [=] { recurrent(Recurrence(formula::Add{}, of::product(some)), some, {none}); }},
       {"recurrence", [=] { Recurrence().step(some, {}); }},
       {"dropout",
        [=] {
@@ -220,8 +223,10 @@ std::vector<Call> throwing_var_calls(const Var& none) {
 
 Stepper small_stepper() {
   const Var w = parameter(Tensor::full({2, 2}, 0.5));
-  const StepperLayer layer{Recurrence(formula::Tanh{}, w), Tensor::full({2, 3}, 0.5),
-                           Tensor::zeros({2})};
+  const StepperLayer layer{Recurrence(formula::Tanh{}, of::input() + of::product(w)),
+                           Tensor::full({2, 3}, 0.5),
+                           Tensor::zeros({2}),
+                           {2}};
   return Stepper({&layer, 1}, Tensor::full({4, 2}, 1.0));
 }
 

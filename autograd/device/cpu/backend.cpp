@@ -5,10 +5,10 @@
 #include <algorithm>
 
 #include "tapeloop/autograd/device/cpu/kernels.h"
+#include "tapeloop/autograd/device/cpu/levels.h"
 #include "tapeloop/autograd/device/cpu/move.h"
 #include "tapeloop/autograd/device/cpu/norms.h"
 #include "tapeloop/autograd/device/cpu/packed_weight.h"
-#include "tapeloop/autograd/device/cpu/recurrent.h"
 #include "tapeloop/autograd/device/cpu/threads.h"
 #include "tapeloop/autograd/device/cpu/walk.h"
 #include "tapeloop/autograd/device/plan.h"
@@ -168,11 +168,11 @@ class CpuBackend final : public Backend {
     });
   }
 
-  void recurrent_forward(const RecurrentForward& run) const override {
-    with_float_type(run.zx.dtype(), [&]<class T>(T) { cpu::recurrent_forward<T>(run); });
+  void run_levels(const LevelForward& run) const override {
+    with_float_type(run.states[0].dtype(), [&]<class T>(T) { cpu::run_levels<T>(run); });
   }
-  void recurrent_backward(const RecurrentBackward& run) const override {
-    with_float_type(run.zx.dtype(), [&]<class T>(T) { cpu::recurrent_backward<T>(run); });
+  void run_levels(const LevelBackward& run) const override {
+    with_float_type(run.states[0].dtype(), [&]<class T>(T) { cpu::run_levels<T>(run); });
   }
 
   void reduce(Reduction kind, const Tensor& to, const Tensor& from) const override {

@@ -18,7 +18,11 @@ constexpr TypedKernels<T> kTyped = {
      &ReduceLoop<Isa, T, Reduction::max>::run, &ReduceLoop<Isa, T, Reduction::min>::run},
     Vec<T, Isa>::width,
     &pack_panels<Isa, T>,
-    &multiply_panels<Isa, T>};
+    &multiply_panels<Isa, T>,
+    &row_moments<Isa, T>,
+    &normalise_row<Isa, T>,
+    &row_gradient_sums<Isa, T>,
+    &row_gradient<Isa, T>};
 }  // namespace
 
 template <>

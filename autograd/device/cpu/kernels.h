@@ -6,6 +6,7 @@
 
 #include "tapeloop/autograd/device/cpu/gemm.h"
 #include "tapeloop/autograd/device/cpu/loop.h"
+#include "tapeloop/autograd/device/cpu/norm_kernel.h"
 #include "tapeloop/autograd/device/cpu/panels.h"
 #include "tapeloop/autograd/device/cpu/reduce_kernel.h"
 #include "tapeloop/autograd/device/cpu/row_weights.h"
@@ -26,6 +27,13 @@ struct TypedKernels {
   std::int64_t panel_width;     // of pack_panels and multiply_panels
   void (*pack_panels)(MatrixView<T> b, std::int64_t k, std::int64_t n, T* panels);
   void (*multiply_panels)(const PanelProduct<T>& product);
+  // Layer norm of a row: norm_kernel.h.
+  RowMoments<T> (*row_moments)(const T* x, std::int64_t count, double epsilon);
+  void (*normalise_row)(const NormalisedRow<T>& row, const RowMoments<T>& moments);
+  RowSums<T> (*row_gradient_sums)(const T* x, const T* scale, const T* dy, std::int64_t count,
+                                  const RowMoments<T>& moments);
+  void (*row_gradient)(const NormalisedRowGradient<T>& row, const RowMoments<T>& moments,
+                       const RowSums<T>& sums, std::int64_t width);
 };
 
 struct Kernels {

@@ -43,7 +43,7 @@ PackedForm* forms_of(const detail::Storage& storage) {
   return static_cast<PackedForm*>(storage.kept);
 }
 
-constexpr int kMostForms = 8;
+constexpr int kMostForms = 16;
 
 // One lock for the lists of all tensors. A thread holds it for a few instructions, so others rarely
 // wait.
@@ -144,8 +144,15 @@ PackedWeight<T>::PackedWeight(const Tensor& weight, MatrixView<T> b, std::int64_
 }
 
 template <class T>
+PackedWeight<T>::PackedWeight(PackedWeight&& other) noexcept
+    : kept_(std::exchange(other.kept_, nullptr)),
+      columns_(other.columns_),
+      per_group_(other.per_group_),
+      group_elements_(other.group_elements_) {}
+
+template <class T>
 PackedWeight<T>::~PackedWeight() {
-  drop(kept_);
+  if (kept_ != nullptr) drop(kept_);
 }
 
 template <class T>

@@ -23,7 +23,7 @@ class PackedWeight {
   PackedWeight(const Tensor& weight, MatrixView<T> b, std::int64_t k, std::int64_t n,
                std::int64_t groups = 1);
   ~PackedWeight();
-  PackedWeight(const PackedWeight&) = delete;
+  PackedWeight(PackedWeight&& other) noexcept;
   PackedWeight& operator=(const PackedWeight&) = delete;
 
   const T* panels(std::int64_t group = 0) const;

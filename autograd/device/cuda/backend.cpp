@@ -59,12 +59,8 @@ class CudaBackend final : public Backend {
     need_gpu("linear", x, w, init);
     cuda::linear(to, x, w, init);
   }
-  void recurrent_forward(const RecurrentForward& run) const override {
-    cuda::recurrent_forward(run);
-  }
-  void recurrent_backward(const RecurrentBackward& run) const override {
-    cuda::recurrent_backward(run);
-  }
+  void run_levels(const LevelForward& run) const override { cuda::run_levels(run); }
+  void run_levels(const LevelBackward& run) const override { cuda::run_levels(run); }
   void reduce(Reduction kind, const Tensor& to, const Tensor& from) const override {
     cuda::reduce(kind, to, from);
   }

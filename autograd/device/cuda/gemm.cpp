@@ -50,6 +50,45 @@ int small(std::int64_t size) {
   return static_cast<int>(size);
 }
 
+struct Operand {
+  const void* data;
+  bool transposed;
+  std::int64_t row, between;  // elements between rows, and between matrices
+};
+struct Sizes {
+  std::int64_t rows, columns, inner, batch;
+};
+
+// cuBLAS is column-major: it calculates the transposed product of the transposed operands.
+template <class T>
+void gemm(const Sizes& sizes, const Operand& left, const Operand& right, T* to, std::int64_t to_row,
+          std::int64_t to_between, bool accumulate) {
+  const T one = 1, beta = accumulate ? T{1} : T{0};
+  constexpr bool kSingle = sizeof(T) == 4;
+  constexpr cudaDataType kType = kSingle ? CUDA_R_32F : CUDA_R_64F;
+  const cublasComputeType_t compute = !kSingle              ? CUBLAS_COMPUTE_64F
+                                      : tf32_allowed.load() ? CUBLAS_COMPUTE_32F_FAST_TF32
+                                                            : CUBLAS_COMPUTE_32F;
+  const cublasOperation_t op_right = right.transposed ? CUBLAS_OP_T : CUBLAS_OP_N;
+  const cublasOperation_t op_left = left.transposed ? CUBLAS_OP_T : CUBLAS_OP_N;
+  const int m = small(sizes.columns), n = small(sizes.rows), k = small(sizes.inner);
+  const int ld_right = small(right.row), ld_left = small(left.row), ld_to = small(to_row);
+  const std::scoped_lock lock(working());
+  cublasHandle_t const handle = gpu().blas_handle;
+  if (sizes.batch == 1) {
+    check(blas().gemm(handle, op_right, op_left, m, n, k, &one, right.data, kType, ld_right,
+                      left.data, kType, ld_left, &beta, to, kType, ld_to, compute,
+                      CUBLAS_GEMM_DEFAULT),
+          "cublasGemmEx");
+    return;
+  }
+  check(
+      blas().gemm_batched(handle, op_right, op_left, m, n, k, &one, right.data, kType, ld_right,
+                          right.between, left.data, kType, ld_left, left.between, &beta, to, kType,
+                          ld_to, to_between, small(sizes.batch), compute, CUBLAS_GEMM_DEFAULT),
+      "cublasGemmStridedBatchedEx");
+}
+
 template <class T>
 void product(const Tensor& to, const Tensor& a, const Tensor& b, bool accumulate) {
   const std::int64_t batch = to.dim(0);
@@ -59,32 +98,13 @@ void product(const Tensor& to, const Tensor& a, const Tensor& b, bool accumulate
     return;
   }
   const Matrices left = readable(a), right = readable(b);
-  const T one = 1, beta = accumulate ? T{1} : T{0};
-  constexpr bool kSingle = sizeof(T) == 4;
-  constexpr cudaDataType kType = kSingle ? CUDA_R_32F : CUDA_R_64F;
-  const cublasComputeType_t compute = !kSingle              ? CUBLAS_COMPUTE_64F
-                                      : tf32_allowed.load() ? CUBLAS_COMPUTE_32F_FAST_TF32
-                                                            : CUBLAS_COMPUTE_32F;
-  // cuBLAS is column-major: it calculates the transposed product of the transposed operands.
-  const cublasOperation_t op_right = right.transposed ? CUBLAS_OP_T : CUBLAS_OP_N;
-  const cublasOperation_t op_left = left.transposed ? CUBLAS_OP_T : CUBLAS_OP_N;
-  const int m = small(to.dim(2)), n = small(to.dim(1)), k = small(a.dim(2));
-  const int ld_right = small(right.row), ld_left = small(left.row);
-  const int ld_to = small(to.dim(1) == 1 ? to.dim(2) : to.stride(1));
-  const std::scoped_lock lock(working());
-  cublasHandle_t const handle = gpu().blas_handle;
-  if (batch == 1) {
-    check(blas().gemm(handle, op_right, op_left, m, n, k, &one, right.tensor.raw(), kType, ld_right,
-                      left.tensor.raw(), kType, ld_left, &beta, to.raw(), kType, ld_to, compute,
-                      CUBLAS_GEMM_DEFAULT),
-          "cublasGemmEx");
-    return;
-  }
-  check(blas().gemm_batched(handle, op_right, op_left, m, n, k, &one, right.tensor.raw(), kType,
-                            ld_right, right.tensor.stride(0), left.tensor.raw(), kType, ld_left,
-                            left.tensor.stride(0), &beta, to.raw(), kType, ld_to, to.stride(0),
-                            small(batch), compute, CUBLAS_GEMM_DEFAULT),
-        "cublasGemmStridedBatchedEx");
+  const auto between = [&](const Tensor& m) { return batch == 1 ? 0 : m.stride(0); };
+  const auto operand = [&](const Matrices& m) {
+    return Operand{m.tensor.raw(), m.transposed, m.row, between(m.tensor)};
+  };
+  gemm<T>({to.dim(1), to.dim(2), a.dim(2), batch}, operand(left), operand(right),
+          static_cast<T*>(to.raw()), to.dim(1) == 1 ? to.dim(2) : to.stride(1), between(to),
+          accumulate);
 }
 
 }  // namespace
@@ -100,6 +120,20 @@ void matmul(const Tensor& to, std::span<const Product> products, bool accumulate
     }
   });
 }
+
+template <class T>
+void multiply_rows(T* to, std::int64_t to_row, const T* x, std::int64_t x_row, std::int64_t rows,
+                   const Tensor& w, bool accumulate) {
+  const Matrices right = readable(w.insert_axis(0));
+  const bool one = rows == 1;  // then the distance between rows may be any number
+  gemm<T>({rows, w.dim(1), w.dim(0), 1}, {x, false, one ? w.dim(0) : x_row, 0},
+          {right.tensor.raw(), right.transposed, right.row, 0}, to, one ? w.dim(1) : to_row, 0,
+          accumulate);
+}
+template void multiply_rows(float*, std::int64_t, const float*, std::int64_t, std::int64_t,
+                            const Tensor&, bool);
+template void multiply_rows(double*, std::int64_t, const double*, std::int64_t, std::int64_t,
+                            const Tensor&, bool);
 
 void linear(const Tensor& to, const Tensor& x, const Tensor& w, const Tensor& init) {
   if (init.defined()) copy(to, init);

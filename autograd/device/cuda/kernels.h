@@ -8,6 +8,9 @@
 
 namespace tapeloop::cuda {
 
+struct RecurrentForward;  // recurrent/sequence.h
+struct RecurrentBackward;
+
 // fill.cu
 void copy(const Tensor& to, const Tensor& from);  // both on the device
 void fill(const Tensor& to, double value);
@@ -33,12 +36,20 @@ void norms(const Tensor& to, std::span<const Tensor> from, const std::vector<std
 void allow_tf32(bool allowed);
 void matmul(const Tensor& to, std::span<const Product> products, bool accumulate);
 void linear(const Tensor& to, const Tensor& x, const Tensor& w, const Tensor& init);
+// to = (accumulate ? to : 0) + x w for `rows` rows, which are to_row and x_row elements apart. w [K,
+// N] has any strides.
+template <class T>
+void multiply_rows(T* to, std::int64_t to_row, const T* x, std::int64_t x_row, std::int64_t rows,
+                   const Tensor& w, bool accumulate);
 // recurrent/persistent.cu: the whole sequence in one launch. Returns false, and does nothing, if
 // the plan has another form.
 bool persistent_forward(const RecurrentForward& run);
 bool persistent_backward(const RecurrentBackward& run);
-// recurrent/alternating.cu
-void recurrent_forward(const RecurrentForward& run);
-void recurrent_backward(const RecurrentBackward& run);
+// Notes that a run alternates because it is no plain batch of sequences. Throws if `may_refuse` and
+// set_recurrent_form() asked for one launch.
+void decline_persistent(const StepLayout& step, bool may_refuse);
+// recurrent/levels.cu
+void run_levels(const LevelForward& run);
+void run_levels(const LevelBackward& run);
 
 }  // namespace tapeloop::cuda

@@ -12,6 +12,7 @@
 #include "tapeloop/autograd/device/cuda/kernels.h"
 #include "tapeloop/autograd/device/cuda/launch.cuh"
 #include "tapeloop/autograd/device/cuda/recurrent/resident.cuh"
+#include "tapeloop/autograd/device/cuda/recurrent/sequence.h"
 #include "tapeloop/autograd/tensor/error.h"
 
 namespace tapeloop::cuda {
@@ -161,11 +162,8 @@ bool run_persistent(const RecurrentSequence& run, const RecurrentForward* forwar
   given.plan = chosen.plan;
   const std::int64_t blocks = given.plan.groups * given.plan.slices;
   const std::int64_t count = 2 * given.plan.groups * shape.chunks() * given.plan.rows;
-  const Scratch lengths(run.lengths.size_bytes());
   const Scratch exchange(static_cast<std::size_t>(count) * sizeof(Chunk));
   const Scratch flags(static_cast<std::size_t>(blocks) * sizeof(unsigned));
-  upload(lengths.as<std::int64_t>(), run.lengths.data(), run.lengths.size_bytes());
-  given.lengths = lengths.as<std::int64_t>();
   given.exchange = exchange.as<Chunk>();
   given.flags = flags.as<unsigned>();
   const Grid grid(std::max(count, blocks));
@@ -200,13 +198,22 @@ void use_recurrent_times(const std::string& file) {
   plans().by_shape.clear();
 }
 
+void decline_persistent(const StepLayout& step, bool may_refuse) {
+  last_form = RecurrentForm::alternating;
+  if (!may_refuse || wanted_form != RecurrentForm::persistent) return;
+  const char* name = "recurrence";
+  for (const StepLayout::Operation& op : step.operations) {
+    if (op.kernel != nullptr) name = op.kernel->name;
+  }
+  fail((std::string("recurrent \"") + name + "\"").c_str(),
+       "set_recurrent_form() asked for RecurrentForm::persistent, but only a batch of sequences of "
+       "one length, with one product of h and one formula a step, runs in one launch; "
+       "RecurrentForm::automatic chooses a form that is possible");
+}
+
 bool persistent_forward(const RecurrentForward& run) { return run_persistent(run, &run, nullptr); }
 
 bool persistent_backward(const RecurrentBackward& run) {
-  if (run.dh.defined()) {  // a tape that looks inside needs dh of every step
-    last_form = RecurrentForm::alternating;
-    return false;
-  }
   return run_persistent(run, nullptr, &run);
 }
 

@@ -1,0 +1,256 @@
+// SPDX-License-Identifier: MIT
+// The operations of level_loop.h on the CPU. Each thread of a team owns some units of every value,
+// with all of their gates, for the whole run. A product gives the thread's own columns; the formula
+// reads them while they are in the cache.
+#include "tapeloop/autograd/device/cpu/levels.h"
+
+#include <algorithm>
+#include <optional>
+
+#include "tapeloop/autograd/device/cpu/kernels.h"
+#include "tapeloop/autograd/device/cpu/packed_weight.h"
+#include "tapeloop/autograd/device/cpu/threads.h"
+#include "tapeloop/autograd/device/cpu/walk.h"
+#include "tapeloop/autograd/device/level_loop.h"
+
+namespace tapeloop::cpu {
+namespace {
+
+using detail::LevelProgram;
+using detail::LevelRows;
+
+// With fewer flops per thread, a level ends before another thread could help: a barrier costs some
+// 200 ns.
+constexpr double kFlopsPerMember = 4e5;
+
+// The weights of a step, packed for its products.
+template <class T>
+class PackedWeights {
+ public:
+  // `transposed`: for the gradients of the operands.
+  PackedWeights(const LevelProgram& program, bool transposed) {
+    const StepLayout& step = program.layout();
+    packed_.resize(program.run().weights.size());
+    for (const StepLayout::Operation& op : step.operations) {
+      const StepLayout::Value& y = step.values[static_cast<std::size_t>(op.result)];
+      for (const StepLayout::Term& term : op.terms) {
+        const auto i = static_cast<std::size_t>(term.weight);
+        const Tensor& w = program.run().weights[i];
+        const T* data = w.read<T>();
+        flops_ += 2.0 * static_cast<double>(w.numel() * program.widest());
+        if (transposed) {
+          packed_[i].emplace(w, MatrixView<T>{data, w.stride(0), w.stride(1)}, y.size, term.x.size);
+        } else {
+          packed_[i].emplace(w, MatrixView<T>{data, w.stride(1), w.stride(0)}, term.x.size, y.size,
+                             y.size / y.unit);
+        }
+      }
+    }
+  }
+  const PackedWeight<T>& operator[](int i) const { return *packed_[static_cast<std::size_t>(i)]; }
+
+  // The number of threads for the widest level.
+  int members() const {
+    const double most = std::min(flops_ / kFlopsPerMember, 1e9);
+    return std::max(1, std::min(num_threads(), static_cast<int>(most)));
+  }
+
+ private:
+  PoolVector<std::optional<PackedWeight<T>>> packed_;
+  double flops_ = 0;
+};
+
+// One thread of the team: see level_loop.h.
+template <class T>
+class Member {
+ public:
+  Member(const PackedWeights<T>& weights, internal::Team& team, int member)
+      : weights_(weights), team_(team), member_(member) {}
+
+  void wait() { team_.wait(); }
+
+  // y = start + x w
+  void product(int weight, std::int64_t count, LevelRows<T> x, std::int64_t x_size,
+               LevelRows<T> start, LevelRows<T> y, std::int64_t size, std::int64_t unit) {
+    const PackedWeight<T>& w = weights_[weight];
+    const std::int64_t panels = w.panels_per_group(), groups = size / unit;
+    const Share share = own(unit);
+    const bool at_once = team_.size() == 1 && unit % width_ == 0;
+    for (std::int64_t g = 0; g < (at_once ? 1 : groups); ++g) {
+      kernels_.multiply_panels({count, x_size, x.data, x.stride, w.panels(g),
+                                at_once ? 0 : share.first_panel,
+                                at_once ? panels * groups : share.last_panel, at_once ? size : unit,
+                                start.data == nullptr ? nullptr : start.data + g * unit,
+                                start.stride, y.data + g * unit, y.stride});
+    }
+  }
+  // dx = start + dy w
+  void product_gradient(int weight, std::int64_t count, LevelRows<T> dy, std::int64_t dy_size,
+                        LevelRows<T> start, LevelRows<T> dx, std::int64_t size) {
+    const Share share = own(size);
+    kernels_.multiply_panels({count, dy_size, dy.data, dy.stride, weights_[weight].panels(),
+                              share.first_panel, share.last_panel, size, start.data, start.stride,
+                              dx.data, dx.stride});
+  }
+
+  void formula(const PointwiseKernel& kernel, const void* functor, LoopPlan& plan, int operands,
+               std::int64_t units) {
+    const Share share = own(units);
+    plan.sizes[1] = share.end - share.begin;
+    const std::int64_t offset = share.begin * static_cast<std::int64_t>(sizeof(T));
+    for (int i = 0; i < operands; ++i) {
+      if (plan.operands[i].data != nullptr) plan.operands[i].data += offset;
+    }
+    walk<T>(kernel, functor, plan, 0, plan.sizes[0]);
+  }
+
+  void add(LevelRows<T> to, LevelRows<T> from, std::int64_t count, std::int64_t size,
+           std::int64_t unit) {
+    each(count, size, unit, [&](std::int64_t n, std::int64_t begin, std::int64_t end) {
+      T* sum = to.data + n * to.stride;
+      const T* more = from.data + n * from.stride;
+      for (std::int64_t j = begin; j < end; ++j) sum[j] += more[j];
+    });
+  }
+  void zero(LevelRows<T> to, std::int64_t count, std::int64_t size, std::int64_t unit) {
+    each(count, size, unit, [&](std::int64_t n, std::int64_t begin, std::int64_t end) {
+      std::fill(to.data + n * to.stride + begin, to.data + n * to.stride + end, T{0});
+    });
+  }
+  // Adds the sum of the rows.
+  void add_rows(T* to, LevelRows<T> from, std::int64_t count, std::int64_t units) {
+    const Share share = own(units);
+    T* const sum = from.data;  // the first row
+    for (std::int64_t n = 1; n < count; ++n) {
+      const T* more = from.data + n * from.stride;
+      for (std::int64_t j = share.begin; j < share.end; ++j) sum[j] += more[j];
+    }
+    for (std::int64_t j = share.begin; j < share.end; ++j) to[j] += sum[j];
+  }
+
+  // to[i] = from[rows[i]]
+  void take(LevelRows<T> to, LevelRows<T> from, const std::int64_t* rows, std::int64_t count,
+            std::int64_t size) {
+    each(count, size, size, [&](std::int64_t n, std::int64_t begin, std::int64_t end) {
+      const T* source = from.data + rows[n] * from.stride;
+      std::copy(source + begin, source + end, to.data + n * to.stride + begin);
+    });
+  }
+  // to[rows[i]] += from[i], in order
+  void give(LevelRows<T> to, const std::int64_t* rows, LevelRows<T> from, std::int64_t count,
+            std::int64_t size) {
+    each(count, size, size, [&](std::int64_t n, std::int64_t begin, std::int64_t end) {
+      T* sum = to.data + rows[n] * to.stride;
+      const T* more = from.data + n * from.stride;
+      for (std::int64_t j = begin; j < end; ++j) sum[j] += more[j];
+    });
+  }
+
+  void layer_norm(int groups, double epsilon, LevelRows<T> x, const T* scale, const T* bias,
+                  LevelRows<T> add, LevelRows<T> y, std::int64_t count, std::int64_t size,
+                  std::int64_t unit) {
+    const std::int64_t width = size / groups;
+    for (std::int64_t n = 0; n < count; ++n) {
+      for (int g = 0; g < groups; ++g) {
+        const T* row = x.data + n * x.stride;
+        const RowMoments<T> moments = kernels_.row_moments(row + g * width, width, epsilon);
+        each_part(size, unit, [&](std::int64_t begin, std::int64_t end) {
+          const std::int64_t from = std::max(begin, g * width), to = std::min(end, (g + 1) * width);
+          if (from >= to) return;
+          kernels_.normalise_row({to - from, row + from, scale == nullptr ? nullptr : scale + from,
+                                  bias == nullptr ? nullptr : bias + from,
+                                  add.data == nullptr ? nullptr : add.data + n * add.stride + from,
+                                  y.data + n * y.stride + from},
+                                 moments);
+        });
+      }
+    }
+  }
+
+  void layer_norm_gradient(int groups, double epsilon, LevelRows<T> x, const T* scale,
+                           LevelRows<T> dy, LevelRows<T> dx, bool adds, T* dscale, T* dbias,
+                           std::int64_t count, std::int64_t size, std::int64_t unit) {
+    const std::int64_t width = size / groups;
+    for (std::int64_t n = 0; n < count; ++n) {
+      for (int g = 0; g < groups; ++g) {
+        const T* row = x.data + n * x.stride;
+        const T* upstream = dy.data + n * dy.stride;
+        const RowMoments<T> moments = kernels_.row_moments(row + g * width, width, epsilon);
+        const RowSums<T> sums = kernels_.row_gradient_sums(
+            row + g * width, scale == nullptr ? nullptr : scale + g * width, upstream + g * width,
+            width, moments);
+        each_part(size, unit, [&](std::int64_t begin, std::int64_t end) {
+          const std::int64_t from = std::max(begin, g * width), to = std::min(end, (g + 1) * width);
+          if (from >= to) return;
+          kernels_.row_gradient(
+              {to - from, row + from, scale == nullptr ? nullptr : scale + from, upstream + from,
+               dx.data == nullptr ? nullptr : dx.data + n * dx.stride + from, adds,
+               dscale == nullptr ? nullptr : dscale + from,
+               dbias == nullptr ? nullptr : dbias + from},
+              moments, sums, width);
+        });
+      }
+    }
+  }
+
+ private:
+  // The panels and units that this thread owns.
+  struct Share {
+    std::int64_t first_panel, last_panel, begin, end;
+  };
+  Share own(std::int64_t units) const {
+    const std::int64_t panels = panel_count(units, width_);
+    const std::int64_t first = panels * member_ / team_.size();
+    const std::int64_t last = panels * (member_ + 1) / team_.size();
+    return {first, last, first * width_, std::min(units, last * width_)};
+  }
+  // Calls body(begin, end) for the thread's own columns of a value.
+  template <class Body>
+  void each_part(std::int64_t size, std::int64_t unit, Body body) const {
+    const Share share = own(unit);
+    if (share.begin >= share.end) return;
+    if (team_.size() == 1) return body(std::int64_t{0}, size);
+    for (std::int64_t g = 0; g < size; g += unit) body(g + share.begin, g + share.end);
+  }
+  template <class Body>
+  void each(std::int64_t count, std::int64_t size, std::int64_t unit, Body body) const {
+    for (std::int64_t n = 0; n < count; ++n) {
+      each_part(size, unit, [&](std::int64_t begin, std::int64_t end) { body(n, begin, end); });
+    }
+  }
+
+  const PackedWeights<T>& weights_;
+  internal::Team& team_;
+  int member_;
+  const TypedKernels<T>& kernels_ = cpu::kernels().of<T>();
+  std::int64_t width_ = kernels_.panel_width;
+};
+
+}  // namespace
+
+template <class T>
+void run_levels(const LevelForward& run) {
+  const LevelProgram program(run);
+  const PackedWeights<T> weights(program, false);
+  parallel_team(weights.members(), [&](internal::Team& team, int member) {
+    Member<T> self(weights, team, member);
+    detail::LevelLoop<T, Member<T>>(program, self).forward();
+  });
+}
+
+template <class T>
+void run_levels(const LevelBackward& run) {
+  const LevelProgram program(run);
+  const PackedWeights<T> weights(program, true);
+  parallel_team(weights.members(), [&](internal::Team& team, int member) {
+    Member<T> self(weights, team, member);
+    detail::LevelLoop<T, Member<T>>(program, self).backward(run.upstream);
+  });
+}
+
+template void run_levels<float>(const LevelForward&);
+template void run_levels<double>(const LevelForward&);
+template void run_levels<float>(const LevelBackward&);
+template void run_levels<double>(const LevelBackward&);
+
+}  // namespace tapeloop::cpu

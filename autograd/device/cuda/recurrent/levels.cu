@@ -1,0 +1,337 @@
+// SPDX-License-Identifier: MIT
+// The operations of level_loop.h on the GPU: products and pointwise kernels in turn, all enqueued
+// without a wait, for every step and every order. A plain batch of sequences may run in one launch
+// instead: recurrent/persistent.cu.
+#include <algorithm>
+
+#include "tapeloop/autograd/device/cuda/kernels.h"
+#include "tapeloop/autograd/device/cuda/launch.cuh"
+#include "tapeloop/autograd/device/cuda/recurrent/sequence.h"
+#include "tapeloop/autograd/device/level_loop.h"
+
+namespace tapeloop::cuda {
+namespace {
+
+using detail::LevelProgram;
+using detail::LevelRows;
+
+// Rows of a kernel: row i is at data + (rows == null ? i : rows[i]) * stride.
+template <class T>
+struct KernelRows {
+  T* data;
+  std::int64_t stride;
+  const std::int64_t* rows;
+
+  TL_HD T& at(std::int64_t i, std::int64_t column) const {
+    return data[(rows == nullptr ? i : rows[i]) * stride + column];
+  }
+};
+
+// to = from, or += from. from.data null: zeros.
+template <class T>
+__global__ void __launch_bounds__(kThreads)
+    set_kernel(KernelRows<T> to, KernelRows<T> from, std::int64_t count, std::int64_t size,
+               bool add) {
+  const std::int64_t i = thread_number();
+  if (i >= count * size) return;
+  const Divided row = divide(i, size);
+  const T x = from.data == nullptr ? T{0} : from.at(row.quotient, row.rest);
+  T& y = to.at(row.quotient, row.rest);
+  y = add ? y + x : x;
+}
+
+// to[rows[i]] += from[i] in order: a thread for each column.
+template <class T>
+__global__ void __launch_bounds__(kThreads)
+    give_kernel(KernelRows<T> to, KernelRows<T> from, std::int64_t count, std::int64_t size) {
+  const std::int64_t column = thread_number();
+  if (column >= size) return;
+  for (std::int64_t i = 0; i < count; ++i) to.at(i, column) += from.at(i, column);
+}
+
+// to += the sum of all rows.
+template <class T>
+__global__ void __launch_bounds__(kThreads)
+    sum_kernel(T* to, KernelRows<T> from, std::int64_t count, std::int64_t size) {
+  const std::int64_t column = thread_number();
+  if (column >= size) return;
+  T sum = 0;
+  for (std::int64_t i = 0; i < count; ++i) sum += from.at(i, column);
+  to[column] += sum;
+}
+
+// --- layer norm: a thread for each group of columns of a row ---
+
+template <class T>
+struct NormRows {
+  KernelRows<T> x, dy, y;  // y: the result, or dx
+  KernelRows<T> add;
+  const T *scale, *bias;
+  T *mean, *factor;  // [count, groups]
+  std::int64_t count, groups, width;
+  T epsilon;
+  bool adds;
+};
+
+template <class T>
+__device__ void moments(const NormRows<T>& n, std::int64_t i, Divided at) {
+  const std::int64_t first = at.rest * n.width;
+  T mean = 0, variance = 0;
+  for (std::int64_t j = 0; j < n.width; ++j) mean += n.x.at(at.quotient, first + j);
+  mean /= static_cast<T>(n.width);
+  for (std::int64_t j = 0; j < n.width; ++j) {
+    const T d = n.x.at(at.quotient, first + j) - mean;
+    variance += d * d;
+  }
+  n.mean[i] = mean;
+  n.factor[i] = T{1} / sqrt(variance / static_cast<T>(n.width) + n.epsilon);
+}
+
+template <class T>
+__global__ void __launch_bounds__(kThreads) norm_kernel(NormRows<T> n) {
+  const std::int64_t i = thread_number();
+  if (i >= n.count * n.groups) return;
+  const Divided at = divide(i, n.groups);
+  moments(n, i, at);
+  for (std::int64_t j = at.rest * n.width; j < (at.rest + 1) * n.width; ++j) {
+    T y = (n.x.at(at.quotient, j) - n.mean[i]) * n.factor[i];
+    if (n.scale != nullptr) y *= n.scale[j];
+    if (n.bias != nullptr) y += n.bias[j];
+    n.y.at(at.quotient, j) = n.add.data == nullptr ? y : n.add.at(at.quotient, j) + y;
+  }
+}
+
+template <class T>
+__global__ void __launch_bounds__(kThreads) norm_gradient_kernel(NormRows<T> n) {
+  const std::int64_t i = thread_number();
+  if (i >= n.count * n.groups) return;
+  const Divided at = divide(i, n.groups);
+  moments(n, i, at);
+  const T mean = n.mean[i], factor = n.factor[i];
+  const std::int64_t first = at.rest * n.width, end = first + n.width;
+  const auto g = [&](std::int64_t j) {
+    return n.scale == nullptr ? n.dy.at(at.quotient, j) : n.dy.at(at.quotient, j) * n.scale[j];
+  };
+  T sum = 0, product = 0;
+  for (std::int64_t j = first; j < end; ++j) {
+    sum += g(j);
+    product += g(j) * ((n.x.at(at.quotient, j) - mean) * factor);
+  }
+  for (std::int64_t j = first; n.y.data != nullptr && j < end; ++j) {
+    const T x = (n.x.at(at.quotient, j) - mean) * factor;
+    const T dx = factor * (g(j) - (sum + x * product) / static_cast<T>(n.width));
+    T& to = n.y.at(at.quotient, j);
+    to = n.adds ? to + dx : dx;
+  }
+}
+
+// dscale += sum of dy x^, dbias += sum of dy: a thread for each column.
+template <class T>
+__global__ void __launch_bounds__(kThreads) norm_sums_kernel(NormRows<T> n, T* dscale, T* dbias) {
+  const std::int64_t j = thread_number();
+  if (j >= n.groups * n.width) return;
+  const std::int64_t group = divide(j, n.width).quotient;
+  T scale = 0, bias = 0;
+  for (std::int64_t i = 0; i < n.count; ++i) {
+    const std::int64_t at = i * n.groups + group;
+    scale += n.dy.at(i, j) * ((n.x.at(i, j) - n.mean[at]) * n.factor[at]);
+    bias += n.dy.at(i, j);
+  }
+  if (dscale != nullptr) dscale[j] += scale;
+  if (dbias != nullptr) dbias[j] += bias;
+}
+
+// The tables of a schedule on the device: the copy of a table on the host is found by its address.
+class Tables {
+ public:
+  explicit Tables(const Schedule& schedule) : memory_(bytes_of(schedule)) {
+    PoolVector<std::int64_t> all;
+    each(schedule, [&](const Schedule::Rows& rows) {
+      places_.push_back({rows.rows, static_cast<std::int64_t>(all.size())});
+      all.insert(all.end(), rows.rows, rows.rows + rows.count);
+    });
+    std::sort(places_.begin(), places_.end(),
+              [](const Place& a, const Place& b) { return a.host < b.host; });
+    if (!all.empty()) upload(memory_.as<void>(), all.data(), all.size() * sizeof(std::int64_t));
+  }
+  const std::int64_t* on_device(const std::int64_t* host) const {
+    const auto found =
+        std::lower_bound(places_.begin(), places_.end(), host,
+                         [](const Place& place, const std::int64_t* x) { return place.host < x; });
+    return memory_.as<const std::int64_t>() + found->offset;
+  }
+
+ private:
+  struct Place {
+    const std::int64_t* host;
+    std::int64_t offset;
+  };
+  template <class Visit>
+  static void each(const Schedule& schedule, Visit visit) {
+    for (std::int64_t l = 0; !schedule.is_chain() && l < schedule.levels(); ++l) {
+      for (int p = 0; p < schedule.slots(); ++p) {
+        const Schedule::Rows rows = schedule.slot(l, p);
+        if (rows.rows != nullptr) visit(rows);
+      }
+    }
+  }
+  static std::size_t bytes_of(const Schedule& schedule) {
+    std::int64_t count = 0;
+    each(schedule, [&](const Schedule::Rows& rows) { count += rows.count; });
+    return static_cast<std::size_t>(count) * sizeof(std::int64_t);
+  }
+
+  PoolVector<Place> places_;
+  Scratch memory_;
+};
+
+// See level_loop.h. The GPU is a single member: it does not wait for others, and all units are its
+// own.
+template <class T>
+class WholeGpu {
+ public:
+  explicit WholeGpu(const LevelRun& run) : run_(run), tables_(*run.schedule) {}
+
+  void wait() {}
+
+  void product(int weight, std::int64_t count, LevelRows<T> x, std::int64_t, LevelRows<T> start,
+               LevelRows<T> y, std::int64_t size, std::int64_t) {
+    begin(y, start, count, size);
+    multiply_rows(y.data, y.stride, x.data, x.stride, count, weight_of(weight).transpose(0, 1),
+                  start.data != nullptr);
+  }
+  void product_gradient(int weight, std::int64_t count, LevelRows<T> dy, std::int64_t,
+                        LevelRows<T> start, LevelRows<T> dx, std::int64_t size) {
+    begin(dx, start, count, size);
+    multiply_rows(dx.data, dx.stride, dy.data, dy.stride, count, weight_of(weight),
+                  start.data != nullptr);
+  }
+
+  void formula(const PointwiseKernel& kernel, const void* functor, LoopPlan& plan, int,
+               std::int64_t units) {
+    plan.sizes[1] = units;
+    find_pointwise(kernel, dtype())(functor, plan, Running{});
+  }
+
+  void add(LevelRows<T> to, LevelRows<T> from, std::int64_t count, std::int64_t size,
+           std::int64_t) {
+    set(rows(to), rows(from), count, size, true);
+  }
+  void zero(LevelRows<T> to, std::int64_t count, std::int64_t size, std::int64_t) {
+    set(rows(to), {}, count, size, false);
+  }
+  void add_rows(T* to, LevelRows<T> from, std::int64_t count, std::int64_t units) {
+    const Grid grid(units);
+    launch(sum_kernel<T>, grid.blocks, grid.threads, 0, to, rows(from), count, units);
+  }
+  void take(LevelRows<T> to, LevelRows<T> from, const std::int64_t* list, std::int64_t count,
+            std::int64_t size) {
+    set(rows(to), rows(from, list), count, size, false);
+  }
+  void give(LevelRows<T> to, const std::int64_t* list, LevelRows<T> from, std::int64_t count,
+            std::int64_t size) {
+    const Grid grid(size);
+    launch(give_kernel<T>, grid.blocks, grid.threads, 0, rows(to, list), rows(from), count, size);
+  }
+
+  void layer_norm(int groups, double epsilon, LevelRows<T> x, const T* scale, const T* bias,
+                  LevelRows<T> add, LevelRows<T> y, std::int64_t count, std::int64_t size,
+                  std::int64_t) {
+    const Scratch memory(norm_bytes(count, groups));
+    NormRows<T> n = norm(memory, groups, epsilon, x, scale, count, size);
+    n.bias = bias;
+    n.add = rows(add);
+    n.y = rows(y);
+    const Grid grid(count * groups);
+    launch(norm_kernel<T>, grid.blocks, grid.threads, 0, n);
+  }
+  void layer_norm_gradient(int groups, double epsilon, LevelRows<T> x, const T* scale,
+                           LevelRows<T> dy, LevelRows<T> dx, bool adds, T* dscale, T* dbias,
+                           std::int64_t count, std::int64_t size, std::int64_t) {
+    const Scratch memory(norm_bytes(count, groups));
+    NormRows<T> n = norm(memory, groups, epsilon, x, scale, count, size);
+    n.dy = rows(dy);
+    n.y = rows(dx);
+    n.adds = adds;
+    const Grid grid(count * groups), columns(size);
+    launch(norm_gradient_kernel<T>, grid.blocks, grid.threads, 0, n);
+    launch(norm_sums_kernel<T>, columns.blocks, columns.threads, 0, n, dscale, dbias);
+  }
+
+ private:
+  static DType dtype() { return sizeof(T) == 4 ? DType::float32 : DType::float64; }
+  const Tensor& weight_of(int i) const { return run_.weights[static_cast<std::size_t>(i)]; }
+  static KernelRows<T> rows(LevelRows<T> x) { return {x.data, x.stride, nullptr}; }
+  KernelRows<T> rows(LevelRows<T> x, const std::int64_t* list) const {
+    return {x.data, x.stride, tables_.on_device(list)};
+  }
+  static void set(KernelRows<T> to, KernelRows<T> from, std::int64_t count, std::int64_t size,
+                  bool add) {
+    const Grid grid(count * size);
+    launch(set_kernel<T>, grid.blocks, grid.threads, 0, to, from, count, size, add);
+  }
+  // Puts what a product is added to in its place.
+  void begin(LevelRows<T> y, LevelRows<T> start, std::int64_t count, std::int64_t size) {
+    if (start.data != nullptr && start.data != y.data) {
+      set(rows(y), rows(start), count, size, false);
+    }
+  }
+  static std::size_t norm_bytes(std::int64_t count, int groups) {
+    return static_cast<std::size_t>(2 * count * groups) * sizeof(T);
+  }
+  static NormRows<T> norm(const Scratch& memory, int groups, double epsilon, LevelRows<T> x,
+                          const T* scale, std::int64_t count, std::int64_t size) {
+    NormRows<T> n{};
+    n.x = rows(x);
+    n.scale = scale;
+    n.mean = memory.as<T>();
+    n.factor = n.mean + count * groups;
+    n.count = count;
+    n.groups = groups;
+    n.width = size / groups;
+    n.epsilon = static_cast<T>(epsilon);
+    return n;
+  }
+
+  const LevelRun& run_;
+  Tables tables_;
+};
+
+}  // namespace
+
+void run_levels(const LevelForward& run) {
+  const auto plain = plain_sequence(run);
+  if (!plain) decline_persistent(*run.layout, true);
+  if (plain && persistent_forward(*plain)) {
+    // The kernel leaves the last state in block 1.
+    for (const Tensor& states : run.states) {
+      if (states.rank() == 3 && run.schedule->levels() % 2 == 0) {
+        copy(states.select(0, 0), states.select(0, 1));
+      }
+    }
+    return;
+  }
+  const LevelProgram program(run);
+  with_float_type(program.dtype(), [&]<class T>(T) {
+    WholeGpu<T> gpu(run);
+    detail::LevelLoop<T, WholeGpu<T>>(program, gpu).forward();
+  });
+}
+
+void run_levels(const LevelBackward& run) {
+  const auto plain = plain_sequence(run);
+  if (!plain) decline_persistent(*run.layout, false);
+  if (plain && persistent_backward(*plain)) {
+    for (const Tensor& d : run.dstates) {
+      if (run.schedule->levels() % 2 == 1) copy(d.select(0, 0), d.select(0, 1));
+    }
+    return;
+  }
+  const LevelProgram program(run);
+  with_float_type(program.dtype(), [&]<class T>(T) {
+    WholeGpu<T> gpu(run);
+    detail::LevelLoop<T, WholeGpu<T>>(program, gpu).backward(run.upstream);
+  });
+}
+
+}  // namespace tapeloop::cuda

@@ -1,0 +1,223 @@
+// SPDX-License-Identifier: MIT
+// Places of values and gradients, and the way in which each gradient is written.
+#include "tapeloop/autograd/device/level_program.h"
+
+#include <algorithm>
+
+namespace tapeloop::detail {
+
+namespace {
+
+using From = StepLayout::From;
+
+Place rows_of(const Tensor& tensor, int begins) {
+  if (!tensor.defined()) return {};
+  return {static_cast<char*>(tensor.raw()), tensor.stride(-2) * size_of(tensor.dtype()), begins};
+}
+
+Place one_row(const Tensor& tensor) {
+  return tensor.defined() ? Place{static_cast<char*>(tensor.raw()), 0, Place::at_zero} : Place{};
+}
+
+// Which columns of each value have been written, going through the operations in reverse.
+class Written {
+ public:
+  explicit Written(const StepLayout& layout) : layout_(layout), ranges_(layout.values.size()) {}
+
+  void all(int v) { ranges(v).assign(1, {0, layout_.values[static_cast<std::size_t>(v)].size}); }
+  // Returns put for columns that nothing has written, add for those that were all written, and none
+  // for a mixture.
+  Write write(int v, std::int64_t first, std::int64_t size) {
+    PoolVector<Range>& written = ranges(v);
+    for (const Range& r : written) {
+      if (first >= r.first && first + size <= r.end) return Write::add;
+      if (first < r.end && r.first < first + size) return Write::none;
+    }
+    written.push_back({first, first + size});
+    return Write::put;
+  }
+  bool complete(int v) {
+    std::int64_t columns = 0;
+    for (const Range& r : ranges(v)) columns += r.end - r.first;
+    return columns == layout_.values[static_cast<std::size_t>(v)].size;
+  }
+
+ private:
+  struct Range {
+    std::int64_t first, end;
+  };
+  PoolVector<Range>& ranges(int v) { return ranges_[static_cast<std::size_t>(v)]; }
+
+  const StepLayout& layout_;
+  PoolVector<PoolVector<Range>> ranges_;
+};
+
+}  // namespace
+
+LevelProgram::LevelProgram(const LevelRun& run) : run_(run) {
+  const Tensor& any = run.states[0];
+  dtype_ = any.dtype();
+  device_ = any.device();
+  const Schedule& order = schedule();
+  for (std::int64_t l = 0; l < (order.is_chain() ? 1 : order.levels()); ++l) {
+    widest_ = std::max(widest_, order.level(l).count);
+  }
+  place_values();
+}
+
+LevelProgram::LevelProgram(const LevelBackward& run)
+    : LevelProgram(static_cast<const LevelRun&>(run)) {
+  place_gradients(run);
+  choose_writes();
+}
+
+Place LevelProgram::new_scratch(std::int64_t columns) {
+  memory_.push_back(Tensor::empty({widest_, columns}, dtype_, device_));
+  return rows_of(memory_.back(), Place::at_zero);
+}
+
+void LevelProgram::place_values() {
+  const std::size_t count = layout().values.size();
+  places_.resize(count);
+  gathered_.resize(count);
+  for (std::size_t v = 0; v < count; ++v) {
+    const StepLayout::Value& value = layout().values[v];
+    const auto i = static_cast<std::size_t>(value.index);
+    switch (value.from) {
+      case From::input: places_[v] = rows_of(run_.input, Place::at_node); break;
+      case From::unit: places_[v] = one_row(run_.units[i]); break;
+      case From::extra: places_[v] = rows_of(run_.extras[i], Place::at_node); break;
+      case From::state: {
+        const Tensor& states = run_.states[i];
+        const bool two = states.rank() == 3;
+        places_[v] =
+            rows_of(states, two ? int{Place::at_block_before} : Place::at_slot + value.predecessor);
+        if (!schedule().is_chain()) gathered_[v] = new_scratch(value.size);
+        break;
+      }
+      default:
+        if (value.part >= 0) {
+          const Tensor& states = run_.states[static_cast<std::size_t>(value.part)];
+          places_[v] = rows_of(states, states.rank() == 3 ? Place::at_block : Place::at_state);
+        } else if (!run_.values.empty() && run_.values[v].defined()) {
+          places_[v] = rows_of(run_.values[v], Place::at_node);
+        } else {
+          places_[v] = new_scratch(value.size);
+        }
+    }
+  }
+}
+
+void LevelProgram::place_gradients(const LevelBackward& run) {
+  const std::size_t count = layout().values.size();
+  dplaces_.resize(count);
+  dgathered_.resize(count);
+  two_levels_.resize(run.dstates.size());
+  for (std::size_t k = 0; k < run.dstates.size(); ++k) two_levels_[k] = run.dstates[k].rank() == 3;
+  for (std::size_t v = 0; v < count; ++v) {
+    const StepLayout::Value& value = layout().values[v];
+    const auto i = static_cast<std::size_t>(value.index);
+    switch (value.from) {
+      case From::input: dplaces_[v] = rows_of(run.dinput, Place::at_node); break;
+      case From::unit: dplaces_[v] = one_row(run.dunits[i]); break;
+      case From::extra: break;
+      case From::state:
+        dplaces_[v] = rows_of(run.dstates[i], two_levels_[i] ? int{Place::at_block_before}
+                                                             : Place::at_slot + value.predecessor);
+        if (!schedule().is_chain()) dgathered_[v] = new_scratch(value.size);
+        break;
+      default:
+        if (value.part >= 0) {
+          const auto part = static_cast<std::size_t>(value.part);
+          dplaces_[v] =
+              rows_of(run.dstates[part], two_levels_[part] ? Place::at_block : Place::at_state);
+        } else if (run.dvalues[v].defined()) {
+          dplaces_[v] = rows_of(run.dvalues[v], Place::at_node);
+        } else {
+          dplaces_[v] = new_scratch(value.size);
+        }
+    }
+  }
+}
+
+void LevelProgram::choose_writes() {
+  const StepLayout& step = layout();
+  const std::size_t count = step.values.size();
+  Written written(step);
+  cleared_.assign(count, false);
+  for (std::size_t v = 0; v < count; ++v) {
+    const StepLayout::Value& value = step.values[v];
+    const bool keeps_later =
+        value.part >= 0 ||
+        (value.from == From::state && !two_levels_[static_cast<std::size_t>(value.index)]);
+    if (keeps_later) written.all(static_cast<int>(v));
+  }
+  PoolVector<bool> mixed(count, false);
+  const auto choose = [&](int v, std::int64_t first, std::int64_t columns) {
+    const From from = step.values[static_cast<std::size_t>(v)].from;
+    const bool wanted = dplace(v).base != nullptr;
+    if (from == From::unit) return wanted ? Write::sum : Write::none;
+    if (!wanted) return Write::none;
+    const Write result = written.write(v, first, columns);
+    if (result != Write::none) return result;
+    mixed[static_cast<std::size_t>(v)] = true;
+    return Write::add;
+  };
+  const auto added = [&](const StepLayout::Operation& op) {
+    if (!op.add.given()) return Write::none;
+    const Place& own = dplace(op.result);
+    const Place& from = dplace(op.add.value);
+    const Write result = choose(op.add.value, op.add.first, op.add.size);
+    // The gradient of the sum stands in the columns of what is added.
+    const bool same = own.begins == from.begins && own.base == from.base + op.add.first * element();
+    return same ? Write::none : result;
+  };
+  writes_.resize(step.operations.size());
+  for (std::size_t i = step.operations.size(); i-- > 0;) {
+    const StepLayout::Operation& op = step.operations[i];
+    PoolVector<Write>& writes = writes_[i];
+    if (op.kind == From::formula) {
+      for (const StepLayout::Columns& c : op.arguments) {
+        for (std::int64_t at = 0; at < c.size; at += op.units)
+          writes.push_back(choose(c.value, c.first + at, op.units));
+      }
+      continue;
+    }
+    for (const StepLayout::Term& term : op.terms)
+      writes.push_back(choose(term.x.value, term.x.first, term.x.size));
+    if (op.kind == From::layer_norm) {
+      writes.push_back(choose(op.x.value, op.x.first, op.x.size));
+      ends_with_wait_ = true;
+    }
+    writes.push_back(added(op));
+  }
+  for (std::size_t v = 0; v < count; ++v) {
+    const From from = step.values[v].from;
+    if (from == From::unit || from == From::extra || dplaces_[v].base == nullptr) continue;
+    cleared_[v] = mixed[v] || !written.complete(static_cast<int>(v));
+  }
+  scratch_.resize(step.operations.size());
+  for (std::size_t i = 0; i < step.operations.size(); ++i) {
+    const StepLayout::Operation& op = step.operations[i];
+    PoolVector<Write>& writes = writes_[i];
+    std::size_t at = 0;
+    const auto correct = [&](int v) {
+      if (cleared(v) && writes[at] == Write::put) writes[at] = Write::add;
+      ++at;
+    };
+    for (const StepLayout::Columns& c : op.arguments) {
+      for (std::int64_t j = 0; j < c.size; j += op.units) {
+        correct(c.value);
+        const Write way = writes[at - 1];
+        scratch_[i].push_back(way == Write::add || way == Write::sum ? new_scratch(op.units)
+                                                                     : Place{});
+      }
+    }
+    if (op.kind == From::formula) continue;
+    for (const StepLayout::Term& term : op.terms) correct(term.x.value);
+    if (op.kind == From::layer_norm) correct(op.x.value);
+    if (op.add.given()) correct(op.add.value);
+  }
+}
+
+}  // namespace tapeloop::detail

@@ -1,0 +1,95 @@
+// SPDX-License-Identifier: MIT
+// StepLayout: what one step of a recurrence calculates, as data. Every argument of a formula says
+// where it comes from. The loops of all devices, the Stepper, the recorded pass and inspection read
+// this table; nothing else knows the order of a formula's arguments.
+//
+// A step is a list of operations on values. A value is a row of numbers for each node (a node is
+// one application of the step: one time step of one sequence). Each operation makes new values:
+//   product     y = [add] + [bias] + sum of w x    w [size of y, size of x]
+//   layer norm  y = [add] + scale (x - mean) / sqrt(variance + epsilon) + bias, for each group
+//   formula     y1, y2, ... = F(a, b, ...)         element by element, for each unit
+#pragma once
+
+#include <cstdint>
+#include <span>
+
+#include "tapeloop/autograd/formula/kernel.h"
+#include "tapeloop/autograd/tensor/memory.h"
+
+namespace tapeloop {
+
+struct StepLayout {
+  // Where a value comes from. The first four are given; an operation makes the others.
+  enum class From : std::uint8_t {
+    input,  // what the cell's input() made of x, for all nodes at once
+    state,  // a part of the state of a predecessor
+    unit,   // the same row for every node: a parameter such as a peephole weight
+    extra,  // a row for each node without a gradient, such as a mask
+    product,
+    layer_norm,
+    formula
+  };
+  struct Value {
+    From from = From::input;
+    int index = 0;           // state: which part; unit, extra: which one; others: the operation
+    int predecessor = 0;     // state: of which predecessor
+    std::int64_t size = -1;  // how many columns; -1: not known before resolve()
+    // Threads divide a value in groups of this many units. The size itself, unless a formula reads
+    // several columns side by side.
+    std::int64_t unit = -1;
+    int part = -1;  // the part of the next state that this value is; -1: none
+  };
+  // Adjacent columns of a value.
+  struct Columns {
+    int value = -1;          // -1: none
+    std::int64_t first = 0;  // the first column
+    std::int64_t size = -1;  // -1: all; resolve() replaces it
+    bool given() const { return value >= 0; }
+  };
+  struct Term {
+    int weight;  // which one
+    Columns x;
+  };
+  struct Operation {
+    From kind = From::formula;  // product, layer_norm or formula
+    int result = 0;             // the first value that it makes
+    // product and layer norm
+    Columns add{};
+    int bias = -1;  // a value of From::unit; -1: none
+    // product
+    PoolVector<Term> terms{};
+    // layer norm
+    Columns x{};
+    int scale = -1;  // a value of From::unit; -1: none
+    int groups = 1;
+    double epsilon = 0;
+    // formula
+    const PointwiseKernel* kernel = nullptr;
+    detail::FormulaBytes formula{};
+    std::int64_t units = -1;          // columns of each argument
+    PoolVector<Columns> arguments{};  // in the order of the formula; may be several units wide
+  };
+
+  PoolVector<Value> values;
+  PoolVector<Operation> operations;
+  PoolVector<int> next;  // the value that is each part of the next state
+
+  int parts() const { return static_cast<int>(next.size()); }
+  // One more than the largest predecessor.
+  int predecessors() const;
+  // The value of a part of a predecessor's state; -1: the step does not read it.
+  int state_value(int part, int predecessor) const;
+};
+
+// Fills in all sizes and checks them. Throws Error, as "recurrent", if sizes do not fit; the
+// message names the formula and its argument. `weights`, `units` and `extras`: shapes of the
+// tensors.
+//   input_size: columns of the input        state_sizes: of each part of the state
+StepLayout resolve(StepLayout layout, std::int64_t input_size,
+                   std::span<const std::int64_t> state_sizes, std::span<const Shape> weights,
+                   std::span<const Shape> units, std::span<const Shape> extras);
+
+// Name of an argument or a result of a formula for messages: "f", or "argument 2".
+std::string argument_name(const PointwiseKernel& kernel, int i);
+
+}  // namespace tapeloop

@@ -1,0 +1,305 @@
+// SPDX-License-Identifier: MIT
+// Makes the layout of a step from its sources.
+#include "tapeloop/autograd/sequence/recurrence.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+
+#include "tapeloop/autograd/tensor/error.h"
+
+namespace tapeloop {
+
+using From = StepLayout::From;
+using of::Source;
+
+namespace of {
+
+Source Source::columns(std::int64_t from, std::int64_t count) const {
+  Source result = *this;
+  result.first += from;
+  result.size = count;
+  return result;
+}
+Source input() { return {}; }
+Source input(std::int64_t first, std::int64_t size) { return input().columns(first, size); }
+Source state(int k, int predecessor) {
+  Source result;
+  result.kind = Source::Kind::state;
+  result.index = k;
+  result.predecessor = predecessor;
+  return result;
+}
+Source product(const Var& w) { return product(w, state(0)); }
+Source product(const Var& w, Source x) { return product(w, std::move(x), Var()); }
+Source product(const Var& w, Source x, const Var& bias) {
+  Source result;
+  result.kind = Source::Kind::product;
+  result.var = w;
+  result.bias = bias;
+  result.parts.push_back(std::move(x));
+  return result;
+}
+Source unit(const Var& parameter) {
+  Source result;
+  result.kind = Source::Kind::unit;
+  result.var = parameter;
+  return result;
+}
+Source extra(const Tensor& values) {
+  if (!values.defined() || values.rank() < 2) {
+    fail("recurrence", fmt::format("of::extra() was given {}, expected [T, N, H]",
+                                   values.defined() ? values.describe() : "an undefined tensor"));
+  }
+  Source result;
+  result.kind = Source::Kind::extra;
+  result.var = Var(values);
+  return result;
+}
+Source layer_norm(Source x, const Var& scale, const Var& bias, int groups, double epsilon) {
+  Source result;
+  result.kind = Source::Kind::layer_norm;
+  result.scale = scale;
+  result.bias = bias;
+  result.groups = groups;
+  result.epsilon = epsilon;
+  result.parts.push_back(std::move(x));
+  return result;
+}
+Source operator+(Source a, Source b) {
+  Source result;
+  result.kind = Source::Kind::sum;
+  result.parts.reserve(2);
+  for (Source* term : {&a, &b}) {
+    if (term->kind == Source::Kind::sum) {
+      result.parts.insert(result.parts.end(), term->parts.begin(), term->parts.end());
+    } else {
+      result.parts.push_back(std::move(*term));
+    }
+  }
+  return result;
+}
+
+}  // namespace of
+
+namespace {
+
+[[noreturn]] void fail_with(const std::string& text) { fail("recurrence", text); }
+
+const char* kTooMany = "a step has at most 16 weights; put weights with the same operand into one";
+constexpr std::size_t kMostWeights = 16;
+
+}  // namespace
+
+int Recurrence::new_value(From from) {
+  StepLayout::Value value;
+  value.from = from;
+  value.index = static_cast<int>(layout_.operations.size());
+  layout_.values.push_back(value);
+  return static_cast<int>(layout_.values.size()) - 1;
+}
+
+int Recurrence::given(From from, int index, int predecessor) {
+  for (std::size_t v = 0; v < layout_.values.size(); ++v) {
+    const StepLayout::Value& value = layout_.values[v];
+    if (value.from == from && value.index == index && value.predecessor == predecessor) {
+      return static_cast<int>(v);
+    }
+  }
+  StepLayout::Value value;
+  value.from = from;
+  value.index = index;
+  value.predecessor = predecessor;
+  layout_.values.push_back(value);
+  return static_cast<int>(layout_.values.size()) - 1;
+}
+
+int Recurrence::unit_of(const Var& parameter) {
+  if (!parameter.defined()) return -1;
+  if (parameter.rank() != 1) {
+    fail_with(fmt::format("a parameter of a step is {}, expected [H], or [G*H] for G arguments",
+                          parameter.shape().str()));
+  }
+  for (std::size_t i = 0; i < units_.size(); ++i) {
+    if (units_[i].body() == parameter.body()) return given(From::unit, static_cast<int>(i), 0);
+  }
+  units_.push_back(parameter);
+  return given(From::unit, static_cast<int>(units_.size()) - 1, 0);
+}
+
+StepLayout::Columns Recurrence::columns_of(const Source& source) {
+  using Kind = Source::Kind;
+  StepLayout::Columns result{-1, source.first, source.size};
+  switch (source.kind) {
+    case Kind::input: result.value = given(From::input, 0, 0); break;
+    case Kind::state:
+      if (source.index < 0 || source.predecessor < 0) {
+        fail_with(fmt::format("of::state({}, {}): expected numbers from 0", source.index,
+                              source.predecessor));
+      }
+      result.value = given(From::state, source.index, source.predecessor);
+      break;
+    case Kind::unit:
+      if (!source.var.defined()) {
+        fail_with("of::unit() was given an undefined parameter; expected [H]");
+      }
+      result.value = unit_of(source.var);
+      break;
+    case Kind::extra:
+      extras_.push_back(source.var.value());
+      result.value = given(From::extra, static_cast<int>(extras_.size()) - 1, 0);
+      break;
+    case Kind::made: result.value = source.index; break;
+    case Kind::layer_norm: result.value = norm_of(source, {}).value; break;
+    default: result.value = sum_of(source).value;
+  }
+  return result;
+}
+
+void Recurrence::add_term(StepLayout::Operation& product, const Source& source) {
+  const Var& w = source.var;
+  if (!w.defined() || w.rank() != 2 || w.dim(0) < 1 || w.dim(1) < 1) {
+    fail_with(
+        fmt::format("of::product() was given a weight {}, expected [G*H, H], the weights of G "
+                    "gates",
+                    w.defined() ? w.shape().str() : "that is undefined"));
+  }
+  if (weights_.size() == kMostWeights) fail_with(kTooMany);
+  if (source.bias.defined()) {
+    if (product.bias >= 0) fail_with("a sum has two products with a bias; add the biases first");
+    product.bias = unit_of(source.bias);
+  }
+  const StepLayout::Columns x = columns_of(source.parts[0]);
+  weights_.push_back(w);
+  product.terms.push_back({static_cast<int>(weights_.size()) - 1, x});
+}
+
+StepLayout::Columns Recurrence::norm_of(const Source& source, StepLayout::Columns add) {
+  StepLayout::Operation op;
+  op.kind = From::layer_norm;
+  op.x = columns_of(source.parts[0]);
+  op.add = add;
+  op.scale = unit_of(source.scale);
+  op.bias = unit_of(source.bias);
+  op.groups = source.groups;
+  op.epsilon = source.epsilon;
+  op.result = new_value(From::layer_norm);
+  layout_.operations.push_back(op);
+  return {op.result, 0, -1};
+}
+
+// One product with all terms of the sum, or a layer norm to which something is added.
+StepLayout::Columns Recurrence::sum_of(const Source& source) {
+  using Kind = Source::Kind;
+  const std::span<const Source> terms =
+      source.kind == Kind::sum ? std::span<const Source>(source.parts) : std::span(&source, 1);
+  StepLayout::Operation op;
+  op.kind = From::product;
+  const Source* norm = nullptr;
+  for (const Source& term : terms) {
+    if (term.kind == Kind::product) {
+      if (term.first != 0 || term.size >= 0) {
+        fail_with("a product in a sum is read whole; take the columns of the sum");
+      }
+      continue;
+    }
+    if (term.kind == Kind::layer_norm && norm == nullptr) {
+      norm = &term;
+      continue;
+    }
+    if (op.add.given()) {
+      fail_with(
+          "a sum has two terms that are no products, such as an input and a state; at most "
+          "one is possible: give them to the formula one by one");
+    }
+    op.add = columns_of(term);
+  }
+  const bool products = std::any_of(terms.begin(), terms.end(),
+                                    [](const Source& term) { return term.kind == Kind::product; });
+  if (!products) {
+    if (norm == nullptr)
+      fail_with("a sum has no product; give its terms to the formula one by one");
+    return norm_of(*norm, op.add);
+  }
+  for (const Source& term : terms) {
+    if (term.kind == Kind::product) add_term(op, term);
+  }
+  const int result = op.result = new_value(From::product);
+  layout_.operations.push_back(std::move(op));
+  const StepLayout::Columns sum{result, 0, -1};
+  return norm == nullptr ? sum : norm_of(*norm, sum);
+}
+
+PoolVector<Source> Recurrence::add_formula(const PointwiseKernel& kernel,
+                                           const detail::FormulaBytes& formula,
+                                           std::span<const Source> arguments) {
+  StepLayout::Operation op;
+  op.kind = From::formula;
+  op.kernel = &kernel;
+  op.formula = formula;
+  for (const Source& argument : arguments) op.arguments.push_back(columns_of(argument));
+  PoolVector<Source> results;
+  for (int k = 0; k < kernel.outputs; ++k) {
+    Source made;
+    made.kind = Source::Kind::made;
+    made.index = new_value(From::formula);
+    if (k == 0) op.result = made.index;
+    results.push_back(made);
+  }
+  layout_.operations.push_back(std::move(op));
+  return results;
+}
+
+Source Recurrence::value(const Source& source) {
+  Source made;
+  const StepLayout::Columns columns = columns_of(source);
+  made.kind = Source::Kind::made;
+  made.index = columns.value;
+  made.first = columns.first;
+  made.size = columns.size;
+  return made;
+}
+
+void Recurrence::next(std::span<const Source> parts) {
+  layout_.next.clear();
+  for (const Source& part : parts) {
+    const StepLayout::Columns c = columns_of(part);
+    StepLayout::Value& value = layout_.values[static_cast<std::size_t>(c.value)];
+    if (value.from <= From::extra || c.first != 0 || c.size >= 0 || value.part >= 0) {
+      fail_with(
+          fmt::format("part {} of the next state must be the whole result of a formula, a "
+                      "product or a layer norm, and each part one of its own",
+                      layout_.next.size()));
+    }
+    value.part = static_cast<int>(layout_.next.size());
+    layout_.next.push_back(c.value);
+  }
+  if (layout_.next.empty() || layout_.next.size() > 8) {
+    fail_with(fmt::format("the next state has {} parts, expected 1 to 8", layout_.next.size()));
+  }
+}
+
+const char* Recurrence::name() const {
+  const char* result = "recurrence";
+  for (const StepLayout::Operation& op : layout_.operations) {
+    if (op.kernel != nullptr) result = op.kernel->name;
+  }
+  return result;
+}
+
+StepLayout Recurrence::resolved(std::int64_t input_size,
+                                std::span<const std::int64_t> state_sizes) const {
+  PoolVector<Shape> weights, units, extras;
+  for (const Var& w : weights_) weights.push_back(w.shape());
+  for (const Var& u : units_) units.push_back(u.shape());
+  for (const Tensor& x : extras_) extras.push_back(x.shape());
+  for (const StepLayout::Value& value : layout_.values) {
+    if (value.from == From::state && value.index >= parts()) {
+      fail("recurrent", fmt::format("\"{}\" reads part {} of the state, but makes {} parts", name(),
+                                    value.index, parts()));
+    }
+  }
+  return resolve(layout_, input_size, state_sizes, weights, units, extras);
+}
+
+}  // namespace tapeloop

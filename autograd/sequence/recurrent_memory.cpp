@@ -1,0 +1,170 @@
+// SPDX-License-Identifier: MIT
+// Facts about a step's layout that decide where its values are kept, and rows of states by lists.
+#include "tapeloop/autograd/device/backend.h"
+#include "tapeloop/autograd/sequence/recurrent_run.h"
+
+namespace tapeloop::detail {
+
+namespace {
+
+using From = StepLayout::From;
+
+// Calls use(columns, by formula) for all columns that the operations read, except what they add.
+template <class Use>
+void each_read(const StepLayout& layout, Use use) {
+  for (const StepLayout::Operation& op : layout.operations) {
+    for (const StepLayout::Columns& c : op.arguments) use(c, true);
+    for (const StepLayout::Term& term : op.terms) use(term.x, false);
+    if (op.kind == From::layer_norm) use(op.x, false);
+  }
+}
+
+bool overlap(const StepLayout::Columns& a, const StepLayout::Columns& b) {
+  return a.value == b.value && a.first < b.first + b.size && b.first < a.first + a.size;
+}
+
+Tensor index_of(const Schedule::Rows& rows, Device device) {
+  const Tensor index = Tensor::empty({rows.count}, DType::int64);
+  auto* to = static_cast<std::int64_t*>(index.raw());
+  for (std::int64_t i = 0; i < rows.count; ++i) to[i] = rows[i];
+  return index.to(device);
+}
+
+// Calls run(first, end, from) for runs of a list whose rows are adjacent, and the rows of the list
+// `from` too; from is -1 for zeros.
+template <class Run>
+void each_run(const Schedule::Rows& rows, const Schedule::Rows& from, Run run) {
+  for (std::int64_t i = 0; i < rows.count;) {
+    std::int64_t end = i + 1;
+    const auto follows = [&](std::int64_t k) {
+      const bool zeros = from[i] < 0;
+      return rows[k] == rows[i] + (k - i) && (zeros ? from[k] < 0 : from[k] == from[i] + (k - i));
+    };
+    if (rows.rows == nullptr && from.rows == nullptr) end = rows.count;
+    while (end < rows.count && follows(end)) ++end;
+    run(rows[i], rows[i] + (end - i), from[i]);
+    i = end;
+  }
+}
+
+}  // namespace
+
+bool in_input_columns(const StepLayout& layout, const StepLayout::Operation& op) {
+  if (op.kind != From::product || !op.add.given()) return false;
+  const auto from = [&](int v) { return layout.values[static_cast<std::size_t>(v)].from; };
+  const auto part = layout.values[static_cast<std::size_t>(op.result)].part;
+  if (from(op.add.value) != From::input || part >= 0) return false;
+  int uses = 0;
+  each_read(layout, [&](const StepLayout::Columns& c, bool) { uses += overlap(c, op.add); });
+  for (const StepLayout::Operation& other : layout.operations) {
+    uses += other.add.given() && overlap(other.add, op.add);
+  }
+  return uses == 1;
+}
+
+bool gradient_replaces(const StepLayout& layout, int value) {
+  bool possible = layout.values[static_cast<std::size_t>(value)].part < 0;
+  each_read(layout, [&](const StepLayout::Columns& c, bool by_formula) {
+    if (c.value != value) return;
+    int uses = 0;
+    each_read(layout, [&](const StepLayout::Columns& other, bool) { uses += overlap(c, other); });
+    possible = possible && by_formula && uses == 1;
+  });
+  for (const StepLayout::Operation& op : layout.operations) {
+    possible = possible && !(op.add.given() && op.add.value == value);
+  }
+  std::int64_t columns = 0;
+  each_read(layout, [&](const StepLayout::Columns& c, bool) {
+    if (c.value == value) columns += c.size;
+  });
+  return possible && columns == layout.values[static_cast<std::size_t>(value)].size;
+}
+
+bool input_is_added(const StepLayout& layout) {
+  std::int64_t columns = 0, all = 0;
+  for (const StepLayout::Value& value : layout.values) {
+    if (value.from == From::input) all = value.size;
+  }
+  for (const StepLayout::Operation& op : layout.operations) {
+    if (in_input_columns(layout, op)) columns += op.add.size;
+  }
+  return columns == all && all > 0;
+}
+
+PoolVector<const Var*> RecurrentRun::inputs() const {
+  PoolVector<const Var*> result{&zx};
+  for (const Var& w : recurrence.weights()) result.push_back(&w);
+  for (const Var& u : recurrence.units()) result.push_back(&u);
+  for (const Var& s : initial) result.push_back(&s);
+  return result;
+}
+
+Tensor RecurrentRun::zx_rows() const {
+  if (!zx.defined()) return {};
+  return zx.value().contiguous().reshape(Shape{nodes(), zx.dim(-1)});
+}
+
+Tensor rows_of(const Tensor& from, const Schedule::Rows& rows) {
+  if (rows.rows == nullptr) return from.slice(0, rows.begin, rows.begin + rows.count);
+  const Tensor result =
+      Tensor::empty(from.shape().with(0, rows.count), from.dtype(), from.device());
+  backend(from.device()).take_rows(result, from, index_of(rows, from.device()));
+  return result;
+}
+
+void put_rows(const Tensor& to, const Schedule::Rows& rows, const Tensor& from) {
+  each_run(rows, {0, nullptr, rows.count},
+           [&](std::int64_t first, std::int64_t end, std::int64_t at) {
+             to.slice(0, first, end).copy_from(from.slice(0, at, at + end - first));
+           });
+}
+
+void add_to_rows(const Tensor& to, const Schedule::Rows& rows, const Tensor& from) {
+  if (rows.count == 0) return;
+  backend(to.device()).add_rows(to, index_of(rows, to.device()), from.contiguous());
+}
+
+void fill_external(const RecurrentRun& run, std::size_t part, const Tensor& states) {
+  const Var& initial = run.initial[part];
+  each_run(run.schedule.external_rows(), run.schedule.external_from(),
+           [&](std::int64_t first, std::int64_t end, std::int64_t from) {
+             const Tensor to = states.slice(0, first, end);
+             if (from < 0 || !initial.defined()) {
+               to.fill(0);
+             } else {
+               to.copy_from(initial.value().slice(0, from, from + end - first));
+             }
+           });
+}
+
+Tensor external_gradient(const RecurrentRun& run, std::size_t part, const Tensor& dstates) {
+  const Schedule::Rows rows = run.schedule.external_rows(), from = run.schedule.external_from();
+  const std::int64_t size = run.part_size(part);
+  if (rows.rows == nullptr && from.rows == nullptr && rows.count == run.schedule.initial_rows()) {
+    return dstates.slice(0, rows.begin, rows.begin + rows.count);
+  }
+  const Tensor result = Tensor::zeros({run.schedule.initial_rows(), size}, run.dtype, run.device);
+  each_run(rows, from, [&](std::int64_t first, std::int64_t end, std::int64_t at) {
+    if (at >= 0) result.slice(0, at, at + end - first).copy_from(dstates.slice(0, first, end));
+  });
+  return result;
+}
+
+Tensor of_nodes(const Schedule& schedule, const Tensor& states) {
+  const std::int64_t levels = schedule.levels();
+  const Schedule::Level one = schedule.level(0), other = schedule.level(levels - 1);
+  if (other.state - one.state == other.first - one.first) {  // no external rows between levels
+    const std::int64_t first = std::min(one.state, other.state);
+    return states.slice(0, first, first + schedule.nodes());
+  }
+  const Tensor result =
+      Tensor::empty({schedule.nodes(), states.dim(1)}, states.dtype(), states.device());
+  for (std::int64_t l = 0; l < levels; ++l) {
+    const Schedule::Level level = schedule.level(l);
+    result.slice(0, level.first, level.first + level.count)
+        .copy_from(states.slice(0, level.state, level.state + level.count));
+  }
+  return result;
+}
+
+}  // namespace tapeloop::detail

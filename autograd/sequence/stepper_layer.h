@@ -1,0 +1,84 @@
+// SPDX-License-Identifier: MIT
+// One layer of a Stepper: the operations of a step (schedule/step_layout.h) on single rows. Private
+// to the Stepper.
+#pragma once
+
+#include "tapeloop/autograd/sequence/stepper.h"
+
+namespace tapeloop {
+
+// Weights are packed once: for each product those of all its operands side by side, and those of
+// the input with them. Rows are padded to whole registers, so that a step has no tails; formulas
+// work on whole registers too, and what they write after the end of a row is never read.
+class Stepper::Layer {
+ public:
+  Layer(const StepperLayer& given, Weights format);
+  Layer(const Layer&) = delete;
+  Layer& operator=(const Layer&) = delete;
+
+  std::int64_t inputs() const { return inputs_; }
+  std::int64_t outputs() const { return parts_[0].size; }
+  // x [inputs()] -> the next state. `backwards`: see RowWeights::multiply.
+  void step(const float* x, bool backwards) noexcept;
+
+  struct Row {
+    float* data;
+    std::int64_t size;
+  };
+  std::span<const Row> parts() const { return parts_; }  // of the state, h first
+  void reset() noexcept;
+  std::int64_t bytes() const;
+
+ private:
+  using Buffer = detail::StepBuffer;
+  // What is copied before an operation: the operands of a product, side by side.
+  struct Copy {
+    const float* from;  // null: x
+    float* to;
+    std::size_t bytes;
+  };
+  struct Work {
+    StepLayout::From kind;
+    std::vector<Copy> copies;
+    // product
+    cpu::RowWeights weights;
+    const float *operand, *init;
+    float* result;
+    // what is added to a product or a layer norm
+    const float* add;
+    std::int64_t size;
+    // layer norm
+    const float *x, *scale, *bias;
+    int groups;
+    double epsilon;
+    // formula
+    const PointwiseKernel* kernel;
+    detail::FormulaBytes formula;
+    std::vector<void*> operands;
+    std::vector<std::int64_t> steps;
+    std::int64_t count;
+  };
+  void place_states();
+  void add_input(const StepperLayer& given, Weights format);
+  void add_product(const StepLayout::Operation& op, const StepperLayer& given, Weights format);
+  void add_norm(const StepLayout::Operation& op);
+  void add_formula(const StepLayout::Operation& op);
+  static void normalise(const Work& work) noexcept;
+
+  float* new_buffer(std::int64_t size);
+  float* row(const StepLayout::Columns& c) const { return row(c.value) + c.first; }
+  float* row(int v) const { return rows_[static_cast<std::size_t>(v)]; }
+  std::int64_t size(int v) const { return layout_.values[static_cast<std::size_t>(v)].size; }
+  bool read_later(int part, std::size_t operation) const;
+
+  StepLayout layout_;
+  std::int64_t inputs_ = 0;
+  std::vector<float*> rows_;  // by value
+  std::vector<Row> parts_;    // of the state
+  std::vector<Copy> next_;    // parts of the next state that were not calculated in place
+  std::vector<Work> work_;
+  std::vector<Buffer> buffers_;
+  std::vector<float*> heads_;  // by operation: the first row of a product's operands, if in place
+};
+
+}  // namespace tapeloop
