@@ -29,11 +29,12 @@ struct StepLayout {
     layer_norm,
     formula
   };
+  // A row of numbers for each node.
   struct Value {
-    From from = From::input;
-    int index = 0;           // state: which part; unit, extra: which one; others: the operation
-    int predecessor = 0;     // state: of which predecessor
-    std::int64_t size = -1;  // how many columns; -1: not known before resolve()
+    From from = From::input;  // where it comes from
+    int index = 0;            // state: which part; unit, extra: which one; others: the operation
+    int predecessor = 0;      // state: of which predecessor
+    std::int64_t size = -1;   // how many columns; -1: not known before resolve()
     // Threads divide a value in groups of this many units. The size itself, unless a formula reads
     // several columns side by side.
     std::int64_t unit = -1;
@@ -41,15 +42,17 @@ struct StepLayout {
   };
   // Adjacent columns of a value.
   struct Columns {
-    int value = -1;          // -1: none
-    std::int64_t first = 0;  // the first column
-    std::int64_t size = -1;  // -1: all; resolve() replaces it
-    bool given() const { return value >= 0; }
+    int value = -1;                            // -1: none
+    std::int64_t first = 0;                    // the first column
+    std::int64_t size = -1;                    // -1: all; resolve() replaces it
+    bool given() const { return value >= 0; }  // whether there are any
   };
+  // One product of a sum: the weight times x.
   struct Term {
     int weight;  // which one
-    Columns x;
+    Columns x;   // what it is multiplied with
   };
+  // One operation of the step. Fields of other kinds keep their defaults.
   struct Operation {
     From kind = From::formula;  // product, layer_norm or formula
     int result = 0;             // the first value that it makes
@@ -60,9 +63,9 @@ struct StepLayout {
     PoolVector<Term> terms{};
     // layer norm
     Columns x{};
-    int scale = -1;  // a value of From::unit; -1: none
-    int groups = 1;
-    double epsilon = 0;
+    int scale = -1;      // a value of From::unit; -1: none
+    int groups = 1;      // of columns, each normalised by itself
+    double epsilon = 0;  // added to the variance
     // formula
     const PointwiseKernel* kernel = nullptr;
     detail::FormulaBytes formula{};
@@ -70,10 +73,11 @@ struct StepLayout {
     PoolVector<Columns> arguments{};  // in the order of the formula; may be several units wide
   };
 
-  PoolVector<Value> values;
-  PoolVector<Operation> operations;
-  PoolVector<int> next;  // the value that is each part of the next state
+  PoolVector<Value> values;          // given ones and made ones
+  PoolVector<Operation> operations;  // in the order in which they run
+  PoolVector<int> next;              // the value that is each part of the next state
 
+  // K, the parts of the state.
   int parts() const { return static_cast<int>(next.size()); }
   // One more than the largest predecessor.
   int predecessors() const;

@@ -22,14 +22,18 @@ namespace of {
 // Where an argument of a formula comes from. It may be several arguments wide: 4 H columns are four
 // arguments of H.
 struct Source {
+  // What it is. `made`: a value that the step has calculated already.
   enum class Kind { input, state, unit, extra, product, layer_norm, sum, made };
-  Kind kind = Kind::input;
-  int index = 0, predecessor = 0;     // state; made: the value
-  std::int64_t first = 0, size = -1;  // columns; -1: to the last
-  Var var;                            // unit, product: the parameter; extra: the values
-  Var bias, scale;                    // layer_norm; bias also of a product
-  int groups = 1;                     // layer_norm
-  double epsilon = 0;
+  Kind kind = Kind::input;     // what it is
+  int index = 0;               // state: the part; made: the value
+  int predecessor = 0;         // state: of which predecessor
+  std::int64_t first = 0;      // the first of its columns that is read
+  std::int64_t size = -1;      // how many are read; -1: to the last
+  Var var;                     // unit, product: the parameter; extra: the values
+  Var bias;                    // product, layer_norm: what is added, or undefined
+  Var scale;                   // layer_norm: the factors, or undefined
+  int groups = 1;              // layer_norm: of columns, each normalised by itself
+  double epsilon = 0;          // layer_norm: added to the variance
   PoolVector<Source> parts{};  // product, layer_norm: what they read; sum: its terms
 
   // Columns first .. first + size - 1 of this source.

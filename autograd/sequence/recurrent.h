@@ -48,6 +48,7 @@ struct RecurrentResult {
 RecurrentResult recurrent(const Recurrence& recurrence, Var zx, std::span<const Var> state,
                           const SequenceOptions& options = {});
 
+// The same with the parts of the state in braces: recurrent(r, zx, {h, c}).
 inline RecurrentResult recurrent(const Recurrence& recurrence, Var zx,
                                  std::initializer_list<Var> state,
                                  const SequenceOptions& options = {}) {

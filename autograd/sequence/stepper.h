@@ -15,12 +15,12 @@
 
 namespace tapeloop {
 
-// One layer: the recurrence of w_in x + b_in and the state. The sizes of the parts of the state.
+// One layer: a step, and the input that it reads, w_in x + b_in.
 struct StepperLayer {
-  Recurrence recurrence;
-  Tensor w_in;  // [columns of the input, I]
-  Tensor b_in;  // [columns of the input]
-  PoolVector<std::int64_t> state_sizes;
+  Recurrence recurrence;                 // the step
+  Tensor w_in;                           // [columns of the input, I]
+  Tensor b_in;                           // [columns of the input]
+  PoolVector<std::int64_t> state_sizes;  // of the parts of the state, h first
 };
 
 // bfloat16: each weight is rounded once, to nearest, by at most 1 part in 256. A step reads half
