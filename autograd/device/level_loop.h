@@ -57,6 +57,9 @@ class LevelLoop {
   // `upstream`: as in LevelBackward.
   void backward(std::span<const Tensor> upstream) {
     for (std::size_t i = 0; i < plans_.size(); ++i) prepare_backward(i);
+    for (std::size_t v = 0; v < drows_.size(); ++v) {
+      clears_ = clears_ || program_.cleared(static_cast<int>(v));
+    }
     for (std::int64_t l = order_.levels(); l-- > 0;) {
       enter(l);
       enter_gradients();
@@ -120,6 +123,7 @@ class LevelLoop {
   }
   // True if value v is a state whose rows in this level are named by a table.
   bool tabled(std::size_t v) const {
+    if (!tables_) return false;
     const Value& value = step_.values[v];
     return value.from == From::state && slot_of(value).rows != nullptr;
   }
@@ -156,6 +160,7 @@ class LevelLoop {
   // --- forward ---
 
   void gather() {
+    if (!tables_) return;
     for (std::size_t v = 0; v < rows_.size(); ++v) {
       if (!tabled(v)) continue;
       const Value& value = step_.values[v];
@@ -242,6 +247,7 @@ class LevelLoop {
     }
   }
   void clear() {
+    if (!clears_) return;
     for (std::size_t v = 0; v < drows_.size(); ++v) {
       const auto i = static_cast<int>(v);
       if (!program_.cleared(i) && !tabled(v)) continue;
@@ -338,6 +344,7 @@ class LevelLoop {
   }
 
   void scatter() {
+    if (!tables_) return;
     for (std::size_t v = 0; v < drows_.size(); ++v) {
       if (!tabled(v) || drows_[v].data == nullptr) continue;
       const Value& value = step_.values[v];
@@ -353,6 +360,8 @@ class LevelLoop {
   const StepLayout& step_;
   const Schedule& order_;
   Do& do_;
+  const bool tables_ = !order_.is_chain();  // rows of some levels may be named by tables
+  bool clears_ = tables_;                   // gradients of some values are cleared
   Schedule::Level level_{};
   PoolVector<LevelRows<T>> rows_, drows_;
   PoolVector<LoopPlan> plans_;
