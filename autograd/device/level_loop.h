@@ -144,12 +144,13 @@ class LevelLoop {
   }
   bool given(int v) const { return value(v).from <= From::extra; }
   // Before this thread uses its own of `unit` units of value v.
-  void see_units(int v, std::int64_t unit) {
-    if (!given(v) && value(v).unit != unit) see();
+  void see_units(const Columns& c, std::int64_t unit) {
+    const bool made = !given(c.value) || tabled(static_cast<std::size_t>(c.value));
+    if (made && (value(c.value).unit != unit || c.first % unit != 0)) see();
   }
   // The same for the gradient of v.
-  void see_gradient(int v, std::int64_t unit) {
-    const bool same = value(v).unit == unit;
+  void see_gradient(const Columns& c, std::int64_t unit) {
+    const bool same = value(c.value).unit == unit && c.first % unit == 0;
     if (!same || mixed_) see();
     mixed_ = mixed_ || !same;
   }
@@ -176,7 +177,7 @@ class LevelLoop {
     const LevelRows<T> to = rows(op.result);
     LevelRows<T> start{};
     if (op.add.given()) {
-      see_units(op.add.value, y.unit);
+      see_units(op.add, y.unit);
       start = rows(op.add);
     } else if (op.bias >= 0) {
       start = rows(op.bias);
@@ -217,7 +218,7 @@ class LevelLoop {
   int set_arguments(const StepLayout::Operation& op, LoopPlan& plan) {
     int count = 0;
     for (const Columns& c : op.arguments) {
-      see_units(c.value, op.units);
+      see_units(c, op.units);
       const LevelRows<T> all = rows(c);
       for (std::int64_t at = 0; at < c.size; at += op.units) set(plan, count, all.columns(at));
     }
@@ -236,6 +237,7 @@ class LevelLoop {
   // The gradients of the results are added level by level: a sequence in two parts then has the
   // same bits as the whole.
   void add_upstream(std::span<const Tensor> upstream) {
+    if (mixed_) see();
     for (int k = 0; k < step_.parts(); ++k) {
       const Tensor& dy = upstream[static_cast<std::size_t>(k)];
       if (!program_.two_levels(k) || !dy.defined()) continue;
@@ -267,13 +269,13 @@ class LevelLoop {
     const std::span<const Write> writes = program_.writes(i);
     int count = set_arguments(op, plan);
     for (int k = 0; k < op.kernel->outputs; ++k) {
-      see_gradient(op.result + k, op.units);
+      see_gradient({op.result + k, 0, op.units}, op.units);
       set(plan, count, drows(op.result + k));
     }
     std::size_t at = 0;
     bool more = false;
     for (const Columns& c : op.arguments) {
-      if (drows(c.value).data != nullptr) see_gradient(c.value, op.units);
+      if (drows(c.value).data != nullptr) see_gradient(c, op.units);
       for (std::int64_t j = 0; j < c.size; j += op.units, ++at) {
         const bool put = writes[at] == Write::put;
         more = more || (!put && writes[at] != Write::none);
@@ -300,7 +302,9 @@ class LevelLoop {
         if (writes[at] == Write::sum) {
           do_.add_rows(to.data, from, level_.count, op.units);
         } else {
+          see_gradient({c.value, c.first + j, op.units}, op.units);
           do_.add(to, from, level_.count, op.units, op.units);
+          unseen_ = true;
         }
       }
     }
@@ -315,18 +319,20 @@ class LevelLoop {
       const Write way = writes[at++];
       if (way == Write::none) continue;
       see();
-      see_gradient(term.x.value, term.x.size);
+      see_gradient(term.x, term.x.size);
       const LevelRows<T> to = drows(term.x);
       do_.product_gradient(term.weight, level_.count, dy, y.size,
                            way == Write::add ? to : LevelRows<T>{}, to, term.x.size);
+      unseen_ = true;
     }
     pass_on(op, writes[at], dy, y);
   }
   // The gradient of what a product or a layer norm adds is that of the sum.
   void pass_on(const StepLayout::Operation& op, Write way, LevelRows<T> dy, const Value& y) {
     if (way == Write::none) return;
-    see_gradient(op.add.value, y.unit);
+    see_gradient(op.add, y.unit);
     const LevelRows<T> to = drows(op.add);
+    if (way == Write::sum) return do_.sum(to.data, dy, level_.count, y.size, y.unit);
     if (way == Write::put) do_.zero(to, level_.count, y.size, y.unit);
     do_.add(to, dy, level_.count, y.size, y.unit);
   }
@@ -335,6 +341,7 @@ class LevelLoop {
     const std::span<const Write> writes = program_.writes(i);
     const Value& y = value(op.result);
     see();
+    see_gradient(op.x, y.unit);
     const auto drow = [&](int v) { return v < 0 ? nullptr : drows(v).data; };
     do_.layer_norm_gradient(op.groups, op.epsilon, rows(op.x), row(op.scale), drows(op.result),
                             writes[0] == Write::none ? LevelRows<T>{} : drows(op.x),
@@ -345,6 +352,7 @@ class LevelLoop {
 
   void scatter() {
     if (!tables_) return;
+    if (mixed_) see();
     for (std::size_t v = 0; v < drows_.size(); ++v) {
       if (!tabled(v) || drows_[v].data == nullptr) continue;
       const Value& value = step_.values[v];

@@ -71,9 +71,9 @@ class Resolver {
     if (!c.given()) return;
     const std::int64_t all = value(c.value).size;
     if (c.size < 0) c.size = all - c.first;
-    if (c.first < 0 || c.size < 1 || c.first + c.size > all) {
-      fail_with(fmt::format("columns {} to {} of {} are read, but it has {} columns", c.first,
-                            c.first + c.size - 1, what(c.value), all));
+    if (c.first < 0 || c.size < 1 || c.first > all || c.size > all - c.first) {
+      fail_with(fmt::format("{} columns from {} of {} are read, but it has {}", c.size, c.first,
+                            what(c.value), all));
     }
   }
 
@@ -138,9 +138,13 @@ class Resolver {
         fail_arguments(kernel, op, total);
       }
       StepLayout::Value& v = value(c.value);
-      if (v.from != From::state && v.unit < 0) v.unit = op.units;
+      const bool divides = v.size % op.units == 0 && c.first % op.units == 0;
+      if (v.from != From::state && v.unit < 0 && divides) v.unit = op.units;
     }
-    for (int k = 0; k < kernel.outputs; ++k) result(op.result + k, op.units);
+    for (int k = 0; k < kernel.outputs; ++k) {
+      result(op.result + k, op.units);
+      value(op.result + k).unit = op.units;
+    }
   }
 
   [[noreturn]] void fail_arguments(const PointwiseKernel& kernel, const StepLayout::Operation& op,

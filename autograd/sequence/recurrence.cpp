@@ -57,6 +57,10 @@ Source extra(const Tensor& values) {
   return result;
 }
 Source layer_norm(Source x, const Var& scale, const Var& bias, int groups, double epsilon) {
+  if (groups < 1) {
+    fail("recurrence",
+         fmt::format("of::layer_norm() was given {} groups, expected 1 or more", groups));
+  }
   Source result;
   result.kind = Source::Kind::layer_norm;
   result.scale = scale;
@@ -133,8 +137,9 @@ StepLayout::Columns Recurrence::columns_of(const Source& source) {
   switch (source.kind) {
     case Kind::input: result.value = given(From::input, 0, 0); break;
     case Kind::state:
-      if (source.index < 0 || source.predecessor < 0) {
-        fail_with(fmt::format("of::state({}, {}): expected numbers from 0", source.index,
+      if (source.index < 0 || source.predecessor < 0 || source.index > 63 ||
+          source.predecessor > 63) {
+        fail_with(fmt::format("of::state({}, {}): expected numbers from 0 to 63", source.index,
                               source.predecessor));
       }
       result.value = given(From::state, source.index, source.predecessor);
@@ -149,11 +154,24 @@ StepLayout::Columns Recurrence::columns_of(const Source& source) {
       extras_.push_back(source.var.value());
       result.value = given(From::extra, static_cast<int>(extras_.size()) - 1, 0);
       break;
-    case Kind::made: result.value = source.index; break;
+    case Kind::made:
+      if (source.index >= static_cast<int>(layout_.values.size())) {
+        fail_with("a source is the value of another Recurrence");
+      }
+      result.value = source.index;
+      break;
     case Kind::layer_norm: result.value = norm_of(source, {}).value; break;
     default: result.value = sum_of(source).value;
   }
   return result;
+}
+
+// A product or a layer norm of a parameter is the same for all rows.
+void Recurrence::refuse_parameter(const StepLayout::Columns& x) const {
+  if (layout_.values[static_cast<std::size_t>(x.value)].from != From::unit) return;
+  fail_with(
+      "a product or a layer norm reads of::unit(), which is the same for all rows; calculate "
+      "it before the sequence, and give the result as of::unit()");
 }
 
 void Recurrence::add_term(StepLayout::Operation& product, const Source& source) {
@@ -170,6 +188,7 @@ void Recurrence::add_term(StepLayout::Operation& product, const Source& source) 
     product.bias = unit_of(source.bias);
   }
   const StepLayout::Columns x = columns_of(source.parts[0]);
+  refuse_parameter(x);
   weights_.push_back(w);
   product.terms.push_back({static_cast<int>(weights_.size()) - 1, x});
 }
@@ -178,6 +197,7 @@ StepLayout::Columns Recurrence::norm_of(const Source& source, StepLayout::Column
   StepLayout::Operation op;
   op.kind = From::layer_norm;
   op.x = columns_of(source.parts[0]);
+  refuse_parameter(op.x);
   op.add = add;
   op.scale = unit_of(source.scale);
   op.bias = unit_of(source.bias);
@@ -262,6 +282,7 @@ Source Recurrence::value(const Source& source) {
 
 void Recurrence::next(std::span<const Source> parts) {
   layout_.next.clear();
+  for (StepLayout::Value& value : layout_.values) value.part = -1;
   for (const Source& part : parts) {
     const StepLayout::Columns c = columns_of(part);
     StepLayout::Value& value = layout_.values[static_cast<std::size_t>(c.value)];
@@ -289,6 +310,10 @@ const char* Recurrence::name() const {
 
 StepLayout Recurrence::resolved(std::int64_t input_size,
                                 std::span<const std::int64_t> state_sizes) const {
+  if (state_sizes.size() != static_cast<std::size_t>(parts())) {
+    fail("recurrent", fmt::format("\"{}\": {} sizes of parts of the state were given, expected {}",
+                                  name(), state_sizes.size(), parts()));
+  }
   PoolVector<Shape> weights, units, extras;
   for (const Var& w : weights_) weights.push_back(w.shape());
   for (const Var& u : units_) units.push_back(u.shape());

@@ -118,6 +118,7 @@ class Recurrence {
   int given(StepLayout::From from, int index, int predecessor);
   int unit_of(const Var& parameter);
   int new_value(StepLayout::From from);
+  void refuse_parameter(const StepLayout::Columns& x) const;
   void add_term(StepLayout::Operation& product, const of::Source& source);
 
   StepLayout layout_;

@@ -120,7 +120,12 @@ PoolVector<Var> Recurrence::step(const Var& zx, std::span<const Var> state) cons
   PoolVector<Var> states(layout_.values.size());
   for (std::size_t v = 0; v < states.size(); ++v) {
     const StepLayout::Value& value = layout_.values[v];
-    if (value.from == From::state) states[v] = state[static_cast<std::size_t>(value.index)];
+    if (value.from != From::state) continue;
+    if (value.index >= parts()) {
+      fail("recurrent", fmt::format("\"{}\" reads part {} of the state, but makes {} parts", name(),
+                                    value.index, parts()));
+    }
+    states[v] = state[static_cast<std::size_t>(value.index)];
   }
   return detail::step_by_operations(layout_, *this, zx, states, {});
 }

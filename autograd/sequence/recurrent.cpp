@@ -63,11 +63,23 @@ void check_order(const RecurrentRun& run) {
     fail_with(r, fmt::format("the step reads {} predecessors, but a node of this schedule has {}",
                              predecessors, run.schedule.slots()));
   }
-  for (const Tensor& x : r.extras()) {
-    if (x.numel() != run.nodes() * x.dim(-1)) {
-      fail_with(r, fmt::format("an extra value is {}, expected a row for each of {} nodes",
-                               x.describe(), run.nodes()));
+  if (run.schedule.has_edges()) {
+    fail_with(r,
+              "the schedule has edges, as graphs and trees by parents have; recurrent() has no "
+              "formula for edges: use trees by children, a grid or sequences");
+  }
+}
+
+// Extra values as a row for each node. `lead`: the axes that they must have before the last one.
+void take_extras(RecurrentRun& run, const Shape& lead) {
+  for (const Tensor& x : run.recurrence.extras()) {
+    const Shape expected = lead.inserted(lead.rank(), x.dim(-1));
+    if (x.shape() != expected) {
+      fail_with(run.recurrence,
+                fmt::format("an extra value is {}, expected {}", x.describe(), expected.str()));
     }
+    const Var rows(x.contiguous().reshape(Shape{lead.numel(), x.dim(-1)}));
+    run.extras.push_back(to_nodes(run.schedule, rows).value());
   }
 }
 
@@ -160,16 +172,14 @@ RecurrentResult run_levels(RecurrentRun& run, const Shape& lead, bool all_parts)
   make_values(run, zx, owned, recorded, memory);
   memory.states = make_states(run, recorded, all_parts);
   const PoolVector<Tensor> units = tensors_of(run.recurrence.units());
-  PoolVector<Tensor> weights, extras;
+  PoolVector<Tensor> weights;
   for (const Var& w : run.recurrence.weights()) weights.push_back(w.value());
-  for (const Tensor& x : run.recurrence.extras())
-    extras.push_back(x.contiguous().reshape(Shape{run.nodes(), x.dim(-1)}));
   LevelForward pass{};
   pass.layout = &run.layout;
   pass.schedule = &run.schedule;
   pass.weights = weights;
   pass.units = units;
-  pass.extras = extras;
+  pass.extras = run.extras;
   pass.input = zx;
   pass.states = memory.states;
   pass.values = memory.values;
@@ -263,7 +273,8 @@ PoolVector<std::int64_t> sizes_of(std::span<const Var> state) {
 }
 
 // The result for zero time steps or an empty batch: all gradients are zeros.
-RecurrentResult nothing_to_do(const RecurrentRun& run, const Shape& lead, bool all_parts) {
+RecurrentResult nothing_to_do(const RecurrentRun& run, const Shape& lead, bool all_parts,
+                              bool sequences) {
   RecurrentResult result;
   const PoolVector<const Var*> inputs = run.inputs();
   for (std::size_t k = 0; k < (all_parts ? run.parts() : 1); ++k) {
@@ -286,7 +297,11 @@ RecurrentResult nothing_to_do(const RecurrentRun& run, const Shape& lead, bool a
   }
   result.hs = result.states[0];
   if (!all_parts) result.states.clear();
-  result.last = run.initial;
+  for (std::size_t k = 0; sequences && k < run.parts(); ++k) {
+    const Var zeros(
+        Tensor::zeros({run.schedule.initial_rows(), run.part_size(k)}, run.dtype, run.device));
+    result.last.push_back(run.initial[k].defined() ? run.initial[k] : zeros);
+  }
   return result;
 }
 
@@ -301,19 +316,20 @@ RecurrentResult recurrent(const Recurrence& recurrence, Var zx, std::span<const 
   const std::int64_t steps = zx.dim(0), batch = zx.dim(1);
   const Shape lead{steps, batch};
   RecurrentRun run = make_run(recurrence, std::move(zx), state, sizes_of(state));
-  if (steps == 0 || batch == 0) return nothing_to_do(run, lead, options.all_parts);
+  if (steps == 0 || batch == 0) return nothing_to_do(run, lead, options.all_parts, true);
   run.part = detail::begin_sequence(options.part, steps, options.reverse);
   run.schedule = Schedule::sequences(
       steps, batch,
       {.reverse = options.reverse, .lengths = options.lengths, .resets = options.resets});
   check_order(run);
+  take_extras(run, lead);
   const std::int64_t rows = steps * batch;
   if (run.nodes() == rows && run.schedule.order().empty()) {
     return run_levels(run, lead, options.all_parts);
   }
   run.zx = to_nodes(run.schedule, reshape(run.zx, Shape{rows, run.zx.dim(2)}));
   RecurrentResult result = run.nodes() == 0
-                               ? nothing_to_do(run, Shape{0}, options.all_parts)
+                               ? nothing_to_do(run, Shape{0}, options.all_parts, true)
                                : run_levels(run, Shape{run.nodes()}, options.all_parts);
   const auto padded = [&](const Var& y) {
     return reshape(from_nodes(run.schedule, y), Shape{steps, batch, y.dim(1)});
@@ -347,8 +363,18 @@ RecurrentResult recurrent(const Recurrence& recurrence, Var zx, std::span<const 
   run.schedule = schedule;
   check_order(run);
   const Shape lead{schedule.nodes()};
+  for (const Tensor& x : recurrence.extras()) {
+    const Shape expected{schedule.nodes(), x.dim(-1)};
+    if (x.shape() != expected) {
+      fail_with(recurrence, fmt::format("an extra value is {}, expected {}, a row for each node",
+                                        x.describe(), expected.str()));
+    }
+    run.extras.push_back(x.contiguous());
+  }
   run.part = options.part;
-  if (schedule.nodes() == 0) return nothing_to_do(run, lead, options.all_parts);
+  if (schedule.nodes() == 0) {
+    return nothing_to_do(run, lead, options.all_parts, !schedule.finals().empty());
+  }
   return run_levels(run, lead, options.all_parts);
 }
 

@@ -45,6 +45,7 @@ RecurrentGradient::RecurrentGradient(const RecurrentRun& run, RecurrentMemory me
     inputs_.push_back(i == 0 && run.in_place ? Stamp() : stamp_of(*inputs[i], i));
   }
   for (const Tensor& states : memory_.states) states_.emplace_back(states, kSavedResult);
+  for (const Tensor& x : run.extras) extras_.emplace_back(x, kSavedValue);
 }
 
 // A recorded pass runs the steps again and reads all inputs. Another one reads the weights, the
@@ -58,6 +59,7 @@ void RecurrentGradient::check_saved(bool recorded) const {
     check_one(inputs_[i], inputs[i]->value());
   }
   for (std::size_t k = 0; k < states_.size(); ++k) check_one(states_[k], memory_.states[k]);
+  for (std::size_t i = 0; i < extras_.size(); ++i) check_one(extras_[i], run_.extras[i]);
 }
 
 // Memory for the gradients of all states, with the gradients of the results. Two levels are enough
@@ -71,7 +73,9 @@ PoolVector<Tensor> RecurrentGradient::state_gradients(std::span<const Var> douts
   for (std::size_t k = 0; k < run_.parts(); ++k) {
     const std::int64_t size = run_.part_size(k);
     const bool product = run_.value(run_.layout.next[k]).from == From::product;
-    const bool two = schedule.is_chain() && !product && !(k == 0 && observes_states(run_, grads));
+    const bool read = run_.layout.state_value(static_cast<int>(k), 0) >= 0;
+    const bool two =
+        schedule.is_chain() && read && !product && !(k == 0 && observes_states(run_, grads));
     Tensor dy;  // of the states of all nodes
     if (k < shown && douts[k].defined()) {
       dy = douts[k].value().contiguous().reshape(Shape{run_.nodes(), size});
@@ -112,7 +116,13 @@ Tensor RecurrentGradient::input_gradient(bool last) const {
     if (!in_input_columns(run_.layout, op)) continue;
     replaces = replaces && gradient_replaces(run_.layout, op.result);
   }
-  return replaces ? memory_.columns : Tensor::empty(shape, run_.dtype, run_.device);
+  if (replaces) return memory_.columns;
+  const auto& values = run_.layout.values;
+  const bool read = std::any_of(values.begin(), values.end(), [](const StepLayout::Value& value) {
+    return value.from == From::input;
+  });
+  return read ? Tensor::empty(shape, run_.dtype, run_.device)
+              : Tensor::zeros(shape, run_.dtype, run_.device);
 }
 
 PoolVector<Tensor> RecurrentGradient::value_gradients(const Tensor& dinput, bool last) const {
@@ -147,20 +157,17 @@ void RecurrentGradient::operator()(std::span<const Var> douts, Grads& grads) {
   const PoolVector<Tensor> dstates = state_gradients(douts, grads, upstream);
   pass.dinput = input_gradient(grads.last());
   const PoolVector<Tensor> dvalues = value_gradients(pass.dinput, grads.last());
-  PoolVector<Tensor> units, dunits, weights, extras;
+  PoolVector<Tensor> units, dunits, weights;
   for (const Var& u : run_.recurrence.units()) {
     units.push_back(u.value().contiguous());
     dunits.push_back(Tensor::zeros(u.shape(), run_.dtype, run_.device));
   }
   for (const Var& w : run_.recurrence.weights()) weights.push_back(w.value());
-  for (const Tensor& x : run_.recurrence.extras()) {
-    extras.push_back(x.contiguous().reshape(Shape{run_.nodes(), x.dim(-1)}));
-  }
   pass.layout = &run_.layout;
   pass.schedule = &run_.schedule;
   pass.weights = weights;
   pass.units = units;
-  pass.extras = extras;
+  pass.extras = run_.extras;
   pass.input = run_.zx_rows();
   pass.states = memory_.states;
   pass.values = memory_.values;
@@ -198,11 +205,7 @@ Tensor operand_of(const RecurrentRun& run, const RecurrentMemory& memory,
   Tensor all;
   switch (value.from) {
     case From::input: all = run.zx_rows(); break;
-    case From::extra: {
-      const Tensor& extra = run.recurrence.extras()[index];
-      all = extra.contiguous().reshape(Shape{run.nodes(), extra.dim(-1)});
-      break;
-    }
+    case From::extra: all = run.extras[index]; break;
     case From::unit:
       all = run.recurrence.units()[index].value().expand(Shape{run.nodes(), value.size});
       break;

@@ -26,7 +26,7 @@ class RecurrentGradient {
   RecurrentRun run_;
   RecurrentMemory memory_;
   bool all_parts_;
-  PoolVector<Stamp> inputs_, states_;
+  PoolVector<Stamp> inputs_, states_, extras_;
 };
 
 }  // namespace tapeloop::detail

@@ -39,10 +39,7 @@ class LevelValues {
     const auto i = static_cast<std::size_t>(value.index);
     switch (value.from) {
       case From::input: return rows(run_.zx_rows());
-      case From::extra: {
-        const Tensor& extra = run_.recurrence.extras()[i];
-        return rows(extra.contiguous().reshape(Shape{run_.nodes(), extra.dim(-1)}));
-      }
+      case From::extra: return rows(run_.extras[i]);
       case From::unit:
         return run_.recurrence.units()[i].value().cpu().expand(Shape{level_.count, value.size});
       case From::state:

@@ -100,10 +100,8 @@ class ByOperations {
       states[v] = rows(static_cast<std::size_t>(value.index), schedule_.slot(l, value.predecessor));
     }
     PoolVector<Tensor> extras;
-    for (const Tensor& x : run_.recurrence.extras()) {
-      extras.push_back(x.contiguous()
-                           .reshape(Shape{run_.nodes(), x.dim(-1)})
-                           .slice(0, level.first, level.first + level.count));
+    for (const Tensor& x : run_.extras) {
+      extras.push_back(x.slice(0, level.first, level.first + level.count));
     }
     PoolVector<Var> next = step_by_operations(run_.layout, run_.recurrence, input, states, extras);
     if (run_.part.logged()) next[0] = watch_state(run_.part, run_.time(l), next[0]);

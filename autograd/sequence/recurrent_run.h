@@ -11,10 +11,11 @@ struct RecurrentRun {
   Recurrence recurrence;
   StepLayout layout;  // with all sizes
   Schedule schedule;
-  PoolVector<Var> initial;  // K parts [initial rows, size]; undefined: zeros
-  Var zx;                   // [.., columns], a row for each node; undefined if not read
-  bool in_place = false;    // zx's memory now holds products
-  SequencePart part{};      // where to log the gradients of h, if at all
+  PoolVector<Var> initial;      // K parts [initial rows, size]; undefined: zeros
+  Var zx;                       // [.., columns], a row for each node; undefined if not read
+  PoolVector<Tensor> extras{};  // [V, size]
+  bool in_place = false;        // zx's memory now holds products
+  SequencePart part{};          // where to log the gradients of h, if at all
   DType dtype{};
   Device device{};
 

@@ -76,10 +76,13 @@ float* Stepper::Layer::new_buffer(std::int64_t size) {
   return buffers_.back().data();
 }
 
-// True if an operation after this one reads the part as it was before the step.
+// True if the part as it was before the step is read after this operation has begun to write it.
 bool Stepper::Layer::read_later(int part, std::size_t operation) const {
   const int state = layout_.state_value(part, 0);
-  for (std::size_t i = operation + 1; state >= 0 && i < layout_.operations.size(); ++i) {
+  // A product writes its result in parts, while it reads its operands.
+  const bool product = layout_.operations[operation].kind == From::product;
+  const std::size_t first = product ? operation : operation + 1;
+  for (std::size_t i = first; state >= 0 && i < layout_.operations.size(); ++i) {
     const StepLayout::Operation& op = layout_.operations[i];
     const auto reads = [&](const StepLayout::Columns& c) { return c.value == state; };
     if (std::any_of(op.arguments.begin(), op.arguments.end(), reads) || reads(op.x) ||

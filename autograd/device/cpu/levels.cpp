@@ -128,6 +128,11 @@ class Member {
     for (std::int64_t j = share.begin; j < share.end; ++j) to[j] += sum[j];
   }
 
+  // The same without a change of `from`: row after row.
+  void sum(T* to, LevelRows<T> from, std::int64_t count, std::int64_t size, std::int64_t unit) {
+    add({to, 0}, from, count, size, unit);
+  }
+
   // to[i] = from[rows[i]]
   void take(LevelRows<T> to, LevelRows<T> from, const std::int64_t* rows, std::int64_t count,
             std::int64_t size) {

@@ -224,6 +224,9 @@ class WholeGpu {
     const Grid grid(units);
     launch(sum_kernel<T>, grid.blocks, grid.threads, 0, to, rows(from), count, units);
   }
+  void sum(T* to, LevelRows<T> from, std::int64_t count, std::int64_t size, std::int64_t) {
+    add_rows(to, from, count, size);
+  }
   void take(LevelRows<T> to, LevelRows<T> from, const std::int64_t* list, std::int64_t count,
             std::int64_t size) {
     set(rows(to), rows(from, list), count, size, false);
