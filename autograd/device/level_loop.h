@@ -359,6 +359,7 @@ class LevelLoop {
       const Place& states = program_.dplace(static_cast<int>(v));
       do_.give(LevelRows<T>{base_of_states(states), drows_[v].stride}, slot_of(value).rows,
                drows_[v], level_.count, value.size);
+      unseen_ = true;
     }
   }
 
