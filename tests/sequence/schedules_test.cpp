@@ -26,7 +26,7 @@ struct StepKind {
   const char* name;
   int input_gates;  // columns of the input, in H
   int predecessors;
-  std::vector<int> sizes;  // of the parts of the state: 0: H, else this number
+  std::vector<int> sizes;  // of the parts of the state: 0: H; k: k; -k: k H
   Recurrence (*make)(Draw& draw, std::int64_t nodes);
 };
 
@@ -138,6 +138,43 @@ const StepKind kSteps[] = {
        r.next(r.stage(Diagonal{}, a[0], of::unit(u), of::state(0)));
        return r;
      }},
+    {"a part of the state that nothing reads",
+     1,
+     1,
+     {0, 0},
+     [](Draw& d, std::int64_t) {
+       Recurrence r;
+       const auto c = r.stage(Diagonal{}, of::input(), of::unit(d({d.hidden})), of::state(1));
+       const auto h = r.stage(Output{}, c[0], c[0]);
+       r.next({h[0], c[0]});
+       return r;
+     }},
+    {"formulas of two widths read one product",
+     3,
+     1,
+     {0},
+     [](Draw& d, std::int64_t) {
+       const std::int64_t h = d.hidden;
+       Recurrence r;
+       const auto z = r.value(of::input() + of::product(d({3 * h, h})));
+       const auto wide = r.stage(nn::ElmanTanh{}, z.columns(0, 2 * h));
+       r.next(r.stage(Kept{}, wide[0], z.columns(2 * h, h)));
+       return r;
+     }},
+    {"a state of two widths, read in halves",
+     1,
+     1,
+     {-2},
+     [](Draw& d, std::int64_t) {
+       const std::int64_t h = d.hidden;
+       Recurrence r;
+       const auto a = r.stage(Output{}, of::state(0));
+       const auto z = of::product(d({2 * h, h}), a[0]) +
+                      of::product(d({2 * h, h}), of::state(0).columns(0, h)) +
+                      of::product(d({2 * h, h}), of::input());
+       r.next({z});
+       return r;
+     }},
     {"two predecessors",
      5,
      2,
@@ -245,7 +282,7 @@ struct Task {
     recurrence = s.make(draw, nodes);
     if (s.input_gates > 0) x = draw({nodes, s.input_gates * h});
     for (const int size : s.sizes) {
-      sizes.push_back(size == 0 ? h : size);
+      sizes.push_back(size > 0 ? size : size == 0 ? h : -size * h);
       initial.push_back(draw({o.schedule.initial_rows(), sizes.back()}));
     }
   }
