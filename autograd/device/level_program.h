@@ -60,7 +60,6 @@ class LevelProgram {
   void place_gradients(const LevelBackward& run);
   void choose_writes();
   Place new_scratch(std::int64_t columns);
-  std::int64_t size(int v) const { return layout().values[static_cast<std::size_t>(v)].size; }
 
   LevelRun run_;
   DType dtype_{};

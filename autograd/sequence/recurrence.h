@@ -55,9 +55,9 @@ Source product(const Var& w, Source x, const Var& bias);
 Source unit(const Var& parameter);
 // Values [T, N, size] (or [nodes, size]) without a gradient, such as a mask.
 Source extra(const Tensor& values);
-// scale (x - mean) / sqrt(variance + epsilon) + bias over all columns of x, or over each of `groups`
-// equal groups of columns. scale, bias: [columns of x], or undefined. Ba et al. 2016,
-// arXiv:1607.06450
+// scale (x - mean) / sqrt(variance + epsilon) + bias. Mean and variance are those of all columns of
+// x, or of each of `groups` equal groups. scale, bias: [columns of x], or undefined. Ba et al.
+// 2016, arXiv:1607.06450
 Source layer_norm(Source x, const Var& scale, const Var& bias, int groups = 1,
                   double epsilon = 1e-5);
 // The sum of products and of at most one other source.

@@ -79,7 +79,8 @@ void take_extras(RecurrentRun& run, const Shape& lead) {
                 fmt::format("an extra value is {}, expected {}", x.describe(), expected.str()));
     }
     const Var rows(x.contiguous().reshape(Shape{lead.numel(), x.dim(-1)}));
-    run.extras.push_back(to_nodes(run.schedule, rows).value());
+    const bool by_node = lead.rank() == 1;  // in the order of the schedule already
+    run.extras.push_back(by_node ? rows.value() : to_nodes(run.schedule, rows).value());
   }
 }
 
@@ -363,58 +364,12 @@ RecurrentResult recurrent(const Recurrence& recurrence, Var zx, std::span<const 
   run.schedule = schedule;
   check_order(run);
   const Shape lead{schedule.nodes()};
-  for (const Tensor& x : recurrence.extras()) {
-    const Shape expected{schedule.nodes(), x.dim(-1)};
-    if (x.shape() != expected) {
-      fail_with(recurrence, fmt::format("an extra value is {}, expected {}, a row for each node",
-                                        x.describe(), expected.str()));
-    }
-    run.extras.push_back(x.contiguous());
-  }
+  take_extras(run, lead);
   run.part = options.part;
   if (schedule.nodes() == 0) {
     return nothing_to_do(run, lead, options.all_parts, !schedule.finals().empty());
   }
   return run_levels(run, lead, options.all_parts);
-}
-
-// --- the user's order ---
-
-namespace {
-
-Tensor index_tensor(std::span<const std::int64_t> index, Device device) {
-  return Tensor::from({static_cast<std::int64_t>(index.size())}, index).to(device);
-}
-
-}  // namespace
-
-Var to_nodes(const Schedule& schedule, const Var& x) {
-  if (!x.defined() || x.rank() < 1 || x.dim(0) != schedule.input_rows()) {
-    fail("to_nodes",
-         fmt::format("x is {}, expected {} rows, those of the schedule's inputs",
-                     x.defined() ? x.shape().str() : "undefined", schedule.input_rows()));
-  }
-  const std::span<const std::int64_t> order = schedule.order();
-  if (!order.empty()) return take(x, index_tensor(order, x.device()), 0);
-  return schedule.nodes() == x.dim(0) ? x : slice(x, 0, 0, schedule.nodes());
-}
-
-Var from_nodes(const Schedule& schedule, const Var& y) {
-  const std::int64_t nodes = schedule.nodes(), rows = schedule.input_rows();
-  if (!y.defined() || y.rank() < 1 || y.dim(0) != nodes) {
-    fail("from_nodes", fmt::format("y is {}, expected {} rows, one for each node",
-                                   y.defined() ? y.shape().str() : "undefined", nodes));
-  }
-  const std::span<const std::int64_t> order = schedule.order();
-  if (order.empty() && nodes == rows) return y;
-  PoolVector<std::int64_t> node(static_cast<std::size_t>(rows), nodes);  // the row of zeros
-  for (std::int64_t i = 0; i < nodes; ++i) {
-    node[static_cast<std::size_t>(order.empty() ? i : order[static_cast<std::size_t>(i)])] = i;
-  }
-  const Tensor index = index_tensor(node, y.device());
-  if (nodes == rows) return take(y, index, 0);
-  const Var zeros(Tensor::zeros(y.shape().with(0, 1), y.dtype(), y.device()));
-  return take(concat({y, zeros}, 0), index, 0);
 }
 
 }  // namespace tapeloop

@@ -1,7 +1,11 @@
 // SPDX-License-Identifier: MIT
 // Facts about a step's layout that decide where its values are kept, and rows of states by lists.
+#include <fmt/format.h>
+
 #include "tapeloop/autograd/device/backend.h"
+#include "tapeloop/autograd/ops/ops.h"
 #include "tapeloop/autograd/sequence/recurrent_run.h"
+#include "tapeloop/autograd/tensor/error.h"
 
 namespace tapeloop::detail {
 
@@ -112,13 +116,6 @@ Tensor rows_of(const Tensor& from, const Schedule::Rows& rows) {
   return result;
 }
 
-void put_rows(const Tensor& to, const Schedule::Rows& rows, const Tensor& from) {
-  each_run(rows, {0, nullptr, rows.count},
-           [&](std::int64_t first, std::int64_t end, std::int64_t at) {
-             to.slice(0, first, end).copy_from(from.slice(0, at, at + end - first));
-           });
-}
-
 void add_to_rows(const Tensor& to, const Schedule::Rows& rows, const Tensor& from) {
   if (rows.count == 0) return;
   backend(to.device()).add_rows(to, index_of(rows, to.device()), from.contiguous());
@@ -168,3 +165,44 @@ Tensor of_nodes(const Schedule& schedule, const Tensor& states) {
 }
 
 }  // namespace tapeloop::detail
+
+namespace tapeloop {
+
+namespace {
+
+Tensor index_tensor(std::span<const std::int64_t> index, Device device) {
+  return Tensor::from({static_cast<std::int64_t>(index.size())}, index).to(device);
+}
+
+}  // namespace
+
+Var to_nodes(const Schedule& schedule, const Var& x) {
+  if (!x.defined() || x.rank() < 1 || x.dim(0) != schedule.input_rows()) {
+    fail("to_nodes",
+         fmt::format("x is {}, expected {} rows, those of the schedule's inputs",
+                     x.defined() ? x.shape().str() : "undefined", schedule.input_rows()));
+  }
+  const std::span<const std::int64_t> order = schedule.order();
+  if (!order.empty()) return take(x, index_tensor(order, x.device()), 0);
+  return schedule.nodes() == x.dim(0) ? x : slice(x, 0, 0, schedule.nodes());
+}
+
+Var from_nodes(const Schedule& schedule, const Var& y) {
+  const std::int64_t nodes = schedule.nodes(), rows = schedule.input_rows();
+  if (!y.defined() || y.rank() < 1 || y.dim(0) != nodes) {
+    fail("from_nodes", fmt::format("y is {}, expected {} rows, one for each node",
+                                   y.defined() ? y.shape().str() : "undefined", nodes));
+  }
+  const std::span<const std::int64_t> order = schedule.order();
+  if (order.empty() && nodes == rows) return y;
+  PoolVector<std::int64_t> node(static_cast<std::size_t>(rows), nodes);  // the row of zeros
+  for (std::int64_t i = 0; i < nodes; ++i) {
+    node[static_cast<std::size_t>(order.empty() ? i : order[static_cast<std::size_t>(i)])] = i;
+  }
+  const Tensor index = index_tensor(node, y.device());
+  if (nodes == rows) return take(y, index, 0);
+  const Var zeros(Tensor::zeros(y.shape().with(0, 1), y.dtype(), y.device()));
+  return take(concat({y, zeros}, 0), index, 0);
+}
+
+}  // namespace tapeloop

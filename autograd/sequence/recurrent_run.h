@@ -63,16 +63,15 @@ bool input_is_added(const StepLayout& layout);
 
 // `from` by the rows of a list, as [count, ..]: a view if the list is a range.
 Tensor rows_of(const Tensor& from, const Schedule::Rows& rows);
-// to[rows] = from or += from.
-void put_rows(const Tensor& to, const Schedule::Rows& rows, const Tensor& from);
+// to[rows] += from.
 void add_to_rows(const Tensor& to, const Schedule::Rows& rows, const Tensor& from);
 // The states of the external rows from the initial states; and their gradients back.
 void fill_external(const RecurrentRun& run, std::size_t part, const Tensor& states);
 Tensor external_gradient(const RecurrentRun& run, std::size_t part, const Tensor& dstates);
 // The states of all nodes, in their order, out of all states.
 Tensor of_nodes(const Schedule& schedule, const Tensor& states);
-// An operand of a product for all nodes, [V, columns]. A view if the rows are adjacent; else a copy.
-// (recurrent_gradient.cpp)
+// An operand of a product for all nodes, [V, columns]: a view if the rows are adjacent, else a
+// copy. (recurrent_gradient.cpp)
 Tensor operand_of(const RecurrentRun& run, const RecurrentMemory& memory,
                   const StepLayout::Columns& x);
 

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: MIT
 // The built-in recurrent cells: RNN, LSTM, GRU. Each has its parameters, an input projection and
-// one step, made of products and of the formulas of gates.h. They use only public functions; a
-// user's cell looks the same and runs in the same way. Names, shapes, gate orders and initial values are PyTorch's.
+// one step, made of products and of the formulas of gates.h. They use only public functions. A
+// user's cell looks the same and runs in the same way. Names, shapes, gate orders and initial
+// values are PyTorch's.
 //   I input size, H hidden size, N batch.
 #pragma once
 
@@ -50,7 +51,8 @@ struct RecurrentOptions {
 // If part of a step does not depend on the state: `Var input(const Var& x) const`. It is applied to
 // all time steps at once, row by row ([.., I] -> [.., columns]), and a step gets its result instead
 // of x. recurrence() needs it. A cell may have both recurrence() and step(): if its options do not
-// allow a recurrence, recurrence() returns an undefined one. For make_stepper() (stepper.h) it gives what input() applies:
+// allow a recurrence, recurrence() returns an undefined one. For make_stepper() (stepper.h) a cell
+// gives what input() applies:
 //   Linear input_projection() const;
 template <class C>
 concept HasInput = requires(const C& cell, const Var& x) {

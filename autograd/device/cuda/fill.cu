@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 // Writes every element of a tensor: copies between any strides and types, a value, random numbers.
-// Uses the pointwise kernel's walk over strided operands; elements of one type that lie in one piece
-// go through the copy of the runtime. Random numbers are counter-based: the functions of random.h,
+// Uses the pointwise kernel's walk over strided operands. The runtime copies elements of one type
+// that lie in one piece. Random numbers are counter-based: the functions of random.h,
 // one number per thread.
 #include <type_traits>
 

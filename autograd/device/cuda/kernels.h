@@ -36,8 +36,8 @@ void norms(const Tensor& to, std::span<const Tensor> from, const std::vector<std
 void allow_tf32(bool allowed);
 void matmul(const Tensor& to, std::span<const Product> products, bool accumulate);
 void linear(const Tensor& to, const Tensor& x, const Tensor& w, const Tensor& init);
-// to = (accumulate ? to : 0) + x w for `rows` rows, which are to_row and x_row elements apart. w [K,
-// N] has any strides.
+// to = (accumulate ? to : 0) + x w for `rows` rows. Rows of `to` are to_row elements apart, rows of
+// x x_row elements. w [K, N] has any strides.
 template <class T>
 void multiply_rows(T* to, std::int64_t to_row, const T* x, std::int64_t x_row, std::int64_t rows,
                    const Tensor& w, bool accumulate);
