@@ -18,8 +18,8 @@ namespace tapeloop {
 
 struct SequenceOptions {
   bool reverse = false;  // from the last time step to the first; hs stay aligned with zx
-  // [N], each 0..T. After the end of a sequence hs is 0, and zx is not used: it may be NaN. Only the
-  // steps before the ends cost time. Empty: all sequences have T steps.
+  // [N], each 0..T. After the end of a sequence hs is 0, and zx is not used: it may be NaN. Steps
+  // past the ends take no time. Empty: all sequences have T steps.
   std::span<const std::int64_t> lengths = {};
   // [T, N]: at a step whose flag is not 0 the sequence starts again from its initial state, and no
   // gradient crosses. Empty: nowhere.
