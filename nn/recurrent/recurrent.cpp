@@ -67,7 +67,7 @@ Var part_of_state(const Var& part, std::int64_t index, std::int64_t count, std::
   return select_index(part, 0, index);
 }
 
-Masks::Masks(std::span<const std::int64_t> lengths, const Var& xs) : all_running_until_(xs.dim(0)) {
+void check_lengths(std::span<const std::int64_t> lengths, const Var& xs) {
   if (lengths.empty()) return;
   if (static_cast<std::int64_t>(lengths.size()) != xs.dim(1)) {
     fail(
@@ -80,7 +80,20 @@ Masks::Masks(std::span<const std::int64_t> lengths, const Var& xs) : all_running
       fail("unroll", fmt::format("length {} of sequence {} is outside 0..{}, the steps of xs {}",
                                  lengths[i], i, xs.dim(0), xs.shape().str()));
     }
-    all_running_until_ = std::min(all_running_until_, lengths[i]);
+  }
+}
+
+bool some_steps(std::span<const std::int64_t> lengths, const Var& xs) {
+  check_lengths(lengths, xs);
+  return std::any_of(lengths.begin(), lengths.end(),
+                     [](std::int64_t length) { return length > 0; });
+}
+
+Masks::Masks(std::span<const std::int64_t> lengths, const Var& xs) : all_running_until_(xs.dim(0)) {
+  if (lengths.empty()) return;
+  check_lengths(lengths, xs);
+  for (const std::int64_t length : lengths) {
+    all_running_until_ = std::min(all_running_until_, length);
   }
   if (all_running_until_ == xs.dim(0)) return;
   running_ = mask_within(lengths, xs.dim(0), xs.dtype(), xs.device()).insert_axis(2);

@@ -59,6 +59,10 @@ class Masks {
   Var zero_;
 };
 
+// Throws unless there are no lengths, or one in 0..T for each sequence.
+void check_lengths(std::span<const std::int64_t> lengths, const Var& xs);
+// Checks the lengths. True if there are some, and one of them is above 0.
+bool some_steps(std::span<const std::int64_t> lengths, const Var& xs);
 Tensor zero_state(const Var& xs, std::int64_t size);
 void check_sequence(const Var& xs);
 bool same_steps(const Var& a, const Var& b);  // equal T, N, type and device
@@ -222,26 +226,26 @@ template <Cell C>
 Unrolled<typename C::State> unroll(const C& cell, const Var& xs, typename C::State state,
                                    const UnrollOptions& options) {
   detail::check_sequence(xs);
+  const bool observed = tapeloop::detail::observer_of_steps() != nullptr;
+  const bool segments = options.recompute.wanted() && Tape::current() != nullptr && !observed;
+  if constexpr (HasRecurrence<C>) {
+    if (!segments && !observed && detail::some_steps(options.lengths, xs)) {
+      const Recurrence recurrence = cell.recurrence();
+      if (recurrence.defined()) {
+        return detail::unroll_ragged(cell, recurrence, xs, std::move(state), options);
+      }
+    }
+  }
   const detail::Masks masks(options.lengths, xs);
   Var clean = masks.without_padding(xs);
   // With reverse, the input projection is calculated and stored for all steps at once. Its weight
   // gradient is then added up in the same order as without recomputation.
-  if (options.recompute.wanted() && Tape::current() != nullptr &&
-      tapeloop::detail::observer_of_steps() == nullptr && !(options.reverse && HasInput<C>)) {
+  if (segments && !(options.reverse && HasInput<C>)) {
     return detail::unroll_in_segments(
         cell, clean, std::move(state), options,
         [&cell](const Var& part, const typename C::State& start, const UnrollOptions& own) {
           return unroll(cell, part, start, own);
         });
-  }
-  if constexpr (HasRecurrence<C>) {
-    const Recurrence recurrence = cell.recurrence();
-    const bool some = xs.dim(0) > 0 && xs.dim(1) > 0 &&
-                      std::any_of(options.lengths.begin(), options.lengths.end(),
-                                  [](std::int64_t length) { return length > 0; });
-    if (recurrence.defined() && some && tapeloop::detail::observer_of_steps() == nullptr) {
-      return detail::unroll_ragged(cell, recurrence, xs, std::move(state), options);
-    }
   }
   if constexpr (HasInput<C>) {
     Var zx = cell.input(clean);
