@@ -43,9 +43,12 @@ class LevelLoop {
       gather();
       for (std::size_t i = 0; i < step_.operations.size(); ++i) {
         const StepLayout::Operation& op = step_.operations[i];
+        if (count_of(op.result) == 0) continue;
         switch (op.kind) {
           case From::product: product(op); break;
           case From::layer_norm: layer_norm(op); break;
+          case From::spread: spread(op); break;
+          case From::edge_sum: edge_sum(op); break;
           default: formula(op, plans_[i]);
         }
         unseen_ = true;
@@ -64,13 +67,18 @@ class LevelLoop {
       enter(l);
       enter_gradients();
       gather();
+      spread_again();
       add_upstream(upstream);
       clear();
       for (std::size_t i = step_.operations.size(); i-- > 0;) {
         const StepLayout::Operation& op = step_.operations[i];
+        // The gradient of a spread value is that of nodes: zeros without edges.
+        if (count_of(op.result) == 0 && op.kind != From::spread) continue;
         switch (op.kind) {
           case From::product: product_gradient(op, i); break;
           case From::layer_norm: layer_norm_gradient(op, i); break;
+          case From::spread: spread_gradient(op, i); break;
+          case From::edge_sum: edge_sum_gradient(op, i); break;
           default: formula_gradient(op, i);
         }
         unseen_ = true;
@@ -91,6 +99,8 @@ class LevelLoop {
   LevelRows<T> drows(int v) const { return drows_[static_cast<std::size_t>(v)]; }
   LevelRows<T> rows(const Columns& c) const { return rows(c.value).columns(c.first); }
   LevelRows<T> drows(const Columns& c) const { return drows(c.value).columns(c.first); }
+  // The number of rows of a value in this level.
+  std::int64_t count_of(int v) const { return value(v).by_edge ? edges_.count : level_.count; }
 
   // --- where the level is ---
 
@@ -98,6 +108,8 @@ class LevelLoop {
     level_ = order_.level(l);
     starts_[Place::at_node] = level_.first;
     starts_[Place::at_state] = level_.state;
+    if (order_.has_edges()) edges_ = order_.edges(l);
+    starts_[Place::at_edge] = edges_.first;
     starts_[Place::at_block] = ((l + 1) & 1) * program_.widest();
     starts_[Place::at_block_before] = (l & 1) * program_.widest();
     for (int p = 0; p < order_.slots(); ++p) {
@@ -122,15 +134,23 @@ class LevelLoop {
             place.row_bytes / static_cast<std::int64_t>(sizeof(T))};
   }
   // True if value v is a state whose rows in this level are named by a table.
-  bool tabled(std::size_t v) const {
-    if (!tables_) return false;
+  bool tabled(std::size_t v) const { return tables_ && table_of(step_.values[v]) != nullptr; }
+  // The rows of a state in this level; null if they are a range.
+  const std::int64_t* table_of(const Value& value) const {
+    if (value.from == From::edge_state) return order_.edge_rows(value.predecessor) + edges_.first;
+    if (value.from != From::state) return nullptr;
+    return slots_[static_cast<std::size_t>(value.predecessor)].rows;
+  }
+  static LevelRows<T> states_at(const Place& place) {
+    return {reinterpret_cast<T*>(place.base),
+            place.row_bytes / static_cast<std::int64_t>(sizeof(T))};
+  }
+  // The columns of a state that are gathered by a table.
+  LevelProgram::Gathered gathered_columns(std::size_t v) const {
     const Value& value = step_.values[v];
-    return value.from == From::state && slot_of(value).rows != nullptr;
+    if (value.from == From::state) return {0, value.size};
+    return program_.gathered_columns(static_cast<int>(v));
   }
-  const Schedule::Rows& slot_of(const Value& value) const {
-    return slots_[static_cast<std::size_t>(value.predecessor)];
-  }
-  T* base_of_states(const Place& place) const { return reinterpret_cast<T*>(place.base); }
 
   // --- waiting ---
 
@@ -164,10 +184,11 @@ class LevelLoop {
     if (!tables_) return;
     for (std::size_t v = 0; v < rows_.size(); ++v) {
       if (!tabled(v)) continue;
-      const Value& value = step_.values[v];
-      const Place& states = program_.place(static_cast<int>(v));
-      do_.take(rows_[v], LevelRows<T>{base_of_states(states), rows_[v].stride}, slot_of(value).rows,
-               level_.count, value.size);
+      const auto [first, size] = gathered_columns(v);
+      const auto i = static_cast<int>(v);
+      if (size == 0 || count_of(i) == 0) continue;
+      do_.take(rows_[v].columns(first), states_at(program_.place(i)).columns(first),
+               table_of(step_.values[v]), count_of(i), size);
       unseen_ = true;
     }
   }
@@ -184,11 +205,12 @@ class LevelLoop {
     }
     for (const StepLayout::Term& term : op.terms) {
       see_whole(term.x.value);
-      do_.product(term.weight, level_.count, rows(term.x), term.x.size, start, to, y.size, y.unit);
+      do_.product(term.weight, count_of(op.result), rows(term.x), term.x.size, start, to, y.size,
+                  y.unit);
       start = to;
     }
     if (op.add.given() && op.bias >= 0) {
-      do_.add(to, rows(op.bias), level_.count, y.size, y.unit);
+      do_.add(to, rows(op.bias), count_of(op.result), y.size, y.unit);
     }
   }
 
@@ -196,8 +218,39 @@ class LevelLoop {
     see();
     const Value& y = value(op.result);
     do_.layer_norm(op.groups, op.epsilon, rows(op.x), row(op.scale), row(op.bias),
-                   op.add.given() ? rows(op.add) : LevelRows<T>{}, rows(op.result), level_.count,
-                   y.size, y.unit);
+                   op.add.given() ? rows(op.add) : LevelRows<T>{}, rows(op.result),
+                   count_of(op.result), y.size, y.unit);
+  }
+
+  void spread(const StepLayout::Operation& op) {
+    const Value& y = value(op.result);
+    see_units(op.x, y.unit);
+    do_.spread(rows(op.result), nullptr, rows(op.x), edges_.begins, level_.count, y.size, y.unit,
+               false, false);
+  }
+  // In a backward pass: the spread values that the forward pass did not keep.
+  void spread_again() {
+    if (edges_.count == 0) return;
+    for (const StepLayout::Operation& op : step_.operations) {
+      if (op.kind != From::spread || !program_.is_scratch(op.result)) continue;
+      spread(op);
+      unseen_ = true;
+    }
+  }
+
+  void edge_sum(const StepLayout::Operation& op) {
+    const Value& y = value(op.result);
+    if (op.add.given()) see_units(op.add, y.unit);
+    const LevelRows<T> start = op.add.given() ? rows(op.add) : LevelRows<T>{};
+    if (const Value& x = value(op.x.value); x.from == From::edge_state) {
+      do_.edge_sum(rows(op.result), start,
+                   states_at(program_.place(op.x.value)).columns(op.x.first), table_of(x),
+                   edges_.begins, level_.count, y.size, y.unit, op.mean);
+    } else {
+      if (edges_.count > 0) see_units(op.x, y.unit);
+      do_.edge_sum(rows(op.result), start, rows(op.x), nullptr, edges_.begins, level_.count, y.size,
+                   y.unit, op.mean);
+    }
   }
   const T* row(int v) const { return v < 0 ? nullptr : rows(v).data; }
 
@@ -228,7 +281,7 @@ class LevelLoop {
   void formula(const StepLayout::Operation& op, LoopPlan& plan) {
     int count = set_arguments(op, plan);
     for (int k = 0; k < op.kernel->outputs; ++k) set(plan, count, rows(op.result + k));
-    plan.sizes[0] = level_.count;
+    plan.sizes[0] = count_of(op.result);
     do_.formula(*op.kernel, op.formula.bytes, plan, count, op.units);
   }
 
@@ -252,9 +305,9 @@ class LevelLoop {
     if (!clears_) return;
     for (std::size_t v = 0; v < drows_.size(); ++v) {
       const auto i = static_cast<int>(v);
-      if (!program_.cleared(i) && !tabled(v)) continue;
-      if (drows_[v].data == nullptr) continue;
-      do_.zero(drows_[v], level_.count, value(i).size, value(i).unit);
+      if (!program_.cleared(i) && !(value(i).from == From::state && tabled(v))) continue;
+      if (drows_[v].data == nullptr || count_of(i) == 0) continue;
+      do_.zero(drows_[v], count_of(i), value(i).size, value(i).unit);
       unseen_ = true;
     }
   }
@@ -285,7 +338,7 @@ class LevelLoop {
                                         : this->at(program_.scratch(i, at)));
       }
     }
-    plan.sizes[0] = level_.count;
+    plan.sizes[0] = count_of(op.result);
     if (plan.overwritten == kNotAsked) {
       plan.overwritten = overwritten_inputs(*op.kernel->backward, plan);
     }
@@ -300,10 +353,10 @@ class LevelLoop {
         if (writes[at] == Write::put || writes[at] == Write::none) continue;
         const LevelRows<T> to = drows(c).columns(j), from = this->at(program_.scratch(i, at));
         if (writes[at] == Write::sum) {
-          do_.add_rows(to.data, from, level_.count, op.units);
+          do_.add_rows(to.data, from, count_of(op.result), op.units);
         } else {
           see_gradient({c.value, c.first + j, op.units}, op.units);
-          do_.add(to, from, level_.count, op.units, op.units);
+          do_.add(to, from, count_of(op.result), op.units, op.units);
           unseen_ = true;
         }
       }
@@ -321,20 +374,50 @@ class LevelLoop {
       see();
       see_gradient(term.x, term.x.size);
       const LevelRows<T> to = drows(term.x);
-      do_.product_gradient(term.weight, level_.count, dy, y.size,
+      do_.product_gradient(term.weight, count_of(op.result), dy, y.size,
                            way == Write::add ? to : LevelRows<T>{}, to, term.x.size);
       unseen_ = true;
     }
     pass_on(op, writes[at], dy, y);
   }
-  // The gradient of what a product or a layer norm adds is that of the sum.
+  // The gradient of what an operation adds is that of the sum.
   void pass_on(const StepLayout::Operation& op, Write way, LevelRows<T> dy, const Value& y) {
     if (way == Write::none) return;
     see_gradient(op.add, y.unit);
     const LevelRows<T> to = drows(op.add);
-    if (way == Write::sum) return do_.sum(to.data, dy, level_.count, y.size, y.unit);
-    if (way == Write::put) do_.zero(to, level_.count, y.size, y.unit);
-    do_.add(to, dy, level_.count, y.size, y.unit);
+    const std::int64_t count = count_of(op.result);
+    if (way == Write::sum) return do_.sum(to.data, dy, count, y.size, y.unit);
+    if (way == Write::put) do_.zero(to, count, y.size, y.unit);
+    do_.add(to, dy, count, y.size, y.unit);
+  }
+
+  void spread_gradient(const StepLayout::Operation& op, std::size_t i) {
+    const Write way = program_.writes(i)[0];
+    if (way == Write::none) return;
+    const Value& y = value(op.result);
+    see_gradient({op.result, 0, y.size}, y.unit);
+    see_gradient(op.x, y.unit);
+    const LevelRows<T> to = drows(op.x);
+    do_.edge_sum(to, way == Write::add ? to : LevelRows<T>{}, drows(op.result), nullptr,
+                 edges_.begins, level_.count, y.size, y.unit, false);
+  }
+
+  void edge_sum_gradient(const StepLayout::Operation& op, std::size_t i) {
+    const std::span<const Write> writes = program_.writes(i);
+    const Value& y = value(op.result);
+    const LevelRows<T> dy = drows(op.result);
+    if (writes[0] != Write::none && edges_.count > 0) {
+      see_gradient({op.result, 0, y.size}, y.unit);
+      see_gradient(op.x, y.unit);
+      const Value& x = value(op.x.value);
+      const bool states = x.from == From::edge_state;
+      const LevelRows<T> to =
+          states ? states_at(program_.dplace(op.x.value)).columns(op.x.first) : drows(op.x);
+      do_.spread(to, states ? table_of(x) : nullptr, dy, edges_.begins, level_.count, y.size,
+                 y.unit, op.mean, writes[0] == Write::add);
+      unseen_ = true;
+    }
+    pass_on(op, writes[1], dy, y);
   }
 
   void layer_norm_gradient(const StepLayout::Operation& op, std::size_t i) {
@@ -345,8 +428,8 @@ class LevelLoop {
     const auto drow = [&](int v) { return v < 0 ? nullptr : drows(v).data; };
     do_.layer_norm_gradient(op.groups, op.epsilon, rows(op.x), row(op.scale), drows(op.result),
                             writes[0] == Write::none ? LevelRows<T>{} : drows(op.x),
-                            writes[0] == Write::add, drow(op.scale), drow(op.bias), level_.count,
-                            y.size, y.unit);
+                            writes[0] == Write::add, drow(op.scale), drow(op.bias),
+                            count_of(op.result), y.size, y.unit);
     pass_on(op, writes[1], drows(op.result), y);
   }
 
@@ -354,11 +437,11 @@ class LevelLoop {
     if (!tables_) return;
     if (mixed_) see();
     for (std::size_t v = 0; v < drows_.size(); ++v) {
-      if (!tabled(v) || drows_[v].data == nullptr) continue;
-      const Value& value = step_.values[v];
-      const Place& states = program_.dplace(static_cast<int>(v));
-      do_.give(LevelRows<T>{base_of_states(states), drows_[v].stride}, slot_of(value).rows,
-               drows_[v], level_.count, value.size);
+      const auto i = static_cast<int>(v);
+      if (!tabled(v) || drows_[v].data == nullptr || count_of(i) == 0) continue;
+      const auto [first, size] = gathered_columns(v);
+      do_.give(states_at(program_.dplace(i)).columns(first), table_of(step_.values[v]),
+               drows_[v].columns(first), count_of(i), size);
       unseen_ = true;
     }
   }
@@ -372,6 +455,7 @@ class LevelLoop {
   const bool tables_ = !order_.is_chain();  // rows of some levels may be named by tables
   bool clears_ = tables_;                   // gradients of some values are cleared
   Schedule::Level level_{};
+  Schedule::Edges edges_{};
   PoolVector<LevelRows<T>> rows_, drows_;
   PoolVector<LoopPlan> plans_;
   PoolVector<Schedule::Rows> slots_;

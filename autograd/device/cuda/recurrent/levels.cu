@@ -60,6 +60,57 @@ __global__ void __launch_bounds__(kThreads)
   to[column] += sum;
 }
 
+// --- edges: those of node n are begins[n] .. begins[n + 1] - 1, counted from begins[0] ---
+
+// to[n] = start[n] + the sum or mean of from over the edges of node n. start.data null: zeros.
+template <class T>
+__global__ void __launch_bounds__(kThreads)
+    edge_sum_kernel(KernelRows<T> to, KernelRows<T> start, KernelRows<T> from,
+                    const std::int64_t* begins, std::int64_t nodes, std::int64_t size, bool mean) {
+  const std::int64_t i = thread_number();
+  if (i >= nodes * size) return;
+  const Divided at = divide(i, size);
+  const std::int64_t n = at.quotient, edges = begins[n + 1] - begins[n];
+  const T factor = mean ? T{1} / static_cast<T>(edges) : T{1};
+  T sum = start.data == nullptr ? T{0} : start.at(n, at.rest);
+  for (std::int64_t e = begins[n] - begins[0]; e < begins[n] - begins[0] + edges; ++e) {
+    sum += factor * from.at(e, at.rest);
+  }
+  to.at(n, at.rest) = sum;
+}
+
+// The other way, to the edges e of node n: to[e] = from[n], or += if `adds`. Where a table names a
+// row of `to` several times, a thread for each column adds in order.
+template <class T>
+__device__ void spread_to_edges(KernelRows<T> to, KernelRows<T> from, const std::int64_t* begins,
+                                std::int64_t n, std::int64_t column, bool mean, bool adds) {
+  const std::int64_t edges = begins[n + 1] - begins[n];
+  const T x = from.at(n, column) * (mean ? T{1} / static_cast<T>(edges) : T{1});
+  for (std::int64_t e = begins[n] - begins[0]; e < begins[n] - begins[0] + edges; ++e) {
+    T& y = to.at(e, column);
+    y = adds ? y + x : x;
+  }
+}
+template <class T>
+__global__ void __launch_bounds__(kThreads)
+    spread_kernel(KernelRows<T> to, KernelRows<T> from, const std::int64_t* begins,
+                  std::int64_t nodes, std::int64_t size, bool mean, bool adds) {
+  const std::int64_t i = thread_number();
+  if (i >= nodes * size) return;
+  const Divided at = divide(i, size);
+  spread_to_edges(to, from, begins, at.quotient, at.rest, mean, adds);
+}
+template <class T>
+__global__ void __launch_bounds__(kThreads)
+    spread_in_order_kernel(KernelRows<T> to, KernelRows<T> from, const std::int64_t* begins,
+                           std::int64_t nodes, std::int64_t size, bool mean) {
+  const std::int64_t column = thread_number();
+  if (column >= size) return;
+  for (std::int64_t n = 0; n < nodes; ++n) {
+    spread_to_edges(to, from, begins, n, column, mean, true);
+  }
+}
+
 // --- layer norm: a thread for each group of columns of a row ---
 
 template <class T>
@@ -146,19 +197,22 @@ class Tables {
  public:
   explicit Tables(const Schedule& schedule) : memory_(bytes_of(schedule)) {
     PoolVector<std::int64_t> all;
-    each(schedule, [&](const Schedule::Rows& rows) {
-      places_.push_back({rows.rows, static_cast<std::int64_t>(all.size())});
-      all.insert(all.end(), rows.rows, rows.rows + rows.count);
+    each(schedule, [&](const std::int64_t* rows, std::int64_t count) {
+      places_.push_back({rows, static_cast<std::int64_t>(all.size())});
+      all.insert(all.end(), rows, rows + count);
     });
     std::sort(places_.begin(), places_.end(),
               [](const Place& a, const Place& b) { return a.host < b.host; });
     if (!all.empty()) upload(memory_.as<void>(), all.data(), all.size() * sizeof(std::int64_t));
   }
+  // `host`: in one of the tables; null: null.
   const std::int64_t* on_device(const std::int64_t* host) const {
-    const auto found =
-        std::lower_bound(places_.begin(), places_.end(), host,
-                         [](const Place& place, const std::int64_t* x) { return place.host < x; });
-    return memory_.as<const std::int64_t>() + found->offset;
+    if (host == nullptr) return nullptr;
+    const auto after =
+        std::upper_bound(places_.begin(), places_.end(), host,
+                         [](const std::int64_t* x, const Place& place) { return x < place.host; });
+    const Place& place = *(after - 1);
+    return memory_.as<const std::int64_t>() + place.offset + (host - place.host);
   }
 
  private:
@@ -171,14 +225,19 @@ class Tables {
     for (std::int64_t l = 0; !schedule.is_chain() && l < schedule.levels(); ++l) {
       for (int p = 0; p < schedule.slots(); ++p) {
         const Schedule::Rows rows = schedule.slot(l, p);
-        if (rows.rows != nullptr) visit(rows);
+        if (rows.rows != nullptr) visit(rows.rows, rows.count);
       }
+    }
+    if (!schedule.has_edges() || schedule.nodes() == 0) return;
+    visit(schedule.edges(0).begins, schedule.nodes() + 1);
+    for (int table = 0; table < schedule.edge_tables() && schedule.edges() > 0; ++table) {
+      visit(schedule.edge_rows(table), schedule.edges());
     }
   }
   static std::size_t bytes_of(const Schedule& schedule) {
-    std::int64_t count = 0;
-    each(schedule, [&](const Schedule::Rows& rows) { count += rows.count; });
-    return static_cast<std::size_t>(count) * sizeof(std::int64_t);
+    std::int64_t all = 0;
+    each(schedule, [&](const std::int64_t*, std::int64_t count) { all += count; });
+    return static_cast<std::size_t>(all) * sizeof(std::int64_t);
   }
 
   PoolVector<Place> places_;
@@ -235,6 +294,28 @@ class WholeGpu {
             std::int64_t size) {
     const Grid grid(size);
     launch(give_kernel<T>, grid.blocks, grid.threads, 0, rows(to, list), rows(from), count, size);
+  }
+
+  void edge_sum(LevelRows<T> to, LevelRows<T> start, LevelRows<T> from, const std::int64_t* list,
+                const std::int64_t* begins, std::int64_t nodes, std::int64_t size, std::int64_t,
+                bool mean) {
+    const Grid grid(nodes * size);
+    launch(edge_sum_kernel<T>, grid.blocks, grid.threads, 0, rows(to), rows(start),
+           rows(from, list), tables_.on_device(begins), nodes, size, mean);
+  }
+  void spread(LevelRows<T> to, const std::int64_t* list, LevelRows<T> from,
+              const std::int64_t* begins, std::int64_t nodes, std::int64_t size, std::int64_t,
+              bool mean, bool adds) {
+    const std::int64_t* const edges = tables_.on_device(begins);
+    if (adds && list != nullptr) {
+      const Grid grid(size);
+      launch(spread_in_order_kernel<T>, grid.blocks, grid.threads, 0, rows(to, list), rows(from),
+             edges, nodes, size, mean);
+    } else {
+      const Grid grid(nodes * size);
+      launch(spread_kernel<T>, grid.blocks, grid.threads, 0, rows(to, list), rows(from), edges,
+             nodes, size, mean, adds);
+    }
   }
 
   void layer_norm(int groups, double epsilon, LevelRows<T> x, const T* scale, const T* bias,
