@@ -15,6 +15,7 @@
 #include "tests/nn/reference_ops.h"
 #include "tests/nn/reference_optim.h"
 #include "tests/nn/reference_recurrent.h"
+#include "tests/nn/reference_structures.h"
 
 namespace reference {
 
@@ -28,6 +29,9 @@ inline const std::vector<Kind>& kinds() {
   static const std::vector<Kind> table = {
       // recurrent layers
       {{"lstm", "gru", "rnn", "rnn_tanh", "rnn_relu"}, recurrent},
+      // structures
+      {{"tree_lstm"}, tree_lstm},
+      {{"graph_lstm"}, graph_lstm},
       // models
       {{"sentiment"}, sentiment},
       {{"tagger"}, tagger},
@@ -84,7 +88,6 @@ inline const std::vector<std::string>& missing_kinds() {
       "conv2d_basic",
       "conv_bn_pool_train",
       "convlstm",
-      "graph_lstm",
       "graph_lstm_superpixels",
       "grid_lstm",
       "gru_ln",
@@ -112,7 +115,6 @@ inline const std::vector<std::string>& missing_kinds() {
       "show_attend_tell",
       "slstm",
       "sru",
-      "tree_lstm",
       "video",
   };
   return names;
