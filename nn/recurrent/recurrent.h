@@ -12,7 +12,7 @@
 #include "tapeloop/autograd/context/scope.h"
 #include "tapeloop/autograd/look/sequence_part.h"
 #include "tapeloop/nn/layers/layers.h"
-#include "tapeloop/nn/recurrent/cells.h"
+#include "tapeloop/nn/recurrent/cell.h"
 
 namespace tapeloop::nn {
 
@@ -275,15 +275,18 @@ template <Cell C>
 class Recurrent {
  public:
   using State = typename C::State;
+  using Options = OptionsOf<C>;  // what the cell has besides RecurrentOptions
 
   Recurrent() = default;
-  Recurrent(const RecurrentOptions& options, Random& random) : options_(options) {
+  // `own`: what the cell has besides.
+  Recurrent(const RecurrentOptions& options, Random& random, const Options& own = {})
+      : options_(options) {
     detail::check_stack(options);
     for (int layer = 0; layer < options.layers; ++layer) {
       for (int direction = 0; direction < directions(); ++direction) {
-        RecurrentOptions own = options;
-        if (layer > 0) own.input = directions() * cells_[0].state_sizes()[0];
-        cells_.emplace_back(own, random);
+        RecurrentOptions sizes = options;
+        if (layer > 0) sizes.input = directions() * cells_[0].state_sizes()[0];
+        cells_.push_back(make_cell<C>(sizes, random, own));
       }
     }
     dropout_ = Dropout(options.dropout, random);
@@ -376,10 +379,5 @@ class Recurrent {
   std::vector<C> cells_;
   Dropout dropout_;
 };
-
-// --- stacks of the built-in cells ---
-using Rnn = Recurrent<RnnCell>;
-using Lstm = Recurrent<LstmCell>;
-using Gru = Recurrent<GruCell>;
 
 }  // namespace tapeloop::nn

@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "tests/nn/reference_attention.h"
+#include "tests/nn/reference_cells.h"
 #include "tests/nn/reference_layers.h"
 #include "tests/nn/reference_loss.h"
 #include "tests/nn/reference_models.h"
@@ -28,6 +29,9 @@ inline const std::vector<Kind>& kinds() {
   static const std::vector<Kind> table = {
       // recurrent layers
       {{"lstm", "gru", "rnn", "rnn_tanh", "rnn_relu"}, recurrent},
+      {{"lstm_variant"}, lstm_variant},
+      {{"lstm_ln"}, layer_norm_lstm},
+      {{"gru_ln"}, layer_norm_gru},
       // models
       {{"sentiment"}, sentiment},
       {{"tagger"}, tagger},
@@ -87,16 +91,13 @@ inline const std::vector<std::string>& missing_kinds() {
       "graph_lstm",
       "graph_lstm_superpixels",
       "grid_lstm",
-      "gru_ln",
       "gru_zoneout",
       "indrnn",
       "lmu",
       "lru",
       "lstm_bn",
       "lstm_dropout",
-      "lstm_ln",
       "lstm_stack",
-      "lstm_variant",
       "lstm_zoneout",
       "maxpool2d",
       "mdlstm",

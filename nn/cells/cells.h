@@ -1,0 +1,11 @@
+// SPDX-License-Identifier: MIT
+// Includes all built-in cells. Each is a page: its formula (gates/), and a struct around it made
+// with public functions only. A user's cell looks the same and runs in the same way.
+#pragma once
+
+#include "tapeloop/nn/cells/gru.h"
+#include "tapeloop/nn/cells/layer_norm_gru.h"
+#include "tapeloop/nn/cells/layer_norm_lstm.h"
+#include "tapeloop/nn/cells/lstm.h"
+#include "tapeloop/nn/cells/peephole_lstm.h"
+#include "tapeloop/nn/cells/rnn.h"
