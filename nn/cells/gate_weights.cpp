@@ -31,6 +31,35 @@ double bound_of(const RecurrentOptions& o) {
   return 1.0 / std::sqrt(static_cast<double>(o.hidden));
 }
 
+Var drawn(const Shape& shape, const RecurrentOptions& o, Random& random) {
+  return uniform_parameter(shape, bound_of(o), random, o.dtype);
+}
+
+Linear drawn_linear(const char* cell, std::int64_t rows, const RecurrentOptions& o,
+                    Random& random) {
+  check_sizes(cell, o);
+  Linear result;
+  result.weight = drawn({rows, o.input}, o, random);
+  if (o.bias) result.bias = drawn({rows}, o, random);
+  return result;
+}
+
+Var constant_like(const Tensor& fixed, const Var& parameter) {
+  return Var(fixed.to(parameter.dtype()).to(parameter.device()));
+}
+
+Var identity_like(std::int64_t size, const Var& parameter) {
+  const Tensor ones = Tensor::zeros({size, size}, DType::float64);
+  for (std::int64_t i = 0; i < size; ++i) ones.data<double>()[i * size + i] = 1;
+  return constant_like(ones, parameter);
+}
+
+void add_to_bias(const Var& bias, std::int64_t first, std::int64_t size, double value) {
+  if (!bias.defined() || value == 0) return;
+  const Tensor part = bias.value().slice(0, first, first + size);
+  add_in_place(part, Tensor::full({}, value, bias.dtype(), bias.device()));
+}
+
 void check_projection(const char* cell, const RecurrentOptions& o, std::int64_t projection) {
   check_sizes(cell, o);
   if (projection >= 0 && projection < o.hidden) return;
@@ -41,7 +70,7 @@ void check_projection(const char* cell, const RecurrentOptions& o, std::int64_t 
 
 Var projection_weight(const RecurrentOptions& o, std::int64_t projection, Random& random) {
   if (projection == 0) return {};
-  return uniform_parameter({projection, o.hidden}, bound_of(o), random, o.dtype);
+  return drawn({projection, o.hidden}, o, random);
 }
 
 }  // namespace detail
@@ -50,13 +79,11 @@ GateWeights::GateWeights(const char* cell_name, int gates, const RecurrentOption
                          Random& random, std::int64_t outputs)
     : cell(cell_name) {
   detail::check_sizes(cell, o);
-  const double bound = detail::bound_of(o);
-  weight_ih = uniform_parameter({gates * o.hidden, o.input}, bound, random, o.dtype);
-  weight_hh = uniform_parameter({gates * o.hidden, outputs > 0 ? outputs : o.hidden}, bound, random,
-                                o.dtype);
+  weight_ih = detail::drawn({gates * o.hidden, o.input}, o, random);
+  weight_hh = detail::drawn({gates * o.hidden, outputs > 0 ? outputs : o.hidden}, o, random);
   if (o.bias) {
-    bias_ih = uniform_parameter({gates * o.hidden}, bound, random, o.dtype);
-    bias_hh = uniform_parameter({gates * o.hidden}, bound, random, o.dtype);
+    bias_ih = detail::drawn({gates * o.hidden}, o, random);
+    bias_hh = detail::drawn({gates * o.hidden}, o, random);
   }
 }
 
@@ -82,7 +109,7 @@ Var GateWeights::input(const Tensor& symbols, bool with_both_biases) const {
 }
 
 Var GateWeights::input_bias(bool with_both_biases) const {
-  return bias_ih.defined() && with_both_biases ? bias_ih + bias_hh : bias_ih;
+  return bias_hh.defined() && with_both_biases ? bias_ih + bias_hh : bias_ih;
 }
 
 }  // namespace tapeloop::nn

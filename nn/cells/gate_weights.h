@@ -18,6 +18,12 @@ struct GateWeights {
   // `outputs`: P; 0: H. Throws if a size makes no sense.
   GateWeights(const char* cell, int gates, const RecurrentOptions& options, Random& random,
               std::int64_t outputs = 0);
+  // The same without bias_hh, as cells have it that are no variants of an LSTM or a GRU.
+  GateWeights with_one_bias() const {
+    GateWeights result = *this;
+    result.bias_hh = {};
+    return result;
+  }
 
   std::int64_t outputs() const { return weight_hh.dim(1); }  // P
   // x W_ih^T + b_ih, and + b_hh if with_both_biases.
@@ -45,6 +51,17 @@ void check_sizes(const char* cell, const RecurrentOptions& options);
 void check_features(const char* cell, const Var& x, std::int64_t features);
 // 1/sqrt(H): the bound of the initial values.
 double bound_of(const RecurrentOptions& options);
+// A parameter of U(-1/sqrt(H), 1/sqrt(H)).
+Var drawn(const Shape& shape, const RecurrentOptions& options, Random& random);
+// x W^T + b with that weight [rows, I]; no bias if the options say so.
+Linear drawn_linear(const char* cell, std::int64_t rows, const RecurrentOptions& options,
+                    Random& random);
+// Fixed numbers in the type and on the device of a parameter.
+Var constant_like(const Tensor& fixed, const Var& parameter);
+// The matrix of y = x.
+Var identity_like(std::int64_t size, const Var& parameter);
+// Adds a number to `size` elements of a bias from `first` on; an undefined bias stays undefined.
+void add_to_bias(const Var& bias, std::int64_t first, std::int64_t size, double value);
 // W_hr [P, H], which projects an LSTM's output; undefined if P is 0. Sak et al. 2014. Throws if P
 // is not smaller than H.
 void check_projection(const char* cell, const RecurrentOptions& options, std::int64_t projection);

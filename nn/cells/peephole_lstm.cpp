@@ -3,8 +3,6 @@
 // variant has.
 #include "tapeloop/nn/cells/peephole_lstm.h"
 
-#include "tapeloop/nn/layers/init.h"
-
 namespace tapeloop::nn {
 
 using of::Source;
@@ -15,8 +13,7 @@ namespace {
 Var peephole_weight(Peephole peephole, int gates, const RecurrentOptions& o, Random& random) {
   if (peephole == Peephole::none || gates == 0) return {};
   const Shape diagonal{gates * o.hidden}, full{gates * o.hidden, o.hidden};
-  return uniform_parameter(peephole == Peephole::full ? full : diagonal, detail::bound_of(o),
-                           random, o.dtype);
+  return detail::drawn(peephole == Peephole::full ? full : diagonal, o, random);
 }
 
 // Peepholes of some gates: rows first .. first + size - 1 of weight_ch.
@@ -114,7 +111,7 @@ Recurrence PeepholeLstmCell::recurrence() const {
 FullGateLstmCell::FullGateLstmCell(const RecurrentOptions& o, Random& random, const Options& own) {
   detail::check_projection("full_gate_lstm", o, own.projection);
   w = GateWeights("full_gate_lstm", 4, o, random, own.projection);
-  weight_gg = uniform_parameter({3 * o.hidden, 3 * o.hidden}, detail::bound_of(o), random, o.dtype);
+  weight_gg = detail::drawn({3 * o.hidden, 3 * o.hidden}, o, random);
   weight_ch = peephole_weight(own.peephole, 3, o, random);
   weight_hr = detail::projection_weight(o, own.projection, random);
 }

@@ -8,10 +8,19 @@
 #include "tapeloop/autograd/sequence/recurrent.h"
 #include "tapeloop/nn/layers/layers.h"
 #include "tapeloop/nn/layers/module.h"
+#include "tapeloop/nn/recurrent/noise.h"
 #include "tapeloop/nn/recurrent/segments.h"
 #include "tapeloop/nn/recurrent/state.h"
 
 namespace tapeloop::nn {
+
+// What a layer of a stack makes of the outputs y of its cells and its own input x, if both have the
+// same size.
+enum class Connection {
+  plain,     // y
+  residual,  // x + y
+  highway    // t y + (1 - t) x, t = sigmoid(W x + b): Srivastava et al. 2015, arXiv:1505.00387
+};
 
 // Options of every cell, and of every stack of cells (recurrent.h). What one kind of cell has
 // besides is a struct of its own, C::Options, given after the random numbers:
@@ -24,9 +33,11 @@ struct RecurrentOptions {
   // On the outputs of all layers but the last, so it has no effect with one layer. nn::Dropout
   // after the stack acts on the last layer's outputs.
   double dropout = 0;
-  bool bias = true;              // whether the cells have biases
-  DType dtype = DType::float32;  // of the weights
-  Recompute recompute = {};      // for each layer and direction
+  bool bias = true;                           // whether the cells have biases
+  DType dtype = DType::float32;               // of the weights
+  Connection connection = Connection::plain;  // of a stack's layers
+  Noise noise = {};                           // in each layer and direction
+  Recompute recompute = {};                   // for each layer and direction
 };
 
 // The options of a cell without any of its own.
