@@ -6,6 +6,7 @@
 
 #include <algorithm>
 #include <string>
+#include <string_view>
 
 #include "tapeloop/autograd/tensor/error.h"
 
@@ -181,7 +182,7 @@ class Resolver {
 
   StepLayout& layout_;
   std::span<const Shape> weights_, units_;
-  std::string name_;
+  std::string_view name_;  // a long name is no string: that would be on the heap
 };
 
 }  // namespace
