@@ -206,7 +206,7 @@ class Resolver {
 
   StepLayout& layout_;
   std::span<const Shape> weights_, units_;
-  std::string_view name_;  // of the last formula
+  std::string_view name_;  // a long name is no string: that would be on the heap
 };
 
 }  // namespace

@@ -13,93 +13,6 @@ namespace tapeloop {
 using From = StepLayout::From;
 using of::Source;
 
-namespace of {
-
-Source Source::columns(std::int64_t from, std::int64_t count) const {
-  Source result = *this;
-  result.first += from;
-  result.size = count;
-  return result;
-}
-Source input() { return {}; }
-Source input(std::int64_t first, std::int64_t size) { return input().columns(first, size); }
-Source state(int k, int predecessor) {
-  Source result;
-  result.kind = Source::Kind::state;
-  result.index = k;
-  result.predecessor = predecessor;
-  return result;
-}
-Source edge_state(int k, int table) {
-  Source result = state(k, table);
-  result.kind = Source::Kind::edge_state;
-  return result;
-}
-static Source edge_sum(Source x, bool mean) {
-  Source result;
-  result.kind = Source::Kind::edge_sum;
-  result.mean = mean;
-  result.parts.push_back(std::move(x));
-  return result;
-}
-Source sum_of_edges(Source x) { return edge_sum(std::move(x), false); }
-Source mean_of_edges(Source x) { return edge_sum(std::move(x), true); }
-Source product(const Var& w) { return product(w, state(0)); }
-Source product(const Var& w, Source x) { return product(w, std::move(x), Var()); }
-Source product(const Var& w, Source x, const Var& bias) {
-  Source result;
-  result.kind = Source::Kind::product;
-  result.var = w;
-  result.bias = bias;
-  result.parts.push_back(std::move(x));
-  return result;
-}
-Source unit(const Var& parameter) {
-  Source result;
-  result.kind = Source::Kind::unit;
-  result.var = parameter;
-  return result;
-}
-Source extra(const Tensor& values) {
-  if (!values.defined() || values.rank() < 2) {
-    fail("recurrence", fmt::format("of::extra() was given {}, expected [T, N, H]",
-                                   values.defined() ? values.describe() : "an undefined tensor"));
-  }
-  Source result;
-  result.kind = Source::Kind::extra;
-  result.var = Var(values);
-  return result;
-}
-Source layer_norm(Source x, const Var& scale, const Var& bias, int groups, double epsilon) {
-  if (groups < 1) {
-    fail("recurrence",
-         fmt::format("of::layer_norm() was given {} groups, expected 1 or more", groups));
-  }
-  Source result;
-  result.kind = Source::Kind::layer_norm;
-  result.scale = scale;
-  result.bias = bias;
-  result.groups = groups;
-  result.epsilon = epsilon;
-  result.parts.push_back(std::move(x));
-  return result;
-}
-Source operator+(Source a, Source b) {
-  Source result;
-  result.kind = Source::Kind::sum;
-  result.parts.reserve(2);
-  for (Source* term : {&a, &b}) {
-    if (term->kind == Source::Kind::sum) {
-      result.parts.insert(result.parts.end(), term->parts.begin(), term->parts.end());
-    } else {
-      result.parts.push_back(std::move(*term));
-    }
-  }
-  return result;
-}
-
-}  // namespace of
-
 namespace {
 
 [[noreturn]] void fail_with(const std::string& text) { fail("recurrence", text); }
@@ -390,6 +303,43 @@ void Recurrence::next(std::span<const Source> parts) {
   }
   if (layout_.next.empty() || layout_.next.size() > 8) {
     fail_with(fmt::format("the next state has {} parts, expected 1 to 8", layout_.next.size()));
+  }
+}
+
+PoolVector<Source> Recurrence::next_parts() const {
+  PoolVector<Source> result;
+  for (const int v : layout_.next) {
+    Source made;
+    made.kind = Source::Kind::made;
+    made.index = v;
+    result.push_back(made);
+  }
+  return result;
+}
+
+void Recurrence::replace_operands(int part, const PointwiseKernel& kernel,
+                                  const detail::FormulaBytes& formula, const Source& other) {
+  PoolVector<StepLayout::Operation>& operations = layout_.operations;
+  for (int p = 0, count = layout_.predecessors(); p < count; ++p) {
+    const int state = layout_.state_value(part, p);
+    const auto reads = [&](const StepLayout::Term& term) { return term.x.value == state; };
+    if (state < 0 || std::none_of(operations.begin(), operations.end(), [&](const auto& op) {
+          return std::any_of(op.terms.begin(), op.terms.end(), reads);
+        })) {
+      continue;
+    }
+    const Source arguments[] = {of::state(part, p), other};
+    const int made = add_formula(kernel, formula, arguments)[0].index;
+    std::rotate(operations.begin(), operations.end() - 1, operations.end());  // it runs first
+    for (StepLayout::Value& value : layout_.values) {
+      if (value.from <= From::extra) continue;
+      value.index = (value.index + 1) % static_cast<int>(operations.size());
+    }
+    for (StepLayout::Operation& op : operations) {
+      for (StepLayout::Term& term : op.terms) {
+        if (reads(term)) term.x.value = made;
+      }
+    }
   }
 }
 

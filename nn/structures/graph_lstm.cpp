@@ -7,6 +7,7 @@
 #include <cmath>
 
 #include "tapeloop/autograd/tensor/error.h"
+#include "tapeloop/nn/cells/gates/lstm.h"
 #include "tapeloop/nn/layers/init.h"
 #include "tapeloop/nn/structures/edge_gates.h"
 

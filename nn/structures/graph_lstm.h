@@ -3,7 +3,7 @@
 //   I input size, H hidden units.
 #pragma once
 
-#include "tapeloop/nn/recurrent/cells.h"
+#include "tapeloop/nn/recurrent/cell.h"
 
 namespace tapeloop::nn {
 

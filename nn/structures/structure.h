@@ -21,7 +21,7 @@
 
 #include "tapeloop/autograd/sequence/edge_rows.h"
 #include "tapeloop/autograd/sequence/level_states.h"
-#include "tapeloop/nn/recurrent/cells.h"
+#include "tapeloop/nn/recurrent/cell.h"
 
 namespace tapeloop::nn {
 
