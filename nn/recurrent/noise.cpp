@@ -25,13 +25,8 @@ namespace {
 // 0 with probability p, else 1 / (1 - p).
 Tensor dropout_mask(const Shape& shape, double p, const Tensor& like, Random& random) {
   if (p == 0) return {};
-  return dropout(Var(Tensor::full(shape, 1, like.dtype(), like.device())), p, random).value();
-}
-// 0 with probability p, else 1.
-Tensor update_mask(const Shape& shape, double p, const Tensor& like, Random& random) {
-  const Tensor mask = dropout_mask(shape, p, like, random);
-  if (!mask.defined()) return {};
-  return less(Var(Tensor::zeros({}, like.dtype(), like.device())), Var(mask)).value();
+  const Tensor one = Tensor::full({}, 1, like.dtype(), like.device());
+  return dropout(Var(one.expand(shape)), p, random).value();
 }
 
 }  // namespace
@@ -77,7 +72,7 @@ NoiseMasks draw_noise(const Noise& noise, const Recurrence& recurrence,
     }
   }
   for (std::size_t k = 0; zones && k < sizes.size(); ++k) {
-    result.updates.push_back(update_mask({steps, batch, sizes[k]}, zoneout(k), like, random));
+    result.updates.push_back(dropout_mask({steps, batch, sizes[k]}, zoneout(k), like, random));
   }
   return result;
 }
@@ -101,7 +96,7 @@ Recurrence with_noise(Recurrence r, const NoiseMasks& masks, std::int64_t steps,
   for (std::size_t k = 0; k < next.size(); ++k) {
     const of::Source old = of::state(static_cast<int>(k));
     if (k < masks.updates.size() && masks.updates[k].defined()) {
-      next[k] = r.stage(Mix{}, rows(masks.updates[k]), next[k], old)[0];
+      next[k] = r.stage(Choose{}, rows(masks.updates[k]), next[k], old)[0];
     } else if (k < masks.mean_updates.size() && masks.mean_updates[k] != 1) {
       next[k] = r.stage(MixBy{masks.mean_updates[k]}, next[k], old)[0];
     }

@@ -35,10 +35,10 @@ struct Noise {
 struct NoiseMasks {
   Tensor inputs, states, outputs;  // [N, I], [N, H], [N, H]: 0, or 1 / (1 - p)
   PoolVector<Tensor> weights;      // one for each weight of the recurrence
-  // By part of the state, [T, N, size]: 1 where a unit takes its new value, 0 where it keeps the
-  // old one.
+  // By part of the state, [T, N, size]: a unit takes its new value where this is above 0, else it
+  // keeps the old one.
   PoolVector<Tensor> updates;
-  // By part, if there are no updates: the mean of the mask.
+  // By part, if there are no updates: the share of the new value.
   PoolVector<double> mean_updates;
 
   bool in_step() const {
