@@ -83,12 +83,13 @@ TEST_CASE("every cell gives for a sequence what its single steps give, and so wi
   }
 }
 
-TEST_CASE("a stepper streams every cell, in two layers") {
+TEST_CASE("a stepper streams every cell, in two layers, with the mean of zoneout") {
   for (const CellRow& row : cell_rows()) {
     const std::string name = row.name;
     CAPTURE(name);
     RecurrentOptions options = sizes(DType::float32);
     options.layers = row.stacked ? 2 : 1;
+    options.noise = {.zoneout_h = 0.1, .zoneout_c = 0.2, .states = 0.3};
     const AnyStack cells = row.make(options, 5);
     Random random(6);
     const Tensor xs = random_normal({7, 1, kSize}, 0, 1, random);
