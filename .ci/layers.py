@@ -36,14 +36,15 @@ ALLOWED = {
     "nn/cells": ["nn/recurrent", "nn/cells/gates"],
     "nn/decode": ["nn/look"],
     "nn/seq2seq": ["nn/recurrent", "nn/decode"],
-    "nn": ["nn/seq2seq", "nn/cells"],
+    "nn/structures": ["nn/cells"],
+    "nn": ["nn/seq2seq", "nn/structures"],
     "optim": ["autograd"],
 }
 
 INCLUDE = re.compile(r'^\s*#\s*include\s+[<"]([^>"]+)[>"]')
 # Formula pages are compiled for every device: they include numbers, and below the formulas what lists them.
 PAGES = ["autograd/formula/elementwise.h", "nn/cells/gates/*.h", "nn/recurrent/noise_gates.h",
-         "nn/seq2seq/scores.h", "optim/updates.h"]
+         "nn/seq2seq/scores.h", "nn/structures/edge_gates.h", "optim/updates.h"]
 IN_PAGES = {"autograd/number/math.h", "autograd/formula/kernel.h"}
 
 # The tests' tables of operations, and the tests of operations that fit into no table.

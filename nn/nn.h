@@ -23,3 +23,5 @@
 #include "tapeloop/nn/seq2seq/attention.h"
 #include "tapeloop/nn/seq2seq/scheduled_sampling.h"
 #include "tapeloop/nn/seq2seq/seq2seq.h"
+#include "tapeloop/nn/structures/graph.h"
+#include "tapeloop/nn/structures/tree.h"

@@ -16,6 +16,7 @@
 #include "tests/nn/reference_ops.h"
 #include "tests/nn/reference_optim.h"
 #include "tests/nn/reference_recurrent.h"
+#include "tests/nn/reference_structures.h"
 
 namespace reference {
 
@@ -46,6 +47,9 @@ inline const std::vector<Kind>& kinds() {
       {{"lstm_zoneout"}, lstm_zoneout},
       {{"gru_zoneout"}, gru_zoneout},
       {{"lstm_dropout"}, lstm_dropout},
+      // structures
+      {{"tree_lstm"}, tree_lstm},
+      {{"graph_lstm"}, graph_lstm},
       // models
       {{"sentiment"}, sentiment},
       {{"tagger"}, tagger},
@@ -101,7 +105,6 @@ inline const std::vector<std::string>& missing_kinds() {
       "conv2d_basic",
       "conv_bn_pool_train",
       "convlstm",
-      "graph_lstm",
       "graph_lstm_superpixels",
       "grid_lstm",
       "lru",
@@ -113,7 +116,6 @@ inline const std::vector<std::string>& missing_kinds() {
       "s4d",
       "show_attend_tell",
       "slstm",
-      "tree_lstm",
       "video",
   };
   return names;
