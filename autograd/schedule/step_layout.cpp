@@ -53,7 +53,7 @@ class Resolver {
   }
 
   [[noreturn]] void fail_with(const std::string& text) const {
-    fail("recurrent", name_.empty() ? text : fmt::format("\"{}\": {}", name_, text));
+    fail("recurrent", name_ == nullptr ? text : fmt::format("\"{}\": {}", name_, text));
   }
 
   void operation(StepLayout::Operation& op) {
@@ -181,7 +181,7 @@ class Resolver {
 
   StepLayout& layout_;
   std::span<const Shape> weights_, units_;
-  std::string name_;
+  const char* name_ = nullptr;  // no string: a long name would be an allocation for each run
 };
 
 }  // namespace
