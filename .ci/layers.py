@@ -33,7 +33,8 @@ ALLOWED = {
     "nn/recurrent": ["nn/layers"],
     "nn/decode": ["nn/look"],
     "nn/seq2seq": ["nn/recurrent", "nn/decode"],
-    "nn": ["nn/seq2seq"],
+    "nn/structures": ["nn/recurrent"],
+    "nn": ["nn/seq2seq", "nn/structures"],
     "optim": ["autograd"],
 }
 
@@ -42,6 +43,7 @@ INCLUDE = re.compile(r'^\s*#\s*include\s+[<"]([^>"]+)[>"]')
 PAGES = {
     "autograd/formula/elementwise.h": {"autograd/number/math.h", "autograd/formula/kernel.h"},
     "nn/recurrent/gates.h": {"autograd/number/math.h", "autograd/formula/kernel.h"},
+    "nn/structures/grid_gates.h": {"autograd/number/math.h", "autograd/formula/kernel.h"},
     "nn/seq2seq/scores.h": {"autograd/number/math.h", "autograd/formula/kernel.h"},
     "optim/updates.h": {"autograd/number/math.h", "autograd/formula/kernel.h"},
 }

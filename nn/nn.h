@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// Includes all modules: layers, recurrent layers, attention, sequence to sequence,
+// Includes all modules: layers, recurrent layers, cells on grids, attention, sequence to sequence,
 // decoding, measures, saving.
 #pragma once
 
@@ -23,3 +23,5 @@
 #include "tapeloop/nn/seq2seq/attention.h"
 #include "tapeloop/nn/seq2seq/scheduled_sampling.h"
 #include "tapeloop/nn/seq2seq/seq2seq.h"
+#include "tapeloop/nn/structures/grid.h"
+#include "tapeloop/nn/structures/md_lstm.h"

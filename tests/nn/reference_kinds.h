@@ -15,6 +15,7 @@
 #include "tests/nn/reference_ops.h"
 #include "tests/nn/reference_optim.h"
 #include "tests/nn/reference_recurrent.h"
+#include "tests/nn/reference_structures.h"
 
 namespace reference {
 
@@ -28,6 +29,8 @@ inline const std::vector<Kind>& kinds() {
   static const std::vector<Kind> table = {
       // recurrent layers
       {{"lstm", "gru", "rnn", "rnn_tanh", "rnn_relu"}, recurrent},
+      // cells on grids
+      {{"mdlstm"}, mdlstm},
       // models
       {{"sentiment"}, sentiment},
       {{"tagger"}, tagger},
@@ -99,7 +102,6 @@ inline const std::vector<std::string>& missing_kinds() {
       "lstm_variant",
       "lstm_zoneout",
       "maxpool2d",
-      "mdlstm",
       "mgu",
       "mingru",
       "minlstm",
