@@ -147,6 +147,22 @@ struct MdLeakyGates {
   }
 };
 
+// --- Grid LSTM ---
+
+// One dimension of a block. Kalchbrenner, Danihelka & Graves 2015, arXiv:1507.01526
+//   m' = sigmoid(f) m + sigmoid(i) tanh(g)
+//   h' = tanh(sigmoid(o) m')
+// With h' = sigmoid(o) tanh(m') it is LstmGates.
+struct GridGates {
+  static constexpr const char* name = "grid_gates";
+  static constexpr const char* arguments = "i f g o m";
+  static constexpr const char* results = "h m";
+  TL_HD auto operator()(auto i, auto f, auto g, auto o, auto m) const {
+    auto m_next = sigmoid(f) * m + sigmoid(i) * tanh(g);
+    return outputs(tanh(sigmoid(o) * m_next), m_next);
+  }
+};
+
 }  // namespace tapeloop::nn
 
 #include "tapeloop/autograd/formula/kernel.h"
@@ -156,7 +172,7 @@ struct GridGatesPage
     : Page<MdForgetSum<1>, MdForgetSum<2>, MdForgetSum<3>, MdForgetSum<4>, MdForgetSum<5>, MdGates,
            MdPeepholeFirst, MdPeepholeNext, MdPeepholeGates, MdMean<1>, MdMean<2>, MdMean<3>,
            MdMean<4>, MdMean<5>, MdSoftmaxMean<1>, MdSoftmaxMean<2>, MdSoftmaxMean<3>,
-           MdSoftmaxMean<4>, MdSoftmaxMean<5>, MdLeakyGates> {
+           MdSoftmaxMean<4>, MdSoftmaxMean<5>, MdLeakyGates, GridGates> {
   static std::span<const PointwiseKernel* const> kernels();
   static void register_cuda();
 };

@@ -31,6 +31,7 @@ inline const std::vector<Kind>& kinds() {
       {{"lstm", "gru", "rnn", "rnn_tanh", "rnn_relu"}, recurrent},
       // cells on grids
       {{"mdlstm"}, mdlstm},
+      {{"grid_lstm"}, grid_lstm},
       // models
       {{"sentiment"}, sentiment},
       {{"tagger"}, tagger},
@@ -89,7 +90,6 @@ inline const std::vector<std::string>& missing_kinds() {
       "convlstm",
       "graph_lstm",
       "graph_lstm_superpixels",
-      "grid_lstm",
       "gru_ln",
       "gru_zoneout",
       "indrnn",

@@ -50,6 +50,31 @@ TEST_CASE("training and inference on grids make no heap allocation in the steady
   train_without_allocations<MdLstmByOperations>({});
 }
 
+TEST_CASE("training of a GridLstm makes no heap allocation in the steady state") {
+  if (!can_count_allocations()) return;
+  for (const int untied : {-1, 1}) {
+    memory::release_cached();
+    Random random(1);
+    const nn::GridLstm model(
+        {.hidden = 17, .priority = {1}, .untied = untied, .untied_size = untied < 0 ? 0 : 4},
+        random);
+    optim::Sgd sgd(nn::parameters(model), {.learning_rate = 0.01});
+    const Tensor xs = random_tensor({6, 3, 17}, 1, DType::float32);
+    const auto train = [&] {
+      {
+        Tape tape;
+        tape.backward(mean(square(model({.h = {Var(), Var(xs)}, .m = {}}, {6, 4}).h[1])));
+      }
+      sgd.step();
+      sgd.zero_grad();
+    };
+    for (int i = 0; i < 4; ++i) train();
+    const std::int64_t before = allocations();
+    for (int i = 0; i < 10; ++i) train();
+    CHECK(allocations() == before);
+  }
+}
+
 TEST_CASE("a layer keeps the schedules of the last four kinds of batches") {
   nn::detail::GridSchedules kept(nn::all_directions(2));
   const auto order = [&](std::int64_t rows, std::span<const std::int64_t> sizes = {}) {
