@@ -6,6 +6,7 @@
 
 #include <algorithm>
 #include <string>
+#include <string_view>
 
 #include "tapeloop/autograd/tensor/error.h"
 
@@ -53,7 +54,7 @@ class Resolver {
   }
 
   [[noreturn]] void fail_with(const std::string& text) const {
-    fail("recurrent", name_ == nullptr ? text : fmt::format("\"{}\": {}", name_, text));
+    fail("recurrent", name_.empty() ? text : fmt::format("\"{}\": {}", name_, text));
   }
 
   void operation(StepLayout::Operation& op) {
@@ -181,7 +182,7 @@ class Resolver {
 
   StepLayout& layout_;
   std::span<const Shape> weights_, units_;
-  const char* name_ = nullptr;  // no string: a long name would be an allocation for each run
+  std::string_view name_;  // a long name is no string: that would be on the heap
 };
 
 }  // namespace

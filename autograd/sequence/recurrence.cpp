@@ -300,6 +300,43 @@ void Recurrence::next(std::span<const Source> parts) {
   }
 }
 
+PoolVector<Source> Recurrence::next_parts() const {
+  PoolVector<Source> result;
+  for (const int v : layout_.next) {
+    Source made;
+    made.kind = Source::Kind::made;
+    made.index = v;
+    result.push_back(made);
+  }
+  return result;
+}
+
+void Recurrence::replace_operands(int part, const PointwiseKernel& kernel,
+                                  const detail::FormulaBytes& formula, const Source& other) {
+  PoolVector<StepLayout::Operation>& operations = layout_.operations;
+  for (int p = 0, count = layout_.predecessors(); p < count; ++p) {
+    const int state = layout_.state_value(part, p);
+    const auto reads = [&](const StepLayout::Term& term) { return term.x.value == state; };
+    if (state < 0 || std::none_of(operations.begin(), operations.end(), [&](const auto& op) {
+          return std::any_of(op.terms.begin(), op.terms.end(), reads);
+        })) {
+      continue;
+    }
+    const Source arguments[] = {of::state(part, p), other};
+    const int made = add_formula(kernel, formula, arguments)[0].index;
+    std::rotate(operations.begin(), operations.end() - 1, operations.end());  // it runs first
+    for (StepLayout::Value& value : layout_.values) {
+      if (value.from <= From::extra) continue;
+      value.index = (value.index + 1) % static_cast<int>(operations.size());
+    }
+    for (StepLayout::Operation& op : operations) {
+      for (StepLayout::Term& term : op.terms) {
+        if (reads(term)) term.x.value = made;
+      }
+    }
+  }
+}
+
 const char* Recurrence::name() const {
   const char* result = "recurrence";
   for (const StepLayout::Operation& op : layout_.operations) {

@@ -92,12 +92,24 @@ class Recurrence {
   void next(std::span<const of::Source> parts);
   void next(std::initializer_list<of::Source> parts) { next({parts.begin(), parts.size()}); }
 
+  // --- for what changes a finished step, such as noise ---
+
+  // The parts of the next state, so that next() can be called again with others made of them.
+  PoolVector<of::Source> next_parts() const;
+  // Products of part k of a state read F(part, other) in its place. `other` is none of the results.
+  template <class F>
+  void before_products(int k, const F& formula, const of::Source& other) {
+    replace_operands(k, pointwise_kernel<F>(), detail::FormulaBytes(formula), other);
+  }
+  // Replaces a weight by another of its shape.
+  void set_weight(std::size_t i, const Var& weight) { weights_[i] = weight; }
+
   bool defined() const { return !layout_.next.empty(); }
   int parts() const { return layout_.parts(); }  // K
   const char* name() const;                      // of the last formula
 
   // One step by ordinary operations: zx [N, columns] and K parts of the state -> the next K parts.
-  // For a step with one predecessor and without of::extra().
+  // For a step with one predecessor. Extra values must be those of this step: [1, N, size].
   PoolVector<Var> step(const Var& zx, std::span<const Var> state) const;
 
   // --- for recurrent() and the Stepper ---
@@ -112,6 +124,8 @@ class Recurrence {
   PoolVector<of::Source> add_formula(const PointwiseKernel& kernel,
                                      const detail::FormulaBytes& formula,
                                      std::span<const of::Source> arguments);
+  void replace_operands(int part, const PointwiseKernel& kernel,
+                        const detail::FormulaBytes& formula, const of::Source& other);
   StepLayout::Columns columns_of(const of::Source& source);
   StepLayout::Columns sum_of(const of::Source& source);
   StepLayout::Columns norm_of(const of::Source& source, StepLayout::Columns add);

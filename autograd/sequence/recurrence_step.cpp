@@ -112,10 +112,18 @@ PoolVector<Var> Recurrence::step(const Var& zx, std::span<const Var> state) cons
     fail("recurrent", fmt::format("\"{}\": step: {} parts of a state were given, the step makes {}",
                                   name(), state.size(), parts()));
   }
-  if (layout_.predecessors() > 1 || !extras_.empty()) {
-    fail(
-        "recurrent",
-        fmt::format("\"{}\": step: a single step has one predecessor and no extra values", name()));
+  if (layout_.predecessors() > 1) {
+    fail("recurrent", fmt::format("\"{}\": step: a single step has one predecessor", name()));
+  }
+  PoolVector<Tensor> extras;
+  for (const Tensor& x : extras_) {
+    const std::int64_t rows = state[0].dim(0), size = x.dim(-1);
+    if (x.numel() != rows * size) {
+      fail("recurrent",
+           fmt::format("\"{}\": step: an extra value is {}, expected that of one step: [1, {}, {}]",
+                       name(), x.shape().str(), rows, size));
+    }
+    extras.push_back(x.contiguous().reshape(Shape{rows, size}));
   }
   PoolVector<Var> states(layout_.values.size());
   for (std::size_t v = 0; v < states.size(); ++v) {
@@ -127,7 +135,7 @@ PoolVector<Var> Recurrence::step(const Var& zx, std::span<const Var> state) cons
     }
     states[v] = state[static_cast<std::size_t>(value.index)];
   }
-  return detail::step_by_operations(layout_, *this, zx, states, {});
+  return detail::step_by_operations(layout_, *this, zx, states, extras);
 }
 
 }  // namespace tapeloop

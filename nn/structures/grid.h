@@ -11,7 +11,7 @@
 #include <vector>
 
 #include "tapeloop/autograd/context/scope.h"
-#include "tapeloop/nn/recurrent/cells.h"
+#include "tapeloop/nn/recurrent/cell.h"
 #include "tapeloop/nn/structures/grid_schedules.h"
 #include "tapeloop/nn/structures/level_states.h"
 
@@ -46,7 +46,7 @@ std::vector<std::string> all_directions(int D);
 //   State step(const Var& x, std::span<const State> before) const;    any step: x [rows, I] and
 //                                                        the states of the D predecessors
 // With step(), input() is optional, as for cells of sequences. A cell with settings of its own has
-// `Options` and a constructor (const GridOptions&, const Options&, Random&).
+// `Options` and a constructor (const GridOptions&, Random&, const Options&).
 template <class C>
 concept HasGridStep = requires(const C& cell, const Var& x,
                                std::span<const typename C::State> before) {
@@ -98,17 +98,6 @@ Var joined_directions(std::span<const Var> outputs, bool sum);
 // "_l0", "_l0_r01", "_l0_reverse".
 std::string direction_suffix(int layer, const std::string& direction);
 
-struct NoOptions {};
-template <class C>
-struct OwnOptions {
-  using type = NoOptions;
-};
-template <class C>
-requires requires { typename C::Options; }
-struct OwnOptions<C> {
-  using type = typename C::Options;
-};
-
 // All cells of a grid in one direction. xs [rows, I] -> K parts of the states [rows, size]; only h
 // unless `all_parts`.
 template <GridCell C>
@@ -149,7 +138,7 @@ template <GridCell C>
 class Grid {
  public:
   using State = typename C::State;
-  using Options = typename detail::OwnOptions<C>::type;
+  using Options = OptionsOf<C>;
 
   Grid() = default;
   // `own`: settings of the cell. Throws if an option does not fit.
@@ -162,10 +151,10 @@ class Grid {
       for (std::size_t r = 0; r < options_.directions.size(); ++r) {
         GridOptions of_cell = options_;
         if (layer > 0) of_cell.input = output_size();
-        if constexpr (std::is_same_v<Options, detail::NoOptions>) {
+        if constexpr (std::is_same_v<Options, NoOptions>) {
           cells_.emplace_back(of_cell, random);
         } else {
-          cells_.emplace_back(of_cell, own, random);
+          cells_.emplace_back(of_cell, random, own);
         }
       }
     }

@@ -7,7 +7,10 @@
 #include <algorithm>
 #include <cmath>
 
+#include "tapeloop/autograd/sequence/recurrent.h"
 #include "tapeloop/autograd/tensor/error.h"
+#include "tapeloop/nn/cells/gates/lstm.h"
+#include "tapeloop/nn/cells/gates/rnn.h"
 #include "tapeloop/nn/layers/init.h"
 #include "tapeloop/nn/structures/grid.h"
 

@@ -8,8 +8,8 @@
 #include <memory>
 #include <vector>
 
+#include "tapeloop/autograd/sequence/recurrence.h"
 #include "tapeloop/nn/layers/module.h"
-#include "tapeloop/nn/recurrent/cells.h"
 #include "tapeloop/nn/structures/grid_gates.h"
 #include "tapeloop/nn/structures/grid_schedules.h"
 

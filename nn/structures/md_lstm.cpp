@@ -7,6 +7,7 @@
 #include <cmath>
 
 #include "tapeloop/autograd/tensor/error.h"
+#include "tapeloop/nn/cells/gates/lstm.h"
 #include "tapeloop/nn/layers/init.h"
 
 namespace tapeloop::nn {
@@ -41,7 +42,7 @@ of::Source arrives(Recurrence& r, const F& formula, const of::Source& gates,
 
 }  // namespace
 
-MdLstm::MdLstm(const GridOptions& grid, const Options& own, Random& random)
+MdLstm::MdLstm(const GridOptions& grid, Random& random, const Options& own)
     : options(own), hidden_(grid.hidden), dimensions_(grid.dimensions) {
   detail::check_grid_cell("md_lstm", grid);
   if (own.peepholes && has_mean(own.variant)) {

@@ -45,7 +45,7 @@ struct MdLstm {
   MdLstm() = default;
   // Throws if a size is less than 1, if D is not 1 to 5, or if an option does not apply to the
   // variant.
-  MdLstm(const GridOptions& grid, const Options& own, Random& random);
+  MdLstm(const GridOptions& grid, Random& random, const Options& own = {});
   std::array<std::int64_t, 2> state_sizes() const { return {hidden(), hidden()}; }
   Var input(const Var& x) const;
   Linear input_projection() const;

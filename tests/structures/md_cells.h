@@ -27,8 +27,8 @@ struct MdLstmByOperations {
   using State = nn::State<2>;
   using Options = nn::MdLstmOptions;
   nn::MdLstm cell;
-  MdLstmByOperations(const nn::GridOptions& grid, const Options& own, Random& random)
-      : cell(grid, own, random) {}
+  MdLstmByOperations(const nn::GridOptions& grid, Random& random, const Options& own = {})
+      : cell(grid, random, own) {}
   std::array<std::int64_t, 2> state_sizes() const { return cell.state_sizes(); }
   void visit(nn::Visitor& v) const { cell.visit(v); }
   State step(const Var& x, std::span<const State> before) const {
