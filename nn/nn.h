@@ -23,6 +23,8 @@
 #include "tapeloop/nn/seq2seq/attention.h"
 #include "tapeloop/nn/seq2seq/scheduled_sampling.h"
 #include "tapeloop/nn/seq2seq/seq2seq.h"
+#include "tapeloop/nn/structures/graph.h"
 #include "tapeloop/nn/structures/grid.h"
 #include "tapeloop/nn/structures/grid_lstm.h"
 #include "tapeloop/nn/structures/md_lstm.h"
+#include "tapeloop/nn/structures/tree.h"

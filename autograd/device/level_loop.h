@@ -7,34 +7,15 @@
 // each other. All of them run the same loop, so they agree where to wait.
 #pragma once
 
-#include <algorithm>
-
-#include "tapeloop/autograd/device/level_program.h"
+#include "tapeloop/autograd/device/level_frame.h"
 
 namespace tapeloop::detail {
 
-// A matrix of the present level.
-template <class T>
-struct LevelRows {
-  T* data = nullptr;
-  std::int64_t stride = 0;  // elements between rows
-
-  LevelRows columns(std::int64_t first) const { return {data + first, stride}; }
-};
-
 template <class T, class Do>
-class LevelLoop {
+class LevelLoop : private LevelFrame<T, Do> {
  public:
   LevelLoop(const LevelProgram& program, Do& device)
-      : program_(program),
-        step_(program.layout()),
-        order_(program.schedule()),
-        do_(device),
-        rows_(step_.values.size()),
-        drows_(step_.values.size()),
-        plans_(step_.operations.size()),
-        slots_(static_cast<std::size_t>(std::max(1, order_.slots()))),
-        starts_(static_cast<std::size_t>(Place::at_slot) + slots_.size()) {}
+      : Frame(program, device), plans_(step_.operations.size()) {}
 
   void forward() {
     for (std::size_t i = 0; i < plans_.size(); ++i) prepare_forward(i);
@@ -43,9 +24,12 @@ class LevelLoop {
       gather();
       for (std::size_t i = 0; i < step_.operations.size(); ++i) {
         const StepLayout::Operation& op = step_.operations[i];
+        if (count_of(op.result) == 0) continue;
         switch (op.kind) {
           case From::product: product(op); break;
           case From::layer_norm: layer_norm(op); break;
+          case From::spread: spread(op); break;
+          case From::edge_sum: edge_sum(op); break;
           default: formula(op, plans_[i]);
         }
         unseen_ = true;
@@ -57,20 +41,25 @@ class LevelLoop {
   // `upstream`: as in LevelBackward.
   void backward(std::span<const Tensor> upstream) {
     for (std::size_t i = 0; i < plans_.size(); ++i) prepare_backward(i);
-    for (std::size_t v = 0; v < drows_.size(); ++v) {
+    for (std::size_t v = 0; v < step_.values.size(); ++v) {
       clears_ = clears_ || program_.cleared(static_cast<int>(v));
     }
     for (std::int64_t l = order_.levels(); l-- > 0;) {
       enter(l);
       enter_gradients();
       gather();
+      spread_again();
       add_upstream(upstream);
       clear();
       for (std::size_t i = step_.operations.size(); i-- > 0;) {
         const StepLayout::Operation& op = step_.operations[i];
+        // The gradient of a spread value is that of nodes: zeros without edges.
+        if (count_of(op.result) == 0 && op.kind != From::spread) continue;
         switch (op.kind) {
           case From::product: product_gradient(op, i); break;
           case From::layer_norm: layer_norm_gradient(op, i); break;
+          case From::spread: spread_gradient(op, i); break;
+          case From::edge_sum: edge_sum_gradient(op, i); break;
           default: formula_gradient(op, i);
         }
         unseen_ = true;
@@ -82,95 +71,17 @@ class LevelLoop {
   }
 
  private:
-  using From = StepLayout::From;
-  using Columns = StepLayout::Columns;
-  using Value = StepLayout::Value;
-
-  const Value& value(int v) const { return step_.values[static_cast<std::size_t>(v)]; }
-  LevelRows<T> rows(int v) const { return rows_[static_cast<std::size_t>(v)]; }
-  LevelRows<T> drows(int v) const { return drows_[static_cast<std::size_t>(v)]; }
-  LevelRows<T> rows(const Columns& c) const { return rows(c.value).columns(c.first); }
-  LevelRows<T> drows(const Columns& c) const { return drows(c.value).columns(c.first); }
-
-  // --- where the level is ---
-
-  void enter(std::int64_t l) {
-    level_ = order_.level(l);
-    starts_[Place::at_node] = level_.first;
-    starts_[Place::at_state] = level_.state;
-    starts_[Place::at_block] = ((l + 1) & 1) * program_.widest();
-    starts_[Place::at_block_before] = (l & 1) * program_.widest();
-    for (int p = 0; p < order_.slots(); ++p) {
-      const auto i = static_cast<std::size_t>(p);
-      slots_[i] = order_.slot(l, p);
-      starts_[static_cast<std::size_t>(Place::at_slot) + i] = slots_[i].begin;
-    }
-    for (std::size_t v = 0; v < rows_.size(); ++v) {
-      rows_[v] = at(tabled(v) ? program_.gathered(static_cast<int>(v))
-                              : program_.place(static_cast<int>(v)));
-    }
-  }
-  void enter_gradients() {
-    for (std::size_t v = 0; v < drows_.size(); ++v) {
-      drows_[v] = at(tabled(v) ? program_.dgathered(static_cast<int>(v))
-                               : program_.dplace(static_cast<int>(v)));
-    }
-  }
-  LevelRows<T> at(const Place& place) const {
-    return {reinterpret_cast<T*>(place.base +
-                                 starts_[static_cast<std::size_t>(place.begins)] * place.row_bytes),
-            place.row_bytes / static_cast<std::int64_t>(sizeof(T))};
-  }
-  // True if value v is a state whose rows in this level are named by a table.
-  bool tabled(std::size_t v) const {
-    if (!tables_) return false;
-    const Value& value = step_.values[v];
-    return value.from == From::state && slot_of(value).rows != nullptr;
-  }
-  const Schedule::Rows& slot_of(const Value& value) const {
-    return slots_[static_cast<std::size_t>(value.predecessor)];
-  }
-  T* base_of_states(const Place& place) const { return reinterpret_cast<T*>(place.base); }
-
-  // --- waiting ---
-
-  void wait() {
-    do_.wait();
-    unseen_ = mixed_ = false;
-  }
-  // Before whole rows are read, or columns that other threads may have written.
-  void see() {
-    if (unseen_) wait();
-  }
-  bool given(int v) const { return value(v).from <= From::extra; }
-  // Before this thread uses its own of `unit` units of value v.
-  void see_units(const Columns& c, std::int64_t unit) {
-    const bool made = !given(c.value) || tabled(static_cast<std::size_t>(c.value));
-    if (made && (value(c.value).unit != unit || c.first % unit != 0)) see();
-  }
-  // The same for the gradient of v.
-  void see_gradient(const Columns& c, std::int64_t unit) {
-    const bool same = value(c.value).unit == unit && c.first % unit == 0;
-    if (!same || mixed_) see();
-    mixed_ = mixed_ || !same;
-  }
-  void see_whole(int v) {
-    if (!given(v) || tabled(static_cast<std::size_t>(v))) see();
-  }
+  using Frame = LevelFrame<T, Do>;
+  using Frame::at, Frame::count_of, Frame::drows, Frame::enter, Frame::enter_gradients,
+      Frame::gather, Frame::rows, Frame::scatter, Frame::see, Frame::see_gradient, Frame::see_units,
+      Frame::see_whole, Frame::states_at, Frame::table_of, Frame::tabled, Frame::value, Frame::wait;
+  using Frame::do_, Frame::edges_, Frame::level_, Frame::mixed_, Frame::order_, Frame::program_,
+      Frame::step_, Frame::tables_, Frame::unseen_;
+  using typename Frame::Columns;
+  using typename Frame::From;
+  using typename Frame::Value;
 
   // --- forward ---
-
-  void gather() {
-    if (!tables_) return;
-    for (std::size_t v = 0; v < rows_.size(); ++v) {
-      if (!tabled(v)) continue;
-      const Value& value = step_.values[v];
-      const Place& states = program_.place(static_cast<int>(v));
-      do_.take(rows_[v], LevelRows<T>{base_of_states(states), rows_[v].stride}, slot_of(value).rows,
-               level_.count, value.size);
-      unseen_ = true;
-    }
-  }
 
   void product(const StepLayout::Operation& op) {
     const Value& y = value(op.result);
@@ -184,11 +95,12 @@ class LevelLoop {
     }
     for (const StepLayout::Term& term : op.terms) {
       see_whole(term.x.value);
-      do_.product(term.weight, level_.count, rows(term.x), term.x.size, start, to, y.size, y.unit);
+      do_.product(term.weight, count_of(op.result), rows(term.x), term.x.size, start, to, y.size,
+                  y.unit);
       start = to;
     }
     if (op.add.given() && op.bias >= 0) {
-      do_.add(to, rows(op.bias), level_.count, y.size, y.unit);
+      do_.add(to, rows(op.bias), count_of(op.result), y.size, y.unit);
     }
   }
 
@@ -196,8 +108,39 @@ class LevelLoop {
     see();
     const Value& y = value(op.result);
     do_.layer_norm(op.groups, op.epsilon, rows(op.x), row(op.scale), row(op.bias),
-                   op.add.given() ? rows(op.add) : LevelRows<T>{}, rows(op.result), level_.count,
-                   y.size, y.unit);
+                   op.add.given() ? rows(op.add) : LevelRows<T>{}, rows(op.result),
+                   count_of(op.result), y.size, y.unit);
+  }
+
+  void spread(const StepLayout::Operation& op) {
+    const Value& y = value(op.result);
+    see_units(op.x, y.unit);
+    do_.spread(rows(op.result), nullptr, rows(op.x), edges_.begins, level_.count, y.size, y.unit,
+               false, false);
+  }
+  // In a backward pass: the spread values that the forward pass did not keep.
+  void spread_again() {
+    if (edges_.count == 0) return;
+    for (const StepLayout::Operation& op : step_.operations) {
+      if (op.kind != From::spread || !program_.is_scratch(op.result)) continue;
+      spread(op);
+      unseen_ = true;
+    }
+  }
+
+  void edge_sum(const StepLayout::Operation& op) {
+    const Value& y = value(op.result);
+    if (op.add.given()) see_units(op.add, y.unit);
+    const LevelRows<T> start = op.add.given() ? rows(op.add) : LevelRows<T>{};
+    if (const Value& x = value(op.x.value); x.from == From::edge_state) {
+      do_.edge_sum(rows(op.result), start,
+                   states_at(program_.place(op.x.value)).columns(op.x.first), table_of(x),
+                   edges_.begins, level_.count, y.size, y.unit, op.mean);
+    } else {
+      if (edges_.count > 0) see_units(op.x, y.unit);
+      do_.edge_sum(rows(op.result), start, rows(op.x), nullptr, edges_.begins, level_.count, y.size,
+                   y.unit, op.mean);
+    }
   }
   const T* row(int v) const { return v < 0 ? nullptr : rows(v).data; }
 
@@ -228,7 +171,7 @@ class LevelLoop {
   void formula(const StepLayout::Operation& op, LoopPlan& plan) {
     int count = set_arguments(op, plan);
     for (int k = 0; k < op.kernel->outputs; ++k) set(plan, count, rows(op.result + k));
-    plan.sizes[0] = level_.count;
+    plan.sizes[0] = count_of(op.result);
     do_.formula(*op.kernel, op.formula.bytes, plan, count, op.units);
   }
 
@@ -250,11 +193,11 @@ class LevelLoop {
   }
   void clear() {
     if (!clears_) return;
-    for (std::size_t v = 0; v < drows_.size(); ++v) {
+    for (std::size_t v = 0; v < step_.values.size(); ++v) {
       const auto i = static_cast<int>(v);
-      if (!program_.cleared(i) && !tabled(v)) continue;
-      if (drows_[v].data == nullptr) continue;
-      do_.zero(drows_[v], level_.count, value(i).size, value(i).unit);
+      if (!program_.cleared(i) && !(value(i).from == From::state && tabled(v))) continue;
+      if (drows(i).data == nullptr || count_of(i) == 0) continue;
+      do_.zero(drows(i), count_of(i), value(i).size, value(i).unit);
       unseen_ = true;
     }
   }
@@ -282,10 +225,10 @@ class LevelLoop {
         set(plan, count,
             put                         ? drows(c).columns(j)
             : writes[at] == Write::none ? LevelRows<T>{}
-                                        : this->at(program_.scratch(i, at)));
+                                        : Frame::at(program_.scratch(i, at)));
       }
     }
-    plan.sizes[0] = level_.count;
+    plan.sizes[0] = count_of(op.result);
     if (plan.overwritten == kNotAsked) {
       plan.overwritten = overwritten_inputs(*op.kernel->backward, plan);
     }
@@ -298,12 +241,12 @@ class LevelLoop {
     for (const Columns& c : op.arguments) {
       for (std::int64_t j = 0; j < c.size; j += op.units, ++at) {
         if (writes[at] == Write::put || writes[at] == Write::none) continue;
-        const LevelRows<T> to = drows(c).columns(j), from = this->at(program_.scratch(i, at));
+        const LevelRows<T> to = drows(c).columns(j), from = Frame::at(program_.scratch(i, at));
         if (writes[at] == Write::sum) {
-          do_.add_rows(to.data, from, level_.count, op.units);
+          do_.add_rows(to.data, from, count_of(op.result), op.units);
         } else {
           see_gradient({c.value, c.first + j, op.units}, op.units);
-          do_.add(to, from, level_.count, op.units, op.units);
+          do_.add(to, from, count_of(op.result), op.units, op.units);
           unseen_ = true;
         }
       }
@@ -321,20 +264,50 @@ class LevelLoop {
       see();
       see_gradient(term.x, term.x.size);
       const LevelRows<T> to = drows(term.x);
-      do_.product_gradient(term.weight, level_.count, dy, y.size,
+      do_.product_gradient(term.weight, count_of(op.result), dy, y.size,
                            way == Write::add ? to : LevelRows<T>{}, to, term.x.size);
       unseen_ = true;
     }
     pass_on(op, writes[at], dy, y);
   }
-  // The gradient of what a product or a layer norm adds is that of the sum.
+  // The gradient of what an operation adds is that of the sum.
   void pass_on(const StepLayout::Operation& op, Write way, LevelRows<T> dy, const Value& y) {
     if (way == Write::none) return;
     see_gradient(op.add, y.unit);
     const LevelRows<T> to = drows(op.add);
-    if (way == Write::sum) return do_.sum(to.data, dy, level_.count, y.size, y.unit);
-    if (way == Write::put) do_.zero(to, level_.count, y.size, y.unit);
-    do_.add(to, dy, level_.count, y.size, y.unit);
+    const std::int64_t count = count_of(op.result);
+    if (way == Write::sum) return do_.sum(to.data, dy, count, y.size, y.unit);
+    if (way == Write::put) do_.zero(to, count, y.size, y.unit);
+    do_.add(to, dy, count, y.size, y.unit);
+  }
+
+  void spread_gradient(const StepLayout::Operation& op, std::size_t i) {
+    const Write way = program_.writes(i)[0];
+    if (way == Write::none) return;
+    const Value& y = value(op.result);
+    see_gradient({op.result, 0, y.size}, y.unit);
+    see_gradient(op.x, y.unit);
+    const LevelRows<T> to = drows(op.x);
+    do_.edge_sum(to, way == Write::add ? to : LevelRows<T>{}, drows(op.result), nullptr,
+                 edges_.begins, level_.count, y.size, y.unit, false);
+  }
+
+  void edge_sum_gradient(const StepLayout::Operation& op, std::size_t i) {
+    const std::span<const Write> writes = program_.writes(i);
+    const Value& y = value(op.result);
+    const LevelRows<T> dy = drows(op.result);
+    if (writes[0] != Write::none && edges_.count > 0) {
+      see_gradient({op.result, 0, y.size}, y.unit);
+      see_gradient(op.x, y.unit);
+      const Value& x = value(op.x.value);
+      const bool states = x.from == From::edge_state;
+      const LevelRows<T> to =
+          states ? states_at(program_.dplace(op.x.value)).columns(op.x.first) : drows(op.x);
+      do_.spread(to, states ? table_of(x) : nullptr, dy, edges_.begins, level_.count, y.size,
+                 y.unit, op.mean, writes[0] == Write::add);
+      unseen_ = true;
+    }
+    pass_on(op, writes[1], dy, y);
   }
 
   void layer_norm_gradient(const StepLayout::Operation& op, std::size_t i) {
@@ -345,39 +318,15 @@ class LevelLoop {
     const auto drow = [&](int v) { return v < 0 ? nullptr : drows(v).data; };
     do_.layer_norm_gradient(op.groups, op.epsilon, rows(op.x), row(op.scale), drows(op.result),
                             writes[0] == Write::none ? LevelRows<T>{} : drows(op.x),
-                            writes[0] == Write::add, drow(op.scale), drow(op.bias), level_.count,
-                            y.size, y.unit);
+                            writes[0] == Write::add, drow(op.scale), drow(op.bias),
+                            count_of(op.result), y.size, y.unit);
     pass_on(op, writes[1], drows(op.result), y);
-  }
-
-  void scatter() {
-    if (!tables_) return;
-    if (mixed_) see();
-    for (std::size_t v = 0; v < drows_.size(); ++v) {
-      if (!tabled(v) || drows_[v].data == nullptr) continue;
-      const Value& value = step_.values[v];
-      const Place& states = program_.dplace(static_cast<int>(v));
-      do_.give(LevelRows<T>{base_of_states(states), drows_[v].stride}, slot_of(value).rows,
-               drows_[v], level_.count, value.size);
-      unseen_ = true;
-    }
   }
 
   static constexpr std::uint64_t kNotAsked = ~std::uint64_t{0};
 
-  const LevelProgram& program_;
-  const StepLayout& step_;
-  const Schedule& order_;
-  Do& do_;
-  const bool tables_ = !order_.is_chain();  // rows of some levels may be named by tables
-  bool clears_ = tables_;                   // gradients of some values are cleared
-  Schedule::Level level_{};
-  PoolVector<LevelRows<T>> rows_, drows_;
+  bool clears_ = tables_;  // gradients of some values are cleared
   PoolVector<LoopPlan> plans_;
-  PoolVector<Schedule::Rows> slots_;
-  PoolVector<std::int64_t> starts_;
-  bool unseen_ = false;  // the threads have written since the last wait
-  bool mixed_ = false;   // they have divided a gradient in another way than its value
 };
 
 }  // namespace tapeloop::detail

@@ -36,10 +36,11 @@ class Written {
     written.push_back({first, first + size});
     return Write::put;
   }
-  bool complete(int v) {
+  // How many columns have been written.
+  std::int64_t columns(int v) {
     std::int64_t columns = 0;
     for (const Range& r : ranges(v)) columns += r.end - r.first;
-    return columns == layout_.values[static_cast<std::size_t>(v)].size;
+    return columns;
   }
 
  private:
@@ -61,7 +62,9 @@ LevelProgram::LevelProgram(const LevelRun& run) : run_(run) {
   const Schedule& order = schedule();
   for (std::int64_t l = 0; l < (order.is_chain() ? 1 : order.levels()); ++l) {
     widest_ = std::max(widest_, order.level(l).count);
+    if (order.has_edges()) widest_edges_ = std::max(widest_edges_, order.edges(l).count);
   }
+  find_gathered_columns();
   place_values();
 }
 
@@ -71,15 +74,34 @@ LevelProgram::LevelProgram(const LevelBackward& run)
   choose_writes();
 }
 
-Place LevelProgram::new_scratch(std::int64_t columns) {
-  memory_.push_back(Tensor::empty({widest_, columns}, dtype_, device_));
+Place LevelProgram::new_scratch(std::int64_t columns, bool by_edge) {
+  const std::int64_t rows = by_edge ? widest_edges_ : widest_;
+  memory_.push_back(Tensor::empty({rows, columns}, dtype_, device_));
   return rows_of(memory_.back(), Place::at_zero);
+}
+
+void LevelProgram::find_gathered_columns() {
+  gathered_columns_.resize(layout().values.size());
+  const auto add = [&](const StepLayout::Columns& c) {
+    if (layout().values[static_cast<std::size_t>(c.value)].from != From::edge_state) return;
+    Gathered& gathered = gathered_columns_[static_cast<std::size_t>(c.value)];
+    const std::int64_t end = std::max(gathered.first + gathered.size, c.first + c.size);
+    gathered.first = gathered.size == 0 ? c.first : std::min(gathered.first, c.first);
+    gathered.size = end - gathered.first;
+  };
+  for (const StepLayout::Operation& op : layout().operations) {
+    for (const StepLayout::Columns& c : op.arguments) add(c);
+    for (const StepLayout::Term& term : op.terms) add(term.x);
+    if (op.kind == From::layer_norm) add(op.x);
+    if (op.add.given()) add(op.add);
+  }
 }
 
 void LevelProgram::place_values() {
   const std::size_t count = layout().values.size();
   places_.resize(count);
   gathered_.resize(count);
+  is_scratch_.assign(count, false);
   for (std::size_t v = 0; v < count; ++v) {
     const StepLayout::Value& value = layout().values[v];
     const auto i = static_cast<std::size_t>(value.index);
@@ -92,17 +114,22 @@ void LevelProgram::place_values() {
         const bool two = states.rank() == 3;
         places_[v] =
             rows_of(states, two ? int{Place::at_block_before} : Place::at_slot + value.predecessor);
-        if (!schedule().is_chain()) gathered_[v] = new_scratch(value.size);
+        if (!schedule().is_chain()) gathered_[v] = new_scratch(value.size, false);
         break;
       }
+      case From::edge_state:
+        places_[v] = rows_of(run_.states[i], Place::at_zero);
+        if (gathered_columns_[v].size > 0) gathered_[v] = new_scratch(value.size, true);
+        break;
       default:
         if (value.part >= 0) {
           const Tensor& states = run_.states[static_cast<std::size_t>(value.part)];
           places_[v] = rows_of(states, states.rank() == 3 ? Place::at_block : Place::at_state);
         } else if (!run_.values.empty() && run_.values[v].defined()) {
-          places_[v] = rows_of(run_.values[v], Place::at_node);
+          places_[v] = rows_of(run_.values[v], value.by_edge ? Place::at_edge : Place::at_node);
         } else {
-          places_[v] = new_scratch(value.size);
+          places_[v] = new_scratch(value.size, value.by_edge);
+          is_scratch_[v] = true;
         }
     }
   }
@@ -124,7 +151,11 @@ void LevelProgram::place_gradients(const LevelBackward& run) {
       case From::state:
         dplaces_[v] = rows_of(run.dstates[i], two_levels_[i] ? int{Place::at_block_before}
                                                              : Place::at_slot + value.predecessor);
-        if (!schedule().is_chain()) dgathered_[v] = new_scratch(value.size);
+        if (!schedule().is_chain()) dgathered_[v] = new_scratch(value.size, false);
+        break;
+      case From::edge_state:
+        dplaces_[v] = rows_of(run.dstates[i], Place::at_zero);
+        if (gathered_columns_[v].size > 0) dgathered_[v] = new_scratch(value.size, true);
         break;
       default:
         if (value.part >= 0) {
@@ -132,9 +163,9 @@ void LevelProgram::place_gradients(const LevelBackward& run) {
           dplaces_[v] =
               rows_of(run.dstates[part], two_levels_[part] ? Place::at_block : Place::at_state);
         } else if (run.dvalues[v].defined()) {
-          dplaces_[v] = rows_of(run.dvalues[v], Place::at_node);
+          dplaces_[v] = rows_of(run.dvalues[v], value.by_edge ? Place::at_edge : Place::at_node);
         } else {
-          dplaces_[v] = new_scratch(value.size);
+          dplaces_[v] = new_scratch(value.size, value.by_edge);
         }
     }
   }
@@ -185,22 +216,29 @@ void LevelProgram::choose_writes() {
     }
     for (const StepLayout::Term& term : op.terms)
       writes.push_back(choose(term.x.value, term.x.first, term.x.size));
-    if (op.kind == From::layer_norm) {
-      writes.push_back(choose(op.x.value, op.x.first, op.x.size));
-      ends_with_wait_ = true;
+    if (op.x.given()) {
+      // A sum of edges adds the gradients of edge states to those of the states.
+      const bool states =
+          op.kind == From::edge_sum &&
+          step.values[static_cast<std::size_t>(op.x.value)].from == From::edge_state;
+      writes.push_back(states ? Write::add : choose(op.x.value, op.x.first, op.x.size));
     }
+    ends_with_wait_ = ends_with_wait_ || op.kind == From::layer_norm;
     writes.push_back(added(op));
   }
   for (std::size_t v = 0; v < count; ++v) {
     const From from = step.values[v].from;
     if (from == From::unit || from == From::extra || dplaces_[v].base == nullptr) continue;
-    cleared_[v] = mixed[v] || !written.complete(static_cast<int>(v));
+    const std::int64_t all =
+        from == From::edge_state ? gathered_columns_[v].size : step.values[v].size;
+    cleared_[v] = mixed[v] || written.columns(static_cast<int>(v)) != all;
   }
   scratch_.resize(step.operations.size());
   for (std::size_t i = 0; i < step.operations.size(); ++i) {
     const StepLayout::Operation& op = step.operations[i];
     PoolVector<Write>& writes = writes_[i];
     std::size_t at = 0;
+    const bool by_edge = step.values[static_cast<std::size_t>(op.result)].by_edge;
     const auto correct = [&](int v) {
       if (cleared(v) && writes[at] == Write::put) writes[at] = Write::add;
       ++at;
@@ -209,13 +247,13 @@ void LevelProgram::choose_writes() {
       for (std::int64_t j = 0; j < c.size; j += op.units) {
         correct(c.value);
         const Write way = writes[at - 1];
-        scratch_[i].push_back(way == Write::add || way == Write::sum ? new_scratch(op.units)
-                                                                     : Place{});
+        const bool apart = way == Write::add || way == Write::sum;
+        scratch_[i].push_back(apart ? new_scratch(op.units, by_edge) : Place{});
       }
     }
     if (op.kind == From::formula) continue;
     for (const StepLayout::Term& term : op.terms) correct(term.x.value);
-    if (op.kind == From::layer_norm) correct(op.x.value);
+    if (op.x.given()) correct(op.x.value);
     if (op.add.given()) correct(op.add.value);
   }
 }

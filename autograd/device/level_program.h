@@ -7,10 +7,11 @@
 
 namespace tapeloop::detail {
 
-// A matrix with a row for each node of a level. It begins at row rows[begins] of `base`.
+// A matrix with a row for each node or each edge of a level. It begins at row rows[begins] of
+// `base`.
 struct Place {
   // What counts the rows. `slot` and higher: the predecessors in slot 0, 1, ...
-  enum Begins { at_zero, at_node, at_state, at_block, at_block_before, at_slot };
+  enum Begins { at_zero, at_node, at_edge, at_state, at_block, at_block_before, at_slot };
   char* base = nullptr;
   std::int64_t row_bytes = 0;
   int begins = at_zero;
@@ -36,12 +37,25 @@ class LevelProgram {
   std::int64_t element() const { return size_of(dtype_); }
   std::int64_t widest() const { return widest_; }  // the most nodes of a level
 
-  // By value.
+  // The most rows that a value has in a level: of nodes or of edges.
+  std::int64_t widest(const StepLayout::Value& value) const {
+    return value.by_edge ? widest_edges_ : widest_;
+  }
+
+  // By value. Of edge states: all states.
   const Place& place(int v) const { return places_[static_cast<std::size_t>(v)]; }
   const Place& dplace(int v) const { return dplaces_[static_cast<std::size_t>(v)]; }
   // Scratch memory for the rows that a table names, for a value that is a state; by value.
   const Place& gathered(int v) const { return gathered_[static_cast<std::size_t>(v)]; }
   const Place& dgathered(int v) const { return dgathered_[static_cast<std::size_t>(v)]; }
+  // Of edge states: the columns that are gathered into scratch memory. Sums of edges read the
+  // states themselves.
+  struct Gathered {
+    std::int64_t first = 0, size = 0;
+  };
+  Gathered gathered_columns(int v) const { return gathered_columns_[static_cast<std::size_t>(v)]; }
+  // True if the value is kept for one level only.
+  bool is_scratch(int v) const { return is_scratch_[static_cast<std::size_t>(v)]; }
   // True if the gradient must be 0 before the operations of a level add to it.
   bool cleared(int v) const { return cleared_[static_cast<std::size_t>(v)]; }
 
@@ -59,15 +73,17 @@ class LevelProgram {
   void place_values();
   void place_gradients(const LevelBackward& run);
   void choose_writes();
-  Place new_scratch(std::int64_t columns);
+  void find_gathered_columns();
+  Place new_scratch(std::int64_t columns, bool by_edge);
 
   LevelRun run_;
   DType dtype_{};
   Device device_{};
-  std::int64_t widest_ = 0;
+  std::int64_t widest_ = 0, widest_edges_ = 0;
   bool ends_with_wait_ = false;
   PoolVector<Place> places_, dplaces_, gathered_, dgathered_;
-  PoolVector<bool> cleared_;
+  PoolVector<Gathered> gathered_columns_;
+  PoolVector<bool> is_scratch_, cleared_;
   PoolVector<bool> two_levels_;
   PoolVector<PoolVector<Write>> writes_;
   PoolVector<PoolVector<Place>> scratch_;

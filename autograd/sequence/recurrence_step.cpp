@@ -5,6 +5,7 @@
 #include <array>
 
 #include "tapeloop/autograd/ops/ops.h"
+#include "tapeloop/autograd/sequence/edge_rows.h"
 #include "tapeloop/autograd/sequence/recurrence.h"
 #include "tapeloop/autograd/tensor/error.h"
 
@@ -46,6 +47,13 @@ Var norm(const StepLayout::Operation& op, const PoolVector<Var>& values) {
   return op.add.given() ? columns_of(values, op.add) + y : y;
 }
 
+Var edge_sum(const StepLayout::Operation& op, const PoolVector<Var>& values,
+             const EdgeRows& edges) {
+  const Var x = columns_of(values, op.x);
+  const Var sum = op.mean ? edges.mean(x) : edges.sum(x);
+  return op.add.given() ? columns_of(values, op.add) + sum : sum;
+}
+
 void apply(const StepLayout::Operation& op, PoolVector<Var>& values) {
   PoolVector<Var> arguments;
   PoolVector<detail::PointwiseInput> inputs;
@@ -80,13 +88,13 @@ void apply(const StepLayout::Operation& op, PoolVector<Var>& values) {
 
 PoolVector<Var> detail::step_by_operations(const StepLayout& layout, const Recurrence& r,
                                            const Var& input, std::span<const Var> states,
-                                           std::span<const Tensor> extras) {
+                                           std::span<const Tensor> extras, const EdgeRows* edges) {
   PoolVector<Var> values(layout.values.size());
   for (std::size_t v = 0; v < values.size(); ++v) {
     const StepLayout::Value& value = layout.values[v];
     const auto i = static_cast<std::size_t>(value.index);
     if (value.from == From::input) values[v] = input;
-    if (value.from == From::state) values[v] = states[v];
+    if (value.from == From::state || value.from == From::edge_state) values[v] = states[v];
     if (value.from == From::unit) values[v] = r.units()[i];
     if (value.from == From::extra) values[v] = Var(extras[i]);
   }
@@ -95,6 +103,8 @@ PoolVector<Var> detail::step_by_operations(const StepLayout& layout, const Recur
     switch (op.kind) {
       case From::product: values[result] = product(op, r, values); break;
       case From::layer_norm: values[result] = norm(op, values); break;
+      case From::spread: values[result] = edges->spread(columns_of(values, op.x)); break;
+      case From::edge_sum: values[result] = edge_sum(op, values, *edges); break;
       default: apply(op, values);
     }
   }
@@ -112,8 +122,9 @@ PoolVector<Var> Recurrence::step(const Var& zx, std::span<const Var> state) cons
     fail("recurrent", fmt::format("\"{}\": step: {} parts of a state were given, the step makes {}",
                                   name(), state.size(), parts()));
   }
-  if (layout_.predecessors() > 1) {
-    fail("recurrent", fmt::format("\"{}\": step: a single step has one predecessor", name()));
+  if (layout_.predecessors() > 1 || layout_.edge_tables() > 0) {
+    fail("recurrent",
+         fmt::format("\"{}\": step: a single step has one predecessor and no edges", name()));
   }
   PoolVector<Tensor> extras;
   for (const Tensor& x : extras_) {
@@ -135,7 +146,7 @@ PoolVector<Var> Recurrence::step(const Var& zx, std::span<const Var> state) cons
     }
     states[v] = state[static_cast<std::size_t>(value.index)];
   }
-  return detail::step_by_operations(layout_, *this, zx, states, extras);
+  return detail::step_by_operations(layout_, *this, zx, states, extras, nullptr);
 }
 
 }  // namespace tapeloop

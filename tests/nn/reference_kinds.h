@@ -17,6 +17,7 @@
 #include "tests/nn/reference_optim.h"
 #include "tests/nn/reference_recurrent.h"
 #include "tests/nn/reference_structures.h"
+#include "tests/structures/reference_grids.h"
 
 namespace reference {
 
@@ -50,6 +51,9 @@ inline const std::vector<Kind>& kinds() {
       // cells on grids
       {{"mdlstm"}, mdlstm},
       {{"grid_lstm"}, grid_lstm},
+      // structures
+      {{"tree_lstm"}, tree_lstm},
+      {{"graph_lstm"}, graph_lstm},
       // models
       {{"sentiment"}, sentiment},
       {{"tagger"}, tagger},
@@ -105,7 +109,6 @@ inline const std::vector<std::string>& missing_kinds() {
       "conv2d_basic",
       "conv_bn_pool_train",
       "convlstm",
-      "graph_lstm",
       "graph_lstm_superpixels",
       "lru",
       "lstm_bn",
@@ -115,7 +118,6 @@ inline const std::vector<std::string>& missing_kinds() {
       "s4d",
       "show_attend_tell",
       "slstm",
-      "tree_lstm",
       "video",
   };
   return names;

@@ -1,81 +1,60 @@
 // SPDX-License-Identifier: MIT
-// Cells on grids in tests/reference.
+// Trees and graphs in tests/reference.
 #pragma once
 
 #include "tests/nn/reference_case.h"
 
 namespace reference {
 
-inline Outputs mdlstm(Case& c) {
-  nn::GridOptions options{.input = c.integer("input_size", 0),
-                          .hidden = c.integer("hidden_size", 0),
-                          .dimensions = static_cast<int>(c.integer("dims", 0)),
-                          .directions = c.texts_of("directions"),
-                          .layers = static_cast<int>(c.integer("num_layers", 1)),
-                          .bias = c.flag("bias", true),
-                          .dtype = c.dtype()};
-  const std::string combine = c.text("combine", "concat");
-  if (combine != "concat" && combine != "sum") throw Unknown("combine " + combine);
-  options.sum_directions = combine == "sum";
-  nn::MdLstmOptions own{.peepholes = c.flag("peephole")};
-  const std::string variant = c.text("variant", "standard"), weights = c.text("lambda", "sigmoid");
-  if (variant == "mean") {
-    own.variant = nn::MdVariant::mean;
-  } else if (variant == "stable") {
-    own.variant = nn::MdVariant::stable;
-  } else if (variant == "leakylp") {
-    own.variant = nn::MdVariant::leaky;
-  } else if (variant != "standard") {
-    throw Unknown("variant " + variant);
+inline Outputs tree_lstm(Case& c) {
+  const std::string type = c.text("type", "childsum");
+  nn::TreeLstmOptions options{.input = c.integer("input_size", 0),
+                              .hidden = c.integer("hidden_size", 0),
+                              .bias = c.flag("bias", true),
+                              .dtype = c.dtype()};
+  const Var x = c.var("input.x");
+  if (type == "childsum") {
+    using Tree = nn::ChildSumTreeLstm;
+    const Tree& tree = c.module<Tree>("", [&](Random& random) { return Tree(options, random); });
+    const auto state = tree(x, Schedule::trees_by_parent(c.integers("input.parent")));
+    return {{"h", state.h()}, {"c", state[1]}};
   }
-  if (weights == "softmax") {
-    own.weights = nn::MdWeights::softmax;
-  } else if (weights != "sigmoid") {
-    throw Unknown("lambda " + weights);
-  }
-  using Layers = nn::Grid<nn::MdLstm>;
-  const Layers& layers =
-      c.module<Layers>("", [&](Random& random) { return Layers(options, random, own); });
-  const std::vector<std::int64_t> sizes = c.integers_if("input.sizes");
-  return {{"y", layers(c.var("input.x"), {.sizes = sizes}).ys}};
+  if (type != "nary") throw Unknown("a tree of type " + type);
+  using Tree = nn::NaryTreeLstm;
+  options.arity = static_cast<int>(c.stored("input.children").dim(1));
+  const Tree& tree = c.module<Tree>("", [&](Random& random) { return Tree(options, random); });
+  const auto state =
+      tree(x, Schedule::trees_by_children(c.integers("input.children"), options.arity));
+  return {{"h", state.h()}, {"c", state[1]}};
 }
 
-inline Outputs grid_lstm(Case& c) {
-  const std::vector<std::int64_t> extents = c.integers_of("sizes");
-  const Shape sizes{std::span<const std::int64_t>(extents)};
-  nn::GridLstmOptions options{.hidden = c.integer("hidden_size", 0),
-                              .dimensions = sizes.rank(),
-                              .shared = c.flag("shared"),
-                              .untied = static_cast<int>(c.integer("untied", -1)),
-                              .bias = c.flag("bias"),
-                              .dtype = c.dtype()};
-  for (const std::string& kind : c.texts_of("cells")) {
-    if (kind != "lstm" && kind != "tanh" && kind != "relu" && kind != "identity")
-      throw Unknown("cell " + kind);
-    options.cells.push_back(kind == "lstm"   ? nn::GridCellKind::lstm
-                            : kind == "tanh" ? nn::GridCellKind::tanh
-                            : kind == "relu" ? nn::GridCellKind::relu
-                                             : nn::GridCellKind::identity);
-  }
-  for (const std::int64_t d : c.integers_of("priority"))
-    options.priority.push_back(static_cast<int>(d));
-  if (options.untied >= 0) options.untied_size = sizes[options.untied];
+inline Outputs graph_lstm(Case& c) {
+  const std::string reads = c.text("forget_reads", "previous");
   const std::string output = c.text("output", "tanh_om");
-  if (output != "tanh_om" && output != "o_tanh_m") throw Unknown("output " + output);
-  if (output == "o_tanh_m") options.output = nn::GridOutput::o_tanh_m;
-  const nn::GridLstm& grid =
-      c.module<nn::GridLstm>("", [&](Random& random) { return nn::GridLstm(options, random); });
-  nn::GridSides in;
-  for (int d = 0; d < sizes.rank(); ++d) {
-    in.h.push_back(c.var_if("input.h_in_d" + std::to_string(d)));
-    in.m.push_back(c.var_if("input.m_in_d" + std::to_string(d)));
-  }
-  const nn::GridSides out = grid(in, sizes);
-  Outputs result;
-  for (std::size_t d = 0; d < out.h.size(); ++d) {
-    result["h_out_d" + std::to_string(d)] = out.h[d];
-    if (out.m[d].defined()) result["m_out_d" + std::to_string(d)] = out.m[d];
-  }
+  if (reads != "previous" && reads != "current") throw Unknown("forget_reads = " + reads);
+  if (output != "tanh_om" && output != "o_tanh_m") throw Unknown("output = " + output);
+  const nn::GraphLstmOptions options{
+      .input = c.integer("input_size", 0),
+      .hidden = c.integer("hidden_size", 0),
+      .layers = static_cast<int>(c.integer("layers", 1)),
+      .residual = c.flag("residual"),
+      .adaptive = c.flag("adaptive", true),
+      .forget_reads = reads == "current" ? nn::ForgetReads::current : nn::ForgetReads::previous,
+      .output = output == "tanh_om" ? nn::GraphOutput::tanh_om : nn::GraphOutput::o_tanh_m,
+      .bias = c.flag("bias", true),
+      .dtype = c.dtype()};
+  using Graph = nn::GraphLstm;
+  const Graph& graph = c.module<Graph>("", [&](Random& random) { return Graph(options, random); });
+  const std::vector<std::int64_t> begins = c.integers("input.offsets");
+  const std::vector<std::int64_t> neighbours = c.integers("input.neighbours");
+  const std::vector<std::int64_t> order = c.integers("input.order");
+  nn::GraphLstmCell::State start;
+  start[0] = c.var_if("input.h0");
+  start[1] = c.var_if("input.m0");
+  const auto run = graph(c.var("input.x"), Schedule::graph({begins, neighbours}, order), start);
+  Outputs result{{"y", run.y}, {"m", run.last[1]}};
+  for (std::size_t layer = 0; layer < run.h.size(); ++layer)
+    result["h_l" + std::to_string(layer)] = run.h[layer];
   return result;
 }
 
