@@ -56,7 +56,7 @@ Samples draw(const GridSettings& s, std::int64_t n, Random& random) {
       std::int64_t ones = 0;
       for (std::int64_t j = 0; j < k; ++j) {
         const bool one = random.uniform() < 0.5;
-        bits.push_back(one ? 1 : 0);
+        bits.push_back(one ? 1 : -1);
         ones += one ? 1 : 0;
       }
       odd.push_back(ones % 2);

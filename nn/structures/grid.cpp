@@ -115,6 +115,39 @@ void check_grid_built(bool built) {
          "options first");
 }
 
+void check_outside(const Schedule& schedule, std::span<const Var> outside,
+                   std::span<const std::int64_t> sizes) {
+  for (std::size_t k = 0; k < outside.size(); ++k) {
+    const Shape expected{schedule.initial_rows(), sizes[k]};
+    if (!outside[k].defined() || outside[k].shape() == expected) continue;
+    fail("grid", fmt::format("part {} of the states outside of the grid is {}, expected {}", k,
+                             outside[k].shape().str(), expected.str()));
+  }
+}
+
+void check_step(std::span<const Var> made, std::int64_t nodes,
+                std::span<const std::int64_t> sizes) {
+  for (std::size_t k = 0; k < made.size(); ++k) {
+    const Shape expected{nodes, sizes[k]};
+    if (made[k].defined() && made[k].shape() == expected) continue;
+    fail("grid", fmt::format("step() returned {} as part {} of the state, expected {}",
+                             made[k].defined() ? made[k].shape().str() : "an undefined value", k,
+                             expected.str()));
+  }
+}
+
+PoolVector<Var> inputs_of_levels(const Schedule& schedule, const Var& inputs) {
+  const std::int64_t levels = schedule.levels();
+  if (levels == 0) return {};
+  const bool descends = schedule.level(levels - 1).first < schedule.level(0).first;
+  PoolVector<std::int64_t> counts;  // in the order of the rows
+  for (std::int64_t l = 0; l < levels; ++l)
+    counts.push_back(schedule.level(descends ? levels - 1 - l : l).count);
+  PoolVector<Var> result = split(inputs, counts, 0);
+  if (descends) std::reverse(result.begin(), result.end());
+  return result;
+}
+
 void check_sides(std::size_t given, std::size_t expected) {
   if (given == expected) return;
   fail("grid", fmt::format("{} states of sides were given, expected one for each layer and "

@@ -11,9 +11,9 @@
 #include <vector>
 
 #include "tapeloop/autograd/context/scope.h"
+#include "tapeloop/autograd/sequence/level_states.h"
 #include "tapeloop/nn/recurrent/cell.h"
 #include "tapeloop/nn/structures/grid_schedules.h"
-#include "tapeloop/nn/structures/level_states.h"
 
 namespace tapeloop::nn {
 
@@ -92,6 +92,13 @@ std::int64_t grid_batch(const Var& xs, const Shape& sizes, int dimensions);
 // The sizes S of xs [S_1, .., S_D, N, I].
 Shape grid_sizes(const Var& xs, int dimensions);
 void check_grid_built(bool built);
+// Throws unless a part of the states outside of the grid is undefined or fits.
+void check_outside(const Schedule& schedule, std::span<const Var> outside,
+                   std::span<const std::int64_t> sizes);
+// Throws unless the parts that step() returned are [nodes, size].
+void check_step(std::span<const Var> made, std::int64_t nodes, std::span<const std::int64_t> sizes);
+// The rows of each level.
+PoolVector<Var> inputs_of_levels(const Schedule& schedule, const Var& inputs);
 void check_sides(std::size_t given, std::size_t expected);
 // The outputs of the directions side by side, or added.
 Var joined_directions(std::span<const Var> outputs, bool sum);
@@ -113,17 +120,24 @@ PoolVector<Var> run_on_schedule(const C& cell, const Var& xs, const Schedule& sc
                                        schedule, {.all_parts = all_parts});
     parts = all_parts ? std::move(result.states) : PoolVector<Var>{result.hs};
   } else {
-    LevelStates states(schedule, sides.all(), sizes, inputs);
+    check_outside(schedule, sides.all(), sizes);
+    tapeloop::detail::LevelStates states(schedule, sides.all(), sizes, inputs.dtype(),
+                                         inputs.device());
+    const PoolVector<Var> of_levels = inputs_of_levels(schedule, inputs);
     PoolVector<State> before(static_cast<std::size_t>(schedule.slots()));
     for (std::int64_t l = 0; l < schedule.levels(); ++l) {
       for (std::size_t p = 0; p < before.size(); ++p) {
         for (std::size_t k = 0; k < State::parts; ++k)
-          before[p][k] = states.predecessor(l, static_cast<int>(p), k);
+          before[p][k] = states.slot(l, static_cast<int>(p), k);
       }
-      states.append(cell.step(states.input(l), before).all());
+      const State next = cell.step(of_levels[static_cast<std::size_t>(l)], before);
+      check_step(next.all(), schedule.level(l).count, sizes);
+      states.add_level(next.all());
     }
     for (std::size_t k = 0; k < (all_parts ? State::parts : 1); ++k)
-      parts.push_back(states.of_nodes(k));
+      parts.push_back(schedule.levels() > 0
+                          ? states.of_nodes(k)
+                          : Var(Tensor::zeros({0, sizes[k]}, inputs.dtype(), inputs.device())));
   }
   for (Var& part : parts) part = from_nodes(schedule, part);
   return parts;
