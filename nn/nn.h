@@ -15,6 +15,7 @@
 #include "tapeloop/nn/look/activation_picture.h"
 #include "tapeloop/nn/look/activations.h"
 #include "tapeloop/nn/look/gradient_picture.h"
+#include "tapeloop/nn/look/grid_picture.h"
 #include "tapeloop/nn/look/inspect.h"
 #include "tapeloop/nn/recurrent/recurrent.h"
 #include "tapeloop/nn/recurrent/stepper.h"

@@ -3,13 +3,14 @@
 #include "examples/structures/digits.h"
 
 #include <fmt/format.h>
+#include <zlib.h>
 
 #include <algorithm>
 #include <array>
 #include <cmath>
 #include <filesystem>
+#include <memory>
 
-#include "tapeloop/autograd/files/files.h"
 #include "tapeloop/autograd/tensor/error.h"
 
 namespace structures {
@@ -18,22 +19,34 @@ using namespace tapeloop;
 
 namespace {
 
-// The one file of the folder whose name ends so.
+// The one file of the folder whose name ends so, or so and in .gz.
 std::string find_file(const std::string& folder, const std::string& ending) {
   std::vector<std::string> found;
-  bool packed = false;
   std::error_code none;
   for (const auto& entry : std::filesystem::directory_iterator(folder, none)) {
     const std::string path = entry.path().string();
-    if (path.ends_with(ending)) found.push_back(path);
-    packed = packed || path.ends_with(ending + ".gz");
+    if (path.ends_with(ending) || path.ends_with(ending + ".gz")) found.push_back(path);
   }
   if (found.size() == 1) return found[0];
-  throw FileError(fmt::format("--data: {} has {} files *{}, expected one{}", folder, found.size(),
-                              ending, packed ? "; unpack it first: gunzip --keep FILE.gz" : ""));
+  throw FileError(fmt::format("--data: {} has {} files *{} or *{}.gz, expected one", folder,
+                              found.size(), ending, ending));
 }
 
-constexpr std::uint64_t kMostBytes = std::uint64_t{1} << 31;
+// The bytes of a file, unpacked if gzip has packed it.
+std::string read_bytes(const std::string& path) {
+  constexpr std::size_t kMostBytes = std::size_t{1} << 30;
+  const std::unique_ptr<gzFile_s, int (*)(gzFile)> file(gzopen(path.c_str(), "rb"), gzclose);
+  if (file == nullptr) throw FileError(fmt::format("{} cannot be read", path));
+  std::string result;
+  char block[1 << 16];
+  int count = 0;
+  while ((count = gzread(file.get(), block, sizeof(block))) > 0 && result.size() < kMostBytes)
+    result.append(block, static_cast<std::size_t>(count));
+  int status = Z_OK;
+  const char* const text = gzerror(file.get(), &status);
+  if (count != 0) throw FileError(fmt::format("{} cannot be unpacked: {}", path, text));
+  return result;
+}
 
 std::int64_t number_at(const std::string& bytes, std::size_t place) {  // big-endian
   std::int64_t result = 0;
@@ -44,7 +57,7 @@ std::int64_t number_at(const std::string& bytes, std::size_t place) {  // big-en
 
 // The bytes behind a header of `axes` sizes, which are put into `sizes`.
 std::string read_idx(const std::string& path, std::size_t axes, std::vector<std::int64_t>& sizes) {
-  const std::string bytes = read_file(path, kMostBytes);
+  const std::string bytes = read_bytes(path);
   const std::size_t header = 4 + 4 * axes;
   const auto magic = static_cast<std::int64_t>(2048 + axes);
   if (bytes.size() < header || number_at(bytes, 0) != magic) {

@@ -5,8 +5,10 @@
 
 #include "examples/common/console.h"
 #include "examples/common/options.h"
+#include "examples/common/output.h"
 #include "examples/structures/digits.h"
 #include "examples/structures/task_training.h"
+#include "tapeloop/autograd/files/files.h"
 #include "tapeloop/tapeloop.h"
 
 namespace structures {
@@ -15,7 +17,7 @@ namespace {
 using namespace tapeloop;
 
 struct DigitSettings {
-  std::string data;
+  std::string data, picture;
   std::int64_t block = 4;    // a cell of the grid reads block x block pixels
   std::int64_t hidden = 16;  // of each direction
   std::int64_t layers = 1;
@@ -118,6 +120,14 @@ void run(const common::CommonOptions& common, DigitSettings& s, bool resume) {
                     .unit = "images",
                     .prints_validations = true},
                    resume ? "--resume" : "", common.json);
+  if (s.picture.empty()) return;
+  write_file(
+      s.picture,
+      nn::grid_picture(model.grid(Var(valid_x)).ys.value(),
+                       {.title = fmt::format("Neurons of an MD-LSTM that reads a {}",
+                                             digits.labels[static_cast<std::size_t>(valid[0])]),
+                        .neurons = 24}));
+  common::print("a picture of its neurons: {}\n", s.picture);
 }
 
 }  // namespace
@@ -132,15 +142,23 @@ int main(int argc, char** argv) {
       options, "md_lstm",
       "A Multi-Dimensional LSTM reads images of digits from the four corners. Without --data it "
       "learns digits that the program draws.");
-  line.add({common::free_text("--data", settings.data, "FOLDER",
-                              "a folder with MNIST's files, unpacked: *images-idx3-ubyte and "
-                              "*labels-idx1-ubyte",
-                              {.not_empty = true})});
+  line.add(
+      {common::free_text("--data", settings.data, "FOLDER",
+                         "a folder with MNIST's files *images-idx3-ubyte and *labels-idx1-ubyte, "
+                         "or *.gz",
+                         {.not_empty = true}),
+       common::free_text("--picture", settings.picture, "FILE.svg",
+                         "write what the neurons say at each place of an image",
+                         {.endings = {".svg"}, .not_empty = true})});
   line.add(table_of(settings));
   line.add(common::flag("--resume", resume,
                         "continue the run from DIR/last.safetensors up to --updates"));
   return line.run(
-      argc, argv, [&] { run(options, settings, resume); },
+      argc, argv,
+      [&] {
+        if (!settings.picture.empty()) common::check_writable(settings.picture);
+        run(options, settings, resume);
+      },
       [&] {
         if (!options.quick) return;
         line.preset("--updates", 40);
