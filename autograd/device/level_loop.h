@@ -72,8 +72,8 @@ class LevelLoop : private LevelFrame<T, Do> {
 
  private:
   using Frame = LevelFrame<T, Do>;
-  using Frame::at, Frame::count_of, Frame::drows, Frame::enter, Frame::enter_gradients,
-      Frame::gather, Frame::rows, Frame::scatter, Frame::see, Frame::see_gradient, Frame::see_units,
+  using Frame::count_of, Frame::drows, Frame::enter, Frame::enter_gradients, Frame::gather,
+      Frame::rows, Frame::scatter, Frame::see, Frame::see_gradient, Frame::see_units,
       Frame::see_whole, Frame::states_at, Frame::table_of, Frame::tabled, Frame::value, Frame::wait;
   using Frame::do_, Frame::edges_, Frame::level_, Frame::mixed_, Frame::order_, Frame::program_,
       Frame::step_, Frame::tables_, Frame::unseen_;
