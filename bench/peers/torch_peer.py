@@ -19,6 +19,7 @@ import torch_common as common
 from peer_rows import Answers, resident_mib
 from char_lm_torch import CharLm, cross_entropy
 from lstm_torch import OpByOpLstm
+import structures_torch
 
 SYMBOLS, EMBEDDING, HIDDEN = 65, 64, 256  # the character model; two layers
 LAYERS = {"train/lstm": nn.LSTM, "train/gru": nn.GRU, "train/rnn": nn.RNN}
@@ -176,6 +177,8 @@ def variants(kind, sizes):
         return [(f"nn.{LAYERS[kind].__name__}", step)]
     if kind in ("train/user_cell", "train/op_by_op"):
         return user_cell_variants(sizes)
+    if kind in structures_torch.VARIANTS:
+        return structures_torch.VARIANTS[kind](sizes)
     if kind == "charlm/train":
         return charlm_train_variants(sizes)
     if kind == "charlm/sample":
