@@ -20,6 +20,7 @@ from peer_rows import Answers, resident_mib
 from char_lm_torch import CharLm, cross_entropy
 from grid_torch import MdLstm
 from lstm_torch import OpByOpLstm
+import structures_torch
 
 SYMBOLS, EMBEDDING, HIDDEN = 65, 64, 256  # the character model; two layers
 LAYERS = {"train/lstm": nn.LSTM, "train/gru": nn.GRU, "train/rnn": nn.RNN}
@@ -213,6 +214,8 @@ def variants(kind, sizes):
         return user_cell_variants(sizes)
     if kind in ("grid/md_lstm", "grid/md_lstm_by_cell"):
         return grid_variants(kind, sizes)
+    if kind in structures_torch.VARIANTS:
+        return structures_torch.VARIANTS[kind](sizes)
     if kind == "charlm/train":
         return charlm_train_variants(sizes)
     if kind == "charlm/sample":
