@@ -215,6 +215,32 @@ Tensor index_tensor(std::span<const std::int64_t> index, Device device) {
   return Tensor::from({static_cast<std::int64_t>(index.size())}, index).to(device);
 }
 
+// Row i is row index[i] of x [rows, width], whose rows are each in one place; row i of x is row
+// inverse[i] of the result. So the gradient takes rows, too, instead of adding them to zeros.
+Var permuted(const char* name, const Var& x, const Tensor& index, const Tensor& inverse) {
+  const detail::Operation operation(name);
+  Tensor result = Tensor::empty(x.shape(), x.dtype(), x.device());
+  backend(x.device()).take_rows(result, x.value(), index);
+  return record(name, {&x}, std::move(result), [&] {
+    return [name, index, inverse](const Var& dy, Grads& grads) {
+      grads.add(0, [&] { return permuted(name, dy, inverse, index); });
+    };
+  });
+}
+
+// [rows]: the node with each of the user's numbers; the number of nodes if there is none.
+Tensor nodes_by_number(const Schedule& schedule, Device device) {
+  const std::int64_t nodes = schedule.nodes();
+  const std::span<const std::int64_t> order = schedule.order();
+  PoolVector<std::int64_t> node(static_cast<std::size_t>(schedule.input_rows()), nodes);
+  for (std::int64_t i = 0; i < nodes; ++i) {
+    node[static_cast<std::size_t>(order.empty() ? i : order[static_cast<std::size_t>(i)])] = i;
+  }
+  return index_tensor(node, device);
+}
+
+Var as_rows(const Var& x) { return reshape(x, Shape{x.dim(0), x.shape().with(0, 1).numel()}); }
+
 }  // namespace
 
 Var to_nodes(const Schedule& schedule, const Var& x) {
@@ -224,7 +250,12 @@ Var to_nodes(const Schedule& schedule, const Var& x) {
                      x.defined() ? x.shape().str() : "undefined", schedule.input_rows()));
   }
   const std::span<const std::int64_t> order = schedule.order();
-  if (!order.empty()) return take(x, index_tensor(order, x.device()), 0);
+  const Tensor index = order.empty() ? Tensor() : index_tensor(order, x.device());
+  if (!order.empty() && schedule.nodes() == x.dim(0)) {
+    const Tensor inverse = nodes_by_number(schedule, x.device());
+    return reshape(permuted("to_nodes", as_rows(x), index, inverse), x.shape());
+  }
+  if (!order.empty()) return take(x, index, 0);
   return schedule.nodes() == x.dim(0) ? x : slice(x, 0, 0, schedule.nodes());
 }
 
@@ -236,12 +267,11 @@ Var from_nodes(const Schedule& schedule, const Var& y) {
   }
   const std::span<const std::int64_t> order = schedule.order();
   if (order.empty() && nodes == rows) return y;
-  PoolVector<std::int64_t> node(static_cast<std::size_t>(rows), nodes);  // the row of zeros
-  for (std::int64_t i = 0; i < nodes; ++i) {
-    node[static_cast<std::size_t>(order.empty() ? i : order[static_cast<std::size_t>(i)])] = i;
+  const Tensor index = nodes_by_number(schedule, y.device());
+  if (nodes == rows) {
+    const Tensor inverse = index_tensor(order, y.device());
+    return reshape(permuted("from_nodes", as_rows(y), index, inverse), y.shape());
   }
-  const Tensor index = index_tensor(node, y.device());
-  if (nodes == rows) return take(y, index, 0);
   const Var zeros(Tensor::zeros(y.shape().with(0, 1), y.dtype(), y.device()));
   return take(concat({y, zeros}, 0), index, 0);
 }

@@ -12,7 +12,7 @@ GATES = {"lstm": 4, "gru": 3, "rnn": 1, "user_cell": 4, "op_by_op": 4}
 STRUCTURES = {"tree_lstm": (32, 40, 128, 128), "nary_tree_lstm": (32, 40, 128, 128),
               "graph_lstm": (8, 300, 64, 64)}  # N trees or graphs, V nodes of each, I, H
 # Columns of products for each node, in H, besides the four of the input: structures_bench.cpp.
-HIDDEN_COLUMNS = {"tree_lstm": 4, "nary_tree_lstm": 5, "graph_lstm": 8}
+HIDDEN_COLUMNS = {"tree_lstm": 2.5, "nary_tree_lstm": 5, "graph_lstm": 8}
 INFER_HIDDEN = (16, 32, 40, 64, 128)
 
 
