@@ -2,6 +2,7 @@
 // Facts about a step's layout that decide where its values are kept, and rows of states by lists.
 #include <fmt/format.h>
 
+#include "tapeloop/autograd/context/scope.h"
 #include "tapeloop/autograd/device/backend.h"
 #include "tapeloop/autograd/ops/ops.h"
 #include "tapeloop/autograd/sequence/recurrent_run.h"
@@ -211,37 +212,24 @@ namespace tapeloop {
 
 namespace {
 
-Tensor index_tensor(std::span<const std::int64_t> index, Device device) {
-  return Tensor::from({static_cast<std::int64_t>(index.size())}, index).to(device);
+Tensor as_matrix(const Tensor& x) {
+  const std::int64_t width = x.dim(0) == 0 ? 0 : x.shape().numel() / x.dim(0);
+  return x.contiguous().reshape(Shape{x.dim(0), width});
 }
 
-// Row i is row index[i] of x [rows, width], whose rows are each in one place; row i of x is row
-// inverse[i] of the result. So the gradient takes rows, too, instead of adding them to zeros.
-Var permuted(const char* name, const Var& x, const Tensor& index, const Tensor& inverse) {
-  const detail::Operation operation(name);
-  Tensor result = Tensor::empty(x.shape(), x.dtype(), x.device());
-  backend(x.device()).take_rows(result, x.value(), index);
-  return record(name, {&x}, std::move(result), [&] {
-    return [name, index, inverse](const Var& dy, Grads& grads) {
-      grads.add(0, [&] { return permuted(name, dy, inverse, index); });
-    };
-  });
+// x[index] as rows.
+Tensor rows_by(const Tensor& x, std::span<const std::int64_t> index) {
+  const auto count = static_cast<std::int64_t>(index.size());
+  const Tensor result = Tensor::empty(x.shape().with(0, count), x.dtype(), x.device());
+  if (count == 0) return result;
+  backend(x.device())
+      .take_rows(as_matrix(result), as_matrix(x), Tensor::from({count}, index).to(x.device()));
+  return result;
 }
-
-// [rows]: the node with each of the user's numbers; the number of nodes if there is none.
-Tensor nodes_by_number(const Schedule& schedule, Device device) {
-  const std::int64_t nodes = schedule.nodes();
-  const std::span<const std::int64_t> order = schedule.order();
-  PoolVector<std::int64_t> node(static_cast<std::size_t>(schedule.input_rows()), nodes);
-  for (std::int64_t i = 0; i < nodes; ++i) {
-    node[static_cast<std::size_t>(order.empty() ? i : order[static_cast<std::size_t>(i)])] = i;
-  }
-  return index_tensor(node, device);
-}
-
-Var as_rows(const Var& x) { return reshape(x, Shape{x.dim(0), x.shape().with(0, 1).numel()}); }
 
 }  // namespace
+
+// Each is the gradient of the other: no row is added to, so none is cleared before.
 
 Var to_nodes(const Schedule& schedule, const Var& x) {
   if (!x.defined() || x.rank() < 1 || x.dim(0) != schedule.input_rows()) {
@@ -250,13 +238,15 @@ Var to_nodes(const Schedule& schedule, const Var& x) {
                      x.defined() ? x.shape().str() : "undefined", schedule.input_rows()));
   }
   const std::span<const std::int64_t> order = schedule.order();
-  const Tensor index = order.empty() ? Tensor() : index_tensor(order, x.device());
-  if (!order.empty() && schedule.nodes() == x.dim(0)) {
-    const Tensor inverse = nodes_by_number(schedule, x.device());
-    return reshape(permuted("to_nodes", as_rows(x), index, inverse), x.shape());
+  if (order.empty()) {
+    return schedule.nodes() == x.dim(0) ? x : slice(x, 0, 0, schedule.nodes());
   }
-  if (!order.empty()) return take(x, index, 0);
-  return schedule.nodes() == x.dim(0) ? x : slice(x, 0, 0, schedule.nodes());
+  const detail::Operation operation("to_nodes");
+  return record("to_nodes", {&x}, rows_by(x.value(), order), [&] {
+    return [schedule](const Var& dy, Grads& grads) {
+      grads.add(0, [&] { return from_nodes(schedule, dy); });
+    };
+  });
 }
 
 Var from_nodes(const Schedule& schedule, const Var& y) {
@@ -267,13 +257,28 @@ Var from_nodes(const Schedule& schedule, const Var& y) {
   }
   const std::span<const std::int64_t> order = schedule.order();
   if (order.empty() && nodes == rows) return y;
-  const Tensor index = nodes_by_number(schedule, y.device());
+  const detail::Operation operation("from_nodes");
+  Tensor result;
   if (nodes == rows) {
-    const Tensor inverse = index_tensor(order, y.device());
-    return reshape(permuted("from_nodes", as_rows(y), index, inverse), y.shape());
+    PoolVector<std::int64_t> node(order.size());  // by the user's number
+    for (std::size_t i = 0; i < order.size(); ++i)
+      node[static_cast<std::size_t>(order[i])] = static_cast<std::int64_t>(i);
+    result = rows_by(y.value(), node);
+  } else {
+    result = Tensor::zeros(y.shape().with(0, rows), y.dtype(), y.device());
+    if (order.empty()) {
+      result.slice(0, 0, nodes).copy_from(y.value());
+    } else {
+      backend(y.device())
+          .add_rows(as_matrix(result), Tensor::from({nodes}, order).to(y.device()),
+                    as_matrix(y.value()));
+    }
   }
-  const Var zeros(Tensor::zeros(y.shape().with(0, 1), y.dtype(), y.device()));
-  return take(concat({y, zeros}, 0), index, 0);
+  return record("from_nodes", {&y}, std::move(result), [&] {
+    return [schedule](const Var& dy, Grads& grads) {
+      grads.add(0, [&] { return to_nodes(schedule, dy); });
+    };
+  });
 }
 
 }  // namespace tapeloop

@@ -154,14 +154,24 @@ Unrolled<typename C::State> unroll(const C& cell, const Var& xs, typename C::Sta
 
 namespace detail {
 
-// Undefined if the cell has none.
+// The recurrence of a cell with the masks in it, for T steps of N rows; undefined if the cell has
+// none.
 template <Cell C>
-Recurrence recurrence_of(const C& cell) {
-  if constexpr (HasRecurrence<C>) {
-    return cell.recurrence();
-  } else {
-    return {};
+Recurrence noisy_recurrence(const C& cell, const NoiseMasks& noise, std::int64_t steps,
+                            std::int64_t batch, const Schedule* schedule = nullptr) {
+  Recurrence result;
+  if constexpr (HasRecurrence<C>) result = cell.recurrence();
+  if (!noise.in_step()) return result;
+  if (!result.defined()) fail_noise_without_recurrence();
+  if (noise.candidates.defined()) {
+    if constexpr (requires { cell.recurrence(of::state(0)); }) {
+      result = cell.recurrence(mask_source(noise.candidates, schedule));
+    } else {
+      result = {};
+    }
+    if (!result.defined()) fail_noise_of_candidates();
   }
+  return with_noise(std::move(result), noise, steps, batch, schedule);
 }
 
 // unroll() after the input projection.
@@ -182,12 +192,11 @@ Unrolled<typename C::State> unroll_projected(const C& cell, Var zx, typename C::
   complete_state(cell, zx, state);
   const SequencePart part = tapeloop::detail::begin_sequence(options.part, steps, options.reverse);
   const NoiseMasks& noise = options.noise;
-  const Recurrence recurrence = recurrence_of(cell);
-  if (noise.in_step() && !recurrence.defined()) fail_noise_without_recurrence();
-  if (recurrence.defined() && observer == nullptr) {
-    const Recurrence noisy = with_noise(recurrence, noise, steps, zx.dim(1));
+  const Recurrence recurrence =
+      observer == nullptr ? noisy_recurrence(cell, noise, steps, zx.dim(1)) : Recurrence();
+  if (recurrence.defined()) {
     RecurrentResult result =
-        recurrent(noisy, std::move(zx), state.all(),
+        recurrent(recurrence, std::move(zx), state.all(),
                   {.reverse = options.reverse, .lengths = options.lengths, .part = part});
     return {times_mask(result.hs, noise.outputs), typename C::State(result.last)};
   }
@@ -201,7 +210,7 @@ Unrolled<typename C::State> unroll_projected(const C& cell, Var zx, typename C::
     typename C::State next =
         noise.in_step()
             ? typename C::State(
-                  with_noise(recurrence, noise.within(t, 1), 1, x.dim(0)).step(x, state.all()))
+                  noisy_recurrence(cell, noise.within(t, 1), 1, x.dim(0)).step(x, state.all()))
             : step(cell, x, state);
     next[0] = observed_step.made(next.all());
     Var output = next.h();
@@ -222,8 +231,7 @@ Unrolled<typename C::State> unroll_projected(const C& cell, Var zx, typename C::
 // unroll() of sequences of different lengths, with a recurrence. Only the real steps are projected
 // and run.
 template <Cell C>
-Unrolled<typename C::State> unroll_ragged(const C& cell, const Recurrence& recurrence,
-                                          const Var& xs, typename C::State state,
+Unrolled<typename C::State> unroll_ragged(const C& cell, const Var& xs, typename C::State state,
                                           const UnrollOptions& options) {
   complete_state(cell, xs, state);
   const std::int64_t steps = xs.dim(0), batch = xs.dim(1);
@@ -234,9 +242,9 @@ Unrolled<typename C::State> unroll_ragged(const C& cell, const Recurrence& recur
   const auto sizes = cell.state_sizes();
   const Var inputs = times_mask(xs, options.noise.inputs);
   Var zx = cell.input(to_nodes(schedule, reshape(inputs, Shape{steps * batch, xs.dim(2)})));
-  const Recurrence noisy = with_noise(recurrence, options.noise, steps, batch, &schedule);
+  const Recurrence recurrence = noisy_recurrence(cell, options.noise, steps, batch, &schedule);
   RecurrentResult result =
-      recurrent(noisy, std::move(zx), state.all(), sizes, schedule, {.part = part});
+      recurrent(recurrence, std::move(zx), state.all(), sizes, schedule, {.part = part});
   const Var ys = from_nodes(schedule, result.hs);
   return {times_mask(reshape(ys, Shape{steps, batch, ys.dim(1)}), options.noise.outputs),
           typename C::State(result.last)};
@@ -257,9 +265,8 @@ Unrolled<typename C::State> unroll(const C& cell, const Var& xs, typename C::Sta
   const bool segments = options.recompute.wanted() && Tape::current() != nullptr && !observed;
   if constexpr (HasRecurrence<C>) {
     if (!segments && !observed && detail::some_steps(options.lengths, xs)) {
-      const Recurrence recurrence = cell.recurrence();
-      if (recurrence.defined()) {
-        return detail::unroll_ragged(cell, recurrence, xs, std::move(state), options);
+      if (cell.recurrence().defined()) {
+        return detail::unroll_ragged(cell, xs, std::move(state), options);
       }
     }
   }
