@@ -7,20 +7,9 @@
 // each other. All of them run the same loop, so they agree where to wait.
 #pragma once
 
-#include <algorithm>
-
-#include "tapeloop/autograd/device/level_program.h"
+#include "tapeloop/autograd/device/level_rows.h"
 
 namespace tapeloop::detail {
-
-// A matrix of the present level.
-template <class T>
-struct LevelRows {
-  T* data = nullptr;
-  std::int64_t stride = 0;  // elements between rows
-
-  LevelRows columns(std::int64_t first) const { return {data + first, stride}; }
-};
 
 template <class T, class Do>
 class LevelLoop {
@@ -30,39 +19,36 @@ class LevelLoop {
         step_(program.layout()),
         order_(program.schedule()),
         do_(device),
-        rows_(step_.values.size()),
-        drows_(step_.values.size()),
-        plans_(step_.operations.size()),
-        slots_(static_cast<std::size_t>(std::max(1, order_.slots()))),
-        starts_(static_cast<std::size_t>(Place::at_slot) + slots_.size()) {}
+        position_(program),
+        formulas_(step_.operations.size()) {
+    for (std::size_t i = 0; i < formulas_.size(); ++i) {
+      if (step_.operations[i].kind == From::formula) prepare_formula(i);
+    }
+    for (int v = 0; v < values(); ++v) clears_ = clears_ || program_.cleared(v);
+  }
 
+  // Of a program made from a LevelForward.
   void forward() {
-    for (std::size_t i = 0; i < plans_.size(); ++i) prepare_forward(i);
     for (std::int64_t l = 0; l < order_.levels(); ++l) {
-      enter(l);
+      position_.enter(l);
       gather();
       for (std::size_t i = 0; i < step_.operations.size(); ++i) {
         const StepLayout::Operation& op = step_.operations[i];
         switch (op.kind) {
           case From::product: product(op); break;
           case From::layer_norm: layer_norm(op); break;
-          default: formula(op, plans_[i]);
+          default: formula(op, formulas_[i]);
         }
-        unseen_ = true;
+        wrote();
       }
       wait();
     }
   }
 
-  // `upstream`: as in LevelBackward.
+  // Of a program made from a LevelBackward. `upstream`: as there.
   void backward(std::span<const Tensor> upstream) {
-    for (std::size_t i = 0; i < plans_.size(); ++i) prepare_backward(i);
-    for (std::size_t v = 0; v < drows_.size(); ++v) {
-      clears_ = clears_ || program_.cleared(static_cast<int>(v));
-    }
     for (std::int64_t l = order_.levels(); l-- > 0;) {
-      enter(l);
-      enter_gradients();
+      position_.enter(l);
       gather();
       add_upstream(upstream);
       clear();
@@ -73,7 +59,7 @@ class LevelLoop {
           case From::layer_norm: layer_norm_gradient(op, i); break;
           default: formula_gradient(op, i);
         }
-        unseen_ = true;
+        wrote();
       }
       scatter();
       if (program_.ends_with_wait()) wait();
@@ -87,50 +73,13 @@ class LevelLoop {
   using Value = StepLayout::Value;
 
   const Value& value(int v) const { return step_.values[static_cast<std::size_t>(v)]; }
-  LevelRows<T> rows(int v) const { return rows_[static_cast<std::size_t>(v)]; }
-  LevelRows<T> drows(int v) const { return drows_[static_cast<std::size_t>(v)]; }
+  const Schedule::Level& level() const { return position_.level(); }
+  LevelRows<T> rows(int v) const { return position_.rows(v); }
+  LevelRows<T> drows(int v) const { return position_.drows(v); }
   LevelRows<T> rows(const Columns& c) const { return rows(c.value).columns(c.first); }
   LevelRows<T> drows(const Columns& c) const { return drows(c.value).columns(c.first); }
-
-  // --- where the level is ---
-
-  void enter(std::int64_t l) {
-    level_ = order_.level(l);
-    starts_[Place::at_node] = level_.first;
-    starts_[Place::at_state] = level_.state;
-    starts_[Place::at_block] = ((l + 1) & 1) * program_.widest();
-    starts_[Place::at_block_before] = (l & 1) * program_.widest();
-    for (int p = 0; p < order_.slots(); ++p) {
-      const auto i = static_cast<std::size_t>(p);
-      slots_[i] = order_.slot(l, p);
-      starts_[static_cast<std::size_t>(Place::at_slot) + i] = slots_[i].begin;
-    }
-    for (std::size_t v = 0; v < rows_.size(); ++v) {
-      rows_[v] = at(tabled(v) ? program_.gathered(static_cast<int>(v))
-                              : program_.place(static_cast<int>(v)));
-    }
-  }
-  void enter_gradients() {
-    for (std::size_t v = 0; v < drows_.size(); ++v) {
-      drows_[v] = at(tabled(v) ? program_.dgathered(static_cast<int>(v))
-                               : program_.dplace(static_cast<int>(v)));
-    }
-  }
-  LevelRows<T> at(const Place& place) const {
-    return {reinterpret_cast<T*>(place.base +
-                                 starts_[static_cast<std::size_t>(place.begins)] * place.row_bytes),
-            place.row_bytes / static_cast<std::int64_t>(sizeof(T))};
-  }
-  // True if value v is a state whose rows in this level are named by a table.
-  bool tabled(std::size_t v) const {
-    if (!tables_) return false;
-    const Value& value = step_.values[v];
-    return value.from == From::state && slot_of(value).rows != nullptr;
-  }
-  const Schedule::Rows& slot_of(const Value& value) const {
-    return slots_[static_cast<std::size_t>(value.predecessor)];
-  }
-  T* base_of_states(const Place& place) const { return reinterpret_cast<T*>(place.base); }
+  bool tabled(int v) const { return position_.tabled(v); }
+  int values() const { return static_cast<int>(step_.values.size()); }
 
   // --- waiting ---
 
@@ -138,6 +87,7 @@ class LevelLoop {
     do_.wait();
     unseen_ = mixed_ = false;
   }
+  void wrote() { unseen_ = together_; }
   // Before whole rows are read, or columns that other threads may have written.
   void see() {
     if (unseen_) wait();
@@ -145,30 +95,30 @@ class LevelLoop {
   bool given(int v) const { return value(v).from <= From::extra; }
   // Before this thread uses its own of `unit` units of value v.
   void see_units(const Columns& c, std::int64_t unit) {
-    const bool made = !given(c.value) || tabled(static_cast<std::size_t>(c.value));
+    if (!unseen_) return;
+    const bool made = !given(c.value) || tabled(c.value);
     if (made && (value(c.value).unit != unit || c.first % unit != 0)) see();
   }
   // The same for the gradient of v.
   void see_gradient(const Columns& c, std::int64_t unit) {
+    if (!together_) return;
     const bool same = value(c.value).unit == unit && c.first % unit == 0;
     if (!same || mixed_) see();
     mixed_ = mixed_ || !same;
   }
   void see_whole(int v) {
-    if (!given(v) || tabled(static_cast<std::size_t>(v))) see();
+    if (!given(v) || tabled(v)) see();
   }
 
   // --- forward ---
 
   void gather() {
     if (!tables_) return;
-    for (std::size_t v = 0; v < rows_.size(); ++v) {
+    for (int v = 0; v < values(); ++v) {
       if (!tabled(v)) continue;
-      const Value& value = step_.values[v];
-      const Place& states = program_.place(static_cast<int>(v));
-      do_.take(rows_[v], LevelRows<T>{base_of_states(states), rows_[v].stride}, slot_of(value).rows,
-               level_.count, value.size);
-      unseen_ = true;
+      do_.take(rows(v), level_rows<T>(program_.place(v)), position_.slot_of(value(v)).rows,
+               level().count, value(v).size);
+      wrote();
     }
   }
 
@@ -184,11 +134,11 @@ class LevelLoop {
     }
     for (const StepLayout::Term& term : op.terms) {
       see_whole(term.x.value);
-      do_.product(term.weight, level_.count, rows(term.x), term.x.size, start, to, y.size, y.unit);
+      do_.product(term.weight, level().count, rows(term.x), term.x.size, start, to, y.size, y.unit);
       start = to;
     }
     if (op.add.given() && op.bias >= 0) {
-      do_.add(to, rows(op.bias), level_.count, y.size, y.unit);
+      do_.add(to, rows(op.bias), level().count, y.size, y.unit);
     }
   }
 
@@ -196,40 +146,84 @@ class LevelLoop {
     see();
     const Value& y = value(op.result);
     do_.layer_norm(op.groups, op.epsilon, rows(op.x), row(op.scale), row(op.bias),
-                   op.add.given() ? rows(op.add) : LevelRows<T>{}, rows(op.result), level_.count,
+                   op.add.given() ? rows(op.add) : LevelRows<T>{}, rows(op.result), level().count,
                    y.size, y.unit);
   }
   const T* row(int v) const { return v < 0 ? nullptr : rows(v).data; }
 
-  void prepare_forward(std::size_t i) {
-    const StepLayout::Operation& op = step_.operations[i];
-    if (op.kind != From::formula) return;
-    LoopPlan& plan = plans_[i];
-    plan.rank = 2;
-    plan.overwritten = 0;
-  }
+  // --- formulas ---
 
-  static void set(LoopPlan& plan, int& count, LevelRows<T> rows) {
-    LoopPlan::Operand& operand = plan.operands[count++];
+  // An operand of a formula that each level has in another place: this thread's units, in columns
+  // of a value or of its gradient.
+  struct Operand {
+    int number;
+    const LevelRows<T>* rows;
+    std::int64_t first;
+  };
+  struct Formula {
+    LoopPlan plan;
+    int count = 0;  // of operands
+    PoolVector<Operand> moving{};
+    bool adds = false;  // some gradients go through scratch memory
+    Formula() { plan.rank = 2; }
+  };
+
+  void prepare_formula(std::size_t i) {
+    const StepLayout::Operation& op = step_.operations[i];
+    Formula& f = formulas_[i];
+    f.moving.reserve(static_cast<std::size_t>(2 * op.kernel->inputs + op.kernel->outputs));
+    const auto [begin, count] = do_.own_units(op.units);
+    f.plan.sizes[1] = count;
+    for (const Columns& c : op.arguments) {
+      for (std::int64_t j = 0; j < c.size; j += op.units) {
+        add_operand(f, program_.place(c.value), position_.rows(c.value), c.first + j + begin);
+      }
+    }
+    for (int k = 0; k < op.kernel->outputs; ++k) {
+      const int v = op.result + k;
+      if (program_.backward()) {
+        add_operand(f, program_.dplace(v), position_.drows(v), begin);
+      } else {
+        add_operand(f, program_.place(v), position_.rows(v), begin);
+      }
+    }
+    if (!program_.backward()) return;
+    f.plan.overwritten = kNotAsked;
+    const GradientWrite* write = program_.writes(i).data();
+    for (const Columns& c : op.arguments) {
+      for (std::int64_t j = 0; j < c.size; j += op.units, ++write) {
+        if (write->way == Write::put) {
+          add_operand(f, program_.dplace(c.value), position_.drows(c.value), c.first + j + begin);
+        } else if (write->way == Write::none) {
+          set(f.plan.operands[f.count++], {});
+        } else {
+          f.adds = true;
+          set(f.plan.operands[f.count++], level_rows<T>(write->scratch).columns(begin));
+        }
+      }
+    }
+  }
+  static void add_operand(Formula& f, const Place& place, const LevelRows<T>& rows,
+                          std::int64_t first) {
+    f.moving.push_back({f.count, &rows, first});
+    set(f.plan.operands[f.count++], level_rows<T>(place));
+  }
+  static void set(LoopPlan::Operand& operand, LevelRows<T> rows) {
     operand.data = reinterpret_cast<char*>(rows.data);
     operand.strides[0] = rows.stride;
     operand.strides[1] = 1;
   }
-  int set_arguments(const StepLayout::Operation& op, LoopPlan& plan) {
-    int count = 0;
-    for (const Columns& c : op.arguments) {
-      see_units(c, op.units);
-      const LevelRows<T> all = rows(c);
-      for (std::int64_t at = 0; at < c.size; at += op.units) set(plan, count, all.columns(at));
+  void set_operands(const StepLayout::Operation& op, Formula& f) {
+    for (const Columns& c : op.arguments) see_units(c, op.units);
+    for (const Operand& x : f.moving) {
+      f.plan.operands[x.number].data = reinterpret_cast<char*>(x.rows->data + x.first);
     }
-    return count;
+    f.plan.sizes[0] = level().count;
   }
 
-  void formula(const StepLayout::Operation& op, LoopPlan& plan) {
-    int count = set_arguments(op, plan);
-    for (int k = 0; k < op.kernel->outputs; ++k) set(plan, count, rows(op.result + k));
-    plan.sizes[0] = level_.count;
-    do_.formula(*op.kernel, op.formula.bytes, plan, count, op.units);
+  void formula(const StepLayout::Operation& op, Formula& f) {
+    set_operands(op, f);
+    do_.formula(*op.kernel, op.formula.bytes, f.plan);
   }
 
   // --- backward ---
@@ -243,123 +237,102 @@ class LevelLoop {
       if (!program_.two_levels(k) || !dy.defined()) continue;
       const int v = step_.next[static_cast<std::size_t>(k)];
       const std::int64_t size = value(v).size;
-      do_.add(drows(v), LevelRows<T>{static_cast<T*>(dy.raw()) + level_.first * size, size},
-              level_.count, size, value(v).unit);
-      unseen_ = true;
+      do_.add(drows(v), LevelRows<T>{static_cast<T*>(dy.raw()) + level().first * size, size},
+              level().count, size, value(v).unit);
+      wrote();
     }
   }
   void clear() {
     if (!clears_) return;
-    for (std::size_t v = 0; v < drows_.size(); ++v) {
-      const auto i = static_cast<int>(v);
-      if (!program_.cleared(i) && !tabled(v)) continue;
-      if (drows_[v].data == nullptr) continue;
-      do_.zero(drows_[v], level_.count, value(i).size, value(i).unit);
-      unseen_ = true;
+    for (int v = 0; v < values(); ++v) {
+      if (!program_.cleared(v) && !tabled(v)) continue;
+      if (drows(v).data == nullptr) continue;
+      do_.zero(drows(v), level().count, value(v).size, value(v).unit);
+      wrote();
     }
-  }
-
-  void prepare_backward(std::size_t i) {
-    prepare_forward(i);
-    plans_[i].overwritten = kNotAsked;
   }
 
   void formula_gradient(const StepLayout::Operation& op, std::size_t i) {
-    LoopPlan& plan = plans_[i];
-    const std::span<const Write> writes = program_.writes(i);
-    int count = set_arguments(op, plan);
-    for (int k = 0; k < op.kernel->outputs; ++k) {
-      see_gradient({op.result + k, 0, op.units}, op.units);
-      set(plan, count, drows(op.result + k));
-    }
-    std::size_t at = 0;
-    bool more = false;
-    for (const Columns& c : op.arguments) {
-      if (drows(c.value).data != nullptr) see_gradient(c, op.units);
-      for (std::int64_t j = 0; j < c.size; j += op.units, ++at) {
-        const bool put = writes[at] == Write::put;
-        more = more || (!put && writes[at] != Write::none);
-        set(plan, count,
-            put                         ? drows(c).columns(j)
-            : writes[at] == Write::none ? LevelRows<T>{}
-                                        : this->at(program_.scratch(i, at)));
+    Formula& f = formulas_[i];
+    set_operands(op, f);
+    if (together_) {
+      for (int k = 0; k < op.kernel->outputs; ++k) {
+        see_gradient({op.result + k, 0, op.units}, op.units);
+      }
+      for (const Columns& c : op.arguments) {
+        if (drows(c.value).data != nullptr) see_gradient(c, op.units);
       }
     }
-    plan.sizes[0] = level_.count;
-    if (plan.overwritten == kNotAsked) {
-      plan.overwritten = overwritten_inputs(*op.kernel->backward, plan);
+    if (f.plan.overwritten == kNotAsked) {
+      f.plan.overwritten = overwritten_inputs(*op.kernel->backward, f.plan);
     }
-    do_.formula(*op.kernel->backward, op.formula.bytes, plan, count, op.units);
-    if (more) add_scratch(op, i);
+    do_.formula(*op.kernel->backward, op.formula.bytes, f.plan);
+    if (f.adds) add_scratch(op, i);
   }
   void add_scratch(const StepLayout::Operation& op, std::size_t i) {
-    const std::span<const Write> writes = program_.writes(i);
-    std::size_t at = 0;
+    const GradientWrite* write = program_.writes(i).data();
     for (const Columns& c : op.arguments) {
-      for (std::int64_t j = 0; j < c.size; j += op.units, ++at) {
-        if (writes[at] == Write::put || writes[at] == Write::none) continue;
-        const LevelRows<T> to = drows(c).columns(j), from = this->at(program_.scratch(i, at));
-        if (writes[at] == Write::sum) {
-          do_.add_rows(to.data, from, level_.count, op.units);
+      for (std::int64_t j = 0; j < c.size; j += op.units, ++write) {
+        if (write->scratch.base == nullptr) continue;
+        const LevelRows<T> to = drows(c).columns(j), from = level_rows<T>(write->scratch);
+        if (write->way == Write::sum) {
+          do_.add_rows(to.data, from, level().count, op.units);
         } else {
           see_gradient({c.value, c.first + j, op.units}, op.units);
-          do_.add(to, from, level_.count, op.units, op.units);
-          unseen_ = true;
+          do_.add(to, from, level().count, op.units, op.units);
+          wrote();
         }
       }
     }
   }
 
   void product_gradient(const StepLayout::Operation& op, std::size_t i) {
-    const std::span<const Write> writes = program_.writes(i);
+    const GradientWrite* write = program_.writes(i).data();
     const Value& y = value(op.result);
     const LevelRows<T> dy = drows(op.result);
-    std::size_t at = 0;
     for (const StepLayout::Term& term : op.terms) {
-      const Write way = writes[at++];
+      const Write way = (write++)->way;
       if (way == Write::none) continue;
       see();
       see_gradient(term.x, term.x.size);
       const LevelRows<T> to = drows(term.x);
-      do_.product_gradient(term.weight, level_.count, dy, y.size,
+      do_.product_gradient(term.weight, level().count, dy, y.size,
                            way == Write::add ? to : LevelRows<T>{}, to, term.x.size);
-      unseen_ = true;
+      wrote();
     }
-    pass_on(op, writes[at], dy, y);
+    pass_on(op, write->way, dy, y);
   }
   // The gradient of what a product or a layer norm adds is that of the sum.
   void pass_on(const StepLayout::Operation& op, Write way, LevelRows<T> dy, const Value& y) {
     if (way == Write::none) return;
     see_gradient(op.add, y.unit);
     const LevelRows<T> to = drows(op.add);
-    if (way == Write::sum) return do_.sum(to.data, dy, level_.count, y.size, y.unit);
-    if (way == Write::put) do_.zero(to, level_.count, y.size, y.unit);
-    do_.add(to, dy, level_.count, y.size, y.unit);
+    if (way == Write::sum) return do_.sum(to.data, dy, level().count, y.size, y.unit);
+    if (way == Write::put) do_.zero(to, level().count, y.size, y.unit);
+    do_.add(to, dy, level().count, y.size, y.unit);
   }
 
   void layer_norm_gradient(const StepLayout::Operation& op, std::size_t i) {
-    const std::span<const Write> writes = program_.writes(i);
+    const std::span<const GradientWrite> writes = program_.writes(i);
     const Value& y = value(op.result);
     see();
     see_gradient(op.x, y.unit);
     const auto drow = [&](int v) { return v < 0 ? nullptr : drows(v).data; };
     do_.layer_norm_gradient(op.groups, op.epsilon, rows(op.x), row(op.scale), drows(op.result),
-                            writes[0] == Write::none ? LevelRows<T>{} : drows(op.x),
-                            writes[0] == Write::add, drow(op.scale), drow(op.bias), level_.count,
-                            y.size, y.unit);
-    pass_on(op, writes[1], drows(op.result), y);
+                            writes[0].way == Write::none ? LevelRows<T>{} : drows(op.x),
+                            writes[0].way == Write::add, drow(op.scale), drow(op.bias),
+                            level().count, y.size, y.unit);
+    pass_on(op, writes[1].way, drows(op.result), y);
   }
 
   void scatter() {
     if (!tables_) return;
     if (mixed_) see();
-    for (std::size_t v = 0; v < drows_.size(); ++v) {
-      if (!tabled(v) || drows_[v].data == nullptr) continue;
-      const Value& value = step_.values[v];
-      const Place& states = program_.dplace(static_cast<int>(v));
-      do_.give(LevelRows<T>{base_of_states(states), drows_[v].stride}, slot_of(value).rows,
-               drows_[v], level_.count, value.size);
-      unseen_ = true;
+    for (int v = 0; v < values(); ++v) {
+      if (!tabled(v) || drows(v).data == nullptr) continue;
+      do_.give(level_rows<T>(program_.dplace(v)), position_.slot_of(value(v)).rows, drows(v),
+               level().count, value(v).size);
+      wrote();
     }
   }
 
@@ -369,15 +342,13 @@ class LevelLoop {
   const StepLayout& step_;
   const Schedule& order_;
   Do& do_;
-  const bool tables_ = !order_.is_chain();  // rows of some levels may be named by tables
-  bool clears_ = tables_;                   // gradients of some values are cleared
-  Schedule::Level level_{};
-  PoolVector<LevelRows<T>> rows_, drows_;
-  PoolVector<LoopPlan> plans_;
-  PoolVector<Schedule::Rows> slots_;
-  PoolVector<std::int64_t> starts_;
-  bool unseen_ = false;  // the threads have written since the last wait
-  bool mixed_ = false;   // they have divided a gradient in another way than its value
+  LevelPosition<T> position_;
+  PoolVector<Formula> formulas_;             // by operation
+  const bool tables_ = position_.tables();   // rows of some levels may be named by tables
+  const bool together_ = do_.members() > 1;  // other threads run the loop, too
+  bool clears_ = tables_;                    // gradients of some values are cleared
+  bool unseen_ = false;                      // the threads have written since the last wait
+  bool mixed_ = false;  // they have divided a gradient in another way than its value
 };
 
 }  // namespace tapeloop::detail

@@ -67,6 +67,7 @@ LevelProgram::LevelProgram(const LevelRun& run) : run_(run) {
 
 LevelProgram::LevelProgram(const LevelBackward& run)
     : LevelProgram(static_cast<const LevelRun&>(run)) {
+  backward_ = true;
   place_gradients(run);
   choose_writes();
 }
@@ -79,30 +80,30 @@ Place LevelProgram::new_scratch(std::int64_t columns) {
 void LevelProgram::place_values() {
   const std::size_t count = layout().values.size();
   places_.resize(count);
-  gathered_.resize(count);
   for (std::size_t v = 0; v < count; ++v) {
     const StepLayout::Value& value = layout().values[v];
     const auto i = static_cast<std::size_t>(value.index);
     switch (value.from) {
-      case From::input: places_[v] = rows_of(run_.input, Place::at_node); break;
-      case From::unit: places_[v] = one_row(run_.units[i]); break;
-      case From::extra: places_[v] = rows_of(run_.extras[i], Place::at_node); break;
+      case From::input: places_[v].value = rows_of(run_.input, Place::at_node); break;
+      case From::unit: places_[v].value = one_row(run_.units[i]); break;
+      case From::extra: places_[v].value = rows_of(run_.extras[i], Place::at_node); break;
       case From::state: {
         const Tensor& states = run_.states[i];
         const bool two = states.rank() == 3;
-        places_[v] =
+        places_[v].value =
             rows_of(states, two ? int{Place::at_block_before} : Place::at_slot + value.predecessor);
-        if (!schedule().is_chain()) gathered_[v] = new_scratch(value.size);
+        if (!schedule().is_chain()) places_[v].gathered = new_scratch(value.size);
         break;
       }
       default:
         if (value.part >= 0) {
           const Tensor& states = run_.states[static_cast<std::size_t>(value.part)];
-          places_[v] = rows_of(states, states.rank() == 3 ? Place::at_block : Place::at_state);
+          places_[v].value =
+              rows_of(states, states.rank() == 3 ? Place::at_block : Place::at_state);
         } else if (!run_.values.empty() && run_.values[v].defined()) {
-          places_[v] = rows_of(run_.values[v], Place::at_node);
+          places_[v].value = rows_of(run_.values[v], Place::at_node);
         } else {
-          places_[v] = new_scratch(value.size);
+          places_[v].value = new_scratch(value.size);
         }
     }
   }
@@ -110,31 +111,31 @@ void LevelProgram::place_values() {
 
 void LevelProgram::place_gradients(const LevelBackward& run) {
   const std::size_t count = layout().values.size();
-  dplaces_.resize(count);
-  dgathered_.resize(count);
-  two_levels_.resize(run.dstates.size());
-  for (std::size_t k = 0; k < run.dstates.size(); ++k) two_levels_[k] = run.dstates[k].rank() == 3;
+  for (std::size_t k = 0; k < run.dstates.size(); ++k) {
+    if (run.dstates[k].rank() == 3) two_levels_ |= 1U << k;
+  }
   for (std::size_t v = 0; v < count; ++v) {
     const StepLayout::Value& value = layout().values[v];
     const auto i = static_cast<std::size_t>(value.index);
     switch (value.from) {
-      case From::input: dplaces_[v] = rows_of(run.dinput, Place::at_node); break;
-      case From::unit: dplaces_[v] = one_row(run.dunits[i]); break;
+      case From::input: places_[v].gradient = rows_of(run.dinput, Place::at_node); break;
+      case From::unit: places_[v].gradient = one_row(run.dunits[i]); break;
       case From::extra: break;
       case From::state:
-        dplaces_[v] = rows_of(run.dstates[i], two_levels_[i] ? int{Place::at_block_before}
-                                                             : Place::at_slot + value.predecessor);
-        if (!schedule().is_chain()) dgathered_[v] = new_scratch(value.size);
+        places_[v].gradient =
+            rows_of(run.dstates[i], two_levels(value.index) ? int{Place::at_block_before}
+                                                            : Place::at_slot + value.predecessor);
+        if (!schedule().is_chain()) places_[v].dgathered = new_scratch(value.size);
         break;
       default:
         if (value.part >= 0) {
           const auto part = static_cast<std::size_t>(value.part);
-          dplaces_[v] =
-              rows_of(run.dstates[part], two_levels_[part] ? Place::at_block : Place::at_state);
+          places_[v].gradient = rows_of(run.dstates[part],
+                                        two_levels(value.part) ? Place::at_block : Place::at_state);
         } else if (run.dvalues[v].defined()) {
-          dplaces_[v] = rows_of(run.dvalues[v], Place::at_node);
+          places_[v].gradient = rows_of(run.dvalues[v], Place::at_node);
         } else {
-          dplaces_[v] = new_scratch(value.size);
+          places_[v].gradient = new_scratch(value.size);
         }
     }
   }
@@ -144,12 +145,10 @@ void LevelProgram::choose_writes() {
   const StepLayout& step = layout();
   const std::size_t count = step.values.size();
   Written written(step);
-  cleared_.assign(count, false);
   for (std::size_t v = 0; v < count; ++v) {
     const StepLayout::Value& value = step.values[v];
     const bool keeps_later =
-        value.part >= 0 ||
-        (value.from == From::state && !two_levels_[static_cast<std::size_t>(value.index)]);
+        value.part >= 0 || (value.from == From::state && !two_levels(value.index));
     if (keeps_later) written.all(static_cast<int>(v));
   }
   PoolVector<bool> mixed(count, false);
@@ -172,51 +171,37 @@ void LevelProgram::choose_writes() {
     const bool same = own.begins == from.begins && own.base == from.base + op.add.first * element();
     return same ? Write::none : result;
   };
-  writes_.resize(step.operations.size());
+  first_write_.resize(step.operations.size());
   for (std::size_t i = step.operations.size(); i-- > 0;) {
     const StepLayout::Operation& op = step.operations[i];
-    PoolVector<Write>& writes = writes_[i];
+    first_write_[i] = writes_.size();
     if (op.kind == From::formula) {
       for (const StepLayout::Columns& c : op.arguments) {
-        for (std::int64_t at = 0; at < c.size; at += op.units)
-          writes.push_back(choose(c.value, c.first + at, op.units));
+        for (std::int64_t at = 0; at < c.size; at += op.units) {
+          writes_.push_back({choose(c.value, c.first + at, op.units), c.value, op.units});
+        }
       }
       continue;
     }
-    for (const StepLayout::Term& term : op.terms)
-      writes.push_back(choose(term.x.value, term.x.first, term.x.size));
+    const auto add = [&](const StepLayout::Columns& c) {
+      writes_.push_back({choose(c.value, c.first, c.size), c.value});
+    };
+    for (const StepLayout::Term& term : op.terms) add(term.x);
     if (op.kind == From::layer_norm) {
-      writes.push_back(choose(op.x.value, op.x.first, op.x.size));
+      add(op.x);
       ends_with_wait_ = true;
     }
-    writes.push_back(added(op));
+    writes_.push_back({added(op), op.add.value});
   }
   for (std::size_t v = 0; v < count; ++v) {
     const From from = step.values[v].from;
-    if (from == From::unit || from == From::extra || dplaces_[v].base == nullptr) continue;
-    cleared_[v] = mixed[v] || !written.complete(static_cast<int>(v));
+    if (from == From::unit || from == From::extra || places_[v].gradient.base == nullptr) continue;
+    places_[v].cleared = mixed[v] || !written.complete(static_cast<int>(v));
   }
-  scratch_.resize(step.operations.size());
-  for (std::size_t i = 0; i < step.operations.size(); ++i) {
-    const StepLayout::Operation& op = step.operations[i];
-    PoolVector<Write>& writes = writes_[i];
-    std::size_t at = 0;
-    const auto correct = [&](int v) {
-      if (cleared(v) && writes[at] == Write::put) writes[at] = Write::add;
-      ++at;
-    };
-    for (const StepLayout::Columns& c : op.arguments) {
-      for (std::int64_t j = 0; j < c.size; j += op.units) {
-        correct(c.value);
-        const Write way = writes[at - 1];
-        scratch_[i].push_back(way == Write::add || way == Write::sum ? new_scratch(op.units)
-                                                                     : Place{});
-      }
-    }
-    if (op.kind == From::formula) continue;
-    for (const StepLayout::Term& term : op.terms) correct(term.x.value);
-    if (op.kind == From::layer_norm) correct(op.x.value);
-    if (op.add.given()) correct(op.add.value);
+  for (GradientWrite& write : writes_) {
+    if (write.way == Write::put && cleared(write.value)) write.way = Write::add;
+    const bool adds = write.way == Write::add || write.way == Write::sum;
+    if (adds && write.units > 0) write.scratch = new_scratch(write.units);
   }
 }
 
