@@ -33,7 +33,7 @@ void stepper(benchmark::State& state, Weights weights) {
         nn::make_stepper(model, nn::Linear(state.range(0), 1, random), {.weights = weights});
     time_samples(state, [&](float x) {
       float y = 0;
-      steps.step({&x, 1}, {&y, 1});
+      if (!steps.step({&x, 1}, {&y, 1})) fail("infer_bench", text_of(steps.error()));
       return y;
     });
   });

@@ -163,15 +163,18 @@ class LevelLoop {
   struct Formula {
     LoopPlan plan;
     int count = 0;  // of operands
-    PoolVector<Operand> moving{};
+    int moving_count = 0;
+    Operand moving[kMaxOperands];
     bool adds = false;  // some gradients go through scratch memory
     Formula() { plan.rank = 2; }
+    std::span<const Operand> all_moving() const {
+      return {moving, static_cast<std::size_t>(moving_count)};
+    }
   };
 
   void prepare_formula(std::size_t i) {
     const StepLayout::Operation& op = step_.operations[i];
     Formula& f = formulas_[i];
-    f.moving.reserve(static_cast<std::size_t>(2 * op.kernel->inputs + op.kernel->outputs));
     const auto [begin, count] = do_.own_units(op.units);
     f.plan.sizes[1] = count;
     for (const Columns& c : op.arguments) {
@@ -205,7 +208,7 @@ class LevelLoop {
   }
   static void add_operand(Formula& f, const Place& place, const LevelRows<T>& rows,
                           std::int64_t first) {
-    f.moving.push_back({f.count, &rows, first});
+    f.moving[f.moving_count++] = {f.count, &rows, first};
     set(f.plan.operands[f.count++], level_rows<T>(place));
   }
   static void set(LoopPlan::Operand& operand, LevelRows<T> rows) {
@@ -215,7 +218,7 @@ class LevelLoop {
   }
   void set_operands(const StepLayout::Operation& op, Formula& f) {
     for (const Columns& c : op.arguments) see_units(c, op.units);
-    for (const Operand& x : f.moving) {
+    for (const Operand& x : f.all_moving()) {
       f.plan.operands[x.number].data = reinterpret_cast<char*>(x.rows->data + x.first);
     }
     f.plan.sizes[0] = level().count;

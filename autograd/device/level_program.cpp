@@ -22,34 +22,37 @@ Place one_row(const Tensor& tensor) {
 // Which columns of each value have been written, going through the operations in reverse.
 class Written {
  public:
-  explicit Written(const StepLayout& layout) : layout_(layout), ranges_(layout.values.size()) {}
+  explicit Written(const StepLayout& layout) : layout_(layout) {
+    ranges_.reserve(2 * layout.values.size());
+  }
 
-  void all(int v) { ranges(v).assign(1, {0, layout_.values[static_cast<std::size_t>(v)].size}); }
+  void all(int v) { ranges_.push_back({v, 0, size(v)}); }
   // Returns put for columns that nothing has written, add for those that were all written, and none
   // for a mixture.
   Write write(int v, std::int64_t first, std::int64_t size) {
-    PoolVector<Range>& written = ranges(v);
-    for (const Range& r : written) {
+    for (const Range& r : ranges_) {
+      if (r.value != v) continue;
       if (first >= r.first && first + size <= r.end) return Write::add;
       if (first < r.end && r.first < first + size) return Write::none;
     }
-    written.push_back({first, first + size});
+    ranges_.push_back({v, first, first + size});
     return Write::put;
   }
-  bool complete(int v) {
+  bool complete(int v) const {
     std::int64_t columns = 0;
-    for (const Range& r : ranges(v)) columns += r.end - r.first;
-    return columns == layout_.values[static_cast<std::size_t>(v)].size;
+    for (const Range& r : ranges_) columns += r.value == v ? r.end - r.first : 0;
+    return columns == size(v);
   }
 
  private:
   struct Range {
+    int value;
     std::int64_t first, end;
   };
-  PoolVector<Range>& ranges(int v) { return ranges_[static_cast<std::size_t>(v)]; }
+  std::int64_t size(int v) const { return layout_.values[static_cast<std::size_t>(v)].size; }
 
   const StepLayout& layout_;
-  PoolVector<PoolVector<Range>> ranges_;
+  PoolVector<Range> ranges_;
 };
 
 }  // namespace
@@ -151,7 +154,6 @@ void LevelProgram::choose_writes() {
         value.part >= 0 || (value.from == From::state && !two_levels(value.index));
     if (keeps_later) written.all(static_cast<int>(v));
   }
-  PoolVector<bool> mixed(count, false);
   const auto choose = [&](int v, std::int64_t first, std::int64_t columns) {
     const From from = step.values[static_cast<std::size_t>(v)].from;
     const bool wanted = dplace(v).base != nullptr;
@@ -159,7 +161,7 @@ void LevelProgram::choose_writes() {
     if (!wanted) return Write::none;
     const Write result = written.write(v, first, columns);
     if (result != Write::none) return result;
-    mixed[static_cast<std::size_t>(v)] = true;
+    places_[static_cast<std::size_t>(v)].cleared = true;
     return Write::add;
   };
   const auto added = [&](const StepLayout::Operation& op) {
@@ -172,6 +174,7 @@ void LevelProgram::choose_writes() {
     return same ? Write::none : result;
   };
   first_write_.resize(step.operations.size());
+  writes_.reserve(2 * count);  // enough for most
   for (std::size_t i = step.operations.size(); i-- > 0;) {
     const StepLayout::Operation& op = step.operations[i];
     first_write_[i] = writes_.size();
@@ -196,7 +199,7 @@ void LevelProgram::choose_writes() {
   for (std::size_t v = 0; v < count; ++v) {
     const From from = step.values[v].from;
     if (from == From::unit || from == From::extra || places_[v].gradient.base == nullptr) continue;
-    places_[v].cleared = mixed[v] || !written.complete(static_cast<int>(v));
+    places_[v].cleared = places_[v].cleared || !written.complete(static_cast<int>(v));
   }
   for (GradientWrite& write : writes_) {
     if (write.way == Write::put && cleared(write.value)) write.way = Write::add;

@@ -3,7 +3,7 @@
 // to level (level_loop.h).
 #pragma once
 
-#include <algorithm>
+#include <array>
 
 #include "tapeloop/autograd/device/level_program.h"
 
@@ -30,48 +30,38 @@ class LevelPosition {
   explicit LevelPosition(const LevelProgram& program)
       : program_(program),
         order_(program.schedule()),
-        rows_(program.layout().values.size()),
-        drows_(program.backward() ? rows_.size() : 0),
-        slots_(static_cast<std::size_t>(std::max(1, order_.slots()))),
-        starts_(static_cast<std::size_t>(Place::at_slot) + slots_.size()) {
+        values_(program.layout().values.size()),
+        matrices_(program.backward() ? 2 * values_ : values_),
+        slots_(static_cast<std::size_t>(order_.slots())) {
     if (tables() || order_.levels() < 2) return;
+    follows_ = true;
     const std::int64_t up = order_.level(1).first - order_.level(0).first;
-    moves_.reserve(rows_.size() + drows_.size());
-    const auto add = [&](const Place& place) {
-      moves_.push_back(move_of(place, program.backward() ? -up : up));
-    };
-    for (std::size_t v = 0; v < rows_.size(); ++v) add(program.place(static_cast<int>(v)));
-    for (std::size_t v = 0; v < drows_.size(); ++v) add(program.dplace(static_cast<int>(v)));
+    for (std::size_t i = 0; i < matrices_.size(); ++i) {
+      matrices_[i].move = move_of(place(i), program.backward() ? -up : up);
+    }
   }
 
   // Levels come in their order, or in reverse if the program is of a backward pass.
   void enter(std::int64_t l) {
     level_ = order_.level(l);
-    if (entered_ && !moves_.empty()) return follow(l);
+    if (entered_ && follows_) {
+      const auto parity = static_cast<std::size_t>(l & 1);
+      for (Matrix& matrix : matrices_) matrix.rows.data += matrix.move[parity];
+      return;
+    }
     entered_ = true;
-    starts_[Place::at_node] = level_.first;
-    starts_[Place::at_state] = level_.state;
-    starts_[Place::at_block] = ((l + 1) & 1) * program_.widest();
-    starts_[Place::at_block_before] = (l & 1) * program_.widest();
-    for (int p = 0; p < order_.slots(); ++p) {
-      const auto i = static_cast<std::size_t>(p);
-      slots_[i] = order_.slot(l, p);
-      starts_[static_cast<std::size_t>(Place::at_slot) + i] = slots_[i].begin;
-    }
-    for (std::size_t v = 0; v < rows_.size(); ++v) {
-      const int i = static_cast<int>(v);
-      rows_[v] = at(tabled(i) ? program_.gathered(i) : program_.place(i));
-    }
-    for (std::size_t v = 0; v < drows_.size(); ++v) {
-      const int i = static_cast<int>(v);
-      drows_[v] = at(tabled(i) ? program_.dgathered(i) : program_.dplace(i));
-    }
+    starts_ = {0, level_.first, level_.state, ((l + 1) & 1) * program_.widest(),
+               (l & 1) * program_.widest()};
+    for (std::size_t p = 0; p < slots_.size(); ++p) slots_[p] = order_.slot(l, static_cast<int>(p));
+    for (std::size_t i = 0; i < matrices_.size(); ++i) matrices_[i].rows = at(place(i));
   }
 
   const Schedule::Level& level() const { return level_; }
   // The places of a value and of its gradient, which change with the level.
-  const LevelRows<T>& rows(int v) const { return rows_[static_cast<std::size_t>(v)]; }
-  const LevelRows<T>& drows(int v) const { return drows_[static_cast<std::size_t>(v)]; }
+  const LevelRows<T>& rows(int v) const { return matrices_[static_cast<std::size_t>(v)].rows; }
+  const LevelRows<T>& drows(int v) const {
+    return matrices_[static_cast<std::size_t>(v) + values_].rows;
+  }
 
   // True if tables may name the rows of states.
   bool tables() const { return !order_.is_chain(); }
@@ -88,40 +78,46 @@ class LevelPosition {
   }
 
  private:
-  LevelRows<T> at(const Place& place) const {
-    return level_rows<T>(place, starts_[static_cast<std::size_t>(place.begins)]);
-  }
-
-  // In a chain each matrix lies as far from that of the level before as at other levels: the
-  // elements to an even level, and to an odd one.
-  struct Move {
-    std::int64_t by[2] = {0, 0};
+  // In a chain each matrix lies as far from that of the level before as at other levels: `move`
+  // has the elements to an even level, and to an odd one.
+  struct Matrix {
+    LevelRows<T> rows;
+    std::array<std::int64_t, 2> move{};
   };
+
+  // Of a value, or, from values_ on, of a gradient.
+  const Place& place(std::size_t i) const {
+    const bool gradient = i >= values_;
+    const int v = static_cast<int>(gradient ? i - values_ : i);
+    const bool scratch = tabled(v);
+    if (gradient) return scratch ? program_.dgathered(v) : program_.dplace(v);
+    return scratch ? program_.gathered(v) : program_.place(v);
+  }
+  LevelRows<T> at(const Place& place) const {
+    const int slot = place.begins - Place::at_slot;
+    return level_rows<T>(place, slot < 0 ? starts_[static_cast<std::size_t>(place.begins)]
+                                         : slots_[static_cast<std::size_t>(slot)].begin);
+  }
   // `rows`: from a level to the next.
-  Move move_of(const Place& place, std::int64_t rows) const {
+  std::array<std::int64_t, 2> move_of(const Place& place, std::int64_t rows) const {
     const std::int64_t row = place.row_bytes / static_cast<std::int64_t>(sizeof(T));
     const std::int64_t block = program_.widest() * row;
     switch (place.begins) {
       case Place::at_zero: return {};
-      case Place::at_block: return {{block, -block}};
-      case Place::at_block_before: return {{-block, block}};
-      default: return {{rows * row, rows * row}};
+      case Place::at_block: return {block, -block};
+      case Place::at_block_before: return {-block, block};
+      default: return {rows * row, rows * row};
     }
-  }
-  void follow(std::int64_t l) {
-    const auto parity = static_cast<std::size_t>(l & 1);
-    const Move* move = moves_.data();
-    for (LevelRows<T>& rows : rows_) rows.data += (move++)->by[parity];
-    for (LevelRows<T>& rows : drows_) rows.data += (move++)->by[parity];
   }
 
   const LevelProgram& program_;
   const Schedule& order_;
+  const std::size_t values_;
   Schedule::Level level_{};
-  PoolVector<LevelRows<T>> rows_, drows_;  // by value
-  PoolVector<Move> moves_;                 // of rows_, then of drows_; empty without a chain
+  PoolVector<Matrix> matrices_;  // of the values, then of their gradients
   PoolVector<Schedule::Rows> slots_;
-  PoolVector<std::int64_t> starts_;  // by Place::Begins: the first row of the level
+  std::array<std::int64_t, Place::at_slot> starts_{};  // the first row of the level, by Begins
+  bool follows_ = false;                               // a chain of several levels
   bool entered_ = false;
 };
 

@@ -96,10 +96,9 @@ bool input_is_added(const StepLayout& layout) {
 }
 
 PoolVector<const Var*> RecurrentRun::inputs() const {
-  PoolVector<const Var*> result{&zx};
-  for (const Var& w : recurrence.weights()) result.push_back(&w);
-  for (const Var& u : recurrence.units()) result.push_back(&u);
-  for (const Var& s : initial) result.push_back(&s);
+  PoolVector<const Var*> result;
+  result.reserve(input_count());
+  each_input([&](std::size_t, const Var& x) { result.push_back(&x); });
   return result;
 }
 

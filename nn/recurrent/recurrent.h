@@ -31,7 +31,9 @@ struct UnrollOptions {
   // Steps that are calculated again instead of stored. The cell must then
   // outlive the backward pass.
   Recompute recompute = {};
+  // --- for the library itself ---
   tapeloop::detail::SequencePart part = {};  // unroll() gives it to the parts of a sequence
+  const char* caller = "unroll";             // the function that errors name
 };
 
 // The result of cell.input(xs), [T, N, ...], as an argument: unroll(cell, Projected{zx}).
@@ -44,7 +46,7 @@ namespace detail {
 // Masks of the sequences that run at each step: [N, 1] of 1 and 0 for step t; undefined if all run.
 class Masks {
  public:
-  Masks(std::span<const std::int64_t> lengths, const Var& xs);  // checks the lengths
+  Masks(std::span<const std::int64_t> lengths, const Var& xs);
   Var at(std::int64_t t) const;
   // x where `running` is 1, else 0, even if x is NaN there.
   Var or_zero(const Var& running, const Var& x) const { return select(running, x, zero_); }
@@ -59,15 +61,14 @@ class Masks {
   Var zero_;
 };
 
-// Throws unless there are no lengths, or one in 0..T for each sequence.
-void check_lengths(std::span<const std::int64_t> lengths, const Var& xs);
-// Checks the lengths. True if there are some, and one of them is above 0.
-bool some_steps(std::span<const std::int64_t> lengths, const Var& xs);
 Tensor zero_state(const Var& xs, std::int64_t size);
-void check_sequence(const Var& xs);
-bool same_steps(const Var& a, const Var& b);  // equal T, N, type and device
+// Throws unless xs is [T, N, I], and there are no lengths, or one in 0..T for each sequence.
+void check_sequence(const Var& xs, const UnrollOptions& options);
 void check_symbols(const Tensor& symbols);
-void check_state(const Var& part, std::size_t index, std::int64_t n, std::int64_t size);
+void check_state(const Var& part, std::size_t index, std::int64_t n, std::int64_t size,
+                 const char* caller);
+// True if steps run in segments, which the backward pass calculates again.
+bool runs_in_segments(const UnrollOptions& options);
 void check_stack(const RecurrentOptions& options);
 void check_built(bool built);
 Var part_of_state(const Var& part, std::int64_t index, std::int64_t count, std::int64_t n,
@@ -75,11 +76,12 @@ Var part_of_state(const Var& part, std::int64_t index, std::int64_t count, std::
 
 // Replaces undefined parts by zeros; throws if other parts do not fit.
 template <class C>
-void complete_state(const C& cell, const Var& xs, typename C::State& state) {
+void complete_state(const C& cell, const Var& xs, typename C::State& state,
+                    const UnrollOptions& options = {}) {
   const auto sizes = cell.state_sizes();
   for (std::size_t k = 0; k < C::State::parts; ++k) {
     if (!state[k].defined()) state[k] = Var(zero_state(xs, sizes[k]));
-    check_state(state[k], k, xs.dim(1), sizes[k]);
+    check_state(state[k], k, xs.dim(1), sizes[k], options.caller);
   }
 }
 
@@ -115,23 +117,27 @@ template <class C, class Run>
 Unrolled<typename C::State> unroll_in_segments(const C& cell, const Var& xs,
                                                typename C::State state,
                                                const UnrollOptions& options, Run run) {
-  complete_state(cell, xs, state);
-  const bool reverse = options.reverse;
-  const std::int64_t steps = segment_steps(
-      xs, state, options,
-      [&](const Var& x, const auto& start, std::span<const std::int64_t> lengths) {
-        return run(x, start, UnrollOptions{.reverse = reverse, .lengths = lengths}).ys;
-      });
-  if (steps >= xs.dim(0)) {
-    return run(xs, state,
-               UnrollOptions{.reverse = reverse, .lengths = options.lengths, .part = options.part});
-  }
-  auto [ys, last] = in_segments(
-      xs, state, steps, reverse, options.lengths, options.part,
-      [run, reverse](const Var& x, const auto& start, std::span<const std::int64_t> lengths,
-                     const SequencePart& part) {
-        return run(x, start, UnrollOptions{.reverse = reverse, .lengths = lengths, .part = part});
-      });
+  complete_state(cell, xs, state, options);
+  UnrollOptions own = options;
+  own.recompute = {};
+  const std::int64_t steps =
+      segment_steps(xs, state, options,
+                    [&](const Var& x, const auto& start, std::span<const std::int64_t> lengths) {
+                      UnrollOptions few = own;
+                      few.lengths = lengths;
+                      few.part = {};
+                      return run(x, start, few).ys;
+                    });
+  if (steps >= xs.dim(0)) return run(xs, state, own);
+  auto [ys, last] =
+      in_segments(xs, state, steps, options.reverse, options.lengths, options.part,
+                  [run, own](const Var& x, const auto& start, std::span<const std::int64_t> lengths,
+                             const SequencePart& part) {
+                    UnrollOptions segment = own;
+                    segment.lengths = lengths;
+                    segment.part = part;
+                    return run(x, start, segment);
+                  });
   return {ys, last};
 }
 
@@ -146,35 +152,19 @@ Unrolled<typename C::State> unroll(const C& cell, const Var& xs, typename C::Sta
 
 namespace detail {
 
-// unroll() after the input projection.
+// The steps one by one, by ordinary operations.
 template <Cell C>
-Unrolled<typename C::State> unroll_projected(const C& cell, Var zx, typename C::State state,
-                                             const UnrollOptions& options, const Masks& masks) {
-  check_sequence(zx);
-  tapeloop::detail::Observer* const observer = tapeloop::detail::observer_of_steps();
-  if (options.recompute.wanted() && Tape::current() != nullptr && observer == nullptr) {
-    return unroll_in_segments(
-        cell, zx, std::move(state), options,
-        [&cell](const Var& part, const typename C::State& start, const UnrollOptions& own) {
-          return unroll(cell, Projected{part}, start, own);
-        });
-  }
+Unrolled<typename C::State> unroll_steps(const C& cell, const Var& zx, typename C::State state,
+                                         const UnrollOptions& options, const SequencePart& part) {
   const std::int64_t steps = zx.dim(0);
-  const auto sizes = cell.state_sizes();
-  complete_state(cell, zx, state);
-  const SequencePart part = tapeloop::detail::begin_sequence(options.part, steps, options.reverse);
-  if constexpr (HasRecurrence<C>) {
-    if (const Recurrence recurrence = cell.recurrence();
-        recurrence.defined() && observer == nullptr) {
-      RecurrentResult result =
-          recurrent(recurrence, std::move(zx), state.all(),
-                    {.reverse = options.reverse, .lengths = options.lengths, .part = part});
-      return {result.hs, typename C::State(result.last)};
-    }
+  if (steps == 0) {
+    return {Var(Tensor::empty({0, zx.dim(1), state.h().dim(1)}, zx.dtype(), zx.device())), state};
   }
+  const Masks masks(options.lengths, zx);
   PoolVector<Var> inputs = unstack(zx);
   PoolVector<Var> outputs(static_cast<std::size_t>(steps));
-  tapeloop::detail::ObservedSteps observed(part, observer, steps, zx.dim(1));
+  tapeloop::detail::ObservedSteps observed(part, tapeloop::detail::observer_of_steps(), steps,
+                                           zx.dim(1));
   for (std::int64_t i = 0; i < steps; ++i) {
     const std::int64_t t = options.reverse ? steps - 1 - i : i;
     tapeloop::detail::ObservedSteps::Step observed_step(observed, t, state.all());
@@ -190,27 +180,31 @@ Unrolled<typename C::State> unroll_projected(const C& cell, Var zx, typename C::
     outputs[static_cast<std::size_t>(t)] = output;
     state = next;
   }
-  if (steps == 0)
-    return {Var(Tensor::empty({0, zx.dim(1), sizes[0]}, zx.dtype(), zx.device())), state};
   return {stack(outputs), state};
 }
 
-// unroll() of sequences of different lengths, with a recurrence. Only the real steps are projected
-// and run.
+// The recurrence of a cell if all steps can run as one operation; else an undefined one.
 template <Cell C>
-Unrolled<typename C::State> unroll_ragged(const C& cell, const Recurrence& recurrence,
-                                          const Var& xs, typename C::State state,
-                                          const UnrollOptions& options) {
-  complete_state(cell, xs, state);
+Recurrence whole_recurrence(const C& cell) {
+  if constexpr (HasRecurrence<C>) {
+    if (tapeloop::detail::observer_of_steps() == nullptr) return cell.recurrence();
+  }
+  return {};
+}
+
+// Sequences of different lengths, with a recurrence. Only the real steps are projected and run.
+template <Cell C>
+Unrolled<typename C::State> unroll_ragged(const C& cell, Recurrence recurrence, const Var& xs,
+                                          typename C::State state, const UnrollOptions& options) {
+  complete_state(cell, xs, state, options);
   const std::int64_t steps = xs.dim(0), batch = xs.dim(1);
-  const tapeloop::detail::SequencePart part =
-      tapeloop::detail::begin_sequence(options.part, steps, options.reverse);
+  const SequencePart part = tapeloop::detail::begin_sequence(options.part, steps, options.reverse);
   const Schedule schedule =
       Schedule::sequences(steps, batch, {.reverse = options.reverse, .lengths = options.lengths});
   const auto sizes = cell.state_sizes();
   Var zx = cell.input(to_nodes(schedule, reshape(xs, Shape{steps * batch, xs.dim(2)})));
   RecurrentResult result =
-      recurrent(recurrence, std::move(zx), state.all(), sizes, schedule, {.part = part});
+      recurrent(std::move(recurrence), std::move(zx), state.all(), sizes, schedule, {.part = part});
   const Var ys = from_nodes(schedule, result.hs);
   return {reshape(ys, Shape{steps, batch, ys.dim(1)}), typename C::State(result.last)};
 }
@@ -225,48 +219,54 @@ Unrolled<typename C::State> unroll_ragged(const C& cell, const Recurrence& recur
 template <Cell C>
 Unrolled<typename C::State> unroll(const C& cell, const Var& xs, typename C::State state,
                                    const UnrollOptions& options) {
-  detail::check_sequence(xs);
-  const bool observed = tapeloop::detail::observer_of_steps() != nullptr;
-  const bool segments = options.recompute.wanted() && Tape::current() != nullptr && !observed;
-  if constexpr (HasRecurrence<C>) {
-    if (!segments && !observed && detail::some_steps(options.lengths, xs)) {
-      const Recurrence recurrence = cell.recurrence();
-      if (recurrence.defined()) {
-        return detail::unroll_ragged(cell, recurrence, xs, std::move(state), options);
-      }
-    }
-  }
-  const detail::Masks masks(options.lengths, xs);
-  Var clean = masks.without_padding(xs);
+  detail::check_sequence(xs, options);
   // With reverse, the input projection is calculated and stored for all steps at once. Its weight
   // gradient is then added up in the same order as without recomputation.
+  const bool segments = detail::runs_in_segments(options);
   if (segments && !(options.reverse && HasInput<C>)) {
     return detail::unroll_in_segments(
-        cell, clean, std::move(state), options,
+        cell, xs, std::move(state), options,
         [&cell](const Var& part, const typename C::State& start, const UnrollOptions& own) {
           return unroll(cell, part, start, own);
         });
   }
-  if constexpr (HasInput<C>) {
-    Var zx = cell.input(clean);
-    // An input() that changes the number of steps or the type needs masks of its own.
-    if (!detail::same_steps(zx, clean)) {
-      return unroll(cell, Projected{std::move(zx)}, std::move(state), options);
+  if constexpr (HasRecurrence<C>) {
+    const auto real = [](std::int64_t length) { return length > 0; };
+    if (!segments && std::any_of(options.lengths.begin(), options.lengths.end(), real)) {
+      if (Recurrence recurrence = detail::whole_recurrence(cell); recurrence.defined()) {
+        return detail::unroll_ragged(cell, std::move(recurrence), xs, std::move(state), options);
+      }
     }
-    return detail::unroll_projected(cell, std::move(zx), std::move(state), options, masks);
-  } else {
-    return detail::unroll_projected(cell, std::move(clean), std::move(state), options, masks);
   }
+  Var zx = detail::Masks(options.lengths, xs).without_padding(xs);
+  if constexpr (HasInput<C>) zx = cell.input(zx);
+  return unroll(cell, Projected{std::move(zx)}, std::move(state), options);
 }
 
 // The same after the input projection. If zx is moved in, its memory is reused (see recurrent()).
 template <Cell C>
 Unrolled<typename C::State> unroll(const C& cell, Projected projected, typename C::State state,
                                    const UnrollOptions& options) {
-  Var& zx = projected.zx;
-  detail::check_sequence(zx);
-  const detail::Masks masks(options.lengths, zx);
-  return detail::unroll_projected(cell, std::move(zx), std::move(state), options, masks);
+  Var zx = std::move(projected.zx);
+  detail::check_sequence(zx, options);
+  if (detail::runs_in_segments(options)) {
+    return detail::unroll_in_segments(
+        cell, zx, std::move(state), options,
+        [&cell](const Var& part, const typename C::State& start, const UnrollOptions& own) {
+          return unroll(cell, Projected{part}, start, own);
+        });
+  }
+  detail::complete_state(cell, zx, state, options);
+  const detail::SequencePart part =
+      tapeloop::detail::begin_sequence(options.part, zx.dim(0), options.reverse);
+  Recurrence recurrence = detail::whole_recurrence(cell);
+  if (!recurrence.defined()) {
+    return detail::unroll_steps(cell, zx, std::move(state), options, part);
+  }
+  RecurrentResult result =
+      recurrent(std::move(recurrence), std::move(zx), state.all(),
+                {.reverse = options.reverse, .lengths = options.lengths, .part = part});
+  return {result.hs, typename C::State(result.last)};
 }
 
 // A stack of cells: layer k + 1 reads the outputs of layer k, both directions side by side if there
@@ -293,7 +293,7 @@ class Recurrent {
   // direction. The initial state has the same shape; lengths as in UnrollOptions.
   Unrolled<State> operator()(const Var& xs, const State& initial = {},
                              std::span<const std::int64_t> lengths = {}) const {
-    detail::check_sequence(xs);
+    detail::check_sequence(xs, options_of(lengths, false));
     return run(xs.dim(1), initial, lengths,
                [&](const C& cell, const State& start, const UnrollOptions& options) {
                  return unroll(cell, xs, start, options);
@@ -348,8 +348,7 @@ class Recurrent {
           start[k] = detail::part_of_state(initial[k], static_cast<std::int64_t>(i),
                                            static_cast<std::int64_t>(cells_.size()), n, sizes[k]);
         }
-        const UnrollOptions options{
-            .reverse = direction == 1, .lengths = lengths, .recompute = options_.recompute};
+        const UnrollOptions options = options_of(lengths, direction == 1);
         auto [ys, end] = layer == 0 ? first(cells_[i], start, options)
                                     : unroll(cells_[i], below, start, options);
         outputs.push_back(ys);
@@ -365,6 +364,13 @@ class Recurrent {
       stacked[k] = stack(parts);
     }
     return {below, stacked};
+  }
+
+  UnrollOptions options_of(std::span<const std::int64_t> lengths, bool reverse) const {
+    return {.reverse = reverse,
+            .lengths = lengths,
+            .recompute = options_.recompute,
+            .caller = "recurrent"};
   }
 
   auto state_sizes() const {  // the same in all cells

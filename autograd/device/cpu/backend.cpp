@@ -6,9 +6,8 @@
 
 #include "tapeloop/autograd/device/cpu/kernels.h"
 #include "tapeloop/autograd/device/cpu/levels.h"
-#include "tapeloop/autograd/device/cpu/move.h"
-#include "tapeloop/autograd/device/cpu/norms.h"
 #include "tapeloop/autograd/device/cpu/packed_weight.h"
+#include "tapeloop/autograd/device/cpu/tensor_loops.h"
 #include "tapeloop/autograd/device/cpu/threads.h"
 #include "tapeloop/autograd/device/cpu/walk.h"
 #include "tapeloop/autograd/device/plan.h"

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 // Copies, gathers, scatters and running sums; each walks over rows along one axis.
-#include "tapeloop/autograd/device/cpu/move.h"
+#include "tapeloop/autograd/device/cpu/tensor_loops.h"
 
 #include <fmt/format.h>
 #include <fmt/ranges.h>
