@@ -115,7 +115,7 @@ class LevelLoop {
   void gather() {
     if (!tables_) return;
     for (int v = 0; v < values(); ++v) {
-      if (!tabled(v)) continue;
+      if (!tabled(v) || !program_.read(v)) continue;
       do_.take(rows(v), level_rows<T>(program_.place(v)), position_.slot_of(value(v)).rows,
                level().count, value(v).size);
       wrote();

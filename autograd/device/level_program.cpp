@@ -71,6 +71,11 @@ LevelProgram::LevelProgram(const LevelRun& run) : run_(run) {
 LevelProgram::LevelProgram(const LevelBackward& run)
     : LevelProgram(static_cast<const LevelRun&>(run)) {
   backward_ = true;
+  for (ValuePlaces& value : places_) value.read = false;
+  for (const StepLayout::Operation& op : layout().operations) {
+    for (const StepLayout::Columns& c : op.arguments) mark_read(c.value);
+    if (op.kind == From::layer_norm) mark_read(op.x.value);
+  }
   place_gradients(run);
   choose_writes();
 }

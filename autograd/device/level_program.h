@@ -51,6 +51,9 @@ class LevelProgram {
   // Scratch memory for the rows that a table names, for a value that is a state; by value.
   const Place& gathered(int v) const { return places(v).gathered; }
   const Place& dgathered(int v) const { return places(v).dgathered; }
+  // True if the loop reads the rows of a value that is a state: in a backward pass, if a formula or
+  // a layer norm does.
+  bool read(int v) const { return places(v).read; }
   // True if the gradient must be 0 before the operations of a level add to it.
   bool cleared(int v) const { return places(v).cleared; }
 
@@ -70,9 +73,11 @@ class LevelProgram {
   struct ValuePlaces {
     Place value{}, gradient{}, gathered{}, dgathered{};
     bool cleared = false;
+    bool read = true;
   };
   const ValuePlaces& places(int v) const { return places_[static_cast<std::size_t>(v)]; }
 
+  void mark_read(int v) { places_[static_cast<std::size_t>(v)].read = true; }
   void place_values();
   void place_gradients(const LevelBackward& run);
   void choose_writes();

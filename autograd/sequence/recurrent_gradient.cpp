@@ -62,6 +62,27 @@ void RecurrentGradient::check_saved(bool recorded) const {
   for (const Tensor& x : run_.extras) check_one(*stamp++, x);
 }
 
+// The gradients of all states before a pass: those of the results of nodes, zeros elsewhere.
+static void set_gradients(const Schedule& schedule, const Tensor& d, const Tensor& dy) {
+  const std::int64_t last = schedule.levels() - 1;
+  const std::int64_t first = std::min(schedule.level(0).state, schedule.level(last).state);
+  const std::int64_t end = first + schedule.nodes();
+  const bool adjacent = std::max(schedule.level(0).state + schedule.level(0).count,
+                                 schedule.level(last).state + schedule.level(last).count) == end;
+  if (!dy.defined() || !adjacent) d.fill(0);
+  if (!dy.defined()) return;
+  if (adjacent) {  // the states of the nodes: the external ones stand before or behind them
+    d.slice(0, 0, first).fill(0);
+    d.slice(0, end, d.dim(0)).fill(0);
+    return d.slice(0, first, end).copy_from(dy);
+  }
+  for (std::int64_t l = 0; l <= last; ++l) {
+    const Schedule::Level level = schedule.level(l);
+    d.slice(0, level.state, level.state + level.count)
+        .copy_from(dy.slice(0, level.first, level.first + level.count));
+  }
+}
+
 // Memory for the gradients of all states, with the gradients of the results. Two levels are enough
 // for a chain, unless somebody looks at the gradients, or a product's gradient is that of a state.
 PoolVector<Tensor> RecurrentGradient::state_gradients(std::span<const Var> douts,
@@ -95,12 +116,8 @@ PoolVector<Tensor> RecurrentGradient::state_gradients(std::span<const Var> douts
       }
       upstream.push_back(dy);
     } else {
-      d = Tensor::zeros({schedule.state_rows(), size}, run_.dtype, run_.device);
-      for (std::int64_t l = 0; dy.defined() && l < schedule.levels(); ++l) {
-        const Schedule::Level level = schedule.level(l);
-        d.slice(0, level.state, level.state + level.count)
-            .copy_from(dy.slice(0, level.first, level.first + level.count));
-      }
+      d = Tensor::empty({schedule.state_rows(), size}, run_.dtype, run_.device);
+      set_gradients(schedule, d, dy);
       if (dlast.defined()) add_to_rows(d, schedule.finals(), dlast.value());
       upstream.push_back({});
     }
@@ -220,13 +237,15 @@ Tensor operand_of(const RecurrentRun& run, const RecurrentMemory& memory,
         all = states.slice(0, first, first + schedule.nodes());
         break;
       }
-      const Tensor copy = Tensor::empty({schedule.nodes(), value.size}, run.dtype, run.device);
+      const Tensor before = Tensor::empty({schedule.nodes()}, DType::int64);
+      auto* const row = static_cast<std::int64_t*>(before.raw());
       for (std::int64_t l = 0; l < schedule.levels(); ++l) {
         const Schedule::Level level = schedule.level(l);
-        copy.slice(0, level.first, level.first + level.count)
-            .copy_from(rows_of(states, schedule.slot(l, value.predecessor)));
+        const Schedule::Rows rows = schedule.slot(l, value.predecessor);
+        for (std::int64_t i = 0; i < level.count; ++i) row[level.first + i] = rows[i];
       }
-      all = copy;
+      all = Tensor::empty({schedule.nodes(), value.size}, run.dtype, run.device);
+      backend(run.device).take_rows(all, states, before.to(run.device), false);
       break;
     }
     default:

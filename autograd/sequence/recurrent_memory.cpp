@@ -2,6 +2,9 @@
 // Facts about a step's layout that decide where its values are kept, and rows of states by lists.
 #include <fmt/format.h>
 
+#include <algorithm>
+
+#include "tapeloop/autograd/context/scope.h"
 #include "tapeloop/autograd/device/backend.h"
 #include "tapeloop/autograd/ops/ops.h"
 #include "tapeloop/autograd/sequence/recurrent_run.h"
@@ -111,7 +114,7 @@ Tensor rows_of(const Tensor& from, const Schedule::Rows& rows) {
   if (rows.rows == nullptr) return from.slice(0, rows.begin, rows.begin + rows.count);
   const Tensor result =
       Tensor::empty(from.shape().with(0, rows.count), from.dtype(), from.device());
-  backend(from.device()).take_rows(result, from, index_of(rows, from.device()));
+  backend(from.device()).take_rows(result, from, index_of(rows, from.device()), false);
   return result;
 }
 
@@ -169,8 +172,25 @@ namespace tapeloop {
 
 namespace {
 
-Tensor index_tensor(std::span<const std::int64_t> index, Device device) {
-  return Tensor::from({static_cast<std::int64_t>(index.size())}, index).to(device);
+// Rows of x by index, -1 for zeros. `adjoint`: the same operation for the other direction.
+Var rows_by(const char* name, const Schedule& schedule, const Var& x,
+            std::span<const std::int64_t> index, Var (*adjoint)(const Schedule&, const Var&)) {
+  const auto rows = static_cast<std::int64_t>(index.size());
+  const detail::Operation operation(name);
+  const std::int64_t width = x.shape().with(0, 1).numel();
+  const Tensor flat = x.value().contiguous().reshape(Shape{x.dim(0), width});
+  const Tensor result = Tensor::empty({rows, width}, x.dtype(), x.device());
+  if (x.dim(0) > 0) {
+    const Tensor rows_of_x = Tensor::from({rows}, index).to(x.device());
+    backend(x.device()).take_rows(result, flat, rows_of_x, true);
+  } else {
+    result.fill(0);
+  }
+  return record(name, {&x}, result.reshape(x.shape().with(0, rows)), [&] {
+    return [schedule, adjoint](const Var& dy, Grads& grads) {
+      grads.add(0, [&] { return adjoint(schedule, dy); });
+    };
+  });
 }
 
 }  // namespace
@@ -181,8 +201,9 @@ Var to_nodes(const Schedule& schedule, const Var& x) {
          fmt::format("x is {}, expected {} rows, those of the schedule's inputs",
                      x.defined() ? x.shape().str() : "undefined", schedule.input_rows()));
   }
-  const std::span<const std::int64_t> order = schedule.order();
-  if (!order.empty()) return take(x, index_tensor(order, x.device()), 0);
+  if (!schedule.order().empty()) {
+    return rows_by("to_nodes", schedule, x, schedule.order(), from_nodes);
+  }
   return schedule.nodes() == x.dim(0) ? x : slice(x, 0, 0, schedule.nodes());
 }
 
@@ -194,14 +215,11 @@ Var from_nodes(const Schedule& schedule, const Var& y) {
   }
   const std::span<const std::int64_t> order = schedule.order();
   if (order.empty() && nodes == rows) return y;
-  PoolVector<std::int64_t> node(static_cast<std::size_t>(rows), nodes);  // the row of zeros
+  PoolVector<std::int64_t> node(static_cast<std::size_t>(rows), -1);
   for (std::int64_t i = 0; i < nodes; ++i) {
     node[static_cast<std::size_t>(order.empty() ? i : order[static_cast<std::size_t>(i)])] = i;
   }
-  const Tensor index = index_tensor(node, y.device());
-  if (nodes == rows) return take(y, index, 0);
-  const Var zeros(Tensor::zeros(y.shape().with(0, 1), y.dtype(), y.device()));
-  return take(concat({y, zeros}, 0), index, 0);
+  return rows_by("from_nodes", schedule, y, node, to_nodes);
 }
 
 }  // namespace tapeloop

@@ -111,6 +111,7 @@ class Member {
 
   void add(LevelRows<T> to, LevelRows<T> from, std::int64_t count, std::int64_t size,
            std::int64_t unit) {
+    if (adjacent(to, size) && adjacent(from, size)) merge_rows(count, size);
     each(count, size, unit, [&](std::int64_t n, std::int64_t begin, std::int64_t end) {
       T* sum = to.data + n * to.stride;
       const T* more = from.data + n * from.stride;
@@ -118,6 +119,7 @@ class Member {
     });
   }
   void zero(LevelRows<T> to, std::int64_t count, std::int64_t size, std::int64_t unit) {
+    if (adjacent(to, size)) merge_rows(count, size);
     each(count, size, unit, [&](std::int64_t n, std::int64_t begin, std::int64_t end) {
       std::fill(to.data + n * to.stride + begin, to.data + n * to.stride + end, T{0});
     });
@@ -141,18 +143,23 @@ class Member {
   // to[i] = from[rows[i]]
   void take(LevelRows<T> to, LevelRows<T> from, const std::int64_t* rows, std::int64_t count,
             std::int64_t size) {
-    each(count, size, size, [&](std::int64_t n, std::int64_t begin, std::int64_t end) {
-      const T* source = from.data + rows[n] * from.stride;
-      std::copy(source + begin, source + end, to.data + n * to.stride + begin);
+    each_run(rows, count, [&](std::int64_t first, std::int64_t run) {
+      const LevelRows<T> source{from.data + rows[first] * from.stride, from.stride};
+      const LevelRows<T> target{to.data + first * to.stride, to.stride};
+      std::int64_t columns = size;
+      if (adjacent(source, size) && adjacent(target, size)) merge_rows(run, columns);
+      each(run, columns, columns, [&](std::int64_t n, std::int64_t begin, std::int64_t end) {
+        const T* row = source.data + n * source.stride;
+        std::copy(row + begin, row + end, target.data + n * target.stride + begin);
+      });
     });
   }
   // to[rows[i]] += from[i], in order
   void give(LevelRows<T> to, const std::int64_t* rows, LevelRows<T> from, std::int64_t count,
             std::int64_t size) {
-    each(count, size, size, [&](std::int64_t n, std::int64_t begin, std::int64_t end) {
-      T* sum = to.data + rows[n] * to.stride;
-      const T* more = from.data + n * from.stride;
-      for (std::int64_t j = begin; j < end; ++j) sum[j] += more[j];
+    each_run(rows, count, [&](std::int64_t first, std::int64_t run) {
+      add({to.data + rows[first] * to.stride, to.stride},
+          {from.data + first * from.stride, from.stride}, run, size, size);
     });
   }
 
@@ -218,6 +225,22 @@ class Member {
     const std::int64_t last = panels * (member_ + 1) / team_.size();
     share_ = {first, last, first * width_, std::min(units, last * width_), units % width_ == 0};
     return share_;
+  }
+  // Rows one after the other are one long row, if a single thread runs the loop.
+  bool adjacent(LevelRows<T> rows, std::int64_t size) const {
+    return team_.size() == 1 && rows.stride == size;
+  }
+  static void merge_rows(std::int64_t& count, std::int64_t& size) {
+    size *= count;
+    count = 1;
+  }
+  // Calls body(first, count) for each run of a table whose rows follow each other.
+  template <class Body>
+  static void each_run(const std::int64_t* rows, std::int64_t count, Body body) {
+    for (std::int64_t first = 0, end = 1; first < count; first = end++) {
+      while (end < count && rows[end] == rows[end - 1] + 1) ++end;
+      body(first, end - first);
+    }
   }
   // Calls body(begin, end) for the thread's own columns of a value.
   template <class Body>

@@ -14,7 +14,7 @@ void copy(const Tensor& to, const Tensor& from);
 void fill(const Tensor& to, double value);
 void cumulative_sum(const Tensor& to, const Tensor& from, int axis);
 void argmax(const Tensor& to, const Tensor& from);
-void take_rows(const Tensor& to, const Tensor& from, const Tensor& index);
+void take_rows(const Tensor& to, const Tensor& from, const Tensor& index, bool gaps);
 void add_rows(const Tensor& to, const Tensor& index, const Tensor& from);
 void gather(const Tensor& to, const Tensor& from, const Tensor& index, int axis);
 void scatter_add(const Tensor& to, const Tensor& index, const Tensor& from, int axis);
