@@ -10,7 +10,7 @@
 #include "bench/support.h"
 #include "tapeloop/autograd/ops/ops.h"
 #include "tapeloop/autograd/tensor/error.h"
-#include "tapeloop/nn/recurrent/gates.h"
+#include "tapeloop/nn/cells/gates/lstm.h"
 
 namespace {
 

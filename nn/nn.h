@@ -4,6 +4,7 @@
 #pragma once
 
 #include "tapeloop/autograd/autograd.h"
+#include "tapeloop/nn/cells/cells.h"
 #include "tapeloop/nn/decode/decoding.h"
 #include "tapeloop/nn/decode/metrics.h"
 #include "tapeloop/nn/decode/sampling.h"
@@ -15,7 +16,6 @@
 #include "tapeloop/nn/look/activations.h"
 #include "tapeloop/nn/look/gradient_picture.h"
 #include "tapeloop/nn/look/inspect.h"
-#include "tapeloop/nn/recurrent/cells.h"
 #include "tapeloop/nn/recurrent/recurrent.h"
 #include "tapeloop/nn/recurrent/stepper.h"
 #include "tapeloop/nn/save/checkpoint.h"
@@ -23,3 +23,5 @@
 #include "tapeloop/nn/seq2seq/attention.h"
 #include "tapeloop/nn/seq2seq/scheduled_sampling.h"
 #include "tapeloop/nn/seq2seq/seq2seq.h"
+#include "tapeloop/nn/structures/graph.h"
+#include "tapeloop/nn/structures/tree.h"

@@ -8,9 +8,8 @@
 
 #include <algorithm>
 #include <cmath>
-#include <deque>
 #include <limits>
-#include <mutex>
+#include <string_view>
 
 #include "tapeloop/autograd/device/backend.h"
 #include "tapeloop/autograd/formula/elementwise.h"
@@ -196,24 +195,6 @@ bool on_one_device(std::span<const Gradient> gradients) {
   });
 }
 
-// The names of these gradients, in a list that is never deleted: a GPU may
-// report an error much later.
-const std::vector<std::string>* lasting_names(std::span<const Gradient> gradients) {
-  static std::mutex mutex;
-  static std::deque<std::vector<std::string>>& lists = *new std::deque<std::vector<std::string>>;
-  const auto same = [](const std::string& name, const Gradient& g) {
-    return name == g.parameter->name;
-  };
-  const std::scoped_lock lock(mutex);
-  for (const std::vector<std::string>& list : lists) {
-    if (std::equal(list.begin(), list.end(), gradients.begin(), gradients.end(), same))
-      return &list;
-  }
-  std::vector<std::string>& list = lists.emplace_back();
-  for (const Gradient& gradient : gradients) list.push_back(gradient.parameter->name);
-  return &list;
-}
-
 // True if the host can read the factors, and this one is 1.
 bool is_known_one(const Tensor& factors, std::int64_t place) {
   return factors.on_host() && factors.read<double>()[place] == 1;
@@ -229,8 +210,11 @@ GradNorm clip_on_device(const char* what, Gradients& gradients, double max_norm,
   for (const Gradient& gradient : gradients) tensors.push_back(gradient.elements);
   const Tensor norms = Tensor::empty({count + 1}, DType::float64, device);
   const bool raise = non_finite == NonFinite::raise;
-  backend(device).norms(norms, tensors,
-                        raise && !norms.on_host() ? lasting_names(gradients) : nullptr);
+  PoolVector<std::string_view> names;
+  if (raise && !norms.on_host()) {
+    for (const Gradient& gradient : gradients) names.push_back(gradient.parameter->name);
+  }
+  backend(device).norms(norms, tensors, names);
   // The number that must be finite: the norm of all, or the largest one.
   const Tensor total =
       each ? max(Var(norms.slice(0, 0, count)), {0}).value() : norms.select(0, count).clone();

@@ -7,8 +7,7 @@
 
 #include <cstdint>
 #include <span>
-#include <string>
-#include <vector>
+#include <string_view>
 
 #include "tapeloop/autograd/device/level_run.h"
 #include "tapeloop/autograd/formula/kernel.h"
@@ -45,10 +44,10 @@ class Backend {
   virtual bool targets(const Tensor& known, const Tensor& counted, const Tensor& target,
                        std::int64_t ignore_index, std::int64_t classes) const = 0;
   // to [n + 1] float64 = the Euclidean norm of each of n contiguous tensors, and that of all
-  // together. If `names` is not null and the host cannot read `to`, a norm that is not finite is a
-  // mistake; `names` [n] must live for ever.
+  // together. `names` is empty or [n]. If there are names and the host cannot read `to`, a norm that
+  // is not finite is a mistake; its message has the name.
   virtual void norms(const Tensor& to, std::span<const Tensor> from,
-                     const std::vector<std::string>* names) const = 0;
+                     std::span<const std::string_view> names) const = 0;
   // to [B, M, N] contiguous = (accumulate ? to : 0) + sum of the products, which may differ in K.
   virtual void matmul(const Tensor& to, std::span<const Product> products,
                       bool accumulate) const = 0;

@@ -7,20 +7,15 @@
 // each other. All of them run the same loop, so they agree where to wait.
 #pragma once
 
-#include "tapeloop/autograd/device/level_rows.h"
+#include "tapeloop/autograd/device/level_frame.h"
 
 namespace tapeloop::detail {
 
 template <class T, class Do>
-class LevelLoop {
+class LevelLoop : private LevelFrame<T, Do> {
  public:
   LevelLoop(const LevelProgram& program, Do& device)
-      : program_(program),
-        step_(program.layout()),
-        order_(program.schedule()),
-        do_(device),
-        position_(program),
-        formulas_(step_.operations.size()) {
+      : Frame(program, device), formulas_(step_.operations.size()) {
     for (std::size_t i = 0; i < formulas_.size(); ++i) {
       if (step_.operations[i].kind == From::formula) prepare_formula(i);
     }
@@ -30,13 +25,16 @@ class LevelLoop {
   // Of a program made from a LevelForward.
   void forward() {
     for (std::int64_t l = 0; l < order_.levels(); ++l) {
-      position_.enter(l);
+      enter(l);
       gather();
       for (std::size_t i = 0; i < step_.operations.size(); ++i) {
         const StepLayout::Operation& op = step_.operations[i];
+        if (count_of(op.result) == 0) continue;
         switch (op.kind) {
           case From::product: product(op); break;
           case From::layer_norm: layer_norm(op); break;
+          case From::spread: spread(op); break;
+          case From::edge_sum: edge_sum(op); break;
           default: formula(op, formulas_[i]);
         }
         wrote();
@@ -48,15 +46,20 @@ class LevelLoop {
   // Of a program made from a LevelBackward. `upstream`: as there.
   void backward(std::span<const Tensor> upstream) {
     for (std::int64_t l = order_.levels(); l-- > 0;) {
-      position_.enter(l);
+      enter(l);
       gather();
+      spread_again();
       add_upstream(upstream);
       clear();
       for (std::size_t i = step_.operations.size(); i-- > 0;) {
         const StepLayout::Operation& op = step_.operations[i];
+        // The gradient of a spread value is that of nodes: zeros without edges.
+        if (count_of(op.result) == 0 && op.kind != From::spread) continue;
         switch (op.kind) {
           case From::product: product_gradient(op, i); break;
           case From::layer_norm: layer_norm_gradient(op, i); break;
+          case From::spread: spread_gradient(op, i); break;
+          case From::edge_sum: edge_sum_gradient(op, i); break;
           default: formula_gradient(op, i);
         }
         wrote();
@@ -68,59 +71,17 @@ class LevelLoop {
   }
 
  private:
-  using From = StepLayout::From;
-  using Columns = StepLayout::Columns;
-  using Value = StepLayout::Value;
-
-  const Value& value(int v) const { return step_.values[static_cast<std::size_t>(v)]; }
-  const Schedule::Level& level() const { return position_.level(); }
-  LevelRows<T> rows(int v) const { return position_.rows(v); }
-  LevelRows<T> drows(int v) const { return position_.drows(v); }
-  LevelRows<T> rows(const Columns& c) const { return rows(c.value).columns(c.first); }
-  LevelRows<T> drows(const Columns& c) const { return drows(c.value).columns(c.first); }
-  bool tabled(int v) const { return position_.tabled(v); }
-  int values() const { return static_cast<int>(step_.values.size()); }
-
-  // --- waiting ---
-
-  void wait() {
-    do_.wait();
-    unseen_ = mixed_ = false;
-  }
-  void wrote() { unseen_ = together_; }
-  // Before whole rows are read, or columns that other threads may have written.
-  void see() {
-    if (unseen_) wait();
-  }
-  bool given(int v) const { return value(v).from <= From::extra; }
-  // Before this thread uses its own of `unit` units of value v.
-  void see_units(const Columns& c, std::int64_t unit) {
-    if (!unseen_) return;
-    const bool made = !given(c.value) || tabled(c.value);
-    if (made && (value(c.value).unit != unit || c.first % unit != 0)) see();
-  }
-  // The same for the gradient of v.
-  void see_gradient(const Columns& c, std::int64_t unit) {
-    if (!together_) return;
-    const bool same = value(c.value).unit == unit && c.first % unit == 0;
-    if (!same || mixed_) see();
-    mixed_ = mixed_ || !same;
-  }
-  void see_whole(int v) {
-    if (!given(v) || tabled(v)) see();
-  }
+  using Frame = LevelFrame<T, Do>;
+  using Frame::count_of, Frame::drows, Frame::enter, Frame::gather, Frame::rows, Frame::rows_at,
+      Frame::scatter, Frame::see, Frame::see_gradient, Frame::see_units, Frame::see_whole,
+      Frame::table_of, Frame::tabled, Frame::value, Frame::values, Frame::wait, Frame::wrote;
+  using Frame::do_, Frame::edges_, Frame::level_, Frame::mixed_, Frame::order_, Frame::program_,
+      Frame::step_, Frame::tables_, Frame::together_;
+  using typename Frame::Columns;
+  using typename Frame::From;
+  using typename Frame::Value;
 
   // --- forward ---
-
-  void gather() {
-    if (!tables_) return;
-    for (int v = 0; v < values(); ++v) {
-      if (!tabled(v) || !program_.read(v)) continue;
-      do_.take(rows(v), level_rows<T>(program_.place(v)), position_.slot_of(value(v)).rows,
-               level().count, value(v).size);
-      wrote();
-    }
-  }
 
   void product(const StepLayout::Operation& op) {
     const Value& y = value(op.result);
@@ -134,11 +95,12 @@ class LevelLoop {
     }
     for (const StepLayout::Term& term : op.terms) {
       see_whole(term.x.value);
-      do_.product(term.weight, level().count, rows(term.x), term.x.size, start, to, y.size, y.unit);
+      do_.product(term.weight, count_of(op.result), rows(term.x), term.x.size, start, to, y.size,
+                  y.unit);
       start = to;
     }
     if (op.add.given() && op.bias >= 0) {
-      do_.add(to, rows(op.bias), level().count, y.size, y.unit);
+      do_.add(to, rows(op.bias), count_of(op.result), y.size, y.unit);
     }
   }
 
@@ -146,8 +108,38 @@ class LevelLoop {
     see();
     const Value& y = value(op.result);
     do_.layer_norm(op.groups, op.epsilon, rows(op.x), row(op.scale), row(op.bias),
-                   op.add.given() ? rows(op.add) : LevelRows<T>{}, rows(op.result), level().count,
-                   y.size, y.unit);
+                   op.add.given() ? rows(op.add) : LevelRows<T>{}, rows(op.result),
+                   count_of(op.result), y.size, y.unit);
+  }
+
+  void spread(const StepLayout::Operation& op) {
+    const Value& y = value(op.result);
+    see_units(op.x, y.unit);
+    do_.spread(rows(op.result), nullptr, rows(op.x), edges_.begins, level_.count, y.size, y.unit,
+               false, false);
+  }
+  // In a backward pass: the spread values that the forward pass did not keep.
+  void spread_again() {
+    if (edges_.count == 0) return;
+    for (const StepLayout::Operation& op : step_.operations) {
+      if (op.kind != From::spread || !program_.is_scratch(op.result)) continue;
+      spread(op);
+      wrote();
+    }
+  }
+
+  void edge_sum(const StepLayout::Operation& op) {
+    const Value& y = value(op.result);
+    if (op.add.given()) see_units(op.add, y.unit);
+    const LevelRows<T> start = op.add.given() ? rows(op.add) : LevelRows<T>{};
+    if (const Value& x = value(op.x.value); x.from == From::edge_state) {
+      do_.edge_sum(rows(op.result), start, rows_at(program_.place(op.x.value)).columns(op.x.first),
+                   table_of(x), edges_.begins, level_.count, y.size, y.unit, op.mean);
+    } else {
+      if (edges_.count > 0) see_units(op.x, y.unit);
+      do_.edge_sum(rows(op.result), start, rows(op.x), nullptr, edges_.begins, level_.count, y.size,
+                   y.unit, op.mean);
+    }
   }
   const T* row(int v) const { return v < 0 ? nullptr : rows(v).data; }
 
@@ -179,15 +171,15 @@ class LevelLoop {
     f.plan.sizes[1] = count;
     for (const Columns& c : op.arguments) {
       for (std::int64_t j = 0; j < c.size; j += op.units) {
-        add_operand(f, program_.place(c.value), position_.rows(c.value), c.first + j + begin);
+        add_operand(f, program_.place(c.value), rows(c.value), c.first + j + begin);
       }
     }
     for (int k = 0; k < op.kernel->outputs; ++k) {
       const int v = op.result + k;
       if (program_.backward()) {
-        add_operand(f, program_.dplace(v), position_.drows(v), begin);
+        add_operand(f, program_.dplace(v), drows(v), begin);
       } else {
-        add_operand(f, program_.place(v), position_.rows(v), begin);
+        add_operand(f, program_.place(v), rows(v), begin);
       }
     }
     if (!program_.backward()) return;
@@ -196,12 +188,12 @@ class LevelLoop {
     for (const Columns& c : op.arguments) {
       for (std::int64_t j = 0; j < c.size; j += op.units, ++write) {
         if (write->way == Write::put) {
-          add_operand(f, program_.dplace(c.value), position_.drows(c.value), c.first + j + begin);
+          add_operand(f, program_.dplace(c.value), drows(c.value), c.first + j + begin);
         } else if (write->way == Write::none) {
           set(f.plan.operands[f.count++], {});
         } else {
           f.adds = true;
-          set(f.plan.operands[f.count++], level_rows<T>(write->scratch).columns(begin));
+          set(f.plan.operands[f.count++], rows_at(write->scratch).columns(begin));
         }
       }
     }
@@ -209,7 +201,7 @@ class LevelLoop {
   static void add_operand(Formula& f, const Place& place, const LevelRows<T>& rows,
                           std::int64_t first) {
     f.moving[f.moving_count++] = {f.count, &rows, first};
-    set(f.plan.operands[f.count++], level_rows<T>(place));
+    set(f.plan.operands[f.count++], rows_at(place));
   }
   static void set(LoopPlan::Operand& operand, LevelRows<T> rows) {
     operand.data = reinterpret_cast<char*>(rows.data);
@@ -221,7 +213,7 @@ class LevelLoop {
     for (const Operand& x : f.all_moving()) {
       f.plan.operands[x.number].data = reinterpret_cast<char*>(x.rows->data + x.first);
     }
-    f.plan.sizes[0] = level().count;
+    f.plan.sizes[0] = count_of(op.result);
   }
 
   void formula(const StepLayout::Operation& op, Formula& f) {
@@ -240,17 +232,17 @@ class LevelLoop {
       if (!program_.two_levels(k) || !dy.defined()) continue;
       const int v = step_.next[static_cast<std::size_t>(k)];
       const std::int64_t size = value(v).size;
-      do_.add(drows(v), LevelRows<T>{static_cast<T*>(dy.raw()) + level().first * size, size},
-              level().count, size, value(v).unit);
+      do_.add(drows(v), LevelRows<T>{static_cast<T*>(dy.raw()) + level_.first * size, size},
+              level_.count, size, value(v).unit);
       wrote();
     }
   }
   void clear() {
     if (!clears_) return;
     for (int v = 0; v < values(); ++v) {
-      if (!program_.cleared(v) && !tabled(v)) continue;
-      if (drows(v).data == nullptr) continue;
-      do_.zero(drows(v), level().count, value(v).size, value(v).unit);
+      if (!program_.cleared(v) && !(value(v).from == From::state && tabled(v))) continue;
+      if (drows(v).data == nullptr || count_of(v) == 0) continue;
+      do_.zero(drows(v), count_of(v), value(v).size, value(v).unit);
       wrote();
     }
   }
@@ -277,12 +269,12 @@ class LevelLoop {
     for (const Columns& c : op.arguments) {
       for (std::int64_t j = 0; j < c.size; j += op.units, ++write) {
         if (write->scratch.base == nullptr) continue;
-        const LevelRows<T> to = drows(c).columns(j), from = level_rows<T>(write->scratch);
+        const LevelRows<T> to = drows(c).columns(j), from = rows_at(write->scratch);
         if (write->way == Write::sum) {
-          do_.add_rows(to.data, from, level().count, op.units);
+          do_.add_rows(to.data, from, count_of(op.result), op.units);
         } else {
           see_gradient({c.value, c.first + j, op.units}, op.units);
-          do_.add(to, from, level().count, op.units, op.units);
+          do_.add(to, from, count_of(op.result), op.units, op.units);
           wrote();
         }
       }
@@ -299,20 +291,50 @@ class LevelLoop {
       see();
       see_gradient(term.x, term.x.size);
       const LevelRows<T> to = drows(term.x);
-      do_.product_gradient(term.weight, level().count, dy, y.size,
+      do_.product_gradient(term.weight, count_of(op.result), dy, y.size,
                            way == Write::add ? to : LevelRows<T>{}, to, term.x.size);
       wrote();
     }
     pass_on(op, write->way, dy, y);
   }
-  // The gradient of what a product or a layer norm adds is that of the sum.
+  // The gradient of what an operation adds is that of the sum.
   void pass_on(const StepLayout::Operation& op, Write way, LevelRows<T> dy, const Value& y) {
     if (way == Write::none) return;
     see_gradient(op.add, y.unit);
     const LevelRows<T> to = drows(op.add);
-    if (way == Write::sum) return do_.sum(to.data, dy, level().count, y.size, y.unit);
-    if (way == Write::put) do_.zero(to, level().count, y.size, y.unit);
-    do_.add(to, dy, level().count, y.size, y.unit);
+    const std::int64_t count = count_of(op.result);
+    if (way == Write::sum) return do_.sum(to.data, dy, count, y.size, y.unit);
+    if (way == Write::put) do_.zero(to, count, y.size, y.unit);
+    do_.add(to, dy, count, y.size, y.unit);
+  }
+
+  void spread_gradient(const StepLayout::Operation& op, std::size_t i) {
+    const Write way = program_.writes(i)[0].way;
+    if (way == Write::none) return;
+    const Value& y = value(op.result);
+    see_gradient({op.result, 0, y.size}, y.unit);
+    see_gradient(op.x, y.unit);
+    const LevelRows<T> to = drows(op.x);
+    do_.edge_sum(to, way == Write::add ? to : LevelRows<T>{}, drows(op.result), nullptr,
+                 edges_.begins, level_.count, y.size, y.unit, false);
+  }
+
+  void edge_sum_gradient(const StepLayout::Operation& op, std::size_t i) {
+    const std::span<const GradientWrite> writes = program_.writes(i);
+    const Value& y = value(op.result);
+    const LevelRows<T> dy = drows(op.result);
+    if (writes[0].way != Write::none && edges_.count > 0) {
+      see_gradient({op.result, 0, y.size}, y.unit);
+      see_gradient(op.x, y.unit);
+      const Value& x = value(op.x.value);
+      const bool states = x.from == From::edge_state;
+      const LevelRows<T> to =
+          states ? rows_at(program_.dplace(op.x.value)).columns(op.x.first) : drows(op.x);
+      do_.spread(to, states ? table_of(x) : nullptr, dy, edges_.begins, level_.count, y.size,
+                 y.unit, op.mean, writes[0].way == Write::add);
+      wrote();
+    }
+    pass_on(op, writes[1].way, dy, y);
   }
 
   void layer_norm_gradient(const StepLayout::Operation& op, std::size_t i) {
@@ -324,34 +346,14 @@ class LevelLoop {
     do_.layer_norm_gradient(op.groups, op.epsilon, rows(op.x), row(op.scale), drows(op.result),
                             writes[0].way == Write::none ? LevelRows<T>{} : drows(op.x),
                             writes[0].way == Write::add, drow(op.scale), drow(op.bias),
-                            level().count, y.size, y.unit);
+                            count_of(op.result), y.size, y.unit);
     pass_on(op, writes[1].way, drows(op.result), y);
-  }
-
-  void scatter() {
-    if (!tables_) return;
-    if (mixed_) see();
-    for (int v = 0; v < values(); ++v) {
-      if (!tabled(v) || drows(v).data == nullptr) continue;
-      do_.give(level_rows<T>(program_.dplace(v)), position_.slot_of(value(v)).rows, drows(v),
-               level().count, value(v).size);
-      wrote();
-    }
   }
 
   static constexpr std::uint64_t kNotAsked = ~std::uint64_t{0};
 
-  const LevelProgram& program_;
-  const StepLayout& step_;
-  const Schedule& order_;
-  Do& do_;
-  LevelPosition<T> position_;
-  PoolVector<Formula> formulas_;             // by operation
-  const bool tables_ = position_.tables();   // rows of some levels may be named by tables
-  const bool together_ = do_.members() > 1;  // other threads run the loop, too
-  bool clears_ = tables_;                    // gradients of some values are cleared
-  bool unseen_ = false;                      // the threads have written since the last wait
-  bool mixed_ = false;  // they have divided a gradient in another way than its value
+  bool clears_ = tables_;         // gradients of some values are cleared
+  PoolVector<Formula> formulas_;  // by operation
 };
 
 }  // namespace tapeloop::detail

@@ -38,10 +38,11 @@ class Written {
     ranges_.push_back({v, first, first + size});
     return Write::put;
   }
-  bool complete(int v) const {
+  // How many columns have been written.
+  std::int64_t columns(int v) const {
     std::int64_t columns = 0;
     for (const Range& r : ranges_) columns += r.value == v ? r.end - r.first : 0;
-    return columns == size(v);
+    return columns;
   }
 
  private:
@@ -64,7 +65,9 @@ LevelProgram::LevelProgram(const LevelRun& run) : run_(run) {
   const Schedule& order = schedule();
   for (std::int64_t l = 0; l < (order.is_chain() ? 1 : order.levels()); ++l) {
     widest_ = std::max(widest_, order.level(l).count);
+    if (order.has_edges()) widest_edges_ = std::max(widest_edges_, order.edges(l).count);
   }
+  find_gathered_columns();
   place_values();
 }
 
@@ -74,20 +77,37 @@ LevelProgram::LevelProgram(const LevelBackward& run)
   for (ValuePlaces& value : places_) value.read = false;
   for (const StepLayout::Operation& op : layout().operations) {
     for (const StepLayout::Columns& c : op.arguments) mark_read(c.value);
-    if (op.kind == From::layer_norm) mark_read(op.x.value);
+    if (op.kind == From::layer_norm || op.kind == From::spread) mark_read(op.x.value);
   }
   place_gradients(run);
   choose_writes();
 }
 
-Place LevelProgram::new_scratch(std::int64_t columns) {
-  memory_.push_back(Tensor::empty({widest_, columns}, dtype_, device_));
+Place LevelProgram::new_scratch(std::int64_t columns, bool by_edge) {
+  const std::int64_t rows = by_edge ? widest_edges_ : widest_;
+  memory_.push_back(Tensor::empty({rows, columns}, dtype_, device_));
   return rows_of(memory_.back(), Place::at_zero);
+}
+
+void LevelProgram::find_gathered_columns() {
+  places_.resize(layout().values.size());
+  const auto add = [&](const StepLayout::Columns& c) {
+    if (layout().values[static_cast<std::size_t>(c.value)].from != From::edge_state) return;
+    Gathered& gathered = places_[static_cast<std::size_t>(c.value)].columns;
+    const std::int64_t end = std::max(gathered.first + gathered.size, c.first + c.size);
+    gathered.first = gathered.size == 0 ? c.first : std::min(gathered.first, c.first);
+    gathered.size = end - gathered.first;
+  };
+  for (const StepLayout::Operation& op : layout().operations) {
+    for (const StepLayout::Columns& c : op.arguments) add(c);
+    for (const StepLayout::Term& term : op.terms) add(term.x);
+    if (op.kind == From::layer_norm) add(op.x);
+    if (op.add.given()) add(op.add);
+  }
 }
 
 void LevelProgram::place_values() {
   const std::size_t count = layout().values.size();
-  places_.resize(count);
   for (std::size_t v = 0; v < count; ++v) {
     const StepLayout::Value& value = layout().values[v];
     const auto i = static_cast<std::size_t>(value.index);
@@ -100,18 +120,24 @@ void LevelProgram::place_values() {
         const bool two = states.rank() == 3;
         places_[v].value =
             rows_of(states, two ? int{Place::at_block_before} : Place::at_slot + value.predecessor);
-        if (!schedule().is_chain()) places_[v].gathered = new_scratch(value.size);
+        if (!schedule().is_chain()) places_[v].gathered = new_scratch(value.size, false);
         break;
       }
+      case From::edge_state:
+        places_[v].value = rows_of(run_.states[i], Place::at_zero);
+        if (places_[v].columns.size > 0) places_[v].gathered = new_scratch(value.size, true);
+        break;
       default:
         if (value.part >= 0) {
           const Tensor& states = run_.states[static_cast<std::size_t>(value.part)];
           places_[v].value =
               rows_of(states, states.rank() == 3 ? Place::at_block : Place::at_state);
         } else if (!run_.values.empty() && run_.values[v].defined()) {
-          places_[v].value = rows_of(run_.values[v], Place::at_node);
+          places_[v].value =
+              rows_of(run_.values[v], value.by_edge ? Place::at_edge : Place::at_node);
         } else {
-          places_[v].value = new_scratch(value.size);
+          places_[v].value = new_scratch(value.size, value.by_edge);
+          places_[v].is_scratch = true;
         }
     }
   }
@@ -133,7 +159,11 @@ void LevelProgram::place_gradients(const LevelBackward& run) {
         places_[v].gradient =
             rows_of(run.dstates[i], two_levels(value.index) ? int{Place::at_block_before}
                                                             : Place::at_slot + value.predecessor);
-        if (!schedule().is_chain()) places_[v].dgathered = new_scratch(value.size);
+        if (!schedule().is_chain()) places_[v].dgathered = new_scratch(value.size, false);
+        break;
+      case From::edge_state:
+        places_[v].gradient = rows_of(run.dstates[i], Place::at_zero);
+        if (places_[v].columns.size > 0) places_[v].dgathered = new_scratch(value.size, true);
         break;
       default:
         if (value.part >= 0) {
@@ -141,9 +171,10 @@ void LevelProgram::place_gradients(const LevelBackward& run) {
           places_[v].gradient = rows_of(run.dstates[part],
                                         two_levels(value.part) ? Place::at_block : Place::at_state);
         } else if (run.dvalues[v].defined()) {
-          places_[v].gradient = rows_of(run.dvalues[v], Place::at_node);
+          places_[v].gradient =
+              rows_of(run.dvalues[v], value.by_edge ? Place::at_edge : Place::at_node);
         } else {
-          places_[v].gradient = new_scratch(value.size);
+          places_[v].gradient = new_scratch(value.size, value.by_edge);
         }
     }
   }
@@ -183,10 +214,11 @@ void LevelProgram::choose_writes() {
   for (std::size_t i = step.operations.size(); i-- > 0;) {
     const StepLayout::Operation& op = step.operations[i];
     first_write_[i] = writes_.size();
+    const bool by_edge = step.values[static_cast<std::size_t>(op.result)].by_edge;
     if (op.kind == From::formula) {
       for (const StepLayout::Columns& c : op.arguments) {
         for (std::int64_t at = 0; at < c.size; at += op.units) {
-          writes_.push_back({choose(c.value, c.first + at, op.units), c.value, op.units});
+          writes_.push_back({choose(c.value, c.first + at, op.units), c.value, op.units, by_edge});
         }
       }
       continue;
@@ -195,21 +227,31 @@ void LevelProgram::choose_writes() {
       writes_.push_back({choose(c.value, c.first, c.size), c.value});
     };
     for (const StepLayout::Term& term : op.terms) add(term.x);
-    if (op.kind == From::layer_norm) {
-      add(op.x);
-      ends_with_wait_ = true;
+    if (op.x.given()) {
+      // A sum of edges adds the gradients of edge states to those of the states.
+      const bool states =
+          op.kind == From::edge_sum &&
+          step.values[static_cast<std::size_t>(op.x.value)].from == From::edge_state;
+      if (states) {
+        writes_.push_back({Write::add, op.x.value});
+      } else {
+        add(op.x);
+      }
     }
+    ends_with_wait_ = ends_with_wait_ || op.kind == From::layer_norm;
     writes_.push_back({added(op), op.add.value});
   }
   for (std::size_t v = 0; v < count; ++v) {
     const From from = step.values[v].from;
-    if (from == From::unit || from == From::extra || places_[v].gradient.base == nullptr) continue;
-    places_[v].cleared = places_[v].cleared || !written.complete(static_cast<int>(v));
+    ValuePlaces& places = places_[v];
+    if (from == From::unit || from == From::extra || places.gradient.base == nullptr) continue;
+    const std::int64_t all = from == From::edge_state ? places.columns.size : step.values[v].size;
+    places.cleared = places.cleared || written.columns(static_cast<int>(v)) != all;
   }
   for (GradientWrite& write : writes_) {
     if (write.way == Write::put && cleared(write.value)) write.way = Write::add;
     const bool adds = write.way == Write::add || write.way == Write::sum;
-    if (adds && write.units > 0) write.scratch = new_scratch(write.units);
+    if (adds && write.units > 0) write.scratch = new_scratch(write.units, write.by_edge);
   }
 }
 

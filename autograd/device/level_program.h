@@ -7,10 +7,11 @@
 
 namespace tapeloop::detail {
 
-// A matrix with a row for each node of a level. It begins at row rows[begins] of `base`.
+// A matrix with a row for each node or each edge of a level. It begins at row rows[begins] of
+// `base`.
 struct Place {
   // What counts the rows. `slot` and higher: the predecessors in slot 0, 1, ...
-  enum Begins { at_zero, at_node, at_state, at_block, at_block_before, at_slot };
+  enum Begins { at_zero, at_node, at_edge, at_state, at_block, at_block_before, at_slot };
   char* base = nullptr;
   std::int64_t row_bytes = 0;
   int begins = at_zero;
@@ -29,6 +30,7 @@ struct GradientWrite {
   Write way = Write::none;
   int value = -1;          // whose gradient
   std::int64_t units = 0;  // columns of an argument of a formula; 0: it is no argument
+  bool by_edge = false;    // such a formula runs on edges
   Place scratch{};         // for these columns, if they are added or summed
 };
 
@@ -45,15 +47,28 @@ class LevelProgram {
   std::int64_t widest() const { return widest_; }  // the most nodes of a level
   bool backward() const { return backward_; }      // made from a LevelBackward
 
-  // By value.
+  // The most rows that a value has in a level: of nodes or of edges.
+  std::int64_t widest(const StepLayout::Value& value) const {
+    return value.by_edge ? widest_edges_ : widest_;
+  }
+
+  // By value. Of edge states: all states.
   const Place& place(int v) const { return places(v).value; }
   const Place& dplace(int v) const { return places(v).gradient; }
   // Scratch memory for the rows that a table names, for a value that is a state; by value.
   const Place& gathered(int v) const { return places(v).gathered; }
   const Place& dgathered(int v) const { return places(v).dgathered; }
-  // True if the loop reads the rows of a value that is a state: in a backward pass, if a formula or
-  // a layer norm does.
+  // Of edge states: the columns that are gathered into scratch memory. Sums of edges read the
+  // states themselves.
+  struct Gathered {
+    std::int64_t first = 0, size = 0;
+  };
+  Gathered gathered_columns(int v) const { return places(v).columns; }
+  // True if the loop reads the rows of a value that is a state: in a backward pass, if a formula, a
+  // layer norm or a spread value does.
   bool read(int v) const { return places(v).read; }
+  // True if the value is kept for one level only.
+  bool is_scratch(int v) const { return places(v).is_scratch; }
   // True if the gradient must be 0 before the operations of a level add to it.
   bool cleared(int v) const { return places(v).cleared; }
 
@@ -72,6 +87,8 @@ class LevelProgram {
  private:
   struct ValuePlaces {
     Place value{}, gradient{}, gathered{}, dgathered{};
+    Gathered columns{};
+    bool is_scratch = false;
     bool cleared = false;
     bool read = true;
   };
@@ -81,12 +98,13 @@ class LevelProgram {
   void place_values();
   void place_gradients(const LevelBackward& run);
   void choose_writes();
-  Place new_scratch(std::int64_t columns);
+  void find_gathered_columns();
+  Place new_scratch(std::int64_t columns, bool by_edge);
 
   LevelRun run_;
   DType dtype_{};
   Device device_{};
-  std::int64_t widest_ = 0;
+  std::int64_t widest_ = 0, widest_edges_ = 0;
   bool ends_with_wait_ = false;
   bool backward_ = false;
   unsigned two_levels_ = 0;              // bit k: of part k

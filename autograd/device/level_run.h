@@ -11,7 +11,7 @@
 
 namespace tapeloop {
 
-// V nodes, R state rows. All tensors are contiguous, except `weights` (any strides), and `values`
+// V nodes, E edges, R state rows. All tensors are contiguous, except `weights` (any strides), and `values`
 // and their gradients, whose rows may be apart.
 struct LevelRun {
   const StepLayout* layout;  // after resolve()
@@ -24,14 +24,16 @@ struct LevelRun {
   // chain, [2, N, S_k]: the states of two levels. Level t writes block (t + 1) % 2; block 0 holds
   // the initial state.
   std::span<const Tensor> states;
-  // The results of the step's operations, by the index of the value: [V, size]. A part of the next
-  // state is in `states` instead. Undefined: the run keeps the value for one level only.
+  // The results of the step's operations, by the index of the value: [V, size], or [E, size] of
+  // edges. A part of the next state is in `states` instead. Undefined: the run keeps the value for
+  // one level only.
   std::span<const Tensor> values;
 };
 
 struct LevelForward : LevelRun {};  // writes states and values
 
-// Reads the states and values of the forward pass; all values are kept.
+// Reads the states and values of the forward pass. All values are kept, except those of edges that
+// no product, formula or layer norm reads, and except spread ones, which are spread again.
 struct LevelBackward : LevelRun {
   // Gradients of the states, [R, S_k] or [2, N, S_k] like `states` of LevelRun. Before: of the
   // results of all nodes, or, with two levels, of the last level, without `upstream`. After: those
@@ -39,7 +41,7 @@ struct LevelBackward : LevelRun {
   std::span<const Tensor> dstates;
   std::span<const Tensor> upstream;  // for parts with two levels: [V, S_k] to add; or undefined
   Tensor dinput;                     // [V, X], out
-  // Out: gradients of products, [V, size]. It may be the memory of the value, or columns of
+  // Out: gradients of products, [V, size] or [E, size]. It may be the memory of the value, or columns of
   // `dinput`: then the gradient of what the product adds is done, too. Undefined for other values.
   std::span<const Tensor> dvalues;
   std::span<const Tensor> dunits;  // [size] zeros, to which the gradients are added; or undefined

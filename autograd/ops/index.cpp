@@ -91,6 +91,18 @@ Var take(const Var& x, const Tensor& index, int axis) {
   return transpose(take(transpose(x, 0, a), index, 0), 0, a);
 }
 
+Var add_rows(const Var& x, const Tensor& index, std::int64_t rows) {
+  if (x.rank() < 1 || index.rank() != 1 || index.numel() != x.dim(0) || rows < 0) {
+    fail("add_rows",
+         fmt::format("x is {}, the index {}, for {} rows; expected an index for each row of x, "
+                     "and a number of rows",
+                     x.shape().str(), index.describe(), rows));
+  }
+  check_index("add_rows", index, "the result", x.shape().with(0, rows), 0);
+  const Var flat = reshape(x, Shape{x.dim(0), x.shape().with(0, 1).numel()});
+  return reshape(add_rows("add_rows", flat, index, rows), x.shape().with(0, rows));
+}
+
 Var gather(const Var& x, const Tensor& index, int axis) {
   int a = x.shape().axis(axis);
   bool fits = index.rank() == x.rank();

@@ -39,6 +39,7 @@
 //   ---- indices (int64) --------------------------------------------------------------------------
 //   embedding(w, index)    [V, E] [..] -> [.., E]              rows of dy added up       index
 //   take(x, index, axis)   rows of one axis by index           added up                  index
+//   add_rows(x, index, n)  [M, ..] -> [n, ..]                  rows of dy by index       index
 //   gather(x, index, axis) elements of one axis by index       added up                  index
 //   ---- losses: losses.h;  dropout, layer_norm: below --------------------------------------------
 #pragma once
@@ -220,6 +221,8 @@ Var linear_each(const Var& x, const Var& w);
 // --- indices; an index out of range throws, with the value and its position ---
 Var embedding(const Var& w, const Tensor& index);       // rows of w [V, E]: index [...] -> [..., E]
 Var take(const Var& x, const Tensor& index, int axis);  // index [n] along one axis
+// Row i of x [n, ..] is added to row index[i] of zeros [rows, ..]: the adjoint of take.
+Var add_rows(const Var& x, const Tensor& index, std::int64_t rows);
 Var gather(const Var& x, const Tensor& index, int axis);  // index: x's shape except along axis
 
 // --- formulas of layers ---

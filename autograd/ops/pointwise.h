@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 // pointwise(Functor{}, a, b, c, ...): an elementwise formula, written once, as one fused kernel
 // with an exact backward. The formula is a functor generic in its number type; see
-// nn/recurrent/gates.h for examples. The loops over elements are in cpu/loop.h.
+// nn/cells/gates for examples. The loops over elements are in cpu/loop.h.
 #pragma once
 
 #include <array>

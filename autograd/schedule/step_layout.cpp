@@ -6,18 +6,27 @@
 
 #include <algorithm>
 #include <string>
+#include <string_view>
 
 #include "tapeloop/autograd/tensor/error.h"
 
 namespace tapeloop {
 
-int StepLayout::predecessors() const {
+namespace {
+
+// One more than the largest number of a predecessor of this kind.
+int most_of(const StepLayout& layout, StepLayout::From kind) {
   int most = 0;
-  for (const Value& v : values) {
-    if (v.from == From::state) most = std::max(most, v.predecessor + 1);
+  for (const StepLayout::Value& v : layout.values) {
+    if (v.from == kind) most = std::max(most, v.predecessor + 1);
   }
   return most;
 }
+
+}  // namespace
+
+int StepLayout::predecessors() const { return most_of(*this, From::state); }
+int StepLayout::edge_tables() const { return most_of(*this, From::edge_state); }
 
 int StepLayout::state_value(int part, int predecessor) const {
   for (std::size_t v = 0; v < values.size(); ++v) {
@@ -60,6 +69,8 @@ class Resolver {
     switch (op.kind) {
       case From::product: return product(op);
       case From::layer_norm: return layer_norm(op);
+      case From::spread: columns(op.x); return result(op.result, op.x.size);
+      case From::edge_sum: return edge_sum(op);
       default: return formula(op);
     }
   }
@@ -125,6 +136,16 @@ class Resolver {
     result(op.result, op.x.size);
   }
 
+  void edge_sum(StepLayout::Operation& op) {
+    columns(op.x);
+    columns(op.add);
+    if (op.add.given() && op.add.size != op.x.size) {
+      fail_with(fmt::format("a sum of edges has {} columns and is added to {} of {}", op.x.size,
+                            op.add.size, what(op.add.value)));
+    }
+    result(op.result, op.x.size);
+  }
+
   void formula(StepLayout::Operation& op) {
     std::int64_t total = 0;
     for (StepLayout::Columns& c : op.arguments) {
@@ -139,7 +160,8 @@ class Resolver {
       }
       StepLayout::Value& v = value(c.value);
       const bool divides = v.size % op.units == 0 && c.first % op.units == 0;
-      if (v.from != From::state && v.unit < 0 && divides) v.unit = op.units;
+      const bool state = v.from == From::state || v.from == From::edge_state;
+      if (!state && v.unit < 0 && divides) v.unit = op.units;
     }
     for (int k = 0; k < kernel.outputs; ++k) {
       result(op.result + k, op.units);
@@ -170,18 +192,21 @@ class Resolver {
     switch (v.from) {
       case From::input: return "the input";
       case From::state: return fmt::format("part {} of the state", v.index);
+      case From::edge_state: return fmt::format("part {} of the state of an edge", v.index);
       case From::unit: return fmt::format("parameter {}", v.index);
       case From::extra: return fmt::format("extra value {}", v.index);
       case From::product: return "a product";
       case From::layer_norm: return "a layer norm";
       case From::formula: return "the result of a formula";
+      case From::spread: return what(layout_.operations[static_cast<std::size_t>(v.index)].x.value);
+      case From::edge_sum: return "a sum over edges";
     }
     return "a value";
   }
 
   StepLayout& layout_;
   std::span<const Shape> weights_, units_;
-  std::string_view name_;
+  std::string_view name_;  // a long name is no string: that would be on the heap
 };
 
 }  // namespace
@@ -193,7 +218,7 @@ void resolve(StepLayout& layout, std::int64_t input_size, std::span<const std::i
   for (StepLayout::Value& v : layout.values) {
     const auto i = static_cast<std::size_t>(v.index);
     if (v.from == From::input) v.size = input_size;
-    if (v.from == From::state) v.size = state_sizes[i];
+    if (v.from == From::state || v.from == From::edge_state) v.size = state_sizes[i];
     if (v.from == From::unit) v.size = units[i].dim(0);
     if (v.from == From::extra) v.size = extras[i].dim(extras[i].rank() - 1);
   }

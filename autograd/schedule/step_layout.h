@@ -4,10 +4,15 @@
 // this table; nothing else knows the order of a formula's arguments.
 //
 // A step is a list of operations on values. A value is a row of numbers for each node (a node is
-// one application of the step: one time step of one sequence). Each operation makes new values:
+// one application of the step: one time step of one sequence), or for each edge of the nodes. Each
+// operation makes new values:
 //   product     y = [add] + [bias] + sum of w x    w [size of y, size of x]
 //   layer norm  y = [add] + scale (x - mean) / sqrt(variance + epsilon) + bias, for each group
 //   formula     y1, y2, ... = F(a, b, ...)         element by element, for each unit
+//   spread      y[edge] = x[node of the edge]
+//   edge sum    y[node] = [add] + sum or mean of x over the edges of the node
+// The first three run on nodes or on edges: all of their values, except parameters, are of one
+// kind. The last two lead from one kind to the other.
 #pragma once
 
 #include <cstdint>
@@ -19,21 +24,25 @@
 namespace tapeloop {
 
 struct StepLayout {
-  // Where a value comes from. The first four are given; an operation makes the others.
+  // Where a value comes from. Those up to `extra` are given; an operation makes the others.
   enum class From : std::uint8_t {
-    input,  // what the cell's input() made of x, for all nodes at once
-    state,  // a part of the state of a predecessor
-    unit,   // the same row for every node: a parameter such as a peephole weight
-    extra,  // a row for each node without a gradient, such as a mask
+    input,       // what the cell's input() made of x, for all nodes at once
+    state,       // a part of the state of a predecessor
+    edge_state,  // a part of the state at the other end of each edge
+    unit,        // the same row for every node: a parameter such as a peephole weight
+    extra,       // a row for each node without a gradient, such as a mask
     product,
     layer_norm,
-    formula
+    formula,
+    spread,
+    edge_sum
   };
-  // A row of numbers for each node.
+  // A row of numbers for each node, or for each edge.
   struct Value {
     From from = From::input;  // where it comes from
-    int index = 0;            // state: which part; unit, extra: which one; others: the operation
-    int predecessor = 0;      // state: of which predecessor
+    int index = 0;            // states: which part; unit, extra: which one; others: the operation
+    int predecessor = 0;      // state: of which predecessor; edge_state: of which table of edges
+    bool by_edge = false;     // a row for each edge
     std::int64_t size = -1;   // how many columns; -1: not known before resolve()
     // Threads divide a value in groups of this many units. The size itself, unless a formula reads
     // several columns side by side.
@@ -54,15 +63,17 @@ struct StepLayout {
   };
   // One operation of the step. Fields of other kinds keep their defaults.
   struct Operation {
-    From kind = From::formula;  // product, layer_norm or formula
+    From kind = From::formula;  // what it calculates
     int result = 0;             // the first value that it makes
-    // product and layer norm
+    // product, layer norm and edge sum
     Columns add{};
-    int bias = -1;  // a value of From::unit; -1: none
+    int bias = -1;  // product and layer norm: a value of From::unit; -1: none
     // product
     PoolVector<Term> terms{};
-    // layer norm
+    // layer norm, spread and edge sum
     Columns x{};
+    bool mean = false;  // edge sum: divided by the number of edges
+    // layer norm
     int scale = -1;      // a value of From::unit; -1: none
     int groups = 1;      // of columns, each normalised by itself
     double epsilon = 0;  // added to the variance
@@ -81,6 +92,8 @@ struct StepLayout {
   int parts() const { return static_cast<int>(next.size()); }
   // One more than the largest predecessor.
   int predecessors() const;
+  // One more than the largest table of edges; 0: the step has no edges.
+  int edge_tables() const;
   // The value of a part of a predecessor's state; -1: the step does not read it.
   int state_value(int part, int predecessor) const;
 };

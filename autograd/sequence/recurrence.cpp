@@ -14,94 +14,50 @@ namespace tapeloop {
 using From = StepLayout::From;
 using of::Source;
 
-namespace of {
-
-Source Source::columns(std::int64_t from, std::int64_t count) const {
-  Source result = *this;
-  result.first += from;
-  result.size = count;
-  return result;
-}
-Source input() { return {}; }
-Source input(std::int64_t first, std::int64_t size) { return input().columns(first, size); }
-Source state(int k, int predecessor) {
-  Source result;
-  result.kind = Source::Kind::state;
-  result.index = k;
-  result.predecessor = predecessor;
-  return result;
-}
-Source product(const Var& w) { return product(w, state(0)); }
-Source product(const Var& w, Source x) { return product(w, std::move(x), Var()); }
-Source product(const Var& w, Source x, const Var& bias) {
-  Source result;
-  result.kind = Source::Kind::product;
-  result.var = w;
-  result.bias = bias;
-  result.parts.push_back(std::move(x));
-  return result;
-}
-Source unit(const Var& parameter) {
-  Source result;
-  result.kind = Source::Kind::unit;
-  result.var = parameter;
-  return result;
-}
-Source extra(const Tensor& values) {
-  if (!values.defined() || values.rank() < 2) {
-    fail("recurrence", fmt::format("of::extra() was given {}, expected [T, N, H]",
-                                   values.defined() ? values.describe() : "an undefined tensor"));
-  }
-  Source result;
-  result.kind = Source::Kind::extra;
-  result.var = Var(values);
-  return result;
-}
-Source layer_norm(Source x, const Var& scale, const Var& bias, int groups, double epsilon) {
-  if (groups < 1) {
-    fail("recurrence",
-         fmt::format("of::layer_norm() was given {} groups, expected 1 or more", groups));
-  }
-  Source result;
-  result.kind = Source::Kind::layer_norm;
-  result.scale = scale;
-  result.bias = bias;
-  result.groups = groups;
-  result.epsilon = epsilon;
-  result.parts.push_back(std::move(x));
-  return result;
-}
-Source operator+(Source a, Source b) {
-  Source result;
-  result.kind = Source::Kind::sum;
-  result.parts.reserve(2);
-  for (Source* term : {&a, &b}) {
-    if (term->kind == Source::Kind::sum) {
-      result.parts.insert(result.parts.end(), term->parts.begin(), term->parts.end());
-    } else {
-      result.parts.push_back(std::move(*term));
-    }
-  }
-  return result;
-}
-
-}  // namespace of
-
 namespace {
 
 [[noreturn]] void fail_with(const std::string& text) { fail("recurrence", text); }
 
 const char* kTooMany = "a step has at most 16 weights; put weights with the same operand into one";
 constexpr std::size_t kMostWeights = 16;
+const char* kMixedSum =
+    "a sum has a value with a row for each edge and one with a row for each node; give them to the "
+    "formula one by one";
 
 }  // namespace
 
-int Recurrence::new_value(From from) {
+int Recurrence::new_value(From from, bool by_edge) {
   StepLayout::Value value;
   value.from = from;
   value.index = static_cast<int>(layout_.operations.size());
+  value.by_edge = by_edge;
   layout_.values.push_back(value);
   return static_cast<int>(layout_.values.size()) - 1;
+}
+
+StepLayout::Columns Recurrence::add_operation(StepLayout::Operation operation, bool by_edge) {
+  const int result = operation.result = new_value(operation.kind, by_edge);
+  layout_.operations.push_back(std::move(operation));
+  return {result, 0, -1};
+}
+
+bool Recurrence::by_edge(const StepLayout::Columns& x) const {
+  return x.given() && layout_.values[static_cast<std::size_t>(x.value)].by_edge;
+}
+
+StepLayout::Columns Recurrence::on_edges(StepLayout::Columns x) {
+  const StepLayout::Value& value = layout_.values[static_cast<std::size_t>(x.value)];
+  if (value.by_edge || value.from == From::unit) return x;
+  for (const StepLayout::Operation& op : layout_.operations) {
+    if (op.kind == From::spread && op.x.value == x.value && op.x.first == x.first &&
+        op.x.size == x.size) {
+      return {op.result, 0, -1};
+    }
+  }
+  StepLayout::Operation op;
+  op.kind = From::spread;
+  op.x = x;
+  return add_operation(std::move(op), true);
 }
 
 int Recurrence::given(From from, int index, int predecessor) {
@@ -115,6 +71,7 @@ int Recurrence::given(From from, int index, int predecessor) {
   value.from = from;
   value.index = index;
   value.predecessor = predecessor;
+  value.by_edge = from == From::edge_state;
   layout_.values.push_back(value);
   return static_cast<int>(layout_.values.size()) - 1;
 }
@@ -138,13 +95,16 @@ StepLayout::Columns Recurrence::columns_of(const Source& source) {
   switch (source.kind) {
     case Kind::input: result.value = given(From::input, 0, 0); break;
     case Kind::state:
+    case Kind::edge_state: {
+      const bool edge = source.kind == Kind::edge_state;
       if (source.index < 0 || source.predecessor < 0 || source.index > 63 ||
           source.predecessor > 63) {
-        fail_with(fmt::format("of::state({}, {}): expected numbers from 0 to 63", source.index,
-                              source.predecessor));
+        fail_with(fmt::format("of::{}state({}, {}): expected numbers from 0 to 63",
+                              edge ? "edge_" : "", source.index, source.predecessor));
       }
-      result.value = given(From::state, source.index, source.predecessor);
+      result.value = given(edge ? From::edge_state : From::state, source.index, source.predecessor);
       break;
+    }
     case Kind::unit:
       if (!source.var.defined()) {
         fail_with("of::unit() was given an undefined parameter; expected [H]");
@@ -164,6 +124,7 @@ StepLayout::Columns Recurrence::columns_of(const Source& source) {
       result.value = source.index;
       break;
     case Kind::layer_norm: result.value = norm_of(source, {}).value; break;
+    case Kind::edge_sum: result.value = edge_sum_of(source, {}).value; break;
     default: result.value = sum_of(source).value;
   }
   return result;
@@ -177,7 +138,8 @@ void Recurrence::refuse_parameter(const StepLayout::Columns& x) const {
       "it before the sequence, and give the result as of::unit()");
 }
 
-void Recurrence::add_term(StepLayout::Operation& product, const Source& source) {
+void Recurrence::add_term(StepLayout::Operation& product, const Source& source,
+                          StepLayout::Columns x) {
   const Var& w = source.var;
   if (!w.defined() || w.rank() != 2 || w.dim(0) < 1 || w.dim(1) < 1) {
     fail_with(
@@ -190,7 +152,6 @@ void Recurrence::add_term(StepLayout::Operation& product, const Source& source) 
     if (product.bias >= 0) fail_with("a sum has two products with a bias; add the biases first");
     product.bias = unit_of(source.bias);
   }
-  const StepLayout::Columns x = columns_of(source.parts[0]);
   refuse_parameter(x);
   weights_.push_back(w);
   product.terms.push_back({static_cast<int>(weights_.size()) - 1, x});
@@ -202,54 +163,88 @@ StepLayout::Columns Recurrence::norm_of(const Source& source, StepLayout::Column
   op.x = columns_of(source.parts[0]);
   refuse_parameter(op.x);
   op.add = add;
+  if (by_edge(op.x) || by_edge(add)) {
+    op.x = on_edges(op.x);
+    if (add.given()) op.add = on_edges(add);
+  }
   op.scale = unit_of(source.scale);
   op.bias = unit_of(source.bias);
   op.groups = source.groups;
   op.epsilon = source.epsilon;
-  op.result = new_value(From::layer_norm);
-  layout_.operations.push_back(op);
-  return {op.result, 0, -1};
+  const bool edges = by_edge(op.x);
+  return add_operation(std::move(op), edges);
 }
 
-// One product with all terms of the sum, or a layer norm to which something is added.
+StepLayout::Columns Recurrence::edge_sum_of(const Source& source, StepLayout::Columns add) {
+  StepLayout::Operation op;
+  op.kind = From::edge_sum;
+  op.x = columns_of(source.parts[0]);
+  op.mean = source.mean;
+  op.add = add;
+  if (!by_edge(op.x)) {
+    fail_with(
+        fmt::format("of::{}_of_edges() was given a value with a row for each node; give it "
+                    "of::edge_state(), or what a formula or a product made of it",
+                    source.mean ? "mean" : "sum"));
+  }
+  if (by_edge(add)) fail_with(kMixedSum);
+  return add_operation(std::move(op), false);
+}
+
+// One product with all terms, or one of the terms of nodes and, after it, one of those of edges.
+StepLayout::Columns Recurrence::products_of(std::span<const Source> terms,
+                                            StepLayout::Columns add) {
+  StepLayout::Operation nodes, edges;
+  nodes.kind = edges.kind = From::product;
+  for (const Source& term : terms) {
+    if (term.kind != Source::Kind::product) continue;
+    const StepLayout::Columns x = columns_of(term.parts[0]);
+    add_term(by_edge(x) ? edges : nodes, term, x);
+  }
+  if (!nodes.terms.empty()) {
+    if (by_edge(add)) fail_with(kMixedSum);
+    nodes.add = add;
+    add = add_operation(std::move(nodes), false);
+  }
+  if (edges.terms.empty()) return add;
+  if (add.given()) edges.add = on_edges(add);
+  return add_operation(std::move(edges), true);
+}
+
+// Operations that add their results to each other: products, sums of edges, a layer norm.
 StepLayout::Columns Recurrence::sum_of(const Source& source) {
   using Kind = Source::Kind;
   const std::span<const Source> terms =
       source.kind == Kind::sum ? std::span<const Source>(source.parts) : std::span(&source, 1);
-  StepLayout::Operation op;
-  op.kind = From::product;
+  StepLayout::Columns sum;
   const Source* norm = nullptr;
+  bool operations = false;
   for (const Source& term : terms) {
-    if (term.kind == Kind::product) {
+    if (term.kind == Kind::product || term.kind == Kind::edge_sum) {
       if (term.first != 0 || term.size >= 0) {
         fail_with("a product in a sum is read whole; take the columns of the sum");
       }
+      operations = true;
       continue;
     }
     if (term.kind == Kind::layer_norm && norm == nullptr) {
       norm = &term;
       continue;
     }
-    if (op.add.given()) {
+    if (sum.given()) {
       fail_with(
           "a sum has two terms that are no products, such as an input and a state; at most "
           "one is possible: give them to the formula one by one");
     }
-    op.add = columns_of(term);
+    sum = columns_of(term);
   }
-  const bool products = std::any_of(terms.begin(), terms.end(),
-                                    [](const Source& term) { return term.kind == Kind::product; });
-  if (!products) {
-    if (norm == nullptr)
-      fail_with("a sum has no product; give its terms to the formula one by one");
-    return norm_of(*norm, op.add);
+  if (!operations && norm == nullptr) {
+    fail_with("a sum has no product; give its terms to the formula one by one");
   }
+  if (operations) sum = products_of(terms, sum);
   for (const Source& term : terms) {
-    if (term.kind == Kind::product) add_term(op, term);
+    if (term.kind == Kind::edge_sum) sum = edge_sum_of(term, sum);
   }
-  const int result = op.result = new_value(From::product);
-  layout_.operations.push_back(std::move(op));
-  const StepLayout::Columns sum{result, 0, -1};
   return norm == nullptr ? sum : norm_of(*norm, sum);
 }
 
@@ -262,8 +257,13 @@ const StepLayout::Operation& Recurrence::add_formula(const PointwiseKernel& kern
   op.formula = formula;
   op.arguments.reserve(arguments.size());
   for (const Source* argument : arguments) op.arguments.push_back(columns_of(*argument));
-  op.result = new_value(From::formula);
-  for (int k = 1; k < kernel.outputs; ++k) new_value(From::formula);
+  const bool edges = std::any_of(op.arguments.begin(), op.arguments.end(),
+                                 [&](const StepLayout::Columns& c) { return by_edge(c); });
+  if (edges) {
+    for (StepLayout::Columns& c : op.arguments) c = on_edges(c);
+  }
+  op.result = new_value(From::formula, edges);
+  for (int k = 1; k < kernel.outputs; ++k) new_value(From::formula, edges);
   return layout_.operations.emplace_back(std::move(op));
 }
 
@@ -310,10 +310,16 @@ void Recurrence::next(std::span<const Source> parts) {
 
 void Recurrence::take_as_part(const StepLayout::Columns& part) {
   StepLayout::Value& value = layout_.values[static_cast<std::size_t>(part.value)];
+  if (value.by_edge) {
+    fail_with(
+        fmt::format("part {} of the next state has a row for each edge; bring it to the nodes by "
+                    "of::sum_of_edges() or of::mean_of_edges()",
+                    layout_.next.size()));
+  }
   if (value.from <= From::extra || part.first != 0 || part.size >= 0 || value.part >= 0) {
     fail_with(
         fmt::format("part {} of the next state must be the whole result of a formula, a "
-                    "product or a layer norm, and each part one of its own",
+                    "product, a layer norm or a sum of edges, and each part one of its own",
                     layout_.next.size()));
   }
   value.part = static_cast<int>(layout_.next.size());
@@ -323,6 +329,39 @@ void Recurrence::take_as_part(const StepLayout::Columns& part) {
 void Recurrence::check_parts() const {
   if (layout_.next.empty() || layout_.next.size() > 8) {
     fail_with(fmt::format("the next state has {} parts, expected 1 to 8", layout_.next.size()));
+  }
+}
+
+PoolVector<Source> Recurrence::next_parts() {
+  PoolVector<Source> result;
+  for (const int v : layout_.next) result.push_back(made({v, 0, -1}));
+  return result;
+}
+
+void Recurrence::replace_operands(int part, const PointwiseKernel& kernel,
+                                  const detail::FormulaBytes& formula, const Source& other) {
+  PoolVector<StepLayout::Operation>& operations = layout_.operations;
+  for (int p = 0, count = layout_.predecessors(); p < count; ++p) {
+    const int state = layout_.state_value(part, p);
+    const auto reads = [&](const StepLayout::Term& term) { return term.x.value == state; };
+    if (state < 0 || std::none_of(operations.begin(), operations.end(), [&](const auto& op) {
+          return std::any_of(op.terms.begin(), op.terms.end(), reads);
+        })) {
+      continue;
+    }
+    const Source before = of::state(part, p);
+    const Source* const arguments[] = {&before, &other};
+    const int result = add_formula(kernel, formula, arguments).result;
+    std::rotate(operations.begin(), operations.end() - 1, operations.end());  // it runs first
+    for (StepLayout::Value& value : layout_.values) {
+      if (value.from <= From::extra) continue;
+      value.index = (value.index + 1) % static_cast<int>(operations.size());
+    }
+    for (StepLayout::Operation& op : operations) {
+      for (StepLayout::Term& term : op.terms) {
+        if (reads(term)) term.x.value = result;
+      }
+    }
   }
 }
 
@@ -346,7 +385,8 @@ void Recurrence::resolve(std::int64_t input_size, std::span<const std::int64_t> 
   for (const Var& u : units_) units.push_back(u.shape());
   for (const Tensor& x : extras_) extras.push_back(x.shape());
   for (const StepLayout::Value& value : layout_.values) {
-    if (value.from == From::state && value.index >= parts()) {
+    const bool state = value.from == From::state || value.from == From::edge_state;
+    if (state && value.index >= parts()) {
       fail("recurrent", fmt::format("\"{}\" reads part {} of the state, but makes {} parts", name(),
                                     value.index, parts()));
     }

@@ -15,6 +15,7 @@
 
 namespace tapeloop {
 
+class EdgeRows;
 class Recurrence;
 
 namespace of {
@@ -23,10 +24,21 @@ namespace of {
 // arguments of H.
 struct Source {
   // What it is. `made`: a value that the step has calculated already.
-  enum class Kind { input, state, unit, extra, product, layer_norm, sum, made };
+  enum class Kind {
+    input,
+    state,
+    edge_state,
+    unit,
+    extra,
+    product,
+    layer_norm,
+    edge_sum,
+    sum,
+    made
+  };
   Kind kind = Kind::input;     // what it is
-  int index = 0;               // state: the part; made: the value
-  int predecessor = 0;         // state: of which predecessor
+  int index = 0;               // states: the part; made: the value
+  int predecessor = 0;         // state: of which predecessor; edge_state: of which table
   std::uint64_t maker = 0;     // made: the number of the Recurrence
   std::int64_t first = 0;      // the first of its columns that is read
   std::int64_t size = -1;      // how many are read; -1: to the last
@@ -35,7 +47,8 @@ struct Source {
   Var scale;                   // layer_norm: the factors, or undefined
   int groups = 1;              // layer_norm: of columns, each normalised by itself
   double epsilon = 0;          // layer_norm: added to the variance
-  PoolVector<Source> parts{};  // product, layer_norm: what they read; sum: its terms
+  bool mean = false;           // edge_sum: divided by the number of edges
+  PoolVector<Source> parts{};  // product, layer_norm, edge_sum: what they read; sum: its terms
 
   // Columns first .. first + size - 1 of this source.
   Source columns(std::int64_t from, std::int64_t count) const;
@@ -61,7 +74,16 @@ Source extra(const Tensor& values);
 // 2016, arXiv:1607.06450
 Source layer_norm(Source x, const Var& scale, const Var& bias, int groups = 1,
                   double epsilon = 1e-5);
-// The sum of products and of at most one other source.
+// Part k of the state at the other end of each edge of a node: of a child, of a neighbour. `table`
+// says which of the schedule's tables of edges (schedule.h) names that state. The value has a row
+// for each edge. A formula or a product that reads it runs on edges, and its result has a row for
+// each edge, too. Its other arguments, such as of::input(), are those of the edge's node.
+Source edge_state(int k, int table = 0);
+// Rows of edges, summed or averaged over the edges of each node: a value of nodes again. 0 for a
+// node without edges.
+Source sum_of_edges(Source x);
+Source mean_of_edges(Source x);
+// The sum of products, sums of edges, and at most one other source.
 Source operator+(Source a, Source b);
 
 }  // namespace of
@@ -90,16 +112,30 @@ class Recurrence {
   }
   // A value that several formulas read, such as a product: calculated once.
   of::Source value(const of::Source& source);
-  // The parts of the next state, h first: results of formulas, products or layer norms.
+  // The parts of the next state, h first: results of formulas, products, layer norms or sums of
+  // edges.
   void next(std::span<const of::Source> parts);
   void next(std::initializer_list<of::Source> parts) { next({parts.begin(), parts.size()}); }
+
+  // --- for what changes a finished step, such as noise ---
+
+  // The parts of the next state, so that next() can be called again with others made of them.
+  PoolVector<of::Source> next_parts();
+  // Products of part k of a state read F(part, other) in its place. `other` is none of the results.
+  template <class F>
+  void before_products(int k, const F& formula, const of::Source& other) {
+    replace_operands(k, pointwise_kernel<F>(), detail::FormulaBytes(formula), other);
+  }
+  // Replaces a weight by another of its shape.
+  void set_weight(std::size_t i, const Var& weight) { weights_[i] = weight; }
 
   bool defined() const { return !layout_.next.empty(); }
   int parts() const { return layout_.parts(); }  // K
   const char* name() const;                      // of the last formula
 
   // One step by ordinary operations: zx [N, columns] and K parts of the state -> the next K parts.
-  // For a step with one predecessor and without of::extra().
+  // For a step with one predecessor and without edges. Extra values must be those of this step:
+  // [1, N, size].
   PoolVector<Var> step(const Var& zx, std::span<const Var> state) const;
 
   // --- for recurrent() and the Stepper ---
@@ -120,14 +156,22 @@ class Recurrence {
   of::Source made(const StepLayout::Columns& columns);
   void take_as_part(const StepLayout::Columns& part);
   void check_parts() const;
+  void replace_operands(int part, const PointwiseKernel& kernel,
+                        const detail::FormulaBytes& formula, const of::Source& other);
   StepLayout::Columns columns_of(const of::Source& source);
   StepLayout::Columns sum_of(const of::Source& source);
+  StepLayout::Columns products_of(std::span<const of::Source> terms, StepLayout::Columns add);
   StepLayout::Columns norm_of(const of::Source& source, StepLayout::Columns add);
+  StepLayout::Columns edge_sum_of(const of::Source& source, StepLayout::Columns add);
+  // The same columns with a row for each edge.
+  StepLayout::Columns on_edges(StepLayout::Columns x);
+  bool by_edge(const StepLayout::Columns& x) const;
   int given(StepLayout::From from, int index, int predecessor);
   int unit_of(const Var& parameter);
-  int new_value(StepLayout::From from);
+  StepLayout::Columns add_operation(StepLayout::Operation operation, bool by_edge);
+  int new_value(StepLayout::From from, bool by_edge);
   void refuse_parameter(const StepLayout::Columns& x) const;
-  void add_term(StepLayout::Operation& product, const of::Source& source);
+  void add_term(StepLayout::Operation& product, const of::Source& source, StepLayout::Columns x);
 
   StepLayout layout_;
   PoolVector<Var> weights_, units_;
@@ -137,10 +181,11 @@ class Recurrence {
 
 namespace detail {
 // One step on rows of one level, by ordinary operations. `values`: by their numbers in the layout;
-// those of states are given. `extras` [rows, size]. Sizes that do not fit throw.
+// those of states are given. `extras` [rows, size]; `edges`: those of the level, if the step has
+// edges. Sizes that do not fit throw.
 PoolVector<Var> step_by_operations(const StepLayout& layout, const Recurrence& recurrence,
                                    const Var& input, PoolVector<Var> values,
-                                   std::span<const Tensor> extras);
+                                   std::span<const Tensor> extras, const EdgeRows* edges);
 }  // namespace detail
 
 }  // namespace tapeloop

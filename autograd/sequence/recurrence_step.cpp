@@ -5,6 +5,7 @@
 #include <array>
 
 #include "tapeloop/autograd/ops/ops.h"
+#include "tapeloop/autograd/sequence/edge_rows.h"
 #include "tapeloop/autograd/sequence/recurrence.h"
 #include "tapeloop/autograd/tensor/error.h"
 
@@ -46,6 +47,13 @@ Var norm(const StepLayout::Operation& op, const PoolVector<Var>& values) {
   return op.add.given() ? columns_of(values, op.add) + y : y;
 }
 
+Var edge_sum(const StepLayout::Operation& op, const PoolVector<Var>& values,
+             const EdgeRows& edges) {
+  const Var x = columns_of(values, op.x);
+  const Var sum = op.mean ? edges.mean(x) : edges.sum(x);
+  return op.add.given() ? columns_of(values, op.add) + sum : sum;
+}
+
 void apply(const StepLayout::Operation& op, PoolVector<Var>& values) {
   PoolVector<Var> arguments;
   PoolVector<detail::PointwiseInput> inputs;
@@ -80,7 +88,7 @@ void apply(const StepLayout::Operation& op, PoolVector<Var>& values) {
 
 PoolVector<Var> detail::step_by_operations(const StepLayout& layout, const Recurrence& r,
                                            const Var& input, PoolVector<Var> values,
-                                           std::span<const Tensor> extras) {
+                                           std::span<const Tensor> extras, const EdgeRows* edges) {
   for (std::size_t v = 0; v < values.size(); ++v) {
     const StepLayout::Value& value = layout.values[v];
     const auto i = static_cast<std::size_t>(value.index);
@@ -93,6 +101,8 @@ PoolVector<Var> detail::step_by_operations(const StepLayout& layout, const Recur
     switch (op.kind) {
       case From::product: values[result] = product(op, r, values); break;
       case From::layer_norm: values[result] = norm(op, values); break;
+      case From::spread: values[result] = edges->spread(columns_of(values, op.x)); break;
+      case From::edge_sum: values[result] = edge_sum(op, values, *edges); break;
       default: apply(op, values);
     }
   }
@@ -110,10 +120,19 @@ PoolVector<Var> Recurrence::step(const Var& zx, std::span<const Var> state) cons
     fail("recurrent", fmt::format("\"{}\": step: {} parts of a state were given, the step makes {}",
                                   name(), state.size(), parts()));
   }
-  if (layout_.predecessors() > 1 || !extras_.empty()) {
-    fail(
-        "recurrent",
-        fmt::format("\"{}\": step: a single step has one predecessor and no extra values", name()));
+  if (layout_.predecessors() > 1 || layout_.edge_tables() > 0) {
+    fail("recurrent",
+         fmt::format("\"{}\": step: a single step has one predecessor and no edges", name()));
+  }
+  PoolVector<Tensor> extras;
+  for (const Tensor& x : extras_) {
+    const std::int64_t rows = state[0].dim(0), size = x.dim(-1);
+    if (x.numel() != rows * size) {
+      fail("recurrent",
+           fmt::format("\"{}\": step: an extra value is {}, expected that of one step: [1, {}, {}]",
+                       name(), x.shape().str(), rows, size));
+    }
+    extras.push_back(x.contiguous().reshape(Shape{rows, size}));
   }
   PoolVector<Var> values(layout_.values.size());
   for (std::size_t v = 0; v < values.size(); ++v) {
@@ -125,7 +144,7 @@ PoolVector<Var> Recurrence::step(const Var& zx, std::span<const Var> state) cons
     }
     values[v] = state[static_cast<std::size_t>(value.index)];
   }
-  return detail::step_by_operations(layout_, *this, zx, std::move(values), {});
+  return detail::step_by_operations(layout_, *this, zx, std::move(values), extras, nullptr);
 }
 
 }  // namespace tapeloop

@@ -63,10 +63,22 @@ void check_order(const RecurrentRun& run) {
     fail_with(r, fmt::format("the step reads {} predecessors, but a node of this schedule has {}",
                              predecessors, run.schedule.slots()));
   }
-  if (run.schedule.has_edges()) {
+  const int tables = run.layout().edge_tables(), given = run.schedule.edge_tables();
+  if (tables > 0 && given == 0) {
     fail_with(r,
-              "the schedule has edges, as graphs and trees by parents have; recurrent() has no "
-              "formula for edges: use trees by children, a grid or sequences");
+              "the step reads of::edge_state(), but the schedule has no edges; give it one with "
+              "edges, Schedule::trees_by_parent() or Schedule::graph()");
+  }
+  if (tables > given) {
+    fail_with(r, fmt::format("the step reads table {} of the edges, but this schedule has {} "
+                             "(trees have one, graphs have two)",
+                             tables - 1, given));
+  }
+  if (tables == 0 && given > 0) {
+    fail_with(r,
+              "the schedule has edges, as graphs and trees by parents have, but the step reads "
+              "none of them; read what is at their other ends by of::edge_state(), or use trees "
+              "by children, a grid or sequences");
   }
 }
 
@@ -116,8 +128,9 @@ void make_values(RecurrentRun& run, const Tensor& zx, bool owned, bool recorded,
     const std::size_t results =
         op.kind == StepLayout::From::formula ? static_cast<std::size_t>(op.kernel->outputs) : 1;
     for (std::size_t k = v; recorded && k < v + results; ++k) {
-      if (layout.values[k].part >= 0) continue;
-      values[k] = Tensor::empty({run.nodes(), layout.values[k].size}, run.dtype, run.device);
+      if (layout.values[k].part >= 0 || !detail::kept(layout, static_cast<int>(k))) continue;
+      const std::int64_t rows = run.rows(layout.values[k]);
+      values[k] = Tensor::empty({rows, layout.values[k].size}, run.dtype, run.device);
     }
   }
   if (columns.defined()) columns.mark_written();

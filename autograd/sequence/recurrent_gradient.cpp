@@ -148,8 +148,10 @@ PoolVector<Tensor> RecurrentGradient::value_gradients(const Tensor& dinput, bool
   PoolVector<Tensor> dvalues(run_.layout().values.size());
   for (const StepLayout::Operation& op : run_.layout().operations) {
     const auto v = static_cast<std::size_t>(op.result);
-    if (op.kind != From::product || run_.layout().values[v].part >= 0) continue;
-    if (in_input_columns(run_.layout(), op)) {
+    const bool in_columns = in_input_columns(run_.layout(), op);
+    if (op.kind != From::product && !in_columns) continue;
+    if (run_.layout().values[v].part >= 0) continue;
+    if (in_columns) {
       dvalues[v] = dinput.slice(1, op.add.first, op.add.first + op.add.size);
     } else if (last && gradient_replaces(run_.layout(), op.result)) {
       dvalues[v] = memory_.values[v];
@@ -214,8 +216,8 @@ void RecurrentGradient::operator()(std::span<const Var> douts, Grads& grads) {
 
 // --- the gradients of the weights ---
 
-// An operand of a product for all nodes, as a matrix with a row for each. A view if the rows are
-// adjacent; else a copy.
+// An operand of a product for all nodes or edges, as a matrix with a row for each. A view if the
+// rows are adjacent; else a copy.
 Tensor operand_of(const RecurrentRun& run, const RecurrentMemory& memory,
                   const StepLayout::Columns& x) {
   const StepLayout::Value& value = run.value(x.value);
@@ -248,6 +250,11 @@ Tensor operand_of(const RecurrentRun& run, const RecurrentMemory& memory,
       backend(run.device).take_rows(all, states, before.to(run.device), false);
       break;
     }
+    case From::edge_state: {
+      const std::int64_t edges = schedule.edges();
+      all = rows_of(memory.states[index], {0, schedule.edge_rows(value.predecessor), edges});
+      break;
+    }
     default:
       all = value.part >= 0
                 ? of_nodes(schedule, memory.states[static_cast<std::size_t>(value.part)])
@@ -258,9 +265,10 @@ Tensor operand_of(const RecurrentRun& run, const RecurrentMemory& memory,
 
 // In blocks of whole levels from the last to the first, in the order of a backward pass of single
 // steps.
+// `all`: how many rows there are in other structures.
 template <class Block>
-static void each_block(const Schedule& schedule, std::int64_t rows, Block block) {
-  if (!schedule.is_chain()) return block(0, schedule.nodes());
+static void each_block(const Schedule& schedule, std::int64_t all, std::int64_t rows, Block block) {
+  if (!schedule.is_chain()) return block(0, all);
   const std::int64_t batch = schedule.level(0).count, levels = schedule.levels();
   const std::int64_t size = (rows + batch - 1) / batch;
   for (std::int64_t end = levels; end > 0; end -= size) {
@@ -286,14 +294,14 @@ void RecurrentGradient::add_weight_gradients(std::span<const Tensor> dvalues,
       const int input = run_.weight_input(term.weight);
       if (!grads.needs(input)) continue;
       const Tensor x = operand_of(run_, memory_, term.x);
-      each_block(run_.schedule, rows, [&](std::int64_t first, std::int64_t end) {
+      each_block(run_.schedule, run_.rows(y), rows, [&](std::int64_t first, std::int64_t end) {
         defer_weight_gradient(grads, input, part(dy, first, end), part(x, first, end));
       });
     }
     if (op.bias < 0) continue;
     const int input = run_.unit_input(run_.value(op.bias).index);
     if (!grads.needs(input)) continue;
-    each_block(run_.schedule, rows, [&](std::int64_t first, std::int64_t end) {
+    each_block(run_.schedule, run_.rows(y), rows, [&](std::int64_t first, std::int64_t end) {
       defer_bias_gradient(grads, input, part(dy, first, end));
     });
   }

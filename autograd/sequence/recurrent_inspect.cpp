@@ -8,6 +8,7 @@
 #include "tapeloop/autograd/look/inspect_record.h"
 #include "tapeloop/autograd/ops/formula.h"
 #include "tapeloop/autograd/ops/ops.h"
+#include "tapeloop/autograd/sequence/edge_rows.h"
 #include "tapeloop/autograd/sequence/recurrent_run.h"
 
 namespace tapeloop::detail {
@@ -15,6 +16,15 @@ namespace tapeloop::detail {
 namespace {
 
 using From = StepLayout::From;
+
+// The rows of level l of a value, out of the rows of all levels.
+Tensor kept_rows(const RecurrentRun& run, std::int64_t l, int v, std::span<const Tensor> values) {
+  const Tensor& all = values[static_cast<std::size_t>(v)];
+  const Schedule::Level nodes = run.schedule.level(l);
+  if (!run.value(v).by_edge) return all.slice(0, nodes.first, nodes.first + nodes.count);
+  const Schedule::Edges edges = run.schedule.edges(l);
+  return all.slice(0, edges.first, edges.first + edges.count);
+}
 
 // The values of one level on the CPU.
 class LevelValues {
@@ -25,6 +35,8 @@ class LevelValues {
   Tensor rows(const Tensor& all) const {  // of the level's nodes
     return all.slice(0, level_.first, level_.first + level_.count).cpu();
   }
+  // Of a value that the run keeps: of the level's nodes, or of their edges.
+  Tensor rows(int v) const { return kept_rows(run_, l_, v, memory_.values).cpu(); }
   Tensor state(std::size_t k) const {
     return memory_.states[k].slice(0, level_.state, level_.state + level_.count).cpu();
   }
@@ -44,9 +56,16 @@ class LevelValues {
         return run_.recurrence.units()[i].value().cpu().expand(Shape{level_.count, value.size});
       case From::state:
         return rows_of(memory_.states[i], run_.schedule.slot(l_, value.predecessor)).cpu();
-      default:
-        return value.part >= 0 ? state(static_cast<std::size_t>(value.part))
-                               : rows(memory_.values[static_cast<std::size_t>(v)]);
+      case From::edge_state: {
+        const Schedule::Edges edges = run_.schedule.edges(l_);
+        const std::int64_t* const table = run_.schedule.edge_rows(value.predecessor) + edges.first;
+        return rows_of(memory_.states[i], {0, table, edges.count}).cpu();
+      }
+      case From::spread: {
+        const EdgeRows edges(run_.schedule, l_, run_.dtype, Device::cpu);
+        return edges.spread(Var(columns(run_.layout().operations[i].x))).value();
+      }
+      default: return value.part >= 0 ? state(static_cast<std::size_t>(value.part)) : rows(v);
     }
   }
 
@@ -132,7 +151,7 @@ void observe_forward(const RecurrentRun& run, const RecurrentMemory& memory) {
     for (const StepLayout::Operation& op : run.layout().operations) {
       const auto v = static_cast<std::size_t>(op.result);
       if (found || op.kind != From::product || run.layout().values[v].part >= 0) continue;
-      found = Inspection::look(values.rows(memory.values[v]), true, "the pre-activations");
+      found = Inspection::look(values.rows(op.result), true, "the pre-activations");
     }
     for (std::size_t k = 0; k < run.parts() && !found; ++k) {
       found = Inspection::look(values.state(k), true, "the state");
@@ -184,7 +203,8 @@ void observe_backward(const RecurrentRun& run, const Grads& grads, const Tensor&
     }
     for (std::size_t v = 0; v < dvalues.size() && !found; ++v) {
       if (!dvalues[v].defined()) continue;
-      found = Inspection::look(rows(dvalues[v], l), true, "the gradient of the pre-activations");
+      const Tensor dz = kept_rows(run, l, static_cast<int>(v), dvalues).cpu();
+      found = Inspection::look(dz, true, "the gradient of the pre-activations");
       if (found) found->gate = name_of_column(run, static_cast<int>(v), found->element.back());
     }
     if (!found) continue;

@@ -22,7 +22,7 @@ void each_read(const StepLayout& layout, Use use) {
   for (const StepLayout::Operation& op : layout.operations) {
     for (const StepLayout::Columns& c : op.arguments) use(c, true);
     for (const StepLayout::Term& term : op.terms) use(term.x, false);
-    if (op.kind == From::layer_norm) use(op.x, false);
+    if (op.x.given()) use(op.x, false);
   }
 }
 
@@ -57,8 +57,9 @@ void each_run(const Schedule::Rows& rows, const Schedule::Rows& from, Run run) {
 }  // namespace
 
 bool in_input_columns(const StepLayout& layout, const StepLayout::Operation& op) {
-  if (op.kind != From::product || !op.add.given()) return false;
   const auto from = [&](int v) { return layout.values[static_cast<std::size_t>(v)].from; };
+  const bool sums_states = op.kind == From::edge_sum && from(op.x.value) == From::edge_state;
+  if (!(op.kind == From::product || sums_states) || !op.add.given()) return false;
   const auto part = layout.values[static_cast<std::size_t>(op.result)].part;
   if (from(op.add.value) != From::input || part >= 0) return false;
   int uses = 0;
@@ -85,6 +86,21 @@ bool gradient_replaces(const StepLayout& layout, int value) {
     if (c.value == value) columns += c.size;
   });
   return possible && columns == layout.values[static_cast<std::size_t>(value)].size;
+}
+
+bool kept(const StepLayout& layout, int value) {
+  const StepLayout::Value& v = layout.values[static_cast<std::size_t>(value)];
+  if (!v.by_edge || v.from == From::product) return true;
+  for (const StepLayout::Operation& op : layout.operations) {
+    const auto reads = [&](const StepLayout::Columns& c) { return c.value == value; };
+    const bool multiplied =
+        std::any_of(op.terms.begin(), op.terms.end(),
+                    [&](const StepLayout::Term& term) { return reads(term.x); });
+    const bool normalised = op.kind == From::layer_norm && reads(op.x);
+    const bool argument = std::any_of(op.arguments.begin(), op.arguments.end(), reads);
+    if (multiplied || (v.from != From::spread && (normalised || argument))) return true;
+  }
+  return false;
 }
 
 bool input_is_added(const StepLayout& layout) {

@@ -2,8 +2,11 @@
 // recurrent() by ordinary operations, level by level: for second derivatives. Slower than the
 // kernel, and keeps the results of every operation on the tape.
 #include <algorithm>
+#include <optional>
 
 #include "tapeloop/autograd/ops/ops.h"
+#include "tapeloop/autograd/sequence/edge_rows.h"
+#include "tapeloop/autograd/sequence/level_states.h"
 #include "tapeloop/autograd/sequence/recurrent_run.h"
 #include "tapeloop/autograd/tape/recompute.h"
 
@@ -16,68 +19,30 @@ using From = StepLayout::From;
 class ByOperations {
  public:
   ByOperations(const RecurrentRun& run, const RecurrentMemory& memory)
-      : run_(run), schedule_(run.schedule), memory_(memory) {}
+      : run_(run), schedule_(run.schedule), memory_(memory) {
+    PoolVector<std::int64_t> sizes;
+    for (std::size_t k = 0; k < run.parts(); ++k) sizes.push_back(run.part_size(k));
+    states_.emplace(schedule_, run.initial, sizes, run.dtype, run.device);
+  }
 
   // The results of recurrent(), in their order.
   PoolVector<Var> results(bool all_parts) {
-    place_rows();
     const Var zx = original_zx();
     const PoolVector<Var> inputs = in_levels(zx);
     for (std::int64_t l = 0; l < schedule_.levels(); ++l) {
-      levels_.push_back(step(l, zx.defined() ? inputs[static_cast<std::size_t>(l)] : Var()));
+      states_->add_level(step(l, zx.defined() ? inputs[static_cast<std::size_t>(l)] : Var()));
     }
     PoolVector<Var> all;
-    for (std::size_t k = 0; k < (all_parts ? run_.parts() : 1); ++k) all.push_back(of_nodes(k));
-    const Schedule::Rows finals = schedule_.finals();
-    for (std::size_t k = 0; !finals.empty() && k < run_.parts(); ++k) {
-      all.push_back(rows(k, finals));
+    for (std::size_t k = 0; k < (all_parts ? run_.parts() : 1); ++k) {
+      all.push_back(states_->of_nodes(k));
+    }
+    for (std::size_t k = 0; !schedule_.finals().empty() && k < run_.parts(); ++k) {
+      all.push_back(states_->finals(k));
     }
     return all;
   }
 
  private:
-  // Where a state row comes from: a level, or, with level -1, the external states.
-  struct Origin {
-    std::int64_t level = -1, row = 0;
-  };
-
-  void place_rows() {
-    origins_.resize(static_cast<std::size_t>(schedule_.state_rows()));
-    for (std::int64_t l = 0; l < schedule_.levels(); ++l) {
-      const Schedule::Level level = schedule_.level(l);
-      for (std::int64_t i = 0; i < level.count; ++i) origin(level.state + i) = {l, i};
-    }
-    const Schedule::Rows external = schedule_.external_rows(), from = schedule_.external_from();
-    for (std::int64_t i = 0; i < external.size(); ++i) origin(external[i]) = {-1, from[i]};
-  }
-  Origin& origin(std::int64_t row) { return origins_[static_cast<std::size_t>(row)]; }
-
-  // Part k of the states in these rows: slices of levels side by side.
-  Var rows(std::size_t k, const Schedule::Rows& list) {
-    PoolVector<Var> pieces;
-    for (std::int64_t i = 0; i < list.size();) {
-      const Origin start = origin(list[i]);
-      const bool zeros = start.level < 0 && (start.row < 0 || !run_.initial[k].defined());
-      std::int64_t end = i + 1;
-      const auto follows = [&](const Origin& other) {
-        if (other.level != start.level) return false;
-        if (zeros) return other.row < 0 || !run_.initial[k].defined();
-        return other.row == start.row + (end - i);
-      };
-      while (end < list.size() && follows(origin(list[end]))) ++end;
-      if (zeros) {
-        pieces.emplace_back(Tensor::zeros({end - i, run_.part_size(k)}, run_.dtype, run_.device));
-      } else {
-        const Var& from =
-            start.level < 0 ? run_.initial[k] : levels_[static_cast<std::size_t>(start.level)][k];
-        const bool whole = start.row == 0 && end - i == from.dim(0);
-        pieces.push_back(whole ? from : slice(from, 0, start.row, start.row + end - i));
-      }
-      i = end;
-    }
-    return pieces.size() == 1 ? pieces[0] : concat(pieces, 0);
-  }
-
   PoolVector<Var> in_levels(const Var& zx) const {
     if (!zx.defined()) return {};
     const std::int64_t levels = schedule_.levels();
@@ -96,31 +61,24 @@ class ByOperations {
     PoolVector<Var> states(run_.layout().values.size());
     for (std::size_t v = 0; v < states.size(); ++v) {
       const StepLayout::Value& value = run_.layout().values[v];
-      if (value.from != From::state) continue;
-      states[v] = rows(static_cast<std::size_t>(value.index), schedule_.slot(l, value.predecessor));
+      const auto part = static_cast<std::size_t>(value.index);
+      if (value.from == From::state) states[v] = states_->slot(l, value.predecessor, part);
+      if (value.from == From::edge_state) states[v] = states_->edge(l, value.predecessor, part);
     }
+    std::optional<EdgeRows> edges;
+    if (schedule_.has_edges()) edges.emplace(schedule_, l, run_.dtype, run_.device);
     PoolVector<Tensor> extras;
     for (const Tensor& x : run_.extras) {
       extras.push_back(x.slice(0, level.first, level.first + level.count));
     }
-    PoolVector<Var> next =
-        step_by_operations(run_.layout(), run_.recurrence, input, std::move(states), extras);
+    PoolVector<Var> next = step_by_operations(run_.layout(), run_.recurrence, input,
+                                              std::move(states), extras, edges ? &*edges : nullptr);
     if (run_.part.logged()) next[0] = watch_state(run_.part, run_.time(l), next[0]);
     return next;
   }
 
-  Var of_nodes(std::size_t k) const {
-    const std::int64_t levels = schedule_.levels();
-    const bool descends = levels > 1 && schedule_.level(1).first < schedule_.level(0).first;
-    PoolVector<Var> parts;
-    for (std::int64_t l = 0; l < levels; ++l) {
-      parts.push_back(levels_[static_cast<std::size_t>(descends ? levels - 1 - l : l)][k]);
-    }
-    return parts.size() == 1 ? parts[0] : concat(parts, 0);
-  }
-
-  // zx with its history. Where a product was calculated in its columns, they are the product minus
-  // its terms.
+  // zx with its history. Where a product or a sum of edges was calculated in its columns, they are
+  // that value minus its terms.
   Var original_zx() {
     if (!run_.in_place) return run_.zx;
     const PauseRecording pause;
@@ -137,6 +95,10 @@ class ByOperations {
         const Var bias = expand(Var(run_.recurrence.units()[unit].value()), columns.shape());
         add_in_place(columns, (-bias).value());
       }
+      if (op.kind != From::edge_sum) continue;
+      const EdgeRows edges(schedule_, run_.dtype, run_.device);
+      const Var x(operand_of(run_, memory_, op.x));
+      add_in_place(columns, (-(op.mean ? edges.mean(x) : edges.sum(x))).value());
     }
     return same_variable(run_.zx, value.reshape(run_.zx.shape()));
   }
@@ -144,8 +106,7 @@ class ByOperations {
   const RecurrentRun& run_;
   const Schedule& schedule_;
   const RecurrentMemory& memory_;
-  PoolVector<Origin> origins_;
-  PoolVector<PoolVector<Var>> levels_;  // the states after each level
+  std::optional<LevelStates> states_;
 };
 
 }  // namespace

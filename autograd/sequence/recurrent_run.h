@@ -20,6 +20,10 @@ struct RecurrentRun {
 
   const StepLayout& layout() const { return recurrence.layout(); }
   std::int64_t nodes() const { return schedule.nodes(); }
+  // The rows of a value in all levels together.
+  std::int64_t rows(const StepLayout::Value& value) const {
+    return value.by_edge ? schedule.edges() : schedule.nodes();
+  }
   std::int64_t part_size(std::size_t k) const { return value(layout().next[k]).size; }
   std::size_t parts() const { return layout().next.size(); }
   const StepLayout::Value& value(int v) const {
@@ -58,18 +62,20 @@ struct RecurrentRun {
 
 // What a run keeps for its backward pass.
 struct RecurrentMemory {
-  PoolVector<Tensor> values;  // by value of the layout: [V, size], see LevelRun
+  PoolVector<Tensor> values;  // by value of the layout: [V, size] or [E, size], see LevelRun
   Tensor columns;             // [V, columns of the input], with in_input_columns() products
   PoolVector<Tensor> states;  // [state rows, size]
 };
 
 // --- facts about a layout (recurrent_memory.cpp) ---
 
-// True if the product may be calculated in the columns of the input that it adds: nothing else
-// reads them.
+// True if a product or a sum of edge states may be calculated in the columns of the input that it
+// adds: nothing else reads them.
 bool in_input_columns(const StepLayout& layout, const StepLayout::Operation& op);
 // True if the gradient of a product may overwrite it: only formulas read it, each column once.
 bool gradient_replaces(const StepLayout& layout, int value);
+// True if a recorded run keeps the value for its backward pass: see LevelBackward.
+bool kept(const StepLayout& layout, int value);
 // True if every column of the input is one of in_input_columns().
 bool input_is_added(const StepLayout& layout);
 
@@ -84,8 +90,8 @@ void fill_external(const RecurrentRun& run, std::size_t part, const Tensor& stat
 Tensor external_gradient(const RecurrentRun& run, std::size_t part, const Tensor& dstates);
 // The states of all nodes, in their order, out of all states.
 Tensor of_nodes(const Schedule& schedule, const Tensor& states);
-// An operand of a product for all nodes, [V, columns]: a view if the rows are adjacent, else a
-// copy. (recurrent_gradient.cpp)
+// An operand of a product for all nodes, [V, columns], or for all edges: a view if the rows are
+// adjacent, else a copy. (recurrent_gradient.cpp)
 Tensor operand_of(const RecurrentRun& run, const RecurrentMemory& memory,
                   const StepLayout::Columns& x);
 

@@ -57,9 +57,10 @@ StepLayout checked(const StepperLayer& given) {
          fmt::format("the input's bias is {}, expected {}",
                      given.b_in.defined() ? given.b_in.describe() : "undefined", bias.str()));
   }
-  if (r.layout().predecessors() > 1 || !r.extras().empty()) {
+  if (r.layout().predecessors() > 1 || r.layout().edge_tables() > 0 || !r.extras().empty()) {
     fail("stepper",
-         fmt::format("\"{}\": a stream has one predecessor and no extra values", r.name()));
+         fmt::format("\"{}\": a stream has one predecessor, no edges and no extra values",
+                     r.name()));
   }
   check_float("the input's weight", given.w_in);
   check_float("the input's bias", given.b_in);

@@ -39,9 +39,14 @@ void check_sequence(const Var& xs, const UnrollOptions& options) {
   }
 }
 
-void check_symbols(const Tensor& symbols) {
+void check_symbols(const Tensor& symbols, const RecurrentOptions& options) {
   if (symbols.rank() != 2) {
     fail("recurrent", fmt::format("symbols must be [T, N], got {}", symbols.describe()));
+  }
+  if (options.noise.inputs != 0 || options.connection != Connection::plain) {
+    fail("recurrent",
+         "symbols stand for one-hot vectors, which neither noise.inputs nor a residual or highway "
+         "connection can read; give the output of an nn::Embedding");
   }
 }
 
@@ -63,6 +68,21 @@ void check_stack(const RecurrentOptions& options) {
   if (!(options.dropout >= 0 && options.dropout < 1)) {
     fail("recurrent", fmt::format("dropout is {}, expected 0 <= p < 1", options.dropout));
   }
+  check_noise(options.noise);
+}
+
+Linear highway_of(const RecurrentOptions& o, std::int64_t input, std::int64_t output,
+                  Random& random) {
+  if (o.connection != Connection::highway || input != output) return {};
+  Linear gate(input, output, random, true, o.dtype);
+  add_in_place(gate.bias.value(), Tensor::full({}, -2, o.dtype));  // starts almost shut
+  return gate;
+}
+
+Var connected(Connection connection, const Var& x, const Var& y, const Linear& highway) {
+  if (connection == Connection::plain || x.dim(-1) != y.dim(-1)) return y;
+  if (connection == Connection::residual) return x + y;
+  return x + sigmoid(highway(x)) * (y - x);
 }
 
 void check_built(bool built) {

@@ -34,7 +34,7 @@ struct DecoderOptions {
   // score, size and scaled. `query` and `source` are calculated: leave them at 0.
   AttentionOptions attention = {};
   bool input_feeding = false;  // after_step: the features are also an input of the next step
-  // after_step: the size of the features f; 0: H, with input feeding cell.outputs()
+  // after_step: the size of the features f; 0: that of h
   std::int64_t combined = 0;
 };
 
@@ -79,24 +79,24 @@ struct Decoder {
   Dropout dropout;         // between the layers
 
   Decoder() = default;
-  Decoder(const DecoderOptions& o, Random& random) : options(o) {
+  // `own`: what the cell has besides o.cell.
+  Decoder(const DecoderOptions& o, Random& random, const OptionsOf<C>& own = {}) : options(o) {
     detail::check_decoder(o);
     const bool before = o.attend == Attend::before_step, after = o.attend == Attend::after_step;
     const DType dtype = o.cell.dtype;
     embedding = Embedding(o.vocabulary, o.embedding, random, -1, dtype);
-    RecurrentOptions own = o.cell;
-    own.layers = 1;
-    const std::int64_t fed = o.combined > 0 ? o.combined : o.cell.outputs();
-    own.input = o.embedding;
-    if (before) own.input += o.source;
-    if (o.input_feeding) own.input += fed;
+    RecurrentOptions sizes = o.cell;
+    sizes.layers = 1;
+    const std::int64_t hidden = size_of_h(sizes, own);
+    const std::int64_t combined = o.combined > 0 ? o.combined : hidden;
+    sizes.input = o.embedding;
+    if (before) sizes.input += o.source;
+    if (o.input_feeding) sizes.input += combined;
     for (int layer = 0; layer < o.cell.layers; ++layer) {
-      cells.emplace_back(own, random);
-      own.input = cells[0].state_sizes()[0];
-      detail::check_layer_size(cells.back().state_sizes()[0], own.input);
+      cells.push_back(make_cell<C>(sizes, random, own));
+      sizes.input = hidden;
+      detail::check_layer_size(cells.back().state_sizes()[0], hidden);
     }
-    const std::int64_t hidden = own.input;
-    const std::int64_t combined = o.combined > 0 || o.input_feeding ? fed : hidden;
     if (o.attend != Attend::never) {
       AttentionOptions attend = o.attention;
       attend.query = hidden;
@@ -206,6 +206,12 @@ struct Decoder {
   }
 
  private:
+  // The size of a cell's h, which does not depend on its input: asks a small cell.
+  static std::int64_t size_of_h(RecurrentOptions sizes, const OptionsOf<C>& own) {
+    sizes.input = 1;
+    Random unused;
+    return make_cell<C>(sizes, unused, own).state_sizes()[0];
+  }
   // step() without its checks
   Decoded advance(const Var& e, DecoderState<C>& state, const AttentionSource& source) const {
     Attended seen;

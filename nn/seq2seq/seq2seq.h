@@ -17,9 +17,11 @@ struct Encoder {
   Embedding embedding;  // of the symbols
   Recurrent<C> layers;  // read the embeddings
   Encoder() = default;
-  // options.input is the size of the embedding.
-  Encoder(std::int64_t vocabulary, const RecurrentOptions& options, Random& random)
-      : embedding(vocabulary, options.input, random, -1, options.dtype), layers(options, random) {}
+  // options.input is the size of the embedding; `own`: what the cell has besides.
+  Encoder(std::int64_t vocabulary, const RecurrentOptions& options, Random& random,
+          const OptionsOf<C>& own = {})
+      : embedding(vocabulary, options.input, random, -1, options.dtype),
+        layers(options, random, own) {}
   // symbols [S, N] int64 and the lengths [N] of the sequences (none: all S) -> ys [S, N, D*H],
   // last state [L*D, N, size].
   Unrolled<typename C::State> operator()(const Tensor& symbols,
@@ -60,12 +62,14 @@ struct Seq2Seq {
   Decoder<D> decoder;  // predicts the target
 
   Seq2Seq() = default;
-  Seq2Seq(const Seq2SeqOptions& o, Random& random)
-      : encoder(o.source_vocabulary, o.encoder, random) {
+  // `encoder_cell`, `decoder_cell`: what the cells have besides o.encoder and o.decoder.cell.
+  Seq2Seq(const Seq2SeqOptions& o, Random& random, const OptionsOf<E>& encoder_cell = {},
+          const OptionsOf<D>& decoder_cell = {})
+      : encoder(o.source_vocabulary, o.encoder, random, encoder_cell) {
     DecoderOptions own = o.decoder;
     detail::check_seq2seq(own.source, o.encoder.dtype, own.cell.dtype);
     if (own.attend != Attend::never) own.source = encoder.layers.output_size();
-    decoder = Decoder<D>(own, random);
+    decoder = Decoder<D>(own, random, decoder_cell);
     const auto from = encoder.layers.cells()[0].state_sizes();
     const auto to = decoder.cells[0].state_sizes();
     bridge = Bridge({.kind = o.bridge,

@@ -4,11 +4,21 @@
 
 #include "tapeloop/autograd/device/cuda/recurrent/recurrent.cuh"
 #include "tests/sequence/recurrent_formulas.h"
+#include "tests/sequence/step_formulas.h"
 
 bool tapeloop::test::register_cells() {
   register_recurrent<ThreeParts>();
   register_recurrent<Leaky>();
   register_recurrent<Apart>();
+  register_pointwise<Peepholes>();
+  register_pointwise<Diagonal>();
+  register_pointwise<CellAndOutput>();
+  register_pointwise<Output>();
+  register_pointwise<Kept>();
+  register_pointwise<TwoPaths>();
+  register_pointwise<ForgetEdge>();
+  register_pointwise<ForgetNeighbour>();
+  register_pointwise<SumGates>();
   register_pointwise<PlainDescent>();
   register_pointwise<PointwiseOnly>();
   return register_recurrent<MinimalGate>();

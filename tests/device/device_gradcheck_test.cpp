@@ -23,12 +23,12 @@ std::vector<Var> parameters_for(const OpCase& row, std::int64_t n) {
 // Checks outputs and last states with respect to every parameter and the input, also with sequences
 // of different lengths.
 template <class Model>
-void check(nn::RecurrentOptions options) {
+void check(nn::RecurrentOptions options, const typename Model::Options& own = {}) {
   options.input = 2;
   options.hidden = 2;
   options.dtype = DType::float64;
   Random random(4);
-  const Model model(options, random);
+  const Model model(options, random, own);
   nn::move(model, Device::cuda);
   const Var xs = parameter(random_tensor({3, 2, 2}, 8).to(Device::cuda));
   ParameterList list = nn::parameters(model);
@@ -67,9 +67,9 @@ TEST_CASE("gradcheck on cuda: RNN, LSTM and GRU, of first and second order") {
   const Bounds bounds;
   check<nn::Rnn>({});
   check<nn::Lstm>({});
-  check<nn::Lstm>({.projection = 1});
+  check<nn::Lstm>({}, {.projection = 1});
   check<nn::Gru>({});
-  check<nn::Gru>({.reset = nn::GruReset::before});
+  check<nn::Gru>({}, {.reset = nn::GruReset::before});
 }
 
 TEST_CASE("gradcheck on cuda: a user's cell in both directions") {

@@ -18,10 +18,10 @@ namespace {
 
 // Outputs, last state and all gradients of a model on a device.
 template <class Model>
-std::vector<Tensor> run(const nn::RecurrentOptions& options, Device device,
-                        std::span<const std::int64_t> lengths) {
+std::vector<Tensor> run(const nn::RecurrentOptions& options, const typename Model::Options& own,
+                        Device device, std::span<const std::int64_t> lengths) {
   Random random(3);
-  const Model model(options, random);
+  const Model model(options, random, own);
   nn::move(model, device);
   const Var xs = parameter(random_tensor({6, 5, options.input}, 11, options.dtype).to(device));
   std::vector<Tensor> result;
@@ -43,7 +43,7 @@ std::vector<Tensor> run(const nn::RecurrentOptions& options, Device device,
 }
 
 template <class Model>
-void compare(nn::RecurrentOptions options) {
+void compare(nn::RecurrentOptions options, const typename Model::Options& own = {}) {
   options.input = 3;
   options.hidden = 7;
   for (const DType dtype : {DType::float32, DType::float64}) {
@@ -52,8 +52,8 @@ void compare(nn::RecurrentOptions options) {
          {std::vector<std::int64_t>{}, std::vector<std::int64_t>{6, 0, 3, 6, 1}}) {
       CAPTURE(name(dtype));
       CAPTURE(lengths.size());
-      const auto here = run<Model>(options, Device::cpu, lengths);
-      const auto there = run<Model>(options, Device::cuda, lengths);
+      const auto here = run<Model>(options, own, Device::cpu, lengths);
+      const auto there = run<Model>(options, own, Device::cuda, lengths);
       REQUIRE(here.size() == there.size());
       for (std::size_t i = 0; i < here.size(); ++i) {
         CAPTURE(i);
@@ -126,11 +126,11 @@ TEST_CASE("stacks of RNN, LSTM and GRU on cuda give what they give on the cpu, w
   if (!have_gpu()) return;
   const Bounds bounds;
   compare<nn::Rnn>({});
-  compare<nn::Rnn>({.bidirectional = true, .nonlinearity = nn::Nonlinearity::relu});
+  compare<nn::Rnn>({.bidirectional = true}, {.nonlinearity = nn::Nonlinearity::relu});
   compare<nn::Lstm>({.layers = 2, .bidirectional = true});
-  compare<nn::Lstm>({.bias = false, .projection = 4});
+  compare<nn::Lstm>({.bias = false}, {.projection = 4});
   compare<nn::Gru>({.layers = 2});
-  compare<nn::Gru>({.bidirectional = true, .reset = nn::GruReset::before});
+  compare<nn::Gru>({.bidirectional = true}, {.reset = nn::GruReset::before});
   compare<nn::Lstm>({.layers = 2, .recompute = {.steps = 2}});
 }
 

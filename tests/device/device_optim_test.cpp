@@ -221,6 +221,12 @@ TEST_CASE("a gradient on cuda that is not finite: no step is made, and the next 
                   [&] { good.value().cpu(); }));
   CHECK(good.value().at({0}) == 1);  // reported once, and unchanged
 
+  // The list of names is gone before the message is made; it has the first 63 characters of a name.
+  bad.set_grad(gradient.to(Device::cuda));
+  optim::clip_grad_norm({{std::string(100, 'n'), bad}}, 1.0);
+  CHECK(throws_with("the gradient of \"" + std::string(63, 'n') + "\" is not finite",
+                    [] { cuda::synchronize(); }));
+
   bad.set_grad(gradient.to(Device::cuda));
   CHECK(std::isnan(optim::clip_grad_norm(list, 1.0, 2, NonFinite::ignore).value()));
   CHECK(same_bits(bad.grad().value().cpu(), gradient));  // unchanged

@@ -4,6 +4,7 @@
 // device_models_test.cpp tests layers.
 #include "tapeloop/autograd/look/inspect.h"
 #include "tapeloop/nn/nn.h"
+#include "tapeloop/nn/cells/cells.h"
 #include "tapeloop/nn/seq2seq/seq2seq.h"
 #include "tests/device/device.h"
 

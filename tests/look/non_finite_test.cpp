@@ -193,7 +193,7 @@ TEST_CASE("a gradient that is not finite is found at its step and gate, from the
 
 TEST_CASE("an exploding gradient is found at the state it overflows in") {
   Random random(3);
-  nn::Rnn rnn({.input = 3, .hidden = 4, .nonlinearity = nn::Nonlinearity::relu}, random);
+  nn::Rnn rnn({.input = 3, .hidden = 4}, random, {.nonlinearity = nn::Nonlinearity::relu});
   rnn.cells()[0].w.weight_hh.value().fill(0);
   for (std::int64_t i = 0; i < 4; ++i) {
     rnn.cells()[0].w.weight_hh.value().select(0, i).select(0, i).fill(1e20);

@@ -17,13 +17,13 @@ Var inputs(std::int64_t t, std::int64_t n) {
 }
 
 template <class C>
-nn::Recurrent<C> stack(const nn::RecurrentOptions& more = {}) {
+nn::Recurrent<C> stack(const nn::RecurrentOptions& more = {}, const nn::OptionsOf<C>& own = {}) {
   Random random(3);
   nn::RecurrentOptions options = more;
   options.input = 3;
   options.hidden = 5;
   options.dtype = DType::float64;
-  return {options, random};
+  return {options, random, own};
 }
 
 const nn::Activation& find(const std::vector<nn::Activation>& all, const std::string& layer,
@@ -131,13 +131,13 @@ TEST_CASE("any cell is recorded: without names, by single operations, with sever
   const auto& other = find(by_step, "l0", "sigmoid 2");
   for (std::int64_t u = 0; u < 5; ++u)
     CHECK(one.at(1, 0, u) + other.at(1, 0, u) == doctest::Approx(1));
-  const auto gru = record(stack<nn::GruCell>({.reset = nn::GruReset::before}));
+  const auto gru = record(stack<nn::GruCell>({}, {.reset = nn::GruReset::before}));
   find(gru, "l0", "gru_reset");
   find(gru, "l0", "sigmoid(z)");
   const auto after = record(stack<nn::GruCell>());
   find(after, "l0", "sigmoid(xz + hz)");
   find(after, "l0", "tanh(xn + sigmoid(xr + hr) * hn)");
-  const auto projected = record(stack<nn::LstmCell>({.projection = 2}));
+  const auto projected = record(stack<nn::LstmCell>({}, {.projection = 2}));
   CHECK(find(projected, "l0", "h").units == 2);
   CHECK(find(projected, "l0", "c").units == 5);
   find(projected, "l0", "lstm_gates h");

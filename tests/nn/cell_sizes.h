@@ -9,8 +9,8 @@ namespace tapeloop::nn {
 inline constexpr std::int64_t kInput = 2;
 inline constexpr std::int64_t kHidden = 3;
 
-inline RecurrentOptions sizes(std::int64_t projection = 0) {
-  return {.input = kInput, .hidden = kHidden, .projection = projection, .dtype = DType::float64};
+inline RecurrentOptions sizes() {
+  return {.input = kInput, .hidden = kHidden, .dtype = DType::float64};
 }
 
 }  // namespace tapeloop::nn

@@ -125,9 +125,7 @@ TEST_CASE("gradients of an RNN cell with tanh are right to second order") {
 }
 TEST_CASE("gradients of an RNN cell with relu are right to second order") {
   Random random(2);
-  RecurrentOptions options = sizes();
-  options.nonlinearity = Nonlinearity::relu;
-  check_cell(RnnCell(options, random));
+  check_cell(RnnCell(sizes(), random, {.nonlinearity = Nonlinearity::relu}));
 }
 TEST_CASE("gradients of an LSTM cell are right to second order") {
   Random random(3);
@@ -135,7 +133,7 @@ TEST_CASE("gradients of an LSTM cell are right to second order") {
 }
 TEST_CASE("gradients of an LSTM cell with projection are right to second order") {
   Random random(4);
-  check_cell(LstmCell(sizes(2), random));
+  check_cell(LstmCell(sizes(), random, {.projection = 2}));
 }
 TEST_CASE("gradients of a GRU cell that resets after the product are right to second order") {
   Random random(5);
@@ -143,9 +141,7 @@ TEST_CASE("gradients of a GRU cell that resets after the product are right to se
 }
 TEST_CASE("gradients of a GRU cell that resets before the product are right to second order") {
   Random random(6);
-  RecurrentOptions options = sizes();
-  options.reset = GruReset::before;
-  check_cell(GruCell(options, random));
+  check_cell(GruCell(sizes(), random, {.reset = GruReset::before}));
 }
 TEST_CASE("gradients of a user's cell without input() are right to second order") {
   Random random(7);
@@ -203,9 +199,8 @@ TEST_CASE(
     for (bool bias : {true, false}) {
       Random random(9);
       RecurrentOptions options = sizes();
-      options.reset = reset;
       options.bias = bias;
-      GruCell cell(options, random);
+      GruCell cell(options, random, {.reset = reset});
       Tensor xs = random_tensor({4, 2, kInput}, 11);
       Tensor start = random_tensor({2, kHidden}, 12);
       auto [ys, last] = unroll(cell, xs, State<1>(Var(start)));
@@ -224,7 +219,7 @@ TEST_CASE(
 
 TEST_CASE("an LSTM with projection equals a naive loop") {
   Random random(10);
-  LstmCell cell(sizes(2), random);
+  LstmCell cell(sizes(), random, {.projection = 2});
   std::vector<double> x = test::random_values(kInput, -1, 1, 1);
   std::vector<double> h = test::random_values(2, -1, 1, 2);
   std::vector<double> c = test::random_values(kHidden, -1, 1, 3);
@@ -267,13 +262,11 @@ void check_hoisting(const C& cell) {
 
 TEST_CASE("unroll, which projects the inputs of all steps at once, equals one step at a time") {
   Random random(14);
-  RecurrentOptions before = sizes();
-  before.reset = GruReset::before;
   check_hoisting(RnnCell(sizes(), random));
   check_hoisting(LstmCell(sizes(), random));
-  check_hoisting(LstmCell(sizes(1), random));
+  check_hoisting(LstmCell(sizes(), random, {.projection = 1}));
   check_hoisting(GruCell(sizes(), random));
-  check_hoisting(GruCell(before, random));
+  check_hoisting(GruCell(sizes(), random, {.reset = GruReset::before}));
   check_hoisting(ForgetCell(random));
   check_hoisting(AveragesCell(sizes(), random));
 }
@@ -304,8 +297,7 @@ TEST_CASE("one sequence, one hidden unit and one step are no special cases") {
       check(RnnCell(options, random));
       check(LstmCell(options, random));
       check(GruCell(options, random));
-      options.reset = GruReset::before;
-      check(GruCell(options, random));
+      check(GruCell(options, random, {.reset = GruReset::before}));
     }
   }
 }

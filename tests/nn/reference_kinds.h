@@ -9,12 +9,14 @@
 #include <vector>
 
 #include "tests/nn/reference_attention.h"
+#include "tests/nn/reference_cells.h"
 #include "tests/nn/reference_layers.h"
 #include "tests/nn/reference_loss.h"
 #include "tests/nn/reference_models.h"
 #include "tests/nn/reference_ops.h"
 #include "tests/nn/reference_optim.h"
 #include "tests/nn/reference_recurrent.h"
+#include "tests/nn/reference_structures.h"
 
 namespace reference {
 
@@ -28,6 +30,26 @@ inline const std::vector<Kind>& kinds() {
   static const std::vector<Kind> table = {
       // recurrent layers
       {{"lstm", "gru", "rnn", "rnn_tanh", "rnn_relu"}, recurrent},
+      {{"lstm_variant"}, lstm_variant},
+      {{"lstm_ln"}, layer_norm_lstm},
+      {{"gru_ln"}, layer_norm_gru},
+      {{"mgu"}, mgu},
+      {{"mut"}, mut},
+      {{"rhn"}, recurrent_highway},
+      {{"indrnn"}, indrnn},
+      {{"mingru"}, min_gru},
+      {{"minlstm"}, min_lstm},
+      {{"sru"}, sru},
+      {{"clockwork"}, clockwork},
+      {{"lmu"}, lmu},
+      {{"phased"}, phased_lstm},
+      {{"lstm_stack"}, lstm_stack},
+      {{"lstm_zoneout"}, lstm_zoneout},
+      {{"gru_zoneout"}, gru_zoneout},
+      {{"lstm_dropout"}, lstm_dropout},
+      // structures
+      {{"tree_lstm"}, tree_lstm},
+      {{"graph_lstm"}, graph_lstm},
       // models
       {{"sentiment"}, sentiment},
       {{"tagger"}, tagger},
@@ -78,41 +100,22 @@ inline const std::vector<std::string>& missing_kinds() {
       "avgpool2d",
       "batchnorm",
       "caption",
-      "clockwork",
       "conv1d",
       "conv2d",
       "conv2d_basic",
       "conv_bn_pool_train",
       "convlstm",
-      "graph_lstm",
       "graph_lstm_superpixels",
       "grid_lstm",
-      "gru_ln",
-      "gru_zoneout",
-      "indrnn",
-      "lmu",
       "lru",
       "lstm_bn",
-      "lstm_dropout",
-      "lstm_ln",
-      "lstm_stack",
-      "lstm_variant",
-      "lstm_zoneout",
       "maxpool2d",
       "mdlstm",
-      "mgu",
-      "mingru",
-      "minlstm",
       "mlstm",
-      "mut",
-      "phased",
       "qrnn",
-      "rhn",
       "s4d",
       "show_attend_tell",
       "slstm",
-      "sru",
-      "tree_lstm",
       "video",
   };
   return names;

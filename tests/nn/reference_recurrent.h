@@ -75,10 +75,11 @@ inline constexpr std::array<const char*, 2> kLstmParts{"h", "c"};
 
 // The layer R, made from `options`, on "input.x". Outputs: y, and the last state with the names of
 // its parts: hn, cn, ...
-template <class R, class Options>
-Outputs run_recurrent(Case& c, const Options& options,
+template <class R>
+Outputs run_recurrent(Case& c, const nn::RecurrentOptions& options,
+                      const typename R::Options& own = {},
                       std::span<const char* const> parts = kLstmParts) {
-  const R& layer = c.module<R>("", [&](Random& random) { return R(options, random); });
+  const R& layer = c.module<R>("", [&](Random& random) { return R(options, random, own); });
   const bool batch_first = c.flag("batch_first");
   const Var given = c.var("input.x");
   const Var xs = batch_first ? transpose(given, 0, 1) : given;
@@ -97,24 +98,29 @@ Outputs run_recurrent(Case& c, const Options& options,
   return result;
 }
 
+inline nn::RecurrentOptions sizes_of(Case& c) {
+  return {.input = c.integer("input_size", 0),
+          .hidden = c.integer("hidden_size", 0),
+          .layers = static_cast<int>(c.integer("num_layers", 1)),
+          .bidirectional = c.flag("bidirectional"),
+          .bias = c.flag("bias", true),
+          .dtype = c.dtype()};
+}
+
 inline Outputs recurrent(Case& c) {
-  nn::RecurrentOptions options{.input = c.integer("input_size", 0),
-                               .hidden = c.integer("hidden_size", 0),
-                               .layers = static_cast<int>(c.integer("num_layers", 1)),
-                               .bidirectional = c.flag("bidirectional"),
-                               .bias = c.flag("bias", true),
-                               .projection = c.integer("proj_size", 0),
-                               .dtype = c.dtype()};
+  const nn::RecurrentOptions options = sizes_of(c);
   const std::string kind = c.kind();
-  if (kind == "lstm") return run_recurrent<nn::Lstm>(c, options);
-  if (kind == "gru") {
-    if (c.text("reset", "after") == "before" || !c.flag("reset_after", true))
-      options.reset = nn::GruReset::before;
-    return run_recurrent<nn::Gru>(c, options);
+  if (kind == "lstm") {
+    return run_recurrent<nn::Lstm>(c, options, {.projection = c.integer("proj_size", 0)});
   }
-  if (kind == "rnn_relu" || c.text("nonlinearity", "tanh") == "relu")
-    options.nonlinearity = nn::Nonlinearity::relu;
-  return run_recurrent<nn::Rnn>(c, options);
+  if (kind == "gru") {
+    const bool before = c.text("reset", "after") == "before" || !c.flag("reset_after", true);
+    return run_recurrent<nn::Gru>(c, options,
+                                  {.reset = before ? nn::GruReset::before : nn::GruReset::after});
+  }
+  const bool relu = kind == "rnn_relu" || c.text("nonlinearity", "tanh") == "relu";
+  return run_recurrent<nn::Rnn>(
+      c, options, {.nonlinearity = relu ? nn::Nonlinearity::relu : nn::Nonlinearity::tanh});
 }
 
 // A stack within a model. The parameters "param.PREFIXweight_ih_l0", ... tell the cell and sizes:
@@ -124,20 +130,21 @@ inline Var run_stack(Case& c, const std::string& prefix, const Var& xs) {
   const Shape ih = c.stored(first + "weight_ih_l0").shape();
   const Shape hh = c.stored(first + "weight_hh_l0").shape();
   nn::RecurrentOptions options{.input = ih[1], .hidden = hh[1], .layers = 0, .dtype = c.dtype()};
+  std::int64_t projection = 0;
   if (c.has(first + "weight_hr_l0")) {
-    options.projection = hh[1];
+    projection = hh[1];
     options.hidden = c.stored(first + "weight_hr_l0").dim(1);
   }
   while (c.has(first + "weight_ih_l" + std::to_string(options.layers))) ++options.layers;
   options.bias = c.has(first + "bias_ih_l0");
   options.bidirectional = c.has(first + "weight_ih_l0_reverse");
   const std::vector<std::int64_t> lengths = c.integers_if("input.lengths");
-  const auto run = [&]<class R>(std::type_identity<R>) {
-    const R& layers = c.module<R>(prefix, [&](Random& random) { return R(options, random); });
+  const auto run = [&]<class R>(std::type_identity<R>, const typename R::Options& own = {}) {
+    const R& layers = c.module<R>(prefix, [&](Random& random) { return R(options, random, own); });
     return layers(xs, {}, lengths).ys;
   };
   switch (hh[0] / options.hidden) {
-    case 4: return run(std::type_identity<nn::Lstm>{});
+    case 4: return run(std::type_identity<nn::Lstm>{}, {.projection = projection});
     case 3: return run(std::type_identity<nn::Gru>{});
     case 1: return run(std::type_identity<nn::Rnn>{});
     default: throw Unknown("recurrent weights " + hh.str());

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
 // The bridge, and what a decoder refuses. seq2seq_test.cpp tests whole models.
+#include "tapeloop/nn/cells/cells.h"
 #include "tapeloop/nn/seq2seq/seq2seq.h"
 #include "tests/support.h"
 

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 // Encoder, bridge, decoder and scheduled sampling: gradients, several ways to run one decoder,
 // learning. decoding_test.cpp tests search over any model.
+#include "tapeloop/nn/cells/cells.h"
 #include "tapeloop/nn/seq2seq/seq2seq.h"
 
 #include "tapeloop/nn/layers/init.h"
@@ -281,8 +282,7 @@ TEST_CASE("a model's results and gradients have the same bits for any number of 
   for (std::size_t i = 0; i < one.size(); ++i) CHECK(test::same_bits(one[i], three[i]));
 }
 
-TEST_CASE(
-    "the features of a decoder are as many as a cell's outputs; those fed, as its options say") {
+TEST_CASE("the features of a decoder are as many as a cell's outputs, also those fed") {
   Random random(14);
   DecoderOptions options{.vocabulary = 5,
                          .embedding = 3,
@@ -292,10 +292,10 @@ TEST_CASE(
   CHECK(Decoder<WideCell>(options, random).combine.weight.shape() == Shape{8, 2 + 8});
   options.input_feeding = true;
   const Decoder<WideCell> fed(options, random);
-  CHECK(fed.combine.weight.shape() == Shape{4, 2 + 8});
-  CHECK(fed.cells[0].w.shape() == Shape{8, 3 + 4});
-  options.cell.projection = 3;
-  CHECK(Decoder<LstmCell>(options, random).combine.weight.shape() == Shape{3, 2 + 3});
+  CHECK(fed.combine.weight.shape() == Shape{8, 2 + 8});
+  CHECK(fed.cells[0].w.shape() == Shape{8, 3 + 8});
+  CHECK(Decoder<LstmCell>(options, random, {.projection = 3}).combine.weight.shape() ==
+        Shape{3, 2 + 3});
 }
 
 TEST_CASE("a model whose parts do not fit is refused when it is made") {

@@ -194,6 +194,12 @@ TEST_CASE("a wrong call of an operation names it, shows the shapes, and says wha
          take(a, indices({0, 1}).insert_axis(0), 0);
        }},
       {"take: index 2 at position 0 of [1] is outside 0..1", [&] { take(a, indices({2}), 0); }},
+      {"add_rows: x is [2, 3], the index int64[1], for 4 rows; expected an index for each row of x",
+       [&] { add_rows(a, indices({1}), 4); }},
+      {"add_rows: index 4 at position 1 of [2] is outside 0..3",
+       [&] {
+         add_rows(a, indices({0, 4}), 4);
+       }},
       {"gather: the index is [2], x is [2, 3]: their sizes must be equal in all axes but axis 1",
        [&] {
          gather(a, indices({0, 1}), 1);

@@ -344,6 +344,17 @@ inline const std::vector<OpCase>& op_table() {
            return x[0].at({static_cast<std::int64_t>(index.at({i[0]})), i[1]});
          });
        }, {.empty = false}},
+      {"add_rows", {{5, N}}, [](Inputs x) { return add_rows(x[0], numbers({5}, 3), 4); },
+       [](Arrays x) {
+         const Array index = array_of(numbers({5}, 3));
+         return make_array({4, x[0].shape[1]}, [&](const Index& i) {
+           double sum = 0;
+           for (std::int64_t from = 0; from < 5; ++from) {
+             if (index.at({from}) == static_cast<double>(i[0])) sum += x[0].at({from, i[1]});
+           }
+           return sum;
+         });
+       }},
       {"take -1", {{2, 3, N}}, [](Inputs x) { return take(x[0], numbers({4}, x[0].dim(-1)), -1); },
        [](Arrays x) {
          const Array index = array_of(numbers({4}, x[0].shape[2]));

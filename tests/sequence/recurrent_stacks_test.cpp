@@ -13,7 +13,9 @@ struct StepsOnly {
   C cell;
   StepsOnly() = default;
   explicit StepsOnly(const C& of) : cell(of) {}
-  StepsOnly(const nn::RecurrentOptions& options, Random& random) : cell(options, random) {}
+  using Options = nn::OptionsOf<C>;
+  StepsOnly(const nn::RecurrentOptions& options, Random& random, const Options& own)
+      : cell(options, random, own) {}
   auto state_sizes() const { return cell.state_sizes(); }
   Var input(const Var& x) const { return cell.input(x); }
   State step(const Var& zx, const State& state) const { return nn::step(cell, zx, state); }
@@ -22,9 +24,10 @@ struct StepsOnly {
 static_assert(nn::HasRecurrence<nn::LstmCell> && !nn::HasRecurrence<StepsOnly<nn::LstmCell>>);
 
 template <class C>
-std::vector<Tensor> run_stack(const nn::RecurrentOptions& options, bool lengths, bool state) {
+std::vector<Tensor> run_stack(const nn::RecurrentOptions& options, const nn::OptionsOf<C>& own,
+                              bool lengths, bool state) {
   Random random(7);
-  const nn::Recurrent<C> model(options, random);
+  const nn::Recurrent<C> model(options, random, own);
   const Var xs = parameter(random_tensor({5, 3, options.input}, 70, options.dtype));
   const std::vector<std::int64_t> list =
       lengths ? std::vector<std::int64_t>{5, 0, 3} : std::vector<std::int64_t>{};
@@ -47,13 +50,13 @@ std::vector<Tensor> run_stack(const nn::RecurrentOptions& options, bool lengths,
 }
 
 template <class C>
-void compare_stacks(nn::RecurrentOptions options) {
+void compare_stacks(nn::RecurrentOptions options, const nn::OptionsOf<C>& own = {}) {
   for (const DType dtype : kTypes) {
     options.dtype = dtype;
     for (const bool lengths : {false, true}) {
       for (const bool state : {false, true}) {
-        const std::vector<Tensor> a = run_stack<C>(options, lengths, state);
-        const std::vector<Tensor> b = run_stack<StepsOnly<C>>(options, lengths, state);
+        const std::vector<Tensor> a = run_stack<C>(options, own, lengths, state);
+        const std::vector<Tensor> b = run_stack<StepsOnly<C>>(options, own, lengths, state);
         REQUIRE(a.size() == b.size());
         for (std::size_t i = 0; i < a.size(); ++i) {
           CAPTURE(i);
@@ -73,9 +76,7 @@ TEST_CASE("stacks of cells give what the same cells give step by step") {
     compare_stacks<nn::LstmCell>(options);
     compare_stacks<nn::GruCell>(options);
     compare_stacks<nn::RnnCell>(options);
-    nn::RecurrentOptions relu = options;
-    relu.nonlinearity = nn::Nonlinearity::relu;
-    compare_stacks<nn::RnnCell>(relu);
+    compare_stacks<nn::RnnCell>(options, {.nonlinearity = nn::Nonlinearity::relu});
   }
 }
 

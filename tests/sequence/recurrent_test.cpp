@@ -13,12 +13,11 @@ using test::random_tensor;
 constexpr std::int64_t kInput = 2;
 constexpr std::int64_t kHidden = 3;
 
-RecurrentOptions stack_of(int layers, bool bidirectional, std::int64_t projection = 0) {
+RecurrentOptions stack_of(int layers, bool bidirectional) {
   return {.input = kInput,
           .hidden = kHidden,
           .layers = layers,
           .bidirectional = bidirectional,
-          .projection = projection,
           .dtype = DType::float64};
 }
 
@@ -35,9 +34,10 @@ typename R::State random_state(const R& layers, std::int64_t n) {
 // Gradients of first and second order of the outputs and the last state, with respect to all
 // weights, the inputs and the initial state.
 template <class R>
-void check_stack(const RecurrentOptions& options, std::span<const std::int64_t> lengths) {
+void check_stack(const RecurrentOptions& options, std::span<const std::int64_t> lengths,
+                 const typename R::Options& own = {}) {
   Random random(1);
-  R layers(options, random);
+  R layers(options, random, own);
   Var xs = parameter(random_tensor({2, 2, kInput}, 2));
   typename R::State start = random_state(layers, 2);
   ParameterList list = parameters(layers);
@@ -62,13 +62,12 @@ TEST_CASE(
   const std::int64_t some[] = {2, 1};
   for (std::span<const std::int64_t> lengths :
        {std::span<const std::int64_t>{}, std::span<const std::int64_t>(some)}) {
-    RecurrentOptions options = stack_of(2, true);
+    const RecurrentOptions options = stack_of(2, true);
     check_stack<Rnn>(options, lengths);
     check_stack<Lstm>(options, lengths);
-    check_stack<Lstm>(stack_of(2, true, 2), lengths);
+    check_stack<Lstm>(options, lengths, {.projection = 2});
     check_stack<Gru>(options, lengths);
-    options.reset = GruReset::before;
-    check_stack<Gru>(options, lengths);
+    check_stack<Gru>(options, lengths, {.reset = GruReset::before});
   }
 }
 
@@ -78,7 +77,7 @@ TEST_CASE(
     "a stack is its cells one after the other, the directions side by side, states by layer and "
     "direction") {
   Random random(3);
-  Lstm layers(stack_of(2, true, 2), random);
+  Lstm layers(stack_of(2, true), random, {.projection = 2});
   Var xs(random_tensor({4, 3, kInput}, 4));
   State<2> start = random_state(layers, 3);
   auto [ys, last] = layers(xs, start);
@@ -123,9 +122,9 @@ TEST_CASE("parameters have PyTorch's names, order and shapes") {
   CHECK(list[2].var.shape() == Shape{12});
   CHECK(list[8].var.shape() == Shape{12, 6});
 
-  RecurrentOptions projected = stack_of(1, false, 2);
-  projected.bias = false;
-  Lstm small(projected, random);
+  RecurrentOptions without_bias = stack_of(1, false);
+  without_bias.bias = false;
+  Lstm small(without_bias, random, {.projection = 2});
   CHECK(names_of(parameters(small)) ==
         std::vector<std::string>{"weight_ih_l0", "weight_hh_l0", "weight_hr_l0"});
   CHECK(parameters(small)[1].var.shape() == Shape{12, 2});
@@ -353,8 +352,6 @@ TEST_CASE("stacks refuse what does not fit, and say what was given and expected"
   CHECK(test::throws_with("dropout is 1|0 <= p < 1", [&] { Gru(dropping, random); }));
   dropping.dropout = NAN;
   CHECK(test::throws_with("dropout is nan", [&] { Gru(dropping, random); }));
-  CHECK(test::throws_with("gru|`projection` does not apply",
-                          [&] { Gru(stack_of(2, false, 2), random); }));
   CHECK(test::throws_with("lstm|hidden 0", [&] { Lstm({.input = 2}, random); }));
 
   Lstm layers(stack_of(2, true), random);

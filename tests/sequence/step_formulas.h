@@ -50,4 +50,24 @@ struct TwoPaths {
   }
 };
 
+// Edges: what reaches a node from one of its neighbours, and what the node makes of their sum.
+struct ForgetEdge {
+  static constexpr const char* name = "forget_edge";
+  static constexpr const char* arguments = "f c";
+  TL_HD auto operator()(auto f, auto c) const { return sigmoid(f) * c; }
+};
+struct ForgetNeighbour {
+  static constexpr const char* name = "forget_neighbour";
+  static constexpr const char* arguments = "f u c";
+  TL_HD auto operator()(auto f, auto u, auto c) const { return sigmoid(f + u) * c; }
+};
+struct SumGates {
+  static constexpr const char* name = "sum_gates";
+  static constexpr const char* arguments = "i g o sum";
+  TL_HD auto operator()(auto i, auto g, auto o, auto sum) const {
+    auto c = sum + sigmoid(i) * tanh(g);
+    return outputs(sigmoid(o) * tanh(c), c);
+  }
+};
+
 }  // namespace tapeloop::test

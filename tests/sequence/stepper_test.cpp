@@ -63,10 +63,10 @@ void round_matrices(const ParameterList& list) {
 // For both weight formats the oracle is the unrolled model in float64 with the weights that the
 // stepper really uses. So the only difference is the rounding of float32 sums.
 template <class C>
-void check_steps(const RecurrentOptions& options, Weights weights) {
+void check_steps(const RecurrentOptions& options, Weights weights, const OptionsOf<C>& own = {}) {
   Random random(1);
-  const Recurrent<C> model(options, random);
-  const Linear head(options.outputs(), 3, random);
+  const Recurrent<C> model(options, random, own);
+  const Linear head(model.output_size(), 3, random);
   const Tensor xs = random_normal({kSteps, 1, options.input}, 0, 1, random);
   Stepper stepper = make_stepper(model, head, {.weights = weights});
   REQUIRE(stepper.weights() == weights);
@@ -109,11 +109,11 @@ TEST_CASE("a stepper gives what the unrolled model gives, for any cell, size and
     }
     check_steps<GruCell>({.input = 1, .hidden = 17, .bias = false}, weights);
     for (const std::int64_t hidden : {2, 17, 40}) {
-      check_steps<GruCell>({.input = 5, .hidden = hidden, .layers = 2, .reset = GruReset::before},
-                           weights);
-      check_steps<LstmCell>({.input = 5, .hidden = hidden, .layers = 2, .projection = 1}, weights);
+      const RecurrentOptions options{.input = 5, .hidden = hidden, .layers = 2};
+      check_steps<GruCell>(options, weights, {.reset = GruReset::before});
+      check_steps<LstmCell>(options, weights, {.projection = 1});
     }
-    check_steps<RnnCell>({.input = 1, .hidden = 9, .nonlinearity = Nonlinearity::relu}, weights);
+    check_steps<RnnCell>({.input = 1, .hidden = 9}, weights, {.nonlinearity = Nonlinearity::relu});
   }
 }
 

@@ -102,8 +102,8 @@ TEST_CASE("with lengths, recomputed segments give the stored run's bits, gradien
   for (const bool reverse : {false, true}) {
     for (const std::int64_t projection : {0, 2}) {
       Random random(1);
-      const LstmCell cell(
-          {.input = 3, .hidden = 4, .projection = projection, .dtype = DType::float64}, random);
+      const LstmCell cell({.input = 3, .hidden = 4, .dtype = DType::float64}, random,
+                          {.projection = projection});
       const Tensor xs = random_tensor({80, 8, 3}, 4);
       const UnrollOptions whole{.reverse = reverse, .lengths = lengths};
       const std::vector<Tensor> stored = run(cell, xs, whole);

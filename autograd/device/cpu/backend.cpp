@@ -99,7 +99,7 @@ class CpuBackend final : public Backend {
     return cpu::targets(known, counted, target, ignore_index, classes);
   }
   void norms(const Tensor& to, std::span<const Tensor> from,
-             const std::vector<std::string>*) const override {
+             std::span<const std::string_view>) const override {
     cpu::norms(to, from);
   }
 

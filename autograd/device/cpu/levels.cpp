@@ -37,7 +37,7 @@ class PackedWeights {
         const auto i = static_cast<std::size_t>(term.weight);
         const Tensor& w = program.run().weights[i];
         const T* data = w.read<T>();
-        flops_ += 2.0 * static_cast<double>(w.numel() * program.widest());
+        flops_ += 2.0 * static_cast<double>(w.numel() * program.widest(y));
         if (transposed) {
           packed_[i].emplace(w, MatrixView<T>{data, w.stride(0), w.stride(1)}, y.size, term.x.size);
         } else {
@@ -160,6 +160,45 @@ class Member {
     each_run(rows, count, [&](std::int64_t first, std::int64_t run) {
       add({to.data + rows[first] * to.stride, to.stride},
           {from.data + first * from.stride, from.stride}, run, size, size);
+    });
+  }
+
+  // to[n] = start[n] + the sum or mean of from over the edges of node n. `start` may be `to`; its
+  // data null: zeros. Row e of `from` is at rows[e], or at e if `rows` is null.
+  void edge_sum(LevelRows<T> to, LevelRows<T> start, LevelRows<T> from, const std::int64_t* rows,
+                const std::int64_t* begins, std::int64_t nodes, std::int64_t size,
+                std::int64_t unit, bool mean) {
+    each(nodes, size, unit, [&](std::int64_t n, std::int64_t begin, std::int64_t end) {
+      T* const sum = to.data + n * to.stride;
+      const T* const first = start.data + n * start.stride;
+      if (start.data == nullptr) {
+        std::fill(sum + begin, sum + end, T{0});
+      } else if (first != sum) {
+        std::copy(first + begin, first + end, sum + begin);
+      }
+      const T factor = mean ? T{1} / static_cast<T>(begins[n + 1] - begins[n]) : T{1};
+      for (std::int64_t e = begins[n] - begins[0]; e < begins[n + 1] - begins[0]; ++e) {
+        const T* const more = from.data + (rows == nullptr ? e : rows[e]) * from.stride;
+        for (std::int64_t j = begin; j < end; ++j) sum[j] += factor * more[j];
+      }
+    });
+  }
+  // The other way, to the edges e of node n: to[e] = from[n], or += if `adds`; with `mean` divided
+  // by the number of edges.
+  void spread(LevelRows<T> to, const std::int64_t* rows, LevelRows<T> from,
+              const std::int64_t* begins, std::int64_t nodes, std::int64_t size, std::int64_t unit,
+              bool mean, bool adds) {
+    each(nodes, size, unit, [&](std::int64_t n, std::int64_t begin, std::int64_t end) {
+      const T* const x = from.data + n * from.stride;
+      const T factor = mean ? T{1} / static_cast<T>(begins[n + 1] - begins[n]) : T{1};
+      for (std::int64_t e = begins[n] - begins[0]; e < begins[n + 1] - begins[0]; ++e) {
+        T* const y = to.data + (rows == nullptr ? e : rows[e]) * to.stride;
+        if (adds) {
+          for (std::int64_t j = begin; j < end; ++j) y[j] += factor * x[j];
+        } else {
+          for (std::int64_t j = begin; j < end; ++j) y[j] = factor * x[j];
+        }
+      }
     });
   }
 

@@ -47,7 +47,7 @@ class CudaBackend final : public Backend {
     return false;
   }
   void norms(const Tensor& to, std::span<const Tensor> from,
-             const std::vector<std::string>* names) const override {
+             std::span<const std::string_view> names) const override {
     cuda::norms(to, from, names);
   }
   void matmul(const Tensor& to, std::span<const Product> products, bool accumulate) const override {

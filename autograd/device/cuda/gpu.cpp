@@ -212,11 +212,9 @@ void download(void* to, const void* from, std::size_t bytes) {
 // Throws the mistake that a kernel has noted.
 [[noreturn]] static void tell(const Mistake& mistake) {
   if (mistake.in == MistakeIn::clip) {
-    const auto& names = *static_cast<const std::vector<std::string>*>(mistake.names);
     const std::string which =
         mistake.index < 0 ? "the norm of the gradients is above what float64 can hold"
-                          : "the gradient of \"" + names[static_cast<std::size_t>(mistake.index)] +
-                                "\" is not finite";
+                          : std::string("the gradient of \"") + mistake.name + "\" is not finite";
     fail(
         "clip_grad_norm",
         which +

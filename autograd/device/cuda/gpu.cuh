@@ -33,7 +33,7 @@ struct Mistake {
   // The index that is out of range, or the number of the first gradient or element that is bad.
   std::int64_t index;
   std::int64_t size;  // the index must be below this
-  const void* names;  // clip: the names of the gradients, a std::vector<std::string>
+  char name[64];      // clip: the name of that gradient, or its beginning; ends with 0
 };
 // Where kernels note a mistake. From then on, updates of parameters have no effect until the host
 // has thrown it.

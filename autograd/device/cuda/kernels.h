@@ -31,7 +31,7 @@ void reduce(Reduction kind, const Tensor& to, const Tensor& from);
 void pointwise_each(const PointwiseKernel& kernel, DType dtype,
                     std::span<const PointwiseItem> items, GraphCapture* rerun);
 // norms.cu
-void norms(const Tensor& to, std::span<const Tensor> from, const std::vector<std::string>* names);
+void norms(const Tensor& to, std::span<const Tensor> from, std::span<const std::string_view> names);
 // gemm.cpp
 void allow_tf32(bool allowed);
 void matmul(const Tensor& to, std::span<const Product> products, bool accumulate);

@@ -16,7 +16,8 @@ struct NormItem {
   const void* data;
   std::int64_t count;
   std::int64_t first_block;
-  bool single;  // float32
+  bool single;                         // float32
+  char name[sizeof(Mistake::name)]{};  // for a mistake
 };
 
 // Sums of the squares of large, ordinary and small numbers. Large and small numbers are scaled by
@@ -102,7 +103,8 @@ TL_HD bool finite(double x) { return x - x == 0; }
 
 // One block for the total of all items. Notes the first norm that is not finite.
 __global__ void __launch_bounds__(kThreads)
-    total_kernel(const Squares* sums, int count, double* to, const void* names, Notes notes) {
+    total_kernel(const NormItem* items, const Squares* sums, int count, double* to, bool raise,
+                 Notes notes) {
   Squares own;
   for (int i = static_cast<int>(threadIdx.x); i < count; i += static_cast<int>(blockDim.x)) {
     own = own + sums[i];
@@ -110,25 +112,29 @@ __global__ void __launch_bounds__(kThreads)
   const Squares sum = over_block(own);
   if (threadIdx.x != 0) return;
   to[count] = norm_of(sum);
-  if (names == nullptr || finite(to[count])) return;
+  if (!raise || finite(to[count])) return;
   if (*static_cast<volatile int*>(notes.halted) != 0) return;  // keep the first mistake
   int first = 0;
   while (first < count && finite(to[first])) ++first;
   volatile Mistake* const mistake = notes.mistake;
   mistake->index = first < count ? first : -1;
-  mistake->names = names;
+  for (std::size_t i = 0; first < count && i < sizeof(Mistake::name); ++i) {
+    mistake->name[i] = items[first].name[i];
+  }
   mistake->in = MistakeIn::clip;
   *notes.halted = 1;
 }
 
 }  // namespace
 
-void norms(const Tensor& to, std::span<const Tensor> from, const std::vector<std::string>* names) {
+void norms(const Tensor& to, std::span<const Tensor> from,
+           std::span<const std::string_view> names) {
   PoolVector<NormItem> table(from.size());
   std::int64_t blocks = 0;
   for (std::size_t i = 0; i < from.size(); ++i) {
     const Tensor& x = from[i];
     table[i] = {x.raw(), x.numel(), blocks, x.dtype() == DType::float32};
+    if (!names.empty()) names[i].copy(table[i].name, sizeof(Mistake::name) - 1);
     blocks += (x.numel() + kBlockElements - 1) / kBlockElements;
   }
   const std::size_t bytes = table.size() * sizeof(NormItem);
@@ -147,8 +153,8 @@ void norms(const Tensor& to, std::span<const Tensor> from, const std::vector<std
     launch(item_kernel, dim3{static_cast<unsigned>(count)}, threads, kShared, items.as<NormItem>(),
            count, blocks, parts.as<Squares>(), sums.as<Squares>(), result);
   }
-  launch(total_kernel, dim3{1}, threads, kShared, sums.as<Squares>(), count, result,
-         static_cast<const void*>(names), gpu().notes);
+  launch(total_kernel, dim3{1}, threads, kShared, items.as<NormItem>(), sums.as<Squares>(), count,
+         result, !names.empty(), gpu().notes);
 }
 
 }  // namespace tapeloop::cuda

@@ -6,6 +6,7 @@
 
 #include "tapeloop/autograd/device/cuda/kernels.h"
 #include "tapeloop/autograd/device/cuda/launch.cuh"
+#include "tapeloop/autograd/device/cuda/recurrent/level_kernels.cuh"
 #include "tapeloop/autograd/device/cuda/recurrent/sequence.h"
 #include "tapeloop/autograd/device/level_loop.h"
 
@@ -14,51 +15,6 @@ namespace {
 
 using detail::LevelProgram;
 using detail::LevelRows;
-
-// Rows of a kernel: row i is at data + (rows == null ? i : rows[i]) * stride.
-template <class T>
-struct KernelRows {
-  T* data;
-  std::int64_t stride;
-  const std::int64_t* rows;
-
-  TL_HD T& at(std::int64_t i, std::int64_t column) const {
-    return data[(rows == nullptr ? i : rows[i]) * stride + column];
-  }
-};
-
-// to = from, or += from. from.data null: zeros.
-template <class T>
-__global__ void __launch_bounds__(kThreads)
-    set_kernel(KernelRows<T> to, KernelRows<T> from, std::int64_t count, std::int64_t size,
-               bool add) {
-  const std::int64_t i = thread_number();
-  if (i >= count * size) return;
-  const Divided row = divide(i, size);
-  const T x = from.data == nullptr ? T{0} : from.at(row.quotient, row.rest);
-  T& y = to.at(row.quotient, row.rest);
-  y = add ? y + x : x;
-}
-
-// to[rows[i]] += from[i] in order: a thread for each column.
-template <class T>
-__global__ void __launch_bounds__(kThreads)
-    give_kernel(KernelRows<T> to, KernelRows<T> from, std::int64_t count, std::int64_t size) {
-  const std::int64_t column = thread_number();
-  if (column >= size) return;
-  for (std::int64_t i = 0; i < count; ++i) to.at(i, column) += from.at(i, column);
-}
-
-// to += the sum of all rows.
-template <class T>
-__global__ void __launch_bounds__(kThreads)
-    sum_kernel(T* to, KernelRows<T> from, std::int64_t count, std::int64_t size) {
-  const std::int64_t column = thread_number();
-  if (column >= size) return;
-  T sum = 0;
-  for (std::int64_t i = 0; i < count; ++i) sum += from.at(i, column);
-  to[column] += sum;
-}
 
 // --- layer norm: a thread for each group of columns of a row ---
 
@@ -146,19 +102,22 @@ class Tables {
  public:
   explicit Tables(const Schedule& schedule) : memory_(bytes_of(schedule)) {
     PoolVector<std::int64_t> all;
-    each(schedule, [&](const Schedule::Rows& rows) {
-      places_.push_back({rows.rows, static_cast<std::int64_t>(all.size())});
-      all.insert(all.end(), rows.rows, rows.rows + rows.count);
+    each(schedule, [&](const std::int64_t* rows, std::int64_t count) {
+      places_.push_back({rows, static_cast<std::int64_t>(all.size())});
+      all.insert(all.end(), rows, rows + count);
     });
     std::sort(places_.begin(), places_.end(),
               [](const Place& a, const Place& b) { return a.host < b.host; });
     if (!all.empty()) upload(memory_.as<void>(), all.data(), all.size() * sizeof(std::int64_t));
   }
+  // `host`: in one of the tables; null: null.
   const std::int64_t* on_device(const std::int64_t* host) const {
-    const auto found =
-        std::lower_bound(places_.begin(), places_.end(), host,
-                         [](const Place& place, const std::int64_t* x) { return place.host < x; });
-    return memory_.as<const std::int64_t>() + found->offset;
+    if (host == nullptr) return nullptr;
+    const auto after =
+        std::upper_bound(places_.begin(), places_.end(), host,
+                         [](const std::int64_t* x, const Place& place) { return x < place.host; });
+    const Place& place = *(after - 1);
+    return memory_.as<const std::int64_t>() + place.offset + (host - place.host);
   }
 
  private:
@@ -171,14 +130,19 @@ class Tables {
     for (std::int64_t l = 0; !schedule.is_chain() && l < schedule.levels(); ++l) {
       for (int p = 0; p < schedule.slots(); ++p) {
         const Schedule::Rows rows = schedule.slot(l, p);
-        if (rows.rows != nullptr) visit(rows);
+        if (rows.rows != nullptr) visit(rows.rows, rows.count);
       }
+    }
+    if (!schedule.has_edges() || schedule.nodes() == 0) return;
+    visit(schedule.edges(0).begins, schedule.nodes() + 1);
+    for (int table = 0; table < schedule.edge_tables() && schedule.edges() > 0; ++table) {
+      visit(schedule.edge_rows(table), schedule.edges());
     }
   }
   static std::size_t bytes_of(const Schedule& schedule) {
-    std::int64_t count = 0;
-    each(schedule, [&](const Schedule::Rows& rows) { count += rows.count; });
-    return static_cast<std::size_t>(count) * sizeof(std::int64_t);
+    std::int64_t all = 0;
+    each(schedule, [&](const std::int64_t*, std::int64_t count) { all += count; });
+    return static_cast<std::size_t>(all) * sizeof(std::int64_t);
   }
 
   PoolVector<Place> places_;
@@ -235,6 +199,28 @@ class WholeGpu {
             std::int64_t size) {
     const Grid grid(size);
     launch(give_kernel<T>, grid.blocks, grid.threads, 0, rows(to, list), rows(from), count, size);
+  }
+
+  void edge_sum(LevelRows<T> to, LevelRows<T> start, LevelRows<T> from, const std::int64_t* list,
+                const std::int64_t* begins, std::int64_t nodes, std::int64_t size, std::int64_t,
+                bool mean) {
+    const Grid grid(nodes * size);
+    launch(edge_sum_kernel<T>, grid.blocks, grid.threads, 0, rows(to), rows(start),
+           rows(from, list), tables_.on_device(begins), nodes, size, mean);
+  }
+  void spread(LevelRows<T> to, const std::int64_t* list, LevelRows<T> from,
+              const std::int64_t* begins, std::int64_t nodes, std::int64_t size, std::int64_t,
+              bool mean, bool adds) {
+    const std::int64_t* const edges = tables_.on_device(begins);
+    if (adds && list != nullptr) {
+      const Grid grid(size);
+      launch(spread_in_order_kernel<T>, grid.blocks, grid.threads, 0, rows(to, list), rows(from),
+             edges, nodes, size, mean);
+    } else {
+      const Grid grid(nodes * size);
+      launch(spread_kernel<T>, grid.blocks, grid.threads, 0, rows(to, list), rows(from), edges,
+             nodes, size, mean, adds);
+    }
   }
 
   void layer_norm(int groups, double epsilon, LevelRows<T> x, const T* scale, const T* bias,

@@ -1,40 +1,10 @@
 // SPDX-License-Identifier: MIT
-// FORMULA PAGE: the gate formulas of the recurrent cells, each written once. Kernels and
-// derivatives are compiled from them. All arguments are elements of [N, H]: pre-activations z and
-// previous states. Gate order: i f g o; r z n. `arguments` and `results` are names for pictures and
-// messages; results default to h, s1, ...
+// FORMULA PAGE: the GRU. Arguments are elements of [N, H]: pre-activations in the order r z n, and h.
 #pragma once
 
 #include "tapeloop/autograd/number/math.h"
 
 namespace tapeloop::nn {
-
-// Elman RNN. Elman 1990
-//   h' = tanh(z)
-struct ElmanTanh {
-  static constexpr const char* name = "rnn_tanh";
-  static constexpr const char* arguments = "z";
-  TL_HD auto operator()(auto z) const { return tanh(z); }
-};
-//   h' = relu(z), relu'(0) = 0
-struct ElmanRelu {
-  static constexpr const char* name = "rnn_relu";
-  static constexpr const char* arguments = "z";
-  TL_HD auto operator()(auto z) const { return select(z <= 0.0, 0.0, z); }
-};
-
-// LSTM. Hochreiter & Schmidhuber 1997; forget gate: Gers, Schmidhuber & Cummins 2000
-//   c' = sigmoid(f) c + sigmoid(i) tanh(g)
-//   h' = sigmoid(o) tanh(c')
-struct LstmGates {
-  static constexpr const char* name = "lstm_gates";
-  static constexpr const char* arguments = "i f g o c";
-  static constexpr const char* results = "h c";
-  TL_HD auto operator()(auto i, auto f, auto g, auto o, auto c) const {
-    auto c_next = sigmoid(f) * c + sigmoid(i) * tanh(g);
-    return outputs(sigmoid(o) * tanh(c_next), c_next);
-  }
-};
 
 // GRU, reset gate after the recurrent product (PyTorch, cuDNN). Cho et al. 2014, arXiv:1406.1078 v1
 //   n = tanh(xn + sigmoid(xr + hr) hn)
@@ -73,8 +43,8 @@ struct GruUpdate {
 #include "tapeloop/autograd/formula/kernel.h"
 
 namespace tapeloop::nn {
-struct GatesPage : Page<ElmanTanh, ElmanRelu, LstmGates, GruGates, GruResetState, GruUpdate> {
-  using OfSequences = Page<ElmanTanh, ElmanRelu, LstmGates, GruGates>;  // formulas for recurrent()
+struct GruPage : Page<GruGates, GruResetState, GruUpdate> {
+  using OfSequences = Page<GruGates>;  // formulas of the persistent kernels for CUDA
   static std::span<const PointwiseKernel* const> kernels();
   static void register_cuda();
 };
@@ -82,7 +52,7 @@ struct GatesPage : Page<ElmanTanh, ElmanRelu, LstmGates, GruGates, GruResetState
 
 namespace tapeloop {
 template <class F>
-requires(nn::GatesPage::contains<F>) struct PageOf<F> {
-  using type = nn::GatesPage;
+requires(nn::GruPage::contains<F>) struct PageOf<F> {
+  using type = nn::GruPage;
 };
 }  // namespace tapeloop

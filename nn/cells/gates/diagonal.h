@@ -1,0 +1,107 @@
+// SPDX-License-Identifier: MIT
+// FORMULA PAGE: cells without a product of the state: each unit depends on its own past only. Arguments
+// are elements of [N, H].
+#pragma once
+
+#include "tapeloop/autograd/number/math.h"
+
+namespace tapeloop::nn {
+
+// IndRNN. Li et al. 2018, arXiv:1803.04831
+//   h' = relu(z + u h), relu'(0) = 0, or tanh
+struct IndRelu {
+  static constexpr const char *name = "indrnn_relu", *arguments = "z u h";
+  TL_HD auto operator()(auto z, auto u, auto h) const {
+    auto sum = z + u * h;
+    return select(sum <= 0.0, 0.0, sum);
+  }
+};
+struct IndTanh {
+  static constexpr const char *name = "indrnn_tanh", *arguments = "z u h";
+  TL_HD auto operator()(auto z, auto u, auto h) const { return tanh(z + u * h); }
+};
+
+// The candidate of minGRU and minLSTM: v, or a positive function of v.
+template <bool kPositive>
+TL_HD auto min_candidate(auto v) {
+  if constexpr (kPositive) {
+    return select(v < 0.0, sigmoid(v), v + 0.5);
+  } else {
+    return v;
+  }
+}
+// minGRU. Feng et al. 2024, arXiv:2410.01201
+//   h' = (1 - sigmoid(z)) h + sigmoid(z) n
+template <bool kPositive>
+struct MinGruStep {
+  static constexpr const char *name = "min_gru", *arguments = "z n h";
+  TL_HD auto operator()(auto z, auto n, auto h) const {
+    return h + sigmoid(z) * (min_candidate<kPositive>(n) - h);
+  }
+};
+// minLSTM. Feng et al. 2024
+//   h' = F h + I g, with F = sigmoid(f), I = sigmoid(i), or each divided by F + I
+template <bool kPositive>
+struct MinLstmStep {
+  static constexpr const char *name = "min_lstm", *arguments = "i f g h";
+  TL_HD auto operator()(auto i, auto f, auto g, auto h) const {
+    return sigmoid(f) * h + sigmoid(i) * min_candidate<kPositive>(g);
+  }
+};
+template <bool kPositive>
+struct NormalisedMinLstmStep {
+  static constexpr const char *name = "normalised_min_lstm", *arguments = "i f g h";
+  TL_HD auto operator()(auto i, auto f, auto g, auto h) const {
+    auto in = sigmoid(i);
+    auto forget = sigmoid(f);
+    return (forget * h + in * min_candidate<kPositive>(g)) / (forget + in);
+  }
+};
+
+// SRU. Lei et al. 2017, arXiv:1709.02755.  s: what the highway passes on
+//   c' = sigmoid(f) c + (1 - sigmoid(f)) x
+//   h' = sigmoid(r) c' + (1 - sigmoid(r)) scale s, or tanh(c') for c'
+template <bool kTanh>
+struct SruStep {
+  static constexpr const char *name = "sru", *arguments = "x f r s c", *results = "h c";
+  double scale = 1;
+  TL_HD auto operator()(auto x, auto f, auto r, auto s, auto c) const {
+    auto next = x + sigmoid(f) * (c - x);
+    auto skip = scale * s;
+    if constexpr (kTanh) {
+      return outputs(skip + sigmoid(r) * (tanh(next) - skip), next);
+    } else {
+      return outputs(skip + sigmoid(r) * (next - skip), next);
+    }
+  }
+};
+// Version 2: both gates also see the old c.
+template <bool kTanh>
+struct Sru2Step {
+  static constexpr const char *name = "sru2", *arguments = "x f r s vf vr c", *results = "h c";
+  double scale = 1;
+  TL_HD auto operator()(auto x, auto f, auto r, auto s, auto vf, auto vr, auto c) const {
+    return SruStep<kTanh>{scale}(x, f + vf * c, r + vr * c, s, c);
+  }
+};
+
+}  // namespace tapeloop::nn
+
+#include "tapeloop/autograd/formula/kernel.h"
+
+namespace tapeloop::nn {
+struct DiagonalPage
+    : Page<IndRelu, IndTanh, MinGruStep<false>, MinGruStep<true>, MinLstmStep<false>,
+           MinLstmStep<true>, NormalisedMinLstmStep<false>, NormalisedMinLstmStep<true>,
+           SruStep<false>, SruStep<true>, Sru2Step<false>, Sru2Step<true>> {
+  static std::span<const PointwiseKernel* const> kernels();
+  static void register_cuda();
+};
+}  // namespace tapeloop::nn
+
+namespace tapeloop {
+template <class F>
+requires(nn::DiagonalPage::contains<F>) struct PageOf<F> {
+  using type = nn::DiagonalPage;
+};
+}  // namespace tapeloop

@@ -1,0 +1,52 @@
+// SPDX-License-Identifier: MIT
+// IndRNN: each unit sees only its own past, so it keeps long memories apart. Li et al. 2018,
+// arXiv:1803.04831
+//   h' = relu(W_ih x + u h + b), or tanh
+#pragma once
+
+#include <cmath>
+
+#include "tapeloop/nn/cells/gate_weights.h"
+#include "tapeloop/nn/cells/gates/diagonal.h"
+#include "tapeloop/nn/cells/rnn.h"
+
+namespace tapeloop::nn {
+
+struct IndRnnOptions {
+  Nonlinearity nonlinearity = Nonlinearity::relu;
+};
+
+struct IndRnnCell {
+  using State = nn::State<1>;
+  using Options = IndRnnOptions;
+  Linear from_x;  // W_ih [H, I] and b
+  Var weight_hh;  // u [H]
+  Nonlinearity nonlinearity = Nonlinearity::relu;
+  IndRnnCell() = default;
+  IndRnnCell(const RecurrentOptions& options, Random& random, const Options& own = {})
+      : from_x(detail::drawn_linear("indrnn", options.hidden, options, random)),
+        weight_hh(detail::drawn({options.hidden}, options, random)),
+        nonlinearity(own.nonlinearity) {}
+  std::array<std::int64_t, 1> state_sizes() const { return {weight_hh.dim(0)}; }
+  Var input(const Var& x) const { return from_x(x); }
+  Linear input_projection() const { return from_x; }
+  Recurrence recurrence() const {
+    const auto u = of::unit(weight_hh), h = of::state(0);
+    return nonlinearity == Nonlinearity::relu ? Recurrence(IndRelu{}, of::input(), u, h)
+                                              : Recurrence(IndTanh{}, of::input(), u, h);
+  }
+  // Keeps |u| <= 2^(1/steps), so that a gradient over that many steps at most doubles. Call it
+  // after each update of the weights.
+  void clip(std::int64_t steps) const {
+    const double most = std::pow(2.0, 1.0 / static_cast<double>(steps));
+    const PauseRecording pause;
+    weight_hh.value().copy_from(clamp(weight_hh, -most, most).value());
+  }
+  void visit(Visitor& v) const {
+    v("weight_ih", from_x.weight), v("weight_hh", weight_hh), v("bias_ih", from_x.bias);
+  }
+};
+
+using IndRnn = Recurrent<IndRnnCell>;
+
+}  // namespace tapeloop::nn

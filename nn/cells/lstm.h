@@ -1,0 +1,54 @@
+// SPDX-License-Identifier: MIT
+// The LSTM. Hochreiter & Schmidhuber 1997; forget gate: Gers, Schmidhuber & Cummins 2000
+//   i f g o = W_ih x + b_ih + W_hh h + b_hh
+//   c' = sigmoid(f) c + sigmoid(i) tanh(g)
+//   h' = sigmoid(o) tanh(c'), or W_hr of that: Sak et al. 2014
+#pragma once
+
+#include "tapeloop/nn/cells/gate_weights.h"
+#include "tapeloop/nn/cells/gates/lstm.h"
+
+namespace tapeloop::nn {
+
+struct LstmOptions {
+  std::int64_t projection = 0;  // P, the size of h; 0: H, without a projection
+};
+
+// The state is h and c.
+struct LstmCell {
+  using State = nn::State<2>;
+  using Options = LstmOptions;
+  GateWeights w;  // G = 4, in the order i f g o
+  Var weight_hr;  // [P, H], undefined without a projection
+  LstmCell() = default;
+  LstmCell(const RecurrentOptions& options, Random& random, const Options& own = {}) {
+    detail::check_projection("lstm", options, own.projection);
+    w = GateWeights("lstm", 4, options, random, own.projection);
+    weight_hr = detail::projection_weight(options, own.projection, random);
+  }
+  std::array<std::int64_t, 2> state_sizes() const { return {w.outputs(), w.weight_hh.dim(0) / 4}; }
+  Var input(const Var& x) const { return w.input(x); }
+  Var input(const Tensor& symbols) const { return w.input(symbols); }
+  Linear input_projection() const { return w.input_projection(); }
+  Recurrence recurrence() const {
+    const auto z = of::input() + of::product(w.weight_hh);
+    if (!weight_hr.defined()) return Recurrence(LstmGates{}, z, of::state(1));
+    Recurrence result;
+    const auto m = result.stage(LstmGates{}, z, of::state(1));
+    result.next({of::product(weight_hr, m[0]), m[1]});
+    return result;
+  }
+  // As recurrence(), in less time for a single step.
+  State step(const Var& zx, const State& s) const {
+    auto [h, c] = pointwise(LstmGates{}, columns<4>(linear(s.h(), w.weight_hh, zx)), s[1]);
+    return State(weight_hr.defined() ? linear(h, weight_hr) : h, c);
+  }
+  void visit(Visitor& v) const {
+    w.visit(v);
+    v("weight_hr", weight_hr);
+  }
+};
+
+using Lstm = Recurrent<LstmCell>;
+
+}  // namespace tapeloop::nn

@@ -1,0 +1,70 @@
+// SPDX-License-Identifier: MIT
+// minGRU and minLSTM: gates that do not see the state. Feng et al. 2024, arXiv:2410.01201
+//   minGRU   z n = W x + b          h' = (1 - sigmoid(z)) h + sigmoid(z) n
+//   minLSTM  i f g = W x + b        h' = F h + I g, F = sigmoid(f), I = sigmoid(i), divided by F + I
+// With `positive` the candidate v is v + 0.5 for v >= 0, sigmoid(v) below.
+#pragma once
+
+#include "tapeloop/nn/cells/gate_weights.h"
+#include "tapeloop/nn/cells/gates/diagonal.h"
+
+namespace tapeloop::nn {
+
+struct MinGruOptions {
+  bool positive = false;  // of the candidate
+};
+
+struct MinGruCell {
+  using State = nn::State<1>;
+  using Options = MinGruOptions;
+  Linear from_x;  // [2H, I] in the order z n
+  bool positive = false;
+  MinGruCell() = default;
+  MinGruCell(const RecurrentOptions& options, Random& random, const Options& own = {})
+      : from_x(detail::drawn_linear("min_gru", 2 * options.hidden, options, random)),
+        positive(own.positive) {}
+  std::array<std::int64_t, 1> state_sizes() const { return {from_x.weight.dim(0) / 2}; }
+  Var input(const Var& x) const { return from_x(x); }
+  Linear input_projection() const { return from_x; }
+  Recurrence recurrence() const {
+    const auto h = of::state(0);
+    return positive ? Recurrence(MinGruStep<true>{}, of::input(), h)
+                    : Recurrence(MinGruStep<false>{}, of::input(), h);
+  }
+  void visit(Visitor& v) const { v("weight_ih", from_x.weight), v("bias_ih", from_x.bias); }
+};
+
+struct MinLstmOptions {
+  bool positive = false;  // of the candidate
+  bool normalise = true;  // F and I are divided by their sum
+};
+
+struct MinLstmCell {
+  using State = nn::State<1>;
+  using Options = MinLstmOptions;
+  Linear from_x;  // [3H, I] in the order i f g
+  Options own;
+  MinLstmCell() = default;
+  MinLstmCell(const RecurrentOptions& options, Random& random, const Options& given = {})
+      : from_x(detail::drawn_linear("min_lstm", 3 * options.hidden, options, random)), own(given) {}
+  std::array<std::int64_t, 1> state_sizes() const { return {from_x.weight.dim(0) / 3}; }
+  Var input(const Var& x) const { return from_x(x); }
+  Linear input_projection() const { return from_x; }
+  Recurrence recurrence() const {
+    return own.positive ? recurrence_of<true>() : recurrence_of<false>();
+  }
+  void visit(Visitor& v) const { v("weight_ih", from_x.weight), v("bias_ih", from_x.bias); }
+
+ private:
+  template <bool kPositive>
+  Recurrence recurrence_of() const {
+    const auto h = of::state(0);
+    return own.normalise ? Recurrence(NormalisedMinLstmStep<kPositive>{}, of::input(), h)
+                         : Recurrence(MinLstmStep<kPositive>{}, of::input(), h);
+  }
+};
+
+using MinGru = Recurrent<MinGruCell>;
+using MinLstm = Recurrent<MinLstmCell>;
+
+}  // namespace tapeloop::nn

@@ -1,0 +1,69 @@
+// SPDX-License-Identifier: MIT
+// Noise in a recurrence, against overfitting: for any cell with recurrence(). Noise says how much;
+// NoiseMasks are the numbers of one sequence.
+//   T time steps, N batch, I input size, H size of h.
+#pragma once
+
+#include <span>
+
+#include "tapeloop/autograd/number/random.h"
+#include "tapeloop/autograd/sequence/recurrent.h"
+
+namespace tapeloop::nn {
+
+// Acts while a tape records. Masks depend only on the stream of random numbers, not on the device.
+struct Noise {
+  // Zoneout, Krueger et al. 2016, arXiv:1606.01305: each unit of h, or of the other parts of the
+  // state, keeps its old value with this probability. Without a tape the new state is the mean.
+  double zoneout_h = 0;
+  double zoneout_c = 0;
+  // Variational dropout, Gal & Ghahramani 2015, arXiv:1512.05287: of the layer's inputs, of h where
+  // the step's products read it, and of the layer's outputs. One mask for a whole sequence.
+  double inputs = 0;
+  double states = 0;
+  double outputs = 0;
+  // Weight drop, Merity et al. 2017, arXiv:1708.02182: of the weights of the step's products.
+  double weights = 0;
+
+  bool wanted() const {
+    return zoneout_h != 0 || zoneout_c != 0 || inputs != 0 || states != 0 || outputs != 0 ||
+           weights != 0;
+  }
+};
+
+// Factors. What is undefined or empty does nothing.
+struct NoiseMasks {
+  Tensor inputs, states, outputs;  // [N, I], [N, H], [N, H]: 0, or 1 / (1 - p)
+  PoolVector<Tensor> weights;      // one for each weight of the recurrence
+  // By part of the state, [T, N, size]: 1 where a unit takes its new value, 0 where it keeps the
+  // old one.
+  PoolVector<Tensor> updates;
+  // By part, if there are no updates: the mean of the mask.
+  PoolVector<double> mean_updates;
+
+  bool in_step() const {
+    return states.defined() || !weights.empty() || !updates.empty() || !mean_updates.empty();
+  }
+  bool any() const { return in_step() || inputs.defined() || outputs.defined(); }
+  // The masks of time steps first .. first + count - 1.
+  NoiseMasks within(std::int64_t first, std::int64_t count) const;
+};
+
+namespace detail {
+
+// Throws unless all rates are probabilities below 1.
+void check_noise(const Noise& noise);
+// `state_sizes`: of each part of the state, h first. Recording: draws masks for `xs` [T, N, I].
+NoiseMasks draw_noise(const Noise& noise, const Recurrence& recurrence,
+                      std::span<const std::int64_t> state_sizes, const Var& xs, Random& random);
+// The step with the masks in it, for T time steps of N rows. Masks are given to the step in the
+// order of the schedule, if there is one.
+Recurrence with_noise(Recurrence recurrence, const NoiseMasks& masks, std::int64_t steps,
+                      std::int64_t batch, const Schedule* schedule = nullptr);
+// x [T, N, size] times a mask [N, size] or an undefined one.
+Var times_mask(const Var& x, const Tensor& mask);
+[[noreturn]] void fail_noise_without_recurrence();
+
+}  // namespace detail
+
+}  // namespace tapeloop::nn

@@ -1,0 +1,109 @@
+// SPDX-License-Identifier: MIT
+// FORMULA PAGE: the formulas of cells on trees and graphs, each written once. A node makes its
+// state of what its children or neighbours send it. Arguments are elements of [N, H], pre-
+// activations z and states; those of a formula on edges have a row for each edge. Gate order: i f g
+// o.
+#pragma once
+
+#include "tapeloop/autograd/number/math.h"
+
+namespace tapeloop::nn {
+
+// What the cell state c of one child or neighbour sends, through a forget gate of its own.
+//   sent = sigmoid(f + u) c                      f: from the node, u: from the neighbour
+struct ForgetGate {
+  static constexpr const char* name = "forget_gate";
+  static constexpr const char* arguments = "f u c";
+  static constexpr const char* results = "sent";
+  TL_HD auto operator()(auto f, auto u, auto c) const { return sigmoid(f + u) * c; }
+};
+// The same for a child in a place of its own, added to what others sent.
+//   kept' = kept + sigmoid(f) c
+struct ForgetAndAdd {
+  static constexpr const char* name = "forget_and_add";
+  static constexpr const char* arguments = "f c kept";
+  static constexpr const char* results = "kept";
+  TL_HD auto operator()(auto f, auto c, auto kept) const { return kept + sigmoid(f) * c; }
+};
+// For the first child.
+//   kept = sigmoid(f) c
+struct Forget {
+  static constexpr const char* name = "forget";
+  static constexpr const char* arguments = "f c";
+  static constexpr const char* results = "kept";
+  TL_HD auto operator()(auto f, auto c) const { return sigmoid(f) * c; }
+};
+
+// Tree-LSTM. Tai, Socher & Manning 2015, arXiv:1503.00075; kept: what the children sent
+//   c' = kept + sigmoid(i) tanh(g)
+//   h' = sigmoid(o) tanh(c')
+struct TreeLstmGates {
+  static constexpr const char* name = "tree_lstm_gates";
+  static constexpr const char* arguments = "i g o kept";
+  static constexpr const char* results = "h c";
+  TL_HD auto operator()(auto i, auto g, auto o, auto kept) const {
+    auto c_next = kept + sigmoid(i) * tanh(g);
+    return outputs(sigmoid(o) * tanh(c_next), c_next);
+  }
+};
+
+// Graph LSTM. Liang et al. 2016, arXiv:1603.07063; kept: the mean of what the neighbours sent
+//   m' = kept + sigmoid(f) m + sigmoid(i) tanh(g)
+//   h' = tanh(sigmoid(o) m')
+struct GraphLstmGates {
+  static constexpr const char* name = "graph_lstm_gates";
+  static constexpr const char* arguments = "i f g o m kept";
+  static constexpr const char* results = "h m";
+  TL_HD auto operator()(auto i, auto f, auto g, auto o, auto m, auto kept) const {
+    auto m_next = kept + sigmoid(f) * m + sigmoid(i) * tanh(g);
+    return outputs(tanh(sigmoid(o) * m_next), m_next);
+  }
+};
+// The same with the output of an LSTM.
+//   h' = sigmoid(o) tanh(m')
+struct GraphLstmGatesLikeLstm {
+  static constexpr const char* name = "graph_lstm_gates_like_lstm";
+  static constexpr const char* arguments = "i f g o m kept";
+  static constexpr const char* results = "h m";
+  TL_HD auto operator()(auto i, auto f, auto g, auto o, auto m, auto kept) const {
+    auto m_next = kept + sigmoid(f) * m + sigmoid(i) * tanh(g);
+    return outputs(sigmoid(o) * tanh(m_next), m_next);
+  }
+};
+// A Graph LSTM with one forget gate for all, whose m is its own alone.
+//   m' = sigmoid(f) m + sigmoid(i) tanh(g)
+//   h' = tanh(sigmoid(o) m')
+struct LstmGatesTanhLast {
+  static constexpr const char* name = "lstm_gates_tanh_last";
+  static constexpr const char* arguments = "i f g o m";
+  static constexpr const char* results = "h m";
+  TL_HD auto operator()(auto i, auto f, auto g, auto o, auto m) const {
+    auto m_next = sigmoid(f) * m + sigmoid(i) * tanh(g);
+    return outputs(tanh(sigmoid(o) * m_next), m_next);
+  }
+};
+// A part of the state that a step hands on.
+struct Carry {
+  static constexpr const char* name = "carry";
+  static constexpr const char* arguments = "x";
+  TL_HD auto operator()(auto x) const { return x; }
+};
+
+}  // namespace tapeloop::nn
+
+#include "tapeloop/autograd/formula/kernel.h"
+
+namespace tapeloop::nn {
+struct EdgeGatesPage : Page<ForgetGate, ForgetAndAdd, Forget, TreeLstmGates, GraphLstmGates,
+                            GraphLstmGatesLikeLstm, LstmGatesTanhLast, Carry> {
+  static std::span<const PointwiseKernel* const> kernels();
+  static void register_cuda();
+};
+}  // namespace tapeloop::nn
+
+namespace tapeloop {
+template <class F>
+requires(nn::EdgeGatesPage::contains<F>) struct PageOf<F> {
+  using type = nn::EdgeGatesPage;
+};
+}  // namespace tapeloop

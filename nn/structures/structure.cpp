@@ -1,0 +1,62 @@
+// SPDX-License-Identifier: MIT
+// Checks of what trees and graphs are given.
+#include "tapeloop/nn/structures/structure.h"
+
+#include <fmt/format.h>
+
+#include "tapeloop/autograd/tensor/error.h"
+#include "tapeloop/nn/structures/graph.h"
+
+namespace tapeloop::nn::detail {
+
+void check_nodes(const char* structure, const Var& x, const Schedule& schedule) {
+  if (!x.defined() || x.rank() != 2 || x.dim(0) != schedule.input_rows()) {
+    fail(structure,
+         fmt::format("x is {}, expected [V={}, I], a row for each node of the schedule",
+                     x.defined() ? x.shape().str() : "undefined", schedule.input_rows()));
+  }
+}
+
+void check_made(const char* structure, const Var& part, std::size_t k, std::int64_t nodes,
+                std::int64_t size) {
+  if (!part.defined() || part.shape() != Shape{nodes, size}) {
+    fail(structure,
+         fmt::format("step() returned {} as part {} of the state, expected [{}, {}]",
+                     part.defined() ? part.shape().str() : "an undefined value", k, nodes, size));
+  }
+}
+
+void check_parts(const char* structure, std::size_t made, std::size_t state, std::size_t sizes) {
+  if (made < state || made > sizes) {
+    fail(structure, fmt::format("the cell's recurrence makes {} parts; expected at least {}, those "
+                                "of State, and at most {}, those of state_sizes()",
+                                made, state, sizes));
+  }
+}
+
+void check_initial(const char* structure, const Var& part, std::size_t k, std::int64_t rows,
+                   std::int64_t size) {
+  if (part.defined() && part.shape() != Shape{rows, size}) {
+    fail(structure, fmt::format("part {} of the initial states is {}, expected [V={}, {}]", k,
+                                part.shape().str(), rows, size));
+  }
+}
+
+void check_graph(int layers, bool residual, std::int64_t input, std::int64_t hidden) {
+  if (layers < 1) fail("graph", fmt::format("layers is {}, expected 1 or more", layers));
+  if (residual && input != hidden) {
+    fail("graph", fmt::format("input is {}, hidden {}; with residual they must be equal: each "
+                              "layer's h is added to its input",
+                              input, hidden));
+  }
+}
+
+void check_graph_built(bool built) {
+  if (!built) {
+    fail("graph",
+         "the layers were made by the default constructor and have no weights; construct them with "
+         "options first");
+  }
+}
+
+}  // namespace tapeloop::nn::detail
