@@ -93,6 +93,12 @@ class LevelFrame {
     if (value.from != From::state) return nullptr;
     return slots_[static_cast<std::size_t>(value.predecessor)].rows;
   }
+  // True if these columns are zeros in this level: those of states that do not exist.
+  bool zeros(const Columns& x) const {
+    const Value& state = value(x.value);
+    return tables_ && state.from == From::state &&
+           slots_[static_cast<std::size_t>(state.predecessor)].zeros;
+  }
   // The columns of a state that are gathered by a table.
   LevelProgram::Gathered gathered_columns(int v) const {
     if (value(v).from == From::state) return {0, value(v).size};
@@ -147,6 +153,7 @@ class LevelFrame {
     if (mixed_) see();
     for (int v = 0; v < values(); ++v) {
       if (!tabled(v) || drows(v).data == nullptr || count_of(v) == 0) continue;
+      if (zeros({v})) continue;
       const auto [first, size] = gathered_columns(v);
       do_.give(rows_at(program_.dplace(v)).columns(first), table_of(value(v)),
                drows(v).columns(first), count_of(v), size);

@@ -18,6 +18,7 @@ class LevelLoop : private LevelFrame<T, Do> {
       : Frame(program, device), formulas_(step_.operations.size()) {
     for (std::size_t i = 0; i < formulas_.size(); ++i) {
       if (step_.operations[i].kind == From::formula) prepare_formula(i);
+      find_adjacent(formulas_[i]);
     }
     for (int v = 0; v < values(); ++v) clears_ = clears_ || program_.cleared(v);
   }
@@ -74,7 +75,8 @@ class LevelLoop : private LevelFrame<T, Do> {
   using Frame = LevelFrame<T, Do>;
   using Frame::count_of, Frame::drows, Frame::enter, Frame::gather, Frame::rows, Frame::rows_at,
       Frame::scatter, Frame::see, Frame::see_gradient, Frame::see_units, Frame::see_whole,
-      Frame::table_of, Frame::tabled, Frame::value, Frame::values, Frame::wait, Frame::wrote;
+      Frame::table_of, Frame::tabled, Frame::value, Frame::values, Frame::wait, Frame::wrote,
+      Frame::zeros;
   using Frame::do_, Frame::edges_, Frame::level_, Frame::mixed_, Frame::order_, Frame::program_,
       Frame::step_, Frame::tables_, Frame::together_;
   using typename Frame::Columns;
@@ -93,11 +95,18 @@ class LevelLoop : private LevelFrame<T, Do> {
     } else if (op.bias >= 0) {
       start = rows(op.bias);
     }
+    bool put = false;
     for (const StepLayout::Term& term : op.terms) {
+      if (zeros(term.x)) continue;
       see_whole(term.x.value);
       do_.product(term.weight, count_of(op.result), rows(term.x), term.x.size, start, to, y.size,
                   y.unit);
       start = to;
+      put = true;
+    }
+    if (!put && start.data != to.data) {
+      do_.zero(to, count_of(op.result), y.size, y.unit);
+      if (start.data != nullptr) do_.add(to, start, count_of(op.result), y.size, y.unit);
     }
     if (op.add.given() && op.bias >= 0) {
       do_.add(to, rows(op.bias), count_of(op.result), y.size, y.unit);
@@ -155,6 +164,9 @@ class LevelLoop : private LevelFrame<T, Do> {
   struct Formula {
     LoopPlan plan;
     int count = 0;  // of operands
+    // The units of a row, if the rows of every operand are adjacent and this thread runs all of
+    // them: then they are a single long row. 0: they are not.
+    std::int64_t adjacent = 0;
     int moving_count = 0;
     Operand moving[kMaxOperands];
     bool adds = false;  // some gradients go through scratch memory
@@ -198,6 +210,15 @@ class LevelLoop : private LevelFrame<T, Do> {
       }
     }
   }
+  void find_adjacent(Formula& f) const {
+    const std::int64_t units = f.plan.sizes[1];
+    bool adjacent = !together_ && f.count > 0;
+    for (int i = 0; i < f.count; ++i) {
+      const LoopPlan::Operand& operand = f.plan.operands[i];
+      adjacent = adjacent && (operand.data == nullptr || operand.strides[0] == units);
+    }
+    f.adjacent = adjacent ? units : 0;
+  }
   static void add_operand(Formula& f, const Place& place, const LevelRows<T>& rows,
                           std::int64_t first) {
     f.moving[f.moving_count++] = {f.count, &rows, first};
@@ -213,7 +234,9 @@ class LevelLoop : private LevelFrame<T, Do> {
     for (const Operand& x : f.all_moving()) {
       f.plan.operands[x.number].data = reinterpret_cast<char*>(x.rows->data + x.first);
     }
-    f.plan.sizes[0] = count_of(op.result);
+    const std::int64_t count = count_of(op.result);
+    f.plan.sizes[0] = f.adjacent > 0 ? 1 : count;
+    if (f.adjacent > 0) f.plan.sizes[1] = count * f.adjacent;
   }
 
   void formula(const StepLayout::Operation& op, Formula& f) {
@@ -287,7 +310,7 @@ class LevelLoop : private LevelFrame<T, Do> {
     const LevelRows<T> dy = drows(op.result);
     for (const StepLayout::Term& term : op.terms) {
       const Write way = (write++)->way;
-      if (way == Write::none) continue;
+      if (way == Write::none || zeros(term.x)) continue;
       see();
       see_gradient(term.x, term.x.size);
       const LevelRows<T> to = drows(term.x);

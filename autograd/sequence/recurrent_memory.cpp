@@ -139,26 +139,51 @@ void add_to_rows(const Tensor& to, const Schedule::Rows& rows, const Tensor& fro
   backend(to.device()).add_rows(to, index_of(rows, to.device()), from.contiguous());
 }
 
+// True if the rows of the external states are a range, and no state is zeros: then a list of rows
+// says all.
+static bool has_all_rows(const Schedule::Rows& rows, const Schedule::Rows& from) {
+  if (rows.rows != nullptr) return false;
+  for (std::int64_t i = 0; from.rows != nullptr && i < from.count; ++i) {
+    if (from.rows[i] < 0) return false;
+  }
+  return true;
+}
+
 void fill_external(const RecurrentRun& run, std::size_t part, const Tensor& states) {
   const Var& initial = run.initial[part];
-  each_run(run.schedule.external_rows(), run.schedule.external_from(),
-           [&](std::int64_t first, std::int64_t end, std::int64_t from) {
-             const Tensor to = states.slice(0, first, end);
-             if (from < 0 || !initial.defined()) {
-               to.fill(0);
-             } else {
-               to.copy_from(initial.value().slice(0, from, from + end - first));
-             }
-           });
+  const Schedule::Rows rows = run.schedule.external_rows(), from = run.schedule.external_from();
+  if (rows.rows == nullptr && !initial.defined()) {
+    states.slice(0, rows.begin, rows.begin + rows.count).fill(0);
+    return;
+  }
+  if (from.rows != nullptr && has_all_rows(rows, from)) {
+    const Tensor to = states.slice(0, rows.begin, rows.begin + rows.count);
+    const Tensor index = index_of(from, run.device);
+    return backend(run.device).take_rows(to, initial.value().contiguous(), index, false);
+  }
+  each_run(rows, from, [&](std::int64_t first, std::int64_t end, std::int64_t at) {
+    const Tensor to = states.slice(0, first, end);
+    if (at < 0 || !initial.defined()) {
+      to.fill(0);
+    } else {
+      to.copy_from(initial.value().slice(0, at, at + end - first));
+    }
+  });
 }
 
 Tensor external_gradient(const RecurrentRun& run, std::size_t part, const Tensor& dstates) {
   const Schedule::Rows rows = run.schedule.external_rows(), from = run.schedule.external_from();
   const std::int64_t size = run.part_size(part);
+  const Tensor all =
+      dstates.slice(0, rows.begin, rows.begin + (rows.rows == nullptr ? rows.count : 0));
   if (rows.rows == nullptr && from.rows == nullptr && rows.count == run.schedule.initial_rows()) {
-    return dstates.slice(0, rows.begin, rows.begin + rows.count);
+    return all;
   }
   const Tensor result = Tensor::zeros({run.schedule.initial_rows(), size}, run.dtype, run.device);
+  if (from.rows != nullptr && has_all_rows(rows, from)) {
+    backend(run.device).add_rows(result, index_of(from, run.device), all);
+    return result;
+  }
   each_run(rows, from, [&](std::int64_t first, std::int64_t end, std::int64_t at) {
     if (at >= 0) result.slice(0, at, at + end - first).copy_from(dstates.slice(0, first, end));
   });
@@ -188,7 +213,8 @@ namespace tapeloop {
 
 namespace {
 
-// Rows of x by index, -1 for zeros. `adjoint`: the same operation for the other direction.
+// Rows of x by index, -1 for zeros. `adjoint`: the same operation for the other direction. No row
+// is added to, so none is cleared before.
 Var rows_by(const char* name, const Schedule& schedule, const Var& x,
             std::span<const std::int64_t> index, Var (*adjoint)(const Schedule&, const Var&)) {
   const auto rows = static_cast<std::int64_t>(index.size());
@@ -210,6 +236,8 @@ Var rows_by(const char* name, const Schedule& schedule, const Var& x,
 }
 
 }  // namespace
+
+// Each is the gradient of the other: no row is added to, so none is cleared before.
 
 Var to_nodes(const Schedule& schedule, const Var& x) {
   if (!x.defined() || x.rank() < 1 || x.dim(0) != schedule.input_rows()) {

@@ -43,6 +43,12 @@ struct GruCell {
     result.next(result.stage(GruUpdate{}, rz.columns(size, size), n, h));
     return result;
   }
+  // The same with a mask on the candidate n: Noise::candidates. Undefined with reset before.
+  Recurrence recurrence(const of::Source& mask) const {
+    if (before()) return {};
+    const auto h = of::state(0);
+    return {GruMaskedGates{}, of::input(), of::product(w.weight_hh, h, w.bias_hh), mask, h};
+  }
   // As recurrence(), in less time for a single step.
   State step(const Var& zx, const State& s) const {
     if (before()) return State(recurrence().step(zx, s.all()));

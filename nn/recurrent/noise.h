@@ -22,27 +22,33 @@ struct Noise {
   double inputs = 0;
   double states = 0;
   double outputs = 0;
+  // Recurrent dropout without memory loss, Semeniuta et al. 2016, arXiv:1603.05118: of the candidate
+  // that a step adds to its memory, with a mask for each step. For cells that have
+  // recurrence(mask): nn::LstmCell and nn::GruCell.
+  double candidates = 0;
   // Weight drop, Merity et al. 2017, arXiv:1708.02182: of the weights of the step's products.
   double weights = 0;
 
   bool wanted() const {
     return zoneout_h != 0 || zoneout_c != 0 || inputs != 0 || states != 0 || outputs != 0 ||
-           weights != 0;
+           candidates != 0 || weights != 0;
   }
 };
 
 // Factors. What is undefined or empty does nothing.
 struct NoiseMasks {
   Tensor inputs, states, outputs;  // [N, I], [N, H], [N, H]: 0, or 1 / (1 - p)
+  Tensor candidates;               // [T, N, H]
   PoolVector<Tensor> weights;      // one for each weight of the recurrence
-  // By part of the state, [T, N, size]: 1 where a unit takes its new value, 0 where it keeps the
-  // old one.
+  // By part of the state, [T, N, size]: a unit takes its new value where this is above 0, else it
+  // keeps the old one.
   PoolVector<Tensor> updates;
-  // By part, if there are no updates: the mean of the mask.
+  // By part, if there are no updates: the share of the new value.
   PoolVector<double> mean_updates;
 
   bool in_step() const {
-    return states.defined() || !weights.empty() || !updates.empty() || !mean_updates.empty();
+    return states.defined() || candidates.defined() || !weights.empty() || !updates.empty() ||
+           !mean_updates.empty();
   }
   bool any() const { return in_step() || inputs.defined() || outputs.defined(); }
   // The masks of time steps first .. first + count - 1.
@@ -53,16 +59,21 @@ namespace detail {
 
 // Throws unless all rates are probabilities below 1.
 void check_noise(const Noise& noise);
+// What acts without a tape: the mean of zoneout, for a state of so many parts.
+NoiseMasks mean_noise(const Noise& noise, std::size_t parts);
 // `state_sizes`: of each part of the state, h first. Recording: draws masks for `xs` [T, N, I].
 NoiseMasks draw_noise(const Noise& noise, const Recurrence& recurrence,
                       std::span<const std::int64_t> state_sizes, const Var& xs, Random& random);
-// The step with the masks in it, for T time steps of N rows. Masks are given to the step in the
+// A mask [T, N, size] as a source: in the order of the schedule, if there is one.
+of::Source mask_source(const Tensor& mask, const Schedule* schedule);
+// The step with the masks in it, except that of the candidate, for T time steps of N rows. Masks are given to the step in the
 // order of the schedule, if there is one.
 Recurrence with_noise(Recurrence recurrence, const NoiseMasks& masks, std::int64_t steps,
                       std::int64_t batch, const Schedule* schedule = nullptr);
 // x [T, N, size] times a mask [N, size] or an undefined one.
 Var times_mask(const Var& x, const Tensor& mask);
 [[noreturn]] void fail_noise_without_recurrence();
+[[noreturn]] void fail_noise_of_candidates();
 
 }  // namespace detail
 

@@ -17,6 +17,11 @@ struct MixBy {
   double k = 1;
   TL_HD auto operator()(auto fresh, auto old) const { return old + k * (fresh - old); }
 };
+// new where k > 0, else old
+struct Choose {
+  static constexpr const char *name = "choose", *arguments = "k new old";
+  TL_HD auto operator()(auto k, auto fresh, auto old) const { return select(k > 0.0, fresh, old); }
+};
 // x mask
 struct Masked {
   static constexpr const char *name = "masked", *arguments = "x mask";
@@ -28,7 +33,7 @@ struct Masked {
 #include "tapeloop/autograd/formula/kernel.h"
 
 namespace tapeloop::nn {
-struct NoisePage : Page<Mix, MixBy, Masked> {
+struct NoisePage : Page<Mix, MixBy, Choose, Masked> {
   static std::span<const PointwiseKernel* const> kernels();
   static void register_cuda();
 };

@@ -155,8 +155,9 @@ class Recurrent {
 
   NoiseMasks draw_noise(const C& cell, const Var& xs) const {
     const auto sizes = cell.state_sizes();
-    const std::vector<std::int64_t> list(sizes.begin(), sizes.end());
-    return detail::draw_noise(options_.noise, detail::recurrence_of(cell), list, xs, noise_);
+    return detail::draw_noise(options_.noise,
+                              detail::noisy_recurrence(cell, {}, xs.dim(0), xs.dim(1)), sizes, xs,
+                              noise_);
   }
 
   auto state_sizes() const {  // the same in all cells

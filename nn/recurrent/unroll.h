@@ -151,21 +151,30 @@ Unrolled<typename C::State> unroll(const C& cell, const Var& xs, typename C::Sta
 
 namespace detail {
 
-// Undefined if the cell has none.
+// The recurrence of a cell with the masks in it, for T steps of N rows; undefined if the cell has
+// none.
 template <Cell C>
-Recurrence recurrence_of(const C& cell) {
-  if constexpr (HasRecurrence<C>) {
-    return cell.recurrence();
-  } else {
-    return {};
+Recurrence noisy_recurrence(const C& cell, const NoiseMasks& noise, std::int64_t steps,
+                            std::int64_t batch, const Schedule* schedule = nullptr) {
+  Recurrence result;
+  if constexpr (HasRecurrence<C>) result = cell.recurrence();
+  if (!noise.in_step()) return result;
+  if (!result.defined()) fail_noise_without_recurrence();
+  if (noise.candidates.defined()) {
+    if constexpr (requires { cell.recurrence(of::state(0)); }) {
+      result = cell.recurrence(mask_source(noise.candidates, schedule));
+    } else {
+      result = {};
+    }
+    if (!result.defined()) fail_noise_of_candidates();
   }
+  return with_noise(std::move(result), noise, steps, batch, schedule);
 }
 
 // The steps one by one, by ordinary operations.
 template <Cell C>
-Unrolled<typename C::State> unroll_steps(const C& cell, const Recurrence& recurrence, const Var& zx,
-                                         typename C::State state, const UnrollOptions& options,
-                                         const SequencePart& part) {
+Unrolled<typename C::State> unroll_steps(const C& cell, const Var& zx, typename C::State state,
+                                         const UnrollOptions& options, const SequencePart& part) {
   const std::int64_t steps = zx.dim(0);
   if (steps == 0) {
     return {Var(Tensor::empty({0, zx.dim(1), state.h().dim(1)}, zx.dtype(), zx.device())), state};
@@ -183,7 +192,7 @@ Unrolled<typename C::State> unroll_steps(const C& cell, const Recurrence& recurr
     typename C::State next =
         noise.in_step()
             ? typename C::State(
-                  with_noise(recurrence, noise.within(t, 1), 1, x.dim(0)).step(x, state.all()))
+                  noisy_recurrence(cell, noise.within(t, 1), 1, x.dim(0)).step(x, state.all()))
             : step(cell, x, state);
     next[0] = observed_step.made(next.all());
     Var output = next.h();
@@ -201,8 +210,8 @@ Unrolled<typename C::State> unroll_steps(const C& cell, const Recurrence& recurr
 
 // Sequences of different lengths, with a recurrence. Only the real steps are projected and run.
 template <Cell C>
-Unrolled<typename C::State> unroll_ragged(const C& cell, Recurrence recurrence, const Var& xs,
-                                          typename C::State state, const UnrollOptions& options) {
+Unrolled<typename C::State> unroll_ragged(const C& cell, const Var& xs, typename C::State state,
+                                          const UnrollOptions& options) {
   complete_state(cell, xs, state, options);
   const std::int64_t steps = xs.dim(0), batch = xs.dim(1);
   const SequencePart part = tapeloop::detail::begin_sequence(options.part, steps, options.reverse);
@@ -211,9 +220,8 @@ Unrolled<typename C::State> unroll_ragged(const C& cell, Recurrence recurrence, 
   const auto sizes = cell.state_sizes();
   const Var inputs = times_mask(xs, options.noise.inputs);
   Var zx = cell.input(to_nodes(schedule, reshape(inputs, Shape{steps * batch, xs.dim(2)})));
-  RecurrentResult result =
-      recurrent(with_noise(std::move(recurrence), options.noise, steps, batch, &schedule),
-                std::move(zx), state.all(), sizes, schedule, {.part = part});
+  RecurrentResult result = recurrent(noisy_recurrence(cell, options.noise, steps, batch, &schedule),
+                                     std::move(zx), state.all(), sizes, schedule, {.part = part});
   const Var ys = from_nodes(schedule, result.hs);
   return {times_mask(reshape(ys, Shape{steps, batch, ys.dim(1)}), options.noise.outputs),
           typename C::State(result.last)};
@@ -244,8 +252,8 @@ Unrolled<typename C::State> unroll(const C& cell, const Var& xs, typename C::Sta
     const auto real = [](std::int64_t length) { return length > 0; };
     if (!segments && tapeloop::detail::observer_of_steps() == nullptr &&
         std::any_of(options.lengths.begin(), options.lengths.end(), real)) {
-      if (Recurrence recurrence = cell.recurrence(); recurrence.defined()) {
-        return detail::unroll_ragged(cell, std::move(recurrence), xs, std::move(state), options);
+      if (cell.recurrence().defined()) {
+        return detail::unroll_ragged(cell, xs, std::move(state), options);
       }
     }
   }
@@ -272,16 +280,17 @@ Unrolled<typename C::State> unroll(const C& cell, Projected projected, typename 
   detail::complete_state(cell, zx, state, options);
   const detail::SequencePart part =
       tapeloop::detail::begin_sequence(options.part, steps, options.reverse);
-  const NoiseMasks& noise = options.noise;
-  Recurrence recurrence = detail::recurrence_of(cell);
-  if (noise.in_step() && !recurrence.defined()) detail::fail_noise_without_recurrence();
-  if (!recurrence.defined() || tapeloop::detail::observer_of_steps() != nullptr) {
-    return detail::unroll_steps(cell, recurrence, zx, std::move(state), options, part);
+  Recurrence recurrence;
+  if (tapeloop::detail::observer_of_steps() == nullptr) {
+    recurrence = detail::noisy_recurrence(cell, options.noise, steps, batch);
   }
-  RecurrentResult result = recurrent(
-      detail::with_noise(std::move(recurrence), noise, steps, batch), std::move(zx), state.all(),
-      {.reverse = options.reverse, .lengths = options.lengths, .part = part});
-  return {detail::times_mask(result.hs, noise.outputs), typename C::State(result.last)};
+  if (!recurrence.defined()) {
+    return detail::unroll_steps(cell, zx, std::move(state), options, part);
+  }
+  RecurrentResult result =
+      recurrent(std::move(recurrence), std::move(zx), state.all(),
+                {.reverse = options.reverse, .lengths = options.lengths, .part = part});
+  return {detail::times_mask(result.hs, options.noise.outputs), typename C::State(result.last)};
 }
 
 }  // namespace tapeloop::nn

@@ -230,6 +230,8 @@ inline Outputs lstm_dropout(Case& c) {
     masks.states = scaled("input.mask_h");
   } else if (mode == "weight_drop") {
     masks.weights.push_back(scaled("input.mask_w"));
+  } else if (mode == "memoryless") {
+    masks.candidates = scaled(c.first_of({"input.mask_g", "input.mask_t", "input.mask"}));
   } else {
     throw Unknown("mode " + mode);
   }

@@ -223,9 +223,8 @@ class CpuBackend final : public Backend {
     with_float_type(to.dtype(), [&]<class T>(T) {
       T* out = written<T>(to);
       parallel_for(to.numel(), kGrain, [&](std::int64_t begin, std::int64_t end) {
-        for (std::int64_t i = begin; i < end; ++i) {
-          out[i] = static_cast<T>(uniform_at(seed, first + static_cast<std::uint64_t>(i)));
-        }
+        cpu::kernels().of<T>().uniform(out + begin, end - begin, seed,
+                                       first + static_cast<std::uint64_t>(begin));
       });
     });
   }
