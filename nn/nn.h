@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// Includes all modules: layers, recurrent layers, attention, sequence to sequence,
+// Includes all modules: layers, recurrent layers, cells on grids, attention, sequence to sequence,
 // decoding, measures, saving.
 #pragma once
 
@@ -15,6 +15,7 @@
 #include "tapeloop/nn/look/activation_picture.h"
 #include "tapeloop/nn/look/activations.h"
 #include "tapeloop/nn/look/gradient_picture.h"
+#include "tapeloop/nn/look/grid_picture.h"
 #include "tapeloop/nn/look/inspect.h"
 #include "tapeloop/nn/recurrent/recurrent.h"
 #include "tapeloop/nn/recurrent/stepper.h"
@@ -24,4 +25,7 @@
 #include "tapeloop/nn/seq2seq/scheduled_sampling.h"
 #include "tapeloop/nn/seq2seq/seq2seq.h"
 #include "tapeloop/nn/structures/graph.h"
+#include "tapeloop/nn/structures/grid.h"
+#include "tapeloop/nn/structures/grid_lstm.h"
+#include "tapeloop/nn/structures/md_lstm.h"
 #include "tapeloop/nn/structures/tree.h"

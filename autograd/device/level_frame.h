@@ -81,6 +81,12 @@ class LevelFrame {
     if (value.from != From::state) return nullptr;
     return slots_[static_cast<std::size_t>(value.predecessor)].rows;
   }
+  // True if these columns are zeros in this level: those of states that do not exist.
+  bool zeros(const Columns& x) const {
+    const Value& state = value(x.value);
+    return tables_ && state.from == From::state &&
+           slots_[static_cast<std::size_t>(state.predecessor)].zeros;
+  }
   static LevelRows<T> states_at(const Place& place) {
     return {reinterpret_cast<T*>(place.base),
             place.row_bytes / static_cast<std::int64_t>(sizeof(T))};
@@ -139,6 +145,7 @@ class LevelFrame {
     for (std::size_t v = 0; v < drows_.size(); ++v) {
       const auto i = static_cast<int>(v);
       if (!tabled(v) || drows_[v].data == nullptr || count_of(i) == 0) continue;
+      if (zeros({i})) continue;
       const auto [first, size] = gathered_columns(v);
       do_.give(states_at(program_.dplace(i)).columns(first), table_of(step_.values[v]),
                drows_[v].columns(first), count_of(i), size);

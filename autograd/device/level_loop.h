@@ -72,9 +72,10 @@ class LevelLoop : private LevelFrame<T, Do> {
 
  private:
   using Frame = LevelFrame<T, Do>;
-  using Frame::at, Frame::count_of, Frame::drows, Frame::enter, Frame::enter_gradients,
-      Frame::gather, Frame::rows, Frame::scatter, Frame::see, Frame::see_gradient, Frame::see_units,
-      Frame::see_whole, Frame::states_at, Frame::table_of, Frame::tabled, Frame::value, Frame::wait;
+  using Frame::count_of, Frame::drows, Frame::enter, Frame::enter_gradients, Frame::gather,
+      Frame::rows, Frame::scatter, Frame::see, Frame::see_gradient, Frame::see_units,
+      Frame::see_whole, Frame::states_at, Frame::table_of, Frame::tabled, Frame::value, Frame::wait,
+      Frame::zeros;
   using Frame::do_, Frame::edges_, Frame::level_, Frame::mixed_, Frame::order_, Frame::program_,
       Frame::step_, Frame::tables_, Frame::unseen_;
   using typename Frame::Columns;
@@ -93,11 +94,18 @@ class LevelLoop : private LevelFrame<T, Do> {
     } else if (op.bias >= 0) {
       start = rows(op.bias);
     }
+    bool put = false;
     for (const StepLayout::Term& term : op.terms) {
+      if (zeros(term.x)) continue;
       see_whole(term.x.value);
       do_.product(term.weight, count_of(op.result), rows(term.x), term.x.size, start, to, y.size,
                   y.unit);
       start = to;
+      put = true;
+    }
+    if (!put && start.data != to.data) {
+      do_.zero(to, count_of(op.result), y.size, y.unit);
+      if (start.data != nullptr) do_.add(to, start, count_of(op.result), y.size, y.unit);
     }
     if (op.add.given() && op.bias >= 0) {
       do_.add(to, rows(op.bias), count_of(op.result), y.size, y.unit);
@@ -260,7 +268,7 @@ class LevelLoop : private LevelFrame<T, Do> {
     std::size_t at = 0;
     for (const StepLayout::Term& term : op.terms) {
       const Write way = writes[at++];
-      if (way == Write::none) continue;
+      if (way == Write::none || zeros(term.x)) continue;
       see();
       see_gradient(term.x, term.x.size);
       const LevelRows<T> to = drows(term.x);

@@ -78,10 +78,10 @@ Source layer_norm(Source x, const Var& scale, const Var& bias, int groups = 1,
 // for each edge. A formula or a product that reads it runs on edges, and its result has a row for
 // each edge, too. Its other arguments, such as of::input(), are those of the edge's node.
 Source edge_state(int k, int table = 0);
-// Rows of edges, summed or averaged over the edges of each node: a value of nodes again. 0 for a
-// node without edges.
+// Rows of edges, summed over the edges of each node: a value of nodes again. 0 for a node without
+// edges.
 Source sum_of_edges(Source x);
-Source mean_of_edges(Source x);
+Source mean_of_edges(Source x);  // the mean, also 0 without edges
 // The sum of products, sums of edges, and at most one other source.
 Source operator+(Source a, Source b);
 

@@ -243,11 +243,11 @@ Tensor operand_of(const RecurrentRun& run, const RecurrentMemory& memory,
 }
 
 // In blocks of whole levels from the last to the first, in the order of a backward pass of single
-// steps.
-// `all`: how many rows there are in other structures.
+// steps. In other structures than sequences one block, rows `first` to `all`.
 template <class Block>
-static void each_block(const Schedule& schedule, std::int64_t all, std::int64_t rows, Block block) {
-  if (!schedule.is_chain()) return block(0, all);
+static void each_block(const Schedule& schedule, std::int64_t first_row, std::int64_t all,
+                       std::int64_t rows, Block block) {
+  if (!schedule.is_chain()) return block(first_row, all);
   const std::int64_t batch = schedule.level(0).count, levels = schedule.levels();
   const std::int64_t size = (rows + batch - 1) / batch;
   for (std::int64_t end = levels; end > 0; end -= size) {
@@ -255,6 +255,18 @@ static void each_block(const Schedule& schedule, std::int64_t all, std::int64_t 
     const std::int64_t first = std::min(schedule.level(begin).first, schedule.level(end - 1).first);
     block(first, first + (end - begin) * batch);
   }
+}
+
+// How many nodes of the first levels have zeros as this operand.
+static std::int64_t nodes_of_zeros(const RecurrentRun& run, const StepLayout::Columns& x) {
+  const StepLayout::Value& value = run.value(x.value);
+  std::int64_t nodes = 0;
+  if (run.schedule.is_chain() || value.from != From::state) return nodes;
+  for (std::int64_t l = 0; l < run.schedule.levels(); ++l) {
+    if (!run.schedule.slot(l, value.predecessor).zeros) break;
+    nodes += run.schedule.level(l).count;
+  }
+  return nodes;
 }
 
 void RecurrentGradient::add_weight_gradients(std::span<const Tensor> dvalues,
@@ -273,14 +285,16 @@ void RecurrentGradient::add_weight_gradients(std::span<const Tensor> dvalues,
       const int input = run_.weight_input(term.weight);
       if (!grads.needs(input)) continue;
       const Tensor x = operand_of(run_, memory_, term.x);
-      each_block(run_.schedule, run_.rows(y), rows, [&](std::int64_t first, std::int64_t end) {
-        defer_weight_gradient(grads, input, part(dy, first, end), part(x, first, end));
-      });
+      const std::int64_t zeros = nodes_of_zeros(run_, term.x);
+      each_block(run_.schedule, zeros, run_.rows(y), rows,
+                 [&](std::int64_t first, std::int64_t end) {
+                   defer_weight_gradient(grads, input, part(dy, first, end), part(x, first, end));
+                 });
     }
     if (op.bias < 0) continue;
     const int input = run_.unit_input(run_.value(op.bias).index);
     if (!grads.needs(input)) continue;
-    each_block(run_.schedule, run_.rows(y), rows, [&](std::int64_t first, std::int64_t end) {
+    each_block(run_.schedule, 0, run_.rows(y), rows, [&](std::int64_t first, std::int64_t end) {
       defer_bias_gradient(grads, input, part(dy, first, end));
     });
   }

@@ -2,6 +2,7 @@
 // Facts about a step's layout that decide where its values are kept, and rows of states by lists.
 #include <fmt/format.h>
 
+#include "tapeloop/autograd/context/scope.h"
 #include "tapeloop/autograd/device/backend.h"
 #include "tapeloop/autograd/ops/ops.h"
 #include "tapeloop/autograd/sequence/recurrent_run.h"
@@ -137,26 +138,51 @@ void add_to_rows(const Tensor& to, const Schedule::Rows& rows, const Tensor& fro
   backend(to.device()).add_rows(to, index_of(rows, to.device()), from.contiguous());
 }
 
+// True if the rows of the external states are a range, and no state is zeros: then a list of rows
+// says all.
+static bool has_all_rows(const Schedule::Rows& rows, const Schedule::Rows& from) {
+  if (rows.rows != nullptr) return false;
+  for (std::int64_t i = 0; from.rows != nullptr && i < from.count; ++i) {
+    if (from.rows[i] < 0) return false;
+  }
+  return true;
+}
+
 void fill_external(const RecurrentRun& run, std::size_t part, const Tensor& states) {
   const Var& initial = run.initial[part];
-  each_run(run.schedule.external_rows(), run.schedule.external_from(),
-           [&](std::int64_t first, std::int64_t end, std::int64_t from) {
-             const Tensor to = states.slice(0, first, end);
-             if (from < 0 || !initial.defined()) {
-               to.fill(0);
-             } else {
-               to.copy_from(initial.value().slice(0, from, from + end - first));
-             }
-           });
+  const Schedule::Rows rows = run.schedule.external_rows(), from = run.schedule.external_from();
+  if (rows.rows == nullptr && !initial.defined()) {
+    states.slice(0, rows.begin, rows.begin + rows.count).fill(0);
+    return;
+  }
+  if (from.rows != nullptr && has_all_rows(rows, from)) {
+    const Tensor to = states.slice(0, rows.begin, rows.begin + rows.count);
+    const Tensor index = index_of(from, run.device);
+    return backend(run.device).take_rows(to, initial.value().contiguous(), index);
+  }
+  each_run(rows, from, [&](std::int64_t first, std::int64_t end, std::int64_t at) {
+    const Tensor to = states.slice(0, first, end);
+    if (at < 0 || !initial.defined()) {
+      to.fill(0);
+    } else {
+      to.copy_from(initial.value().slice(0, at, at + end - first));
+    }
+  });
 }
 
 Tensor external_gradient(const RecurrentRun& run, std::size_t part, const Tensor& dstates) {
   const Schedule::Rows rows = run.schedule.external_rows(), from = run.schedule.external_from();
   const std::int64_t size = run.part_size(part);
+  const Tensor all =
+      dstates.slice(0, rows.begin, rows.begin + (rows.rows == nullptr ? rows.count : 0));
   if (rows.rows == nullptr && from.rows == nullptr && rows.count == run.schedule.initial_rows()) {
-    return dstates.slice(0, rows.begin, rows.begin + rows.count);
+    return all;
   }
   const Tensor result = Tensor::zeros({run.schedule.initial_rows(), size}, run.dtype, run.device);
+  if (from.rows != nullptr && has_all_rows(rows, from)) {
+    backend(run.device).add_rows(result, index_of(from, run.device), all);
+    return result;
+  }
   each_run(rows, from, [&](std::int64_t first, std::int64_t end, std::int64_t at) {
     if (at >= 0) result.slice(0, at, at + end - first).copy_from(dstates.slice(0, first, end));
   });
@@ -186,11 +212,24 @@ namespace tapeloop {
 
 namespace {
 
-Tensor index_tensor(std::span<const std::int64_t> index, Device device) {
-  return Tensor::from({static_cast<std::int64_t>(index.size())}, index).to(device);
+Tensor as_matrix(const Tensor& x) {
+  const std::int64_t width = x.dim(0) == 0 ? 0 : x.shape().numel() / x.dim(0);
+  return x.contiguous().reshape(Shape{x.dim(0), width});
+}
+
+// x[index] as rows.
+Tensor rows_by(const Tensor& x, std::span<const std::int64_t> index) {
+  const auto count = static_cast<std::int64_t>(index.size());
+  const Tensor result = Tensor::empty(x.shape().with(0, count), x.dtype(), x.device());
+  if (count == 0) return result;
+  backend(x.device())
+      .take_rows(as_matrix(result), as_matrix(x), Tensor::from({count}, index).to(x.device()));
+  return result;
 }
 
 }  // namespace
+
+// Each is the gradient of the other: no row is added to, so none is cleared before.
 
 Var to_nodes(const Schedule& schedule, const Var& x) {
   if (!x.defined() || x.rank() < 1 || x.dim(0) != schedule.input_rows()) {
@@ -199,8 +238,15 @@ Var to_nodes(const Schedule& schedule, const Var& x) {
                      x.defined() ? x.shape().str() : "undefined", schedule.input_rows()));
   }
   const std::span<const std::int64_t> order = schedule.order();
-  if (!order.empty()) return take(x, index_tensor(order, x.device()), 0);
-  return schedule.nodes() == x.dim(0) ? x : slice(x, 0, 0, schedule.nodes());
+  if (order.empty()) {
+    return schedule.nodes() == x.dim(0) ? x : slice(x, 0, 0, schedule.nodes());
+  }
+  const detail::Operation operation("to_nodes");
+  return record("to_nodes", {&x}, rows_by(x.value(), order), [&] {
+    return [schedule](const Var& dy, Grads& grads) {
+      grads.add(0, [&] { return from_nodes(schedule, dy); });
+    };
+  });
 }
 
 Var from_nodes(const Schedule& schedule, const Var& y) {
@@ -211,14 +257,28 @@ Var from_nodes(const Schedule& schedule, const Var& y) {
   }
   const std::span<const std::int64_t> order = schedule.order();
   if (order.empty() && nodes == rows) return y;
-  PoolVector<std::int64_t> node(static_cast<std::size_t>(rows), nodes);  // the row of zeros
-  for (std::int64_t i = 0; i < nodes; ++i) {
-    node[static_cast<std::size_t>(order.empty() ? i : order[static_cast<std::size_t>(i)])] = i;
+  const detail::Operation operation("from_nodes");
+  Tensor result;
+  if (nodes == rows) {
+    PoolVector<std::int64_t> node(order.size());  // by the user's number
+    for (std::size_t i = 0; i < order.size(); ++i)
+      node[static_cast<std::size_t>(order[i])] = static_cast<std::int64_t>(i);
+    result = rows_by(y.value(), node);
+  } else {
+    result = Tensor::zeros(y.shape().with(0, rows), y.dtype(), y.device());
+    if (order.empty()) {
+      result.slice(0, 0, nodes).copy_from(y.value());
+    } else {
+      backend(y.device())
+          .add_rows(as_matrix(result), Tensor::from({nodes}, order).to(y.device()),
+                    as_matrix(y.value()));
+    }
   }
-  const Tensor index = index_tensor(node, y.device());
-  if (nodes == rows) return take(y, index, 0);
-  const Var zeros(Tensor::zeros(y.shape().with(0, 1), y.dtype(), y.device()));
-  return take(concat({y, zeros}, 0), index, 0);
+  return record("from_nodes", {&y}, std::move(result), [&] {
+    return [schedule](const Var& dy, Grads& grads) {
+      grads.add(0, [&] { return to_nodes(schedule, dy); });
+    };
+  });
 }
 
 }  // namespace tapeloop

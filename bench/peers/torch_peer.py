@@ -18,7 +18,9 @@ from torch import nn
 import torch_common as common
 from peer_rows import Answers, resident_mib
 from char_lm_torch import CharLm, cross_entropy
+from grid_torch import MdLstm
 from lstm_torch import OpByOpLstm
+import structures_torch
 
 SYMBOLS, EMBEDDING, HIDDEN = 65, 64, 256  # the character model; two layers
 LAYERS = {"train/lstm": nn.LSTM, "train/gru": nn.GRU, "train/rnn": nn.RNN}
@@ -164,6 +166,40 @@ def infer_variants(hidden):
     return [("nn.LSTM, one step", layer_step), ("nn.LSTMCell", cell_step)]
 
 
+def grid_variants(kind, sizes):
+    """An MD-LSTM on images: cell by cell, or by anti-diagonals in several ways."""
+    model = MdLstm(sizes["I"], sizes["H"])
+    shape = (sizes["S"], sizes["S"], sizes["N"])
+    xs = torch.randn(*shape, sizes["I"], requires_grad=True)
+    dys = torch.randn(*shape, sizes["H"])
+    parameters = [*model.parameters(), xs]
+    ways = {"cell by cell": model.by_cell}
+    if kind == "grid/md_lstm":
+        ways = {"anti-diagonals": model.diagonals, "skewed": model.skewed}
+        if hasattr(torch, "compile"):
+            ways["skewed, torch.compile of the step"] = model.skewed
+    for name, way in ways.items():
+        if "compile" in name:
+            model.compile_step()
+
+        def step(way=way):
+            use_threads(sizes["threads"])
+            for parameter in parameters:
+                parameter.grad = None
+            model.way = way
+            model(xs).backward(dys)
+
+        try:
+            step()
+            common.check_gradients(parameters)
+        except Exception as error:  # as for a user's cell
+            if "compile" not in name:
+                raise
+            print(f"torch.compile: {str(error).strip().splitlines()[0]}", file=sys.stderr)
+            continue
+        yield name, step
+
+
 def variants(kind, sizes):
     """The ways to compute a row: pairs of a name and a step; none where the row is not for us."""
     use_threads(sizes["threads"])
@@ -176,6 +212,10 @@ def variants(kind, sizes):
         return [(f"nn.{LAYERS[kind].__name__}", step)]
     if kind in ("train/user_cell", "train/op_by_op"):
         return user_cell_variants(sizes)
+    if kind in ("grid/md_lstm", "grid/md_lstm_by_cell"):
+        return grid_variants(kind, sizes)
+    if kind in structures_torch.VARIANTS:
+        return structures_torch.VARIANTS[kind](sizes)
     if kind == "charlm/train":
         return charlm_train_variants(sizes)
     if kind == "charlm/sample":

@@ -9,6 +9,7 @@
 #include <numeric>
 
 #include "tapeloop/autograd/tensor/error.h"
+#include "tapeloop/nn/look/colours.h"
 #include "tapeloop/nn/look/markup.h"
 
 namespace tapeloop::nn {
@@ -16,7 +17,7 @@ namespace tapeloop::nn {
 namespace {
 
 constexpr double kLine = 24, kLabel = 60, kTop = 66, kMargin = 16;
-constexpr double kLegend = 38, kSwatch = 16, kNarrowest = 640;
+constexpr double kNarrowest = 640;
 
 // How much a neuron varies over time: its variance.
 double spread(const Activation& a, std::int64_t n, std::int64_t unit) {
@@ -35,38 +36,6 @@ double spread(const Activation& a, std::int64_t n, std::int64_t unit) {
 std::string visible(const std::string& text) {
   if (text == "\n") return "\xE2\x86\xB5";
   return text == " " || text == "\t" ? "\xC2\xA0" : text;
-}
-
-// Orange above 0, blue below, white at 0.
-std::string colour(double value, double scale) {
-  const double strength =
-      std::isfinite(value) && scale > 0 ? std::min(1.0, std::abs(value) / scale) : 0;
-  const int full[2][3] = {{0xd5, 0x5e, 0x00}, {0x00, 0x72, 0xb2}};
-  std::string result = "#";
-  for (const int part : full[value < 0 ? 1 : 0]) {
-    result += fmt::format("{:02x}", std::lround(255 + (part - 255) * strength));
-  }
-  return result;
-}
-
-// The legend: the scale of colours, and the meaning of the numbers at the left.
-std::string legend(double scale) {
-  std::string result = fmt::format(
-      "<g font-size=\"12\" fill=\"#565b63\">\n<text x=\"{}\" y=\"{}\" "
-      "text-anchor=\"end\">{:+.3g}</text>\n",
-      kLabel - 8, kLegend + 11, -scale);
-  double x = kLabel;
-  for (const double part : {-1.0, -0.5, 0.0, 0.5, 1.0}) {
-    result += fmt::format(
-        "<rect x=\"{}\" y=\"{}\" width=\"{}\" height=\"13\" fill=\"{}\" stroke=\"#d4d7dc\"/>\n", x,
-        kLegend, kSwatch, colour(part, 1));
-    x += kSwatch;
-  }
-  return result + fmt::format(
-                      "<text x=\"{0}\" y=\"{1}\">{2:+.3g}</text>\n<text x=\"{3}\" y=\"{1}\">"
-                      "at the left the number of each neuron, the one that changes most "
-                      "first</text>\n</g>\n",
-                      x + 8, kLegend + 11, scale, x + 64);
 }
 
 }  // namespace
@@ -112,15 +81,12 @@ std::string activation_picture(const Activation& a, std::span<const std::string>
     }
   }
   const double width = 9 * longest;
-  std::string svg = fmt::format(
-      "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 {0:.0f} {1:.0f}\" width=\"{0:.0f}\" "
-      "height=\"{1:.0f}\" font-family=\"sans-serif\" font-size=\"13\" fill=\"#1c1f24\" "
-      "role=\"img\">\n<title>{2}</title>\n<rect width=\"100%\" height=\"100%\" fill=\"#fff\"/>\n"
-      "<text x=\"{3}\" y=\"26\" font-size=\"15\" font-weight=\"bold\">{2}</text>\n",
-      std::max(kNarrowest, kLabel + width * static_cast<double>(cells.size()) + kMargin),
-      kTop + kLine * static_cast<double>(units.size()) + kMargin, escape_markup(options.title),
-      kMargin);
-  svg += legend(scale);
+  std::string svg =
+      svg_head(options.title,
+               std::max(kNarrowest, kLabel + width * static_cast<double>(cells.size()) + kMargin),
+               kTop + kLine * static_cast<double>(units.size()) + kMargin);
+  svg += svg_legend(kLabel, scale,
+                    "at the left the number of each neuron, the one that changes most first");
   double y = kTop;
   for (const std::int64_t unit : units) {
     svg += fmt::format("<text x=\"{}\" y=\"{}\" fill=\"#565b63\" text-anchor=\"end\">{}</text>\n",
@@ -131,7 +97,7 @@ std::string activation_picture(const Activation& a, std::span<const std::string>
       const auto t = static_cast<std::int64_t>(cell.first + cell.steps - 1);
       svg += fmt::format(
           "<rect x=\"{:.0f}\" y=\"{}\" width=\"{:.0f}\" height=\"20\" fill=\"{}\"/>\n", x, y, width,
-          colour(static_cast<double>(a.at(t, options.sequence, unit)), scale));
+          value_colour(static_cast<double>(a.at(t, options.sequence, unit)), scale));
       std::string_view rest = cell.text;
       for (double at = x; !rest.empty(); at += 9) {  // a long cell has several characters
         const std::size_t length = std::max<std::size_t>(1, utf8_length(rest));

@@ -17,6 +17,7 @@
 #include "tests/nn/reference_optim.h"
 #include "tests/nn/reference_recurrent.h"
 #include "tests/nn/reference_structures.h"
+#include "tests/structures/reference_grids.h"
 
 namespace reference {
 
@@ -47,6 +48,9 @@ inline const std::vector<Kind>& kinds() {
       {{"lstm_zoneout"}, lstm_zoneout},
       {{"gru_zoneout"}, gru_zoneout},
       {{"lstm_dropout"}, lstm_dropout},
+      // cells on grids
+      {{"mdlstm"}, mdlstm},
+      {{"grid_lstm"}, grid_lstm},
       // structures
       {{"tree_lstm"}, tree_lstm},
       {{"graph_lstm"}, graph_lstm},
@@ -106,11 +110,9 @@ inline const std::vector<std::string>& missing_kinds() {
       "conv_bn_pool_train",
       "convlstm",
       "graph_lstm_superpixels",
-      "grid_lstm",
       "lru",
       "lstm_bn",
       "maxpool2d",
-      "mdlstm",
       "mlstm",
       "qrnn",
       "s4d",

@@ -121,11 +121,23 @@ struct Gemm {
   }
   static TL_HD std::int64_t smaller(std::int64_t a, std::int64_t b) { return a < b ? a : b; }
 
+  // Whether a matrix of contiguous rows, `stride` apart, is read in place by this many rows of the
+  // other matrix.
+  static bool reads_in_place(std::int64_t rows, std::int64_t stride) {
+    const bool aliased = stride * static_cast<std::int64_t>(sizeof(T)) % 4096 == 0;
+    return parts(rows, Shape::rows) <= (aliased ? in_place_panels_aliased : in_place_panels);
+  }
   bool reads_b_in_place() const {
-    const MatrixView<T>& b = pieces[0].b;
-    if (b.column_stride != 1 || k != pieces[0].k) return false;
-    const bool aliased = b.row_stride * static_cast<std::int64_t>(sizeof(T)) % 4096 == 0;
-    return parts(m, Shape::rows) <= (aliased ? in_place_panels_aliased : in_place_panels);
+    for (std::int64_t i = 0; i < piece_count; ++i) {
+      const MatrixView<T>& b = pieces[i].b;
+      if (b.column_stride != 1 || !reads_in_place(m, b.row_stride)) return false;
+    }
+    return true;
+  }
+  // The steps [cursor, cursor + depth) of B if they lie in one piece; else null.
+  static const MatrixView<T>* whole_piece(PieceCursor<Isa, T>& cursor, std::int64_t depth) {
+    while (cursor.offset == cursor.piece->k) cursor = {cursor.piece + 1, 0};
+    return cursor.offset + depth <= cursor.piece->k ? &cursor.piece->b : nullptr;
   }
 
   // Rows [row_begin, row_end) and columns [column_begin, column_end) of C.
@@ -152,6 +164,7 @@ struct Gemm {
       DepthCutter<Isa, T> cutter{pieces, pieces + piece_count};
       for (std::int64_t step = 0, depth = 0; step < k; step += depth) {
         depth = cutter.next(max_depth);
+        const MatrixView<T>* const b = in_place ? whole_piece(cursor, depth) : nullptr;
         pack_a(cursor, depth, first_row, rows, row_panels, packed_a);
         for (std::int64_t j = column_begin; j < column_end;) {
           const std::int64_t left = column_end - j;
@@ -163,9 +176,9 @@ struct Gemm {
           const std::int64_t columns = smaller(left, lead);
           const T* panel = packed_b;
           std::int64_t panel_stride = lead;
-          if (in_place && columns == lead) {
-            panel = pieces[0].b.data + step * pieces[0].b.row_stride + j;
-            panel_stride = pieces[0].b.row_stride;
+          if (b != nullptr && columns == lead) {
+            panel = b->data + cursor.offset * b->row_stride + j;
+            panel_stride = b->row_stride;
           } else {
             PanelB<Isa, T>::pack(cursor, depth, j, columns, lead, packed_b);
           }
@@ -278,7 +291,19 @@ struct Gemm {
     }
   }
 
-  // For a result with few columns: computes its transpose, which has few rows.
+  // True for the gradient of a weight with fewer inputs than outputs. In the transposed product the
+  // larger matrix is read in place; else it would be packed, which takes as long as the product.
+  bool suits_transposed() const {
+    if (n <= few_columns) return true;
+    if (n >= m || k < m) return false;
+    for (std::int64_t i = 0; i < piece_count; ++i) {
+      const MatrixView<T>& a = pieces[i].a;
+      if (a.row_stride != 1 || !reads_in_place(n, a.column_stride)) return false;
+    }
+    return true;
+  }
+
+  // Computes the transpose: for a result with few columns, which then has few rows.
   void run_transposed() const {
     using Piece = GemmPiece<T>;
     const auto pieces_bytes =
@@ -304,7 +329,7 @@ struct Gemm {
   }
 
   void run() const {
-    if (n <= few_columns) return run_transposed();
+    if (suits_transposed()) return run_transposed();
     run_upright();
   }
 

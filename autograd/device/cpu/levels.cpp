@@ -95,6 +95,11 @@ class Member {
 
   void formula(const PointwiseKernel& kernel, const void* functor, LoopPlan& plan, int operands,
                std::int64_t units) {
+    if (team_.size() == 1 && adjacent(plan, operands, units)) {
+      plan.sizes[1] = plan.sizes[0] * units;
+      walk<T>(kernel, functor, plan, 0, 1);
+      return;
+    }
     const Share share = own(units);
     plan.sizes[1] = share.end - share.begin;
     const std::int64_t offset = share.begin * static_cast<std::int64_t>(sizeof(T));
@@ -238,6 +243,14 @@ class Member {
   }
 
  private:
+  // True if the rows of every operand are adjacent, so that all of them are a single long row.
+  static bool adjacent(const LoopPlan& plan, int operands, std::int64_t units) {
+    for (int i = 0; i < operands; ++i) {
+      const LoopPlan::Operand& operand = plan.operands[i];
+      if (operand.data != nullptr && operand.strides[0] != units) return false;
+    }
+    return true;
+  }
   // The panels and units that this thread owns.
   struct Share {
     std::int64_t first_panel, last_panel, begin, end;

@@ -1,0 +1,204 @@
+// SPDX-License-Identifier: MIT
+// grid_lstm: a Grid LSTM on three tasks of Kalchbrenner, Danihelka & Graves 2015, arXiv:1507.01526.
+//   parity     k bits enter a column of blocks at once. Is the number of ones odd?
+//   add        -27-85 is read digit by digit; then the digits of the sum are said, 112
+//   memorise   symbols are read, then said again
+// Every sample is new, so the loss is that of unseen samples.
+#include <fmt/format.h>
+
+#include "examples/common/console.h"
+#include "examples/common/options.h"
+#include "examples/structures/task_training.h"
+#include "tapeloop/tapeloop.h"
+
+namespace structures {
+namespace {
+
+using namespace tapeloop;
+
+struct GridSettings {
+  std::string task = "memorise";
+  std::int64_t length = 6;   // bits, digits or symbols of a sample
+  std::int64_t symbols = 8;  // of memorise
+  std::int64_t hidden = 64;  // units of each dimension of a block
+  std::int64_t depth = 4;    // blocks above each other
+  bool untied = false;       // each level of depth has weights of its own
+  TrainingSettings training;
+};
+
+common::SettingsTable table_of(GridSettings& s) {
+  using namespace common;
+  SettingsTable rows = {
+      choice("--task", s.task, {"memorise", "add", "parity"}, "what is learned").noted(),
+      count("--length", s.length, 1, 1000, "symbols, digits of a number, or bits of a sample")
+          .noted(),
+      count("--symbols", s.symbols, 2, 10000, "different symbols of `memorise`").noted(),
+      count("--hidden", s.hidden, 1, 65536, "units of a block in each dimension").noted(),
+      count("--depth", s.depth, 1, 1000, "blocks above each other").noted(),
+      flag("--untied", s.untied, "weights of their own for each level of depth").noted(),
+  };
+  for (const Setting& row : structures::table_of(s.training)) rows.push_back(row);
+  return rows;
+}
+
+// Samples: what is read, and what must be said at the last steps.
+struct Samples {
+  Tensor x;       // symbols [T, N], or bits [N, k]
+  Tensor answer;  // [A, N]: of the last A steps
+};
+
+Samples draw(const GridSettings& s, std::int64_t n, Random& random) {
+  const std::int64_t k = s.length;
+  if (s.task == "parity") {
+    std::vector<double> bits;
+    std::vector<std::int64_t> odd;
+    for (std::int64_t i = 0; i < n; ++i) {
+      std::int64_t ones = 0;
+      for (std::int64_t j = 0; j < k; ++j) {
+        const bool one = random.uniform() < 0.5;
+        bits.push_back(one ? 1 : -1);
+        ones += one ? 1 : 0;
+      }
+      odd.push_back(ones % 2);
+    }
+    return {Tensor::from<double>({n, k}, bits).to(DType::float32), Tensor::from({1, n}, odd)};
+  }
+  const bool adds = s.task == "add";
+  const std::int64_t steps = adds ? 3 * k + 3 : 2 * k, said = adds ? k + 1 : k;
+  std::vector<std::int64_t> x(static_cast<std::size_t>(steps * n)),
+      answer(static_cast<std::size_t>(said * n));
+  const auto at = [n](std::vector<std::int64_t>& list, std::int64_t t,
+                      std::int64_t i) -> std::int64_t& {
+    return list[static_cast<std::size_t>(t * n + i)];
+  };
+  const std::int64_t values = adds ? 10 : s.symbols, mark = values;
+  for (std::int64_t i = 0; i < n; ++i) {
+    for (std::int64_t t = 0; t < steps; ++t) at(x, t, i) = mark;
+    std::int64_t carry = 0;
+    for (std::int64_t j = k; j-- > 0;) {  // from the last symbol or digit
+      const auto next = [&] {
+        return static_cast<std::int64_t>(random.below(static_cast<std::uint64_t>(values)));
+      };
+      const std::int64_t a = next();
+      if (!adds) {
+        at(x, j, i) = at(answer, j, i) = a;
+        continue;
+      }
+      const std::int64_t b = next(), sum = a + b + carry;
+      at(x, 1 + j, i) = a;
+      at(x, 2 + k + j, i) = b;
+      at(answer, j + 1, i) = sum % 10;
+      carry = sum / 10;
+    }
+    if (adds) at(answer, 0, i) = carry;
+  }
+  return {Tensor::from({steps, n}, x), Tensor::from({said, n}, answer)};
+}
+
+struct GridModel {
+  bool parity;
+  std::int64_t depth;
+  nn::Linear from_bits;
+  nn::Embedding embed;
+  nn::GridLstm grid;
+  nn::Linear head;
+  mutable Random samples;
+
+  GridModel(const GridSettings& s, Random& random)
+      : parity(s.task == "parity"), depth(s.depth), samples(random.split()) {
+    const std::int64_t values = s.task == "add" ? 10 : s.symbols;
+    if (parity) {
+      from_bits = nn::Linear(s.length, s.hidden, random);
+    } else {
+      embed = nn::Embedding(values + 1, s.hidden, random);
+    }
+    nn::GridLstmOptions options{.hidden = s.hidden,
+                                .dimensions = parity ? 1 : 2,
+                                .priority = parity ? std::vector<int>{} : std::vector<int>{1},
+                                .bias = true};
+    if (s.untied) {
+      options.untied = parity ? 0 : 1;
+      options.untied_size = s.depth;
+    }
+    grid = nn::GridLstm(options, random);
+    head = nn::Linear(s.hidden, parity ? 2 : values, random);
+  }
+  // What is said at the last `steps` steps, [steps, N, values].
+  Var operator()(const Samples& batch) const {
+    const std::int64_t said = batch.answer.dim(0);
+    if (parity) {
+      const nn::GridSides out = grid({.h = {from_bits(Var(batch.x))}, .m = {}}, {depth});
+      return insert_axis(head(out.h[0]), 0);
+    }
+    const std::int64_t steps = batch.x.dim(0);
+    const nn::GridSides out = grid({.h = {Var(), embed(batch.x)}, .m = {}}, {steps, depth});
+    return head(slice(out.h[1], 0, steps - said, steps));
+  }
+  void visit(nn::Visitor& v) const {
+    if (parity) {
+      v("from_bits", from_bits);
+    } else {
+      v("embed", embed);
+    }
+    v("grid", grid), v("head", head), v("samples", samples);
+  }
+};
+
+void run(const common::CommonOptions& common, GridSettings& s, bool resume) {
+  Random random(common.seed);
+  const GridModel model(s, random);
+  nn::move(model, common.device);
+  Random other(common.seed + 1);
+  const Samples validation = draw(s, 1000, other);
+  Samples batch;
+  Task task{.draw = [&] { batch = draw(s, s.training.batch, model.samples); },
+            .loss = [&] { return cross_entropy(model(batch), batch.answer); },
+            .validate = [&] { return score_of(model(validation), validation.answer); },
+            .notes = common::notes_of(table_of(s))};
+  task.notes["program"] = "grid_lstm";
+  task.notes["seed"] = std::to_string(common.seed);
+  TaskTraining training(model, s.training, std::move(task));
+  common::print("{} of {}: {} blocks of depth, {} units, {}tied, parameters {}, seed {}\n", s.task,
+                s.length, s.depth, s.hidden, s.untied ? "un" : "", nn::parameter_count(model),
+                common.seed);
+  train_and_report(training, s.training,
+                   {.folder = common.out,
+                    .updates = s.training.updates,
+                    .validate_every = s.training.validate_every,
+                    .unit = "samples",
+                    .prints_validations = true},
+                   resume ? "--resume" : "", common.json);
+}
+
+}  // namespace
+}  // namespace structures
+
+int main(int argc, char** argv) {
+  using namespace structures;
+  common::CommonOptions options;
+  GridSettings settings;
+  bool resume = false;
+  common::CommandLine line(
+      options, "grid_lstm",
+      "A Grid LSTM of time x depth learns to memorise symbols or to add numbers, and one of depth "
+      "alone learns parity. Every sample is new.");
+  line.add(table_of(settings));
+  line.add(common::flag("--resume", resume,
+                        "continue the run from DIR/last.safetensors up to --updates"));
+  return line.run(
+      argc, argv, [&] { run(options, settings, resume); },
+      [&] {
+        if (options.quick) {
+          line.preset("--length", 3);
+          line.preset("--symbols", 4);
+          line.preset("--hidden", 16);
+          line.preset("--depth", 2);
+          line.preset("--updates", 100);
+          line.preset("--validate-every", 50);
+        } else if (settings.task == "add") {
+          line.preset("--length", 5);
+        } else if (settings.task == "parity") {
+          line.preset("--length", 20);
+        }
+      });
+}

@@ -1,0 +1,101 @@
+// SPDX-License-Identifier: MIT
+// The updates, validations and checkpoints of a task, and the report of a run.
+#include "examples/structures/task_training.h"
+
+#include <fmt/format.h>
+
+#include <nlohmann/json.hpp>
+
+#include "examples/common/console.h"
+#include "examples/common/notes.h"
+#include "examples/common/output.h"
+#include "examples/common/progress.h"
+#include "tapeloop/autograd/ops/losses.h"
+
+namespace structures {
+
+using namespace tapeloop;
+
+common::SettingsTable table_of(TrainingSettings& s) {
+  using namespace common;
+  return {
+      count("--batch", s.batch, 1, 1 << 20, "samples of an update").noted(),
+      count("--updates", s.updates, 1, kAnyCount, "updates of the weights, at most"),
+      count("--validate-every", s.validate_every, 1, kAnyCount,
+            "updates from one validation to the next; each saves a checkpoint"),
+      number("--lr", s.learning_rate, 0, kAnyNumber, "Adam's learning rate").noted(),
+      number("--clip", s.clip, 0, kAnyNumber, "largest global norm of the gradient; 0: no clipping")
+          .noted(),
+      number("--goal", s.goal, 0, 2,
+             "the training ends when this share of the validation is right; above 1: never"),
+  };
+}
+
+double TaskTraining::update() {
+  task_.draw();
+  const double nats = learner_.update(task_.loss);
+  learner_.history.note_loss(nats);
+  return nats;
+}
+
+bool TaskTraining::finished() const {
+  const bool reached = score_ && score_->right >= settings_.goal;
+  return reached || (updates() >= settings_.updates && history().best_update >= 0);
+}
+
+std::string TaskTraining::validate() {
+  score_ = task_.validate();
+  learner_.note_validation(score_->nats);
+  return fmt::format("update {:>6}, {} samples: loss {:.4f}, right {:.4f}", updates(),
+                     common::human_count(units()), score_->nats, score_->right);
+}
+
+void TaskTraining::check(const nn::Checkpoint& saved, const std::string& path) const {
+  common::check_program(saved, task_.notes.at("program"), path);
+  common::check_resumed_settings(saved, task_.notes, path, "data");
+}
+
+Score TaskTraining::score() {
+  if (!score_) score_ = task_.validate();
+  return *score_;
+}
+
+Score score_of(const Var& logits, const Tensor& target) {
+  const std::int64_t steps = target.dim(0), batch = target.dim(1);
+  const std::vector<std::int64_t> found = argmax(logits.value()).to_vector<std::int64_t>();
+  const std::vector<std::int64_t> wanted = target.to_vector<std::int64_t>();
+  std::int64_t right = 0;
+  for (std::int64_t n = 0; n < batch; ++n) {
+    bool all = true;
+    for (std::int64_t t = 0; t < steps; ++t) {
+      const auto i = static_cast<std::size_t>(t * batch + n);
+      all = all && found[i] == wanted[i];
+    }
+    right += all ? 1 : 0;
+  }
+  return {cross_entropy(logits, target).item(),
+          static_cast<double>(right) / static_cast<double>(batch)};
+}
+
+void train_and_report(TaskTraining& training, const TrainingSettings& settings,
+                      const common::RunOptions& options, const std::string& resume,
+                      const std::string& json) {
+  common::Run run(training, options);
+  if (!resume.empty()) run.resume(common::read_of_run(run.last(), resume.c_str()));
+  const common::Run::Result done = run.train();
+  const Score score = training.score();
+  common::print("after {} samples ({:.1f} s, {:.1f} s of CPU time): loss {:.4f}, right {:.4f}\n",
+                static_cast<std::int64_t>(training.units()), done.seconds, done.cpu_seconds,
+                score.nats, score.right);
+  common::print("{}\n",
+                score.right >= settings.goal ? "the goal is reached" : "the goal is not reached");
+  if (json.empty()) return;
+  common::write_json(json, {{"samples", training.units()},
+                            {"updates", training.updates()},
+                            {"seconds", done.seconds},
+                            {"cpu_seconds", done.cpu_seconds},
+                            {"loss", score.nats},
+                            {"right", score.right}});
+}
+
+}  // namespace structures
