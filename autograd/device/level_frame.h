@@ -93,11 +93,14 @@ class LevelFrame {
     if (value.from != From::state) return nullptr;
     return slots_[static_cast<std::size_t>(value.predecessor)].rows;
   }
-  // True if these columns are zeros in this level: those of states that do not exist.
+  // True if these columns are zeros in this level: states that do not exist, or sums over no edges.
   bool zeros(const Columns& x) const {
-    const Value& state = value(x.value);
-    return tables_ && state.from == From::state &&
-           slots_[static_cast<std::size_t>(state.predecessor)].zeros;
+    if (!tables_) return false;
+    const Value& operand = value(x.value);
+    if (operand.from == From::state) {
+      return slots_[static_cast<std::size_t>(operand.predecessor)].zeros;
+    }
+    return edges_.count == 0 && step_.sums_edges_alone(x.value);
   }
   // The columns of a state that are gathered by a table.
   LevelProgram::Gathered gathered_columns(int v) const {

@@ -28,6 +28,11 @@ int most_of(const StepLayout& layout, StepLayout::From kind) {
 int StepLayout::predecessors() const { return most_of(*this, From::state); }
 int StepLayout::edge_tables() const { return most_of(*this, From::edge_state); }
 
+bool StepLayout::sums_edges_alone(int value) const {
+  const Value& v = values[static_cast<std::size_t>(value)];
+  return v.from == From::edge_sum && !operations[static_cast<std::size_t>(v.index)].add.given();
+}
+
 int StepLayout::state_value(int part, int predecessor) const {
   for (std::size_t v = 0; v < values.size(); ++v) {
     const Value& value = values[v];

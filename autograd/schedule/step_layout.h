@@ -94,6 +94,8 @@ struct StepLayout {
   int predecessors() const;
   // One more than the largest table of edges; 0: the step has no edges.
   int edge_tables() const;
+  // True if the value is a sum over edges to which nothing is added: 0 without edges.
+  bool sums_edges_alone(int value) const;
   // The value of a part of a predecessor's state; -1: the step does not read it.
   int state_value(int part, int predecessor) const;
 };

@@ -281,11 +281,15 @@ static void each_block(const Schedule& schedule, std::int64_t first_row, std::in
 // How many nodes of the first levels have zeros as this operand.
 static std::int64_t nodes_of_zeros(const RecurrentRun& run, const StepLayout::Columns& x) {
   const StepLayout::Value& value = run.value(x.value);
+  const Schedule& schedule = run.schedule;
+  const bool state = value.from == From::state, sum = run.layout.sums_edges_alone(x.value);
   std::int64_t nodes = 0;
-  if (run.schedule.is_chain() || value.from != From::state) return nodes;
-  for (std::int64_t l = 0; l < run.schedule.levels(); ++l) {
-    if (!run.schedule.slot(l, value.predecessor).zeros) break;
-    nodes += run.schedule.level(l).count;
+  if (schedule.is_chain() || !(state || sum)) return nodes;
+  for (std::int64_t l = 0; l < schedule.levels(); ++l) {
+    const bool zeros =
+        state ? schedule.slot(l, value.predecessor).zeros : schedule.edges(l).count == 0;
+    if (!zeros) break;
+    nodes += schedule.level(l).count;
   }
   return nodes;
 }

@@ -13,7 +13,7 @@ GRID_HIDDEN = (32, 64)  # images of 28 x 28, N 32, I 16
 STRUCTURES = {"tree_lstm": (32, 40, 128, 128), "nary_tree_lstm": (32, 40, 128, 128),
               "graph_lstm": (8, 300, 64, 64)}  # N trees or graphs, V nodes of each, I, H
 # Columns of products for each node, in H, besides the four of the input: structures_bench.cpp.
-HIDDEN_COLUMNS = {"tree_lstm": 4, "nary_tree_lstm": 5, "graph_lstm": 8}
+HIDDEN_COLUMNS = {"tree_lstm": 2.5, "nary_tree_lstm": 5, "graph_lstm": 8}
 INFER_HIDDEN = (16, 32, 40, 64, 128)
 RAGGED = {"ragged/full": (128, 32, 128, 128), "ragged/lstm": (128, 32, 128, 128), "ragged/words": (60, 800, 64, 128)}
 
