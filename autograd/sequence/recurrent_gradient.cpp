@@ -282,7 +282,7 @@ static void each_block(const Schedule& schedule, std::int64_t first_row, std::in
 static std::int64_t nodes_of_zeros(const RecurrentRun& run, const StepLayout::Columns& x) {
   const StepLayout::Value& value = run.value(x.value);
   const Schedule& schedule = run.schedule;
-  const bool state = value.from == From::state, sum = run.layout.sums_edges_alone(x.value);
+  const bool state = value.from == From::state, sum = run.layout().sums_edges_alone(x.value);
   std::int64_t nodes = 0;
   if (schedule.is_chain() || !(state || sum)) return nodes;
   for (std::int64_t l = 0; l < schedule.levels(); ++l) {
