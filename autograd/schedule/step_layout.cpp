@@ -216,9 +216,9 @@ class Resolver {
 
 }  // namespace
 
-StepLayout resolve(StepLayout layout, std::int64_t input_size,
-                   std::span<const std::int64_t> state_sizes, std::span<const Shape> weights,
-                   std::span<const Shape> units, std::span<const Shape> extras) {
+void resolve(StepLayout& layout, std::int64_t input_size, std::span<const std::int64_t> state_sizes,
+             std::span<const Shape> weights, std::span<const Shape> units,
+             std::span<const Shape> extras) {
   Resolver resolver(layout, weights, units);
   for (StepLayout::Value& v : layout.values) {
     const auto i = static_cast<std::size_t>(v.index);
@@ -238,7 +238,6 @@ StepLayout resolve(StepLayout layout, std::int64_t input_size,
   for (StepLayout::Value& v : layout.values) {
     if (v.unit < 0) v.unit = v.size;
   }
-  return layout;
 }
 
 }  // namespace tapeloop

@@ -104,9 +104,9 @@ struct StepLayout {
 // message names the formula and its argument. `weights`, `units` and `extras`: shapes of the
 // tensors.
 //   input_size: columns of the input        state_sizes: of each part of the state
-StepLayout resolve(StepLayout layout, std::int64_t input_size,
-                   std::span<const std::int64_t> state_sizes, std::span<const Shape> weights,
-                   std::span<const Shape> units, std::span<const Shape> extras);
+void resolve(StepLayout& layout, std::int64_t input_size, std::span<const std::int64_t> state_sizes,
+             std::span<const Shape> weights, std::span<const Shape> units,
+             std::span<const Shape> extras);
 
 // Name of an argument or a result of a formula for messages: "f", or "argument 2".
 std::string argument_name(const PointwiseKernel& kernel, int i);
