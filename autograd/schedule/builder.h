@@ -29,7 +29,7 @@ class ScheduleBuilder {
   }
   // The next slot, if node i of the level reads state row begin + i.
   void range(std::int64_t begin) {
-    tables_.slots.push_back({begin, tables_.levels.back().count, -1});
+    tables_.slots.push_back({begin, tables_.levels.back().count, -1, false});
   }
   // External state i is in state row row(i), and holds row from(i) of the initial states.
   template <class Row, class From>
@@ -52,7 +52,7 @@ class ScheduleBuilder {
   // The rows row(0) .. row(count - 1): a range if they are consecutive, else a table.
   template <class Row>
   Schedule::List list(std::int64_t count, Row row) {
-    Schedule::List result{count > 0 ? row(0) : 0, count, -1};
+    Schedule::List result{count > 0 ? row(0) : 0, count, -1, false};
     std::int64_t consecutive = 0;
     if (result.begin >= 0) {
       while (consecutive < count && row(consecutive) == result.begin + consecutive) ++consecutive;
@@ -62,6 +62,8 @@ class ScheduleBuilder {
     for (std::int64_t i = 0; i < count; ++i) tables_.rows.push_back(row(i));
     return result;
   }
+
+  void mark_zeros();
 
   int slots_, edge_tables_;
   std::int64_t nodes_ = 0;

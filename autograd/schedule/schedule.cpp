@@ -32,8 +32,29 @@ Schedule ScheduleBuilder::chain(std::int64_t steps, std::int64_t batch, bool rev
   return result;
 }
 
+// Finds the slots whose rows are all external states of zeros, such as the children of leaves.
+void ScheduleBuilder::mark_zeros() {
+  const Schedule::List &rows = tables_.external_rows, &from = tables_.external_from;
+  const auto at_place = [&](const Schedule::List& list, std::int64_t i) {
+    return list.table < 0 ? list.begin + i : tables_.rows[at(list.table + i)];
+  };
+  PoolVector<bool> zeros;  // by state row
+  for (std::int64_t i = 0; i < from.count; ++i) {
+    if (at_place(from, i) >= 0) continue;
+    zeros.resize(at(nodes_ + rows.count), false);
+    zeros[at(at_place(rows, i))] = true;
+  }
+  for (std::size_t s = 0; !zeros.empty() && s < tables_.slots.size(); ++s) {
+    Schedule::List& slot = tables_.slots[s];
+    std::int64_t i = 0;
+    while (i < slot.count && zeros[at(at_place(slot, i))]) ++i;
+    slot.zeros = i == slot.count;
+  }
+}
+
 Schedule ScheduleBuilder::finish(std::int64_t input_rows, std::int64_t initial_rows) && {
   if (is_identity(tables_.order)) tables_.order.clear();
+  mark_zeros();
   Schedule result;
   result.nodes_ = nodes_;
   result.state_rows_ = nodes_ + tables_.external_rows.count;

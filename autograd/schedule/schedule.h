@@ -66,6 +66,7 @@ class Schedule {
     std::int64_t begin = 0;              // the first row of a range
     const std::int64_t* rows = nullptr;  // a table; null: a range
     std::int64_t count = 0;              // how many rows the list has
+    bool zeros = false;                  // of a slot: all rows are external states of zeros
     // Row i of the list.
     std::int64_t operator[](std::int64_t i) const { return rows != nullptr ? rows[i] : begin + i; }
     std::int64_t size() const { return count; }        // the same as `count`
@@ -223,6 +224,7 @@ class Schedule {
   struct List {  // a Rows within `rows` of Tables
     std::int64_t begin = 0, count = 0;
     std::int64_t table = -1;  // where its table begins; -1: it is a range
+    bool zeros = false;
   };
   struct Tables {
     PoolVector<Level> levels;
@@ -234,7 +236,8 @@ class Schedule {
     PoolVector<std::int64_t> edge_rows;    // [edge tables, edges]
   };
   Rows rows_of(const List& list) const {
-    return {list.begin, list.table < 0 ? nullptr : tables_->rows.data() + list.table, list.count};
+    return {list.begin, list.table < 0 ? nullptr : tables_->rows.data() + list.table, list.count,
+            list.zeros};
   }
   // Of a chain: the time of level l, and where its states stand in the sequence of all states.
   // Level -1 are the external states. They stand before the others, or behind them if `reverse_`.

@@ -37,6 +37,8 @@ STYLE = """
 PANELS = (("LSTM, training step", "train/lstm/"), ("GRU, training step", "train/gru/"),
           ("RNN, training step", "train/rnn/"), ("A user's own cell, training step",
                                                  "train/user_cell/"),
+          ("Tree-LSTM, training step", "train/tree_lstm/"), ("Tree-LSTM, two children", "train/nary_tree_lstm/"),
+          ("Graph LSTM, training step", "train/graph_lstm/"),
           ("Character model: training, sampling", "charlm/"), ("LSTM inference, one sample", "infer/"))
 
 

@@ -11,6 +11,8 @@ import types
 import torch
 from torch.nn.functional import linear
 
+from torch_common import check_gradients
+
 
 class Numbers:
     """The generator of structures_bench.cpp."""
@@ -132,6 +134,8 @@ def step_of(parameters, forward, nodes, hidden):
             parameter.grad = None
         forward().backward(dh)
 
+    step()
+    check_gradients(parameters)
     return step
 
 

@@ -17,11 +17,12 @@ struct GruOptions {
   GruReset reset = GruReset::after;  // where the reset gate acts
 };
 
+// The state is h.
 struct GruCell {
   using State = nn::State<1>;
   using Options = GruOptions;
-  GateWeights w;  // G = 3, in the order r z n
-  GruReset reset = GruReset::after;
+  GateWeights w;                     // G = 3, in the order r z n
+  GruReset reset = GruReset::after;  // where the reset gate acts
   GruCell() = default;
   GruCell(const RecurrentOptions& options, Random& random, const Options& own = {})
       : w("gru", 3, options, random), reset(own.reset) {}
@@ -43,6 +44,12 @@ struct GruCell {
     result.next(result.stage(GruUpdate{}, rz.columns(size, size), n, h));
     return result;
   }
+  // The same with a mask on the candidate n: Noise::candidates. Undefined with reset before.
+  Recurrence recurrence(const of::Source& mask) const {
+    if (before()) return {};
+    const auto h = of::state(0);
+    return {GruMaskedGates{}, of::input(), of::product(w.weight_hh, h, w.bias_hh), mask, h};
+  }
   // As recurrence(), in less time for a single step.
   State step(const Var& zx, const State& s) const {
     if (before()) return State(recurrence().step(zx, s.all()));
@@ -55,6 +62,6 @@ struct GruCell {
   bool before() const { return reset == GruReset::before; }
 };
 
-using Gru = Recurrent<GruCell>;
+using Gru = Recurrent<GruCell>;  // a stack of them
 
 }  // namespace tapeloop::nn

@@ -31,12 +31,15 @@ struct LstmCell {
   Var input(const Tensor& symbols) const { return w.input(symbols); }
   Linear input_projection() const { return w.input_projection(); }
   Recurrence recurrence() const {
-    const auto z = of::input() + of::product(w.weight_hh);
-    if (!weight_hr.defined()) return Recurrence(LstmGates{}, z, of::state(1));
-    Recurrence result;
-    const auto m = result.stage(LstmGates{}, z, of::state(1));
-    result.next({of::product(weight_hr, m[0]), m[1]});
-    return result;
+    Recurrence r;
+    r.next(projected(r.stage(LstmGates{}, z(), of::state(1))));
+    return r;
+  }
+  // The same with a mask on the candidate tanh(g): Noise::candidates.
+  Recurrence recurrence(const of::Source& mask) const {
+    Recurrence r;
+    r.next(projected(r.stage(LstmMaskedGates{}, z(), mask, of::state(1))));
+    return r;
   }
   // As recurrence(), in less time for a single step.
   State step(const Var& zx, const State& s) const {
@@ -47,8 +50,15 @@ struct LstmCell {
     w.visit(v);
     v("weight_hr", weight_hr);
   }
+
+ private:
+  of::Source z() const { return of::input() + of::product(w.weight_hh); }
+  PoolVector<of::Source> projected(PoolVector<of::Source> next) const {
+    if (weight_hr.defined()) next[0] = of::product(weight_hr, next[0]);
+    return next;
+  }
 };
 
-using Lstm = Recurrent<LstmCell>;
+using Lstm = Recurrent<LstmCell>;  // a stack of them
 
 }  // namespace tapeloop::nn

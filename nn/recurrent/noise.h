@@ -13,36 +13,48 @@ namespace tapeloop::nn {
 
 // Acts while a tape records. Masks depend only on the stream of random numbers, not on the device.
 struct Noise {
-  // Zoneout, Krueger et al. 2016, arXiv:1606.01305: each unit of h, or of the other parts of the
-  // state, keeps its old value with this probability. Without a tape the new state is the mean.
+  // Zoneout, Krueger et al. 2016, arXiv:1606.01305: each unit of h (zoneout_h), or of the other parts
+  // of the state (zoneout_c), keeps its old value with this probability. Without a tape the new
+  // state is the mean.
   double zoneout_h = 0;
   double zoneout_c = 0;
-  // Variational dropout, Gal & Ghahramani 2015, arXiv:1512.05287: of the layer's inputs, of h where
-  // the step's products read it, and of the layer's outputs. One mask for a whole sequence.
+  // Variational dropout, Gal & Ghahramani 2015, arXiv:1512.05287: of the layer's inputs, of the
+  // states h where the step's products read them, and of the layer's outputs. One mask for a whole
+  // sequence.
   double inputs = 0;
   double states = 0;
   double outputs = 0;
+  // Recurrent dropout without memory loss, Semeniuta et al. 2016, arXiv:1603.05118: of the candidate
+  // that a step adds to its memory, with a mask for each step. For cells that have
+  // recurrence(mask): nn::LstmCell and nn::GruCell.
+  double candidates = 0;
   // Weight drop, Merity et al. 2017, arXiv:1708.02182: of the weights of the step's products.
   double weights = 0;
 
+  // Whether there is any.
   bool wanted() const {
     return zoneout_h != 0 || zoneout_c != 0 || inputs != 0 || states != 0 || outputs != 0 ||
-           weights != 0;
+           candidates != 0 || weights != 0;
   }
 };
 
 // Factors. What is undefined or empty does nothing.
 struct NoiseMasks {
-  Tensor inputs, states, outputs;  // [N, I], [N, H], [N, H]: 0, or 1 / (1 - p)
-  PoolVector<Tensor> weights;      // one for each weight of the recurrence
-  // By part of the state, [T, N, size]: 1 where a unit takes its new value, 0 where it keeps the
-  // old one.
+  Tensor inputs;               // [N, I]: 0, or 1 / (1 - p)
+  Tensor states;               // [N, H]
+  Tensor outputs;              // [N, H]
+  Tensor candidates;           // [T, N, H]
+  PoolVector<Tensor> weights;  // one for each weight of the recurrence
+  // By part of the state, [T, N, size]: a unit takes its new value where this is above 0, else it
+  // keeps the old one.
   PoolVector<Tensor> updates;
-  // By part, if there are no updates: the mean of the mask.
+  // By part, if there are no updates: the share of the new value.
   PoolVector<double> mean_updates;
 
+  // in_step(): whether a step has some of them; any(): whether there are any.
   bool in_step() const {
-    return states.defined() || !weights.empty() || !updates.empty() || !mean_updates.empty();
+    return states.defined() || candidates.defined() || !weights.empty() || !updates.empty() ||
+           !mean_updates.empty();
   }
   bool any() const { return in_step() || inputs.defined() || outputs.defined(); }
   // The masks of time steps first .. first + count - 1.
@@ -53,16 +65,21 @@ namespace detail {
 
 // Throws unless all rates are probabilities below 1.
 void check_noise(const Noise& noise);
+// What acts without a tape: the mean of zoneout, for a state of so many parts.
+NoiseMasks mean_noise(const Noise& noise, std::size_t parts);
 // `state_sizes`: of each part of the state, h first. Recording: draws masks for `xs` [T, N, I].
 NoiseMasks draw_noise(const Noise& noise, const Recurrence& recurrence,
                       std::span<const std::int64_t> state_sizes, const Var& xs, Random& random);
-// The step with the masks in it, for T time steps of N rows. Masks are given to the step in the
+// A mask [T, N, size] as a source: in the order of the schedule, if there is one.
+of::Source mask_source(const Tensor& mask, const Schedule* schedule);
+// The step with the masks in it, except that of the candidate, for T time steps of N rows. Masks are given to the step in the
 // order of the schedule, if there is one.
 Recurrence with_noise(Recurrence recurrence, const NoiseMasks& masks, std::int64_t steps,
                       std::int64_t batch, const Schedule* schedule = nullptr);
 // x [T, N, size] times a mask [N, size] or an undefined one.
 Var times_mask(const Var& x, const Tensor& mask);
 [[noreturn]] void fail_noise_without_recurrence();
+[[noreturn]] void fail_noise_of_candidates();
 
 }  // namespace detail
 

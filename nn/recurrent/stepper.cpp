@@ -9,7 +9,12 @@
 
 namespace tapeloop::nn::detail {
 
-void check_one_direction(int directions) {
+void check_streams(int directions, Connection connection) {
+  if (connection != Connection::plain) {
+    fail("stepper",
+         "the model has residual or highway connections, which a Stepper does not run; step its "
+         "cells by nn::step without a tape, or train it with Connection::plain");
+  }
   if (directions != 1) {
     fail("stepper",
          "the model runs in both directions, so a step needs the steps after it; train a model "

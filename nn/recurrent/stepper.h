@@ -16,7 +16,8 @@ StepperLayer layer_of(const Recurrence& recurrence, const Linear& projection,
                       std::span<const std::int64_t> state_sizes);
 void check_affine(const StepperLayer& layer, const Tensor& x, const Tensor& y);
 void check_float32(const StepperLayer& layer);
-void check_one_direction(int directions);
+// Throws if the stack has two directions, or adds or mixes inputs into outputs.
+void check_streams(int directions, Connection connection);
 }  // namespace detail
 
 // A Stepper from a stack in one direction and the Linear that follows it, if
@@ -30,14 +31,16 @@ requires HasRecurrence<C> Stepper make_stepper(const Recurrent<C>& model, const 
   static_assert(HasInputProjection<C>,
                 "make_stepper: the cell must give the Linear that its input() applies: "
                 "nn::Linear input_projection() const");
-  detail::check_one_direction(model.directions());
+  detail::check_streams(model.directions(), model.options().connection);
   std::vector<StepperLayer> layers;
   std::int64_t inputs = model.options().input;
   Random random(1);
   for (const C& cell : model.cells()) {
     const PauseRecording pause;
     const auto sizes = cell.state_sizes();
-    layers.push_back(detail::layer_of(cell.recurrence(), cell.input_projection(),
+    const Recurrence recurrence = detail::with_noise(
+        cell.recurrence(), detail::mean_noise(model.options().noise, C::State::parts), 1, 1);
+    layers.push_back(detail::layer_of(recurrence, cell.input_projection(),
                                       std::vector<std::int64_t>(sizes.begin(), sizes.end())));
     detail::check_float32(layers.back());
     const Tensor x = random_normal({1, inputs}, 0, 1, random);

@@ -32,9 +32,9 @@ std::array<std::int64_t, 3> GraphLstmCell::state_sizes() const {
   return {h, h, h};
 }
 
-Var GraphLstmCell::input(const Var& x, const State& own) const {
+Var GraphLstmCell::input(const Var& x, const Var& h) const {
   const Var zx = linear(x, weight_ih, bias_ih);
-  return own.h().defined() ? linear(own.h(), weight_hh, zx) : zx;
+  return h.defined() ? linear(h, weight_hh, zx) : zx;
 }
 
 PoolVector<Var> GraphLstmCell::hidden_parts(const State& s) const {

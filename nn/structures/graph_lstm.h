@@ -20,10 +20,10 @@ struct GraphLstmOptions {
   // The input of layer k + 1 is that of layer k plus its h, so I = H; else it is the h.
   bool residual = false;
   bool adaptive = true;  // a forget gate for each neighbour; else one for all
-  ForgetReads forget_reads = ForgetReads::previous;
-  GraphOutput output = GraphOutput::tanh_om;
-  bool bias = true;  // whether the cells have a bias
-  DType dtype = DType::float32;
+  ForgetReads forget_reads = ForgetReads::previous;  // of a neighbour's forget gate
+  GraphOutput output = GraphOutput::tanh_om;         // how h' is made
+  bool bias = true;                                  // whether the cells have a bias
+  DType dtype = DType::float32;                      // of the weights
 };
 
 // For Schedule::graph(). h and m are the node's own state of the layer before; of a neighbour j
@@ -45,9 +45,9 @@ struct GraphLstmCell {
   // All weights start from U(+-1/sqrt(H)). Throws if a size is less than 1.
   GraphLstmCell(const GraphLstmOptions& options, Random& random);
   std::array<std::int64_t, 3> state_sizes() const;
-  Var input(const Var& x, const State& own) const;
-  PoolVector<Var> hidden_parts(const State& s) const;
-  Recurrence recurrence() const;
+  Var input(const Var& x, const Var& h) const;
+  PoolVector<Var> hidden_parts(const State& s) const;  // W_nh h, rows f
+  Recurrence recurrence() const;                       // the formulas above
   void visit(Visitor& v) const {
     v("weight_ih", weight_ih);
     v("weight_hh", weight_hh);

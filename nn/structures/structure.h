@@ -10,8 +10,8 @@
 // A recurrence may make more parts than State has: hidden ones that only other nodes read, such as a
 // product of h. state_sizes() has their sizes, too.
 // In a graph nodes have states before they run, those of the layer before. Then a cell may have
-//   Var input(const Var& x, const State& own) const;       instead of input(x); own: the node's own
-//                                                          state before, undefined for zeros
+//   Var input(const Var& x, const Var& h) const;           instead of input(x); h: the node's own h
+//                                                          before, undefined for zeros
 //   PoolVector<Var> hidden_parts(const State& s) const;    those of the states before
 //   V nodes, I input size.
 #pragma once
@@ -36,9 +36,9 @@ class Edges {
   const S& operator[](int table) const { return states_[static_cast<std::size_t>(table)]; }
   // x [nodes, size] -> [edges, size]: the row of each edge's node.
   Var spread(const Var& x) const { return rows_->spread(x); }
-  // x [edges, size] -> [nodes, size]: over the edges of each node; 0 without edges.
+  // x [edges, size] -> [nodes, size]: the sum over the edges of each node; 0 without edges.
   Var sum(const Var& x) const { return rows_->sum(x); }
-  Var mean(const Var& x) const { return rows_->mean(x); }
+  Var mean(const Var& x) const { return rows_->mean(x); }  // the mean, also 0 without edges
 
  private:
   PoolVector<S> states_;
@@ -52,8 +52,8 @@ concept HasStructureStep = requires(const C& cell, const Var& x,
   { cell.step(x, before, edges) } -> std::same_as<typename C::State>;
 };
 template <class C>
-concept HasInputWithState = requires(const C& cell, const Var& x, const typename C::State& own) {
-  { cell.input(x, own) } -> std::same_as<Var>;
+concept HasInputWithState = requires(const C& cell, const Var& x) {
+  { cell.input(x, x) } -> std::same_as<Var>;
 };
 template <class C>
 concept HasHiddenParts = requires(const C& cell, const typename C::State& s) {
@@ -127,11 +127,8 @@ typename C::State run_structure(const char* structure, const C& cell, const Var&
   }
   Var inputs = to_nodes(schedule, x);
   if constexpr (HasInputWithState<C>) {
-    State own;
-    for (std::size_t k = 0; k < State::parts; ++k) {
-      if (initial[k].defined()) own[k] = to_nodes(schedule, initial[k]);
-    }
-    inputs = cell.input(inputs, own);
+    const Var& h = initial.h();
+    inputs = cell.input(inputs, h.defined() ? to_nodes(schedule, h) : h);
   } else if constexpr (HasInput<C>) {
     inputs = cell.input(inputs);
   }

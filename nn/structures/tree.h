@@ -28,7 +28,7 @@ class Tree {
     return detail::run_structure("tree", cell_, x, trees);
   }
 
-  const C& cell() const { return cell_; }
+  const C& cell() const { return cell_; }  // with the weights
   void visit(Visitor& v) const { cell_.visit(v); }
 
  private:

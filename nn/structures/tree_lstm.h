@@ -8,18 +8,18 @@
 namespace tapeloop::nn {
 
 struct TreeLstmOptions {
-  std::int64_t input = 0;   // I
-  std::int64_t hidden = 0;  // H
-  int arity = 2;            // K, of NaryLstmCell
-  bool bias = true;         // whether the cell has a bias
-  DType dtype = DType::float32;
+  std::int64_t input = 0;        // I
+  std::int64_t hidden = 0;       // H
+  int arity = 2;                 // K, of NaryLstmCell
+  bool bias = true;              // whether the cell has a bias
+  DType dtype = DType::float32;  // of the weights
 };
 
 // Any number of children, in no order: for Schedule::trees_by_parent().
 //   z = W_ih x + b + W_hh (sum of the children's h)          rows i, g, o
 //   f_k = W_ih x + b + W_hh h_k                              rows f, for each child k
 //   c = sum of sigmoid(f_k) c_k + sigmoid(i) tanh(g),  h = sigmoid(o) tanh(c)
-// A node calculates W_hh h once for its parent: a hidden part of the state, after h and c.
+// A node calculates W_hh h, rows f, for its parent: a hidden part of the state, after h and c.
 struct ChildSumLstmCell {
   using State = nn::State<2>;
   Var weight_ih;  // [4H, I], rows i f g o
@@ -30,7 +30,7 @@ struct ChildSumLstmCell {
   ChildSumLstmCell(const TreeLstmOptions& options, Random& random);
   std::array<std::int64_t, 3> state_sizes() const;
   Var input(const Var& x) const { return linear(x, weight_ih, bias_ih); }
-  Recurrence recurrence() const;
+  Recurrence recurrence() const;  // the formulas above
   void visit(Visitor& v) const {
     v("weight_ih", weight_ih);
     v("weight_hh", weight_hh);
@@ -52,7 +52,7 @@ struct NaryLstmCell {
   NaryLstmCell(const TreeLstmOptions& options, Random& random);
   std::array<std::int64_t, 2> state_sizes() const;
   Var input(const Var& x) const;
-  Recurrence recurrence() const;
+  Recurrence recurrence() const;  // the formulas above
   void visit(Visitor& v) const {
     v("weight_ih", weight_ih);
     v("weight_hh", weight_hh);

@@ -60,6 +60,17 @@ const Var& inputs(std::int64_t size = kInput) {
 
 using V = LstmVariant;
 
+// Without memory loss: c' = f c + i (g m).
+TEST_CASE("a mask on the candidate of an LSTM leaves its memory alone") {
+  const auto cell = made<LstmCell>(40);
+  const State<2> start(Var(random_tensor({3, kHidden}, 6)), Var(random_tensor({3, kHidden}, 7)));
+  NoiseMasks none;
+  none.candidates = Tensor::zeros({7, 3, kHidden}, DType::float64);
+  open(cell.w, 1);
+  const auto last = unroll(cell, inputs(), start, {.noise = none}).last;
+  CHECK(test::distance(last[1].value(), start[1].value()) < kSame);
+}
+
 }  // namespace
 
 TEST_CASE("an LSTM whose peepholes are 0, or that has none, is the LSTM") {
@@ -144,6 +155,7 @@ TEST_CASE("noise of rate 0 changes nothing, and neither do masks of ones") {
   masks.inputs = ones({3, kInput});
   masks.states = masks.outputs = ones({3, kHidden});
   masks.weights = {ones({4 * kHidden, kHidden})};
+  masks.candidates = ones({7, 3, kHidden});
   masks.updates = {ones({7, 3, kHidden}), ones({7, 3, kHidden})};
   const Var expected = plain(inputs()).ys;
   const Var masked = unroll(plain.cells()[0], inputs(), {}, {.noise = masks}).ys;
@@ -227,7 +239,7 @@ TEST_CASE("a recurrent highway network whose upper layers are shut has depth 1")
   flat.weight_hh[0] = deep.weight_hh[0];
   flat.bias[0] = deep.bias[0];
   CHECK(distance(deep, flat, inputs()) > 0.01);
-  for (const std::size_t l : {1, 2}) {
+  for (const std::size_t l : {std::size_t{1}, std::size_t{2}}) {
     zero(deep.weight_hh[l]);
     rows(deep.bias[l], 1).value().fill(-45);
   }
@@ -311,16 +323,20 @@ TEST_CASE("masks of noise depend on the stream only, and act while a tape record
 
 TEST_CASE("gradients through noise are right") {
   Random random(29);
-  const auto check = [&](const auto& cell) {
+  const auto check = [&](const auto& cell, double candidates) {
     const auto state_sizes = cell.state_sizes();
     const std::vector<std::int64_t> list(state_sizes.begin(), state_sizes.end());
     const Var xs = parameter(random_tensor({3, 2, kInput}, 5));
     NoiseMasks masks;
     {
       const Tape tape;
-      masks = detail::draw_noise(
-          {.zoneout_h = 0.4, .zoneout_c = 0.4, .inputs = 0.3, .states = 0.3, .weights = 0.2},
-          cell.recurrence(), list, xs, random);
+      masks = detail::draw_noise({.zoneout_h = 0.4,
+                                  .zoneout_c = 0.4,
+                                  .inputs = 0.3,
+                                  .states = 0.3,
+                                  .candidates = candidates,
+                                  .weights = 0.2},
+                                 cell.recurrence(), list, xs, random);
     }
     ParameterList weights = parameters(cell);
     weights.push_back({"xs", xs});
@@ -333,8 +349,9 @@ TEST_CASE("gradients through noise are right") {
       CHECK_MESSAGE(report.ok, report.str());
     }
   };
-  check(made<LstmCell>(30));
-  check(made<GruCell>(31, {.reset = GruReset::before}));
+  check(made<LstmCell>(30), 0.3);
+  check(made<GruCell>(31), 0.3);
+  check(made<GruCell>(31, {.reset = GruReset::before}), 0);
 }
 
 TEST_CASE("noise says what it needs") {
@@ -352,6 +369,17 @@ TEST_CASE("noise says what it needs") {
   RecurrentOptions options = sizes();
   options.noise.states = 1;
   CHECK(test::throws_with("noise is 1|0 <= p < 1", [&] { Lstm(options, random); }));
+  options.noise = {};
+  options.connection = Connection::residual;
+  CHECK(test::throws_with("stepper|residual or highway",
+                          [&] { make_stepper(Lstm(options, random)); }));
+  options.connection = Connection::plain;
+  options.noise = {.candidates = 0.5};
+  const Tape tape;
+  CHECK(test::throws_with("noise.candidates|recurrence(const of::Source& mask)",
+                          [&] { Gru(options, random, {.reset = GruReset::before})(inputs()); }));
+  CHECK(
+      test::throws_with("noise.candidates|nn::LstmCell", [&] { Mgu(options, random)(inputs()); }));
   options.noise = {.inputs = 0.5};
   const Tensor symbols = Tensor::zeros({2, 3}, DType::int64);
   CHECK(

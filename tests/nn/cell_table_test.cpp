@@ -83,12 +83,13 @@ TEST_CASE("every cell gives for a sequence what its single steps give, and so wi
   }
 }
 
-TEST_CASE("a stepper streams every cell, in two layers") {
+TEST_CASE("a stepper streams every cell, in two layers, with the mean of zoneout") {
   for (const CellRow& row : cell_rows()) {
     const std::string name = row.name;
     CAPTURE(name);
     RecurrentOptions options = sizes(DType::float32);
     options.layers = row.stacked ? 2 : 1;
+    options.noise = {.zoneout_h = 0.1, .zoneout_c = 0.2, .states = 0.3};
     const AnyStack cells = row.make(options, 5);
     Random random(6);
     const Tensor xs = random_normal({7, 1, kSize}, 0, 1, random);
@@ -127,31 +128,39 @@ TEST_CASE("weights of every cell have names of their own, by which another model
   }
 }
 
-TEST_CASE("no cell makes heap allocations once warm, also with lengths") {
+TEST_CASE("no cell makes heap allocations once warm, also with lengths and with noise") {
   if (!can_count_allocations()) return;
   for (const CellRow& row : cell_rows()) {
     const std::string name = row.name;
     CAPTURE(name);
     RecurrentOptions options = sizes(DType::float32);
     options.layers = row.stacked ? 2 : 1;
-    const AnyStack cells = row.make(options, 1);
-    const Var xs = parameter(random_tensor({5, 3, kSize}, 10, DType::float32));
-    const Var dys(random_tensor({5, 3, cells.run(xs, {}, {})[0].dim(2)}, 11, DType::float32));
-    const std::int64_t some[] = {5, 2, 0};
-    for (const std::span<const std::int64_t> lengths :
-         {std::span<const std::int64_t>{}, std::span<const std::int64_t>(some)}) {
-      std::int64_t counted = -1;
-      for (int i = 0; i < 4; ++i) {
-        const std::int64_t before = allocations();
-        {
-          Tape tape;
-          tape.backward(cells.run(xs, {}, lengths)[0], dys);
+    for (const Noise& noise : {Noise{}, Noise{.zoneout_h = 0.1,
+                                        .zoneout_c = 0.2,
+                                        .inputs = 0.3,
+                                        .states = 0.4,
+                                        .outputs = 0.1,
+                                        .weights = 0.2}}) {
+      options.noise = noise;
+      const AnyStack cells = row.make(options, 1);
+      const Var xs = parameter(random_tensor({5, 3, kSize}, 10, DType::float32));
+      const Var dys(random_tensor({5, 3, cells.run(xs, {}, {})[0].dim(2)}, 11, DType::float32));
+      const std::int64_t some[] = {5, 2, 0};
+      for (const std::span<const std::int64_t> lengths :
+           {std::span<const std::int64_t>{}, std::span<const std::int64_t>(some)}) {
+        std::int64_t counted = -1;
+        for (int i = 0; i < 4; ++i) {
+          const std::int64_t before = allocations();
+          {
+            Tape tape;
+            tape.backward(cells.run(xs, {}, lengths)[0], dys);
+          }
+          for (const NamedVar& p : cells.parameters) p.var.zero_grad();
+          xs.zero_grad();
+          counted = allocations() - before;
         }
-        for (const NamedVar& p : cells.parameters) p.var.zero_grad();
-        xs.zero_grad();
-        counted = allocations() - before;
+        CHECK(counted == 0);
       }
-      CHECK(counted == 0);
     }
   }
 }

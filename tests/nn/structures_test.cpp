@@ -247,6 +247,7 @@ TEST_CASE("gradients of trees and graphs of the first and second order are right
   check(sum, [&] { return sum(x, trees).h(); });
   const nn::NaryTreeLstm nary(options, random);
   check(nary, [&] { return nary(x, Schedule::trees_by_children(children, 2)).h(); });
+  check(nary, [&] { return nary(x, Schedule::trees_by_children(Index(12, -1), 2)).h(); });
   const nn::Tree<OwnTreeCell> own(options, random);
   check(own, [&] { return own(x, trees).h(); });
   const nn::Tree<OwnTreeCellByStep> by_step(options, random);
@@ -271,6 +272,8 @@ TEST_CASE("a user's own cell gives the same as data and as operations") {
   const Var x = values({20, kI}, 15);
   const Schedule trees = Schedule::trees_by_parent(random_parents(20, 16));
   CHECK(distance(fused(x, trees).h().value(), by_step(x, trees).h().value()) <= 1e-14);
+  const nn::NaryTreeLstm nary(tree_options(), random);
+  CHECK(nary(x, Schedule::trees_by_children(Index(40, -1), 2)).h().shape() == Shape{20, kH});
   const Var none(Tensor::zeros({0, kI}, kExact));
   CHECK(fused(none, Schedule::trees_by_parent({})).h().shape() == Shape{0, kH});
   CHECK(by_step(none, Schedule::trees_by_parent({})).h().shape() == Shape{0, kH});
@@ -299,6 +302,10 @@ TEST_CASE("wrong trees and graphs are errors") {
   Random random(11);
   const nn::ChildSumTreeLstm tree(tree_options(), random);
   const nn::GraphLstm graph(graph_options(), random);
+  CHECK(throws_with("Schedule::trees_by_parent: node 0 is its own ancestor; trees have no cycles",
+                    [&] {
+                      tree(values({2, kI}, 1), Schedule::trees_by_parent(Index{1, 0}));
+                    }));
   const Schedule two = Schedule::trees_by_parent(Index{-1, 0});
   CHECK(
       throws_with("tree: x is [3, 3], expected [V=2, I], a row for each node of the schedule", [&] {
@@ -328,6 +335,39 @@ TEST_CASE("wrong trees and graphs are errors") {
                     [&] { nn::NaryTreeLstm({.input = 1, .hidden = 1, .arity = 0}, random); }));
   CHECK(throws_with("graph_lstm: input is 1, hidden 0",
                     [&] { nn::GraphLstm({.input = 1, .hidden = 0}, random); }));
+}
+
+TEST_CASE("trees and graphs of 100000 nodes in a chain or a star take linear time") {
+  constexpr std::int64_t kMany = 100000;
+  Random random(13);
+  const nn::TreeLstmOptions options{.input = 1, .hidden = 2, .arity = 1};
+  const nn::ChildSumTreeLstm sum(options, random);
+  const nn::NaryTreeLstm nary(options, random);
+  const nn::GraphLstm graph({.input = 1, .hidden = 2}, random);
+  Index chain_parents, chain_children, star_parents;
+  std::vector<std::array<std::int64_t, 2>> chain, star;
+  for (std::int64_t v = 0; v < kMany; ++v) {
+    chain_parents.push_back(v + 1 < kMany ? v + 1 : -1);
+    chain_children.push_back(v - 1);
+    star_parents.push_back(v + 1 < kMany ? kMany - 1 : -1);
+    if (v > 0) chain.push_back({v - 1, v});
+    if (v > 0) star.push_back({0, v});
+  }
+  const Var x(random_tensor({kMany, 1}, 22, DType::float32));
+  const ParameterList all = nn::parameters(sum, nary, graph);
+  const auto train = [&](const auto& run) {
+    Tape tape;
+    const Var loss = mean(square(run()));
+    tape.backward(loss);
+    CHECK(std::isfinite(loss.item()));
+    for (const NamedVar& p : all) p.var.zero_grad();
+  };
+  train([&] { return sum(x, Schedule::trees_by_parent(chain_parents)).h(); });
+  train([&] { return sum(x, Schedule::trees_by_parent(star_parents)).h(); });
+  train([&] { return nary(x, Schedule::trees_by_children(chain_children, 1)).h(); });
+  train([&] { return graph(x, Schedule::graph(kMany, chain)).y; });
+  train([&] { return graph(x, Schedule::graph(kMany, star)).y; });
+  train([&] { return graph(x, Schedule::graph(kMany, {})).y; });
 }
 
 TEST_CASE("a training step of trees and graphs allocates nothing if its schedule is reused") {

@@ -70,6 +70,13 @@ std::map<std::int64_t, ExpectedNode> nodes_of(const Schedule& schedule,
   std::int64_t edges = 0;
   for (std::int64_t l = 0; l < schedule.levels(); ++l) {
     const Schedule::Level level = schedule.level(l);
+    for (int p = 0; p < schedule.slots(); ++p) {
+      bool zeros = true;
+      for (std::int64_t i = 0; i < level.count; ++i) {
+        zeros = zeros && states.at(at(schedule.slot(l, p)[i])) == kZeros;
+      }
+      REQUIRE(schedule.slot(l, p).zeros == zeros);
+    }
     for (std::int64_t i = 0; i < level.count; ++i) {
       ExpectedNode node;
       for (int p = 0; p < schedule.slots(); ++p) {

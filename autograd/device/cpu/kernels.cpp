@@ -6,6 +6,7 @@
 
 #include "tapeloop/autograd/device/cpu/gemm_kernel.h"
 #include "tapeloop/autograd/device/cpu/panels_kernel.h"
+#include "tapeloop/autograd/device/cpu/random_kernel.h"
 #include "tapeloop/autograd/device/cpu/row_kernel.h"
 
 namespace tapeloop::cpu {
@@ -19,6 +20,7 @@ constexpr TypedKernels<T> kTyped = {
     Vec<T, Isa>::width,
     &pack_panels<Isa, T>,
     &multiply_panels<Isa, T>,
+    &uniform_numbers<Isa, T>,
     &row_moments<Isa, T>,
     &normalise_row<Isa, T>,
     &row_gradient_sums<Isa, T>,

@@ -27,6 +27,8 @@ struct TypedKernels {
   std::int64_t panel_width;     // of pack_panels and multiply_panels
   void (*pack_panels)(MatrixView<T> b, std::int64_t k, std::int64_t n, T* panels);
   void (*multiply_panels)(const PanelProduct<T>& product);
+  // Uniform random numbers of a stream: random_kernel.h.
+  void (*uniform)(T* out, std::int64_t count, std::uint64_t seed, std::uint64_t first);
   // Layer norm of a row: norm_kernel.h.
   RowMoments<T> (*row_moments)(const T* x, std::int64_t count, double epsilon);
   void (*normalise_row)(const NormalisedRow<T>& row, const RowMoments<T>& moments);

@@ -1,10 +1,12 @@
 // SPDX-License-Identifier: MIT
 // Layer norm of one row, forwards and backwards. Compiled once for each instruction set. Sums run
-// in 16 parts, in an order that depends only on the length of the row.
+// in 64 parts, as many as hide the latency of an addition, in an order that depends only on the
+// length of the row.
 #pragma once
 
 #include <cmath>
 #include <cstdint>
+#include <type_traits>
 
 namespace tapeloop::cpu {
 
@@ -39,7 +41,7 @@ struct NormalisedRowGradient {
 // term(i) summed over [0, count).
 template <class T, class Term>
 inline T sum_of_row(std::int64_t count, Term term) {
-  constexpr std::int64_t kParts = 16;
+  constexpr std::int64_t kParts = 64;
   T parts[kParts] = {};
   std::int64_t i = 0;
   for (; i + kParts <= count; i += kParts) {
@@ -83,17 +85,37 @@ RowSums<T> row_gradient_sums(const T* x, const T* scale, const T* dy, std::int64
           sum_of_row<T>(count, [=](std::int64_t i) { return g(i) * ((x[i] - mean) * factor); })};
 }
 
+// One loop for each result, which the compiler can write with registers: no two results share
+// memory.
 template <class Isa, class T>
 void row_gradient(const NormalisedRowGradient<T>& row, const RowMoments<T>& m,
                   const RowSums<T>& sums, std::int64_t width) {
-  const T over = T{1} / static_cast<T>(width);
-  for (std::int64_t i = 0; i < row.count; ++i) {
-    const T x = (row.x[i] - m.mean) * m.factor;
-    const T g = row.scale == nullptr ? row.dy[i] : row.dy[i] * row.scale[i];
-    const T dx = m.factor * (g - (sums.g + x * sums.gx) * over);
-    if (row.dscale != nullptr) row.dscale[i] += row.dy[i] * x;
-    if (row.dbias != nullptr) row.dbias[i] += row.dy[i];
-    if (row.dx != nullptr) row.dx[i] = row.adds ? row.dx[i] + dx : dx;
+  const T* __restrict x = row.x, * __restrict dy = row.dy;
+  const T mean = m.mean, factor = m.factor, over = T{1} / static_cast<T>(width);
+  const auto put = [&](auto scaled, auto adds) {
+    T* __restrict dx = row.dx;
+    const T* __restrict scale = row.scale;
+    for (std::int64_t i = 0; i < row.count; ++i) {
+      const T g = decltype(scaled)::value ? dy[i] * scale[i] : dy[i];
+      const T d = factor * (g - (sums.g + (x[i] - mean) * factor * sums.gx) * over);
+      dx[i] = decltype(adds)::value ? dx[i] + d : d;
+    }
+  };
+  if (row.dx != nullptr) {
+    if (row.scale != nullptr) {
+      row.adds ? put(std::true_type{}, std::true_type{}) : put(std::true_type{}, std::false_type{});
+    } else {
+      row.adds ? put(std::false_type{}, std::true_type{})
+               : put(std::false_type{}, std::false_type{});
+    }
+  }
+  if (row.dscale != nullptr) {
+    T* __restrict dscale = row.dscale;
+    for (std::int64_t i = 0; i < row.count; ++i) dscale[i] += dy[i] * ((x[i] - mean) * factor);
+  }
+  if (row.dbias != nullptr) {
+    T* __restrict dbias = row.dbias;
+    for (std::int64_t i = 0; i < row.count; ++i) dbias[i] += dy[i];
   }
 }
 

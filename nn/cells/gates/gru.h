@@ -19,6 +19,17 @@ struct GruGates {
     return n + z * (h - n);
   }
 };
+// The same with a mask on the candidate: n m
+struct GruMaskedGates {
+  static constexpr const char* name = "gru_masked_gates";
+  static constexpr const char* arguments = "xr xz xn hr hz hn m h";
+  TL_HD auto operator()(auto xr, auto xz, auto xn, auto hr, auto hz, auto hn, auto m,
+                        auto h) const {
+    auto z = sigmoid(xz + hz);
+    auto n = tanh(xn + sigmoid(xr + hr) * hn) * m;
+    return n + z * (h - n);
+  }
+};
 // GRU, reset gate before the recurrent product. Cho et al. 2014, arXiv:1406.1078 v3. Two formulas,
 // with a product between them:
 //   s = sigmoid(r) h
@@ -43,7 +54,7 @@ struct GruUpdate {
 #include "tapeloop/autograd/formula/kernel.h"
 
 namespace tapeloop::nn {
-struct GruPage : Page<GruGates, GruResetState, GruUpdate> {
+struct GruPage : Page<GruGates, GruMaskedGates, GruResetState, GruUpdate> {
   using OfSequences = Page<GruGates>;  // formulas of the persistent kernels for CUDA
   static std::span<const PointwiseKernel* const> kernels();
   static void register_cuda();

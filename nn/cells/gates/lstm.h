@@ -20,13 +20,23 @@ struct LstmGates {
     return outputs(sigmoid(o) * tanh(c_next), c_next);
   }
 };
+// The same with a mask on the candidate: tanh(g) m
+struct LstmMaskedGates {
+  static constexpr const char* name = "lstm_masked_gates";
+  static constexpr const char* arguments = "i f g o m c";
+  static constexpr const char* results = "h c";
+  TL_HD auto operator()(auto i, auto f, auto g, auto o, auto m, auto c) const {
+    auto c_next = sigmoid(f) * c + sigmoid(i) * (tanh(g) * m);
+    return outputs(sigmoid(o) * tanh(c_next), c_next);
+  }
+};
 
 }  // namespace tapeloop::nn
 
 #include "tapeloop/autograd/formula/kernel.h"
 
 namespace tapeloop::nn {
-struct LstmPage : Page<LstmGates> {
+struct LstmPage : Page<LstmGates, LstmMaskedGates> {
   using OfSequences = Page<LstmGates>;  // formulas of the persistent kernels for CUDA
   static std::span<const PointwiseKernel* const> kernels();
   static void register_cuda();

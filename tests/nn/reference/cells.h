@@ -2,7 +2,7 @@
 // Relatives of the LSTM and the GRU in tests/reference.
 #pragma once
 
-#include "tests/nn/reference_recurrent.h"
+#include "tests/nn/reference/recurrent.h"
 
 namespace reference {
 
@@ -230,6 +230,8 @@ inline Outputs lstm_dropout(Case& c) {
     masks.states = scaled("input.mask_h");
   } else if (mode == "weight_drop") {
     masks.weights.push_back(scaled("input.mask_w"));
+  } else if (mode == "memoryless") {
+    masks.candidates = scaled(c.first_of({"input.mask_g", "input.mask_t", "input.mask"}));
   } else {
     throw Unknown("mode " + mode);
   }
