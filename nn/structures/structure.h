@@ -7,8 +7,8 @@
 //                                              or neighbour
 //   State step(const Var& x, std::span<const State> before, const Edges<State>& edges) const;
 //                                              any step, by operations; input() is optional
-// A recurrence may make more parts than State has: hidden ones that only other nodes read, such as a
-// product of h. state_sizes() has their sizes, too.
+// A recurrence may make more parts than State has: hidden ones that only other nodes read, such as
+// a product of h. state_sizes() has their sizes, too.
 // In a graph nodes have states before they run, those of the layer before. Then a cell may have
 //   Recurrence recurrence(const State& before) const;      instead of recurrence(): it may leave out
 //                                                          products of states that are undefined,
