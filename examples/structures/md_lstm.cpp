@@ -51,7 +51,7 @@ nn::MdVariant variant_of(const std::string& name) {
 }
 
 struct DigitModel {
-  nn::Grid<nn::MdLstm> grid;
+  nn::MdLstm grid;
   nn::Linear head;
   mutable Random samples;
   DigitModel(const DigitSettings& s, Random& random)

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// Construction and the step of MdLstm.
+// Construction and the step of MdLstmCell.
 #include "tapeloop/nn/structures/md_lstm.h"
 
 #include <fmt/format.h>
@@ -49,7 +49,7 @@ of::Source weighted_mean(Recurrence& r, const of::Source& l, int D, std::int64_t
 
 }  // namespace
 
-MdLstm::MdLstm(const GridOptions& grid, Random& random, const Options& own)
+MdLstmCell::MdLstmCell(const GridOptions& grid, Random& random, const Options& own)
     : options(own), hidden_(grid.hidden), dimensions_(grid.dimensions) {
   detail::check_grid_cell("md_lstm", grid);
   if (own.peepholes && has_mean(own.variant)) {
@@ -72,14 +72,14 @@ MdLstm::MdLstm(const GridOptions& grid, Random& random, const Options& own)
   }
 }
 
-Linear MdLstm::input_projection() const {
+Linear MdLstmCell::input_projection() const {
   Linear result;
   result.weight = weight_ih;
   result.bias = bias_ih;
   return result;
 }
 
-Var MdLstm::input(const Var& x) const {
+Var MdLstmCell::input(const Var& x) const {
   if (x.dim(-1) != weight_ih.dim(1)) {
     fail("md_lstm", fmt::format("x has {} features, the cell was built with input = {}; x is {}",
                                 x.dim(-1), weight_ih.dim(1), x.value().describe()));
@@ -87,7 +87,7 @@ Var MdLstm::input(const Var& x) const {
   return input_projection()(x);
 }
 
-Recurrence MdLstm::recurrence() const {
+Recurrence MdLstmCell::recurrence() const {
   const std::int64_t H = hidden_;
   const int D = dimensions_;
   Recurrence r;
