@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-// MdLstmCell: the cell of a Multi-Dimensional LSTM. A cell of a grid sees its D predecessors, one along
-// each dimension. Graves, Fernandez & Schmidhuber 2007, arXiv:0705.2011
+// The Multi-Dimensional LSTM, MdLstm, and its cell. A cell of a grid sees its D predecessors, one
+// along each dimension. Graves, Fernandez & Schmidhuber 2007, arXiv:0705.2011
 //   D dimensions, I input size, H hidden units.
 #pragma once
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-// MdLstmCell: every variant in one to five dimensions against the same step by operations, gradients,
-// and cells that are equal to others.
+// MdLstmCell: every variant in one to five dimensions against the same step by operations,
+// gradients, and cells that are equal to others.
 #include "tests/structures/md_cells.h"
 #include "tests/support.h"
 
