@@ -92,7 +92,10 @@ void sample_steps(benchmark::State& state, Weights weights) {
     Tensor logits = Tensor::zeros({1, kSymbols});
     std::int64_t symbol = 0;
     const auto step = [&] {
-      stepper.step({embedding + symbol * kEmbedding, kEmbedding}, {logits.data<float>(), kSymbols});
+      if (!stepper.step({embedding + symbol * kEmbedding, kEmbedding},
+                        {logits.data<float>(), kSymbols})) {
+        fail("charlm_bench", text_of(stepper.error()));
+      }
       symbol = *nn::sample(logits, random).read<std::int64_t>();
     };
     for (int i = 0; i < 10; ++i) step();

@@ -41,7 +41,7 @@ void md_lstm(benchmark::State& state) {
                        hidden = state.range(3);
     const bench::Threads threads(state.range(4));
     Random random(1);
-    const nn::Grid<nn::MdLstm> model({.input = input, .hidden = hidden}, random);
+    const nn::MdLstm model({.input = input, .hidden = hidden}, random);
     train(state, model, {size, size, batch, input},
           static_cast<double>(5 * hidden * (input + 2 * hidden)),
           [&](const Var& xs) { return model(xs).ys; });

@@ -2,9 +2,10 @@
 // One sample in, one sample out: an LSTM of H units on one input, then a linear unit, like models
 // of audio amplifiers.
 // infer/lstm uses a Stepper, infer/lstm_bf16 a Stepper with bfloat16 weights, infer/operations
-// single operations.
+// single operations, infer/user_operations those of a user's copy of the LSTM, a Recurrence.
 // At 48 kHz one sample lasts 20,800 ns.
 #include "bench/support.h"
+#include "examples/custom_cell/my_lstm.h"
 #include "tapeloop/nn/nn.h"
 
 namespace {
@@ -33,22 +34,24 @@ void stepper(benchmark::State& state, Weights weights) {
         nn::make_stepper(model, nn::Linear(state.range(0), 1, random), {.weights = weights});
     time_samples(state, [&](float x) {
       float y = 0;
-      steps.step({&x, 1}, {&y, 1});
+      if (!steps.step({&x, 1}, {&y, 1})) fail("infer_bench", text_of(steps.error()));
       return y;
     });
   });
 }
 
+template <class Cell>
 void operations(benchmark::State& state) {
   bench::guarded(state, [&] {
     Random random(1);
-    const nn::LstmCell cell({.input = 1, .hidden = state.range(0)}, random);
+    const Cell cell({.input = 1, .hidden = state.range(0)}, random);
     const nn::Linear head(state.range(0), 1, random);
     const Var zeros(Tensor::zeros({1, state.range(0)}));
-    nn::LstmCell::State s(zeros, zeros);
+    typename Cell::State s(zeros, zeros);
     time_samples(state, [&](float sample) {
-      s = cell.step(cell.input(Var(Tensor::full({1, 1}, sample))), s);
-      return *head(s.h()).value().read<float>();
+      s = nn::step(cell, cell.input(Var(Tensor::full({1, 1}, sample))), s);
+      const Tensor y = head(s.h()).value();
+      return *y.read<float>();
     });
   });
 }
@@ -61,4 +64,5 @@ void sizes(benchmark::internal::Benchmark* rows) {
 
 BENCHMARK_CAPTURE(stepper, float32, Weights::float32)->Name("infer/lstm")->Apply(sizes);
 BENCHMARK_CAPTURE(stepper, bfloat16, Weights::bfloat16)->Name("infer/lstm_bf16")->Apply(sizes);
-BENCHMARK(operations)->Name("infer/operations")->Apply(sizes);
+BENCHMARK(operations<nn::LstmCell>)->Name("infer/operations")->Apply(sizes);
+BENCHMARK(operations<my::LstmCell>)->Name("infer/user_operations")->Apply(sizes);

@@ -2,8 +2,9 @@
 // Training steps (float32) of Tree-LSTMs and of a Graph LSTM. No optimizer: forward, backward with
 // a dense upstream gradient of all h, gradients of the weights, of x and of given states. The
 // schedule is made before. bench/peers/structures_torch.py makes the same trees and graphs.
-// GFLOPS counts the products, 3 x 2V x 4H(I+H), and H more columns for a Graph LSTM's own states:
-// compare it with train/lstm.
+// GFLOPS counts the products that are made, three times 2V: H(4I + 2.5H) for child-sum trees, half
+// of whose nodes have children, H(4I + 5H) for two children, H(4I + 8H) for graphs. Compare it with
+// train/lstm.
 //   N trees or graphs, V nodes of each, I input size, H hidden size
 #include <numeric>
 #include <vector>
@@ -112,9 +113,9 @@ void tree(benchmark::State& state, bool ordered) {
                                    : Schedule::trees_by_parent(make_parents(N, V));
     ParameterList parameters = ordered ? nn::parameters(nary) : nn::parameters(sum);
     parameters.push_back({"x", x});
-    // Of two children, each has rows for both forget gates; half of the nodes have children.
-    const std::int64_t hidden = ordered ? 5 * H : 4 * H;
-    train(state, parameters, static_cast<double>(4 * H * I + hidden * H),
+    const double hidden = ordered ? 5 : 2.5;
+    const double products = static_cast<double>(4 * H * I) + hidden * static_cast<double>(H * H);
+    train(state, parameters, products,
           [&] { return ordered ? nary(x, trees).h() : sum(x, trees).h(); });
   });
 }

@@ -67,8 +67,9 @@ class Backend {
   // N], N > 0; to [...] int64.
   virtual void argmax(const Tensor& to, const Tensor& from) const = 0;
   // Rows by index: to[i] = from[index[i]], and to[index[i]] += from[i]. to, from [rows, width],
-  // index [n] int64.
-  virtual void take_rows(const Tensor& to, const Tensor& from, const Tensor& index) const = 0;
+  // index [n] int64. `gaps`: for an index of -1 to[i] is 0.
+  virtual void take_rows(const Tensor& to, const Tensor& from, const Tensor& index,
+                         bool gaps) const = 0;
   virtual void add_rows(const Tensor& to, const Tensor& index, const Tensor& from) const = 0;
   // Elements by index along an axis. For axis 1: to[i][j] = from[i][index[i][j]], and
   // to[i][index[i][j]] += from[i][j].

@@ -15,10 +15,16 @@ template <class T, class Do>
 class LevelLoop : private LevelFrame<T, Do> {
  public:
   LevelLoop(const LevelProgram& program, Do& device)
-      : Frame(program, device), plans_(step_.operations.size()) {}
+      : Frame(program, device), formulas_(step_.operations.size()) {
+    for (std::size_t i = 0; i < formulas_.size(); ++i) {
+      if (step_.operations[i].kind == From::formula) prepare_formula(i);
+      find_adjacent(formulas_[i]);
+    }
+    for (int v = 0; v < values(); ++v) clears_ = clears_ || program_.cleared(v);
+  }
 
+  // Of a program made from a LevelForward.
   void forward() {
-    for (std::size_t i = 0; i < plans_.size(); ++i) prepare_forward(i);
     for (std::int64_t l = 0; l < order_.levels(); ++l) {
       enter(l);
       gather();
@@ -30,23 +36,18 @@ class LevelLoop : private LevelFrame<T, Do> {
           case From::layer_norm: layer_norm(op); break;
           case From::spread: spread(op); break;
           case From::edge_sum: edge_sum(op); break;
-          default: formula(op, plans_[i]);
+          default: formula(op, formulas_[i]);
         }
-        unseen_ = true;
+        wrote();
       }
       wait();
     }
   }
 
-  // `upstream`: as in LevelBackward.
+  // Of a program made from a LevelBackward. `upstream`: as there.
   void backward(std::span<const Tensor> upstream) {
-    for (std::size_t i = 0; i < plans_.size(); ++i) prepare_backward(i);
-    for (std::size_t v = 0; v < step_.values.size(); ++v) {
-      clears_ = clears_ || program_.cleared(static_cast<int>(v));
-    }
     for (std::int64_t l = order_.levels(); l-- > 0;) {
       enter(l);
-      enter_gradients();
       gather();
       spread_again();
       add_upstream(upstream);
@@ -62,7 +63,7 @@ class LevelLoop : private LevelFrame<T, Do> {
           case From::edge_sum: edge_sum_gradient(op, i); break;
           default: formula_gradient(op, i);
         }
-        unseen_ = true;
+        wrote();
       }
       scatter();
       if (program_.ends_with_wait()) wait();
@@ -72,12 +73,12 @@ class LevelLoop : private LevelFrame<T, Do> {
 
  private:
   using Frame = LevelFrame<T, Do>;
-  using Frame::count_of, Frame::drows, Frame::enter, Frame::enter_gradients, Frame::gather,
-      Frame::rows, Frame::scatter, Frame::see, Frame::see_gradient, Frame::see_units,
-      Frame::see_whole, Frame::states_at, Frame::table_of, Frame::tabled, Frame::value, Frame::wait,
+  using Frame::count_of, Frame::drows, Frame::enter, Frame::gather, Frame::rows, Frame::rows_at,
+      Frame::scatter, Frame::see, Frame::see_gradient, Frame::see_units, Frame::see_whole,
+      Frame::table_of, Frame::tabled, Frame::value, Frame::values, Frame::wait, Frame::wrote,
       Frame::zeros;
   using Frame::do_, Frame::edges_, Frame::level_, Frame::mixed_, Frame::order_, Frame::program_,
-      Frame::step_, Frame::tables_, Frame::unseen_;
+      Frame::step_, Frame::tables_, Frame::together_;
   using typename Frame::Columns;
   using typename Frame::From;
   using typename Frame::Value;
@@ -132,7 +133,7 @@ class LevelLoop : private LevelFrame<T, Do> {
     for (const StepLayout::Operation& op : step_.operations) {
       if (op.kind != From::spread || !program_.is_scratch(op.result)) continue;
       spread(op);
-      unseen_ = true;
+      wrote();
     }
   }
 
@@ -141,9 +142,8 @@ class LevelLoop : private LevelFrame<T, Do> {
     if (op.add.given()) see_units(op.add, y.unit);
     const LevelRows<T> start = op.add.given() ? rows(op.add) : LevelRows<T>{};
     if (const Value& x = value(op.x.value); x.from == From::edge_state) {
-      do_.edge_sum(rows(op.result), start,
-                   states_at(program_.place(op.x.value)).columns(op.x.first), table_of(x),
-                   edges_.begins, level_.count, y.size, y.unit, op.mean);
+      do_.edge_sum(rows(op.result), start, rows_at(program_.place(op.x.value)).columns(op.x.first),
+                   table_of(x), edges_.begins, level_.count, y.size, y.unit, op.mean);
     } else {
       if (edges_.count > 0) see_units(op.x, y.unit);
       do_.edge_sum(rows(op.result), start, rows(op.x), nullptr, edges_.begins, level_.count, y.size,
@@ -152,35 +152,96 @@ class LevelLoop : private LevelFrame<T, Do> {
   }
   const T* row(int v) const { return v < 0 ? nullptr : rows(v).data; }
 
-  void prepare_forward(std::size_t i) {
-    const StepLayout::Operation& op = step_.operations[i];
-    if (op.kind != From::formula) return;
-    LoopPlan& plan = plans_[i];
-    plan.rank = 2;
-    plan.overwritten = 0;
-  }
+  // --- formulas ---
 
-  static void set(LoopPlan& plan, int& count, LevelRows<T> rows) {
-    LoopPlan::Operand& operand = plan.operands[count++];
+  // An operand of a formula that each level has in another place: this thread's units, in columns
+  // of a value or of its gradient.
+  struct Operand {
+    int number;
+    const LevelRows<T>* rows;
+    std::int64_t first;
+  };
+  struct Formula {
+    LoopPlan plan;
+    int count = 0;  // of operands
+    // The units of a row, if the rows of every operand are adjacent and this thread runs all of
+    // them: then they are a single long row. 0: they are not.
+    std::int64_t adjacent = 0;
+    int moving_count = 0;
+    Operand moving[kMaxOperands];
+    bool adds = false;  // some gradients go through scratch memory
+    Formula() { plan.rank = 2; }
+    std::span<const Operand> all_moving() const {
+      return {moving, static_cast<std::size_t>(moving_count)};
+    }
+  };
+
+  void prepare_formula(std::size_t i) {
+    const StepLayout::Operation& op = step_.operations[i];
+    Formula& f = formulas_[i];
+    const auto [begin, count] = do_.own_units(op.units);
+    f.plan.sizes[1] = count;
+    for (const Columns& c : op.arguments) {
+      for (std::int64_t j = 0; j < c.size; j += op.units) {
+        add_operand(f, program_.place(c.value), rows(c.value), c.first + j + begin);
+      }
+    }
+    for (int k = 0; k < op.kernel->outputs; ++k) {
+      const int v = op.result + k;
+      if (program_.backward()) {
+        add_operand(f, program_.dplace(v), drows(v), begin);
+      } else {
+        add_operand(f, program_.place(v), rows(v), begin);
+      }
+    }
+    if (!program_.backward()) return;
+    f.plan.overwritten = kNotAsked;
+    const GradientWrite* write = program_.writes(i).data();
+    for (const Columns& c : op.arguments) {
+      for (std::int64_t j = 0; j < c.size; j += op.units, ++write) {
+        if (write->way == Write::put) {
+          add_operand(f, program_.dplace(c.value), drows(c.value), c.first + j + begin);
+        } else if (write->way == Write::none) {
+          set(f.plan.operands[f.count++], {});
+        } else {
+          f.adds = true;
+          set(f.plan.operands[f.count++], rows_at(write->scratch).columns(begin));
+        }
+      }
+    }
+  }
+  void find_adjacent(Formula& f) const {
+    const std::int64_t units = f.plan.sizes[1];
+    bool adjacent = !together_ && f.count > 0;
+    for (int i = 0; i < f.count; ++i) {
+      const LoopPlan::Operand& operand = f.plan.operands[i];
+      adjacent = adjacent && (operand.data == nullptr || operand.strides[0] == units);
+    }
+    f.adjacent = adjacent ? units : 0;
+  }
+  static void add_operand(Formula& f, const Place& place, const LevelRows<T>& rows,
+                          std::int64_t first) {
+    f.moving[f.moving_count++] = {f.count, &rows, first};
+    set(f.plan.operands[f.count++], rows_at(place));
+  }
+  static void set(LoopPlan::Operand& operand, LevelRows<T> rows) {
     operand.data = reinterpret_cast<char*>(rows.data);
     operand.strides[0] = rows.stride;
     operand.strides[1] = 1;
   }
-  int set_arguments(const StepLayout::Operation& op, LoopPlan& plan) {
-    int count = 0;
-    for (const Columns& c : op.arguments) {
-      see_units(c, op.units);
-      const LevelRows<T> all = rows(c);
-      for (std::int64_t at = 0; at < c.size; at += op.units) set(plan, count, all.columns(at));
+  void set_operands(const StepLayout::Operation& op, Formula& f) {
+    for (const Columns& c : op.arguments) see_units(c, op.units);
+    for (const Operand& x : f.all_moving()) {
+      f.plan.operands[x.number].data = reinterpret_cast<char*>(x.rows->data + x.first);
     }
-    return count;
+    const std::int64_t count = count_of(op.result);
+    f.plan.sizes[0] = f.adjacent > 0 ? 1 : count;
+    if (f.adjacent > 0) f.plan.sizes[1] = count * f.adjacent;
   }
 
-  void formula(const StepLayout::Operation& op, LoopPlan& plan) {
-    int count = set_arguments(op, plan);
-    for (int k = 0; k < op.kernel->outputs; ++k) set(plan, count, rows(op.result + k));
-    plan.sizes[0] = count_of(op.result);
-    do_.formula(*op.kernel, op.formula.bytes, plan, count, op.units);
+  void formula(const StepLayout::Operation& op, Formula& f) {
+    set_operands(op, f);
+    do_.formula(*op.kernel, op.formula.bytes, f.plan);
   }
 
   // --- backward ---
@@ -196,87 +257,68 @@ class LevelLoop : private LevelFrame<T, Do> {
       const std::int64_t size = value(v).size;
       do_.add(drows(v), LevelRows<T>{static_cast<T*>(dy.raw()) + level_.first * size, size},
               level_.count, size, value(v).unit);
-      unseen_ = true;
+      wrote();
     }
   }
   void clear() {
     if (!clears_) return;
-    for (std::size_t v = 0; v < step_.values.size(); ++v) {
-      const auto i = static_cast<int>(v);
-      if (!program_.cleared(i) && !(value(i).from == From::state && tabled(v))) continue;
-      if (drows(i).data == nullptr || count_of(i) == 0) continue;
-      do_.zero(drows(i), count_of(i), value(i).size, value(i).unit);
-      unseen_ = true;
+    for (int v = 0; v < values(); ++v) {
+      if (!program_.cleared(v) && !(value(v).from == From::state && tabled(v))) continue;
+      if (drows(v).data == nullptr || count_of(v) == 0) continue;
+      do_.zero(drows(v), count_of(v), value(v).size, value(v).unit);
+      wrote();
     }
-  }
-
-  void prepare_backward(std::size_t i) {
-    prepare_forward(i);
-    plans_[i].overwritten = kNotAsked;
   }
 
   void formula_gradient(const StepLayout::Operation& op, std::size_t i) {
-    LoopPlan& plan = plans_[i];
-    const std::span<const Write> writes = program_.writes(i);
-    int count = set_arguments(op, plan);
-    for (int k = 0; k < op.kernel->outputs; ++k) {
-      see_gradient({op.result + k, 0, op.units}, op.units);
-      set(plan, count, drows(op.result + k));
-    }
-    std::size_t at = 0;
-    bool more = false;
-    for (const Columns& c : op.arguments) {
-      if (drows(c.value).data != nullptr) see_gradient(c, op.units);
-      for (std::int64_t j = 0; j < c.size; j += op.units, ++at) {
-        const bool put = writes[at] == Write::put;
-        more = more || (!put && writes[at] != Write::none);
-        set(plan, count,
-            put                         ? drows(c).columns(j)
-            : writes[at] == Write::none ? LevelRows<T>{}
-                                        : Frame::at(program_.scratch(i, at)));
+    Formula& f = formulas_[i];
+    set_operands(op, f);
+    if (together_) {
+      for (int k = 0; k < op.kernel->outputs; ++k) {
+        see_gradient({op.result + k, 0, op.units}, op.units);
+      }
+      for (const Columns& c : op.arguments) {
+        if (drows(c.value).data != nullptr) see_gradient(c, op.units);
       }
     }
-    plan.sizes[0] = count_of(op.result);
-    if (plan.overwritten == kNotAsked) {
-      plan.overwritten = overwritten_inputs(*op.kernel->backward, plan);
+    if (f.plan.overwritten == kNotAsked) {
+      f.plan.overwritten = overwritten_inputs(*op.kernel->backward, f.plan);
     }
-    do_.formula(*op.kernel->backward, op.formula.bytes, plan, count, op.units);
-    if (more) add_scratch(op, i);
+    do_.formula(*op.kernel->backward, op.formula.bytes, f.plan);
+    if (f.adds) add_scratch(op, i);
   }
   void add_scratch(const StepLayout::Operation& op, std::size_t i) {
-    const std::span<const Write> writes = program_.writes(i);
-    std::size_t at = 0;
+    const GradientWrite* write = program_.writes(i).data();
     for (const Columns& c : op.arguments) {
-      for (std::int64_t j = 0; j < c.size; j += op.units, ++at) {
-        if (writes[at] == Write::put || writes[at] == Write::none) continue;
-        const LevelRows<T> to = drows(c).columns(j), from = Frame::at(program_.scratch(i, at));
-        if (writes[at] == Write::sum) {
+      for (std::int64_t j = 0; j < c.size; j += op.units, ++write) {
+        if (write->scratch.base == nullptr) continue;
+        const LevelRows<T> to = drows(c).columns(j), from = rows_at(write->scratch);
+        if (write->way == Write::sum) {
           do_.add_rows(to.data, from, count_of(op.result), op.units);
         } else {
           see_gradient({c.value, c.first + j, op.units}, op.units);
           do_.add(to, from, count_of(op.result), op.units, op.units);
-          unseen_ = true;
+          wrote();
         }
       }
     }
   }
 
   void product_gradient(const StepLayout::Operation& op, std::size_t i) {
-    const std::span<const Write> writes = program_.writes(i);
+    const GradientWrite* write = program_.writes(i).data();
     const Value& y = value(op.result);
     const LevelRows<T> dy = drows(op.result);
-    std::size_t at = 0;
     for (const StepLayout::Term& term : op.terms) {
-      const Write way = writes[at++];
+      const Write way = (write++)->way;
       if (way == Write::none || zeros(term.x)) continue;
       see();
       see_gradient(term.x, term.x.size);
       const LevelRows<T> to = drows(term.x);
       do_.product_gradient(term.weight, count_of(op.result), dy, y.size,
                            way == Write::add ? to : LevelRows<T>{}, to, term.x.size);
-      unseen_ = true;
+      wrote();
     }
-    pass_on(op, writes[at], dy, y);
+    pass_on(op, write->way, dy, y);
   }
   // The gradient of what an operation adds is that of the sum.
   void pass_on(const StepLayout::Operation& op, Write way, LevelRows<T> dy, const Value& y) {
@@ -290,7 +332,7 @@ class LevelLoop : private LevelFrame<T, Do> {
   }
 
   void spread_gradient(const StepLayout::Operation& op, std::size_t i) {
-    const Write way = program_.writes(i)[0];
+    const Write way = program_.writes(i)[0].way;
     if (way == Write::none) return;
     const Value& y = value(op.result);
     see_gradient({op.result, 0, y.size}, y.unit);
@@ -301,40 +343,40 @@ class LevelLoop : private LevelFrame<T, Do> {
   }
 
   void edge_sum_gradient(const StepLayout::Operation& op, std::size_t i) {
-    const std::span<const Write> writes = program_.writes(i);
+    const std::span<const GradientWrite> writes = program_.writes(i);
     const Value& y = value(op.result);
     const LevelRows<T> dy = drows(op.result);
-    if (writes[0] != Write::none && edges_.count > 0) {
+    if (writes[0].way != Write::none && edges_.count > 0) {
       see_gradient({op.result, 0, y.size}, y.unit);
       see_gradient(op.x, y.unit);
       const Value& x = value(op.x.value);
       const bool states = x.from == From::edge_state;
       const LevelRows<T> to =
-          states ? states_at(program_.dplace(op.x.value)).columns(op.x.first) : drows(op.x);
+          states ? rows_at(program_.dplace(op.x.value)).columns(op.x.first) : drows(op.x);
       do_.spread(to, states ? table_of(x) : nullptr, dy, edges_.begins, level_.count, y.size,
-                 y.unit, op.mean, writes[0] == Write::add);
-      unseen_ = true;
+                 y.unit, op.mean, writes[0].way == Write::add);
+      wrote();
     }
-    pass_on(op, writes[1], dy, y);
+    pass_on(op, writes[1].way, dy, y);
   }
 
   void layer_norm_gradient(const StepLayout::Operation& op, std::size_t i) {
-    const std::span<const Write> writes = program_.writes(i);
+    const std::span<const GradientWrite> writes = program_.writes(i);
     const Value& y = value(op.result);
     see();
     see_gradient(op.x, y.unit);
     const auto drow = [&](int v) { return v < 0 ? nullptr : drows(v).data; };
     do_.layer_norm_gradient(op.groups, op.epsilon, rows(op.x), row(op.scale), drows(op.result),
-                            writes[0] == Write::none ? LevelRows<T>{} : drows(op.x),
-                            writes[0] == Write::add, drow(op.scale), drow(op.bias),
+                            writes[0].way == Write::none ? LevelRows<T>{} : drows(op.x),
+                            writes[0].way == Write::add, drow(op.scale), drow(op.bias),
                             count_of(op.result), y.size, y.unit);
-    pass_on(op, writes[1], drows(op.result), y);
+    pass_on(op, writes[1].way, drows(op.result), y);
   }
 
   static constexpr std::uint64_t kNotAsked = ~std::uint64_t{0};
 
-  bool clears_ = tables_;  // gradients of some values are cleared
-  PoolVector<LoopPlan> plans_;
+  bool clears_ = tables_;         // gradients of some values are cleared
+  PoolVector<Formula> formulas_;  // by operation
 };
 
 }  // namespace tapeloop::detail

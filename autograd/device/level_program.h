@@ -25,6 +25,15 @@ enum class Write : std::uint8_t {
   sum    // of a parameter that is the same for all rows: the sum over the rows is added
 };
 
+// One contribution to the gradient of a value.
+struct GradientWrite {
+  Write way = Write::none;
+  int value = -1;          // whose gradient
+  std::int64_t units = 0;  // columns of an argument of a formula; 0: it is no argument
+  bool by_edge = false;    // such a formula runs on edges
+  Place scratch{};         // for these columns, if they are added or summed
+};
+
 class LevelProgram {
  public:
   explicit LevelProgram(const LevelRun& run);
@@ -36,6 +45,7 @@ class LevelProgram {
   DType dtype() const { return dtype_; }
   std::int64_t element() const { return size_of(dtype_); }
   std::int64_t widest() const { return widest_; }  // the most nodes of a level
+  bool backward() const { return backward_; }      // made from a LevelBackward
 
   // The most rows that a value has in a level: of nodes or of edges.
   std::int64_t widest(const StepLayout::Value& value) const {
@@ -43,33 +53,48 @@ class LevelProgram {
   }
 
   // By value. Of edge states: all states.
-  const Place& place(int v) const { return places_[static_cast<std::size_t>(v)]; }
-  const Place& dplace(int v) const { return dplaces_[static_cast<std::size_t>(v)]; }
+  const Place& place(int v) const { return places(v).value; }
+  const Place& dplace(int v) const { return places(v).gradient; }
   // Scratch memory for the rows that a table names, for a value that is a state; by value.
-  const Place& gathered(int v) const { return gathered_[static_cast<std::size_t>(v)]; }
-  const Place& dgathered(int v) const { return dgathered_[static_cast<std::size_t>(v)]; }
+  const Place& gathered(int v) const { return places(v).gathered; }
+  const Place& dgathered(int v) const { return places(v).dgathered; }
   // Of edge states: the columns that are gathered into scratch memory. Sums of edges read the
   // states themselves.
   struct Gathered {
     std::int64_t first = 0, size = 0;
   };
-  Gathered gathered_columns(int v) const { return gathered_columns_[static_cast<std::size_t>(v)]; }
+  Gathered gathered_columns(int v) const { return places(v).columns; }
+  // True if the loop reads the rows of a value that is a state: in a backward pass, if a formula, a
+  // layer norm or a spread value does.
+  bool read(int v) const { return places(v).read; }
   // True if the value is kept for one level only.
-  bool is_scratch(int v) const { return is_scratch_[static_cast<std::size_t>(v)]; }
+  bool is_scratch(int v) const { return places(v).is_scratch; }
   // True if the gradient must be 0 before the operations of a level add to it.
-  bool cleared(int v) const { return cleared_[static_cast<std::size_t>(v)]; }
+  bool cleared(int v) const { return places(v).cleared; }
 
-  // By operation: the ways in which the gradients of its arguments or terms are written, and, last,
-  // that of what a product or a layer norm adds.
-  std::span<const Write> writes(std::size_t op) const { return writes_[op]; }
-  // Scratch memory for the gradient of argument i, if it is added or summed.
-  const Place& scratch(std::size_t op, std::size_t i) const { return scratch_[op][i]; }
+  // By operation: of its arguments, each as wide as the formula's units, or of its terms; and, last,
+  // of what a product or a layer norm adds.
+  std::span<const GradientWrite> writes(std::size_t op) const {
+    const std::size_t first = first_write_[op];
+    const std::size_t end = op == 0 ? writes_.size() : first_write_[op - 1];
+    return std::span(writes_).subspan(first, end - first);
+  }
   // The value's gradient is kept in two levels, to which `upstream` is added.
-  bool two_levels(int part) const { return two_levels_[static_cast<std::size_t>(part)]; }
+  bool two_levels(int part) const { return (two_levels_ >> part & 1) != 0; }
   // Whole rows of memory that the next level overwrites are read.
   bool ends_with_wait() const { return ends_with_wait_; }
 
  private:
+  struct ValuePlaces {
+    Place value{}, gradient{}, gathered{}, dgathered{};
+    Gathered columns{};
+    bool is_scratch = false;
+    bool cleared = false;
+    bool read = true;
+  };
+  const ValuePlaces& places(int v) const { return places_[static_cast<std::size_t>(v)]; }
+
+  void mark_read(int v) { places_[static_cast<std::size_t>(v)].read = true; }
   void place_values();
   void place_gradients(const LevelBackward& run);
   void choose_writes();
@@ -81,13 +106,12 @@ class LevelProgram {
   Device device_{};
   std::int64_t widest_ = 0, widest_edges_ = 0;
   bool ends_with_wait_ = false;
-  PoolVector<Place> places_, dplaces_, gathered_, dgathered_;
-  PoolVector<Gathered> gathered_columns_;
-  PoolVector<bool> is_scratch_, cleared_;
-  PoolVector<bool> two_levels_;
-  PoolVector<PoolVector<Write>> writes_;
-  PoolVector<PoolVector<Place>> scratch_;
-  PoolVector<Tensor> memory_;  // what the scratch places point to
+  bool backward_ = false;
+  unsigned two_levels_ = 0;              // bit k: of part k
+  PoolVector<ValuePlaces> places_;       // by value
+  PoolVector<GradientWrite> writes_;     // of the last operation first
+  PoolVector<std::size_t> first_write_;  // by operation
+  PoolVector<Tensor> memory_;            // what the scratch places point to
 };
 
 }  // namespace tapeloop::detail

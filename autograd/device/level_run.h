@@ -11,8 +11,8 @@
 
 namespace tapeloop {
 
-// V nodes, E edges, R state rows. All tensors are contiguous, except `weights` (any strides), and `values`
-// and their gradients, whose rows may be apart.
+// V nodes, E edges, R state rows. All tensors are contiguous, except `weights` (any strides), and
+// `values` and their gradients, whose rows may be apart.
 struct LevelRun {
   const StepLayout* layout;  // after resolve()
   const Schedule* schedule;
@@ -41,8 +41,9 @@ struct LevelBackward : LevelRun {
   std::span<const Tensor> dstates;
   std::span<const Tensor> upstream;  // for parts with two levels: [V, S_k] to add; or undefined
   Tensor dinput;                     // [V, X], out
-  // Out: gradients of products, [V, size] or [E, size]. It may be the memory of the value, or columns of
-  // `dinput`: then the gradient of what the product adds is done, too. Undefined for other values.
+  // Out: gradients of products, [V, size] or [E, size]. It may be the memory of the value, or
+  // columns of `dinput`: then the gradient of what the product adds is done, too. Undefined for
+  // other values.
   std::span<const Tensor> dvalues;
   std::span<const Tensor> dunits;  // [size] zeros, to which the gradients are added; or undefined
 };

@@ -49,7 +49,7 @@ Var add_rows(const char* name, const Var& dy, const Tensor& index, std::int64_t 
 Var take_rows(const char* name, const Var& w, const Tensor& index) {
   const detail::Operation operation(name);
   Tensor result = Tensor::empty({index.numel(), w.dim(1)}, w.dtype(), w.device());
-  backend(w.device()).take_rows(result, w.value(), index);
+  backend(w.device()).take_rows(result, w.value(), index, false);
   return record(name, {&w}, std::move(result), [&] {
     return [name, index = Saved(index, kSavedIndex), rows = w.dim(0)](const Var& dy, Grads& grads) {
       grads.add(0, [&] { return add_rows(name, dy, index, rows); });

@@ -28,6 +28,11 @@ int most_of(const StepLayout& layout, StepLayout::From kind) {
 int StepLayout::predecessors() const { return most_of(*this, From::state); }
 int StepLayout::edge_tables() const { return most_of(*this, From::edge_state); }
 
+bool StepLayout::sums_edges_alone(int value) const {
+  const Value& v = values[static_cast<std::size_t>(value)];
+  return v.from == From::edge_sum && !operations[static_cast<std::size_t>(v.index)].add.given();
+}
+
 int StepLayout::state_value(int part, int predecessor) const {
   for (std::size_t v = 0; v < values.size(); ++v) {
     const Value& value = values[v];
@@ -211,9 +216,9 @@ class Resolver {
 
 }  // namespace
 
-StepLayout resolve(StepLayout layout, std::int64_t input_size,
-                   std::span<const std::int64_t> state_sizes, std::span<const Shape> weights,
-                   std::span<const Shape> units, std::span<const Shape> extras) {
+void resolve(StepLayout& layout, std::int64_t input_size, std::span<const std::int64_t> state_sizes,
+             std::span<const Shape> weights, std::span<const Shape> units,
+             std::span<const Shape> extras) {
   Resolver resolver(layout, weights, units);
   for (StepLayout::Value& v : layout.values) {
     const auto i = static_cast<std::size_t>(v.index);
@@ -233,7 +238,6 @@ StepLayout resolve(StepLayout layout, std::int64_t input_size,
   for (StepLayout::Value& v : layout.values) {
     if (v.unit < 0) v.unit = v.size;
   }
-  return layout;
 }
 
 }  // namespace tapeloop

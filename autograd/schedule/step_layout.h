@@ -94,6 +94,8 @@ struct StepLayout {
   int predecessors() const;
   // One more than the largest table of edges; 0: the step has no edges.
   int edge_tables() const;
+  // True if the value is a sum over edges to which nothing is added: 0 without edges.
+  bool sums_edges_alone(int value) const;
   // The value of a part of a predecessor's state; -1: the step does not read it.
   int state_value(int part, int predecessor) const;
 };
@@ -102,9 +104,9 @@ struct StepLayout {
 // message names the formula and its argument. `weights`, `units` and `extras`: shapes of the
 // tensors.
 //   input_size: columns of the input        state_sizes: of each part of the state
-StepLayout resolve(StepLayout layout, std::int64_t input_size,
-                   std::span<const std::int64_t> state_sizes, std::span<const Shape> weights,
-                   std::span<const Shape> units, std::span<const Shape> extras);
+void resolve(StepLayout& layout, std::int64_t input_size, std::span<const std::int64_t> state_sizes,
+             std::span<const Shape> weights, std::span<const Shape> units,
+             std::span<const Shape> extras);
 
 // Name of an argument or a result of a formula for messages: "f", or "argument 2".
 std::string argument_name(const PointwiseKernel& kernel, int i);

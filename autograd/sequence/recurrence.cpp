@@ -5,6 +5,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <atomic>
 
 #include "tapeloop/autograd/tensor/error.h"
 
@@ -115,8 +116,10 @@ StepLayout::Columns Recurrence::columns_of(const Source& source) {
       result.value = given(From::extra, static_cast<int>(extras_.size()) - 1, 0);
       break;
     case Kind::made:
-      if (source.index >= static_cast<int>(layout_.values.size())) {
-        fail_with("a source is the value of another Recurrence");
+      if (source.maker == 0 || source.maker != maker_) {
+        fail_with(
+            "a source is the value of another Recurrence; calculate it in this one, by stage() or "
+            "value()");
       }
       result.value = source.index;
       break;
@@ -245,75 +248,93 @@ StepLayout::Columns Recurrence::sum_of(const Source& source) {
   return norm == nullptr ? sum : norm_of(*norm, sum);
 }
 
-PoolVector<Source> Recurrence::add_formula(const PointwiseKernel& kernel,
-                                           const detail::FormulaBytes& formula,
-                                           std::span<const Source> arguments) {
+const StepLayout::Operation& Recurrence::add_formula(const PointwiseKernel& kernel,
+                                                     const detail::FormulaBytes& formula,
+                                                     std::span<const Source* const> arguments) {
   StepLayout::Operation op;
   op.kind = From::formula;
   op.kernel = &kernel;
   op.formula = formula;
-  for (const Source& argument : arguments) op.arguments.push_back(columns_of(argument));
+  op.arguments.reserve(arguments.size());
+  for (const Source* argument : arguments) op.arguments.push_back(columns_of(*argument));
   const bool edges = std::any_of(op.arguments.begin(), op.arguments.end(),
                                  [&](const StepLayout::Columns& c) { return by_edge(c); });
   if (edges) {
     for (StepLayout::Columns& c : op.arguments) c = on_edges(c);
   }
+  op.result = new_value(From::formula, edges);
+  for (int k = 1; k < kernel.outputs; ++k) new_value(From::formula, edges);
+  return layout_.operations.emplace_back(std::move(op));
+}
+
+// One formula, whose results are the next state.
+void Recurrence::set_only_formula(const PointwiseKernel& kernel,
+                                  const detail::FormulaBytes& formula,
+                                  std::span<const Source* const> arguments) {
+  layout_.values.reserve(8);  // enough for most
+  layout_.operations.reserve(2);
+  layout_.next.reserve(static_cast<std::size_t>(kernel.outputs));
+  const int first = add_formula(kernel, formula, arguments).result;
+  for (int k = 0; k < kernel.outputs; ++k) take_as_part({first + k, 0, -1});
+  check_parts();
+}
+
+PoolVector<Source> Recurrence::results_of(const StepLayout::Operation& formula) {
   PoolVector<Source> results;
-  for (int k = 0; k < kernel.outputs; ++k) {
-    Source made;
-    made.kind = Source::Kind::made;
-    made.index = new_value(From::formula, edges);
-    if (k == 0) op.result = made.index;
-    results.push_back(made);
-  }
-  layout_.operations.push_back(std::move(op));
+  const int count = formula.kernel->outputs;
+  results.reserve(static_cast<std::size_t>(count));
+  for (int k = 0; k < count; ++k) results.push_back(made({formula.result + k, 0, -1}));
   return results;
 }
 
-Source Recurrence::value(const Source& source) {
-  Source made;
-  const StepLayout::Columns columns = columns_of(source);
-  made.kind = Source::Kind::made;
-  made.index = columns.value;
-  made.first = columns.first;
-  made.size = columns.size;
-  return made;
+Source Recurrence::made(const StepLayout::Columns& columns) {
+  static std::atomic<std::uint64_t> makers{0};
+  if (maker_ == 0) maker_ = 1 + makers.fetch_add(1, std::memory_order_relaxed);
+  Source result;
+  result.kind = Source::Kind::made;
+  result.maker = maker_;
+  result.index = columns.value;
+  result.first = columns.first;
+  result.size = columns.size;
+  return result;
 }
+
+Source Recurrence::value(const Source& source) { return made(columns_of(source)); }
 
 void Recurrence::next(std::span<const Source> parts) {
   layout_.next.clear();
   for (StepLayout::Value& value : layout_.values) value.part = -1;
-  for (const Source& part : parts) {
-    const StepLayout::Columns c = columns_of(part);
-    StepLayout::Value& value = layout_.values[static_cast<std::size_t>(c.value)];
-    if (value.by_edge) {
-      fail_with(
-          fmt::format("part {} of the next state has a row for each edge; bring it to the nodes by "
-                      "of::sum_of_edges() or of::mean_of_edges()",
-                      layout_.next.size()));
-    }
-    if (value.from <= From::extra || c.first != 0 || c.size >= 0 || value.part >= 0) {
-      fail_with(
-          fmt::format("part {} of the next state must be the whole result of a formula, a "
-                      "product, a layer norm or a sum of edges, and each part one of its own",
-                      layout_.next.size()));
-    }
-    value.part = static_cast<int>(layout_.next.size());
-    layout_.next.push_back(c.value);
+  for (const Source& part : parts) take_as_part(columns_of(part));
+  check_parts();
+}
+
+void Recurrence::take_as_part(const StepLayout::Columns& part) {
+  StepLayout::Value& value = layout_.values[static_cast<std::size_t>(part.value)];
+  if (value.by_edge) {
+    fail_with(
+        fmt::format("part {} of the next state has a row for each edge; bring it to the nodes by "
+                    "of::sum_of_edges() or of::mean_of_edges()",
+                    layout_.next.size()));
   }
+  if (value.from <= From::extra || part.first != 0 || part.size >= 0 || value.part >= 0) {
+    fail_with(
+        fmt::format("part {} of the next state must be the whole result of a formula, a "
+                    "product, a layer norm or a sum of edges, and each part one of its own",
+                    layout_.next.size()));
+  }
+  value.part = static_cast<int>(layout_.next.size());
+  layout_.next.push_back(part.value);
+}
+
+void Recurrence::check_parts() const {
   if (layout_.next.empty() || layout_.next.size() > 8) {
     fail_with(fmt::format("the next state has {} parts, expected 1 to 8", layout_.next.size()));
   }
 }
 
-PoolVector<Source> Recurrence::next_parts() const {
+PoolVector<Source> Recurrence::next_parts() {
   PoolVector<Source> result;
-  for (const int v : layout_.next) {
-    Source made;
-    made.kind = Source::Kind::made;
-    made.index = v;
-    result.push_back(made);
-  }
+  for (const int v : layout_.next) result.push_back(made({v, 0, -1}));
   return result;
 }
 
@@ -328,8 +349,9 @@ void Recurrence::replace_operands(int part, const PointwiseKernel& kernel,
         })) {
       continue;
     }
-    const Source arguments[] = {of::state(part, p), other};
-    const int made = add_formula(kernel, formula, arguments)[0].index;
+    const Source before = of::state(part, p);
+    const Source* const arguments[] = {&before, &other};
+    const int result = add_formula(kernel, formula, arguments).result;
     std::rotate(operations.begin(), operations.end() - 1, operations.end());  // it runs first
     for (StepLayout::Value& value : layout_.values) {
       if (value.from <= From::extra) continue;
@@ -337,7 +359,7 @@ void Recurrence::replace_operands(int part, const PointwiseKernel& kernel,
     }
     for (StepLayout::Operation& op : operations) {
       for (StepLayout::Term& term : op.terms) {
-        if (reads(term)) term.x.value = made;
+        if (reads(term)) term.x.value = result;
       }
     }
   }
@@ -351,13 +373,14 @@ const char* Recurrence::name() const {
   return result;
 }
 
-StepLayout Recurrence::resolved(std::int64_t input_size,
-                                std::span<const std::int64_t> state_sizes) const {
+void Recurrence::resolve(std::int64_t input_size, std::span<const std::int64_t> state_sizes) {
   if (state_sizes.size() != static_cast<std::size_t>(parts())) {
     fail("recurrent", fmt::format("\"{}\": {} sizes of parts of the state were given, expected {}",
                                   name(), state_sizes.size(), parts()));
   }
   PoolVector<Shape> weights, units, extras;
+  weights.reserve(weights_.size());
+  units.reserve(units_.size());
   for (const Var& w : weights_) weights.push_back(w.shape());
   for (const Var& u : units_) units.push_back(u.shape());
   for (const Tensor& x : extras_) extras.push_back(x.shape());
@@ -368,7 +391,7 @@ StepLayout Recurrence::resolved(std::int64_t input_size,
                                     value.index, parts()));
     }
   }
-  return resolve(layout_, input_size, state_sizes, weights, units, extras);
+  tapeloop::resolve(layout_, input_size, state_sizes, weights, units, extras);
 }
 
 }  // namespace tapeloop

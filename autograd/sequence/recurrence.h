@@ -39,6 +39,7 @@ struct Source {
   Kind kind = Kind::input;     // what it is
   int index = 0;               // states: the part; made: the value
   int predecessor = 0;         // state: of which predecessor; edge_state: of which table
+  std::uint64_t maker = 0;     // made: the number of the Recurrence
   std::int64_t first = 0;      // the first of its columns that is read
   std::int64_t size = -1;      // how many are read; -1: to the last
   Var var;                     // unit, product: the parameter; extra: the values
@@ -94,7 +95,8 @@ class Recurrence {
   // One formula. Its results are the parts of the next state, h first.
   template <class F, class... Sources>
   requires(sizeof...(Sources) > 0) Recurrence(const F& formula, const Sources&... arguments) {
-    next(stage(formula, arguments...));
+    const of::Source* const list[] = {&arguments...};
+    set_only_formula(pointwise_kernel<F>(), detail::FormulaBytes(formula), list);
   }
 
   // A step of several formulas: calculates one, and returns its results, which later formulas and
@@ -105,8 +107,8 @@ class Recurrence {
   //   r.next({h[0]});
   template <class F, class... Sources>
   PoolVector<of::Source> stage(const F& formula, const Sources&... arguments) {
-    const of::Source list[] = {arguments...};
-    return add_formula(pointwise_kernel<F>(), detail::FormulaBytes(formula), list);
+    const of::Source* const list[] = {&arguments...};
+    return results_of(add_formula(pointwise_kernel<F>(), detail::FormulaBytes(formula), list));
   }
   // A value that several formulas read, such as a product: calculated once.
   of::Source value(const of::Source& source);
@@ -118,7 +120,7 @@ class Recurrence {
   // --- for what changes a finished step, such as noise ---
 
   // The parts of the next state, so that next() can be called again with others made of them.
-  PoolVector<of::Source> next_parts() const;
+  PoolVector<of::Source> next_parts();
   // Products of part k of a state read F(part, other) in its place. `other` is none of the results.
   template <class F>
   void before_products(int k, const F& formula, const of::Source& other) {
@@ -141,13 +143,19 @@ class Recurrence {
   const PoolVector<Var>& weights() const { return weights_; }
   const PoolVector<Var>& units() const { return units_; }
   const PoolVector<Tensor>& extras() const { return extras_; }
-  // The layout with all sizes. Throws if they do not fit.
-  StepLayout resolved(std::int64_t input_size, std::span<const std::int64_t> state_sizes) const;
+  // Fills in all sizes of the layout. Throws if they do not fit.
+  void resolve(std::int64_t input_size, std::span<const std::int64_t> state_sizes);
 
  private:
-  PoolVector<of::Source> add_formula(const PointwiseKernel& kernel,
-                                     const detail::FormulaBytes& formula,
-                                     std::span<const of::Source> arguments);
+  void set_only_formula(const PointwiseKernel& kernel, const detail::FormulaBytes& formula,
+                        std::span<const of::Source* const> arguments);
+  const StepLayout::Operation& add_formula(const PointwiseKernel& kernel,
+                                           const detail::FormulaBytes& formula,
+                                           std::span<const of::Source* const> arguments);
+  PoolVector<of::Source> results_of(const StepLayout::Operation& formula);
+  of::Source made(const StepLayout::Columns& columns);
+  void take_as_part(const StepLayout::Columns& part);
+  void check_parts() const;
   void replace_operands(int part, const PointwiseKernel& kernel,
                         const detail::FormulaBytes& formula, const of::Source& other);
   StepLayout::Columns columns_of(const of::Source& source);
@@ -168,14 +176,15 @@ class Recurrence {
   StepLayout layout_;
   PoolVector<Var> weights_, units_;
   PoolVector<Tensor> extras_;
+  std::uint64_t maker_ = 0;  // Source::maker of this Recurrence's values; 0: none were given out
 };
 
 namespace detail {
-// One step on rows of one level, by ordinary operations. `states`: by the value's index in the
-// layout; `extras` [rows, size]; `edges`: those of the level, if the step has edges. Sizes that do
-// not fit throw.
+// One step on rows of one level, by ordinary operations. `values`: by their numbers in the layout;
+// those of states are given. `extras` [rows, size]; `edges`: those of the level, if the step has
+// edges. Sizes that do not fit throw.
 PoolVector<Var> step_by_operations(const StepLayout& layout, const Recurrence& recurrence,
-                                   const Var& input, std::span<const Var> states,
+                                   const Var& input, PoolVector<Var> values,
                                    std::span<const Tensor> extras, const EdgeRows* edges);
 }  // namespace detail
 

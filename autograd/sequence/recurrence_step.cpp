@@ -87,14 +87,12 @@ void apply(const StepLayout::Operation& op, PoolVector<Var>& values) {
 }  // namespace
 
 PoolVector<Var> detail::step_by_operations(const StepLayout& layout, const Recurrence& r,
-                                           const Var& input, std::span<const Var> states,
+                                           const Var& input, PoolVector<Var> values,
                                            std::span<const Tensor> extras, const EdgeRows* edges) {
-  PoolVector<Var> values(layout.values.size());
   for (std::size_t v = 0; v < values.size(); ++v) {
     const StepLayout::Value& value = layout.values[v];
     const auto i = static_cast<std::size_t>(value.index);
     if (value.from == From::input) values[v] = input;
-    if (value.from == From::state || value.from == From::edge_state) values[v] = states[v];
     if (value.from == From::unit) values[v] = r.units()[i];
     if (value.from == From::extra) values[v] = Var(extras[i]);
   }
@@ -136,17 +134,17 @@ PoolVector<Var> Recurrence::step(const Var& zx, std::span<const Var> state) cons
     }
     extras.push_back(x.contiguous().reshape(Shape{rows, size}));
   }
-  PoolVector<Var> states(layout_.values.size());
-  for (std::size_t v = 0; v < states.size(); ++v) {
+  PoolVector<Var> values(layout_.values.size());
+  for (std::size_t v = 0; v < values.size(); ++v) {
     const StepLayout::Value& value = layout_.values[v];
     if (value.from != From::state) continue;
     if (value.index >= parts()) {
       fail("recurrent", fmt::format("\"{}\" reads part {} of the state, but makes {} parts", name(),
                                     value.index, parts()));
     }
-    states[v] = state[static_cast<std::size_t>(value.index)];
+    values[v] = state[static_cast<std::size_t>(value.index)];
   }
-  return detail::step_by_operations(layout_, *this, zx, states, extras, nullptr);
+  return detail::step_by_operations(layout_, *this, zx, std::move(values), extras, nullptr);
 }
 
 }  // namespace tapeloop

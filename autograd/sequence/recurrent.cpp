@@ -58,12 +58,12 @@ void check_types(const RecurrentRun& run) {
 
 void check_order(const RecurrentRun& run) {
   const Recurrence& r = run.recurrence;
-  const int predecessors = run.layout.predecessors();
+  const int predecessors = run.layout().predecessors();
   if (predecessors > run.schedule.slots()) {
     fail_with(r, fmt::format("the step reads {} predecessors, but a node of this schedule has {}",
                              predecessors, run.schedule.slots()));
   }
-  const int tables = run.layout.edge_tables(), given = run.schedule.edge_tables();
+  const int tables = run.layout().edge_tables(), given = run.schedule.edge_tables();
   if (tables > 0 && given == 0) {
     fail_with(r,
               "the step reads of::edge_state(), but the schedule has no edges; give it one with "
@@ -108,7 +108,7 @@ bool owns(const Var& zx) {
 // Memory for the values of all nodes. Without a tape most values are needed in one level only.
 void make_values(RecurrentRun& run, const Tensor& zx, bool owned, bool recorded,
                  RecurrentMemory& memory) {
-  const StepLayout& layout = run.layout;
+  const StepLayout& layout = run.layout();
   PoolVector<Tensor>& values = memory.values;
   Tensor& columns = memory.columns;
   values.resize(layout.values.size());
@@ -140,6 +140,7 @@ void make_values(RecurrentRun& run, const Tensor& zx, bool owned, bool recorded,
 // the parts that are no results.
 PoolVector<Tensor> make_states(const RecurrentRun& run, bool recorded, bool all_parts) {
   PoolVector<Tensor> states;
+  states.reserve(run.parts());
   for (std::size_t k = 0; k < run.parts(); ++k) {
     const bool all = recorded || all_parts || k == 0 || !run.schedule.is_chain();
     const std::int64_t size = run.part_size(k);
@@ -171,12 +172,13 @@ Tensor last_of(const RecurrentRun& run, const Tensor& states) {
 
 PoolVector<Tensor> tensors_of(std::span<const Var> vars) {
   PoolVector<Tensor> result;
+  result.reserve(vars.size());
   for (const Var& x : vars) result.push_back(x.value().contiguous());
   return result;
 }
 
 // `lead`: the axes of the results before the last one.
-RecurrentResult run_levels(RecurrentRun& run, const Shape& lead, bool all_parts) {
+RecurrentResult run_levels(RecurrentRun run, const Shape& lead, bool all_parts) {
   const detail::Operation operation("recurrent");
   PoolVector<const Var*> inputs = run.inputs();
   const bool recorded = Recorder::wanted("recurrent", inputs);
@@ -187,9 +189,10 @@ RecurrentResult run_levels(RecurrentRun& run, const Shape& lead, bool all_parts)
   memory.states = make_states(run, recorded, all_parts);
   const PoolVector<Tensor> units = tensors_of(run.recurrence.units());
   PoolVector<Tensor> weights;
+  weights.reserve(run.recurrence.weights().size());
   for (const Var& w : run.recurrence.weights()) weights.push_back(w.value());
   LevelForward pass{};
-  pass.layout = &run.layout;
+  pass.layout = &run.layout();
   pass.schedule = &run.schedule;
   pass.weights = weights;
   pass.units = units;
@@ -203,6 +206,7 @@ RecurrentResult run_levels(RecurrentRun& run, const Shape& lead, bool all_parts)
   RecurrentResult result;
   const std::size_t shown = all_parts ? run.parts() : 1;
   PoolVector<Var> outputs;
+  outputs.reserve(shown + run.parts());
   for (std::size_t k = 0; k < shown; ++k) {
     const Shape shape = lead.inserted(lead.rank(), run.part_size(k));
     outputs.emplace_back(detail::of_nodes(run.schedule, memory.states[k]).reshape(shape));
@@ -211,12 +215,15 @@ RecurrentResult run_levels(RecurrentRun& run, const Shape& lead, bool all_parts)
     for (const Tensor& states : memory.states) outputs.emplace_back(last_of(run, states));
   }
   if (recorded) {
-    detail::RecurrentGradient gradient(run, std::move(memory), all_parts);
+    const Var given = run.zx;  // the other inputs are in lists, which keep their places in a move
+    inputs[0] = &given;
+    detail::RecurrentGradient gradient(std::move(run), std::move(memory), all_parts);
     Recorder::record("recurrent", inputs, outputs, std::move(gradient));
   }
   result.hs = outputs[0];
-  for (std::size_t k = 0; all_parts && k < shown; ++k) result.states.push_back(outputs[k]);
-  for (std::size_t k = shown; k < outputs.size(); ++k) result.last.push_back(outputs[k]);
+  const auto last = outputs.begin() + static_cast<std::ptrdiff_t>(shown);
+  if (all_parts) result.states.assign(outputs.begin(), last);
+  result.last.assign(std::make_move_iterator(last), std::make_move_iterator(outputs.end()));
   return result;
 }
 
@@ -260,20 +267,20 @@ void check_options(const Recurrence& r, const Var& zx, const SequenceOptions& op
   }
 }
 
-RecurrentRun make_run(const Recurrence& recurrence, Var zx, std::span<const Var> state,
+RecurrentRun make_run(Recurrence&& recurrence, Var zx, std::span<const Var> state,
                       std::span<const std::int64_t> sizes) {
   RecurrentRun run;
-  run.recurrence = recurrence;
-  run.layout = recurrence.resolved(zx.defined() ? zx.dim(-1) : 0, sizes);
+  recurrence.resolve(zx.defined() ? zx.dim(-1) : 0, sizes);
+  run.recurrence = std::move(recurrence);
   run.initial.assign(state.begin(), state.end());
   run.zx = std::move(zx);
   const Tensor* any = nullptr;
   if (run.zx.defined()) any = &run.zx.value();
-  for (const Var& w : recurrence.weights()) any = any == nullptr ? &w.value() : any;
+  for (const Var& w : run.recurrence.weights()) any = any == nullptr ? &w.value() : any;
   for (const Var& part : run.initial) {
     if (any == nullptr && part.defined()) any = &part.value();
   }
-  if (any == nullptr) fail_with(recurrence, "the step reads neither an input nor a weight");
+  if (any == nullptr) fail_with(run.recurrence, "the step reads neither an input nor a weight");
   run.dtype = any->dtype();
   run.device = any->device();
   check_types(run);
@@ -282,6 +289,7 @@ RecurrentRun make_run(const Recurrence& recurrence, Var zx, std::span<const Var>
 
 PoolVector<std::int64_t> sizes_of(std::span<const Var> state) {
   PoolVector<std::int64_t> sizes;
+  sizes.reserve(state.size());
   for (const Var& part : state) sizes.push_back(part.dim(-1));
   return sizes;
 }
@@ -321,7 +329,7 @@ RecurrentResult nothing_to_do(const RecurrentRun& run, const Shape& lead, bool a
 
 }  // namespace
 
-RecurrentResult recurrent(const Recurrence& recurrence, Var zx, std::span<const Var> state,
+RecurrentResult recurrent(Recurrence recurrence, Var zx, std::span<const Var> state,
                           const SequenceOptions& options) {
   check_defined(recurrence);
   check_parts(recurrence, state);
@@ -329,7 +337,7 @@ RecurrentResult recurrent(const Recurrence& recurrence, Var zx, std::span<const 
   check_options(recurrence, zx, options);
   const std::int64_t steps = zx.dim(0), batch = zx.dim(1);
   const Shape lead{steps, batch};
-  RecurrentRun run = make_run(recurrence, std::move(zx), state, sizes_of(state));
+  RecurrentRun run = make_run(std::move(recurrence), std::move(zx), state, sizes_of(state));
   if (steps == 0 || batch == 0) return nothing_to_do(run, lead, options.all_parts, true);
   run.part = detail::begin_sequence(options.part, steps, options.reverse);
   run.schedule = Schedule::sequences(
@@ -339,21 +347,22 @@ RecurrentResult recurrent(const Recurrence& recurrence, Var zx, std::span<const 
   take_extras(run, lead);
   const std::int64_t rows = steps * batch;
   if (run.nodes() == rows && run.schedule.order().empty()) {
-    return run_levels(run, lead, options.all_parts);
+    return run_levels(std::move(run), lead, options.all_parts);
   }
+  const Schedule schedule = run.schedule;
   run.zx = to_nodes(run.schedule, reshape(run.zx, Shape{rows, run.zx.dim(2)}));
-  RecurrentResult result = run.nodes() == 0
-                               ? nothing_to_do(run, Shape{0}, options.all_parts, true)
-                               : run_levels(run, Shape{run.nodes()}, options.all_parts);
+  RecurrentResult result =
+      run.nodes() == 0 ? nothing_to_do(run, Shape{0}, options.all_parts, true)
+                       : run_levels(std::move(run), Shape{schedule.nodes()}, options.all_parts);
   const auto padded = [&](const Var& y) {
-    return reshape(from_nodes(run.schedule, y), Shape{steps, batch, y.dim(1)});
+    return reshape(from_nodes(schedule, y), Shape{steps, batch, y.dim(1)});
   };
   result.hs = padded(result.hs);
   for (Var& part : result.states) part = padded(part);
   return result;
 }
 
-RecurrentResult recurrent(const Recurrence& recurrence, Var zx, std::span<const Var> state,
+RecurrentResult recurrent(Recurrence recurrence, Var zx, std::span<const Var> state,
                           std::span<const std::int64_t> state_sizes, const Schedule& schedule,
                           const ScheduleOptions& options) {
   check_defined(recurrence);
@@ -373,7 +382,7 @@ RecurrentResult recurrent(const Recurrence& recurrence, Var zx, std::span<const 
                                         state[k].shape().str(), expected.str()));
     }
   }
-  RecurrentRun run = make_run(recurrence, std::move(zx), state, state_sizes);
+  RecurrentRun run = make_run(std::move(recurrence), std::move(zx), state, state_sizes);
   run.schedule = schedule;
   check_order(run);
   const Shape lead{schedule.nodes()};
@@ -382,7 +391,7 @@ RecurrentResult recurrent(const Recurrence& recurrence, Var zx, std::span<const 
   if (schedule.nodes() == 0) {
     return nothing_to_do(run, lead, options.all_parts, !schedule.finals().empty());
   }
-  return run_levels(run, lead, options.all_parts);
+  return run_levels(std::move(run), lead, options.all_parts);
 }
 
 }  // namespace tapeloop

@@ -45,21 +45,20 @@ struct RecurrentResult {
 // overwritten: an LSTM then keeps 4 + 2 numbers for each unit and time step, and the backward pass
 // takes no more. Saves the products and all parts of all states. Throws if shapes or types do not
 // fit. Cost: the products, twice that backward; no allocation in the steady state.
-RecurrentResult recurrent(const Recurrence& recurrence, Var zx, std::span<const Var> state,
+RecurrentResult recurrent(Recurrence recurrence, Var zx, std::span<const Var> state,
                           const SequenceOptions& options = {});
 
 // The same with the parts of the state in braces: recurrent(r, zx, {h, c}).
-inline RecurrentResult recurrent(const Recurrence& recurrence, Var zx,
-                                 std::initializer_list<Var> state,
+inline RecurrentResult recurrent(Recurrence recurrence, Var zx, std::initializer_list<Var> state,
                                  const SequenceOptions& options = {}) {
-  return recurrent(recurrence, std::move(zx), std::span<const Var>(state.begin(), state.size()),
-                   options);
+  return recurrent(std::move(recurrence), std::move(zx),
+                   std::span<const Var>(state.begin(), state.size()), options);
 }
 
 // The same in any order. zx [V, columns] has a row for each node, in the order of the schedule
 // (to_nodes()); so have the results hs [V, H]. state: K parts [schedule.initial_rows(), size], or
 // undefined parts: zeros, with `state_sizes`. `last` is empty unless the schedule has finals().
-RecurrentResult recurrent(const Recurrence& recurrence, Var zx, std::span<const Var> state,
+RecurrentResult recurrent(Recurrence recurrence, Var zx, std::span<const Var> state,
                           std::span<const std::int64_t> state_sizes, const Schedule& schedule,
                           const ScheduleOptions& options = {});
 

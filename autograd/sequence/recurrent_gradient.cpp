@@ -37,29 +37,50 @@ bool reads_input(const StepLayout& layout) {
 
 }  // namespace
 
-RecurrentGradient::RecurrentGradient(const RecurrentRun& run, RecurrentMemory memory,
-                                     bool all_parts)
-    : run_(run), memory_(std::move(memory)), all_parts_(all_parts) {
-  const PoolVector<const Var*> inputs = run.inputs();
-  for (std::size_t i = 0; i < inputs.size(); ++i) {
-    inputs_.push_back(i == 0 && run.in_place ? Stamp() : stamp_of(*inputs[i], i));
-  }
-  for (const Tensor& states : memory_.states) states_.emplace_back(states, kSavedResult);
-  for (const Tensor& x : run.extras) extras_.emplace_back(x, kSavedValue);
+RecurrentGradient::RecurrentGradient(RecurrentRun run, RecurrentMemory memory, bool all_parts)
+    : run_(std::move(run)), memory_(std::move(memory)), all_parts_(all_parts) {
+  stamps_.reserve(run_.input_count() + memory_.states.size() + run_.extras.size());
+  run_.each_input([&](std::size_t i, const Var& x) {
+    stamps_.push_back(i == 0 && run_.in_place ? Stamp() : stamp_of(x, i));
+  });
+  for (const Tensor& states : memory_.states) stamps_.emplace_back(states, kSavedResult);
+  for (const Tensor& x : run_.extras) stamps_.emplace_back(x, kSavedValue);
 }
 
 // A recorded pass runs the steps again and reads all inputs. Another one reads the weights, the
 // parameters, and perhaps the input; it has copies of the initial states.
 void RecurrentGradient::check_saved(bool recorded) const {
-  const PoolVector<const Var*> inputs = run_.inputs();
-  const std::size_t read = recorded ? inputs.size() : inputs.size() - run_.initial.size();
-  for (std::size_t i = 0; i < read; ++i) {
-    if (!inputs[i]->defined()) continue;
-    if (i == 0 && (run_.in_place || !(recorded || reads_input(run_.layout)))) continue;
-    check_one(inputs_[i], inputs[i]->value());
+  const std::size_t inputs = run_.input_count();
+  const std::size_t read = recorded ? inputs : inputs - run_.initial.size();
+  run_.each_input([&](std::size_t i, const Var& x) {
+    if (i >= read || !x.defined()) return;
+    if (i == 0 && (run_.in_place || !(recorded || reads_input(run_.layout())))) return;
+    check_one(stamps_[i], x.value());
+  });
+  const Stamp* stamp = stamps_.data() + inputs;
+  for (const Tensor& states : memory_.states) check_one(*stamp++, states);
+  for (const Tensor& x : run_.extras) check_one(*stamp++, x);
+}
+
+// The gradients of all states before a pass: those of the results of nodes, zeros elsewhere.
+static void set_gradients(const Schedule& schedule, const Tensor& d, const Tensor& dy) {
+  const std::int64_t last = schedule.levels() - 1;
+  const std::int64_t first = std::min(schedule.level(0).state, schedule.level(last).state);
+  const std::int64_t end = first + schedule.nodes();
+  const bool adjacent = std::max(schedule.level(0).state + schedule.level(0).count,
+                                 schedule.level(last).state + schedule.level(last).count) == end;
+  if (!dy.defined() || !adjacent) d.fill(0);
+  if (!dy.defined()) return;
+  if (adjacent) {  // the states of the nodes: the external ones stand before or behind them
+    d.slice(0, 0, first).fill(0);
+    d.slice(0, end, d.dim(0)).fill(0);
+    return d.slice(0, first, end).copy_from(dy);
   }
-  for (std::size_t k = 0; k < states_.size(); ++k) check_one(states_[k], memory_.states[k]);
-  for (std::size_t i = 0; i < extras_.size(); ++i) check_one(extras_[i], run_.extras[i]);
+  for (std::int64_t l = 0; l <= last; ++l) {
+    const Schedule::Level level = schedule.level(l);
+    d.slice(0, level.state, level.state + level.count)
+        .copy_from(dy.slice(0, level.first, level.first + level.count));
+  }
 }
 
 // Memory for the gradients of all states, with the gradients of the results. Two levels are enough
@@ -70,10 +91,12 @@ PoolVector<Tensor> RecurrentGradient::state_gradients(std::span<const Var> douts
   const Schedule& schedule = run_.schedule;
   const std::size_t shown = all_parts_ ? run_.parts() : 1;
   PoolVector<Tensor> dstates;
+  dstates.reserve(run_.parts());
+  upstream.reserve(run_.parts());
   for (std::size_t k = 0; k < run_.parts(); ++k) {
     const std::int64_t size = run_.part_size(k);
-    const bool product = run_.value(run_.layout.next[k]).from == From::product;
-    const bool read = run_.layout.state_value(static_cast<int>(k), 0) >= 0;
+    const bool product = run_.value(run_.layout().next[k]).from == From::product;
+    const bool read = run_.layout().state_value(static_cast<int>(k), 0) >= 0;
     const bool two =
         schedule.is_chain() && read && !product && !(k == 0 && observes_states(run_, grads));
     Tensor dy;  // of the states of all nodes
@@ -93,12 +116,8 @@ PoolVector<Tensor> RecurrentGradient::state_gradients(std::span<const Var> douts
       }
       upstream.push_back(dy);
     } else {
-      d = Tensor::zeros({schedule.state_rows(), size}, run_.dtype, run_.device);
-      for (std::int64_t l = 0; dy.defined() && l < schedule.levels(); ++l) {
-        const Schedule::Level level = schedule.level(l);
-        d.slice(0, level.state, level.state + level.count)
-            .copy_from(dy.slice(0, level.first, level.first + level.count));
-      }
+      d = Tensor::empty({schedule.state_rows(), size}, run_.dtype, run_.device);
+      set_gradients(schedule, d, dy);
       if (dlast.defined()) add_to_rows(d, schedule.finals(), dlast.value());
       upstream.push_back({});
     }
@@ -111,13 +130,13 @@ PoolVector<Tensor> RecurrentGradient::state_gradients(std::span<const Var> douts
 Tensor RecurrentGradient::input_gradient(bool last) const {
   if (!run_.zx.defined()) return {};
   const Shape shape{run_.nodes(), run_.zx.dim(-1)};
-  bool replaces = last && input_is_added(run_.layout);
-  for (const StepLayout::Operation& op : run_.layout.operations) {
-    if (!in_input_columns(run_.layout, op)) continue;
-    replaces = replaces && gradient_replaces(run_.layout, op.result);
+  bool replaces = last && input_is_added(run_.layout());
+  for (const StepLayout::Operation& op : run_.layout().operations) {
+    if (!in_input_columns(run_.layout(), op)) continue;
+    replaces = replaces && gradient_replaces(run_.layout(), op.result);
   }
   if (replaces) return memory_.columns;
-  const auto& values = run_.layout.values;
+  const auto& values = run_.layout().values;
   const bool read = std::any_of(values.begin(), values.end(), [](const StepLayout::Value& value) {
     return value.from == From::input;
   });
@@ -126,15 +145,15 @@ Tensor RecurrentGradient::input_gradient(bool last) const {
 }
 
 PoolVector<Tensor> RecurrentGradient::value_gradients(const Tensor& dinput, bool last) const {
-  PoolVector<Tensor> dvalues(run_.layout.values.size());
-  for (const StepLayout::Operation& op : run_.layout.operations) {
+  PoolVector<Tensor> dvalues(run_.layout().values.size());
+  for (const StepLayout::Operation& op : run_.layout().operations) {
     const auto v = static_cast<std::size_t>(op.result);
-    const bool in_columns = in_input_columns(run_.layout, op);
+    const bool in_columns = in_input_columns(run_.layout(), op);
     if (op.kind != From::product && !in_columns) continue;
-    if (run_.layout.values[v].part >= 0) continue;
+    if (run_.layout().values[v].part >= 0) continue;
     if (in_columns) {
       dvalues[v] = dinput.slice(1, op.add.first, op.add.first + op.add.size);
-    } else if (last && gradient_replaces(run_.layout, op.result)) {
+    } else if (last && gradient_replaces(run_.layout(), op.result)) {
       dvalues[v] = memory_.values[v];
     } else {
       dvalues[v] = Tensor::empty(memory_.values[v].shape(), run_.dtype, run_.device);
@@ -145,7 +164,7 @@ PoolVector<Tensor> RecurrentGradient::value_gradients(const Tensor& dinput, bool
 }
 
 void RecurrentGradient::operator()(std::span<const Var> douts, Grads& grads) {
-  for (const StepLayout::Operation& op : run_.layout.operations) {
+  for (const StepLayout::Operation& op : run_.layout().operations) {
     if (op.kernel == nullptr || op.kernel->backward != nullptr) continue;
     fail("recurrent",
          fmt::format("\"{}\": the gradient of this formula is not compiled: it would have more "
@@ -165,7 +184,7 @@ void RecurrentGradient::operator()(std::span<const Var> douts, Grads& grads) {
     dunits.push_back(Tensor::zeros(u.shape(), run_.dtype, run_.device));
   }
   for (const Var& w : run_.recurrence.weights()) weights.push_back(w.value());
-  pass.layout = &run_.layout;
+  pass.layout = &run_.layout();
   pass.schedule = &run_.schedule;
   pass.weights = weights;
   pass.units = units;
@@ -220,13 +239,15 @@ Tensor operand_of(const RecurrentRun& run, const RecurrentMemory& memory,
         all = states.slice(0, first, first + schedule.nodes());
         break;
       }
-      const Tensor copy = Tensor::empty({schedule.nodes(), value.size}, run.dtype, run.device);
+      const Tensor before = Tensor::empty({schedule.nodes()}, DType::int64);
+      auto* const row = static_cast<std::int64_t*>(before.raw());
       for (std::int64_t l = 0; l < schedule.levels(); ++l) {
         const Schedule::Level level = schedule.level(l);
-        copy.slice(0, level.first, level.first + level.count)
-            .copy_from(rows_of(states, schedule.slot(l, value.predecessor)));
+        const Schedule::Rows rows = schedule.slot(l, value.predecessor);
+        for (std::int64_t i = 0; i < level.count; ++i) row[level.first + i] = rows[i];
       }
-      all = copy;
+      all = Tensor::empty({schedule.nodes(), value.size}, run.dtype, run.device);
+      backend(run.device).take_rows(all, states, before.to(run.device), false);
       break;
     }
     case From::edge_state: {
@@ -260,11 +281,15 @@ static void each_block(const Schedule& schedule, std::int64_t first_row, std::in
 // How many nodes of the first levels have zeros as this operand.
 static std::int64_t nodes_of_zeros(const RecurrentRun& run, const StepLayout::Columns& x) {
   const StepLayout::Value& value = run.value(x.value);
+  const Schedule& schedule = run.schedule;
+  const bool state = value.from == From::state, sum = run.layout().sums_edges_alone(x.value);
   std::int64_t nodes = 0;
-  if (run.schedule.is_chain() || value.from != From::state) return nodes;
-  for (std::int64_t l = 0; l < run.schedule.levels(); ++l) {
-    if (!run.schedule.slot(l, value.predecessor).zeros) break;
-    nodes += run.schedule.level(l).count;
+  if (schedule.is_chain() || !(state || sum)) return nodes;
+  for (std::int64_t l = 0; l < schedule.levels(); ++l) {
+    const bool zeros =
+        state ? schedule.slot(l, value.predecessor).zeros : schedule.edges(l).count == 0;
+    if (!zeros) break;
+    nodes += schedule.level(l).count;
   }
   return nodes;
 }
@@ -272,7 +297,7 @@ static std::int64_t nodes_of_zeros(const RecurrentRun& run, const StepLayout::Co
 void RecurrentGradient::add_weight_gradients(std::span<const Tensor> dvalues,
                                              std::span<const Tensor> dstates, Grads& grads) const {
   const std::int64_t rows = backend(run_.device).gradient_rows();
-  for (const StepLayout::Operation& op : run_.layout.operations) {
+  for (const StepLayout::Operation& op : run_.layout().operations) {
     if (op.kind != From::product) continue;
     const StepLayout::Value& y = run_.value(op.result);
     const Tensor dy = y.part >= 0

@@ -11,7 +11,7 @@ namespace tapeloop::detail {
 // then of the K parts of the last state, if there are finals.
 class RecurrentGradient {
  public:
-  RecurrentGradient(const RecurrentRun& run, RecurrentMemory memory, bool all_parts);
+  RecurrentGradient(RecurrentRun run, RecurrentMemory memory, bool all_parts);
   void operator()(std::span<const Var> douts, Grads& grads);
 
  private:
@@ -26,7 +26,7 @@ class RecurrentGradient {
   RecurrentRun run_;
   RecurrentMemory memory_;
   bool all_parts_;
-  PoolVector<Stamp> inputs_, states_, extras_;
+  PoolVector<Stamp> stamps_;  // of the inputs, the states and the extra values
 };
 
 }  // namespace tapeloop::detail

@@ -63,7 +63,7 @@ class LevelValues {
       }
       case From::spread: {
         const EdgeRows edges(run_.schedule, l_, run_.dtype, Device::cpu);
-        return edges.spread(Var(columns(run_.layout.operations[i].x))).value();
+        return edges.spread(Var(columns(run_.layout().operations[i].x))).value();
       }
       default: return value.part >= 0 ? state(static_cast<std::size_t>(value.part)) : rows(v);
     }
@@ -77,7 +77,7 @@ class LevelValues {
 
 // Finds the part of a formula of the step that is not finite although its arguments are.
 void find_gate(const RecurrentRun& run, const LevelValues& values, NonFinitePlace& found) {
-  for (const StepLayout::Operation& op : run.layout.operations) {
+  for (const StepLayout::Operation& op : run.layout().operations) {
     if (op.kind != From::formula) continue;
     const Formula formula(*op.kernel, op.formula.bytes);
     std::vector<Var> arguments;
@@ -108,7 +108,7 @@ const Inspection* checking(const Grads& grads) {
 
 // The name of the argument that is column `column` of a product; empty if no formula reads it.
 std::string name_of_column(const RecurrentRun& run, int product, std::int64_t column) {
-  for (const StepLayout::Operation& op : run.layout.operations) {
+  for (const StepLayout::Operation& op : run.layout().operations) {
     int argument = 0;
     for (const StepLayout::Columns& c : op.arguments) {
       if (c.value == product && column >= c.first && column < c.first + c.size) {
@@ -148,9 +148,9 @@ void observe_forward(const RecurrentRun& run, const RecurrentMemory& memory) {
   for (std::int64_t l = 0; l < run.schedule.levels(); ++l) {
     const LevelValues values(run, memory, l);
     std::optional<NonFinitePlace> found;
-    for (const StepLayout::Operation& op : run.layout.operations) {
+    for (const StepLayout::Operation& op : run.layout().operations) {
       const auto v = static_cast<std::size_t>(op.result);
-      if (found || op.kind != From::product || run.layout.values[v].part >= 0) continue;
+      if (found || op.kind != From::product || run.layout().values[v].part >= 0) continue;
       found = Inspection::look(values.rows(op.result), true, "the pre-activations");
     }
     for (std::size_t k = 0; k < run.parts() && !found; ++k) {
@@ -195,8 +195,8 @@ void observe_backward(const RecurrentRun& run, const Grads& grads, const Tensor&
     std::optional<NonFinitePlace> found =
         Inspection::look(rows(dh, l), true, "the gradient of the state h");
     if (found) {
-      for (const StepLayout::Operation& op : run.layout.operations) {
-        if (op.kind == From::formula && op.result == run.layout.next[0]) {
+      for (const StepLayout::Operation& op : run.layout().operations) {
+        if (op.kind == From::formula && op.result == run.layout().next[0]) {
           found->gate = Formula(*op.kernel, op.formula.bytes).result_name(0);
         }
       }

@@ -2,6 +2,8 @@
 // Facts about a step's layout that decide where its values are kept, and rows of states by lists.
 #include <fmt/format.h>
 
+#include <algorithm>
+
 #include "tapeloop/autograd/context/scope.h"
 #include "tapeloop/autograd/device/backend.h"
 #include "tapeloop/autograd/ops/ops.h"
@@ -113,10 +115,9 @@ bool input_is_added(const StepLayout& layout) {
 }
 
 PoolVector<const Var*> RecurrentRun::inputs() const {
-  PoolVector<const Var*> result{&zx};
-  for (const Var& w : recurrence.weights()) result.push_back(&w);
-  for (const Var& u : recurrence.units()) result.push_back(&u);
-  for (const Var& s : initial) result.push_back(&s);
+  PoolVector<const Var*> result;
+  result.reserve(input_count());
+  each_input([&](std::size_t, const Var& x) { result.push_back(&x); });
   return result;
 }
 
@@ -129,7 +130,7 @@ Tensor rows_of(const Tensor& from, const Schedule::Rows& rows) {
   if (rows.rows == nullptr) return from.slice(0, rows.begin, rows.begin + rows.count);
   const Tensor result =
       Tensor::empty(from.shape().with(0, rows.count), from.dtype(), from.device());
-  backend(from.device()).take_rows(result, from, index_of(rows, from.device()));
+  backend(from.device()).take_rows(result, from, index_of(rows, from.device()), false);
   return result;
 }
 
@@ -158,7 +159,7 @@ void fill_external(const RecurrentRun& run, std::size_t part, const Tensor& stat
   if (from.rows != nullptr && has_all_rows(rows, from)) {
     const Tensor to = states.slice(0, rows.begin, rows.begin + rows.count);
     const Tensor index = index_of(from, run.device);
-    return backend(run.device).take_rows(to, initial.value().contiguous(), index);
+    return backend(run.device).take_rows(to, initial.value().contiguous(), index, false);
   }
   each_run(rows, from, [&](std::int64_t first, std::int64_t end, std::int64_t at) {
     const Tensor to = states.slice(0, first, end);
@@ -212,19 +213,26 @@ namespace tapeloop {
 
 namespace {
 
-Tensor as_matrix(const Tensor& x) {
-  const std::int64_t width = x.dim(0) == 0 ? 0 : x.shape().numel() / x.dim(0);
-  return x.contiguous().reshape(Shape{x.dim(0), width});
-}
-
-// x[index] as rows.
-Tensor rows_by(const Tensor& x, std::span<const std::int64_t> index) {
-  const auto count = static_cast<std::int64_t>(index.size());
-  const Tensor result = Tensor::empty(x.shape().with(0, count), x.dtype(), x.device());
-  if (count == 0) return result;
-  backend(x.device())
-      .take_rows(as_matrix(result), as_matrix(x), Tensor::from({count}, index).to(x.device()));
-  return result;
+// Rows of x by index, -1 for zeros. `adjoint`: the same operation for the other direction. No row
+// is added to, so none is cleared before.
+Var rows_by(const char* name, const Schedule& schedule, const Var& x,
+            std::span<const std::int64_t> index, Var (*adjoint)(const Schedule&, const Var&)) {
+  const auto rows = static_cast<std::int64_t>(index.size());
+  const detail::Operation operation(name);
+  const std::int64_t width = x.shape().with(0, 1).numel();
+  const Tensor flat = x.value().contiguous().reshape(Shape{x.dim(0), width});
+  const Tensor result = Tensor::empty({rows, width}, x.dtype(), x.device());
+  if (x.dim(0) > 0) {
+    const Tensor rows_of_x = Tensor::from({rows}, index).to(x.device());
+    backend(x.device()).take_rows(result, flat, rows_of_x, true);
+  } else {
+    result.fill(0);
+  }
+  return record(name, {&x}, result.reshape(x.shape().with(0, rows)), [&] {
+    return [schedule, adjoint](const Var& dy, Grads& grads) {
+      grads.add(0, [&] { return adjoint(schedule, dy); });
+    };
+  });
 }
 
 }  // namespace
@@ -237,16 +245,10 @@ Var to_nodes(const Schedule& schedule, const Var& x) {
          fmt::format("x is {}, expected {} rows, those of the schedule's inputs",
                      x.defined() ? x.shape().str() : "undefined", schedule.input_rows()));
   }
-  const std::span<const std::int64_t> order = schedule.order();
-  if (order.empty()) {
-    return schedule.nodes() == x.dim(0) ? x : slice(x, 0, 0, schedule.nodes());
+  if (!schedule.order().empty()) {
+    return rows_by("to_nodes", schedule, x, schedule.order(), from_nodes);
   }
-  const detail::Operation operation("to_nodes");
-  return record("to_nodes", {&x}, rows_by(x.value(), order), [&] {
-    return [schedule](const Var& dy, Grads& grads) {
-      grads.add(0, [&] { return from_nodes(schedule, dy); });
-    };
-  });
+  return schedule.nodes() == x.dim(0) ? x : slice(x, 0, 0, schedule.nodes());
 }
 
 Var from_nodes(const Schedule& schedule, const Var& y) {
@@ -257,28 +259,11 @@ Var from_nodes(const Schedule& schedule, const Var& y) {
   }
   const std::span<const std::int64_t> order = schedule.order();
   if (order.empty() && nodes == rows) return y;
-  const detail::Operation operation("from_nodes");
-  Tensor result;
-  if (nodes == rows) {
-    PoolVector<std::int64_t> node(order.size());  // by the user's number
-    for (std::size_t i = 0; i < order.size(); ++i)
-      node[static_cast<std::size_t>(order[i])] = static_cast<std::int64_t>(i);
-    result = rows_by(y.value(), node);
-  } else {
-    result = Tensor::zeros(y.shape().with(0, rows), y.dtype(), y.device());
-    if (order.empty()) {
-      result.slice(0, 0, nodes).copy_from(y.value());
-    } else {
-      backend(y.device())
-          .add_rows(as_matrix(result), Tensor::from({nodes}, order).to(y.device()),
-                    as_matrix(y.value()));
-    }
+  PoolVector<std::int64_t> node(static_cast<std::size_t>(rows), -1);
+  for (std::int64_t i = 0; i < nodes; ++i) {
+    node[static_cast<std::size_t>(order.empty() ? i : order[static_cast<std::size_t>(i)])] = i;
   }
-  return record("from_nodes", {&y}, std::move(result), [&] {
-    return [schedule](const Var& dy, Grads& grads) {
-      grads.add(0, [&] { return to_nodes(schedule, dy); });
-    };
-  });
+  return rows_by("from_nodes", schedule, y, node, to_nodes);
 }
 
 }  // namespace tapeloop

@@ -58,9 +58,9 @@ class ByOperations {
 
   PoolVector<Var> step(std::int64_t l, const Var& input) {
     const Schedule::Level level = schedule_.level(l);
-    PoolVector<Var> states(run_.layout.values.size());
+    PoolVector<Var> states(run_.layout().values.size());
     for (std::size_t v = 0; v < states.size(); ++v) {
-      const StepLayout::Value& value = run_.layout.values[v];
+      const StepLayout::Value& value = run_.layout().values[v];
       const auto part = static_cast<std::size_t>(value.index);
       if (value.from == From::state) states[v] = states_->slot(l, value.predecessor, part);
       if (value.from == From::edge_state) states[v] = states_->edge(l, value.predecessor, part);
@@ -71,8 +71,8 @@ class ByOperations {
     for (const Tensor& x : run_.extras) {
       extras.push_back(x.slice(0, level.first, level.first + level.count));
     }
-    PoolVector<Var> next = step_by_operations(run_.layout, run_.recurrence, input, states, extras,
-                                              edges ? &*edges : nullptr);
+    PoolVector<Var> next = step_by_operations(run_.layout(), run_.recurrence, input,
+                                              std::move(states), extras, edges ? &*edges : nullptr);
     if (run_.part.logged()) next[0] = watch_state(run_.part, run_.time(l), next[0]);
     return next;
   }
@@ -83,8 +83,8 @@ class ByOperations {
     if (!run_.in_place) return run_.zx;
     const PauseRecording pause;
     const Tensor value = run_.zx.value().clone().reshape(Shape{run_.nodes(), run_.zx.dim(-1)});
-    for (const StepLayout::Operation& op : run_.layout.operations) {
-      if (!in_input_columns(run_.layout, op)) continue;
+    for (const StepLayout::Operation& op : run_.layout().operations) {
+      if (!in_input_columns(run_.layout(), op)) continue;
       const Tensor columns = value.slice(1, op.add.first, op.add.first + op.add.size);
       for (const StepLayout::Term& term : op.terms) {
         const Var w(run_.recurrence.weights()[static_cast<std::size_t>(term.weight)].value());

@@ -8,8 +8,7 @@
 namespace tapeloop::detail {
 
 struct RecurrentRun {
-  Recurrence recurrence;
-  StepLayout layout;  // with all sizes
+  Recurrence recurrence;  // resolved
   Schedule schedule;
   PoolVector<Var> initial;      // K parts [initial rows, size]; undefined: zeros
   Var zx;                       // [.., columns], a row for each node; undefined if not read
@@ -19,14 +18,17 @@ struct RecurrentRun {
   DType dtype{};
   Device device{};
 
+  const StepLayout& layout() const { return recurrence.layout(); }
   std::int64_t nodes() const { return schedule.nodes(); }
   // The rows of a value in all levels together.
   std::int64_t rows(const StepLayout::Value& value) const {
     return value.by_edge ? schedule.edges() : schedule.nodes();
   }
-  std::int64_t part_size(std::size_t k) const { return value(layout.next[k]).size; }
-  std::size_t parts() const { return layout.next.size(); }
-  const StepLayout::Value& value(int v) const { return layout.values[static_cast<std::size_t>(v)]; }
+  std::int64_t part_size(std::size_t k) const { return value(layout().next[k]).size; }
+  std::size_t parts() const { return layout().next.size(); }
+  const StepLayout::Value& value(int v) const {
+    return layout().values[static_cast<std::size_t>(v)];
+  }
   // The time of a node of level l in a sequence; in other structures the level.
   std::int64_t time(std::int64_t l, std::int64_t node = 0) const {
     const Schedule::Level level = schedule.level(l);
@@ -43,6 +45,18 @@ struct RecurrentRun {
     return unit_input(static_cast<int>(recurrence.units().size())) + k;
   }
   PoolVector<const Var*> inputs() const;
+  // Calls use(number, input) for all of them.
+  template <class Use>
+  void each_input(Use use) const {
+    std::size_t i = 0;
+    use(i++, zx);
+    for (const Var& w : recurrence.weights()) use(i++, w);
+    for (const Var& u : recurrence.units()) use(i++, u);
+    for (const Var& s : initial) use(i++, s);
+  }
+  std::size_t input_count() const {
+    return 1 + recurrence.weights().size() + recurrence.units().size() + initial.size();
+  }
   Tensor zx_rows() const;  // zx as [V, columns]; undefined if not read
 };
 

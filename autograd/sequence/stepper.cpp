@@ -96,21 +96,37 @@ void Stepper::swap(Stepper& other) noexcept {
   std::swap(head_bias_, other.head_bias_);
   std::swap(head_result_, other.head_result_);
   std::swap(backwards_, other.backwards_);
+  std::swap(error_, other.error_);
+}
+
+const char* text_of(StepError error) noexcept {
+  switch (error) {
+    case StepError::none: return "";
+    case StepError::no_layers: return "the stepper was moved from; use the one that it moved to";
+    case StepError::input_size: return "x has another size; give input_size() numbers";
+    case StepError::output_size: return "y has another size; give room for output_size() numbers";
+    case StepError::not_finite: return "x[bad_input()] is NaN or infinite; leave out this x";
+  }
+  return "";
 }
 
 bool Stepper::step(std::span<const float> x, std::span<float> y) noexcept {
   bad_input_ = -1;
-  if (static_cast<std::int64_t>(x.size()) != input_size() ||
-      static_cast<std::int64_t>(y.size()) != outputs_ || layers_.empty()) {
+  const auto refuse = [&](StepError error) {
+    error_ = error;
     return false;
-  }
+  };
+  if (layers_.empty()) return refuse(StepError::no_layers);
+  if (static_cast<std::int64_t>(x.size()) != inputs_) return refuse(StepError::input_size);
+  if (static_cast<std::int64_t>(y.size()) != outputs_) return refuse(StepError::output_size);
   if (options_.check_inputs) {
     const auto bad = std::find_if_not(x.begin(), x.end(), [](float v) { return std::isfinite(v); });
     if (bad != x.end()) {
       bad_input_ = bad - x.begin();
-      return false;
+      return refuse(StepError::not_finite);
     }
   }
+  error_ = StepError::none;
   const float* below = x.data();
   for (const auto& layer : layers_) {
     layer->step(below, backwards_);

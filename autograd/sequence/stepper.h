@@ -32,6 +32,11 @@ struct StepperOptions {
   bool check_inputs = false;
 };
 
+// Why Stepper::step() refused a step.
+enum class StepError : std::uint8_t { none, no_layers, input_size, output_size, not_finite };
+// What was wrong and what to do, as a constant text; "" for none.
+const char* text_of(StepError error) noexcept;
+
 namespace detail {
 // Floats, aligned to a register; a whole number of registers.
 class StepBuffer {
@@ -67,13 +72,14 @@ class Stepper {
   Weights weights() const { return options_.weights; }   // their format
 
   // x [I] -> y [O], and the next state. No allocation, lock or system call; throws nothing. Spans
-  // of other sizes are an error: step() calculates nothing and returns false. Cost for each layer:
-  // one product of [x; h] with all weights, which are read once, and the formula.
+  // of other sizes are an error: step() changes nothing and returns false, and error() says why.
+  // Cost for each layer: one product of [x; h] with all weights, which are read once, and the
+  // formula.
   // A NaN in x stays in the state, and so in every later y, until reset() or
   // set_state(); state_is_finite() finds it. With options.check_inputs, a step whose x
-  // has NaN or infinity returns false and changes neither the state nor y. bad_input()
-  // is then the index of that element.
-  bool step(std::span<const float> x, std::span<float> y) noexcept;
+  // has NaN or infinity is refused. bad_input() is then the index of that element.
+  [[nodiscard]] bool step(std::span<const float> x, std::span<float> y) noexcept;
+  StepError error() const noexcept { return error_; }             // of the last step()
   std::int64_t bad_input() const noexcept { return bad_input_; }  // of the last step(); -1: none
   // True if no part of the state is NaN or infinite. Cost: one pass over the state; no allocation.
   bool state_is_finite() const noexcept;
@@ -95,6 +101,7 @@ class Stepper {
   StepperOptions options_;
   std::vector<std::unique_ptr<Layer>> layers_;
   std::int64_t inputs_ = 0, outputs_ = 0;
+  StepError error_ = StepError::none;
   std::int64_t bad_input_ = -1;
   cpu::RowWeights head_;
   detail::StepBuffer head_bias_, head_result_;

@@ -66,7 +66,9 @@ StepLayout checked(const StepperLayer& given) {
   check_float("the input's bias", given.b_in);
   for (const Var& w : r.weights()) check_float("a weight of the state", w.value());
   for (const Var& u : r.units()) check_float("a parameter of the step", u.value());
-  return r.resolved(given.w_in.dim(0), given.state_sizes);
+  Recurrence sized = r;
+  sized.resolve(given.w_in.dim(0), given.state_sizes);
+  return sized.layout();
 }
 
 }  // namespace

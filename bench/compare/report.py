@@ -26,6 +26,8 @@ that name no threads) are in CPU time, which other programs on the machine move 
   faster). `op_by_op`: without a functor here; the peers' figure is that of `user_cell`.
 - `grid/md_lstm`: an MD-LSTM on images of S x S in one direction, as `train/...`; peers run the cells of an anti-diagonal
   together, in `md_lstm_by_cell` one after the other.
+- `ragged`: LSTMs and a GRU on sequences of different lengths. `lstm`: uniform in [T/4, T]; `full`: all of T; `words`: 800
+  words of 1 to 9 letters, and one of 60. The peers pack the sequences. GFLOP/s count the real steps.
 - `charlm/train`: embedding 64, 2 x 256 LSTM, 65 symbols, T 100, N 32, gradients clipped by norm, Adam. `charlm/sample`:
   the same model, one symbol per call, drawn from the softmax; `_stepper`: by a Stepper, `_bf16`: one with bfloat16 weights,
   which are rounded (the peers stay at float32). `infer`: an LSTM on one number and a linear unit, one

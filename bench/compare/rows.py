@@ -13,8 +13,9 @@ GRID_HIDDEN = (32, 64)  # images of 28 x 28, N 32, I 16
 STRUCTURES = {"tree_lstm": (32, 40, 128, 128), "nary_tree_lstm": (32, 40, 128, 128),
               "graph_lstm": (8, 300, 64, 64)}  # N trees or graphs, V nodes of each, I, H
 # Columns of products for each node, in H, besides the four of the input: structures_bench.cpp.
-HIDDEN_COLUMNS = {"tree_lstm": 4, "nary_tree_lstm": 5, "graph_lstm": 8}
+HIDDEN_COLUMNS = {"tree_lstm": 2.5, "nary_tree_lstm": 5, "graph_lstm": 8}
 INFER_HIDDEN = (16, 32, 40, 64, 128)
+RAGGED = {"ragged/full": (128, 32, 128, 128), "ragged/lstm": (128, 32, 128, 128), "ragged/words": (60, 800, 64, 128)}
 
 
 def all_rows():
@@ -28,6 +29,7 @@ def all_rows():
     rows += [f"grid/{kind}/S:28/N:32/I:16/H:{hidden}/threads:1" for hidden in GRID_HIDDEN
              for kind in ("md_lstm", "md_lstm_by_cell")]
     rows += [structure_row(kind, shape) for kind, shape in STRUCTURES.items()]
+    rows += [f"{kind}/T:{t}/N:{n}/I:{i}/H:{h}/threads:1" for kind, (t, n, i, h) in RAGGED.items()]
     rows += [f"charlm/train/threads:{threads}" for threads in (1, 2)]
     rows += ["charlm/sample", "charlm/sample_stepper", "charlm/sample_stepper_bf16"]
     rows += [f"infer/{kind}/H:{hidden}" for hidden in INFER_HIDDEN for kind in ("lstm", "lstm_bf16")]
@@ -47,6 +49,15 @@ def structure_row(kind, shape):
 def sizes(row):
     """{"T": 64, ...} of a row's name."""
     return {key: int(number) for key, number in re.findall(r"(\w+):(\d+)", row)}
+
+
+def lengths(kind, steps, batch):
+    """The lengths of a batch of ragged/KIND; bench/ragged_bench.cpp has the same."""
+    if kind == "ragged/words":  # 1 to 9 letters, and one word of T
+        return [steps] + [1 + n * 37 % 9 for n in range(1, batch)]
+    if kind == "ragged/lstm":  # uniform in [T/4, T]
+        return [steps // 4 + n * 37 % batch * (steps - steps // 4) // (batch - 1) for n in range(batch)]
+    return [steps] * batch
 
 
 def is_memory(row):
@@ -103,6 +114,11 @@ def rate(row, value):
     if row.startswith("grid/"):
         s = sizes(row)
         flops = 6 * s["S"]**2 * s["N"] * 5 * s["H"] * (s["I"] + 2 * s["H"])
+        return f"{flops / value / 1e9:.0f} GFLOP/s"
+    if row.startswith("ragged/"):  # of the real steps
+        s, kind = sizes(row), "/".join(row.split("/")[:2])
+        gates = 3 if kind == "ragged/words" else 4
+        flops = 6 * sum(lengths(kind, s["T"], s["N"])) * gates * s["H"] * (s["I"] + s["H"])
         return f"{flops / value / 1e9:.0f} GFLOP/s"
     if row.startswith("charlm/train"):
         return f"{100 * 32 / value / 1e3:.1f}k tokens/s"

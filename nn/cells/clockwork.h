@@ -37,6 +37,6 @@ struct ClockworkCell {
   void visit(Visitor& v) const { w.visit(v); }
 };
 
-using Clockwork = Recurrent<ClockworkCell>;
+using Clockwork = Recurrent<ClockworkCell>;  // a stack of them
 
 }  // namespace tapeloop::nn

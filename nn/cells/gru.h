@@ -17,11 +17,12 @@ struct GruOptions {
   GruReset reset = GruReset::after;  // where the reset gate acts
 };
 
+// The state is h.
 struct GruCell {
   using State = nn::State<1>;
   using Options = GruOptions;
-  GateWeights w;  // G = 3, in the order r z n
-  GruReset reset = GruReset::after;
+  GateWeights w;                     // G = 3, in the order r z n
+  GruReset reset = GruReset::after;  // where the reset gate acts
   GruCell() = default;
   GruCell(const RecurrentOptions& options, Random& random, const Options& own = {})
       : w("gru", 3, options, random), reset(own.reset) {}
@@ -61,6 +62,6 @@ struct GruCell {
   bool before() const { return reset == GruReset::before; }
 };
 
-using Gru = Recurrent<GruCell>;
+using Gru = Recurrent<GruCell>;  // a stack of them
 
 }  // namespace tapeloop::nn

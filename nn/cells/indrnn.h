@@ -13,15 +13,16 @@
 namespace tapeloop::nn {
 
 struct IndRnnOptions {
-  Nonlinearity nonlinearity = Nonlinearity::relu;
+  Nonlinearity nonlinearity = Nonlinearity::relu;  // of h'
 };
 
+// The state is h.
 struct IndRnnCell {
   using State = nn::State<1>;
   using Options = IndRnnOptions;
-  Linear from_x;  // W_ih [H, I] and b
-  Var weight_hh;  // u [H]
-  Nonlinearity nonlinearity = Nonlinearity::relu;
+  Linear from_x;                                   // W_ih [H, I] and b
+  Var weight_hh;                                   // u [H]
+  Nonlinearity nonlinearity = Nonlinearity::relu;  // of h'
   IndRnnCell() = default;
   IndRnnCell(const RecurrentOptions& options, Random& random, const Options& own = {})
       : from_x(detail::drawn_linear("indrnn", options.hidden, options, random)),
@@ -47,6 +48,6 @@ struct IndRnnCell {
   }
 };
 
-using IndRnn = Recurrent<IndRnnCell>;
+using IndRnn = Recurrent<IndRnnCell>;  // a stack of them
 
 }  // namespace tapeloop::nn

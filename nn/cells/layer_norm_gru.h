@@ -19,9 +19,10 @@ struct LayerNormGruOptions {
 struct LayerNormGruCell {
   using State = nn::State<1>;
   using Options = LayerNormGruOptions;
-  GateWeights w;           // G = 3, in the order r z n, without biases
-  LayerNorm ln_ih, ln_hh;  // [3H]
-  double epsilon = 1e-5;
+  GateWeights w;          // G = 3, in the order r z n, without biases
+  LayerNorm ln_ih;        // [3H]
+  LayerNorm ln_hh;        // [3H]
+  double epsilon = 1e-5;  // added to the variances
   LayerNormGruCell() = default;
   LayerNormGruCell(const RecurrentOptions& options, Random& random, const Options& own = {});
   std::array<std::int64_t, 1> state_sizes() const { return {w.outputs()}; }
@@ -51,6 +52,6 @@ struct LayerNormGruCell {
   }
 };
 
-using LayerNormGru = Recurrent<LayerNormGruCell>;
+using LayerNormGru = Recurrent<LayerNormGruCell>;  // a stack of them
 
 }  // namespace tapeloop::nn

@@ -18,19 +18,20 @@ enum class GateNorm { whole, gatewise };
 enum class Carry { raw, normalised };
 
 struct LayerNormLstmOptions {
-  GateNorm norm = GateNorm::whole;
-  Carry carry = Carry::raw;
-  double forget_bias = 0;  // added to the bias of the forget gate once, at construction
-  double epsilon = 1e-5;   // added to the variances
+  GateNorm norm = GateNorm::whole;  // of the gates
+  Carry carry = Carry::raw;         // from step to step
+  double forget_bias = 0;           // added to the bias of the forget gate once, at construction
+  double epsilon = 1e-5;            // added to the variances
 };
 
 // The state is h and c. The norms' biases are the only ones.
 struct LayerNormLstmCell {
   using State = nn::State<2>;
   using Options = LayerNormLstmOptions;
-  GateWeights w;           // G = 4, in the order i f g o, without biases
-  LayerNorm ln_ih, ln_hh;  // [4H]; gatewise: ln_hh alone
-  LayerNorm ln_c;          // [H]
+  GateWeights w;    // G = 4, in the order i f g o, without biases
+  LayerNorm ln_ih;  // [4H]; gatewise: none
+  LayerNorm ln_hh;  // [4H]
+  LayerNorm ln_c;   // [H]
   Options own;
   LayerNormLstmCell() = default;
   LayerNormLstmCell(const RecurrentOptions& options, Random& random, const Options& own = {});
@@ -60,6 +61,6 @@ struct LayerNormLstmCell {
   }
 };
 
-using LayerNormLstm = Recurrent<LayerNormLstmCell>;
+using LayerNormLstm = Recurrent<LayerNormLstmCell>;  // a stack of them
 
 }  // namespace tapeloop::nn

@@ -17,16 +17,21 @@ enum class Discretisation { zero_order_hold, euler };
 struct LmuOptions {
   std::int64_t order = 8;  // M, the size of m
   double theta = 32;       // the length of the window, in steps
-  Discretisation discretisation = Discretisation::zero_order_hold;
+  Discretisation discretisation = Discretisation::zero_order_hold;  // of A and B
 };
 
 // The state is h and m.
 struct LmuCell {
   using State = nn::State<2>;
   using Options = LmuOptions;
-  Var weight_ih, weight_hh, weight_mh;  // [H, I], [H, H], [H, M]
-  Var e_x, e_h, e_m;                    // [I], [H], [M]
-  Tensor a, b;                          // A [M, M], B [M, 1]
+  Var weight_ih;  // [H, I]
+  Var weight_hh;  // [H, H]
+  Var weight_mh;  // [H, M]
+  Var e_x;        // [I]
+  Var e_h;        // [H]
+  Var e_m;        // [M]
+  Tensor a;       // A [M, M]
+  Tensor b;       // B [M, 1]
   LmuCell() = default;
   LmuCell(const RecurrentOptions& options, Random& random, const Options& own = {});
   std::array<std::int64_t, 2> state_sizes() const { return {weight_hh.dim(0), e_m.dim(0)}; }
@@ -55,6 +60,6 @@ struct LmuCell {
   }
 };
 
-using Lmu = Recurrent<LmuCell>;
+using Lmu = Recurrent<LmuCell>;  // a stack of them
 
 }  // namespace tapeloop::nn

@@ -59,6 +59,6 @@ struct LstmCell {
   }
 };
 
-using Lstm = Recurrent<LstmCell>;
+using Lstm = Recurrent<LstmCell>;  // a stack of them
 
 }  // namespace tapeloop::nn

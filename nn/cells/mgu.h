@@ -10,6 +10,7 @@
 
 namespace tapeloop::nn {
 
+// The state is h.
 struct MguCell {
   using State = nn::State<1>;
   GateWeights w;  // G = 2, in the order f n; one bias
@@ -33,6 +34,6 @@ struct MguCell {
   void visit(Visitor& v) const { w.visit(v); }
 };
 
-using Mgu = Recurrent<MguCell>;
+using Mgu = Recurrent<MguCell>;  // a stack of them
 
 }  // namespace tapeloop::nn

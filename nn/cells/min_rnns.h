@@ -14,11 +14,12 @@ struct MinGruOptions {
   bool positive = false;  // of the candidate
 };
 
+// The state is h.
 struct MinGruCell {
   using State = nn::State<1>;
   using Options = MinGruOptions;
-  Linear from_x;  // [2H, I] in the order z n
-  bool positive = false;
+  Linear from_x;          // [2H, I] in the order z n
+  bool positive = false;  // as in the options
   MinGruCell() = default;
   MinGruCell(const RecurrentOptions& options, Random& random, const Options& own = {})
       : from_x(detail::drawn_linear("min_gru", 2 * options.hidden, options, random)),
@@ -39,6 +40,7 @@ struct MinLstmOptions {
   bool normalise = true;  // F and I are divided by their sum
 };
 
+// The state is h.
 struct MinLstmCell {
   using State = nn::State<1>;
   using Options = MinLstmOptions;
@@ -64,7 +66,7 @@ struct MinLstmCell {
   }
 };
 
-using MinGru = Recurrent<MinGruCell>;
-using MinLstm = Recurrent<MinLstmCell>;
+using MinGru = Recurrent<MinGruCell>;    // a stack of them
+using MinLstm = Recurrent<MinLstmCell>;  // a stack of them
 
 }  // namespace tapeloop::nn

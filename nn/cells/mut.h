@@ -20,13 +20,18 @@ struct MutOptions {
   int variant = 1;  // 1, 2 or 3; 1 and 2 need input = hidden
 };
 
+// The state is h.
 struct MutCell {
   using State = nn::State<1>;
   using Options = MutOptions;
-  Var weight_xz, weight_xr, weight_xh;  // [H, I]; undefined where x itself is read
-  Var weight_hz, weight_hr, weight_hh;  // [H, H]; MUT1 has no weight_hz
-  Var bias_ih;                          // [3H] in the order z r h
-  int variant = 1;
+  Var weight_xz;    // [H, I]
+  Var weight_xr;    // [H, I]; undefined in MUT2, where x itself is read
+  Var weight_xh;    // [H, I]; undefined in MUT1
+  Var weight_hz;    // [H, H]; undefined in MUT1
+  Var weight_hr;    // [H, H]
+  Var weight_hh;    // [H, H]
+  Var bias_ih;      // [3H] in the order z r h
+  int variant = 1;  // 1, 2 or 3
   MutCell() = default;
   MutCell(const RecurrentOptions& options, Random& random, const Options& own = {});
   std::array<std::int64_t, 1> state_sizes() const { return {weight_hh.dim(0)}; }
@@ -57,6 +62,6 @@ struct MutCell {
   Var bias_h() const { return bias(2); }
 };
 
-using Mut = Recurrent<MutCell>;
+using Mut = Recurrent<MutCell>;  // a stack of them
 
 }  // namespace tapeloop::nn

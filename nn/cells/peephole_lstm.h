@@ -27,9 +27,9 @@ enum class LstmVariant {
 enum class Peephole { none, diagonal, full };
 
 struct PeepholeLstmOptions {
-  LstmVariant variant = LstmVariant::base;
-  Peephole peephole = Peephole::diagonal;
-  std::int64_t projection = 0;  // P, the size of h; 0: H, without a projection
+  LstmVariant variant = LstmVariant::base;  // the change
+  Peephole peephole = Peephole::diagonal;   // what the gates see of c
+  std::int64_t projection = 0;              // P, the size of h; 0: H, without a projection
 };
 
 // The state is h and c.
@@ -58,11 +58,11 @@ struct PeepholeLstmCell {
   static int gates(LstmVariant variant);  // pre-activations
 };
 
-using PeepholeLstm = Recurrent<PeepholeLstmCell>;
+using PeepholeLstm = Recurrent<PeepholeLstmCell>;  // a stack of them
 
 struct FullGateLstmOptions {
-  Peephole peephole = Peephole::diagonal;
-  std::int64_t projection = 0;  // P, the size of h; 0: H, without a projection
+  Peephole peephole = Peephole::diagonal;  // what the gates see of c
+  std::int64_t projection = 0;             // P, the size of h; 0: H, without a projection
 };
 
 // FGR, the LSTM with full gate recurrence: the gates also see all gates of the step before. The
@@ -74,7 +74,7 @@ struct FullGateLstmCell {
   GateWeights w;  // G = 4, in the order i f g o
   Var weight_gg;  // [3H, 3H], in the order i f o
   Var weight_ch;  // as in PeepholeLstmCell
-  Var weight_hr;
+  Var weight_hr;  // as in PeepholeLstmCell
   FullGateLstmCell() = default;
   FullGateLstmCell(const RecurrentOptions& options, Random& random, const Options& own = {});
   std::array<std::int64_t, 5> state_sizes() const {
@@ -94,6 +94,6 @@ struct FullGateLstmCell {
   std::int64_t size() const { return w.weight_hh.dim(0) / 4; }
 };
 
-using FullGateLstm = Recurrent<FullGateLstmCell>;
+using FullGateLstm = Recurrent<FullGateLstmCell>;  // a stack of them
 
 }  // namespace tapeloop::nn

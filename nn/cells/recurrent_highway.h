@@ -17,13 +17,14 @@ struct RecurrentHighwayOptions {
   double transform_bias = -2;  // added to the biases of t once, at construction
 };
 
+// The state is h.
 struct RecurrentHighwayCell {
   using State = nn::State<1>;
   using Options = RecurrentHighwayOptions;
   Var weight_ih;               // [G*H, I], G = 2 in the order n t, or 3: n t c
   std::vector<Var> weight_hh;  // [G*H, H] for each layer
   std::vector<Var> bias;       // [G*H]
-  bool coupled = true;
+  bool coupled = true;         // as in the options
   RecurrentHighwayCell() = default;
   RecurrentHighwayCell(const RecurrentOptions& options, Random& random, const Options& own = {});
   std::array<std::int64_t, 1> state_sizes() const { return {weight_hh[0].dim(1)}; }
@@ -51,6 +52,6 @@ struct RecurrentHighwayCell {
   void visit(Visitor& v) const;  // weight_ih, weight_hh_d0, bias_d0, weight_hh_d1, ...
 };
 
-using RecurrentHighway = Recurrent<RecurrentHighwayCell>;
+using RecurrentHighway = Recurrent<RecurrentHighwayCell>;  // a stack of them
 
 }  // namespace tapeloop::nn

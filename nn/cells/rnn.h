@@ -15,11 +15,12 @@ struct RnnOptions {
   Nonlinearity nonlinearity = Nonlinearity::tanh;  // of h'
 };
 
+// The state is h.
 struct RnnCell {
   using State = nn::State<1>;
   using Options = RnnOptions;
-  GateWeights w;  // G = 1
-  Nonlinearity nonlinearity = Nonlinearity::tanh;
+  GateWeights w;                                   // G = 1
+  Nonlinearity nonlinearity = Nonlinearity::tanh;  // of h'
   RnnCell() = default;
   RnnCell(const RecurrentOptions& options, Random& random, const Options& own = {})
       : w("rnn", 1, options, random), nonlinearity(own.nonlinearity) {}
@@ -42,6 +43,6 @@ struct RnnCell {
   bool relu() const { return nonlinearity == Nonlinearity::relu; }
 };
 
-using Rnn = Recurrent<RnnCell>;
+using Rnn = Recurrent<RnnCell>;  // a stack of them
 
 }  // namespace tapeloop::nn

@@ -50,6 +50,6 @@ struct SruCell {
   std::int64_t hidden_ = 0;
 };
 
-using Sru = Recurrent<SruCell>;
+using Sru = Recurrent<SruCell>;  // a stack of them
 
 }  // namespace tapeloop::nn

@@ -13,12 +13,14 @@ namespace tapeloop::nn {
 
 // Acts while a tape records. Masks depend only on the stream of random numbers, not on the device.
 struct Noise {
-  // Zoneout, Krueger et al. 2016, arXiv:1606.01305: each unit of h, or of the other parts of the
-  // state, keeps its old value with this probability. Without a tape the new state is the mean.
+  // Zoneout, Krueger et al. 2016, arXiv:1606.01305: each unit of h (zoneout_h), or of the other parts
+  // of the state (zoneout_c), keeps its old value with this probability. Without a tape the new
+  // state is the mean.
   double zoneout_h = 0;
   double zoneout_c = 0;
-  // Variational dropout, Gal & Ghahramani 2015, arXiv:1512.05287: of the layer's inputs, of h where
-  // the step's products read it, and of the layer's outputs. One mask for a whole sequence.
+  // Variational dropout, Gal & Ghahramani 2015, arXiv:1512.05287: of the layer's inputs, of the
+  // states h where the step's products read them, and of the layer's outputs. One mask for a whole
+  // sequence.
   double inputs = 0;
   double states = 0;
   double outputs = 0;
@@ -29,6 +31,7 @@ struct Noise {
   // Weight drop, Merity et al. 2017, arXiv:1708.02182: of the weights of the step's products.
   double weights = 0;
 
+  // Whether there is any.
   bool wanted() const {
     return zoneout_h != 0 || zoneout_c != 0 || inputs != 0 || states != 0 || outputs != 0 ||
            candidates != 0 || weights != 0;
@@ -37,15 +40,18 @@ struct Noise {
 
 // Factors. What is undefined or empty does nothing.
 struct NoiseMasks {
-  Tensor inputs, states, outputs;  // [N, I], [N, H], [N, H]: 0, or 1 / (1 - p)
-  Tensor candidates;               // [T, N, H]
-  PoolVector<Tensor> weights;      // one for each weight of the recurrence
+  Tensor inputs;               // [N, I]: 0, or 1 / (1 - p)
+  Tensor states;               // [N, H]
+  Tensor outputs;              // [N, H]
+  Tensor candidates;           // [T, N, H]
+  PoolVector<Tensor> weights;  // one for each weight of the recurrence
   // By part of the state, [T, N, size]: a unit takes its new value where this is above 0, else it
   // keeps the old one.
   PoolVector<Tensor> updates;
   // By part, if there are no updates: the share of the new value.
   PoolVector<double> mean_updates;
 
+  // in_step(): whether a step has some of them; any(): whether there are any.
   bool in_step() const {
     return states.defined() || candidates.defined() || !weights.empty() || !updates.empty() ||
            !mean_updates.empty();

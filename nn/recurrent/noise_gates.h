@@ -8,23 +8,27 @@ namespace tapeloop::nn {
 
 // old + k (new - old)
 struct Mix {
-  static constexpr const char *name = "mix", *arguments = "k new old";
+  static constexpr const char* name = "mix";
+  static constexpr const char* arguments = "k new old";
   TL_HD auto operator()(auto k, auto fresh, auto old) const { return old + k * (fresh - old); }
 };
 // The same with one k for all.
 struct MixBy {
-  static constexpr const char *name = "mix_by", *arguments = "new old";
-  double k = 1;
+  static constexpr const char* name = "mix_by";
+  static constexpr const char* arguments = "new old";
+  double k = 1;  // the share of the new value
   TL_HD auto operator()(auto fresh, auto old) const { return old + k * (fresh - old); }
 };
 // new where k > 0, else old
 struct Choose {
-  static constexpr const char *name = "choose", *arguments = "k new old";
+  static constexpr const char* name = "choose";
+  static constexpr const char* arguments = "k new old";
   TL_HD auto operator()(auto k, auto fresh, auto old) const { return select(k > 0.0, fresh, old); }
 };
 // x mask
 struct Masked {
-  static constexpr const char *name = "masked", *arguments = "x mask";
+  static constexpr const char* name = "masked";
+  static constexpr const char* arguments = "x mask";
   TL_HD auto operator()(auto x, auto mask) const { return x * mask; }
 };
 

@@ -11,16 +11,31 @@
 
 namespace tapeloop::nn::detail {
 
-bool same_steps(const Var& a, const Var& b) {
-  return a.defined() && a.rank() == b.rank() && a.dim(0) == b.dim(0) && a.dim(1) == b.dim(1) &&
-         a.dtype() == b.dtype() && a.device() == b.device();
+bool runs_in_segments(const UnrollOptions& options) {
+  return options.recompute.wanted() && Tape::current() != nullptr &&
+         tapeloop::detail::observer_of_steps() == nullptr;
 }
 
-void check_sequence(const Var& xs) {
-  if (!xs.defined()) fail("unroll", "xs must be [T, N, I], got an undefined variable");
+void check_sequence(const Var& xs, const UnrollOptions& options) {
+  if (!xs.defined()) fail(options.caller, "xs must be [T, N, I], got an undefined variable");
   if (xs.rank() != 3) {
-    fail("unroll", fmt::format("xs must be [T, N, I], got {}{}", xs.shape().str(),
-                               xs.rank() == 2 ? "; add a batch axis by insert_axis(xs, 1)" : ""));
+    fail(options.caller,
+         fmt::format("xs must be [T, N, I], got {}{}", xs.shape().str(),
+                     xs.rank() == 2 ? "; add a batch axis by insert_axis(xs, 1)" : ""));
+  }
+  const std::span<const std::int64_t> lengths = options.lengths;
+  if (!lengths.empty() && static_cast<std::int64_t>(lengths.size()) != xs.dim(1)) {
+    fail(
+        options.caller,
+        fmt::format("{} lengths were given for a batch of {}; give one for each sequence; xs is {}",
+                    lengths.size(), xs.dim(1), xs.shape().str()));
+  }
+  for (std::size_t i = 0; i < lengths.size(); ++i) {
+    if (lengths[i] < 0 || lengths[i] > xs.dim(0)) {
+      fail(options.caller,
+           fmt::format("length {} of sequence {} is outside 0..{}, the steps of xs {}", lengths[i],
+                       i, xs.dim(0), xs.shape().str()));
+    }
   }
 }
 
@@ -39,10 +54,11 @@ Tensor zero_state(const Var& xs, std::int64_t size) {
   return Tensor::zeros({xs.dim(1), size}, xs.dtype(), xs.device());
 }
 
-void check_state(const Var& part, std::size_t index, std::int64_t n, std::int64_t size) {
+void check_state(const Var& part, std::size_t index, std::int64_t n, std::int64_t size,
+                 const char* caller) {
   if (part.shape() != Shape{n, size}) {
-    fail("unroll", fmt::format("part {} of the initial state is {}, expected [N={}, {}]", index,
-                               part.shape().str(), n, size));
+    fail(caller, fmt::format("part {} of the initial state is {}, expected [N={}, {}]", index,
+                             part.shape().str(), n, size));
   }
 }
 
@@ -87,31 +103,8 @@ Var part_of_state(const Var& part, std::int64_t index, std::int64_t count, std::
   return select_index(part, 0, index);
 }
 
-void check_lengths(std::span<const std::int64_t> lengths, const Var& xs) {
-  if (lengths.empty()) return;
-  if (static_cast<std::int64_t>(lengths.size()) != xs.dim(1)) {
-    fail(
-        "unroll",
-        fmt::format("{} lengths were given for a batch of {}; give one for each sequence; xs is {}",
-                    lengths.size(), xs.dim(1), xs.shape().str()));
-  }
-  for (std::size_t i = 0; i < lengths.size(); ++i) {
-    if (lengths[i] < 0 || lengths[i] > xs.dim(0)) {
-      fail("unroll", fmt::format("length {} of sequence {} is outside 0..{}, the steps of xs {}",
-                                 lengths[i], i, xs.dim(0), xs.shape().str()));
-    }
-  }
-}
-
-bool some_steps(std::span<const std::int64_t> lengths, const Var& xs) {
-  check_lengths(lengths, xs);
-  return std::any_of(lengths.begin(), lengths.end(),
-                     [](std::int64_t length) { return length > 0; });
-}
-
 Masks::Masks(std::span<const std::int64_t> lengths, const Var& xs) : all_running_until_(xs.dim(0)) {
   if (lengths.empty()) return;
-  check_lengths(lengths, xs);
   for (const std::int64_t length : lengths) {
     all_running_until_ = std::min(all_running_until_, length);
   }

@@ -62,7 +62,7 @@ class Recurrent {
   // direction. The initial state has the same shape; lengths as in UnrollOptions.
   Unrolled<State> operator()(const Var& xs, const State& initial = {},
                              std::span<const std::int64_t> lengths = {}) const {
-    detail::check_sequence(xs);
+    detail::check_sequence(xs, options_of(lengths, false));
     return run(xs, initial, lengths,
                [&](const C& cell, const State& start, const UnrollOptions& options) {
                  return unroll(cell, xs, start, options);
@@ -123,8 +123,7 @@ class Recurrent {
           start[k] = detail::part_of_state(initial[k], static_cast<std::int64_t>(i),
                                            static_cast<std::int64_t>(cells_.size()), n, sizes[k]);
         }
-        UnrollOptions options{
-            .reverse = direction == 1, .lengths = lengths, .recompute = options_.recompute};
+        UnrollOptions options = options_of(lengths, direction == 1);
         if (options_.noise.wanted()) options.noise = draw_noise(cells_[i], below);
         auto [ys, end] = layer == 0 ? first(cells_[i], start, options)
                                     : unroll(cells_[i], below, start, options);
@@ -143,6 +142,15 @@ class Recurrent {
       stacked[k] = stack(parts);
     }
     return {below, stacked};
+  }
+
+  UnrollOptions options_of(std::span<const std::int64_t> lengths, bool reverse) const {
+    UnrollOptions options;
+    options.reverse = reverse;
+    options.lengths = lengths;
+    options.recompute = options_.recompute;
+    options.caller = "recurrent";
+    return options;
   }
 
   NoiseMasks draw_noise(const C& cell, const Var& xs) const {

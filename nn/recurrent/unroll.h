@@ -31,7 +31,9 @@ struct UnrollOptions {
   Recompute recompute = {};
   // Of a cell with recurrence(). nn::Recurrent draws them (RecurrentOptions::noise).
   NoiseMasks noise = {};
+  // --- for the library itself ---
   tapeloop::detail::SequencePart part = {};  // unroll() gives it to the parts of a sequence
+  const char* caller = "unroll";             // the function that errors name
 };
 
 // The result of cell.input(xs), [T, N, ...], as an argument: unroll(cell, Projected{zx}).
@@ -44,7 +46,7 @@ namespace detail {
 // Masks of the sequences that run at each step: [N, 1] of 1 and 0 for step t; undefined if all run.
 class Masks {
  public:
-  Masks(std::span<const std::int64_t> lengths, const Var& xs);  // checks the lengths
+  Masks(std::span<const std::int64_t> lengths, const Var& xs);
   Var at(std::int64_t t) const;
   // x where `running` is 1, else 0, even if x is NaN there.
   Var or_zero(const Var& running, const Var& x) const { return select(running, x, zero_); }
@@ -59,22 +61,22 @@ class Masks {
   Var zero_;
 };
 
-// Throws unless there are no lengths, or one in 0..T for each sequence.
-void check_lengths(std::span<const std::int64_t> lengths, const Var& xs);
-// Checks the lengths. True if there are some, and one of them is above 0.
-bool some_steps(std::span<const std::int64_t> lengths, const Var& xs);
 Tensor zero_state(const Var& xs, std::int64_t size);
-void check_sequence(const Var& xs);
-bool same_steps(const Var& a, const Var& b);  // equal T, N, type and device
-void check_state(const Var& part, std::size_t index, std::int64_t n, std::int64_t size);
+// Throws unless xs is [T, N, I], and there are no lengths, or one in 0..T for each sequence.
+void check_sequence(const Var& xs, const UnrollOptions& options);
+void check_state(const Var& part, std::size_t index, std::int64_t n, std::int64_t size,
+                 const char* caller);
+// True if steps run in segments, which the backward pass calculates again.
+bool runs_in_segments(const UnrollOptions& options);
 
 // Replaces undefined parts by zeros; throws if other parts do not fit.
 template <class C>
-void complete_state(const C& cell, const Var& xs, typename C::State& state) {
+void complete_state(const C& cell, const Var& xs, typename C::State& state,
+                    const UnrollOptions& options = {}) {
   const auto sizes = cell.state_sizes();
   for (std::size_t k = 0; k < C::State::parts; ++k) {
     if (!state[k].defined()) state[k] = Var(zero_state(xs, sizes[k]));
-    check_state(state[k], k, xs.dim(1), sizes[k]);
+    check_state(state[k], k, xs.dim(1), sizes[k], options.caller);
   }
 }
 
@@ -110,35 +112,30 @@ template <class C, class Run>
 Unrolled<typename C::State> unroll_in_segments(const C& cell, const Var& xs,
                                                typename C::State state,
                                                const UnrollOptions& options, Run run) {
-  complete_state(cell, xs, state);
-  const bool reverse = options.reverse;
-  const auto noise = [masks = options.noise](std::int64_t first, const Var& x) {
-    return masks.any() ? masks.within(first, x.dim(0)) : masks;
+  complete_state(cell, xs, state, options);
+  UnrollOptions own = options;
+  own.recompute = {};
+  // The options for a part x whose first step is `first`.
+  const auto options_of = [own](const Var& x, std::span<const std::int64_t> lengths,
+                                const SequencePart& part, std::int64_t first) {
+    UnrollOptions segment = own;
+    segment.lengths = lengths;
+    segment.part = part;
+    if (own.noise.any()) segment.noise = own.noise.within(first, x.dim(0));
+    return segment;
   };
-  const std::int64_t steps = segment_steps(
-      xs, state, options,
-      [&](const Var& x, const auto& start, std::span<const std::int64_t> lengths) {
-        return run(x, start,
-                   UnrollOptions{.reverse = reverse, .lengths = lengths, .noise = noise(0, x)})
-            .ys;
-      });
-  if (steps >= xs.dim(0)) {
-    return run(xs, state,
-               UnrollOptions{.reverse = reverse,
-                             .lengths = options.lengths,
-                             .noise = options.noise,
-                             .part = options.part});
-  }
+  const std::int64_t steps =
+      segment_steps(xs, state, options,
+                    [&](const Var& x, const auto& start, std::span<const std::int64_t> lengths) {
+                      return run(x, start, options_of(x, lengths, {}, 0)).ys;
+                    });
+  if (steps >= xs.dim(0)) return run(xs, state, own);
   auto [ys, last] =
-      in_segments(xs, state, steps, reverse, options.lengths, options.part,
-                  [run, reverse, noise, begin = options.part.first](
+      in_segments(xs, state, steps, options.reverse, options.lengths, options.part,
+                  [run, options_of, begin = options.part.first](
                       const Var& x, const auto& start, std::span<const std::int64_t> lengths,
                       const SequencePart& part) {
-                    return run(x, start,
-                               UnrollOptions{.reverse = reverse,
-                                             .lengths = lengths,
-                                             .noise = noise(part.first - begin, x),
-                                             .part = part});
+                    return run(x, start, options_of(x, lengths, part, part.first - begin));
                   });
   return {ys, last};
 }
@@ -174,35 +171,20 @@ Recurrence noisy_recurrence(const C& cell, const NoiseMasks& noise, std::int64_t
   return with_noise(std::move(result), noise, steps, batch, schedule);
 }
 
-// unroll() after the input projection.
+// The steps one by one, by ordinary operations.
 template <Cell C>
-Unrolled<typename C::State> unroll_projected(const C& cell, Var zx, typename C::State state,
-                                             const UnrollOptions& options, const Masks& masks) {
-  check_sequence(zx);
-  tapeloop::detail::Observer* const observer = tapeloop::detail::observer_of_steps();
-  if (options.recompute.wanted() && Tape::current() != nullptr && observer == nullptr) {
-    return unroll_in_segments(
-        cell, zx, std::move(state), options,
-        [&cell](const Var& part, const typename C::State& start, const UnrollOptions& own) {
-          return unroll(cell, Projected{part}, start, own);
-        });
-  }
+Unrolled<typename C::State> unroll_steps(const C& cell, const Var& zx, typename C::State state,
+                                         const UnrollOptions& options, const SequencePart& part) {
   const std::int64_t steps = zx.dim(0);
-  const auto sizes = cell.state_sizes();
-  complete_state(cell, zx, state);
-  const SequencePart part = tapeloop::detail::begin_sequence(options.part, steps, options.reverse);
-  const NoiseMasks& noise = options.noise;
-  const Recurrence recurrence =
-      observer == nullptr ? noisy_recurrence(cell, noise, steps, zx.dim(1)) : Recurrence();
-  if (recurrence.defined()) {
-    RecurrentResult result =
-        recurrent(recurrence, std::move(zx), state.all(),
-                  {.reverse = options.reverse, .lengths = options.lengths, .part = part});
-    return {times_mask(result.hs, noise.outputs), typename C::State(result.last)};
+  if (steps == 0) {
+    return {Var(Tensor::empty({0, zx.dim(1), state.h().dim(1)}, zx.dtype(), zx.device())), state};
   }
+  const Masks masks(options.lengths, zx);
+  const NoiseMasks& noise = options.noise;
   PoolVector<Var> inputs = unstack(zx);
   PoolVector<Var> outputs(static_cast<std::size_t>(steps));
-  tapeloop::detail::ObservedSteps observed(part, observer, steps, zx.dim(1));
+  tapeloop::detail::ObservedSteps observed(part, tapeloop::detail::observer_of_steps(), steps,
+                                           zx.dim(1));
   for (std::int64_t i = 0; i < steps; ++i) {
     const std::int64_t t = options.reverse ? steps - 1 - i : i;
     tapeloop::detail::ObservedSteps::Step observed_step(observed, t, state.all());
@@ -223,28 +205,23 @@ Unrolled<typename C::State> unroll_projected(const C& cell, Var zx, typename C::
     outputs[static_cast<std::size_t>(t)] = output;
     state = next;
   }
-  if (steps == 0)
-    return {Var(Tensor::empty({0, zx.dim(1), sizes[0]}, zx.dtype(), zx.device())), state};
   return {times_mask(stack(outputs), noise.outputs), state};
 }
 
-// unroll() of sequences of different lengths, with a recurrence. Only the real steps are projected
-// and run.
+// Sequences of different lengths, with a recurrence. Only the real steps are projected and run.
 template <Cell C>
 Unrolled<typename C::State> unroll_ragged(const C& cell, const Var& xs, typename C::State state,
                                           const UnrollOptions& options) {
-  complete_state(cell, xs, state);
+  complete_state(cell, xs, state, options);
   const std::int64_t steps = xs.dim(0), batch = xs.dim(1);
-  const tapeloop::detail::SequencePart part =
-      tapeloop::detail::begin_sequence(options.part, steps, options.reverse);
+  const SequencePart part = tapeloop::detail::begin_sequence(options.part, steps, options.reverse);
   const Schedule schedule =
       Schedule::sequences(steps, batch, {.reverse = options.reverse, .lengths = options.lengths});
   const auto sizes = cell.state_sizes();
   const Var inputs = times_mask(xs, options.noise.inputs);
   Var zx = cell.input(to_nodes(schedule, reshape(inputs, Shape{steps * batch, xs.dim(2)})));
-  const Recurrence recurrence = noisy_recurrence(cell, options.noise, steps, batch, &schedule);
-  RecurrentResult result =
-      recurrent(recurrence, std::move(zx), state.all(), sizes, schedule, {.part = part});
+  RecurrentResult result = recurrent(noisy_recurrence(cell, options.noise, steps, batch, &schedule),
+                                     std::move(zx), state.all(), sizes, schedule, {.part = part});
   const Var ys = from_nodes(schedule, result.hs);
   return {times_mask(reshape(ys, Shape{steps, batch, ys.dim(1)}), options.noise.outputs),
           typename C::State(result.last)};
@@ -260,48 +237,60 @@ Unrolled<typename C::State> unroll_ragged(const C& cell, const Var& xs, typename
 template <Cell C>
 Unrolled<typename C::State> unroll(const C& cell, const Var& xs, typename C::State state,
                                    const UnrollOptions& options) {
-  detail::check_sequence(xs);
-  const bool observed = tapeloop::detail::observer_of_steps() != nullptr;
-  const bool segments = options.recompute.wanted() && Tape::current() != nullptr && !observed;
+  detail::check_sequence(xs, options);
+  // With reverse, the input projection is calculated and stored for all steps at once. Its weight
+  // gradient is then added up in the same order as without recomputation.
+  const bool segments = detail::runs_in_segments(options);
+  if (segments && !(options.reverse && HasInput<C>)) {
+    return detail::unroll_in_segments(
+        cell, xs, std::move(state), options,
+        [&cell](const Var& part, const typename C::State& start, const UnrollOptions& own) {
+          return unroll(cell, part, start, own);
+        });
+  }
   if constexpr (HasRecurrence<C>) {
-    if (!segments && !observed && detail::some_steps(options.lengths, xs)) {
+    const auto real = [](std::int64_t length) { return length > 0; };
+    if (!segments && tapeloop::detail::observer_of_steps() == nullptr &&
+        std::any_of(options.lengths.begin(), options.lengths.end(), real)) {
       if (cell.recurrence().defined()) {
         return detail::unroll_ragged(cell, xs, std::move(state), options);
       }
     }
   }
-  const detail::Masks masks(options.lengths, xs);
-  Var clean = masks.without_padding(xs);
-  // With reverse, the input projection is calculated and stored for all steps at once. Its weight
-  // gradient is then added up in the same order as without recomputation.
-  if (segments && !(options.reverse && HasInput<C>)) {
-    return detail::unroll_in_segments(
-        cell, clean, std::move(state), options,
-        [&cell](const Var& part, const typename C::State& start, const UnrollOptions& own) {
-          return unroll(cell, part, start, own);
-        });
-  }
-  clean = detail::times_mask(clean, options.noise.inputs);
-  if constexpr (HasInput<C>) {
-    Var zx = cell.input(clean);
-    // An input() that changes the number of steps or the type needs masks of its own.
-    if (!detail::same_steps(zx, clean)) {
-      return unroll(cell, Projected{std::move(zx)}, std::move(state), options);
-    }
-    return detail::unroll_projected(cell, std::move(zx), std::move(state), options, masks);
-  } else {
-    return detail::unroll_projected(cell, std::move(clean), std::move(state), options, masks);
-  }
+  Var zx = detail::Masks(options.lengths, xs).without_padding(xs);
+  zx = detail::times_mask(zx, options.noise.inputs);
+  if constexpr (HasInput<C>) zx = cell.input(zx);
+  return unroll(cell, Projected{std::move(zx)}, std::move(state), options);
 }
 
 // The same after the input projection. If zx is moved in, its memory is reused (see recurrent()).
 template <Cell C>
 Unrolled<typename C::State> unroll(const C& cell, Projected projected, typename C::State state,
                                    const UnrollOptions& options) {
-  Var& zx = projected.zx;
-  detail::check_sequence(zx);
-  const detail::Masks masks(options.lengths, zx);
-  return detail::unroll_projected(cell, std::move(zx), std::move(state), options, masks);
+  Var zx = std::move(projected.zx);
+  detail::check_sequence(zx, options);
+  if (detail::runs_in_segments(options)) {
+    return detail::unroll_in_segments(
+        cell, zx, std::move(state), options,
+        [&cell](const Var& part, const typename C::State& start, const UnrollOptions& own) {
+          return unroll(cell, Projected{part}, start, own);
+        });
+  }
+  const std::int64_t steps = zx.dim(0), batch = zx.dim(1);
+  detail::complete_state(cell, zx, state, options);
+  const detail::SequencePart part =
+      tapeloop::detail::begin_sequence(options.part, steps, options.reverse);
+  Recurrence recurrence;
+  if (tapeloop::detail::observer_of_steps() == nullptr) {
+    recurrence = detail::noisy_recurrence(cell, options.noise, steps, batch);
+  }
+  if (!recurrence.defined()) {
+    return detail::unroll_steps(cell, zx, std::move(state), options, part);
+  }
+  RecurrentResult result =
+      recurrent(std::move(recurrence), std::move(zx), state.all(),
+                {.reverse = options.reverse, .lengths = options.lengths, .part = part});
+  return {detail::times_mask(result.hs, options.noise.outputs), typename C::State(result.last)};
 }
 
 }  // namespace tapeloop::nn

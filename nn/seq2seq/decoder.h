@@ -120,7 +120,7 @@ struct Decoder {
       const auto own = parts.subspan(layer * C::State::parts, C::State::parts);
       const auto sizes = cells[layer].state_sizes();
       for (std::size_t k = 0; k < own.size(); ++k) {
-        detail::check_state(own[k], k, parts[0].dim(0), sizes[k]);
+        detail::check_state(own[k], k, parts[0].dim(0), sizes[k], "decoder");
       }
       state.layers.push_back(typename C::State(own));
     }

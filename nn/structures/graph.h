@@ -48,8 +48,8 @@ class Graph {
   }
 
   // x [V, I], a row for each node; graph: Schedule::graph(), or several joined. initial: the states
-  // before layer 0, parts [V, size]; undefined: zeros. If a schedule is reused, a step in the steady state allocates nothing. Throws if shapes
-  // do not fit.
+  // before layer 0, parts [V, size]; undefined: zeros. If a schedule is reused, a step in the
+  // steady state allocates nothing. Throws if shapes do not fit.
   GraphResult<State> operator()(const Var& x, const Schedule& graph, State initial = {}) const {
     detail::check_graph_built(!cells_.empty());
     GraphResult<State> result;

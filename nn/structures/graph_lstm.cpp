@@ -32,40 +32,43 @@ std::array<std::int64_t, 3> GraphLstmCell::state_sizes() const {
   return {h, h, h};
 }
 
-Var GraphLstmCell::input(const Var& x, const Var& h) const {
-  const Var zx = linear(x, weight_ih, bias_ih);
-  return h.defined() ? linear(h, weight_hh, zx) : zx;
-}
-
 PoolVector<Var> GraphLstmCell::hidden_parts(const State& s) const {
   if (!options.adaptive) return {};
   const std::int64_t h = weight_hh.dim(1);
   return {s.h().defined() ? linear(s.h(), slice(weight_nh, 0, h, 2 * h)) : Var()};
 }
 
-Recurrence GraphLstmCell::recurrence() const {
+Recurrence GraphLstmCell::recurrence(const State& before) const {
   const std::int64_t h = weight_hh.dim(1);
   const bool like_lstm = options.output == GraphOutput::o_tanh_m;
+  const bool has_own = before.h().defined();
   Recurrence r;
   const auto near = r.value(of::mean_of_edges(of::edge_state(0)));
   if (!options.adaptive) {
-    const auto z = of::input() + of::product(weight_nh, near);
+    auto z = of::input() + of::product(weight_nh, near);
+    if (has_own) z = z + of::product(weight_hh, of::state(0));
     r.next(like_lstm ? r.stage(LstmGates{}, z, of::state(1))
                      : r.stage(LstmGatesTanhLast{}, z, of::state(1)));
     return r;
   }
-  const auto weights = split(weight_nh, std::array{h, h, 2 * h}, 0);
-  const auto i = of::input(0, h) + of::product(weights[0], near);
-  const auto f = of::input(h, h);
-  const auto g_o = of::input(2 * h, 2 * h) + of::product(weights[2], near);
+  const auto of_own = split(weight_hh, std::array{h, h, 2 * h}, 0);  // i, f, g o
+  const auto of_near = split(weight_nh, std::array{h, h, 2 * h}, 0);
+  of::Source i = of::input(0, h) + of::product(of_near[0], near);
+  of::Source f = of::input(h, h);
+  of::Source g_o = of::input(2 * h, 2 * h) + of::product(of_near[2], near);
+  if (has_own) {
+    i = i + of::product(of_own[0], of::state(0));
+    f = f + of::product(of_own[1], of::state(0));
+    g_o = g_o + of::product(of_own[2], of::state(0));
+  }
   const bool current = options.forget_reads == ForgetReads::current;
   const auto u = of::edge_state(2, current ? 0 : 1);
-  const auto sent = r.stage(ForgetGate{}, f, u, of::edge_state(1));
+  const auto sent = r.stage(ForgetGate{}, of::input(h, h), u, of::edge_state(1));
   const auto kept = of::mean_of_edges(sent[0]);
   const auto s = like_lstm ? r.stage(GraphLstmGatesLikeLstm{}, i, f, g_o, of::state(1), kept)
                            : r.stage(GraphLstmGates{}, i, f, g_o, of::state(1), kept);
   if (current) {
-    r.next({s[0], s[1], of::product(weights[1], s[0])});
+    r.next({s[0], s[1], of::product(of_near[1], s[0])});
   } else {
     r.next({s[0], s[1], r.stage(Carry{}, of::state(2))[0]});
   }

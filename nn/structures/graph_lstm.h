@@ -45,9 +45,9 @@ struct GraphLstmCell {
   // All weights start from U(+-1/sqrt(H)). Throws if a size is less than 1.
   GraphLstmCell(const GraphLstmOptions& options, Random& random);
   std::array<std::int64_t, 3> state_sizes() const;
-  Var input(const Var& x, const Var& h) const;
+  Var input(const Var& x) const { return linear(x, weight_ih, bias_ih); }
   PoolVector<Var> hidden_parts(const State& s) const;  // W_nh h, rows f
-  Recurrence recurrence() const;                       // the formulas above
+  Recurrence recurrence(const State& before) const;    // the formulas above
   void visit(Visitor& v) const {
     v("weight_ih", weight_ih);
     v("weight_hh", weight_hh);

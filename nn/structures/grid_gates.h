@@ -8,44 +8,36 @@
 
 namespace tapeloop::nn {
 
-namespace detail {
-// "f1 f2 c1 c2" for D = 2 and the letters f and c.
-template <int D, char First, char Second>
-struct PathNames {
-  struct Text {
-    char text[static_cast<std::size_t>(6 * D)];
-  };
-  static constexpr Text made = [] {
-    Text result{};
-    for (int i = 0; i < 2 * D; ++i) {
-      result.text[3 * i] = i < D ? First : Second;
-      result.text[3 * i + 1] = static_cast<char>('1' + i % D);
-      result.text[3 * i + 2] = i + 1 < 2 * D ? ' ' : '\0';
-    }
-    return result;
-  }();
-};
-}  // namespace detail
-
 // --- Multi-Dimensional LSTM with D predecessors ---
+//
+// A step adds up what arrives from the predecessors, by formulas for one or two of them. Then come
+// the gates. Graves, Fernandez & Schmidhuber 2007, arXiv:0705.2011
 
-// A step is two formulas: what arrives from the predecessors, then gates. Graves, Fernandez &
-// Schmidhuber 2007, arXiv:0705.2011
-//   m = scale (sigmoid(f_1) c_1 + .. + sigmoid(f_D) c_D)        scale 1 / D: their mean
-template <int D>
-struct MdForgetSum {
-  static constexpr const char* name = "md_forget_sum";
-  static constexpr const char* arguments = detail::PathNames<D, 'f', 'c'>::made.text;
+//   m = scale sigmoid(f) c        scale: 1, or 1 / D for the mean over the predecessors
+struct MdForgetFirst {
+  static constexpr const char* name = "md_forget_first";
+  static constexpr const char* arguments = "f c";
   static constexpr const char* results = "m";
   double scale = 1;
-  template <class... X>
-  requires(sizeof...(X) == 2 * D) TL_HD auto operator()(X... x) const {
-    return sum(outputs(x...), std::make_index_sequence<static_cast<std::size_t>(D)>{});
+  TL_HD auto operator()(auto f, auto c) const { return scale * (sigmoid(f) * c); }
+};
+// The first two predecessors at once, because most grids have two dimensions.
+struct MdForgetPair {
+  static constexpr const char* name = "md_forget_pair";
+  static constexpr const char* arguments = "f1 f2 c1 c2";
+  static constexpr const char* results = "m";
+  double scale = 1;
+  TL_HD auto operator()(auto f1, auto f2, auto c1, auto c2) const {
+    return scale * (sigmoid(f1) * c1 + sigmoid(f2) * c2);
   }
-  template <class All, std::size_t... d>
-  TL_HD auto sum(const All& all, std::index_sequence<d...>) const {
-    return scale * (... + (sigmoid(output<d>(all)) * output<D + d>(all)));
-  }
+};
+//   m' = m + scale sigmoid(f) c
+struct MdForgetNext {
+  static constexpr const char* name = "md_forget_next";
+  static constexpr const char* arguments = "m f c";
+  static constexpr const char* results = "m";
+  double scale = 1;
+  TL_HD auto operator()(auto m, auto f, auto c) const { return m + scale * (sigmoid(f) * c); }
 };
 //   c' = m + sigmoid(i) tanh(g)
 //   h' = sigmoid(o) tanh(c')
@@ -96,42 +88,55 @@ struct MdPeepholeGates {
 
 // The stable cells of Leifert, Strauss, Gruening, Wustlich & Labahn 2016, JMLR 17(97): what arrives
 // is a weighted mean, so it is never larger than the largest c_d.
-//   m = sum_d w_d c_d / sum_d w_d        w_d = sigmoid(l_d)
-template <int D>
-struct MdMean {
-  static constexpr const char* name = "md_mean";
-  static constexpr const char* arguments = detail::PathNames<D, 'l', 'c'>::made.text;
-  static constexpr const char* results = "m";
-  template <class... X>
-  requires(sizeof...(X) == 2 * D) TL_HD auto operator()(X... x) const {
-    return mean(outputs(x...), std::make_index_sequence<static_cast<std::size_t>(D)>{});
-  }
-  template <class All, std::size_t... d>
-  TL_HD static auto mean(const All& all, std::index_sequence<d...>) {
-    const auto weights = outputs(sigmoid(output<d>(all))...);
-    return (... + (output<d>(weights) * output<D + d>(all))) / (... + output<d>(weights));
+//   m = sum_d w_d c_d / sum_d w_d        w_d = sigmoid(l_d), or exp(l_d - t); t: the largest l_d
+// n and w are the two sums so far.
+struct MdWeighFirst {
+  static constexpr const char* name = "md_weigh_first";
+  static constexpr const char* arguments = "l c";
+  static constexpr const char* results = "n w";
+  TL_HD auto operator()(auto l, auto c) const {
+    auto weight = sigmoid(l);
+    return outputs(weight * c, weight);
   }
 };
-//   The same with w_d = exp(l_d): weights by softmax.
-template <int D>
-struct MdSoftmaxMean {
-  static constexpr const char* name = "md_softmax_mean";
-  static constexpr const char* arguments = detail::PathNames<D, 'l', 'c'>::made.text;
+struct MdWeighNext {
+  static constexpr const char* name = "md_weigh_next";
+  static constexpr const char* arguments = "n w l c";
+  static constexpr const char* results = "n w";
+  TL_HD auto operator()(auto n, auto w, auto l, auto c) const {
+    auto weight = sigmoid(l);
+    return outputs(n + weight * c, w + weight);
+  }
+};
+struct MdLargest {
+  static constexpr const char* name = "md_largest";
+  static constexpr const char* arguments = "t l";
+  static constexpr const char* results = "t";
+  TL_HD auto operator()(auto t, auto l) const { return max(t, l); }
+};
+struct MdSoftmaxFirst {
+  static constexpr const char* name = "md_softmax_first";
+  static constexpr const char* arguments = "t l c";
+  static constexpr const char* results = "n w";
+  TL_HD auto operator()(auto t, auto l, auto c) const {
+    auto weight = exp(l - t);
+    return outputs(weight * c, weight);
+  }
+};
+struct MdSoftmaxNext {
+  static constexpr const char* name = "md_softmax_next";
+  static constexpr const char* arguments = "n w t l c";
+  static constexpr const char* results = "n w";
+  TL_HD auto operator()(auto n, auto w, auto t, auto l, auto c) const {
+    auto weight = exp(l - t);
+    return outputs(n + weight * c, w + weight);
+  }
+};
+struct MdMean {
+  static constexpr const char* name = "md_mean";
+  static constexpr const char* arguments = "n w";
   static constexpr const char* results = "m";
-  template <class... X>
-  requires(sizeof...(X) == 2 * D) TL_HD auto operator()(X... x) const {
-    return mean(outputs(x...), std::make_index_sequence<static_cast<std::size_t>(D)>{});
-  }
-  template <class All, std::size_t... d>
-  TL_HD static auto mean(const All& all, std::index_sequence<d...>) {
-    const auto top = largest(output<d>(all)...);
-    const auto weights = outputs(exp(output<d>(all) - top)...);
-    return (... + (output<d>(weights) * output<D + d>(all))) / (... + output<d>(weights));
-  }
-  TL_HD static auto largest(const auto& only) { return only; }
-  TL_HD static auto largest(const auto& first, const auto&... others) {
-    return max(first, largest(others...));
-  }
+  TL_HD auto operator()(auto n, auto w) const { return n / w; }
 };
 // Stable: LstmGates with m in place of c. LeakyLP:
 //   c' = (1 - sigmoid(f)) tanh(g) + sigmoid(f) m
@@ -168,11 +173,9 @@ struct GridGates {
 #include "tapeloop/autograd/formula/kernel.h"
 
 namespace tapeloop::nn {
-struct GridGatesPage
-    : Page<MdForgetSum<1>, MdForgetSum<2>, MdForgetSum<3>, MdForgetSum<4>, MdForgetSum<5>, MdGates,
-           MdPeepholeFirst, MdPeepholeNext, MdPeepholeGates, MdMean<1>, MdMean<2>, MdMean<3>,
-           MdMean<4>, MdMean<5>, MdSoftmaxMean<1>, MdSoftmaxMean<2>, MdSoftmaxMean<3>,
-           MdSoftmaxMean<4>, MdSoftmaxMean<5>, MdLeakyGates, GridGates> {
+struct GridGatesPage : Page<MdForgetFirst, MdForgetPair, MdForgetNext, MdGates, MdPeepholeFirst,
+                            MdPeepholeNext, MdPeepholeGates, MdWeighFirst, MdWeighNext, MdLargest,
+                            MdSoftmaxFirst, MdSoftmaxNext, MdMean, MdLeakyGates, GridGates> {
   static std::span<const PointwiseKernel* const> kernels();
   static void register_cuda();
 };

@@ -45,7 +45,8 @@ struct GridSides {
 };
 
 // The blocks of a grid. Of the incoming H = [h_1; ..; h_D], in each dimension d:
-//   i f g o = W_d H + b_d,  m_d' = sigmoid(f) m_d + sigmoid(i) tanh(g),  h_d' = tanh(sigmoid(o) m_d')
+//   i f g o = W_d H + b_d
+//   m_d' = sigmoid(f) m_d + sigmoid(i) tanh(g),  h_d' = tanh(sigmoid(o) m_d')
 // Time x depth: the input enters the side of depth as h of dimension 1, [T, N, H], with m = 0; the
 // outputs leave it on the opposite side; the side of time, [depth, N, H], is the state that goes on
 // to the next part of a sequence. Weights start from U(+-1/sqrt(H)).
@@ -56,7 +57,8 @@ class GridLstm {
   GridLstm(const GridLstmOptions& options, Random& random);
 
   // `in` enters at index 0 of each dimension of a grid of these sizes. Returns what leaves at the
-  // other end. Throws if shapes do not fit. A batch of sizes that were met before allocates nothing.
+  // other end. Throws if shapes do not fit. A batch of sizes that were met before allocates
+  // nothing.
   // Cost: the products of all blocks; blocks at equal distance from the first one run at once. With
   // `untied`, layer after layer.
   GridSides operator()(const GridSides& in, const Shape& sizes) const;

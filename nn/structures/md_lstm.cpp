@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// Construction and the step of MdLstm.
+// Construction and the step of MdLstmCell.
 #include "tapeloop/nn/structures/md_lstm.h"
 
 #include <fmt/format.h>
@@ -18,31 +18,38 @@ bool has_mean(MdVariant variant) {
   return variant == MdVariant::stable || variant == MdVariant::leaky;
 }
 
-// Calls work(std::integral_constant<int, D>).
-template <class Work>
-auto with_dimensions(int D, Work work) {
-  switch (D) {
-    case 1: return work(std::integral_constant<int, 1>{});
-    case 2: return work(std::integral_constant<int, 2>{});
-    case 3: return work(std::integral_constant<int, 3>{});
-    case 4: return work(std::integral_constant<int, 4>{});
-    default: return work(std::integral_constant<int, 5>{});
-  }
+// What arrives from D predecessors: the sum of sigmoid(f_d) c_d. f: [D * H] columns.
+of::Source forget_sum(Recurrence& r, const of::Source& f, int D, std::int64_t H, double scale) {
+  const auto gate = [&](int d) { return f.columns(d * H, H); };
+  of::Source m =
+      D == 1 ? r.stage(MdForgetFirst{scale}, gate(0), of::state(1, 0))[0]
+             : r.stage(MdForgetPair{scale}, gate(0), gate(1), of::state(1, 0), of::state(1, 1))[0];
+  for (int d = 2; d < D; ++d) m = r.stage(MdForgetNext{scale}, m, gate(d), of::state(1, d))[0];
+  return m;
 }
 
-// What arrives from the predecessors: F of the gates of all paths and of all c_d.
-template <class F, int D>
-of::Source arrives(Recurrence& r, const F& formula, const of::Source& gates,
-                   std::integral_constant<int, D>) {
-  return [&]<std::size_t... d>(std::index_sequence<d...>) {
-    return r.stage(formula, gates, of::state(1, static_cast<int>(d))...)[0];
+// What arrives as a mean of the c_d, weighted by l: [D * H] columns.
+of::Source weighted_mean(Recurrence& r, const of::Source& l, int D, std::int64_t H,
+                         MdWeights weights) {
+  const auto weight = [&](int d) { return l.columns(d * H, H); };
+  const auto c = [](int d) { return of::state(1, d); };
+  PoolVector<of::Source> sums;
+  if (weights == MdWeights::sigmoid) {
+    sums = r.stage(MdWeighFirst{}, weight(0), c(0));
+    for (int d = 1; d < D; ++d) sums = r.stage(MdWeighNext{}, sums[0], sums[1], weight(d), c(d));
+  } else {
+    of::Source top = weight(0);
+    for (int d = 1; d < D; ++d) top = r.stage(MdLargest{}, top, weight(d))[0];
+    sums = r.stage(MdSoftmaxFirst{}, top, weight(0), c(0));
+    for (int d = 1; d < D; ++d)
+      sums = r.stage(MdSoftmaxNext{}, sums[0], sums[1], top, weight(d), c(d));
   }
-  (std::make_index_sequence<static_cast<std::size_t>(D)>{});
+  return r.stage(MdMean{}, sums[0], sums[1])[0];
 }
 
 }  // namespace
 
-MdLstm::MdLstm(const GridOptions& grid, Random& random, const Options& own)
+MdLstmCell::MdLstmCell(const GridOptions& grid, Random& random, const Options& own)
     : options(own), hidden_(grid.hidden), dimensions_(grid.dimensions) {
   detail::check_grid_cell("md_lstm", grid);
   if (own.peepholes && has_mean(own.variant)) {
@@ -65,14 +72,14 @@ MdLstm::MdLstm(const GridOptions& grid, Random& random, const Options& own)
   }
 }
 
-Linear MdLstm::input_projection() const {
+Linear MdLstmCell::input_projection() const {
   Linear result;
   result.weight = weight_ih;
   result.bias = bias_ih;
   return result;
 }
 
-Var MdLstm::input(const Var& x) const {
+Var MdLstmCell::input(const Var& x) const {
   if (x.dim(-1) != weight_ih.dim(1)) {
     fail("md_lstm", fmt::format("x has {} features, the cell was built with input = {}; x is {}",
                                 x.dim(-1), weight_ih.dim(1), x.value().describe()));
@@ -80,7 +87,7 @@ Var MdLstm::input(const Var& x) const {
   return input_projection()(x);
 }
 
-Recurrence MdLstm::recurrence() const {
+Recurrence MdLstmCell::recurrence() const {
   const std::int64_t H = hidden_;
   const int D = dimensions_;
   Recurrence r;
@@ -93,10 +100,7 @@ Recurrence MdLstm::recurrence() const {
   const of::Source z = r.value(sum);
   if (has_mean(options.variant)) {
     const of::Source l = z.columns(4 * H, D * H);
-    const of::Source m = with_dimensions(D, [&]<int N>(std::integral_constant<int, N> n) {
-      return options.weights == MdWeights::sigmoid ? arrives(r, MdMean<N>{}, l, n)
-                                                   : arrives(r, MdSoftmaxMean<N>{}, l, n);
-    });
+    const of::Source m = weighted_mean(r, l, D, H, options.weights);
     const of::Source gates = z.columns(0, 4 * H);
     r.next(options.variant == MdVariant::stable ? r.stage(LstmGates{}, gates, m)
                                                 : r.stage(MdLeakyGates{}, gates, m));
@@ -107,9 +111,7 @@ Recurrence MdLstm::recurrence() const {
                    o = z.columns((2 + D) * H, H);
   of::Source i = z.columns(0, H);
   if (!weight_ch.defined()) {
-    const of::Source m = with_dimensions(D, [&]<int N>(std::integral_constant<int, N> n) {
-      return arrives(r, MdForgetSum<N>{scale}, forget, n);
-    });
+    const of::Source m = forget_sum(r, forget, D, H, scale);
     r.next(r.stage(MdGates{}, i, g, o, m));
     return r;
   }

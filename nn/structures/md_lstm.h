@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-// MdLstm: the cell of a Multi-Dimensional LSTM. A cell of a grid sees its D predecessors, one along
-// each dimension. Graves, Fernandez & Schmidhuber 2007, arXiv:0705.2011
+// The Multi-Dimensional LSTM, MdLstm, and its cell. A cell of a grid sees its D predecessors, one
+// along each dimension. Graves, Fernandez & Schmidhuber 2007, arXiv:0705.2011
 //   D dimensions, I input size, H hidden units.
 #pragma once
 
@@ -9,7 +9,7 @@
 
 namespace tapeloop::nn {
 
-// How an MdLstm joins the cell states c_d of its predecessors. The sum grows with the number of
+// How an MdLstmCell joins the cell states c_d of its predecessors. The sum grows with the number of
 // paths through the grid; with the others c stays bounded by about the number of cells (mean,
 // stable) or by 1 (leaky).
 enum class MdVariant {
@@ -21,7 +21,7 @@ enum class MdVariant {
 // The weights of the mean, of stable and leaky: sigmoids divided by their sum, or a softmax.
 enum class MdWeights { sigmoid, softmax };
 
-// The settings of MdLstm beside GridOptions.
+// The settings of MdLstmCell beside GridOptions.
 struct MdLstmOptions {
   MdVariant variant = MdVariant::standard;  // how predecessors are joined
   MdWeights weights = MdWeights::sigmoid;   // of stable and leaky
@@ -33,7 +33,7 @@ struct MdLstmOptions {
 //   stable           i f g o l_1 .. l_D        G = 4 + D
 //   leaky            f g o1 o2 l_1 .. l_D      G = 4 + D
 // grid_gates.h has the formulas. The state is h and c. All weights start from U(+-1/sqrt(H)).
-struct MdLstm {
+struct MdLstmCell {
   using State = nn::State<2>;
   using Options = MdLstmOptions;
   Var weight_ih;    // [G*H, I]
@@ -42,10 +42,10 @@ struct MdLstm {
   Var weight_ch;    // [(2D+1)*H], the peepholes of i from c_1 .. c_D, of f_1 .. f_D, of o
   Options options;  // as given to the constructor
 
-  MdLstm() = default;
+  MdLstmCell() = default;
   // Throws if a size is less than 1, if D is not 1 to 5, or if an option does not apply to the
   // variant.
-  MdLstm(const GridOptions& grid, Random& random, const Options& own = {});
+  MdLstmCell(const GridOptions& grid, Random& random, const Options& own = {});
   std::array<std::int64_t, 2> state_sizes() const { return {hidden(), hidden()}; }
   Var input(const Var& x) const;
   Linear input_projection() const;
@@ -63,5 +63,8 @@ struct MdLstm {
   std::int64_t hidden_ = 0;
   int dimensions_ = 0;
 };
+
+// A Multi-Dimensional LSTM: layers and directions of such cells on a grid.
+using MdLstm = Grid<MdLstmCell>;
 
 }  // namespace tapeloop::nn

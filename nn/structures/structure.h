@@ -7,11 +7,12 @@
 //                                              or neighbour
 //   State step(const Var& x, std::span<const State> before, const Edges<State>& edges) const;
 //                                              any step, by operations; input() is optional
-// A recurrence may make more parts than State has: hidden ones that only other nodes read, such as a
-// product of h. state_sizes() has their sizes, too.
+// A recurrence may make more parts than State has: hidden ones that only other nodes read, such as
+// a product of h. state_sizes() has their sizes, too.
 // In a graph nodes have states before they run, those of the layer before. Then a cell may have
-//   Var input(const Var& x, const Var& h) const;           instead of input(x); h: the node's own h
-//                                                          before, undefined for zeros
+//   Recurrence recurrence(const State& before) const;      instead of recurrence(): it may leave out
+//                                                          products of states that are undefined,
+//                                                          which are zeros
 //   PoolVector<Var> hidden_parts(const State& s) const;    those of the states before
 //   V nodes, I input size.
 #pragma once
@@ -52,15 +53,15 @@ concept HasStructureStep = requires(const C& cell, const Var& x,
   { cell.step(x, before, edges) } -> std::same_as<typename C::State>;
 };
 template <class C>
-concept HasInputWithState = requires(const C& cell, const Var& x) {
-  { cell.input(x, x) } -> std::same_as<Var>;
-};
-template <class C>
 concept HasHiddenParts = requires(const C& cell, const typename C::State& s) {
   { cell.hidden_parts(s) } -> std::same_as<PoolVector<Var>>;
 };
 template <class C>
-concept MakesRecurrence = requires(const C& cell) {
+concept HasRecurrenceFrom = requires(const C& cell, const typename C::State& before) {
+  { cell.recurrence(before) } -> std::same_as<Recurrence>;
+};
+template <class C>
+concept MakesRecurrence = HasRecurrenceFrom<C> || requires(const C& cell) {
   { cell.recurrence() } -> std::same_as<Recurrence>;
 };
 template <class C>
@@ -126,15 +127,15 @@ typename C::State run_structure(const char* structure, const C& cell, const Var&
     check_initial(structure, initial[k], k, schedule.initial_rows(), sizes[k]);
   }
   Var inputs = to_nodes(schedule, x);
-  if constexpr (HasInputWithState<C>) {
-    const Var& h = initial.h();
-    inputs = cell.input(inputs, h.defined() ? to_nodes(schedule, h) : h);
-  } else if constexpr (HasInput<C>) {
-    inputs = cell.input(inputs);
-  }
+  if constexpr (HasInput<C>) inputs = cell.input(inputs);
   PoolVector<Var> made;
   if constexpr (MakesRecurrence<C>) {
-    const Recurrence recurrence = cell.recurrence();
+    Recurrence recurrence;
+    if constexpr (HasRecurrenceFrom<C>) {
+      recurrence = cell.recurrence(initial);
+    } else {
+      recurrence = cell.recurrence();
+    }
     const auto parts = static_cast<std::size_t>(recurrence.parts());
     check_parts(structure, parts, State::parts, sizes.size());
     PoolVector<Var> start(initial.begin(), initial.end());

@@ -37,18 +37,19 @@ ChildSumLstmCell::ChildSumLstmCell(const TreeLstmOptions& o, Random& random) {
 
 std::array<std::int64_t, 3> ChildSumLstmCell::state_sizes() const {
   const std::int64_t h = weight_hh.dim(1);
-  return {h, h, 4 * h};
+  return {h, h, h};
 }
 
 Recurrence ChildSumLstmCell::recurrence() const {
   const std::int64_t h = weight_hh.dim(1);
-  const of::Source u = of::edge_state(2);  // W_hh h of each child, columns i f g o
+  const auto weights = split(weight_hh, std::array{h, h, 2 * h}, 0);  // i, f, g o
   Recurrence r;
-  const auto i = of::input(0, h) + of::sum_of_edges(u.columns(0, h));
-  const auto g_o = of::input(2 * h, 2 * h) + of::sum_of_edges(u.columns(2 * h, 2 * h));
-  const auto sent = r.stage(ForgetGate{}, of::input(h, h), u.columns(h, h), of::edge_state(1));
+  const auto sum = r.value(of::sum_of_edges(of::edge_state(0)));
+  const auto i = of::input(0, h) + of::product(weights[0], sum);
+  const auto g_o = of::input(2 * h, 2 * h) + of::product(weights[2], sum);
+  const auto sent = r.stage(ForgetGate{}, of::input(h, h), of::edge_state(2), of::edge_state(1));
   const auto s = r.stage(TreeLstmGates{}, i, g_o, of::sum_of_edges(sent[0]));
-  r.next({s[0], s[1], of::product(weight_hh, s[0])});
+  r.next({s[0], s[1], of::product(weights[1], s[0])});
   return r;
 }
 

@@ -19,7 +19,7 @@ struct TreeLstmOptions {
 //   z = W_ih x + b + W_hh (sum of the children's h)          rows i, g, o
 //   f_k = W_ih x + b + W_hh h_k                              rows f, for each child k
 //   c = sum of sigmoid(f_k) c_k + sigmoid(i) tanh(g),  h = sigmoid(o) tanh(c)
-// A node calculates W_hh h once for its parent: a hidden part of the state, after h and c.
+// A node calculates W_hh h, rows f, for its parent: a hidden part of the state, after h and c.
 struct ChildSumLstmCell {
   using State = nn::State<2>;
   Var weight_ih;  // [4H, I], rows i f g o

@@ -13,6 +13,7 @@
 #include "tapeloop/autograd/device/cuda/recurrent/recurrent.cuh"
 #include "tapeloop/autograd/ops/ops.h"
 #include "tapeloop/autograd/sequence/recurrent.h"
+#include "tapeloop/nn/cells/gates/gru.h"
 #include "tapeloop/nn/cells/gates/lstm.h"
 #include "tests/support.h"
 #include "threads.h"

@@ -239,7 +239,7 @@ TEST_CASE("a recurrent highway network whose upper layers are shut has depth 1")
   flat.weight_hh[0] = deep.weight_hh[0];
   flat.bias[0] = deep.bias[0];
   CHECK(distance(deep, flat, inputs()) > 0.01);
-  for (const std::size_t l : {1, 2}) {
+  for (const std::size_t l : {std::size_t{1}, std::size_t{2}}) {
     zero(deep.weight_hh[l]);
     rows(deep.bias[l], 1).value().fill(-45);
   }

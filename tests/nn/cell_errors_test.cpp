@@ -77,6 +77,20 @@ TEST_CASE(
   CHECK(test::throws_with("length -1 of sequence 0",
                           [&] { unroll(cell, xs, {}, {.lengths = negative}); }));
   CHECK(test::throws_with("float32|float64", [&] { unroll(cell, to(xs, DType::float32)); }));
+  // The error names the function that the user called.
+  const Lstm model(sizes(), random);
+  const auto begins_with = [](const std::string& start, const auto& call) {
+    try {
+      call();
+    } catch (const Error& error) {
+      return std::string(error.what()).starts_with(start);
+    }
+    return false;
+  };
+  CHECK(begins_with("unroll: xs must be [T, N, I]", [&] { unroll(cell, Var()); }));
+  CHECK(begins_with("recurrent: xs must be [T, N, I]", [&] { model(Var()); }));
+  CHECK(begins_with("unroll: length 5", [&] { unroll(cell, xs, {}, {.lengths = long_one}); }));
+  CHECK(begins_with("recurrent: length 5", [&] { model(xs, {}, long_one); }));
 }
 
 }  // namespace tapeloop::nn

@@ -99,6 +99,32 @@ struct OwnTreeCellByStep {
   }
   void visit(nn::Visitor& v) const { v("from_x", from_x), v("from_h", from_h); }
 };
+// What a child sends grows without a bound.
+struct ExplodingEdge {
+  static constexpr const char* name = "exploding_edge";
+  static constexpr const char* arguments = "u h";
+  static constexpr const char* results = "sent";
+  TL_HD auto operator()(auto u, auto h) const { return exp(u * h) * h; }
+};
+struct PlainSum {
+  static constexpr const char* name = "plain_sum";
+  TL_HD auto operator()(auto x, auto near) const { return x + near; }
+};
+struct ExplodingCell {
+  using State = nn::State<1>;
+  nn::Linear from_x;
+  ExplodingCell(const nn::TreeLstmOptions& o, Random& random)
+      : from_x(o.input, o.hidden, random, true, o.dtype) {}
+  std::array<std::int64_t, 1> state_sizes() const { return {from_x.weight.dim(0)}; }
+  Var input(const Var& x) const { return from_x(x); }
+  Recurrence recurrence() const {
+    Recurrence r;
+    const auto sent = r.stage(ExplodingEdge{}, of::input(), of::edge_state(0));
+    r.next(r.stage(PlainSum{}, of::input(), of::sum_of_edges(sent[0])));
+    return r;
+  }
+  void visit(nn::Visitor& v) const { v("from_x", from_x); }
+};
 // A Graph LSTM by operations, as its formulas are printed.
 struct GraphByStep {
   using State = nn::State<2>;
@@ -117,8 +143,7 @@ struct GraphByStep {
     Var m = i * g;
     if (o.adaptive) {
       const Var& read = near[o.forget_reads == nn::ForgetReads::current ? 0 : 1].h();
-      const Var own_h = linear(before[0].h(), chunk(own.weight_hh, 4, 0)[1]);
-      const Var gates = sigmoid(near.spread(zx[1] + own_h) + linear(read, n[1]));
+      const Var gates = sigmoid(near.spread(zx[1]) + linear(read, n[1]));
       m = m + near.mean(gates * near[0][1]) + sigmoid(z[1]) * before[0][1];
     } else {
       m = m + sigmoid(z[1] + linear(h, n[1])) * before[0][1];
@@ -277,6 +302,29 @@ TEST_CASE("a user's own cell gives the same as data and as operations") {
   const Var none(Tensor::zeros({0, kI}, kExact));
   CHECK(fused(none, Schedule::trees_by_parent({})).h().shape() == Shape{0, kH});
   CHECK(by_step(none, Schedule::trees_by_parent({})).h().shape() == Shape{0, kH});
+}
+
+TEST_CASE("the first value that is not finite is found in a formula of edges") {
+  Random random(14);
+  const nn::Tree<ExplodingCell> tree(tree_options(), random);
+  tree.cell().from_x.weight.value().fill(1);
+  tree.cell().from_x.bias.value().fill(0);
+  const Var x = values({4, kI}, 1);
+  x.value().fill(0);
+  x.value().slice(0, 1, 2).fill(1);
+  x.value().slice(0, 2, 3).fill(10);  // h = 30, and node 1 gets exp(3 * 30) * 30
+  const Index parents = {1, 3, 1, -1};
+  const NonFinitePlace none = nn::find_non_finite(
+      tree, [&] { return sum(tree(x, Schedule::trees_by_parent(parents)).h()); });
+  CHECK_FALSE(none);
+  x.value().slice(0, 1, 2).fill(10);  // exp(900) is infinite
+  const NonFinitePlace found = nn::find_non_finite(
+      tree, [&] { return sum(tree(x, Schedule::trees_by_parent(parents)).h()); });
+  REQUIRE(found);
+  CHECK(found.operation == "recurrent");
+  CHECK(found.scope == "tree");
+  CHECK(found.step == 1);  // the level
+  CHECK(found.gate == "exp(u * h)");
 }
 
 TEST_CASE("trees and graphs are saved and loaded by the names of their weights") {

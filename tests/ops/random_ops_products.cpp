@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 // Rows for random programs: products, recurrences, indices, losses.
 #include "tapeloop/autograd/sequence/recurrent.h"
+#include "tapeloop/nn/cells/gates/gru.h"
 #include "tapeloop/nn/cells/gates/lstm.h"
 #include "tests/ops/random_programs.h"
 

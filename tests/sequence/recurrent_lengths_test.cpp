@@ -77,4 +77,43 @@ TEST_CASE("no steps leave the state as it was; an empty batch gives empty result
   }
 }
 
+TEST_CASE("to_nodes and from_nodes are each other's gradient; rows without a node are 0") {
+  const std::int64_t lengths[] = {3, 0, 1, 2};
+  const Schedule schedule = Schedule::sequences(3, 4, {.lengths = lengths});
+  const Var x = parameter(random_tensor({12, 2}, 5));
+  for (std::int64_t t = 0; t < 3; ++t) {
+    for (std::int64_t n = 0; n < 4; ++n) {
+      if (t >= lengths[n]) x.value().select(0, t * 4 + n).fill(std::nan(""));
+    }
+  }
+  const Tensor nodes = to_nodes(schedule, x).value();
+  CHECK(nodes.shape() == Shape{6, 2});
+  const Tensor back = from_nodes(schedule, Var(nodes)).value();
+  CHECK(back.shape() == Shape{12, 2});
+  for (std::int64_t t = 0; t < 3; ++t) {
+    for (std::int64_t n = 0; n < 4; ++n) {
+      const std::int64_t row = t * 4 + n;
+      for (std::int64_t j = 0; j < 2; ++j) {
+        CHECK(back.at({row, j}) == (t < lengths[n] ? x.value().at({row, j}) : 0.0));
+      }
+    }
+  }
+  const Var y = parameter(random_tensor({12, 2, 2}, 6));
+  const GradcheckReport report =
+      gradcheck([&] { return from_nodes(schedule, square(to_nodes(schedule, y))); },
+                ParameterList{{"y", y}}, {.second_order = true});
+  INFO(report.str());
+  CHECK(report.ok);
+  // Without any node all rows are 0.
+  const std::int64_t none[] = {0, 0};
+  const Schedule empty = Schedule::sequences(2, 2, {.lengths = none});
+  const Var zeros = from_nodes(empty, to_nodes(empty, Var(random_tensor({4, 3}, 7))));
+  CHECK(same_bits(zeros.value(), Tensor::zeros({4, 3}, DType::float64)));
+  CHECK(throws_with("to_nodes: |x is [11, 2], expected 12 rows", [&] {
+    to_nodes(schedule, Var(Tensor::zeros({11, 2})));
+  }));
+  CHECK(
+      throws_with("from_nodes: |y is [12, 2], expected 6 rows", [&] { from_nodes(schedule, x); }));
+}
+
 }  // namespace tapeloop::test

@@ -293,6 +293,13 @@ TEST_CASE("mistakes are told before any work, with shapes and what was expected"
   CHECK(throws_with("recurrent: |the recurrence is undefined; build it from a formula and its",
                     call(Recurrence(), p.x, state)));
   CHECK(throws_with("the recurrence is undefined", [&] { Recurrence().step(p.x, state); }));
+  // A value of another recurrence is refused, even if this one has a value of the same number.
+  Recurrence one, two;
+  const auto first = one.stage(nn::ElmanTanh{}, of::input());
+  two.stage(nn::ElmanTanh{}, of::input());
+  CHECK(throws_with("recurrence: |the value of another Recurrence; calculate it in this one",
+                    [&] { two.next({first[0]}); }));
+  one.next({first[0]});
   CHECK(throws_with("weight [16, 0], expected [G*H, H]", [&] { lstm_of(zeros({16, 0})); }));
   CHECK(throws_with("weight [16], expected [G*H, H]", [&] { lstm_of(zeros({16})); }));
   CHECK(throws_with("weight that is undefined, expected [G*H, H]", [&] { lstm_of(Var()); }));

@@ -115,7 +115,7 @@ const std::vector<StepKind>& step_kinds() {
        0,
        {0},
        [](StepWeights& d, std::int64_t nodes) {
-         const Tensor keep = random_tensor({nodes, d.hidden}, 77, d.dtype, 0, 1);
+         const Tensor keep = random_tensor({nodes, d.hidden}, 77, d.dtype, 0, 1).to(d.device);
          return Recurrence(Kept{}, of::input() + of::product(d({d.hidden, d.hidden})),
                            of::extra(keep), of::state(0));
        }},

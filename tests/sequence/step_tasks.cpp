@@ -70,7 +70,9 @@ EdgeRows edges_of_one_node(std::int64_t count, DType dtype) {
 // The step, one node after the other, each with rows of its own.
 RecurrentResult one_by_one(const Recurrence& r, const Var& zx, std::span<const Var> initial,
                            std::span<const std::int64_t> sizes, const Schedule& schedule) {
-  const StepLayout layout = r.resolved(zx.defined() ? zx.dim(1) : 0, sizes);
+  Recurrence sized = r;
+  sized.resolve(zx.defined() ? zx.dim(1) : 0, sizes);
+  const StepLayout& layout = sized.layout();
   std::vector<PoolVector<Var>> states(static_cast<std::size_t>(schedule.state_rows()));
   const auto rows = schedule.external_rows(), from = schedule.external_from();
   const DType dtype = initial[0].dtype();

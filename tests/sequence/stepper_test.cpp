@@ -144,16 +144,16 @@ TEST_CASE("a stepper's state is saved and put back bit for bit, and later weight
     REQUIRE(stepper.state_size() == 2 * 2 * 19);
     const std::vector<float> x{0.5f, -1.0f};
     std::vector<float> first(19), again(19), saved(76);
-    for (int i = 0; i < 3; ++i) stepper.step(x, first);
+    for (int i = 0; i < 3; ++i) REQUIRE(stepper.step(x, first));
     stepper.state(saved);
-    stepper.step(x, first);
+    REQUIRE(stepper.step(x, first));
     for (const NamedVar& p : parameters(model)) p.var.value().fill(0.25);
     stepper.set_state(saved);
-    stepper.step(x, again);
+    REQUIRE(stepper.step(x, again));
     CHECK(first == again);
     // After an odd and an even number of steps: the stepper reads weights from either end.
     stepper.set_state(saved);
-    stepper.step(x, again);
+    REQUIRE(stepper.step(x, again));
     CHECK(first == again);
     CHECK(stepper.bytes() > (weights == Weights::float32 ? 4 : 2) * 4 * 19 * (2 + 19 + 19 + 19));
   }
@@ -231,6 +231,16 @@ TEST_CASE("what a stepper cannot do is said, with the way out") {
   Stepper stepper = make_stepper(model);
   std::vector<float> x(3), y(6);
   CHECK_FALSE(stepper.step(x, y));
+  CHECK(stepper.error() == StepError::input_size);
+  CHECK(std::string(text_of(stepper.error())) == "x has another size; give input_size() numbers");
+  CHECK_FALSE(stepper.step(std::span<const float>(x).first(2), std::span<float>(y).first(5)));
+  CHECK(stepper.error() == StepError::output_size);
+  CHECK(stepper.step(std::span<const float>(x).first(2), y));
+  CHECK(stepper.error() == StepError::none);
+  Stepper other = std::move(stepper);
+  CHECK_FALSE(stepper.step(x, y));  // NOLINT(bugprone-use-after-move): it then refuses steps
+  CHECK(stepper.error() == StepError::no_layers);
+  stepper = std::move(other);
   CHECK(throws_with("stepper|5 numbers|state_size() = 6",
                     [&] { stepper.set_state(std::vector<float>(5)); }));
 }
@@ -282,6 +292,7 @@ TEST_CASE("a stepper that checks its inputs refuses NaN and infinity, and nothin
       bad[i] = value;
       CHECK_FALSE(checked.step(bad, y));
       CHECK(checked.bad_input() == static_cast<std::int64_t>(i));
+      CHECK(checked.error() == StepError::not_finite);
       CHECK(y == expected);
       CHECK(checked.state_is_finite());
       // A step that is refused for its size has no bad element.

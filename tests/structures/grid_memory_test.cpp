@@ -45,7 +45,7 @@ TEST_CASE("training and inference on grids make no heap allocation in the steady
   if (!can_count_allocations()) return;
   for (const MdKind& kind : kMdKinds) {
     CAPTURE(std::string(kind.name));
-    train_without_allocations<nn::MdLstm>(kind.options);
+    train_without_allocations<nn::MdLstmCell>(kind.options);
   }
   train_without_allocations<MdLstmByOperations>({});
 }

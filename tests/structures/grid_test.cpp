@@ -20,7 +20,7 @@ std::vector<std::string> names(const auto& model) {
 }
 
 // The same weights in all cells.
-void share(const Grid<MdLstm>& grid) {
+void share(const MdLstm& grid) {
   for (std::size_t i = 1; i < grid.cells().size(); ++i) {
     const ParameterList from = parameters(grid.cells()[0]), to = parameters(grid.cells()[i]);
     for (std::size_t k = 0; k < from.size(); ++k) to[k].var.set_value(from[k].var.value().clone());
@@ -40,11 +40,10 @@ TEST_CASE("each direction is: flip, run from the first corner, flip back") {
   for (const int D : {1, 2, 3, 4}) {
     Random random(1);
     const std::vector<std::string> all = all_directions(D);
-    const Grid<MdLstm> grid(
+    const MdLstm grid(
         {.input = 2, .hidden = 3, .dimensions = D, .directions = all, .dtype = DType::float64},
         random);
-    const Grid<MdLstm> plain({.input = 2, .hidden = 3, .dimensions = D, .dtype = DType::float64},
-                             random);
+    const MdLstm plain({.input = 2, .hidden = 3, .dimensions = D, .dtype = DType::float64}, random);
     share(grid);
     load_state_dict(plain, [&] {
       StateDict saved;
@@ -74,7 +73,7 @@ TEST_CASE("directions stand side by side or are added, and the next layer reads 
   const GridOptions options{.input = 2, .hidden = 3, .directions = two, .dtype = DType::float64};
   GridOptions added = options;
   added.sum_directions = true;
-  const Grid<MdLstm> beside(options, random), sum(added, same);
+  const MdLstm beside(options, random), sum(added, same);
   const Var xs(random_tensor({3, 4, 2, 2}, 3));
   const Tensor ys = beside(xs).ys.value();
   const Var expected = Var(ys.slice(-1, 0, 3)) + Var(ys.slice(-1, 3, 6));
@@ -85,7 +84,7 @@ TEST_CASE("directions stand side by side or are added, and the next layer reads 
   Random again(2);
   GridOptions stack = options;
   stack.layers = 2;
-  const Grid<MdLstm> layers(stack, again);
+  const MdLstm layers(stack, again);
   CHECK(layers.cells()[2].weight_ih.shape() == Shape{15, 6});
   CHECK(names(layers) ==
         std::vector<std::string>{"weight_ih_l0_r01", "weight_hh_l0_r01", "bias_ih_l0_r01",
@@ -93,8 +92,8 @@ TEST_CASE("directions stand side by side or are added, and the next layer reads 
                                  "weight_ih_l1_r01", "weight_hh_l1_r01", "bias_ih_l1_r01",
                                  "weight_ih_l1_r10", "weight_hh_l1_r10", "bias_ih_l1_r10"});
   Random own(3);
-  const Grid<MdLstm> line({.input = 1, .hidden = 1, .dimensions = 1, .directions = {"0", "1"}}, own,
-                          {.peepholes = true});
+  const MdLstm line({.input = 1, .hidden = 1, .dimensions = 1, .directions = {"0", "1"}}, own,
+                    {.peepholes = true});
   CHECK(names(line)[3] == "weight_ch_l0");
   CHECK(names(line)[7] == "weight_ch_l0_reverse");
 }
@@ -102,7 +101,7 @@ TEST_CASE("directions stand side by side or are added, and the next layer reads 
 TEST_CASE("weights are saved and loaded by name") {
   Random random(1);
   const GridOptions options{.input = 2, .hidden = 3, .directions = all_directions(2), .layers = 2};
-  const Grid<MdLstm> one(options, random), other(options, random);
+  const MdLstm one(options, random), other(options, random);
   const Var xs(random_tensor({3, 4, 2, 2}, 3, DType::float32));
   const Tensor ys = one(xs).ys.value();
   CHECK(distance(ys, other(xs).ys.value()) > 1e-3);
@@ -117,7 +116,7 @@ TEST_CASE("a sample of a size of its own gets what it gets alone, and padding is
                             .directions = all_directions(2),
                             .layers = 2,
                             .dtype = DType::float64};
-  const Grid<MdLstm> grid(options, random);
+  const MdLstm grid(options, random);
   const std::vector<std::int64_t> sizes = {4, 3, 2, 3, 1, 1, 0, 3, 3, 2};
   const Tensor given = random_tensor({4, 3, 5, 2}, 3);
   const auto inside = [&](std::int64_t row, std::int64_t column, std::int64_t n) {
@@ -165,7 +164,7 @@ TEST_CASE("a sample of a size of its own gets what it gets alone, and padding is
 TEST_CASE("a grid in two bands, the second from the states of the first, is the whole grid") {
   Random random(1), same(1);
   const GridOptions options{.input = 2, .hidden = 3, .layers = 2, .dtype = DType::float64};
-  const Grid<MdLstm> grid(options, random);
+  const MdLstm grid(options, random);
   const Grid<MdLstmByOperations> naive(options, same);
   const Var xs(random_tensor({5, 4, 2, 2}, 3));
   const auto check = [&](const auto& model) {
@@ -191,8 +190,8 @@ TEST_CASE("a grid in two bands, the second from the states of the first, is the 
 
 TEST_CASE("gradients of the sides of a grid") {
   Random random(1);
-  const Grid<MdLstm> grid({.input = 1, .hidden = 2, .directions = {"10"}, .dtype = DType::float64},
-                          random);
+  const MdLstm grid({.input = 1, .hidden = 2, .directions = {"10"}, .dtype = DType::float64},
+                    random);
   ParameterList list;
   PoolVector<Var> parts;
   for (std::uint64_t k = 0; k < 2; ++k) {
@@ -214,7 +213,7 @@ TEST_CASE("gradients of the sides of a grid") {
 
 TEST_CASE("results have the same bits for any number of threads") {
   Random random(1);
-  const Grid<MdLstm> grid({.input = 5, .hidden = 40, .directions = all_directions(2)}, random);
+  const MdLstm grid({.input = 5, .hidden = 40, .directions = all_directions(2)}, random);
   const std::vector<std::int64_t> sizes = {9, 8, 3, 8, 9, 1};
   const Var xs = parameter(random_tensor({9, 8, 3, 5}, 3, DType::float32));
   for (const bool ragged : {false, true}) {
@@ -238,7 +237,7 @@ TEST_CASE("results have the same bits for any number of threads") {
 TEST_CASE("mistakes in the use of a grid throw") {
   Random random(1);
   const auto make = [&](const GridOptions& options) {
-    return message_of<Error>([&, options] { Grid<MdLstm>(options, random); });
+    return message_of<Error>([&, options] { MdLstm(options, random); });
   };
   CHECK(make({.input = 1, .hidden = 1, .directions = {"0"}}) ==
         "grid: the direction \"0\" is not 2 digits of 0 and 1; give a digit for each dimension, 1 "
@@ -247,13 +246,13 @@ TEST_CASE("mistakes in the use of a grid throw") {
         "grid: the direction \"00\" was given twice; give each once");
   CHECK(make({.input = 1, .hidden = 1, .layers = 0}) == "grid: layers is 0, expected 1 or more");
   CHECK(make({.input = 1, .hidden = 1, .dropout = 1}) == "grid: dropout is 1, expected 0 <= p < 1");
-  const Grid<MdLstm> grid({.input = 2, .hidden = 2}, random);
+  const MdLstm grid({.input = 2, .hidden = 2}, random);
   const Var xs(Tensor::zeros({3, 2, 2, 2}));
   const auto run = [&](const std::function<void()>& work) { return message_of<Error>(work); };
   CHECK(run([&] {
           grid(Var(Tensor::zeros({3, 2, 2})));
         }) == "grid: xs is [3, 2, 2], expected 4 axes: the sizes of 2 dimensions, N, I");
-  CHECK(run([&] { Grid<MdLstm>()(xs); }) ==
+  CHECK(run([&] { MdLstm()(xs); }) ==
         "grid: the layers were made by the default constructor and have no weights; construct "
         "them with options first");
   CHECK(run([&] {

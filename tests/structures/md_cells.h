@@ -22,11 +22,11 @@ inline const MdKind kMdKinds[] = {
     {"mean with peepholes", {.variant = nn::MdVariant::mean, .peepholes = true}},
 };
 
-// MdLstm with step() instead of recurrence(), from the equations of the papers.
+// MdLstmCell with step() instead of recurrence(), from the equations of the papers.
 struct MdLstmByOperations {
   using State = nn::State<2>;
   using Options = nn::MdLstmOptions;
-  nn::MdLstm cell;
+  nn::MdLstmCell cell;
   MdLstmByOperations(const nn::GridOptions& grid, Random& random, const Options& own = {})
       : cell(grid, random, own) {}
   std::array<std::int64_t, 2> state_sizes() const { return cell.state_sizes(); }
@@ -75,6 +75,6 @@ struct MdLstmByOperations {
   }
 };
 static_assert(nn::GridCell<MdLstmByOperations> && !nn::HasRecurrence<MdLstmByOperations>);
-static_assert(nn::GridCell<nn::MdLstm> && !nn::HasGridStep<nn::MdLstm>);
+static_assert(nn::GridCell<nn::MdLstmCell> && !nn::HasGridStep<nn::MdLstmCell>);
 
 }  // namespace tapeloop::test

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-// MdLstm: every variant in one to five dimensions against the same step by operations, gradients,
-// and cells that are equal to others.
+// MdLstmCell: every variant in one to five dimensions against the same step by operations,
+// gradients, and cells that are equal to others.
 #include "tests/structures/md_cells.h"
 #include "tests/support.h"
 
@@ -30,7 +30,7 @@ Tensor part(const Var& w, std::int64_t first, std::int64_t count) {
   return w.value().slice(0, first, first + count);
 }
 
-TEST_CASE("every variant of MdLstm equals its step by operations, in one to five dimensions") {
+TEST_CASE("every variant of MdLstmCell equals its step by operations, in one to five dimensions") {
   for (const MdKind& kind : kMdKinds) {
     for (int D = 1; D <= 5; ++D) {
       CAPTURE(std::string(kind.name));
@@ -43,7 +43,7 @@ TEST_CASE("every variant of MdLstm equals its step by operations, in one to five
                                 .layers = 2,
                                 .dtype = DType::float64};
       Random random(1), same(1);
-      const Grid<MdLstm> grid(options, random, kind.options);
+      const MdLstm grid(options, random, kind.options);
       const Grid<MdLstmByOperations> naive(options, same, kind.options);
       const Shape sizes = small_sizes(D);
       const Var xs = parameter(random_tensor({sizes.numel() * 2, 3}, 5));
@@ -69,14 +69,14 @@ TEST_CASE("every variant of MdLstm equals its step by operations, in one to five
   }
 }
 
-TEST_CASE("gradients of MdLstm of first and second order") {
+TEST_CASE("gradients of MdLstmCell of first and second order") {
   for (const MdKind& kind : kMdKinds) {
     for (const int D : {1, 2, 3, 5}) {
       CAPTURE(std::string(kind.name));
       CAPTURE(D);
       Random random(3);
-      const Grid<MdLstm> grid({.input = 2, .hidden = 2, .dimensions = D, .dtype = DType::float64},
-                              random, kind.options);
+      const MdLstm grid({.input = 2, .hidden = 2, .dimensions = D, .dtype = DType::float64}, random,
+                        kind.options);
       ParameterList list = parameters(grid);
       const Shape sizes = D == 5 ? Shape{2, 1, 1, 2, 1} : small_sizes(D);
       const Var xs = parameter(random_tensor({sizes.numel(), 2}, 9));
@@ -93,25 +93,25 @@ TEST_CASE("gradients of MdLstm of first and second order") {
 }
 
 // The weights of `from` in the parameters of `to`: gates are rows of H, b_ih + b_hh is one bias.
-void copy_lstm(const LstmCell& from, const MdLstm& to) {
+void copy_lstm(const LstmCell& from, const MdLstmCell& to) {
   set(to.weight_ih, from.w.weight_ih.value());
   set(to.weight_hh, from.w.weight_hh.value());
   set(to.bias_ih, (from.w.bias_ih + from.w.bias_hh).value());
 }
 
-TEST_CASE("MdLstm in one dimension is the LSTM, in both directions: standard, mean, stable") {
+TEST_CASE("MdLstmCell in one dimension is the LSTM, in both directions: standard, mean, stable") {
   for (const MdVariant variant : {MdVariant::standard, MdVariant::mean, MdVariant::stable}) {
     Random random(2);
     const Lstm lstm({.input = 3, .hidden = 4, .bidirectional = true, .dtype = DType::float64},
                     random);
-    const Grid<MdLstm> grid({.input = 3,
-                             .hidden = 4,
-                             .dimensions = 1,
-                             .directions = all_directions(1),
-                             .dtype = DType::float64},
-                            random, {.variant = variant});
+    const MdLstm grid({.input = 3,
+                       .hidden = 4,
+                       .dimensions = 1,
+                       .directions = all_directions(1),
+                       .dtype = DType::float64},
+                      random, {.variant = variant});
     for (std::size_t i = 0; i < 2; ++i) {
-      const MdLstm& cell = grid.cells()[i];
+      const MdLstmCell& cell = grid.cells()[i];
       if (variant != MdVariant::stable) {
         copy_lstm(lstm.cells()[i], cell);
         continue;
@@ -129,9 +129,9 @@ TEST_CASE("MdLstm in one dimension is the LSTM, in both directions: standard, me
 TEST_CASE("a grid of one column is the LSTM with the rows i f1 g o and the columns of h1") {
   Random random(4);
   constexpr std::int64_t H = 4;
-  const Grid<MdLstm> grid({.input = 3, .hidden = H, .dtype = DType::float64}, random);
+  const MdLstm grid({.input = 3, .hidden = H, .dtype = DType::float64}, random);
   const LstmCell lstm({.input = 3, .hidden = H, .dtype = DType::float64}, random);
-  const MdLstm& cell = grid.cells()[0];
+  const MdLstmCell& cell = grid.cells()[0];
   const auto rows = [&](const Var& w) {  // without f2
     return concat({Var(part(w, 0, 2 * H)), Var(part(w, 3 * H, 2 * H))}, 0).value();
   };
@@ -149,9 +149,9 @@ TEST_CASE(
     "is an LSTM") {
   Random random(5);
   constexpr std::int64_t H = 3;
-  const Grid<MdLstm> grid({.input = 2, .hidden = H, .dtype = DType::float64}, random);
+  const MdLstm grid({.input = 2, .hidden = H, .dtype = DType::float64}, random);
   const LstmCell lstm({.input = 2, .hidden = H, .dtype = DType::float64}, random);
-  const MdLstm& cell = grid.cells()[0];
+  const MdLstmCell& cell = grid.cells()[0];
   const auto rows = [&](const Tensor& w, double f2) {
     Shape shape = w.shape();
     shape[0] = H;
@@ -177,8 +177,8 @@ TEST_CASE("swapping both dimensions with their weights swaps the outputs") {
     Random random(6);
     constexpr std::int64_t H = 3;
     const GridOptions options{.input = 2, .hidden = H, .dtype = DType::float64};
-    const Grid<MdLstm> one(options, random, kind.options), other(options, random, kind.options);
-    const MdLstm &from = one.cells()[0], &to = other.cells()[0];
+    const MdLstm one(options, random, kind.options), other(options, random, kind.options);
+    const MdLstmCell &from = one.cells()[0], &to = other.cells()[0];
     const bool mean =
         kind.options.variant == MdVariant::stable || kind.options.variant == MdVariant::leaky;
     const std::int64_t first = mean ? 4 : 1;  // the gate of dimension 0; the next is dimension 1's
@@ -206,8 +206,8 @@ TEST_CASE("peepholes of zeros change nothing") {
   for (const MdVariant variant : {MdVariant::standard, MdVariant::mean}) {
     const GridOptions options{.input = 2, .hidden = 5, .dimensions = 3, .dtype = DType::float64};
     Random random(7), same(7);
-    const Grid<MdLstm> plain(options, random, {.variant = variant});
-    const Grid<MdLstm> peepholes(options, same, {.variant = variant, .peepholes = true});
+    const MdLstm plain(options, random, {.variant = variant});
+    const MdLstm peepholes(options, same, {.variant = variant, .peepholes = true});
     set(peepholes.cells()[0].weight_ch, Tensor::zeros({35}, DType::float64));
     const Var xs(random_tensor({2, 3, 2, 2, 2}, 3));
     CHECK(distance(plain(xs).ys.value(), peepholes(xs).ys.value()) < kClose);
@@ -219,7 +219,7 @@ TEST_CASE("the state of the leaky variant stays within 1, that of the sum grows"
   const Var xs(Tensor::full({12, 12, 1, 1}, 1, DType::float64));
   const auto largest = [&](MdVariant variant, std::int64_t forget) {
     Random random(8);
-    const Grid<MdLstm> grid(options, random, {.variant = variant});
+    const MdLstm grid(options, random, {.variant = variant});
     const Tensor bias = grid.cells()[0].bias_ih.value().clone();
     bias.slice(0, forget, forget + 2).fill(4);
     set(grid.cells()[0].bias_ih, bias);
@@ -229,10 +229,10 @@ TEST_CASE("the state of the leaky variant stays within 1, that of the sum grows"
   CHECK(largest(MdVariant::standard, 2) > 10);
 }
 
-TEST_CASE("options of MdLstm that do not fit throw") {
+TEST_CASE("options of MdLstmCell that do not fit throw") {
   Random random(1);
   const auto make = [&](const GridOptions& options, const MdLstmOptions& own = {}) {
-    return test::message_of<Error>([&, options, own] { Grid<MdLstm>(options, random, own); });
+    return test::message_of<Error>([&, options, own] { MdLstm(options, random, own); });
   };
   CHECK(make({.input = 2, .hidden = 2, .dimensions = 6}) ==
         "grid: 6 dimensions were given, expected 1 to 5");
@@ -244,7 +244,7 @@ TEST_CASE("options of MdLstm that do not fit throw") {
   CHECK(make({.input = 2, .hidden = 2}, {.weights = MdWeights::softmax}) ==
         "md_lstm: the option `weights` applies to the variants stable and leaky; leave it at its "
         "default");
-  const Grid<MdLstm> grid({.input = 2, .hidden = 2}, random);
+  const MdLstm grid({.input = 2, .hidden = 2}, random);
   test::check_contains(test::message_of<Error>([&] {
                          grid(Var(Tensor::zeros({2, 2, 1, 3})));
                        }),

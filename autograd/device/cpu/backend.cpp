@@ -6,9 +6,8 @@
 
 #include "tapeloop/autograd/device/cpu/kernels.h"
 #include "tapeloop/autograd/device/cpu/levels.h"
-#include "tapeloop/autograd/device/cpu/move.h"
-#include "tapeloop/autograd/device/cpu/norms.h"
 #include "tapeloop/autograd/device/cpu/packed_weight.h"
+#include "tapeloop/autograd/device/cpu/tensor_loops.h"
 #include "tapeloop/autograd/device/cpu/threads.h"
 #include "tapeloop/autograd/device/cpu/walk.h"
 #include "tapeloop/autograd/device/plan.h"
@@ -201,9 +200,10 @@ class CpuBackend final : public Backend {
     to.mark_written();
     cpu::argmax(to, from);
   }
-  void take_rows(const Tensor& to, const Tensor& from, const Tensor& index) const override {
+  void take_rows(const Tensor& to, const Tensor& from, const Tensor& index,
+                 bool gaps) const override {
     to.mark_written();
-    cpu::take_rows(to, from, index);
+    cpu::take_rows(to, from, index, gaps);
   }
   void add_rows(const Tensor& to, const Tensor& index, const Tensor& from) const override {
     to.mark_written();

@@ -2,7 +2,7 @@
 // The memory of the CPU: blocks of the thread's pool (memory.h).
 #include "tapeloop/autograd/tensor/device_memory.h"
 
-#include "tapeloop/autograd/device/cpu/move.h"
+#include "tapeloop/autograd/device/cpu/tensor_loops.h"
 #include "tapeloop/autograd/tensor/memory.h"
 
 namespace tapeloop {

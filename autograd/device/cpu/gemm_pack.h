@@ -9,8 +9,8 @@
 #include <utility>
 
 #include "tapeloop/autograd/device/cpu/gemm.h"
-#include "tapeloop/autograd/device/cpu/gemm_unroll.h"
 #include "tapeloop/autograd/number/number.h"
+#include "tapeloop/autograd/number/unroll.h"
 
 namespace tapeloop {
 

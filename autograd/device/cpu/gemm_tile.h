@@ -8,7 +8,7 @@
 #include <utility>
 
 #include "tapeloop/autograd/device/cpu/gemm_pack.h"
-#include "tapeloop/autograd/device/cpu/gemm_unroll.h"
+#include "tapeloop/autograd/number/unroll.h"
 #include "tapeloop/autograd/number/vec.h"
 
 namespace tapeloop {

@@ -67,50 +67,51 @@ class Member {
   Member(const PackedWeights<T>& weights, internal::Team& team, int member)
       : weights_(weights), team_(team), member_(member) {}
 
+  int members() const { return team_.size(); }
   void wait() { team_.wait(); }
+
+  // The first of this thread's units of a value, and how many there are.
+  std::pair<std::int64_t, std::int64_t> own_units(std::int64_t units) {
+    const Share share = own(units);
+    return {share.begin, std::max<std::int64_t>(0, share.end - share.begin)};
+  }
 
   // y = start + x w
   void product(int weight, std::int64_t count, LevelRows<T> x, std::int64_t x_size,
                LevelRows<T> start, LevelRows<T> y, std::int64_t size, std::int64_t unit) {
     const PackedWeight<T>& w = weights_[weight];
-    const std::int64_t panels = w.panels_per_group(), groups = size / unit;
-    const Share share = own(unit);
-    const bool at_once = team_.size() == 1 && unit % width_ == 0;
-    for (std::int64_t g = 0; g < (at_once ? 1 : groups); ++g) {
-      kernels_.multiply_panels({count, x_size, x.data, x.stride, w.panels(g),
-                                at_once ? 0 : share.first_panel,
-                                at_once ? panels * groups : share.last_panel, at_once ? size : unit,
-                                start.data == nullptr ? nullptr : start.data + g * unit,
-                                start.stride, y.data + g * unit, y.stride});
+    const Share& share = own(unit);
+    PanelProduct<T> product{
+        count, x_size,     x.data,       x.stride, w.panels(), share.first_panel, share.last_panel,
+        unit,  start.data, start.stride, y.data,   y.stride};
+    if (team_.size() == 1 && share.whole_panels) {  // all groups at once
+      product.last = w.panels_of_all();
+      product.n = size;
+      return kernels_.multiply_panels(product);
+    }
+    for (std::int64_t first = 0, g = 0; first < size; first += unit, ++g) {
+      product.panels = w.panels(g);
+      product.init = start.data == nullptr ? nullptr : start.data + first;
+      product.c = y.data + first;
+      kernels_.multiply_panels(product);
     }
   }
   // dx = start + dy w
   void product_gradient(int weight, std::int64_t count, LevelRows<T> dy, std::int64_t dy_size,
                         LevelRows<T> start, LevelRows<T> dx, std::int64_t size) {
-    const Share share = own(size);
+    const Share& share = own(size);
     kernels_.multiply_panels({count, dy_size, dy.data, dy.stride, weights_[weight].panels(),
                               share.first_panel, share.last_panel, size, start.data, start.stride,
                               dx.data, dx.stride});
   }
 
-  void formula(const PointwiseKernel& kernel, const void* functor, LoopPlan& plan, int operands,
-               std::int64_t units) {
-    if (team_.size() == 1 && adjacent(plan, operands, units)) {
-      plan.sizes[1] = plan.sizes[0] * units;
-      walk<T>(kernel, functor, plan, 0, 1);
-      return;
-    }
-    const Share share = own(units);
-    plan.sizes[1] = share.end - share.begin;
-    const std::int64_t offset = share.begin * static_cast<std::int64_t>(sizeof(T));
-    for (int i = 0; i < operands; ++i) {
-      if (plan.operands[i].data != nullptr) plan.operands[i].data += offset;
-    }
+  void formula(const PointwiseKernel& kernel, const void* functor, const LoopPlan& plan) {
     walk<T>(kernel, functor, plan, 0, plan.sizes[0]);
   }
 
   void add(LevelRows<T> to, LevelRows<T> from, std::int64_t count, std::int64_t size,
            std::int64_t unit) {
+    if (adjacent(to, size) && adjacent(from, size)) merge_rows(count, size);
     each(count, size, unit, [&](std::int64_t n, std::int64_t begin, std::int64_t end) {
       T* sum = to.data + n * to.stride;
       const T* more = from.data + n * from.stride;
@@ -118,6 +119,7 @@ class Member {
     });
   }
   void zero(LevelRows<T> to, std::int64_t count, std::int64_t size, std::int64_t unit) {
+    if (adjacent(to, size)) merge_rows(count, size);
     each(count, size, unit, [&](std::int64_t n, std::int64_t begin, std::int64_t end) {
       std::fill(to.data + n * to.stride + begin, to.data + n * to.stride + end, T{0});
     });
@@ -141,18 +143,23 @@ class Member {
   // to[i] = from[rows[i]]
   void take(LevelRows<T> to, LevelRows<T> from, const std::int64_t* rows, std::int64_t count,
             std::int64_t size) {
-    each(count, size, size, [&](std::int64_t n, std::int64_t begin, std::int64_t end) {
-      const T* source = from.data + rows[n] * from.stride;
-      std::copy(source + begin, source + end, to.data + n * to.stride + begin);
+    each_run(rows, count, [&](std::int64_t first, std::int64_t run) {
+      const LevelRows<T> source{from.data + rows[first] * from.stride, from.stride};
+      const LevelRows<T> target{to.data + first * to.stride, to.stride};
+      std::int64_t columns = size;
+      if (adjacent(source, size) && adjacent(target, size)) merge_rows(run, columns);
+      each(run, columns, columns, [&](std::int64_t n, std::int64_t begin, std::int64_t end) {
+        const T* row = source.data + n * source.stride;
+        std::copy(row + begin, row + end, target.data + n * target.stride + begin);
+      });
     });
   }
   // to[rows[i]] += from[i], in order
   void give(LevelRows<T> to, const std::int64_t* rows, LevelRows<T> from, std::int64_t count,
             std::int64_t size) {
-    each(count, size, size, [&](std::int64_t n, std::int64_t begin, std::int64_t end) {
-      T* sum = to.data + rows[n] * to.stride;
-      const T* more = from.data + n * from.stride;
-      for (std::int64_t j = begin; j < end; ++j) sum[j] += more[j];
+    each_run(rows, count, [&](std::int64_t first, std::int64_t run) {
+      add({to.data + rows[first] * to.stride, to.stride},
+          {from.data + first * from.stride, from.stride}, run, size, size);
     });
   }
 
@@ -243,34 +250,47 @@ class Member {
   }
 
  private:
-  // True if the rows of every operand are adjacent, so that all of them are a single long row.
-  static bool adjacent(const LoopPlan& plan, int operands, std::int64_t units) {
-    for (int i = 0; i < operands; ++i) {
-      const LoopPlan::Operand& operand = plan.operands[i];
-      if (operand.data != nullptr && operand.strides[0] != units) return false;
-    }
-    return true;
-  }
   // The panels and units that this thread owns.
   struct Share {
     std::int64_t first_panel, last_panel, begin, end;
+    bool whole_panels;  // the last panel of all is full
   };
-  Share own(std::int64_t units) const {
+  // Most steps divide all values in the same units: divisions take long in a level of few flops.
+  const Share& own(std::int64_t units) {
+    if (units == units_) return share_;
+    units_ = units;
     const std::int64_t panels = panel_count(units, width_);
     const std::int64_t first = panels * member_ / team_.size();
     const std::int64_t last = panels * (member_ + 1) / team_.size();
-    return {first, last, first * width_, std::min(units, last * width_)};
+    share_ = {first, last, first * width_, std::min(units, last * width_), units % width_ == 0};
+    return share_;
+  }
+  // Rows one after the other are one long row, if a single thread runs the loop.
+  bool adjacent(LevelRows<T> rows, std::int64_t size) const {
+    return team_.size() == 1 && rows.stride == size;
+  }
+  static void merge_rows(std::int64_t& count, std::int64_t& size) {
+    size *= count;
+    count = 1;
+  }
+  // Calls body(first, count) for each run of a table whose rows follow each other.
+  template <class Body>
+  static void each_run(const std::int64_t* rows, std::int64_t count, Body body) {
+    for (std::int64_t first = 0, end = 1; first < count; first = end++) {
+      while (end < count && rows[end] == rows[end - 1] + 1) ++end;
+      body(first, end - first);
+    }
   }
   // Calls body(begin, end) for the thread's own columns of a value.
   template <class Body>
-  void each_part(std::int64_t size, std::int64_t unit, Body body) const {
-    const Share share = own(unit);
+  void each_part(std::int64_t size, std::int64_t unit, Body body) {
+    const Share& share = own(unit);
     if (share.begin >= share.end) return;
     if (team_.size() == 1) return body(std::int64_t{0}, size);
     for (std::int64_t g = 0; g < size; g += unit) body(g + share.begin, g + share.end);
   }
   template <class Body>
-  void each(std::int64_t count, std::int64_t size, std::int64_t unit, Body body) const {
+  void each(std::int64_t count, std::int64_t size, std::int64_t unit, Body body) {
     for (std::int64_t n = 0; n < count; ++n) {
       each_part(size, unit, [&](std::int64_t begin, std::int64_t end) { body(n, begin, end); });
     }
@@ -281,6 +301,8 @@ class Member {
   int member_;
   const TypedKernels<T>& kernels_ = cpu::kernels().of<T>();
   std::int64_t width_ = kernels_.panel_width;
+  std::int64_t units_ = -1;
+  Share share_{};  // own(units_)
 };
 
 }  // namespace

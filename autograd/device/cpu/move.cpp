@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 // Copies, gathers, scatters and running sums; each walks over rows along one axis.
-#include "tapeloop/autograd/device/cpu/move.h"
+#include "tapeloop/autograd/device/cpu/tensor_loops.h"
 
 #include <fmt/format.h>
 #include <fmt/ranges.h>
@@ -209,16 +209,19 @@ void argmax(const Tensor& to, const Tensor& from) {
   });
 }
 
-void take_rows(const Tensor& to, const Tensor& from, const Tensor& index) {
+void take_rows(const Tensor& to, const Tensor& from, const Tensor& index, bool gaps) {
   const std::int64_t width = to.dim(1);
   const std::int64_t* row = index.read<std::int64_t>();
   with_any_type(to.dtype(), [&]<class T>(T) {
+    const T zero{};
     parallel_for(to.dim(0), std::max<std::int64_t>(1, kGrain / std::max<std::int64_t>(1, width)),
                  [&](std::int64_t begin, std::int64_t end) {
                    for (std::int64_t i = begin; i < end; ++i) {
+                     const std::int64_t source = row[i * index.stride(0)];
+                     const bool gap = gaps && source < 0;
                      copy_row(static_cast<T*>(to.raw()) + i * to.stride(0), to.stride(1),
-                              from.read<T>() + row[i * index.stride(0)] * from.stride(0),
-                              from.stride(1), width);
+                              gap ? &zero : from.read<T>() + source * from.stride(0),
+                              gap ? 0 : from.stride(1), width);
                    }
                  });
   });

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 // Norms add up in float64 and in a fixed order.
-#include "tapeloop/autograd/device/cpu/norms.h"
+#include "tapeloop/autograd/device/cpu/tensor_loops.h"
 
 #include <cmath>
 #include <limits>

@@ -112,6 +112,7 @@ PackedWeight<T>::PackedWeight(const Tensor& weight, MatrixView<T> b, std::int64_
                               std::int64_t groups) {
   const auto& kernels = cpu::kernels().of<T>();
   columns_ = n / groups;
+  groups_ = groups;
   per_group_ = panel_count(columns_, kernels.panel_width);
   group_elements_ = per_group_ * kernels.panel_width * k;
   // Groups of whole panels have the layout of a single group, so one packed form serves both.
@@ -147,6 +148,7 @@ template <class T>
 PackedWeight<T>::PackedWeight(PackedWeight&& other) noexcept
     : kept_(std::exchange(other.kept_, nullptr)),
       columns_(other.columns_),
+      groups_(other.groups_),
       per_group_(other.per_group_),
       group_elements_(other.group_elements_) {}
 

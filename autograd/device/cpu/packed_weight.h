@@ -28,11 +28,12 @@ class PackedWeight {
 
   const T* panels(std::int64_t group = 0) const;
   std::int64_t panels_per_group() const { return per_group_; }
+  std::int64_t panels_of_all() const { return per_group_ * groups_; }
   std::int64_t columns_per_group() const { return columns_; }
 
  private:
   PackedForm* kept_;
-  std::int64_t columns_, per_group_, group_elements_;
+  std::int64_t columns_, groups_, per_group_, group_elements_;
 };
 
 }  // namespace tapeloop::cpu

@@ -120,8 +120,13 @@ template <class Isa, class T>
 void multiply_panels(const PanelProduct<T>& x) {
   using Kernel = PanelTile<Isa, T>;
   constexpr std::int64_t width = Kernel::width;
+  // Divisions take long in a product of few rows; most of these are of numbers that are known, or
+  // by 1.
   const auto parts = [](std::int64_t whole, std::int64_t most) {
-    return (whole + most - 1) / most;
+    return whole <= most ? std::int64_t{whole > 0} : (whole + most - 1) / most;
+  };
+  const auto part = [](std::int64_t whole, std::int64_t i, std::int64_t count) {
+    return count == 1 ? whole * i : whole * i / count;
   };
   const std::int64_t row_tiles = parts(x.m, Kernel::most_rows);
   const std::int64_t tallest = parts(x.m, row_tiles);
@@ -131,13 +136,13 @@ void multiply_panels(const PanelProduct<T>& x) {
   for (std::int64_t step = 0, depth = 0; step < x.k; step += depth) {
     depth = even < x.k - step ? even : x.k - step;
     for (std::int64_t chunk = 0; chunk < chunks; ++chunk) {
-      const std::int64_t panel = x.first + (x.last - x.first) * chunk / chunks;
-      const std::int64_t vectors = x.first + (x.last - x.first) * (chunk + 1) / chunks - panel;
+      const std::int64_t panel = x.first + part(x.last - x.first, chunk, chunks);
+      const std::int64_t vectors = x.first + part(x.last - x.first, chunk + 1, chunks) - panel;
       const std::int64_t column = panel * width;
       const std::int64_t columns = x.n - column < vectors * width ? x.n - column : vectors * width;
       for (std::int64_t tile = 0; tile < row_tiles; ++tile) {
-        const std::int64_t row = x.m * tile / row_tiles;
-        const std::int64_t rows = x.m * (tile + 1) / row_tiles - row;
+        const std::int64_t row = part(x.m, tile, row_tiles);
+        const std::int64_t rows = part(x.m, tile + 1, row_tiles) - row;
         T* c = x.c + row * x.ldc + column;
         const T* init = x.init == nullptr ? nullptr : x.init + row * x.ld_init + column;
         const bool first = step == 0;

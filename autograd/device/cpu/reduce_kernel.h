@@ -7,8 +7,8 @@
 #include <type_traits>
 
 #include "tapeloop/autograd/device/backend.h"
-#include "tapeloop/autograd/device/cpu/gemm_unroll.h"
 #include "tapeloop/autograd/number/reduction.h"
+#include "tapeloop/autograd/number/unroll.h"
 #include "tapeloop/autograd/number/vec.h"
 
 namespace tapeloop::cpu {

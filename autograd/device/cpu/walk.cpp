@@ -14,50 +14,54 @@ constexpr std::int64_t kBlock = 128;    // elements gathered at a time if an ope
 template <class T>
 class Walker {
  public:
-  // Bit k of `overwritten` is set if input k is also an output and the kernel may read the input
-  // again after it wrote that output.
-  Walker(const PointwiseKernel& kernel, const void* functor, std::uint64_t overwritten)
+  // `row` and `stride` are those of each row: the first element of operand k, which moves by
+  // stride[k]; null: the output is not wanted. Only the elements change from row to row.
+  Walker(const PointwiseKernel& kernel, const void* functor, std::uint64_t overwritten,
+         T* const* row, const std::int64_t* stride)
       : kernel_(kernel),
         functor_(functor),
         loop_(kernel.cpu[sizeof(T) == 4 ? 0 : 1]),
         width_(kernel.vector_bytes / static_cast<std::int64_t>(sizeof(T))),
         operands_(kernel.inputs + kernel.outputs),
-        overwritten_(overwritten) {}
-
-  // Runs a row of `length` elements. Operand k starts at row[k] and moves by stride[k]; null: the
-  // output is not wanted.
-  void row(T* const* row, const std::int64_t* stride, std::int64_t length) {
-    if (length == 0) return;
-    if (length < width_) return few(row, stride, length);
-    bool strided = false;
+        overwritten_(overwritten),
+        stride_(stride) {
     for (int k = 0; k < operands_; ++k) {
-      bool simple = stride[k] == 1 || (k < kernel_.inputs && stride[k] == 0) || row[k] == nullptr;
-      strided = strided || !simple;
+      step_[k] = row[k] != nullptr && stride[k] == 1 ? 1 : 0;
+      const bool repeated = k < kernel.inputs && stride[k] == 0;
+      in_place_ = in_place_ && step_[k] == 1;
+      strided_ = strided_ || !(step_[k] == 1 || repeated || row[k] == nullptr);
     }
-    if (strided) {
-      strided_row(row, stride, length);
+  }
+
+  // Runs a row of `length` elements.
+  void row(T* const* row, std::int64_t length) {
+    if (length == 0) return;
+    if (length < width_) return few(row, stride_, length);
+    if (strided_) {
+      strided_row(row, length);
     } else if (overwritten_ != 0) {
-      overwriting_row(row, stride, length);
+      overwriting_row(row, length);
     } else {
-      simple_row(row, stride, length);
+      simple_row(row, stride_, step_, in_place_, length);
     }
   }
 
  private:
   // Every input is contiguous or one repeated element; every output is contiguous or not wanted.
-  void simple_row(T* const* row, const std::int64_t* stride, std::int64_t length) {
+  // step: 1 for operands that are used in place; all_in_place: all are.
+  void simple_row(T* const* row, const std::int64_t* stride, const std::int64_t* step,
+                  bool all_in_place, std::int64_t length) {
     const std::int64_t whole = length & -width_;
-    if (whole > 0) {
-      void* data[kMaxOperands];
-      std::int64_t step[kMaxOperands];
+    void* data[kMaxOperands];
+    if (all_in_place) {
+      std::copy_n(row, operands_, data);
+    } else {
       for (int k = 0; k < operands_; ++k) {
-        bool in_place = row[k] != nullptr && stride[k] == 1;
-        data[k] = in_place ? static_cast<void*>(row[k]) : spare_[k];
-        step[k] = in_place ? 1 : 0;
-        if (!in_place && k < kernel_.inputs) std::fill_n(spare(k), width_, *row[k]);
+        data[k] = step[k] == 1 ? static_cast<void*>(row[k]) : spare_[k];
+        if (step[k] == 0 && k < kernel_.inputs) std::fill_n(spare(k), width_, *row[k]);
       }
-      loop_(functor_, data, step, whole);
     }
+    loop_(functor_, data, step, whole);
     if (whole == length) return;
     T* rest[kMaxOperands];
     for (int k = 0; k < operands_; ++k) {
@@ -104,38 +108,45 @@ class Walker {
   }
 
   // Runs a simple row whose outputs overwrite inputs. Copies these inputs first, block by block.
-  void overwriting_row(T* const* row, const std::int64_t* stride, std::int64_t length) {
+  void overwriting_row(T* const* row, std::int64_t length) {
     alignas(kRegister) T block[kMaxOperands][kBlock];
     T* part[kMaxOperands];
     for (std::int64_t i = 0; i < length; i += kBlock) {
       const std::int64_t count = std::min(kBlock, length - i);
       for (int k = 0; k < operands_; ++k) {
-        part[k] = row[k] == nullptr ? nullptr : row[k] + i * stride[k];
-        if ((overwritten_ >> k & 1) == 0 || stride[k] == 0) continue;
+        part[k] = row[k] == nullptr ? nullptr : row[k] + i * stride_[k];
+        if ((overwritten_ >> k & 1) == 0 || stride_[k] == 0) continue;
         copy(block[k], part[k], count);
         part[k] = block[k];
       }
-      simple_row(part, stride, count);
+      block_of_row(part, stride_, step_, in_place_, count);
     }
+  }
+  // The last block may be shorter than a register.
+  void block_of_row(T* const* part, const std::int64_t* stride, const std::int64_t* step,
+                    bool all_in_place, std::int64_t count) {
+    if (count < width_) return few(part, stride, count);
+    simple_row(part, stride, step, all_in_place, count);
   }
 
   // Runs a row with any strides: gathers a block, calculates, scatters.
-  void strided_row(T* const* row, const std::int64_t* stride, std::int64_t length) {
+  void strided_row(T* const* row, std::int64_t length) {
     alignas(kRegister) T block[kMaxOperands][kBlock];
     T* part[kMaxOperands];
-    std::int64_t ones[kMaxOperands];
+    std::int64_t ones[kMaxOperands], step[kMaxOperands];
     for (int k = 0; k < operands_; ++k) {
       part[k] = row[k] == nullptr ? nullptr : block[k];
       ones[k] = 1;
+      step[k] = row[k] == nullptr ? 0 : 1;
     }
     for (std::int64_t i = 0; i < length; i += kBlock) {
       const std::int64_t count = std::min(kBlock, length - i);
       for (int k = 0; k < kernel_.inputs; ++k) {
-        move(block[k], 1, row[k] + i * stride[k], stride[k], count);
+        move(block[k], 1, row[k] + i * stride_[k], stride_[k], count);
       }
-      simple_row(part, ones, count);
+      block_of_row(part, ones, step, false, count);
       for (int k = kernel_.inputs; k < operands_; ++k) {
-        if (row[k] != nullptr) move(row[k] + i * stride[k], stride[k], block[k], 1, count);
+        if (row[k] != nullptr) move(row[k] + i * stride_[k], stride_[k], block[k], 1, count);
       }
     }
   }
@@ -147,7 +158,13 @@ class Walker {
   void (*loop_)(const void*, void* const*, const std::int64_t*, std::int64_t);
   std::int64_t width_;
   int operands_;
+  // Bit k is set if input k is also an output and the kernel may read the input again after it
+  // wrote that output.
   std::uint64_t overwritten_;
+  const std::int64_t* stride_;
+  std::int64_t step_[kMaxOperands];  // 1 for operands that simple_row() uses in place, 0 for others
+  bool in_place_ = true;             // all of them
+  bool strided_ = false;             // a row needs copies
   // For repeated inputs, tails, and outputs that are not wanted.
   alignas(kRegister) std::byte spare_[kMaxOperands][kRegister];
 };
@@ -170,22 +187,22 @@ void walk(const PointwiseKernel& kernel, const void* functor, const LoopPlan& pl
       if (row[k] != nullptr) row[k] += steps * plan.operands[k].strides[axis];
     }
   };
-  Walker<T> walker(kernel, functor, plan.overwritten);
+  Walker<T> walker(kernel, functor, plan.overwritten, row, stride);
   if (inner == 0) {
     if (begin > 0) move(0, begin);
-    walker.row(row, stride, end - begin);
+    walker.row(row, end - begin);
     return;
   }
   std::int64_t index[kMaxRank] = {};
   std::int64_t rest = begin;
-  for (int axis = inner - 1; axis >= 0; --axis) {
+  for (int axis = inner - 1; axis >= 0 && rest > 0; --axis) {
     index[axis] = rest % plan.sizes[axis];
     rest /= plan.sizes[axis];
     move(axis, index[axis]);
   }
   for (std::int64_t i = begin; i < end; ++i) {
-    walker.row(row, stride, plan.sizes[inner]);
-    for (int axis = inner - 1; axis >= 0; --axis) {
+    walker.row(row, plan.sizes[inner]);
+    for (int axis = inner - 1; axis >= 0 && i + 1 < end; --axis) {
       if (++index[axis] < plan.sizes[axis]) {
         move(axis, 1);
         break;

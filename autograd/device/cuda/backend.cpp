@@ -68,8 +68,9 @@ class CudaBackend final : public Backend {
     cuda::cumulative_sum(to, from, axis);
   }
   void argmax(const Tensor& to, const Tensor& from) const override { cuda::argmax(to, from); }
-  void take_rows(const Tensor& to, const Tensor& from, const Tensor& index) const override {
-    cuda::take_rows(to, from, on_gpu(index));
+  void take_rows(const Tensor& to, const Tensor& from, const Tensor& index,
+                 bool gaps) const override {
+    cuda::take_rows(to, from, on_gpu(index), gaps);
   }
   void add_rows(const Tensor& to, const Tensor& index, const Tensor& from) const override {
     need_gpu("add_rows", from);

@@ -128,7 +128,8 @@ __global__ void __launch_bounds__(kThreads) argmax_kernel(Lines lines) {
 // Adjacent threads are in adjacent lines (`across`), or at adjacent places of one line.
 template <class T>
 __global__ void __launch_bounds__(kThreads)
-    gather_kernel(Lines lines, std::int64_t size, bool across, MistakeIn use, Notes notes) {
+    gather_kernel(Lines lines, std::int64_t size, bool across, bool gaps, MistakeIn use,
+                  Notes notes) {
   const std::int64_t i = thread_number();
   if (i >= lines.count * lines.length) return;
   const Divided both = divide(i, across ? lines.count : lines.length);
@@ -136,7 +137,7 @@ __global__ void __launch_bounds__(kThreads)
   const std::int64_t place = across ? both.quotient : both.rest;
   const std::int64_t from = line_of<const std::int64_t>(lines, 2, line)[place * lines.step[2]];
   T value = 0;
-  if (in_range(from, size, use, notes)) {
+  if (!(gaps && from == -1) && in_range(from, size, use, notes)) {
     value = line_of<const T>(lines, 1, line)[from * lines.step[1]];
   }
   line_of<T>(lines, 0, line)[place * lines.step[0]] = value;
@@ -263,23 +264,23 @@ void add_rows(const Tensor& to, const Tensor& index, const Tensor& from) {
   });
 }
 
-static void gather(const Tensor& to, const Tensor& from, const Tensor& index, int axis,
+static void gather(const Tensor& to, const Tensor& from, const Tensor& index, int axis, bool gaps,
                    MistakeIn use) {
   if (to.numel() == 0) return;
   const Lines lines = lines_of({to, from, index}, axis, to.dim(axis));
   const Grid grid(to.numel());
   with_any_type(to.dtype(), [&]<class T>(T) {
     launch(gather_kernel<T>, grid.blocks, grid.threads, 0, lines, from.dim(axis),
-           axis + 1 < to.rank(), use, gpu().notes);
+           axis + 1 < to.rank(), gaps, use, gpu().notes);
   });
 }
 
 void gather(const Tensor& to, const Tensor& from, const Tensor& index, int axis) {
-  gather(to, from, index, axis, MistakeIn::gather);
+  gather(to, from, index, axis, false, MistakeIn::gather);
 }
 
-void take_rows(const Tensor& to, const Tensor& from, const Tensor& index) {
-  gather(to, from, index.insert_axis(1).expand(to.shape()), 0, MistakeIn::take_rows);
+void take_rows(const Tensor& to, const Tensor& from, const Tensor& index, bool gaps) {
+  gather(to, from, index.insert_axis(1).expand(to.shape()), 0, gaps, MistakeIn::take_rows);
 }
 
 void scatter_add(const Tensor& to, const Tensor& index, const Tensor& from, int axis) {

@@ -19,7 +19,7 @@ void normal(const Tensor& to, std::uint64_t seed, std::uint64_t first);
 // index.cu
 void cumulative_sum(const Tensor& to, const Tensor& from, int axis);
 void argmax(const Tensor& to, const Tensor& from);
-void take_rows(const Tensor& to, const Tensor& from, const Tensor& index);
+void take_rows(const Tensor& to, const Tensor& from, const Tensor& index, bool gaps);
 void add_rows(const Tensor& to, const Tensor& index, const Tensor& from);
 void gather(const Tensor& to, const Tensor& from, const Tensor& index, int axis);
 void scatter_add(const Tensor& to, const Tensor& index, const Tensor& from, int axis);

@@ -10,14 +10,17 @@ namespace tapeloop::nn {
 // IndRNN. Li et al. 2018, arXiv:1803.04831
 //   h' = relu(z + u h), relu'(0) = 0, or tanh
 struct IndRelu {
-  static constexpr const char *name = "indrnn_relu", *arguments = "z u h";
+  static constexpr const char* name = "indrnn_relu";
+  static constexpr const char* arguments = "z u h";
   TL_HD auto operator()(auto z, auto u, auto h) const {
     auto sum = z + u * h;
     return select(sum <= 0.0, 0.0, sum);
   }
 };
+// The same with tanh.
 struct IndTanh {
-  static constexpr const char *name = "indrnn_tanh", *arguments = "z u h";
+  static constexpr const char* name = "indrnn_tanh";
+  static constexpr const char* arguments = "z u h";
   TL_HD auto operator()(auto z, auto u, auto h) const { return tanh(z + u * h); }
 };
 
@@ -34,7 +37,8 @@ TL_HD auto min_candidate(auto v) {
 //   h' = (1 - sigmoid(z)) h + sigmoid(z) n
 template <bool kPositive>
 struct MinGruStep {
-  static constexpr const char *name = "min_gru", *arguments = "z n h";
+  static constexpr const char* name = "min_gru";
+  static constexpr const char* arguments = "z n h";
   TL_HD auto operator()(auto z, auto n, auto h) const {
     return h + sigmoid(z) * (min_candidate<kPositive>(n) - h);
   }
@@ -43,14 +47,17 @@ struct MinGruStep {
 //   h' = F h + I g, with F = sigmoid(f), I = sigmoid(i), or each divided by F + I
 template <bool kPositive>
 struct MinLstmStep {
-  static constexpr const char *name = "min_lstm", *arguments = "i f g h";
+  static constexpr const char* name = "min_lstm";
+  static constexpr const char* arguments = "i f g h";
   TL_HD auto operator()(auto i, auto f, auto g, auto h) const {
     return sigmoid(f) * h + sigmoid(i) * min_candidate<kPositive>(g);
   }
 };
+// With F and I divided by F + I.
 template <bool kPositive>
 struct NormalisedMinLstmStep {
-  static constexpr const char *name = "normalised_min_lstm", *arguments = "i f g h";
+  static constexpr const char* name = "normalised_min_lstm";
+  static constexpr const char* arguments = "i f g h";
   TL_HD auto operator()(auto i, auto f, auto g, auto h) const {
     auto in = sigmoid(i);
     auto forget = sigmoid(f);
@@ -63,8 +70,10 @@ struct NormalisedMinLstmStep {
 //   h' = sigmoid(r) c' + (1 - sigmoid(r)) scale s, or tanh(c') for c'
 template <bool kTanh>
 struct SruStep {
-  static constexpr const char *name = "sru", *arguments = "x f r s c", *results = "h c";
-  double scale = 1;
+  static constexpr const char* name = "sru";
+  static constexpr const char* arguments = "x f r s c";
+  static constexpr const char* results = "h c";
+  double scale = 1;  // of s
   TL_HD auto operator()(auto x, auto f, auto r, auto s, auto c) const {
     auto next = x + sigmoid(f) * (c - x);
     auto skip = scale * s;
@@ -78,8 +87,10 @@ struct SruStep {
 // Version 2: both gates also see the old c.
 template <bool kTanh>
 struct Sru2Step {
-  static constexpr const char *name = "sru2", *arguments = "x f r s vf vr c", *results = "h c";
-  double scale = 1;
+  static constexpr const char* name = "sru2";
+  static constexpr const char* arguments = "x f r s vf vr c";
+  static constexpr const char* results = "h c";
+  double scale = 1;  // of s
   TL_HD auto operator()(auto x, auto f, auto r, auto s, auto vf, auto vr, auto c) const {
     return SruStep<kTanh>{scale}(x, f + vf * c, r + vr * c, s, c);
   }

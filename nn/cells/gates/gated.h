@@ -10,12 +10,14 @@ namespace tapeloop::nn {
 // MGU, MUT2, MUT3, recurrent highway network
 //   h' = (1 - sigmoid(g)) h + sigmoid(g) tanh(n)
 struct GatedStep {
-  static constexpr const char *name = "gated_step", *arguments = "g n h";
+  static constexpr const char* name = "gated_step";
+  static constexpr const char* arguments = "g n h";
   TL_HD auto operator()(auto g, auto n, auto h) const { return h + sigmoid(g) * (tanh(n) - h); }
 };
 // MUT1: the same with n = u + tanh(x)
 struct Mut1Step {
-  static constexpr const char *name = "mut1_step", *arguments = "z u x h";
+  static constexpr const char* name = "mut1_step";
+  static constexpr const char* arguments = "z u x h";
   TL_HD auto operator()(auto z, auto u, auto x, auto h) const {
     return h + sigmoid(z) * (tanh(u + tanh(x)) - h);
   }
@@ -23,7 +25,8 @@ struct Mut1Step {
 // Recurrent highway network with a carry gate of its own
 //   s' = sigmoid(c) s + sigmoid(t) tanh(n)
 struct CarryStep {
-  static constexpr const char *name = "carry_step", *arguments = "n t c s";
+  static constexpr const char* name = "carry_step";
+  static constexpr const char* arguments = "n t c s";
   TL_HD auto operator()(auto n, auto t, auto c, auto s) const {
     return sigmoid(c) * s + sigmoid(t) * tanh(n);
   }
@@ -31,15 +34,18 @@ struct CarryStep {
 // Clockwork RNN: a unit runs when its wait is over, and then waits for `period` steps.
 //   h' = tanh(z) if wait = 0, else h
 struct ClockworkStep {
-  static constexpr const char *name = "clockwork_step", *arguments = "z period h wait",
-                              *results = "h wait";
+  static constexpr const char* name = "clockwork_step";
+  static constexpr const char* arguments = "z period h wait";
+  static constexpr const char* results = "h wait";
   TL_HD auto operator()(auto z, auto period, auto h, auto wait) const {
     return outputs(select(wait <= 0.0, tanh(z), h), select(wait <= 0.0, period - 1.0, wait - 1.0));
   }
 };
 // Phased LSTM: how far a unit is open at time t. u = (t - shift) / tau; its fraction is the phase.
 struct PhaseGate {
-  static constexpr const char *name = "phase_gate", *arguments = "t tau shift r", *results = "k";
+  static constexpr const char* name = "phase_gate";
+  static constexpr const char* arguments = "t tau shift r";
+  static constexpr const char* results = "k";
   double leak = 0;  // of a closed unit
   TL_HD auto operator()(auto t, auto tau, auto shift, auto r) const {
     auto u = (t - shift) / tau;

@@ -11,7 +11,8 @@ namespace tapeloop::nn {
 // c' = sigmoid(f) c + sigmoid(i) tanh(g)
 struct LstmState {
   static constexpr const char* name = "lstm_state";
-  static constexpr const char *arguments = "i f g c", *results = "c";
+  static constexpr const char* arguments = "i f g c";
+  static constexpr const char* results = "c";
   TL_HD auto operator()(auto i, auto f, auto g, auto c) const {
     return sigmoid(f) * c + sigmoid(i) * tanh(g);
   }
@@ -19,25 +20,29 @@ struct LstmState {
 // NIG, no input gate: c' = sigmoid(f) c + tanh(g)
 struct NoInputGate {
   static constexpr const char* name = "no_input_gate";
-  static constexpr const char *arguments = "f g c", *results = "c";
+  static constexpr const char* arguments = "f g c";
+  static constexpr const char* results = "c";
   TL_HD auto operator()(auto f, auto g, auto c) const { return sigmoid(f) * c + tanh(g); }
 };
 // NFG, no forget gate: c' = c + sigmoid(i) tanh(g)
 struct NoForgetGate {
   static constexpr const char* name = "no_forget_gate";
-  static constexpr const char *arguments = "i g c", *results = "c";
+  static constexpr const char* arguments = "i g c";
+  static constexpr const char* results = "c";
   TL_HD auto operator()(auto i, auto g, auto c) const { return c + sigmoid(i) * tanh(g); }
 };
 // CIFG, coupled gates: c' = (1 - sigmoid(i)) c + sigmoid(i) tanh(g)
 struct CoupledGates {
   static constexpr const char* name = "coupled_gates";
-  static constexpr const char *arguments = "i g c", *results = "c";
+  static constexpr const char* arguments = "i g c";
+  static constexpr const char* results = "c";
   TL_HD auto operator()(auto i, auto g, auto c) const { return c + sigmoid(i) * (tanh(g) - c); }
 };
 // NIAF, no input activation: c' = sigmoid(f) c + sigmoid(i) g
 struct NoInputActivation {
   static constexpr const char* name = "no_input_activation";
-  static constexpr const char *arguments = "i f g c", *results = "c";
+  static constexpr const char* arguments = "i f g c";
+  static constexpr const char* results = "c";
   TL_HD auto operator()(auto i, auto f, auto g, auto c) const {
     return sigmoid(f) * c + sigmoid(i) * g;
   }
@@ -45,7 +50,8 @@ struct NoInputActivation {
 // FGR, full gate recurrence: the state of the LSTM, and the gates, which the next step reads
 struct FullGateState {
   static constexpr const char* name = "full_gate_state";
-  static constexpr const char *arguments = "i f g c", *results = "c i f";
+  static constexpr const char* arguments = "i f g c";
+  static constexpr const char* results = "c i f";
   TL_HD auto operator()(auto i, auto f, auto g, auto c) const {
     auto in = sigmoid(i);
     auto forget = sigmoid(f);
@@ -74,7 +80,8 @@ struct NoOutputActivation {
 // FGR: the output of the LSTM, and the gate
 struct FullGateOutput {
   static constexpr const char* name = "full_gate_output";
-  static constexpr const char *arguments = "o c", *results = "h o";
+  static constexpr const char* arguments = "o c";
+  static constexpr const char* results = "h o";
   TL_HD auto operator()(auto o, auto c) const {
     auto out = sigmoid(o);
     return outputs(out * tanh(c), out);
@@ -82,22 +89,29 @@ struct FullGateOutput {
 };
 
 // One of the formulas above with diagonal peepholes: its gates also see the cell state, a + p c.
-// Gers & Schmidhuber 2000. For two gates, for one, and for the output gate.
+// Gers & Schmidhuber 2000. For two gates.
 template <class F>
 struct TwoPeepholes {
-  static constexpr const char *name = F::name, *arguments = "i f g pi pf c", *results = F::results;
+  static constexpr const char* name = F::name;
+  static constexpr const char* arguments = "i f g pi pf c";
+  static constexpr const char* results = F::results;
   TL_HD auto operator()(auto i, auto f, auto g, auto pi, auto pf, auto c) const {
     return F{}(i + pi * c, f + pf * c, g, c);
   }
 };
+// The same for one gate.
 template <class F>
 struct OnePeephole {
-  static constexpr const char *name = F::name, *arguments = "a g p c", *results = F::results;
+  static constexpr const char* name = F::name;
+  static constexpr const char* arguments = "a g p c";
+  static constexpr const char* results = F::results;
   TL_HD auto operator()(auto a, auto g, auto p, auto c) const { return F{}(a + p * c, g, c); }
 };
+// The same for the output gate.
 template <class F>
 struct OutputPeephole {
-  static constexpr const char *name = F::name, *arguments = "o p c";
+  static constexpr const char* name = F::name;
+  static constexpr const char* arguments = "o p c";
   TL_HD auto operator()(auto o, auto p, auto c) const { return F{}(o + p * c, c); }
 };
 

@@ -156,7 +156,9 @@ class WholeGpu {
  public:
   explicit WholeGpu(const LevelRun& run) : run_(run), tables_(*run.schedule) {}
 
+  int members() const { return 1; }
   void wait() {}
+  std::pair<std::int64_t, std::int64_t> own_units(std::int64_t units) const { return {0, units}; }
 
   void product(int weight, std::int64_t count, LevelRows<T> x, std::int64_t, LevelRows<T> start,
                LevelRows<T> y, std::int64_t size, std::int64_t) {
@@ -171,9 +173,7 @@ class WholeGpu {
                   start.data != nullptr);
   }
 
-  void formula(const PointwiseKernel& kernel, const void* functor, LoopPlan& plan, int,
-               std::int64_t units) {
-    plan.sizes[1] = units;
+  void formula(const PointwiseKernel& kernel, const void* functor, const LoopPlan& plan) {
     find_pointwise(kernel, dtype())(functor, plan, Running{});
   }
 

@@ -14,7 +14,7 @@
 #include "tapeloop/autograd/autograd.h"
 #include "tapeloop/autograd/files/safetensors.h"
 #include "tapeloop/nn/nn.h"
-#include "tests/nn/reference_settings.h"
+#include "tests/nn/reference/settings.h"
 
 namespace reference {
 

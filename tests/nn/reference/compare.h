@@ -9,7 +9,7 @@
 #include <optional>
 #include <sstream>
 
-#include "tests/nn/reference_kinds.h"
+#include "tests/nn/reference/kinds.h"
 
 namespace reference {
 

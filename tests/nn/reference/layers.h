@@ -6,7 +6,7 @@
 #include <limits>
 
 #include "tapeloop/optim/clip.h"
-#include "tests/nn/reference_recurrent.h"
+#include "tests/nn/reference/recurrent.h"
 
 namespace reference {
 

@@ -6,7 +6,7 @@
 #include <cmath>
 #include <optional>
 
-#include "tests/nn/reference_case.h"
+#include "tests/nn/reference/case.h"
 
 namespace reference {
 

@@ -8,16 +8,16 @@
 #include <string>
 #include <vector>
 
-#include "tests/nn/reference_attention.h"
-#include "tests/nn/reference_cells.h"
-#include "tests/nn/reference_layers.h"
-#include "tests/nn/reference_loss.h"
-#include "tests/nn/reference_models.h"
-#include "tests/nn/reference_ops.h"
-#include "tests/nn/reference_optim.h"
-#include "tests/nn/reference_recurrent.h"
-#include "tests/nn/reference_structures.h"
-#include "tests/structures/reference_grids.h"
+#include "tests/nn/reference/attention.h"
+#include "tests/nn/reference/cells.h"
+#include "tests/nn/reference/grids.h"
+#include "tests/nn/reference/layers.h"
+#include "tests/nn/reference/loss.h"
+#include "tests/nn/reference/models.h"
+#include "tests/nn/reference/ops.h"
+#include "tests/nn/reference/optim.h"
+#include "tests/nn/reference/recurrent.h"
+#include "tests/nn/reference/structures.h"
 
 namespace reference {
 

@@ -2,7 +2,7 @@
 // Trees and graphs in tests/reference.
 #pragma once
 
-#include "tests/nn/reference_case.h"
+#include "tests/nn/reference/case.h"
 
 namespace reference {
 

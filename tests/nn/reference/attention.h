@@ -3,7 +3,7 @@
 // two scores. In the files sources and queries are batch first, here time first.
 #pragma once
 
-#include "tests/nn/reference_case.h"
+#include "tests/nn/reference/case.h"
 
 namespace reference {
 

@@ -6,7 +6,7 @@
 #include <algorithm>
 #include <array>
 
-#include "tests/nn/reference_case.h"
+#include "tests/nn/reference/case.h"
 
 namespace reference {
 

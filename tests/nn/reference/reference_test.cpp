@@ -11,7 +11,7 @@
 #include <set>
 
 #include "tests/device/device.h"
-#include "tests/nn/reference_compare.h"
+#include "tests/nn/reference/compare.h"
 
 namespace reference {
 namespace {

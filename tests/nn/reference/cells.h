@@ -2,7 +2,7 @@
 // Relatives of the LSTM and the GRU in tests/reference.
 #pragma once
 
-#include "tests/nn/reference_recurrent.h"
+#include "tests/nn/reference/recurrent.h"
 
 namespace reference {
 

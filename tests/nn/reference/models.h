@@ -2,7 +2,7 @@
 // Models in tests/reference: an embedding or numbers, a recurrent stack, a linear layer, a loss.
 #pragma once
 
-#include "tests/nn/reference_recurrent.h"
+#include "tests/nn/reference/recurrent.h"
 
 namespace reference {
 

@@ -2,7 +2,7 @@
 // Cells on grids in tests/reference.
 #pragma once
 
-#include "tests/nn/reference_case.h"
+#include "tests/nn/reference/case.h"
 
 namespace reference {
 
@@ -33,7 +33,7 @@ inline Outputs mdlstm(Case& c) {
   } else if (weights != "sigmoid") {
     throw Unknown("lambda " + weights);
   }
-  using Layers = nn::Grid<nn::MdLstm>;
+  using Layers = nn::MdLstm;
   const Layers& layers =
       c.module<Layers>("", [&](Random& random) { return Layers(options, random, own); });
   const std::vector<std::int64_t> sizes = c.integers_if("input.sizes");

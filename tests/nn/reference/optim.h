@@ -11,7 +11,7 @@
 #include "tapeloop/optim/rmsprop.h"
 #include "tapeloop/optim/schedule.h"
 #include "tapeloop/optim/sgd.h"
-#include "tests/nn/reference_case.h"
+#include "tests/nn/reference/case.h"
 
 namespace reference {
 
