@@ -8,8 +8,8 @@
 #include <string>
 #include <variant>
 
-#include "tapeloop/nn/nn.h"
 #include "tapeloop/nn/cells/cells.h"
+#include "tapeloop/nn/nn.h"
 #include "tapeloop/nn/seq2seq/seq2seq.h"
 
 namespace seq2seq {

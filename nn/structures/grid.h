@@ -26,11 +26,11 @@ struct GridOptions {
   // runs along dimension 0 from first to last, along dimension 1 from last to first. Empty: from
   // first to last along all. all_directions(D) has all.
   std::vector<std::string> directions = {};
-  bool sum_directions = false;  // the outputs of the directions are added; else side by side
-  int layers = 1;               // L
-  double dropout = 0;           // on the outputs of all layers but the last
-  bool bias = true;             // whether the cells have biases
-  DType dtype = DType::float32;
+  bool sum_directions = false;   // the outputs of the directions are added; else side by side
+  int layers = 1;                // L
+  double dropout = 0;            // on the outputs of all layers but the last
+  bool bias = true;              // whether the cells have biases
+  DType dtype = DType::float32;  // of the parameters
 };
 
 // "00", "01", "10", "11" for D = 2.

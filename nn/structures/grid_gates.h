@@ -18,7 +18,7 @@ struct MdForgetFirst {
   static constexpr const char* name = "md_forget_first";
   static constexpr const char* arguments = "f c";
   static constexpr const char* results = "m";
-  double scale = 1;
+  double scale = 1;  // of the sum
   TL_HD auto operator()(auto f, auto c) const { return scale * (sigmoid(f) * c); }
 };
 // The first two predecessors at once, because most grids have two dimensions.
@@ -26,7 +26,7 @@ struct MdForgetPair {
   static constexpr const char* name = "md_forget_pair";
   static constexpr const char* arguments = "f1 f2 c1 c2";
   static constexpr const char* results = "m";
-  double scale = 1;
+  double scale = 1;  // of the sum
   TL_HD auto operator()(auto f1, auto f2, auto c1, auto c2) const {
     return scale * (sigmoid(f1) * c1 + sigmoid(f2) * c2);
   }
@@ -36,7 +36,7 @@ struct MdForgetNext {
   static constexpr const char* name = "md_forget_next";
   static constexpr const char* arguments = "m f c";
   static constexpr const char* results = "m";
-  double scale = 1;
+  double scale = 1;  // of the sum
   TL_HD auto operator()(auto m, auto f, auto c) const { return m + scale * (sigmoid(f) * c); }
 };
 //   c' = m + sigmoid(i) tanh(g)
@@ -59,7 +59,7 @@ struct MdPeepholeFirst {
   static constexpr const char* name = "md_peephole_first";
   static constexpr const char* arguments = "i f c pi pf";
   static constexpr const char* results = "i m";
-  double scale = 1;
+  double scale = 1;  // of the sum
   TL_HD auto operator()(auto i, auto f, auto c, auto pi, auto pf) const {
     return outputs(i + pi * c, scale * (sigmoid(f + pf * c) * c));
   }
@@ -69,7 +69,7 @@ struct MdPeepholeNext {
   static constexpr const char* name = "md_peephole_next";
   static constexpr const char* arguments = "i m f c pi pf";
   static constexpr const char* results = "i m";
-  double scale = 1;
+  double scale = 1;  // of the sum
   TL_HD auto operator()(auto i, auto m, auto f, auto c, auto pi, auto pf) const {
     return outputs(i + pi * c, m + scale * (sigmoid(f + pf * c) * c));
   }
@@ -99,6 +99,7 @@ struct MdWeighFirst {
     return outputs(weight * c, weight);
   }
 };
+// Adds another predecessor to both sums.
 struct MdWeighNext {
   static constexpr const char* name = "md_weigh_next";
   static constexpr const char* arguments = "n w l c";
@@ -108,12 +109,14 @@ struct MdWeighNext {
     return outputs(n + weight * c, w + weight);
   }
 };
+// The larger of t and l, for exp.
 struct MdLargest {
   static constexpr const char* name = "md_largest";
   static constexpr const char* arguments = "t l";
   static constexpr const char* results = "t";
   TL_HD auto operator()(auto t, auto l) const { return max(t, l); }
 };
+// The first predecessor, with w_d = exp(l_d - t).
 struct MdSoftmaxFirst {
   static constexpr const char* name = "md_softmax_first";
   static constexpr const char* arguments = "t l c";
@@ -123,6 +126,7 @@ struct MdSoftmaxFirst {
     return outputs(weight * c, weight);
   }
 };
+// Adds another predecessor to both sums.
 struct MdSoftmaxNext {
   static constexpr const char* name = "md_softmax_next";
   static constexpr const char* arguments = "n w t l c";
@@ -132,6 +136,7 @@ struct MdSoftmaxNext {
     return outputs(n + weight * c, w + weight);
   }
 };
+//   m = n / w
 struct MdMean {
   static constexpr const char* name = "md_mean";
   static constexpr const char* arguments = "n w";

@@ -31,17 +31,18 @@ struct GridLstmOptions {
   // Blocks that differ in their index along this dimension have weights of their own: layers of
   // depth that are not tied. -1: all blocks share their weights.
   int untied = -1;
-  std::int64_t untied_size = 0;  // the size of the grid along `untied`
-  GridOutput output = GridOutput::tanh_om;
-  bool bias = false;
-  DType dtype = DType::float32;
+  std::int64_t untied_size = 0;             // the size of the grid along `untied`
+  GridOutput output = GridOutput::tanh_om;  // how h follows from m
+  bool bias = false;                        // whether the gates have biases
+  DType dtype = DType::float32;             // of the parameters
 };
 
 // What enters a grid at its D sides, or leaves it at the opposite ones. h[d] and m[d] have the
 // shape [the sizes of the other dimensions.., N, H]. Where an entering value is undefined or
 // missing, zeros enter. m[d] exists for LSTM dimensions only.
 struct GridSides {
-  PoolVector<Var> h, m;
+  PoolVector<Var> h;  // outputs of the blocks
+  PoolVector<Var> m;  // memory of LSTM dimensions
 };
 
 // The blocks of a grid. Of the incoming H = [h_1; ..; h_D], in each dimension d:

@@ -3,8 +3,8 @@
 // counted memory. Runs on a GPU; a second program runs it on the emulated GPU (cuda_emulation/).
 // device_models_test.cpp tests layers.
 #include "tapeloop/autograd/look/inspect.h"
-#include "tapeloop/nn/nn.h"
 #include "tapeloop/nn/cells/cells.h"
+#include "tapeloop/nn/nn.h"
 #include "tapeloop/nn/seq2seq/seq2seq.h"
 #include "tests/device/device.h"
 

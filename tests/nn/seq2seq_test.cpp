@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT
 // Encoder, bridge, decoder and scheduled sampling: gradients, several ways to run one decoder,
 // learning. decoding_test.cpp tests search over any model.
-#include "tapeloop/nn/cells/cells.h"
 #include "tapeloop/nn/seq2seq/seq2seq.h"
+#include "tapeloop/nn/cells/cells.h"
 
 #include "tapeloop/nn/layers/init.h"
 #include "tapeloop/nn/seq2seq/scheduled_sampling.h"
