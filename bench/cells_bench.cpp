@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT
 // Training steps (float32) of every recurrent cell, and of an LSTM with noise: forward, backward
 // with a dense upstream gradient, gradients of all parameters and of xs. No optimizer.
-// GFLOPS counts the products: 3 x 2TN for each element of a matrix of the cell. The same batch for
-// all, so that the rates can be compared.
+// GFLOPS counts the products: 3 x 2TN for each element of a matrix of the cell. All cells get the
+// same batch, so that you can compare the rates.
 //   T time steps, N batch, I input size, H hidden size
 #include "bench/support.h"
 #include "tapeloop/nn/nn.h"

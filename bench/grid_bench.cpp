@@ -70,6 +70,6 @@ void shapes(benchmark::internal::Benchmark* rows) {
 }  // namespace
 
 BENCHMARK(md_lstm)->Name("grid/md_lstm")->Apply(shapes);
-// The same: peers run the grid cell by cell.
+// The same under a second name, for the comparison with peers that run the grid cell by cell.
 BENCHMARK(md_lstm)->Name("grid/md_lstm_by_cell")->Apply(shapes);
 BENCHMARK(lstm_of_as_many_rows)->Name("grid/lstm_rows")->Apply(shapes);

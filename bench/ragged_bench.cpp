@@ -24,7 +24,7 @@ Lengths uniform(std::int64_t steps, std::int64_t batch) {
 Lengths full(std::int64_t steps, std::int64_t batch) {
   return Lengths(static_cast<std::size_t>(batch), steps);
 }
-// Words of 1 to 9 letters, 5 on average, and one of T.
+// The lengths of words: 1 to 9 letters, 5 on average; one word has T letters.
 Lengths words(std::int64_t steps, std::int64_t batch) {
   Lengths lengths;
   for (std::int64_t n = 0; n < batch; ++n) lengths.push_back(n == 0 ? steps : 1 + n * 37 % 9);

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: MIT
 // Training steps (float32) of Tree-LSTMs and of a Graph LSTM. No optimizer: forward, backward with
-// a dense upstream gradient of all h, gradients of the weights, of x and of given states. The
-// schedule is made before. bench/peers/structures_torch.py makes the same trees and graphs.
-// GFLOPS counts the products that are made, three times 2V: H(4I + 2.5H) for child-sum trees, half
-// of whose nodes have children, H(4I + 5H) for two children, H(4I + 8H) for graphs. Compare it with
+// a dense upstream gradient of all h, gradients of the weights, of x and of given states. The time
+// of making the schedule is not counted. bench/peers/structures_torch.py makes the same trees and
+// graphs. GFLOPS counts the products, 3 x 2V times H(4I + 2.5H) for child-sum trees, where half of
+// the nodes have children, H(4I + 5H) for two children, and H(4I + 8H) for graphs. Compare it with
 // train/lstm.
 //   N trees or graphs, V nodes of each, I input size, H hidden size
 #include <numeric>
@@ -47,7 +47,7 @@ Index make_children(std::int64_t N, std::int64_t V) {
   for (std::int64_t n = 0; n < N; ++n) {
     Index open;
     for (std::int64_t v = 0; v < V; ++v) {
-      const auto rest = V - v;  // nodes that are still to come, this one included
+      const auto rest = V - v;  // the nodes from this one on
       const auto waiting = static_cast<std::int64_t>(open.size());
       const bool joins = waiting >= 2 && (waiting > rest || numbers.below(2) == 0);
       for (int k = 0; k < 2; ++k) {

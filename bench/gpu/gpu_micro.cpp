@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
-// gpu_micro: cycles of the few things that a persistent recurrent kernel repeats at every time step.
+// gpu_micro: cycles of the operations that a persistent recurrent kernel repeats at every time
+// step.
 //   gpu_micro [--quick]    --quick: few steps, to see that it works
 #include <cstdio>
 #include <cstring>

@@ -16,6 +16,7 @@ import dynet as dy  # noqa: E402  (reads the settings above)
 import numpy as np  # noqa: E402
 
 from peer_rows import Answers  # noqa: E402
+from structures_data import binary_children, tree_children  # noqa: E402
 
 SYMBOLS, EMBEDDING, HIDDEN, STEPS, STREAMS = 65, 64, 256, 100, 32  # the character model; two layers
 BUILDERS = {"train/lstm": dy.VanillaLSTMBuilder, "train/gru": dy.GRUBuilder,
@@ -117,12 +118,66 @@ def charlm_sample():
     return [("VanillaLSTMBuilder, one step", step)]
 
 
+class TreeLstm:
+    """A child-sum or an N-ary Tree-LSTM, one node after the other; DyNet's automatic batching puts nodes together."""
+
+    def __init__(self, arity, inputs, hidden):
+        self.model, self.arity = dy.ParameterCollection(), arity
+        gates = ("i", "g", "o", *(f"f{k}" for k in range(arity))) if arity else ("i", "g", "o", "f")
+        self.w = {g: self.model.add_parameters((hidden, inputs)) for g in "ifgo"}
+        self.b = {g: self.model.add_parameters((hidden,)) for g in "ifgo"}
+        self.u = {g: [self.model.add_parameters((hidden, hidden)) for _ in range(arity or 1)] for g in gates}
+
+    def z(self, gate, x, hs, row=None):
+        terms = [self.b[gate], self.w[gate], x]
+        for u, h in zip(self.u[row or gate], hs):
+            terms += [u, h]
+        return dy.affine_transform(terms)
+
+    def node(self, x, hs, cs):
+        total = [dy.esum(hs)] if hs and not self.arity else hs
+        i, g, o = (self.z(gate, x, total) for gate in "igo")
+        c = dy.cmult(dy.logistic(i), dy.tanh(g))
+        if hs:
+            reads = [(f"f{k}", hs) for k in range(self.arity)] if self.arity else [("f", [h]) for h in hs]
+            forget = [dy.logistic(self.z("f", x, below, row)) for row, below in reads]
+            c = dy.esum([c] + [dy.cmult(f, kept) for f, kept in zip(forget, cs)])
+        return dy.cmult(dy.logistic(o), dy.tanh(c)), c
+
+
+def tree_step(kind, sizes):
+    """Forward and backward from a dense gradient of every h, without the gradient of x."""
+    count, nodes = sizes["N"], sizes["V"]
+    arity = 2 if kind == "train/nary_tree_lstm" else 0
+    children = (binary_children if arity else tree_children)(count, nodes)
+    lstm = TreeLstm(arity, sizes["I"], sizes["H"])
+    xs, dhs = random(count * nodes, sizes["I"]), random(count * nodes, sizes["H"])
+
+    def step():
+        dy.renew_cg(autobatching=True)
+        hs, cs, terms = [], [], []
+        for node, below in enumerate(children):  # children stand before their parents
+            h, c = lstm.node(dy.inputVector(xs[node]), [hs[k] for k in below], [cs[k] for k in below])
+            hs.append(h)
+            cs.append(c)
+            terms.append(dy.dot_product(h, dy.inputVector(dhs[node])))
+        loss = dy.esum(terms)
+        loss.forward()
+        loss.backward()
+
+    step()
+    check_gradients(lstm.model)
+    return [("node by node, automatic batching", step)]
+
+
 def variants(kind, sizes):
     """The ways to compute a row: pairs of a name and a step; none where the row is not for us."""
     if sizes["threads"] != 1:
         return []
     if kind in BUILDERS:
         return training_step(kind, sizes)
+    if kind in ("train/tree_lstm", "train/nary_tree_lstm"):
+        return tree_step(kind, sizes)
     if kind == "charlm/train":
         return charlm_train()
     if kind == "charlm/sample":

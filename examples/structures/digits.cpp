@@ -19,7 +19,7 @@ using namespace tapeloop;
 
 namespace {
 
-// The one file of the folder whose name ends so, or so and in .gz.
+// The one file of the folder whose name ends in `ending`, or in `ending` and .gz.
 std::string find_file(const std::string& folder, const std::string& ending) {
   std::vector<std::string> found;
   std::error_code none;
@@ -55,7 +55,7 @@ std::int64_t number_at(const std::string& bytes, std::size_t place) {  // big-en
   return result;
 }
 
-// The bytes behind a header of `axes` sizes, which are put into `sizes`.
+// Puts the `axes` sizes of the header into `sizes`. Returns the bytes behind the header.
 std::string read_idx(const std::string& path, std::size_t axes, std::vector<std::int64_t>& sizes) {
   const std::string bytes = read_bytes(path);
   const std::size_t header = 4 + 4 * axes;
@@ -90,7 +90,7 @@ constexpr std::array<std::array<const char*, 7>, 10> kDots = {{
     {".###.", "#...#", "#...#", ".####", "....#", "...#.", ".##.."},
 }};
 
-// How much ink dot (x, y) of a digit has; between dots, their mean.
+// How much ink a digit has at (x, y); between dots, a weighted mean of them.
 double ink(std::size_t digit, double x, double y) {
   const auto dot = [&](double column, double row) {
     if (column < 0 || column > 4 || row < 0 || row > 6) return 0.0;

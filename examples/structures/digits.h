@@ -23,8 +23,7 @@ struct Digits {
 // FileError, with what to do, if there is not one of each, or if they are damaged.
 Digits read_digits(const std::string& folder);
 
-// Draws digits of 5 x 7 dots, each larger or smaller, at another place, slanted and noisy: 20 x 20
-// pixels.
+// Draws digits of 5 x 7 dots on 20 x 20 pixels, each with its own size, place, slant and noise.
 Digits draw_digits(std::int64_t count, tapeloop::Random& random);
 
 // Images first .. first + count - 1 of `order` as a grid of blocks of `block` x `block` pixels:

@@ -24,6 +24,7 @@ struct GridSettings {
   std::int64_t hidden = 64;  // units of each dimension of a block
   std::int64_t depth = 4;    // blocks above each other
   bool untied = false;       // each level of depth has weights of its own
+  bool mixed = false;        // updates have samples of all lengths up to `length`
   TrainingSettings training{.learning_rate = 3e-3};
 };
 
@@ -37,19 +38,22 @@ common::SettingsTable table_of(GridSettings& s) {
       count("--hidden", s.hidden, 1, 65536, "units of a block in each dimension").noted(),
       count("--depth", s.depth, 1, 1000, "blocks above each other").noted(),
       flag("--untied", s.untied, "weights of their own for each level of depth").noted(),
+      flag("--mixed", s.mixed,
+           "each update has a length of its own, from 1 to --length; validations have --length")
+          .noted(),
   };
   for (const Setting& row : structures::table_of(s.training)) rows.push_back(row);
   return rows;
 }
 
-// Samples: what is read, and what must be said at the last steps.
+// Samples: the symbols or bits to read, and the right answers at the last steps.
 struct Samples {
   Tensor x;       // symbols [T, N], or bits [N, k]
   Tensor answer;  // [A, N]: of the last A steps
 };
 
-Samples draw(const GridSettings& s, std::int64_t n, Random& random) {
-  const std::int64_t k = s.length;
+// n samples of k symbols, digits or bits. Where bits are missing from `length`, the input is 0.
+Samples draw(const GridSettings& s, std::int64_t k, std::int64_t n, Random& random) {
   if (s.task == "parity") {
     std::vector<double> bits;
     std::vector<std::int64_t> odd;
@@ -60,9 +64,11 @@ Samples draw(const GridSettings& s, std::int64_t n, Random& random) {
         bits.push_back(one ? 1 : -1);
         ones += one ? 1 : 0;
       }
+      bits.resize(bits.size() + static_cast<std::size_t>(s.length - k), 0);
       odd.push_back(ones % 2);
     }
-    return {Tensor::from<double>({n, k}, bits).to(DType::float32), Tensor::from({1, n}, odd)};
+    return {Tensor::from<double>({n, s.length}, bits).to(DType::float32),
+            Tensor::from({1, n}, odd)};
   }
   const bool adds = s.task == "add";
   const std::int64_t steps = adds ? 3 * k + 3 : 2 * k, said = adds ? k + 1 : k;
@@ -124,7 +130,7 @@ struct GridModel {
     grid = nn::GridLstm(options, random);
     head = nn::Linear(s.hidden, parity ? 2 : values, random);
   }
-  // What is said at the last `steps` steps, [steps, N, values].
+  // The logits of the last `steps` steps, [steps, N, values].
   Var operator()(const Samples& batch) const {
     const std::int64_t said = batch.answer.dim(0);
     if (parity) {
@@ -150,18 +156,22 @@ void run(const common::CommonOptions& common, GridSettings& s, bool resume) {
   const GridModel model(s, random);
   nn::move(model, common.device);
   Random other(common.seed + 1);
-  const Samples validation = draw(s, 1000, other);
+  const Samples validation = draw(s, s.length, 1000, other);
   Samples batch;
-  Task task{.draw = [&] { batch = draw(s, s.training.batch, model.samples); },
+  const auto next_length = [&] {
+    const auto most = static_cast<std::uint64_t>(s.length);
+    return s.mixed ? 1 + static_cast<std::int64_t>(model.samples.below(most)) : s.length;
+  };
+  Task task{.draw = [&] { batch = draw(s, next_length(), s.training.batch, model.samples); },
             .loss = [&] { return cross_entropy(model(batch), batch.answer); },
             .validate = [&] { return score_of(model(validation), validation.answer); },
             .notes = common::notes_of(table_of(s))};
   task.notes["program"] = "grid_lstm";
   task.notes["seed"] = std::to_string(common.seed);
   TaskTraining training(model, s.training, std::move(task));
-  common::print("{} of {}: {} blocks of depth, {} units, {}tied, parameters {}, seed {}\n", s.task,
-                s.length, s.depth, s.hidden, s.untied ? "un" : "", nn::parameter_count(model),
-                common.seed);
+  common::print("{} of {}{}: {} blocks of depth, {} units, {}tied, parameters {}, seed {}\n",
+                s.task, s.length, s.mixed ? ", mixed" : "", s.depth, s.hidden, s.untied ? "un" : "",
+                nn::parameter_count(model), common.seed);
   train_and_report(training, s.training,
                    {.folder = common.out,
                     .updates = s.training.updates,

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// Training of a model on a task whose samples are drawn anew for each update, for the loop of
+// Training of a model on a task that draws new samples for each update, for the loop of
 // examples/common. It knows no model and no task.
 #pragma once
 
@@ -73,7 +73,7 @@ class TaskTraining : public common::Training {
 // all t; and the mean loss.
 Score score_of(const tapeloop::Var& logits, const tapeloop::Tensor& target);
 
-// Trains, prints what was found, and writes --json.
+// Trains, prints the result, and writes --json.
 void train_and_report(TaskTraining& training, const TrainingSettings& settings,
                       const common::RunOptions& options, const std::string& resume_from_last,
                       const std::string& json);

@@ -2,8 +2,8 @@
 // tree_lstm: the value of logical expressions, by a Tree-LSTM and by an LSTM that reads the same
 // symbols one after the other (in prefix order). Both learn only from the value of the whole.
 // Tai, Socher & Manning 2015, arXiv:1503.00075
-// Expect that the Tree-LSTM is right on nearly all expressions, also on those that are longer than
-// what it learned from, and the last line "the tree has learned logic".
+// Expect that the Tree-LSTM is right on nearly all expressions, also on longer ones than in training.
+// The last line is "the tree has learned logic".
 #include <fmt/format.h>
 
 #include <nlohmann/json.hpp>
@@ -21,7 +21,7 @@ namespace {
 using namespace structures;
 using namespace tapeloop;
 
-// The model on trees. nodes() gives two scores, false and true, for every node.
+// The model on trees. nodes() gives two logits, false and true, for every node.
 struct TreeModel {
   nn::Embedding embed;
   nn::NaryTreeLstm tree;
@@ -84,7 +84,7 @@ double update(const Model& model, optim::Adam& adam, const Forest& forest) {
   return loss.item();
 }
 
-// How many of the scores [n, 2] are larger for the right answer.
+// How many of n rows of logits [n, 2] are larger for the right answer.
 std::int64_t right_answers(const Var& scores, const std::vector<std::int64_t>& targets) {
   std::int64_t right = 0;
   for (std::size_t i = 0; i < targets.size(); ++i) {
@@ -95,8 +95,8 @@ std::int64_t right_answers(const Var& scores, const std::vector<std::int64_t>& t
   return right;
 }
 
-// One expression as a tree. Colours: what the model thinks of each part, from orange (0) to blue
-// (1). A part whose value is not what the model thinks has a red frame.
+// One expression as a tree. The colour shows the model's answer for each part, from orange (0) to
+// blue (1). A part with a wrong answer has a red frame.
 std::string picture(const TreeModel& model, const Expression& e) {
   constexpr double kColumn = 40, kRow = 58, kTop = 70;
   constexpr const char* kNames[] = {"0", "1", "and", "or", "xor"};
