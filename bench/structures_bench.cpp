@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 // Training steps (float32) of Tree-LSTMs and of a Graph LSTM. No optimizer: forward, backward with
 // a dense upstream gradient of all h, gradients of the weights, of x and of given states. The time
-// of making the schedule is not counted. bench/peers/structures_torch.py makes the same trees and
+// of making the schedule is not counted. bench/peers/structures_data.py makes the same trees and
 // graphs. GFLOPS counts the products, 3 x 2V times H(4I + 2.5H) for child-sum trees, where half of
 // the nodes have children, H(4I + 5H) for two children, and H(4I + 8H) for graphs. Compare it with
 // train/lstm.

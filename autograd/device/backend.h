@@ -44,8 +44,8 @@ class Backend {
   virtual bool targets(const Tensor& known, const Tensor& counted, const Tensor& target,
                        std::int64_t ignore_index, std::int64_t classes) const = 0;
   // to [n + 1] float64 = the Euclidean norm of each of n contiguous tensors, and that of all
-  // together. `names` is empty or [n]. If there are names and the host cannot read `to`, a norm that
-  // is not finite is a mistake; its message has the name.
+  // together. `names` is empty or [n]. If there are names and the host cannot read `to`, a norm
+  // that is not finite is a mistake; its message has the name.
   virtual void norms(const Tensor& to, std::span<const Tensor> from,
                      std::span<const std::string_view> names) const = 0;
   // to [B, M, N] contiguous = (accumulate ? to : 0) + sum of the products, which may differ in K.

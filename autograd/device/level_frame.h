@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
-// LevelFrame: where the rows of the present level are, for level_loop.h: those of values and of
-// their gradients, gathered by tables where the rows of a state are not adjacent; and when a thread
-// must wait for the others before it reads.
+// LevelFrame: where the rows of values and gradients of the present level are, for level_loop.h. If
+// the rows of a state are not adjacent, it gathers them by a table. It also says when a thread must
+// wait for the others before it reads.
 #pragma once
 
 #include <algorithm>
@@ -115,18 +115,18 @@ class LevelFrame {
     unseen_ = mixed_ = false;
   }
   void wrote() { unseen_ = together_; }
-  // Before whole rows are read, or columns that other threads may have written.
+  // Call it before you read whole rows, or columns that other threads may have written.
   void see() {
     if (unseen_) wait();
   }
   bool given(int v) const { return value(v).from <= From::extra; }
-  // Before this thread uses its own of `unit` units of value v.
+  // Call it before this thread reads its share of the columns c, divided in groups of `unit`.
   void see_units(const Columns& c, std::int64_t unit) {
     if (!unseen_) return;
     const bool made = !given(c.value) || tabled(c.value);
     if (made && (value(c.value).unit != unit || c.first % unit != 0)) see();
   }
-  // The same for the gradient of v.
+  // The same for the gradient of a value.
   void see_gradient(const Columns& c, std::int64_t unit) {
     if (!together_) return;
     const bool same = value(c.value).unit == unit && c.first % unit == 0;
@@ -176,8 +176,8 @@ class LevelFrame {
   bool mixed_ = false;   // they have divided a gradient in another way than its value
 
  private:
-  // In a chain each matrix lies as far from that of the level before as at other levels: `move`
-  // has the elements to an even level, and to an odd one.
+  // In a chain the distance from a level's rows to those of the next level is one of two numbers:
+  // `move` has the elements to an even level, and to an odd one.
   struct Matrix {
     LevelRows<T> rows;
     std::array<std::int64_t, 2> move{};
@@ -191,7 +191,7 @@ class LevelFrame {
     if (gradient) return scratch ? program_.dgathered(v) : program_.dplace(v);
     return scratch ? program_.gathered(v) : program_.place(v);
   }
-  // `rows`: from a level to the next.
+  // `rows`: the distance from a level to the next one.
   std::array<std::int64_t, 2> move_of(const Place& place, std::int64_t rows) const {
     const std::int64_t row = place.row_bytes / static_cast<std::int64_t>(sizeof(T));
     const std::int64_t block = program_.widest() * row;

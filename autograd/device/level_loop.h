@@ -44,7 +44,7 @@ class LevelLoop : private LevelFrame<T, Do> {
     }
   }
 
-  // Of a program made from a LevelBackward. `upstream`: as there.
+  // Of a program made from a LevelBackward, with its `upstream`.
   void backward(std::span<const Tensor> upstream) {
     for (std::int64_t l = order_.levels(); l-- > 0;) {
       enter(l);
@@ -154,8 +154,8 @@ class LevelLoop : private LevelFrame<T, Do> {
 
   // --- formulas ---
 
-  // An operand of a formula that each level has in another place: this thread's units, in columns
-  // of a value or of its gradient.
+  // An operand of a formula whose place changes with the level: this thread's units, in columns of
+  // a value or of its gradient.
   struct Operand {
     int number;
     const LevelRows<T>* rows;

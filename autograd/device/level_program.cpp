@@ -19,7 +19,7 @@ Place one_row(const Tensor& tensor) {
   return tensor.defined() ? Place{static_cast<char*>(tensor.raw()), 0, Place::at_zero} : Place{};
 }
 
-// Which columns of each value have been written, going through the operations in reverse.
+// The columns of each gradient that have been written so far. The operations come in reverse.
 class Written {
  public:
   explicit Written(const StepLayout& layout) : layout_(layout) {

@@ -19,9 +19,9 @@ struct Place {
 
 // How the gradient of an argument is written.
 enum class Write : std::uint8_t {
-  none,  // nobody wants it
+  none,  // nothing reads it, or it is in its place already
   put,   // it is the first contribution
-  add,   // others have written before: through scratch memory, then added
+  add,   // it is added to earlier ones; a formula writes it to scratch memory first
   sum    // of a parameter that is the same for all rows: the sum over the rows is added
 };
 
@@ -30,7 +30,7 @@ struct GradientWrite {
   Write way = Write::none;
   int value = -1;          // whose gradient
   std::int64_t units = 0;  // columns of an argument of a formula; 0: it is no argument
-  bool by_edge = false;    // such a formula runs on edges
+  bool by_edge = false;    // the formula runs on edges
   Place scratch{};         // for these columns, if they are added or summed
 };
 
@@ -64,24 +64,25 @@ class LevelProgram {
     std::int64_t first = 0, size = 0;
   };
   Gathered gathered_columns(int v) const { return places(v).columns; }
-  // True if the loop reads the rows of a value that is a state: in a backward pass, if a formula, a
-  // layer norm or a spread value does.
+  // True if the loop reads the rows of a value that is a state. In a backward pass only formulas,
+  // layer norms and spread values read them.
   bool read(int v) const { return places(v).read; }
   // True if the value is kept for one level only.
   bool is_scratch(int v) const { return places(v).is_scratch; }
   // True if the gradient must be 0 before the operations of a level add to it.
   bool cleared(int v) const { return places(v).cleared; }
 
-  // By operation: of its arguments, each as wide as the formula's units, or of its terms; and, last,
-  // of what a product or a layer norm adds.
+  // The writes of an operation. Formula: one for each argument. Others: one for each term or for x,
+  // and last one for the value that the operation adds.
   std::span<const GradientWrite> writes(std::size_t op) const {
     const std::size_t first = first_write_[op];
     const std::size_t end = op == 0 ? writes_.size() : first_write_[op - 1];
     return std::span(writes_).subspan(first, end - first);
   }
-  // The value's gradient is kept in two levels, to which `upstream` is added.
+  // True if only two levels of this part's gradient are kept. The loop adds `upstream` to each.
   bool two_levels(int part) const { return (two_levels_ >> part & 1) != 0; }
-  // Whole rows of memory that the next level overwrites are read.
+  // True if a level must end with a wait: it reads whole rows of memory that the next one
+  // overwrites.
   bool ends_with_wait() const { return ends_with_wait_; }
 
  private:

@@ -35,11 +35,11 @@ struct LevelForward : LevelRun {};  // writes states and values
 // Reads the states and values of the forward pass. All values are kept, except those of edges that
 // no product, formula or layer norm reads, and except spread ones, which are spread again.
 struct LevelBackward : LevelRun {
-  // Gradients of the states, [R, S_k] or [2, N, S_k] like `states` of LevelRun. Before: of the
-  // results of all nodes, or, with two levels, of the last level, without `upstream`. After: those
-  // of the external rows are the gradients of the initial states.
+  // Gradients of the states, [R, S_k] or [2, N, S_k] like `states` of LevelRun. In: the gradients
+  // of the results of all nodes; with two levels those of the last level, without `upstream`. Out:
+  // the external rows have the gradients of the initial states.
   std::span<const Tensor> dstates;
-  std::span<const Tensor> upstream;  // for parts with two levels: [V, S_k] to add; or undefined
+  std::span<const Tensor> upstream;  // to add, for parts with two levels: [V, S_k], or undefined
   Tensor dinput;                     // [V, X], out
   // Out: gradients of products, [V, size] or [E, size]. It may be the memory of the value, or
   // columns of `dinput`: then the gradient of what the product adds is done, too. Undefined for

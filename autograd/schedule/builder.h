@@ -22,12 +22,12 @@ class ScheduleBuilder {
     tables_.levels.push_back({first, count, state});
     nodes_ += count;
   }
-  // row(i): the state row that node i of the level reads.
+  // The next slot: node i of the level reads state row row(i).
   template <class Row>
   void slot(Row row) {
     tables_.slots.push_back(list(tables_.levels.back().count, row));
   }
-  // The next slot, if node i of the level reads state row begin + i.
+  // The next slot: node i of the level reads state row begin + i.
   void range(std::int64_t begin) {
     tables_.slots.push_back({begin, tables_.levels.back().count, -1, false});
   }
@@ -45,7 +45,7 @@ class ScheduleBuilder {
   PoolVector<std::int64_t>& edge_begins() { return tables_.edge_begins; }
   PoolVector<std::int64_t>& edge_rows() { return tables_.edge_rows; }
 
-  // The numbers of rows of the user's inputs and initial states.
+  // Makes the Schedule. `input_rows`, `initial_rows`: of the user's inputs and initial states.
   Schedule finish(std::int64_t input_rows, std::int64_t initial_rows) &&;
 
  private:

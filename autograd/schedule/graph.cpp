@@ -43,8 +43,8 @@ void check(const NeighbourLists& lists) {
         fail(kName, fmt::format("neighbour {} of node {} is outside 0..{}", neighbour, v, V - 1));
       }
       if (neighbour == v) {
-        fail(kName, fmt::format("node {} is its own neighbour; remove it from its list, slot 0 "
-                                "reads its state of the layer before",
+        fail(kName, fmt::format("node {} is its own neighbour; remove it from its list: a node "
+                                "always reads its own state of the layer before",
                                 v));
       }
     }
@@ -72,7 +72,8 @@ PoolVector<std::int64_t> places_in(std::span<const std::int64_t> order, std::int
   return places;
 }
 
-// [V]: for each node, the longest chain of neighbours that run before it, each before the next.
+// [V]: the level of each node: the length of the longest chain of neighbours that run before it,
+// one after the other.
 PoolVector<std::int64_t> levels_of(const NeighbourLists& lists,
                                    const PoolVector<std::int64_t>& places,
                                    std::span<const std::int64_t> order) {

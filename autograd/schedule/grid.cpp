@@ -30,7 +30,7 @@ void check(const Shape& sizes, std::int64_t N, const GridOrder& order) {
     fail(kName,
          fmt::format("the sizes are {} and N is {}; all must be at least 1", sizes.str(), N));
   }
-  // A node has D predecessors and one state, so this counts the external states, too.
+  // A node has D predecessors and one state: there are at most N (D + 1) S_0 S_1 .. state rows.
   std::int64_t rows = detail::product(kName, N, D + 1);
   for (const std::int64_t size : sizes) rows = detail::product(kName, rows, size);
   if (order.directions >> D != 0) {
@@ -149,7 +149,8 @@ class Grid {
  private:
   using Cell = std::array<std::int64_t, kMaxDimensions>;
 
-  // Calls work(samples, first) for each group of samples of equal size: all, or one by one.
+  // Calls work(samples, first) for groups of samples of equal size: once for all of them if they
+  // fill the grid, else once for each.
   template <class Work>
   void each_group(Work work) {
     if (order_.sample_sizes.empty()) {
@@ -179,7 +180,7 @@ class Grid {
       }
     }
   }
-  // The cells of the group, or those with q_d = 0.
+  // The number of cells of a sample of the group; `without` d: of those with q_d = 0.
   std::int64_t cells(int without = -1) const {
     std::int64_t result = 1;
     for (int d = 0; d < D_; ++d) result *= d == without ? 1 : size_[at(d)];
@@ -241,7 +242,7 @@ class Grid {
     });
   }
 
-  // The cell's number among all cells in the user's coordinates, or among those of a side.
+  // The cell's number among all cells in the user's coordinates; `without` d: in side d.
   std::int64_t place(const Cell& q, int without = -1) const {
     std::int64_t result = 0;
     for (int d = 0; d < D_; ++d) {

@@ -40,7 +40,7 @@ class Join {
     number();
     slots();
     edges();
-    // What only the user reads: the initial states of sequences of length 0.
+    // External states that no node reads, such as the initial states of sequences of length 0.
     each_external([&](std::int64_t k, std::int64_t row, std::int64_t) { new_row(k, row); });
     builder_.externals(
         externals_, [](std::int64_t i) { return i; },
@@ -131,7 +131,7 @@ class Join {
   }
 
   // The state row of the union for a state row of part k. External states get their rows in the
-  // order in which they are first asked for, so that slots that read nothing else are ranges.
+  // order in which the slots first read them, so that slots that read nothing else are ranges.
   std::int64_t new_row(std::int64_t k, std::int64_t row) {
     const std::int64_t place = begins_[at(k)].state + row;
     if (new_rows_[at(place)] == kNone) {

@@ -34,8 +34,8 @@ struct SequenceOrder {
   // [N], each 0..T: the number of time steps of each sequence. Empty: all have T.
   std::span<const std::int64_t> lengths = {};
   // [T, N], row-major. A flag that is not 0: at this step the sequence starts again from its
-  // initial state. Time is the input's also if `reverse`. A flag after the end of a sequence has no
-  // effect. Empty: no sequence starts again.
+  // initial state. Times are those of the input, also with `reverse`. A flag after the end of a
+  // sequence has no effect. Empty: no sequence starts again.
   std::span<const std::uint8_t> resets = {};
 };
 
@@ -99,7 +99,7 @@ class Schedule {
 
   // Predecessors of nodes that all have the same number of them: node first + i of level l reads
   // state row slot(l, p)[i] as its predecessor p.
-  int slots() const { return slots_; }  // how many predecessors that is
+  int slots() const { return slots_; }  // how many predecessors each node has
   Rows slot(std::int64_t l, int p) const {
     if (tables_ != nullptr)
       return rows_of(tables_->slots[static_cast<std::size_t>(l * slots_ + p)]);
@@ -166,15 +166,15 @@ class Schedule {
   static Schedule sequences(std::int64_t T, std::int64_t N, const SequenceOrder& order = {});
 
   // N samples of a grid of 1 to 5 dimensions, sizes [S_0, S_1, ..]. Cell p of sample n has the
-  // user's number ((p_0 S_1 + p_1) S_2 + ..) N + n. Slot d: the neighbour p - e_d, or p + e_d if
-  // bit d of `directions` is set. Outside of the grid, or of the sample's own part of it,
-  // neighbours are external states. The initial states are the sides of the grid: first side 0,
-  // then side 1, .. Side d has a row for each cell that a line along dimension d crosses: row-major
-  // in the other coordinates, then by n.
+  // user's number ((p_0 S_1 + p_1) S_2 + ..) N + n. Slot d: the neighbour one cell before p along
+  // dimension d, or one cell after p if bit d of `directions` is set. Outside of the grid, or of
+  // the sample's own part of it, neighbours are external states. The initial states are the sides
+  // of the grid: first side 0, then side 1, .. Side d has a row for each line of cells along
+  // dimension d: row-major in the other coordinates, then by n.
   // Level s has the cells at distance s from the corner in which the directions start; each sample
-  // has its own corner. In two dimensions all slots are ranges if all samples fill the grid. One
-  // dimension gives the schedule of sequences(S_0, N). Throws if a size or N is less than 1, if
-  // there are more than 5 dimensions, or if `directions` or a sample's size does not fit.
+  // has its own corner. In two dimensions all slots are ranges if all samples fill the grid. A
+  // grid of one dimension has the schedule of sequences(S_0, N). Throws if a size or N is less than
+  // 1, if there are more than 5 dimensions, or if `directions` or a sample's size does not fit.
   // Cost: linear in the number of nodes and external states, and in N.
   static Schedule grid(const Shape& sizes, std::int64_t N, const GridOrder& order = {});
 
@@ -201,9 +201,9 @@ class Schedule {
   // earlier in `order`, else its state of the layer before. Table 1: its state of the layer before.
   // Neighbours need not be mutual. A neighbour that is listed twice has two edges. A node may have
   // no neighbours; V may be 0.
-  // The level of a node is the longest chain of earlier neighbours before it. Within a level nodes
-  // stand as in `order`. Throws if `begins` does not fit, if a neighbour is outside 0..V - 1 or the
-  // node itself, or if `order` does not have each node once.
+  // The level of a node is the length of the longest chain of earlier neighbours before it. Within
+  // a level nodes stand as in `order`. Throws if `begins` does not fit, if a neighbour is outside
+  // 0..V - 1 or the node itself, or if `order` does not have each node once.
   // Cost: linear in nodes and neighbours.
   static Schedule graph(const NeighbourLists& lists, std::span<const std::int64_t> order = {});
   // The same for V nodes with undirected edges: the two nodes of an edge are neighbours of each
@@ -211,10 +211,10 @@ class Schedule {
   static Schedule graph(std::int64_t V, std::span<const std::array<std::int64_t, 2>> edges,
                         std::span<const std::int64_t> order = {});
 
-  // The union: level l has the nodes of level l of each schedule, one schedule after the other. So
-  // many trees, graphs or batches run as one. The user's inputs, outputs and initial states are
-  // those of the schedules, one after the other; so are finals(). External states of zeros become
-  // one. The union of trees or of graphs is the schedule of all of them in one call.
+  // The union, so that many trees, graphs or batches run as one: level l has the nodes of level l
+  // of each schedule, one schedule after the other. The user's inputs, outputs, initial states and
+  // finals() are those of the schedules, one after the other. All external states of zeros become
+  // one state. The union of trees or of graphs is the schedule of all of them in one call.
   // Throws if there is no schedule, or if their numbers of slots or of edge tables differ.
   // Cost: linear in nodes, external states, edges and schedules; nothing for one schedule.
   static Schedule join(std::span<const Schedule> schedules);
@@ -239,8 +239,8 @@ class Schedule {
     return {list.begin, list.table < 0 ? nullptr : tables_->rows.data() + list.table, list.count,
             list.zeros};
   }
-  // Of a chain: the time of level l, and where its states stand in the sequence of all states.
-  // Level -1 are the external states. They stand before the others, or behind them if `reverse_`.
+  // Of a chain: the time of level l, and the place of its states among all states. Level -1 means
+  // the external states. They stand before the others, or behind them if `reverse_`.
   std::int64_t time(std::int64_t l) const { return reverse_ ? levels_ - 1 - l : l; }
   std::int64_t state_place(std::int64_t l) const { return reverse_ ? time(l) : l + 1; }
 

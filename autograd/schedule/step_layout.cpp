@@ -211,7 +211,7 @@ class Resolver {
 
   StepLayout& layout_;
   std::span<const Shape> weights_, units_;
-  std::string_view name_;  // a long name is no string: that would be on the heap
+  std::string_view name_;  // no std::string: a long one would be on the heap
 };
 
 }  // namespace

@@ -44,8 +44,8 @@ struct StepLayout {
     int predecessor = 0;      // state: of which predecessor; edge_state: of which table of edges
     bool by_edge = false;     // a row for each edge
     std::int64_t size = -1;   // how many columns; -1: not known before resolve()
-    // Threads divide a value in groups of this many units. The size itself, unless a formula reads
-    // several columns side by side.
+    // Columns of one argument of a formula: `size`, unless the value is several arguments wide.
+    // Threads divide these columns among them, and do so for each argument.
     std::int64_t unit = -1;
     int part = -1;  // the part of the next state that this value is; -1: none
   };
@@ -94,7 +94,7 @@ struct StepLayout {
   int predecessors() const;
   // One more than the largest table of edges; 0: the step has no edges.
   int edge_tables() const;
-  // True if the value is a sum over edges to which nothing is added: 0 without edges.
+  // True if the value is a sum over edges to which nothing is added: 0 for a node without edges.
   bool sums_edges_alone(int value) const;
   // The value of a part of a predecessor's state; -1: the step does not read it.
   int state_value(int part, int predecessor) const;

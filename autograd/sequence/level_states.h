@@ -13,27 +13,28 @@ namespace tapeloop::detail {
 
 class LevelStates {
  public:
-  // initial: K parts [schedule.initial_rows(), size], or undefined: zeros. `schedule` must live.
+  // initial: K parts [schedule.initial_rows(), size]; an undefined part is zeros. `schedule` must
+  // outlive this object.
   LevelStates(const Schedule& schedule, std::span<const Var> initial,
               std::span<const std::int64_t> sizes, DType dtype, Device device);
 
-  // Part k of the states that the nodes of level l read as predecessor p; of those that its edges
-  // read in a table.
+  // Part k of the states that the nodes of level l read as predecessor p, or that its edges read by
+  // a table.
   Var slot(std::int64_t l, int p, std::size_t k) { return rows(k, schedule_.slot(l, p)); }
   Var edge(std::int64_t l, int table, std::size_t k);
   // The next level has run: its K parts.
   void add_level(std::span<const Var> parts);
-  // After all levels: part k of all nodes; of the states after the last steps of sequences.
+  // After all levels: part k of the states of all nodes, or of the last states of sequences.
   Var of_nodes(std::size_t k) const;
   Var finals(std::size_t k) { return rows(k, schedule_.finals()); }
 
  private:
-  // Where a state row comes from: a level, or, with level -1, row `row` of the initial states; -1
-  // for zeros.
+  // Where a state row comes from: row `row` of a level. If `level` is -1: row `row` of the initial
+  // states, or zeros if `row` is -1, too.
   struct Origin {
     std::int64_t level = -1, row = -1;
   };
-  // Rows of a Var, cut where somebody reads a part of them.
+  // A Var, cut where a list of rows begins or ends.
   struct Cut {
     PoolVector<Var> pieces;  // empty: not cut yet
   };

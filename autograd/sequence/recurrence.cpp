@@ -191,7 +191,8 @@ StepLayout::Columns Recurrence::edge_sum_of(const Source& source, StepLayout::Co
   return add_operation(std::move(op), false);
 }
 
-// One product with all terms, or one of the terms of nodes and, after it, one of those of edges.
+// One product with all terms. If some terms have rows of nodes and some rows of edges: a product of
+// the former, and then one of the latter.
 StepLayout::Columns Recurrence::products_of(std::span<const Source> terms,
                                             StepLayout::Columns add) {
   StepLayout::Operation nodes, edges;
@@ -233,8 +234,8 @@ StepLayout::Columns Recurrence::sum_of(const Source& source) {
     }
     if (sum.given()) {
       fail_with(
-          "a sum has two terms that are no products, such as an input and a state; at most "
-          "one is possible: give them to the formula one by one");
+          "a sum has two terms such as an input and a state; besides products, sums of edges and "
+          "one layer norm it may have one: give the terms to the formula one by one");
     }
     sum = columns_of(term);
   }
@@ -319,7 +320,7 @@ void Recurrence::take_as_part(const StepLayout::Columns& part) {
   if (value.from <= From::extra || part.first != 0 || part.size >= 0 || value.part >= 0) {
     fail_with(
         fmt::format("part {} of the next state must be the whole result of a formula, a "
-                    "product, a layer norm or a sum of edges, and each part one of its own",
+                    "product, a layer norm or a sum of edges, and no value may be two parts",
                     layout_.next.size()));
   }
   value.part = static_cast<int>(layout_.next.size());

@@ -20,8 +20,8 @@ class Recurrence;
 
 namespace of {
 
-// Where an argument of a formula comes from. It may be several arguments wide: 4 H columns are four
-// arguments of H.
+// Where an argument of a formula comes from. A source may be several arguments wide: 4 H columns
+// are four arguments of H.
 struct Source {
   // What it is. `made`: a value that the step has calculated already.
   enum class Kind {
@@ -83,7 +83,7 @@ Source edge_state(int k, int table = 0);
 // edges.
 Source sum_of_edges(Source x);
 Source mean_of_edges(Source x);  // the mean, also 0 without edges
-// The sum of products, sums of edges, and at most one other source.
+// The sum of products, sums of edges, at most one layer norm, and at most one other source.
 Source operator+(Source a, Source b);
 
 }  // namespace of
@@ -99,8 +99,8 @@ class Recurrence {
     set_only_formula(pointwise_kernel<F>(), detail::FormulaBytes(formula), list);
   }
 
-  // A step of several formulas: calculates one, and returns its results, which later formulas and
-  // products may read. Then next() says which values are the next state.
+  // For a step of several formulas: adds one, and returns its results. Later formulas and products
+  // may read them. After the last formula, next() says which values are the next state.
   //   Recurrence r;
   //   const auto s = r.stage(GruResetState{}, of::input(0, H) + of::product(w_r), of::state(0));
   //   const auto h = r.stage(GruUpdate{}, of::input(H, 2 * H) + ..., of::state(0));
@@ -110,7 +110,7 @@ class Recurrence {
     const of::Source* const list[] = {&arguments...};
     return results_of(add_formula(pointwise_kernel<F>(), detail::FormulaBytes(formula), list));
   }
-  // A value that several formulas read, such as a product: calculated once.
+  // A source that several formulas read, such as a product, as a value that is calculated once.
   of::Source value(const of::Source& source);
   // The parts of the next state, h first: results of formulas, products, layer norms or sums of
   // edges.
@@ -121,7 +121,8 @@ class Recurrence {
 
   // The parts of the next state, so that next() can be called again with others made of them.
   PoolVector<of::Source> next_parts();
-  // Products of part k of a state read F(part, other) in its place. `other` is none of the results.
+  // Products of part k of a state read F(part, other) in its place. The step calculates this F
+  // first, so `other` must be given, such as of::extra().
   template <class F>
   void before_products(int k, const F& formula, const of::Source& other) {
     replace_operands(k, pointwise_kernel<F>(), detail::FormulaBytes(formula), other);
@@ -176,7 +177,7 @@ class Recurrence {
   StepLayout layout_;
   PoolVector<Var> weights_, units_;
   PoolVector<Tensor> extras_;
-  std::uint64_t maker_ = 0;  // Source::maker of this Recurrence's values; 0: none were given out
+  std::uint64_t maker_ = 0;  // Source::maker of its values; 0: it has returned no value
 };
 
 namespace detail {

@@ -182,7 +182,7 @@ RecurrentResult run_levels(RecurrentRun run, const Shape& lead, bool all_parts) 
   const detail::Operation operation("recurrent");
   PoolVector<const Var*> inputs = run.inputs();
   const bool recorded = Recorder::wanted("recurrent", inputs);
-  const bool owned = run.zx.defined() && owns(run.zx);  // before zx_rows() is another handle
+  const bool owned = run.zx.defined() && owns(run.zx);  // before zx_rows() makes another handle
   const Tensor zx = run.zx_rows();
   RecurrentMemory memory;
   make_values(run, zx, owned, recorded, memory);
@@ -215,7 +215,7 @@ RecurrentResult run_levels(RecurrentRun run, const Shape& lead, bool all_parts) 
     for (const Tensor& states : memory.states) outputs.emplace_back(last_of(run, states));
   }
   if (recorded) {
-    const Var given = run.zx;  // the other inputs are in lists, which keep their places in a move
+    const Var given = run.zx;  // the other inputs are in lists: a move does not move their elements
     inputs[0] = &given;
     detail::RecurrentGradient gradient(std::move(run), std::move(memory), all_parts);
     Recorder::record("recurrent", inputs, outputs, std::move(gradient));
@@ -280,7 +280,8 @@ RecurrentRun make_run(Recurrence&& recurrence, Var zx, std::span<const Var> stat
   for (const Var& part : run.initial) {
     if (any == nullptr && part.defined()) any = &part.value();
   }
-  if (any == nullptr) fail_with(run.recurrence, "the step reads neither an input nor a weight");
+  if (any == nullptr)
+    fail_with(run.recurrence, "the step has no input, no weight and no initial state; give one");
   run.dtype = any->dtype();
   run.device = any->device();
   check_types(run);
@@ -368,8 +369,9 @@ RecurrentResult recurrent(Recurrence recurrence, Var zx, std::span<const Var> st
   check_defined(recurrence);
   check_parts(recurrence, state);
   if (state_sizes.size() != state.size()) {
-    fail_with(recurrence, fmt::format("{} sizes of a state of {} parts were given",
-                                      state_sizes.size(), state.size()));
+    fail_with(recurrence,
+              fmt::format("{} sizes were given for a state of {} parts; give one for each",
+                          state_sizes.size(), state.size()));
   }
   if (zx.defined() && (zx.rank() != 2 || zx.dim(0) != schedule.nodes())) {
     fail_with(recurrence, fmt::format("zx is {}, expected [V={}, columns], a row for each node",

@@ -62,7 +62,7 @@ void RecurrentGradient::check_saved(bool recorded) const {
   for (const Tensor& x : run_.extras) check_one(*stamp++, x);
 }
 
-// The gradients of all states before a pass: those of the results of nodes, zeros elsewhere.
+// Sets the gradients d of all states before a pass: dy for the states of nodes, zeros elsewhere.
 static void set_gradients(const Schedule& schedule, const Tensor& d, const Tensor& dy) {
   const std::int64_t last = schedule.levels() - 1;
   const std::int64_t first = std::min(schedule.level(0).state, schedule.level(last).state);
@@ -83,8 +83,9 @@ static void set_gradients(const Schedule& schedule, const Tensor& d, const Tenso
   }
 }
 
-// Memory for the gradients of all states, with the gradients of the results. Two levels are enough
-// for a chain, unless somebody looks at the gradients, or a product's gradient is that of a state.
+// Memory for the gradients of all states, with the gradients of the results. For a part of a chain
+// two levels are enough, unless an observer reads the gradients, the part is a product, or no step
+// reads the part.
 PoolVector<Tensor> RecurrentGradient::state_gradients(std::span<const Var> douts,
                                                       const Grads& grads,
                                                       PoolVector<Tensor>& upstream) const {
@@ -126,7 +127,7 @@ PoolVector<Tensor> RecurrentGradient::state_gradients(std::span<const Var> douts
   return dstates;
 }
 
-// If no later backward pass reads the products, their gradients overwrite them.
+// Memory for the gradient of zx: that of the products, if no later backward pass reads them.
 Tensor RecurrentGradient::input_gradient(bool last) const {
   if (!run_.zx.defined()) return {};
   const Shape shape{run_.nodes(), run_.zx.dim(-1)};
@@ -216,8 +217,7 @@ void RecurrentGradient::operator()(std::span<const Var> douts, Grads& grads) {
 
 // --- the gradients of the weights ---
 
-// An operand of a product for all nodes or edges, as a matrix with a row for each. A view if the
-// rows are adjacent; else a copy.
+// Returns a view if the rows are adjacent, else a copy.
 Tensor operand_of(const RecurrentRun& run, const RecurrentMemory& memory,
                   const StepLayout::Columns& x) {
   const StepLayout::Value& value = run.value(x.value);
@@ -263,8 +263,8 @@ Tensor operand_of(const RecurrentRun& run, const RecurrentMemory& memory,
   return x.size == value.size ? all : all.slice(1, x.first, x.first + x.size);
 }
 
-// In blocks of whole levels from the last to the first, in the order of a backward pass of single
-// steps. In other structures than sequences one block, rows `first` to `all`.
+// Calls block(first row, end). For a chain: for blocks of whole levels from the last to the first,
+// the order of a backward pass of single steps. Otherwise: for one block, from first_row to `all`.
 template <class Block>
 static void each_block(const Schedule& schedule, std::int64_t first_row, std::int64_t all,
                        std::int64_t rows, Block block) {
@@ -278,7 +278,7 @@ static void each_block(const Schedule& schedule, std::int64_t first_row, std::in
   }
 }
 
-// How many nodes of the first levels have zeros as this operand.
+// The number of nodes in the levels before the first one whose operand x is not all zeros.
 static std::int64_t nodes_of_zeros(const RecurrentRun& run, const StepLayout::Columns& x) {
   const StepLayout::Value& value = run.value(x.value);
   const Schedule& schedule = run.schedule;

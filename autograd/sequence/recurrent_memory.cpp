@@ -37,8 +37,8 @@ Tensor index_of(const Schedule::Rows& rows, Device device) {
   return index.to(device);
 }
 
-// Calls run(first, end, from) for runs of a list whose rows are adjacent, and the rows of the list
-// `from` too; from is -1 for zeros.
+// Calls run(first, end, from) for each stretch in which the rows of both lists are adjacent: rows
+// first .. end - 1 of the first list are rows from, from + 1, .. of the second, or zeros if -1.
 template <class Run>
 void each_run(const Schedule::Rows& rows, const Schedule::Rows& from, Run run) {
   for (std::int64_t i = 0; i < rows.count;) {
@@ -139,8 +139,8 @@ void add_to_rows(const Tensor& to, const Schedule::Rows& rows, const Tensor& fro
   backend(to.device()).add_rows(to, index_of(rows, to.device()), from.contiguous());
 }
 
-// True if the rows of the external states are a range, and no state is zeros: then a list of rows
-// says all.
+// True if the rows of the external states are a range, and none of them are zeros: then the table
+// `from` alone says which rows to copy.
 static bool has_all_rows(const Schedule::Rows& rows, const Schedule::Rows& from) {
   if (rows.rows != nullptr) return false;
   for (std::int64_t i = 0; from.rows != nullptr && i < from.count; ++i) {
@@ -213,8 +213,8 @@ namespace tapeloop {
 
 namespace {
 
-// Rows of x by index, -1 for zeros. `adjoint`: the same operation for the other direction. No row
-// is added to, so none is cleared before.
+// Rows of x by index, -1 for zeros. `adjoint`: the gradient, to_nodes() or from_nodes(). No row of
+// x is read twice, so the gradient also takes rows and adds none.
 Var rows_by(const char* name, const Schedule& schedule, const Var& x,
             std::span<const std::int64_t> index, Var (*adjoint)(const Schedule&, const Var&)) {
   const auto rows = static_cast<std::int64_t>(index.size());
@@ -236,8 +236,6 @@ Var rows_by(const char* name, const Schedule& schedule, const Var& x,
 }
 
 }  // namespace
-
-// Each is the gradient of the other: no row is added to, so none is cleared before.
 
 Var to_nodes(const Schedule& schedule, const Var& x) {
   if (!x.defined() || x.rank() < 1 || x.dim(0) != schedule.input_rows()) {

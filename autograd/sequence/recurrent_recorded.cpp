@@ -77,8 +77,8 @@ class ByOperations {
     return next;
   }
 
-  // zx with its history. Where a product or a sum of edges was calculated in its columns, they are
-  // that value minus its terms.
+  // zx with its history. If a product or a sum of edges has overwritten columns of zx, these
+  // columns are that value minus its terms.
   Var original_zx() {
     if (!run_.in_place) return run_.zx;
     const PauseRecording pause;

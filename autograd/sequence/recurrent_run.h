@@ -76,7 +76,7 @@ bool in_input_columns(const StepLayout& layout, const StepLayout::Operation& op)
 bool gradient_replaces(const StepLayout& layout, int value);
 // True if a recorded run keeps the value for its backward pass: see LevelBackward.
 bool kept(const StepLayout& layout, int value);
-// True if every column of the input is one of in_input_columns().
+// True if operations with in_input_columns() cover all columns of the input.
 bool input_is_added(const StepLayout& layout);
 
 // --- rows (recurrent_memory.cpp) ---
@@ -88,7 +88,7 @@ void add_to_rows(const Tensor& to, const Schedule::Rows& rows, const Tensor& fro
 // The states of the external rows from the initial states; and their gradients back.
 void fill_external(const RecurrentRun& run, std::size_t part, const Tensor& states);
 Tensor external_gradient(const RecurrentRun& run, std::size_t part, const Tensor& dstates);
-// The states of all nodes, in their order, out of all states.
+// The rows of all nodes, in their order, out of the rows of all states.
 Tensor of_nodes(const Schedule& schedule, const Tensor& states);
 // An operand of a product for all nodes, [V, columns], or for all edges: a view if the rows are
 // adjacent, else a copy. (recurrent_gradient.cpp)

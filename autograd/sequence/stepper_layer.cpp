@@ -73,13 +73,13 @@ StepLayout checked(const StepperLayer& given) {
 
 }  // namespace
 
-// With room to read the last of several columns to the end of a register.
+// Makes a buffer with room behind the row: a formula reads its last argument by whole registers.
 float* Stepper::Layer::new_buffer(std::int64_t size) {
   buffers_.emplace_back(padded(size) + width());
   return buffers_.back().data();
 }
 
-// True if the part as it was before the step is read after this operation has begun to write it.
+// True if a step reads the old value of the part after this operation has begun to write the new.
 bool Stepper::Layer::read_later(int part, std::size_t operation) const {
   const int state = layout_.state_value(part, 0);
   // A product writes its result in parts, while it reads its operands.
@@ -157,7 +157,7 @@ void Stepper::Layer::place_states() {
   }
 }
 
-// The columns of the input that no product takes over.
+// Projects x, unless the products of the step do so together with their other operands.
 void Stepper::Layer::add_input(const StepperLayer& given, Weights format) {
   int input = -1;
   for (std::size_t v = 0; v < rows_.size(); ++v) {

@@ -7,9 +7,9 @@
 
 namespace tapeloop {
 
-// Weights are packed once: for each product those of all its operands side by side, and those of
-// the input with them. Rows are padded to whole registers, so that a step has no tails; formulas
-// work on whole registers too, and what they write after the end of a row is never read.
+// Weights are packed once. A product has one packed matrix: the weights of all its operands side by
+// side, and those of the input. Rows are padded to whole registers, so that a step has no tails.
+// Formulas work on whole registers too; no step reads what they write after the end of a row.
 class Stepper::Layer {
  public:
   Layer(const StepperLayer& given, Weights format);

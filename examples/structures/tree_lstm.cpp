@@ -2,8 +2,8 @@
 // tree_lstm: the value of logical expressions, by a Tree-LSTM and by an LSTM that reads the same
 // symbols one after the other (in prefix order). Both learn only from the value of the whole.
 // Tai, Socher & Manning 2015, arXiv:1503.00075
-// Expect that the Tree-LSTM is right on nearly all expressions, also on longer ones than in training.
-// The last line is "the tree has learned logic".
+// Expect that the Tree-LSTM is right on nearly all expressions, also on longer ones than it has
+// trained on, and the last line "the tree has learned logic".
 #include <fmt/format.h>
 
 #include <nlohmann/json.hpp>

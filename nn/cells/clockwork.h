@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: MIT
-// Clockwork RNN: groups of units that run every so many steps. Koutnik et al. 2014,
-// arXiv:1402.3511
+// Clockwork RNN: each group of units runs at its own period. Koutnik et al. 2014, arXiv:1402.3511
 //   at time t group j runs if t mod T_j = 0:  h_j' = tanh(W_ih x + sum over k >= j of W_jk h_k + b)
 //   else h_j' = h_j
 // Periods rise, so a group reads itself and slower groups.
@@ -12,10 +11,11 @@
 namespace tapeloop::nn {
 
 struct ClockworkOptions {
-  std::vector<std::int64_t> periods = {1, 2, 4, 8};  // T_j, one for each of as many equal groups
+  std::vector<std::int64_t> periods = {1, 2, 4, 8};  // T_j of each group; groups have equal sizes
 };
 
-// The state is h, and the number of steps that each unit still waits: all run at the first step.
+// The state is h, and the number of steps that each unit still waits. All units run at the first
+// step.
 struct ClockworkCell {
   using State = nn::State<2>;
   using Options = ClockworkOptions;

@@ -15,10 +15,10 @@ struct GateWeights {
   Var bias_ih;            // [G*H], undefined without biases
   Var bias_hh;            // [G*H]
   GateWeights() = default;
-  // `outputs`: P; 0: H. Throws if a size makes no sense.
+  // `outputs`: P; 0: H. Throws if a size is less than 1.
   GateWeights(const char* cell, int gates, const RecurrentOptions& options, Random& random,
               std::int64_t outputs = 0);
-  // The same without bias_hh, as cells have it that are no variants of an LSTM or a GRU.
+  // The same without bias_hh, for cells with one bias, such as the MGU.
   GateWeights with_one_bias() const {
     GateWeights result = *this;
     result.bias_hh = {};
@@ -45,7 +45,7 @@ struct GateWeights {
 };
 
 namespace detail {
-// Throws unless input and hidden are sizes.
+// Throws unless input and hidden are 1 or more.
 void check_sizes(const char* cell, const RecurrentOptions& options);
 // Throws if x does not have the features that the cell was built with.
 void check_features(const char* cell, const Var& x, std::int64_t features);

@@ -15,7 +15,7 @@ struct LayerNormGruOptions {
   double epsilon = 1e-5;  // added to the variances
 };
 
-// The norms' biases are the only ones.
+// The state is h. Only the norms have biases.
 struct LayerNormGruCell {
   using State = nn::State<1>;
   using Options = LayerNormGruOptions;

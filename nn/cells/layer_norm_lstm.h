@@ -11,10 +11,10 @@
 
 namespace tapeloop::nn {
 
-// Which rows are normalised together: all 4H, of W_ih x and of W_hh h apart (Ba et al.), or the H
-// rows of each gate, of their sum (TensorFlow's LayerNormBasicLSTMCell).
+// The columns that are normalised together. whole: all 4H, of W_ih x and of W_hh h (Ba et al.).
+// gatewise: the H of each gate, of W_ih x + W_hh h (TensorFlow's LayerNormBasicLSTMCell).
 enum class GateNorm { whole, gatewise };
-// What the next step gets as c: c' itself (Ba et al.), or LN(c').
+// The c of the next step: c' itself (Ba et al.), or LN(c').
 enum class Carry { raw, normalised };
 
 struct LayerNormLstmOptions {
@@ -24,7 +24,7 @@ struct LayerNormLstmOptions {
   double epsilon = 1e-5;            // added to the variances
 };
 
-// The state is h and c. The norms' biases are the only ones.
+// The state is h and c. Only the norms have biases.
 struct LayerNormLstmCell {
   using State = nn::State<2>;
   using Options = LayerNormLstmOptions;

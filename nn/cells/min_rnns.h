@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: MIT
 // minGRU and minLSTM: gates that do not see the state. Feng et al. 2024, arXiv:2410.01201
 //   minGRU   z n = W x + b          h' = (1 - sigmoid(z)) h + sigmoid(z) n
-//   minLSTM  i f g = W x + b        h' = F h + I g, F = sigmoid(f), I = sigmoid(i), divided by F + I
-// With `positive` the candidate v is v + 0.5 for v >= 0, sigmoid(v) below.
+//   minLSTM  i f g = W x + b        h' = F h + I g
+// F = sigmoid(f) and I = sigmoid(i), each divided by F + I if `normalise`.
+// `positive` replaces the candidate v by v + 0.5 if v >= 0, else by sigmoid(v).
 #pragma once
 
 #include "tapeloop/nn/cells/gate_weights.h"

@@ -5,7 +5,7 @@
 //   MUT2  z = sigmoid(W_xz x + W_hz h + b_z)           r = sigmoid(x + W_hr h + b_r)
 //         n = tanh(W_hh (r h) + W_xh x + b_h)
 //   MUT3  z = sigmoid(W_xz x + W_hz tanh(h) + b_z)     r = sigmoid(W_xr x + W_hr h + b_r)
-//         n as MUT2
+//         n as in MUT2
 //   h' = (1 - z) h + z n
 #pragma once
 

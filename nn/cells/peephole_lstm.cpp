@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-// The steps of the variants of the LSTM. `gates` are the pre-activations i and f, as many as the
-// variant has.
+// The steps of the variants of the LSTM. `gates` are the pre-activations i and f, or the one that
+// the variant has.
 #include "tapeloop/nn/cells/peephole_lstm.h"
 
 namespace tapeloop::nn {
@@ -66,7 +66,7 @@ PoolVector<Source> next_state(LstmVariant variant, Recurrence& r, const Source& 
 
 bool has_output_gate(LstmVariant variant) { return variant != LstmVariant::no_output_gate; }
 
-// Of i and f.
+// How many of the gates i and f the variant has.
 int inner_gates(LstmVariant variant) {
   return variant == LstmVariant::no_input_gate || variant == LstmVariant::no_forget_gate ||
                  variant == LstmVariant::coupled
@@ -121,7 +121,7 @@ Recurrence FullGateLstmCell::recurrence() const {
   Recurrence r;
   const auto z = r.value(of::input() + of::product(w.weight_hh));
   const auto by_gate = split(weight_gg, std::array{n, n, n}, 1);  // [3H, H], of i, f and o
-  // What rows first .. end - 1 of W_gg add to z.
+  // `own` plus the products with rows first .. end - 1 of W_gg.
   const auto with_gates = [&](const Source& own, std::int64_t first, std::int64_t end) {
     Source sum = own;
     for (int k = 0; k < 3; ++k) {

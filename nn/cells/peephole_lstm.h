@@ -22,13 +22,13 @@ enum class LstmVariant {
   no_output_activation,
   coupled
 };
-// What a gate sees of the cell state: nothing, its own unit (p is a vector), or all units (p is a
-// matrix).
+// The units of the cell state that a gate sees: none, its own unit (p is a vector), or all units (p
+// is a matrix).
 enum class Peephole { none, diagonal, full };
 
 struct PeepholeLstmOptions {
   LstmVariant variant = LstmVariant::base;  // the change
-  Peephole peephole = Peephole::diagonal;   // what the gates see of c
+  Peephole peephole = Peephole::diagonal;   // the units of c that a gate sees
   std::int64_t projection = 0;              // P, the size of h; 0: H, without a projection
 };
 
@@ -61,7 +61,7 @@ struct PeepholeLstmCell {
 using PeepholeLstm = Recurrent<PeepholeLstmCell>;  // a stack of them
 
 struct FullGateLstmOptions {
-  Peephole peephole = Peephole::diagonal;  // what the gates see of c
+  Peephole peephole = Peephole::diagonal;  // the units of c that a gate sees
   std::int64_t projection = 0;             // P, the size of h; 0: H, without a projection
 };
 

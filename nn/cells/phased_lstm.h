@@ -18,8 +18,8 @@ struct PhasedLstmOptions {
   double leak = 0.001;   // while a tape records; else 0
 };
 
-// The last column of the input is the time: `input` of the options counts it. Only for the first
-// layer of a stack. The state is h and c.
+// The last column of x is the time; RecurrentOptions::input counts this column, too. Only the first
+// layer of a stack can have this cell. The state is h and c.
 struct PhasedLstmCell {
   using State = nn::State<2>;
   using Options = PhasedLstmOptions;
@@ -27,7 +27,7 @@ struct PhasedLstmCell {
   Var weight_ch;    // [3H] in the order i f o, undefined without peepholes
   Var tau;          // [H], the period
   Var shift;        // [H], where a period begins
-  Var r_on;         // [H], the share of it in which the unit is open
+  Var r_on;         // [H], the share of a period in which the unit is open
   double leak = 0;  // as in the options
   PhasedLstmCell() = default;
   PhasedLstmCell(const RecurrentOptions& options, Random& random, const Options& own = {});

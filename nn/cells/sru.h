@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: MIT
 // SRU, the simple recurrent unit. Lei et al. 2017, arXiv:1709.02755
-//   u f r = W x + (0, b_f, b_r)      version 2: f + v_f c, r + v_r c for f, r
+//   u f r = W x + (0, b_f, b_r)      version 2: f + v_f c in place of f, r + v_r c in place of r
 //   c' = sigmoid(f) c + (1 - sigmoid(f)) u
-//   h' = sigmoid(r) c' + (1 - sigmoid(r)) scale x, or tanh(c') for c'
-// If x does not have H features, a fourth block of W x takes its place.
+//   h' = sigmoid(r) c' + (1 - sigmoid(r)) scale x, or tanh(c') in place of c'
+// If x does not have H features, a fourth block of W x takes the place of x in h'.
 #pragma once
 
 #include "tapeloop/nn/cells/gate_weights.h"
@@ -13,8 +13,8 @@ namespace tapeloop::nn {
 
 struct SruOptions {
   int version = 2;    // 1: the gates do not see c
-  bool tanh = false;  // of c' in h'
-  double scale = 1;   // of the skipped x
+  bool tanh = false;  // h' has tanh(c')
+  double scale = 1;   // of x in h'
 };
 
 // The state is h, which no step reads, and c.
@@ -28,7 +28,7 @@ struct SruCell {
   SruCell() = default;
   SruCell(const RecurrentOptions& options, Random& random, const Options& own = {});
   std::array<std::int64_t, 2> state_sizes() const { return {hidden_, hidden_}; }
-  Var input(const Var& x) const;  // the columns u f r and what is skipped
+  Var input(const Var& x) const;  // the columns u f r, and x or the fourth block
   Linear input_projection() const;
   Recurrence recurrence() const {
     return own.tanh ? recurrence_of<true>() : recurrence_of<false>();

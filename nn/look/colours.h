@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
-// What pictures of values as colours share: the frame of the SVG, the colour of a value, the legend.
+// Parts of pictures that show values as colours: the frame of the SVG, the colour of a value, the
+// legend.
 #pragma once
 
 #include <string>

@@ -14,16 +14,16 @@
 
 namespace tapeloop::nn {
 
-// What a layer of a stack makes of the outputs y of its cells and its own input x, if both have the
-// same size.
+// The outputs of a layer of a stack, made of the outputs y of its cells and its input x. If x and y
+// have different sizes, they are y.
 enum class Connection {
   plain,     // y
   residual,  // x + y
   highway    // t y + (1 - t) x, t = sigmoid(W x + b): Srivastava et al. 2015, arXiv:1505.00387
 };
 
-// Options of every cell, and of every stack of cells (recurrent.h). What one kind of cell has
-// besides is a struct of its own, C::Options, given after the random numbers:
+// Options of every cell, and of every stack of cells (recurrent.h). A kind of cell may have options
+// of its own, the struct C::Options. They are given after the random numbers:
 //   nn::Lstm lstm({.input = 16, .hidden = 64, .layers = 2}, random, {.projection = 32});
 struct RecurrentOptions {
   std::int64_t input = 0;      // I
@@ -67,11 +67,11 @@ using OptionsOf = typename detail::OptionsOfCell<C>::type;
 // and one of
 //   Recurrence recurrence() const;                       a step as data: sequence/recurrence.h
 //   State step(const Var& x, const State& s) const;      any step: x [N, I] -> the next state
-// If part of a step does not depend on the state: `Var input(const Var& x) const`. It is applied to
-// all time steps at once, row by row ([.., I] -> [.., columns]), and a step gets its result instead
-// of x. recurrence() needs it. A cell may have both recurrence() and step(): if its options do not
-// allow a recurrence, recurrence() returns an undefined one. For make_stepper() (stepper.h) a cell
-// gives what input() applies:
+// If part of a step does not depend on the state, a cell has `Var input(const Var& x) const`. The
+// library applies it to all time steps at once, row by row ([.., I] -> [.., columns]), and a step
+// gets its result instead of x. recurrence() needs input(). A cell may have both recurrence() and
+// step(): if its options do not allow a recurrence, recurrence() returns an undefined one.
+// make_stepper() (stepper.h) asks a cell for the Linear that input() applies:
 //   Linear input_projection() const;
 template <class C>
 concept HasInput = requires(const C& cell, const Var& x) {

@@ -13,22 +13,23 @@ namespace tapeloop::nn {
 
 // Acts while a tape records. Masks depend only on the stream of random numbers, not on the device.
 struct Noise {
-  // Zoneout, Krueger et al. 2016, arXiv:1606.01305: each unit of h (zoneout_h), or of the other parts
-  // of the state (zoneout_c), keeps its old value with this probability. Without a tape the new
-  // state is the mean.
+  // Zoneout, Krueger et al. 2016, arXiv:1606.01305: each unit of h (zoneout_h), or of the other
+  // parts of the state (zoneout_c), keeps its old value with this probability. Without a tape the
+  // new state is the mean.
   double zoneout_h = 0;
   double zoneout_c = 0;
-  // Variational dropout, Gal & Ghahramani 2015, arXiv:1512.05287: of the layer's inputs, of the
-  // states h where the step's products read them, and of the layer's outputs. One mask for a whole
-  // sequence.
+  // Variational dropout, Gal & Ghahramani 2015, arXiv:1512.05287: the rates for the layer's inputs,
+  // for the states h where the step's products read them, and for the layer's outputs. A sequence
+  // has one mask for all of its steps.
   double inputs = 0;
   double states = 0;
   double outputs = 0;
-  // Recurrent dropout without memory loss, Semeniuta et al. 2016, arXiv:1603.05118: of the candidate
-  // that a step adds to its memory, with a mask for each step. For cells that have
-  // recurrence(mask): nn::LstmCell and nn::GruCell.
+  // Recurrent dropout without memory loss, Semeniuta et al. 2016, arXiv:1603.05118: the rate for
+  // the candidate that a step adds to its memory, with a mask for each step. Only for cells that
+  // have recurrence(mask), as nn::LstmCell and nn::GruCell do.
   double candidates = 0;
-  // Weight drop, Merity et al. 2017, arXiv:1708.02182: of the weights of the step's products.
+  // Weight drop, Merity et al. 2017, arXiv:1708.02182: the rate for the weights of the step's
+  // products.
   double weights = 0;
 
   // Whether there is any.
@@ -38,7 +39,7 @@ struct Noise {
   }
 };
 
-// Factors. What is undefined or empty does nothing.
+// The factors. An undefined or empty mask has no effect.
 struct NoiseMasks {
   Tensor inputs;               // [N, I]: 0, or 1 / (1 - p)
   Tensor states;               // [N, H]
@@ -65,15 +66,16 @@ namespace detail {
 
 // Throws unless all rates are probabilities below 1.
 void check_noise(const Noise& noise);
-// What acts without a tape: the mean of zoneout, for a state of so many parts.
+// The noise without a tape: the mean of zoneout, for a state of so many parts.
 NoiseMasks mean_noise(const Noise& noise, std::size_t parts);
-// `state_sizes`: of each part of the state, h first. Recording: draws masks for `xs` [T, N, I].
+// Draws masks for xs [T, N, I] if a tape records; else returns mean_noise(). state_sizes: of each
+// part of the state, h first.
 NoiseMasks draw_noise(const Noise& noise, const Recurrence& recurrence,
                       std::span<const std::int64_t> state_sizes, const Var& xs, Random& random);
 // A mask [T, N, size] as a source: in the order of the schedule, if there is one.
 of::Source mask_source(const Tensor& mask, const Schedule* schedule);
-// The step with the masks in it, except that of the candidate, for T time steps of N rows. Masks are given to the step in the
-// order of the schedule, if there is one.
+// The step with the masks in it, except that of the candidate, for T time steps of N rows. The
+// masks are in the order of the schedule, if there is one.
 Recurrence with_noise(Recurrence recurrence, const NoiseMasks& masks, std::int64_t steps,
                       std::int64_t batch, const Schedule* schedule = nullptr);
 // x [T, N, size] times a mask [N, size] or an undefined one.

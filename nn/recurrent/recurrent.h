@@ -18,7 +18,7 @@ void check_stack(const RecurrentOptions& options);
 // The gate of a highway, if the layer's input and output have the same size.
 Linear highway_of(const RecurrentOptions& options, std::int64_t input, std::int64_t output,
                   Random& random);
-// What the layer gives: y, x + y, or a mixture of both.
+// The outputs of a layer: y, x + y, or a mixture of both.
 Var connected(Connection connection, const Var& x, const Var& y, const Linear& highway);
 // The names of the gate's weights: highway.weight_l0.
 struct Highway {
@@ -38,10 +38,10 @@ template <Cell C>
 class Recurrent {
  public:
   using State = typename C::State;
-  using Options = OptionsOf<C>;  // what the cell has besides RecurrentOptions
+  using Options = OptionsOf<C>;  // the cell's options besides RecurrentOptions
 
   Recurrent() = default;
-  // `own`: what the cell has besides.
+  // `own`: options of this kind of cell.
   Recurrent(const RecurrentOptions& options, Random& random, const Options& own = {})
       : options_(options) {
     detail::check_stack(options);

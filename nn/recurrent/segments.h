@@ -14,15 +14,16 @@
 namespace tapeloop::nn {
 
 // How an unrolled sequence trades time for memory. Give the number of steps that are stored at a
-// time, or the memory that everything may take. For the latter the tensors of a few steps are
-// counted, and the longest segments that fit are chosen (none if everything fits). The choice
-// depends only on the cell, shapes, types and `fit_mib`: it is the same in each call and each
-// process, for any number of threads and any values of lengths.
+// time, or the memory that everything may take. For `fit_mib` unroll() counts the tensors of a few
+// steps. If everything fits, it makes no segments. Else it chooses ceil(256 / N) steps on the CPU,
+// if that fits, or the longest segments that fit. The choice depends only on the cell, shapes,
+// types and `fit_mib`: it is the same in each call and each process, for any number of threads and
+// any values of lengths.
 // Costs one more forward pass. On the CPU, gradients are bit-identical to the stored run if a
-// segment has ceil(256 / N) steps and all sequences have T steps; `fit_mib` chooses that number if
-// it fits. With multiples of that number the gradients of all weights are bit-identical, but not
-// those of biases that a cell adds to each other first, as an LSTM does. Other lengths of segments,
-// and sequences of different lengths, differ in the last bits of gradients.
+// segment has ceil(256 / N) steps and all sequences have T steps. With multiples of that number the
+// gradients of all weights are bit-identical, but not those of biases that a cell adds to each
+// other first, as an LSTM does. Other lengths of segments, and sequences of different lengths,
+// differ in the last bits of gradients.
 struct Recompute {
   std::int64_t steps = 0;  // steps of a segment; 0: stores everything, unless fit_mib is given
   // Upper limit of the memory for this unroll forwards and backwards, beyond the memory

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: MIT
 // unroll(): a cell over time.
 //   T time steps, N batch, I input size, H output size. Row-major.
-// Sequences of different lengths are masked. Results are those of PyTorch's packed sequences.
+// Of sequences of different lengths a recurrence runs only the real steps; step() runs all of them,
+// and masks hide those past the ends. Results are those of PyTorch's packed sequences.
 #pragma once
 
 #include <algorithm>
@@ -29,10 +30,10 @@ struct UnrollOptions {
   // Steps that are calculated again instead of stored. The cell must then
   // outlive the backward pass.
   Recompute recompute = {};
-  // Of a cell with recurrence(). nn::Recurrent draws them (RecurrentOptions::noise).
+  // Masks for a cell with recurrence(). nn::Recurrent draws them (RecurrentOptions::noise).
   NoiseMasks noise = {};
   // --- for the library itself ---
-  tapeloop::detail::SequencePart part = {};  // unroll() gives it to the parts of a sequence
+  tapeloop::detail::SequencePart part = {};  // set by unroll() for the parts of a sequence
   const char* caller = "unroll";             // the function that errors name
 };
 
@@ -90,7 +91,7 @@ std::int64_t segment_steps(const Var& xs, const S& state, const UnrollOptions& o
   if (recompute.steps > 0 || t == 0) return recompute.steps;
   const std::int64_t few = std::min<std::int64_t>(t, 4), more = std::min<std::int64_t>(t, 12);
   const auto bytes_of = [&](std::int64_t count) {
-    // The values of `lengths` must not matter: all steps are masked.
+    // The values of `lengths` must not matter, so these lengths mask a sequence at all steps.
     PoolVector<std::int64_t> lengths(options.lengths.size(), count);
     if (!lengths.empty()) lengths[0] = 0;
     return bytes_of_run(slice(xs.detach(), 0, 0, count),

@@ -1,15 +1,15 @@
 // SPDX-License-Identifier: MIT
 // FORMULA PAGE: the formulas of cells on trees and graphs, each written once. A node makes its
-// state of what its children or neighbours send it. Arguments are elements of [N, H], pre-
-// activations z and states; those of a formula on edges have a row for each edge. Gate order: i f g
-// o.
+// state from the values that its children or neighbours send it. Arguments are elements of [N, H]:
+// pre-activations and states. A formula on edges has arguments with a row for each edge. The order
+// of gates is i f g o.
 #pragma once
 
 #include "tapeloop/autograd/number/math.h"
 
 namespace tapeloop::nn {
 
-// What the cell state c of one child or neighbour sends, through a forget gate of its own.
+// The part of its cell state c that one child or neighbour sends, through its own forget gate.
 //   sent = sigmoid(f + u) c                      f: from the node, u: from the neighbour
 struct ForgetGate {
   static constexpr const char* name = "forget_gate";
@@ -17,7 +17,7 @@ struct ForgetGate {
   static constexpr const char* results = "sent";
   TL_HD auto operator()(auto f, auto u, auto c) const { return sigmoid(f + u) * c; }
 };
-// The same for a child in a place of its own, added to what others sent.
+// The same for a child in its own place, added to the parts that other children sent.
 //   kept' = kept + sigmoid(f) c
 struct ForgetAndAdd {
   static constexpr const char* name = "forget_and_add";
@@ -34,7 +34,7 @@ struct Forget {
   TL_HD auto operator()(auto f, auto c) const { return sigmoid(f) * c; }
 };
 
-// Tree-LSTM. Tai, Socher & Manning 2015, arXiv:1503.00075; kept: what the children sent
+// Tree-LSTM. Tai, Socher & Manning 2015, arXiv:1503.00075; kept: the sum that the children sent
 //   c' = kept + sigmoid(i) tanh(g)
 //   h' = sigmoid(o) tanh(c')
 struct TreeLstmGates {
@@ -47,7 +47,7 @@ struct TreeLstmGates {
   }
 };
 
-// Graph LSTM. Liang et al. 2016, arXiv:1603.07063; kept: the mean of what the neighbours sent
+// Graph LSTM. Liang et al. 2016, arXiv:1603.07063; kept: the mean that the neighbours sent
 //   m' = kept + sigmoid(f) m + sigmoid(i) tanh(g)
 //   h' = tanh(sigmoid(o) m')
 struct GraphLstmGates {
@@ -70,7 +70,7 @@ struct GraphLstmGatesLikeLstm {
     return outputs(sigmoid(o) * tanh(m_next), m_next);
   }
 };
-// A Graph LSTM with one forget gate for all, whose m is its own alone.
+// A Graph LSTM that is not adaptive: it does not read the neighbours' m.
 //   m' = sigmoid(f) m + sigmoid(i) tanh(g)
 //   h' = tanh(sigmoid(o) m')
 struct LstmGatesTanhLast {
@@ -82,7 +82,7 @@ struct LstmGatesTanhLast {
     return outputs(tanh(sigmoid(o) * m_next), m_next);
   }
 };
-// A part of the state that a step hands on.
+// A part of the state that a step does not change.
 struct Carry {
   static constexpr const char* name = "carry";
   static constexpr const char* arguments = "x";

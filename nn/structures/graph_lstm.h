@@ -7,8 +7,9 @@
 
 namespace tapeloop::nn {
 
-// Which h of a neighbour its forget gate reads: that of the layer before, as printed in the paper;
-// or the newest one, which is that of this layer if the neighbour has run.
+// The h of a neighbour that its forget gate reads: `previous` is that of the layer before, as
+// printed in the paper; `current` is the newest one, which is that of this layer if the neighbour
+// has run.
 enum class ForgetReads { previous, current };
 // h' = tanh(sigmoid(o) m'), as printed in the paper, or sigmoid(o) tanh(m'), as in an LSTM.
 enum class GraphOutput { tanh_om, o_tanh_m };
@@ -17,9 +18,9 @@ struct GraphLstmOptions {
   std::int64_t input = 0;   // I
   std::int64_t hidden = 0;  // H
   int layers = 1;           // of a Graph
-  // The input of layer k + 1 is that of layer k plus its h, so I = H; else it is the h.
+  // The input of layer k + 1 is the input of layer k plus its h, so I = H; else it is the h of k.
   bool residual = false;
-  bool adaptive = true;  // a forget gate for each neighbour; else one for all
+  bool adaptive = true;  // a forget gate for the m of each neighbour; else no neighbour's m is read
   ForgetReads forget_reads = ForgetReads::previous;  // of a neighbour's forget gate
   GraphOutput output = GraphOutput::tanh_om;         // how h' is made
   bool bias = true;                                  // whether the cells have a bias
@@ -31,7 +32,7 @@ struct GraphLstmOptions {
 //   z = W_ih x + W_hh h + W_nh near + b                      rows i, g, o
 //   f = W_ih x + W_hh h + b                                  rows f; + W_nh near if not adaptive
 //   f_j = W_ih x + W_nh h_j + b                              rows f, for each neighbour j
-//   m' = mean of sigmoid(f_j) m_j + sigmoid(f) m + sigmoid(i) tanh(g)
+//   m' = mean of sigmoid(f_j) m_j + sigmoid(f) m + sigmoid(i) tanh(g)     no mean if not adaptive
 //   h' = tanh(sigmoid(o) m')
 // W_nh h, rows f, is calculated once for all neighbours: a hidden part of the state, after h and m.
 struct GraphLstmCell {

@@ -58,7 +58,7 @@ concept GridCell = (HasGridStep<C> || HasRecurrence<C>)&&requires(const C& cell)
   {typename C::State()};
 };
 
-// What a Grid is called with, beside its input.
+// The arguments of a call of a Grid, besides its input.
 template <class S>
 struct GridCall {
   // [N, D], row-major, each 0..S_d: the size of each sample, whose cells begin at index 0 of each
@@ -79,7 +79,7 @@ struct GridResult {
 };
 
 // The states on the D sides of a grid as one part of GridCall::sides. sides[d], [the sizes of the
-// other dimensions.., N, size], is what the first cells along dimension d see.
+// other dimensions.., N, size], are the states that the first cells along dimension d read.
 Var join_sides(std::span<const Var> sides);
 
 namespace detail {
@@ -176,8 +176,8 @@ class Grid {
     schedules_ = std::make_shared<detail::GridSchedules>(options_.directions);
   }
 
-  // xs [S_1, .., S_D, N, I]. The schedules of the last few sizes are kept, so a batch of sizes that
-  // were met before allocates nothing. Throws if shapes do not fit.
+  // xs [S_1, .., S_D, N, I]. The Grid keeps the schedules of the last four kinds of batches, so a
+  // batch of known sizes allocates nothing. Throws if shapes do not fit.
   GridResult<State> operator()(const Var& xs, const GridCall<State>& call = {}) const {
     const Shape sizes = detail::grid_sizes(xs, options_.dimensions);
     const std::int64_t n = xs.dim(-2);
@@ -193,8 +193,8 @@ class Grid {
     }
     return result;
   }
-  // The same on rows: xs [S_1 * .. * S_D * N, I] of a grid with these sizes, and results with as
-  // many rows. For five dimensions: a tensor has at most six axes.
+  // The same on rows: xs [S_1 * .. * S_D * N, I] of a grid with these sizes. The results have as
+  // many rows. Five dimensions need it, because a tensor has at most six axes.
   GridResult<State> rows(const Var& xs, const Shape& sizes,
                          const GridCall<State>& call = {}) const {
     detail::check_grid_built(!cells_.empty());

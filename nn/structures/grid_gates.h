@@ -10,8 +10,8 @@ namespace tapeloop::nn {
 
 // --- Multi-Dimensional LSTM with D predecessors ---
 //
-// A step adds up what arrives from the predecessors, by formulas for one or two of them. Then come
-// the gates. Graves, Fernandez & Schmidhuber 2007, arXiv:0705.2011
+// A step first adds up m from the cell states of the predecessors, by formulas for one or two of
+// them. Then it applies the gates. Graves, Fernandez & Schmidhuber 2007, arXiv:0705.2011
 
 //   m = scale sigmoid(f) c        scale: 1, or 1 / D for the mean over the predecessors
 struct MdForgetFirst {
@@ -86,8 +86,8 @@ struct MdPeepholeGates {
   }
 };
 
-// The stable cells of Leifert, Strauss, Gruening, Wustlich & Labahn 2016, JMLR 17(97): what arrives
-// is a weighted mean, so it is never larger than the largest c_d.
+// The stable cells of Leifert, Strauss, Gruening, Wustlich & Labahn 2016, JMLR 17(97): m is a
+// weighted mean, so it is never larger than the largest c_d.
 //   m = sum_d w_d c_d / sum_d w_d        w_d = sigmoid(l_d), or exp(l_d - t); t: the largest l_d
 // n and w are the two sums so far.
 struct MdWeighFirst {

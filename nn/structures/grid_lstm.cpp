@@ -122,7 +122,7 @@ void GridLstm::visit(Visitor& v) const {
   }
 }
 
-// Parts of the state: h_1 .. h_D, then m of each LSTM dimension. Slot d has what comes along
+// Parts of the state: h_1 .. h_D, then m of each LSTM dimension. Slot d is the predecessor along
 // dimension d.
 Recurrence GridLstm::recurrence(std::int64_t k) const {
   const int D = options_.dimensions;
@@ -208,7 +208,7 @@ std::int64_t GridLstm::check(const GridSides& in, const Shape& sizes) const {
     if (at(d) >= in.m.size() || !in.m[at(d)].defined()) continue;
     if (!is_lstm(d)) {
       fail_with(
-          fmt::format("m of dimension {} was given, which is no LSTM; leave it undefined", d));
+          fmt::format("m was given for dimension {}, which is no LSTM; leave it undefined", d));
     }
     check_side("m", d, in.m[at(d)]);
   }
@@ -261,8 +261,8 @@ GridSides GridLstm::run(const GridSides& in, const Shape& sizes, std::int64_t n,
   return out;
 }
 
-// Slices along the untied dimension, one after the other. What leaves a slice along this dimension
-// enters the next.
+// Runs the slices along the untied dimension one after the other. The values that leave a slice
+// along this dimension enter the next one.
 GridSides GridLstm::run_untied(const GridSides& in, const Shape& sizes, std::int64_t n) const {
   const int D = options_.dimensions, e = options_.untied;
   const auto axis = [&](int d) { return e < d ? e : e - 1; };  // of dimension e in side d

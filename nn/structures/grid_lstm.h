@@ -37,31 +37,30 @@ struct GridLstmOptions {
   DType dtype = DType::float32;             // of the parameters
 };
 
-// What enters a grid at its D sides, or leaves it at the opposite ones. h[d] and m[d] have the
-// shape [the sizes of the other dimensions.., N, H]. Where an entering value is undefined or
+// The values that enter a grid at its D sides, or leave it at the opposite sides. h[d] and m[d]
+// have the shape [the sizes of the other dimensions.., N, H]. If an entering value is undefined or
 // missing, zeros enter. m[d] exists for LSTM dimensions only.
 struct GridSides {
   PoolVector<Var> h;  // outputs of the blocks
   PoolVector<Var> m;  // memory of LSTM dimensions
 };
 
-// The blocks of a grid. Of the incoming H = [h_1; ..; h_D], in each dimension d:
-//   i f g o = W_d H + b_d
+// The blocks of a grid. A block reads [h_1; ..; h_D] and calculates in each dimension d:
+//   i f g o = W_d [h_1; ..; h_D] + b_d
 //   m_d' = sigmoid(f) m_d + sigmoid(i) tanh(g),  h_d' = tanh(sigmoid(o) m_d')
-// Time x depth: the input enters the side of depth as h of dimension 1, [T, N, H], with m = 0; the
-// outputs leave it on the opposite side; the side of time, [depth, N, H], is the state that goes on
-// to the next part of a sequence. Weights start from U(+-1/sqrt(H)).
+// In a grid of time x depth the input enters as h of dimension 1 (depth), [T, N, H], with m = 0.
+// The outputs leave on the opposite side. The state that leaves along time, [depth, N, H], enters
+// the next part of the sequence. Weights start from U(+-1/sqrt(H)).
 class GridLstm {
  public:
   GridLstm() = default;
   // Throws if an option does not fit.
   GridLstm(const GridLstmOptions& options, Random& random);
 
-  // `in` enters at index 0 of each dimension of a grid of these sizes. Returns what leaves at the
-  // other end. Throws if shapes do not fit. A batch of sizes that were met before allocates
-  // nothing.
+  // `in` enters at index 0 of each dimension of a grid of these sizes. Returns the values that
+  // leave at the other end. Throws if shapes do not fit. A batch of known sizes allocates nothing.
   // Cost: the products of all blocks; blocks at equal distance from the first one run at once. With
-  // `untied`, layer after layer.
+  // `untied` the slices along that dimension run one after the other.
   GridSides operator()(const GridSides& in, const Shape& sizes) const;
 
   // weight_d0 [4H, D*H] (rows i f g o; columns h_1 .. h_D), or [H, D*H]; bias_d0; weight_d1, ..;

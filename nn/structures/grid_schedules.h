@@ -13,14 +13,15 @@
 
 namespace tapeloop::nn::detail {
 
-// Keeps the schedules of the last four kinds of batches: such as a batch of training, the last and
-// smaller one, and the same of validation. Copies of a layer share one. Safe from several threads.
+// Keeps the schedules of the last four kinds of batches. For example training and validation each
+// have full batches and a smaller last one. Copies of a layer share one GridSchedules. Several
+// threads may call it.
 class GridSchedules {
  public:
   // directions: as in GridOptions.
   explicit GridSchedules(std::span<const std::string> directions);
-  // A schedule for each direction. sample_sizes: [N, D] or empty. Cost: a comparison of the sizes,
-  // or the schedules.
+  // A schedule for each direction. sample_sizes: [N, D] or empty. Cost: a comparison of the sizes;
+  // for a new kind of batch, making the schedules.
   PoolVector<Schedule> get(const Shape& sizes, std::int64_t n,
                            std::span<const std::int64_t> sample_sizes);
 

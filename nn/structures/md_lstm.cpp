@@ -18,7 +18,7 @@ bool has_mean(MdVariant variant) {
   return variant == MdVariant::stable || variant == MdVariant::leaky;
 }
 
-// What arrives from D predecessors: the sum of sigmoid(f_d) c_d. f: [D * H] columns.
+// scale times the sum of sigmoid(f_d) c_d over D predecessors. f: [D * H] columns.
 of::Source forget_sum(Recurrence& r, const of::Source& f, int D, std::int64_t H, double scale) {
   const auto gate = [&](int d) { return f.columns(d * H, H); };
   of::Source m =
@@ -28,7 +28,7 @@ of::Source forget_sum(Recurrence& r, const of::Source& f, int D, std::int64_t H,
   return m;
 }
 
-// What arrives as a mean of the c_d, weighted by l: [D * H] columns.
+// The mean of the c_d, weighted by l: [D * H] columns.
 of::Source weighted_mean(Recurrence& r, const of::Source& l, int D, std::int64_t H,
                          MdWeights weights) {
   const auto weight = [&](int d) { return l.columns(d * H, H); };

@@ -18,7 +18,8 @@ enum class MdVariant {
   stable,    // sigmoid(f) times a weighted mean of the c_d. Leifert et al. 2016, JMLR 17(97)
   leaky      // LeakyLP, ibid.: a leaky integrator of the weighted mean, with two output gates
 };
-// The weights of the mean, of stable and leaky: sigmoids divided by their sum, or a softmax.
+// The weights of the mean in the variants stable and leaky: sigmoids divided by their sum, or a
+// softmax.
 enum class MdWeights { sigmoid, softmax };
 
 // The settings of MdLstmCell beside GridOptions.

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// Checks of what trees and graphs are given.
+// Checks of the arguments of trees and graphs.
 #include "tapeloop/nn/structures/structure.h"
 
 #include <fmt/format.h>

@@ -7,13 +7,12 @@
 //                                              or neighbour
 //   State step(const Var& x, std::span<const State> before, const Edges<State>& edges) const;
 //                                              any step, by operations; input() is optional
-// A recurrence may make more parts than State has: hidden ones that only other nodes read, such as
+// A recurrence may make more parts than State has: hidden parts that only other nodes read, such as
 // a product of h. state_sizes() has their sizes, too.
-// In a graph nodes have states before they run, those of the layer before. Then a cell may have
-//   Recurrence recurrence(const State& before) const;      instead of recurrence(): it may leave out
-//                                                          products of states that are undefined,
-//                                                          which are zeros
-//   PoolVector<Var> hidden_parts(const State& s) const;    those of the states before
+// In a graph a node has a state before it runs: that of the layer before. So a cell may have
+//   Recurrence recurrence(const State& before) const;    in place of recurrence(): it may leave out
+//                                                        products of undefined parts, which are 0
+//   PoolVector<Var> hidden_parts(const State& s) const;  the hidden parts of the states before
 //   V nodes, I input size.
 #pragma once
 

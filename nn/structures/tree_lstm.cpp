@@ -14,7 +14,7 @@ namespace tapeloop::nn {
 
 namespace {
 
-// As many rows or columns of a matrix as H, one behind the other.
+// `count` equal parts of x along an axis.
 PoolVector<Var> in_parts(const Var& x, int count, int axis) { return chunk(x, count, axis); }
 
 void check_sizes(const char* cell, const TreeLstmOptions& o) {
@@ -76,7 +76,7 @@ int NaryLstmCell::arity() const {
   return static_cast<int>(weight_hh.dim(1) / (weight_ih.dim(0) / 4));
 }
 
-// The columns i f_1 .. f_K g o, by a weight in which the rows f stand K times.
+// The columns i f_1 .. f_K g o: the product with a weight that repeats the rows f K times.
 Var NaryLstmCell::input(const Var& x) const {
   const auto repeated = [&](const Var& parameter) {
     const PoolVector<Var> rows = in_parts(parameter, 4, 0);

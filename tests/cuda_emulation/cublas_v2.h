@@ -21,8 +21,8 @@ cublasStatus_t cublasCreate(cublasHandle_t* handle);
 cublasStatus_t cublasDestroy(cublasHandle_t handle);
 cublasStatus_t cublasSetStream(cublasHandle_t handle, cudaStream_t stream);
 cublasStatus_t cublasSetWorkspace(cublasHandle_t handle, void* workspace, std::size_t bytes);
-// Column-major, as in cuBLAS: C [m, n] = op(A) [m, k] op(B) [k, n] + beta C; the second function for
-// each matrix of a batch.
+// Column-major, as in cuBLAS: C [m, n] = op(A) [m, k] op(B) [k, n] + beta C. The second function
+// does so for each matrix of a batch.
 cublasStatus_t cublasGemmEx(cublasHandle_t handle, cublasOperation_t op_a, cublasOperation_t op_b,
                             int m, int n, int k, const void* alpha, const void* a,
                             cudaDataType type_a, int lda, const void* b, cudaDataType type_b,

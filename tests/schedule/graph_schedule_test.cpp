@@ -90,8 +90,8 @@ TEST_CASE("errors of graphs name the node and what was expected") {
   CHECK(throws_with("neighbour 2 of node 1 is outside 0..1", [&] { graph({0, 1, 2}, {1, 2}); }));
   CHECK(throws_with("neighbour -1 of node 0 is outside 0..1", [&] { graph({0, 1, 2}, {-1, 0}); }));
   CHECK(
-      throws_with("node 1 is its own neighbour; remove it from its list, slot 0 reads its state of "
-                  "the layer before",
+      throws_with("node 1 is its own neighbour; remove it from its list: a node always reads its "
+                  "own state of the layer before",
                   [&] {
                     graph({0, 1, 2}, {1, 1});
                   }));

@@ -388,7 +388,7 @@ TEST_CASE("mistakes in the use of a GridLstm throw") {
       "grid_lstm: side h of dimension 1 is [2, 5, 2], expected [2] and [N=2, 2]: the sizes of the "
       "other dimensions, the batch, H");
   CHECK(run(grid, {.h = {side}, .m = {Var(), side}}, {3, 3}) ==
-        "grid_lstm: m of dimension 1 was given, which is no LSTM; leave it undefined");
+        "grid_lstm: m was given for dimension 1, which is no LSTM; leave it undefined");
   CHECK(run(grid, {.h = {side, side, side}, .m = {}}, {3, 3}) ==
         "grid_lstm: 3 sides h and 0 sides m were given for 2 dimensions");
   CHECK(run(grid, {}, {3, 3}) ==

@@ -255,7 +255,8 @@ class Member {
     std::int64_t first_panel, last_panel, begin, end;
     bool whole_panels;  // the last panel of all is full
   };
-  // Most steps divide all values in the same units: divisions take long in a level of few flops.
+  // Keeps the last result: most steps divide all values in the same units, and integer divisions
+  // take long in a level of few flops.
   const Share& own(std::int64_t units) {
     if (units == units_) return share_;
     units_ = units;
@@ -265,7 +266,7 @@ class Member {
     share_ = {first, last, first * width_, std::min(units, last * width_), units % width_ == 0};
     return share_;
   }
-  // Rows one after the other are one long row, if a single thread runs the loop.
+  // True if the rows can be read as one long row: they are adjacent, and one thread runs the loop.
   bool adjacent(LevelRows<T> rows, std::int64_t size) const {
     return team_.size() == 1 && rows.stride == size;
   }

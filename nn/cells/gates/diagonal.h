@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-// FORMULA PAGE: cells without a product of the state: each unit depends on its own past only. Arguments
-// are elements of [N, H].
+// FORMULA PAGE: cells without a product of the state: each unit depends on its own past only.
+// Arguments are elements of [N, H].
 #pragma once
 
 #include "tapeloop/autograd/number/math.h"
@@ -65,9 +65,9 @@ struct NormalisedMinLstmStep {
   }
 };
 
-// SRU. Lei et al. 2017, arXiv:1709.02755.  s: what the highway passes on
+// SRU. Lei et al. 2017, arXiv:1709.02755.  s: x, or a product of x in its place
 //   c' = sigmoid(f) c + (1 - sigmoid(f)) x
-//   h' = sigmoid(r) c' + (1 - sigmoid(r)) scale s, or tanh(c') for c'
+//   h' = sigmoid(r) c' + (1 - sigmoid(r)) scale s, or tanh(c') in place of c'
 template <bool kTanh>
 struct SruStep {
   static constexpr const char* name = "sru";

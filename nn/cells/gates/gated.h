@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-// FORMULA PAGE: cells whose new state lies between the old one and a candidate. Arguments are elements of
-// [N, H].
+// FORMULA PAGE: cells whose new state lies between the old state and a candidate. Arguments are
+// elements of [N, H].
 #pragma once
 
 #include "tapeloop/autograd/number/math.h"

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
-// FORMULA PAGE: the GRU. Arguments are elements of [N, H]: pre-activations in the order r z n, and h.
+// FORMULA PAGE: the GRU. Arguments are elements of [N, H]: pre-activations in the order r z n, then
+// h.
 #pragma once
 
 #include "tapeloop/autograd/number/math.h"

@@ -97,7 +97,7 @@ __global__ void __launch_bounds__(kThreads) norm_sums_kernel(NormRows<T> n, T* d
   if (dbias != nullptr) dbias[j] += bias;
 }
 
-// The tables of a schedule on the device: the copy of a table on the host is found by its address.
+// The tables of a schedule on the device. A table's address on the host finds its copy.
 class Tables {
  public:
   explicit Tables(const Schedule& schedule) : memory_(bytes_of(schedule)) {
@@ -110,7 +110,7 @@ class Tables {
               [](const Place& a, const Place& b) { return a.host < b.host; });
     if (!all.empty()) upload(memory_.as<void>(), all.data(), all.size() * sizeof(std::int64_t));
   }
-  // `host`: in one of the tables; null: null.
+  // `host` points into one of the tables. Null gives null.
   const std::int64_t* on_device(const std::int64_t* host) const {
     if (host == nullptr) return nullptr;
     const auto after =
@@ -149,8 +149,7 @@ class Tables {
   Scratch memory_;
 };
 
-// See level_loop.h. The GPU is a single member: it does not wait for others, and all units are its
-// own.
+// The operations of level_loop.h. The GPU is a single member: it owns all units and does not wait.
 template <class T>
 class WholeGpu {
  public:
@@ -259,7 +258,7 @@ class WholeGpu {
     const Grid grid(count * size);
     launch(set_kernel<T>, grid.blocks, grid.threads, 0, to, from, count, size, add);
   }
-  // Puts what a product is added to in its place.
+  // Copies `start`, to which a product is added, to the place of the result.
   void begin(LevelRows<T> y, LevelRows<T> start, std::int64_t count, std::int64_t size) {
     if (start.data != nullptr && start.data != y.data) {
       set(rows(y), rows(start), count, size, false);

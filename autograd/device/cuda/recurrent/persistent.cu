@@ -56,7 +56,7 @@ Plans& plans() {
   return kPlans;
 }
 
-// Throws: the form that was set by set_recurrent_form() is not possible.
+// Throws because the form that set_recurrent_form() asked for is not possible.
 [[noreturn]] void fail_form(const RecurrentSequence& run, const std::string& reason) {
   fail((std::string("recurrent \"") + run.kernel->name + "\"").c_str(),
        "set_recurrent_form() asked for RecurrentForm::persistent, but " + reason +
@@ -125,7 +125,8 @@ __global__ void __launch_bounds__(kThreads)
   run.exchange[i] = to;
 }
 
-// Runs the sequence in one launch, or returns false: it alternates. Throws if it should not.
+// Runs the sequence in one launch. Returns false if that is not possible: then the alternating form
+// must run it. Throws instead if set_recurrent_form() asked for the persistent form.
 bool run_persistent(const RecurrentSequence& run, const RecurrentForward* forward,
                     const RecurrentBackward* backward) {
   last_form = RecurrentForm::alternating;

@@ -222,8 +222,8 @@ bool launch_persistent(const void* functor, const PersistentRun& run) {
 // Calls register_pointwise<F>() and registers the kernels that run recurrent(F{}, ...) as a whole
 // sequence, forward and backward, in float32:
 //   static const bool kMyGate = tapeloop::register_recurrent<MyGate>();
-// In float64, and a formula that is registered by register_pointwise alone, recurrent() takes two
-// launches for each time step.
+// In float64, or for a formula that is registered by register_pointwise alone, recurrent() takes
+// two launches for each time step.
 template <class F>
 bool register_recurrent() {
   static_assert(kResultCount<F> <= cuda::kMostParts);

@@ -54,8 +54,8 @@ RecurrentPlan division(std::int64_t rows, std::int64_t units, const RecurrentSha
   // The bias, operands, and a length for each row.
   const std::int64_t others = (columns + s.operands * p.rows * p.units) * 4 + p.rows * 8;
   const std::int64_t sums = std::int64_t{p.parts} * p.rows * columns * 4;
-  // A stage gives each lane along the inner axis two chunks, each lane of a warp a copy. It is
-  // smaller if memory is short.
+  // A stage has two chunks for each lane along the inner axis, and a copy for each lane of a warp.
+  // It is smaller if memory is short.
   const int least = p.parts / p.splits;
   for (int chunks = std::max({4, 2 * least, 32 / p.rows}); chunks >= least; chunks /= 2) {
     const std::int64_t stages = std::int64_t{kStages} * p.splits * chunks * p.rows * kChunkBytes;

@@ -23,7 +23,7 @@ constexpr int kStages = 4;       // a block copies rows in stages: one is multip
 constexpr int kMostRows = 64;    // of the batch, in a block
 
 // The sums of one thread: columns x rows of the result. It uses each loaded chunk for several sums.
-// Threads of a warp lie along columns and rows; the others share the inner axis.
+// The lanes of a warp lie along columns and rows; the lanes that are left share the inner axis.
 struct Tile {
   int columns, rows;
 };
@@ -48,7 +48,7 @@ struct RecurrentShape {
 // Block (slice, group) has `units` hidden units with all of their gates, and `rows` rows of the
 // batch.
 struct RecurrentPlan {
-  int groups = 0;  // of rows; groups never meet. 0: the alternating form
+  int groups = 0;  // of rows; groups exchange nothing. 0: the alternating form
   int rows = 0;    // per group
   int units = 0;   // per block
   int slices = 0;  // blocks that share a group of rows and exchange h

@@ -109,7 +109,7 @@ std::optional<RecurrentBackward> plain_sequence(const LevelBackward& run) {
   RecurrentBackward result{};
   if (!fill(run, result)) return {};
   for (const Tensor& d : run.dstates) {
-    if (d.rank() != 3) return {};  // somebody wants the gradients of all states
+    if (d.rank() != 3) return {};  // the caller needs the gradients of all states
     result.dstates.push_back(d.select(0, run.schedule->levels() & 1));
   }
   for (std::size_t k = 1; k < run.upstream.size(); ++k) {

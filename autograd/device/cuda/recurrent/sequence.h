@@ -37,8 +37,8 @@ struct RecurrentBackward : RecurrentSequence {
   Tensor dzx;                  // the same for zx, if `apart`
 };
 
-// The run as a plain batch of sequences. Nothing if it is another one: if the order is no chain, or
-// if the step is not one product of h and one formula of it with the states in their order.
+// The run as a plain batch of sequences. Nothing if the order is no chain, or if the step is not
+// one product of h, and one formula that reads it and then the parts of the state in their order.
 std::optional<RecurrentForward> plain_sequence(const LevelForward& run);
 std::optional<RecurrentBackward> plain_sequence(const LevelBackward& run);
 

@@ -23,7 +23,7 @@ struct Slice {
   int elements;        // row_count * units
   // The elements of this thread: one unit of the rows first_own, first_own + own_step, ...
   int unit, first_own, end_own, own_step;
-  SliceProduct product;  // of this warp, but without the rows
+  SliceProduct product;  // of this warp; multiply() adds the rows
 
   __device__ explicit Slice(const PersistentRun& r)
       : run(r),

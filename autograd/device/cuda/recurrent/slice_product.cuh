@@ -33,7 +33,7 @@ struct SliceProduct {
 // Not inlined, so that the formula does not take registers from it.
 template <int kColumns, int kRows>
 __device__ __noinline__ void multiply_slice(const SliceProduct p) {
-  // In chunks, so that loads overlap.
+  // Chunks that a thread loads ahead, so that loads overlap.
   [[maybe_unused]] constexpr int kAhead = kColumns * kRows >= 64 ? 1 : 2;
   const int lane = static_cast<int>(threadIdx.x) % 32;
   const int low = p.row_bits > 0 ? 1 : 0;
