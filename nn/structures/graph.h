@@ -23,7 +23,6 @@ struct GraphResult {
 
 namespace detail {
 void check_graph(int layers, bool residual, std::int64_t input, std::int64_t hidden);
-void check_graph_built(bool built);
 }  // namespace detail
 
 // A stack of layers. A node of layer k + 1 reads the outputs of layer k, and starts from its own
@@ -51,7 +50,7 @@ class Graph {
   // before layer 0, parts [V, size]; undefined: zeros. If a schedule is reused, a step in the
   // steady state allocates nothing. Throws if shapes do not fit.
   GraphResult<State> operator()(const Var& x, const Schedule& graph, State initial = {}) const {
-    detail::check_graph_built(!cells_.empty());
+    detail::check_built("graph", !cells_.empty());
     GraphResult<State> result;
     result.y = x;
     result.last = std::move(initial);

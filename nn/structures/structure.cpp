@@ -17,6 +17,20 @@ void check_nodes(const char* structure, const Var& x, const Schedule& schedule) 
   }
 }
 
+void check_tree(const StepLayout& layout, const Schedule& trees) {
+  const int children = layout.predecessors(), tables = layout.edge_tables();
+  if (children > 0 && trees.slots() > children) {
+    fail("tree", fmt::format("a node of this schedule has {} children, the cell reads {}; make the "
+                             "schedule by trees_by_children(..., {})",
+                             trees.slots(), children, children));
+  }
+  if (tables > 0 && trees.edge_tables() > tables) {
+    fail("tree", fmt::format("the schedule has {} tables of edges, the cell reads {}; make the "
+                             "schedule by trees_by_parent()",
+                             trees.edge_tables(), tables));
+  }
+}
+
 void check_made(const char* structure, const Var& part, std::size_t k, std::int64_t nodes,
                 std::int64_t size) {
   if (!part.defined() || part.shape() != Shape{nodes, size}) {
@@ -51,9 +65,9 @@ void check_graph(int layers, bool residual, std::int64_t input, std::int64_t hid
   }
 }
 
-void check_graph_built(bool built) {
+void check_built(const char* structure, bool built) {
   if (!built) {
-    fail("graph",
+    fail(structure,
          "the layers were made by the default constructor and have no weights; construct them with "
          "options first");
   }

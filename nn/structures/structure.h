@@ -73,6 +73,10 @@ namespace detail {
 
 // Throws unless x is [V, I] with a row for each node.
 void check_nodes(const char* structure, const Var& x, const Schedule& schedule);
+// Throws if layers were made by their default constructor.
+void check_built(const char* structure, bool built);
+// Throws if a schedule gives nodes more children than the step reads.
+void check_tree(const StepLayout& layout, const Schedule& trees);
 // Throws unless part k of the state that step() returned is [nodes, size].
 void check_made(const char* structure, const Var& part, std::size_t k, std::int64_t nodes,
                 std::int64_t size);

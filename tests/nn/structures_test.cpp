@@ -366,6 +366,20 @@ TEST_CASE("wrong trees and graphs are errors") {
   CHECK(throws_with("the step reads 3 predecessors, but a node of this schedule has 2", [&] {
     nary(values({2, kI}, 1), Schedule::trees_by_children(Index{-1, -1, 0, -1}, 2));
   }));
+  CHECK(throws_with("tree: a node of this schedule has 3 children, the cell reads 2", [&] {
+    nn::NaryTreeLstm({.input = 3, .hidden = 4, .arity = 2}, random)(
+        Var(Tensor::zeros({2, 3})),
+        Schedule::trees_by_children(std::vector<std::int64_t>{-1, -1, -1, 0, -1, -1}, 3));
+  }));
+  CHECK(throws_with("tree: the schedule has 2 tables of edges, the cell reads 1", [&] {
+    nn::ChildSumTreeLstm({.input = 3, .hidden = 4}, random)(
+        Var(Tensor::zeros({2, 3})),
+        Schedule::graph({{0, 1, 2}, {1, 0}}, std::vector<std::int64_t>{0, 1}));
+  }));
+  CHECK(throws_with("tree: the layers were made by the default constructor", [&] {
+    nn::NaryTreeLstm()(Var(Tensor::zeros({2, 3})),
+                       Schedule::trees_by_children(std::vector<std::int64_t>{-1, -1, 0, -1}, 2));
+  }));
   CHECK(throws_with("graph: part 1 of the initial states is [2, 3], expected [V=2, 4]", [&] {
     graph(values({2, kI}, 1), Schedule::graph(2, {}),
           GraphState(values({2, kH}, 2), values({2, 3}, 2)));
