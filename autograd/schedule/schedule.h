@@ -261,10 +261,11 @@ class Schedule {
     PoolVector<Level> levels;
     PoolVector<List> slots;         // [levels, slots]
     PoolVector<std::int64_t> rows;  // all lists that are no ranges
-    PoolVector<std::int64_t> order, node_of_row;
+    PoolVector<std::int64_t> order;
     List external_rows, external_from, finals;
     PoolVector<std::int64_t> edge_begins;  // [nodes + 1]
     PoolVector<std::int64_t> edge_rows;    // [edge tables, edges]
+    PoolVector<std::int64_t> node_of_row;
     mutable detail::KeptTables kept;
   };
   Rows rows_of(const List& list) const {
