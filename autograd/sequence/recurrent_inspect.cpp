@@ -55,8 +55,7 @@ class LevelValues {
       case From::unit:
         return run_.recurrence.units()[i].value().cpu().expand(Shape{level_.count, value.size});
       case From::state:
-        return rows_of(run_.schedule, memory_.states[i],
-                       run_.schedule.slot(l_, value.predecessor))
+        return rows_of(run_.schedule, memory_.states[i], run_.schedule.slot(l_, value.predecessor))
             .cpu();
       case From::edge_state: {
         const Schedule::Edges edges = run_.schedule.edges(l_);

@@ -19,7 +19,7 @@ struct ClockworkOptions {
 struct ClockworkCell {
   using State = nn::State<2>;
   using Options = ClockworkOptions;
-  GateWeights w;   // G = 1, one bias; blocks of weight_hh below the diagonal are not used
+  GateWeights w;  // G = 1, one bias; blocks of weight_hh below the diagonal are not used
   detail::FixedNumbers reads;    // [H, H]: 1 where weight_hh is used, else 0
   detail::FixedNumbers periods;  // [H]
   ClockworkCell() = default;

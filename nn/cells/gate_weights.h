@@ -58,8 +58,8 @@ Var drawn(const Shape& shape, const RecurrentOptions& options, Random& random);
 // x W^T + b with that weight [rows, I]; no bias if the options say so.
 Linear drawn_linear(const char* cell, std::int64_t rows, const RecurrentOptions& options,
                     Random& random);
-// Fixed numbers of a cell. like() gives them in the type and on the device of a parameter. The first
-// call copies them; the copy is kept. Copies of this object share it.
+// Fixed numbers of a cell. like() gives them in the type and on the device of a parameter. The
+// first call copies them; the copy is kept. Copies of this object share it.
 class FixedNumbers {
  public:
   FixedNumbers() = default;

@@ -24,12 +24,12 @@ struct LmuOptions {
 struct LmuCell {
   using State = nn::State<2>;
   using Options = LmuOptions;
-  Var weight_ih;  // [H, I]
-  Var weight_hh;  // [H, H]
-  Var weight_mh;  // [H, M]
-  Var e_x;        // [I]
-  Var e_h;        // [H]
-  Var e_m;        // [M]
+  Var weight_ih;           // [H, I]
+  Var weight_hh;           // [H, H]
+  Var weight_mh;           // [H, M]
+  Var e_x;                 // [I]
+  Var e_h;                 // [H]
+  Var e_m;                 // [M]
   detail::FixedNumbers a;  // A [M, M]
   detail::FixedNumbers b;  // B [M, 1]
   LmuCell() = default;

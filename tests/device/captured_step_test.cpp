@@ -162,7 +162,8 @@ TEST_CASE("a captured step with activations of ordinary size trains as without a
   CHECK(train(true) == train(false));
 }
 
-TEST_CASE("a step on a Schedule that was made before is captured; if the Schedule ends, it is anew") {
+TEST_CASE(
+    "a step on a Schedule that was made before is captured; if the Schedule ends, it is anew") {
   if (!have_gpu()) return;
   const Bounds bounds;
   Random random(3);

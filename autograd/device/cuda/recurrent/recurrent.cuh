@@ -158,7 +158,8 @@ __global__ void __launch_bounds__(kBlockThreads, 1)
       if (!run.takes_h) s.operand(kDstate, e) = 0;  // all of dh went through the formula
 #pragma unroll
       for (int k = 0; k < kResults; ++k) {
-        if (k >= gate_arguments) s.operand(kDstate + first_part + k - gate_arguments, e) = results[k];
+        if (k >= gate_arguments)
+          s.operand(kDstate + first_part + k - gate_arguments, e) = results[k];
       }
       // Each gradient of a gate takes the place of its argument.
 #pragma unroll

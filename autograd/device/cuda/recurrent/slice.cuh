@@ -15,17 +15,17 @@ struct Slice {
   int units, row_count, columns, chunks;  // of the block
   int inner;
   int slice, group, first_unit, first_row;
-  Chunk* weights;      // [chunks][columns]
-  float* work;         // stages, then sums [parts][row][column]; finally totals in the first part
-  float* bias;         // [column], or zeros
-  float* operands;     // [operand][row][unit]
-  int elements;        // row_count * units
-  Chunk* exchange;     // of the group: two buffers
-  int buffer_chunks;   // of one of them
+  Chunk* weights;     // [chunks][columns]
+  float* work;        // stages, then sums [parts][row][column]; finally totals in the first part
+  float* bias;        // [column], or zeros
+  float* operands;    // [operand][row][unit]
+  int elements;       // row_count * units
+  Chunk* exchange;    // of the group: two buffers
+  int buffer_chunks;  // of one of them
   // The elements of this thread: one unit of the rows first_own, first_own + own_step, ...
   int unit, first_own, end_own, own_step;
-  int hidden_unit;  // of all H
-  int gate_row;     // gates * hidden: elements between rows of gates
+  int hidden_unit;       // of all H
+  int gate_row;          // gates * hidden: elements between rows of gates
   SliceProduct product;  // of this warp, but without the rows
 
   __device__ explicit Slice(const PersistentRun& r)
