@@ -44,6 +44,13 @@ void GraphCapture::interrupt(const char* reason) {
   finish();
 }
 
+void GraphCapture::reads(const std::shared_ptr<const void>& object) {
+  for (const std::weak_ptr<const void>& known : objects_) {
+    if (!known.owner_before(object) && !object.owner_before(known)) return;
+  }
+  objects_.push_back(object);
+}
+
 void GraphCapture::end_part(std::unique_ptr<HostPart> part) {
   in_part_ = false;
   parts_.push_back(std::move(part));
@@ -55,9 +62,10 @@ void GraphCapture::part_failed() {
 }
 
 bool GraphCapture::run() {
-  if (!std::all_of(parts_.begin(), parts_.end(), [](const auto& part) { return part->valid(); })) {
-    return false;
-  }
+  const auto valid = [](const auto& part) { return part->valid(); };
+  const auto ended = [](const auto& object) { return object.expired(); };
+  if (!std::all_of(parts_.begin(), parts_.end(), valid)) return false;
+  if (std::any_of(objects_.begin(), objects_.end(), ended)) return false;
   renew_numbers();
   start_parts();
   std::size_t done = 0;

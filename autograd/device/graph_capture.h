@@ -48,7 +48,8 @@ class GraphCapture {
   // the rest of the step then runs without a capture.
   void interrupt(const char* reason);
   const char* reason() const { return reason_; }  // why it cannot run again; null: it can
-  // Runs the captured work again. Returns false and does nothing if a host part is no longer valid.
+  // Runs the captured work again. Returns false and does nothing if a host part is no longer valid,
+  // or if an object that the work reads has ended.
   // If it throws, the work was not launched: random streams and host parts are as before.
   bool run();
   virtual Device device() const = 0;
@@ -59,6 +60,9 @@ class GraphCapture {
   void random_taken(Random& random, std::uint64_t first, std::uint64_t expected);
   // `random` ends during the capture. If the step took numbers from it, the graph cannot run again.
   void random_ends(const Random& random) noexcept;
+  // The captured work reads data of this object on the device. If the object ends, the step must be
+  // captured again.
+  void reads(const std::shared_ptr<const void>& object);
   // Work between these two calls belongs to one part.
   void begin_part() { in_part_ = true; }
   void end_part(std::unique_ptr<HostPart> part);
@@ -98,6 +102,7 @@ class GraphCapture {
   std::vector<Source> sources_;
   std::vector<std::unique_ptr<Numbers>> numbers_;
   std::vector<std::unique_ptr<HostPart>> parts_;
+  std::vector<std::weak_ptr<const void>> objects_;
 };
 
 // True if the device can capture graphs. Throws Error if there is no such device.

@@ -54,6 +54,13 @@ void ScheduleBuilder::mark_zeros() {
 
 Schedule ScheduleBuilder::finish(std::int64_t input_rows, std::int64_t initial_rows) && {
   if (is_identity(tables_.order)) tables_.order.clear();
+  const PoolVector<std::int64_t>& order = tables_.order;
+  if (!order.empty() || nodes_ != input_rows) {
+    tables_.node_of_row.resize(at(input_rows), -1);
+    for (std::int64_t i = 0; i < nodes_; ++i) {
+      tables_.node_of_row[at(order.empty() ? i : order[at(i)])] = i;
+    }
+  }
   mark_zeros();
   Schedule result;
   result.nodes_ = nodes_;

@@ -17,16 +17,28 @@
 #include <array>
 #include <cstdint>
 #include <memory>
+#include <mutex>
 #include <span>
 
 #include "tapeloop/autograd/tensor/memory.h"
 #include "tapeloop/autograd/tensor/shape.h"
+#include "tapeloop/autograd/tensor/tensor.h"
 
 namespace tapeloop {
 
 namespace detail {
 class ScheduleBuilder;  // builder.h
-}
+
+// The tables of a Schedule on another device, kept with the Schedule after their first use there:
+// device/schedule_tables.h.
+struct KeptTables {
+  std::mutex mutex;
+  Tensor all;  // undefined: not used there yet
+
+  KeptTables() = default;
+  KeptTables(KeptTables&&) noexcept {}  // a Schedule that is being built has none
+};
+}  // namespace detail
 
 // The order of Schedule::sequences().
 struct SequenceOrder {
@@ -128,6 +140,12 @@ class Schedule {
     return {tables_->order.data(), tables_->order.size()};
   }
   std::int64_t input_rows() const { return input_rows_; }  // of the user's inputs and outputs
+  // The inverse of order(), [input_rows()]: the node of each of the user's rows, -1 if it has none.
+  // Empty: row i is node i.
+  std::span<const std::int64_t> node_of_row() const {
+    if (tables_ == nullptr) return {};
+    return {tables_->node_of_row.data(), tables_->node_of_row.size()};
+  }
 
   // The external states: external state i is in state row external_rows()[i]. It is row
   // external_from()[i] of the initial states that the user gives, or zeros if that is -1. A list
@@ -147,6 +165,19 @@ class Schedule {
   Rows finals() const {
     if (tables_ != nullptr) return rows_of(tables_->finals);
     return {state_place(levels_ - 1) * batch_, nullptr, batch_};
+  }
+
+  // All tables. A pointer or list that the functions above return, and that is no range, is in one
+  // of them. None of a chain.
+  std::array<std::span<const std::int64_t>, 5> tables() const {
+    if (tables_ == nullptr) return {};
+    const Tables& t = *tables_;
+    return {t.rows, t.order, t.node_of_row, t.edge_begins, t.edge_rows};
+  }
+  // Ends with the last copy of the Schedule; null for a chain.
+  std::shared_ptr<detail::KeptTables> kept_tables() const {
+    if (tables_ == nullptr) return nullptr;
+    return {tables_, &tables_->kept};
   }
 
   // True for sequences of equal length without resets, and for Schedule(). Level l reads exactly
@@ -234,6 +265,8 @@ class Schedule {
     List external_rows, external_from, finals;
     PoolVector<std::int64_t> edge_begins;  // [nodes + 1]
     PoolVector<std::int64_t> edge_rows;    // [edge tables, edges]
+    PoolVector<std::int64_t> node_of_row;
+    mutable detail::KeptTables kept;
   };
   Rows rows_of(const List& list) const {
     return {list.begin, list.table < 0 ? nullptr : tables_->rows.data() + list.table, list.count,

@@ -166,7 +166,7 @@ PoolVector<Tensor> make_states(const RecurrentRun& run, bool recorded, bool all_
 Tensor last_of(const RecurrentRun& run, const Tensor& states) {
   if (states.rank() == 3) return states.select(0, run.schedule.levels() & 1).clone();
   const Schedule::Rows finals = run.schedule.finals();
-  const Tensor rows = detail::rows_of(states, finals);
+  const Tensor rows = detail::rows_of(run.schedule, states, finals);
   return finals.rows == nullptr ? rows.clone() : rows;
 }
 

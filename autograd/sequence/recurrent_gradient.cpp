@@ -119,7 +119,7 @@ PoolVector<Tensor> RecurrentGradient::state_gradients(std::span<const Var> douts
     } else {
       d = Tensor::empty({schedule.state_rows(), size}, run_.dtype, run_.device);
       set_gradients(schedule, d, dy);
-      if (dlast.defined()) add_to_rows(d, schedule.finals(), dlast.value());
+      if (dlast.defined()) add_to_rows(schedule, d, schedule.finals(), dlast.value());
       upstream.push_back({});
     }
     dstates.push_back(d);
@@ -252,7 +252,8 @@ Tensor operand_of(const RecurrentRun& run, const RecurrentMemory& memory,
     }
     case From::edge_state: {
       const std::int64_t edges = schedule.edges();
-      all = rows_of(memory.states[index], {0, schedule.edge_rows(value.predecessor), edges});
+      all = rows_of(schedule, memory.states[index],
+                    {0, schedule.edge_rows(value.predecessor), edges});
       break;
     }
     default:

@@ -55,11 +55,12 @@ class LevelValues {
       case From::unit:
         return run_.recurrence.units()[i].value().cpu().expand(Shape{level_.count, value.size});
       case From::state:
-        return rows_of(memory_.states[i], run_.schedule.slot(l_, value.predecessor)).cpu();
+        return rows_of(run_.schedule, memory_.states[i], run_.schedule.slot(l_, value.predecessor))
+            .cpu();
       case From::edge_state: {
         const Schedule::Edges edges = run_.schedule.edges(l_);
         const std::int64_t* const table = run_.schedule.edge_rows(value.predecessor) + edges.first;
-        return rows_of(memory_.states[i], {0, table, edges.count}).cpu();
+        return rows_of(run_.schedule, memory_.states[i], {0, table, edges.count}).cpu();
       }
       case From::spread: {
         const EdgeRows edges(run_.schedule, l_, run_.dtype, Device::cpu);

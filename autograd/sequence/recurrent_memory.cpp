@@ -6,6 +6,7 @@
 
 #include "tapeloop/autograd/context/scope.h"
 #include "tapeloop/autograd/device/backend.h"
+#include "tapeloop/autograd/device/schedule_tables.h"
 #include "tapeloop/autograd/ops/ops.h"
 #include "tapeloop/autograd/sequence/recurrent_run.h"
 #include "tapeloop/autograd/tensor/error.h"
@@ -30,11 +31,9 @@ bool overlap(const StepLayout::Columns& a, const StepLayout::Columns& b) {
   return a.value == b.value && a.first < b.first + b.size && b.first < a.first + a.size;
 }
 
-Tensor index_of(const Schedule::Rows& rows, Device device) {
-  const Tensor index = Tensor::empty({rows.count}, DType::int64);
-  auto* to = static_cast<std::int64_t*>(index.raw());
-  for (std::int64_t i = 0; i < rows.count; ++i) to[i] = rows[i];
-  return index.to(device);
+// A table of the schedule.
+Tensor index_of(const Schedule& schedule, const Schedule::Rows& rows, Device device) {
+  return ScheduleTables(schedule, device).list({rows.rows, static_cast<std::size_t>(rows.count)});
 }
 
 // Calls run(first, end, from) for each stretch in which the rows of both lists are adjacent: rows
@@ -126,17 +125,22 @@ Tensor RecurrentRun::zx_rows() const {
   return zx.value().contiguous().reshape(Shape{nodes(), zx.dim(-1)});
 }
 
-Tensor rows_of(const Tensor& from, const Schedule::Rows& rows) {
+Tensor rows_of(const Schedule& schedule, const Tensor& from, const Schedule::Rows& rows) {
   if (rows.rows == nullptr) return from.slice(0, rows.begin, rows.begin + rows.count);
   const Tensor result =
       Tensor::empty(from.shape().with(0, rows.count), from.dtype(), from.device());
-  backend(from.device()).take_rows(result, from, index_of(rows, from.device()), false);
+  backend(from.device()).take_rows(result, from, index_of(schedule, rows, from.device()), false);
   return result;
 }
 
-void add_to_rows(const Tensor& to, const Schedule::Rows& rows, const Tensor& from) {
+void add_to_rows(const Schedule& schedule, const Tensor& to, const Schedule::Rows& rows,
+                 const Tensor& from) {
   if (rows.count == 0) return;
-  backend(to.device()).add_rows(to, index_of(rows, to.device()), from.contiguous());
+  if (rows.is_range()) {
+    return add_in_place(to.slice(0, rows.begin, rows.begin + rows.count), from);
+  }
+  const Tensor index = index_of(schedule, rows, to.device());
+  backend(to.device()).add_rows(to, index, from.contiguous());
 }
 
 // True if the rows of the external states are a range, and none of them are zeros: then the table
@@ -158,7 +162,7 @@ void fill_external(const RecurrentRun& run, std::size_t part, const Tensor& stat
   }
   if (from.rows != nullptr && has_all_rows(rows, from)) {
     const Tensor to = states.slice(0, rows.begin, rows.begin + rows.count);
-    const Tensor index = index_of(from, run.device);
+    const Tensor index = index_of(run.schedule, from, run.device);
     return backend(run.device).take_rows(to, initial.value().contiguous(), index, false);
   }
   each_run(rows, from, [&](std::int64_t first, std::int64_t end, std::int64_t at) {
@@ -181,7 +185,7 @@ Tensor external_gradient(const RecurrentRun& run, std::size_t part, const Tensor
   }
   const Tensor result = Tensor::zeros({run.schedule.initial_rows(), size}, run.dtype, run.device);
   if (from.rows != nullptr && has_all_rows(rows, from)) {
-    backend(run.device).add_rows(result, index_of(from, run.device), all);
+    backend(run.device).add_rows(result, index_of(run.schedule, from, run.device), all);
     return result;
   }
   each_run(rows, from, [&](std::int64_t first, std::int64_t end, std::int64_t at) {
@@ -223,7 +227,7 @@ Var rows_by(const char* name, const Schedule& schedule, const Var& x,
   const Tensor flat = x.value().contiguous().reshape(Shape{x.dim(0), width});
   const Tensor result = Tensor::empty({rows, width}, x.dtype(), x.device());
   if (x.dim(0) > 0) {
-    const Tensor rows_of_x = Tensor::from({rows}, index).to(x.device());
+    const Tensor rows_of_x = detail::ScheduleTables(schedule, x.device()).list(index);
     backend(x.device()).take_rows(result, flat, rows_of_x, true);
   } else {
     result.fill(0);
@@ -250,18 +254,13 @@ Var to_nodes(const Schedule& schedule, const Var& x) {
 }
 
 Var from_nodes(const Schedule& schedule, const Var& y) {
-  const std::int64_t nodes = schedule.nodes(), rows = schedule.input_rows();
+  const std::int64_t nodes = schedule.nodes();
   if (!y.defined() || y.rank() < 1 || y.dim(0) != nodes) {
     fail("from_nodes", fmt::format("y is {}, expected {} rows, one for each node",
                                    y.defined() ? y.shape().str() : "undefined", nodes));
   }
-  const std::span<const std::int64_t> order = schedule.order();
-  if (order.empty() && nodes == rows) return y;
-  PoolVector<std::int64_t> node(static_cast<std::size_t>(rows), -1);
-  for (std::int64_t i = 0; i < nodes; ++i) {
-    node[static_cast<std::size_t>(order.empty() ? i : order[static_cast<std::size_t>(i)])] = i;
-  }
-  return rows_by("from_nodes", schedule, y, node, to_nodes);
+  if (schedule.node_of_row().empty()) return y;
+  return rows_by("from_nodes", schedule, y, schedule.node_of_row(), to_nodes);
 }
 
 }  // namespace tapeloop

@@ -81,10 +81,11 @@ bool input_is_added(const StepLayout& layout);
 
 // --- rows (recurrent_memory.cpp) ---
 
-// `from` by the rows of a list, as [count, ..]: a view if the list is a range.
-Tensor rows_of(const Tensor& from, const Schedule::Rows& rows);
+// `from` by the rows of a list of the schedule, as [count, ..]: a view if the list is a range.
+Tensor rows_of(const Schedule& schedule, const Tensor& from, const Schedule::Rows& rows);
 // to[rows] += from.
-void add_to_rows(const Tensor& to, const Schedule::Rows& rows, const Tensor& from);
+void add_to_rows(const Schedule& schedule, const Tensor& to, const Schedule::Rows& rows,
+                 const Tensor& from);
 // The states of the external rows from the initial states; and their gradients back.
 void fill_external(const RecurrentRun& run, std::size_t part, const Tensor& states);
 Tensor external_gradient(const RecurrentRun& run, std::size_t part, const Tensor& dstates);

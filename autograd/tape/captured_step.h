@@ -103,9 +103,12 @@ struct StepResult<std::array<T, N>> {
 // streams (dropout), and steps(). Other host code runs only when the step itself is called: apply a
 // schedule outside of the step. Pass a recurrent state in and return it; do not capture it by
 // reference. Everything that the step uses must outlive this object and stay on its device.
-// A graph cannot contain: waiting for the GPU (item(), cpu()), copies from the CPU (also
-// of the lengths of sequences), random numbers drawn on the host. In these cases, or without a GPU,
-// the step runs without a graph, with the same results, and reports that once.
+// A graph cannot contain: waiting for the GPU (item(), cpu()), copies from the CPU, random numbers
+// drawn on the host. In these cases, or without a GPU, the step runs without a graph, with the same
+// results, and reports that once.
+// A step may use a Schedule that was made outside and that an earlier call has used. A Schedule
+// that the step makes is a copy from the CPU; so are the lengths and resets of sequences. If a
+// Schedule that a graph reads ends, the next call captures the step again.
 // While a step is captured, other threads that use the GPU wait. So a step must not wait for them.
 // Results have the same bits as without a graph. A graph keeps its memory while it lives. Not for
 // several threads at once.

@@ -21,15 +21,16 @@ ClockworkCell::ClockworkCell(const RecurrentOptions& o, Random& random, const Op
   if (own.periods[0] < 1 || !std::is_sorted(own.periods.begin(), own.periods.end())) {
     fail("clockwork", "periods must be 1 or more, and rise from group to group");
   }
-  reads = Tensor::zeros({o.hidden, o.hidden}, o.dtype);
-  periods = Tensor::zeros({o.hidden}, o.dtype);
+  const Tensor blocks = Tensor::zeros({o.hidden, o.hidden}, o.dtype);
+  const Tensor steps = Tensor::zeros({o.hidden}, o.dtype);
   const std::int64_t size = o.hidden / groups;
   for (std::int64_t j = 0; j < groups; ++j) {
     const std::int64_t first = j * size, end = first + size;
-    periods.slice(0, first, end)
-        .fill(static_cast<double>(own.periods[static_cast<std::size_t>(j)]));
-    reads.slice(0, first, end).slice(1, first, o.hidden).fill(1);
+    steps.slice(0, first, end).fill(static_cast<double>(own.periods[static_cast<std::size_t>(j)]));
+    blocks.slice(0, first, end).slice(1, first, o.hidden).fill(1);
   }
+  reads = detail::FixedNumbers(blocks);
+  periods = detail::FixedNumbers(steps);
 }
 
 }  // namespace tapeloop::nn

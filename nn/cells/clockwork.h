@@ -19,9 +19,9 @@ struct ClockworkOptions {
 struct ClockworkCell {
   using State = nn::State<2>;
   using Options = ClockworkOptions;
-  GateWeights w;   // G = 1, one bias; blocks of weight_hh below the diagonal are not used
-  Tensor reads;    // [H, H]: 1 where weight_hh is used, else 0
-  Tensor periods;  // [H]
+  GateWeights w;  // G = 1, one bias; blocks of weight_hh below the diagonal are not used
+  detail::FixedNumbers reads;    // [H, H]: 1 where weight_hh is used, else 0
+  detail::FixedNumbers periods;  // [H]
   ClockworkCell() = default;
   ClockworkCell(const RecurrentOptions& options, Random& random, const Options& own = {});
   std::array<std::int64_t, 2> state_sizes() const { return {w.outputs(), w.outputs()}; }
@@ -29,9 +29,8 @@ struct ClockworkCell {
   Var input(const Tensor& symbols) const { return w.input(symbols); }
   Linear input_projection() const { return w.input_projection(); }
   Recurrence recurrence() const {
-    const auto z =
-        of::input() + of::product(w.weight_hh * detail::constant_like(reads, w.weight_hh));
-    const auto period = of::unit(detail::constant_like(periods, w.weight_hh));
+    const auto z = of::input() + of::product(w.weight_hh * reads.like(w.weight_hh));
+    const auto period = of::unit(periods.like(w.weight_hh));
     return {ClockworkStep{}, z, period, of::state(0), of::state(1)};
   }
   void visit(Visitor& v) const { w.visit(v); }

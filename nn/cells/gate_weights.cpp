@@ -5,6 +5,7 @@
 #include <fmt/format.h>
 
 #include <cmath>
+#include <mutex>
 
 #include "tapeloop/autograd/tensor/error.h"
 #include "tapeloop/nn/layers/init.h"
@@ -44,14 +45,37 @@ Linear drawn_linear(const char* cell, std::int64_t rows, const RecurrentOptions&
   return result;
 }
 
-Var constant_like(const Tensor& fixed, const Var& parameter) {
-  return Var(fixed.to(parameter.dtype()).to(parameter.device()));
+struct FixedNumbers::Kept {
+  std::mutex mutex;
+  Tensor copy;
+};
+
+FixedNumbers::FixedNumbers(const Tensor& values)
+    : values_(values), kept_(std::make_shared<Kept>()) {}
+
+Var FixedNumbers::like(const Var& parameter) const {
+  const DType dtype = parameter.dtype();
+  const Device device = parameter.device();
+  const auto fits = [&](const Tensor& x) {
+    return x.defined() && x.dtype() == dtype && x.device() == device;
+  };
+  if (fits(values_)) return Var(values_);
+  {
+    const std::scoped_lock lock(kept_->mutex);
+    if (fits(kept_->copy)) return Var(kept_->copy);
+  }
+  // Without the lock: a copy to a GPU waits for other threads' captures, which may want the lock.
+  Tensor copy = values_.to(dtype).to(device);
+  const std::scoped_lock lock(kept_->mutex);
+  kept_->copy = copy;
+  return Var(std::move(copy));
 }
 
 Var identity_like(std::int64_t size, const Var& parameter) {
-  const Tensor ones = Tensor::zeros({size, size}, DType::float64);
-  for (std::int64_t i = 0; i < size; ++i) ones.data<double>()[i * size + i] = 1;
-  return constant_like(ones, parameter);
+  // Ones in the first column of rows of size + 1 elements, read as rows of size elements.
+  const Tensor rows = Tensor::zeros({size, size + 1}, parameter.dtype(), parameter.device());
+  rows.select(1, 0).fill(1);
+  return Var(rows.reshape({size * (size + 1)}).slice(0, 0, size * size).reshape({size, size}));
 }
 
 void add_to_bias(const Var& bias, std::int64_t first, std::int64_t size, double value) {

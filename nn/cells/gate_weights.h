@@ -3,6 +3,8 @@
 //   I input size, H hidden size, G gates, P size of h.
 #pragma once
 
+#include <memory>
+
 #include "tapeloop/nn/recurrent/recurrent.h"
 
 namespace tapeloop::nn {
@@ -56,8 +58,20 @@ Var drawn(const Shape& shape, const RecurrentOptions& options, Random& random);
 // x W^T + b with that weight [rows, I]; no bias if the options say so.
 Linear drawn_linear(const char* cell, std::int64_t rows, const RecurrentOptions& options,
                     Random& random);
-// Fixed numbers in the type and on the device of a parameter.
-Var constant_like(const Tensor& fixed, const Var& parameter);
+// Fixed numbers of a cell. like() gives them in the type and on the device of a parameter. The
+// first call copies them; the copy is kept. Copies of this object share it.
+class FixedNumbers {
+ public:
+  FixedNumbers() = default;
+  explicit FixedNumbers(const Tensor& values);  // on the CPU
+  const Tensor& values() const { return values_; }
+  Var like(const Var& parameter) const;
+
+ private:
+  struct Kept;
+  Tensor values_;
+  std::shared_ptr<Kept> kept_;
+};
 // The matrix of y = x.
 Var identity_like(std::int64_t size, const Var& parameter);
 // Adds a number to `size` elements of a bias from `first` on; an undefined bias stays undefined.

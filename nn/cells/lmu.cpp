@@ -73,8 +73,11 @@ LmuCell::LmuCell(const RecurrentOptions& o, Random& random, const Options& own) 
     for (std::size_t i = 0; i < size; ++i) both[i * size + i] += 1;
   }
   const Tensor all = Tensor::from({own.order + 1, own.order + 1}, both).slice(0, 0, own.order);
-  a = all.slice(1, 0, own.order).to(o.dtype).contiguous();
-  b = all.slice(1, own.order, own.order + 1).to(o.dtype).contiguous();
+  const auto columns = [&](std::int64_t first, std::int64_t end) {
+    return detail::FixedNumbers(all.slice(1, first, end).to(o.dtype).contiguous());
+  };
+  a = columns(0, own.order);
+  b = columns(own.order, own.order + 1);
 }
 
 }  // namespace tapeloop::nn

@@ -24,14 +24,14 @@ struct LmuOptions {
 struct LmuCell {
   using State = nn::State<2>;
   using Options = LmuOptions;
-  Var weight_ih;  // [H, I]
-  Var weight_hh;  // [H, H]
-  Var weight_mh;  // [H, M]
-  Var e_x;        // [I]
-  Var e_h;        // [H]
-  Var e_m;        // [M]
-  Tensor a;       // A [M, M]
-  Tensor b;       // B [M, 1]
+  Var weight_ih;           // [H, I]
+  Var weight_hh;           // [H, H]
+  Var weight_mh;           // [H, M]
+  Var e_x;                 // [I]
+  Var e_h;                 // [H]
+  Var e_m;                 // [M]
+  detail::FixedNumbers a;  // A [M, M]
+  detail::FixedNumbers b;  // B [M, 1]
   LmuCell() = default;
   LmuCell(const RecurrentOptions& options, Random& random, const Options& own = {});
   std::array<std::int64_t, 2> state_sizes() const { return {weight_hh.dim(0), e_m.dim(0)}; }
@@ -47,8 +47,7 @@ struct LmuCell {
     Recurrence r;
     const auto u = r.value(of::input(size, 1) + of::product(insert_axis(e_h, 0)) +
                            of::product(insert_axis(e_m, 0), m));
-    const auto next = r.value(of::product(detail::constant_like(a, e_m), m) +
-                              of::product(detail::constant_like(b, e_m), u));
+    const auto next = r.value(of::product(a.like(e_m), m) + of::product(b.like(e_m), u));
     const auto h = r.stage(
         ElmanTanh{}, of::input(0, size) + of::product(weight_hh) + of::product(weight_mh, next))[0];
     r.next({h, next});

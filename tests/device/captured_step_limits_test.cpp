@@ -240,6 +240,12 @@ TEST_CASE("what a graph cannot hold runs as it is, is done once, and the reason 
        [](Task& task, const Tensor& x, const Tensor& y) {
          return task.step(x, y) * Var(Tensor::full({}, 2).to(Device::cuda));
        }},
+      {"a Schedule was made in the step, also if lengths",
+       [](Task& task, const Tensor& x, const Tensor& y) {
+         const std::vector<std::int64_t> lengths{5, 2, 4};
+         const Var loss = sum(task.lstm(task.embed(x), {}, lengths).ys) * 0.01;
+         return task.step(x, y) + loss;
+       }},
       {"drawn on the host",
        [&](Task& task, const Tensor& x, const Tensor& y) {
          const double factor = outside.uniform();

@@ -162,6 +162,59 @@ TEST_CASE("a captured step with activations of ordinary size trains as without a
   CHECK(train(true) == train(false));
 }
 
+TEST_CASE(
+    "a step on a Schedule that was made before is captured; if the Schedule ends, it is anew") {
+  if (!have_gpu()) return;
+  const Bounds bounds;
+  Random random(3);
+  nn::ChildSumTreeLstm tree({.input = 4, .hidden = 6}, random);
+  nn::move(tree, Device::cuda);
+  const std::vector<std::int64_t> parents{4, 4, 5, 5, 6, 6, -1}, others{1, 2, 3, 4, 5, 6, -1};
+  Schedule trees = Schedule::trees_by_parent(parents);
+  const auto run = [&](const Tensor& x, const Schedule& schedule) -> std::array<Var, 2> {
+    Tape tape;
+    const Var leaf = parameter(x);
+    const Var loss = sum(tree(leaf, schedule).h());
+    return {loss, tape.gradient(loss, std::vector<Var>{leaf})[0]};
+  };
+  std::string reason;
+  CapturedStep step(Device::cuda, [&](const Tensor& x) { return run(x, trees); },
+                    {.tell = [&](const std::string& line) { reason = line; }});
+  const auto check = [&](std::uint64_t seed) {
+    const Tensor x = random_tensor({7, 4}, seed, DType::float32).to(Device::cuda);
+    const auto found = step(x), expected = run(x, trees);
+    for (std::size_t i = 0; i < found.size(); ++i) {
+      CHECK(same_bits(found[i].value().to(Device::cpu), expected[i].value().to(Device::cpu)));
+    }
+  };
+  for (std::uint64_t i = 0; i < 4; ++i) check(i);
+  CHECK(step.graph_runs() == 2);
+  CHECK(reason.empty());
+  trees = Schedule::trees_by_parent(others);  // ends the schedule that the graph knows
+  check(7);
+  CHECK(step.graph_runs() == 2);
+  CHECK(reason.find("a Schedule was made in the step") != std::string::npos);
+}
+
+TEST_CASE("cells with fixed matrices are captured: their copies on the GPU are made once") {
+  if (!have_gpu()) return;
+  const auto check = [](auto& stack) {
+    nn::move(stack, Device::cuda);
+    CapturedStep step(Device::cuda, [&](const Tensor& x) { return sum(stack(Var(x)).ys); });
+    for (std::uint64_t i = 0; i < 4; ++i) {
+      const Tensor x = random_tensor({5, 2, 3}, i, DType::float32).to(Device::cuda);
+      CHECK(step(x).item() == sum(stack(Var(x)).ys).item());
+    }
+    CHECK(step.reason().empty());
+    CHECK(step.graph_runs() == 2);
+  };
+  Random random(3);
+  nn::Lmu lmu({.input = 3, .hidden = 4}, random);
+  check(lmu);
+  nn::Clockwork clockwork({.input = 3, .hidden = 4}, random);
+  check(clockwork);
+}
+
 TEST_CASE("results of a captured step are tensors of their own") {
   if (!have_gpu()) return;
   CapturedStep step(Device::cuda, [](const Tensor& x) {

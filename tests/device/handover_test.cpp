@@ -63,7 +63,6 @@ struct Case {
   static constexpr std::size_t kParts = kResultCount<F>;
   Sizes sizes;
   bool reverse;
-  std::vector<std::int64_t> lengths;
   Var w, bias, zx;
   PoolVector<Var> initial;
   Tensor z;                    // as in the steps of the CPU: zx + w h, or w h + bias
@@ -73,10 +72,9 @@ struct Case {
   Tensor dzx;                  // gradients
   std::vector<Tensor> dinitial;
 
-  Case(const Sizes& s, bool backwards, bool some_end) : sizes(s), reverse(backwards) {
+  Case(const Sizes& s, bool backwards) : sizes(s), reverse(backwards) {
     const DType dtype = DType::float32;
     const std::int64_t t = s.steps, n = s.batch, h = s.hidden;
-    for (std::int64_t i = 0; some_end && i < n; ++i) lengths.push_back(i % (t + 1));
     w = parameter(random_tensor({kGates * h, h}, 1, dtype));
     w.value().copy_from((Var(w.value()) * (1.0 / std::sqrt(static_cast<double>(h)))).value());
     zx = parameter(random_tensor({t, n, kGates * h}, 2, dtype));
@@ -107,13 +105,6 @@ struct Case {
               .value());
       PoolVector<Var> next = recurrence.step(inputs[at], state);
       for (std::size_t k = 0; k < kParts; ++k) {
-        if (!lengths.empty()) {
-          const Tensor running = Tensor::zeros({n, 1}, zx.dtype());
-          for (std::int64_t row = 0; row < n; ++row) {
-            running.select(0, row).fill(time < lengths[static_cast<std::size_t>(row)] ? 1 : 0);
-          }
-          next[k] = select(Var(running), next[k], state[k]);
-        }
         states[k].select(0, time).copy_from(next[k].value());
       }
       state = std::move(next);
@@ -136,9 +127,8 @@ struct Device {
   PersistentRun run{};
   std::vector<Chunk> exchange;
   std::vector<unsigned> flags;
-  std::vector<std::int64_t> lengths;
 
-  Device(const Case<F>& given, bool backward) : c(given), lengths(c.lengths) {
+  Device(const Case<F>& given, bool backward) : c(given) {
     const std::int64_t gates = c.kGates, parts = c.kParts, h = c.sizes.hidden;
     const std::int64_t operands =
         backward ? kArity<Backward<F>> + 1 : gates * (c.kApart ? 2 : 1) + parts;
@@ -155,7 +145,6 @@ struct Device {
     run.w = numbers(c.w.value());
     run.w_row = c.w.value().stride(0);
     run.w_column = c.w.value().stride(1);
-    run.lengths = lengths.empty() ? nullptr : lengths.data();
     run.bias = c.bias.defined() ? numbers(c.bias.value()) : nullptr;
     const std::int64_t step = c.sizes.batch * h;
     run.zx = {numbers(c.zx.value()), step * gates};
@@ -237,11 +226,11 @@ void check_backward(const Case<F>& c, Broken broken = Broken::nothing) {
 }
 
 template <class F>
-void check(const Sizes& sizes, bool reverse = false, bool some_end = false) {
+void check(const Sizes& sizes, bool reverse = false) {
   CAPTURE(sizes.steps);
   CAPTURE(sizes.batch);
   CAPTURE(sizes.hidden);
-  const Case<F> c(sizes, reverse, some_end);
+  const Case<F> c(sizes, reverse);
   check_forward(c);
   check_backward(c);
 }
@@ -251,8 +240,8 @@ void check(const Sizes& sizes, bool reverse = false, bool some_end = false) {
 TEST_CASE("persistent kernels hand h and dz on between blocks by flags") {
   check<nn::LstmGates>({6, 3, 40});
   check<nn::LstmGates>({5, 1, 33}, true);
-  check<nn::GruGates>({5, 2, 37}, false, true);
-  const Case<nn::LstmGates> c({3, 20, 24}, false, false);  // several warps copy and read a stage
+  check<nn::GruGates>({5, 2, 37});
+  const Case<nn::LstmGates> c({3, 20, 24}, false);  // several warps copy and read a stage
   CHECK(Device<nn::LstmGates>(c, false).run.plan.column_tiles > 1);
   check_forward(c);
 }
@@ -260,7 +249,7 @@ TEST_CASE("persistent kernels hand h and dz on between blocks by flags") {
 // Runs a hand-over that is broken as an environment variable says. Tests call it in a new process.
 static void run_broken(const char* wanted) {
   const auto broken = static_cast<Broken>(std::atoi(wanted));
-  const Case<nn::LstmGates> c({5, 3, 40}, false, false);
+  const Case<nn::LstmGates> c({5, 3, 40}, false);
   if (std::getenv("BACKWARD") != nullptr) {
     check_backward(c, broken);
   } else {

@@ -51,7 +51,7 @@ void check_division(const RecurrentPlan& p, const RecurrentShape& s, const Devic
   CHECK(p.work_bytes >= p.parts * p.rows * columns * 4);
   CHECK(p.work_bytes % kChunkBytes == 0);
   CHECK(p.shared_bytes == s.chunks() * columns * kChunkBytes + p.work_bytes +
-                              4 * (columns + s.operands * p.rows * p.units) + 8 * p.rows);
+                              4 * (columns + s.operands * p.rows * p.units));
 }
 
 }  // namespace

@@ -35,7 +35,7 @@ class CudaBackend final : public Backend {
  public:
   void pointwise(const PointwiseKernel& kernel, const void* functor, DType dtype,
                  const LoopPlan& plan) const override {
-    cuda::find_pointwise(kernel, dtype)(functor, plan, {});
+    cuda::find_pointwise(kernel, dtype)(functor, plan, nullptr);
   }
   void pointwise_each(const PointwiseKernel& kernel, DType dtype,
                       std::span<const PointwiseItem> items, GraphCapture* rerun) const override {

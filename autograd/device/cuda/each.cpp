@@ -15,10 +15,10 @@ namespace {
 
 // Runs one item. Does nothing after a mistake until the host has thrown it.
 void run_one(const PointwiseKernel& kernel, DType dtype, const PointwiseItem& item) {
-  const Running running{.halted = gpu().notes.halted};
+  const int* const halted = gpu().notes.halted;
   const PointwiseLaunch run = find_pointwise(kernel, dtype);
-  if (item.strided != nullptr) return run(item.functor, *item.strided, running);
-  if (item.count > 0) run(item.functor, plan_of(kernel, item), running);
+  if (item.strided != nullptr) return run(item.functor, *item.strided, halted);
+  if (item.count > 0) run(item.functor, plan_of(kernel, item), halted);
 }
 
 }  // namespace

@@ -21,14 +21,13 @@ struct PointwisePlan {
   std::int64_t sizes[kMaxRank];
   void* data[kOperands];
   std::int64_t strides[kMaxRank][kOperands];
-  Running running;
+  const int* halted;
 };
 
-// Where a thread's element is in each operand; and its index along the outermost axis.
+// Where a thread's element is in each operand.
 template <int kOperands>
 struct Offsets {
   std::int64_t at[kOperands];
-  std::int64_t outermost;
 };
 
 template <int kOperands>
@@ -43,7 +42,6 @@ TL_HD Offsets<kOperands> offsets_of(const PointwisePlan<kOperands>& plan, std::i
   }
   const int last = plan.rank > 0 ? plan.rank - 1 : 0;
   for (int k = 0; k < kOperands; ++k) offsets.at[k] += i * plan.strides[last][k];
-  offsets.outermost = i;
   return offsets;
 }
 
@@ -69,21 +67,18 @@ template <class F, class T>
 __global__ void __launch_bounds__(kThreads)
     pointwise_kernel(F formula, PointwisePlan<kOperandsOf<F, T>> plan) {
   const std::int64_t i = thread_number();
-  if (i >= plan.count || (plan.running.halted != nullptr && *plan.running.halted != 0)) return;
-  const auto offsets = offsets_of(plan, i);
-  const std::int64_t* const lengths = plan.running.lengths;
-  if (lengths != nullptr && lengths[offsets.outermost] <= plan.running.time) return;
-  apply<F, T>(formula, plan, offsets,
+  if (i >= plan.count || (plan.halted != nullptr && *plan.halted != 0)) return;
+  apply<F, T>(formula, plan, offsets_of(plan, i),
               std::make_index_sequence<static_cast<std::size_t>(kArity<F>)>{},
               std::make_index_sequence<static_cast<std::size_t>(kResultCount<F>)>{});
 }
 
 template <class F, class T>
-void launch_pointwise(const void* functor, const LoopPlan& plan, const Running& running) {
+void launch_pointwise(const void* functor, const LoopPlan& plan, const int* halted) {
   PointwisePlan<kOperandsOf<F, T>> given;
   given.rank = plan.rank;
   given.count = 1;
-  given.running = running;
+  given.halted = halted;
   for (int axis = 0; axis < kMaxRank; ++axis) {
     const int from = plan.rank - 1 - axis;
     given.sizes[axis] = from < 0 ? 1 : plan.sizes[from];

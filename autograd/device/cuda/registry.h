@@ -7,16 +7,9 @@
 
 namespace tapeloop::cuda {
 
-// The rows [.., H] of a batch that take part: those with lengths[row] > time (lengths on the
-// device; null: all rows). If *halted is not 0, no row takes part (null: not checked).
-struct Running {
-  const std::int64_t* lengths = nullptr;
-  std::int64_t time = 0;
-  const int* halted = nullptr;
-};
-
-// Enqueues the kernel. With running.lengths, the plan has rank 2, [rows, H].
-using PointwiseLaunch = void (*)(const void* functor, const LoopPlan& plan, const Running& running);
+// Enqueues the kernel. If *halted (on the device) is not 0 when it runs, it does nothing; null: not
+// checked.
+using PointwiseLaunch = void (*)(const void* functor, const LoopPlan& plan, const int* halted);
 
 // One item of a kernel for many items. The items are in device memory; first_block is the first
 // block of an item.

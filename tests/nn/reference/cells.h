@@ -156,8 +156,8 @@ inline Outputs lmu(Case& c) {
       if (!(std::abs(x[i] - y[i]) < 1e-12)) throw Error("lmu: " + name + " differs");
     }
   };
-  same(cell.a, "input.A");
-  same(cell.b, "input.B");
+  same(cell.a.values(), "input.A");
+  same(cell.b.values(), "input.B");
   return run_parts<nn::Lmu>(c, own, {"h", "m"});
 }
 

@@ -2,13 +2,12 @@
 // The operations of level_loop.h on the GPU: products and pointwise kernels in turn, all enqueued
 // without a wait, for every step and every order. A plain batch of sequences may run in one launch
 // instead: recurrent/persistent.cu.
-#include <algorithm>
-
 #include "tapeloop/autograd/device/cuda/kernels.h"
 #include "tapeloop/autograd/device/cuda/launch.cuh"
 #include "tapeloop/autograd/device/cuda/recurrent/level_kernels.cuh"
 #include "tapeloop/autograd/device/cuda/recurrent/sequence.h"
 #include "tapeloop/autograd/device/level_loop.h"
+#include "tapeloop/autograd/device/schedule_tables.h"
 
 namespace tapeloop::cuda {
 namespace {
@@ -81,79 +80,27 @@ __global__ void __launch_bounds__(kThreads) norm_gradient_kernel(NormRows<T> n) 
   }
 }
 
-// dscale += sum of dy x^, dbias += sum of dy: a thread for each column.
+// dscale += sum of dy x^, dbias += sum of dy.
 template <class T>
 __global__ void __launch_bounds__(kThreads) norm_sums_kernel(NormRows<T> n, T* dscale, T* dbias) {
-  const std::int64_t j = thread_number();
-  if (j >= n.groups * n.width) return;
-  const std::int64_t group = divide(j, n.width).quotient;
-  T scale = 0, bias = 0;
-  for (std::int64_t i = 0; i < n.count; ++i) {
-    const std::int64_t at = i * n.groups + group;
-    scale += n.dy.at(i, j) * ((n.x.at(i, j) - n.mean[at]) * n.factor[at]);
-    bias += n.dy.at(i, j);
-  }
-  if (dscale != nullptr) dscale[j] += scale;
-  if (dbias != nullptr) dbias[j] += bias;
+  sum_rows<T, 2>(
+      n.count, n.groups * n.width,
+      [&](T* sums, std::int64_t i, std::int64_t j) {
+        const std::int64_t at = i * n.groups + divide(j, n.width).quotient;
+        sums[0] += n.dy.at(i, j) * ((n.x.at(i, j) - n.mean[at]) * n.factor[at]);
+        sums[1] += n.dy.at(i, j);
+      },
+      [&](const T* sums, std::int64_t j) {
+        if (dscale != nullptr) dscale[j] += sums[0];
+        if (dbias != nullptr) dbias[j] += sums[1];
+      });
 }
-
-// The tables of a schedule on the device. A table's address on the host finds its copy.
-class Tables {
- public:
-  explicit Tables(const Schedule& schedule) : memory_(bytes_of(schedule)) {
-    PoolVector<std::int64_t> all;
-    each(schedule, [&](const std::int64_t* rows, std::int64_t count) {
-      places_.push_back({rows, static_cast<std::int64_t>(all.size())});
-      all.insert(all.end(), rows, rows + count);
-    });
-    std::sort(places_.begin(), places_.end(),
-              [](const Place& a, const Place& b) { return a.host < b.host; });
-    if (!all.empty()) upload(memory_.as<void>(), all.data(), all.size() * sizeof(std::int64_t));
-  }
-  // `host` points into one of the tables. Null gives null.
-  const std::int64_t* on_device(const std::int64_t* host) const {
-    if (host == nullptr) return nullptr;
-    const auto after =
-        std::upper_bound(places_.begin(), places_.end(), host,
-                         [](const std::int64_t* x, const Place& place) { return x < place.host; });
-    const Place& place = *(after - 1);
-    return memory_.as<const std::int64_t>() + place.offset + (host - place.host);
-  }
-
- private:
-  struct Place {
-    const std::int64_t* host;
-    std::int64_t offset;
-  };
-  template <class Visit>
-  static void each(const Schedule& schedule, Visit visit) {
-    for (std::int64_t l = 0; !schedule.is_chain() && l < schedule.levels(); ++l) {
-      for (int p = 0; p < schedule.slots(); ++p) {
-        const Schedule::Rows rows = schedule.slot(l, p);
-        if (rows.rows != nullptr) visit(rows.rows, rows.count);
-      }
-    }
-    if (!schedule.has_edges() || schedule.nodes() == 0) return;
-    visit(schedule.edges(0).begins, schedule.nodes() + 1);
-    for (int table = 0; table < schedule.edge_tables() && schedule.edges() > 0; ++table) {
-      visit(schedule.edge_rows(table), schedule.edges());
-    }
-  }
-  static std::size_t bytes_of(const Schedule& schedule) {
-    std::int64_t all = 0;
-    each(schedule, [&](const std::int64_t*, std::int64_t count) { all += count; });
-    return static_cast<std::size_t>(all) * sizeof(std::int64_t);
-  }
-
-  PoolVector<Place> places_;
-  Scratch memory_;
-};
 
 // The operations of level_loop.h. The GPU is a single member: it owns all units and does not wait.
 template <class T>
 class WholeGpu {
  public:
-  explicit WholeGpu(const LevelRun& run) : run_(run), tables_(*run.schedule) {}
+  explicit WholeGpu(const LevelRun& run) : run_(run), tables_(*run.schedule, Device::cuda) {}
 
   int members() const { return 1; }
   void wait() {}
@@ -173,7 +120,7 @@ class WholeGpu {
   }
 
   void formula(const PointwiseKernel& kernel, const void* functor, const LoopPlan& plan) {
-    find_pointwise(kernel, dtype())(functor, plan, Running{});
+    find_pointwise(kernel, dtype())(functor, plan, nullptr);
   }
 
   void add(LevelRows<T> to, LevelRows<T> from, std::int64_t count, std::int64_t size,
@@ -184,8 +131,9 @@ class WholeGpu {
     set(rows(to), {}, count, size, false);
   }
   void add_rows(T* to, LevelRows<T> from, std::int64_t count, std::int64_t units) {
-    const Grid grid(units);
-    launch(sum_kernel<T>, grid.blocks, grid.threads, 0, to, rows(from), count, units);
+    const SumGrid grid(units);
+    launch(sum_kernel<T>, grid.blocks, grid.threads, kThreads * sizeof(T), to, rows(from), count,
+           units);
   }
   void sum(T* to, LevelRows<T> from, std::int64_t count, std::int64_t size, std::int64_t) {
     add_rows(to, from, count, size);
@@ -196,8 +144,9 @@ class WholeGpu {
   }
   void give(LevelRows<T> to, const std::int64_t* list, LevelRows<T> from, std::int64_t count,
             std::int64_t size) {
-    const Grid grid(size);
-    launch(give_kernel<T>, grid.blocks, grid.threads, 0, rows(to, list), rows(from), count, size);
+    const Shares shares = Shares::of(count, size);
+    const Grid grid = shares.grid();
+    launch(give_kernel<T>, grid.blocks, grid.threads, 0, rows(to, list), rows(from), count, shares);
   }
 
   void edge_sum(LevelRows<T> to, LevelRows<T> start, LevelRows<T> from, const std::int64_t* list,
@@ -205,16 +154,17 @@ class WholeGpu {
                 bool mean) {
     const Grid grid(nodes * size);
     launch(edge_sum_kernel<T>, grid.blocks, grid.threads, 0, rows(to), rows(start),
-           rows(from, list), tables_.on_device(begins), nodes, size, mean);
+           rows(from, list), tables_.address(begins), nodes, size, mean);
   }
   void spread(LevelRows<T> to, const std::int64_t* list, LevelRows<T> from,
               const std::int64_t* begins, std::int64_t nodes, std::int64_t size, std::int64_t,
               bool mean, bool adds) {
-    const std::int64_t* const edges = tables_.on_device(begins);
+    const std::int64_t* const edges = tables_.address(begins);
     if (adds && list != nullptr) {
-      const Grid grid(size);
+      const Shares shares = Shares::of(begins[nodes] - begins[0], size);
+      const Grid grid = shares.grid();
       launch(spread_in_order_kernel<T>, grid.blocks, grid.threads, 0, rows(to, list), rows(from),
-             edges, nodes, size, mean);
+             edges, nodes, shares, mean);
     } else {
       const Grid grid(nodes * size);
       launch(spread_kernel<T>, grid.blocks, grid.threads, 0, rows(to, list), rows(from), edges,
@@ -241,9 +191,11 @@ class WholeGpu {
     n.dy = rows(dy);
     n.y = rows(dx);
     n.adds = adds;
-    const Grid grid(count * groups), columns(size);
+    const Grid grid(count * groups);
     launch(norm_gradient_kernel<T>, grid.blocks, grid.threads, 0, n);
-    launch(norm_sums_kernel<T>, columns.blocks, columns.threads, 0, n, dscale, dbias);
+    const SumGrid sums(size);
+    launch(norm_sums_kernel<T>, sums.blocks, sums.threads, 2 * kThreads * sizeof(T), n, dscale,
+           dbias);
   }
 
  private:
@@ -251,7 +203,7 @@ class WholeGpu {
   const Tensor& weight_of(int i) const { return run_.weights[static_cast<std::size_t>(i)]; }
   static KernelRows<T> rows(LevelRows<T> x) { return {x.data, x.stride, nullptr}; }
   KernelRows<T> rows(LevelRows<T> x, const std::int64_t* list) const {
-    return {x.data, x.stride, tables_.on_device(list)};
+    return {x.data, x.stride, tables_.address(list)};
   }
   static void set(KernelRows<T> to, KernelRows<T> from, std::int64_t count, std::int64_t size,
                   bool add) {
@@ -282,7 +234,7 @@ class WholeGpu {
   }
 
   const LevelRun& run_;
-  Tables tables_;
+  const detail::ScheduleTables tables_;
 };
 
 }  // namespace

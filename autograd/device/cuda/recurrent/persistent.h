@@ -34,9 +34,8 @@ struct PersistentRun {
   bool apart, takes_h, reverse;
   const float* w;  // element (r, k) of [G*H, H] at r * w_row + k * w_column
   std::int64_t w_row, w_column;
-  const std::int64_t* lengths;  // [N], or null: all run to the end
-  const float* bias;            // [G*H], or null
-  StepMemory<const float> zx;   // [T, N, G*H]
+  const float* bias;           // [G*H], or null
+  StepMemory<const float> zx;  // [T, N, G*H]
   StepMemory<float> z;
   const float* initial[kMostParts];      // [N, H]
   StepMemory<float> states[kMostParts];  // [T, N, H]

@@ -76,16 +76,10 @@ __global__ void __launch_bounds__(kBlockThreads, 1)
         values[k] = (run.apart ? s.bias[g * s.units + s.unit] : values[k]) + s.total(e, g);
         s.operand(k, e) = values[k];
       }
-      float h;
-      if (s.running(e, t)) {
-        apply_formula(formula, values, results);
-        h = results[0];
+      apply_formula(formula, values, results);
 #pragma unroll
-        for (int k = 0; k < kParts; ++k) s.operand(part(k), e) = results[k];
-      } else {  // the state does not change
-        h = s.operand(part(0), e);
-      }
-      if (step + 1 < run.steps) s.hand_on(step + 1, e, s.first_unit + s.unit, h);
+      for (int k = 0; k < kParts; ++k) s.operand(part(k), e) = results[k];
+      if (step + 1 < run.steps) s.hand_on(step + 1, e, s.hidden_unit, results[0]);
     });
     if (step + 1 < run.steps) s.publish_step(step + 1);
     // Work that no other block waits for, while the others read the values passed on.
@@ -156,27 +150,23 @@ __global__ void __launch_bounds__(kBlockThreads, 1)
         return;
       }
       if (run.dhs != nullptr) dh += s.operand(kDhs, e);
-      float values[kArguments], results[kResults] = {};
-      if (s.running(e, t)) {
+      float values[kArguments], results[kResults];
 #pragma unroll
-        for (int k = 0; k < kArguments; ++k) values[k] = s.operand(k, e);
-        values[kDstate] = dh;
-        apply_formula(formula, values, results);
-        if (!run.takes_h) dh = 0;  // all of dh went through the formula
+      for (int k = 0; k < kArguments; ++k) values[k] = s.operand(k, e);
+      values[kDstate] = dh;
+      apply_formula(formula, values, results);
+      if (!run.takes_h) s.operand(kDstate, e) = 0;  // all of dh went through the formula
 #pragma unroll
-        for (int k = 0; k < kResults; ++k) {
-          const int state_part = first_part + k - gate_arguments;
-          if (k >= gate_arguments) s.operand(kDstate + state_part, e) = results[k];
-          if (k >= gate_arguments && state_part == 0) dh = results[k];
-        }
-      }  // otherwise the state did not change: its gradient passes through
-      s.operand(kDstate, e) = dh;
+      for (int k = 0; k < kResults; ++k) {
+        if (k >= gate_arguments)
+          s.operand(kDstate + first_part + k - gate_arguments, e) = results[k];
+      }
       // Each gradient of a gate takes the place of its argument.
 #pragma unroll
       for (int k = 0; k < kResults; ++k) {
         if (k >= gate_arguments) continue;
         s.operand(k, e) = results[k];
-        const int g = k - first_gate, to = (s.first_unit + s.unit) * run.gates + g;
+        const int g = k - first_gate, to = s.hidden_unit * run.gates + g;
         if (g < 0) continue;
         if (!whole_chunks) {
           s.hand_on(i, e, to, results[k]);

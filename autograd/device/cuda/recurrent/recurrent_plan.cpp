@@ -51,8 +51,7 @@ RecurrentPlan division(std::int64_t rows, std::int64_t units, const RecurrentSha
   divide_block(p, static_cast<int>(columns));
   if (p.splits < 1) return {};
   const std::int64_t weights = s.chunks() * columns * kChunkBytes;
-  // The bias, operands, and a length for each row.
-  const std::int64_t others = (columns + s.operands * p.rows * p.units) * 4 + p.rows * 8;
+  const std::int64_t others = (columns + s.operands * p.rows * p.units) * 4;  // bias, operands
   const std::int64_t sums = std::int64_t{p.parts} * p.rows * columns * 4;
   // A stage has two chunks for each lane along the inner axis, and a copy for each lane of a warp.
   // It is smaller if memory is short.

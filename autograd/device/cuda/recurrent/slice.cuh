@@ -15,14 +15,17 @@ struct Slice {
   int units, row_count, columns, chunks;  // of the block
   int inner;
   int slice, group, first_unit, first_row;
-  Chunk* weights;      // [chunks][columns]
-  float* work;         // stages, then sums [parts][row][column]; finally totals in the first part
-  std::int64_t* ends;  // [row]: the sequence's length. Global memory would take long at each step
-  float* bias;         // [column], or zeros
-  float* operands;     // [operand][row][unit]
-  int elements;        // row_count * units
+  Chunk* weights;     // [chunks][columns]
+  float* work;        // stages, then sums [parts][row][column]; finally totals in the first part
+  float* bias;        // [column], or zeros
+  float* operands;    // [operand][row][unit]
+  int elements;       // row_count * units
+  Chunk* exchange;    // of the group: two buffers
+  int buffer_chunks;  // of one of them
   // The elements of this thread: one unit of the rows first_own, first_own + own_step, ...
   int unit, first_own, end_own, own_step;
+  int hidden_unit;       // of all H
+  int gate_row;          // gates * hidden: elements between rows of gates
   SliceProduct product;  // of this warp; multiply() adds the rows
 
   __device__ explicit Slice(const PersistentRun& r)
@@ -39,8 +42,7 @@ struct Slice {
     chunks = (inner + kChunkSize - 1) / kChunkSize;
     weights = shared_memory<Chunk>();
     work = reinterpret_cast<float*>(weights + chunks * columns);
-    ends = reinterpret_cast<std::int64_t*>(work + r.plan.work_bytes / 4);
-    bias = reinterpret_cast<float*>(ends + row_count);
+    bias = work + r.plan.work_bytes / 4;
     operands = bias + columns;
     const int thread = static_cast<int>(threadIdx.x);
     own_step = kBlockThreads / units;
@@ -48,6 +50,10 @@ struct Slice {
     unit = thread - first_own * units;
     end_own = r.batch - first_row < row_count ? r.batch - first_row : row_count;
     if (first_own >= own_step || first_unit + unit >= r.hidden) first_own = end_own;
+    hidden_unit = first_unit + unit;
+    gate_row = r.gates * r.hidden;
+    buffer_chunks = chunks * row_count;
+    exchange = r.exchange + std::int64_t{2} * group * buffer_chunks;
     prepare_product();
   }
   __device__ void prepare_product() {
@@ -80,22 +86,28 @@ struct Slice {
   struct Element {
     int row;    // in the block
     int at;     // in the block's operands
-    int n;      // in the batch
     int state;  // in [N, H]
+    int gate;   // in [N, G*H], of the first gate
   };
   template <class Body>
   __device__ __forceinline__ void for_elements(Body body) const {
+    const int n = first_row + first_own;
+    Element e{first_own, first_own * units + unit, n * run.hidden + hidden_unit,
+              n * gate_row + hidden_unit};
 #pragma unroll 1
-    for (int row = first_own; row < end_own; row += own_step) {
-      const int n = first_row + row;
-      body(Element{row, row * units + unit, n, n * run.hidden + first_unit + unit});
+    while (e.row < end_own) {
+      body(e);
+      e.row += own_step;
+      e.at += own_step * units;
+      e.state += own_step * run.hidden;
+      e.gate += own_step * gate_row;
     }
   }
   __device__ float& operand(int which, const Element& e) const {
     return operands[which * elements + e.at];
   }
   __device__ int gate_at(const Element& e, int gate) const {  // in [N, G*H]
-    return (e.n * run.gates + gate) * run.hidden + first_unit + unit;
+    return e.gate + gate * run.hidden;
   }
   __device__ std::int64_t gate_step() const {
     return std::int64_t{run.batch} * run.gates * run.hidden;
@@ -104,7 +116,6 @@ struct Slice {
   __device__ std::int64_t time(std::int64_t step) const {
     return run.reverse ? run.steps - 1 - step : step;
   }
-  __device__ bool running(const Element& e, std::int64_t t) const { return t < ends[e.row]; }
   __device__ const float* previous(int part, std::int64_t step) const {  // [N, H]
     return step == 0 ? run.initial[part] : run.states[part].at(time(step - 1));
   }
@@ -133,21 +144,18 @@ struct Slice {
       const int gate = i / units, from = first_unit + i - gate * units;
       bias[i] = run.bias != nullptr && from < run.hidden ? run.bias[gate * run.hidden + from] : 0;
     }
-    for (int row = static_cast<int>(threadIdx.x); row < row_count; row += kBlockThreads) {
-      const bool has_length = run.lengths != nullptr && first_row + row < run.batch;
-      ends[row] = has_length ? run.lengths[first_row + row] : run.steps;
-    }
   }
 
   // --- the exchange between time steps ---
   __device__ Chunk* buffer(std::int64_t step) const {
-    return run.exchange + (2 * group + (step & 1)) * chunks * std::int64_t{row_count};
+    return exchange + (step & 1) * buffer_chunks;
   }
   // Passes on element k of the inner axis, or all elements of k's chunk.
-  __device__ void hand_on(std::int64_t step, const Element& e, int k, float value) const {
+  __device__ void hand_on(std::int64_t step, const Element& e, unsigned k, float value) const {
     buffer(step)[k / kChunkSize * row_count + e.row].at[k % kChunkSize] = value;
   }
-  __device__ void hand_on(std::int64_t step, const Element& e, int k, const Chunk& values) const {
+  __device__ void hand_on(std::int64_t step, const Element& e, unsigned k,
+                          const Chunk& values) const {
     buffer(step)[k / kChunkSize * row_count + e.row] = values;
   }
   __device__ unsigned* flags() const { return run.flags + group * run.plan.slices; }
