@@ -17,4 +17,5 @@
 #include "tapeloop/nn/cells/phased_lstm.h"
 #include "tapeloop/nn/cells/recurrent_highway.h"
 #include "tapeloop/nn/cells/rnn.h"
+#include "tapeloop/nn/cells/slstm.h"
 #include "tapeloop/nn/cells/sru.h"

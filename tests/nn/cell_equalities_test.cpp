@@ -73,6 +73,38 @@ TEST_CASE("a mask on the candidate of an LSTM leaves its memory alone") {
 
 }  // namespace
 
+TEST_CASE("an sLSTM with heads is the sLSTM whose recurrent weight is block-diagonal") {
+  for (const ForgetGate forget : {ForgetGate::sigmoid, ForgetGate::exponential}) {
+    const auto cell = made<SlstmCell>(50, {.heads = 2, .forget = forget});
+    auto whole = made<SlstmCell>(51, {.forget = forget});
+    set(whole.w.weight_ih, cell.w.weight_ih), set(whole.w.bias_ih, cell.w.bias_ih);
+    zero(whole.w.weight_hh);
+    for (std::int64_t row = 0; row < 4 * kHidden; ++row) {
+      const std::int64_t first = row % kHidden / 2 * 2;
+      whole.w.weight_hh.value()
+          .select(0, row)
+          .slice(0, first, first + 2)
+          .copy_from(cell.w.weight_hh.value().select(0, row));
+    }
+    CHECK(distance(cell, whole, inputs()) < kSame);
+  }
+}
+
+// h = sigmoid(o) c / n with c' = f c + e^i tanh(g), n' = f n + e^i.
+TEST_CASE("an sLSTM with small gates is the formula without a stabiliser") {
+  const auto cell = made<SlstmCell>(54);
+  Var h(Tensor::zeros({3, kHidden}, DType::float64)), c = h, n = h;
+  const Var ys = unroll(cell, inputs()).ys;
+  for (std::int64_t t = 0; t < ys.dim(0); ++t) {
+    const auto z =
+        chunk(cell.input(select_index(inputs(), 0, t)) + linear(h, cell.w.weight_hh), 4, -1);
+    c = sigmoid(z[1]) * c + exp(z[0]) * tanh(z[2]);
+    n = sigmoid(z[1]) * n + exp(z[0]);
+    h = sigmoid(z[3]) * c / n;
+    CHECK(test::distance(h.value(), select_index(ys, 0, t).value()) < kSame);
+  }
+}
+
 TEST_CASE("an LSTM whose peepholes are 0, or that has none, is the LSTM") {
   const auto lstm = made<LstmCell>(1);
   for (const Peephole peephole : {Peephole::none, Peephole::diagonal, Peephole::full}) {

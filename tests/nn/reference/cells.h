@@ -161,6 +161,20 @@ inline Outputs lmu(Case& c) {
   return run_parts<nn::Lmu>(c, own, {"h", "m"});
 }
 
+// The state as c e^m and n e^m: m may be chosen.
+inline Outputs slstm(Case& c) {
+  const auto forget = choice<nn::ForgetGate>(
+      c, "forget", "sigmoid",
+      {{"sigmoid", nn::ForgetGate::sigmoid}, {"exp", nn::ForgetGate::exponential}});
+  c.flag("large");  // whether the case has large numbers
+  Outputs result =
+      run_parts<nn::Slstm>(c, {.heads = static_cast<int>(c.integer("heads", 1)), .forget = forget},
+                           {"h", "c", "n", "m"});
+  result["c_true"] = result["cn"] * exp(result["mn"]);
+  result["n_true"] = result["nn"] * exp(result["mn"]);
+  return result;
+}
+
 // The file has the times apart from the features.
 inline Outputs phased_lstm(Case& c) {
   nn::RecurrentOptions sizes = sizes_of(c);

@@ -42,6 +42,7 @@ inline const std::vector<Kind>& kinds() {
       {{"minlstm"}, min_lstm},
       {{"sru"}, sru},
       {{"clockwork"}, clockwork},
+      {{"slstm"}, slstm},
       {{"lmu"}, lmu},
       {{"phased"}, phased_lstm},
       {{"lstm_stack"}, lstm_stack},
@@ -117,7 +118,6 @@ inline const std::vector<std::string>& missing_kinds() {
       "qrnn",
       "s4d",
       "show_attend_tell",
-      "slstm",
       "video",
   };
   return names;
