@@ -12,6 +12,7 @@
 #include "tapeloop/nn/cells/lstm.h"
 #include "tapeloop/nn/cells/mgu.h"
 #include "tapeloop/nn/cells/min_rnns.h"
+#include "tapeloop/nn/cells/mlstm.h"
 #include "tapeloop/nn/cells/mut.h"
 #include "tapeloop/nn/cells/peephole_lstm.h"
 #include "tapeloop/nn/cells/phased_lstm.h"

@@ -118,6 +118,11 @@ inline std::vector<CellRow> cell_rows() {
       cell_row<SlstmCell>("slstm"),
       cell_row<SlstmCell>("slstm, heads, exponential",
                           {.heads = 2, .forget = ForgetGate::exponential}),
+      cell_row<MlstmCell>("mlstm", {}, true, false),
+      cell_row<MlstmCell>(
+          "mlstm, heads, exponential, chunks",
+          {.heads = 2, .forget = ForgetGate::exponential, .epsilon = 1e-3, .chunk = 2}, true,
+          false),
       cell_row<ClockworkCell>("clockwork", {.periods = {1, 2}}),
       cell_row<PhasedLstmCell>("phased lstm", {}, false),
       cell_row<LmuCell>("lmu", {.order = 3, .theta = 5}),

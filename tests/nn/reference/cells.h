@@ -175,6 +175,40 @@ inline Outputs slstm(Case& c) {
   return result;
 }
 
+// The file has C [.., heads, value, key] and n [.., heads, key].
+inline Outputs mlstm(Case& c) {
+  const auto forget = choice<nn::ForgetGate>(
+      c, "forget", "sigmoid",
+      {{"sigmoid", nn::ForgetGate::sigmoid}, {"exp", nn::ForgetGate::exponential}});
+  c.flag("large");
+  const nn::MlstmOptions own{.heads = static_cast<int>(c.integer("heads", 1)),
+                             .forget = forget,
+                             .epsilon = c.number("eps", 0),
+                             .chunk = 3};
+  const auto sizes = sizes_of(c);
+  const auto& layer =
+      c.module<nn::Mlstm>("", [&](Random& random) { return nn::Mlstm(sizes, random, own); });
+  const auto flat = [](const Var& x) {
+    return x.defined() ? reshape(x, {x.dim(0), x.dim(1), -1}) : Var();
+  };
+  nn::State<4> start;
+  start[1] = flat(c.var_if("input.c0"));
+  start[2] = flat(c.var_if("input.n0"));
+  start[3] = flat(c.var_if("input.m0"));
+  const auto [ys, last] = layer(c.var("input.x"), start, c.integers_if("input.lengths"));
+  const std::int64_t n = ys.dim(1), layers = last[3].dim(0), heads = own.heads;
+  const std::int64_t d = sizes.hidden / heads;
+  const Var cn = reshape(last[1], {layers, n, heads, d, d});
+  const Var normaliser = reshape(last[2], {layers, n, heads, d}), m = exp(last[3]);
+  return {{"y", ys},
+          {"hn", last[0]},
+          {"cn", cn},
+          {"nn", normaliser},
+          {"mn", last[3]},
+          {"c_true", cn * reshape(m, {layers, n, heads, 1, 1})},
+          {"n_true", normaliser * reshape(m, {layers, n, heads, 1})}};
+}
+
 // The file has the times apart from the features.
 inline Outputs phased_lstm(Case& c) {
   nn::RecurrentOptions sizes = sizes_of(c);
