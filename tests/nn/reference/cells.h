@@ -209,6 +209,30 @@ inline Outputs mlstm(Case& c) {
           {"n_true", normaliser * reshape(m, {layers, n, heads, 1})}};
 }
 
+// A stack of blocks with the weights of the authors' package, under its names.
+inline Outputs xlstm(Case& c) {
+  const nn::XlstmOptions options{.features = c.integer("embedding_dim", 0),
+                                 .blocks = static_cast<int>(c.integer("num_blocks", 1)),
+                                 .slstm_at = {static_cast<int>(c.integers_of("slstm_at")[0])},
+                                 .heads = static_cast<int>(c.integer("heads", 1)),
+                                 .taps = c.integer("taps", 4),
+                                 .qkv_block = c.integer("qkv_block", 4),
+                                 .mlstm_factor = c.number("mlstm_factor", 2),
+                                 .mlp_factor = c.number("mlp_factor", 1.3),
+                                 .round_to = c.integer("round_to", 64),
+                                 .chunk = 4,
+                                 .dtype = c.dtype()};
+  Random random(1);
+  const nn::Xlstm model(options, random);
+  StateDict saved;
+  for (const std::string& name : c.names("param.")) {
+    saved.push_back({name, c.tensor("param." + name).cpu()});
+  }
+  nn::load_state_dict(model, nn::from_xlstm_package(saved, options), "the package");
+  nn::move(model, c.device());
+  return {{"y", model(c.var("input.x")).ys}};
+}
+
 // The file has the times apart from the features.
 inline Outputs phased_lstm(Case& c) {
   nn::RecurrentOptions sizes = sizes_of(c);

@@ -44,6 +44,7 @@ inline const std::vector<Kind>& kinds() {
       {{"clockwork"}, clockwork},
       {{"slstm"}, slstm},
       {{"mlstm"}, mlstm},
+      {{"xlstm"}, xlstm},
       {{"lmu"}, lmu},
       {{"phased"}, phased_lstm},
       {{"lstm_stack"}, lstm_stack},
