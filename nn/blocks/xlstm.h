@@ -94,6 +94,9 @@ class Xlstm {
   Result operator()(const Var& xs, const std::vector<XlstmState>& initial = {},
                     std::span<const std::int64_t> lengths = {}) const;
   const XlstmOptions& options() const { return options_; }  // as given
+  // The blocks and the norm after them as layers of a Stepper. Throws unless the weights are
+  // float32 on the CPU.
+  std::vector<std::unique_ptr<StreamLayer>> stream_layers(Weights format) const;
   void visit(Visitor& v) const;
 
  private:
@@ -106,6 +109,11 @@ class Xlstm {
   std::vector<Block> blocks_;
   ScaledNorm post_blocks_norm_;
 };
+
+// A Stepper from a stack and the Linear that follows it, if any. It copies the weights. Dropout does
+// not act.
+Stepper make_stepper(const Xlstm& model, const Linear& head = {},
+                     const StepperOptions& options = {});
 
 // The weights of the package's xLSTMBlockStack, made for such a model, from its state dict: other
 // layouts of the sLSTM's recurrent weights are brought into ours. `cuda_layout`: the model has the

@@ -2,17 +2,16 @@
 // The mLSTM for one stream.
 #include <algorithm>
 #include <cmath>
-#include <cstring>
-#include <limits>
 
 #include "tapeloop/autograd/tensor/error.h"
 #include "tapeloop/nn/cells/mlstm.h"
+#include "tapeloop/nn/cells/mlstm_head.h"
 
 namespace tapeloop::nn {
 
 namespace {
 
-// C is kept transposed, [key, value]: the loops over values then have no sums across a register.
+// C is kept as [key, value].
 class MlstmLayer final : public StreamLayer {
  public:
   MlstmLayer(const Linear& projection, std::int64_t hidden, const MlstmOptions& own, Weights format)
@@ -52,37 +51,15 @@ class MlstmLayer final : public StreamLayer {
 
  private:
   void step_head(std::int64_t j) noexcept {
-    const std::int64_t d = head_;
-    const float* const z = z_.data();
-    const float *q = z + j * d, *k = q + size_, *v = k + size_, *o = v + size_;
-    const float i = z[4 * size_ + j], f = z[4 * size_ + heads_ + j];
-    const float log_f = own_.forget == ForgetGate::sigmoid ? log_sigmoid(f) : f;
-    float* const h = parts_[0].data + j * d;
-    float* const c = parts_[1].data + j * d * d;
-    float* const n = parts_[2].data + j * d;
-    float& m = parts_[3].data[j];
-    const bool started = std::any_of(n, n + d, [](float x) { return x != 0; });
-    const float next = started ? std::max(log_f + m, i) : i;
-    const float keep = started ? std::exp(log_f + m - next) : 0.0f, take = std::exp(i - next);
-    m = next;
-    float nq = 0;
-    std::fill_n(h, d, 0.0f);
-    for (std::int64_t key = 0; key < d; ++key) {
-      const float add = take * k[key], query = q[key];
-      float* const row = c + key * d;
-      n[key] = keep * n[key] + add;
-      nq += n[key] * query;
-      for (std::int64_t u = 0; u < d; ++u) {
-        row[u] = keep * row[u] + add * v[u];
-        h[u] += query * row[u];
-      }
-    }
-    const float bound = std::exp(-next);
-    const float below = std::max(std::abs(nq), bound) + static_cast<float>(own_.epsilon);
-    for (std::int64_t u = 0; u < d; ++u) h[u] = h[u] / below / (1.0f + std::exp(-o[u]));
-  }
-  static float log_sigmoid(float x) {
-    return x < 0 ? x - std::log1p(std::exp(x)) : -std::log1p(std::exp(-x));
+    const float *const z = z_.data(), *const q = z + j * head_, *const o = q + 3 * size_;
+    const float f = z[4 * size_ + heads_ + j];
+    float* const h = parts_[0].data + j * head_;
+    detail::step_mlstm_head(
+        {head_, q, q + size_, q + 2 * size_, z[4 * size_ + j],
+         own_.forget == ForgetGate::sigmoid ? detail::log_sigmoid(f) : f,
+         parts_[1].data + j * head_ * head_, parts_[2].data + j * head_, parts_[3].data + j, h},
+        static_cast<float>(own_.epsilon));
+    for (std::int64_t u = 0; u < head_; ++u) h[u] /= 1.0f + std::exp(-o[u]);
   }
 
   std::int64_t inputs_, size_, heads_, head_;

@@ -2,6 +2,7 @@
 // Blocks of an xLSTM and their stack: gradients, sequences in parts and of different lengths,
 // names, errors. The reference case xlstm_package has outputs of the authors' package.
 #include "tapeloop/nn/nn.h"
+#include "tests/allocations.h"
 #include "tests/support.h"
 
 namespace tapeloop::nn {
@@ -82,6 +83,34 @@ TEST_CASE("an xLSTM with lengths gives for each sequence what it gives for that 
       }
     }
   }
+}
+
+TEST_CASE("a stepper streams an xLSTM without allocation, and again after a reset") {
+  XlstmOptions options = small();
+  options.dtype = DType::float32;
+  options.bias = true;
+  const Xlstm model = made(options);
+  const Tensor xs = random_tensor({7, 1, 4}, 8, DType::float32);
+  Stepper stepper = make_stepper(model);
+  std::vector<std::vector<float>> inputs;
+  for (std::int64_t t = 0; t < 7; ++t) inputs.push_back(xs.select(0, t).to_vector<float>());
+  nn::convert(model, DType::float64);
+  const Var ys = model(Var(xs.to(DType::float64))).ys;
+  std::vector<float> y(4);
+  REQUIRE(stepper.step(inputs[0], y));  // formulas are checked at their first use
+  stepper.reset();
+  for (int run = 0; run < 2; ++run) {
+    for (std::int64_t t = 0; t < 7; ++t) {
+      const std::int64_t before = test::allocations();
+      REQUIRE(stepper.step(inputs[static_cast<std::size_t>(t)], y));
+      if (test::can_count_allocations()) CHECK(test::allocations() == before);
+      const std::vector<double> expected = ys.value().select(0, t).to_vector<double>();
+      CHECK(test::distance(std::vector<double>(y.begin(), y.end()), expected) < 2e-5);
+    }
+    stepper.reset();
+  }
+  CHECK(test::throws_with("stepper: |is float64|expected float32 on the cpu",
+                          [&] { make_stepper(model); }));
 }
 
 TEST_CASE("the weights of an xLSTM have the names of the authors' package") {
