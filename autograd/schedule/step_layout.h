@@ -65,6 +65,7 @@ struct StepLayout {
     // the columns of its own group.
     int groups = 1;
 
+    // Columns of a group.
     std::int64_t group_size() const { return x.size / groups; }
   };
   // One operation of the step. Fields of other kinds keep their defaults.

@@ -55,17 +55,18 @@ class StepBuffer {
 // A layer of a Stepper with a step of its own. A StepperLayer is one whose step is a Recurrence.
 class StreamLayer {
  public:
+  // A part of the state.
   struct Row {
-    float* data;
-    std::int64_t size;
+    float* data;        // the first number
+    std::int64_t size;  // how many
   };
   StreamLayer() = default;
   StreamLayer(const StreamLayer&) = delete;
   StreamLayer& operator=(const StreamLayer&) = delete;
   virtual ~StreamLayer() = default;
 
-  virtual std::int64_t inputs() const = 0;
-  virtual std::int64_t outputs() const = 0;
+  virtual std::int64_t inputs() const = 0;   // the size of x
+  virtual std::int64_t outputs() const = 0;  // the size of y
   // x [inputs()] -> y [outputs()], which is valid until the next step, and the next state. No
   // allocation. `backwards` is true at every second step: see RowWeights::multiply.
   virtual const float* step(const float* x, bool backwards) noexcept = 0;

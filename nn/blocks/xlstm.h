@@ -14,44 +14,43 @@
 namespace tapeloop::nn {
 
 struct XlstmOptions {
-  std::int64_t features = 0;  // E
-  int blocks = 1;             // of the stack
-  std::vector<int> slstm_at =
-      {};                      // the numbers of the sLSTM blocks, from 0; others are mLSTM blocks
-  int heads = 4;               // of each cell
-  std::int64_t taps = 4;       // of the causal convolutions
-  std::int64_t qkv_block = 4;  // features of a block of the block-diagonal W_q, W_k, W_v
-  double mlstm_factor = 2;     // F / E, rounded up to a multiple of round_to
-  double mlp_factor = 1.3;     // the same for the MLP of an sLSTM block
-  std::int64_t round_to = 64;
-  bool bias = false;        // of the projections
-  bool final_norm = true;   // after the last block
-  double dropout = 0;       // of what a block adds
-  double epsilon = 1e-6;    // of the mLSTM
-  std::int64_t chunk = 64;  // as in MlstmOptions
-  DType dtype = DType::float32;
+  std::int64_t features = 0;       // E
+  int blocks = 1;                  // of the stack
+  std::vector<int> slstm_at = {};  // numbers of the sLSTM blocks, from 0; others: mLSTM
+  int heads = 4;                   // of each cell
+  std::int64_t taps = 4;           // of the causal convolutions
+  std::int64_t qkv_block = 4;      // features of a block of the block-diagonal W_q, W_k, W_v
+  double mlstm_factor = 2;         // F / E, rounded up to a multiple of round_to
+  double mlp_factor = 1.3;         // the same for the MLP of an sLSTM block
+  std::int64_t round_to = 64;      // of F, and of the columns of the MLP
+  bool bias = false;               // of the projections
+  bool final_norm = true;          // after the last block
+  double dropout = 0;              // of what a block adds
+  double epsilon = 1e-6;           // of the mLSTM
+  std::int64_t chunk = 64;         // as in MlstmOptions
+  DType dtype = DType::float32;    // of the weights
 };
 
 // The state of a block: the last inputs of its convolution [taps - 1, N, ..], and the parts of its
 // cell, [N, size] each. Undefined: none.
 struct XlstmState {
-  Var convolution;
-  State<4> cell;
+  Var convolution;  // [taps - 1, N, ..]
+  State<4> cell;    // h, c, n, m
 };
 
 // y = x + W_down ((norm(mlstm(q, k, v)) + skip u) silu(z)),  x' z = W_up norm(x)
 //   u = silu(convolution(x'))     q = W_q u     k = W_k u     v = W_v x'     i f = W [q; k; v] + b
 struct MlstmBlock {
-  ScaledNorm xlstm_norm;
+  ScaledNorm xlstm_norm;               // of x
   Linear proj_up;                      // [2 F, E]
   GroupLinear q_proj, k_proj, v_proj;  // F features
-  CausalConvolution conv1d;
-  Linear igate, fgate;  // [heads, 3 F]
-  ScaledNorm outnorm;   // in heads
-  Var learnable_skip;   // [F], initially 1
-  Linear proj_down;     // [E, F]
-  Dropout dropout;
-  MlstmOptions own;
+  CausalConvolution conv1d;            // of F features
+  Linear igate, fgate;                 // [heads, 3 F]
+  ScaledNorm outnorm;                  // in heads
+  Var learnable_skip;                  // [F], initially 1
+  Linear proj_down;                    // [E, F]
+  Dropout dropout;                     // of what is added to x
+  MlstmOptions own;                    // of its mLSTM
   MlstmBlock() = default;
   MlstmBlock(const XlstmOptions& options, Random& random);
   // x [T, N, E] -> y [T, N, E], and the next state in `state`.
@@ -62,16 +61,16 @@ struct MlstmBlock {
 // x' = x + norm(slstm(i f g o)),  y = x' + mlp(norm(x'))
 //   u = silu(convolution(norm(x)))     i f read u, g o read norm(x), each in heads
 struct SlstmBlock {
-  ScaledNorm xlstm_norm;
-  CausalConvolution conv1d;
+  ScaledNorm xlstm_norm;                   // of x
+  CausalConvolution conv1d;                // of E features
   GroupLinear igate, fgate, zgate, ogate;  // in heads
   Var weight_hh;                           // [4 E, E / heads], as in SlstmCell
   Var bias;                                // [4 E]
   ScaledNorm group_norm;                   // in heads
-  ScaledNorm ffn_norm;
-  GatedMlp ffn;
-  Dropout dropout;
-  int heads = 1;
+  ScaledNorm ffn_norm;                     // before the MLP
+  GatedMlp ffn;                            // the MLP
+  Dropout dropout;                         // of what is added to x
+  int heads = 1;                           // of the sLSTM
   SlstmBlock() = default;
   // `position`: from 0 at the first block to 1 at the last; forget biases depend on it.
   SlstmBlock(const XlstmOptions& options, double position, Random& random);
@@ -85,6 +84,7 @@ class Xlstm {
   Xlstm() = default;
   Xlstm(const XlstmOptions& options, Random& random);
 
+  // The outputs of all steps, and the state after the last one.
   struct Result {
     Var ys;                        // [T, N, E]
     std::vector<XlstmState> last;  // of each block
@@ -110,8 +110,8 @@ class Xlstm {
   ScaledNorm post_blocks_norm_;
 };
 
-// A Stepper from a stack and the Linear that follows it, if any. It copies the weights. Dropout does
-// not act.
+// A Stepper from a stack and the Linear that follows it, if any. It copies the weights. Dropout
+// does not act.
 Stepper make_stepper(const Xlstm& model, const Linear& head = {},
                      const StepperOptions& options = {});
 

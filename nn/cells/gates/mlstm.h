@@ -24,7 +24,7 @@ struct MlstmOutput {
   static constexpr const char* name = "mlstm_output";
   static constexpr const char* arguments = "o r nq m";
   static constexpr const char* results = "h";
-  double epsilon = 0;
+  double epsilon = 0;  // added to the denominator
   TL_HD auto operator()(auto o, auto r, auto nq, auto m) const {
     return sigmoid(o) * (r / (max(abs(nq), exp(-m)) + epsilon));
   }
