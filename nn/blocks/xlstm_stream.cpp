@@ -7,7 +7,7 @@
 
 #include "tapeloop/autograd/tensor/error.h"
 #include "tapeloop/nn/blocks/xlstm.h"
-#include "tapeloop/nn/cells/mlstm_head.h"
+#include "tapeloop/nn/blocks/mlstm_head.h"
 
 namespace tapeloop::nn {
 

@@ -57,6 +57,7 @@ template <class C>
 concept HasStreamLayer = requires(const C& cell) {
   { cell.stream_layer(Weights::float32) } -> std::same_as<std::unique_ptr<StreamLayer>>;
 };
+// A Stepper from a stack of such cells and the Linear that follows it, if any.
 template <Cell C>
 requires HasStreamLayer<C> Stepper make_stepper(const Recurrent<C>& model, const Linear& head = {},
                                                 const StepperOptions& options = {}) {

@@ -4,8 +4,8 @@
 #include <cmath>
 
 #include "tapeloop/autograd/tensor/error.h"
+#include "tapeloop/nn/blocks/mlstm_head.h"
 #include "tapeloop/nn/cells/mlstm.h"
-#include "tapeloop/nn/cells/mlstm_head.h"
 
 namespace tapeloop::nn {
 
