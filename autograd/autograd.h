@@ -8,6 +8,7 @@
 #include "tapeloop/autograd/look/profile.h"
 #include "tapeloop/autograd/number/random.h"
 #include "tapeloop/autograd/ops/formula.h"
+#include "tapeloop/autograd/ops/linear_groups.h"
 #include "tapeloop/autograd/ops/losses.h"
 #include "tapeloop/autograd/ops/ops.h"
 #include "tapeloop/autograd/ops/pointwise.h"

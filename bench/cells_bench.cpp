@@ -78,6 +78,9 @@ void add(const char* name, const nn::OptionsOf<Cell>& own = {}, const nn::Noise&
   add<nn::MinGruCell>("min_gru");
   add<nn::MinLstmCell>("min_lstm");
   add<nn::SruCell>("sru");
+  add<nn::SlstmCell>("slstm");
+  add<nn::SlstmCell>("slstm/heads", {.heads = 4});
+  add<nn::MlstmCell>("mlstm", {.heads = 4});
   add<nn::ClockworkCell>("clockwork");
   add<nn::PhasedLstmCell>("phased_lstm", {}, {}, kHidden + 1);
   add<nn::LmuCell>("lmu", {.order = 64});

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 // One sample in, one sample out: an LSTM of H units on one input, then a linear unit, like models
 // of audio amplifiers.
+// infer/mlstm: an mLSTM of 4 heads with H inputs.
 // infer/lstm uses a Stepper, infer/lstm_bf16 a Stepper with bfloat16 weights, infer/operations
 // single operations, infer/user_operations those of a user's copy of the LSTM, a Recurrence.
 // At 48 kHz one sample lasts 20,800 ns.
@@ -40,6 +41,22 @@ void stepper(benchmark::State& state, Weights weights) {
   });
 }
 
+// One step of a cell with as many inputs as units.
+void mlstm(benchmark::State& state) {
+  bench::guarded(state, [&] {
+    Random random(1);
+    const std::int64_t size = state.range(0);
+    const nn::Mlstm model({.input = size, .hidden = size}, random, {.heads = 4});
+    Stepper steps = nn::make_stepper(model);
+    std::vector<float> x(static_cast<std::size_t>(size), 0.5f), y = x;
+    time_samples(state, [&](float sample) {
+      x[0] = sample;
+      if (!steps.step(x, y)) fail("infer_bench", text_of(steps.error()));
+      return y[0];
+    });
+  });
+}
+
 template <class Cell>
 void operations(benchmark::State& state) {
   bench::guarded(state, [&] {
@@ -64,5 +81,6 @@ void sizes(benchmark::internal::Benchmark* rows) {
 
 BENCHMARK_CAPTURE(stepper, float32, Weights::float32)->Name("infer/lstm")->Apply(sizes);
 BENCHMARK_CAPTURE(stepper, bfloat16, Weights::bfloat16)->Name("infer/lstm_bf16")->Apply(sizes);
+BENCHMARK(mlstm)->Name("infer/mlstm")->Apply(sizes);
 BENCHMARK(operations<nn::LstmCell>)->Name("infer/operations")->Apply(sizes);
 BENCHMARK(operations<my::LstmCell>)->Name("infer/user_operations")->Apply(sizes);

@@ -4,6 +4,7 @@
 #pragma once
 
 #include "tapeloop/autograd/autograd.h"
+#include "tapeloop/nn/blocks/xlstm.h"
 #include "tapeloop/nn/cells/cells.h"
 #include "tapeloop/nn/decode/decoding.h"
 #include "tapeloop/nn/decode/metrics.h"

@@ -100,7 +100,7 @@ class LevelLoop : private LevelFrame<T, Do> {
       if (zeros(term.x)) continue;
       see_whole(term.x.value);
       do_.product(term.weight, count_of(op.result), rows(term.x), term.x.size, start, to, y.size,
-                  y.unit);
+                  y.unit, term.groups);
       start = to;
       put = true;
     }
@@ -312,10 +312,10 @@ class LevelLoop : private LevelFrame<T, Do> {
       const Write way = (write++)->way;
       if (way == Write::none || zeros(term.x)) continue;
       see();
-      see_gradient(term.x, term.x.size);
+      see_gradient(term.x, term.group_size());
       const LevelRows<T> to = drows(term.x);
       do_.product_gradient(term.weight, count_of(op.result), dy, y.size,
-                           way == Write::add ? to : LevelRows<T>{}, to, term.x.size);
+                           way == Write::add ? to : LevelRows<T>{}, to, term.x.size, term.groups);
       wrote();
     }
     pass_on(op, write->way, dy, y);

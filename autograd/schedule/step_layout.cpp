@@ -5,6 +5,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <numeric>
 #include <string>
 #include <string_view>
 
@@ -102,18 +103,24 @@ class Resolver {
   }
 
   void product(StepLayout::Operation& op) {
-    std::int64_t size = -1;
+    std::int64_t size = -1, unit = 0;
     for (StepLayout::Term& term : op.terms) {
       columns(term.x);
       const Shape& w = weights_[static_cast<std::size_t>(term.weight)];
       if (size < 0) size = w.dim(0);
-      if (w != Shape{size, term.x.size}) {
+      if (term.groups > 1) {
+        groups(term, w);
+        unit = std::gcd(unit, term.group_size());
+      }
+      if (w != Shape{size, term.group_size()}) {
         fail_with(
             fmt::format("a weight is {}, expected [{}, {}]: it is multiplied with {}, which "
-                        "has {} columns",
-                        w.str(), size, term.x.size, what(term.x.value), term.x.size));
+                        "has {} columns{}",
+                        w.str(), size, term.group_size(), what(term.x.value), term.x.size,
+                        term.groups > 1 ? fmt::format(" in {} groups", term.groups) : ""));
       }
     }
+    if (unit > 0) value(op.result).unit = unit;
     columns(op.add);
     if (op.add.given() && op.add.size != size) {
       const bool input = value(op.add.value).from == From::input;
@@ -123,6 +130,22 @@ class Resolver {
     }
     bias(op.bias, size, "bias of a product");
     result(op.result, size);
+  }
+
+  // Whether the groups divide the columns, and blocks of as many columns the rows of the weight.
+  void groups(const StepLayout::Term& term, const Shape& w) const {
+    const std::int64_t size = term.x.size;
+    if (size % term.groups != 0) {
+      fail_with(
+          fmt::format("a product divides {} columns of {} into {} groups, which are not equal",
+                      size, what(term.x.value), term.groups));
+    }
+    if (w.dim(0) % size != 0) {
+      fail_with(
+          fmt::format("a weight of a product in {} groups is {}, expected a multiple of {} "
+                      "rows: as many as {} has columns, for each gate",
+                      term.groups, w.str(), size, what(term.x.value)));
+    }
   }
 
   void layer_norm(StepLayout::Operation& op) {

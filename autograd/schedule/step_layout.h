@@ -6,7 +6,8 @@
 // A step is a list of operations on values. A value is a row of numbers for each node (a node is
 // one application of the step: one time step of one sequence), or for each edge of the nodes. Each
 // operation makes new values:
-//   product     y = [add] + [bias] + sum of w x    w [size of y, size of x]
+//   product     y = [add] + [bias] + sum of w x    w [size of y, size of x], or, in G groups,
+//                                                  [size of y, size of x / G]
 //   layer norm  y = [add] + scale (x - mean) / sqrt(variance + epsilon) + bias, for each group
 //   formula     y1, y2, ... = F(a, b, ...)         element by element, for each unit
 //   spread      y[edge] = x[node of the edge]
@@ -60,6 +61,12 @@ struct StepLayout {
   struct Term {
     int weight;  // which one
     Columns x;   // what it is multiplied with
+    // Of the columns of x, and of the rows of each block of as many rows of the weight: a row reads
+    // the columns of its own group.
+    int groups = 1;
+
+    // Columns of a group.
+    std::int64_t group_size() const { return x.size / groups; }
   };
   // One operation of the step. Fields of other kinds keep their defaults.
   struct Operation {

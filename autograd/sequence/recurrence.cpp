@@ -154,7 +154,7 @@ void Recurrence::add_term(StepLayout::Operation& product, const Source& source,
   }
   refuse_parameter(x);
   weights_.push_back(w);
-  product.terms.push_back({static_cast<int>(weights_.size()) - 1, x});
+  product.terms.push_back({static_cast<int>(weights_.size()) - 1, x, source.groups});
 }
 
 StepLayout::Columns Recurrence::norm_of(const Source& source, StepLayout::Columns add) {

@@ -45,7 +45,7 @@ struct Source {
   Var var;                     // unit, product: the parameter; extra: the values
   Var bias;                    // product, layer_norm: what is added, or undefined
   Var scale;                   // layer_norm: the factors, or undefined
-  int groups = 1;              // layer_norm: of columns, each normalised by itself
+  int groups = 1;              // layer_norm, product: of columns, each by itself
   double epsilon = 0;          // layer_norm: added to the variance
   bool mean = false;           // edge_sum: divided by the number of edges
   PoolVector<Source> parts{};  // product, layer_norm, edge_sum: what they read; sum: its terms
@@ -64,6 +64,11 @@ Source state(int k, int predecessor = 0);
 Source product(const Var& w);
 Source product(const Var& w, Source x);
 Source product(const Var& w, Source x, const Var& bias);
+// The same in groups, such as the heads of a cell: a block-diagonal weight without its zeros.
+//   w [B * X, X / groups], X columns of x
+// The X rows of each of the B blocks are divided into groups as the columns of x are. A row reads
+// the columns of its own group. Cost: that of the smaller weight.
+Source product(const Var& w, Source x, const Var& bias, int groups);
 // A parameter [H], or [G*H] for G arguments, that is the same for all rows: a peephole weight, a
 // diagonal recurrence.
 Source unit(const Var& parameter);

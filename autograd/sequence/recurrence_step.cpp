@@ -4,6 +4,7 @@
 
 #include <array>
 
+#include "tapeloop/autograd/ops/linear_groups.h"
 #include "tapeloop/autograd/ops/ops.h"
 #include "tapeloop/autograd/sequence/edge_rows.h"
 #include "tapeloop/autograd/sequence/recurrence.h"
@@ -29,8 +30,9 @@ Var product(const StepLayout::Operation& op, const Recurrence& r, const PoolVect
     sum = values[static_cast<std::size_t>(op.bias)];
   }
   for (const StepLayout::Term& term : op.terms) {
-    sum =
-        linear(columns_of(values, term.x), r.weights()[static_cast<std::size_t>(term.weight)], sum);
+    const Var x = columns_of(values, term.x);
+    const Var& w = r.weights()[static_cast<std::size_t>(term.weight)];
+    sum = term.groups > 1 ? linear_groups(x, w, term.groups, sum) : linear(x, w, sum);
   }
   if (op.add.given() && op.bias >= 0) sum = sum + values[static_cast<std::size_t>(op.bias)];
   return sum;

@@ -8,6 +8,7 @@
 #include <algorithm>
 
 #include "tapeloop/autograd/device/backend.h"
+#include "tapeloop/autograd/ops/linear_groups.h"
 #include "tapeloop/autograd/ops/ops.h"
 #include "tapeloop/autograd/tensor/error.h"
 
@@ -314,7 +315,11 @@ void RecurrentGradient::add_weight_gradients(std::span<const Tensor> dvalues,
       const std::int64_t zeros = nodes_of_zeros(run_, term.x);
       each_block(run_.schedule, zeros, run_.rows(y), rows,
                  [&](std::int64_t first, std::int64_t end) {
-                   defer_weight_gradient(grads, input, part(dy, first, end), part(x, first, end));
+                   const Var dys = part(dy, first, end), xs = part(x, first, end);
+                   if (term.groups == 1) return defer_weight_gradient(grads, input, dys, xs);
+                   grads.add(input, [&] {
+                     return Var(group_weight_gradient(dys.value(), xs.value(), term.groups));
+                   });
                  });
     }
     if (op.bias < 0) continue;

@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <optional>
 
+#include "tapeloop/autograd/ops/linear_groups.h"
 #include "tapeloop/autograd/ops/ops.h"
 #include "tapeloop/autograd/sequence/edge_rows.h"
 #include "tapeloop/autograd/sequence/level_states.h"
@@ -88,7 +89,9 @@ class ByOperations {
       const Tensor columns = value.slice(1, op.add.first, op.add.first + op.add.size);
       for (const StepLayout::Term& term : op.terms) {
         const Var w(run_.recurrence.weights()[static_cast<std::size_t>(term.weight)].value());
-        add_in_place(columns, (-linear(Var(operand_of(run_, memory_, term.x)), w)).value());
+        const Var x(operand_of(run_, memory_, term.x));
+        const Var y = term.groups > 1 ? linear_groups(x, w, term.groups) : linear(x, w);
+        add_in_place(columns, (-y).value());
       }
       if (op.bias >= 0) {
         const auto unit = static_cast<std::size_t>(run_.value(op.bias).index);

@@ -39,10 +39,18 @@ Source mean_of_edges(Source x) { return edge_sum(std::move(x), true); }
 Source product(const Var& w) { return product(w, state(0)); }
 Source product(const Var& w, Source x) { return product(w, std::move(x), Var()); }
 Source product(const Var& w, Source x, const Var& bias) {
+  return product(w, std::move(x), bias, 1);
+}
+Source product(const Var& w, Source x, const Var& bias, int groups) {
+  if (groups < 1) {
+    fail("recurrence",
+         fmt::format("of::product() was given {} groups, expected 1 or more", groups));
+  }
   Source result;
   result.kind = Source::Kind::product;
   result.var = w;
   result.bias = bias;
+  result.groups = groups;
   result.parts.push_back(std::move(x));
   return result;
 }

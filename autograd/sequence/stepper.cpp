@@ -36,22 +36,39 @@ void check_float(const char* what, const Tensor& tensor, const Shape& shape) {
 
 }  // namespace
 
-Stepper::Stepper(std::span<const StepperLayer> layers, const Tensor& head_weight,
-                 const Tensor& head_bias, const StepperOptions& options)
-    : options_(options) {
+static void check_format(const StepperOptions& options) {
   if (options.weights != Weights::float32 && options.weights != Weights::bfloat16) {
     fail("stepper", fmt::format("options.weights is {}, expected Weights::float32 or "
                                 "Weights::bfloat16",
                                 static_cast<int>(options.weights)));
   }
-  if (layers.empty()) fail("stepper", "no layers were given; expected at least one");
+}
+
+std::vector<std::unique_ptr<StreamLayer>> Stepper::layers_of(std::span<const StepperLayer> layers,
+                                                             const StepperOptions& options) {
+  check_format(options);
+  std::vector<std::unique_ptr<StreamLayer>> result;
   for (const StepperLayer& given : layers) {
-    layers_.push_back(std::make_unique<Layer>(given, options.weights));
-    if (layers_.size() > 1 && layers_.back()->inputs() != outputs_) {
+    result.push_back(std::make_unique<Layer>(given, options.weights));
+  }
+  return result;
+}
+
+Stepper::Stepper(std::span<const StepperLayer> layers, const Tensor& head_weight,
+                 const Tensor& head_bias, const StepperOptions& options)
+    : Stepper(layers_of(layers, options), head_weight, head_bias, options) {}
+
+Stepper::Stepper(std::vector<std::unique_ptr<StreamLayer>> layers, const Tensor& head_weight,
+                 const Tensor& head_bias, const StepperOptions& options)
+    : options_(options), layers_(std::move(layers)) {
+  check_format(options);
+  if (layers_.empty()) fail("stepper", "no layers were given; expected at least one");
+  for (std::size_t i = 0; i < layers_.size(); ++i) {
+    if (i > 0 && layers_[i]->inputs() != outputs_) {
       fail("stepper", fmt::format("layer {} takes {} inputs, the one below it has {} hidden units",
-                                  layers_.size() - 1, layers_.back()->inputs(), outputs_));
+                                  i, layers_[i]->inputs(), outputs_));
     }
-    outputs_ = layers_.back()->outputs();
+    outputs_ = layers_[i]->outputs();
   }
   inputs_ = layers_.front()->inputs();
   if (!head_weight.defined()) {
@@ -129,8 +146,7 @@ bool Stepper::step(std::span<const float> x, std::span<float> y) noexcept {
   error_ = StepError::none;
   const float* below = x.data();
   for (const auto& layer : layers_) {
-    layer->step(below, backwards_);
-    below = layer->parts()[0].data;
+    below = layer->step(below, backwards_);
   }
   backwards_ = !backwards_;
   if (head_.defined()) {
@@ -143,7 +159,7 @@ bool Stepper::step(std::span<const float> x, std::span<float> y) noexcept {
 
 bool Stepper::state_is_finite() const noexcept {
   for (const auto& layer : layers_) {
-    for (const Layer::Row& part : layer->parts()) {
+    for (const StreamLayer::Row& part : layer->parts()) {
       if (!std::all_of(part.data, part.data + part.size, [](float v) { return std::isfinite(v); }))
         return false;
     }
@@ -152,13 +168,15 @@ bool Stepper::state_is_finite() const noexcept {
 }
 
 void Stepper::reset() noexcept {
-  for (const auto& layer : layers_) layer->reset();
+  for (const auto& layer : layers_) {
+    for (const StreamLayer::Row& part : layer->parts()) std::fill_n(part.data, part.size, 0.0f);
+  }
 }
 
 std::int64_t Stepper::state_size() const {
   std::int64_t size = 0;
   for (const auto& layer : layers_) {
-    for (const Layer::Row& part : layer->parts()) size += part.size;
+    for (const StreamLayer::Row& part : layer->parts()) size += part.size;
   }
   return size;
 }
@@ -174,7 +192,7 @@ void Stepper::state(std::span<float> to) const {
   check_state(to.size(), state_size());
   float* at = to.data();
   for (const auto& layer : layers_) {
-    for (const Layer::Row& part : layer->parts()) at = std::copy_n(part.data, part.size, at);
+    for (const StreamLayer::Row& part : layer->parts()) at = std::copy_n(part.data, part.size, at);
   }
 }
 
@@ -182,7 +200,7 @@ void Stepper::set_state(std::span<const float> from) {
   check_state(from.size(), state_size());
   const float* at = from.data();
   for (const auto& layer : layers_) {
-    for (const Layer::Row& part : layer->parts()) {
+    for (const StreamLayer::Row& part : layer->parts()) {
       std::copy_n(at, part.size, part.data);
       at += part.size;
     }

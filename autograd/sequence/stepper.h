@@ -52,12 +52,38 @@ class StepBuffer {
 };
 }  // namespace detail
 
+// A layer of a Stepper with a step of its own. A StepperLayer is one whose step is a Recurrence.
+class StreamLayer {
+ public:
+  // A part of the state.
+  struct Row {
+    float* data;        // the first number
+    std::int64_t size;  // how many
+  };
+  StreamLayer() = default;
+  StreamLayer(const StreamLayer&) = delete;
+  StreamLayer& operator=(const StreamLayer&) = delete;
+  virtual ~StreamLayer() = default;
+
+  virtual std::int64_t inputs() const = 0;   // the size of x
+  virtual std::int64_t outputs() const = 0;  // the size of y
+  // x [inputs()] -> y [outputs()], which is valid until the next step, and the next state. No
+  // allocation. `backwards` is true at every second step: see RowWeights::multiply.
+  virtual const float* step(const float* x, bool backwards) noexcept = 0;
+  // All parts of the state; the initial state is zeros.
+  virtual std::span<const Row> parts() const = 0;
+  virtual std::int64_t bytes() const = 0;  // size of weights and state
+};
+
 class Stepper {
  public:
   // Copies the weights: later changes of the model have no effect. A head [O, H] maps the
   // last layer's h to the output; without a head the output is h. Throws if shapes do not fit
   // or a tensor is not float32.
   Stepper(std::span<const StepperLayer> layers, const Tensor& head_weight = {},
+          const Tensor& head_bias = {}, const StepperOptions& options = {});
+  // The same with layers of any kind, made for the weights' format of the options.
+  Stepper(std::vector<std::unique_ptr<StreamLayer>> layers, const Tensor& head_weight = {},
           const Tensor& head_bias = {}, const StepperOptions& options = {});
 
   Stepper(const Stepper&) = delete;  // one stream, one Stepper
@@ -95,11 +121,13 @@ class Stepper {
 
  private:
   class Layer;
+  static std::vector<std::unique_ptr<StreamLayer>> layers_of(std::span<const StepperLayer> layers,
+                                                             const StepperOptions& options);
   void swap(Stepper& other) noexcept;
   Stepper() = default;
 
   StepperOptions options_;
-  std::vector<std::unique_ptr<Layer>> layers_;
+  std::vector<std::unique_ptr<StreamLayer>> layers_;
   std::int64_t inputs_ = 0, outputs_ = 0;
   StepError error_ = StepError::none;
   std::int64_t bad_input_ = -1;

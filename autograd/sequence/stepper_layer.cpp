@@ -143,18 +143,23 @@ void Stepper::Layer::place_states() {
     float* place = nullptr;
     for (std::size_t i = 0; i < heads_.size() && place == nullptr && state >= 0; ++i) {
       const StepLayout::Operation& op = layout_.operations[i];
-      if (op.kind != From::product || op.terms[0].x.value != state || op.terms[0].x.first != 0 ||
-          op.terms[0].x.size != columns) {
+      if (op.kind != From::product || op.terms[0].groups > 1 || op.terms[0].x.value != state ||
+          op.terms[0].x.first != 0 || op.terms[0].x.size != columns) {
         continue;
       }
-      std::int64_t operands = inputs_;
-      for (const StepLayout::Term& term : op.terms) operands += term.x.size;
-      heads_[i] = place = new_buffer(std::max(operands, padded(columns)));
+      heads_[i] = place = new_buffer(std::max(operands_of(op), padded(columns)));
     }
     if (place == nullptr) place = new_buffer(columns);
     parts_.push_back({place, columns});
     if (state >= 0) rows_[static_cast<std::size_t>(state)] = place;
   }
+}
+
+// The most columns that a product joins: those of its terms that have no groups, and x.
+std::int64_t Stepper::Layer::operands_of(const StepLayout::Operation& op) const {
+  std::int64_t operands = inputs_;
+  for (const StepLayout::Term& term : op.terms) operands += term.groups > 1 ? 0 : term.x.size;
+  return operands;
 }
 
 // Projects x, unless the products of the step do so together with their other operands.
@@ -186,11 +191,10 @@ void Stepper::Layer::add_product(const StepLayout::Operation& op, const StepperL
   work.result = row(op.result);
   const auto index = static_cast<std::size_t>(&op - layout_.operations.data());
   std::vector<Tensor> matrices;
-  std::int64_t operands = inputs_;
-  for (const StepLayout::Term& term : op.terms) operands += term.x.size;
-  float* const operand = heads_[index] != nullptr ? heads_[index] : new_buffer(operands);
+  float* const operand = heads_[index] != nullptr ? heads_[index] : new_buffer(operands_of(op));
   float* at = operand;
   for (const StepLayout::Term& term : op.terms) {
+    if (term.groups > 1) continue;
     matrices.push_back(given.recurrence.weights()[static_cast<std::size_t>(term.weight)].value());
     if (row(term.x) != at) {
       work.copies.push_back(
@@ -211,10 +215,30 @@ void Stepper::Layer::add_product(const StepLayout::Operation& op, const StepperL
   if (op.bias >= 0) {
     for (std::int64_t j = 0; j < work.size; ++j) bias[j] += row(op.bias)[j];
   }
-  work.weights = cpu::RowWeights(matrices, format);
+  if (!matrices.empty()) work.weights = cpu::RowWeights(matrices, format);
   work.operand = operand;
   work.init = bias;
   work_.push_back(std::move(work));
+  for (const StepLayout::Term& term : op.terms) {
+    if (term.groups > 1) add_groups(op, term, given, format);
+  }
+}
+
+// A product for each group of each block of rows, added to the result. It writes whole registers:
+// those after its own columns keep their numbers, or are written by the next one.
+void Stepper::Layer::add_groups(const StepLayout::Operation& op, const StepLayout::Term& term,
+                                const StepperLayer& given, Weights format) {
+  const Tensor w = given.recurrence.weights()[static_cast<std::size_t>(term.weight)].value();
+  const std::int64_t group = term.group_size();
+  for (std::int64_t first = 0; first < w.dim(0); first += group) {
+    Work work{};
+    work.kind = From::product;
+    work.size = group;
+    work.weights = cpu::RowWeights(std::array{w.slice(0, first, first + group)}, format);
+    work.operand = row(term.x) + first % term.x.size;
+    work.init = work.result = row(op.result) + first;
+    work_.push_back(std::move(work));
+  }
 }
 
 void Stepper::Layer::add_norm(const StepLayout::Operation& op) {
@@ -257,14 +281,18 @@ void Stepper::Layer::normalise(const Work& work) noexcept {
   }
 }
 
-void Stepper::Layer::step(const float* x, bool backwards) noexcept {
+const float* Stepper::Layer::step(const float* x, bool backwards) noexcept {
   for (const Work& work : work_) {
     for (const Copy& copy : work.copies) {
       std::memcpy(copy.to, copy.from == nullptr ? x : copy.from, copy.bytes);
     }
     switch (work.kind) {
       case From::product:
-        work.weights.multiply(work.operand, work.init, work.result, backwards);
+        if (work.weights.defined()) {
+          work.weights.multiply(work.operand, work.init, work.result, backwards);
+        } else {
+          std::copy_n(work.init, work.size, work.result);
+        }
         for (std::int64_t j = 0; work.add != nullptr && j < work.size; ++j) {
           work.result[j] += work.add[j];
         }
@@ -276,10 +304,7 @@ void Stepper::Layer::step(const float* x, bool backwards) noexcept {
     }
   }
   for (const Copy& copy : next_) std::memcpy(copy.to, copy.from, copy.bytes);
-}
-
-void Stepper::Layer::reset() noexcept {
-  for (const Row& part : parts_) std::fill_n(part.data, part.size, 0.0f);
+  return parts_[0].data;
 }
 
 std::int64_t Stepper::Layer::bytes() const {

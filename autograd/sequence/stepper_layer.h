@@ -10,24 +10,15 @@ namespace tapeloop {
 // Weights are packed once. A product has one packed matrix: the weights of all its operands side by
 // side, and those of the input. Rows are padded to whole registers, so that a step has no tails.
 // Formulas work on whole registers too; no step reads what they write after the end of a row.
-class Stepper::Layer {
+class Stepper::Layer final : public StreamLayer {
  public:
   Layer(const StepperLayer& given, Weights format);
-  Layer(const Layer&) = delete;
-  Layer& operator=(const Layer&) = delete;
 
-  std::int64_t inputs() const { return inputs_; }
-  std::int64_t outputs() const { return parts_[0].size; }
-  // x [inputs()] -> the next state. `backwards`: see RowWeights::multiply.
-  void step(const float* x, bool backwards) noexcept;
-
-  struct Row {
-    float* data;
-    std::int64_t size;
-  };
-  std::span<const Row> parts() const { return parts_; }  // of the state, h first
-  void reset() noexcept;
-  std::int64_t bytes() const;
+  std::int64_t inputs() const override { return inputs_; }
+  std::int64_t outputs() const override { return parts_[0].size; }
+  const float* step(const float* x, bool backwards) noexcept override;
+  std::span<const Row> parts() const override { return parts_; }  // of the state, h first
+  std::int64_t bytes() const override;
 
  private:
   using Buffer = detail::StepBuffer;
@@ -61,6 +52,9 @@ class Stepper::Layer {
   void place_states();
   void add_input(const StepperLayer& given, Weights format);
   void add_product(const StepLayout::Operation& op, const StepperLayer& given, Weights format);
+  void add_groups(const StepLayout::Operation& op, const StepLayout::Term& term,
+                  const StepperLayer& given, Weights format);
+  std::int64_t operands_of(const StepLayout::Operation& op) const;
   void add_norm(const StepLayout::Operation& op);
   void add_formula(const StepLayout::Operation& op);
   static void normalise(const Work& work) noexcept;

@@ -51,4 +51,21 @@ requires HasRecurrence<C> Stepper make_stepper(const Recurrent<C>& model, const 
                  head.bias.defined() ? head.bias.value() : Tensor(), options);
 }
 
+// The same for a cell that gives a layer of a Stepper itself:
+//   std::unique_ptr<StreamLayer> stream_layer(Weights format) const;
+template <class C>
+concept HasStreamLayer = requires(const C& cell) {
+  { cell.stream_layer(Weights::float32) } -> std::same_as<std::unique_ptr<StreamLayer>>;
+};
+// A Stepper from a stack of such cells and the Linear that follows it, if any.
+template <Cell C>
+requires HasStreamLayer<C> Stepper make_stepper(const Recurrent<C>& model, const Linear& head = {},
+                                                const StepperOptions& options = {}) {
+  detail::check_streams(model.directions(), model.options().connection);
+  std::vector<std::unique_ptr<StreamLayer>> layers;
+  for (const C& cell : model.cells()) layers.push_back(cell.stream_layer(options.weights));
+  return Stepper(std::move(layers), head.weight.defined() ? head.weight.value() : Tensor(),
+                 head.bias.defined() ? head.bias.value() : Tensor(), options);
+}
+
 }  // namespace tapeloop::nn

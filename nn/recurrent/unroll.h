@@ -150,6 +150,16 @@ template <Cell C>
 Unrolled<typename C::State> unroll(const C& cell, const Var& xs, typename C::State state = {},
                                    const UnrollOptions& options = {});
 
+// A cell may calculate a whole sequence in a form of its own, such as a parallel one:
+//   Unrolled<State> sequence(const Var& zx, const State& state, const UnrollOptions& o) const;
+// zx [T, N, ..] is input(xs), with T of 1 or more; parts of the state may be undefined: zeros. It
+// reads `reverse` and `lengths` of the options. The results must be those of the single steps.
+template <class C>
+concept HasSequence = requires(const C& cell, const Var& zx, const typename C::State& state,
+                               const UnrollOptions& options) {
+  { cell.sequence(zx, state, options) } -> std::same_as<Unrolled<typename C::State>>;
+};
+
 namespace detail {
 
 // The recurrence of a cell with the masks in it, for T steps of N rows; undefined if the cell has
@@ -278,6 +288,14 @@ Unrolled<typename C::State> unroll(const C& cell, Projected projected, typename 
         });
   }
   const std::int64_t steps = zx.dim(0), batch = zx.dim(1);
+  if constexpr (HasSequence<C>) {
+    const bool plain =
+        steps > 0 && !options.noise.in_step() && tapeloop::detail::observer_of_steps() == nullptr;
+    if (plain) {
+      Unrolled<typename C::State> result = cell.sequence(zx, state, options);
+      return {detail::times_mask(result.ys, options.noise.outputs), result.last};
+    }
+  }
   detail::complete_state(cell, zx, state, options);
   const detail::SequencePart part =
       tapeloop::detail::begin_sequence(options.part, steps, options.reverse);

@@ -36,6 +36,12 @@ TEST_CASE("cells refuse sizes and options that make no sense, and say which") {
   Random random(24);
   CHECK(test::throws_with("lstm|input is 0|hidden 3", [&] { LstmCell({.hidden = 3}, random); }));
   CHECK(test::throws_with("gru|input is 2|hidden 0", [&] { GruCell({.input = 2}, random); }));
+  CHECK(test::throws_with("slstm: hidden is 6, heads 4; expected heads that divide",
+                          [&] { SlstmCell({.input = 2, .hidden = 6}, random, {.heads = 4}); }));
+  CHECK(test::throws_with("mlstm: hidden is 6, heads 0; expected heads that divide",
+                          [&] { MlstmCell({.input = 2, .hidden = 6}, random, {.heads = 0}); }));
+  CHECK(test::throws_with("mlstm: chunk is -1, expected a number of steps, or 0",
+                          [&] { MlstmCell({.input = 2, .hidden = 6}, random, {.chunk = -1}); }));
   CHECK(test::throws_with("rnn|hidden -1", [&] { RnnCell({.input = 2, .hidden = -1}, random); }));
   CHECK(test::throws_with("lstm|hidden 4611686018427387904|at most 2^40", [&] {
     LstmCell({.input = 2, .hidden = std::int64_t{1} << 62}, random);

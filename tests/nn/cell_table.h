@@ -60,15 +60,17 @@ struct CellRow {
   const char* name;
   std::function<AnyStack(const RecurrentOptions&, std::uint64_t seed)> make;
   bool stacked = true;  // another layer may stand on it
+  bool noise = true;    // it has a recurrence, in which noise acts
 };
 
 template <Cell C>
-CellRow cell_row(const char* name, const OptionsOf<C>& own = {}, bool stacked = true) {
+CellRow cell_row(const char* name, const OptionsOf<C>& own = {}, bool stacked = true,
+                 bool noise = true) {
   return {name,
           [own](const RecurrentOptions& options, std::uint64_t seed) {
             return any_stack<C>(options, own, seed);
           },
-          stacked};
+          stacked, noise};
 }
 
 // For 4 inputs and 4 hidden units.
@@ -113,6 +115,14 @@ inline std::vector<CellRow> cell_rows() {
       cell_row<MinLstmCell>("min lstm, positive", {.positive = true, .normalise = false}),
       cell_row<SruCell>("sru"),
       cell_row<SruCell>("sru 1, tanh", {.version = 1, .tanh = true, .scale = 1.5}),
+      cell_row<SlstmCell>("slstm"),
+      cell_row<SlstmCell>("slstm, heads, exponential",
+                          {.heads = 2, .forget = ForgetGate::exponential}),
+      cell_row<MlstmCell>("mlstm", {}, true, false),
+      cell_row<MlstmCell>(
+          "mlstm, heads, exponential, chunks",
+          {.heads = 2, .forget = ForgetGate::exponential, .epsilon = 1e-3, .chunk = 2}, true,
+          false),
       cell_row<ClockworkCell>("clockwork", {.periods = {1, 2}}),
       cell_row<PhasedLstmCell>("phased lstm", {}, false),
       cell_row<LmuCell>("lmu", {.order = 3, .theta = 5}),

@@ -161,6 +161,15 @@ TEST_CASE("a wrong call of an operation names it, shows the shapes, and says wha
        "5",
        [&] { linear(a, b); }},
       {"linear: x is [2, 3], w is [3]", [&] { linear(a, zeros({3})); }},
+      {"linear_groups: x is [2, 3], w is [3, 1], groups 2: expected x [.., I] and w [B * I, I / "
+       "groups]",
+       [&] {
+         linear_groups(a, zeros({3, 1}), 2);
+       }},
+      {"linear_groups: x is [2, 3], w is [4, 1], groups 3",
+       [&] {
+         linear_groups(a, zeros({4, 1}), 3);
+       }},
       {"linear_each: x is [2, 3], w is [2, 4, 5]: expected x [N, I] or [T, N, I] and w [N, O, I]",
        [&] {
          linear_each(a, zeros({2, 4, 5}));

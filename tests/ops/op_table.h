@@ -311,6 +311,22 @@ inline const std::vector<OpCase>& op_table() {
          });
        }},
       {"linear, inner", {{2, N}, {3, N}, {3}}, [](Inputs x) { return linear(x[0], x[1], x[2]); }, affine},
+      {"linear_groups", {{N, 6}, {12, 2}, {12}}, [](Inputs x) { return linear_groups(x[0], x[1], 3, x[2]); },
+       [](Arrays x) {
+         return make_array({x[0].shape[0], 12}, [&](const Index& i) {
+           double sum = x[2].at({i[1]});
+           for (std::int64_t k = 0; k < 2; ++k) sum += x[0].at({i[0], i[1] % 6 / 2 * 2 + k}) * x[1].at({i[1], k});
+           return sum;
+         });
+       }},
+      {"linear_groups, one group", {{2, N, 3}, {3, 3}}, [](Inputs x) { return linear_groups(x[0], x[1], 1); },
+       [](Arrays x) {
+         return make_array({2, x[0].shape[1], 3}, [&](const Index& i) {
+           double sum = 0;
+           for (std::int64_t k = 0; k < 3; ++k) sum += x[0].at({i[0], i[1], k}) * x[1].at({i[2], k});
+           return sum;
+         });
+       }},
       {"linear_each", {{3, N, 4}, {N, 2, 4}}, [](Inputs x) { return linear_each(x[0], x[1]); },
        [](Arrays x) {
          return make_array({3, x[0].shape[1], 2}, [&](const Index& i) {

@@ -316,6 +316,21 @@ TEST_CASE("mistakes are told before any work, with shapes and what was expected"
                     call(lstm, zeros({3, 2, 15}), state)));
   CHECK(throws_with("a weight is [16, 5], expected [16, 4]: it is multiplied with part 0",
                     call(lstm_of(zeros({16, 5})), p.x, state)));
+  const auto in_groups = [](const Var& w, int groups) {
+    return Recurrence(nn::LstmGates{}, of::input() + of::product(w, of::state(0), Var(), groups),
+                      of::state(1));
+  };
+  CHECK(throws_with("recurrence: of::product() was given 0 groups, expected 1 or more", [&] {
+    in_groups(zeros({16, 4}), 0);
+  }));
+  CHECK(throws_with("a product divides 4 columns of part 0 of the state into 3 groups",
+                    call(in_groups(zeros({16, 1}), 3), p.x, state)));
+  CHECK(throws_with("a weight of a product in 2 groups is [14, 2], expected a multiple of 4 rows",
+                    call(in_groups(zeros({14, 2}), 2), p.x, state)));
+  CHECK(
+      throws_with("a weight is [16, 4], expected [16, 2]: it is multiplied with part 0 of the "
+                  "state, which has 4 columns in 2 groups",
+                  call(in_groups(zeros({16, 4}), 2), p.x, state)));
   CHECK(throws_with("zx is [3, 16], expected [T, N, columns]", call(lstm, zeros({3, 16}), state)));
   CHECK(throws_with("zx is undefined, expected [T, N, columns]", call(lstm, Var(), state)));
   CHECK(

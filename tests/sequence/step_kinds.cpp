@@ -30,6 +30,31 @@ const std::vector<StepKind>& step_kinds() {
        [](StepWeights& d, std::int64_t) {
          return Recurrence(Diagonal{}, of::input(), of::unit(d({d.hidden})), of::state(0));
        }},
+      {"products in groups",
+       4,
+       1,
+       0,
+       {-2, 0},
+       [](StepWeights& d, std::int64_t) {
+         const std::int64_t h = d.hidden;
+         Recurrence r;
+         const auto z = r.value(of::input() + of::product(d({4 * h, h}), of::state(1)) +
+                                of::product(d({4 * h, h}), of::state(0), d({4 * h}), 2));
+         const auto c = r.stage(CellAndOutput{}, z.columns(0, 3 * h), of::state(1));
+         const auto m = r.stage(Output{}, z.columns(3 * h, h), c[0]);
+         r.next({of::product(d({2 * h, h}), m[0]), c[0]});
+         return r;
+       }},
+      {"a product in groups of one unit",
+       1,
+       1,
+       0,
+       {0},
+       [](StepWeights& d, std::int64_t) {
+         const auto groups = static_cast<int>(d.hidden);
+         return Recurrence(nn::ElmanTanh{}, of::input() + of::product(d({d.hidden, 1}),
+                                                                      of::state(0), Var(), groups));
+       }},
       {"no input",
        0,
        1,

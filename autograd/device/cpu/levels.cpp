@@ -38,10 +38,14 @@ class PackedWeights {
         const Tensor& w = program.run().weights[i];
         const T* data = w.read<T>();
         flops_ += 2.0 * static_cast<double>(w.numel() * program.widest(y));
-        if (transposed) {
-          packed_[i].emplace(w, MatrixView<T>{data, w.stride(0), w.stride(1)}, y.size, term.x.size);
+        const std::int64_t group = term.group_size();
+        if (transposed && term.groups > 1) {  // each block of rows by itself
+          packed_[i].emplace(w, MatrixView<T>{data, w.stride(0), w.stride(1)}, group, y.size,
+                             y.size / group, group * w.stride(0));
+        } else if (transposed) {
+          packed_[i].emplace(w, MatrixView<T>{data, w.stride(0), w.stride(1)}, y.size, group);
         } else {
-          packed_[i].emplace(w, MatrixView<T>{data, w.stride(1), w.stride(0)}, term.x.size, y.size,
+          packed_[i].emplace(w, MatrixView<T>{data, w.stride(1), w.stride(0)}, group, y.size,
                              y.size / y.unit);
         }
       }
@@ -76,21 +80,24 @@ class Member {
     return {share.begin, std::max<std::int64_t>(0, share.end - share.begin)};
   }
 
-  // y = start + x w
+  // y = start + x w. In groups: see StepLayout::Term.
   void product(int weight, std::int64_t count, LevelRows<T> x, std::int64_t x_size,
-               LevelRows<T> start, LevelRows<T> y, std::int64_t size, std::int64_t unit) {
+               LevelRows<T> start, LevelRows<T> y, std::int64_t size, std::int64_t unit,
+               int groups) {
     const PackedWeight<T>& w = weights_[weight];
     const Share& share = own(unit);
+    const std::int64_t group = x_size / groups;
     PanelProduct<T> product{
-        count, x_size,     x.data,       x.stride, w.panels(), share.first_panel, share.last_panel,
+        count, group,      x.data,       x.stride, w.panels(), share.first_panel, share.last_panel,
         unit,  start.data, start.stride, y.data,   y.stride};
-    if (team_.size() == 1 && share.whole_panels) {  // all groups at once
+    if (groups == 1 && team_.size() == 1 && share.whole_panels) {  // all groups at once
       product.last = w.panels_of_all();
       product.n = size;
       return kernels_.multiply_panels(product);
     }
     for (std::int64_t first = 0, g = 0; first < size; first += unit, ++g) {
       product.panels = w.panels(g);
+      product.a = x.data + first % x_size / group * group;
       product.init = start.data == nullptr ? nullptr : start.data + first;
       product.c = y.data + first;
       kernels_.multiply_panels(product);
@@ -98,11 +105,27 @@ class Member {
   }
   // dx = start + dy w
   void product_gradient(int weight, std::int64_t count, LevelRows<T> dy, std::int64_t dy_size,
-                        LevelRows<T> start, LevelRows<T> dx, std::int64_t size) {
-    const Share& share = own(size);
-    kernels_.multiply_panels({count, dy_size, dy.data, dy.stride, weights_[weight].panels(),
-                              share.first_panel, share.last_panel, size, start.data, start.stride,
-                              dx.data, dx.stride});
+                        LevelRows<T> start, LevelRows<T> dx, std::int64_t size, int groups) {
+    const PackedWeight<T>& w = weights_[weight];
+    const std::int64_t group = size / groups;
+    const Share& share = own(group);
+    PanelProduct<T> product{count,      dy_size,           dy.data,          dy.stride,
+                            w.panels(), share.first_panel, share.last_panel, group,
+                            start.data, start.stride,      dx.data,          dx.stride};
+    if (groups == 1) return kernels_.multiply_panels(product);
+    product.k = group;
+    for (std::int64_t column = 0; column < size; column += group) {
+      product.init = start.data == nullptr ? nullptr : start.data + column;
+      product.ld_init = start.stride;
+      product.c = dx.data + column;
+      for (std::int64_t row = column; row < dy_size; row += size) {  // each block has such a group
+        product.a = dy.data + row;
+        product.panels = w.panels(row / group);
+        kernels_.multiply_panels(product);
+        product.init = product.c;
+        product.ld_init = product.ldc;
+      }
+    }
   }
 
   void formula(const PointwiseKernel& kernel, const void* functor, const LoopPlan& plan) {

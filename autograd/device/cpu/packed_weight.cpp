@@ -16,7 +16,7 @@ namespace tapeloop::cpu {
 struct PackedForm final : detail::Kept {
   struct Source {
     const void* data;
-    std::int64_t k, n, row_stride, column_stride, groups;
+    std::int64_t k, n, row_stride, column_stride, groups, group_stride;
     std::size_t element_bytes;
     bool operator==(const Source&) const = default;
   };
@@ -109,16 +109,22 @@ void PackedForm::release_list() noexcept { drop_list(this); }
 
 template <class T>
 PackedWeight<T>::PackedWeight(const Tensor& weight, MatrixView<T> b, std::int64_t k, std::int64_t n,
-                              std::int64_t groups) {
+                              std::int64_t groups, std::int64_t group_stride) {
   const auto& kernels = cpu::kernels().of<T>();
   columns_ = n / groups;
   groups_ = groups;
   per_group_ = panel_count(columns_, kernels.panel_width);
   group_elements_ = per_group_ * kernels.panel_width * k;
   // Groups of whole panels have the layout of a single group, so one packed form serves both.
-  if (columns_ % kernels.panel_width == 0) groups = 1;
+  const std::int64_t adjacent = columns_ * b.column_stride;
+  if (group_stride == 0) group_stride = adjacent;
+  if (columns_ % kernels.panel_width == 0 && group_stride == adjacent) {
+    groups = 1;
+    group_stride = n * b.column_stride;
+  }
   detail::Storage& storage = *detail::storage_of(weight);
-  const PackedForm::Source source{b.data, k, n, b.row_stride, b.column_stride, groups, sizeof(T)};
+  const PackedForm::Source source{b.data,       k,        n, b.row_stride, b.column_stride, groups,
+                                  group_stride, sizeof(T)};
   const std::uint64_t writes = detail::count_of_writes(storage);
   const bool keep = !storage.exposed.load(std::memory_order_acquire);
   if (keep) {
@@ -133,8 +139,7 @@ PackedWeight<T>::PackedWeight(const Tensor& weight, MatrixView<T> b, std::int64_
   kept_ = new (memory::allocate(bytes)) PackedForm(source, writes, bytes, keep ? 2 : 1);
   T* panels = static_cast<T*>(kept_->panels());
   for (std::int64_t g = 0; g < groups; ++g) {
-    const MatrixView<T> part{b.data + g * (n / groups) * b.column_stride, b.row_stride,
-                             b.column_stride};
+    const MatrixView<T> part{b.data + g * group_stride, b.row_stride, b.column_stride};
     kernels.pack_panels(part, k, n / groups, panels + g * group_elements_);
   }
   if (keep) {

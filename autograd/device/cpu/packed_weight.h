@@ -20,8 +20,9 @@ struct PackedForm;
 template <class T>
 class PackedWeight {
  public:
+  // `group_stride`: elements from a group to the next; 0: from its columns to the next ones.
   PackedWeight(const Tensor& weight, MatrixView<T> b, std::int64_t k, std::int64_t n,
-               std::int64_t groups = 1);
+               std::int64_t groups = 1, std::int64_t group_stride = 0);
   ~PackedWeight();
   PackedWeight(PackedWeight&& other) noexcept;
   PackedWeight& operator=(const PackedWeight&) = delete;

@@ -161,6 +161,78 @@ inline Outputs lmu(Case& c) {
   return run_parts<nn::Lmu>(c, own, {"h", "m"});
 }
 
+// The state as c e^m and n e^m: m may be chosen.
+inline Outputs slstm(Case& c) {
+  const auto forget = choice<nn::ForgetGate>(
+      c, "forget", "sigmoid",
+      {{"sigmoid", nn::ForgetGate::sigmoid}, {"exp", nn::ForgetGate::exponential}});
+  c.flag("large");  // whether the case has large numbers
+  Outputs result =
+      run_parts<nn::Slstm>(c, {.heads = static_cast<int>(c.integer("heads", 1)), .forget = forget},
+                           {"h", "c", "n", "m"});
+  result["c_true"] = result["cn"] * exp(result["mn"]);
+  result["n_true"] = result["nn"] * exp(result["mn"]);
+  return result;
+}
+
+// The file has C [.., heads, value, key] and n [.., heads, key].
+inline Outputs mlstm(Case& c) {
+  const auto forget = choice<nn::ForgetGate>(
+      c, "forget", "sigmoid",
+      {{"sigmoid", nn::ForgetGate::sigmoid}, {"exp", nn::ForgetGate::exponential}});
+  c.flag("large");
+  const nn::MlstmOptions own{.heads = static_cast<int>(c.integer("heads", 1)),
+                             .forget = forget,
+                             .epsilon = c.number("eps", 0),
+                             .chunk = 3};
+  const auto sizes = sizes_of(c);
+  const auto& layer =
+      c.module<nn::Mlstm>("", [&](Random& random) { return nn::Mlstm(sizes, random, own); });
+  const auto flat = [](const Var& x) {
+    return x.defined() ? reshape(x, {x.dim(0), x.dim(1), -1}) : Var();
+  };
+  nn::State<4> start;
+  start[1] = flat(c.var_if("input.c0"));
+  start[2] = flat(c.var_if("input.n0"));
+  start[3] = flat(c.var_if("input.m0"));
+  const auto [ys, last] = layer(c.var("input.x"), start, c.integers_if("input.lengths"));
+  const std::int64_t n = ys.dim(1), layers = last[3].dim(0), heads = own.heads;
+  const std::int64_t d = sizes.hidden / heads;
+  const Var cn = reshape(last[1], {layers, n, heads, d, d});
+  const Var normaliser = reshape(last[2], {layers, n, heads, d}), m = exp(last[3]);
+  return {{"y", ys},
+          {"hn", last[0]},
+          {"cn", cn},
+          {"nn", normaliser},
+          {"mn", last[3]},
+          {"c_true", cn * reshape(m, {layers, n, heads, 1, 1})},
+          {"n_true", normaliser * reshape(m, {layers, n, heads, 1})}};
+}
+
+// A stack of blocks with the weights of the authors' package, under its names.
+inline Outputs xlstm(Case& c) {
+  const nn::XlstmOptions options{.features = c.integer("embedding_dim", 0),
+                                 .blocks = static_cast<int>(c.integer("num_blocks", 1)),
+                                 .slstm_at = {static_cast<int>(c.integers_of("slstm_at")[0])},
+                                 .heads = static_cast<int>(c.integer("heads", 1)),
+                                 .taps = c.integer("taps", 4),
+                                 .qkv_block = c.integer("qkv_block", 4),
+                                 .mlstm_factor = c.number("mlstm_factor", 2),
+                                 .mlp_factor = c.number("mlp_factor", 1.3),
+                                 .round_to = c.integer("round_to", 64),
+                                 .chunk = 4,
+                                 .dtype = c.dtype()};
+  Random random(1);
+  const nn::Xlstm model(options, random);
+  StateDict saved;
+  for (const std::string& name : c.names("param.")) {
+    saved.push_back({name, c.tensor("param." + name).cpu()});
+  }
+  nn::load_state_dict(model, nn::from_xlstm_package(saved, options), "the package");
+  nn::move(model, c.device());
+  return {{"y", model(c.var("input.x")).ys}};
+}
+
 // The file has the times apart from the features.
 inline Outputs phased_lstm(Case& c) {
   nn::RecurrentOptions sizes = sizes_of(c);

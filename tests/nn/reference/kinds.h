@@ -42,6 +42,9 @@ inline const std::vector<Kind>& kinds() {
       {{"minlstm"}, min_lstm},
       {{"sru"}, sru},
       {{"clockwork"}, clockwork},
+      {{"slstm"}, slstm},
+      {{"mlstm"}, mlstm},
+      {{"xlstm"}, xlstm},
       {{"lmu"}, lmu},
       {{"phased"}, phased_lstm},
       {{"lstm_stack"}, lstm_stack},
@@ -113,11 +116,9 @@ inline const std::vector<std::string>& missing_kinds() {
       "lru",
       "lstm_bn",
       "maxpool2d",
-      "mlstm",
       "qrnn",
       "s4d",
       "show_attend_tell",
-      "slstm",
       "video",
   };
   return names;

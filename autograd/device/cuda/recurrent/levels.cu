@@ -106,17 +106,27 @@ class WholeGpu {
   void wait() {}
   std::pair<std::int64_t, std::int64_t> own_units(std::int64_t units) const { return {0, units}; }
 
-  void product(int weight, std::int64_t count, LevelRows<T> x, std::int64_t, LevelRows<T> start,
-               LevelRows<T> y, std::int64_t size, std::int64_t) {
+  void product(int weight, std::int64_t count, LevelRows<T> x, std::int64_t x_size,
+               LevelRows<T> start, LevelRows<T> y, std::int64_t size, std::int64_t, int groups) {
     begin(y, start, count, size);
-    multiply_rows(y.data, y.stride, x.data, x.stride, count, weight_of(weight).transpose(0, 1),
-                  start.data != nullptr);
+    const std::int64_t group = x_size / groups, rows = groups == 1 ? size : group;
+    for (std::int64_t first = 0; first < size; first += rows) {
+      const Tensor w = weight_of(weight).slice(0, first, first + rows);
+      const std::int64_t from = groups == 1 ? 0 : first % x_size;
+      multiply_rows(y.data + first, y.stride, x.data + from, x.stride, count, w.transpose(0, 1),
+                    start.data != nullptr);
+    }
   }
-  void product_gradient(int weight, std::int64_t count, LevelRows<T> dy, std::int64_t,
-                        LevelRows<T> start, LevelRows<T> dx, std::int64_t size) {
+  void product_gradient(int weight, std::int64_t count, LevelRows<T> dy, std::int64_t dy_size,
+                        LevelRows<T> start, LevelRows<T> dx, std::int64_t size, int groups) {
     begin(dx, start, count, size);
-    multiply_rows(dx.data, dx.stride, dy.data, dy.stride, count, weight_of(weight),
-                  start.data != nullptr);
+    const std::int64_t group = size / groups, rows = groups == 1 ? dy_size : group;
+    for (std::int64_t first = 0; first < dy_size; first += rows) {
+      const Tensor w = weight_of(weight).slice(0, first, first + rows);
+      const std::int64_t to = groups == 1 ? 0 : first % size;
+      multiply_rows(dx.data + to, dx.stride, dy.data + first, dy.stride, count, w,
+                    start.data != nullptr || first >= size);
+    }
   }
 
   void formula(const PointwiseKernel& kernel, const void* functor, const LoopPlan& plan) {

@@ -24,7 +24,8 @@ std::optional<PlainStep> plain_step(const StepLayout& step) {
   if (step.operations.size() != 2) return {};
   const StepLayout::Operation &product = step.operations[0], &formula = step.operations[1];
   if (product.kind != From::product || formula.kind != From::formula) return {};
-  if (product.terms.size() != 1 || !whole(step, product.terms[0].x)) return {};
+  if (product.terms.size() != 1 || product.terms[0].groups != 1) return {};
+  if (!whole(step, product.terms[0].x)) return {};
   const StepLayout::Value& operand = value_of(step, product.terms[0].x.value);
   if (operand.from != From::state || operand.index != 0 || operand.size != formula.units) return {};
   const bool added = product.add.given();
