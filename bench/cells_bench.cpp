@@ -78,6 +78,9 @@ void add(const char* name, const nn::OptionsOf<Cell>& own = {}, const nn::Noise&
   add<nn::MinGruCell>("min_gru");
   add<nn::MinLstmCell>("min_lstm");
   add<nn::SruCell>("sru");
+  add<nn::QrnnCell>("qrnn");
+  add<nn::LruCell>("lru");
+  add<nn::S4dCell>("s4d", {.state = 8});
   add<nn::ClockworkCell>("clockwork");
   add<nn::PhasedLstmCell>("phased_lstm", {}, {}, kHidden + 1);
   add<nn::LmuCell>("lmu", {.order = 64});

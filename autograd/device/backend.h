@@ -10,6 +10,7 @@
 #include <string_view>
 
 #include "tapeloop/autograd/device/level_run.h"
+#include "tapeloop/autograd/device/scan_run.h"
 #include "tapeloop/autograd/formula/kernel.h"
 #include "tapeloop/autograd/number/reduction.h"
 #include "tapeloop/autograd/tensor/tensor.h"
@@ -63,6 +64,8 @@ class Backend {
   // product 1.
   virtual void reduce(Reduction kind, const Tensor& to, const Tensor& from) const = 0;
   virtual void cumulative_sum(const Tensor& to, const Tensor& from, int axis) const = 0;
+  // h_t = a_t h_(t-1) + b_t over time: scan_run.h.
+  virtual void scan(const ScanRun& run) const = 0;
   // Index of the first largest element along the last axis; NaN counts as the largest. from [...,
   // N], N > 0; to [...] int64.
   virtual void argmax(const Tensor& to, const Tensor& from) const = 0;

@@ -70,8 +70,11 @@ using OptionsOf = typename detail::OptionsOfCell<C>::type;
 // If part of a step does not depend on the state: `Var input(const Var& x) const`. It is applied to
 // all time steps at once, row by row ([.., I] -> [.., columns]), and a step gets its result instead
 // of x. recurrence() needs it. A cell may have both recurrence() and step(): if its options do not
-// allow a recurrence, recurrence() returns an undefined one. For make_stepper() (stepper.h) a cell
-// gives what input() applies:
+// allow a recurrence, recurrence() returns an undefined one. A cell may also
+// calculate a whole sequence by operations on all steps, such as linear_scan(): `sequence`, see
+// unroll.h. It may change the state that the user of a stack gives:
+// `State initial(const State& given) const`. For make_stepper() (stepper.h) a cell gives what
+// input() applies:
 //   Linear input_projection() const;
 template <class C>
 concept HasInput = requires(const C& cell, const Var& x) {

@@ -196,6 +196,7 @@ class CpuBackend final : public Backend {
     to.mark_written();
     cpu::cumulative_sum(to, from, axis);
   }
+  void scan(const ScanRun& run) const override { cpu::scan(run); }
   void argmax(const Tensor& to, const Tensor& from) const override {
     to.mark_written();
     cpu::argmax(to, from);

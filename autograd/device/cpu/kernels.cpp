@@ -24,7 +24,8 @@ constexpr TypedKernels<T> kTyped = {
     &row_moments<Isa, T>,
     &normalise_row<Isa, T>,
     &row_gradient_sums<Isa, T>,
-    &row_gradient<Isa, T>};
+    &row_gradient<Isa, T>,
+    &scan_columns<Isa, T>};
 }  // namespace
 
 template <>

@@ -1,0 +1,82 @@
+// SPDX-License-Identifier: MIT
+// Divides a scan over threads: by rows of the batch and by units, so that no result depends on the
+// number of threads.
+#include <algorithm>
+
+#include "tapeloop/autograd/device/cpu/kernels.h"
+#include "tapeloop/autograd/device/cpu/tensor_loops.h"
+#include "tapeloop/autograd/device/cpu/threads.h"
+
+namespace tapeloop::cpu {
+
+namespace {
+
+// Columns of a line: threads divide a row at whole lines, so that no two of them write one line of
+// the cache, and a column is in the same register for any number of threads.
+constexpr std::int64_t kLine = 16;
+// Columns whose states stay in the first cache from step to step.
+constexpr std::int64_t kColumnsAtOnce = 2048;
+// With fewer elements a second thread costs more than it saves.
+constexpr std::int64_t kGrain = 16384;
+
+// The rows of all three are one long row if they are next to each other.
+bool joins_rows(const ScanRun& scan) {
+  const std::int64_t units = scan.h.dim(2);
+  return scan.kind != ScanKind::complex && scan.a.stride(1) == units && scan.b.stride(1) == units;
+}
+
+}  // namespace
+
+void scan(const ScanRun& given) {
+  ScanRun scan = given;
+  if (scan.h.numel() == 0) return;
+  scan.h.mark_written();
+  const std::int64_t steps = scan.h.dim(0);
+  if (scan.a.stride(0) == 0 && scan.a.stride(1) == 0 && scan.h.dim(1) > 1) {
+    // One row of coefficients: a copy for each row of the batch makes all rows one.
+    scan.a = scan.a.slice(0, 0, 1).contiguous().expand(scan.h.shape());
+  }
+  const bool joined = joins_rows(scan);
+  const std::int64_t rows = joined ? 1 : scan.h.dim(1);
+  const std::int64_t width = scan.h.numel() / (steps * rows);  // of a row
+  const std::int64_t columns = scan.kind == ScanKind::complex ? width / 2 : width;
+  const std::int64_t lines = (columns + kLine - 1) / kLine;
+  const std::int64_t first = scan.reverse ? steps - 1 : 0, direction = scan.reverse ? -1 : 1;
+  const auto stride = [&](const Tensor& x) { return steps > 1 ? x.stride(0) : 0; };
+  with_float_type(scan.h.dtype(), [&]<class T>(T) {
+    ScanColumns<T> all{};
+    all.steps = steps;
+    all.a_step = direction * stride(scan.a);
+    all.b_step = direction * stride(scan.b);
+    all.h_step = direction * stride(scan.h);
+    all.imaginary = columns;
+    all.a = scan.a.read<T>() + first * stride(scan.a);
+    all.b = scan.b.read<T>() + first * stride(scan.b);
+    all.h = static_cast<T*>(scan.h.raw()) + first * stride(scan.h);
+    all.start = scan.start.defined() ? scan.start.read<T>() : nullptr;
+    const auto part = [&](std::int64_t row, std::int64_t from, std::int64_t to) {
+      for (; from < to; from += kColumnsAtOnce) {
+        ScanColumns<T> c = all;
+        c.columns = std::min(kColumnsAtOnce, to - from);
+        const std::int64_t place = joined ? 0 : row;
+        c.a += place * scan.a.stride(1) + from;
+        if (scan.delayed) c.a -= c.a_step;
+        c.b += place * scan.b.stride(1) + from;
+        c.h += place * scan.h.stride(1) + from;
+        if (c.start != nullptr) c.start += place * width + from;
+        cpu::kernels().of<T>().scan_columns(scan, c);
+      }
+    };
+    const std::int64_t grain = std::max<std::int64_t>(1, kGrain / (steps * kLine));
+    parallel_for(rows * lines, grain, [&](std::int64_t begin, std::int64_t end) {
+      while (begin < end) {
+        const std::int64_t row = begin / lines, line = begin % lines;
+        const std::int64_t last = std::min(lines, line + end - begin);
+        part(row, line * kLine, std::min(columns, last * kLine));
+        begin += last - line;
+      }
+    });
+  });
+}
+
+}  // namespace tapeloop::cpu
