@@ -64,8 +64,6 @@ class Backend {
   // product 1.
   virtual void reduce(Reduction kind, const Tensor& to, const Tensor& from) const = 0;
   virtual void cumulative_sum(const Tensor& to, const Tensor& from, int axis) const = 0;
-  // h_t = a_t h_(t-1) + b_t over time: scan_run.h.
-  virtual void scan(const ScanRun& run) const = 0;
   // Index of the first largest element along the last axis; NaN counts as the largest. from [...,
   // N], N > 0; to [...] int64.
   virtual void argmax(const Tensor& to, const Tensor& from) const = 0;
@@ -97,6 +95,9 @@ class Backend {
   // pointwise_each() between a mistake and the host's next wait, which throws it. So the owner of
   // updated tensors stops when this number has changed.
   virtual std::uint64_t mistakes() const = 0;
+
+  // h_t = a_t h_(t-1) + b_t over time: scan_run.h.
+  virtual void scan(const ScanRun& run) const = 0;
 };
 
 // The backend of a device. Throws Error for cuda if this build has no CUDA, or there is no GPU.

@@ -7,6 +7,7 @@
 #include "tapeloop/autograd/device/cpu/kernels.h"
 #include "tapeloop/autograd/device/cpu/levels.h"
 #include "tapeloop/autograd/device/cpu/packed_weight.h"
+#include "tapeloop/autograd/device/cpu/scan/scan.h"
 #include "tapeloop/autograd/device/cpu/tensor_loops.h"
 #include "tapeloop/autograd/device/cpu/threads.h"
 #include "tapeloop/autograd/device/cpu/walk.h"

@@ -24,8 +24,7 @@ constexpr TypedKernels<T> kTyped = {
     &row_moments<Isa, T>,
     &normalise_row<Isa, T>,
     &row_gradient_sums<Isa, T>,
-    &row_gradient<Isa, T>,
-    &scan_columns<Isa, T>};
+    &row_gradient<Isa, T>};
 }  // namespace
 
 template <>

@@ -10,7 +10,6 @@
 #include "tapeloop/autograd/device/cpu/panels.h"
 #include "tapeloop/autograd/device/cpu/reduce_kernel.h"
 #include "tapeloop/autograd/device/cpu/row_weights.h"
-#include "tapeloop/autograd/device/cpu/scan/scan_kernel.h"
 
 namespace tapeloop::cpu {
 
@@ -37,7 +36,6 @@ struct TypedKernels {
                                   const RowMoments<T>& moments);
   void (*row_gradient)(const NormalisedRowGradient<T>& row, const RowMoments<T>& moments,
                        const RowSums<T>& sums, std::int64_t width);
-  void (*scan_columns)(const ScanRun& scan, const ScanColumns<T>& columns);  // scan_kernel.h
 };
 
 struct Kernels {

@@ -5,7 +5,6 @@
 
 #include <span>
 
-#include "tapeloop/autograd/device/scan_run.h"
 #include "tapeloop/autograd/tensor/tensor.h"
 
 namespace tapeloop::cpu {
@@ -24,8 +23,5 @@ void scatter_add(const Tensor& to, const Tensor& index, const Tensor& from, int 
 void norms(const Tensor& to, std::span<const Tensor> from);
 bool targets(const Tensor& known, const Tensor& counted, const Tensor& target,
              std::int64_t ignore_index, std::int64_t classes);
-
-// --- scans over time (scan.cpp) ---
-void scan(const ScanRun& scan);
 
 }  // namespace tapeloop::cpu

@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: MIT
 // Divides a scan over threads: by rows of the batch and by units, so that no result depends on the
 // number of threads.
+#include "tapeloop/autograd/device/cpu/scan/scan.h"
+
 #include <algorithm>
 
 #include "tapeloop/autograd/device/cpu/kernels.h"
-#include "tapeloop/autograd/device/cpu/tensor_loops.h"
 #include "tapeloop/autograd/device/cpu/threads.h"
 
 namespace tapeloop::cpu {
@@ -18,6 +19,21 @@ constexpr std::int64_t kLine = 16;
 constexpr std::int64_t kColumnsAtOnce = 2048;
 // With fewer elements a second thread costs more than it saves.
 constexpr std::int64_t kGrain = 16384;
+
+const ScanKernels& scan_kernels() {
+#if defined(TAPELOOP_WITH_AVX512)
+  if (use_avx512()) return scan_kernels_for<isa::Avx512>();
+#endif
+  return scan_kernels_for<isa::Native>();
+}
+template <class T>
+void run_columns(const ScanRun& scan, const ScanColumns<T>& columns) {
+  if constexpr (sizeof(T) == 4) {
+    scan_kernels().float32(scan, columns);
+  } else {
+    scan_kernels().float64(scan, columns);
+  }
+}
 
 // The rows of all three are one long row if they are next to each other.
 bool joins_rows(const ScanRun& scan) {
@@ -64,7 +80,7 @@ void scan(const ScanRun& given) {
         c.b += place * scan.b.stride(1) + from;
         c.h += place * scan.h.stride(1) + from;
         if (c.start != nullptr) c.start += place * width + from;
-        cpu::kernels().of<T>().scan_columns(scan, c);
+        run_columns<T>(scan, c);
       }
     };
     const std::int64_t grain = std::max<std::int64_t>(1, kGrain / (steps * kLine));
