@@ -21,6 +21,8 @@ struct AnyStack {
       run;
   // One step of the first cell by operations: x [N, I], parts [N, size] -> the next parts.
   std::function<PoolVector<Var>(const Var& x, std::span<const Var> state)> step;
+  // What the stack makes of the parts [N, size] that are given as the initial state.
+  std::function<PoolVector<Var>(std::span<const Var> state)> initial;
   std::function<Stepper()> stepper;
   std::function<void(DType)> convert;
 };
@@ -50,6 +52,13 @@ AnyStack any_stack(const RecurrentOptions& options, const OptionsOf<C>& own, std
   result.step = [=](const Var& x, std::span<const Var> state) {
     const C& cell = model->cells()[0];
     return all(Var(), nn::step(cell, cell.input(x), typename C::State(state)));
+  };
+  result.initial = [=](std::span<const Var> state) {
+    typename C::State start(state);
+    if constexpr (requires(const C& cell) { cell.initial(start); }) {
+      start = model->cells()[0].initial(start);
+    }
+    return all(Var(), start);
   };
   result.stepper = [=] { return make_stepper(*model); };
   result.convert = [=](DType dtype) { nn::convert(*model, dtype); };

@@ -70,25 +70,36 @@ void scan(const ScanRun& given) {
     all.b = scan.b.read<T>() + first * stride(scan.b);
     all.h = static_cast<T*>(scan.h.raw()) + first * stride(scan.h);
     all.start = scan.start.defined() ? scan.start.read<T>() : nullptr;
-    const auto part = [&](std::int64_t row, std::int64_t from, std::int64_t to) {
+    all.a_row = joined ? 0 : scan.a.stride(1);
+    all.b_row = joined ? 0 : scan.b.stride(1);
+    all.h_row = width;
+    const auto part = [&](std::int64_t row, std::int64_t count, std::int64_t from, std::int64_t to) {
       for (; from < to; from += kColumnsAtOnce) {
         ScanColumns<T> c = all;
+        c.rows = count;
         c.columns = std::min(kColumnsAtOnce, to - from);
-        const std::int64_t place = joined ? 0 : row;
-        c.a += place * scan.a.stride(1) + from;
+        c.a += row * c.a_row + from;
         if (scan.delayed) c.a -= c.a_step;
-        c.b += place * scan.b.stride(1) + from;
-        c.h += place * scan.h.stride(1) + from;
-        if (c.start != nullptr) c.start += place * width + from;
+        c.b += row * c.b_row + from;
+        c.h += row * c.h_row + from;
+        if (c.start != nullptr) c.start += row * c.h_row + from;
         run_columns<T>(scan, c);
       }
     };
+    const std::int64_t rows_at_once = std::max<std::int64_t>(1, kColumnsAtOnce / columns);
     const std::int64_t grain = std::max<std::int64_t>(1, kGrain / (steps * kLine));
     parallel_for(rows * lines, grain, [&](std::int64_t begin, std::int64_t end) {
       while (begin < end) {
         const std::int64_t row = begin / lines, line = begin % lines;
+        const std::int64_t whole = line == 0 ? (end - begin) / lines : 0;
+        if (whole > 1) {
+          const std::int64_t count = std::min(whole, rows_at_once);
+          part(row, count, 0, columns);
+          begin += count * lines;
+          continue;
+        }
         const std::int64_t last = std::min(lines, line + end - begin);
-        part(row, line * kLine, std::min(columns, last * kLine));
+        part(row, 1, line * kLine, std::min(columns, last * kLine));
         begin += last - line;
       }
     });

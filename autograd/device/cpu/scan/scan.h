@@ -7,14 +7,15 @@
 
 namespace tapeloop::cpu {
 
-// Some columns of one row of the batch. Pointers are those of the first step that runs, and the
-// first column. Steps are in elements, and negative in reverse.
+// Some columns of some rows of the batch. Pointers are those of the first step that runs, the first
+// row and the first column. Steps are in elements, and negative in reverse.
 template <class T>
 struct ScanColumns {
-  std::int64_t steps, columns;
+  std::int64_t steps, rows, columns;
   const T *a, *b, *start;  // start: of the state before the first step, or null
   T* h;
   std::int64_t a_step, b_step, h_step;
+  std::int64_t a_row, b_row, h_row;  // from row to row; those of start are as h's
   std::int64_t imaginary;  // complex: columns from a real part to its imaginary part
 };
 

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// A scan over time, on some columns of one row of the batch, for the instruction set of this file's
+// A scan over time, on some columns of some rows of the batch, for the instruction set of this file's
 // compiler flags. The loop over time is outside: memory is read and written in its own order, and
 // the states of the step before are in the first cache.
 #include <algorithm>
@@ -62,15 +62,20 @@ void scan_columns(const ScanRun& scan, const ScanColumns<T>& c) {
     const T *a = c.a, *b = c.b, *before = c.start;
     T* h = c.h;
     for (std::int64_t t = 0; t < c.steps; ++t) {
-      const auto step = [&](const auto& access, std::int64_t i) {
-        const auto input = access.load(b + i);
-        access.store(before == nullptr
-                         ? input
-                         : Step::next(access.load(a + i), access.load(before + i), input),
-                     h + i);
-      };
-      for (std::int64_t i = 0; i < even; i += V::width) step(whole, i);
-      if (rest.count > 0) step(rest, even);
+      for (std::int64_t row = 0; row < c.rows; ++row) {
+        const T *const ar = a + row * c.a_row, *const br = b + row * c.b_row;
+        const T* const past = before == nullptr ? nullptr : before + row * c.h_row;
+        T* const hr = h + row * c.h_row;
+        const auto step = [&](const auto& access, std::int64_t i) {
+          const auto input = access.load(br + i);
+          access.store(past == nullptr
+                           ? input
+                           : Step::next(access.load(ar + i), access.load(past + i), input),
+                       hr + i);
+        };
+        for (std::int64_t i = 0; i < even; i += V::width) step(whole, i);
+        if (rest.count > 0) step(rest, even);
+      }
       before = h;
       a += c.a_step, b += c.b_step, h += c.h_step;
     }
