@@ -15,8 +15,8 @@ namespace {
 // Columns of a line: threads divide a row at whole lines, so that no two of them write one line of
 // the cache, and a column is in the same register for any number of threads.
 constexpr std::int64_t kLine = 16;
-// Columns whose states stay in the first cache from step to step.
-constexpr std::int64_t kColumnsAtOnce = 2048;
+// Columns whose states stay in the second cache from step to step. Fewer would cut rows of memory.
+constexpr std::int64_t kColumnsAtOnce = 16384;
 // With fewer elements a second thread costs more than it saves.
 constexpr std::int64_t kGrain = 16384;
 
