@@ -103,31 +103,34 @@ void add(const Sizes& s) {
 // A minGRU's training step after its input projection.
 void add_cell(const Sizes& s) {
   for (const bool by_scan : {false, true}) {
-    const std::string name = std::string("scan/min_gru/") +
-                             (by_scan ? "pointwise_and_scan/" : "recurrent/") + s.str();
-    benchmark::RegisterBenchmark(name.c_str(), [=](benchmark::State& state) {
-      bench::guarded(state, [&] {
-        const bench::Threads threads(1);
-        Random random(1);
-        const Var zx = parameter(random_normal({s.steps, s.batch, 2 * s.hidden}, 0, 1, random));
-        const Var h0(Tensor::zeros({s.batch, s.hidden})), dy(random_normal(s.shape(), 0, 1, random));
-        const auto step = [&] {
-          Tape tape;
-          Var h;
-          if (by_scan) {
-            const auto parts = chunk(zx, 2, -1);
-            const Var z = sigmoid(parts[0]);
-            h = linear_scan(1.0 - z, z * parts[1], h0);
-          } else {
-            h = recurrent({nn::MinGruStep<false>{}, of::input(), of::state(0)}, zx, {h0}).hs;
-          }
-          benchmark::DoNotOptimize(tape.gradient(h, dy, std::vector<Var>{zx})[0].value().raw());
-        };
-        for (int i = 0; i < 2; ++i) step();
-        for (auto _ : state) step();
-        bench::count_rate(state, "tokens/s", static_cast<double>(s.steps * s.batch));
-      });
-    })
+    const std::string name =
+        std::string("scan/min_gru/") + (by_scan ? "pointwise_and_scan/" : "recurrent/") + s.str();
+    benchmark::RegisterBenchmark(
+        name.c_str(),
+        [=](benchmark::State& state) {
+          bench::guarded(state, [&] {
+            const bench::Threads threads(1);
+            Random random(1);
+            const Var zx = parameter(random_normal({s.steps, s.batch, 2 * s.hidden}, 0, 1, random));
+            const Var h0(Tensor::zeros({s.batch, s.hidden})),
+                dy(random_normal(s.shape(), 0, 1, random));
+            const auto step = [&] {
+              Tape tape;
+              Var h;
+              if (by_scan) {
+                const auto parts = chunk(zx, 2, -1);
+                const Var z = sigmoid(parts[0]);
+                h = linear_scan(1.0 - z, z * parts[1], h0);
+              } else {
+                h = recurrent({nn::MinGruStep<false>{}, of::input(), of::state(0)}, zx, {h0}).hs;
+              }
+              benchmark::DoNotOptimize(tape.gradient(h, dy, std::vector<Var>{zx})[0].value().raw());
+            };
+            for (int i = 0; i < 2; ++i) step();
+            for (auto _ : state) step();
+            bench::count_rate(state, "tokens/s", static_cast<double>(s.steps * s.batch));
+          });
+        })
         ->Unit(benchmark::kMicrosecond)
         ->MeasureProcessCPUTime();
   }

@@ -9,7 +9,7 @@ namespace tapeloop::formula {
 // conj(x) y, of complex numbers (xr, xi) and (yr, yi). An exact zero wins over infinity.
 struct ConjugateProduct {
   static constexpr const char* name = "conjugate_product";
-  static constexpr const char* arguments = "xr xi yr yi", *results = "re im";
+  static constexpr const char *arguments = "xr xi yr yi", *results = "re im";
   TL_HD auto operator()(auto xr, auto xi, auto yr, auto yi) const {
     return outputs(zero_safe_product(xr, yr) + zero_safe_product(xi, yi),
                    zero_safe_product(xr, yi) - zero_safe_product(xi, yr));
@@ -19,9 +19,7 @@ struct ConjugateProduct {
 struct LogShare {
   static constexpr const char* name = "log_share";
   static constexpr const char* arguments = "x s";
-  TL_HD auto operator()(auto x, auto s) const {
-    return select(x < -3e38, 0.0, exp(x - s));
-  }
+  TL_HD auto operator()(auto x, auto s) const { return select(x < -3e38, 0.0, exp(x - s)); }
 };
 
 }  // namespace tapeloop::formula

@@ -107,8 +107,7 @@ struct Gradient {
       grads.add(0, [&] {
         const Var past = earlier();
         // a or conj(a) multiplies the past: its gradient is conj(past) g, and a's its conjugate.
-        return form.conjugate ? product(g, past, other, a_shape)
-                              : product(past, g, other, a_shape);
+        return form.conjugate ? product(g, past, other, a_shape) : product(past, g, other, a_shape);
       });
       grads.add(1, g);
     }
@@ -143,7 +142,8 @@ Var scan(const Var& a, const Var& b, const Var& h0, const Form& form) {
   const Shape& shape = b.shape();
   const std::int64_t steps = shape.dim(0);
   const bool keeps = form.delayed ? false : true;
-  const Tensor states = Tensor::empty(shape.with(0, steps + (keeps ? 1 : 0)), b.dtype(), b.device());
+  const Tensor states =
+      Tensor::empty(shape.with(0, steps + (keeps ? 1 : 0)), b.dtype(), b.device());
   const std::int64_t edge = form.reverse ? steps : 0;
   const std::int64_t at = keeps && !form.reverse ? 1 : 0;
   Tensor h = states.slice(0, at, at + steps);
@@ -189,7 +189,9 @@ void check(const Var& a, const Var& b, const Var& h0, const ScanOptions& options
   if (!a.defined() || !b.defined() || b.rank() != 3 || (h0.defined() && h0.rank() != 2)) {
     refuse("b [T, N, H], and an a that broadcasts to it, such as [T, N, H] or [H]");
   }
-  const auto fits = [&](const Var& x) { return x.dtype() == b.dtype() && x.device() == b.device(); };
+  const auto fits = [&](const Var& x) {
+    return x.dtype() == b.dtype() && x.device() == b.device();
+  };
   if (b.dtype() == DType::int64 || !fits(a) || (h0.defined() && !fits(h0))) {
     refuse(
         "one floating-point type on one device; convert by to(x, dtype) or copy by to(x, device)");

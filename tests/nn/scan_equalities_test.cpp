@@ -71,12 +71,10 @@ TEST_CASE("a state that goes through g is the state g(h)") {
   CHECK(distance(through(inputs(), State<1>(h0)).ys,
                  given(inputs(), State<1>(positive_part(h0))).ys) < kSame);
   CHECK(distance(through(inputs()).ys, given(inputs()).ys) == 0);
-  CHECK(test::throws_with("min_gru|through_g|positive is false", [&] {
-    MinGru(sizes, a, {.initial = MinInitial::through_g});
-  }));
-  CHECK(test::throws_with("min_lstm|through_g|positive is false", [&] {
-    MinLstm(sizes, a, {.initial = MinInitial::through_g});
-  }));
+  CHECK(test::throws_with("min_gru|through_g|positive is false",
+                          [&] { MinGru(sizes, a, {.initial = MinInitial::through_g}); }));
+  CHECK(test::throws_with("min_lstm|through_g|positive is false",
+                          [&] { MinLstm(sizes, a, {.initial = MinInitial::through_g}); }));
 }
 
 TEST_CASE("an SRU whose gates do not see c is a scan") {
@@ -99,8 +97,8 @@ TEST_CASE("a QRNN is a convolution and a scan, for each pooling and window") {
         z = z + linear(slice(padded, 0, k, k + kSteps), select_index(cell.weight_ih, 2, k));
       }
       z = z + cell.bias_ih;
-      const auto parts = split(z, std::vector<std::int64_t>(
-                                      static_cast<std::size_t>(z.dim(-1) / kSize), kSize), -1);
+      const auto parts = split(
+          z, std::vector<std::int64_t>(static_cast<std::size_t>(z.dim(-1) / kSize), kSize), -1);
       const Var f = sigmoid(parts[1]);
       const Var i = pool == QrnnPool::ifo ? sigmoid(parts[3]) : 1.0 - f;
       const Var c = linear_scan(f, i * tanh(parts[0]), start());
@@ -142,7 +140,8 @@ TEST_CASE("S4D is a causal convolution with 2 Re(C A^t B), and starts as S4D-Lin
   Var expected = inputs() * cell.d;
   for (std::int64_t lag = 0; lag < kSteps; ++lag) {
     const auto n = static_cast<double>(lag);
-    const Var power = exp(dt * re * n), pr = power * cos(dt * im * n), pi = power * sin(dt * im * n);
+    const Var power = exp(dt * re * n), pr = power * cos(dt * im * n),
+              pi = power * sin(dt * im * n);
     const Var kr = pr * zr - pi * zi, ki = pr * zi + pi * zr;
     const Var kernel = 2.0 * sum(cell.c_re * kr - cell.c_im * ki, {1});
     const Var term = slice(inputs(), 0, 0, kSteps - lag) * kernel;
@@ -160,7 +159,8 @@ TEST_CASE("a sequence in parts is the whole, with its state and its window hande
       const Var early = slice(inputs(), 0, 0, 4), late = slice(inputs(), 0, 4, kSteps);
       const auto first = unroll(cell, reverse ? late : early, S(), {.reverse = reverse});
       const auto second = unroll(cell, reverse ? early : late, first.last, {.reverse = reverse});
-      const Var joined = reverse ? concat({second.ys, first.ys}, 0) : concat({first.ys, second.ys}, 0);
+      const Var joined =
+          reverse ? concat({second.ys, first.ys}, 0) : concat({first.ys, second.ys}, 0);
       CHECK(distance(whole.ys, joined) < kSame);
       for (std::size_t k = 0; k < S::parts; ++k) {
         CHECK(distance(whole.last[k], second.last[k]) < kSame);

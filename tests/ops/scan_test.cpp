@@ -72,9 +72,9 @@ TEST_CASE("past its end a sequence keeps its state; in reverse each starts at it
         CHECK(test::distance(sequence(h).value(), alone.value()) < 1e-15);
       }
       const Var last = select_index(select_index(h, 1, n), 0, reverse ? 0 : 3);
-      const Var expected = lengths[n] == 0 ? select_index(h0, 0, n)
-                                           : select_index(select_index(h, 1, n), 0,
-                                                          reverse ? 0 : lengths[n] - 1);
+      const Var expected =
+          lengths[n] == 0 ? select_index(h0, 0, n)
+                          : select_index(select_index(h, 1, n), 0, reverse ? 0 : lengths[n] - 1);
       CHECK(test::distance(last.value(), expected.value()) < 1e-15);
     }
   }
@@ -136,9 +136,8 @@ TEST_CASE("a scan reads views, and its training step allocates nothing") {
   const auto step = [&] {
     Tape tape;
     const Var h = linear_scan(slice(wide, 2, 0, 8), slice(wide, 2, 8, 16), h0);
-    const Var complex =
-        linear_scan(slice(wide, 2, 8, 16), flip(slice(wide, 2, 16, 24), 0), h0,
-                    {.kind = ScanKind::complex, .reverse = true});
+    const Var complex = linear_scan(slice(wide, 2, 8, 16), flip(slice(wide, 2, 16, 24), 0), h0,
+                                    {.kind = ScanKind::complex, .reverse = true});
     const Var logs = linear_scan(slice(wide, 2, 0, 8), h, h0, {.kind = ScanKind::log});
     tape.backward(sum(h * complex * logs));
     wide.zero_grad();

@@ -134,9 +134,9 @@ __global__ void __launch_bounds__(kThreads) scan_kernel(ScanPlan<T> plan) {
   T* h = plan.h + place.row * plan.h_row + place.unit + place.first * plan.h_step;
   auto state = numbers.load(b);
   const std::int64_t all = plan.rows * plan.units * kParts;
-  const T* const before =
-      place.chunk == 0 ? (plan.start == nullptr ? nullptr : plan.start + place.number)
-                       : plan.joined + place.chunk * 2 * all + all + place.number;
+  const T* const before = place.chunk == 0
+                              ? (plan.start == nullptr ? nullptr : plan.start + place.number)
+                              : plan.joined + place.chunk * 2 * all + all + place.number;
   if (before != nullptr) state = Step::next(numbers.load(a), numbers.load(before), state);
   numbers.store(state, h);
   for (std::int64_t t = place.first + 1; t < place.end; ++t) {
@@ -184,10 +184,10 @@ void scan(const ScanRun& scan) {
     ScanPlan<T> plan = plan_of<T>(scan);
     const std::int64_t numbers = plan.rows * plan.units;
     const Grid grid(numbers * plan.chunks), units(numbers);
-    const Scratch scratch(plan.chunks > 1 ? static_cast<std::size_t>(
-                                                2 * plan.chunks * plan.rows * scan.h.dim(2)) *
-                                                sizeof(T)
-                                          : 0);
+    const Scratch scratch(
+        plan.chunks > 1
+            ? static_cast<std::size_t>(2 * plan.chunks * plan.rows * scan.h.dim(2)) * sizeof(T)
+            : 0);
     with_scan_step(scan, [&]<ScanKind kKind, bool kConjugate, bool kChain>() {
       if (plan.chunks > 1) {
         plan.joined = scratch.template as<T>();

@@ -112,7 +112,7 @@ struct QrnnStep;
 template <>
 struct QrnnStep<QrnnPool::f> {
   static constexpr const char* name = "qrnn_f";
-  static constexpr const char* arguments = "z f c", *results = "h c";
+  static constexpr const char *arguments = "z f c", *results = "h c";
   TL_HD auto operator()(auto z, auto f, auto c) const {
     auto candidate = tanh(z);
     auto next = candidate + sigmoid(f) * (c - candidate);
@@ -122,7 +122,7 @@ struct QrnnStep<QrnnPool::f> {
 template <>
 struct QrnnStep<QrnnPool::fo> {
   static constexpr const char* name = "qrnn_fo";
-  static constexpr const char* arguments = "z f o c", *results = "h c";
+  static constexpr const char *arguments = "z f o c", *results = "h c";
   TL_HD auto operator()(auto z, auto f, auto o, auto c) const {
     auto candidate = tanh(z);
     auto next = candidate + sigmoid(f) * (c - candidate);
@@ -132,7 +132,7 @@ struct QrnnStep<QrnnPool::fo> {
 template <>
 struct QrnnStep<QrnnPool::ifo> {
   static constexpr const char* name = "qrnn_ifo";
-  static constexpr const char* arguments = "z f o i c", *results = "h c";
+  static constexpr const char *arguments = "z f o i c", *results = "h c";
   TL_HD auto operator()(auto z, auto f, auto o, auto i, auto c) const {
     auto next = sigmoid(f) * c + sigmoid(i) * tanh(z);
     return outputs(sigmoid(o) * next, next);
@@ -147,7 +147,7 @@ struct Kept {
 // A step of a complex unit, u + a s. LRU and S4D.
 struct ComplexStep {
   static constexpr const char* name = "complex_step";
-  static constexpr const char* arguments = "ur ui ar ai re im", *results = "re im";
+  static constexpr const char *arguments = "ur ui ar ai re im", *results = "re im";
   TL_HD auto operator()(auto ur, auto ui, auto ar, auto ai, auto re, auto im) const {
     return outputs(ur + ar * re - ai * im, ui + ar * im + ai * re);
   }
@@ -162,7 +162,8 @@ struct DiagonalPage
     : Page<IndRelu, IndTanh, MinGruStep<false>, MinGruStep<true>, MinLstmStep<false>,
            MinLstmStep<true>, NormalisedMinLstmStep<false>, NormalisedMinLstmStep<true>,
            SruStep<false>, SruStep<true>, Sru2Step<false>, Sru2Step<true>, PositiveCandidate,
-           QrnnStep<QrnnPool::f>, QrnnStep<QrnnPool::fo>, QrnnStep<QrnnPool::ifo>, Kept, ComplexStep> {
+           QrnnStep<QrnnPool::f>, QrnnStep<QrnnPool::fo>, QrnnStep<QrnnPool::ifo>, Kept,
+           ComplexStep> {
   static std::span<const PointwiseKernel* const> kernels();
   static void register_cuda();
 };

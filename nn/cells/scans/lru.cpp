@@ -60,8 +60,8 @@ Recurrence LruCell::recurrence() const {
   Recurrence r;
   const auto s = r.stage(ComplexStep{}, of::input(0, 2 * units), of::unit(lambda()), of::state(1),
                          of::state(2));
-  const auto y = r.value(of::input(2 * units, d.dim(0)) + of::product(c_re, s[0]) +
-                         of::product(-c_im, s[1]));
+  const auto y =
+      r.value(of::input(2 * units, d.dim(0)) + of::product(c_re, s[0]) + of::product(-c_im, s[1]));
   r.next({y, s[0], s[1]});
   return r;
 }

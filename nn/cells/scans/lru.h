@@ -29,7 +29,9 @@ struct LruCell {
   Var d;                             // D [H]
   LruCell() = default;
   LruCell(const RecurrentOptions& options, Random& random, const Options& own = {});
-  std::array<std::int64_t, 3> state_sizes() const { return {d.dim(0), nu_log.dim(0), nu_log.dim(0)}; }
+  std::array<std::int64_t, 3> state_sizes() const {
+    return {d.dim(0), nu_log.dim(0), nu_log.dim(0)};
+  }
   Var input(const Var& x) const;  // the columns of exp(gamma) B x, re and im, and of D x
   Linear input_projection() const;
   Recurrence recurrence() const;

@@ -73,9 +73,9 @@ Unrolled<QrnnCell::State> QrnnCell::sequence(const Var& xs, const State& start,
   const std::int64_t window = own.window;
   detail::check_features("qrnn", xs, inputs);
   // Rows of the inputs before the start, kept() for each sequence, then those of xs.
-  const Var rows = concat({reshape(start[2], Shape{batch * kept(), inputs}),
-                           reshape(xs, Shape{steps * batch, inputs})},
-                          0);
+  const Var rows = concat(
+      {reshape(start[2], Shape{batch * kept(), inputs}), reshape(xs, Shape{steps * batch, inputs})},
+      0);
   // The row of the input at place q of the order in which sequence n runs; before 0: the start.
   const auto row = [&](std::int64_t q, std::int64_t n, std::int64_t length) {
     if (q < 0) return n * kept() + kept() + q;

@@ -66,8 +66,8 @@ Linear S4dCell::input_projection() const {
   const Var b = discrete().b;
   const auto part = [&](std::int64_t k) { return transpose(by_channel(select_index(b, 0, k))); };
   Linear result;
-  result.weight = concat(
-      {part(0), part(1), detail::identity_like(d.dim(0), d) * insert_axis(d, 1)}, 0);
+  result.weight =
+      concat({part(0), part(1), detail::identity_like(d.dim(0), d) * insert_axis(d, 1)}, 0);
   return result;
 }
 

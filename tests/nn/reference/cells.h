@@ -104,13 +104,16 @@ inline nn::MinInitial min_initial(Case& c) {
       {{"state", nn::MinInitial::state}, {"through_g", nn::MinInitial::through_g}});
 }
 inline Outputs min_gru(Case& c) {
-  return run_recurrent<nn::MinGru>(
-      c, sizes_of(c), {.positive = c.flag("positive"), .initial = min_initial(c)}, kH);
+  return run_recurrent<nn::MinGru>(c, sizes_of(c),
+                                   {.positive = c.flag("positive"), .initial = min_initial(c)}, kH);
 }
 
 inline Outputs min_lstm(Case& c) {
-  return run_recurrent<nn::MinLstm>(
-      c, sizes_of(c), {.positive = c.flag("positive"), .normalise = c.flag("normalise", true), .initial = min_initial(c)}, kH);
+  return run_recurrent<nn::MinLstm>(c, sizes_of(c),
+                                    {.positive = c.flag("positive"),
+                                     .normalise = c.flag("normalise", true),
+                                     .initial = min_initial(c)},
+                                    kH);
 }
 
 // The state of these cells is one part in the file; the library has h, or a count, beside it.
@@ -139,13 +142,13 @@ inline Outputs sru(Case& c) {
 }
 
 inline Outputs qrnn(Case& c) {
-  return run_parts<nn::Qrnn>(c,
-                             {.pool = choice<nn::QrnnPool>(c, "pool", "fo",
-                                                           {{"f", nn::QrnnPool::f},
-                                                            {"fo", nn::QrnnPool::fo},
-                                                            {"ifo", nn::QrnnPool::ifo}}),
-                              .window = c.integer("window", 2)},
-                             {nullptr, "c", nullptr});
+  return run_parts<nn::Qrnn>(
+      c,
+      {.pool = choice<nn::QrnnPool>(
+           c, "pool", "fo",
+           {{"f", nn::QrnnPool::f}, {"fo", nn::QrnnPool::fo}, {"ifo", nn::QrnnPool::ifo}}),
+       .window = c.integer("window", 2)},
+      {nullptr, "c", nullptr});
 }
 
 inline Outputs lru(Case& c) {

@@ -73,7 +73,8 @@ void scan(const ScanRun& given) {
     all.a_row = joined ? 0 : scan.a.stride(1);
     all.b_row = joined ? 0 : scan.b.stride(1);
     all.h_row = width;
-    const auto part = [&](std::int64_t row, std::int64_t count, std::int64_t from, std::int64_t to) {
+    const auto part = [&](std::int64_t row, std::int64_t count, std::int64_t from,
+                          std::int64_t to) {
       for (; from < to; from += kColumnsAtOnce) {
         ScanColumns<T> c = all;
         c.rows = count;

@@ -16,7 +16,7 @@ struct ScanColumns {
   T* h;
   std::int64_t a_step, b_step, h_step;
   std::int64_t a_row, b_row, h_row;  // from row to row; those of start are as h's
-  std::int64_t imaginary;  // complex: columns from a real part to its imaginary part
+  std::int64_t imaginary;            // complex: columns from a real part to its imaginary part
 };
 
 struct ScanKernels {
