@@ -39,7 +39,7 @@ void add(const char* name, const nn::OptionsOf<Cell>& own = {}, const nn::Noise&
       allocations.report(state, "allocations");
       double elements = 0;
       for (const NamedVar& p : parameters) {
-        if (p.var.rank() == 2) elements += static_cast<double>(p.var.numel());
+        if (p.var.rank() >= 2) elements += static_cast<double>(p.var.numel());
       }
       const auto tokens = static_cast<double>(kSteps * kBatch);
       bench::count_rate(state, "GFLOPS", 6e-9 * tokens * elements);

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-// LRU, the linear recurrent unit: each complex unit decays and turns by a number of its own. Orvieto
-// et al. 2023, arXiv:2303.06349
+// LRU, the linear recurrent unit: each complex unit decays and turns by a number of its own.
+// Orvieto et al. 2023, arXiv:2303.06349
 //   lambda = exp(-exp(nu) + i exp(theta))
 //   s' = lambda s + exp(gamma) (B x)
 //   y = Re(C s') + D x                              I = H

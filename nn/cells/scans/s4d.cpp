@@ -43,24 +43,25 @@ S4dCell::Discrete S4dCell::discrete() const {
   const Var less_re = growth * cos(y) - 2.0 * square(sin(0.5 * y));
   const Var less_im = (growth + 1.0) * sin(y);
   const Var size = square(re) + square(a_im);
-  return {stack({less_re + 1.0, less_im}),
-          stack({(less_re * re + less_im * a_im) / size, (less_im * re - less_re * a_im) / size})};
+  const Var b_re = (less_re * re + less_im * a_im) / size;
+  const Var b_im = (less_im * re - less_re * a_im) / size;
+  return {transpose(stack({less_re + 1.0, less_im})), transpose(stack({b_re, b_im}))};
 }
-Var S4dCell::output_weights() const { return 2.0 * stack({c_re, -c_im}); }
+Var S4dCell::output_weights() const { return transpose(2.0 * stack({c_re, -c_im})); }
 
-// Row h of [H, H*S] holds row h of x [H, S] in the columns of channel h, and zeros.
+// Row h of [H, S*H] holds column h of x [S, H] in the columns of channel h, and zeros.
 static Var by_channel(const Var& x) {
-  const std::int64_t h = x.dim(0), s = x.dim(1);
-  return reshape(insert_axis(detail::identity_like(h, x), 2) * x, Shape{h, h * s});
+  const std::int64_t s = x.dim(0), h = x.dim(1);
+  return reshape(insert_axis(detail::identity_like(h, x), 1) * x, Shape{h, s * h});
 }
 
 Var S4dCell::input(const Var& x) const {
   detail::check_features("s4d", x, d.dim(0));
-  const auto columns = chunk(discrete().b, 2, 0);  // [1, H, S] each
+  const Var b = discrete().b;
   const Shape wide = x.shape().with(-1, a_im.numel());
-  const Var each = insert_axis(x, -1);
-  const auto part = [&](const Var& b) { return reshape(each * select_index(b, 0, 0), wide); };
-  return concat({part(columns[0]), part(columns[1]), x * d}, -1);
+  const Var each = insert_axis(x, x.rank() - 1);
+  const auto part = [&](std::int64_t k) { return reshape(each * select_index(b, 0, k), wide); };
+  return concat({part(0), part(1), x * d}, -1);
 }
 Linear S4dCell::input_projection() const {
   const Var b = discrete().b;
@@ -90,14 +91,14 @@ Unrolled<S4dCell::State> S4dCell::sequence(const Var& xs, const State& start,
   detail::check_features("s4d", xs, d.dim(0));
   const std::int64_t steps = xs.dim(0), batch = xs.dim(1), h = d.dim(0), units = a_im.numel();
   const auto [a, b] = discrete();
-  const Var u = reshape(xs, Shape{steps, batch, 1, h, 1}) * b;  // [T, N, 2, H, S]
+  const Var u = reshape(xs, Shape{steps, batch, 1, 1, h}) * b;  // [T, N, 2, S, H]
   const Var s = linear_scan(
       reshape(a, Shape{2 * units}), reshape(u, Shape{steps, batch, 2 * units}),
       concat({start[1], start[2]}, -1),
       {.kind = ScanKind::complex, .reverse = options.reverse, .lengths = options.lengths});
-  const Var parts = reshape(s, Shape{steps, batch, 2, h, units / h}) * output_weights();
+  const Var parts = reshape(s, Shape{steps, batch, 2, units / h, h}) * output_weights();
   const auto last = chunk(select_index(s, 0, options.reverse ? 0 : steps - 1), 2, -1);
-  return {sum(parts, {2, 4}) + xs * d, State(Var(), last[0], last[1])};
+  return {sum(parts, {2, 3}) + xs * d, State(Var(), last[0], last[1])};
 }
 
 }  // namespace tapeloop::nn

@@ -16,8 +16,9 @@ struct S4dOptions {
   double dt_max = 0.1;
 };
 
-// The state is y, which no step reads, and s as re and im, each [N, H*S]. Training runs it as a
-// scan; single steps and a Stepper multiply by matrices of H x H*S, mostly of zeros.
+// The state is y, which no step reads, and s as re and im, each [N, S*H]: unit by unit, the channels
+// of one unit side by side. Training runs it as a scan; single steps and a Stepper multiply by
+// matrices of H x S*H, mostly of zeros.
 struct S4dCell {
   using State = nn::State<3>;
   using Options = S4dOptions;
@@ -40,10 +41,10 @@ struct S4dCell {
 
  private:
   struct Discrete {
-    Var a, b;  // [2, H, S]: re and im
+    Var a, b;  // [2, S, H]: re and im
   };
   Discrete discrete() const;
-  Var output_weights() const;  // [2, H, S]: 2 C, with the sign of the imaginary part
+  Var output_weights() const;  // [2, S, H]: 2 C, with the sign of the imaginary part
 };
 
 using S4d = Recurrent<S4dCell>;  // a stack of them

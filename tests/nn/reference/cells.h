@@ -155,20 +155,21 @@ inline Outputs lru(Case& c) {
   return run_parts<nn::Lru>(c, {.state = c.integer("state_size", 0)}, {nullptr, "re", "im"});
 }
 
-// The file's states are [L*D, N, H, S], the library's [L*D, N, H*S].
+// The file's states are [L*D, N, H, S], the library's [L*D, N, S*H].
 inline Outputs s4d(Case& c) {
   const nn::S4d& layer = c.module<nn::S4d>("", [&](Random& random) {
     return nn::S4d(sizes_of(c), random, {.state = c.integer("state_size", 1)});
   });
   const auto flat = [](const Var& x) {
     if (!x.defined()) return x;
-    return reshape(x, Shape{x.dim(0), x.dim(1), x.dim(2) * x.dim(3)});
+    return reshape(transpose(x), Shape{x.dim(0), x.dim(1), x.dim(2) * x.dim(3)});
   };
   const nn::State<3> start(Var(), flat(c.var_if("input.re0")), flat(c.var_if("input.im0")));
   const auto [ys, last] = layer(c.var("input.x"), start, c.integers_if("input.lengths"));
   const std::int64_t channels = c.integer("hidden_size", 1);
   const auto split = [&](const Var& x) {
-    return reshape(x, Shape{x.dim(0), x.dim(1), channels, x.dim(2) / channels});
+    const Shape units{x.dim(0), x.dim(1), x.dim(2) / channels, channels};
+    return transpose(reshape(x, units));
   };
   return {{"y", ys}, {"ren", split(last[1])}, {"imn", split(last[2])}};
 }
