@@ -20,7 +20,8 @@ ALLOWED = {
     "autograd/files": ["autograd/tensor"],
     "autograd/schedule": ["autograd/formula"],
     "autograd/device": ["autograd/schedule"],
-    "autograd/device/cpu": ["autograd/device"],
+    "autograd/device/cpu": ["autograd/device", "=autograd/device/cpu/scan"],
+    "autograd/device/cpu/scan": ["autograd/device", "=autograd/device/cpu"],
     "autograd/device/cuda": ["autograd/device"],
     "autograd/device/cuda/recurrent": ["autograd/device/cuda"],
     "autograd/tape": ["autograd/device"],
@@ -33,7 +34,8 @@ ALLOWED = {
     "nn/look": ["nn/layers"],
     "nn/recurrent": ["nn/layers"],
     "nn/cells/gates": ["autograd/formula"],
-    "nn/cells": ["nn/recurrent", "nn/cells/gates"],
+    "nn/cells": ["nn/recurrent", "nn/cells/gates", "=nn/cells/scans"],
+    "nn/cells/scans": ["nn/recurrent", "nn/cells/gates", "=nn/cells"],
     "nn/blocks": ["nn/cells"],
     "nn/decode": ["nn/look"],
     "nn/seq2seq": ["nn/recurrent", "nn/decode"],
@@ -44,7 +46,7 @@ ALLOWED = {
 
 INCLUDE = re.compile(r'^\s*#\s*include\s+[<"]([^>"]+)[>"]')
 # Formula pages are compiled for every device: they include numbers, and below the formulas what lists them.
-PAGES = ["autograd/formula/elementwise.h", "nn/cells/gates/*.h", "nn/recurrent/noise_gates.h",
+PAGES = ["autograd/formula/elementwise.h", "autograd/formula/scan.h", "nn/cells/gates/*.h", "nn/recurrent/noise_gates.h",
          "nn/seq2seq/scores.h", "nn/structures/edge_gates.h", "nn/structures/grid_gates.h", "optim/updates.h"]
 IN_PAGES = {"autograd/number/math.h", "autograd/formula/kernel.h"}
 

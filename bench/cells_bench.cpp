@@ -39,7 +39,7 @@ void add(const char* name, const nn::OptionsOf<Cell>& own = {}, const nn::Noise&
       allocations.report(state, "allocations");
       double elements = 0;
       for (const NamedVar& p : parameters) {
-        if (p.var.rank() == 2) elements += static_cast<double>(p.var.numel());
+        if (p.var.rank() >= 2) elements += static_cast<double>(p.var.numel());
       }
       const auto tokens = static_cast<double>(kSteps * kBatch);
       bench::count_rate(state, "GFLOPS", 6e-9 * tokens * elements);
@@ -81,6 +81,9 @@ void add(const char* name, const nn::OptionsOf<Cell>& own = {}, const nn::Noise&
   add<nn::SlstmCell>("slstm");
   add<nn::SlstmCell>("slstm/heads", {.heads = 4});
   add<nn::MlstmCell>("mlstm", {.heads = 4});
+  add<nn::QrnnCell>("qrnn");
+  add<nn::LruCell>("lru");
+  add<nn::S4dCell>("s4d", {.state = 8});
   add<nn::ClockworkCell>("clockwork");
   add<nn::PhasedLstmCell>("phased_lstm", {}, {}, kHidden + 1);
   add<nn::LmuCell>("lmu", {.order = 64});

@@ -10,6 +10,7 @@
 #include <string_view>
 
 #include "tapeloop/autograd/device/level_run.h"
+#include "tapeloop/autograd/device/scan_run.h"
 #include "tapeloop/autograd/formula/kernel.h"
 #include "tapeloop/autograd/number/reduction.h"
 #include "tapeloop/autograd/tensor/tensor.h"
@@ -94,6 +95,9 @@ class Backend {
   // pointwise_each() between a mistake and the host's next wait, which throws it. So the owner of
   // updated tensors stops when this number has changed.
   virtual std::uint64_t mistakes() const = 0;
+
+  // h_t = a_t h_(t-1) + b_t over time: scan_run.h.
+  virtual void scan(const ScanRun& run) const = 0;
 };
 
 // The backend of a device. Throws Error for cuda if this build has no CUDA, or there is no GPU.

@@ -35,6 +35,7 @@
 //   linear(x, w, b)        [.., I] [O, I] [..O] -> [.., O]     dx = dy w, dw = dy^T x,   x, w
 //                                                              db = sum dy
 //   linear_each(x, w)      [T, N, I] [N, O, I] -> [T, N, O]    as linear, for each n     x, w
+//   linear_scan(a, b, h0)  a, b [T, N, H], h0 [N, H], scan.h  a scan the other way      a, h
 //   recurrent(F, zx, w_hh, state): many steps, see recurrent.h F: dual numbers; products z, states
 //   ---- indices (int64) --------------------------------------------------------------------------
 //   embedding(w, index)    [V, E] [..] -> [.., E]              rows of dy added up       index

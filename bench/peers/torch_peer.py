@@ -21,6 +21,7 @@ from peer_rows import Answers, resident_mib
 from char_lm_torch import CharLm, cross_entropy
 from grid_torch import MdLstm
 from lstm_torch import OpByOpLstm
+import cells_torch
 import structures_torch
 
 sys.path.append(str(Path(__file__).resolve().parent.parent / "compare"))
@@ -241,6 +242,8 @@ def variants(kind, sizes):
         return grid_variants(kind, sizes)
     if kind in structures_torch.VARIANTS:
         return structures_torch.VARIANTS[kind](sizes)
+    if kind in cells_torch.VARIANTS:
+        return cells_torch.VARIANTS[kind](sizes)
     if kind == "charlm/train":
         return charlm_train_variants(sizes)
     if kind == "charlm/sample":

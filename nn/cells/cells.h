@@ -18,5 +18,8 @@
 #include "tapeloop/nn/cells/phased_lstm.h"
 #include "tapeloop/nn/cells/recurrent_highway.h"
 #include "tapeloop/nn/cells/rnn.h"
+#include "tapeloop/nn/cells/scans/lru.h"
+#include "tapeloop/nn/cells/scans/qrnn.h"
+#include "tapeloop/nn/cells/scans/s4d.h"
 #include "tapeloop/nn/cells/slstm.h"
 #include "tapeloop/nn/cells/sru.h"

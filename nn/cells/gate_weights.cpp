@@ -28,6 +28,14 @@ void check_features(const char* cell, const Var& x, std::int64_t features) {
                          x.rank() < 1 ? 0 : x.dim(-1), features, x.value().describe()));
 }
 
+void check_equal_sizes(const char* cell, const RecurrentOptions& o) {
+  if (o.input == o.hidden) return;
+  fail(cell,
+       fmt::format("input is {}, hidden {}; expected equal sizes, because each unit of y also "
+                   "reads its own x; put an nn::Linear before the layer",
+                   o.input, o.hidden));
+}
+
 double bound_of(const RecurrentOptions& o) {
   return 1.0 / std::sqrt(static_cast<double>(o.hidden));
 }

@@ -51,6 +51,8 @@ namespace detail {
 void check_sizes(const char* cell, const RecurrentOptions& options);
 // Throws if x does not have the features that the cell was built with.
 void check_features(const char* cell, const Var& x, std::int64_t features);
+// Throws unless the cell has as many inputs as hidden units.
+void check_equal_sizes(const char* cell, const RecurrentOptions& options);
 // 1/sqrt(H): the bound of the initial values.
 double bound_of(const RecurrentOptions& options);
 // A parameter of U(-1/sqrt(H), 1/sqrt(H)).

@@ -11,27 +11,40 @@
 
 namespace tapeloop::nn {
 
+// What a given initial state v is: the state, or, with `positive`, the positive function of v, as
+// in much public code.
+enum class MinInitial { state, through_g };
+
 struct MinGruOptions {
   bool positive = false;  // of the candidate
+  MinInitial initial = MinInitial::state;
 };
+
+namespace detail {
+// The state that a stack starts with. Throws if `initial` needs `positive`, and that is false.
+void check_min_initial(const char* cell, MinInitial initial, bool positive);
+State<1> min_initial(MinInitial initial, const State<1>& given);
+}  // namespace detail
 
 // The state is h.
 struct MinGruCell {
   using State = nn::State<1>;
   using Options = MinGruOptions;
-  Linear from_x;          // [2H, I] in the order z n
-  bool positive = false;  // as in the options
+  Linear from_x;  // [2H, I] in the order z n
+  Options own;
   MinGruCell() = default;
-  MinGruCell(const RecurrentOptions& options, Random& random, const Options& own = {})
-      : from_x(detail::drawn_linear("min_gru", 2 * options.hidden, options, random)),
-        positive(own.positive) {}
+  MinGruCell(const RecurrentOptions& options, Random& random, const Options& given = {})
+      : from_x(detail::drawn_linear("min_gru", 2 * options.hidden, options, random)), own(given) {
+    detail::check_min_initial("min_gru", own.initial, own.positive);
+  }
+  State initial(const State& given) const { return detail::min_initial(own.initial, given); }
   std::array<std::int64_t, 1> state_sizes() const { return {from_x.weight.dim(0) / 2}; }
   Var input(const Var& x) const { return from_x(x); }
   Linear input_projection() const { return from_x; }
   Recurrence recurrence() const {
     const auto h = of::state(0);
-    return positive ? Recurrence(MinGruStep<true>{}, of::input(), h)
-                    : Recurrence(MinGruStep<false>{}, of::input(), h);
+    return own.positive ? Recurrence(MinGruStep<true>{}, of::input(), h)
+                        : Recurrence(MinGruStep<false>{}, of::input(), h);
   }
   void visit(Visitor& v) const { v("weight_ih", from_x.weight), v("bias_ih", from_x.bias); }
 };
@@ -39,6 +52,7 @@ struct MinGruCell {
 struct MinLstmOptions {
   bool positive = false;  // of the candidate
   bool normalise = true;  // F and I are divided by their sum
+  MinInitial initial = MinInitial::state;
 };
 
 // The state is h.
@@ -49,7 +63,10 @@ struct MinLstmCell {
   Options own;
   MinLstmCell() = default;
   MinLstmCell(const RecurrentOptions& options, Random& random, const Options& given = {})
-      : from_x(detail::drawn_linear("min_lstm", 3 * options.hidden, options, random)), own(given) {}
+      : from_x(detail::drawn_linear("min_lstm", 3 * options.hidden, options, random)), own(given) {
+    detail::check_min_initial("min_lstm", own.initial, own.positive);
+  }
+  State initial(const State& given) const { return detail::min_initial(own.initial, given); }
   std::array<std::int64_t, 1> state_sizes() const { return {from_x.weight.dim(0) / 3}; }
   Var input(const Var& x) const { return from_x(x); }
   Linear input_projection() const { return from_x; }

@@ -218,8 +218,9 @@ MlstmCell::State MlstmCell::step(const Var& zx, const State& state) const {
                m);
 }
 
-Unrolled<MlstmCell::State> MlstmCell::sequence(const Var& zx, const State& given,
+Unrolled<MlstmCell::State> MlstmCell::sequence(const Var& xs, const State& given,
                                                const UnrollOptions& options) const {
+  const Var zx = input(xs);
   const std::int64_t steps = zx.dim(0), batch = zx.dim(1), size = weight_q.dim(0);
   const std::int64_t heads = own.heads, d = size / heads;
   State state = given;

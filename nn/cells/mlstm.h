@@ -51,7 +51,7 @@ struct MlstmCell {
   // The recurrent form, one step.
   State step(const Var& zx, const State& state) const;
   // The chunkwise form.
-  Unrolled<State> sequence(const Var& zx, const State& state, const UnrollOptions& options) const;
+  Unrolled<State> sequence(const Var& xs, const State& start, const UnrollOptions& options) const;
   // The recurrent form for one stream, without allocation.
   std::unique_ptr<StreamLayer> stream_layer(Weights format) const;
   void visit(Visitor& v) const {

@@ -71,6 +71,9 @@ using OptionsOf = typename detail::OptionsOfCell<C>::type;
 // library applies it to all time steps at once, row by row ([.., I] -> [.., columns]), and a step
 // gets its result instead of x. recurrence() needs input(). A cell may have both recurrence() and
 // step(): if its options do not allow a recurrence, recurrence() returns an undefined one.
+// A cell may calculate a whole sequence by operations on all steps, such as linear_scan():
+// `sequence`, see unroll.h. A cell may change the state that the user of a stack gives:
+// `State initial(const State& given) const`.
 // make_stepper() (stepper.h) asks a cell for the Linear that input() applies:
 //   Linear input_projection() const;
 template <class C>

@@ -54,6 +54,20 @@ Tensor zero_state(const Var& xs, std::int64_t size) {
   return Tensor::zeros({xs.dim(1), size}, xs.dtype(), xs.device());
 }
 
+Var last_output(const Var& ys, const Var& start, const UnrollOptions& options) {
+  const std::int64_t steps = ys.dim(0), batch = ys.dim(1);
+  if (options.lengths.empty()) return select_index(ys, 0, options.reverse ? 0 : steps - 1);
+  const Tensor index = Tensor::empty({batch}, DType::int64);
+  auto* const rows = static_cast<std::int64_t*>(index.raw());
+  for (std::int64_t n = 0; n < batch; ++n) {
+    const std::int64_t length = options.lengths[static_cast<std::size_t>(n)];
+    const std::int64_t last = options.reverse ? 0 : length - 1;
+    rows[n] = n + batch * (length == 0 ? 0 : last + 1);
+  }
+  const Shape rows_of_all{(steps + 1) * batch, ys.dim(2)};
+  return embedding(reshape(concat({insert_axis(start, 0), ys}, 0), rows_of_all), index);
+}
+
 void check_state(const Var& part, std::size_t index, std::int64_t n, std::int64_t size,
                  const char* caller) {
   if (part.shape() != Shape{n, size}) {

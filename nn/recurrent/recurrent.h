@@ -123,6 +123,7 @@ class Recurrent {
           start[k] = detail::part_of_state(initial[k], static_cast<std::int64_t>(i),
                                            static_cast<std::int64_t>(cells_.size()), n, sizes[k]);
         }
+        if constexpr (requires { cells_[i].initial(start); }) start = cells_[i].initial(start);
         UnrollOptions options = options_of(lengths, direction == 1);
         if (options_.noise.wanted()) options.noise = draw_noise(cells_[i], below);
         auto [ys, end] = layer == 0 ? first(cells_[i], start, options)

@@ -42,6 +42,16 @@ struct Projected {
   Var zx;  // [T, N, G*H] for a built-in cell
 };
 
+// A cell that calculates all steps at once. start: the parts, [N, size]; undefined ones are 0. Past
+// the ends of sequences xs is 0, and ys may be anything there. A part 0 of `last` that is undefined is the last step's y.
+// Steps with noise within run by recurrence(), and so do those of a tape that logs the gradients of
+// states.
+template <class C>
+concept HasSequence = requires(const C& cell, const Var& xs, const typename C::State& start,
+                               const UnrollOptions& options) {
+  { cell.sequence(xs, start, options) } -> std::same_as<Unrolled<typename C::State>>;
+};
+
 namespace detail {
 
 // Masks of the sequences that run at each step: [N, 1] of 1 and 0 for step t; undefined if all run.
@@ -63,6 +73,8 @@ class Masks {
 };
 
 Tensor zero_state(const Var& xs, std::int64_t size);
+// The y of each sequence's last step, or `start` if it has none.
+Var last_output(const Var& ys, const Var& start, const UnrollOptions& options);
 // Throws unless xs is [T, N, I], and there are no lengths, or one in 0..T for each sequence.
 void check_sequence(const Var& xs, const UnrollOptions& options);
 void check_state(const Var& part, std::size_t index, std::int64_t n, std::int64_t size,
@@ -150,16 +162,6 @@ template <Cell C>
 Unrolled<typename C::State> unroll(const C& cell, const Var& xs, typename C::State state = {},
                                    const UnrollOptions& options = {});
 
-// A cell may calculate a whole sequence in a form of its own, such as a parallel one:
-//   Unrolled<State> sequence(const Var& zx, const State& state, const UnrollOptions& o) const;
-// zx [T, N, ..] is input(xs), with T of 1 or more; parts of the state may be undefined: zeros. It
-// reads `reverse` and `lengths` of the options. The results must be those of the single steps.
-template <class C>
-concept HasSequence = requires(const C& cell, const Var& zx, const typename C::State& state,
-                               const UnrollOptions& options) {
-  { cell.sequence(zx, state, options) } -> std::same_as<Unrolled<typename C::State>>;
-};
-
 namespace detail {
 
 // The recurrence of a cell with the masks in it, for T steps of N rows; undefined if the cell has
@@ -219,6 +221,21 @@ Unrolled<typename C::State> unroll_steps(const C& cell, const Var& zx, typename 
   return {times_mask(stack(outputs), noise.outputs), state};
 }
 
+// All steps at once, by the cell's sequence().
+template <HasSequence C>
+Unrolled<typename C::State> unroll_sequence(const C& cell, const Var& xs, typename C::State state,
+                                            const UnrollOptions& options) {
+  const Masks masks(options.lengths, xs);
+  const Var inputs = times_mask(masks.without_padding(xs), options.noise.inputs);
+  Unrolled<typename C::State> result = cell.sequence(inputs, state, options);
+  if (!result.last[0].defined()) {
+    complete_state(cell, xs, state, options);
+    result.last[0] = last_output(result.ys, state[0], options);
+  }
+  result.ys = times_mask(masks.without_padding(result.ys), options.noise.outputs);
+  return result;
+}
+
 // Sequences of different lengths, with a recurrence. Only the real steps are projected and run.
 template <Cell C>
 Unrolled<typename C::State> unroll_ragged(const C& cell, const Var& xs, typename C::State state,
@@ -247,7 +264,8 @@ Unrolled<typename C::State> unroll_ragged(const C& cell, const Var& xs, typename
 // tensors that the steps save.
 template <Cell C>
 Unrolled<typename C::State> unroll(const C& cell, const Var& xs, typename C::State state,
-                                   const UnrollOptions& options) {
+                                   const UnrollOptions& given) {
+  UnrollOptions options = given;
   detail::check_sequence(xs, options);
   // With reverse, the input projection is calculated and stored for all steps at once. Its weight
   // gradient is then added up in the same order as without recomputation.
@@ -258,6 +276,15 @@ Unrolled<typename C::State> unroll(const C& cell, const Var& xs, typename C::Sta
         [&cell](const Var& part, const typename C::State& start, const UnrollOptions& own) {
           return unroll(cell, part, start, own);
         });
+  }
+  if constexpr (HasSequence<C>) {
+    if (!segments && !options.noise.in_step() && xs.dim(0) > 0 && xs.dim(1) > 0 &&
+        tapeloop::detail::observer_of_steps() == nullptr) {
+      options.part = tapeloop::detail::begin_sequence(options.part, xs.dim(0), options.reverse);
+      if (!options.part.logged()) {
+        return detail::unroll_sequence(cell, xs, std::move(state), options);
+      }
+    }
   }
   if constexpr (HasRecurrence<C>) {
     const auto real = [](std::int64_t length) { return length > 0; };
@@ -288,14 +315,6 @@ Unrolled<typename C::State> unroll(const C& cell, Projected projected, typename 
         });
   }
   const std::int64_t steps = zx.dim(0), batch = zx.dim(1);
-  if constexpr (HasSequence<C>) {
-    const bool plain =
-        steps > 0 && !options.noise.in_step() && tapeloop::detail::observer_of_steps() == nullptr;
-    if (plain) {
-      Unrolled<typename C::State> result = cell.sequence(zx, state, options);
-      return {detail::times_mask(result.ys, options.noise.outputs), result.last};
-    }
-  }
   detail::complete_state(cell, zx, state, options);
   const detail::SequencePart part =
       tapeloop::detail::begin_sequence(options.part, steps, options.reverse);

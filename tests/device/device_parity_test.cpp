@@ -67,6 +67,31 @@ TEST_CASE("every operation gives on cuda what it gives on the cpu, with gradient
   }
 }
 
+// Longer than one chunk of the kernel.
+TEST_CASE("a long scan gives on cuda what it gives on the cpu") {
+  if (!have_gpu()) return;
+  const auto run = [](ScanKind kind, bool reverse, Device device) {
+    const auto numbers = [&](const Shape& shape, std::uint64_t seed) {
+      return parameter(random_tensor(shape, seed, DType::float64, -1, 1).to(device));
+    };
+    const Var a = numbers({150, 2, 6}, 1), b = numbers({150, 2, 6}, 2), h0 = numbers({2, 6}, 3);
+    Tape tape;
+    const Var h = linear_scan(a, b, h0, {.kind = kind, .reverse = reverse});
+    std::vector<Tensor> result{h.value().to(Device::cpu)};
+    const Var dy(random_tensor(h.shape(), 4, DType::float64, -1, 1).to(device));
+    for (const Var& g : tape.gradient(h, dy, std::vector<Var>{a, b, h0})) {
+      result.push_back(g.value().to(Device::cpu));
+    }
+    return result;
+  };
+  for (const ScanKind kind : {ScanKind::real, ScanKind::complex, ScanKind::log}) {
+    for (const bool reverse : {false, true}) {
+      const auto here = run(kind, reverse, Device::cpu), there = run(kind, reverse, Device::cuda);
+      for (std::size_t i = 0; i < here.size(); ++i) CHECK(distance(there[i], here[i]) < 1e-12);
+    }
+  }
+}
+
 TEST_CASE("an exact zero ends the chain rule on cuda too, and zeros keep their signs") {
   if (!have_gpu()) return;
   const Bounds bounds;

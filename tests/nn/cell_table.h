@@ -21,6 +21,8 @@ struct AnyStack {
       run;
   // One step of the first cell by operations: x [N, I], parts [N, size] -> the next parts.
   std::function<PoolVector<Var>(const Var& x, std::span<const Var> state)> step;
+  // What the stack makes of the parts [N, size] that are given as the initial state.
+  std::function<PoolVector<Var>(std::span<const Var> state)> initial;
   std::function<Stepper()> stepper;
   std::function<void(DType)> convert;
 };
@@ -50,6 +52,13 @@ AnyStack any_stack(const RecurrentOptions& options, const OptionsOf<C>& own, std
   result.step = [=](const Var& x, std::span<const Var> state) {
     const C& cell = model->cells()[0];
     return all(Var(), nn::step(cell, cell.input(x), typename C::State(state)));
+  };
+  result.initial = [=](std::span<const Var> state) {
+    typename C::State start(state);
+    if constexpr (requires(const C& cell) { cell.initial(start); }) {
+      start = model->cells()[0].initial(start);
+    }
+    return all(Var(), start);
   };
   result.stepper = [=] { return make_stepper(*model); };
   result.convert = [=](DType dtype) { nn::convert(*model, dtype); };
@@ -111,6 +120,8 @@ inline std::vector<CellRow> cell_rows() {
       cell_row<IndRnnCell>("indrnn, tanh", {.nonlinearity = Nonlinearity::tanh}),
       cell_row<MinGruCell>("min gru"),
       cell_row<MinGruCell>("min gru, positive", {.positive = true}),
+      cell_row<MinGruCell>("min gru, initial through g",
+                           {.positive = true, .initial = MinInitial::through_g}),
       cell_row<MinLstmCell>("min lstm"),
       cell_row<MinLstmCell>("min lstm, positive", {.positive = true, .normalise = false}),
       cell_row<SruCell>("sru"),
@@ -123,6 +134,11 @@ inline std::vector<CellRow> cell_rows() {
           "mlstm, heads, exponential, chunks",
           {.heads = 2, .forget = ForgetGate::exponential, .epsilon = 1e-3, .chunk = 2}, true,
           false),
+      cell_row<QrnnCell>("qrnn"),
+      cell_row<QrnnCell>("qrnn, f, one tap", {.pool = QrnnPool::f, .window = 1}),
+      cell_row<QrnnCell>("qrnn, ifo, three taps", {.pool = QrnnPool::ifo, .window = 3}),
+      cell_row<LruCell>("lru", {.state = 3}),
+      cell_row<S4dCell>("s4d", {.state = 2, .dt_min = 0.1, .dt_max = 0.5}),
       cell_row<ClockworkCell>("clockwork", {.periods = {1, 2}}),
       cell_row<PhasedLstmCell>("phased lstm", {}, false),
       cell_row<LmuCell>("lmu", {.order = 3, .theta = 5}),

@@ -64,6 +64,7 @@ TEST_CASE("every cell gives for a sequence what its single steps give, and so wi
     const std::int64_t lengths[] = {6, 0, 4};
     const PoolVector<Var> whole = cells.run(xs, state, {}), ragged = cells.run(xs, state, lengths);
     for (Var& part : state) part = select_index(part, 0, 0);
+    state = cells.initial(state);
     for (std::int64_t t = 0; t < 6; ++t) {
       state = cells.step(select_index(xs, 0, t), state);
       CHECK(distance(select_index(whole[0], 0, t), state[0]) < 1e-13);

@@ -178,6 +178,34 @@ TEST_CASE("a wrong call of an operation names it, shows the shapes, and says wha
        [&] {
          linear_each(a, zeros({3, 4, 3}));
        }},
+      {"linear_scan: a is float32[3], b is float32[2, 3], h0 is undefined: expected b [T, N, H]",
+       [&] { linear_scan(zeros({3}), a); }},
+      {"linear_scan: a is float32[4], b is float32[2, 2, 3]|an a that broadcasts to b",
+       [&] {
+         linear_scan(zeros({4}), zeros({2, 2, 3}));
+       }},
+      {"linear_scan: |h0 is float32[3, 3]: expected h0 [N, H]",
+       [&] {
+         linear_scan(zeros({3}), zeros({2, 2, 3}), zeros({3, 3}));
+       }},
+      {"linear_scan: |b is int64|one floating-point type on one device",
+       [&] {
+         linear_scan(zeros({3}), Var(Tensor::zeros({2, 2, 3}, DType::int64)));
+       }},
+      {"linear_scan: |complex numbers: H/2 columns of real parts",
+       [&] {
+         linear_scan(zeros({3}), zeros({2, 2, 3}), Var(), {.kind = ScanKind::complex});
+       }},
+      {"linear_scan: 1 lengths were given for a batch of 2; give one for each sequence",
+       [&] {
+         const std::int64_t lengths[] = {1};
+         linear_scan(zeros({3}), zeros({2, 2, 3}), Var(), {.lengths = lengths});
+       }},
+      {"linear_scan: length 4 is outside 0..2, the steps of b [2, 2, 3]",
+       [&] {
+         const std::int64_t lengths[] = {1, 4};
+         linear_scan(zeros({3}), zeros({2, 2, 3}), Var(), {.lengths = lengths});
+       }},
       {"linear: cannot broadcast [3] with [2, 4]",
        [&] {
          linear(a, zeros({4, 3}), zeros({3}));

@@ -3,6 +3,9 @@
 // plain loops that compute the same. Checks nothing itself.
 #pragma once
 
+#include <complex>
+
+#include "tapeloop/autograd/ops/scan.h"
 #include "tests/ops/function_cases.h"
 
 namespace tapeloop::test {
@@ -100,6 +103,40 @@ inline const std::vector<OpCase>& op_table() {
     Array y = product(x[0], transposed(x[1]));
     return x.size() < 3 ? y
                         : make_array(y.shape, [&](const Index& i) { return y.at(i) + x[2].at(i); });
+  };
+  // Step after step, for one number of one row.
+  const auto scanned = [](const ScanOptions& o) -> Loops {
+    return [=](Arrays x) {
+      const Shape& shape = x[1].shape;
+      const std::int64_t parts = o.kind == ScanKind::complex ? 2 : 1, units = shape[2] / parts;
+      const auto part_of = [&](const Array& array, const Index& i, int part) {
+        Index at = i;
+        at[2] += part * units;
+        at.erase(at.begin(), at.begin() + 3 - array.shape.rank());
+        for (int axis = 0; axis < array.shape.rank(); ++axis) {
+          if (array.shape[axis] == 1) at[static_cast<std::size_t>(axis)] = 0;
+        }
+        return array.at(at);
+      };
+      const auto number = [&](const Array& array, const Index& i) {
+        return std::complex<double>(part_of(array, i, 0), parts == 2 ? part_of(array, i, 1) : 0);
+      };
+      return make_array(shape, [&](const Index& i) {
+        const std::int64_t unit = i[2] % units;
+        const bool is_log = o.kind == ScanKind::log;
+        std::complex<double> h = 0;
+        if (x.size() > 2) h = number(x[2], {0, i[1], unit});
+        if (is_log) h = x.size() > 2 ? std::exp(h) : 0.0;
+        for (std::int64_t n = 0; n < shape[0]; ++n) {
+          const std::int64_t t = o.reverse ? shape[0] - 1 - n : n;
+          const auto a = number(x[0], {t, i[1], unit}), b = number(x[1], {t, i[1], unit});
+          h = is_log ? std::exp(a) * h + std::exp(b) : a * h + b;
+          if (t == i[0]) break;
+        }
+        if (is_log) h = std::log(h);
+        return i[2] < units ? h.real() : h.imag();
+      });
+    };
   };
   const auto rows_of = [](Arrays x) {
     const Array index = array_of(numbers({2, 5}, x[0].shape[0]));
@@ -343,6 +380,29 @@ inline const std::vector<OpCase>& op_table() {
            return sum;
          });
        }},
+      // --- scans: N steps, N rows, N units ---
+      {"linear_scan", {{N, 2, 3}, {N, 2, 3}, {2, 3}}, [](Inputs x) { return linear_scan(x[0], x[1], x[2]); },
+       scanned({}), {.large = 4000}},
+      {"linear_scan, units", {{4, 3, N}, {4, 3, N}, {3, N}}, [](Inputs x) { return linear_scan(x[0], x[1], x[2]); },
+       scanned({}), {.large = 5000}},
+      {"linear_scan, rows, constant a", {{3}, {4, N, 3}, {N, 3}},
+       [](Inputs x) { return linear_scan(x[0], x[1], x[2]); }, scanned({}), {.large = 5000}},
+      {"linear_scan, one a for all, no start", {{4, 1, 1}, {4, N, 3}},
+       [](Inputs x) { return linear_scan(x[0], x[1]); }, scanned({})},
+      {"linear_scan, reverse", {{N, 2, 3}, {N, 2, 3}, {2, 3}},
+       [](Inputs x) { return linear_scan(x[0], x[1], x[2], {.reverse = true}); }, scanned({.reverse = true})},
+      {"linear_scan, complex", {{N, 2, 4}, {N, 2, 4}, {2, 4}},
+       [](Inputs x) { return linear_scan(x[0], x[1], x[2], {.kind = ScanKind::complex}); },
+       scanned({.kind = ScanKind::complex}), {.large = 3000}},
+      {"linear_scan, complex, constant a, reverse", {{6}, {4, N, 6}, {N, 6}},
+       [](Inputs x) { return linear_scan(x[0], x[1], x[2], {.kind = ScanKind::complex, .reverse = true}); },
+       scanned({.kind = ScanKind::complex, .reverse = true})},
+      {"linear_scan, log", {{N, 2, 3}, {N, 2, 3}, {2, 3}},
+       [](Inputs x) { return linear_scan(x[0], x[1], x[2], {.kind = ScanKind::log}); },
+       scanned({.kind = ScanKind::log}), {.large = 300}},
+      {"linear_scan, log, constant a, no start, reverse", {{3}, {4, N, 3}},
+       [](Inputs x) { return linear_scan(x[0], x[1], Var(), {.kind = ScanKind::log, .reverse = true}); },
+       scanned({.kind = ScanKind::log, .reverse = true})},
       {"linear, shared weight", {{N, 3}, {3, 3}, {3}},
        [](Inputs x) { return linear(linear(x[0], x[1], x[2]), x[1], x[2]); },
        [affine](Arrays x) {

@@ -7,6 +7,7 @@
 #include "tapeloop/autograd/device/cpu/kernels.h"
 #include "tapeloop/autograd/device/cpu/levels.h"
 #include "tapeloop/autograd/device/cpu/packed_weight.h"
+#include "tapeloop/autograd/device/cpu/scan/scan.h"
 #include "tapeloop/autograd/device/cpu/tensor_loops.h"
 #include "tapeloop/autograd/device/cpu/threads.h"
 #include "tapeloop/autograd/device/cpu/walk.h"
@@ -196,6 +197,7 @@ class CpuBackend final : public Backend {
     to.mark_written();
     cpu::cumulative_sum(to, from, axis);
   }
+  void scan(const ScanRun& run) const override { cpu::scan(run); }
   void argmax(const Tensor& to, const Tensor& from) const override {
     to.mark_written();
     cpu::argmax(to, from);

@@ -67,6 +67,7 @@ class CudaBackend final : public Backend {
   void cumulative_sum(const Tensor& to, const Tensor& from, int axis) const override {
     cuda::cumulative_sum(to, from, axis);
   }
+  void scan(const ScanRun& run) const override { cuda::scan(run); }
   void argmax(const Tensor& to, const Tensor& from) const override { cuda::argmax(to, from); }
   void take_rows(const Tensor& to, const Tensor& from, const Tensor& index,
                  bool gaps) const override {

@@ -27,6 +27,8 @@ void targets(const Tensor& known, const Tensor& counted, const Tensor& target,
              std::int64_t ignore_index, std::int64_t classes);
 // reduce.cu
 void reduce(Reduction kind, const Tensor& to, const Tensor& from);
+// scan.cu
+void scan(const ScanRun& scan);
 // each.cpp
 void pointwise_each(const PointwiseKernel& kernel, DType dtype,
                     std::span<const PointwiseItem> items, GraphCapture* rerun);

@@ -96,6 +96,63 @@ struct Sru2Step {
   }
 };
 
+// The positive function alone, of an initial state.
+struct PositiveCandidate {
+  static constexpr const char* name = "positive_candidate";
+  TL_HD auto operator()(auto v) const { return min_candidate<true>(v); }
+};
+
+// QRNN. Bradbury et al. 2016, arXiv:1611.01576
+//   f    h' = s(f) h + (1 - s(f)) tanh(z)
+//   fo   c' = s(f) c + (1 - s(f)) tanh(z),   h' = s(o) c'
+//   ifo  c' = s(f) c + s(i) tanh(z),         h' = s(o) c'          s: the sigmoid
+enum class QrnnPool { f, fo, ifo };
+template <QrnnPool kPool>
+struct QrnnStep;
+template <>
+struct QrnnStep<QrnnPool::f> {
+  static constexpr const char* name = "qrnn_f";
+  static constexpr const char *arguments = "z f c", *results = "h c";
+  TL_HD auto operator()(auto z, auto f, auto c) const {
+    auto candidate = tanh(z);
+    auto next = candidate + sigmoid(f) * (c - candidate);
+    return outputs(next, next);
+  }
+};
+template <>
+struct QrnnStep<QrnnPool::fo> {
+  static constexpr const char* name = "qrnn_fo";
+  static constexpr const char *arguments = "z f o c", *results = "h c";
+  TL_HD auto operator()(auto z, auto f, auto o, auto c) const {
+    auto candidate = tanh(z);
+    auto next = candidate + sigmoid(f) * (c - candidate);
+    return outputs(sigmoid(o) * next, next);
+  }
+};
+template <>
+struct QrnnStep<QrnnPool::ifo> {
+  static constexpr const char* name = "qrnn_ifo";
+  static constexpr const char *arguments = "z f o i c", *results = "h c";
+  TL_HD auto operator()(auto z, auto f, auto o, auto i, auto c) const {
+    auto next = sigmoid(f) * c + sigmoid(i) * tanh(z);
+    return outputs(sigmoid(o) * next, next);
+  }
+};
+// x itself: a part of the next state that is an input.
+struct Kept {
+  static constexpr const char* name = "kept";
+  TL_HD auto operator()(auto x) const { return x; }
+};
+
+// A step of a complex unit, u + a s. LRU and S4D.
+struct ComplexStep {
+  static constexpr const char* name = "complex_step";
+  static constexpr const char *arguments = "ur ui ar ai re im", *results = "re im";
+  TL_HD auto operator()(auto ur, auto ui, auto ar, auto ai, auto re, auto im) const {
+    return outputs(ur + ar * re - ai * im, ui + ar * im + ai * re);
+  }
+};
+
 }  // namespace tapeloop::nn
 
 #include "tapeloop/autograd/formula/kernel.h"
@@ -104,7 +161,9 @@ namespace tapeloop::nn {
 struct DiagonalPage
     : Page<IndRelu, IndTanh, MinGruStep<false>, MinGruStep<true>, MinLstmStep<false>,
            MinLstmStep<true>, NormalisedMinLstmStep<false>, NormalisedMinLstmStep<true>,
-           SruStep<false>, SruStep<true>, Sru2Step<false>, Sru2Step<true>> {
+           SruStep<false>, SruStep<true>, Sru2Step<false>, Sru2Step<true>, PositiveCandidate,
+           QrnnStep<QrnnPool::f>, QrnnStep<QrnnPool::fo>, QrnnStep<QrnnPool::ifo>, Kept,
+           ComplexStep> {
   static std::span<const PointwiseKernel* const> kernels();
   static void register_cuda();
 };

@@ -98,13 +98,22 @@ inline Outputs indrnn(Case& c) {
   return run_recurrent<nn::IndRnn>(c, sizes_of(c), {.nonlinearity = f}, kH);
 }
 
+inline nn::MinInitial min_initial(Case& c) {
+  return choice<nn::MinInitial>(
+      c, "initial", "state",
+      {{"state", nn::MinInitial::state}, {"through_g", nn::MinInitial::through_g}});
+}
 inline Outputs min_gru(Case& c) {
-  return run_recurrent<nn::MinGru>(c, sizes_of(c), {.positive = c.flag("positive")}, kH);
+  return run_recurrent<nn::MinGru>(c, sizes_of(c),
+                                   {.positive = c.flag("positive"), .initial = min_initial(c)}, kH);
 }
 
 inline Outputs min_lstm(Case& c) {
-  return run_recurrent<nn::MinLstm>(
-      c, sizes_of(c), {.positive = c.flag("positive"), .normalise = c.flag("normalise", true)}, kH);
+  return run_recurrent<nn::MinLstm>(c, sizes_of(c),
+                                    {.positive = c.flag("positive"),
+                                     .normalise = c.flag("normalise", true),
+                                     .initial = min_initial(c)},
+                                    kH);
 }
 
 // The state of these cells is one part in the file; the library has h, or a count, beside it.
@@ -130,6 +139,39 @@ inline Outputs sru(Case& c) {
                              .tanh = c.flag("tanh"),
                              .scale = c.number("scale", 1)},
                             {nullptr, "c"});
+}
+
+inline Outputs qrnn(Case& c) {
+  return run_parts<nn::Qrnn>(
+      c,
+      {.pool = choice<nn::QrnnPool>(
+           c, "pool", "fo",
+           {{"f", nn::QrnnPool::f}, {"fo", nn::QrnnPool::fo}, {"ifo", nn::QrnnPool::ifo}}),
+       .window = c.integer("window", 2)},
+      {nullptr, "c", nullptr});
+}
+
+inline Outputs lru(Case& c) {
+  return run_parts<nn::Lru>(c, {.state = c.integer("state_size", 0)}, {nullptr, "re", "im"});
+}
+
+// The file's states are [L*D, N, H, S], the library's [L*D, N, S*H].
+inline Outputs s4d(Case& c) {
+  const nn::S4d& layer = c.module<nn::S4d>("", [&](Random& random) {
+    return nn::S4d(sizes_of(c), random, {.state = c.integer("state_size", 1)});
+  });
+  const auto flat = [](const Var& x) {
+    if (!x.defined()) return x;
+    return reshape(transpose(x), Shape{x.dim(0), x.dim(1), x.dim(2) * x.dim(3)});
+  };
+  const nn::State<3> start(Var(), flat(c.var_if("input.re0")), flat(c.var_if("input.im0")));
+  const auto [ys, last] = layer(c.var("input.x"), start, c.integers_if("input.lengths"));
+  const std::int64_t channels = c.integer("hidden_size", 1);
+  const auto split = [&](const Var& x) {
+    const Shape units{x.dim(0), x.dim(1), x.dim(2) / channels, channels};
+    return transpose(reshape(x, units));
+  };
+  return {{"y", ys}, {"ren", split(last[1])}, {"imn", split(last[2])}};
 }
 
 inline Outputs clockwork(Case& c) {
