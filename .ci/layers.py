@@ -34,10 +34,11 @@ ALLOWED = {
     "nn/recurrent": ["nn/layers"],
     "nn/cells/gates": ["autograd/formula"],
     "nn/cells": ["nn/recurrent", "nn/cells/gates"],
+    "nn/choice": ["nn/cells"],
     "nn/decode": ["nn/look"],
     "nn/seq2seq": ["nn/recurrent", "nn/decode"],
     "nn/structures": ["nn/cells"],
-    "nn": ["nn/seq2seq", "nn/structures"],
+    "nn": ["nn/seq2seq", "nn/structures", "nn/choice"],
     "optim": ["autograd"],
 }
 

@@ -13,6 +13,7 @@ namespace tapeloop::nn {
 
 struct ClockworkOptions {
   std::vector<std::int64_t> periods = {1, 2, 4, 8};  // T_j, one for each of as many equal groups
+  void visit(OptionTable& table) { table("periods", periods); }
 };
 
 // The state is h, and the number of steps that each unit still waits: all run at the first step.

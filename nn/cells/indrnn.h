@@ -14,6 +14,7 @@ namespace tapeloop::nn {
 
 struct IndRnnOptions {
   Nonlinearity nonlinearity = Nonlinearity::relu;  // of h'
+  void visit(OptionTable& table) { table("nonlinearity", nonlinearity, {"tanh", "relu"}); }
 };
 
 // The state is h.

@@ -12,6 +12,7 @@ namespace tapeloop::nn {
 
 struct LstmOptions {
   std::int64_t projection = 0;  // P, the size of h; 0: H, without a projection
+  void visit(OptionTable& table) { table("projection", projection); }
 };
 
 // The state is h and c.

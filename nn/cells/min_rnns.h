@@ -12,6 +12,7 @@ namespace tapeloop::nn {
 
 struct MinGruOptions {
   bool positive = false;  // of the candidate
+  void visit(OptionTable& table) { table("positive", positive); }
 };
 
 // The state is h.
@@ -38,6 +39,7 @@ struct MinGruCell {
 struct MinLstmOptions {
   bool positive = false;  // of the candidate
   bool normalise = true;  // F and I are divided by their sum
+  void visit(OptionTable& table) { table("positive", positive), table("normalise", normalise); }
 };
 
 // The state is h.

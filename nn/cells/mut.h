@@ -18,6 +18,7 @@ namespace tapeloop::nn {
 
 struct MutOptions {
   int variant = 1;  // 1, 2 or 3; 1 and 2 need input = hidden
+  void visit(OptionTable& table) { table("variant", variant); }
 };
 
 // The state is h.

@@ -16,6 +16,7 @@ namespace tapeloop::nn {
 struct PhasedLstmOptions {
   bool peephole = true;  // diagonal
   double leak = 0.001;   // while a tape records; else 0
+  void visit(OptionTable& table) { table("peephole", peephole), table("leak", leak); }
 };
 
 // The last column of the input is the time: `input` of the options counts it. Only for the first
@@ -23,6 +24,7 @@ struct PhasedLstmOptions {
 struct PhasedLstmCell {
   using State = nn::State<2>;
   using Options = PhasedLstmOptions;
+  static constexpr bool reads_time = true;  // from the last column
   GateWeights w;    // G = 4, in the order i f g o; weight_ih [4H, I - 1]
   Var weight_ch;    // [3H] in the order i f o, undefined without peepholes
   Var tau;          // [H], the period

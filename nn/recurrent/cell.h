@@ -9,6 +9,7 @@
 #include "tapeloop/nn/layers/layers.h"
 #include "tapeloop/nn/layers/module.h"
 #include "tapeloop/nn/recurrent/noise.h"
+#include "tapeloop/nn/recurrent/option_table.h"
 #include "tapeloop/nn/recurrent/segments.h"
 #include "tapeloop/nn/recurrent/state.h"
 
@@ -38,6 +39,13 @@ struct RecurrentOptions {
   Connection connection = Connection::plain;  // of a stack's layers
   Noise noise = {};                           // in each layer and direction
   Recompute recompute = {};                   // for each layer and direction
+
+  // Those that a text may set (choice/cell_choice.h). Sizes, types and memory are the program's.
+  void visit(OptionTable& table) {
+    table("layers", layers), table("bidirectional", bidirectional), table("dropout", dropout);
+    table("bias", bias), table("connection", connection, {"plain", "residual", "highway"});
+    table("noise", noise);
+  }
 };
 
 // The options of a cell without any of its own.

@@ -66,6 +66,8 @@ Tensor zero_state(const Var& xs, std::int64_t size);
 void check_sequence(const Var& xs, const UnrollOptions& options);
 void check_state(const Var& part, std::size_t index, std::int64_t n, std::int64_t size,
                  const char* caller);
+// Throws if a state of any number of parts has more than the cell.
+void check_parts(std::size_t given, std::size_t expected, const char* caller);
 // True if steps run in segments, which the backward pass calculates again.
 bool runs_in_segments(const UnrollOptions& options);
 
@@ -74,7 +76,8 @@ template <class C>
 void complete_state(const C& cell, const Var& xs, typename C::State& state,
                     const UnrollOptions& options = {}) {
   const auto sizes = cell.state_sizes();
-  for (std::size_t k = 0; k < C::State::parts; ++k) {
+  check_parts(state.all().size(), sizes.size(), options.caller);
+  for (std::size_t k = 0; k < sizes.size(); ++k) {
     if (!state[k].defined()) state[k] = Var(zero_state(xs, sizes[k]));
     check_state(state[k], k, xs.dim(1), sizes[k], options.caller);
   }
@@ -197,7 +200,7 @@ Unrolled<typename C::State> unroll_steps(const C& cell, const Var& zx, typename 
     next[0] = observed_step.made(next.all());
     Var output = next.h();
     if (Var running = masks.at(t); running.defined()) {
-      for (std::size_t k = 0; k < C::State::parts; ++k)
+      for (std::size_t k = 0; k < state.all().size(); ++k)
         next[k] = select(running, next[k], state[k]);
       output = masks.or_zero(running, output);
     }
