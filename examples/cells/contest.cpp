@@ -163,8 +163,7 @@ Outcome train(Task& task, const std::string& cell, const ContestSettings& s, std
     outcome.mib = std::max(outcome.mib, static_cast<double>(meter.bytes()) / (1 << 20));
     report(update + 1, value);
   }
-  outcome.milliseconds =
-      1e3 * (common::cpu_seconds() - begin) / static_cast<double>(s.updates);
+  outcome.milliseconds = 1e3 * (common::cpu_seconds() - begin) / static_cast<double>(s.updates);
   outcome.loss = task.test(model);
   return outcome;
 }

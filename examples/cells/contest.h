@@ -20,7 +20,7 @@ struct ContestSettings {
 
 struct Outcome {
   std::int64_t hidden = 0, parameters = 0;
-  double loss = 0;  // on unseen samples; NaN if the training diverged
+  double loss = 0;          // on unseen samples; NaN if the training diverged
   double milliseconds = 0;  // CPU time of an update
   double mib = 0;           // most memory of an update
 };

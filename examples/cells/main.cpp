@@ -36,10 +36,11 @@ std::string run_of(const Settings& s, const TaskFacts& task, const std::string& 
   const ContestSettings& c = s.contest;
   std::string data = task.name == "digits" ? s.tasks.data : "";
   if (task.name == "characters") data = s.tasks.text;
-  return fmt::format("{} {} inputs {} steps {}, {}, seed {}, {} updates of {}, {} parameters, {} "
-                     "layers, lr {}",
-                     task.name, task.inputs, task.steps, data, cell, seed, c.updates, s.tasks.batch,
-                     c.parameters, c.layers, c.learning_rate);
+  return fmt::format(
+      "{} {} inputs {} steps {}, {}, seed {}, {} updates of {}, {} parameters, {} "
+      "layers, lr {}",
+      task.name, task.inputs, task.steps, data, cell, seed, c.updates, s.tasks.batch, c.parameters,
+      c.layers, c.learning_rate);
 }
 
 std::vector<std::unique_ptr<Task>> tasks_of(const Settings& s) {
@@ -89,8 +90,9 @@ void run(const common::CommonOptions& options, const Settings& s) {
               if (signals.received() != 0) {
                 progress.clear();
                 throw common::Interrupted(
-                    fmt::format("stopped; {} results are in {}/runs.jsonl; the same command goes on",
-                                results.size(), options.out),
+                    fmt::format(
+                        "stopped; {} results are in {}/runs.jsonl; the same command goes on",
+                        results.size(), options.out),
                     signals.received());
               }
               const std::int64_t step = done * s.contest.updates + update;
@@ -132,11 +134,11 @@ void run(const common::CommonOptions& options, const Settings& s) {
 
 // A row --only: cells, separated by commas.
 common::Setting only(std::string& value) {
-  common::Setting row = common::free_text(
-      "--only", value, "CELLS",
-      "cells, separated by commas, such as \"lstm, gru(reset=before), lmu(theta=T)\", where T is the "
-      "number of steps",
-      {.not_empty = true, .default_shown = false});
+  common::Setting row = common::free_text("--only", value, "CELLS",
+                                          "cells, separated by commas, such as \"lstm, "
+                                          "gru(reset=before), lmu(theta=T)\", where T is the "
+                                          "number of steps",
+                                          {.not_empty = true, .default_shown = false});
   row.read = [&value](const std::string& given) -> std::string {
     try {
       cells_of(given);

@@ -26,9 +26,11 @@ namespace {
 constexpr std::uint64_t kMostBytes = std::uint64_t{1} << 28;
 
 json to_json(const std::string& run, const Outcome& o) {
-  return {{"run", run},          {"hidden", o.hidden},
+  return {{"run", run},
+          {"hidden", o.hidden},
           {"loss", o.loss},  // a NaN is null
-          {"parameters", o.parameters}, {"milliseconds", o.milliseconds},
+          {"parameters", o.parameters},
+          {"milliseconds", o.milliseconds},
           {"mib", o.mib}};
 }
 
@@ -78,8 +80,8 @@ void ResultsFile::add(const std::string& run, const Outcome& outcome) {
   std::ofstream file(path_, std::ios::app | std::ios::binary);
   file << to_json(run, outcome).dump() << '\n' << std::flush;
   if (!file) {
-    throw tapeloop::FileError(
-        fmt::format("{} cannot be written; free some space, or name another folder by --out", path_));
+    throw tapeloop::FileError(fmt::format(
+        "{} cannot be written; free some space, or name another folder by --out", path_));
   }
   outcomes_[run] = outcome;
 }
@@ -116,21 +118,19 @@ std::string table_of(const std::vector<Ranking>& rankings) {
   for (const Ranking& ranking : rankings) {
     result += fmt::format("{}{}\n", result.empty() ? "" : "\n", ranking.task.title);
     if (ranking.task.guess > 0) {
-      result += fmt::format("a constant answer has {:.4f} {}\n", ranking.task.guess,
-                            ranking.task.unit);
+      result +=
+          fmt::format("a constant answer has {:.4f} {}\n", ranking.task.guess, ranking.task.unit);
     }
     result += fmt::format("  {:<46}{:>7}{:>12}{:>11}{:>9}{:>10}{:>7}\n", "", "hidden", "parameters",
                           "loss", "+-", "ms/update", "MiB");
     for (const Entry& e : ranking.entries) {
       const Outcome& first = e.outcomes.front();
       const std::string loss = std::isnan(e.mean) ? "diverged" : fmt::format("{:.4f}", e.mean);
-      result += fmt::format("  {:<46}{:>7}{:>12}{:>11}{:>9.4f}{:>10.2f}{:>7.1f}{}\n", e.cell,
-                            first.hidden, first.parameters, loss, e.deviation,
-                            mean_of(e.outcomes, &Outcome::milliseconds),
-                            mean_of(e.outcomes, &Outcome::mib),
-                            e.diverged > 0 && !std::isnan(e.mean)
-                                ? fmt::format("  {} diverged", e.diverged)
-                                : "");
+      result += fmt::format(
+          "  {:<46}{:>7}{:>12}{:>11}{:>9.4f}{:>10.2f}{:>7.1f}{}\n", e.cell, first.hidden,
+          first.parameters, loss, e.deviation, mean_of(e.outcomes, &Outcome::milliseconds),
+          mean_of(e.outcomes, &Outcome::mib),
+          e.diverged > 0 && !std::isnan(e.mean) ? fmt::format("  {} diverged", e.diverged) : "");
     }
   }
   return result;

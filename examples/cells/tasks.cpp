@@ -36,8 +36,12 @@ Var last_step(const Var& ys) { return select_index(ys, 0, ys.dim(0) - 1); }
 class Adding final : public Task {
  public:
   explicit Adding(const TaskSettings& s) : batch_(s.batch) {
-    facts_ = {"adding", fmt::format("Adding problem, {} steps", s.length), "squared error",
-              s.length, 2,  1,
+    facts_ = {"adding",
+              fmt::format("Adding problem, {} steps", s.length),
+              "squared error",
+              s.length,
+              2,
+              1,
               1.0 / 6};
     test_ = drawn(kTestSamples, kTestSeed, 0);
   }
@@ -132,12 +136,9 @@ class SequentialDigits final : public Task {
   explicit SequentialDigits(const TaskSettings& s)
       : batch_(s.batch), digits_(structures::read_digits(s.data)) {
     const std::int64_t side = digits_.size / kBlock;
-    facts_ = {"digits",
-              fmt::format("Digits as sequences of {} blocks", side * side),
-              "nats per image",
-              side * side,
-              kBlock * kBlock,
-              10,
+    facts_ = {"digits",         fmt::format("Digits as sequences of {} blocks", side * side),
+              "nats per image", side * side,
+              kBlock * kBlock,  10,
               std::log(10.0)};
     order_.resize(digits_.labels.size());
     std::iota(order_.begin(), order_.end(), 0);
@@ -195,9 +196,12 @@ class Characters final : public Task {
         corpus_(s.text.empty() ? char_lm::split_lines(std::string(char_lm::dinosaur_names()))
                                : char_lm::split_text(char_lm::read_text(s.text))),
         vocabulary_(corpus_.train + corpus_.validation) {
-    facts_ = {"characters", s.text.empty() ? "Characters of dinosaur names" : "Characters of a text",
-              "nats per character", kSteps,
-              vocabulary_.size(),   vocabulary_.size(),
+    facts_ = {"characters",
+              s.text.empty() ? "Characters of dinosaur names" : "Characters of a text",
+              "nats per character",
+              kSteps,
+              vocabulary_.size(),
+              vocabulary_.size(),
               0};
     // The text to be read as a few streams, which keeps the test short.
     const std::string text = corpus_.validation.substr(0, kTestBytes);
@@ -218,8 +222,8 @@ class Characters final : public Task {
   void draw(std::uint64_t seed, std::int64_t update) override {
     if (!streams_ || seed != seed_) {
       seed_ = seed;
-      streams_ = std::make_unique<char_lm::Streams>(corpus_, vocabulary_, batch_, kSteps,
-                                                    stream(seed, 0));
+      streams_ =
+          std::make_unique<char_lm::Streams>(corpus_, vocabulary_, batch_, kSteps, stream(seed, 0));
     }
     samples_ = streams_->at(update);
     if (samples_.fresh) memory_.clear();

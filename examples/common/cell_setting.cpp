@@ -12,7 +12,8 @@ namespace common {
 
 Setting cell(std::string& value, const std::string& help,
              std::map<std::string, std::string> refused, const Rules& rules) {
-  const auto read = [&value, refused = std::move(refused)](const std::string& given) -> std::string {
+  const auto read = [&value,
+                     refused = std::move(refused)](const std::string& given) -> std::string {
     try {
       const tapeloop::nn::CellChoice choice(given);
       for (const auto& [option, text] : choice.shared()) {

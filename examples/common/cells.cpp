@@ -33,7 +33,8 @@ Var one_hot(const Tensor& symbols, const nn::RecurrentOptions& options) {
   std::vector<double> ones(static_cast<std::size_t>(size * size));
   for (std::int64_t i = 0; i < size; ++i) ones[static_cast<std::size_t>(i * (size + 1))] = 1;
   return embedding(
-      Var(Tensor::from<double>({size, size}, ones).to(options.dtype).to(symbols.device())), symbols);
+      Var(Tensor::from<double>({size, size}, ones).to(options.dtype).to(symbols.device())),
+      symbols);
 }
 
 }  // namespace

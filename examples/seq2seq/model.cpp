@@ -92,8 +92,6 @@ Tensor Model::hidden_states(const Tensor& source, std::span<const std::int64_t> 
   return tapeloop::stack(states).value().to(tapeloop::Device::cpu);
 }
 
-void Model::visit(nn::Visitor& v) const {
-  model_.visit(v);
-}
+void Model::visit(nn::Visitor& v) const { model_.visit(v); }
 
 }  // namespace seq2seq

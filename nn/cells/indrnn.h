@@ -17,7 +17,9 @@ struct IndRnnOptions {
   // T: u begins between 0 and 2^(1/T), so that units keep what they saw T steps ago; 0: u begins as
   // the weights of an RNN. With T, call clip(T) after updates.
   std::int64_t steps = 0;
-  void visit(OptionTable& table) { table("steps", steps), table("nonlinearity", nonlinearity, {"tanh", "relu"}); }
+  void visit(OptionTable& table) {
+    table("steps", steps), table("nonlinearity", nonlinearity, {"tanh", "relu"});
+  }
 };
 
 // The state is h.

@@ -25,12 +25,12 @@ struct PhasedLstmCell {
   using State = nn::State<2>;
   using Options = PhasedLstmOptions;
   static constexpr bool reads_time = true;  // from the last column
-  GateWeights w;    // G = 4, in the order i f g o; weight_ih [4H, I - 1]
-  Var weight_ch;    // [3H] in the order i f o, undefined without peepholes
-  Var tau;          // [H], the period
-  Var shift;        // [H], where a period begins
-  Var r_on;         // [H], the share of it in which the unit is open
-  double leak = 0;  // as in the options
+  GateWeights w;                            // G = 4, in the order i f g o; weight_ih [4H, I - 1]
+  Var weight_ch;                            // [3H] in the order i f o, undefined without peepholes
+  Var tau;                                  // [H], the period
+  Var shift;                                // [H], where a period begins
+  Var r_on;                                 // [H], the share of it in which the unit is open
+  double leak = 0;                          // as in the options
   PhasedLstmCell() = default;
   PhasedLstmCell(const RecurrentOptions& options, Random& random, const Options& own = {});
   std::array<std::int64_t, 2> state_sizes() const { return {w.outputs(), w.outputs()}; }

@@ -22,8 +22,8 @@ const detail::RegisteredCell& registered(const std::string& cell) {
   for (const detail::RegisteredCell& one : detail::registered_cells()) {
     if (cell == one.name) return one;
   }
-  fail("cell", fmt::format("there is no cell '{}'; choose one of {}", cell,
-                           fmt::join(cell_names(), ", ")));
+  fail("cell",
+       fmt::format("there is no cell '{}'; choose one of {}", cell, fmt::join(cell_names(), ", ")));
 }
 
 // Sets an option if the table has it; says whether it has.
@@ -32,8 +32,8 @@ bool set_if_there(const OptionTable& table, const std::string& cell, const std::
   const OptionTable::Row* const row = table.find(option);
   if (row == nullptr) return false;
   if (!row->set(value)) {
-    fail("cell", fmt::format("{}: '{}' is no value of {}, expected {}", cell, value, option,
-                             row->values));
+    fail("cell",
+         fmt::format("{}: '{}' is no value of {}, expected {}", cell, value, option, row->values));
   }
   return true;
 }
