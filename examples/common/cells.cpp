@@ -15,16 +15,12 @@ nn::RecurrentOptions with_time(nn::RecurrentOptions options, const nn::CellChoic
   return options;
 }
 
-// xs [T, N, I] and the number of each step as a last column.
-Var beside_time(const Var& xs, const Tensor& first) {
-  const std::int64_t steps = xs.dim(0), n = xs.dim(1);
-  std::vector<double> times;
-  const double begin = first.defined() ? first.item() : 0;
-  for (std::int64_t t = 0; t < steps; ++t) {
-    for (std::int64_t i = 0; i < n; ++i) times.push_back(begin + static_cast<double>(t));
-  }
-  const Var column(Tensor::from<double>({steps, n, 1}, times).to(xs.dtype()).to(xs.device()));
-  return concat({xs, column}, -1);
+// The numbers of the steps [T, N, 1]; `first` [1, N, 1]: of the first one.
+Var times_of(const Tensor& first, std::int64_t steps) {
+  std::vector<double> numbers;
+  for (std::int64_t t = 0; t < steps; ++t) numbers.push_back(static_cast<double>(t));
+  const Tensor offsets = Tensor::from<double>({steps, 1, 1}, numbers);
+  return Var(first) + Var(offsets.to(first.dtype()).to(first.device()));
 }
 
 // Symbols as one-hot vectors.
@@ -56,10 +52,11 @@ Var Recurrent::run(const Input& xs, Memory& memory) const {
 
 Var Recurrent::operator()(const Var& xs, Memory& memory) const {
   if (!reads_time()) return run(xs, memory);
-  const Tensor first = memory.empty() ? Tensor() : memory.back();
-  const double begin = first.defined() ? first.item() : 0;
-  const Var ys = run(beside_time(xs, first), memory);
-  memory.push_back(Tensor::full({1}, begin + static_cast<double>(xs.dim(0))));
+  const Tensor first =
+      memory.empty() ? Tensor::zeros({1, xs.dim(1), 1}, xs.dtype(), xs.device()) : memory.back();
+  const Var ys = run(concat({xs, times_of(first, xs.dim(0))}, -1), memory);
+  memory.push_back(
+      times_of(first, xs.dim(0) + 1).value().slice(0, xs.dim(0), xs.dim(0) + 1).clone());
   return ys;
 }
 

@@ -17,7 +17,7 @@ Setting cell(std::string& value, const std::string& help,
              std::map<std::string, std::string> refused, const Rules& rules = {});
 
 // The recurrent state between two calls, without its history: h, and c of an LSTM, each [layers, N,
-// H]; of a cell that reads times, last the next time [1]. Empty: zeros.
+// H]; of a cell that reads times, last the next times [1, N, 1]. Empty: zeros.
 using Memory = std::vector<tapeloop::Tensor>;
 
 // Layers of one cell, which read one step after the other.
