@@ -28,7 +28,6 @@ namespace {
 const std::map<std::string, std::string> kAsPublished = {
     {"indrnn", "indrnn(steps=T)"},
     {"lmu", "lmu(order=16, theta=T)"},
-    {"mut", "mut(variant=3)"},
 };
 // Cells that are compared in more than one form. The variants of peephole_lstm are those of "A
 // Search Space Odyssey".

@@ -115,7 +115,7 @@ void run(const common::CommonOptions& options, const Settings& s) {
   if (rankings.empty()) return;
   common::print("\n{}", table_of(rankings));
   const std::string file = options.out + "/odyssey.svg";
-  write_file(file, picture_of(rankings));
+  tapeloop::write_file(file, picture_of(rankings));
   common::print("\nthe picture: {}\n", file);
   if (options.json.empty()) return;
   nlohmann::json figures;

@@ -54,7 +54,7 @@ Var Recurrent::operator()(const Var& xs, Memory& memory) const {
   if (!reads_time()) return run(xs, memory);
   const Tensor first =
       memory.empty() ? Tensor::zeros({1, xs.dim(1), 1}, xs.dtype(), xs.device()) : memory.back();
-  const Var ys = run(concat({xs, times_of(first, xs.dim(0))}, -1), memory);
+  const Var ys = run(tapeloop::concat({xs, times_of(first, xs.dim(0))}, -1), memory);
   memory.push_back(
       times_of(first, xs.dim(0) + 1).value().slice(0, xs.dim(0), xs.dim(0) + 1).clone());
   return ys;
