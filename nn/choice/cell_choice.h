@@ -18,8 +18,8 @@ using NamedValues = std::vector<std::pair<std::string, std::string>>;
 class CellChoice {
  public:
   CellChoice() : CellChoice("lstm") {}
-  // NAME or NAME(option=value, option=value). `option` alone means option=true. Throws Error, with
-  // the names that there are, if the cell or an option is unknown, or a value is none of its option.
+  // NAME or NAME(option=value, option=value). `option` alone means option=true. Throws Error if the
+  // cell or an option is unknown, with the names that there are, or if a value is none of its option.
   CellChoice(const std::string& text);  // NOLINT(google-explicit-constructor): a choice is a text
   CellChoice(const char* text) : CellChoice(std::string(text)) {}  // NOLINT
   // The same from settings.

@@ -103,10 +103,17 @@ concept Cell = (HasStep<C> || HasRecurrence<C>)&&requires(const C& cell) {
   {typename C::State()};
 };
 
+namespace detail {
+// Converts to a Tensor alone: a Tensor itself also becomes a Var.
+struct OnlyTensor {
+  operator const Tensor&() const;  // NOLINT(google-explicit-constructor)
+};
+}  // namespace detail
+
 // One-hot input by index: a cell may also take int64 symbols [...] instead of
 // one-hot vectors [..., I].
 template <class C>
-concept HasSymbolInput = HasInput<C> && requires(const C& cell, const Tensor& symbols) {
+concept HasSymbolInput = HasInput<C> && requires(const C& cell, const detail::OnlyTensor& symbols) {
   { cell.input(symbols) } -> std::same_as<Var>;
 };
 
