@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-// cells: trains every recurrent cell of the library, with about equal numbers of parameters, on four
-// tasks, and compares the losses, the time and the memory in a table and a picture:
+// cells: trains every recurrent cell of the library, with about equal numbers of parameters, on
+// four tasks, and compares losses, time and memory in a table and a picture:
 //   adding      the sum of two marked numbers in a long sequence
 //   copy        five symbols are read, and said again many steps later
 //   digits      images of digits, two by two pixels a step (--data FOLDER: MNIST's files)

@@ -211,7 +211,6 @@ std::string picture_of(const std::vector<Ranking>& rankings) {
   const double columns = static_cast<double>(std::min(rankings.size(), kColumns));
   const double width = 2 * kMargin + kPanel * columns;
   const std::string title = "Recurrent cells with about equal numbers of parameters";
-  svg.rectangle(0, 0, width, top, "#ffffff");
   svg.text(kMargin, 26, title, {.size = 18, .bold = true});
   svg.add(panels);
   return svg.document(width, top, title);

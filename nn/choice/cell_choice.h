@@ -19,7 +19,7 @@ class CellChoice {
  public:
   CellChoice() : CellChoice("lstm") {}
   // NAME or NAME(option=value, option=value). `option` alone means option=true. Throws Error if the
-  // cell or an option is unknown, with the names that there are, or if a value is none of its option.
+  // cell or an option is unknown, with the names that there are, or if a value does not fit.
   CellChoice(const std::string& text);  // NOLINT(google-explicit-constructor): a choice is a text
   CellChoice(const char* text) : CellChoice(std::string(text)) {}  // NOLINT
   // The same from settings.

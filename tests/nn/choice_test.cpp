@@ -40,8 +40,8 @@ std::vector<Tensor> results_of(const M& model, std::span<const std::int64_t> len
     total = total + sum(part);
   }
   tape.backward(total);
-  results.push_back(xs.grad());
-  for (const NamedVar& p : parameters(model)) results.push_back(p.var.grad());
+  results.push_back(xs.grad().value());
+  for (const NamedVar& p : parameters(model)) results.push_back(p.var.grad().value());
   return results;
 }
 
