@@ -53,7 +53,7 @@ def main():
         check_cells(folder, cells)
         for program, *options in programs:
             code, _, error = run(folder, program, "--cell", "tree")
-            match = re.search(r"--cell: there is no cell 'tree'; choose one of (.*)", error)
+            match = re.search(r"--cell: there is no cell 'tree'; choose one of ([^;]*)", error)
             check(code == 2 and match, f"{program} --cell tree: {code}, {error}")
             code, _, error = run(folder, program, "--cell", "gru(layers=2)")
             check(code == 2 and "layers: give --layers" in error, f"{program} layers: {code}, {error}")
