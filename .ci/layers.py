@@ -37,10 +37,11 @@ ALLOWED = {
     "nn/cells": ["nn/recurrent", "nn/cells/gates", "=nn/cells/scans"],
     "nn/cells/scans": ["nn/recurrent", "nn/cells/gates", "=nn/cells"],
     "nn/blocks": ["nn/cells"],
+    "nn/choice": ["nn/cells"],
     "nn/decode": ["nn/look"],
     "nn/seq2seq": ["nn/recurrent", "nn/decode"],
     "nn/structures": ["nn/cells"],
-    "nn": ["nn/blocks", "nn/seq2seq", "nn/structures"],
+    "nn": ["nn/blocks", "nn/choice", "nn/seq2seq", "nn/structures"],
     "optim": ["autograd"],
 }
 

@@ -67,6 +67,7 @@ void two_threads(benchmark::internal::Benchmark* rows) {
 
 BENCHMARK(train<nn::LstmCell, 4>)->Name("train/lstm")->Apply(one_thread);
 BENCHMARK(train<nn::LstmCell, 4>)->Name("train/lstm")->Apply(two_threads);
+BENCHMARK(train<nn::AnyCell, 4>)->Name("train/lstm_by_name")->Apply(one_thread);
 BENCHMARK(train<nn::GruCell, 3>)->Name("train/gru")->Apply(one_thread);
 BENCHMARK(train<nn::GruCell, 3>)->Name("train/gru")->Apply(two_threads);
 BENCHMARK(train<nn::RnnCell, 1>)->Name("train/rnn")->Apply(one_thread);

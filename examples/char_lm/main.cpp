@@ -76,13 +76,9 @@ void write_activations(const Arguments& a, const CharLm& model, const Vocabulary
   const std::size_t shown = picture ? 72 : 800;
   std::string text = a.activations_text;
   if (text.empty()) text = beginning_of(corpus.validation, shown);
-  const std::string& kind = a.settings.model.cell;
-  const char* cell = kind == "lstm" ? "an LSTM" : kind == "gru" ? "a GRU" : "an RNN";
-  tapeloop::write_file(a.activations,
-                       neurons_over_text(model, vocabulary, text,
-                                         fmt::format("Neurons of {} of {} units over a text", cell,
-                                                     a.settings.model.hidden),
-                                         picture));
+  const std::string title = fmt::format("Neurons of {}, {} units, over a text",
+                                        a.settings.model.cell, a.settings.model.hidden);
+  tapeloop::write_file(a.activations, neurons_over_text(model, vocabulary, text, title, picture));
   common::print("\nvalues of all neurons over {} symbols: {}\n", text.size(), a.activations);
 }
 

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// The character model: one-hot or embedded symbols -> LSTM, GRU or RNN layers -> logits. Parameters
+// The character model: one-hot or embedded symbols -> layers of a recurrent cell -> logits. Parameters
 // are named as in PyTorch: lstm.weight_ih_l0, ..., head.weight, head.bias, embedding.weight.
 // It neither trains nor samples.   T time steps, N streams, V vocabulary, H hidden size
 #pragma once
@@ -13,7 +13,7 @@
 namespace char_lm {
 
 struct ModelOptions {
-  std::string cell = "lstm";  // lstm, gru, rnn
+  std::string cell = "lstm";  // a text for nn::CellChoice
   int layers = 1;
   std::int64_t hidden = 128;   // H
   std::int64_t embedding = 0;  // learned vectors of this size; 0: one-hot input

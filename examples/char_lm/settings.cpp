@@ -2,6 +2,7 @@
 // The table of the settings.
 #include "examples/char_lm/settings.h"
 
+#include "examples/common/cells.h"
 #include "examples/common/notes.h"
 
 namespace char_lm {
@@ -11,7 +12,11 @@ namespace nn = tapeloop::nn;
 common::SettingsTable table_of(Settings& s) {
   using namespace common;
   return {
-      choice("--cell", s.model.cell, {"lstm", "gru", "rnn"}, "the recurrent cell").noted(),
+      cell(s.model.cell, "the recurrent cell",
+           {{"layers", "give --layers"},
+            {"dropout", "give --dropout"},
+            {"bidirectional", "a language model reads in one direction"}})
+          .noted(),
       count("--hidden", s.model.hidden, 1, 65536, "units of a layer").noted(),
       count("--layers", s.model.layers, 1, 1000, "layers").noted(),
       count("--embedding", s.model.embedding, 0, 65536,

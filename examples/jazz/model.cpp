@@ -45,8 +45,10 @@ Model::Model(const ModelOptions& o, Random& random)
                                        .dropout = o.layers > 1 ? o.dropout : 0,
                                        .dtype = o.dtype};
   layers_ = common::Recurrent(o.cell, recurrent, random);
-  if (const nn::Lstm* lstm = layers_.lstm()) {
-    for (const nn::LstmCell& cell : lstm->cells()) nn::init::forget_gate_bias(cell.w.bias_ih, 1);
+  for (const nn::AnyCell& cell : layers_.layers().cells()) {
+    if (const auto* lstm = cell.get<nn::LstmCell>()) {
+      nn::init::forget_gate_bias(lstm->w.bias_ih, 1);
+    }
   }
   nn::move(*this, o.device);
 }

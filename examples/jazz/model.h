@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// The network: an LSTM or GRU over events, one step per event, then three predictions. It does not
+// The network: layers of a recurrent cell over events, one step per event, then three predictions. It does not
 // train itself and draws no notes.
 //   T steps, N lines, H hidden size, E size of an embedding. Row-major.
 #pragma once
@@ -14,7 +14,7 @@
 namespace jazz {
 
 struct ModelOptions {
-  std::string cell = "lstm";  // lstm, gru
+  std::string cell = "lstm";  // a text for nn::CellChoice
   std::int64_t hidden = 128;
   int layers = 1;
   std::int64_t embedding = 96;

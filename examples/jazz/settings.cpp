@@ -2,13 +2,19 @@
 // The tables of the settings.
 #include "examples/jazz/settings.h"
 
+#include "examples/common/cells.h"
+
 namespace jazz {
 
 using namespace common;
 
 SettingsTable table_of(ModelOptions& m) {
   return {
-      choice("--cell", m.cell, {"lstm", "gru"}, "the recurrent cell").noted(),
+      cell(m.cell, "the recurrent cell",
+           {{"layers", "give --layers"},
+            {"dropout", "give --dropout"},
+            {"bidirectional", "the network reads in one direction"}})
+          .noted(),
       count("--hidden", m.hidden, 1, 65536, "units of a layer").noted(),
       count("--layers", m.layers, 1, 100, "layers").noted(),
       count("--embedding", m.embedding, 1, 65536,

@@ -4,7 +4,6 @@
 
 #include <fmt/format.h>
 
-#include "examples/common/cells.h"
 #include "tapeloop/autograd/tensor/error.h"
 
 namespace seq2seq {
@@ -63,48 +62,36 @@ Model::Model(std::int64_t source_symbols, std::int64_t target_symbols, const Mod
              tapeloop::Random& random)
     : attends_(options.attention != "none") {
   const nn::Seq2SeqOptions all = library_options(source_symbols, target_symbols, options);
-  common::with_cell(options.cell,
-                    [&]<class Cell>(std::type_identity<Cell>) { model_ = Of<Cell>(all, random); });
+  model_ = nn::Seq2Seq<nn::AnyCell>(all, random, options.cell, options.cell);
   nn::move(*this, options.device);
 }
 
 Var Model::operator()(const Tensor& source, std::span<const std::int64_t> lengths,
                       const Tensor& inputs) const {
-  return std::visit([&](const auto& model) { return model(model.encode(source, lengths), inputs); },
-                    model_);
+  return model_(model_.encode(source, lengths), inputs);
 }
 
 std::vector<nn::Hypothesis> Model::translate(const Tensor& source,
                                              std::span<const std::int64_t> lengths,
                                              const nn::BeamOptions& options) const {
-  return std::visit(
-      [&]<class Cell>(const Of<Cell>& model) {
-        nn::DecoderSearch<Cell> search(model.decoder, model.encode(source, lengths));
-        if (options.beams == 1) return nn::decode_greedily(search, options);
-        std::vector<nn::Hypothesis> best;
-        for (auto& found : nn::beam_search(search, options)) best.push_back(std::move(found[0]));
-        return best;
-      },
-      model_);
+  nn::DecoderSearch<nn::AnyCell> search(model_.decoder, model_.encode(source, lengths));
+  if (options.beams == 1) return nn::decode_greedily(search, options);
+  std::vector<nn::Hypothesis> best;
+  for (auto& found : nn::beam_search(search, options)) best.push_back(std::move(found[0]));
+  return best;
 }
 
 Tensor Model::hidden_states(const Tensor& source, std::span<const std::int64_t> lengths,
                             const Tensor& inputs) const {
-  return std::visit(
-      [&](const auto& model) {
-        auto encoded = model.encode(source, lengths);
-        std::vector<Var> states;
-        for (std::int64_t t = 0; t < inputs.dim(0); ++t) {
-          model.decoder.step(inputs.select(0, t), encoded.state, encoded.source);
-          states.push_back(encoded.state.layers.back().h());
-        }
-        return tapeloop::stack(states).value().to(tapeloop::Device::cpu);
-      },
-      model_);
+  auto encoded = model_.encode(source, lengths);
+  std::vector<Var> states;
+  for (std::int64_t t = 0; t < inputs.dim(0); ++t) {
+    model_.decoder.step(inputs.select(0, t), encoded.state, encoded.source);
+    states.push_back(encoded.state.layers.back().h());
+  }
+  return tapeloop::stack(states).value().to(tapeloop::Device::cpu);
 }
 
-void Model::visit(nn::Visitor& v) const {
-  std::visit([&](const auto& model) { model.visit(v); }, model_);
-}
+void Model::visit(nn::Visitor& v) const { model_.visit(v); }
 
 }  // namespace seq2seq

@@ -6,16 +6,14 @@
 
 #include <span>
 #include <string>
-#include <variant>
 
-#include "tapeloop/nn/cells/cells.h"
 #include "tapeloop/nn/nn.h"
 #include "tapeloop/nn/seq2seq/seq2seq.h"
 
 namespace seq2seq {
 
 struct ModelOptions {
-  std::string cell = "gru";  // gru, lstm, rnn: of the encoder and the decoder
+  std::string cell = "gru";  // a text for nn::CellChoice: of the encoder and the decoder
   bool bidirectional = true;
   int layers = 1;
   // Units of each direction of the encoder, and of the decoder. If attention compares by product
@@ -56,10 +54,7 @@ class Model {
   void visit(tapeloop::nn::Visitor& v) const;
 
  private:
-  template <class Cell>
-  using Of = tapeloop::nn::Seq2Seq<Cell>;
-  std::variant<Of<tapeloop::nn::GruCell>, Of<tapeloop::nn::LstmCell>, Of<tapeloop::nn::RnnCell>>
-      model_;
+  tapeloop::nn::Seq2Seq<tapeloop::nn::AnyCell> model_;
   bool attends_ = true;
 };
 

@@ -4,6 +4,7 @@
 
 #include <fmt/format.h>
 
+#include "examples/common/cells.h"
 #include "tapeloop/autograd/tensor/error.h"
 
 namespace seq2seq {
@@ -14,7 +15,14 @@ namespace nn = tapeloop::nn;
 SettingsTable table_of(Settings& s) {
   ModelOptions& m = s.model;
   return {
-      choice("--cell", m.cell, {"gru", "lstm", "rnn"}, "cell of encoder and decoder").noted(),
+      cell(m.cell, "the cell of encoder and decoder",
+           {{"layers", "give --layers"},
+            {"dropout", "give --dropout"},
+            {"bidirectional", "give --one-direction or --two-directions"},
+            {"bias", "the cells here have biases"},
+            {"connection", "the decoder here has plain layers"},
+            {"noise", "the decoder here has no noise"}})
+          .noted(),
       flag("--one-direction{false},--two-directions{true}", m.bidirectional,
            "directions in which the encoder reads (default: two)"),
       count("--layers", m.layers, 1, 100, "layers of encoder and decoder").noted(),

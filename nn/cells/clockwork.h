@@ -12,6 +12,7 @@ namespace tapeloop::nn {
 
 struct ClockworkOptions {
   std::vector<std::int64_t> periods = {1, 2, 4, 8};  // T_j of each group; groups have equal sizes
+  void visit(OptionTable& table) { table("periods", periods); }
 };
 
 // The state is h, and the number of steps that each unit still waits. All units run at the first

@@ -15,6 +15,7 @@ enum class GruReset { after, before };
 
 struct GruOptions {
   GruReset reset = GruReset::after;  // where the reset gate acts
+  void visit(OptionTable& table) { table("reset", reset, {"after", "before"}); }
 };
 
 // The state is h.

@@ -13,6 +13,7 @@ namespace tapeloop::nn {
 
 struct LayerNormGruOptions {
   double epsilon = 1e-5;  // added to the variances
+  void visit(OptionTable& table) { table("epsilon", epsilon); }
 };
 
 // The state is h. Only the norms have biases.

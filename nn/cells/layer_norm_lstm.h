@@ -22,6 +22,10 @@ struct LayerNormLstmOptions {
   Carry carry = Carry::raw;         // from step to step
   double forget_bias = 0;           // added to the bias of the forget gate once, at construction
   double epsilon = 1e-5;            // added to the variances
+  void visit(OptionTable& table) {
+    table("norm", norm, {"whole", "gatewise"}), table("carry", carry, {"raw", "normalised"});
+    table("forget_bias", forget_bias), table("epsilon", epsilon);
+  }
 };
 
 // The state is h and c. Only the norms have biases.

@@ -18,6 +18,10 @@ struct LmuOptions {
   std::int64_t order = 8;  // M, the size of m
   double theta = 32;       // the length of the window, in steps
   Discretisation discretisation = Discretisation::zero_order_hold;  // of A and B
+  void visit(OptionTable& table) {
+    table("order", order), table("theta", theta);
+    table("discretisation", discretisation, {"zero_order_hold", "euler"});
+  }
 };
 
 // The state is h and m.

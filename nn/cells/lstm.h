@@ -12,6 +12,10 @@ namespace tapeloop::nn {
 
 struct LstmOptions {
   std::int64_t projection = 0;  // P, the size of h; 0: H, without a projection
+  double forget_bias = 0;       // added to the bias of the forget gate once, at construction
+  void visit(OptionTable& table) {
+    table("projection", projection), table("forget_bias", forget_bias);
+  }
 };
 
 // The state is h and c.
@@ -24,6 +28,9 @@ struct LstmCell {
   LstmCell(const RecurrentOptions& options, Random& random, const Options& own = {}) {
     detail::check_projection("lstm", options, own.projection);
     w = GateWeights("lstm", 4, options, random, own.projection);
+    if (own.forget_bias != 0) {
+      detail::add_to_bias(w.bias_ih, options.hidden, options.hidden, own.forget_bias);
+    }
     weight_hr = detail::projection_weight(options, own.projection, random);
   }
   std::array<std::int64_t, 2> state_sizes() const { return {w.outputs(), w.weight_hh.dim(0) / 4}; }

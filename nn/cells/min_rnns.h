@@ -16,8 +16,11 @@ namespace tapeloop::nn {
 enum class MinInitial { state, through_g };
 
 struct MinGruOptions {
-  bool positive = false;  // of the candidate
-  MinInitial initial = MinInitial::state;
+  bool positive = false;                   // of the candidate
+  MinInitial initial = MinInitial::state;  // of a given initial state
+  void visit(OptionTable& table) {
+    table("positive", positive), table("initial", initial, {"state", "through_g"});
+  }
 };
 
 namespace detail {
@@ -50,9 +53,13 @@ struct MinGruCell {
 };
 
 struct MinLstmOptions {
-  bool positive = false;  // of the candidate
-  bool normalise = true;  // F and I are divided by their sum
-  MinInitial initial = MinInitial::state;
+  bool positive = false;                   // of the candidate
+  bool normalise = true;                   // F and I are divided by their sum
+  MinInitial initial = MinInitial::state;  // of a given initial state
+  void visit(OptionTable& table) {
+    table("positive", positive), table("normalise", normalise);
+    table("initial", initial, {"state", "through_g"});
+  }
 };
 
 // The state is h.

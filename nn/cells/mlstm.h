@@ -28,6 +28,10 @@ struct MlstmOptions {
   // form. All give the same numbers to rounding. Cost of T steps for each head: T chunk (2 D) and
   // 2 T D^2 multiplications, T chunk numbers of memory.
   std::int64_t chunk = 64;
+  void visit(OptionTable& table) {
+    table("heads", heads), table("forget", forget, {"sigmoid", "exponential"});
+    table("epsilon", epsilon), table("chunk", chunk);
+  }
 };
 
 // The state is h, C [heads * value * key], n [H] and m [heads].

@@ -17,7 +17,8 @@
 namespace tapeloop::nn {
 
 struct MutOptions {
-  int variant = 1;  // 1, 2 or 3; 1 and 2 need input = hidden
+  int variant = 3;  // 1, 2 or 3; 1 and 2 need input = hidden
+  void visit(OptionTable& table) { table("variant", variant); }
 };
 
 // The state is h.
@@ -31,7 +32,7 @@ struct MutCell {
   Var weight_hr;    // [H, H]
   Var weight_hh;    // [H, H]
   Var bias_ih;      // [3H] in the order z r h
-  int variant = 1;  // 1, 2 or 3
+  int variant = 3;  // 1, 2 or 3
   MutCell() = default;
   MutCell(const RecurrentOptions& options, Random& random, const Options& own = {});
   std::array<std::int64_t, 1> state_sizes() const { return {weight_hh.dim(0)}; }

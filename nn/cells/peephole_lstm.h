@@ -30,6 +30,12 @@ struct PeepholeLstmOptions {
   LstmVariant variant = LstmVariant::base;  // the change
   Peephole peephole = Peephole::diagonal;   // the units of c that a gate sees
   std::int64_t projection = 0;              // P, the size of h; 0: H, without a projection
+  void visit(OptionTable& table) {
+    table("variant", variant,
+          {"base", "no_input_gate", "no_forget_gate", "no_output_gate", "no_input_activation",
+           "no_output_activation", "coupled"});
+    table("peephole", peephole, {"none", "diagonal", "full"}), table("projection", projection);
+  }
 };
 
 // The state is h and c.
@@ -63,6 +69,9 @@ using PeepholeLstm = Recurrent<PeepholeLstmCell>;  // a stack of them
 struct FullGateLstmOptions {
   Peephole peephole = Peephole::diagonal;  // the units of c that a gate sees
   std::int64_t projection = 0;             // P, the size of h; 0: H, without a projection
+  void visit(OptionTable& table) {
+    table("peephole", peephole, {"none", "diagonal", "full"}), table("projection", projection);
+  }
 };
 
 // FGR, the LSTM with full gate recurrence: the gates also see all gates of the step before. The

@@ -16,6 +16,7 @@ namespace tapeloop::nn {
 struct PhasedLstmOptions {
   bool peephole = true;  // diagonal
   double leak = 0.001;   // while a tape records; else 0
+  void visit(OptionTable& table) { table("peephole", peephole), table("leak", leak); }
 };
 
 // The last column of x is the time; RecurrentOptions::input counts this column, too. Only the first
@@ -23,12 +24,13 @@ struct PhasedLstmOptions {
 struct PhasedLstmCell {
   using State = nn::State<2>;
   using Options = PhasedLstmOptions;
-  GateWeights w;    // G = 4, in the order i f g o; weight_ih [4H, I - 1]
-  Var weight_ch;    // [3H] in the order i f o, undefined without peepholes
-  Var tau;          // [H], the period
-  Var shift;        // [H], where a period begins
-  Var r_on;         // [H], the share of a period in which the unit is open
-  double leak = 0;  // as in the options
+  static constexpr bool reads_time = true;  // from the last column
+  GateWeights w;                            // G = 4, in the order i f g o; weight_ih [4H, I - 1]
+  Var weight_ch;                            // [3H] in the order i f o, undefined without peepholes
+  Var tau;                                  // [H], the period
+  Var shift;                                // [H], where a period begins
+  Var r_on;                                 // [H], the share of a period in which the unit is open
+  double leak = 0;                          // as in the options
   PhasedLstmCell() = default;
   PhasedLstmCell(const RecurrentOptions& options, Random& random, const Options& own = {});
   std::array<std::int64_t, 2> state_sizes() const { return {w.outputs(), w.outputs()}; }

@@ -15,6 +15,10 @@ struct RecurrentHighwayOptions {
   int depth = 1;               // layers within a step
   bool coupled = true;         // the carry gate is 1 - sigmoid(t)
   double transform_bias = -2;  // added to the biases of t once, at construction
+  void visit(OptionTable& table) {
+    table("depth", depth), table("coupled", coupled);
+    table("transform_bias", transform_bias);
+  }
 };
 
 // The state is h.

@@ -13,6 +13,7 @@ enum class Nonlinearity { tanh, relu };
 
 struct RnnOptions {
   Nonlinearity nonlinearity = Nonlinearity::tanh;  // of h'
+  void visit(OptionTable& table) { table("nonlinearity", nonlinearity, {"tanh", "relu"}); }
 };
 
 // The state is h.

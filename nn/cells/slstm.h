@@ -22,6 +22,10 @@ struct SlstmOptions {
   int heads = 1;                            // they divide H
   ForgetGate forget = ForgetGate::sigmoid;  // the forget gate
   double forget_bias = 0;                   // added to the biases of f once, at construction
+  void visit(OptionTable& table) {
+    table("heads", heads), table("forget", forget, {"sigmoid", "exponential"});
+    table("forget_bias", forget_bias);
+  }
 };
 
 // The state is h, c, n and m.

@@ -15,6 +15,9 @@ struct SruOptions {
   int version = 2;    // 1: the gates do not see c
   bool tanh = false;  // h' has tanh(c')
   double scale = 1;   // of x in h'
+  void visit(OptionTable& table) {
+    table("version", version), table("tanh", tanh), table("scale", scale);
+  }
 };
 
 // The state is h, which no step reads, and c.

@@ -9,6 +9,7 @@
 #include "tapeloop/nn/layers/layers.h"
 #include "tapeloop/nn/layers/module.h"
 #include "tapeloop/nn/recurrent/noise.h"
+#include "tapeloop/nn/recurrent/option_table.h"
 #include "tapeloop/nn/recurrent/segments.h"
 #include "tapeloop/nn/recurrent/state.h"
 
@@ -38,6 +39,13 @@ struct RecurrentOptions {
   Connection connection = Connection::plain;  // of a stack's layers
   Noise noise = {};                           // in each layer and direction
   Recompute recompute = {};                   // for each layer and direction
+
+  // Those that a text may set (choice/cell_choice.h). Sizes, types and memory are the program's.
+  void visit(OptionTable& table) {
+    table("layers", layers), table("bidirectional", bidirectional), table("dropout", dropout);
+    table("bias", bias), table("connection", connection, {"plain", "residual", "highway"});
+    table("noise", noise);
+  }
 };
 
 // The options of a cell without any of its own.
@@ -98,10 +106,17 @@ concept Cell = (HasStep<C> || HasRecurrence<C>)&&requires(const C& cell) {
   {typename C::State()};
 };
 
+namespace detail {
+// Converts to a Tensor alone: a Tensor itself also becomes a Var.
+struct OnlyTensor {
+  operator const Tensor&() const;  // NOLINT(google-explicit-constructor)
+};
+}  // namespace detail
+
 // One-hot input by index: a cell may also take int64 symbols [...] instead of
 // one-hot vectors [..., I].
 template <class C>
-concept HasSymbolInput = HasInput<C> && requires(const C& cell, const Tensor& symbols) {
+concept HasSymbolInput = HasInput<C> && requires(const C& cell, const detail::OnlyTensor& symbols) {
   { cell.input(symbols) } -> std::same_as<Var>;
 };
 

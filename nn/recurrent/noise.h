@@ -8,6 +8,7 @@
 
 #include "tapeloop/autograd/number/random.h"
 #include "tapeloop/autograd/sequence/recurrent.h"
+#include "tapeloop/nn/recurrent/option_table.h"
 
 namespace tapeloop::nn {
 
@@ -36,6 +37,11 @@ struct Noise {
   bool wanted() const {
     return zoneout_h != 0 || zoneout_c != 0 || inputs != 0 || states != 0 || outputs != 0 ||
            candidates != 0 || weights != 0;
+  }
+  void visit(OptionTable& table) {
+    table("zoneout_h", zoneout_h), table("zoneout_c", zoneout_c), table("inputs", inputs);
+    table("states", states), table("outputs", outputs), table("candidates", candidates);
+    table("weights", weights);
   }
 };
 

@@ -76,6 +76,13 @@ void check_state(const Var& part, std::size_t index, std::int64_t n, std::int64_
   }
 }
 
+void check_parts(std::size_t given, std::size_t expected, const char* caller) {
+  if (given > expected) {
+    fail(caller, fmt::format("the initial state has {} parts, expected {}, those of the cell",
+                             given, expected));
+  }
+}
+
 void check_stack(const RecurrentOptions& options) {
   if (options.layers < 1)
     fail("recurrent", fmt::format("layers is {}, expected 1 or more", options.layers));

@@ -110,6 +110,7 @@ class Recurrent {
                       First first) const {
     const std::int64_t n = xs.dim(1);
     const auto sizes = state_sizes();
+    detail::check_parts(initial.all().size(), sizes.size(), "recurrent");
     PoolVector<State> last(cells_.size());
     Var below = xs;
     for (int layer = 0; layer < options_.layers; ++layer) {
@@ -118,7 +119,7 @@ class Recurrent {
         const std::size_t i = static_cast<std::size_t>(layer * directions() + direction);
         const Scope scope("l" + std::to_string(layer) + (direction == 1 ? "_reverse" : ""));
         State start;
-        for (std::size_t k = 0; k < State::parts; ++k) {
+        for (std::size_t k = 0; k < sizes.size(); ++k) {
           if (!initial[k].defined()) continue;
           start[k] = detail::part_of_state(initial[k], static_cast<std::int64_t>(i),
                                            static_cast<std::int64_t>(cells_.size()), n, sizes[k]);
@@ -137,7 +138,7 @@ class Recurrent {
       if (layer + 1 < options_.layers) below = dropout_(below);
     }
     State stacked;
-    for (std::size_t k = 0; k < State::parts; ++k) {
+    for (std::size_t k = 0; k < sizes.size(); ++k) {
       PoolVector<Var> parts;
       for (const State& state : last) parts.push_back(state[k]);
       stacked[k] = stack(parts);

@@ -54,6 +54,40 @@ class State {
   std::array<Var, kParts> parts_;
 };
 
+// The state of a cell that is chosen at run time (choice/any_cell.h): as State, with any number of
+// parts. Without parts it is undefined and means zeros.
+class AnyState {
+ public:
+  AnyState() = default;
+  // From a list of the parts.
+  explicit AnyState(std::span<const Var> list) : parts_(list.begin(), list.end()) {}
+
+  bool defined() const { return h().defined(); }
+  const Var& h() const { return (*this)[0]; }  // the first part
+  // Part i, which is added if there is none yet. A const state has an undefined one instead.
+  Var& operator[](std::size_t i) {
+    if (i >= parts_.size()) parts_.resize(i + 1);
+    return parts_[i];
+  }
+  const Var& operator[](std::size_t i) const {
+    static const Var none;
+    return i < parts_.size() ? parts_[i] : none;
+  }
+  std::span<const Var> all() const { return parts_; }  // all parts
+  auto begin() const { return parts_.begin(); }
+  auto end() const { return parts_.end(); }
+  // The same values without their history, for truncated BPTT.
+  AnyState detach() const {
+    AnyState result;
+    for (std::size_t i = 0; i < parts_.size(); ++i)
+      result[i] = parts_[i].defined() ? parts_[i].detach() : Var();
+    return result;
+  }
+
+ private:
+  PoolVector<Var> parts_;
+};
+
 }  // namespace tapeloop::nn
 
 template <std::size_t kParts>

@@ -31,6 +31,10 @@ void check_float32(const StepperLayer& layer) {
 
 StepperLayer layer_of(const Recurrence& recurrence, const Linear& projection,
                       std::span<const std::int64_t> state_sizes) {
+  if (!recurrence.defined()) {
+    fail("stepper",
+         "a cell has no recurrence with these options; step it by nn::step without a tape");
+  }
   const Tensor& w = projection.weight.value();
   return {recurrence,
           w,

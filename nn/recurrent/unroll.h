@@ -51,6 +51,12 @@ concept HasSequence = requires(const C& cell, const Var& xs, const typename C::S
                                const UnrollOptions& options) {
   { cell.sequence(xs, start, options) } -> std::same_as<Unrolled<typename C::State>>;
 };
+// Whether it does: a cell whose type does not tell has has_sequence().
+template <HasSequence C>
+bool calculates_sequences(const C& cell) {
+  if constexpr (requires { cell.has_sequence(); }) return cell.has_sequence();
+  return true;
+}
 
 namespace detail {
 
@@ -79,6 +85,8 @@ Var last_output(const Var& ys, const Var& start, const UnrollOptions& options);
 void check_sequence(const Var& xs, const UnrollOptions& options);
 void check_state(const Var& part, std::size_t index, std::int64_t n, std::int64_t size,
                  const char* caller);
+// Throws if a state of any number of parts has more than the cell.
+void check_parts(std::size_t given, std::size_t expected, const char* caller);
 // True if steps run in segments, which the backward pass calculates again.
 bool runs_in_segments(const UnrollOptions& options);
 
@@ -87,7 +95,8 @@ template <class C>
 void complete_state(const C& cell, const Var& xs, typename C::State& state,
                     const UnrollOptions& options = {}) {
   const auto sizes = cell.state_sizes();
-  for (std::size_t k = 0; k < C::State::parts; ++k) {
+  check_parts(state.all().size(), sizes.size(), options.caller);
+  for (std::size_t k = 0; k < sizes.size(); ++k) {
     if (!state[k].defined()) state[k] = Var(zero_state(xs, sizes[k]));
     check_state(state[k], k, xs.dim(1), sizes[k], options.caller);
   }
@@ -210,7 +219,7 @@ Unrolled<typename C::State> unroll_steps(const C& cell, const Var& zx, typename 
     next[0] = observed_step.made(next.all());
     Var output = next.h();
     if (Var running = masks.at(t); running.defined()) {
-      for (std::size_t k = 0; k < C::State::parts; ++k)
+      for (std::size_t k = 0; k < state.all().size(); ++k)
         next[k] = select(running, next[k], state[k]);
       output = masks.or_zero(running, output);
     }
@@ -278,8 +287,8 @@ Unrolled<typename C::State> unroll(const C& cell, const Var& xs, typename C::Sta
         });
   }
   if constexpr (HasSequence<C>) {
-    if (!segments && !options.noise.in_step() && xs.dim(0) > 0 && xs.dim(1) > 0 &&
-        tapeloop::detail::observer_of_steps() == nullptr) {
+    if (calculates_sequences(cell) && !segments && !options.noise.in_step() && xs.dim(0) > 0 &&
+        xs.dim(1) > 0 && tapeloop::detail::observer_of_steps() == nullptr) {
       options.part = tapeloop::detail::begin_sequence(options.part, xs.dim(0), options.reverse);
       if (!options.part.logged()) {
         return detail::unroll_sequence(cell, xs, std::move(state), options);

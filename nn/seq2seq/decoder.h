@@ -114,10 +114,11 @@ struct Decoder {
 
   // The state before the first step, from the parts of a bridge: [N, size] for each layer and part.
   DecoderState<C> start(std::span<const Var> parts) const {
-    detail::check_start(parts.size(), cells.size() * C::State::parts);
+    const std::size_t each = cells.at(0).state_sizes().size();
+    detail::check_start(parts.size(), cells.size() * each);
     DecoderState<C> state;
     for (std::size_t layer = 0; layer < cells.size(); ++layer) {
-      const auto own = parts.subspan(layer * C::State::parts, C::State::parts);
+      const auto own = parts.subspan(layer * each, each);
       const auto sizes = cells[layer].state_sizes();
       for (std::size_t k = 0; k < own.size(); ++k) {
         detail::check_state(own[k], k, parts[0].dim(0), sizes[k], "decoder");

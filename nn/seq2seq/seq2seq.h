@@ -134,7 +134,7 @@ class DecoderSearch final : public StepDecoder {
   void select_rows(const Tensor& rows) override {
     const PauseRecording pause;
     for (typename C::State& state : state_.layers) {
-      for (std::size_t k = 0; k < C::State::parts; ++k) state[k] = take(state[k], rows, 0);
+      for (std::size_t k = 0; k < state.all().size(); ++k) state[k] = take(state[k], rows, 0);
     }
     if (state_.fed.defined()) state_.fed = take(state_.fed, rows, 0);
   }

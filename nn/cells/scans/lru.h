@@ -17,6 +17,10 @@ struct LruOptions {
   double r_min = 0.9;
   double r_max = 0.999;
   double max_phase = 6.283185307179586;
+  void visit(OptionTable& table) {
+    table("state", state), table("r_min", r_min), table("r_max", r_max);
+    table("max_phase", max_phase);
+  }
 };
 
 // The state is y, which no step reads, and s as re and im, each [N, S].

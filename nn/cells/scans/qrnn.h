@@ -15,6 +15,9 @@ namespace tapeloop::nn {
 struct QrnnOptions {
   QrnnPool pool = QrnnPool::fo;
   std::int64_t window = 2;  // k
+  void visit(OptionTable& table) {
+    table("pool", pool, {"f", "fo", "ifo"}), table("window", window);
+  }
 };
 
 // The state is h, c, and the last max(k - 1, 1) inputs side by side, the oldest first.

@@ -14,6 +14,9 @@ struct S4dOptions {
   // Initial steps are log-uniform between these.
   double dt_min = 0.001;
   double dt_max = 0.1;
+  void visit(OptionTable& table) {
+    table("state", state), table("dt_min", dt_min), table("dt_max", dt_max);
+  }
 };
 
 // The state is y, which no step reads, and s as re and im, each [N, S*H]: unit by unit, the channels
