@@ -120,7 +120,7 @@ struct Slice {
     return step == 0 ? run.initial[part] : run.states[part].at(time(step - 1));
   }
 
-  // Weights, bias and lengths: once for a sequence.
+  // Weights and bias: once for a sequence.
   __device__ void load_constants() const {
     for (int i = static_cast<int>(threadIdx.x); i < chunks * columns; i += kBlockThreads) {
       const int chunk = i / columns, column = i - chunk * columns;
