@@ -41,6 +41,7 @@ class ScheduleBuilder {
   void finals(std::int64_t count, Row row) {
     tables_.finals = list(count, row);
   }
+  void batch(std::int64_t n) { batch_ = n; }  // see Schedule::batch()
   PoolVector<std::int64_t>& order() { return tables_.order; }
   PoolVector<std::int64_t>& edge_begins() { return tables_.edge_begins; }
   PoolVector<std::int64_t>& edge_rows() { return tables_.edge_rows; }
@@ -66,7 +67,7 @@ class ScheduleBuilder {
   void mark_zeros();
 
   int slots_, edge_tables_;
-  std::int64_t nodes_ = 0;
+  std::int64_t nodes_ = 0, batch_ = 0;
   Schedule::Tables tables_;
 };
 

@@ -71,6 +71,7 @@ Schedule ScheduleBuilder::finish(std::int64_t input_rows, std::int64_t initial_r
   result.initial_rows_ = initial_rows;
   result.slots_ = slots_;
   result.edge_tables_ = edge_tables_;
+  result.batch_ = batch_;
   result.tables_ = std::allocate_shared<const Schedule::Tables>(
       memory::Allocator<Schedule::Tables>(), std::move(tables_));
   return result;

@@ -159,6 +159,8 @@ class Schedule {
     return {0, nullptr, batch_};
   }
   std::int64_t initial_rows() const { return initial_rows_; }  // of the user's initial states
+  // N, if the user's row t N + n is step t of sequence n, for all rows; else 0.
+  std::int64_t batch() const { return batch_; }
 
   // Sequences: [N], the state row after the last step of each sequence; if its length is 0, the row
   // of its initial state. Empty for other structures.
@@ -281,7 +283,7 @@ class Schedule {
   std::int64_t input_rows_ = 0, initial_rows_ = 0;
   int slots_ = 0, edge_tables_ = 0;
   bool reverse_ = false;                  // of a chain
-  std::int64_t batch_ = 0;                // of a chain: nodes of a level
+  std::int64_t batch_ = 0;                // of one batch of sequences: N
   std::shared_ptr<const Tables> tables_;  // null: a chain
 };
 

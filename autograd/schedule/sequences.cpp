@@ -107,6 +107,7 @@ class Sequences {
         N_, [&](std::int64_t i) { return initial + i; },
         [&](std::int64_t i) { return batch_.sequence[at(i)]; });
     builder.finals(N_, [&](std::int64_t n) { return finals[at(n)]; });
+    builder.batch(N_);
     return std::move(builder).finish(T_ * N_, N_);
   }
 

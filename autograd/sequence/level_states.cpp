@@ -64,6 +64,7 @@ void LevelStates::mark_cuts(const Schedule::Rows& list) {
     const Origin start = origin(list[i]);
     std::int64_t end = i + 1;
     const auto follows = [&](const Origin& next) {
+      if (zeros(start) || zeros(next)) return zeros(start) && zeros(next);
       return next.level == start.level && next.row == start.row + (end - i);
     };
     while (end < list.size() && follows(origin(list[end]))) ++end;

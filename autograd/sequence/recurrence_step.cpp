@@ -2,6 +2,7 @@
 // One step of a recurrence by ordinary operations.
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <array>
 
 #include "tapeloop/autograd/ops/linear_groups.h"
@@ -56,7 +57,9 @@ Var edge_sum(const StepLayout::Operation& op, const PoolVector<Var>& values,
   return op.add.given() ? columns_of(values, op.add) + sum : sum;
 }
 
-void apply(const StepLayout::Operation& op, PoolVector<Var>& values) {
+// `rows`: of the nodes.
+void apply(const StepLayout& layout, const StepLayout::Operation& op, PoolVector<Var>& values,
+           std::int64_t rows) {
   PoolVector<Var> arguments;
   PoolVector<detail::PointwiseInput> inputs;
   arguments.reserve(op.arguments.size());
@@ -84,13 +87,23 @@ void apply(const StepLayout::Operation& op, PoolVector<Var>& values) {
   const auto results = static_cast<std::size_t>(op.kernel->outputs);
   detail::pointwise(*op.kernel, op.formula, inputs, {kOnes.data(), results},
                     {values.data() + op.result, results});
+  // Parameters alone give one row, the same for all nodes.
+  const bool one_row =
+      std::all_of(op.arguments.begin(), op.arguments.end(), [&](const StepLayout::Columns& c) {
+        return layout.values[static_cast<std::size_t>(c.value)].from == From::unit;
+      });
+  for (std::size_t k = 0; one_row && k < results; ++k) {
+    Var& y = values[static_cast<std::size_t>(op.result) + k];
+    y = expand(y, Shape{rows, units});
+  }
 }
 
 }  // namespace
 
 PoolVector<Var> detail::step_by_operations(const StepLayout& layout, const Recurrence& r,
                                            const Var& input, PoolVector<Var> values,
-                                           std::span<const Tensor> extras, const EdgeRows* edges) {
+                                           std::span<const Tensor> extras, const EdgeRows* edges,
+                                           std::int64_t rows) {
   for (std::size_t v = 0; v < values.size(); ++v) {
     const StepLayout::Value& value = layout.values[v];
     const auto i = static_cast<std::size_t>(value.index);
@@ -105,7 +118,7 @@ PoolVector<Var> detail::step_by_operations(const StepLayout& layout, const Recur
       case From::layer_norm: values[result] = norm(op, values); break;
       case From::spread: values[result] = edges->spread(columns_of(values, op.x)); break;
       case From::edge_sum: values[result] = edge_sum(op, values, *edges); break;
-      default: apply(op, values);
+      default: apply(layout, op, values, rows);
     }
   }
   PoolVector<Var> next;
@@ -146,7 +159,8 @@ PoolVector<Var> Recurrence::step(const Var& zx, std::span<const Var> state) cons
     }
     values[v] = state[static_cast<std::size_t>(value.index)];
   }
-  return detail::step_by_operations(layout_, *this, zx, std::move(values), extras, nullptr);
+  const std::int64_t rows = zx.defined() ? zx.dim(0) : state[0].dim(0);
+  return detail::step_by_operations(layout_, *this, zx, std::move(values), extras, nullptr, rows);
 }
 
 }  // namespace tapeloop

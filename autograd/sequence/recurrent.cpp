@@ -38,15 +38,18 @@ void check_parts(const Recurrence& r, std::span<const Var> state) {
 }
 
 // All operands are of one type on one device.
-void check_types(const RecurrentRun& run) {
+// Throws unless all operands have the type and the device of `first`.
+void check_types(const RecurrentRun& run, const Tensor& first) {
   const Recurrence& r = run.recurrence;
-  if (run.dtype == DType::int64) fail_with(r, "zx is int64, expected float32 or float64");
+  const char* name = run.zx.defined() ? "zx" : "an operand";
+  if (run.dtype == DType::int64) {
+    fail_with(r, fmt::format("{} is int64, expected float32 or float64", name));
+  }
   const auto same = [&](const Tensor& x) {
     if (x.dtype() == run.dtype && x.device() == run.device) return;
-    fail_with(
-        r, fmt::format("zx is {}, another operand {}; all must be of one type on one device: "
-                       "convert one by to(x, dtype) or copy it by to(x, device)",
-                       run.zx.defined() ? run.zx.value().describe() : "undefined", x.describe()));
+    fail_with(r, fmt::format("{} is {}, another operand {}; all must be of one type on one device: "
+                             "convert one by to(x, dtype) or copy it by to(x, device)",
+                             name, first.describe(), x.describe()));
   };
   for (const Var& w : r.weights()) same(w.value());
   for (const Var& u : r.units()) same(u.value());
@@ -277,14 +280,17 @@ RecurrentRun make_run(Recurrence&& recurrence, Var zx, std::span<const Var> stat
   const Tensor* any = nullptr;
   if (run.zx.defined()) any = &run.zx.value();
   for (const Var& w : run.recurrence.weights()) any = any == nullptr ? &w.value() : any;
+  for (const Var& u : run.recurrence.units()) any = any == nullptr ? &u.value() : any;
+  for (const Tensor& x : run.recurrence.extras()) any = any == nullptr ? &x : any;
   for (const Var& part : run.initial) {
     if (any == nullptr && part.defined()) any = &part.value();
   }
   if (any == nullptr)
-    fail_with(run.recurrence, "the step has no input, no weight and no initial state; give one");
+    fail_with(run.recurrence,
+              "the step has no input, parameter, extra value or initial state; give one");
   run.dtype = any->dtype();
   run.device = any->device();
-  check_types(run);
+  check_types(run, *any);
   return run;
 }
 

@@ -72,8 +72,9 @@ class ByOperations {
     for (const Tensor& x : run_.extras) {
       extras.push_back(x.slice(0, level.first, level.first + level.count));
     }
-    PoolVector<Var> next = step_by_operations(run_.layout(), run_.recurrence, input,
-                                              std::move(states), extras, edges ? &*edges : nullptr);
+    PoolVector<Var> next =
+        step_by_operations(run_.layout(), run_.recurrence, input, std::move(states), extras,
+                           edges ? &*edges : nullptr, level.count);
     if (run_.part.logged()) next[0] = watch_state(run_.part, run_.time(l), next[0]);
     return next;
   }

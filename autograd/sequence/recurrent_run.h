@@ -33,10 +33,10 @@ struct RecurrentRun {
   std::int64_t time(std::int64_t l, std::int64_t node = 0) const {
     const Schedule::Level level = schedule.level(l);
     if (schedule.is_chain()) return level.first / level.count;
-    if (schedule.finals().empty()) return l;
+    if (schedule.batch() == 0) return l;
     const std::span<const std::int64_t> order = schedule.order();
     const std::int64_t i = level.first + node;
-    return (order.empty() ? i : order[static_cast<std::size_t>(i)]) / schedule.initial_rows();
+    return (order.empty() ? i : order[static_cast<std::size_t>(i)]) / schedule.batch();
   }
   // The numbers of the operation's inputs: zx, weights, parameters, parts of the initial state.
   int weight_input(int i) const { return 1 + i; }

@@ -146,7 +146,9 @@ void Tape::start(std::span<const Var> ys) {
 // Adds the gradients with which a pass begins.
 void Tape::add_upstream(std::span<const Var> ys, std::span<const Var> dys, bool recording) {
   for (std::size_t k = 0; k < ys.size(); ++k) {
-    if (dys[k].defined()) add_to(memory_->gradients[slot_of(ys[k])].sum, dys[k], recording);
+    const std::uint32_t slot = slot_of(ys[k]);
+    if (!dys[k].defined() || slot == kNone) continue;  // a constant among the results
+    add_to(memory_->gradients[slot].sum, dys[k], recording);
   }
 }
 

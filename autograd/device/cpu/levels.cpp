@@ -85,7 +85,7 @@ class Member {
                LevelRows<T> start, LevelRows<T> y, std::int64_t size, std::int64_t unit,
                int groups) {
     const PackedWeight<T>& w = weights_[weight];
-    const Share& share = own(unit);
+    const Share share = own(unit);
     const std::int64_t group = x_size / groups;
     PanelProduct<T> product{
         count, group,      x.data,       x.stride, w.panels(), share.first_panel, share.last_panel,
@@ -108,7 +108,7 @@ class Member {
                         LevelRows<T> start, LevelRows<T> dx, std::int64_t size, int groups) {
     const PackedWeight<T>& w = weights_[weight];
     const std::int64_t group = size / groups;
-    const Share& share = own(group);
+    const Share share = own(group);
     PanelProduct<T> product{count,      dy_size,           dy.data,          dy.stride,
                             w.panels(), share.first_panel, share.last_panel, group,
                             start.data, start.stride,      dx.data,          dx.stride};
@@ -280,7 +280,7 @@ class Member {
   };
   // Keeps the last result: most steps divide all values in the same units, and integer divisions
   // take long in a level of few flops.
-  const Share& own(std::int64_t units) {
+  Share own(std::int64_t units) {
     if (units == units_) return share_;
     units_ = units;
     const std::int64_t panels = panel_count(units, width_);
@@ -308,7 +308,7 @@ class Member {
   // Calls body(begin, end) for the thread's own columns of a value.
   template <class Body>
   void each_part(std::int64_t size, std::int64_t unit, Body body) {
-    const Share& share = own(unit);
+    const Share share = own(unit);
     if (share.begin >= share.end) return;
     if (team_.size() == 1) return body(std::int64_t{0}, size);
     for (std::int64_t g = 0; g < size; g += unit) body(g + share.begin, g + share.end);
