@@ -6,8 +6,8 @@
 #include <cstring>
 
 #include "tapeloop/autograd/tensor/error.h"
-#include "tapeloop/nn/blocks/xlstm.h"
 #include "tapeloop/nn/blocks/mlstm_head.h"
+#include "tapeloop/nn/blocks/xlstm.h"
 
 namespace tapeloop::nn {
 
