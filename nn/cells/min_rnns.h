@@ -15,8 +15,8 @@ namespace tapeloop::nn {
 enum class MinInitial { state, through_g };
 
 struct MinGruOptions {
-  bool positive = false;  // of the candidate
-  MinInitial initial = MinInitial::state;
+  bool positive = false;                   // of the candidate
+  MinInitial initial = MinInitial::state;  // what a given initial state is
 };
 
 namespace detail {
@@ -36,6 +36,7 @@ struct MinGruCell {
       : from_x(detail::drawn_linear("min_gru", 2 * options.hidden, options, random)), own(given) {
     detail::check_min_initial("min_gru", own.initial, own.positive);
   }
+  // What a stack makes of a given initial state.
   State initial(const State& given) const { return detail::min_initial(own.initial, given); }
   std::array<std::int64_t, 1> state_sizes() const { return {from_x.weight.dim(0) / 2}; }
   Var input(const Var& x) const { return from_x(x); }
@@ -49,9 +50,9 @@ struct MinGruCell {
 };
 
 struct MinLstmOptions {
-  bool positive = false;  // of the candidate
-  bool normalise = true;  // F and I are divided by their sum
-  MinInitial initial = MinInitial::state;
+  bool positive = false;                   // of the candidate
+  bool normalise = true;                   // F and I are divided by their sum
+  MinInitial initial = MinInitial::state;  // what a given initial state is
 };
 
 // The state is h.
@@ -65,6 +66,7 @@ struct MinLstmCell {
       : from_x(detail::drawn_linear("min_lstm", 3 * options.hidden, options, random)), own(given) {
     detail::check_min_initial("min_lstm", own.initial, own.positive);
   }
+  // What a stack makes of a given initial state.
   State initial(const State& given) const { return detail::min_initial(own.initial, given); }
   std::array<std::int64_t, 1> state_sizes() const { return {from_x.weight.dim(0) / 3}; }
   Var input(const Var& x) const { return from_x(x); }

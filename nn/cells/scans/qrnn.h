@@ -13,8 +13,8 @@
 namespace tapeloop::nn {
 
 struct QrnnOptions {
-  QrnnPool pool = QrnnPool::fo;
-  std::int64_t window = 2;  // k
+  QrnnPool pool = QrnnPool::fo;  // the formula of the state
+  std::int64_t window = 2;       // k
 };
 
 // The state is h, c, and the last max(k - 1, 1) inputs side by side, the oldest first.
