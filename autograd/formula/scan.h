@@ -9,7 +9,8 @@ namespace tapeloop::formula {
 // conj(x) y, of complex numbers (xr, xi) and (yr, yi). An exact zero wins over infinity.
 struct ConjugateProduct {
   static constexpr const char* name = "conjugate_product";
-  static constexpr const char *arguments = "xr xi yr yi", *results = "re im";
+  static constexpr const char* arguments = "xr xi yr yi";
+  static constexpr const char* results = "re im";
   TL_HD auto operator()(auto xr, auto xi, auto yr, auto yi) const {
     return outputs(zero_safe_product(xr, yr) + zero_safe_product(xi, yi),
                    zero_safe_product(xr, yi) - zero_safe_product(xi, yr));

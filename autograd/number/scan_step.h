@@ -12,19 +12,25 @@
 
 namespace tapeloop {
 
+// What the numbers of a scan are: see above.
 enum class ScanKind { real, complex, log };
 
+// One number: a register, or a pair of them.
 template <class V, ScanKind kKind>
 struct ScanNumber {
-  V re;
+  V re;  // the number
 };
+// A pair.
 template <class V>
 struct ScanNumber<V, ScanKind::complex> {
-  V re, im;
+  V re;  // real part
+  V im;  // imaginary part
 };
 
+// The step of a scan of this kind.
 template <ScanKind kKind, bool kConjugate, bool kChain>
 struct ScanStep {
+  // What it calculates with.
   template <class V>
   using Number = ScanNumber<V, kKind>;
 

@@ -12,6 +12,7 @@
 
 namespace tapeloop {
 
+// Options of linear_scan().
 struct ScanOptions {
   // What a, b, h0 and the result are:
   //   real      h_t = a_t h_(t-1) + b_t

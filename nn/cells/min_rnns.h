@@ -17,7 +17,7 @@ enum class MinInitial { state, through_g };
 
 struct MinGruOptions {
   bool positive = false;                   // of the candidate
-  MinInitial initial = MinInitial::state;  // of a given initial state
+  MinInitial initial = MinInitial::state;  // what a given initial state is
   void visit(OptionTable& table) {
     table("positive", positive), table("initial", initial, {"state", "through_g"});
   }
@@ -40,6 +40,7 @@ struct MinGruCell {
       : from_x(detail::drawn_linear("min_gru", 2 * options.hidden, options, random)), own(given) {
     detail::check_min_initial("min_gru", own.initial, own.positive);
   }
+  // What a stack makes of a given initial state.
   State initial(const State& given) const { return detail::min_initial(own.initial, given); }
   std::array<std::int64_t, 1> state_sizes() const { return {from_x.weight.dim(0) / 2}; }
   Var input(const Var& x) const { return from_x(x); }
@@ -55,7 +56,7 @@ struct MinGruCell {
 struct MinLstmOptions {
   bool positive = false;                   // of the candidate
   bool normalise = true;                   // F and I are divided by their sum
-  MinInitial initial = MinInitial::state;  // of a given initial state
+  MinInitial initial = MinInitial::state;  // what a given initial state is
   void visit(OptionTable& table) {
     table("positive", positive), table("normalise", normalise);
     table("initial", initial, {"state", "through_g"});
@@ -73,6 +74,7 @@ struct MinLstmCell {
       : from_x(detail::drawn_linear("min_lstm", 3 * options.hidden, options, random)), own(given) {
     detail::check_min_initial("min_lstm", own.initial, own.positive);
   }
+  // What a stack makes of a given initial state.
   State initial(const State& given) const { return detail::min_initial(own.initial, given); }
   std::array<std::int64_t, 1> state_sizes() const { return {from_x.weight.dim(0) / 3}; }
   Var input(const Var& x) const { return from_x(x); }

@@ -109,30 +109,36 @@ struct PositiveCandidate {
 enum class QrnnPool { f, fo, ifo };
 template <QrnnPool kPool>
 struct QrnnStep;
+// f pooling.
 template <>
 struct QrnnStep<QrnnPool::f> {
   static constexpr const char* name = "qrnn_f";
-  static constexpr const char *arguments = "z f c", *results = "h c";
+  static constexpr const char* arguments = "z f c";
+  static constexpr const char* results = "h c";
   TL_HD auto operator()(auto z, auto f, auto c) const {
     auto candidate = tanh(z);
     auto next = candidate + sigmoid(f) * (c - candidate);
     return outputs(next, next);
   }
 };
+// fo pooling.
 template <>
 struct QrnnStep<QrnnPool::fo> {
   static constexpr const char* name = "qrnn_fo";
-  static constexpr const char *arguments = "z f o c", *results = "h c";
+  static constexpr const char* arguments = "z f o c";
+  static constexpr const char* results = "h c";
   TL_HD auto operator()(auto z, auto f, auto o, auto c) const {
     auto candidate = tanh(z);
     auto next = candidate + sigmoid(f) * (c - candidate);
     return outputs(sigmoid(o) * next, next);
   }
 };
+// ifo pooling.
 template <>
 struct QrnnStep<QrnnPool::ifo> {
   static constexpr const char* name = "qrnn_ifo";
-  static constexpr const char *arguments = "z f o i c", *results = "h c";
+  static constexpr const char* arguments = "z f o i c";
+  static constexpr const char* results = "h c";
   TL_HD auto operator()(auto z, auto f, auto o, auto i, auto c) const {
     auto next = sigmoid(f) * c + sigmoid(i) * tanh(z);
     return outputs(sigmoid(o) * next, next);
@@ -147,7 +153,8 @@ struct Kept {
 // A step of a complex unit, u + a s. LRU and S4D.
 struct ComplexStep {
   static constexpr const char* name = "complex_step";
-  static constexpr const char *arguments = "ur ui ar ai re im", *results = "re im";
+  static constexpr const char* arguments = "ur ui ar ai re im";
+  static constexpr const char* results = "re im";
   TL_HD auto operator()(auto ur, auto ui, auto ar, auto ai, auto re, auto im) const {
     return outputs(ur + ar * re - ai * im, ui + ar * im + ai * re);
   }

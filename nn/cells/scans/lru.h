@@ -13,10 +13,10 @@ namespace tapeloop::nn {
 
 struct LruOptions {
   std::int64_t state = 0;  // S, the number of complex units; 0: H
-  // Initial values: |lambda| is uniform on the ring of these radii, its angle below max_phase.
-  double r_min = 0.9;
-  double r_max = 0.999;
-  double max_phase = 6.283185307179586;
+  // Initial values: lambda is uniform on a ring.
+  double r_min = 0.9;                    // its inner radius
+  double r_max = 0.999;                  // its outer radius
+  double max_phase = 6.283185307179586;  // the largest angle
   void visit(OptionTable& table) {
     table("state", state), table("r_min", r_min), table("r_max", r_max);
     table("max_phase", max_phase);
@@ -27,10 +27,14 @@ struct LruOptions {
 struct LruCell {
   using State = nn::State<3>;
   using Options = LruOptions;
-  Var nu_log, theta_log, gamma_log;  // [S]
-  Var b_re, b_im;                    // B [S, I]
-  Var c_re, c_im;                    // C [H, S]
-  Var d;                             // D [H]
+  Var nu_log;     // [S]: |lambda| = exp(-exp(nu_log))
+  Var theta_log;  // [S]: the angle is exp(theta_log)
+  Var gamma_log;  // [S]: starts as log sqrt(1 - |lambda|^2)
+  Var b_re;       // B [S, I], the real part
+  Var b_im;       // B, the imaginary part
+  Var c_re;       // C [H, S], the real part
+  Var c_im;       // C, the imaginary part
+  Var d;          // D [H]
   LruCell() = default;
   LruCell(const RecurrentOptions& options, Random& random, const Options& own = {});
   std::array<std::int64_t, 3> state_sizes() const {

@@ -13,8 +13,8 @@
 namespace tapeloop::nn {
 
 struct QrnnOptions {
-  QrnnPool pool = QrnnPool::fo;
-  std::int64_t window = 2;  // k
+  QrnnPool pool = QrnnPool::fo;  // the formula of the state
+  std::int64_t window = 2;       // k
   void visit(OptionTable& table) {
     table("pool", pool, {"f", "fo", "ifo"}), table("window", window);
   }

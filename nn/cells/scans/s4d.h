@@ -11,9 +11,9 @@ namespace tapeloop::nn {
 
 struct S4dOptions {
   std::int64_t state = 32;  // S, complex units of a channel
-  // Initial steps are log-uniform between these.
-  double dt_min = 0.001;
-  double dt_max = 0.1;
+  // Initial steps are log-uniform.
+  double dt_min = 0.001;  // the smallest
+  double dt_max = 0.1;    // the largest
   void visit(OptionTable& table) {
     table("state", state), table("dt_min", dt_min), table("dt_max", dt_max);
   }
@@ -25,10 +25,12 @@ struct S4dOptions {
 struct S4dCell {
   using State = nn::State<3>;
   using Options = S4dOptions;
-  Var a_log_re, a_im;  // [H, S]; starts as S4D-Lin: A = -1/2 + i pi n
-  Var log_dt;          // [H]
-  Var c_re, c_im;      // C [H, S]
-  Var d;               // D [H]
+  Var a_log_re;  // [H, S]; A starts as S4D-Lin: -1/2 + i pi n
+  Var a_im;      // [H, S]
+  Var log_dt;    // [H]
+  Var c_re;      // C [H, S], the real part
+  Var c_im;      // C, the imaginary part
+  Var d;         // D [H]
   S4dCell() = default;
   S4dCell(const RecurrentOptions& options, Random& random, const Options& own = {});
   std::array<std::int64_t, 3> state_sizes() const { return {d.dim(0), a_im.numel(), a_im.numel()}; }
