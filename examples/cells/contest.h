@@ -11,7 +11,7 @@
 namespace cells {
 
 struct ContestSettings {
-  std::int64_t updates = 600;
+  std::int64_t updates = 1500;
   std::int64_t parameters = 5000;  // of a model, about
   std::int64_t layers = 1;
   double learning_rate = 3e-3;  // of Adam; falls to 0 over the second half

@@ -43,10 +43,10 @@ class Task {
 };
 
 struct TaskSettings {
-  std::int64_t length = 100;  // of the adding problem and of copy memory, about
-  std::int64_t batch = 32;    // N
-  std::string data;           // folder with MNIST's files; empty: none
-  std::string text;           // file of the character model; empty: built-in names of dinosaurs
+  std::int64_t length = 50;  // of the adding problem and of copy memory, about
+  std::int64_t batch = 32;   // N
+  std::string data = {};     // folder with MNIST's files; empty: none
+  std::string text = {};     // file of the character model; empty: built-in names of dinosaurs
 };
 
 std::vector<std::string> task_names();  // adding, copy, digits, characters

@@ -209,7 +209,7 @@ struct Decoder {
  private:
   // The size of a cell's h, which does not depend on its input: asks a small cell.
   static std::int64_t size_of_h(RecurrentOptions sizes, const OptionsOf<C>& own) {
-    sizes.input = 1;
+    sizes.input = 2;  // features, and a time
     Random unused;
     return make_cell<C>(sizes, unused, own).state_sizes()[0];
   }
