@@ -42,9 +42,8 @@ void check_parts(const Recurrence& r, std::span<const Var> state) {
 void check_types(const RecurrentRun& run, const Tensor& first) {
   const Recurrence& r = run.recurrence;
   const char* name = run.zx.defined() ? "zx" : "an operand";
-  if (run.dtype == DType::int64) {
+  if (run.dtype == DType::int64)
     fail_with(r, fmt::format("{} is int64, expected float32 or float64", name));
-  }
   const auto same = [&](const Tensor& x) {
     if (x.dtype() == run.dtype && x.device() == run.device) return;
     fail_with(r, fmt::format("{} is {}, another operand {}; all must be of one type on one device: "
@@ -277,19 +276,15 @@ RecurrentRun make_run(Recurrence&& recurrence, Var zx, std::span<const Var> stat
   run.recurrence = std::move(recurrence);
   run.initial.assign(state.begin(), state.end());
   run.zx = std::move(zx);
-  const Tensor* any = nullptr;
-  if (run.zx.defined()) any = &run.zx.value();
-  for (const Var& w : run.recurrence.weights()) any = any == nullptr ? &w.value() : any;
-  for (const Var& u : run.recurrence.units()) any = any == nullptr ? &u.value() : any;
-  for (const Tensor& x : run.recurrence.extras()) any = any == nullptr ? &x : any;
-  for (const Var& part : run.initial) {
-    if (any == nullptr && part.defined()) any = &part.value();
-  }
-  if (any == nullptr)
-    fail_with(run.recurrence,
-              "the step has no input, parameter, extra value or initial state; give one");
-  run.dtype = any->dtype();
-  run.device = any->device();
+  const Tensor* any = run.zx.defined() ? &run.zx.value() : nullptr;
+  const auto see = [&](const Tensor& x) { any = any == nullptr ? &x : any; };
+  for (const Var& w : run.recurrence.weights()) see(w.value());
+  for (const Var& u : run.recurrence.units()) see(u.value());
+  for (const Tensor& x : run.recurrence.extras()) see(x);
+  for (const Var& part : run.initial)
+    if (part.defined()) see(part.value());
+  if (any == nullptr) fail_with(run.recurrence, "the step reads no tensor; give an initial state");
+  run.dtype = any->dtype(), run.device = any->device();
   check_types(run, *any);
   return run;
 }

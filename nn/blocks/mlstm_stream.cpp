@@ -5,7 +5,7 @@
 
 #include "tapeloop/autograd/tensor/error.h"
 #include "tapeloop/nn/blocks/mlstm_head.h"
-#include "tapeloop/nn/cells/mlstm.h"
+#include "tapeloop/nn/cells/xlstm/mlstm.h"
 
 namespace tapeloop::nn {
 

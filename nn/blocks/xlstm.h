@@ -9,7 +9,7 @@
 #include <vector>
 
 #include "tapeloop/nn/blocks/xlstm_parts.h"
-#include "tapeloop/nn/cells/mlstm.h"
+#include "tapeloop/nn/cells/xlstm/mlstm.h"
 
 namespace tapeloop::nn {
 

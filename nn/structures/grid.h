@@ -14,6 +14,7 @@
 #include "tapeloop/autograd/sequence/level_states.h"
 #include "tapeloop/nn/recurrent/cell.h"
 #include "tapeloop/nn/structures/grid_schedules.h"
+#include "tapeloop/nn/structures/predecessors.h"
 
 namespace tapeloop::nn {
 
@@ -43,13 +44,13 @@ std::vector<std::string> all_directions(int D);
 //   Var input(const Var& x) const;                       the part of a step without the state, and
 //   Recurrence recurrence() const;                       a step as data: of::state(k, d) is part k
 //                                                        of the predecessor along dimension d
-//   State step(const Var& x, std::span<const State> before) const;    any step: x [rows, I] and
-//                                                        the states of the D predecessors
+//   State step(const Var& x, const Predecessors<State>& before) const;    any step: x [rows, I]
+//                                                        and the states of the D predecessors
 // With step(), input() is optional, as for cells of sequences. A cell with settings of its own has
 // `Options` and a constructor (const GridOptions&, Random&, const Options&).
 template <class C>
 concept HasGridStep = requires(const C& cell, const Var& x,
-                               std::span<const typename C::State> before) {
+                               const Predecessors<typename C::State>& before) {
   { cell.step(x, before) } -> std::same_as<typename C::State>;
 };
 template <class C>
@@ -130,7 +131,8 @@ PoolVector<Var> run_on_schedule(const C& cell, const Var& xs, const Schedule& sc
         for (std::size_t k = 0; k < State::parts; ++k)
           before[p][k] = states.slot(l, static_cast<int>(p), k);
       }
-      const State next = cell.step(of_levels[static_cast<std::size_t>(l)], before);
+      const State next =
+          cell.step(of_levels[static_cast<std::size_t>(l)], Predecessors<State>(before));
       check_step(next.all(), schedule.level(l).count, sizes);
       states.add_level(next.all());
     }

@@ -9,6 +9,24 @@
 
 namespace tapeloop::nn::detail {
 
+void fail_predecessor(std::size_t p, std::size_t slots) {
+  fail("step", fmt::format("the cell's step() reads predecessor {}, but a node of this schedule "
+                           "has {}: {}",
+                           p, slots,
+                           slots == 0 ? "give a schedule with predecessors, such as "
+                                        "Schedule::trees_by_children()"
+                                      : "give a schedule with more, or read fewer"));
+}
+void fail_edges(int table, std::size_t tables) {
+  fail("step",
+       tables == 0
+           ? std::string("the cell's step() reads edges, but this schedule has none; give one with "
+                         "edges, such as Schedule::trees_by_parent() or Schedule::graph()")
+           : fmt::format("the cell's step() reads table {} of the edges, but this schedule has the "
+                         "tables 0 to {}",
+                         table, tables - 1));
+}
+
 void check_nodes(const char* structure, const Var& x, const Schedule& schedule) {
   if (!x.defined() || x.rank() != 2 || x.dim(0) != schedule.input_rows()) {
     fail(structure,

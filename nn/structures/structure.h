@@ -5,7 +5,7 @@
 //   Recurrence recurrence() const;             a step as data: of::state(k, p) is part k of
 //                                              predecessor p, of::edge_state(k) that of each child
 //                                              or neighbour
-//   State step(const Var& x, std::span<const State> before, const Edges<State>& edges) const;
+//   State step(const Var& x, const Predecessors<State>& before, const Edges<State>& edges) const;
 //                                              any step, by operations; input() is optional
 // A recurrence may make more parts than State has: hidden parts that only other nodes read, such as
 // a product of h. state_sizes() has their sizes, too.
@@ -22,8 +22,14 @@
 #include "tapeloop/autograd/sequence/edge_rows.h"
 #include "tapeloop/autograd/sequence/level_states.h"
 #include "tapeloop/nn/recurrent/cell.h"
+#include "tapeloop/nn/structures/predecessors.h"
 
 namespace tapeloop::nn {
+
+namespace detail {
+// Throws: the step reads this table of edges, and the schedule has `tables` of them.
+[[noreturn]] void fail_edges(int table, std::size_t tables);
+}  // namespace detail
 
 // The edges of the nodes that run together, for step(): one edge for each child or neighbour.
 template <class S>
@@ -33,21 +39,29 @@ class Edges {
 
   // The states at the other ends: parts [edges, size]. For trees table 0; for graphs see
   // Schedule::graph().
-  const S& operator[](int table) const { return states_[static_cast<std::size_t>(table)]; }
+  const S& operator[](int table) const {
+    const auto i = static_cast<std::size_t>(table);
+    if (table < 0 || i >= states_.size()) detail::fail_edges(table, states_.size());
+    return states_[i];
+  }
   // x [nodes, size] -> [edges, size]: the row of each edge's node.
-  Var spread(const Var& x) const { return rows_->spread(x); }
+  Var spread(const Var& x) const { return rows().spread(x); }
   // x [edges, size] -> [nodes, size]: the sum over the edges of each node; 0 without edges.
-  Var sum(const Var& x) const { return rows_->sum(x); }
-  Var mean(const Var& x) const { return rows_->mean(x); }  // the mean, also 0 without edges
+  Var sum(const Var& x) const { return rows().sum(x); }
+  Var mean(const Var& x) const { return rows().mean(x); }  // the mean, also 0 without edges
 
  private:
+  const EdgeRows& rows() const {
+    if (rows_ == nullptr) detail::fail_edges(0, 0);
+    return *rows_;
+  }
   PoolVector<S> states_;
   const EdgeRows* rows_;
 };
 
 template <class C>
 concept HasStructureStep = requires(const C& cell, const Var& x,
-                                    std::span<const typename C::State> before,
+                                    const Predecessors<typename C::State>& before,
                                     const Edges<typename C::State>& edges) {
   { cell.step(x, before, edges) } -> std::same_as<typename C::State>;
 };
@@ -107,7 +121,8 @@ PoolVector<Var> step_levels(const char* structure, const C& cell, const Var& x,
     std::optional<EdgeRows> rows;
     if (schedule.has_edges()) rows.emplace(schedule, l, x.dtype(), x.device());
     const Edges<State> edges(std::move(ends), rows ? &*rows : nullptr);
-    const State next = cell.step(inputs[static_cast<std::size_t>(l)], before, edges);
+    const State next =
+        cell.step(inputs[static_cast<std::size_t>(l)], Predecessors<State>(before), edges);
     for (std::size_t k = 0; k < State::parts; ++k) {
       check_made(structure, next[k], k, schedule.level(l).count, sizes[k]);
     }

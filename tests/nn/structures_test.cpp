@@ -131,7 +131,8 @@ struct GraphByStep {
   nn::GraphLstmCell own;
   GraphByStep(const nn::GraphLstmOptions& o, Random& random) : own(o, random) {}
   std::array<std::int64_t, 2> state_sizes() const { return {kH, kH}; }
-  State step(const Var& x, std::span<const State> before, const nn::Edges<State>& near) const {
+  State step(const Var& x, const nn::Predecessors<State>& before,
+             const nn::Edges<State>& near) const {
     const nn::GraphLstmOptions& o = own.options;
     const PoolVector<Var> n = chunk(own.weight_nh, 4, 0);
     const Var base = linear(before[0].h(), own.weight_hh, linear(x, own.weight_ih, own.bias_ih));
@@ -367,18 +368,15 @@ TEST_CASE("wrong trees and graphs are errors") {
     nary(values({2, kI}, 1), Schedule::trees_by_children(Index{-1, -1, 0, -1}, 2));
   }));
   CHECK(throws_with("tree: a node of this schedule has 3 children, the cell reads 2", [&] {
-    nn::NaryTreeLstm({.input = 3, .hidden = 4, .arity = 2}, random)(
-        Var(Tensor::zeros({2, 3})),
-        Schedule::trees_by_children(std::vector<std::int64_t>{-1, -1, -1, 0, -1, -1}, 3));
+    nn::NaryTreeLstm(tree_options(2), random)(
+        values({2, kI}, 1), Schedule::trees_by_children(Index{-1, -1, -1, 0, -1, -1}, 3));
   }));
+  const Index begins = {0, 1, 2}, others = {1, 0};
   CHECK(throws_with("tree: the schedule has 2 tables of edges, the cell reads 1", [&] {
-    nn::ChildSumTreeLstm({.input = 3, .hidden = 4}, random)(
-        Var(Tensor::zeros({2, 3})),
-        Schedule::graph({{0, 1, 2}, {1, 0}}, std::vector<std::int64_t>{0, 1}));
+    tree(values({2, kI}, 1), Schedule::graph({begins, others}));
   }));
   CHECK(throws_with("tree: the layers were made by the default constructor", [&] {
-    nn::NaryTreeLstm()(Var(Tensor::zeros({2, 3})),
-                       Schedule::trees_by_children(std::vector<std::int64_t>{-1, -1, 0, -1}, 2));
+    nn::NaryTreeLstm()(values({2, kI}, 1), Schedule::trees_by_children(Index{-1, -1, 0, -1}, 2));
   }));
   CHECK(throws_with("graph: part 1 of the initial states is [2, 3], expected [V=2, 4]", [&] {
     graph(values({2, kI}, 1), Schedule::graph(2, {}),
@@ -397,6 +395,21 @@ TEST_CASE("wrong trees and graphs are errors") {
                     [&] { nn::NaryTreeLstm({.input = 1, .hidden = 1, .arity = 0}, random); }));
   CHECK(throws_with("graph_lstm: input is 1, hidden 0",
                     [&] { nn::GraphLstm({.input = 1, .hidden = 0}, random); }));
+}
+
+TEST_CASE("a step by operations that reads what the schedule lacks is an error") {
+  Random random(12);
+  const GraphByStep cell(graph_options(), random);
+  const Index children = {-1, -1, 0, -1};
+  CHECK(throws_with(
+      "step: the cell's step() reads predecessor 0, but a node of this schedule has 0", [&] {
+        nn::detail::run_structure("tree", cell, values({2, kI}, 1),
+                                  Schedule::trees_by_parent(Index{-1, 0}));
+      }));
+  CHECK(throws_with("step: the cell's step() reads edges, but this schedule has none", [&] {
+    nn::detail::run_structure("tree", cell, values({2, kI}, 1),
+                              Schedule::trees_by_children(children, 2));
+  }));
 }
 
 TEST_CASE("trees and graphs of 100000 nodes in a chain or a star take linear time") {

@@ -31,7 +31,7 @@ struct MdLstmByOperations {
       : cell(grid, random, own) {}
   std::array<std::int64_t, 2> state_sizes() const { return cell.state_sizes(); }
   void visit(nn::Visitor& v) const { cell.visit(v); }
-  State step(const Var& x, std::span<const State> before) const {
+  State step(const Var& x, const nn::Predecessors<State>& before) const {
     const std::int64_t H = cell.hidden();
     const auto D = static_cast<std::size_t>(cell.dimensions());
     PoolVector<Var> hs;

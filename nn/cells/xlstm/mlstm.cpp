@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 // The mLSTM: its weights, a single step, and a sequence chunk by chunk.
-#include "tapeloop/nn/cells/mlstm.h"
+#include "tapeloop/nn/cells/xlstm/mlstm.h"
 
 #include <fmt/format.h>
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 // Construction of the sLSTM.
-#include "tapeloop/nn/cells/slstm.h"
+#include "tapeloop/nn/cells/xlstm/slstm.h"
 
 #include <fmt/format.h>
 

@@ -14,7 +14,7 @@
 #include <memory>
 
 #include "tapeloop/nn/cells/gates/mlstm.h"
-#include "tapeloop/nn/cells/slstm.h"
+#include "tapeloop/nn/cells/xlstm/slstm.h"
 #include "tapeloop/nn/recurrent/stepper.h"
 
 namespace tapeloop::nn {
