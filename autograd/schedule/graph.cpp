@@ -130,7 +130,9 @@ Schedule Schedule::graph(const NeighbourLists& lists, std::span<const std::int64
 
 Schedule Schedule::graph(std::int64_t V, std::span<const std::array<std::int64_t, 2>> edges,
                          std::span<const std::int64_t> order) {
-  if (V < 0) fail(kName, fmt::format("V is {}; the number of nodes cannot be negative", V));
+  if (V < 0 || V > (std::int64_t{1} << 40)) {
+    fail(kName, fmt::format("V is {}; the number of nodes is 0 to 2^40", V));
+  }
   for (std::size_t e = 0; e < edges.size(); ++e) {
     const auto& [a, b] = edges[e];
     if (std::min(a, b) < 0 || std::max(a, b) >= V) {

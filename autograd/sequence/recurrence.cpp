@@ -280,8 +280,8 @@ void Recurrence::set_only_formula(const PointwiseKernel& kernel,
   check_parts();
 }
 
-PoolVector<Source> Recurrence::results_of(const StepLayout::Operation& formula) {
-  PoolVector<Source> results;
+of::Results Recurrence::results_of(const StepLayout::Operation& formula) {
+  of::Results results;
   const int count = formula.kernel->outputs;
   results.reserve(static_cast<std::size_t>(count));
   for (int k = 0; k < count; ++k) results.push_back(made({formula.result + k, 0, -1}));

@@ -91,6 +91,12 @@ Source mean_of_edges(Source x);  // the mean, also 0 without edges
 // The sum of products, sums of edges, at most one layer norm, and at most one other source.
 Source operator+(Source a, Source b);
 
+// What a formula calculates, in its order.
+struct Results : PoolVector<Source> {
+  using PoolVector<Source>::PoolVector;
+  const Source& operator[](std::size_t i) const;  // throws Error if there is no result i
+};
+
 }  // namespace of
 
 // Cheap to make; a cell makes one for each call. At most 16 weights.
@@ -111,7 +117,7 @@ class Recurrence {
   //   const auto h = r.stage(GruUpdate{}, of::input(H, 2 * H) + ..., of::state(0));
   //   r.next({h[0]});
   template <class F, class... Sources>
-  PoolVector<of::Source> stage(const F& formula, const Sources&... arguments) {
+  of::Results stage(const F& formula, const Sources&... arguments) {
     const of::Source* const list[] = {&arguments...};
     return results_of(add_formula(pointwise_kernel<F>(), detail::FormulaBytes(formula), list));
   }
@@ -158,7 +164,7 @@ class Recurrence {
   const StepLayout::Operation& add_formula(const PointwiseKernel& kernel,
                                            const detail::FormulaBytes& formula,
                                            std::span<const of::Source* const> arguments);
-  PoolVector<of::Source> results_of(const StepLayout::Operation& formula);
+  of::Results results_of(const StepLayout::Operation& formula);
   of::Source made(const StepLayout::Columns& columns);
   void take_as_part(const StepLayout::Columns& part);
   void check_parts() const;

@@ -129,7 +129,9 @@ PoolVector<Var> detail::step_by_operations(const StepLayout& layout, const Recur
 
 PoolVector<Var> Recurrence::step(const Var& zx, std::span<const Var> state) const {
   if (!defined()) {
-    fail("recurrent", "the recurrence is undefined; build it from a formula and its arguments");
+    fail("recurrent",
+         "the recurrence is undefined; build it from a formula and its arguments, after "
+         "stage() with next()");
   }
   if (state.size() != static_cast<std::size_t>(parts())) {
     fail("recurrent", fmt::format("\"{}\": step: {} parts of a state were given, the step makes {}",

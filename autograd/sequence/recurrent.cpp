@@ -26,7 +26,9 @@ namespace {
 
 void check_defined(const Recurrence& recurrence) {
   if (!recurrence.defined()) {
-    fail("recurrent", "the recurrence is undefined; build it from a formula and its arguments");
+    fail("recurrent",
+         "the recurrence is undefined; build it from a formula and its arguments, after "
+         "stage() with next()");
   }
 }
 

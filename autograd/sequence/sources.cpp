@@ -98,4 +98,13 @@ Source operator+(Source a, Source b) {
   return result;
 }
 
+const Source& Results::operator[](std::size_t i) const {
+  if (i >= size()) {
+    fail("recurrence", fmt::format("the formula has {} results, there is no result {}; count them "
+                                   "from 0",
+                                   size(), i));
+  }
+  return data()[i];
+}
+
 }  // namespace tapeloop::of

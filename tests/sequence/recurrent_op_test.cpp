@@ -290,6 +290,10 @@ TEST_CASE("mistakes are told before any work, with shapes and what was expected"
     return [=] { recurrent(r, zx, state, {.lengths = lengths}); };
   };
   const std::vector<Var> state = p.state;
+  CHECK(throws_with("recurrence: the formula has 1 results, there is no result 2", [] {
+    Recurrence r;
+    r.next({r.stage(nn::ElmanTanh{}, of::input())[2]});
+  }));
   CHECK(throws_with("recurrent: |the recurrence is undefined; build it from a formula and its",
                     call(Recurrence(), p.x, state)));
   CHECK(throws_with("the recurrence is undefined", [&] { Recurrence().step(p.x, state); }));
