@@ -5,7 +5,9 @@
 #pragma once
 
 #include <cmath>
+#include <string>
 
+#include "tapeloop/autograd/tensor/error.h"
 #include "tapeloop/nn/cells/gate_weights.h"
 #include "tapeloop/nn/cells/gates/diagonal.h"
 #include "tapeloop/nn/cells/rnn.h"
@@ -37,8 +39,11 @@ struct IndRnnCell {
                                               : Recurrence(IndTanh{}, of::input(), u, h);
   }
   // Keeps |u| <= 2^(1/steps), so that a gradient over that many steps at most doubles. Call it
-  // after each update of the weights.
+  // after each update of the weights. Throws unless steps is 1 or more.
   void clip(std::int64_t steps) const {
+    if (steps < 1) {
+      fail("indrnn", "clip() was given " + std::to_string(steps) + " steps, expected 1 or more");
+    }
     const double most = std::pow(2.0, 1.0 / static_cast<double>(steps));
     const PauseRecording pause;
     weight_hh.value().copy_from(clamp(weight_hh, -most, most).value());

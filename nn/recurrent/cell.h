@@ -73,6 +73,9 @@ using OptionsOf = typename detail::OptionsOfCell<C>::type;
 // step(): if its options do not allow a recurrence, recurrence() returns an undefined one.
 // make_stepper() (stepper.h) asks a cell for the Linear that input() applies:
 //   Linear input_projection() const;
+// Zoneout (noise.h) acts on all parts of the state. A cell whose last parts are no memories, such
+// as a count of steps, says how many parts are, h included. The others always take the new value:
+//   static constexpr std::size_t zoned_parts = 1;
 template <class C>
 concept HasInput = requires(const C& cell, const Var& x) {
   { cell.input(x) } -> std::same_as<Var>;
@@ -94,6 +97,20 @@ concept Cell = (HasStep<C> || HasRecurrence<C>)&&requires(const C& cell) {
   { cell.state_sizes()[0] } -> std::convertible_to<std::int64_t>;
   {typename C::State()};
 };
+
+namespace detail {
+// The parts of the state, from the first on, that zoneout acts on.
+template <Cell C>
+constexpr std::size_t zoned_parts() {
+  if constexpr (requires { C::zoned_parts; }) {
+    static_assert(C::zoned_parts >= 1 && C::zoned_parts <= C::State::parts,
+                  "zoned_parts: from 1 to the number of parts of the cell's state");
+    return C::zoned_parts;
+  } else {
+    return C::State::parts;
+  }
+}
+}  // namespace detail
 
 // One-hot input by index: a cell may also take int64 symbols [...] instead of
 // one-hot vectors [..., I].

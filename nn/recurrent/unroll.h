@@ -114,6 +114,7 @@ Unrolled<typename C::State> unroll_in_segments(const C& cell, const Var& xs,
                                                typename C::State state,
                                                const UnrollOptions& options, Run run) {
   complete_state(cell, xs, state, options);
+  check_masks(options.noise, cell.state_sizes(), xs.dim(0), xs.dim(1));
   UnrollOptions own = options;
   own.recompute = {};
   // The options for a part x whose first step is `first`.
@@ -172,6 +173,15 @@ Recurrence noisy_recurrence(const C& cell, const NoiseMasks& noise, std::int64_t
   return with_noise(std::move(result), noise, steps, batch, schedule);
 }
 
+// Throws if the cell's step has nothing that the noise could act on.
+template <Cell C>
+void check_noise_of(const C& cell, const Noise& noise) {
+  const PauseRecording pause;
+  Recurrence recurrence;
+  if constexpr (HasRecurrence<C>) recurrence = cell.recurrence();
+  check_noise(noise, recurrence, zoned_parts<C>());
+}
+
 // The steps one by one, by ordinary operations.
 template <Cell C>
 Unrolled<typename C::State> unroll_steps(const C& cell, const Var& zx, typename C::State state,
@@ -206,7 +216,7 @@ Unrolled<typename C::State> unroll_steps(const C& cell, const Var& zx, typename 
     outputs[static_cast<std::size_t>(t)] = output;
     state = next;
   }
-  return {times_mask(stack(outputs), noise.outputs), state};
+  return {times_mask("outputs", stack(outputs), noise.outputs), state};
 }
 
 // Sequences of different lengths, with a recurrence. Only the real steps are projected and run.
@@ -219,12 +229,13 @@ Unrolled<typename C::State> unroll_ragged(const C& cell, const Var& xs, typename
   const Schedule schedule =
       Schedule::sequences(steps, batch, {.reverse = options.reverse, .lengths = options.lengths});
   const auto sizes = cell.state_sizes();
-  const Var inputs = times_mask(xs, options.noise.inputs);
+  check_masks(options.noise, sizes, steps, batch);
+  const Var inputs = times_mask("inputs", xs, options.noise.inputs);
   Var zx = cell.input(to_nodes(schedule, reshape(inputs, Shape{steps * batch, xs.dim(2)})));
   RecurrentResult result = recurrent(noisy_recurrence(cell, options.noise, steps, batch, &schedule),
                                      std::move(zx), state.all(), sizes, schedule, {.part = part});
   const Var ys = from_nodes(schedule, result.hs);
-  return {times_mask(reshape(ys, Shape{steps, batch, ys.dim(1)}), options.noise.outputs),
+  return {times_mask("outputs", reshape(ys, Shape{steps, batch, ys.dim(1)}), options.noise.outputs),
           typename C::State(result.last)};
 }
 
@@ -259,9 +270,11 @@ Unrolled<typename C::State> unroll(const C& cell, const Var& xs, typename C::Sta
     }
   }
   Var zx = detail::Masks(options.lengths, xs).without_padding(xs);
-  zx = detail::times_mask(zx, options.noise.inputs);
+  zx = detail::times_mask("inputs", zx, options.noise.inputs);
   if constexpr (HasInput<C>) zx = cell.input(zx);
-  return unroll(cell, Projected{std::move(zx)}, std::move(state), options);
+  UnrollOptions rest = options;
+  rest.noise.inputs = {};
+  return unroll(cell, Projected{std::move(zx)}, std::move(state), rest);
 }
 
 // The same after the input projection. If zx is moved in, its memory is reused (see recurrent()).
@@ -270,6 +283,7 @@ Unrolled<typename C::State> unroll(const C& cell, Projected projected, typename 
                                    const UnrollOptions& options) {
   Var zx = std::move(projected.zx);
   detail::check_sequence(zx, options);
+  if (options.noise.inputs.defined()) detail::fail_noise_of_projected_inputs();
   if (detail::runs_in_segments(options)) {
     return detail::unroll_in_segments(
         cell, zx, std::move(state), options,
@@ -279,6 +293,7 @@ Unrolled<typename C::State> unroll(const C& cell, Projected projected, typename 
   }
   const std::int64_t steps = zx.dim(0), batch = zx.dim(1);
   detail::complete_state(cell, zx, state, options);
+  detail::check_masks(options.noise, cell.state_sizes(), steps, batch);
   const detail::SequencePart part =
       tapeloop::detail::begin_sequence(options.part, steps, options.reverse);
   Recurrence recurrence;
@@ -291,7 +306,8 @@ Unrolled<typename C::State> unroll(const C& cell, Projected projected, typename 
   RecurrentResult result =
       recurrent(std::move(recurrence), std::move(zx), state.all(),
                 {.reverse = options.reverse, .lengths = options.lengths, .part = part});
-  return {detail::times_mask(result.hs, options.noise.outputs), typename C::State(result.last)};
+  return {detail::times_mask("outputs", result.hs, options.noise.outputs),
+          typename C::State(result.last)};
 }
 
 }  // namespace tapeloop::nn

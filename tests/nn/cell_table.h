@@ -59,7 +59,23 @@ AnyStack any_stack(const RecurrentOptions& options, const OptionsOf<C>& own, std
 struct CellRow {
   const char* name;
   std::function<AnyStack(const RecurrentOptions&, std::uint64_t seed)> make;
-  bool stacked = true;  // another layer may stand on it
+  bool stacked = true;       // another layer may stand on it
+  bool has_memory = true;    // zoneout acts on more than h
+  bool has_products = true;  // products of the step read h
+  bool drops_inputs = true;  // noise may act on all inputs
+
+  CellRow without_products() const {
+    CellRow result = *this;
+    result.has_products = false;
+    return result;
+  }
+  // `all` without what the cell refuses.
+  Noise noise(Noise all) const {
+    if (!has_memory) all.zoneout_c = 0;
+    if (!has_products) all.states = all.weights = 0;
+    if (!drops_inputs) all.inputs = 0;
+    return all;
+  }
 };
 
 template <Cell C>
@@ -68,7 +84,10 @@ CellRow cell_row(const char* name, const OptionsOf<C>& own = {}, bool stacked = 
           [own](const RecurrentOptions& options, std::uint64_t seed) {
             return any_stack<C>(options, own, seed);
           },
-          stacked};
+          stacked,
+          detail::zoned_parts<C>() > 1,
+          true,
+          !std::is_same_v<C, PhasedLstmCell>};
 }
 
 // For 4 inputs and 4 hidden units.
@@ -105,14 +124,16 @@ inline std::vector<CellRow> cell_rows() {
       cell_row<MutCell>("mut3", {.variant = 3}),
       cell_row<RecurrentHighwayCell>("recurrent highway", {.depth = 3}),
       cell_row<RecurrentHighwayCell>("recurrent highway, carry", {.depth = 2, .coupled = false}),
-      cell_row<IndRnnCell>("indrnn"),
-      cell_row<IndRnnCell>("indrnn, tanh", {.nonlinearity = Nonlinearity::tanh}),
-      cell_row<MinGruCell>("min gru"),
-      cell_row<MinGruCell>("min gru, positive", {.positive = true}),
-      cell_row<MinLstmCell>("min lstm"),
-      cell_row<MinLstmCell>("min lstm, positive", {.positive = true, .normalise = false}),
-      cell_row<SruCell>("sru"),
-      cell_row<SruCell>("sru 1, tanh", {.version = 1, .tanh = true, .scale = 1.5}),
+      cell_row<IndRnnCell>("indrnn").without_products(),
+      cell_row<IndRnnCell>("indrnn, tanh", {.nonlinearity = Nonlinearity::tanh}).without_products(),
+      cell_row<MinGruCell>("min gru").without_products(),
+      cell_row<MinGruCell>("min gru, positive", {.positive = true}).without_products(),
+      cell_row<MinLstmCell>("min lstm").without_products(),
+      cell_row<MinLstmCell>("min lstm, positive", {.positive = true, .normalise = false})
+          .without_products(),
+      cell_row<SruCell>("sru").without_products(),
+      cell_row<SruCell>("sru 1, tanh", {.version = 1, .tanh = true, .scale = 1.5})
+          .without_products(),
       cell_row<ClockworkCell>("clockwork", {.periods = {1, 2}}),
       cell_row<PhasedLstmCell>("phased lstm", {}, false),
       cell_row<LmuCell>("lmu", {.order = 3, .theta = 5}),
