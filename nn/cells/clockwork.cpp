@@ -3,6 +3,7 @@
 #include "tapeloop/nn/cells/clockwork.h"
 
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 
 #include <algorithm>
 
@@ -18,8 +19,12 @@ ClockworkCell::ClockworkCell(const RecurrentOptions& o, Random& random, const Op
                                   "period",
                                   o.hidden, groups));
   }
-  if (own.periods[0] < 1 || !std::is_sorted(own.periods.begin(), own.periods.end())) {
-    fail("clockwork", "periods must be 1 or more, and rise from group to group");
+  constexpr std::int64_t kMost = std::int64_t{1} << 24;  // float32 counts so far
+  if (own.periods.front() < 1 || own.periods.back() > kMost ||
+      !std::is_sorted(own.periods.begin(), own.periods.end())) {
+    fail("clockwork", fmt::format("periods are {}; expected numbers from 1 to 2^24 that rise from "
+                                  "group to group",
+                                  fmt::join(own.periods, ", ")));
   }
   const Tensor blocks = Tensor::zeros({o.hidden, o.hidden}, o.dtype);
   const Tensor steps = Tensor::zeros({o.hidden}, o.dtype);

@@ -20,6 +20,7 @@ struct ClockworkOptions {
 struct ClockworkCell {
   using State = nn::State<2>;
   using Options = ClockworkOptions;
+  static constexpr std::size_t zoned_parts = 1;  // zoneout leaves the waits alone
   GateWeights w;  // G = 1, one bias; blocks of weight_hh below the diagonal are not used
   detail::FixedNumbers reads;    // [H, H]: 1 where weight_hh is used, else 0
   detail::FixedNumbers periods;  // [H]

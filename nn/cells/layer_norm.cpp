@@ -1,5 +1,10 @@
 // SPDX-License-Identifier: MIT
 // Construction of the cells with layer normalisation.
+#include <fmt/format.h>
+
+#include <cmath>
+
+#include "tapeloop/autograd/tensor/error.h"
 #include "tapeloop/nn/cells/layer_norm_gru.h"
 #include "tapeloop/nn/cells/layer_norm_lstm.h"
 #include "tapeloop/nn/layers/init.h"
@@ -27,7 +32,13 @@ LayerNormLstmCell::LayerNormLstmCell(const RecurrentOptions& o, Random& random,
       ln_c(norm_of(o.hidden, given.epsilon, o)),
       own(given) {
   if (own.norm == GateNorm::whole) ln_ih = norm_of(4 * o.hidden, own.epsilon, o);
-  if (own.forget_bias != 0 && o.bias) init::forget_gate_bias(ln_hh.bias, own.forget_bias);
+  if (!std::isfinite(own.forget_bias) || (own.forget_bias != 0 && !o.bias)) {
+    fail(
+        "layer_norm_lstm",
+        fmt::format("forget_bias is {} and bias {}; expected a finite number, and 0 without biases",
+                    own.forget_bias, o.bias));
+  }
+  if (own.forget_bias != 0) init::forget_gate_bias(ln_hh.bias, own.forget_bias);
 }
 
 LayerNormGruCell::LayerNormGruCell(const RecurrentOptions& o, Random& random, const Options& own)

@@ -46,9 +46,9 @@ Matrix exponential(Matrix a, std::size_t size) {
 
 LmuCell::LmuCell(const RecurrentOptions& o, Random& random, const Options& own) {
   detail::check_sizes("lmu", o);
-  if (own.order < 1 || own.order > 4096 || !(own.theta > 0)) {
+  if (own.order < 1 || own.order > 4096 || !(own.theta >= 1e-3 && own.theta <= 1e9)) {
     fail("lmu", fmt::format("order is {}, theta {}; expected an order of 1 to 4096, and a window "
-                            "theta above 0 steps",
+                            "theta of 0.001 to 10^9 steps",
                             own.order, own.theta));
   }
   weight_ih = detail::drawn({o.hidden, o.input}, o, random);

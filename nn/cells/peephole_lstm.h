@@ -80,10 +80,11 @@ struct FullGateLstmOptions {
 struct FullGateLstmCell {
   using State = nn::State<5>;
   using Options = FullGateLstmOptions;
-  GateWeights w;  // G = 4, in the order i f g o
-  Var weight_gg;  // [3H, 3H], in the order i f o
-  Var weight_ch;  // as in PeepholeLstmCell
-  Var weight_hr;  // as in PeepholeLstmCell
+  static constexpr std::size_t zoned_parts = 2;  // zoneout leaves the gates alone
+  GateWeights w;                                 // G = 4, in the order i f g o
+  Var weight_gg;                                 // [3H, 3H], in the order i f o
+  Var weight_ch;                                 // as in PeepholeLstmCell
+  Var weight_hr;                                 // as in PeepholeLstmCell
   FullGateLstmCell() = default;
   FullGateLstmCell(const RecurrentOptions& options, Random& random, const Options& own = {});
   std::array<std::int64_t, 5> state_sizes() const {

@@ -22,6 +22,19 @@ PhasedLstmCell::PhasedLstmCell(const RecurrentOptions& o, Random& random, const 
                      "times; make the layers above of another cell",
                      o.layers));
   }
+  if (o.noise.inputs != 0 || o.connection != Connection::plain) {
+    fail("phased_lstm",
+         fmt::format("noise.inputs is {}, and the connection is {}; both would act on the times in "
+                     "the last column of x. Leave them at their defaults; drop features by "
+                     "nn::Dropout before the times are appended",
+                     o.noise.inputs,
+                     o.connection == Connection::plain      ? "plain"
+                     : o.connection == Connection::residual ? "residual"
+                                                            : "highway"));
+  }
+  if (!(own.leak >= 0 && own.leak <= 1)) {
+    fail("phased_lstm", fmt::format("leak is {}, expected 0 to 1", own.leak));
+  }
   RecurrentOptions features = o;
   --features.input;
   w = GateWeights("phased_lstm", 4, features, random);

@@ -20,7 +20,8 @@ struct PhasedLstmOptions {
 };
 
 // The last column of x is the time; RecurrentOptions::input counts this column, too. Only the first
-// layer of a stack can have this cell. The state is h and c.
+// layer of a stack can have this cell. It refuses noise.inputs and connections, which would act on
+// the time. The state is h and c.
 struct PhasedLstmCell {
   using State = nn::State<2>;
   using Options = PhasedLstmOptions;

@@ -4,6 +4,8 @@
 
 #include <fmt/format.h>
 
+#include <cmath>
+
 #include "tapeloop/autograd/tensor/error.h"
 
 namespace tapeloop::nn {
@@ -15,6 +17,10 @@ RecurrentHighwayCell::RecurrentHighwayCell(const RecurrentOptions& o, Random& ra
   constexpr int kMost = 16;  // weights of a step
   if (own.depth < 1 || own.depth > kMost) {
     fail("recurrent_highway", fmt::format("depth is {}, expected 1 to {}", own.depth, kMost));
+  }
+  if (!std::isfinite(own.transform_bias)) {
+    fail("recurrent_highway",
+         fmt::format("transform_bias is {}, expected a finite number", own.transform_bias));
   }
   const std::int64_t rows = (coupled ? 2 : 3) * o.hidden;
   weight_ih = detail::drawn({rows, o.input}, o, random);

@@ -4,6 +4,8 @@
 
 #include <fmt/format.h>
 
+#include <cmath>
+
 #include "tapeloop/autograd/tensor/error.h"
 
 namespace tapeloop::nn {
@@ -13,6 +15,9 @@ SruCell::SruCell(const RecurrentOptions& o, Random& random, const Options& given
   detail::check_sizes("sru", o);
   if (own.version != 1 && own.version != 2) {
     fail("sru", fmt::format("version is {}, expected 1 or 2", own.version));
+  }
+  if (!std::isfinite(own.scale)) {
+    fail("sru", fmt::format("scale is {}, expected a finite number", own.scale));
   }
   weight_ih = detail::drawn({(o.input == o.hidden ? 3 : 4) * o.hidden, o.input}, o, random);
   if (own.version == 2) weight_ch = detail::drawn({2 * o.hidden}, o, random);

@@ -28,6 +28,7 @@ class ErasedCell {
   virtual Recurrence recurrence() const = 0;
   virtual Recurrence recurrence(const of::Source& mask) const = 0;
   virtual AnyState step(const Var& zx, const AnyState& state) const = 0;
+  virtual std::size_t zoned_parts() const = 0;
   virtual bool has_sequence() const = 0;
   virtual Unrolled<AnyState> sequence(const Var& xs, const AnyState& start,
                                       const UnrollOptions& options) const = 0;
@@ -79,6 +80,7 @@ class ErasedCellOf final : public ErasedCell {
   AnyState step(const Var& zx, const AnyState& state) const override {
     return AnyState(nn::step(cell_, zx, typed(state)).all());
   }
+  std::size_t zoned_parts() const override { return detail::zoned_parts(cell_); }
   bool has_sequence() const override { return HasSequence<C>; }
   Unrolled<AnyState> sequence(const Var& xs, const AnyState& start,
                               const UnrollOptions& options) const override {
@@ -141,6 +143,7 @@ class AnyCell {
   Recurrence recurrence() const { return cell().recurrence(); }  // undefined if it has none
   Recurrence recurrence(const of::Source& mask) const { return cell().recurrence(mask); }
   AnyState step(const Var& zx, const AnyState& state) const { return cell().step(zx, state); }
+  std::size_t zoned() const { return cell().zoned_parts(); }  // see `zoned_parts` in cell.h
   bool has_sequence() const { return cell().has_sequence(); }
   Unrolled<AnyState> sequence(const Var& xs, const AnyState& start,
                               const UnrollOptions& options) const {

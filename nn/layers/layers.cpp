@@ -44,6 +44,9 @@ Var Embedding::operator()(const Tensor& index) const {
 
 LayerNorm::LayerNorm(std::int64_t features, double eps, DType dtype) : epsilon(eps) {
   check_size("layer_norm", "features", features);
+  if (!(eps >= 0) || std::isinf(eps)) {
+    fail("layer_norm", fmt::format("epsilon is {}, expected 0 or a small number above 0", eps));
+  }
   weight = parameter(Tensor::full({features}, 1.0, dtype));
   bias = parameter(Tensor::zeros({features}, dtype));
 }

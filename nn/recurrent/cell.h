@@ -84,6 +84,9 @@ using OptionsOf = typename detail::OptionsOfCell<C>::type;
 // `State initial(const State& given) const`.
 // make_stepper() (stepper.h) asks a cell for the Linear that input() applies:
 //   Linear input_projection() const;
+// Zoneout (noise.h) acts on all parts of the state. A cell whose last parts are no memories, such
+// as a count of steps, says how many parts are, h included. The others always take the new value:
+//   static constexpr std::size_t zoned_parts = 1;
 template <class C>
 concept HasInput = requires(const C& cell, const Var& x) {
   { cell.input(x) } -> std::same_as<Var>;
@@ -111,6 +114,19 @@ namespace detail {
 struct OnlyTensor {
   operator const Tensor&() const;  // NOLINT(google-explicit-constructor)
 };
+// The parts of the state, from the first on, that zoneout acts on.
+template <class C>
+std::size_t zoned_parts(const C& cell) {
+  if constexpr (requires { std::size_t{C::zoned_parts}; }) {
+    static_assert(C::zoned_parts >= 1 && C::zoned_parts <= C::State::parts,
+                  "zoned_parts: from 1 to the number of parts of the cell's state");
+    return C::zoned_parts;
+  } else if constexpr (requires { cell.zoned(); }) {  // a cell whose type does not tell
+    return cell.zoned();
+  } else {
+    return cell.state_sizes().size();
+  }
+}
 }  // namespace detail
 
 // One-hot input by index: a cell may also take int64 symbols [...] instead of

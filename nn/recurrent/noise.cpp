@@ -41,6 +41,71 @@ void check_noise(const Noise& noise) {
   }
 }
 
+// Whether a product of the step reads h itself.
+static bool has_product_of_h(const Recurrence& recurrence) {
+  const StepLayout& layout = recurrence.layout();
+  for (int p = 0; p < layout.predecessors(); ++p) {
+    const int h = layout.state_value(0, p);
+    for (const StepLayout::Operation& op : layout.operations) {
+      for (const StepLayout::Term& term : op.terms) {
+        if (h >= 0 && term.x.value == h) return true;
+      }
+    }
+  }
+  return false;
+}
+
+void check_noise(const Noise& noise, const Recurrence& recurrence, std::size_t zoned_parts) {
+  const auto refuse = [](const char* kind, double rate, const char* why) {
+    fail("recurrent", fmt::format("noise.{} is {}, but {}; leave it at 0, or take another kind of "
+                                  "noise",
+                                  kind, rate, why));
+  };
+  if (noise.zoneout_c != 0 && zoned_parts < 2) {
+    refuse("zoneout_c", noise.zoneout_c, "the cell has no memory besides h");
+  }
+  if (!recurrence.defined()) return;
+  if (noise.weights != 0 && recurrence.weights().empty()) {
+    refuse("weights", noise.weights, "the cell's step has no products");
+  }
+  if (noise.states != 0 && !has_product_of_h(recurrence)) {
+    refuse("states", noise.states, "no product of the cell's step reads h");
+  }
+}
+
+static void check_mask(const char* name, const Tensor& mask, const Shape& expected) {
+  if (!mask.defined() || mask.shape() == expected) return;
+  fail("noise",
+       fmt::format("the mask {} is {}, expected {}", name, mask.shape().str(), expected.str()));
+}
+
+void check_masks(const NoiseMasks& masks, std::span<const std::int64_t> sizes, std::int64_t steps,
+                 std::int64_t batch) {
+  if (!masks.any()) return;
+  check_mask("states", masks.states, {batch, sizes[0]});
+  check_mask("outputs", masks.outputs, {batch, sizes[0]});
+  check_mask("candidates", masks.candidates, {steps, batch, sizes.back()});
+  if (masks.updates.size() > sizes.size() || masks.mean_updates.size() > sizes.size()) {
+    fail("noise", fmt::format("{} updates and {} mean_updates were given, expected at most one for "
+                              "each of the {} parts of the state",
+                              masks.updates.size(), masks.mean_updates.size(), sizes.size()));
+  }
+  for (std::size_t k = 0; k < masks.updates.size(); ++k) {
+    check_mask("updates", masks.updates[k], {steps, batch, sizes[k]});
+  }
+  for (const double share : masks.mean_updates) {
+    if (!(share >= 0 && share <= 1)) {
+      fail("noise", fmt::format("a share of mean_updates is {}, expected 0 to 1", share));
+    }
+  }
+}
+
+void fail_noise_of_projected_inputs() {
+  fail("unroll",
+       "noise.inputs was given with Projected, whose inputs are projected already; give the inputs "
+       "themselves, or multiply them by the mask before the projection");
+}
+
 void fail_noise_without_recurrence() {
   fail("recurrent",
        "noise needs a cell with recurrence(): a cell with step() alone does not say where its "
@@ -61,17 +126,18 @@ static bool zones(const Noise& noise, std::size_t parts) {
   return noise.zoneout_h != 0 || (noise.zoneout_c != 0 && parts > 1);
 }
 
-NoiseMasks mean_noise(const Noise& noise, std::size_t parts) {
+NoiseMasks mean_noise(const Noise& noise, std::size_t zoned_parts) {
   NoiseMasks result;
-  for (std::size_t k = 0; zones(noise, parts) && k < parts; ++k) {
+  for (std::size_t k = 0; zones(noise, zoned_parts) && k < zoned_parts; ++k) {
     result.mean_updates.push_back(1 - zoneout_of(noise, k));
   }
   return result;
 }
 
 NoiseMasks draw_noise(const Noise& noise, const Recurrence& recurrence,
-                      std::span<const std::int64_t> sizes, const Var& xs, Random& random) {
-  if (Tape::current() == nullptr) return mean_noise(noise, sizes.size());
+                      std::span<const std::int64_t> sizes, std::size_t zoned_parts, const Var& xs,
+                      Random& random) {
+  if (Tape::current() == nullptr) return mean_noise(noise, zoned_parts);
   NoiseMasks result;
   const PauseRecording pause;
   const Tensor& like = xs.value();
@@ -86,11 +152,12 @@ NoiseMasks draw_noise(const Noise& noise, const Recurrence& recurrence,
     result.candidates = dropout_mask({steps, batch, sizes.back()}, noise.candidates, like, random);
   }
   for (const Var& w : recurrence.weights()) {
-    if (noise.weights != 0) {
-      result.weights.push_back(dropout_mask(w.shape(), noise.weights, like, random));
-    }
+    if (noise.weights == 0) break;
+    const bool fixed = !w.requires_grad();  // as A and B of an LMU
+    result.weights.push_back(fixed ? Tensor()
+                                   : dropout_mask(w.shape(), noise.weights, like, random));
   }
-  for (std::size_t k = 0; zones(noise, sizes.size()) && k < sizes.size(); ++k) {
+  for (std::size_t k = 0; zones(noise, zoned_parts) && k < zoned_parts; ++k) {
     result.updates.push_back(
         dropout_mask({steps, batch, sizes[k]}, zoneout_of(noise, k), like, random));
   }
@@ -107,7 +174,13 @@ Recurrence with_noise(Recurrence r, const NoiseMasks& masks, std::int64_t steps,
                       const Schedule* schedule) {
   if (!masks.in_step() || !r.defined()) return r;
   const auto rows = [&](const Tensor& mask) { return mask_source(mask, schedule); };
+  if (masks.weights.size() > r.weights().size()) {
+    fail("noise", fmt::format("{} masks of weights were given to a step of {} weights",
+                              masks.weights.size(), r.weights().size()));
+  }
   for (std::size_t i = 0; i < masks.weights.size(); ++i) {
+    if (!masks.weights[i].defined()) continue;
+    check_mask("weights", masks.weights[i], r.weights()[i].shape());
     r.set_weight(i, r.weights()[i] * Var(masks.weights[i]));
   }
   if (masks.states.defined()) {
@@ -127,7 +200,11 @@ Recurrence with_noise(Recurrence r, const NoiseMasks& masks, std::int64_t steps,
   return r;
 }
 
-Var times_mask(const Var& x, const Tensor& mask) { return mask.defined() ? x * Var(mask) : x; }
+Var times_mask(const char* name, const Var& x, const Tensor& mask) {
+  if (!mask.defined()) return x;
+  check_mask(name, mask, {x.dim(1), x.dim(2)});
+  return x * Var(mask);
+}
 
 }  // namespace detail
 

@@ -12,16 +12,20 @@
 
 namespace tapeloop::nn {
 
-// Acts while a tape records. Masks depend only on the stream of random numbers, not on the device.
+// nn::Recurrent refuses a kind of noise that its cell does not have. Acts while a tape records.
+// Masks depend only on the stream of random numbers, not on the device.
 struct Noise {
   // Zoneout, Krueger et al. 2016, arXiv:1606.01305: each unit of h (zoneout_h), or of the other
   // parts of the state (zoneout_c), keeps its old value with this probability. Without a tape the
-  // new state is the mean.
+  // new state is the mean. Parts that are no memories stay as they are: the waits of a clockwork
+  // RNN, the gates in the state of a FullGateLstm (cell.h).
   double zoneout_h = 0;
   double zoneout_c = 0;
   // Variational dropout, Gal & Ghahramani 2015, arXiv:1512.05287: the rates for the layer's inputs,
   // for the states h where the step's products read them, and for the layer's outputs. A sequence
-  // has one mask for all of its steps.
+  // has one mask for all of its steps. `states` does not act on a product that reads a result of a
+  // formula of h: that of the candidate in a GRU with reset before, an MGU or a MUT, and those of
+  // the layers of a recurrent highway network above the first.
   double inputs = 0;
   double states = 0;
   double outputs = 0;
@@ -30,7 +34,7 @@ struct Noise {
   // have recurrence(mask), as nn::LstmCell and nn::GruCell do.
   double candidates = 0;
   // Weight drop, Merity et al. 2017, arXiv:1708.02182: the rate for the weights of the step's
-  // products.
+  // products that have a gradient.
   double weights = 0;
 
   // Whether there is any.
@@ -51,7 +55,7 @@ struct NoiseMasks {
   Tensor states;               // [N, H]
   Tensor outputs;              // [N, H]
   Tensor candidates;           // [T, N, H]
-  PoolVector<Tensor> weights;  // one for each weight of the recurrence
+  PoolVector<Tensor> weights;  // by weight of the recurrence, of its shape
   // By part of the state, [T, N, size]: a unit takes its new value where this is above 0, else it
   // keeps the old one.
   PoolVector<Tensor> updates;
@@ -72,20 +76,27 @@ namespace detail {
 
 // Throws unless all rates are probabilities below 1.
 void check_noise(const Noise& noise);
-// The noise without a tape: the mean of zoneout, for a state of so many parts.
-NoiseMasks mean_noise(const Noise& noise, std::size_t parts);
+// Throws if a step has nothing that the noise could act on.
+void check_noise(const Noise& noise, const Recurrence& recurrence, std::size_t zoned_parts);
+// Throws unless the masks of steps fit T time steps of N rows and the sizes of the state.
+void check_masks(const NoiseMasks& masks, std::span<const std::int64_t> state_sizes,
+                 std::int64_t steps, std::int64_t batch);
+// The noise without a tape: the mean of zoneout. zoned_parts: the parts that zoneout acts on.
+NoiseMasks mean_noise(const Noise& noise, std::size_t zoned_parts);
 // Draws masks for xs [T, N, I] if a tape records; else returns mean_noise(). state_sizes: of each
 // part of the state, h first.
 NoiseMasks draw_noise(const Noise& noise, const Recurrence& recurrence,
-                      std::span<const std::int64_t> state_sizes, const Var& xs, Random& random);
+                      std::span<const std::int64_t> state_sizes, std::size_t zoned_parts,
+                      const Var& xs, Random& random);
 // A mask [T, N, size] as a source: in the order of the schedule, if there is one.
 of::Source mask_source(const Tensor& mask, const Schedule* schedule);
 // The step with the masks in it, except that of the candidate, for T time steps of N rows. The
 // masks are in the order of the schedule, if there is one.
 Recurrence with_noise(Recurrence recurrence, const NoiseMasks& masks, std::int64_t steps,
                       std::int64_t batch, const Schedule* schedule = nullptr);
-// x [T, N, size] times a mask [N, size] or an undefined one.
-Var times_mask(const Var& x, const Tensor& mask);
+// x [T, N, size] times a mask [N, size] or an undefined one. Errors call the mask `name`.
+Var times_mask(const char* name, const Var& x, const Tensor& mask);
+[[noreturn]] void fail_noise_of_projected_inputs();
 [[noreturn]] void fail_noise_without_recurrence();
 [[noreturn]] void fail_noise_of_candidates();
 

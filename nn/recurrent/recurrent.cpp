@@ -16,6 +16,23 @@ bool runs_in_segments(const UnrollOptions& options) {
          tapeloop::detail::observer_of_steps() == nullptr;
 }
 
+// Of x [T, N, ..], which errors call `name`.
+static void check_lengths(const char* caller, const char* name,
+                          std::span<const std::int64_t> lengths, const Shape& x) {
+  if (!lengths.empty() && static_cast<std::int64_t>(lengths.size()) != x[1]) {
+    fail(
+        caller,
+        fmt::format("{} lengths were given for a batch of {}; give one for each sequence; {} is {}",
+                    lengths.size(), x[1], name, x.str()));
+  }
+  for (std::size_t i = 0; i < lengths.size(); ++i) {
+    if (lengths[i] < 0 || lengths[i] > x[0]) {
+      fail(caller, fmt::format("length {} of sequence {} is outside 0..{}, the steps of {} {}",
+                               lengths[i], i, x[0], name, x.str()));
+    }
+  }
+}
+
 void check_sequence(const Var& xs, const UnrollOptions& options) {
   if (!xs.defined()) fail(options.caller, "xs must be [T, N, I], got an undefined variable");
   if (xs.rank() != 3) {
@@ -23,31 +40,32 @@ void check_sequence(const Var& xs, const UnrollOptions& options) {
          fmt::format("xs must be [T, N, I], got {}{}", xs.shape().str(),
                      xs.rank() == 2 ? "; add a batch axis by insert_axis(xs, 1)" : ""));
   }
-  const std::span<const std::int64_t> lengths = options.lengths;
-  if (!lengths.empty() && static_cast<std::int64_t>(lengths.size()) != xs.dim(1)) {
-    fail(
-        options.caller,
-        fmt::format("{} lengths were given for a batch of {}; give one for each sequence; xs is {}",
-                    lengths.size(), xs.dim(1), xs.shape().str()));
-  }
-  for (std::size_t i = 0; i < lengths.size(); ++i) {
-    if (lengths[i] < 0 || lengths[i] > xs.dim(0)) {
-      fail(options.caller,
-           fmt::format("length {} of sequence {} is outside 0..{}, the steps of xs {}", lengths[i],
-                       i, xs.dim(0), xs.shape().str()));
-    }
-  }
+  check_lengths(options.caller, "xs", options.lengths, xs.shape());
 }
 
-void check_symbols(const Tensor& symbols, const RecurrentOptions& options) {
+void check_symbols(const Tensor& symbols, std::span<const std::int64_t> lengths,
+                   const RecurrentOptions& options) {
   if (symbols.rank() != 2) {
     fail("recurrent", fmt::format("symbols must be [T, N], got {}", symbols.describe()));
   }
+  check_lengths("recurrent", "symbols", lengths, symbols.shape());
   if (options.noise.inputs != 0 || options.connection != Connection::plain) {
     fail("recurrent",
          "symbols stand for one-hot vectors, which neither noise.inputs nor a residual or highway "
          "connection can read; give the output of an nn::Embedding");
   }
+}
+
+Tensor symbols_without_padding(const Tensor& symbols, std::span<const std::int64_t> lengths) {
+  const std::int64_t steps = symbols.dim(0);
+  if (std::all_of(lengths.begin(), lengths.end(), [&](auto length) { return length == steps; })) {
+    return symbols;
+  }
+  const Tensor result = symbols.clone();
+  for (std::size_t n = 0; n < lengths.size(); ++n) {
+    result.select(1, static_cast<std::int64_t>(n)).slice(0, lengths[n], steps).fill(0);
+  }
+  return result;
 }
 
 Tensor zero_state(const Var& xs, std::int64_t size) {
@@ -90,6 +108,7 @@ void check_stack(const RecurrentOptions& options) {
     fail("recurrent", fmt::format("dropout is {}, expected 0 <= p < 1", options.dropout));
   }
   check_noise(options.noise);
+  check_recompute(options.recompute, "recurrent");
 }
 
 Linear highway_of(const RecurrentOptions& o, std::int64_t input, std::int64_t output,

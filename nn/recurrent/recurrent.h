@@ -26,7 +26,10 @@ struct Highway {
   void visit(Visitor& v) const { v("highway", gate); }
 };
 void check_built(bool built);
-void check_symbols(const Tensor& symbols, const RecurrentOptions& options);
+void check_symbols(const Tensor& symbols, std::span<const std::int64_t> lengths,
+                   const RecurrentOptions& options);
+// Symbols [T, N] with 0 past the ends of sequences.
+Tensor symbols_without_padding(const Tensor& symbols, std::span<const std::int64_t> lengths);
 Var part_of_state(const Var& part, std::int64_t index, std::int64_t count, std::int64_t n,
                   std::int64_t size);
 
@@ -55,7 +58,10 @@ class Recurrent {
       }
     }
     dropout_ = Dropout(options.dropout, random);
-    if (options.noise.wanted()) noise_ = random.split();
+    if (options.noise.wanted()) {
+      detail::check_noise_of(cells_[0], options.noise);
+      noise_ = random.split();
+    }
   }
 
   // xs [T, N, I] -> ys [T, N, D*H] and the last state, each part [L*D, N, size], index layer * D +
@@ -63,21 +69,28 @@ class Recurrent {
   Unrolled<State> operator()(const Var& xs, const State& initial = {},
                              std::span<const std::int64_t> lengths = {}) const {
     detail::check_sequence(xs, options_of(lengths, false));
-    return run(xs, initial, lengths,
+    // A connection reads xs, so its padding must not be NaN.
+    const Var below = options_.connection == Connection::plain
+                          ? xs
+                          : detail::Masks(lengths, xs).without_padding(xs);
+    return run(below, xs.dim(1), initial, lengths,
                [&](const C& cell, const State& start, const UnrollOptions& options) {
-                 return unroll(cell, xs, start, options);
+                 return unroll_noisy(cell, below, start, options);
                });
   }
-  // The same for one-hot vectors of size I, given as symbols [T, N] (int64). A float tensor is xs.
+  // The same for one-hot vectors of size I, given as symbols [T, N] (int64). With lengths, symbols
+  // past the end of a sequence may be any numbers. A float tensor is xs.
   Unrolled<State> operator()(const Tensor& xs, const State& initial = {},
                              std::span<const std::int64_t> lengths = {}) const requires
       HasSymbolInput<C> {
     if (xs.dtype() != DType::int64) return (*this)(Var(xs), initial, lengths);
-    detail::check_symbols(xs, options_);
-    const Var like(Tensor::zeros({xs.dim(0), xs.dim(1), 0}, options_.dtype, xs.device()));
-    return run(like, initial, lengths,
-               [&](const C& cell, const State& start, const UnrollOptions& options) {
-                 return unroll(cell, Projected{cell.input(xs)}, start, options);
+    detail::check_symbols(xs, lengths, options_);
+    const Tensor symbols = detail::symbols_without_padding(xs, lengths);
+    return run(Var(), xs.dim(1), initial, lengths,
+               [&](const C& cell, const State& start, UnrollOptions options) {
+                 Var zx = cell.input(symbols);
+                 draw_noise(cell, zx, options);
+                 return unroll(cell, Projected{std::move(zx)}, start, options);
                });
   }
 
@@ -103,16 +116,14 @@ class Recurrent {
   }
 
  private:
-  // `first` unrolls a cell of the first layer on the caller's input; other
-  // layers read the layer below.
+  // `first` unrolls a cell of the first layer on the caller's input; other layers read the layer
+  // below. `below` is what the connection of the first layer reads, undefined if it is plain; n: N.
   template <class First>
-  Unrolled<State> run(const Var& xs, const State& initial, std::span<const std::int64_t> lengths,
-                      First first) const {
-    const std::int64_t n = xs.dim(1);
+  Unrolled<State> run(Var below, std::int64_t n, const State& initial,
+                      std::span<const std::int64_t> lengths, First first) const {
     const auto sizes = state_sizes();
     detail::check_parts(initial.all().size(), sizes.size(), "recurrent");
     PoolVector<State> last(cells_.size());
-    Var below = xs;
     for (int layer = 0; layer < options_.layers; ++layer) {
       PoolVector<Var> outputs;
       for (int direction = 0; direction < directions(); ++direction) {
@@ -125,10 +136,9 @@ class Recurrent {
                                            static_cast<std::int64_t>(cells_.size()), n, sizes[k]);
         }
         if constexpr (requires { cells_[i].initial(start); }) start = cells_[i].initial(start);
-        UnrollOptions options = options_of(lengths, direction == 1);
-        if (options_.noise.wanted()) options.noise = draw_noise(cells_[i], below);
+        const UnrollOptions options = options_of(lengths, direction == 1);
         auto [ys, end] = layer == 0 ? first(cells_[i], start, options)
-                                    : unroll(cells_[i], below, start, options);
+                                    : unroll_noisy(cells_[i], below, start, options);
         outputs.push_back(ys);
         last[i] = end;
       }
@@ -155,11 +165,19 @@ class Recurrent {
     return options;
   }
 
-  NoiseMasks draw_noise(const C& cell, const Var& xs) const {
+  Unrolled<State> unroll_noisy(const C& cell, const Var& xs, const State& start,
+                               UnrollOptions options) const {
+    draw_noise(cell, xs, options);
+    return unroll(cell, xs, start, options);
+  }
+
+  // xs: what the cell reads, or the projection of that.
+  void draw_noise(const C& cell, const Var& xs, UnrollOptions& options) const {
+    if (!options_.noise.wanted()) return;
     const auto sizes = cell.state_sizes();
-    return detail::draw_noise(options_.noise,
-                              detail::noisy_recurrence(cell, {}, xs.dim(0), xs.dim(1)), sizes, xs,
-                              noise_);
+    options.noise =
+        detail::draw_noise(options_.noise, detail::noisy_recurrence(cell, {}, xs.dim(0), xs.dim(1)),
+                           sizes, detail::zoned_parts(cell), xs, noise_);
   }
 
   auto state_sizes() const {  // the same in all cells

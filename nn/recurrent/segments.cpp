@@ -11,16 +11,15 @@
 
 namespace tapeloop::nn::detail {
 
-void check_recompute(const Recompute& recompute) {
+void check_recompute(const Recompute& recompute, const char* caller) {
   if (recompute.steps < 0 || !(recompute.fit_mib >= 0)) {
-    fail("unroll",
-         fmt::format("recompute has steps = {}, fit_mib = {}; expected numbers above 0, or "
-                     "0 for the one that is not used",
-                     recompute.steps, recompute.fit_mib));
+    fail(caller, fmt::format("recompute has steps = {}, fit_mib = {}; expected numbers above 0, or "
+                             "0 for the one that is not used",
+                             recompute.steps, recompute.fit_mib));
   }
   if (recompute.steps > 0 && recompute.fit_mib > 0) {
-    fail("unroll", fmt::format("recompute has both steps = {} and fit_mib = {}; give one of them",
-                               recompute.steps, recompute.fit_mib));
+    fail(caller, fmt::format("recompute has both steps = {} and fit_mib = {}; give one of them",
+                             recompute.steps, recompute.fit_mib));
   }
 }
 

@@ -44,7 +44,7 @@ struct Segments {
 };
 // T steps split into segments of `steps`. The one that runs backwards last may be shorter.
 Segments cut_into_segments(std::int64_t steps_in_all, std::int64_t steps, bool reverse);
-void check_recompute(const Recompute& recompute);
+void check_recompute(const Recompute& recompute, const char* caller = "unroll");
 
 // Bytes of one unroll: `fixed` once, `per_step` for each stored step, `per_boundary` for each
 // segment, and `results`, which do not depend on the segments.

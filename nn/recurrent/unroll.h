@@ -135,6 +135,7 @@ Unrolled<typename C::State> unroll_in_segments(const C& cell, const Var& xs,
                                                typename C::State state,
                                                const UnrollOptions& options, Run run) {
   complete_state(cell, xs, state, options);
+  check_masks(options.noise, cell.state_sizes(), xs.dim(0), xs.dim(1));
   UnrollOptions own = options;
   own.recompute = {};
   // The options for a part x whose first step is `first`.
@@ -193,6 +194,15 @@ Recurrence noisy_recurrence(const C& cell, const NoiseMasks& noise, std::int64_t
   return with_noise(std::move(result), noise, steps, batch, schedule);
 }
 
+// Throws if the cell's step has nothing that the noise could act on.
+template <Cell C>
+void check_noise_of(const C& cell, const Noise& noise) {
+  const PauseRecording pause;
+  Recurrence recurrence;
+  if constexpr (HasRecurrence<C>) recurrence = cell.recurrence();
+  check_noise(noise, recurrence, zoned_parts(cell));
+}
+
 // The steps one by one, by ordinary operations.
 template <Cell C>
 Unrolled<typename C::State> unroll_steps(const C& cell, const Var& zx, typename C::State state,
@@ -227,21 +237,22 @@ Unrolled<typename C::State> unroll_steps(const C& cell, const Var& zx, typename 
     outputs[static_cast<std::size_t>(t)] = output;
     state = next;
   }
-  return {times_mask(stack(outputs), noise.outputs), state};
+  return {times_mask("outputs", stack(outputs), noise.outputs), state};
 }
 
 // All steps at once, by the cell's sequence().
 template <HasSequence C>
 Unrolled<typename C::State> unroll_sequence(const C& cell, const Var& xs, typename C::State state,
                                             const UnrollOptions& options) {
+  check_masks(options.noise, cell.state_sizes(), xs.dim(0), xs.dim(1));
   const Masks masks(options.lengths, xs);
-  const Var inputs = times_mask(masks.without_padding(xs), options.noise.inputs);
+  const Var inputs = times_mask("inputs", masks.without_padding(xs), options.noise.inputs);
   Unrolled<typename C::State> result = cell.sequence(inputs, state, options);
   if (!result.last[0].defined()) {
     complete_state(cell, xs, state, options);
     result.last[0] = last_output(result.ys, state[0], options);
   }
-  result.ys = times_mask(masks.without_padding(result.ys), options.noise.outputs);
+  result.ys = times_mask("outputs", masks.without_padding(result.ys), options.noise.outputs);
   return result;
 }
 
@@ -255,12 +266,13 @@ Unrolled<typename C::State> unroll_ragged(const C& cell, const Var& xs, typename
   const Schedule schedule =
       Schedule::sequences(steps, batch, {.reverse = options.reverse, .lengths = options.lengths});
   const auto sizes = cell.state_sizes();
-  const Var inputs = times_mask(xs, options.noise.inputs);
+  check_masks(options.noise, sizes, steps, batch);
+  const Var inputs = times_mask("inputs", xs, options.noise.inputs);
   Var zx = cell.input(to_nodes(schedule, reshape(inputs, Shape{steps * batch, xs.dim(2)})));
   RecurrentResult result = recurrent(noisy_recurrence(cell, options.noise, steps, batch, &schedule),
                                      std::move(zx), state.all(), sizes, schedule, {.part = part});
   const Var ys = from_nodes(schedule, result.hs);
-  return {times_mask(reshape(ys, Shape{steps, batch, ys.dim(1)}), options.noise.outputs),
+  return {times_mask("outputs", reshape(ys, Shape{steps, batch, ys.dim(1)}), options.noise.outputs),
           typename C::State(result.last)};
 }
 
@@ -305,9 +317,11 @@ Unrolled<typename C::State> unroll(const C& cell, const Var& xs, typename C::Sta
     }
   }
   Var zx = detail::Masks(options.lengths, xs).without_padding(xs);
-  zx = detail::times_mask(zx, options.noise.inputs);
+  zx = detail::times_mask("inputs", zx, options.noise.inputs);
   if constexpr (HasInput<C>) zx = cell.input(zx);
-  return unroll(cell, Projected{std::move(zx)}, std::move(state), options);
+  UnrollOptions rest = options;
+  rest.noise.inputs = {};
+  return unroll(cell, Projected{std::move(zx)}, std::move(state), rest);
 }
 
 // The same after the input projection. If zx is moved in, its memory is reused (see recurrent()).
@@ -316,6 +330,7 @@ Unrolled<typename C::State> unroll(const C& cell, Projected projected, typename 
                                    const UnrollOptions& options) {
   Var zx = std::move(projected.zx);
   detail::check_sequence(zx, options);
+  if (options.noise.inputs.defined()) detail::fail_noise_of_projected_inputs();
   if (detail::runs_in_segments(options)) {
     return detail::unroll_in_segments(
         cell, zx, std::move(state), options,
@@ -325,6 +340,7 @@ Unrolled<typename C::State> unroll(const C& cell, Projected projected, typename 
   }
   const std::int64_t steps = zx.dim(0), batch = zx.dim(1);
   detail::complete_state(cell, zx, state, options);
+  detail::check_masks(options.noise, cell.state_sizes(), steps, batch);
   const detail::SequencePart part =
       tapeloop::detail::begin_sequence(options.part, steps, options.reverse);
   Recurrence recurrence;
@@ -337,7 +353,8 @@ Unrolled<typename C::State> unroll(const C& cell, Projected projected, typename 
   RecurrentResult result =
       recurrent(std::move(recurrence), std::move(zx), state.all(),
                 {.reverse = options.reverse, .lengths = options.lengths, .part = part});
-  return {detail::times_mask(result.hs, options.noise.outputs), typename C::State(result.last)};
+  return {detail::times_mask("outputs", result.hs, options.noise.outputs),
+          typename C::State(result.last)};
 }
 
 }  // namespace tapeloop::nn

@@ -23,6 +23,12 @@ void check_decoder(const DecoderOptions& o) {
          "stores its steps: leave cell.input, cell.bidirectional and cell.recompute at "
          "their defaults");
   }
+  if (o.cell.noise.wanted() || o.cell.connection != Connection::plain) {
+    fail(
+        "decoder",
+        "cell.noise or cell.connection was given, and a decoder has neither: it runs its cells one "
+        "by one; leave both at their defaults, and take cell.dropout against overfitting");
+  }
   check_stack(o.cell);
   if ((o.attend == Attend::never) != (o.source == 0)) {
     fail("decoder", fmt::format("source is {}: expected the size of the encoder's outputs with "

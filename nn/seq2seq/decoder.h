@@ -26,8 +26,8 @@ enum class Attend {
 struct DecoderOptions {
   std::int64_t vocabulary = 0;  // V
   std::int64_t embedding = 0;   // E
-  // The options of the cells: hidden, layers, dropout and others. `input` is
-  // calculated: leave it at 0.
+  // The options of the cells: hidden, layers, dropout and others. `input` is calculated: leave it
+  // at 0. A decoder has no noise and no connections: it refuses them.
   RecurrentOptions cell;
   Attend attend = Attend::before_step;  // when the source is read
   std::int64_t source = 0;              // D, features of the source

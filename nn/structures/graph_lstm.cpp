@@ -20,6 +20,12 @@ GraphLstmCell::GraphLstmCell(const GraphLstmOptions& o, Random& random) : option
          fmt::format("input is {}, hidden {}; expected 1 or more, and hidden of at most 2^30",
                      o.input, o.hidden));
   }
+  if (!o.adaptive && o.forget_reads != ForgetReads::previous) {
+    fail(
+        "graph_lstm",
+        "forget_reads is ForgetReads::current, but without `adaptive` there is no forget gate of a "
+        "neighbour; leave it at its default, or set adaptive = true");
+  }
   const double bound = 1.0 / std::sqrt(static_cast<double>(o.hidden));
   weight_ih = uniform_parameter({4 * o.hidden, o.input}, bound, random, o.dtype);
   weight_hh = uniform_parameter({4 * o.hidden, o.hidden}, bound, random, o.dtype);

@@ -396,12 +396,7 @@ TEST_CASE("a phased LSTM that is always open is its LSTM; one that is shut keeps
 TEST_CASE("masks of noise depend on the stream only, and act while a tape records") {
   RecurrentOptions options = sizes();
   options.layers = 2;
-  options.noise = {.zoneout_h = 0.3,
-                   .zoneout_c = 0.5,
-                   .inputs = 0.2,
-                   .states = 0.3,
-                   .outputs = 0.2,
-                   .weights = 0.4};
+  options.noise = {.zoneout_h = 0.3, .inputs = 0.2, .states = 0.3, .outputs = 0.2, .weights = 0.4};
   const auto run = [&](bool recorded, std::int64_t segment) {
     Random random(28);
     RecurrentOptions own = options;
@@ -442,7 +437,7 @@ TEST_CASE("gradients through noise are right") {
                                   .states = 0.3,
                                   .candidates = candidates,
                                   .weights = 0.2},
-                                 cell.recurrence(), list, xs, random);
+                                 cell.recurrence(), list, list.size(), xs, random);
     }
     ParameterList weights = parameters(cell);
     weights.push_back({"xs", xs});
@@ -505,7 +500,7 @@ TEST_CASE("cells refuse options that make no sense, and say which") {
   CHECK(test::throws_with("clockwork|hidden 4|3 equal groups", [&] {
     ClockworkCell(o, random, {.periods = {1, 2, 4}});
   }));
-  CHECK(test::throws_with("clockwork|rise from group to group", [&] {
+  CHECK(test::throws_with("clockwork|periods are 2, 1|rise from group to group", [&] {
     ClockworkCell(o, random, {.periods = {2, 1}});
   }));
   CHECK(

@@ -68,9 +68,33 @@ AnyStack any_stack(const RecurrentOptions& options, const OptionsOf<C>& own, std
 struct CellRow {
   const char* name;
   std::function<AnyStack(const RecurrentOptions&, std::uint64_t seed)> make;
-  bool stacked = true;  // another layer may stand on it
-  bool noise = true;    // it has a recurrence, in which noise acts
+  bool stacked = true;       // another layer may stand on it
+  bool has_noise = true;     // it has a recurrence, in which noise acts
+  bool has_memory = true;    // zoneout acts on more than h
+  bool has_products = true;  // products of the step read h
+  bool drops_inputs = true;  // noise may act on all inputs
+
+  CellRow without_products() const {
+    CellRow result = *this;
+    result.has_products = false;
+    return result;
+  }
+  // `all` without what the cell refuses.
+  Noise noise(Noise all) const {
+    if (!has_noise) return {};
+    if (!has_memory) all.zoneout_c = 0;
+    if (!has_products) all.states = all.weights = 0;
+    if (!drops_inputs) all.inputs = 0;
+    return all;
+  }
 };
+
+// Whether zoneout acts on more than h.
+template <Cell C>
+constexpr bool has_memory() {
+  if constexpr (requires { std::size_t{C::zoned_parts}; }) return C::zoned_parts > 1;
+  return C::State::parts > 1;
+}
 
 template <Cell C>
 CellRow cell_row(const char* name, const OptionsOf<C>& own = {}, bool stacked = true,
@@ -79,7 +103,11 @@ CellRow cell_row(const char* name, const OptionsOf<C>& own = {}, bool stacked = 
           [own](const RecurrentOptions& options, std::uint64_t seed) {
             return any_stack<C>(options, own, seed);
           },
-          stacked, noise};
+          stacked,
+          noise,
+          has_memory<C>(),
+          true,
+          !std::is_same_v<C, PhasedLstmCell>};
 }
 
 // For 4 inputs and 4 hidden units.
@@ -116,16 +144,19 @@ inline std::vector<CellRow> cell_rows() {
       cell_row<MutCell>("mut3", {.variant = 3}),
       cell_row<RecurrentHighwayCell>("recurrent highway", {.depth = 3}),
       cell_row<RecurrentHighwayCell>("recurrent highway, carry", {.depth = 2, .coupled = false}),
-      cell_row<IndRnnCell>("indrnn"),
-      cell_row<IndRnnCell>("indrnn, tanh", {.nonlinearity = Nonlinearity::tanh}),
-      cell_row<MinGruCell>("min gru"),
-      cell_row<MinGruCell>("min gru, positive", {.positive = true}),
+      cell_row<IndRnnCell>("indrnn").without_products(),
+      cell_row<IndRnnCell>("indrnn, tanh", {.nonlinearity = Nonlinearity::tanh}).without_products(),
+      cell_row<MinGruCell>("min gru").without_products(),
+      cell_row<MinGruCell>("min gru, positive", {.positive = true}).without_products(),
       cell_row<MinGruCell>("min gru, initial through g",
-                           {.positive = true, .initial = MinInitial::through_g}),
-      cell_row<MinLstmCell>("min lstm"),
-      cell_row<MinLstmCell>("min lstm, positive", {.positive = true, .normalise = false}),
-      cell_row<SruCell>("sru"),
-      cell_row<SruCell>("sru 1, tanh", {.version = 1, .tanh = true, .scale = 1.5}),
+                           {.positive = true, .initial = MinInitial::through_g})
+          .without_products(),
+      cell_row<MinLstmCell>("min lstm").without_products(),
+      cell_row<MinLstmCell>("min lstm, positive", {.positive = true, .normalise = false})
+          .without_products(),
+      cell_row<SruCell>("sru").without_products(),
+      cell_row<SruCell>("sru 1, tanh", {.version = 1, .tanh = true, .scale = 1.5})
+          .without_products(),
       cell_row<SlstmCell>("slstm"),
       cell_row<SlstmCell>("slstm, heads, exponential",
                           {.heads = 2, .forget = ForgetGate::exponential}),
@@ -134,11 +165,12 @@ inline std::vector<CellRow> cell_rows() {
           "mlstm, heads, exponential, chunks",
           {.heads = 2, .forget = ForgetGate::exponential, .epsilon = 1e-3, .chunk = 2}, true,
           false),
-      cell_row<QrnnCell>("qrnn"),
-      cell_row<QrnnCell>("qrnn, f, one tap", {.pool = QrnnPool::f, .window = 1}),
-      cell_row<QrnnCell>("qrnn, ifo, three taps", {.pool = QrnnPool::ifo, .window = 3}),
-      cell_row<LruCell>("lru", {.state = 3}),
-      cell_row<S4dCell>("s4d", {.state = 2, .dt_min = 0.1, .dt_max = 0.5}),
+      cell_row<QrnnCell>("qrnn").without_products(),
+      cell_row<QrnnCell>("qrnn, f, one tap", {.pool = QrnnPool::f, .window = 1}).without_products(),
+      cell_row<QrnnCell>("qrnn, ifo, three taps", {.pool = QrnnPool::ifo, .window = 3})
+          .without_products(),
+      cell_row<LruCell>("lru", {.state = 3}).without_products(),
+      cell_row<S4dCell>("s4d", {.state = 2, .dt_min = 0.1, .dt_max = 0.5}).without_products(),
       cell_row<ClockworkCell>("clockwork", {.periods = {1, 2}}),
       cell_row<PhasedLstmCell>("phased lstm", {}, false),
       cell_row<LmuCell>("lmu", {.order = 3, .theta = 5}),

@@ -90,7 +90,7 @@ TEST_CASE("a stepper streams every cell, in two layers, with the mean of zoneout
     CAPTURE(name);
     RecurrentOptions options = sizes(DType::float32);
     options.layers = row.stacked ? 2 : 1;
-    if (row.noise) options.noise = {.zoneout_h = 0.1, .zoneout_c = 0.2, .states = 0.3};
+    options.noise = row.noise({.zoneout_h = 0.1, .zoneout_c = 0.2, .states = 0.3});
     const AnyStack cells = row.make(options, 5);
     Random random(6);
     const Tensor xs = random_normal({7, 1, kSize}, 0, 1, random);
@@ -142,8 +142,8 @@ TEST_CASE("no cell makes heap allocations once warm, also with lengths and with 
                                         .states = 0.4,
                                         .outputs = 0.1,
                                         .weights = 0.2}}) {
-      if (noise.wanted() && !row.noise) continue;
-      options.noise = noise;
+      if (noise.wanted() && !row.has_noise) continue;
+      options.noise = row.noise(noise);
       const AnyStack cells = row.make(options, 1);
       const Var xs = parameter(random_tensor({5, 3, kSize}, 10, DType::float32));
       const Var dys(random_tensor({5, 3, cells.run(xs, {}, {})[0].dim(2)}, 11, DType::float32));

@@ -66,6 +66,12 @@ TEST_CASE("wrong use of a decoder is named") {
   o.cell.input = 3;
   CHECK(test::throws_with("decoder|leave cell.input", [&] { make(o); }));
   o = good;
+  o.cell.noise.zoneout_h = 0.1;
+  CHECK(test::throws_with("decoder|cell.noise|leave both", [&] { make(o); }));
+  o = good;
+  o.cell.connection = Connection::residual;
+  CHECK(test::throws_with("decoder|cell.connection|leave both", [&] { make(o); }));
+  o = good;
   o.input_feeding = true;
   CHECK(test::throws_with("decoder|input_feeding and combined belong to Attend::after_step",
                           [&] { make(o); }));

@@ -233,6 +233,7 @@ TEST_CASE("renumbering the nodes renumbers the results, and children have no ord
 TEST_CASE("a Graph LSTM with every option is what its formulas say") {
   for (const bool adaptive : {true, false}) {
     for (const auto reads : {nn::ForgetReads::previous, nn::ForgetReads::current}) {
+      if (!adaptive && reads == nn::ForgetReads::current) continue;  // refused
       for (const auto output : {nn::GraphOutput::tanh_om, nn::GraphOutput::o_tanh_m}) {
         nn::GraphLstmOptions options = graph_options();
         options.input = kH;
