@@ -48,14 +48,14 @@ struct IndRnnCell {
     return nonlinearity == Nonlinearity::relu ? Recurrence(IndRelu{}, of::input(), u, h)
                                               : Recurrence(IndTanh{}, of::input(), u, h);
   }
-  // Keeps |u| <= 2^(1/steps), so that a gradient over that many steps at most doubles. Call it
-  // after each update of the weights. Throws unless steps is 1 or more.
-  void clip(std::int64_t steps) const {
-    if (steps < 1) {
-      fail("indrnn", "clip() was given " + std::to_string(steps) + " steps, expected 1 or more");
+  // Keeps |u| <= 2^(1/T), so that a gradient over T steps at most doubles. Call it after each
+  // update of the weights. Throws unless T is 1 or more.
+  void clip(std::int64_t T) const {
+    if (T < 1) {
+      fail("indrnn", "clip() was given " + std::to_string(T) + " steps, expected 1 or more");
     }
     const PauseRecording pause;
-    weight_hh.value().copy_from(clamp(weight_hh, -most(steps), most(steps)).value());
+    weight_hh.value().copy_from(clamp(weight_hh, -most(T), most(T)).value());
   }
   void visit(Visitor& v) const {
     v("weight_ih", from_x.weight), v("weight_hh", weight_hh), v("bias_ih", from_x.bias);
