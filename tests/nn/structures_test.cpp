@@ -374,8 +374,7 @@ TEST_CASE("wrong trees and graphs are errors") {
   }));
   CHECK(throws_with("tree: the schedule has 2 tables of edges, the cell reads 1", [&] {
     nn::ChildSumTreeLstm({.input = 3, .hidden = 4}, random)(
-        Var(Tensor::zeros({2, 3})),
-        Schedule::graph({{0, 1, 2}, {1, 0}}, std::vector<std::int64_t>{0, 1}));
+        Var(Tensor::zeros({2, 3})), Schedule::graph({Index{0, 1, 2}, Index{1, 0}}, Index{0, 1}));
   }));
   CHECK(throws_with("tree: the layers were made by the default constructor", [&] {
     nn::NaryTreeLstm()(Var(Tensor::zeros({2, 3})),
