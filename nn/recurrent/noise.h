@@ -11,7 +11,8 @@
 
 namespace tapeloop::nn {
 
-// nn::Recurrent refuses a kind of noise that its cell does not have. Acts while a tape records. Masks depend only on the stream of random numbers, not on the device.
+// Acts while a tape records. Masks depend only on the stream of random numbers, not on the device.
+// nn::Recurrent refuses a kind of noise that its cell does not have.
 struct Noise {
   // Zoneout, Krueger et al. 2016, arXiv:1606.01305: each unit of h (zoneout_h), or of the other
   // parts of the state (zoneout_c), keeps its old value with this probability. Without a tape the
