@@ -31,8 +31,8 @@ void train(benchmark::State& state, const Model& model, const Shape& xs_shape, d
   const bench::AllocationCount allocations;
   for (auto _ : state) step();
   allocations.report(state, "allocations");
-  bench::count_rate(state, "GFLOPS",
-                    6e-9 * products * static_cast<double>(xs.numel() / xs.dim(-1)));
+  const std::int64_t cells = xs.numel() / xs.dim(-1);
+  bench::count_rate(state, "GFLOPS", 6e-9 * products * static_cast<double>(cells));
 }
 
 void md_lstm(benchmark::State& state) {

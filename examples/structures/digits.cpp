@@ -64,10 +64,11 @@ std::string read_idx(const std::string& path, std::size_t axes, std::vector<std:
     throw FileError(fmt::format("{} is no IDX file of {} axes: expected the number {} at its start",
                                 path, axes, magic));
   }
+  constexpr std::int64_t kMost = std::int64_t{1} << 40;  // more than any file has
   std::int64_t total = 1;
   for (std::size_t i = 0; i < axes; ++i) {
     sizes.push_back(number_at(bytes, 4 + 4 * i));
-    total = std::min(total, std::int64_t{1} << 40) * sizes.back();
+    total = sizes.back() > 0 && total > kMost / sizes.back() ? kMost : total * sizes.back();
   }
   if (static_cast<std::int64_t>(bytes.size() - header) != total) {
     throw FileError(fmt::format("{} has {} bytes behind its header, expected {}", path,
@@ -109,10 +110,10 @@ Digits read_digits(const std::string& folder) {
   std::vector<std::int64_t> images, labels;
   const std::string pixels = read_idx(find_file(folder, "images-idx3-ubyte"), 3, images);
   const std::string numbers = read_idx(find_file(folder, "labels-idx1-ubyte"), 1, labels);
-  if (images[0] != labels[0] || images[1] != images[2] || images[0] < 2 || images[1] < 1) {
+  if (images[0] != labels[0] || images[1] != images[2] || images[0] < 8 || images[1] < 1) {
     throw FileError(
-        fmt::format("--data: {} has {} images of {} x {} pixels and {} labels; expected "
-                    "square images, and a label for each",
+        fmt::format("--data: {} has {} images of {} x {} pixels and {} labels; expected at "
+                    "least 8 square images, and a label for each",
                     folder, images[0], images[1], images[2], labels[0]));
   }
   result.size = images[1];

@@ -134,7 +134,7 @@ struct GridModel {
   Var operator()(const Samples& batch) const {
     const std::int64_t said = batch.answer.dim(0);
     if (parity) {
-      const nn::GridSides out = grid({.h = {from_bits(Var(batch.x))}, .m = {}}, {depth});
+      const nn::GridSides out = grid({.h = {from_bits(Var(batch.x.to(head.weight.device())))}, .m = {}}, {depth});
       return insert_axis(head(out.h[0]), 0);
     }
     const std::int64_t steps = batch.x.dim(0);

@@ -89,7 +89,7 @@ std::int64_t right_answers(const Var& scores, const std::vector<std::int64_t>& t
   std::int64_t right = 0;
   for (std::size_t i = 0; i < targets.size(); ++i) {
     const auto row = static_cast<std::int64_t>(i);
-    const bool yes = scores.value().at({row, 1}) > scores.value().at({row, 0});
+    const bool yes = logits.value().at({row, 1}) > logits.value().at({row, 0});
     right += yes == (targets[i] != 0) ? 1 : 0;
   }
   return right;
@@ -123,7 +123,7 @@ std::string picture(const TreeModel& model, const Expression& e) {
   const auto y = [&](std::size_t i) { return kTop + kRow * row[i]; };
   common::Svg svg(common::Svg::Digits::two_decimals);
   svg.rectangle(0, 0, width, kTop + kRow * (deepest + 1), "#ffffff");
-  svg.text(14, 22, "What the Tree-LSTM thinks of each part of an expression", {.bold = true});
+  svg.text(14, 22, "The value of each part of an expression, by the Tree-LSTM", {.bold = true});
   svg.text(14, 40, "orange: 0, blue: 1, red frame: wrong; it learned from the values of whole ones",
            {.size = 11, .colour = "#57606a"});
   for (std::size_t i = 0; i < count; ++i) {
@@ -138,7 +138,7 @@ std::string picture(const TreeModel& model, const Expression& e) {
     const double yes = chances.value().at({static_cast<std::int64_t>(i), 1});
     const bool wrong = (yes > 0.5) != e.values[i];
     const auto mix = [yes](double zero_end, double one_end) {
-      return static_cast<int>(zero_end + yes * (one_end - zero_end) + 0.5);
+      return std::lround(zero_end + yes * (one_end - zero_end));
     };
     const std::string colour =
         fmt::format("#{:02x}{:02x}{:02x}", mix(255, 110), mix(170, 180), mix(80, 255));
@@ -148,7 +148,7 @@ std::string picture(const TreeModel& model, const Expression& e) {
     svg.text(x(i), y(i) + 4, kNames[e.symbols[i]], {.anchor = common::Svg::Anchor::middle});
   }
   return svg.document(width, kTop + kRow * (deepest + 1),
-                      "What the Tree-LSTM thinks of each part of an expression");
+                      "The value of each part of an expression, by the Tree-LSTM");
 }
 
 struct Settings {
@@ -163,6 +163,8 @@ void run(const common::CommonOptions& options, const Settings& s) {
   Random data = random.split();
   const TreeModel tree(s.hidden, random);
   const SequenceModel sequence(s.hidden, random);
+  nn::move(tree, options.device);
+  nn::move(sequence, options.device);
   optim::Adam of_tree(nn::parameters(tree), {.learning_rate = 5e-3});
   optim::Adam of_sequence(nn::parameters(sequence), {.learning_rate = 5e-3});
   fmt::print("expressions of 1 to {} truth values, such as {}\n", s.leaves,
@@ -206,16 +208,16 @@ void run(const common::CommonOptions& options, const Settings& s) {
   const double parts = static_cast<double>(right_answers(tree.nodes(inner), values)) /
                        static_cast<double>(values.size());
   fmt::print("  * longer than any in training\n");
-  fmt::print("the Tree-LSTM on the parts of expressions, which it was never told: {:.1f} %\n",
+  fmt::print("right on the parts of expressions, whose values it did not learn from: {:.1f} %\n",
              100 * parts);
-  const std::string file = options.out + "/tree.svg";
-  write_file(file, picture(tree, draw_expression(s.leaves, data)));
-  fmt::print("the picture: {}\n", file);
   if (!options.json.empty()) {
     common::write_json(
         options.json,
         {{"updates", s.updates}, {"seconds", seconds}, {"accuracy", figures}, {"parts", parts}});
   }
+  const std::string file = options.out + "/tree.svg";
+  write_file(file, picture(tree, draw_expression(s.leaves, data)));
+  fmt::print("the picture: {}\n", file);
   fmt::print("{}\n", longest > 0.95 ? "the tree has learned logic"
                                     : "the tree has not learned logic yet: more --updates");
 }

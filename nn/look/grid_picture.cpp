@@ -19,15 +19,18 @@ namespace {
 
 constexpr double kTop = 66, kMargin = 16, kGap = 14, kName = 18, kImage = 112, kWidest = 760;
 
+// The variance of the finite values; 0 if it is too large for a number.
 double spread(std::span<const double> values) {
-  double sum = 0, squares = 0;
+  double count = 0, mean = 0, squares = 0;
   for (const double x : values) {
     if (!std::isfinite(x)) continue;
-    sum += x;
-    squares += x * x;
+    count += 1;
+    const double away = x - mean;
+    mean += away / count;
+    squares += away * (x - mean);
   }
-  const auto count = static_cast<double>(values.size());
-  return squares / count - sum / count * (sum / count);
+  const double variance = squares / std::max(count, 1.0);
+  return std::isfinite(variance) ? variance : 0;
 }
 
 }  // namespace
@@ -81,8 +84,8 @@ std::string grid_picture(const Tensor& states, const GridPictureOptions& options
   for (std::size_t i = 0; i < order.size(); ++i) {
     const double left =
         kMargin + static_cast<double>(static_cast<std::int64_t>(i) % per_line) * (width + kGap);
-    const double top = kTop + static_cast<double>(static_cast<std::int64_t>(i) / per_line) *
-                                  (height + kName + kGap);
+    const std::int64_t line = static_cast<std::int64_t>(i) / per_line;
+    const double top = kTop + static_cast<double>(line) * (height + kName + kGap);
     svg += fmt::format("<text x=\"{}\" y=\"{}\" fill=\"#565b63\">{}</text>\n", left, top + 12,
                        order[i]);
     for (std::int64_t r = 0; r < rows; ++r) {

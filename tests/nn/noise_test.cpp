@@ -66,8 +66,8 @@ TEST_CASE("connections give 0 and finite gradients where the padding is NaN") {
 TEST_CASE("symbols past the end of a sequence may be any numbers") {
   Random random(2);
   const Lstm lstm(sizes(), random);
-  const Tensor valid = Tensor::from({3, 2}, {0, 1, 2, 0, 1, 0}).to(DType::int64);
-  const Tensor padded = Tensor::from({3, 2}, {0, 1, 2, -1, 1, 99}).to(DType::int64);
+  const Tensor valid = Tensor::from({3, 2}, std::vector<std::int64_t>{0, 1, 2, 0, 1, 0});
+  const Tensor padded = Tensor::from({3, 2}, std::vector<std::int64_t>{0, 1, 2, -1, 1, 99});
   const std::int64_t lengths[] = {3, 1}, wrong[] = {3};
   CHECK(test::distance(lstm(padded, {}, lengths).ys.value(), lstm(valid, {}, lengths).ys.value()) ==
         0);

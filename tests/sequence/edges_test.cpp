@@ -59,7 +59,7 @@ TEST_CASE("wrong steps with edges are errors") {
   const Var w = weight(2, 2);
   const auto next_is = [](of::Source source) {
     Recurrence r;
-    r.next({source});
+    r.next({std::move(source)});
   };
   CHECK(
       throws_with("part 0 of the next state has a row for each edge; bring it to the nodes by "
