@@ -23,6 +23,9 @@ namespace {
 std::string find_file(const std::string& folder, const std::string& ending) {
   std::vector<std::string> found;
   std::error_code none;
+  if (!std::filesystem::is_directory(folder, none)) {
+    throw FileError(fmt::format("--data: there is no folder {}", folder));
+  }
   for (const auto& entry : std::filesystem::directory_iterator(folder, none)) {
     const std::string path = entry.path().string();
     if (path.ends_with(ending) || path.ends_with(ending + ".gz")) found.push_back(path);

@@ -134,7 +134,8 @@ struct GridModel {
   Var operator()(const Samples& batch) const {
     const std::int64_t said = batch.answer.dim(0);
     if (parity) {
-      const nn::GridSides out = grid({.h = {from_bits(Var(batch.x.to(head.weight.device())))}, .m = {}}, {depth});
+      const nn::GridSides out =
+          grid({.h = {from_bits(Var(batch.x.to(head.weight.device())))}, .m = {}}, {depth});
       return insert_axis(head(out.h[0]), 0);
     }
     const std::int64_t steps = batch.x.dim(0);
@@ -199,6 +200,7 @@ int main(int argc, char** argv) {
   return line.run(
       argc, argv, [&] { run(options, settings, resume); },
       [&] {
+        note_run(options, resume);
         if (options.quick) {
           line.preset("--length", 3);
           line.preset("--symbols", 4);

@@ -5,7 +5,10 @@
 // right on 94 % of unseen digits.
 #include <fmt/format.h>
 
+#include <algorithm>
+
 #include "examples/common/console.h"
+#include "examples/common/hash.h"
 #include "examples/common/options.h"
 #include "examples/common/output.h"
 #include "examples/structures/digits.h"
@@ -70,6 +73,14 @@ struct DigitModel {
   void visit(nn::Visitor& v) const { v("grid", grid), v("head", head), v("samples", samples); }
 };
 
+std::uint64_t hash_of(const Digits& digits) {
+  const auto bytes = [](const auto& list) {
+    return std::string_view(reinterpret_cast<const char*>(list.data()),
+                            list.size() * sizeof(list[0]));
+  };
+  return common::fnv1a(bytes(digits.labels), common::fnv1a(bytes(digits.pixels)));
+}
+
 void run(const common::CommonOptions& common, DigitSettings& s, bool resume) {
   Random random(common.seed);
   Random drawing(common.seed + 1);
@@ -77,6 +88,13 @@ void run(const common::CommonOptions& common, DigitSettings& s, bool resume) {
   if (s.block > digits.size) {
     throw common::UsageError(fmt::format("--block is {}, but an image has {} x {} pixels", s.block,
                                          digits.size, digits.size));
+  }
+  const std::int64_t in_row = (digits.size + s.block - 1) / s.block;
+  if (!s.picture.empty() && in_row * in_row > nn::kMostPictureCells) {
+    throw common::UsageError(
+        fmt::format("--picture: an image has {} x {} blocks, a picture has at "
+                    "most {}; give a larger --block",
+                    in_row, in_row, nn::kMostPictureCells));
   }
   // Every eighth image validates.
   std::vector<std::int64_t> train, valid;
@@ -108,7 +126,8 @@ void run(const common::CommonOptions& common, DigitSettings& s, bool resume) {
             .notes = common::notes_of(table_of(s))};
   task.notes["program"] = "md_lstm";
   task.notes["seed"] = std::to_string(common.seed);
-  task.notes["data"] = s.data.empty() ? "drawn" : fmt::format("{} images", digits.count());
+  task.notes["data"] =
+      s.data.empty() ? "drawn" : fmt::format("{} images, {:016x}", digits.count(), hash_of(digits));
   TaskTraining training(model, s.training, std::move(task));
   common::print(
       "{} digits of {} x {} pixels, blocks of {}, {} x {} units in four directions, "
@@ -123,12 +142,13 @@ void run(const common::CommonOptions& common, DigitSettings& s, bool resume) {
                     .prints_validations = true},
                    resume ? "--resume" : "", common.json);
   if (s.picture.empty()) return;
-  write_file(
-      s.picture,
-      nn::grid_picture(model.grid(Var(valid_x)).ys.value(),
-                       {.title = fmt::format("Neurons of an MD-LSTM that reads a {}",
-                                             digits.labels[static_cast<std::size_t>(valid[0])]),
-                        .neurons = 24}));
+  const std::int64_t cells = valid_x.dim(0) * valid_x.dim(1);
+  write_file(s.picture,
+             nn::grid_picture(
+                 model.grid(Var(valid_x)).ys.value(),
+                 {.title = fmt::format("Neurons of an MD-LSTM that reads a {}",
+                                       digits.labels[static_cast<std::size_t>(valid[0])]),
+                  .neurons = std::clamp<std::int64_t>(nn::kMostPictureCells / cells, 1, 24)}));
   common::print("a picture of its neurons: {}\n", s.picture);
 }
 
@@ -162,6 +182,12 @@ int main(int argc, char** argv) {
         run(options, settings, resume);
       },
       [&] {
+        note_run(options, resume);
+        if (!settings.picture.empty()) options.writes.push_back({"--picture", settings.picture});
+        if (settings.peepholes && settings.variant != "standard" && settings.variant != "mean") {
+          throw common::UsageError(fmt::format(
+              "--peepholes goes with --variant standard or mean, not with {}", settings.variant));
+        }
         if (!options.quick) return;
         line.preset("--updates", 40);
         line.preset("--validate-every", 40);

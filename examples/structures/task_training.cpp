@@ -77,6 +77,14 @@ Score score_of(const Var& logits, const Tensor& target) {
           static_cast<double>(right) / static_cast<double>(batch)};
 }
 
+void note_run(common::CommonOptions& options, bool resume) {
+  for (const char* name : {"last", "best"}) {
+    options.writes.push_back(
+        {"the checkpoint", fmt::format("{}/{}.safetensors", options.out, name)});
+  }
+  if (resume) options.folder = common::OutFolder::continued;
+}
+
 void train_and_report(TaskTraining& training, const TrainingSettings& settings,
                       const common::RunOptions& options, const std::string& resume,
                       const std::string& json) {

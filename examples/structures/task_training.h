@@ -8,6 +8,7 @@
 #include <optional>
 #include <string>
 
+#include "examples/common/options.h"
 #include "examples/common/run.h"
 #include "examples/common/settings.h"
 #include "examples/common/training.h"
@@ -72,6 +73,9 @@ class TaskTraining : public common::Training {
 // The share of columns n of the logits [T, N, V] that have the largest logit at target[t, n] for
 // all t; and the mean loss.
 Score score_of(const tapeloop::Var& logits, const tapeloop::Tensor& target);
+
+// Notes the checkpoints in the folder of --out, and that --resume needs this folder.
+void note_run(common::CommonOptions& options, bool resume);
 
 // Trains, prints the result, and writes --json.
 void train_and_report(TaskTraining& training, const TrainingSettings& settings,

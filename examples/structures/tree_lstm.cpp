@@ -236,7 +236,11 @@ int main(int argc, char** argv) {
                           "training steps, each on --batch expressions"),
             common::count("--batch", s.batch, 1, 100000, "expressions of a training step")});
   return line.run(
-      argc, argv, [&] { run(options, s); },
+      argc, argv,
+      [&] {
+        common::check_writable(options.out + "/tree.svg");
+        run(options, s);
+      },
       [&] {
         if (options.quick) line.preset("--updates", 30);
         options.writes.push_back({"the picture", options.out + "/tree.svg"});
