@@ -7,7 +7,7 @@
 #include <string>
 #include <vector>
 
-#include "examples/common/cells.h"
+#include "examples/common/cells/cells.h"
 #include "tapeloop/nn/layers/layers.h"
 
 namespace cells {

@@ -7,7 +7,7 @@
 #include <optional>
 #include <string>
 
-#include "examples/common/cells.h"
+#include "examples/common/cells/cells.h"
 #include "tapeloop/nn/nn.h"
 
 namespace char_lm {

@@ -2,7 +2,7 @@
 // The table of the settings.
 #include "examples/char_lm/settings.h"
 
-#include "examples/common/cells.h"
+#include "examples/common/cells/cells.h"
 #include "examples/common/notes.h"
 
 namespace char_lm {

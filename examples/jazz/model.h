@@ -6,7 +6,7 @@
 
 #include <string>
 
-#include "examples/common/cells.h"
+#include "examples/common/cells/cells.h"
 #include "examples/jazz/features.h"
 #include "examples/jazz/ngram.h"
 #include "tapeloop/nn/nn.h"

@@ -2,7 +2,7 @@
 // The tables of the settings.
 #include "examples/jazz/settings.h"
 
-#include "examples/common/cells.h"
+#include "examples/common/cells/cells.h"
 
 namespace jazz {
 

@@ -4,7 +4,7 @@
 
 #include <fmt/format.h>
 
-#include "examples/common/cells.h"
+#include "examples/common/cells/cells.h"
 #include "tapeloop/autograd/tensor/error.h"
 
 namespace seq2seq {

@@ -4,7 +4,7 @@
 
 #include <utility>
 
-#include "examples/common/cells.h"
+#include "examples/common/cells/cells.h"
 #include "examples/common/notes.h"
 #include "tapeloop/autograd/tensor/error.h"
 

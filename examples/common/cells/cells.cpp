@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 // The layers, and the times for cells that read them.
-#include "examples/common/cells.h"
+#include "examples/common/cells/cells.h"
 
 namespace common {
 
