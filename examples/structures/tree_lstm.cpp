@@ -85,7 +85,7 @@ double update(const Model& model, optim::Adam& adam, const Forest& forest) {
 }
 
 // How many of n rows of logits [n, 2] are larger for the right answer.
-std::int64_t right_answers(const Var& scores, const std::vector<std::int64_t>& targets) {
+std::int64_t right_answers(const Var& logits, const std::vector<std::int64_t>& targets) {
   std::int64_t right = 0;
   for (std::size_t i = 0; i < targets.size(); ++i) {
     const auto row = static_cast<std::int64_t>(i);
