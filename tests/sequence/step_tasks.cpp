@@ -115,7 +115,8 @@ RecurrentResult one_by_one(const Recurrence& r, const Var& zx, std::span<const V
       for (const Tensor& x : r.extras()) extras.push_back(x.slice(0, node, node + 1));
       const Var input = zx.defined() ? slice(zx, 0, node, node + 1) : Var();
       nodes[static_cast<std::size_t>(node)] = states[static_cast<std::size_t>(level.state + i)] =
-          detail::step_by_operations(layout, r, input, before, extras, edges ? &*edges : nullptr);
+          detail::step_by_operations(layout, r, input, before, extras, edges ? &*edges : nullptr,
+                                     1);
     }
   }
   RecurrentResult result;
