@@ -19,21 +19,25 @@ ACCESS = re.compile(r"\s*(public|private|protected):\s*$")
 # Copying, moving, destroying, deleted functions, and what belongs to std.
 HIDDEN = re.compile(r"((virtual |inline |\w+::)*~\w+\(|(\w+)\((const )?\3&&?( \w+)?\)|(\w+)& operator=\((const )?\6&&?|"
                     r"inline (\w+)::\8\(|.*= delete;|struct std::)")
+SEVERAL = re.compile(r"\s*((?:const )?[\w:<>]+ )(\w+(?:, \w+)+);\s*$")  # a declaration of several variables
 HEADING = re.compile(r"\s*---+ *(.*?) *-*$")
 # Patterns of declarations that need no comment of their own, and what the reference says of them.
 CONVENTIONS = [
     (r"(struct|class) \w+Options\b", "Settings by name, with their defaults."),
     (r"void visit\(Visitor& ", "Gives the visitor each parameter and each part, with its name."),
+    (r"void visit\(OptionTable& ", "Gives the table each field, with its name."),
     (r"using State = ", "What is carried from one time step to the next."),
     (r"using Options = ", "What it takes besides RecurrentOptions."),
     (r"\w*Options own;", "As given to the constructor."),
     (r"Recurrence recurrence\(\) const", "A step as data."),
-    (r"std::array<.*> state_sizes\(\)", "The sizes of the parts of the state, h first."),
+    (r"(std::array<.*>|std::span<.*>) state_sizes\(\)", "The sizes of the parts of the state, h first."),
     (r"State step\(const Var& ", "One step by ordinary operations: the next state."),
     (r"Var input\(", "The part of a step that needs no state: for all time steps at once."),
     (r"static constexpr const char\* name = ", "The formula's name in messages, profiles and pictures."),
     (r"static constexpr .*\b(arguments|results)\b", "Their names in pictures and in messages."),
     (r".*\b(begin|end)\(\)", "Its elements, in order."),
+    (r"struct Row \{", "One of its rows."),
+    (r".*\brows\(\) const", "Its rows."),
     (r"bool defined\(\) const", "Whether it holds a value."),
     (r"(TL_HD )?auto \w+\(const X& x\) \{", "The function of formulas; its rule is the struct of this name in formula."),
     (r".*\bstatic (V|auto) value\(", "The value of the function at x."),
@@ -141,7 +145,9 @@ class Filter:
         starts = self.between_declarations() and not directive and not ACCESS.match(code) and code.strip(" };") != ""
         documented = all(self.scopes) and comment is not None and not directive and code.strip(" };") != ""
         if documented:
-            line = f"{code}///<{escaped(comment)}"
+            several = SEVERAL.match(code)  # the comment is about each of them
+            line = "".join(f"{several[1]}{name}; /**< {escaped(comment)} */ " for name in several[2].split(", ")
+                           ) if several else f"{code}///<{escaped(comment)}"
         self.trailing = len(code) if documented else None
         if starts:
             declaration = self.declaration()

@@ -141,14 +141,19 @@ class AnyCell {
   // Throws Error if the cell has none.
   Linear input_projection() const { return cell().input_projection(); }
   Recurrence recurrence() const { return cell().recurrence(); }  // undefined if it has none
+  // The same with a mask of the candidate (noise.h); undefined if it has none.
   Recurrence recurrence(const of::Source& mask) const { return cell().recurrence(mask); }
+  // One step by ordinary operations: the next state.
   AnyState step(const Var& zx, const AnyState& state) const { return cell().step(zx, state); }
   std::size_t zoned() const { return cell().zoned_parts(); }  // see `zoned_parts` in cell.h
+  // Whether it calculates all steps at once, by sequence(): unroll.h.
   bool has_sequence() const { return cell().has_sequence(); }
+  // All steps at once. Throws Error if the cell has no such form.
   Unrolled<AnyState> sequence(const Var& xs, const AnyState& start,
                               const UnrollOptions& options) const {
     return cell().sequence(xs, start, options);
   }
+  // What a stack makes of a given initial state.
   AnyState initial(const AnyState& given) const { return cell().initial(given); }
   // A layer of a Stepper of its own, or nullptr.
   std::unique_ptr<StreamLayer> stream(Weights format) const { return cell().stream(format); }
@@ -178,7 +183,7 @@ class AnyRecurrent : public Recurrent<AnyCell> {
   AnyRecurrent(const RecurrentOptions& options, Random& random, const CellChoice& choice = {})
       : Recurrent<AnyCell>(choice.applied_to(options), random, choice.without_shared()),
         choice_(choice) {}
-  const CellChoice& choice() const { return choice_; }
+  const CellChoice& choice() const { return choice_; }  // as given
 
  private:
   CellChoice choice_;

@@ -29,7 +29,7 @@ class CellChoice {
   std::string text() const;  // one form for all spellings: "gru(reset=before)"
   // The options of the cell, and those of RecurrentOptions.
   const NamedValues& own() const { return own_; }
-  const NamedValues& shared() const { return shared_; }
+  const NamedValues& shared() const { return shared_; }  // the latter
   // These options with those of the choice.
   RecurrentOptions applied_to(RecurrentOptions options) const;
   // The cell with its own options.
