@@ -59,6 +59,10 @@ def main():
             check(code == 2 and "layers: give --layers" in error, f"{program} layers: {code}, {error}")
             for name in match[1].split(", ") if match else ():
                 out = ("--out", f"{Path(program).name}_{name}")
+                if name in ("lru", "s4d") and program == seq2seq:
+                    code, _, error = run(folder, program, *options, "--cell", name, *out)
+                    check(code == 2 and "as wide as its output" in error, f"seq2seq {name}: {code}, {error}")
+                    continue
                 for updates, more in (("2", ()), ("4", ("--resume",))):
                     command = (program, *options, "--cell", name, *out, "--updates", updates, *more)
                     code, _, error = run(folder, *command)

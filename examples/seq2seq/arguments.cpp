@@ -11,6 +11,7 @@
 
 #include "examples/seq2seq/tasks/addition.h"
 #include "tapeloop/autograd/tensor/error.h"
+#include "tapeloop/nn/choice/cell_choice.h"
 
 namespace seq2seq {
 namespace {
@@ -275,6 +276,12 @@ void fill_in(common::CommandLine& line, Arguments& a) {
     line.footer(
         "The defaults shown are those of dates; `seq2seq TASK --help` shows the defaults of "
         "another task.");
+  }
+  if (tapeloop::nn::cell_has_equal_sizes(tapeloop::nn::CellChoice(s.model.cell).cell())) {
+    throw UsageError(
+        fmt::format("--cell {}: its input must be as wide as its output, which that "
+                    "of a decoder is not; choose another cell",
+                    s.model.cell));
   }
   check_options(line, a);
 }

@@ -48,6 +48,11 @@ template <Cell C>
 inline constexpr bool kReadsTime = false;
 template <Cell C>
 requires(C::reads_time) inline constexpr bool kReadsTime<C> = true;
+// A cell whose input is as wide as its output says so: static constexpr bool equal_sizes = true;
+template <Cell C>
+inline constexpr bool kEqualSizes = false;
+template <Cell C>
+requires(C::equal_sizes) inline constexpr bool kEqualSizes<C> = true;
 
 template <Cell C>
 class ErasedCellOf final : public ErasedCell {

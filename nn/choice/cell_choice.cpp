@@ -121,6 +121,7 @@ std::string cell_options(const std::string& cell) {
 }
 
 bool cell_reads_time(const std::string& cell) { return registered(cell).reads_time; }
+bool cell_has_equal_sizes(const std::string& cell) { return registered(cell).equal_sizes; }
 
 std::string shared_cell_options() {
   RecurrentOptions options;

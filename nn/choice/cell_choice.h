@@ -48,6 +48,8 @@ std::vector<std::string> cell_names();
 std::string cell_options(const std::string& cell);
 // Whether the last column of the cell's input is the time. Throws Error if there is no such cell.
 bool cell_reads_time(const std::string& cell);
+// Whether its input must be as wide as its output, as that of an LRU.
+bool cell_has_equal_sizes(const std::string& cell);
 // What all cells take: "layers=N, bidirectional=true|false, ..."
 std::string shared_cell_options();
 

@@ -32,7 +32,7 @@ void with_options(const std::function<void(const OptionTable&)>& f) {
 
 template <Cell C>
 constexpr RegisteredCell cell(const char* name) {
-  return {name, kReadsTime<C>, make<C>, with_options<C>};
+  return {name, kReadsTime<C>, kEqualSizes<C>, make<C>, with_options<C>};
 }
 
 }  // namespace

@@ -12,7 +12,8 @@ namespace tapeloop::nn::detail {
 
 struct RegisteredCell {
   const char* name;
-  bool reads_time;  // the last column of its input is the time
+  bool reads_time;   // the last column of its input is the time
+  bool equal_sizes;  // its input is as wide as its output
   // `own`: values of the cell's options, which it has.
   std::shared_ptr<const ErasedCell> (*make)(const RecurrentOptions& options, Random& random,
                                             const NamedValues& own);

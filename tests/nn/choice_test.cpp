@@ -179,7 +179,7 @@ TEST_CASE("a choice has one text, whatever its spelling, and comes from settings
 
 TEST_CASE("a mistake in a choice is answered with the names that there are") {
   const std::string names =
-      "clockwork, full_gate_lstm, gru, indrnn, layer_norm_gru, layer_norm_lstm, lmu, lstm";
+      "clockwork, full_gate_lstm, gru, indrnn, layer_norm_gru, layer_norm_lstm, lmu, lru, lstm";
   CHECK(message_of([] {
           CellChoice("tree");
         }).starts_with("cell: there is no cell 'tree'; choose one of " + names));

@@ -10,8 +10,9 @@ using tapeloop::Var;
 
 namespace {
 
-nn::RecurrentOptions with_time(nn::RecurrentOptions options, const nn::CellChoice& choice) {
+nn::RecurrentOptions for_cell(nn::RecurrentOptions options, const nn::CellChoice& choice) {
   if (nn::cell_reads_time(choice.cell())) ++options.input;
+  if (nn::cell_has_equal_sizes(choice.cell())) options.input = options.hidden;
   return options;
 }
 
@@ -37,7 +38,12 @@ Var one_hot(const Tensor& symbols, const nn::RecurrentOptions& options) {
 
 Recurrent::Recurrent(const std::string& cell, const nn::RecurrentOptions& options,
                      tapeloop::Random& random)
-    : layers_(with_time(options, cell), random, cell) {}
+    : layers_(for_cell(options, cell), random, cell) {
+  const nn::CellChoice choice(cell);
+  if (nn::cell_has_equal_sizes(choice.cell()) && options.input != options.hidden) {
+    before_ = nn::Linear(options.input, options.hidden, random);
+  }
+}
 
 template <class Input>
 Var Recurrent::run(const Input& xs, Memory& memory) const {
@@ -51,6 +57,7 @@ Var Recurrent::run(const Input& xs, Memory& memory) const {
 }
 
 Var Recurrent::operator()(const Var& xs, Memory& memory) const {
+  if (before_.weight.defined()) return run(before_(xs), memory);
   if (!reads_time()) return run(xs, memory);
   const Tensor first =
       memory.empty() ? Tensor::zeros({1, xs.dim(1), 1}, xs.dtype(), xs.device()) : memory.back();
@@ -61,6 +68,9 @@ Var Recurrent::operator()(const Var& xs, Memory& memory) const {
 }
 
 Var Recurrent::operator()(const Tensor& symbols, Memory& memory) const {
+  if (before_.weight.defined()) {
+    return run(embedding(transpose(before_.weight), symbols) + before_.bias, memory);
+  }
   return reads_time() ? (*this)(one_hot(symbols, layers_.options()), memory) : run(symbols, memory);
 }
 

@@ -25,6 +25,7 @@ class Recurrent {
  public:
   Recurrent() = default;
   // `cell`: a text for nn::CellChoice. If the cell reads times, options.input does not count them.
+  // If its input must be as wide as its output, a Linear makes it so.
   Recurrent(const std::string& cell, const tapeloop::nn::RecurrentOptions& options,
             tapeloop::Random& random);
 
@@ -36,7 +37,10 @@ class Recurrent {
 
   const tapeloop::nn::AnyRecurrent& layers() const { return layers_; }
   // The layers, under the name of their cell.
-  void visit(tapeloop::nn::Visitor& v) const { v(layers_.choice().cell(), layers_); }
+  void visit(tapeloop::nn::Visitor& v) const {
+    v(layers_.choice().cell(), layers_);
+    if (before_.weight.defined()) v("before", before_);
+  }
 
  private:
   bool reads_time() const { return layers_.cells()[0].reads_time(); }
@@ -44,6 +48,7 @@ class Recurrent {
   template <class Input>
   tapeloop::Var run(const Input& xs, Memory& memory) const;
   tapeloop::nn::AnyRecurrent layers_;
+  tapeloop::nn::Linear before_;  // undefined, if the input has the right width
 };
 
 }  // namespace common

@@ -27,14 +27,15 @@ struct LruOptions {
 struct LruCell {
   using State = nn::State<3>;
   using Options = LruOptions;
-  Var nu_log;     // [S]: |lambda| = exp(-exp(nu_log))
-  Var theta_log;  // [S]: the angle is exp(theta_log)
-  Var gamma_log;  // [S]: starts as log sqrt(1 - |lambda|^2)
-  Var b_re;       // B [S, I], the real part
-  Var b_im;       // B, the imaginary part
-  Var c_re;       // C [H, S], the real part
-  Var c_im;       // C, the imaginary part
-  Var d;          // D [H]
+  static constexpr bool equal_sizes = true;  // I = H
+  Var nu_log;                                // [S]: |lambda| = exp(-exp(nu_log))
+  Var theta_log;                             // [S]: the angle is exp(theta_log)
+  Var gamma_log;                             // [S]: starts as log sqrt(1 - |lambda|^2)
+  Var b_re;                                  // B [S, I], the real part
+  Var b_im;                                  // B, the imaginary part
+  Var c_re;                                  // C [H, S], the real part
+  Var c_im;                                  // C, the imaginary part
+  Var d;                                     // D [H]
   LruCell() = default;
   LruCell(const RecurrentOptions& options, Random& random, const Options& own = {});
   std::array<std::int64_t, 3> state_sizes() const {

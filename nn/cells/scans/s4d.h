@@ -25,12 +25,13 @@ struct S4dOptions {
 struct S4dCell {
   using State = nn::State<3>;
   using Options = S4dOptions;
-  Var a_log_re;  // [H, S]; A starts as S4D-Lin: -1/2 + i pi n
-  Var a_im;      // [H, S]
-  Var log_dt;    // [H]
-  Var c_re;      // C [H, S], the real part
-  Var c_im;      // C, the imaginary part
-  Var d;         // D [H]
+  static constexpr bool equal_sizes = true;  // I = H
+  Var a_log_re;                              // [H, S]; A starts as S4D-Lin: -1/2 + i pi n
+  Var a_im;                                  // [H, S]
+  Var log_dt;                                // [H]
+  Var c_re;                                  // C [H, S], the real part
+  Var c_im;                                  // C, the imaginary part
+  Var d;                                     // D [H]
   S4dCell() = default;
   S4dCell(const RecurrentOptions& options, Random& random, const Options& own = {});
   std::array<std::int64_t, 3> state_sizes() const { return {d.dim(0), a_im.numel(), a_im.numel()}; }
