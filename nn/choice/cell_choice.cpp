@@ -109,7 +109,7 @@ CellChoice CellChoice::without_shared() const {
 
 std::vector<std::string> cell_names() {
   std::vector<std::string> names;
-  for (const detail::RegisteredCell& one : detail::registered_cells()) names.push_back(one.name);
+  for (const detail::RegisteredCell& one : detail::registered_cells()) names.emplace_back(one.name);
   std::sort(names.begin(), names.end());
   return names;
 }

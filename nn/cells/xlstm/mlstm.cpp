@@ -174,7 +174,8 @@ MlstmCell::MlstmCell(const RecurrentOptions& o, Random& random, const Options& g
 }
 
 Linear MlstmCell::input_projection() const {
-  const double scale = 1 / std::sqrt(static_cast<double>(weight_q.dim(0) / own.heads));
+  const std::int64_t head = weight_q.dim(0) / own.heads;
+  const double scale = 1 / std::sqrt(static_cast<double>(head));
   Linear result;
   result.weight = concat({weight_q, weight_k * scale, weight_v, weight_o, weight_if}, 0);
   if (bias_q.defined()) {
