@@ -105,7 +105,7 @@ TEST_CASE("an xLSTM whose m is larger by k, and its memory smaller by e^k, has t
     const auto a = unroll(cell, inputs(), one), b = unroll(cell, inputs(), other);
     CHECK(test::distance(a.ys.value(), b.ys.value()) < kSame);
     CHECK(test::distance(a.ys.value(), unroll(cell, inputs()).ys.value()) > 1e-3);
-    for (const std::size_t k : {1, 2}) {
+    for (const std::size_t k : {std::size_t{1}, std::size_t{2}}) {
       const std::int64_t each = sizes[k] / sizes[3];
       const auto whole = [&](const State<4>& s) {
         return (reshape(s[k], {3, sizes[3], each}) * exp(insert_axis(s[3], -1))).value();
