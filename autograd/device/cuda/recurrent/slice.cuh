@@ -150,13 +150,17 @@ struct Slice {
   __device__ Chunk* buffer(std::int64_t step) const {
     return exchange + (step & 1) * buffer_chunks;
   }
-  // Passes on element k of the inner axis, or all elements of k's chunk.
-  __device__ void hand_on(std::int64_t step, const Element& e, unsigned k, float value) const {
-    buffer(step)[k / kChunkSize * row_count + e.row].at[k % kChunkSize] = value;
+  // The chunk of element k of the inner axis. Unsigned, because such a division is a shift.
+  __device__ Chunk& chunk_of(std::int64_t step, const Element& e, int k) const {
+    const unsigned chunk = static_cast<unsigned>(k) / kChunkSize;
+    return buffer(step)[static_cast<int>(chunk) * row_count + e.row];
   }
-  __device__ void hand_on(std::int64_t step, const Element& e, unsigned k,
-                          const Chunk& values) const {
-    buffer(step)[k / kChunkSize * row_count + e.row] = values;
+  // Passes on element k, or all elements of k's chunk.
+  __device__ void hand_on(std::int64_t step, const Element& e, int k, float value) const {
+    chunk_of(step, e, k).at[static_cast<unsigned>(k) % kChunkSize] = value;
+  }
+  __device__ void hand_on(std::int64_t step, const Element& e, int k, const Chunk& values) const {
+    chunk_of(step, e, k) = values;
   }
   __device__ unsigned* flags() const { return run.flags + group * run.plan.slices; }
   // Ends a step: other blocks may now read the values that this block has passed on.
