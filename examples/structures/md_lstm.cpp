@@ -89,7 +89,7 @@ void run(const common::CommonOptions& common, DigitSettings& s, bool resume) {
     throw common::UsageError(fmt::format("--block is {}, but an image has {} x {} pixels", s.block,
                                          digits.size, digits.size));
   }
-  const std::int64_t in_row = (digits.size + s.block - 1) / s.block;
+  const std::int64_t in_row = digits.size / s.block;
   if (!s.picture.empty() && in_row * in_row > nn::kMostPictureCells) {
     throw common::UsageError(
         fmt::format("--picture: an image has {} x {} blocks, a picture has at "

@@ -19,18 +19,25 @@ namespace {
 
 constexpr double kTop = 66, kMargin = 16, kGap = 14, kName = 18, kImage = 112, kWidest = 760;
 
-// The variance of the finite values; 0 if it is too large for a number.
+// The standard deviation of the finite values; 0 if there are none. Divided by the largest one, no
+// value is too large to be squared.
 double spread(std::span<const double> values) {
-  double count = 0, mean = 0, squares = 0;
+  double largest = 0, sum = 0, squares = 0, count = 0;
+  for (const double x : values) {
+    if (std::isfinite(x)) largest = std::max(largest, std::abs(x));
+  }
+  if (largest == 0) return 0;
   for (const double x : values) {
     if (!std::isfinite(x)) continue;
-    count += 1;
-    const double away = x - mean;
-    mean += away / count;
-    squares += away * (x - mean);
+    sum += x / largest;
+    ++count;
   }
-  const double variance = squares / std::max(count, 1.0);
-  return std::isfinite(variance) ? variance : 0;
+  for (const double x : values) {
+    if (!std::isfinite(x)) continue;
+    const double difference = x / largest - sum / count;
+    squares += difference * difference;
+  }
+  return largest * std::sqrt(squares / count);
 }
 
 }  // namespace
@@ -82,9 +89,9 @@ std::string grid_picture(const Tensor& states, const GridPictureOptions& options
       kTop + static_cast<double>(lines) * (height + kName + kGap));
   svg += svg_legend(kMargin + 60, scale, "above each image the number of its neuron");
   for (std::size_t i = 0; i < order.size(); ++i) {
-    const double left =
-        kMargin + static_cast<double>(static_cast<std::int64_t>(i) % per_line) * (width + kGap);
     const std::int64_t line = static_cast<std::int64_t>(i) / per_line;
+    const std::int64_t place = static_cast<std::int64_t>(i) % per_line;
+    const double left = kMargin + static_cast<double>(place) * (width + kGap);
     const double top = kTop + static_cast<double>(line) * (height + kName + kGap);
     svg += fmt::format("<text x=\"{}\" y=\"{}\" fill=\"#565b63\">{}</text>\n", left, top + 12,
                        order[i]);

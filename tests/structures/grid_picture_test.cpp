@@ -44,6 +44,26 @@ TEST_CASE("values that are no numbers are white, and a grid of equal values has 
   CHECK(count(grid_picture(x), "fill=\"#ffffff\"") == 1 + 3 * 6);
 }
 
+TEST_CASE("neurons are ranked by the spread of their finite values") {
+  const double big = 1e200, nan = NAN;
+  const auto order = [](const std::vector<double>& values) {
+    const std::string svg = grid_picture(Tensor::from<double>({2, 2, 1, 3}, values));
+    std::vector<std::pair<std::size_t, int>> places;
+    for (int i = 0; i < 3; ++i)
+      places.emplace_back(svg.find("\">" + std::to_string(i) + "</text>"), i);
+    std::sort(places.begin(), places.end());
+    return std::vector<int>{places[0].second, places[1].second, places[2].second};
+  };
+  // Standard deviations 0 (no number), 2, and 2.5 by two of the four cells.
+  CHECK(order({nan, 2, 2.5, nan, -2, -2.5, nan, 2, nan, nan, -2, nan}) ==
+        std::vector<int>{2, 1, 0});
+  // Equal values do not vary, however large they are.
+  CHECK(order({big, 1, 0, big, -1, 0, big, 1, 0, big, -1, 2}) == std::vector<int>{1, 2, 0});
+  // Squares of these values are not finite.
+  CHECK(order({1, big, 3 * big, -1, -big, 0, 1, big, 3 * big, -1, -big, 0}) ==
+        std::vector<int>{2, 1, 0});
+}
+
 TEST_CASE("a picture of a grid that is not possible throws") {
   const auto draw = [](const Tensor& x, const GridPictureOptions& options = {}) {
     return test::message_of<Error>([&] { grid_picture(x, options); });
