@@ -124,7 +124,8 @@ std::string picture(const TreeModel& model, const Expression& e) {
   common::Svg svg(common::Svg::Digits::two_decimals);
   svg.rectangle(0, 0, width, kTop + kRow * (deepest + 1), "#ffffff");
   svg.text(14, 22, "The value of each part of an expression, by the Tree-LSTM", {.bold = true});
-  svg.text(14, 40, "orange: 0, blue: 1, red frame: wrong; it learned from the values of whole expressions",
+  svg.text(14, 40,
+           "orange: 0, blue: 1, red frame: wrong; it learned from the values of whole expressions",
            {.size = 11, .colour = "#57606a"});
   for (std::size_t i = 0; i < count; ++i) {
     for (const std::int64_t child : e.children[i]) {
