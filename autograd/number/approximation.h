@@ -176,16 +176,6 @@ TL_HD V atan_tail(V x2) {
 template <Real V>
 inline constexpr bool kUseLibrary = sizeof(ElementOf<V>) == 8 && !kHasFma;
 
-// numerator / x, for a power of 2 and an x whose reciprocal is neither denormal nor infinite. For
-// one number at a time, as on a GPU, the reciprocal takes fewer instructions than a division.
-template <Real V>
-TL_HD V power_of_2_over(V numerator, V x) {
-  if constexpr (kIsVec<V>) {
-    if constexpr (V::width == 1) return numerator * (1 / x);
-  }
-  return numerator / x;
-}
-
 template <Real V, class Function>
 TL_HD V by_library(V x, Function function) {
   if constexpr (kIsVec<V>) {

@@ -293,7 +293,7 @@ struct formula::Tanh : formula::Function<formula::Tanh> {
       const auto [r, word] = math::reduce<false>(capped + capped, F::bias);
       const V power = math::power_of_2<V>(word);
       const V exp_plus_1 = fma(power, math::exp_minus_1_near_0(r), power + 1);
-      const V large = 1 - math::power_of_2_over(lift<V>(2.0), exp_plus_1);
+      const V large = 1 - 2 / exp_plus_1;
       const V result = select(size < lift<V>(0.6), math::tanh_near_0(size), large);
       return bits::to<V>(bits::from(result) | (bits::from(x) & bits::kSign<V>));
     }
@@ -332,7 +332,7 @@ struct formula::Sigmoid : formula::Function<formula::Sigmoid> {
       // near 2^24 (float).
       const V near = fma(power, p, power + one);
       const V far_left = fma(power, p, one) + power;
-      return math::power_of_2_over(one, select(z > 8, far_left, near));
+      return one / select(z > 8, far_left, near);
     }
   }
   TL_HD static auto slope(const auto&, const auto& y) { return y * (1.0 - y); }
