@@ -33,10 +33,7 @@ void add(const char* name, const nn::OptionsOf<Cell>& own = {}, const nn::Noise&
         for (const NamedVar& p : parameters) p.var.zero_grad();
         xs.zero_grad();
       };
-      for (int i = 0; i < 2; ++i) step();  // allocates the memory
-      const bench::AllocationCount allocations;
-      for (auto _ : state) step();
-      allocations.report(state, "allocations");
+      bench::measure(state, step);
       double elements = 0;
       for (const NamedVar& p : parameters) {
         if (p.var.rank() >= 2) elements += static_cast<double>(p.var.numel());

@@ -53,11 +53,7 @@ void train(benchmark::State& state) {
       carry = last.detach();
       benchmark::DoNotOptimize(loss.item());
     };
-    step();
-    step();  // the first step that carries a state
-    const bench::AllocationCount allocations;
-    for (auto _ : state) step();
-    allocations.report(state, "allocations");
+    bench::measure(state, step);  // the second step carries a state
     bench::count_rate(state, "tokens/s", static_cast<double>(kSteps * kStreams));
   });
 }
@@ -74,10 +70,7 @@ void sample(benchmark::State& state) {
       carry = last;
       symbol = nn::sample(model.head(ys).value().select(0, 0), random).reshape({1, 1});
     };
-    for (int i = 0; i < 10; ++i) step();
-    const bench::AllocationCount allocations;
-    for (auto _ : state) step();
-    allocations.report(state, "allocations");
+    bench::measure(state, step, 10);
     bench::count_rate(state, "steps/s", 1);
   });
 }
@@ -98,10 +91,7 @@ void sample_steps(benchmark::State& state, Weights weights) {
       }
       symbol = *nn::sample(logits, random).read<std::int64_t>();
     };
-    for (int i = 0; i < 10; ++i) step();
-    const bench::AllocationCount allocations;
-    for (auto _ : state) step();
-    allocations.report(state, "allocations");
+    bench::measure(state, step, 10);
     bench::count_rate(state, "steps/s", 1);
   });
 }

@@ -27,10 +27,7 @@ void train(benchmark::State& state, const Model& model, const Shape& xs_shape, d
     for (const NamedVar& p : parameters) p.var.zero_grad();
     xs.zero_grad();
   };
-  for (int i = 0; i < 2; ++i) step();
-  const bench::AllocationCount allocations;
-  for (auto _ : state) step();
-  allocations.report(state, "allocations");
+  bench::measure(state, step);
   const std::int64_t cells = xs.numel() / xs.dim(-1);
   bench::count_rate(state, "GFLOPS", 6e-9 * products * static_cast<double>(cells));
 }

@@ -43,10 +43,7 @@ void run(benchmark::State& state, const ParameterList& parameters, const Var& xs
     for (const NamedVar& p : parameters) p.var.zero_grad();
     xs.zero_grad();
   };
-  for (int i = 0; i < 2; ++i) step();  // allocates the memory and starts the threads
-  const bench::AllocationCount allocations;
-  for (auto _ : state) step();
-  allocations.report(state, "allocations");
+  bench::measure(state, step);
   bench::count_rate(state, "GFLOPS", 1e-9 * steps * flops);
   bench::count_rate(state, "steps/s", steps);
 }

@@ -92,10 +92,7 @@ void train(benchmark::State& state, const ParameterList& parameters, double flop
     benchmark::DoNotOptimize(parameters[0].var.grad().value().raw());
     for (const NamedVar& p : parameters) p.var.zero_grad();
   };
-  for (int i = 0; i < 2; ++i) step();
-  const bench::AllocationCount allocations;
-  for (auto _ : state) step();
-  allocations.report(state, "allocations");
+  bench::measure(state, step);
   bench::count_rate(state, "GFLOPS", 3e-9 * 2 * static_cast<double>(nodes) * flops);
   bench::count_rate(state, "nodes/s", static_cast<double>(nodes));
 }

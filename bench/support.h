@@ -66,4 +66,14 @@ class AllocationCount {
   std::int64_t before_ = allocations();
 };
 
+// Measures step() after `warm` calls, which allocate the memory and start the threads. Reports the
+// allocations of a call.
+template <class Step>
+void measure(benchmark::State& state, Step step, int warm = 2) {
+  for (int i = 0; i < warm; ++i) step();
+  const AllocationCount allocations;
+  for (auto _ : state) step();
+  allocations.report(state, "allocations");
+}
+
 }  // namespace bench

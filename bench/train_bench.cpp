@@ -32,10 +32,7 @@ void train(benchmark::State& state) {
       for (const NamedVar& p : parameters) p.var.zero_grad();
       xs.zero_grad();
     };
-    for (int i = 0; i < 2; ++i) step();  // allocates the memory and starts the threads
-    const bench::AllocationCount allocations;
-    for (auto _ : state) step();
-    allocations.report(state, "allocations");
+    bench::measure(state, step);
     const auto tokens = static_cast<double>(steps * batch);
     const double products = 3 * static_cast<double>(hidden * (input + hidden));
     bench::count_rate(state, "GFLOPS", 2e-9 * tokens * kGates * products);

@@ -153,14 +153,14 @@ class LevelFrame {
 
   void scatter() {
     if (!tables_) return;
-    if (mixed_) see();
     for (int v = 0; v < values(); ++v) {
       if (!tabled(v) || drows(v).data == nullptr || count_of(v) == 0) continue;
       if (zeros({v})) continue;
       const auto [first, size] = gathered_columns(v);
       // Another value may add to the same rows in other columns, and so in other shares.
-      if (size != value(v).size || mixed_) see();
-      mixed_ = mixed_ || (together_ && size != value(v).size);
+      const bool some = size != value(v).size;
+      if (some || mixed_) see();
+      mixed_ = mixed_ || (together_ && some);
       do_.give(rows_at(program_.dplace(v)).columns(first), table_of(value(v)),
                drows(v).columns(first), count_of(v), size);
       wrote();

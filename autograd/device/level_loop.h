@@ -266,8 +266,8 @@ class LevelLoop : private LevelFrame<T, Do> {
       if (!program_.cleared(v) && !(value(v).from == From::state && tabled(v))) continue;
       if (drows(v).data == nullptr || count_of(v) == 0) continue;
       do_.zero(drows(v), count_of(v), value(v).size, value(v).unit);
-      // Gradients of other values may be columns of this one, and divided in other units.
-      mixed_ = together_;
+      // Gradients of products are columns of the input's, and divided in their own units.
+      mixed_ = mixed_ || (together_ && value(v).from == From::input);
       wrote();
     }
   }

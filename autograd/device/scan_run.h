@@ -23,7 +23,7 @@ struct ScanRun {
   Tensor start;  // [N, H] contiguous; undefined: 0, or its logarithm
 };
 
-// Calls run.operator()<kKind, kConjugate, kChain>() with those of the scan as constants.
+// Calls run.operator()<kKind, kConjugate, kChain>(): the scan's own settings as constants.
 template <class Run>
 void with_scan_step(const ScanRun& scan, Run run) {
   const auto by_chain = [&]<ScanKind kKind, bool kConjugate>() {

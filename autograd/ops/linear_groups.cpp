@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
-// A product with a block-diagonal weight that is stored without its zeros: the heads of a cell. Its
-// gradients are those of the operations that it consists of.
+// A product with a block-diagonal weight that is stored without its zeros: the heads of a cell.
+// linear_groups() consists of other operations, which have its gradients. recurrent() calls
+// group_weight_gradient() for its products.
 #include "tapeloop/autograd/ops/linear_groups.h"
 
 #include <fmt/format.h>

@@ -15,6 +15,7 @@
 #include "tapeloop/autograd/device/backend.h"
 #include "tapeloop/autograd/formula/scan.h"
 #include "tapeloop/autograd/ops/ops.h"
+#include "tapeloop/autograd/schedule/lengths.h"
 #include "tapeloop/autograd/tensor/error.h"
 
 namespace tapeloop {
@@ -141,7 +142,7 @@ Var scan(const Var& a, const Var& b, const Var& h0, const Form& form) {
   const detail::Operation operation("linear_scan");
   const Shape& shape = b.shape();
   const std::int64_t steps = shape.dim(0);
-  const bool keeps = form.delayed ? false : true;
+  const bool keeps = !form.delayed;  // the state before the first step, too
   const Tensor states =
       Tensor::empty(shape.with(0, steps + (keeps ? 1 : 0)), b.dtype(), b.device());
   const std::int64_t edge = form.reverse ? steps : 0;
@@ -205,26 +206,7 @@ void check(const Var& a, const Var& b, const Var& h0, const ScanOptions& options
   if (options.kind == ScanKind::complex && (b.dim(2) % 2 != 0 || a.dim(-1) != b.dim(2))) {
     refuse("complex numbers: H/2 columns of real parts, then H/2 of imaginary parts, in a too");
   }
-  if (!options.lengths.empty() && static_cast<std::int64_t>(options.lengths.size()) != b.dim(1)) {
-    fail("linear_scan",
-         fmt::format("{} lengths were given for a batch of {}; give one for each sequence",
-                     options.lengths.size(), b.dim(1)));
-  }
-  for (const std::int64_t length : options.lengths) {
-    if (length < 0 || length > b.dim(0)) {
-      fail("linear_scan", fmt::format("length {} is outside 0..{}, the steps of b {}", length,
-                                      b.dim(0), b.shape().str()));
-    }
-  }
-}
-
-// 1 within each length, 0 past it: [T, N, 1].
-Tensor within(std::span<const std::int64_t> lengths, const Var& b) {
-  const Tensor mask = Tensor::full({b.dim(0), b.dim(1), 1}, 1, b.dtype());
-  for (std::size_t n = 0; n < lengths.size(); ++n) {
-    mask.select(1, static_cast<std::int64_t>(n)).slice(0, lengths[n], b.dim(0)).fill(0);
-  }
-  return mask.to(b.device());
+  detail::check_lengths("linear_scan", options.lengths, "b", b.shape());
 }
 
 }  // namespace
@@ -233,7 +215,8 @@ Var linear_scan(const Var& a, const Var& b, const Var& h0, const ScanOptions& op
   check(a, b, h0, options);
   const Form form{.kind = options.kind, .reverse = options.reverse};
   if (options.lengths.empty()) return scan(a, b, h0, form);
-  const Var mask(within(options.lengths, b));
+  const Var mask(
+      detail::mask_within(options.lengths, b.dim(0), b.dtype(), b.device()).insert_axis(2));
   const auto number = [&](double x) { return Var(Tensor::full({}, x, b.dtype(), b.device())); };
   Var one = number(form.kind == ScanKind::log ? 0 : 1);
   if (form.kind == ScanKind::complex) {

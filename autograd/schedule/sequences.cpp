@@ -5,6 +5,7 @@
 #include <algorithm>
 
 #include "tapeloop/autograd/schedule/builder.h"
+#include "tapeloop/autograd/schedule/lengths.h"
 #include "tapeloop/autograd/tensor/error.h"
 
 namespace tapeloop {
@@ -20,19 +21,7 @@ void check(std::int64_t T, std::int64_t N, const SequenceOrder& order) {
     fail(kName, fmt::format("T is {} and N is {}; both must be at least 1", T, N));
   }
   detail::product(kName, detail::product(kName, T, 2), N);  // nodes and external states
-  const auto lengths = static_cast<std::int64_t>(order.lengths.size());
-  if (lengths != 0 && lengths != N) {
-    fail(kName, fmt::format("{} lengths were given for a batch of {}; give one for each sequence",
-                            lengths, N));
-  }
-  for (std::int64_t n = 0; n < lengths; ++n) {
-    const std::int64_t length = order.lengths[at(n)];
-    if (length < 0 || length > T) {
-      fail(kName, fmt::format("the length {} of sequence {} is outside 0..{}, the number of time "
-                              "steps",
-                              length, n, T));
-    }
-  }
+  detail::check_lengths(kName, order.lengths, "[T, N]", Shape{T, N});
   const auto resets = static_cast<std::int64_t>(order.resets.size());
   if (resets != 0 && resets != T * N) {
     fail(kName, fmt::format("{} resets were given for T = {} and N = {}; give {}, one for each "

@@ -10,6 +10,7 @@
 #include "tapeloop/autograd/context/scope.h"
 #include "tapeloop/autograd/device/backend.h"
 #include "tapeloop/autograd/ops/ops.h"
+#include "tapeloop/autograd/schedule/lengths.h"
 #include "tapeloop/autograd/sequence/recurrent_gradient.h"
 #include "tapeloop/autograd/tensor/error.h"
 
@@ -253,16 +254,7 @@ void check_sequence(const Recurrence& r, const Var& zx, std::span<const Var> sta
 
 void check_options(const Recurrence& r, const Var& zx, const SequenceOptions& options) {
   const std::int64_t steps = zx.dim(0), batch = zx.dim(1);
-  if (!options.lengths.empty() && static_cast<std::int64_t>(options.lengths.size()) != batch) {
-    fail_with(r, fmt::format("{} lengths were given for a batch of {}; give one for each sequence",
-                             options.lengths.size(), batch));
-  }
-  for (std::int64_t length : options.lengths) {
-    if (length < 0 || length > steps) {
-      fail_with(r, fmt::format("length {} is outside 0..{}, the steps of zx {}", length, steps,
-                               zx.shape().str()));
-    }
-  }
+  detail::check_lengths("recurrent", options.lengths, "zx", zx.shape());
   if (!options.resets.empty() &&
       static_cast<std::int64_t>(options.resets.size()) != steps * batch) {
     fail_with(r,

@@ -50,6 +50,16 @@ class StepBuffer {
  private:
   Tensor storage_;
 };
+// A layer norm of one row, in groups of equal size. scale, bias and add may be null.
+//   y = add + scale (x - mean) / sqrt(variance + epsilon) + bias
+struct StepNorm {
+  std::int64_t size;
+  std::int64_t groups;
+  double epsilon;
+  const float *scale, *bias, *add;
+};
+// x may be y.
+void normalise(const StepNorm& norm, const float* x, float* y) noexcept;
 }  // namespace detail
 
 // A layer of a Stepper with a step of its own. A StepperLayer is one whose step is a Recurrence.

@@ -244,13 +244,14 @@ void Stepper::Layer::add_groups(const StepLayout::Operation& op, const StepLayou
 void Stepper::Layer::add_norm(const StepLayout::Operation& op) {
   Work work{};
   work.kind = From::layer_norm;
-  work.size = op.x.size;
+  const auto row_or_null = [&](int v) { return v < 0 ? nullptr : row(v); };
   work.x = row(op.x);
-  work.scale = op.scale < 0 ? nullptr : row(op.scale);
-  work.bias = op.bias < 0 ? nullptr : row(op.bias);
-  work.add = op.add.given() ? row(op.add) : nullptr;
-  work.groups = op.groups;
-  work.epsilon = op.epsilon;
+  work.norm = {op.x.size,
+               op.groups,
+               op.epsilon,
+               row_or_null(op.scale),
+               row_or_null(op.bias),
+               op.add.given() ? row(op.add) : nullptr};
   work.result = row(op.result);
   work_.push_back(std::move(work));
 }
@@ -269,15 +270,14 @@ void Stepper::Layer::add_formula(const StepLayout::Operation& op) {
   work_.push_back(std::move(work));
 }
 
-void Stepper::Layer::normalise(const Work& work) noexcept {
+void detail::normalise(const StepNorm& norm, const float* x, float* y) noexcept {
   const auto& kernels = cpu::kernels().of<float>();
-  const std::int64_t columns = work.size / work.groups;
-  for (std::int64_t first = 0; first < work.size; first += columns) {
-    const float* x = work.x + first;
+  const std::int64_t columns = norm.size / norm.groups;
+  for (std::int64_t first = 0; first < norm.size; first += columns) {
     const auto at = [&](const float* row) { return row == nullptr ? nullptr : row + first; };
     kernels.normalise_row(
-        {columns, x, at(work.scale), at(work.bias), at(work.add), work.result + first},
-        kernels.row_moments(x, columns, work.epsilon));
+        {columns, x + first, at(norm.scale), at(norm.bias), at(norm.add), y + first},
+        kernels.row_moments(x + first, columns, norm.epsilon));
   }
 }
 
@@ -297,7 +297,7 @@ const float* Stepper::Layer::step(const float* x, bool backwards) noexcept {
           work.result[j] += work.add[j];
         }
         break;
-      case From::layer_norm: normalise(work); break;
+      case From::layer_norm: detail::normalise(work.norm, work.x, work.result); break;
       default:
         work.kernel->cpu[0](work.formula.bytes, work.operands.data(), work.steps.data(),
                             work.count);

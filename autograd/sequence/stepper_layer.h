@@ -34,14 +34,12 @@ class Stepper::Layer final : public StreamLayer {
     // product
     cpu::RowWeights weights;
     const float *operand, *init;
-    float* result;
-    // what is added to a product or a layer norm
-    const float* add;
+    float* result;     // of layer norms, too
+    const float* add;  // to the result
     std::int64_t size;
     // layer norm
-    const float *x, *scale, *bias;
-    int groups;
-    double epsilon;
+    const float* x;
+    detail::StepNorm norm;
     // formula
     const PointwiseKernel* kernel;
     detail::FormulaBytes formula;
@@ -57,7 +55,6 @@ class Stepper::Layer final : public StreamLayer {
   std::int64_t operands_of(const StepLayout::Operation& op) const;
   void add_norm(const StepLayout::Operation& op);
   void add_formula(const StepLayout::Operation& op);
-  static void normalise(const Work& work) noexcept;
 
   float* new_buffer(std::int64_t size);
   float* row(const StepLayout::Columns& c) const { return row(c.value) + c.first; }

@@ -32,36 +32,46 @@ std::int64_t below(std::int64_t n, Random& random) {
 
 Var last_step(const Var& ys) { return select_index(ys, 0, ys.dim(0) - 1); }
 
-// The sum of the two marked numbers of T. Hochreiter & Schmidhuber 1997
-class Adding final : public Task {
+// A task without data: samples are drawn.
+class DrawnTask : public Task {
  public:
-  explicit Adding(const TaskSettings& s) : batch_(s.batch) {
-    facts_ = {"adding",
-              fmt::format("Adding problem, {} steps", s.length),
-              "squared error",
-              s.length,
-              2,
-              1,
-              1.0 / 6};
-    test_ = drawn(kTestSamples, kTestSeed, 0);
-  }
   const TaskFacts& facts() const override { return facts_; }
   void draw(std::uint64_t seed, std::int64_t update) override {
-    samples_ = drawn(batch_, seed, update + 1);
+    samples_ = drawn(batch_, stream(seed, update + 1));
   }
   Var loss(const Model& model) const override { return loss_of(model, samples_); }
-  double test(const Model& model) const override { return loss_of(model, test_).item(); }
+  double test(const Model& model) const override {
+    return loss_of(model, drawn(kTestSamples, stream(kTestSeed, 0))).item();
+  }
+
+ protected:
+  struct Samples {
+    Tensor x, answer;
+  };
+  DrawnTask(std::int64_t batch, TaskFacts facts) : batch_(batch), facts_(std::move(facts)) {}
+  virtual Samples drawn(std::int64_t n, Random random) const = 0;
+  virtual Var loss_of(const Model& model, const Samples& samples) const = 0;
 
  private:
-  struct Samples {
-    Tensor x, sums;  // [T, N, 2], [N, 1]
-  };
-  Samples drawn(std::int64_t n, std::uint64_t seed, std::int64_t update) const {
-    Random random = stream(seed, update);
-    const std::int64_t steps = facts_.steps, half = steps / 2;
+  std::int64_t batch_;
+  TaskFacts facts_;
+  Samples samples_;
+};
+
+// The sum of the two marked numbers of T. Hochreiter & Schmidhuber 1997
+class Adding final : public DrawnTask {
+ public:
+  explicit Adding(const TaskSettings& s)
+      : DrawnTask(s.batch, {"adding", fmt::format("Adding problem, {} steps", s.length),
+                            "squared error", s.length, 2, 1, 1.0 / 6}) {}
+
+ private:
+  // x [T, N, 2], answer [N, 1]
+  Samples drawn(std::int64_t n, Random random) const override {
+    const std::int64_t steps = facts().steps, half = steps / 2;
     Samples result{Tensor::zeros({steps, n, 2}), Tensor::zeros({n, 1})};
     float* const x = result.x.data<float>();
-    float* const sums = result.sums.data<float>();
+    float* const sums = result.answer.data<float>();
     for (std::int64_t i = 0; i < steps * n; ++i) x[2 * i] = static_cast<float>(random.uniform());
     for (std::int64_t i = 0; i < n; ++i) {
       for (const std::int64_t t : {below(half, random), half + below(steps - half, random)}) {
@@ -71,63 +81,44 @@ class Adding final : public Task {
     }
     return result;
   }
-  static Var loss_of(const Model& model, const Samples& samples) {
+  Var loss_of(const Model& model, const Samples& samples) const override {
     common::Memory memory;
-    return mse(model.head(last_step(model.layers(Var(samples.x), memory))), samples.sums);
+    return mse(model.head(last_step(model.layers(Var(samples.x), memory))), samples.answer);
   }
-  std::int64_t batch_;
-  TaskFacts facts_;
-  Samples samples_, test_;
 };
 
 // Symbols are read, then blanks; after a mark the symbols are said again. Hochreiter &
 // Schmidhuber 1997, Arjovsky et al. 2016, arXiv:1511.06464
-class Copy final : public Task {
+class Copy final : public DrawnTask {
  public:
-  explicit Copy(const TaskSettings& s) : batch_(s.batch) {
-    const std::int64_t steps = std::max<std::int64_t>(s.length, 2 * kSaid + 1);
-    facts_ = {"copy",
-              fmt::format("Copy memory, {} symbols over {} steps", kSaid, steps - 2 * kSaid),
-              "nats per symbol",
-              steps,
-              kSymbols + 2,
-              kSymbols,
-              std::log(static_cast<double>(kSymbols))};
-    test_ = drawn(kTestSamples, kTestSeed, 0);
-  }
-  const TaskFacts& facts() const override { return facts_; }
-  void draw(std::uint64_t seed, std::int64_t update) override {
-    samples_ = drawn(batch_, seed, update + 1);
-  }
-  Var loss(const Model& model) const override { return loss_of(model, samples_); }
-  double test(const Model& model) const override { return loss_of(model, test_).item(); }
+  explicit Copy(const TaskSettings& s) : Copy(s, std::max<std::int64_t>(s.length, 2 * kSaid + 1)) {}
 
  private:
   static constexpr std::int64_t kSymbols = 8, kBlank = 8, kMark = 9, kSaid = 5;
-  struct Samples {
-    Tensor x, said;  // [T, N], [kSaid * N]
-  };
-  Samples drawn(std::int64_t n, std::uint64_t seed, std::int64_t update) const {
-    Random random = stream(seed, update);
-    const std::int64_t steps = facts_.steps;
+  Copy(const TaskSettings& s, std::int64_t steps)
+      : DrawnTask(
+            s.batch,
+            {"copy", fmt::format("Copy memory, {} symbols over {} steps", kSaid, steps - 2 * kSaid),
+             "nats per symbol", steps, kSymbols + 2, kSymbols,
+             std::log(static_cast<double>(kSymbols))}) {}
+  // x [T, N], answer [kSaid * N]
+  Samples drawn(std::int64_t n, Random random) const override {
+    const std::int64_t steps = facts().steps;
     Samples result{Tensor::full({steps, n}, kBlank, DType::int64),
                    Tensor::empty({kSaid * n}, DType::int64)};
     auto* const x = result.x.data<std::int64_t>();
-    auto* const said = result.said.data<std::int64_t>();
+    auto* const said = result.answer.data<std::int64_t>();
     for (std::int64_t i = 0; i < kSaid * n; ++i) x[i] = said[i] = below(kSymbols, random);
     std::fill_n(x + (steps - kSaid - 1) * n, n, kMark);
     return result;
   }
-  static Var loss_of(const Model& model, const Samples& samples) {
+  Var loss_of(const Model& model, const Samples& samples) const override {
     common::Memory memory;
     const Var ys = model.layers(samples.x, memory);
     const std::int64_t steps = ys.dim(0), n = ys.dim(1);
     const Var tail = reshape(slice(ys, 0, steps - kSaid, steps), {kSaid * n, ys.dim(2)});
-    return cross_entropy(model.head(tail), samples.said);
+    return cross_entropy(model.head(tail), samples.answer);
   }
-  std::int64_t batch_;
-  TaskFacts facts_;
-  Samples samples_, test_;
 };
 
 // Images of digits, read in blocks of 2 x 2 pixels from the first to the last row.

@@ -6,6 +6,7 @@
 // trained on, and the last line "the tree has learned logic".
 #include <fmt/format.h>
 
+#include <cmath>
 #include <nlohmann/json.hpp>
 
 #include "examples/common/options.h"
@@ -86,12 +87,9 @@ double update(const Model& model, optim::Adam& adam, const Forest& forest) {
 
 // How many of n rows of logits [n, 2] are larger for the right answer.
 std::int64_t right_answers(const Var& logits, const std::vector<std::int64_t>& targets) {
+  const std::vector<std::int64_t> found = argmax(logits.value()).to_vector<std::int64_t>();
   std::int64_t right = 0;
-  for (std::size_t i = 0; i < targets.size(); ++i) {
-    const auto row = static_cast<std::int64_t>(i);
-    const bool yes = logits.value().at({row, 1}) > logits.value().at({row, 0});
-    right += yes == (targets[i] != 0) ? 1 : 0;
-  }
+  for (std::size_t i = 0; i < targets.size(); ++i) right += found[i] == targets[i] ? 1 : 0;
   return right;
 }
 
@@ -100,7 +98,7 @@ std::int64_t right_answers(const Var& logits, const std::vector<std::int64_t>& t
 std::string picture(const TreeModel& model, const Expression& e) {
   constexpr double kColumn = 40, kRow = 58, kTop = 70;
   constexpr const char* kNames[] = {"0", "1", "and", "or", "xor"};
-  const Var chances = softmax(model.nodes(Forest({e})), 1);
+  const Tensor chances = softmax(model.nodes(Forest({e})), 1).value().cpu();
   const auto count = static_cast<std::size_t>(e.nodes());
   std::vector<double> column(count), row(count);
   double leaves = 0, deepest = 0;
@@ -136,7 +134,7 @@ std::string picture(const TreeModel& model, const Expression& e) {
     }
   }
   for (std::size_t i = 0; i < count; ++i) {
-    const double yes = chances.value().at({static_cast<std::int64_t>(i), 1});
+    const double yes = chances.at({static_cast<std::int64_t>(i), 1});
     const bool wrong = (yes > 0.5) != e.values[i];
     const auto mix = [yes](double zero_end, double one_end) {
       return std::lround(zero_end + yes * (one_end - zero_end));
@@ -212,9 +210,12 @@ void run(const common::CommonOptions& options, const Settings& s) {
   fmt::print("right on the parts of expressions, whose values it did not learn from: {:.1f} %\n",
              100 * parts);
   if (!options.json.empty()) {
-    common::write_json(
-        options.json,
-        {{"updates", s.updates}, {"seconds", seconds}, {"accuracy", figures}, {"parts", parts}});
+    common::write_json(options.json, {{"updates", s.updates},
+                                      {"seconds", seconds},
+                                      {"tree_loss", tree_loss},
+                                      {"sequence_loss", sequence_loss},
+                                      {"accuracy", figures},
+                                      {"parts", parts}});
   }
   const std::string file = options.out + "/tree.svg";
   write_file(file, picture(tree, draw_expression(s.leaves, data)));

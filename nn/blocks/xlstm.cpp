@@ -8,8 +8,10 @@
 #include <cmath>
 
 #include "tapeloop/autograd/context/scope.h"
+#include "tapeloop/autograd/schedule/lengths.h"
 #include "tapeloop/autograd/tensor/error.h"
 #include "tapeloop/nn/layers/init.h"
+#include "tapeloop/nn/recurrent/own_order.h"
 
 namespace tapeloop::nn {
 
@@ -31,23 +33,6 @@ std::int64_t wider(double factor, const XlstmOptions& o) {
   const double multiples =
       std::ceil(factor * static_cast<double>(o.features) / static_cast<double>(o.round_to));
   return static_cast<std::int64_t>(multiples) * o.round_to;
-}
-
-// The inputs of the last K - 1 steps of each sequence, from x with K - 1 steps before it.
-Var last_inputs(const Var& x, std::int64_t taps, std::span<const std::int64_t> lengths) {
-  const std::int64_t kept = taps - 1, steps = x.dim(0) - kept, batch = x.dim(1);
-  if (kept == 0) return {};
-  if (lengths.empty()) return slice(x, 0, steps, steps + kept);
-  PoolVector<std::int64_t> rows;
-  for (std::int64_t k = 0; k < kept; ++k) {
-    for (std::int64_t n = 0; n < batch; ++n) {
-      rows.push_back((lengths[static_cast<std::size_t>(n)] + k) * batch + n);
-    }
-  }
-  const Tensor index =
-      Tensor::from(Shape{kept * batch}, std::span<const std::int64_t>(rows)).to(x.device());
-  const Var all = reshape(x, {x.dim(0) * batch, x.dim(2)});
-  return reshape(take(all, index, 0), {kept, batch, x.dim(2)});
 }
 
 }  // namespace
@@ -83,28 +68,25 @@ MlstmBlock::MlstmBlock(const XlstmOptions& o, Random& random)
 
 Var MlstmBlock::operator()(const Var& x, XlstmState& state,
                            std::span<const std::int64_t> lengths) const {
-  const std::int64_t steps = x.dim(0), batch = x.dim(1), inner = learnable_skip.dim(0);
-  const std::int64_t heads = own.heads, d = inner / heads;
   const auto halves = chunk(proj_up(xlstm_norm(x)), 2, -1);
-  const Var& z = halves[1];
   const Var before = conv1d.with_state(halves[0], state.convolution);
   const Var u = silu(conv1d(before));
   const Var q = q_proj(u), k = k_proj(u), v = v_proj(halves[0]);
   const Var all = concat({q, k, v}, -1);
+  const std::int64_t inner = learnable_skip.dim(0), d = inner / own.heads;
   const double scale = 1 / std::sqrt(static_cast<double>(d));
-  const Tensor running = detail::running_steps(lengths, steps, x);
-  const detail::MlstmSequence sequence{q, k * scale, v, Var(), igate(all), fgate(all), running};
-  const bool started = state.cell[1].defined();
-  const detail::MlstmResult result =
-      started ? detail::run_mlstm(sequence, reshape(state.cell[1], {batch, heads, d, d}),
-                                  reshape(state.cell[2], {batch, heads, d}), state.cell[3], own)
-              : detail::run_mlstm(sequence, {}, {}, {}, own);
-  State<4> last(Var(), reshape(result.c, {batch, inner * d}), reshape(result.n, {batch, inner}),
-                result.m);
-  state.cell = detail::of_last_steps(last, state.cell, result.ys, lengths, false);
-  state.convolution = last_inputs(before, conv1d.taps(), lengths);
-  const Var h = outnorm(result.ys) + learnable_skip * u;
-  return x + dropout(proj_down(h * silu(z)));
+  const Tensor running =
+      lengths.empty() ? Tensor()
+                      : tapeloop::detail::mask_within(lengths, x.dim(0), x.dtype(), x.device());
+  auto [ys, last] =
+      detail::run_mlstm({q, k * scale, v, Var(), igate(all), fgate(all)}, state.cell, running, own);
+  UnrollOptions options;
+  options.lengths = lengths;
+  const Var& h = state.cell.h();
+  last[0] = detail::last_output(ys, h.defined() ? h : Var(detail::zero_state(x, inner)), options);
+  state = {detail::last_steps(before, conv1d.taps() - 1, lengths), last};
+  const Var y = (outnorm(ys) + learnable_skip * u) * silu(halves[1]);
+  return x + dropout(proj_down(y));
 }
 
 void MlstmBlock::visit(Visitor& v) const {
@@ -144,7 +126,6 @@ SlstmBlock::SlstmBlock(const XlstmOptions& o, double position, Random& random)
 
 Var SlstmBlock::operator()(const Var& x, XlstmState& state,
                            std::span<const std::int64_t> lengths) const {
-  const std::int64_t batch = x.dim(1), size = x.dim(2);
   const Var normed = xlstm_norm(x);
   const Var before = conv1d.with_state(normed, state.convolution);
   const Var u = silu(conv1d(before));
@@ -153,14 +134,12 @@ Var SlstmBlock::operator()(const Var& x, XlstmState& state,
                         of::input() + of::product(weight_hh, of::state(0), Var(), heads),
                         of::state(1), of::state(2), of::state(3));
   for (std::size_t k = 0; k < 4; ++k) {
-    if (!state.cell[k].defined()) {
-      state.cell[k] = Var(Tensor::zeros({batch, size}, x.dtype(), x.device()));
-    }
+    if (!state.cell[k].defined()) state.cell[k] = Var(detail::zero_state(x, x.dim(2)));
   }
   const RecurrentResult result =
       recurrent(step, std::move(zx), state.cell.all(), {.lengths = lengths});
   state.cell = State<4>(result.last);
-  state.convolution = last_inputs(before, conv1d.taps(), lengths);
+  state.convolution = detail::last_steps(before, conv1d.taps() - 1, lengths);
   const Var y = x + group_norm(dropout(result.hs));
   return y + dropout(ffn(ffn_norm(y)));
 }

@@ -7,6 +7,7 @@
 #include <cmath>
 
 #include "tapeloop/autograd/tensor/error.h"
+#include "tapeloop/nn/cells/gates/mlstm.h"
 #include "tapeloop/nn/layers/init.h"
 
 namespace tapeloop::nn {
@@ -83,7 +84,7 @@ Var GroupLinear::operator()(const Var& x) const {
 
 Var GatedMlp::operator()(const Var& x) const {
   const auto halves = chunk(proj_up(x), 2, -1);
-  return proj_down(gelu(halves[0]) * halves[1]);
+  return proj_down(pointwise(GeluGate{}, halves[0], halves[1]));
 }
 
 }  // namespace tapeloop::nn

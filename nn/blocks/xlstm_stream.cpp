@@ -5,9 +5,9 @@
 #include <cmath>
 #include <cstring>
 
-#include "tapeloop/autograd/tensor/error.h"
-#include "tapeloop/nn/blocks/mlstm_head.h"
 #include "tapeloop/nn/blocks/xlstm.h"
+#include "tapeloop/nn/cells/xlstm/mlstm_head.h"
+#include "tapeloop/nn/recurrent/stepper.h"
 
 namespace tapeloop::nn {
 
@@ -78,34 +78,35 @@ class Norm {
  public:
   Norm() = default;
   explicit Norm(const ScaledNorm& norm)
-      : size_(norm.weight.dim(0)),
-        group_(size_ / norm.groups),
-        epsilon_(static_cast<float>(norm.epsilon)),
-        scale_(row_of(1.0 + norm.weight, size_)) {}
+      : scale_(row_of(1.0 + norm.weight, norm.weight.dim(0))),
+        norm_{norm.weight.dim(0), norm.groups, norm.epsilon, scale_.data(), nullptr, nullptr} {}
   // x may be y.
   void operator()(const float* x, float* y) const noexcept {
-    for (std::int64_t first = 0; first < size_; first += group_) {
-      float mean = 0, variance = 0;
-      for (std::int64_t j = first; j < first + group_; ++j) mean += x[j];
-      mean /= static_cast<float>(group_);
-      for (std::int64_t j = first; j < first + group_; ++j) {
-        variance += (x[j] - mean) * (x[j] - mean);
-      }
-      const float factor = 1 / std::sqrt(variance / static_cast<float>(group_) + epsilon_);
-      for (std::int64_t j = first; j < first + group_; ++j) {
-        y[j] = (x[j] - mean) * factor * scale_.data()[j];
-      }
-    }
+    tapeloop::detail::normalise(norm_, x, y);
   }
   std::int64_t bytes() const { return scale_.bytes(); }
 
  private:
-  std::int64_t size_ = 0, group_ = 1;
-  float epsilon_ = 0;
   Row scale_;
+  tapeloop::detail::StepNorm norm_{};
 };
 
-float silu_of(float x) { return x / (1.0f + std::exp(-x)); }
+// A formula on rows that have kRoom behind them: operands in the order of the formula, then results.
+template <class F>
+class Formula {
+ public:
+  void operator()(std::initializer_list<float*> operands, std::int64_t size) const noexcept {
+    std::array<void*, 16> rows;
+    std::copy(operands.begin(), operands.end(), rows.begin());
+    std::array<std::int64_t, 16> steps;
+    steps.fill(1);
+    kernel_.cpu[0](formula_.bytes, rows.data(), steps.data(), (size + kRoom - 1) / kRoom * kRoom);
+  }
+
+ private:
+  const PointwiseKernel& kernel_ = pointwise_kernel<F>();
+  tapeloop::detail::FormulaBytes formula_{F{}};
+};
 
 // silu of a causal convolution; `state` holds the last K - 1 inputs.
 class Convolution {
@@ -124,7 +125,7 @@ class Convolution {
       const float* const input = k + 1 < taps_ ? state + k * size_ : x;
       for (std::int64_t j = 0; j < size_; ++j) y[j] += tap[j] * input[j];
     }
-    for (std::int64_t j = 0; j < size_; ++j) y[j] = silu_of(y[j]);
+    silu_({y, y}, size_);
     if (taps_ < 2) return;
     const auto bytes = static_cast<std::size_t>((taps_ - 2) * size_) * sizeof(float);
     std::memmove(state, state + size_, bytes);
@@ -135,6 +136,7 @@ class Convolution {
  private:
   std::int64_t size_ = 0, taps_ = 1;
   Row weight_, bias_;  // weight [taps, F]
+  Formula<formula::Silu> silu_;
 };
 
 // What the layers share: E features in and out, and the parts of the state.
@@ -196,7 +198,7 @@ class MlstmStream final : public BlockLayer {
     const std::int64_t d = inner_ / heads_;
     norm_(x, normed_.data());
     up_(normed_.data(), halves_.data(), backwards);
-    const float* const z = halves_.data() + inner_;
+    float* const z = halves_.data() + inner_;
     conv_(halves_.data(), part(0), u_.data());
     float *const q = qkv_.data(), *const k = q + inner_, *const v = k + inner_;
     q_(u_.data(), q, backwards);
@@ -212,8 +214,9 @@ class MlstmStream final : public BlockLayer {
                               epsilon_);
     }
     outnorm_(h_.data(), h_.data());
+    silu_({z, z}, inner_);
     for (std::int64_t j = 0; j < inner_; ++j) {
-      h_.data()[j] = (h_.data()[j] + skip_.data()[j] * u_.data()[j]) * silu_of(z[j]);
+      h_.data()[j] = (h_.data()[j] + skip_.data()[j] * u_.data()[j]) * z[j];
     }
     down_(h_.data(), y_.data(), backwards);
     for (std::int64_t j = 0; j < features_; ++j) y_.data()[j] += x[j];
@@ -226,6 +229,7 @@ class MlstmStream final : public BlockLayer {
   Norm norm_, outnorm_;
   Product up_, down_, q_, k_, v_, gates_;
   Convolution conv_;
+  Formula<formula::Silu> silu_;
   nn::Row skip_, normed_, halves_, u_, qkv_, if_, h_;
 };
 
@@ -273,19 +277,16 @@ class SlstmStream final : public BlockLayer {
       for (std::int64_t j = 0; j < size; ++j) z[j] += from_h_.data()[j];
     }
     float *const h = part(1), *const c = part(2), *const n = part(3), *const m = part(4);
-    void* const operands[] = {
-        rows_[0].data(), rows_[1].data(), rows_[2].data(), rows_[3].data(), c, n, m, h, c, n, m};
-    const std::int64_t steps[] = {1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1};
-    kernel_.cpu[0](formula_.bytes, operands, steps, (size + kRoom - 1) / kRoom * kRoom);
+    slstm_(
+        {rows_[0].data(), rows_[1].data(), rows_[2].data(), rows_[3].data(), c, n, m, h, c, n, m},
+        size);
     float* const y = y_.data();
     group_norm_(h, y);
     for (std::int64_t j = 0; j < size; ++j) y[j] += x[j];
     ffn_norm_(y, normed_.data());
     up_(normed_.data(), halves_.data(), backwards);
     float *const gate = halves_.data(), *const value = gate + inner_;
-    for (std::int64_t j = 0; j < inner_; ++j) {
-      gate[j] = 0.5f * gate[j] * (1.0f + std::erf(gate[j] * 0.70710678f)) * value[j];
-    }
+    mlp_({gate, value, gate}, inner_);
     down_(gate, from_h_.data(), backwards);
     for (std::int64_t j = 0; j < size; ++j) y[j] += from_h_.data()[j];
     return y;
@@ -299,8 +300,8 @@ class SlstmStream final : public BlockLayer {
   std::array<Product, 4> gates_, recurrent_;
   nn::Row normed_, u_, from_h_, halves_;
   std::array<nn::Row, 4> rows_;
-  const PointwiseKernel& kernel_ = pointwise_kernel<SlstmGates>();
-  tapeloop::detail::FormulaBytes formula_{SlstmGates{}};
+  Formula<SlstmGates> slstm_;
+  Formula<GeluGate> mlp_;
 };
 
 class NormStream final : public BlockLayer {
@@ -321,12 +322,7 @@ class NormStream final : public BlockLayer {
 
 std::vector<std::unique_ptr<StreamLayer>> Xlstm::stream_layers(Weights format) const {
   const PauseRecording pause;
-  for (const NamedVar& p : parameters(*this)) {
-    if (p.var.dtype() == DType::float32 && p.var.value().on_host()) continue;
-    fail("stepper", p.name + " is " + p.var.value().describe() +
-                        ", expected float32 on the cpu; convert the model by nn::convert(model, "
-                        "DType::float32)");
-  }
+  for (const NamedVar& p : parameters(*this)) detail::check_float32(p.name.c_str(), p.var.value());
   std::vector<std::unique_ptr<StreamLayer>> layers;
   for (const Block& block : blocks_) {
     if (block.mlstm) {
@@ -340,9 +336,7 @@ std::vector<std::unique_ptr<StreamLayer>> Xlstm::stream_layers(Weights format) c
 }
 
 Stepper make_stepper(const Xlstm& model, const Linear& head, const StepperOptions& options) {
-  return Stepper(model.stream_layers(options.weights),
-                 head.weight.defined() ? head.weight.value() : Tensor(),
-                 head.bias.defined() ? head.bias.value() : Tensor(), options);
+  return detail::with_head(model.stream_layers(options.weights), head, options);
 }
 
 }  // namespace tapeloop::nn

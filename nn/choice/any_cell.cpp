@@ -17,8 +17,7 @@ Stepper make_stepper(const AnyRecurrent& model, const Linear& head, const Steppe
     if (!streams.back()) return make_stepper<AnyCell>(model, head, options);
   }
   detail::check_streams(model.directions(), model.options().connection);
-  return Stepper(std::move(streams), head.weight.defined() ? head.weight.value() : Tensor(),
-                 head.bias.defined() ? head.bias.value() : Tensor(), options);
+  return detail::with_head(std::move(streams), head, options);
 }
 
 Var detail::project_symbols(const Linear& projection, const Tensor& symbols) {

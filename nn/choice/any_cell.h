@@ -150,7 +150,7 @@ class AnyCell {
   Recurrence recurrence(const of::Source& mask) const { return cell().recurrence(mask); }
   // One step by ordinary operations: the next state.
   AnyState step(const Var& zx, const AnyState& state) const { return cell().step(zx, state); }
-  std::size_t zoned() const { return cell().zoned_parts(); }  // see `zoned_parts` in cell.h
+  std::size_t zoned_parts() const { return cell().zoned_parts(); }  // see cell.h
   // Whether it calculates all steps at once, by sequence(): unroll.h.
   bool has_sequence() const { return cell().has_sequence(); }
   // All steps at once. Throws Error if the cell has no such form.

@@ -121,8 +121,8 @@ std::size_t zoned_parts(const C& cell) {
     static_assert(C::zoned_parts >= 1 && C::zoned_parts <= C::State::parts,
                   "zoned_parts: from 1 to the number of parts of the cell's state");
     return C::zoned_parts;
-  } else if constexpr (requires { cell.zoned(); }) {  // a cell whose type does not tell
-    return cell.zoned();
+  } else if constexpr (requires { cell.zoned_parts(); }) {  // as AnyCell has it
+    return cell.zoned_parts();
   } else {
     return cell.state_sizes().size();
   }

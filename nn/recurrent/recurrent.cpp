@@ -6,31 +6,14 @@
 
 #include <algorithm>
 
+#include "tapeloop/autograd/schedule/lengths.h"
 #include "tapeloop/autograd/tensor/error.h"
-#include "tapeloop/nn/recurrent/mask.h"
 
 namespace tapeloop::nn::detail {
 
 bool runs_in_segments(const UnrollOptions& options) {
   return options.recompute.wanted() && Tape::current() != nullptr &&
          tapeloop::detail::observer_of_steps() == nullptr;
-}
-
-// Of x [T, N, ..], which errors call `name`.
-static void check_lengths(const char* caller, const char* name,
-                          std::span<const std::int64_t> lengths, const Shape& x) {
-  if (!lengths.empty() && static_cast<std::int64_t>(lengths.size()) != x[1]) {
-    fail(
-        caller,
-        fmt::format("{} lengths were given for a batch of {}; give one for each sequence; {} is {}",
-                    lengths.size(), x[1], name, x.str()));
-  }
-  for (std::size_t i = 0; i < lengths.size(); ++i) {
-    if (lengths[i] < 0 || lengths[i] > x[0]) {
-      fail(caller, fmt::format("length {} of sequence {} is outside 0..{}, the steps of {} {}",
-                               lengths[i], i, x[0], name, x.str()));
-    }
-  }
 }
 
 void check_sequence(const Var& xs, const UnrollOptions& options) {
@@ -40,7 +23,7 @@ void check_sequence(const Var& xs, const UnrollOptions& options) {
          fmt::format("xs must be [T, N, I], got {}{}", xs.shape().str(),
                      xs.rank() == 2 ? "; add a batch axis by insert_axis(xs, 1)" : ""));
   }
-  check_lengths(options.caller, "xs", options.lengths, xs.shape());
+  tapeloop::detail::check_lengths(options.caller, options.lengths, "xs", xs.shape());
 }
 
 void check_symbols(const Tensor& symbols, std::span<const std::int64_t> lengths,
@@ -48,7 +31,7 @@ void check_symbols(const Tensor& symbols, std::span<const std::int64_t> lengths,
   if (symbols.rank() != 2) {
     fail("recurrent", fmt::format("symbols must be [T, N], got {}", symbols.describe()));
   }
-  check_lengths("recurrent", "symbols", lengths, symbols.shape());
+  tapeloop::detail::check_lengths("recurrent", lengths, "symbols", symbols.shape());
   if (options.noise.inputs != 0 || options.connection != Connection::plain) {
     fail("recurrent",
          "symbols stand for one-hot vectors, which neither noise.inputs nor a residual or highway "
@@ -149,7 +132,8 @@ Masks::Masks(std::span<const std::int64_t> lengths, const Var& xs) : all_running
     all_running_until_ = std::min(all_running_until_, length);
   }
   if (all_running_until_ == xs.dim(0)) return;
-  running_ = mask_within(lengths, xs.dim(0), xs.dtype(), xs.device()).insert_axis(2);
+  running_ =
+      tapeloop::detail::mask_within(lengths, xs.dim(0), xs.dtype(), xs.device()).insert_axis(2);
   zero_ = Tensor::zeros({}, xs.dtype(), xs.device());
 }
 

@@ -175,9 +175,11 @@ class Recurrent {
   void draw_noise(const C& cell, const Var& xs, UnrollOptions& options) const {
     if (!options_.noise.wanted()) return;
     const auto sizes = cell.state_sizes();
-    options.noise =
-        detail::draw_noise(options_.noise, detail::noisy_recurrence(cell, {}, xs.dim(0), xs.dim(1)),
-                           sizes, detail::zoned_parts(cell), xs, noise_);
+    // Only masks of weights need the weights.
+    const Recurrence recurrence =
+        options_.noise.weights != 0 ? detail::recurrence_of(cell) : Recurrence();
+    options.noise = detail::draw_noise(options_.noise, recurrence, sizes, detail::zoned_parts(cell),
+                                       xs, noise_);
   }
 
   auto state_sizes() const {  // the same in all cells

@@ -22,10 +22,11 @@ void check_streams(int directions, Connection connection) {
   }
 }
 
-void check_float32(const StepperLayer& layer) {
-  if (layer.w_in.dtype() != DType::float32) {
-    fail("stepper", "the model's weights are " + std::string(name(layer.w_in.dtype())) +
-                        ", expected float32; convert it by nn::convert(model, DType::float32)");
+void check_float32(const char* what, const Tensor& weight) {
+  if (weight.dtype() != DType::float32 || !weight.on_host()) {
+    fail("stepper", std::string(what) + ": " + weight.describe() +
+                        ", expected float32 on the cpu; convert the model by nn::convert(model, "
+                        "DType::float32), or move it by nn::move(model, Device::cpu)");
   }
 }
 

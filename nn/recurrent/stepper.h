@@ -15,9 +15,15 @@ namespace detail {
 StepperLayer layer_of(const Recurrence& recurrence, const Linear& projection,
                       std::span<const std::int64_t> state_sizes);
 void check_affine(const StepperLayer& layer, const Tensor& x, const Tensor& y);
-void check_float32(const StepperLayer& layer);
+void check_float32(const char* what, const Tensor& weight);
 // Throws if the stack has two directions, or adds or mixes inputs into outputs.
 void check_streams(int directions, Connection connection);
+// A Stepper of these layers and the Linear that follows them, if any.
+template <class Layers>
+Stepper with_head(Layers layers, const Linear& head, const StepperOptions& options) {
+  const auto value = [](const Var& x) { return x.defined() ? x.value() : Tensor(); };
+  return Stepper(std::move(layers), value(head.weight), value(head.bias), options);
+}
 }  // namespace detail
 
 // A Stepper from a stack in one direction and the Linear that follows it, if
@@ -43,13 +49,12 @@ requires HasRecurrence<C> Stepper make_stepper(const Recurrent<C>& model, const 
         1);
     layers.push_back(detail::layer_of(recurrence, cell.input_projection(),
                                       std::vector<std::int64_t>(sizes.begin(), sizes.end())));
-    detail::check_float32(layers.back());
+    detail::check_float32("the model's weights", layers.back().w_in);
     const Tensor x = random_normal({1, inputs}, 0, 1, random);
     detail::check_affine(layers.back(), x, cell.input(Var(x)).value());
     inputs = cell.state_sizes()[0];
   }
-  return Stepper(layers, head.weight.defined() ? head.weight.value() : Tensor(),
-                 head.bias.defined() ? head.bias.value() : Tensor(), options);
+  return detail::with_head(std::move(layers), head, options);
 }
 
 // The same for a cell that gives a layer of a Stepper itself:
@@ -65,8 +70,7 @@ requires HasStreamLayer<C> Stepper make_stepper(const Recurrent<C>& model, const
   detail::check_streams(model.directions(), model.options().connection);
   std::vector<std::unique_ptr<StreamLayer>> layers;
   for (const C& cell : model.cells()) layers.push_back(cell.stream_layer(options.weights));
-  return Stepper(std::move(layers), head.weight.defined() ? head.weight.value() : Tensor(),
-                 head.bias.defined() ? head.bias.value() : Tensor(), options);
+  return detail::with_head(std::move(layers), head, options);
 }
 
 }  // namespace tapeloop::nn

@@ -43,7 +43,8 @@ struct Projected {
 };
 
 // A cell that calculates all steps at once. start: the parts, [N, size]; undefined ones are 0. Past
-// the ends of sequences xs is 0, and ys may be anything there. A part 0 of `last` that is undefined is the last step's y.
+// the ends of sequences xs is 0, and ys may be anything there. A part 0 of `last` that is undefined
+// is the last step's y.
 // Steps with noise within run by recurrence(), and so do those of a tape that logs the gradients of
 // states.
 template <class C>
@@ -51,7 +52,7 @@ concept HasSequence = requires(const C& cell, const Var& xs, const typename C::S
                                const UnrollOptions& options) {
   { cell.sequence(xs, start, options) } -> std::same_as<Unrolled<typename C::State>>;
 };
-// Whether it does: a cell whose type does not tell has has_sequence().
+// Whether this cell does so. has_sequence() says it for an AnyCell, whose type does not.
 template <HasSequence C>
 bool calculates_sequences(const C& cell) {
   if constexpr (requires { cell.has_sequence(); }) return cell.has_sequence();
@@ -174,13 +175,17 @@ Unrolled<typename C::State> unroll(const C& cell, const Var& xs, typename C::Sta
 
 namespace detail {
 
-// The recurrence of a cell with the masks in it, for T steps of N rows; undefined if the cell has
-// none.
+// The recurrence of a cell; undefined if the cell has none.
 template <Cell C>
-Recurrence noisy_recurrence(const C& cell, const NoiseMasks& noise, std::int64_t steps,
-                            std::int64_t batch, const Schedule* schedule = nullptr) {
-  Recurrence result;
-  if constexpr (HasRecurrence<C>) result = cell.recurrence();
+Recurrence recurrence_of(const C& cell) {
+  if constexpr (HasRecurrence<C>) return cell.recurrence();
+  return {};
+}
+// The cell's recurrence with the masks in it, for T steps of N rows; undefined if the cell has none.
+template <Cell C>
+Recurrence noisy_recurrence(const C& cell, Recurrence result, const NoiseMasks& noise,
+                            std::int64_t steps, std::int64_t batch,
+                            const Schedule* schedule = nullptr) {
   if (!noise.in_step()) return result;
   if (!result.defined()) fail_noise_without_recurrence();
   if (noise.candidates.defined()) {
@@ -198,9 +203,7 @@ Recurrence noisy_recurrence(const C& cell, const NoiseMasks& noise, std::int64_t
 template <Cell C>
 void check_noise_of(const C& cell, const Noise& noise) {
   const PauseRecording pause;
-  Recurrence recurrence;
-  if constexpr (HasRecurrence<C>) recurrence = cell.recurrence();
-  check_noise(noise, recurrence, zoned_parts(cell));
+  check_noise(noise, recurrence_of(cell), zoned_parts(cell));
 }
 
 // The steps one by one, by ordinary operations.
@@ -222,10 +225,10 @@ Unrolled<typename C::State> unroll_steps(const C& cell, const Var& zx, typename 
     tapeloop::detail::ObservedSteps::Step observed_step(observed, t, state.all());
     const Var& x = inputs[static_cast<std::size_t>(t)];
     typename C::State next =
-        noise.in_step()
-            ? typename C::State(
-                  noisy_recurrence(cell, noise.within(t, 1), 1, x.dim(0)).step(x, state.all()))
-            : step(cell, x, state);
+        noise.in_step() ? typename C::State(noisy_recurrence(cell, recurrence_of(cell),
+                                                             noise.within(t, 1), 1, x.dim(0))
+                                                .step(x, state.all()))
+                        : step(cell, x, state);
     next[0] = observed_step.made(next.all());
     Var output = next.h();
     if (Var running = masks.at(t); running.defined()) {
@@ -242,24 +245,24 @@ Unrolled<typename C::State> unroll_steps(const C& cell, const Var& zx, typename 
 
 // All steps at once, by the cell's sequence().
 template <HasSequence C>
-Unrolled<typename C::State> unroll_sequence(const C& cell, const Var& xs, typename C::State state,
+Unrolled<typename C::State> unroll_sequence(const C& cell, const Var& xs,
+                                            const typename C::State& state,
                                             const UnrollOptions& options) {
   check_masks(options.noise, cell.state_sizes(), xs.dim(0), xs.dim(1));
+  typename C::State start = state;
+  complete_state(cell, xs, start, options);
   const Masks masks(options.lengths, xs);
   const Var inputs = times_mask("inputs", masks.without_padding(xs), options.noise.inputs);
   Unrolled<typename C::State> result = cell.sequence(inputs, state, options);
-  if (!result.last[0].defined()) {
-    complete_state(cell, xs, state, options);
-    result.last[0] = last_output(result.ys, state[0], options);
-  }
+  if (!result.last[0].defined()) result.last[0] = last_output(result.ys, start[0], options);
   result.ys = times_mask("outputs", masks.without_padding(result.ys), options.noise.outputs);
   return result;
 }
 
 // Sequences of different lengths, with a recurrence. Only the real steps are projected and run.
 template <Cell C>
-Unrolled<typename C::State> unroll_ragged(const C& cell, const Var& xs, typename C::State state,
-                                          const UnrollOptions& options) {
+Unrolled<typename C::State> unroll_ragged(const C& cell, Recurrence recurrence, const Var& xs,
+                                          typename C::State state, const UnrollOptions& options) {
   complete_state(cell, xs, state, options);
   const std::int64_t steps = xs.dim(0), batch = xs.dim(1);
   const SequencePart part = tapeloop::detail::begin_sequence(options.part, steps, options.reverse);
@@ -269,8 +272,9 @@ Unrolled<typename C::State> unroll_ragged(const C& cell, const Var& xs, typename
   check_masks(options.noise, sizes, steps, batch);
   const Var inputs = times_mask("inputs", xs, options.noise.inputs);
   Var zx = cell.input(to_nodes(schedule, reshape(inputs, Shape{steps * batch, xs.dim(2)})));
-  RecurrentResult result = recurrent(noisy_recurrence(cell, options.noise, steps, batch, &schedule),
-                                     std::move(zx), state.all(), sizes, schedule, {.part = part});
+  RecurrentResult result = recurrent(
+      noisy_recurrence(cell, std::move(recurrence), options.noise, steps, batch, &schedule),
+      std::move(zx), state.all(), sizes, schedule, {.part = part});
   const Var ys = from_nodes(schedule, result.hs);
   return {times_mask("outputs", reshape(ys, Shape{steps, batch, ys.dim(1)}), options.noise.outputs),
           typename C::State(result.last)};
@@ -303,7 +307,7 @@ Unrolled<typename C::State> unroll(const C& cell, const Var& xs, typename C::Sta
         xs.dim(1) > 0 && tapeloop::detail::observer_of_steps() == nullptr) {
       options.part = tapeloop::detail::begin_sequence(options.part, xs.dim(0), options.reverse);
       if (!options.part.logged()) {
-        return detail::unroll_sequence(cell, xs, std::move(state), options);
+        return detail::unroll_sequence(cell, xs, state, options);
       }
     }
   }
@@ -311,8 +315,8 @@ Unrolled<typename C::State> unroll(const C& cell, const Var& xs, typename C::Sta
     const auto real = [](std::int64_t length) { return length > 0; };
     if (!segments && tapeloop::detail::observer_of_steps() == nullptr &&
         std::any_of(options.lengths.begin(), options.lengths.end(), real)) {
-      if (cell.recurrence().defined()) {
-        return detail::unroll_ragged(cell, xs, std::move(state), options);
+      if (Recurrence recurrence = cell.recurrence(); recurrence.defined()) {
+        return detail::unroll_ragged(cell, std::move(recurrence), xs, std::move(state), options);
       }
     }
   }
@@ -345,7 +349,8 @@ Unrolled<typename C::State> unroll(const C& cell, Projected projected, typename 
       tapeloop::detail::begin_sequence(options.part, steps, options.reverse);
   Recurrence recurrence;
   if (tapeloop::detail::observer_of_steps() == nullptr) {
-    recurrence = detail::noisy_recurrence(cell, options.noise, steps, batch);
+    recurrence =
+        detail::noisy_recurrence(cell, detail::recurrence_of(cell), options.noise, steps, batch);
   }
   if (!recurrence.defined()) {
     return detail::unroll_steps(cell, zx, std::move(state), options, part);

@@ -9,9 +9,9 @@
 #include <limits>
 
 #include "tapeloop/autograd/look/profile.h"
+#include "tapeloop/autograd/schedule/lengths.h"
 #include "tapeloop/autograd/tensor/error.h"
 #include "tapeloop/nn/layers/init.h"
-#include "tapeloop/nn/recurrent/mask.h"
 #include "tapeloop/nn/seq2seq/scores.h"
 
 namespace tapeloop::nn {
@@ -40,7 +40,7 @@ Tensor mask_of(std::span<const std::int64_t> lengths, const Var& source) {
     }
   }
   if (std::all_of(lengths.begin(), lengths.end(), [&](auto l) { return l == steps; })) return {};
-  return detail::mask_within(lengths, steps, source.dtype(), source.device())
+  return tapeloop::detail::mask_within(lengths, steps, source.dtype(), source.device())
       .transpose(0, 1)
       .contiguous();
 }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-// Predecessors: the states that a step of a cell on a grid, a tree or a graph starts from, for
-// cells that calculate it by operations.
+// Predecessors: what the step() of a cell gets on a grid, a tree or a graph: the states of the
+// nodes before.
 #pragma once
 
 #include <cstdint>

@@ -111,7 +111,7 @@ TEST_CASE("a stepper streams an xLSTM without allocation, and again after a rese
     }
     stepper.reset();
   }
-  CHECK(test::throws_with("stepper: |is float64|expected float32 on the cpu",
+  CHECK(test::throws_with("stepper: |: float64|expected float32 on the cpu",
                           [&] { make_stepper(model); }));
 }
 

@@ -201,7 +201,8 @@ TEST_CASE("a wrong call of an operation names it, shows the shapes, and says wha
          const std::int64_t lengths[] = {1};
          linear_scan(zeros({3}), zeros({2, 2, 3}), Var(), {.lengths = lengths});
        }},
-      {"linear_scan: length 4 is outside 0..2, the steps of b [2, 2, 3]",
+      {"linear_scan: length 4 of sequence 1 is outside 0..2, the number of time steps; b is [2, 2, "
+       "3]",
        [&] {
          const std::int64_t lengths[] = {1, 4};
          linear_scan(zeros({3}), zeros({2, 2, 3}), Var(), {.lengths = lengths});

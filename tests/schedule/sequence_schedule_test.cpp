@@ -143,9 +143,11 @@ TEST_CASE("errors of sequences name what was given and what was expected") {
   const std::int64_t lengths[] = {3, 5, -1};
   CHECK(throws_with("3 lengths were given for a batch of 2; give one for each sequence",
                     [&] { Schedule::sequences(5, 2, {.lengths = lengths}); }));
-  CHECK(throws_with("the length 5 of sequence 1 is outside 0..4, the number of time steps",
-                    [&] { Schedule::sequences(4, 3, {.lengths = lengths}); }));
-  CHECK(throws_with("the length -1 of sequence 2 is outside 0..5",
+  CHECK(
+      throws_with("sequences: length 5 of sequence 1 is outside 0..4, the number of time steps; "
+                  "[T, N] is [4, 3]",
+                  [&] { Schedule::sequences(4, 3, {.lengths = lengths}); }));
+  CHECK(throws_with("sequences: length -1 of sequence 2 is outside 0..5",
                     [&] { Schedule::sequences(5, 3, {.lengths = lengths}); }));
   const std::uint8_t resets[5] = {};
   CHECK(

@@ -342,9 +342,10 @@ TEST_CASE("mistakes are told before any work, with shapes and what was expected"
   CHECK(throws_with("takes 5 arguments (i f g o c) of equal width, but is given 21",
                     call(lstm, p.x, {state[0], zeros({2, 5})})));
   CHECK(throws_with("3 lengths were given for a batch of 2", call(lstm, p.x, state, {1, 2, 3})));
-  CHECK(throws_with("length 4 is outside 0..3, the steps of zx [3, 2, 16]",
-                    call(lstm, p.x, state, {1, 4})));
-  CHECK(throws_with("length -1 is outside 0..3", call(lstm, p.x, state, {-1, 3})));
+  CHECK(throws_with(
+      "length 4 of sequence 1 is outside 0..3, the number of time steps; zx is [3, 2, 16]",
+      call(lstm, p.x, state, {1, 4})));
+  CHECK(throws_with("length -1 of sequence 0 is outside 0..3", call(lstm, p.x, state, {-1, 3})));
   CHECK(throws_with("zx is int64, expected float32 or float64",
                     call(lstm, zeros({3, 2, 16}, DType::int64), state)));
   CHECK(

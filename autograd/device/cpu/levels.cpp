@@ -279,7 +279,8 @@ class Member {
     bool whole_panels;  // the last panel of all is full
   };
   // Keeps the last result: most steps divide all values in the same units, and integer divisions
-  // take long in a level of few flops.
+  // take long in a level of few flops. By value: callers that held a reference wrote past their
+  // columns when compiled by g++ 12 with -O3 (tests/sequence/recurrent_corners_test.cpp).
   Share own(std::int64_t units) {
     if (units == units_) return share_;
     units_ = units;

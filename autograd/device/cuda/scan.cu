@@ -48,7 +48,7 @@ struct Numbers {
 template <class T>
 struct ScanPlace {
   std::int64_t row, unit, chunk, first, end, number;
-  const T *a, *b;
+  const T *a, *b;  // of the first step
   bool within;
   TL_HD explicit ScanPlace(const ScanPlan<T>& plan, std::int64_t thread, int parts) {
     const std::int64_t numbers = plan.rows * plan.units;
@@ -61,8 +61,8 @@ struct ScanPlace {
     first = chunk * plan.chunk;
     end = first + plan.chunk < plan.steps ? first + plan.chunk : plan.steps;
     within = chunk < plan.chunks;
-    a = plan.a + row * plan.a_row + unit - (plan.delayed ? plan.a_step : 0);
-    b = plan.b + row * plan.b_row + unit;
+    a = plan.a + row * plan.a_row + unit + (plan.delayed ? first - 1 : first) * plan.a_step;
+    b = plan.b + row * plan.b_row + unit + first * plan.b_step;
   }
 };
 
@@ -78,8 +78,7 @@ __global__ void __launch_bounds__(kThreads) join_kernel(ScanPlan<T> plan) {
   const ScanPlace<T> place(plan, thread_number(), kParts);
   if (!place.within) return;
   const Numbers<T, kKind> numbers{plan.units};
-  const T* a = place.a + place.first * plan.a_step;
-  const T* b = place.b + place.first * plan.b_step;
+  const T *a = place.a, *b = place.b;
   const bool nothing_before = place.first == 0 && plan.delayed;  // there is no a before step 0
   auto sum = numbers.load(b);
   auto factor = nothing_before ? sum : numbers.load(a);  // of the first chunk it is not used
@@ -129,8 +128,7 @@ __global__ void __launch_bounds__(kThreads) scan_kernel(ScanPlan<T> plan) {
   const ScanPlace<T> place(plan, thread_number(), kParts);
   if (!place.within) return;
   const Numbers<T, kKind> numbers{plan.units};
-  const T* a = place.a + place.first * plan.a_step;
-  const T* b = place.b + place.first * plan.b_step;
+  const T *a = place.a, *b = place.b;
   T* h = plan.h + place.row * plan.h_row + place.unit + place.first * plan.h_step;
   auto state = numbers.load(b);
   const std::int64_t all = plan.rows * plan.units * kParts;

@@ -5,6 +5,7 @@
 #include <fmt/format.h>
 
 #include "tapeloop/autograd/tensor/error.h"
+#include "tapeloop/nn/recurrent/own_order.h"
 
 namespace tapeloop::nn {
 
@@ -70,45 +71,28 @@ Recurrence QrnnCell::recurrence() const {
 Unrolled<QrnnCell::State> QrnnCell::sequence(const Var& xs, const State& given,
                                              const UnrollOptions& options) const {
   const std::int64_t steps = xs.dim(0), batch = xs.dim(1), inputs = weight_ih.dim(1);
-  const std::int64_t window = own.window;
   detail::check_features("qrnn", xs, inputs);
   State start = given;
   detail::complete_state(*this, xs, start, options);
-  // Rows of the inputs before the start, kept() for each sequence, then those of xs.
-  const Var rows = concat(
-      {reshape(start[2], Shape{batch * kept(), inputs}), reshape(xs, Shape{steps * batch, inputs})},
-      0);
-  // The row of the input at place q of the order in which sequence n runs; before 0: the start.
-  const auto row = [&](std::int64_t q, std::int64_t n, std::int64_t length) {
-    if (q < 0) return n * kept() + kept() + q;
-    return batch * kept() + (options.reverse ? length - 1 - q : q) * batch + n;
+  const auto in_order = [&](const Var& x) {
+    return options.reverse ? detail::turned(x, options.lengths) : x;
   };
-  const Tensor index = Tensor::empty({steps, batch, window}, DType::int64);
-  const Tensor last = Tensor::empty({batch, kept()}, DType::int64);
-  auto* const places = static_cast<std::int64_t*>(index.raw());
-  auto* const ends = static_cast<std::int64_t*>(last.raw());
-  for (std::int64_t n = 0; n < batch; ++n) {
-    const std::int64_t length =
-        options.lengths.empty() ? steps : options.lengths[static_cast<std::size_t>(n)];
-    for (std::int64_t t = 0; t < steps; ++t) {
-      const std::int64_t q = options.reverse ? length - 1 - t : t;
-      for (std::int64_t k = 0; k < window; ++k) {
-        places[(t * batch + n) * window + k] = t < length ? row(q - window + 1 + k, n, length) : 0;
-      }
-    }
-    for (std::int64_t k = 0; k < kept(); ++k) {
-      ends[n * kept() + k] = row(length - kept() + k, n, length);
-    }
+  // The inputs before the sequence, then its own: tap k reads them k steps later than tap 0.
+  const Var past = transpose(reshape(start[2], {batch, kept(), inputs}), 0, 1);
+  const Var all = concat({past, in_order(xs)}, 0);
+  Var z = bias_ih;
+  for (std::int64_t k = 0; k < own.window; ++k) {
+    const std::int64_t first = kept() - own.window + 1 + k;
+    z = linear(slice(all, 0, first, first + steps), taps(k, k + 1), z);
   }
-  const Var windows = reshape(embedding(rows, index), Shape{steps, batch, window * inputs});
   Recurrence r;
   const auto next = pooled(r, of::input());
   r.next({next[0], next[1]});
   RecurrentResult result =
-      recurrent(std::move(r), linear(windows, taps(0, window), bias_ih), {start[0], start[1]},
-                {.reverse = options.reverse, .lengths = options.lengths});
-  const Var kept_inputs = reshape(embedding(rows, last), Shape{batch, kept() * inputs});
-  return {result.hs, State(result.last[0], result.last[1], kept_inputs)};
+      recurrent(std::move(r), std::move(z), {start[0], start[1]}, {.lengths = options.lengths});
+  const Var last = transpose(detail::last_steps(all, kept(), options.lengths), 0, 1);
+  return {in_order(result.hs),
+          State(result.last[0], result.last[1], reshape(last, {batch, kept() * inputs}))};
 }
 
 }  // namespace tapeloop::nn

@@ -35,7 +35,7 @@ struct QrnnCell {
   Var input(const Var& x) const;  // the columns of the last tap, and x
   Linear input_projection() const;
   Recurrence recurrence() const;
-  // All steps: one product over all windows, then the pooling.
+  // All steps: a product for each tap, then the pooling.
   Unrolled<State> sequence(const Var& xs, const State& start, const UnrollOptions& options) const;
   void visit(Visitor& v) const { v("weight_ih", weight_ih), v("bias_ih", bias_ih); }
 

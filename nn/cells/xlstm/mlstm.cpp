@@ -7,6 +7,7 @@
 #include <algorithm>
 #include <cmath>
 
+#include "tapeloop/autograd/schedule/lengths.h"
 #include "tapeloop/autograd/tensor/error.h"
 #include "tapeloop/nn/cells/gate_weights.h"
 
@@ -83,26 +84,38 @@ Var run_chunk(const Chunk& x, Memory& memory, double epsilon) {
     n = n + kept * insert_axis(memory.n, -2);
   }
   memory = {c, select_index(n, -2, 0), last_of(m, -1)};
-  const MlstmOutput output{epsilon};
-  if (x.o.defined()) return pointwise(output, x.o, r, nq, insert_axis(m, -1));
-  const Var open(Tensor::full({}, INFINITY, r.dtype(), r.device()));
-  return pointwise(output, open, r, nq, insert_axis(m, -1));
+  const Var below = insert_axis(m, -1);
+  return x.o.defined() ? pointwise(MlstmOutput{epsilon}, x.o, r, nq, below)
+                       : pointwise(MlstmRead{epsilon}, r, nq, below);
 }
 
 }  // namespace
 
-detail::MlstmResult detail::run_mlstm(const MlstmSequence& s, const Var& c, const Var& n,
-                                      const Var& m, const MlstmOptions& own) {
-  const std::int64_t steps = s.q.dim(0), batch = s.q.dim(1);
+// Of sequences without steps the state before, of others the last one. running [T, N].
+static void keep_of_empty(State<4>& last, const State<4>& start, const Tensor& running) {
+  const Var has_steps = max(Var(running), {0}, false);
+  const Var zero(Tensor::zeros({}, running.dtype(), running.device()));
+  for (std::size_t k = 1; k < State<4>::parts; ++k) {
+    last[k] = select(insert_axis(has_steps, 1), last[k], start[k].defined() ? start[k] : zero);
+  }
+}
+
+Unrolled<State<4>> detail::run_mlstm(const MlstmSequence& s, const State<4>& start,
+                                     const Tensor& running, const MlstmOptions& own) {
+  const std::int64_t steps = s.q.dim(0), batch = s.q.dim(1), size = s.q.dim(2);
+  const std::int64_t heads = own.heads, d = size / heads;
   const std::int64_t chunk = own.chunk == 0 ? steps : own.chunk;
   Var i = s.i, log_f = log_forget(own.forget, s.f);
-  if (s.running.defined()) {
-    const Var running(s.running.insert_axis(2));
-    i = select(running, i, Var(Tensor::full({}, kNoInput, i.dtype(), i.device())));
-    log_f = select(running, log_f, Var(Tensor::zeros({}, i.dtype(), i.device())));
+  if (running.defined()) {
+    const Var mask(running.insert_axis(2));
+    i = select(mask, i, Var(Tensor::full({}, kNoInput, i.dtype(), i.device())));
+    log_f = select(mask, log_f, Var(Tensor::zeros({}, i.dtype(), i.device())));
   }
   Memory memory;
-  if (c.defined()) memory = {c, n, insert_axis(m, -1)};
+  if (start[1].defined()) {
+    memory = {reshape(start[1], {batch, heads, d, d}), reshape(start[2], {batch, heads, d}),
+              insert_axis(start[3], -1)};
+  }
   PoolVector<Var> outputs;
   for (std::int64_t first = 0; first < steps; first += chunk) {
     const std::int64_t end = std::min(first + chunk, steps);
@@ -111,47 +124,12 @@ detail::MlstmResult detail::run_mlstm(const MlstmSequence& s, const Var& c, cons
     const Chunk x{part(s.q), part(s.k),   part(s.v), s.o.defined() ? part(s.o) : Var(),
                   gates(i),  gates(log_f)};
     const Var h = permute(run_chunk(x, memory, own.epsilon), {2, 0, 1, 3});
-    outputs.push_back(reshape(h, {end - first, batch, s.q.dim(2)}));
+    outputs.push_back(reshape(h, {end - first, batch, size}));
   }
-  const Var ys = outputs.size() == 1 ? outputs[0] : concat(outputs, 0);
-  return {ys, memory.c, memory.n, select_index(memory.m, -1, 0)};
-}
-
-Tensor detail::running_steps(std::span<const std::int64_t> lengths, std::int64_t steps,
-                             const Var& like) {
-  if (lengths.empty()) return {};
-  PoolVector<double> flags;
-  for (std::int64_t t = 0; t < steps; ++t) {
-    for (const std::int64_t length : lengths) flags.push_back(t < length ? 1 : 0);
-  }
-  const Shape shape{steps, static_cast<std::int64_t>(lengths.size())};
-  return Tensor::from(shape, std::span<const double>(flags)).to(like.dtype()).to(like.device());
-}
-
-State<4> detail::of_last_steps(State<4> last, const State<4>& before, const Var& ys,
-                               std::span<const std::int64_t> lengths, bool reverse) {
-  const std::int64_t steps = ys.dim(0), batch = ys.dim(1), size = ys.dim(2);
-  if (lengths.empty()) {
-    last[0] = select_index(ys, 0, reverse ? 0 : steps - 1);
-    return last;
-  }
-  PoolVector<std::int64_t> index;
-  PoolVector<double> any;
-  for (std::int64_t n = 0; n < batch; ++n) {
-    const std::int64_t length = lengths[static_cast<std::size_t>(n)];
-    const std::int64_t t = reverse ? 0 : std::max<std::int64_t>(length - 1, 0);
-    index.push_back(t * batch + n);
-    any.push_back(length > 0 ? 1 : 0);
-  }
-  const Tensor flags = Tensor::from(Shape{batch, 1}, std::span<const double>(any));
-  const Var has_steps(flags.to(ys.dtype()).to(ys.device()));
-  const Tensor rows = Tensor::from(Shape{batch}, std::span<const std::int64_t>(index));
-  last[0] = take(reshape(ys, {steps * batch, size}), rows.to(ys.device()), 0);
-  const Var zero(Tensor::zeros({}, ys.dtype(), ys.device()));
-  for (std::size_t k = 0; k < State<4>::parts; ++k) {
-    last[k] = select(has_steps, last[k], before[k].defined() ? before[k] : zero);
-  }
-  return last;
+  State<4> last(Var(), reshape(memory.c, {batch, size * d}), reshape(memory.n, {batch, size}),
+                select_index(memory.m, -1, 0));
+  if (running.defined()) keep_of_empty(last, start, running);
+  return {outputs.size() == 1 ? outputs[0] : concat(outputs, 0), last};
 }
 
 MlstmCell::MlstmCell(const RecurrentOptions& o, Random& random, const Options& given) : own(given) {
@@ -219,37 +197,19 @@ MlstmCell::State MlstmCell::step(const Var& zx, const State& state) const {
                m);
 }
 
-Unrolled<MlstmCell::State> MlstmCell::sequence(const Var& xs, const State& given,
+Unrolled<MlstmCell::State> MlstmCell::sequence(const Var& xs, const State& start,
                                                const UnrollOptions& options) const {
-  const Var zx = input(xs);
-  const std::int64_t steps = zx.dim(0), batch = zx.dim(1), size = weight_q.dim(0);
-  const std::int64_t heads = own.heads, d = size / heads;
-  State state = given;
-  const bool started = given[1].defined() || given[2].defined() || given[3].defined();
-  detail::complete_state(*this, zx, state, options);
-  const Tensor running = detail::running_steps(options.lengths, steps, zx);
-  const auto in_order = [&](const Var& x) { return options.reverse ? flip(x, 0) : x; };
-  const PoolVector<Var> z = columns_of(in_order(zx), size, heads);
-  const detail::MlstmSequence sequence{
-      z[0],
-      z[1],
-      z[2],
-      z[3],
-      z[4],
-      z[5],
-      running.defined() && options.reverse ? running.flip(0) : running};
-  const detail::MlstmResult result =
-      started ? detail::run_mlstm(sequence, reshape(state[1], {batch, heads, d, d}),
-                                  reshape(state[2], {batch, heads, d}), state[3], own)
-              : detail::run_mlstm(sequence, {}, {}, {}, own);
-  Var ys = in_order(result.ys);
-  State last(Var(), reshape(result.c, {batch, size * d}), reshape(result.n, {batch, size}),
-             result.m);
-  if (running.defined()) {
-    const Var zero(Tensor::zeros({}, zx.dtype(), zx.device()));
-    ys = select(Var(running.insert_axis(2)), ys, zero);
+  const Var zx = input(options.reverse ? flip(xs, 0) : xs);
+  Tensor running;
+  if (!options.lengths.empty()) {
+    running = tapeloop::detail::mask_within(options.lengths, xs.dim(0), xs.dtype(), xs.device());
+    if (options.reverse) running = running.flip(0);
   }
-  return {ys, detail::of_last_steps(std::move(last), state, ys, options.lengths, options.reverse)};
+  const PoolVector<Var> z = columns_of(zx, weight_q.dim(0), own.heads);
+  Unrolled<State> result =
+      detail::run_mlstm({z[0], z[1], z[2], z[3], z[4], z[5]}, start, running, own);
+  if (options.reverse) result.ys = flip(result.ys, 0);
+  return result;
 }
 
 }  // namespace tapeloop::nn

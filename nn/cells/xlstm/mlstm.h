@@ -71,24 +71,15 @@ using Mlstm = Recurrent<MlstmCell>;  // a stack of them
 namespace detail {
 // The mLSTM without its projections, as blocks use it. Sequences [T, N, ..] of queries, keys
 // (scaled), values and output gates [T, N, H], and of i and f [T, N, heads]. Undefined output gates
-// are open. The state is C, n and m; an undefined C means none. `running` [T, N] is 1 for the steps
-// within a sequence, else 0; undefined: all of them.
+// are open.
 struct MlstmSequence {
   Var q, k, v, o, i, f;
-  Tensor running;
 };
-struct MlstmResult {
-  Var ys;       // [T, N, H]
-  Var c, n, m;  // [N, heads, D, D], [N, heads, D], [N, heads]
-};
-MlstmResult run_mlstm(const MlstmSequence& sequence, const Var& c, const Var& n, const Var& m,
-                      const MlstmOptions& options);
-// MlstmSequence::running of these lengths; undefined without lengths.
-Tensor running_steps(std::span<const std::int64_t> lengths, std::int64_t steps, const Var& like);
-// The state after each sequence's last step: h from ys [T, N, H], the other parts as in `last`. A
-// sequence without steps keeps the state `before`, whose undefined parts are zeros.
-State<4> of_last_steps(State<4> last, const State<4>& before, const Var& ys,
-                       std::span<const std::int64_t> lengths, bool reverse);
+// Runs all steps in their order. `start` is the state before; if its C is undefined, there is none.
+// `running` [T, N] is 1 for the steps within a sequence, else 0; if it is undefined, all steps are.
+// Other steps leave the state as it is, and their ys may be anything. `last` has no part 0.
+Unrolled<State<4>> run_mlstm(const MlstmSequence& sequence, const State<4>& start,
+                             const Tensor& running, const MlstmOptions& options);
 }  // namespace detail
 
 }  // namespace tapeloop::nn

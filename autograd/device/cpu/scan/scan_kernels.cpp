@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 // A scan over time, on some columns of some rows of the batch, for the instruction set of this
-// file's compiler flags. The loop over time is outside: memory is read and written in its own order,
-// and the states of the step before are in a cache.
+// file's compiler flags. The loop over time is the outer one: it reads and writes memory in the
+// memory's own order, and the states of the step before are in a cache.
 #include <algorithm>
 
 #include "tapeloop/autograd/device/cpu/scan/scan.h"

@@ -2,27 +2,16 @@
 # SPDX-License-Identifier: MIT
 """Every program takes every cell by its name, and goes on with it; `cells` repeats no run.
 
-usage: tests/cells_by_name_test.py CELLS CHAR_LM JAZZ SEQ2SEQ
+usage: tests/examples/cells_by_name_test.py CELLS CHAR_LM JAZZ SEQ2SEQ
 """
 import re
-import subprocess
 import sys
 import tempfile
 from pathlib import Path
 
+from programs import check, report, run
+
 SMALL = ("--hidden", "8", "--embedding", "8")  # a MUT1 needs as many inputs as units
-failures = []
-
-
-def check(right, what):
-    if not right:
-        failures.append(what)
-
-
-def run(folder, *command):
-    """(exit code, standard output, standard error)"""
-    done = subprocess.run(command, cwd=folder, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=250)
-    return done.returncode, done.stdout, done.stderr
 
 
 def check_cells(folder, cells):
@@ -67,8 +56,7 @@ def main():
                     command = (program, *options, "--cell", name, *out, "--updates", updates, *more)
                     code, _, error = run(folder, *command)
                     check(code == 0 and error == "", f"{command[1:]}: {code}, {error}")
-    print("\n".join(failures) or "every program takes every cell")
-    sys.exit(1 if failures else 0)
+    report("every program takes every cell")
 
 
 if __name__ == "__main__":

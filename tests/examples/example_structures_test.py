@@ -3,33 +3,17 @@
 """The programs of examples/structures as one meets them: files that they refuse to write, damaged or other images,
 --resume.
 
-usage: tests/example_structures_test.py GRID_LSTM MD_LSTM TREE_LSTM
+usage: tests/examples/example_structures_test.py GRID_LSTM MD_LSTM TREE_LSTM
 """
 import json
 import struct
-import subprocess
 import sys
 import tempfile
 from pathlib import Path
 
+from programs import check, check_refused, report, run
+
 LONG = "1000000000"
-failures = []
-
-
-def check(right, what):
-    if not right:
-        failures.append(what)
-
-
-def run(folder, *command):
-    """(exit code, standard output, standard error)"""
-    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=250)
-    return done.returncode, done.stdout, done.stderr
-
-
-def check_refused(folder, code, message, *command):
-    got, _, error = run(folder, *command)
-    check(got == code and message in error and error.count("\n") == 1, f"{command[1:]}: {got}, {error}")
 
 
 def write_images(folder, count, size, first=0, pixels=None):
@@ -97,8 +81,7 @@ def main():
         check_files(folder, grid_lstm, md_lstm, tree_lstm)
         check_images(folder, md_lstm)
         check_tree(folder, tree_lstm)
-    print("\n".join(failures) or "every program refuses what it cannot do before it trains")
-    sys.exit(1 if failures else 0)
+    report("every program refuses what it cannot do before it trains")
 
 
 if __name__ == "__main__":

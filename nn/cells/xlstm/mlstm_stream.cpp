@@ -3,9 +3,8 @@
 #include <algorithm>
 #include <cmath>
 
-#include "tapeloop/autograd/tensor/error.h"
-#include "tapeloop/nn/blocks/mlstm_head.h"
 #include "tapeloop/nn/cells/xlstm/mlstm.h"
+#include "tapeloop/nn/cells/xlstm/mlstm_head.h"
 
 namespace tapeloop::nn {
 
@@ -74,11 +73,7 @@ class MlstmLayer final : public StreamLayer {
 std::unique_ptr<StreamLayer> MlstmCell::stream_layer(Weights format) const {
   const PauseRecording pause;
   const Linear projection = input_projection();
-  if (projection.weight.dtype() != DType::float32 || !projection.weight.value().on_host()) {
-    fail("stepper", "the model's weights are " + projection.weight.value().describe() +
-                        ", expected float32 on the cpu; convert it by nn::convert(model, "
-                        "DType::float32)");
-  }
+  detail::check_float32("the model's weights", projection.weight.value());
   return std::make_unique<MlstmLayer>(projection, weight_q.dim(0), own, format);
 }
 

@@ -3,7 +3,7 @@
 """The example programs as one meets them: what --help shows, options without effect, files that are not there or cannot be
 written, few pairs, checkpoints of other programs, signals that stop a training.
 
-usage: tests/example_options_test.py CHAR_LM JAZZ SEQ2SEQ
+usage: tests/examples/example_options_test.py CHAR_LM JAZZ SEQ2SEQ
 """
 import json
 import re
@@ -14,24 +14,9 @@ import sys
 import tempfile
 from pathlib import Path
 
+from programs import check, check_refused, report, run
+
 LONG = "1000000000"
-failures = []
-
-
-def check(right, what):
-    if not right:
-        failures.append(what)
-
-
-def run(folder, *command):
-    """(exit code, standard output, standard error)"""
-    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=250)
-    return done.returncode, done.stdout, done.stderr
-
-
-def check_refused(folder, code, message, *command):
-    got, _, error = run(folder, *command)
-    check(got == code and message in error, f"{command[1:]}: {got}, {error}")
 
 
 def interrupted(folder, seconds, stop, program, *options):
@@ -216,8 +201,7 @@ def main():
         check_unwritable(folder, char_lm, jazz, seq2seq)
         check_bytes(folder, char_lm)
         check_other_programs(folder, char_lm, jazz, seq2seq)
-    print("\n".join(failures) or "every program says what it does, and goes on after a signal")
-    sys.exit(1 if failures else 0)
+    report("every program says what it does, and goes on after a signal")
 
 
 if __name__ == "__main__":

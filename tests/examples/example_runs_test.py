@@ -3,7 +3,7 @@
 """Runs the example programs with a second run in the same folder, a full disk, closed streams, one file under two names, or
 their own output as input. No run may lose its learned weights or mix the files of two runs.
 
-usage: tests/example_runs_test.py CHAR_LM JAZZ SEQ2SEQ SANITIZERS      SANITIZERS: that they were built with, or none
+usage: tests/examples/example_runs_test.py CHAR_LM JAZZ SEQ2SEQ SANITIZERS      SANITIZERS: that they were built with, or none
 """
 import json
 import os
@@ -18,27 +18,11 @@ import time
 from contextlib import contextmanager
 from pathlib import Path
 
+from programs import check, check_refused, failures, report, run
+
 LONG = "1000000000"
 MEMORY = 4 << 30  # bytes
 SMALL = ("--hidden", "4", "--streams", "2", "--steps", "4", "--updates", "4", "--validate-every", "2", "--count", "1")
-failures = []
-
-
-def check(right, what):
-    if not right:
-        failures.append(what)
-
-
-def run(folder, *command, **options):
-    """(exit code, standard output, standard error)"""
-    done = subprocess.run(command, cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, timeout=250,
-                          **options)
-    return done.returncode, done.stdout, done.stderr
-
-
-def check_refused(folder, code, message, *command):
-    got, _, error = run(folder, *command)
-    check(got == code and message in error and error.count("\n") == 1, f"{command[1:]}: {got}, {error}")
 
 
 @contextmanager
@@ -314,8 +298,7 @@ def main():
             except Exception as error:  # the other tests run all the same
                 failures.append(f"{type(error).__name__}: {error}")
             failures[before:] = [f"{test.__name__}: {failure}" for failure in failures[before:]]
-    print("\n".join(failures) or "no run lost or mixed anything; all errors were reported")
-    sys.exit(1 if failures else 0)
+    report("no run lost or mixed anything; all errors were reported")
 
 
 if __name__ == "__main__":
