@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: MIT
 """Checks which folder includes headers of which: the table below has every pair that is allowed. Checks, too, that every
-operation of the table in ops.h has a row in a table of the tests.
+operation of the table in ops.h has a row in a table of the tests, and that folders, files and comments are short.
 
 usage: .ci/layers.py [FOLDER]      FOLDER: of the repository, this one by default
 """
@@ -46,6 +46,12 @@ ALLOWED = {
     "optim": ["autograd"],
 }
 
+# The most that a reader finds: files in a folder of the library, lines in a file of it, lines in a page of the root,
+# columns in a line that is only a comment.
+FOLDER_FILES, FILE_LINES, PAGE_LINES, COMMENT_COLUMNS = 30, 400, 130, 100
+SOURCES = (".h", ".cpp", ".cu", ".cuh")
+LIBRARY = ("autograd", "nn", "optim")
+
 INCLUDE = re.compile(r'^\s*#\s*include\s+[<"]([^>"]+)[>"]')
 # Formula pages are compiled for every device: they include numbers, and below the formulas what lists them.
 PAGES = ["autograd/formula/elementwise.h", "autograd/formula/scan.h", "nn/cells/gates/*.h", "nn/recurrent/noise_gates.h",
@@ -69,12 +75,14 @@ def allowed(folder):
     return reachable(folder) | {below[1:] for below in ALLOWED[folder] if below.startswith("=")}
 
 
+def sources_in(folder):
+    return [path for path in sorted(folder.rglob("*")) if path.suffix in SOURCES]
+
+
 def includes_of(root):
     """(file, line, included file) of every include of the library's own headers."""
-    for top in ("autograd", "nn", "optim"):
-        for path in sorted((root / top).rglob("*")):
-            if path.suffix not in (".h", ".cpp", ".cu", ".cuh"):
-                continue
+    for top in LIBRARY:
+        for path in sources_in(root / top):
             for number, line in enumerate(path.read_text().splitlines(), 1):
                 match = INCLUDE.match(line)
                 if match and (match[1].startswith("tapeloop/") or (root / match[1]).is_file()):
@@ -100,6 +108,26 @@ def untested_operations(root):
             yield f"autograd/ops/ops.h: {name} has no row in {file or ' or '.join(OPERATION_ROWS)}"
 
 
+def too_long(root):
+    for page in ("README.md", "ARCHITECTURE.md"):
+        lines = len((root / page).read_text().splitlines())
+        if lines > PAGE_LINES:
+            yield f"{page}: {lines} lines; at most {PAGE_LINES}: move a part to doc/"
+    for top in (*LIBRARY, "include", "examples", "tests", "bench"):
+        for path in sources_in(root / top):
+            file, lines = path.relative_to(root), path.read_text().splitlines()
+            if top in LIBRARY and len(lines) > FILE_LINES:
+                yield f"{file}: {len(lines)} lines; at most {FILE_LINES}: divide it by subject"
+            for number, line in enumerate(lines, 1):
+                if line.lstrip().startswith("//") and len(line) > COMMENT_COLUMNS:
+                    yield f"{file}:{number}: a comment of {len(line)} columns; at most {COMMENT_COLUMNS}"
+    for top in LIBRARY:
+        for folder in (root / top, *filter(Path.is_dir, (root / top).rglob("*"))):
+            files = sum(path.is_file() for path in folder.iterdir())
+            if files > FOLDER_FILES:
+                yield f"{folder.relative_to(root)}: {files} files; at most {FOLDER_FILES}: divide the folder"
+
+
 def main():
     root = Path(sys.argv[1] if len(sys.argv) > 1 else Path(__file__).resolve().parent.parent)
     faults = []
@@ -116,8 +144,8 @@ def main():
             faults.append(f"{place}: a formula page includes only {' and '.join(sorted(IN_PAGES))}, not {header}")
         elif below not in allowed(folder):
             faults.append(f"{place}: {folder} must not include {header}; allowed: {', '.join(sorted(allowed(folder)))}")
-    faults += untested_operations(root)
-    print("\n".join(faults) or f"{len(ALLOWED)} folders include downward only; all operations have tests")
+    faults += [*untested_operations(root), *too_long(root)]
+    print("\n".join(faults) or f"{len(ALLOWED)} folders include downward only; all operations have tests; files are short")
     sys.exit(1 if faults else 0)
 
 

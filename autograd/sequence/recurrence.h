@@ -193,8 +193,8 @@ class Recurrence {
 
 namespace detail {
 // One step on `rows` rows of one level, by ordinary operations. `values`: by their numbers in the
-// layout; those of states are given. `extras` [rows, size]; `edges`: those of the level, if the step has
-// edges. Sizes that do not fit throw.
+// layout; those of states are given. `extras` [rows, size]; `edges`: those of the level, if the
+// step has edges. Sizes that do not fit throw.
 PoolVector<Var> step_by_operations(const StepLayout& layout, const Recurrence& recurrence,
                                    const Var& input, PoolVector<Var> values,
                                    std::span<const Tensor> extras, const EdgeRows* edges,

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
-// The character model: one-hot or embedded symbols -> layers of a recurrent cell -> logits. Parameters
-// are named as in PyTorch: lstm.weight_ih_l0, ..., head.weight, head.bias, embedding.weight.
+// The character model: one-hot or embedded symbols -> layers of a recurrent cell -> logits.
+// Parameters are named as in PyTorch: lstm.weight_ih_l0, ..., head.weight, head.bias,
+// embedding.weight.
 // It neither trains nor samples.   T time steps, N streams, V vocabulary, H hidden size
 #pragma once
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-// The network: layers of a recurrent cell over events, one step per event, then three predictions. It does not
-// train itself and draws no notes.
+// The network: layers of a recurrent cell over events, one step per event, then three predictions.
+// It does not train itself and draws no notes.
 //   T steps, N lines, H hidden size, E size of an embedding. Row-major.
 #pragma once
 

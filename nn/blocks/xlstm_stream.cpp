@@ -91,7 +91,8 @@ class Norm {
   tapeloop::detail::StepNorm norm_{};
 };
 
-// A formula on rows that have kRoom behind them: operands in the order of the formula, then results.
+// A formula on rows that have kRoom behind them: operands in the order of the formula, then
+// results.
 template <class F>
 class Formula {
  public:

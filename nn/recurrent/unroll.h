@@ -181,7 +181,8 @@ Recurrence recurrence_of(const C& cell) {
   if constexpr (HasRecurrence<C>) return cell.recurrence();
   return {};
 }
-// The cell's recurrence with the masks in it, for T steps of N rows; undefined if the cell has none.
+// The cell's recurrence with the masks in it, for T steps of N rows; undefined if the cell has
+// none.
 template <Cell C>
 Recurrence noisy_recurrence(const C& cell, Recurrence result, const NoiseMasks& noise,
                             std::int64_t steps, std::int64_t batch,

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-// Noise in recurrences: masks that change nothing, masks of one kind, their gradients, and what noise
-// needs.
+// Noise in recurrences: masks that change nothing, masks of one kind, their gradients, and what
+// noise needs.
 #include "tests/nn/equal_cells.h"
 
 namespace tapeloop::nn {

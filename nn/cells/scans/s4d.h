@@ -20,8 +20,8 @@ struct S4dOptions {
 };
 
 // The state is y, which no step reads, and s as re and im, each [N, S*H]: unit by unit, the
-// channels of one unit are side by side. Training runs it as a scan. Single steps and a Stepper multiply by
-// matrices of H x S*H, which are mostly zeros.
+// channels of one unit are side by side. Training runs it as a scan. Single steps and a Stepper
+// multiply by matrices of H x S*H, which are mostly zeros.
 struct S4dCell {
   using State = nn::State<3>;
   using Options = S4dOptions;
