@@ -68,6 +68,19 @@ def check_files(folder, grid_lstm, md_lstm, tree_lstm):
     check_refused(folder, 1, "tree/tree.svg: this is a folder", tree_lstm, "--out", "tree", "--updates", LONG)
 
 
+def check_growing_lengths(folder, grid_lstm):
+    """A run that stops and goes on makes the same updates as one that does not stop."""
+    options = ("--task", "add", "--length", "3", "--lengths", "growing", "--hidden", "16", "--depth", "2", "--lr", "0.01",
+               "--validate-every", "100")
+    for out, updates, *more in ("whole", "900"), ("parts", "600"), ("parts", "900", "--resume"):
+        code, text, error = run(folder, grid_lstm, *options, "--out", out, "--updates", updates, *more)
+        check(code == 0 and "of length" in text, f"growing lengths: {code}, {text}, {error}")
+    whole, parts = ((Path(folder) / out / "last.safetensors").read_bytes() for out in ("whole", "parts"))
+    level = whole.index(b'"note.level":"') + len(b'"note.level":"')
+    check(whole[level:level + 1] in b"23", "the length of samples did not grow")
+    check(whole == parts, "growing lengths: a run that went on has other weights than one that did not stop")
+
+
 def check_tree(folder, tree_lstm):
     code, out, error = run(folder, tree_lstm, "--quick", "--updates", "2", "--hidden", "4", "--json", "tree.json")
     check(code == 0 and "whose values it did not learn from" in out, f"tree_lstm: {code}, {out}, {error}")
@@ -80,6 +93,7 @@ def main():
     with tempfile.TemporaryDirectory() as folder:
         check_files(folder, grid_lstm, md_lstm, tree_lstm)
         check_images(folder, md_lstm)
+        check_growing_lengths(folder, grid_lstm)
         check_tree(folder, tree_lstm)
     report("every program refuses what it cannot do before it trains")
 
