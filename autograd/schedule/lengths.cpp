@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: MIT
-// Lengths of sequences.
+// Lengths and resets of sequences.
 #include "tapeloop/autograd/schedule/lengths.h"
 
 #include <fmt/format.h>
+
+#include <algorithm>
 
 #include "tapeloop/autograd/tensor/error.h"
 
@@ -25,6 +27,15 @@ void check_lengths(const char* caller, std::span<const std::int64_t> lengths, co
   }
 }
 
+void check_resets(const char* caller, std::span<const std::uint8_t> resets, const char* x,
+                  const Shape& shape) {
+  const std::int64_t T = shape.dim(0), N = shape.dim(1);
+  if (resets.empty() || static_cast<std::int64_t>(resets.size()) == T * N) return;
+  fail(caller, fmt::format("{} resets were given for T = {} and N = {}; give {}, one for each time "
+                           "step of each sequence, time by time; {} is {}",
+                           resets.size(), T, N, T * N, x, shape.str()));
+}
+
 Tensor mask_within(std::span<const std::int64_t> lengths, std::int64_t T, DType dtype,
                    Device device) {
   const auto N = static_cast<std::int64_t>(lengths.size());
@@ -33,6 +44,15 @@ Tensor mask_within(std::span<const std::int64_t> lengths, std::int64_t T, DType 
     mask.select(1, n).slice(0, lengths[static_cast<std::size_t>(n)], T).fill(0.0);
   }
   return mask.to(device);
+}
+
+Tensor mask_of_resets(std::span<const std::uint8_t> resets, std::int64_t N, DType dtype,
+                      Device device) {
+  const auto T = static_cast<std::int64_t>(resets.size()) / std::max<std::int64_t>(N, 1);
+  const Tensor flags = Tensor::empty({T, N}, DType::int64);
+  std::transform(resets.begin(), resets.end(), flags.data<std::int64_t>(),
+                 [](std::uint8_t flag) { return flag != 0 ? 1 : 0; });
+  return flags.to(dtype).to(device);
 }
 
 }  // namespace tapeloop::detail

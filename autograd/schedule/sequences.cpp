@@ -22,12 +22,7 @@ void check(std::int64_t T, std::int64_t N, const SequenceOrder& order) {
   }
   detail::product(kName, detail::product(kName, T, 2), N);  // nodes and external states
   detail::check_lengths(kName, order.lengths, "[T, N]", Shape{T, N});
-  const auto resets = static_cast<std::int64_t>(order.resets.size());
-  if (resets != 0 && resets != T * N) {
-    fail(kName, fmt::format("{} resets were given for T = {} and N = {}; give {}, one for each "
-                            "time step of each sequence, time by time",
-                            resets, T, N, T * N));
-  }
+  detail::check_resets(kName, order.resets, "[T, N]", Shape{T, N});
 }
 
 // The batch in the order of the levels: longer sequences first, equal ones in their own order.

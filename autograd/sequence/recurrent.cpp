@@ -252,17 +252,6 @@ void check_sequence(const Recurrence& r, const Var& zx, std::span<const Var> sta
   }
 }
 
-void check_options(const Recurrence& r, const Var& zx, const SequenceOptions& options) {
-  const std::int64_t steps = zx.dim(0), batch = zx.dim(1);
-  detail::check_lengths("recurrent", options.lengths, "zx", zx.shape());
-  if (!options.resets.empty() &&
-      static_cast<std::int64_t>(options.resets.size()) != steps * batch) {
-    fail_with(r,
-              fmt::format("{} resets were given, expected one for each step of [T, N] = [{}, {}]",
-                          options.resets.size(), steps, batch));
-  }
-}
-
 RecurrentRun make_run(Recurrence&& recurrence, Var zx, std::span<const Var> state,
                       std::span<const std::int64_t> sizes) {
   RecurrentRun run;
@@ -330,7 +319,8 @@ RecurrentResult recurrent(Recurrence recurrence, Var zx, std::span<const Var> st
   check_defined(recurrence);
   check_parts(recurrence, state);
   check_sequence(recurrence, zx, state);
-  check_options(recurrence, zx, options);
+  detail::check_lengths("recurrent", options.lengths, "zx", zx.shape());
+  detail::check_resets("recurrent", options.resets, "zx", zx.shape());
   const std::int64_t steps = zx.dim(0), batch = zx.dim(1);
   const Shape lead{steps, batch};
   RecurrentRun run = make_run(std::move(recurrence), std::move(zx), state, sizes_of(state));

@@ -24,14 +24,21 @@ void check_sequence(const Var& xs, const UnrollOptions& options) {
                      xs.rank() == 2 ? "; add a batch axis by insert_axis(xs, 1)" : ""));
   }
   tapeloop::detail::check_lengths(options.caller, options.lengths, "xs", xs.shape());
+  tapeloop::detail::check_resets(options.caller, options.resets, "xs", xs.shape());
+  if (!options.resets.empty() && options.recompute.wanted()) {
+    fail(options.caller,
+         "resets were given together with recompute: a segment does not know the initial state of "
+         "the sequence; leave one of them out");
+  }
 }
 
 void check_symbols(const Tensor& symbols, std::span<const std::int64_t> lengths,
-                   const RecurrentOptions& options) {
+                   std::span<const std::uint8_t> begins, const RecurrentOptions& options) {
   if (symbols.rank() != 2) {
     fail("recurrent", fmt::format("symbols must be [T, N], got {}", symbols.describe()));
   }
   tapeloop::detail::check_lengths("recurrent", lengths, "symbols", symbols.shape());
+  tapeloop::detail::check_resets("recurrent", begins, "symbols", symbols.shape());
   if (options.noise.inputs != 0 || options.connection != Connection::plain) {
     fail("recurrent",
          "symbols stand for one-hot vectors, which neither noise.inputs nor a residual or highway "
@@ -139,6 +146,29 @@ Masks::Masks(std::span<const std::int64_t> lengths, const Var& xs) : all_running
 
 Var Masks::at(std::int64_t t) const {
   return t < all_running_until_ ? Var() : Var(running_.select(0, t));
+}
+
+Restarts::Restarts(std::span<const std::uint8_t> resets, const Var& xs) : resets_(resets) {
+  if (resets.empty()) return;
+  flags_ =
+      tapeloop::detail::mask_of_resets(resets, xs.dim(1), xs.dtype(), xs.device()).insert_axis(2);
+}
+
+Var Restarts::at(std::int64_t t) const {
+  if (!flags_.defined()) return {};
+  const auto row = resets_.subspan(static_cast<std::size_t>(t * flags_.dim(1)),
+                                   static_cast<std::size_t>(flags_.dim(1)));
+  const bool any = std::any_of(row.begin(), row.end(), [](std::uint8_t flag) { return flag != 0; });
+  return any ? Var(flags_.select(0, t)) : Var();
+}
+
+PoolVector<std::uint8_t> resets_of(std::span<const std::uint8_t> begins, std::int64_t n,
+                                   bool reverse) {
+  PoolVector<std::uint8_t> result(begins.begin(), begins.end());
+  if (!reverse || begins.empty()) return result;
+  const auto end = std::copy(begins.begin() + n, begins.end(), result.begin());
+  std::fill(end, result.end(), 0);
+  return result;
 }
 
 }  // namespace tapeloop::nn::detail

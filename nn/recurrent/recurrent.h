@@ -27,9 +27,13 @@ struct Highway {
 };
 void check_built(bool built);
 void check_symbols(const Tensor& symbols, std::span<const std::int64_t> lengths,
-                   const RecurrentOptions& options);
+                   std::span<const std::uint8_t> begins, const RecurrentOptions& options);
 // Symbols [T, N] with 0 past the ends of sequences.
 Tensor symbols_without_padding(const Tensor& symbols, std::span<const std::int64_t> lengths);
+// The flags of UnrollOptions for a direction; `begins` [T, N]: where a new sequence begins. In the
+// other direction a sequence ends there: the step before it starts again.
+PoolVector<std::uint8_t> resets_of(std::span<const std::uint8_t> begins, std::int64_t n,
+                                   bool reverse);
 Var part_of_state(const Var& part, std::int64_t index, std::int64_t count, std::int64_t n,
                   std::int64_t size);
 
@@ -65,32 +69,36 @@ class Recurrent {
   }
 
   // xs [T, N, I] -> ys [T, N, D*H] and the last state, each part [L*D, N, size], index layer * D +
-  // direction. The initial state has the same shape; lengths as in UnrollOptions.
+  // direction. The initial state has the same shape; lengths as in UnrollOptions. begins: [T, N],
+  // row-major; where it is not 0, a new sequence begins within the row, as an episode or a document
+  // does. It starts from the initial state, and nothing crosses the border, in both directions.
   Unrolled<State> operator()(const Var& xs, const State& initial = {},
-                             std::span<const std::int64_t> lengths = {}) const {
-    detail::check_sequence(xs, options_of(lengths, false));
+                             std::span<const std::int64_t> lengths = {},
+                             std::span<const std::uint8_t> begins = {}) const {
+    const UnrollOptions options = options_of(lengths, begins);
+    detail::check_sequence(xs, options);
     // A connection reads xs, so its padding must not be NaN.
     const Var below = options_.connection == Connection::plain
                           ? xs
                           : detail::Masks(lengths, xs).without_padding(xs);
-    return run(below, xs.dim(1), initial, lengths,
-               [&](const C& cell, const State& start, const UnrollOptions& options) {
-                 return unroll_noisy(cell, below, start, options);
+    return run(below, xs.dim(1), initial, options,
+               [&](const C& cell, const State& start, const UnrollOptions& own) {
+                 return unroll_noisy(cell, below, start, own);
                });
   }
   // The same for one-hot vectors of size I, given as symbols [T, N] (int64). With lengths, symbols
   // past the end of a sequence may be any numbers. A float tensor is xs.
-  Unrolled<State> operator()(const Tensor& xs, const State& initial = {},
-                             std::span<const std::int64_t> lengths = {}) const requires
-      HasSymbolInput<C> {
-    if (xs.dtype() != DType::int64) return (*this)(Var(xs), initial, lengths);
-    detail::check_symbols(xs, lengths, options_);
+  Unrolled<State> operator()(
+      const Tensor& xs, const State& initial = {}, std::span<const std::int64_t> lengths = {},
+      std::span<const std::uint8_t> begins = {}) const requires HasSymbolInput<C> {
+    if (xs.dtype() != DType::int64) return (*this)(Var(xs), initial, lengths, begins);
+    detail::check_symbols(xs, lengths, begins, options_);
     const Tensor symbols = detail::symbols_without_padding(xs, lengths);
-    return run(Var(), xs.dim(1), initial, lengths,
-               [&](const C& cell, const State& start, UnrollOptions options) {
+    return run(Var(), xs.dim(1), initial, options_of(lengths, begins),
+               [&](const C& cell, const State& start, UnrollOptions own) {
                  Var zx = cell.input(symbols);
-                 draw_noise(cell, zx, options);
-                 return unroll(cell, Projected{std::move(zx)}, start, options);
+                 draw_noise(cell, zx, own);
+                 return unroll(cell, Projected{std::move(zx)}, start, own);
                });
   }
 
@@ -119,11 +127,12 @@ class Recurrent {
   // `first` unrolls a cell of the first layer on the caller's input; other layers read the layer
   // below. `below` is what the connection of the first layer reads, undefined if it is plain; n: N.
   template <class First>
-  Unrolled<State> run(Var below, std::int64_t n, const State& initial,
-                      std::span<const std::int64_t> lengths, First first) const {
+  Unrolled<State> run(Var below, std::int64_t n, const State& initial, UnrollOptions options,
+                      First first) const {
     const auto sizes = state_sizes();
     detail::check_parts(initial.all().size(), sizes.size(), "recurrent");
     PoolVector<State> last(cells_.size());
+    const auto begins = options.resets;
     for (int layer = 0; layer < options_.layers; ++layer) {
       PoolVector<Var> outputs;
       for (int direction = 0; direction < directions(); ++direction) {
@@ -136,7 +145,9 @@ class Recurrent {
                                            static_cast<std::int64_t>(cells_.size()), n, sizes[k]);
         }
         if constexpr (requires { cells_[i].initial(start); }) start = cells_[i].initial(start);
-        const UnrollOptions options = options_of(lengths, direction == 1);
+        options.reverse = direction == 1;
+        const auto resets = detail::resets_of(begins, n, options.reverse);
+        options.resets = resets;
         auto [ys, end] = layer == 0 ? first(cells_[i], start, options)
                                     : unroll_noisy(cells_[i], below, start, options);
         outputs.push_back(ys);
@@ -156,10 +167,11 @@ class Recurrent {
     return {below, stacked};
   }
 
-  UnrollOptions options_of(std::span<const std::int64_t> lengths, bool reverse) const {
+  UnrollOptions options_of(std::span<const std::int64_t> lengths,
+                           std::span<const std::uint8_t> resets) const {
     UnrollOptions options;
-    options.reverse = reverse;
     options.lengths = lengths;
+    options.resets = resets;
     options.recompute = options_.recompute;
     options.caller = "recurrent";
     return options;

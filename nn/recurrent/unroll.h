@@ -27,6 +27,9 @@ struct UnrollOptions {
   bool reverse = false;  // from the last step to the first; ys stay aligned with the input
   // [N], each 0..T: the number of steps of each sequence. Empty: all T.
   std::span<const std::int64_t> lengths = {};
+  // [T, N], row-major: before a step whose flag is not 0, the sequence takes its initial state
+  // again. No gradient crosses. Empty: none does. Not together with `recompute`.
+  std::span<const std::uint8_t> resets = {};
   // Steps that are calculated again instead of stored. The cell must then
   // outlive the backward pass.
   Recompute recompute = {};
@@ -79,10 +82,22 @@ class Masks {
   Var zero_;
 };
 
+// The initial state in the rows that start again.
+class Restarts {
+ public:
+  Restarts(std::span<const std::uint8_t> resets, const Var& xs);
+  // [N, 1] of 1 and 0 for step t; undefined if no row starts again there.
+  Var at(std::int64_t t) const;
+
+ private:
+  std::span<const std::uint8_t> resets_;
+  Tensor flags_;  // [T, N, 1], undefined if there are none
+};
+
 Tensor zero_state(const Var& xs, std::int64_t size);
 // The y of each sequence's last step, or `start` if it has none.
 Var last_output(const Var& ys, const Var& start, const UnrollOptions& options);
-// Throws unless xs is [T, N, I], and there are no lengths, or one in 0..T for each sequence.
+// Throws unless xs is [T, N, I], and lengths and resets fit it.
 void check_sequence(const Var& xs, const UnrollOptions& options);
 void check_state(const Var& part, std::size_t index, std::int64_t n, std::int64_t size,
                  const char* caller);
@@ -216,6 +231,8 @@ Unrolled<typename C::State> unroll_steps(const C& cell, const Var& zx, typename 
     return {Var(Tensor::empty({0, zx.dim(1), state.h().dim(1)}, zx.dtype(), zx.device())), state};
   }
   const Masks masks(options.lengths, zx);
+  const Restarts restarts(options.resets, zx);
+  const typename C::State initial = state;
   const NoiseMasks& noise = options.noise;
   PoolVector<Var> inputs = unstack(zx);
   PoolVector<Var> outputs(static_cast<std::size_t>(steps));
@@ -223,6 +240,10 @@ Unrolled<typename C::State> unroll_steps(const C& cell, const Var& zx, typename 
                                            zx.dim(1));
   for (std::int64_t i = 0; i < steps; ++i) {
     const std::int64_t t = options.reverse ? steps - 1 - i : i;
+    if (const Var again = restarts.at(t); again.defined()) {
+      for (std::size_t k = 0; k < state.all().size(); ++k)
+        state[k] = select(again, initial[k], state[k]);
+    }
     tapeloop::detail::ObservedSteps::Step observed_step(observed, t, state.all());
     const Var& x = inputs[static_cast<std::size_t>(t)];
     typename C::State next =
@@ -267,8 +288,9 @@ Unrolled<typename C::State> unroll_ragged(const C& cell, Recurrence recurrence, 
   complete_state(cell, xs, state, options);
   const std::int64_t steps = xs.dim(0), batch = xs.dim(1);
   const SequencePart part = tapeloop::detail::begin_sequence(options.part, steps, options.reverse);
-  const Schedule schedule =
-      Schedule::sequences(steps, batch, {.reverse = options.reverse, .lengths = options.lengths});
+  const Schedule schedule = Schedule::sequences(
+      steps, batch,
+      {.reverse = options.reverse, .lengths = options.lengths, .resets = options.resets});
   const auto sizes = cell.state_sizes();
   check_masks(options.noise, sizes, steps, batch);
   const Var inputs = times_mask("inputs", xs, options.noise.inputs);
@@ -286,7 +308,8 @@ Unrolled<typename C::State> unroll_ragged(const C& cell, Recurrence recurrence, 
 // Applies the cell to xs [T, N, I], step by step. An undefined state means zeros. Past the end of
 // a sequence the outputs are 0 and the state stays constant, so `last` is the state after the
 // sequence's own last step; with `reverse` the sequence starts there. xs is not used past the
-// end, may be NaN there, and has gradient 0. Throws if shapes do not fit the cell. Saves the
+// end, may be NaN there, and has gradient 0. `last` is also the state after the last step if the
+// sequence has started again (UnrollOptions::resets). Throws if shapes do not fit the cell. Saves the
 // tensors that the steps save.
 template <Cell C>
 Unrolled<typename C::State> unroll(const C& cell, const Var& xs, typename C::State state,
@@ -304,8 +327,9 @@ Unrolled<typename C::State> unroll(const C& cell, const Var& xs, typename C::Sta
         });
   }
   if constexpr (HasSequence<C>) {
-    if (calculates_sequences(cell) && !segments && !options.noise.in_step() && xs.dim(0) > 0 &&
-        xs.dim(1) > 0 && tapeloop::detail::observer_of_steps() == nullptr) {
+    if (calculates_sequences(cell) && !segments && !options.noise.in_step() &&
+        options.resets.empty() && xs.dim(0) > 0 && xs.dim(1) > 0 &&
+        tapeloop::detail::observer_of_steps() == nullptr) {
       options.part = tapeloop::detail::begin_sequence(options.part, xs.dim(0), options.reverse);
       if (!options.part.logged()) {
         return detail::unroll_sequence(cell, xs, state, options);
@@ -356,9 +380,11 @@ Unrolled<typename C::State> unroll(const C& cell, Projected projected, typename 
   if (!recurrence.defined()) {
     return detail::unroll_steps(cell, zx, std::move(state), options, part);
   }
-  RecurrentResult result =
-      recurrent(std::move(recurrence), std::move(zx), state.all(),
-                {.reverse = options.reverse, .lengths = options.lengths, .part = part});
+  RecurrentResult result = recurrent(std::move(recurrence), std::move(zx), state.all(),
+                                     {.reverse = options.reverse,
+                                      .lengths = options.lengths,
+                                      .resets = options.resets,
+                                      .part = part});
   return {detail::times_mask("outputs", result.hs, options.noise.outputs),
           typename C::State(result.last)};
 }

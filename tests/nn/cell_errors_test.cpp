@@ -97,6 +97,15 @@ TEST_CASE(
   CHECK(begins_with("recurrent: xs must be [T, N, I]", [&] { model(Var()); }));
   CHECK(begins_with("unroll: length 5", [&] { unroll(cell, xs, {}, {.lengths = long_one}); }));
   CHECK(begins_with("recurrent: length 5", [&] { model(xs, {}, long_one); }));
+  const std::uint8_t seven[7] = {}, eight[8] = {};
+  CHECK(begins_with("recurrent: 7 resets were given for T = 4 and N = 2; give 8",
+                    [&] { model(xs, {}, {}, seven); }));
+  RecurrentOptions in_segments = sizes();
+  in_segments.recompute.steps = 2;
+  CHECK(begins_with("recurrent: resets were given together with recompute",
+                    [&] { Lstm(in_segments, random)(xs, {}, {}, eight); }));
+  CHECK(begins_with("unroll: resets were given together with recompute",
+                    [&] { unroll(cell, xs, {}, {.resets = eight, .recompute = {.steps = 2}}); }));
 }
 
 }  // namespace tapeloop::nn

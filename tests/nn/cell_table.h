@@ -19,6 +19,10 @@ struct AnyStack {
   std::function<PoolVector<Var>(const Var& xs, std::span<const Var> state,
                                 std::span<const std::int64_t> lengths)>
       run;
+  // The same where sequences begin within the rows, begins [T, N].
+  std::function<PoolVector<Var>(const Var& xs, std::span<const Var> state,
+                                std::span<const std::uint8_t> begins)>
+      run_several;
   // One step of the first cell by operations: x [N, I], parts [N, size] -> the next parts.
   std::function<PoolVector<Var>(const Var& x, std::span<const Var> state)> step;
   // What the stack makes of the parts [N, size] that are given as the initial state.
@@ -47,6 +51,11 @@ AnyStack any_stack(const RecurrentOptions& options, const OptionsOf<C>& own, std
   result.run = [=](const Var& xs, std::span<const Var> state,
                    std::span<const std::int64_t> lengths) {
     const auto [ys, last] = (*model)(xs, state_of(state), lengths);
+    return all(ys, last);
+  };
+  result.run_several = [=](const Var& xs, std::span<const Var> state,
+                           std::span<const std::uint8_t> begins) {
+    const auto [ys, last] = (*model)(xs, state_of(state), {}, begins);
     return all(ys, last);
   };
   result.step = [=](const Var& x, std::span<const Var> state) {

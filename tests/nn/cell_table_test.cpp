@@ -84,6 +84,65 @@ TEST_CASE("every cell gives for a sequence what its single steps give, and so wi
   }
 }
 
+TEST_CASE("sequences that begin within a row give what each gives alone, in two directions") {
+  constexpr std::int64_t kSteps = 6, kBatch = 3;
+  // The first steps of the sequences of each row, and the end of the last one.
+  const std::vector<std::vector<std::int64_t>> borders = {{0, 2, 5, 6}, {0, 6}, {0, 3, 6}};
+  std::vector<std::uint8_t> begins(kSteps * kBatch, 0);
+  for (std::size_t n = 0; n < kBatch; ++n) {
+    for (const std::int64_t t : borders[n]) {
+      if (t < kSteps) begins[static_cast<std::size_t>(t) * kBatch + n] = 3;
+    }
+  }
+  for (const CellRow& row : cell_rows()) {
+    const std::string name = row.name;
+    CAPTURE(name);
+    RecurrentOptions options = sizes();
+    options.bidirectional = true;
+    const AnyStack cells = row.make(options, 4);
+    const Var xs = parameter(random_tensor({kSteps, kBatch, kSize}, 8));
+    const PoolVector<Var> state = random_state(cells, 2, kBatch);
+    // The sum of the outputs, so that gradients are compared too.
+    PoolVector<Var> together;
+    Var gradient;
+    {
+      Tape tape;
+      together = cells.run_several(xs, state, begins);
+      tape.backward(sum(together[0] * together[0]));
+      gradient = xs.grad();
+      for (Var& part : together) part = part.detach();
+    }
+    xs.zero_grad();
+    Tape tape;
+    Var total;
+    for (std::int64_t n = 0; n < kBatch; ++n) {
+      PoolVector<Var> own;
+      for (const Var& part : state) own.push_back(slice(part, 1, n, n + 1));
+      const std::vector<std::int64_t>& places = borders[static_cast<std::size_t>(n)];
+      for (std::size_t i = 0; i + 1 < places.size(); ++i) {
+        const std::int64_t first = places[i], end = places[i + 1];
+        const auto part_of = [&](const Var& x) {
+          return slice(slice(x, 0, first, end), 1, n, n + 1);
+        };
+        const PoolVector<Var> alone = cells.run(part_of(xs), own, {});
+        CHECK(distance(part_of(together[0]), alone[0]) < 1e-13);
+        const Var square = sum(alone[0] * alone[0]);
+        total = total.defined() ? total + square : square;
+        for (std::size_t k = 0; k < state.size(); ++k) {
+          const auto last = [&](std::int64_t direction) {
+            return distance(select_index(select_index(together[1 + k], 0, direction), 0, n),
+                            select_index(select_index(alone[1 + k], 0, direction), 0, 0));
+          };
+          if (end == kSteps) CHECK(last(0) < 1e-13);
+          if (first == 0) CHECK(last(1) < 1e-13);
+        }
+      }
+    }
+    tape.backward(total);
+    CHECK(distance(gradient, xs.grad()) < 1e-12);
+  }
+}
+
 TEST_CASE("a stepper streams every cell, in two layers, with the mean of zoneout") {
   for (const CellRow& row : cell_rows()) {
     const std::string name = row.name;
