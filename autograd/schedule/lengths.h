@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-// The lengths of the sequences of a batch, and the steps at which they start again: their checks and
-// masks.
+// The lengths of the sequences of a batch, and the steps at which they start again: their checks
+// and masks.
 //   T time steps, N sequences.
 #pragma once
 

@@ -308,8 +308,8 @@ Unrolled<typename C::State> unroll_ragged(const C& cell, Recurrence recurrence, 
 // Applies the cell to xs [T, N, I], step by step. An undefined state means zeros. Past the end of
 // a sequence the outputs are 0 and the state stays constant, so `last` is the state after the
 // sequence's own last step; with `reverse` the sequence starts there. xs is not used past the
-// end, may be NaN there, and has gradient 0. `last` is also the state after the last step if the
-// sequence has started again (UnrollOptions::resets). Throws if shapes do not fit the cell. Saves the
+// end, may be NaN there, and has gradient 0. Where a sequence starts again (UnrollOptions::resets),
+// `last` is the state after the last step, too. Throws if shapes do not fit the cell. Saves the
 // tensors that the steps save.
 template <Cell C>
 Unrolled<typename C::State> unroll(const C& cell, const Var& xs, typename C::State state,
