@@ -68,6 +68,7 @@ void add(const char* name, const nn::OptionsOf<Cell>& own = {}, const nn::Noise&
   add<nn::GruCell>("gru/reset_before", {.reset = nn::GruReset::before});
   add<nn::LayerNormGruCell>("layer_norm_gru");
   add<nn::MguCell>("mgu");
+  add<nn::UgrnnCell>("ugrnn");
   add<nn::MutCell>("mut1", {.variant = 1});
   add<nn::MutCell>("mut3", {.variant = 3});
   add<nn::RecurrentHighwayCell>("recurrent_highway", {.depth = 3});

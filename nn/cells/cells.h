@@ -21,5 +21,6 @@
 #include "tapeloop/nn/cells/scans/qrnn.h"
 #include "tapeloop/nn/cells/scans/s4d.h"
 #include "tapeloop/nn/cells/sru.h"
+#include "tapeloop/nn/cells/ugrnn.h"
 #include "tapeloop/nn/cells/xlstm/mlstm.h"
 #include "tapeloop/nn/cells/xlstm/slstm.h"

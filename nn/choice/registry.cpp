@@ -61,6 +61,7 @@ std::span<const RegisteredCell> registered_cells() {
       cell<S4dCell>("s4d"),
       cell<SlstmCell>("slstm"),
       cell<SruCell>("sru"),
+      cell<UgrnnCell>("ugrnn"),
   };
   return kCells;
 }

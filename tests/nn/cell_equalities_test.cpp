@@ -113,6 +113,20 @@ TEST_CASE("MGU is the GRU with reset before, r = f and z = 1 - f") {
   CHECK(distance(mgu, gru, inputs()) < kSame);
 }
 
+TEST_CASE("UGRNN is the GRU whose reset gate is open, z = g") {
+  const auto ugrnn = made<UgrnnCell>(17);
+  const auto gru = made<GruCell>(18);
+  const auto& from = ugrnn.w;
+  for (const auto& [to, x] :
+       {std::pair(gru.w.weight_ih, from.weight_ih), std::pair(gru.w.weight_hh, from.weight_hh),
+        std::pair(gru.w.bias_ih, from.bias_ih)}) {
+    set(to, concat({rows(x, 0), rows(x, 1), rows(x, 0)}, 0));
+  }
+  zero(gru.w.bias_hh);
+  open(gru.w, 0);
+  CHECK(distance(ugrnn, gru, inputs()) < kSame);
+}
+
 TEST_CASE("IndRNN is the RNN with a diagonal weight of h") {
   for (const Nonlinearity f : {Nonlinearity::relu, Nonlinearity::tanh}) {
     const auto ind = made<IndRnnCell>(15, {.nonlinearity = f});

@@ -148,6 +148,7 @@ inline std::vector<CellRow> cell_rows() {
                                   {.norm = GateNorm::gatewise, .carry = Carry::normalised}),
       cell_row<LayerNormGruCell>("layer norm gru"),
       cell_row<MguCell>("mgu"),
+      cell_row<UgrnnCell>("ugrnn"),
       cell_row<MutCell>("mut1", {.variant = 1}),
       cell_row<MutCell>("mut2", {.variant = 2}),
       cell_row<MutCell>("mut3", {.variant = 3}),
