@@ -34,7 +34,8 @@ ALLOWED = {
     "nn/look": ["nn/layers"],
     "nn/recurrent": ["nn/layers"],
     "nn/cells/gates": ["autograd/formula"],
-    "nn/cells": ["nn/recurrent", "nn/cells/gates", "=nn/cells/scans", "=nn/cells/xlstm"],
+    "nn/cells": ["nn/recurrent", "nn/cells/gates", "=nn/cells/normalised", "=nn/cells/scans", "=nn/cells/xlstm"],
+    "nn/cells/normalised": ["nn/recurrent", "nn/cells/gates", "=nn/cells"],
     "nn/cells/scans": ["nn/recurrent", "nn/cells/gates", "=nn/cells"],
     "nn/cells/xlstm": ["nn/recurrent", "nn/cells/gates", "=nn/cells"],
     "nn/blocks": ["nn/cells", "nn/cells/xlstm"],
@@ -59,7 +60,7 @@ PAGES = ["autograd/formula/elementwise.h", "autograd/formula/scan.h", "nn/cells/
 IN_PAGES = {"autograd/number/math.h", "autograd/formula/kernel.h"}
 
 # The tests' tables of operations, and the tests of operations that fit into no table.
-OPERATION_ROWS = ["tests/ops/op_table.h", "tests/ops/function_cases.h"]
+OPERATION_ROWS = ["tests/ops/op_table.h", "tests/ops/function_cases.h", "tests/ops/convolution_cases.h"]
 OPERATION_TESTS = {"argmax": "tests/ops/choices_test.cpp", "recurrent": "tests/sequence/recurrent_op_test.cpp"}
 
 
@@ -101,7 +102,7 @@ def operations_of(root):
 
 
 def untested_operations(root):
-    rows = " ".join(name for file in OPERATION_ROWS for name in re.findall(r'\{"([^"]*)"', (root / file).read_text()))
+    rows = " ".join(name for file in OPERATION_ROWS for name in re.findall(r'(?:\{|pool\(|conv\()"([^"]*)"', (root / file).read_text()))
     for name in operations_of(root):
         file = OPERATION_TESTS.get(name)
         if not re.search(rf"\b{name}\b", rows if file is None else (root / file).read_text()):

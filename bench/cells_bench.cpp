@@ -63,6 +63,7 @@ void add(const char* name, const nn::OptionsOf<Cell>& own = {}, const nn::Noise&
   add<nn::FullGateLstmCell>("full_gate_lstm");
   add<nn::LayerNormLstmCell>("layer_norm_lstm");
   add<nn::LayerNormLstmCell>("layer_norm_lstm/gatewise", {.norm = nn::GateNorm::gatewise});
+  add<nn::BatchNormLstmCell>("batch_norm_lstm");
   add<nn::RnnCell>("rnn");
   add<nn::GruCell>("gru");
   add<nn::GruCell>("gru/reset_before", {.reset = nn::GruReset::before});

@@ -10,6 +10,8 @@
 #include "tapeloop/nn/decode/decoding.h"
 #include "tapeloop/nn/decode/metrics.h"
 #include "tapeloop/nn/decode/sampling.h"
+#include "tapeloop/nn/layers/batch_norm.h"
+#include "tapeloop/nn/layers/convolution.h"
 #include "tapeloop/nn/layers/init.h"
 #include "tapeloop/nn/layers/layers.h"
 #include "tapeloop/nn/layers/module.h"

@@ -17,6 +17,7 @@
 //   reshape transpose permute expand sum_to insert_axis flip   the inverse movement      -
 //   slice select_index     a part                              adds to that part         -
 //   concat stack           parts -> whole                      slices of dy              -
+//   pad                    zeros around a part                 the part of dy            -
 //   chunk split unstack    whole -> parts                      concat, stack of dys      -
 //   tril                   lower triangle of [.., M, N]        lower triangle of dy      -
 //   ---- reductions over any axes -----------------------------------------------------------------
@@ -35,6 +36,7 @@
 //   linear(x, w, b)        [.., I] [O, I] [..O] -> [.., O]     dx = dy w, dw = dy^T x,   x, w
 //                                                              db = sum dy
 //   linear_each(x, w)      [T, N, I] [N, O, I] -> [T, N, O]    as linear, for each n     x, w
+//   conv1d conv2d          convolution.h                       correlations              x, w
 //   linear_scan(a, b, h0)  a, b [T, N, H], h0 [N, H], scan.h  a scan the other way      a, h
 //   recurrent(F, zx, w_hh, state): many steps, see recurrent.h F: dual numbers; products z, states
 //   ---- indices (int64) --------------------------------------------------------------------------
@@ -42,6 +44,8 @@
 //   take(x, index, axis)   rows of one axis by index           added up                  index
 //   add_rows(x, index, n)  [M, ..] -> [n, ..]                  rows of dy by index       index
 //   gather(x, index, axis) elements of one axis by index       added up                  index
+//   ---- pooling: convolution.h ------------------------------------------------------------------
+//   max_pool1d max_pool2d avg_pool1d avg_pool2d                composition               parts
 //   ---- losses: losses.h;  dropout, layer_norm: below --------------------------------------------
 #pragma once
 
@@ -130,6 +134,8 @@ Var flip(const Var& x, int axis);              // the axis in reverse order
 // Indices start, start + step, ... below stop of the axis.
 Var slice(const Var& x, int axis, std::int64_t start, std::int64_t stop, std::int64_t step = 1);
 Var select_index(const Var& x, int axis, std::int64_t index);  // x[.., index, ..], the axis gone
+// The axis with zeros before and after it.
+Var pad(const Var& x, int axis, std::int64_t before, std::int64_t after);
 // Joins the parts one behind the other along an axis.
 Var concat(std::span<const Var> parts, int axis);
 inline Var concat(std::initializer_list<Var> parts, int axis) {

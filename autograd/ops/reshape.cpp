@@ -190,6 +190,18 @@ Var slice(const Var& x, int axis, std::int64_t start, std::int64_t stop, std::in
                  [=](const Tensor& whole) { return whole.slice(axis, start, stop, step); });
 }
 
+Var pad(const Var& x, int axis, std::int64_t before, std::int64_t after) {
+  if (before < 0 || after < 0) {
+    fail("pad", fmt::format("before is {} and after {}, expected 0 or more; slice() cuts off",
+                            before, after));
+  }
+  const int a = x.shape().axis(axis);
+  const std::int64_t size = x.dim(a);
+  const Shape whole = x.shape().with(a, plus("pad", plus("pad", before, size), after));
+  return place_in_zeros("pad", whole, x,
+                        [=](const Tensor& zeros) { return zeros.slice(a, before, before + size); });
+}
+
 Var select_index(const Var& x, int axis, std::int64_t index) {
   return part_of("select_index", x, [=](const Tensor& whole) { return whole.select(axis, index); });
 }

@@ -88,7 +88,9 @@ void Var::set_grad(const Var& grad) const {
 }
 
 void Var::set_value(const Tensor& value) const {
-  VarBody* body = parameter_body("set_value", *this);
+  // A constant that no tape has recorded may be a buffer of a module.
+  VarBody* body =
+      defined() && this->body()->tape_id == 0 ? this->body() : parameter_body("set_value", *this);
   if (value.shape() != shape()) {
     fail("set_value", "the new value is " + value.describe() + ", the parameter " +
                           body->value.describe() + "; shapes must be equal");

@@ -62,8 +62,9 @@ class Var {
   Var grad() const;
   void set_grad(const Var& grad) const;  // replaces it
   void zero_grad() const;                // makes it undefined
-  // Replaces the value by another tensor, without a copy. The element type may change (float32 to
-  // float64), the shape may not. Makes the gradient undefined.
+  // Replaces the value by another tensor, without a copy, also in copies of this variable. The
+  // element type may change (float32 to float64), the shape may not. Makes the gradient undefined.
+  // For parameters, and for constants that are buffers of a module.
   void set_value(const Tensor& value) const;
 
   // Whether both are the same variable.

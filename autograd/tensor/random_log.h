@@ -37,6 +37,10 @@ class RandomLog {
   };
   std::uint64_t take(Random& random, std::uint64_t count);
   bool replayed_all() const { return replayed_ == entries_.size(); }
+  // Whether this run, or one around it, does not count: it is the second one, or only tries.
+  bool repeats() const {
+    return mode_ != Scope::Mode::note || (outer_ != nullptr && outer_->repeats());
+  }
 
  private:
   struct Entry {
@@ -47,5 +51,11 @@ class RandomLog {
   Scope::Mode mode_{};
   RandomLog* outer_ = nullptr;
 };
+
+// Whether this thread is in a function that runs again, or runs for its memory only: recompute().
+// State that a run changes, such as running statistics, then stays as it is.
+inline bool repeats_a_run() {
+  return thread_context.random_log != nullptr && thread_context.random_log->repeats();
+}
 
 }  // namespace tapeloop::detail

@@ -8,6 +8,7 @@
 #include "tapeloop/autograd/tensor/error.h"
 #include "tapeloop/autograd/tensor/tensor.h"
 #include "tapeloop/autograd/tensor/tensor_builder.h"
+#include "tapeloop/autograd/tensor/windows.h"
 
 namespace tapeloop {
 
@@ -173,6 +174,14 @@ Tensor Tensor::reshape(const Shape& wanted) const {
   if (view_strides(*this, shape, result)) return result;
   result = clone();
   Build::set_row_major(result, shape);
+  return result;
+}
+
+Tensor detail::windows_of(const Tensor& x, std::int64_t count) {
+  Tensor result = x;
+  Build::shape(result) = Shape{x.dim(0) - count + 1, count * x.dim(1)};
+  Build::stride(result, 0) = x.dim(1);
+  Build::stride(result, 1) = 1;
   return result;
 }
 

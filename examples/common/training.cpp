@@ -138,13 +138,13 @@ bool Learner::note_validation(double nats) {
 
 void Learner::use_best() {
   if (!history.best_weights.empty()) {
-    nn::assign(parameters_, history.best_weights, "the best weights");
+    nn::assign(values_, history.best_weights, "the best weights");
   }
 }
 
 tapeloop::StateDict Learner::weights() const {
   tapeloop::StateDict result;
-  for (const auto& [name, var] : parameters_) result.push_back({name, var.value()});
+  for (const auto& [name, var] : values_) result.push_back({name, var.value()});
   return result;
 }
 
@@ -158,7 +158,7 @@ nn::Checkpoint Learner::state(const std::map<std::string, std::string>& notes) c
 }
 
 void Learner::restore_state(const nn::Checkpoint& saved, const std::string& path) {
-  nn::assign(parameters_, saved.section("model"), path);
+  nn::assign(values_, saved.section("model"), path);
   adam_.load_state_dict(saved.section("optimizer"));
   for (const auto& [name, random] : randoms_) *random = saved.random(kept_name(name));
   updates_ = saved.step;

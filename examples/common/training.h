@@ -75,11 +75,12 @@ class Learner {
   void restore(const tapeloop::nn::Checkpoint& saved, const std::string& path);
 
  private:
-  tapeloop::StateDict weights() const;  // shares the parameters' memory
+  tapeloop::StateDict weights() const;  // of parameters and buffers; shares their memory
   std::string kept_name(std::string name) const;
 
   LearnerOptions options_;
   tapeloop::ParameterList parameters_;
+  tapeloop::ParameterList values_;  // the parameters and the buffers
   std::vector<std::pair<std::string, tapeloop::Random*>> randoms_;
   std::function<std::string(const std::function<tapeloop::Var()>&)> find_non_finite_;
   tapeloop::nn::NotedRandoms noted_;
@@ -91,6 +92,7 @@ template <tapeloop::nn::Module M>
 Learner::Learner(const M& model, const LearnerOptions& options)
     : options_(options),
       parameters_(tapeloop::nn::parameters(model)),
+      values_(tapeloop::nn::parameters_and_buffers(model)),
       randoms_(tapeloop::nn::randoms(model)),
       find_non_finite_([&model](const std::function<tapeloop::Var()>& loss) {
         return tapeloop::nn::find_non_finite(model, loss).str();

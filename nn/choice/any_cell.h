@@ -29,6 +29,7 @@ class ErasedCell {
   virtual Recurrence recurrence(const of::Source& mask) const = 0;
   virtual AnyState step(const Var& zx, const AnyState& state) const = 0;
   virtual std::size_t zoned_parts() const = 0;
+  virtual bool mixes_rows() const = 0;
   virtual bool has_sequence() const = 0;
   virtual Unrolled<AnyState> sequence(const Var& xs, const AnyState& start,
                                       const UnrollOptions& options) const = 0;
@@ -86,6 +87,7 @@ class ErasedCellOf final : public ErasedCell {
     return AnyState(nn::step(cell_, zx, typed(state)).all());
   }
   std::size_t zoned_parts() const override { return detail::zoned_parts(cell_); }
+  bool mixes_rows() const override { return detail::mixes_rows(cell_); }
   bool has_sequence() const override { return HasSequence<C>; }
   Unrolled<AnyState> sequence(const Var& xs, const AnyState& start,
                               const UnrollOptions& options) const override {
@@ -151,6 +153,7 @@ class AnyCell {
   // One step by ordinary operations: the next state.
   AnyState step(const Var& zx, const AnyState& state) const { return cell().step(zx, state); }
   std::size_t zoned_parts() const { return cell().zoned_parts(); }  // see cell.h
+  bool mixes_rows() const { return cell().mixes_rows(); }           // see cell.h
   // Whether it calculates all steps at once, by sequence(): unroll.h.
   bool has_sequence() const { return cell().has_sequence(); }
   // All steps at once. Throws Error if the cell has no such form.

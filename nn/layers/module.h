@@ -26,14 +26,18 @@ concept Module = requires(const M& module, Visitor& visitor) {
   module.visit(visitor);
 };
 
-// Visits the parameters and random states of a module and of the modules
-// in it; joins names by dots.
+// Visits the parameters, buffers and random states of a module and of the modules in it; joins
+// names by dots. A buffer is a tensor that is saved, loaded, moved and converted with the
+// parameters, but that no optimizer changes: the running mean of a BatchNorm.
 class Visitor {
  public:
   virtual ~Visitor() = default;
   void operator()(std::string_view name, const Var& parameter) {
     // A layer without a bias has no name for it.
     if (parameter.defined()) on_parameter(path_ + std::string(name) + suffix_, parameter);
+  }
+  void buffer(std::string_view name, const Var& values) {
+    if (values.defined()) on_buffer(path_ + std::string(name) + suffix_, values);
   }
   void operator()(std::string_view name, Random& random) {
     on_random(path_ + std::string(name) + suffix_, random);
@@ -61,8 +65,10 @@ class Visitor {
   }
 
  protected:
-  // Called with the whole name of each parameter; on_random(): of each stream of random numbers.
+  // Called with the whole name of each parameter; on_buffer(): of each buffer; on_random(): of each
+  // stream of random numbers.
   virtual void on_parameter(const std::string& name, const Var& parameter) = 0;
+  virtual void on_buffer(const std::string&, const Var&) {}
   virtual void on_random(const std::string&, Random&) {}
 
  private:
@@ -74,10 +80,13 @@ namespace detail {
 // Removes parameters that are in the list already under another name.
 ParameterList without_repeats(ParameterList parameters);
 struct Collector final : Visitor {
-  ParameterList parameters;
+  ParameterList parameters, buffers;
   std::vector<std::pair<std::string, Random*>> randoms;
   void on_parameter(const std::string& name, const Var& parameter) override {
     parameters.push_back({name, parameter});
+  }
+  void on_buffer(const std::string& name, const Var& values) override {
+    buffers.push_back({name, values});
   }
   void on_random(const std::string& name, Random& random) override {
     randoms.emplace_back(name, &random);
@@ -93,6 +102,18 @@ ParameterList parameters_under_all_names(const M& module) {
   module.visit(collector);
   return collector.parameters;
 }
+
+namespace detail {
+// The same with the buffers.
+template <Module M>
+ParameterList under_all_names(const M& module) {
+  Collector collector;
+  module.visit(collector);
+  ParameterList result = std::move(collector.parameters);
+  for (NamedVar& buffer : collector.buffers) result.push_back(std::move(buffer));
+  return result;
+}
+}  // namespace detail
 
 // The parameters of a module by PyTorch's names; of several modules as "0.weight",
 // "1.weight", ..., in the order given. Weights are tied if a module visits one Var under
@@ -120,32 +141,49 @@ std::vector<std::pair<std::string, Random*>> randoms(const M& module) {
   return collector.randoms;
 }
 
-// The values of all parameters by name, without a copy: the tensors share the parameters' memory
-// and change with it. For a file that is written at once.
+// The buffers of a module by their names, each once.
+template <Module M>
+ParameterList buffers(const M& module) {
+  detail::Collector collector;
+  module.visit(collector);
+  return detail::without_repeats(std::move(collector.buffers));
+}
+// Its parameters, then its buffers: all that a file of the model has.
+template <Module M>
+ParameterList parameters_and_buffers(const M& module) {
+  ParameterList result = parameters(module);
+  for (NamedVar& buffer : buffers(module)) result.push_back(std::move(buffer));
+  return result;
+}
+
+// The values of all parameters and buffers by name, without a copy: the tensors share the memory of
+// the parameters and change with it. For a file that is written at once.
 template <Module M>
 StateDict shared_state_dict(const M& module) {
   StateDict result;
-  for (const NamedVar& p : parameters(module)) result.push_back({p.name, p.var.value()});
+  for (const NamedVar& p : parameters_and_buffers(module)) {
+    result.push_back({p.name, p.var.value()});
+  }
   return result;
 }
-// Copies of the values of all parameters by name. Later steps do not change the copies. Cost: the
-// memory of the parameters.
+// Copies of the values of all parameters and buffers by name. Later steps do not change the copies.
+// Cost: the memory of the parameters.
 template <Module M>
 StateDict state_dict(const M& module) {
   StateDict result = shared_state_dict(module);
   for (NamedTensor& item : result) item.tensor = item.tensor.clone();
   return result;
 }
-// Copies saved values into the parameters. Throws one Error that lists all missing and surplus
-// names and all wrong shapes. A tied parameter may be saved under any of its names, and under
-// several names only with the same value.
+// Copies saved values into the parameters and buffers. Throws one Error that lists all missing and
+// surplus names and all wrong shapes. A tied parameter may be saved under any of its names, and
+// under several names only with the same value.
 template <Module M>
 void load_state_dict(const M& module, const StateDict& saved,
                      const std::string& what = "the saved state") {
-  detail::load_state_dict(parameters_under_all_names(module), saved, what);
+  detail::load_state_dict(detail::under_all_names(module), saved, what);
 }
-// Writes a safetensors file of all parameters, without a copy in memory. A tied parameter is
-// written once.
+// Writes a safetensors file of all parameters and buffers, without a copy in memory. A tied
+// parameter is written once.
 template <Module M>
 void save(const std::string& path, const M& module) {
   save(path, shared_state_dict(module));
@@ -153,21 +191,22 @@ void save(const std::string& path, const M& module) {
 // Reads such a file, as load_state_dict() does.
 template <Module M>
 void load(const std::string& path, const M& module) {
-  load(path, parameters_under_all_names(module));
+  load(path, detail::under_all_names(module));
 }
 
-// Converts every parameter, e.g. to float64 to verify a model that trains in
-// float32. Removes gradients.
+// Converts every parameter and buffer, e.g. to float64 to verify a model that trains in float32.
+// Removes gradients.
 template <Module M>
 void convert(const M& module, DType dtype) {
-  for (const NamedVar& p : parameters(module)) p.var.set_value(p.var.value().to(dtype));
+  for (const NamedVar& p : parameters_and_buffers(module)) p.var.set_value(p.var.value().to(dtype));
 }
 
-// Moves every parameter: nn::move(model, Device::cuda) before making an
-// optimizer. Removes gradients.
+// Moves every parameter and buffer: nn::move(model, Device::cuda) before making an optimizer.
+// Removes gradients.
 template <Module M>
 void move(const M& module, Device device) {
-  for (const NamedVar& p : parameters(module)) p.var.set_value(p.var.value().to(device));
+  for (const NamedVar& p : parameters_and_buffers(module))
+    p.var.set_value(p.var.value().to(device));
 }
 
 // The number of elements of all parameters.

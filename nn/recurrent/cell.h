@@ -87,6 +87,9 @@ using OptionsOf = typename detail::OptionsOfCell<C>::type;
 // Zoneout (noise.h) acts on all parts of the state. A cell whose last parts are no memories, such
 // as a count of steps, says how many parts are, h included. The others always take the new value:
 //   static constexpr std::size_t zoned_parts = 1;
+// A cell whose rows depend on each other, as batch normalisation makes them, refuses lengths and
+// resets:
+//   static constexpr bool mixes_rows = true;
 template <class C>
 concept HasInput = requires(const C& cell, const Var& x) {
   { cell.input(x) } -> std::same_as<Var>;
@@ -110,6 +113,16 @@ concept Cell = (HasStep<C> || HasRecurrence<C>)&&requires(const C& cell) {
 };
 
 namespace detail {
+template <class C>
+bool mixes_rows(const C& cell) {
+  if constexpr (requires { bool{C::mixes_rows}; }) {
+    return C::mixes_rows;
+  } else if constexpr (requires { cell.mixes_rows(); }) {  // as AnyCell has it
+    return cell.mixes_rows();
+  } else {
+    return false;
+  }
+}
 // Converts to a Tensor alone: a Tensor itself also becomes a Var.
 struct OnlyTensor {
   operator const Tensor&() const;  // NOLINT(google-explicit-constructor)

@@ -32,6 +32,16 @@ void check_sequence(const Var& xs, const UnrollOptions& options) {
   }
 }
 
+void check_whole_batch(const Var& xs, const UnrollOptions& options) {
+  const bool whole = std::all_of(options.lengths.begin(), options.lengths.end(),
+                                 [&](std::int64_t length) { return length == xs.dim(0); });
+  if (whole && options.resets.empty()) return;
+  fail(options.caller,
+       fmt::format("{} were given to a cell that normalises over the batch, where every row counts "
+                   "at every step; give sequences of one length",
+                   whole ? "resets" : "lengths below T"));
+}
+
 void check_symbols(const Tensor& symbols, std::span<const std::int64_t> lengths,
                    std::span<const std::uint8_t> begins, const RecurrentOptions& options) {
   if (symbols.rank() != 2) {

@@ -99,6 +99,8 @@ Tensor zero_state(const Var& xs, std::int64_t size);
 Var last_output(const Var& ys, const Var& start, const UnrollOptions& options);
 // Throws unless xs is [T, N, I], and lengths and resets fit it.
 void check_sequence(const Var& xs, const UnrollOptions& options);
+// Throws if some rows of xs have fewer steps than others, or start again.
+void check_whole_batch(const Var& xs, const UnrollOptions& options);
 void check_state(const Var& part, std::size_t index, std::int64_t n, std::int64_t size,
                  const char* caller);
 // Throws if a state of any number of parts has more than the cell.
@@ -316,6 +318,7 @@ Unrolled<typename C::State> unroll(const C& cell, const Var& xs, typename C::Sta
                                    const UnrollOptions& given) {
   UnrollOptions options = given;
   detail::check_sequence(xs, options);
+  if (detail::mixes_rows(cell)) detail::check_whole_batch(xs, options);
   // With reverse, the input projection is calculated and stored for all steps at once. Its weight
   // gradient is then added up in the same order as without recomputation.
   const bool segments = detail::runs_in_segments(options);
@@ -359,6 +362,7 @@ Unrolled<typename C::State> unroll(const C& cell, Projected projected, typename 
                                    const UnrollOptions& options) {
   Var zx = std::move(projected.zx);
   detail::check_sequence(zx, options);
+  if (detail::mixes_rows(cell)) detail::check_whole_batch(zx, options);
   if (options.noise.inputs.defined()) detail::fail_noise_of_projected_inputs();
   if (detail::runs_in_segments(options)) {
     return detail::unroll_in_segments(

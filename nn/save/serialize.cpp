@@ -21,10 +21,12 @@ namespace {
 using safetensors::shown;
 
 bool is_float(const Tensor& tensor) { return tensor.defined() && tensor.dtype() != DType::int64; }
+// PyTorch counts batches in int64.
+bool is_count(const Tensor& tensor) { return tensor.defined() && tensor.rank() == 0; }
 
 // Why the tensor cannot become the parameter's value; empty if it can.
 std::string obstacle(const Tensor& saved, const Tensor& parameter) {
-  if (saved.shape() == parameter.shape() && is_float(saved)) return {};
+  if (saved.shape() == parameter.shape() && (is_float(saved) || is_count(saved))) return {};
   return fmt::format("is {} in the saved state, {} in the model", saved.describe(),
                      parameter.describe());
 }

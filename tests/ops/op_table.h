@@ -6,6 +6,7 @@
 #include <complex>
 
 #include "tapeloop/autograd/ops/scan.h"
+#include "tests/ops/convolution_cases.h"
 #include "tests/ops/function_cases.h"
 
 namespace tapeloop::test {
@@ -13,13 +14,14 @@ namespace tapeloop::test {
 inline double sigmoid_of(double x) { return 1 / (1 + std::exp(-x)); }
 inline double gelu_of(double x) { return 0.5 * x * (1 + std::erf(x / std::sqrt(2.0))); }
 
-// The rows of function_cases.h, and then those given.
+// The rows of function_cases.h and convolution_cases.h, and then those given.
 inline std::vector<OpCase> functions_and(std::initializer_list<OpCase> others) {
   std::vector<OpCase> rows;
   for (const FunctionCase& row : function_cases()) {
     const auto op = [run = row.op](Inputs x) { return run(x[0]); };
     rows.push_back({row.name, {{N, 2}}, op, each(row.of_double), row.settings});
   }
+  for (OpCase& row : convolution_cases()) rows.push_back(std::move(row));
   rows.insert(rows.end(), others);
   return rows;
 }
@@ -226,6 +228,12 @@ inline const std::vector<OpCase>& op_table() {
       {"flip", {{2, N}}, [](Inputs x) { return flip(x[0], -1); },
        [](Arrays x) {
          return make_array(x[0].shape, [&](const Index& i) { return x[0].at({i[0], x[0].shape[1] - 1 - i[1]}); });
+       }},
+      {"pad", {{2, N, 3}}, [](Inputs x) { return pad(x[0], -1, 1, 2); },
+       [](Arrays x) {
+         return make_array(x[0].shape.with(2, 6), [&](const Index& i) {
+           return i[2] < 1 || i[2] > 3 ? 0.0 : x[0].at(with(i, 2, i[2] - 1));
+         });
        }},
       {"slice", {{5, N}}, [](Inputs x) { return slice(x[0], 0, 1, 4); }, sliced(0, 1, 4, 1)},
       {"slice, steps", {{N, 7}}, [](Inputs x) { return slice(x[0], -1, 1, 7, 3); }, sliced(1, 1, 7, 3)},

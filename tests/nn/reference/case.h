@@ -112,7 +112,7 @@ class Case : public Settings {
     StateDict saved;
     for (const std::string& name : names("param." + prefix))
       saved.push_back({name, stored("param." + prefix + name)});
-    nn::load_state_dict(module, saved, name_);
+    nn::assign(nn::parameters_under_all_names(module), saved, name_);
     nn::move(module, device_);
     for (const NamedVar& p : nn::parameters(module)) {
       used_.insert("param." + prefix + p.name);

@@ -74,6 +74,12 @@ inline Outputs layer_norm_gru(Case& c) {
   return run_recurrent<nn::LayerNormGru>(c, sizes_of(c), {.epsilon = c.number("eps", 1e-5)});
 }
 
+inline Outputs batch_norm_lstm(Case& c) {
+  if (!c.flag("train", true)) throw Unknown("train = false");
+  return run_recurrent<nn::BatchNormLstm>(
+      c, sizes_of(c), {.steps = c.var("input.x").dim(0), .epsilon = c.number("eps", 1e-5)});
+}
+
 // --- cells of one state or two ---
 
 inline constexpr std::array<const char*, 1> kH{"h"};

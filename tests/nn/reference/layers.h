@@ -152,6 +152,31 @@ inline Outputs layer_normalisation(Case& c) {
   return {{"y", reshape(y, x.shape())}};
 }
 
+inline nn::BatchNorm batch_norm_of(Case& c, const std::string& prefix, std::int64_t channels) {
+  nn::BatchNorm norm(channels, c.number("eps", 1e-5), c.number("momentum", 0.1), c.dtype());
+  norm.weight = c.var("param." + prefix + "weight");
+  norm.bias = c.var("param." + prefix + "bias");
+  if (c.has("input.running_mean")) norm.running_mean = Var(c.tensor("input.running_mean"));
+  if (c.has("input.running_var")) norm.running_var = Var(c.tensor("input.running_var"));
+  norm.num_batches_tracked = Var(c.full({}, 0));
+  norm.frozen = !c.flag("train", true);
+  return norm;
+}
+
+// The running statistics after the call, of those that the file has.
+inline void add_running(const Case& c, const nn::BatchNorm& norm, Outputs& outputs) {
+  if (c.has("output.running_mean")) outputs["running_mean"] = norm.running_mean;
+  if (c.has("output.running_var")) outputs["running_var"] = norm.running_var;
+}
+
+inline Outputs batch_normalisation(Case& c) {
+  const Var x = c.var("input.x");
+  const nn::BatchNorm norm = batch_norm_of(c, "", x.dim(1));
+  Outputs result{{"y", norm(x)}};
+  add_running(c, norm, result);
+  return result;
+}
+
 inline Outputs given_dropout(Case& c) {
   const Var x = c.var("input.x");
   return {{"y", c.flag("train", true) ? masked(c, x, "input.mask") : x}};

@@ -66,7 +66,7 @@ StackOutputs<typename R::State> run_layers(Case& c, const R& layers, Var xs,
 template <class State>
 State start_of(Case& c, std::span<const char* const> parts) {
   State start;
-  for (std::size_t k = 0; k < State::parts; ++k)
+  for (std::size_t k = 0; k < std::min(State::parts, parts.size()); ++k)
     start[k] = c.var_if("input." + std::string(parts[k]) + "0");
   return start;
 }
@@ -93,7 +93,7 @@ Outputs run_recurrent(Case& c, const nn::RecurrentOptions& options,
     run = run_layers(c, layer, xs, start, lengths);
   }
   Outputs result{{"y", batch_first ? transpose(run.ys, 0, 1) : run.ys}};
-  for (std::size_t k = 0; k < R::State::parts; ++k)
+  for (std::size_t k = 0; k < std::min(R::State::parts, parts.size()); ++k)
     result[std::string(parts[k]) + "n"] = run.last[k];
   return result;
 }

@@ -1,0 +1,92 @@
+// SPDX-License-Identifier: MIT
+// Batch normalisation by operations.
+#include "tapeloop/nn/layers/batch_norm.h"
+
+#include <fmt/format.h>
+
+#include <cmath>
+
+#include "tapeloop/autograd/ops/ops.h"
+#include "tapeloop/autograd/tensor/error.h"
+#include "tapeloop/autograd/tensor/random_log.h"
+
+namespace tapeloop::nn {
+
+namespace detail {
+
+Moments moments(const Var& x, std::span<const int> axes) {
+  const Var average = mean(x, axes, true);
+  return {average, mean(square(x - average), axes, true)};
+}
+
+Var standardised(const Var& x, const Moments& m, double epsilon) {
+  return (x - m.mean) * (1.0 / sqrt(m.variance + epsilon));
+}
+
+void move_running(const Tensor& running, const Tensor& value, double momentum) {
+  if (tapeloop::detail::repeats_a_run()) return;
+  const PauseRecording pause;
+  running.copy_from(((1 - momentum) * Var(running) + momentum * Var(value)).value());
+}
+
+void check_batch_norm(const char* layer, double epsilon, double momentum) {
+  if (!(epsilon >= 0) || std::isinf(epsilon)) {
+    fail(layer, fmt::format("epsilon is {}, expected 0 or a small number above 0", epsilon));
+  }
+  if (!(momentum >= 0 && momentum <= 1)) {
+    fail(layer, fmt::format("momentum is {}, expected 0 to 1", momentum));
+  }
+}
+
+}  // namespace detail
+
+BatchNorm::BatchNorm(std::int64_t channels, double eps, double m, DType dtype)
+    : epsilon(eps), momentum(m) {
+  if (channels < 1) {
+    fail("batch_norm", fmt::format("channels is {}, expected 1 or more", channels));
+  }
+  detail::check_batch_norm("batch_norm", eps, m);
+  weight = parameter(Tensor::full({channels}, 1, dtype));
+  bias = parameter(Tensor::zeros({channels}, dtype));
+  running_mean = Var(Tensor::zeros({channels}, dtype));
+  running_var = Var(Tensor::full({channels}, 1, dtype));
+  num_batches_tracked = Var(Tensor::zeros({}, dtype));
+}
+
+Var BatchNorm::operator()(const Var& x) const {
+  const std::int64_t channels = weight.dim(0);
+  if (x.rank() < 2 || x.dim(1) != channels) {
+    fail("batch_norm", fmt::format("x is {}, expected [N, {}, ..]", x.shape().str(), channels));
+  }
+  // Of the axes of x only that of the channels.
+  Shape shape{1, channels};
+  PoolVector<int> axes{0};
+  for (int axis = 2; axis < x.rank(); ++axis) {
+    shape = shape.inserted(axis, 1);
+    axes.push_back(axis);
+  }
+  detail::Moments m{reshape(running_mean, shape), reshape(running_var, shape)};
+  if (Tape::current() != nullptr && !frozen) {
+    const std::int64_t count = x.numel() / channels;
+    if (count < 2) {
+      fail("batch_norm",
+           fmt::format("x is {}: a channel has {} element{}, and training needs two or more; give "
+                       "a larger batch, call it without a tape, or set frozen",
+                       x.shape().str(), count, count == 1 ? "" : "s"));
+    }
+    m = detail::moments(x, axes);
+    const PauseRecording pause;
+    const double unbiased = static_cast<double>(count) / static_cast<double>(count - 1);
+    const auto of_channels = [&](const Var& value) { return reshape(value, {channels}); };
+    detail::move_running(running_mean.value(), of_channels(m.mean).value(), momentum);
+    detail::move_running(running_var.value(), (unbiased * of_channels(m.variance)).value(),
+                         momentum);
+    if (!tapeloop::detail::repeats_a_run()) {
+      const Tensor& batches = num_batches_tracked.value();
+      batches.copy_from((Var(batches) + 1.0).value());
+    }
+  }
+  return detail::standardised(x, m, epsilon) * reshape(weight, shape) + reshape(bias, shape);
+}
+
+}  // namespace tapeloop::nn
