@@ -14,11 +14,11 @@ namespace tapeloop {
 enum class Padding { zeros, reflect, replicate };
 
 struct ConvolutionOptions {
-  std::array<std::int64_t, 2> stride = {1, 1};
+  std::array<std::int64_t, 2> stride = {1, 1};    // from one position of the kernel to the next
   std::array<std::int64_t, 2> padding = {0, 0};   // on both sides
   std::array<std::int64_t, 2> dilation = {1, 1};  // distance between the elements of the kernel
   std::int64_t groups = 1;                        // G divides C and O
-  Padding mode = Padding::zeros;
+  Padding mode = Padding::zeros;                  // what the padding is
 };
 
 // y[n, o, p] = bias[o] + sum over c, k of weight[o, c, k] x[n, c, p stride + k dilation - padding]
@@ -34,7 +34,7 @@ Var conv1d(const Var& x, const Var& weight, const Var& bias,
            const ConvolutionOptions& options = {});
 
 struct PoolingOptions {
-  std::array<std::int64_t, 2> kernel = {2, 2};
+  std::array<std::int64_t, 2> kernel = {2, 2};   // size of a window
   std::array<std::int64_t, 2> stride = {0, 0};   // 0: the kernel's size
   std::array<std::int64_t, 2> padding = {0, 0};  // on both sides; at most half of the kernel
 };
@@ -44,8 +44,9 @@ struct PoolingOptions {
 Var max_pool2d(const Var& x, const PoolingOptions& options = {});
 // The mean of each window. The padding counts as zeros, as in PyTorch.
 Var avg_pool2d(const Var& x, const PoolingOptions& options = {});
-// The same over one spatial axis: x [N, C, T]. Options: those of axis 1.
+// The largest element of each window over one spatial axis: x [N, C, T]. Options: those of axis 1.
 Var max_pool1d(const Var& x, const PoolingOptions& options = {});
+// The mean of each window over one spatial axis.
 Var avg_pool1d(const Var& x, const PoolingOptions& options = {});
 
 namespace detail {

@@ -39,8 +39,8 @@ struct BatchNorm {
   Var running_mean, running_var;  // [C], initially 0 and 1
   Var num_batches_tracked;        // []: how often the running statistics have moved
   double epsilon = 1e-5;          // added to the variance
-  double momentum = 0.1;
-  bool frozen = false;  // for fine-tuning
+  double momentum = 0.1;          // share of the new statistics in the running ones
+  bool frozen = false;            // for fine-tuning
   BatchNorm() = default;
   explicit BatchNorm(std::int64_t channels, double epsilon = 1e-5, double momentum = 0.1,
                      DType dtype = DType::float32);

@@ -24,8 +24,8 @@ struct Conv2d {
 
 // The same over time: x [N, C, T] -> y [N, O, T'], weight [O, C/G, k]. Options: those of axis 1.
 struct Conv1d {
-  Var weight;
-  Var bias;
+  Var weight;                  // [O, C/G, k]
+  Var bias;                    // [O], undefined if the layer has none
   ConvolutionOptions options;  // as given
   Conv1d() = default;
   Conv1d(std::int64_t channels, std::int64_t outputs, std::int64_t kernel, Random& random,

@@ -36,6 +36,7 @@ class Visitor {
     // A layer without a bias has no name for it.
     if (parameter.defined()) on_parameter(path_ + std::string(name) + suffix_, parameter);
   }
+  // A buffer; an undefined one is left out.
   void buffer(std::string_view name, const Var& values) {
     if (values.defined()) on_buffer(path_ + std::string(name) + suffix_, values);
   }

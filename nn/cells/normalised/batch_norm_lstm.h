@@ -46,17 +46,18 @@ struct StepNorm {
 struct BatchNormLstmCell {
   using State = nn::State<3>;
   using Options = BatchNormLstmOptions;
-  static constexpr std::size_t zoned_parts = 2;
-  static constexpr bool mixes_rows = true;  // a row's result depends on the other rows
-  GateWeights w;                            // G = 4, in the order i f g o; one bias
-  detail::StepNorm bn_ih, bn_hh;            // [4H], without biases
-  detail::StepNorm bn_c;                    // [H]
+  static constexpr std::size_t zoned_parts = 2;  // h and c
+  static constexpr bool mixes_rows = true;       // a row's result depends on the other rows
+  GateWeights w;                                 // G = 4, in the order i f g o; one bias
+  detail::StepNorm bn_ih, bn_hh;                 // [4H], without biases
+  detail::StepNorm bn_c;                         // [H]
   Options own;
   BatchNormLstmCell() = default;
   BatchNormLstmCell(const RecurrentOptions& options, Random& random, const Options& own = {});
   std::array<std::int64_t, 3> state_sizes() const { return {w.outputs(), w.outputs(), 1}; }
   Var input(const Var& x) const;  // x W_ih^T
   State step(const Var& zx, const State& state) const;
+  // All steps; the statistics of W_ih x are taken of all of them at once.
   Unrolled<State> sequence(const Var& xs, const State& start, const UnrollOptions& options) const;
   void visit(Visitor& v) const {
     w.visit(v);
