@@ -26,7 +26,8 @@ void make(Layer& layer, const char* name, std::int64_t channels, std::int64_t ou
   }
   Shape shape{outputs, channels / groups};
   for (const std::int64_t size : kernel) shape = shape.inserted(shape.rank(), size);
-  const double bound = 1 / std::sqrt(static_cast<double>(channels / groups * kernel.numel()));
+  const std::int64_t read = shape.numel() / outputs;  // by one output
+  const double bound = 1 / std::sqrt(static_cast<double>(read));
   layer.weight = uniform_parameter(shape, bound, random, dtype);
   if (with_bias) layer.bias = uniform_parameter({outputs}, bound, random, dtype);
 }
