@@ -306,15 +306,15 @@ Var pool(const char* name, const Var& x, PoolingOptions o, bool largest) {
                                  -std::numeric_limits<double>::infinity(), x.dtype(), x.device()));
     image = concat({least, image, least}, axis);
   }
-  Var result;
+  PoolVector<Var> parts;  // for each element of the kernel, what it reads
   for (std::int64_t i = 0; i < o.kernel[0]; ++i) {
     const Var rows = slice(image, 2, i, i + (out[0] - 1) * o.stride[0] + 1, o.stride[0]);
     for (std::int64_t j = 0; j < o.kernel[1]; ++j) {
       const Var part = slice(rows, 3, j, j + (out[1] - 1) * o.stride[1] + 1, o.stride[1]);
-      result = !result.defined() ? part : largest ? max(result, part) : result + part;
+      parts.push_back(part);
     }
   }
-  return largest ? result : result * (1.0 / static_cast<double>(o.kernel[0] * o.kernel[1]));
+  return largest ? max(stack(parts), {0}) : mean(stack(parts), {0});
 }
 
 // [N, C, T] -> [N, C, 1, T]

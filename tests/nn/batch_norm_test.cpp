@@ -4,6 +4,7 @@
 #include <cmath>
 #include <string>
 
+#include "tapeloop/autograd/ops/convolution.h"
 #include "tapeloop/nn/nn.h"
 #include "tapeloop/nn/save/checkpoint.h"
 #include "tapeloop/tapeloop.h"
@@ -46,7 +47,8 @@ TEST_CASE("batch norm normalises each channel, and its running statistics follow
     norm.weight.value().copy_from(random_tensor({3}, 1));
     norm.bias.value().copy_from(random_tensor({3}, 2));
     const Var x(random_tensor(shape, 3));
-    const double count = static_cast<double>(x.numel() / 3);
+    const std::int64_t elements = x.numel() / 3;  // of a channel
+    const double count = static_cast<double>(elements);
     Var y;
     {
       Tape tape;
@@ -74,6 +76,13 @@ TEST_CASE("batch norm normalises each channel, and its running statistics follow
     }
     CHECK(norm.num_batches_tracked.item() == 1);
   }
+}
+
+TEST_CASE("equal elements share the gradient of max_pool2d") {
+  const Var x = parameter(Tensor::full({1, 1, 2, 2}, 3, DType::float64));
+  Tape tape;
+  tape.backward(sum(max_pool2d(x)));
+  CHECK(numbers(x.grad()) == Numbers(4, 0.25));
 }
 
 TEST_CASE("gradients of batch norm are right to second order, also of a frozen one") {
