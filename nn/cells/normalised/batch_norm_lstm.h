@@ -41,8 +41,8 @@ struct StepNorm {
 
 // The state is h, c, and the number of steps so far [N, 1], which is the same in all rows. While a
 // tape records, the statistics are those of the batch, which needs two rows or more. Without a tape
-// they are the running ones. Sequences have equal lengths. Runs by operations: a step takes some
-// four times as long as one of an LSTM. A state that is given is read once: on a GPU this waits.
+// they are the running ones. Sequences have equal lengths. Runs by operations. A state that is
+// given is read once: on a GPU this waits.
 struct BatchNormLstmCell {
   using State = nn::State<3>;
   using Options = BatchNormLstmOptions;
