@@ -23,35 +23,48 @@ namespace {
 // Neighbouring taps read neighbouring rows: as one product, whose windows overlap in memory.
 struct Run {
   std::int64_t first, count;  // of the taps
-  Tensor windows;             // [P, count * C]
+  Tensor windows;             // [rows, count * C]
 };
 
-// x with zeros around it, so that all taps read rows; the windows of each run.
+// The windows that rows begin .. end - 1 of y read. Only there x [P, C] is copied, between zeros,
+// if some window lies in part outside of it.
 class Taps {
  public:
-  Taps(const Tensor& x, std::span<const std::int64_t> offsets) {
+  Taps(const Tensor& x, std::span<const std::int64_t> offsets, std::int64_t begin,
+       std::int64_t end) {
     const std::int64_t P = x.dim(0), C = x.dim(1);
-    const std::int64_t front = std::max<std::int64_t>(0, -offsets.front());
-    const std::int64_t back = std::max<std::int64_t>(0, offsets.back());
-    Tensor rows = x.contiguous();
-    if (front + back > 0) {
-      rows = Tensor::empty({front + P + back, C}, x.dtype(), x.device());
-      rows.slice(0, 0, front).fill(0);
-      rows.slice(0, front, front + P).copy_from(x);
-      rows.slice(0, front + P, front + P + back).fill(0);
+    const std::int64_t first = begin + offsets.front(), last = end + offsets.back();
+    Tensor rows;  // first .. last - 1
+    if (first >= 0 && last <= P) {
+      rows = x.slice(0, first, last);
+    } else {
+      const std::int64_t from = std::clamp<std::int64_t>(first, 0, P);
+      const std::int64_t to = std::clamp<std::int64_t>(last, from, P);
+      rows = Tensor::zeros({last - first, C}, x.dtype(), x.device());
+      if (to > from) rows.slice(0, from - first, to - first).copy_from(x.slice(0, from, to));
     }
     for (std::size_t k = 0; k < offsets.size();) {
-      std::size_t end = k + 1;
-      while (end < offsets.size() && offsets[end] == offsets[end - 1] + 1) ++end;
-      const auto count = static_cast<std::int64_t>(end - k);
-      const std::int64_t from = front + offsets[k];
-      runs.push_back(
-          {static_cast<std::int64_t>(k), count, windows_of(rows, count).slice(0, from, from + P)});
-      k = end;
+      std::size_t next = k + 1;
+      while (next < offsets.size() && offsets[next] == offsets[next - 1] + 1) ++next;
+      const auto count = static_cast<std::int64_t>(next - k);
+      const std::int64_t at = offsets[k] - offsets.front();
+      runs.push_back({static_cast<std::int64_t>(k), count,
+                      windows_of(rows, count).slice(0, at, at + end - begin)});
+      k = next;
     }
   }
   PoolVector<Run> runs;
 };
+
+// Calls use(begin, end) for the rows of y whose windows lie within x, and for those at both ends.
+template <class Use>
+void for_parts(std::int64_t P, std::span<const std::int64_t> offsets, Use use) {
+  const std::int64_t begin = std::clamp<std::int64_t>(-offsets.front(), 0, P);
+  const std::int64_t end = std::clamp<std::int64_t>(P - offsets.back(), begin, P);
+  if (begin > 0) use(std::int64_t{0}, begin);
+  if (end > begin) use(begin, end);
+  if (P > end) use(end, P);
+}
 
 void check_rows(const char* name, const Var& a, const Var& b) {
   if (a.dtype() == b.dtype() && a.device() == b.device() && a.dtype() != DType::int64) return;
@@ -78,17 +91,17 @@ Var correlate(const Var& x, const Var& w, std::span<const std::int64_t> offsets)
   const std::int64_t P = x.dim(0), C = x.dim(1), O = w.dim(2);
   const Operation operation("correlate");
   Tensor y = Tensor::empty({P, O}, x.dtype(), x.device());
-  if (y.numel() > 0) {
-    const Taps taps(x.value(), offsets);
-    const Tensor weights = w.value().contiguous();
+  const Tensor rows = x.value().contiguous(), weights = w.value().contiguous();
+  for_parts(y.numel() > 0 ? P : 0, offsets, [&](std::int64_t begin, std::int64_t end) {
+    const Taps taps(rows, offsets, begin, end);
     PoolVector<Product> products;
     for (const Run& run : taps.runs) {
       products.push_back(
           {run.windows.insert_axis(0),
            weights.slice(0, run.first, run.first + run.count).reshape({1, run.count * C, O})});
     }
-    backend(x.device()).matmul(y.insert_axis(0), products, false);
-  }
+    backend(x.device()).matmul(y.slice(0, begin, end).insert_axis(0), products, false);
+  });
   return record("correlate", {&x, &w}, std::move(y), [&] {
     return [x = keep_if(w, x, 0), w = keep_if(x, w, 1),
             offsets = PoolVector<std::int64_t>(offsets.begin(), offsets.end())](const Var& dy,
@@ -105,18 +118,20 @@ Var correlate_weight(const Var& x, const Var& dy, std::span<const std::int64_t> 
   const auto K = static_cast<std::int64_t>(offsets.size());
   const Operation operation("correlate_weight");
   Tensor dw = Tensor::empty({K, C, O}, x.dtype(), x.device());
-  if (x.numel() == 0 || O == 0) {
-    dw.fill(0);
-  } else {
-    const Taps taps(x.value(), offsets);
-    const Tensor right = dy.value().insert_axis(0);
+  const Tensor rows = x.value().contiguous();
+  bool accumulate = false;
+  for_parts(O > 0 ? x.dim(0) : 0, offsets, [&](std::int64_t begin, std::int64_t end) {
+    const Taps taps(rows, offsets, begin, end);
+    const Tensor right = dy.value().slice(0, begin, end).insert_axis(0);
     for (const Run& run : taps.runs) {
       const Product product[] = {{run.windows.transpose(0, 1).insert_axis(0), right}};
       backend(x.device())
           .matmul(dw.slice(0, run.first, run.first + run.count).reshape({1, run.count * C, O}),
-                  product, false);
+                  product, accumulate);
     }
-  }
+    accumulate = true;
+  });
+  if (!accumulate) dw.fill(0);
   return record("correlate_weight", {&x, &dy}, std::move(dw), [&] {
     return [x = keep_if(dy, x, 0), dy = keep_if(x, dy, 1),
             offsets = PoolVector<std::int64_t>(offsets.begin(), offsets.end())](const Var& ddw,
@@ -149,24 +164,46 @@ std::int64_t count_of(const char* name, std::int64_t size, std::int64_t padding,
                          extent, size, padding));
 }
 
-// The axis of x with `before` and `after` more elements; negative: fewer behind.
-Var padded_axis(const Var& x, int axis, std::int64_t before, std::int64_t after, Padding mode) {
+struct Geometry {
+  Pair extent;  // of the dilated kernel
+  Pair out;     // H', W'
+};
+
+// Axis `axis` of x, with elements of the image itself before and after it; `after` may be negative.
+Var mirrored_axis(const Var& x, int axis, std::int64_t before, std::int64_t after, Padding mode) {
   const std::int64_t size = x.dim(axis);
-  if (mode != Padding::zeros && before + std::max<std::int64_t>(0, after) > 0) {
-    const Tensor index = Tensor::empty({before + size + after}, DType::int64);
-    auto* const at = index.data<std::int64_t>();
-    for (std::int64_t i = 0; i < index.numel(); ++i) {
-      std::int64_t from = i - before;
-      if (mode == Padding::reflect) {  // what lies beyond a second border is never read
-        from = from < 0 ? -from : from >= size ? 2 * size - 2 - from : from;
-      }
-      at[i] = std::clamp<std::int64_t>(from, 0, size - 1);
+  const Tensor index = Tensor::empty({before + size + after}, DType::int64);
+  auto* const at = index.data<std::int64_t>();
+  for (std::int64_t i = 0; i < index.numel(); ++i) {
+    std::int64_t from = i - before;
+    if (mode == Padding::reflect) {  // what lies beyond a second border is never read
+      from = from < 0 ? -from : from >= size ? 2 * size - 2 - from : from;
     }
-    return take(x, index.to(x.device()), axis);
+    at[i] = std::clamp<std::int64_t>(from, 0, size - 1);
   }
-  const Var cut = after < 0 ? slice(x, axis, 0, size + after) : x;
-  if (before == 0 && after <= 0) return cut;
-  return pad(cut, axis, before, std::max<std::int64_t>(0, after));
+  return take(x, index.to(x.device()), axis);
+}
+
+// x [N, C, H, W] as pixels [N, height, width, C] with their padding. Sizes are multiples of the
+// stride: the last window ends within them.
+Var pixels_of(const Var& x, const ConvolutionOptions& o, const Geometry& g) {
+  Var pixels = permute(x, {0, 2, 3, 1});
+  PoolVector<Margin> zeros;
+  for (int axis = 1; axis <= 2; ++axis) {
+    const auto a = static_cast<std::size_t>(axis - 1);
+    const std::int64_t needed = (g.out[a] - 1) * o.stride[a] + g.extent[a];
+    const std::int64_t size = (needed + o.stride[a] - 1) / o.stride[a] * o.stride[a];
+    const std::int64_t before = o.padding[a], after = size - before - x.dim(axis + 1);
+    if (o.mode != Padding::zeros && o.padding[a] > 0) {
+      pixels = mirrored_axis(pixels, axis, before, after, o.mode);
+      continue;
+    }
+    if (after < 0) pixels = slice(pixels, axis, 0, pixels.dim(axis) + after);
+    if (before > 0 || after > 0) {
+      zeros.push_back({axis, before, std::max<std::int64_t>(0, after)});
+    }
+  }
+  return zeros.empty() ? pixels : pad(pixels, zeros);
 }
 
 // The rows of a kernel axis at a distance of `dilation`, and zeros up to a multiple of `stride`.
@@ -175,17 +212,12 @@ Var spread_taps(const Var& w, int axis, std::int64_t dilation, std::int64_t stri
   const std::int64_t taps = w.dim(axis);
   if (dilation > 1) {
     const Shape shape = w.shape().with(axis, taps * dilation);
-    result = reshape(pad(insert_axis(w, axis + 1), axis + 1, 0, dilation - 1), shape);
+    result = reshape(pad(insert_axis(w, axis + 1), {{axis + 1, 0, dilation - 1}}), shape);
     result = slice(result, axis, 0, (taps - 1) * dilation + 1);
   }
   const std::int64_t rest = result.dim(axis) % stride;
-  return rest == 0 ? result : pad(result, axis, 0, stride - rest);
+  return rest == 0 ? result : pad(result, {{axis, 0, stride - rest}});
 }
-
-struct Geometry {
-  Pair extent;  // of the dilated kernel
-  Pair out;     // H', W'
-};
 
 Geometry geometry_of(const char* name, const Var& x, const Var& w, const ConvolutionOptions& o) {
   Geometry g{};
@@ -253,15 +285,7 @@ Var convolve(const char* name, const Var& x, const Var& w, const Var& bias,
              const ConvolutionOptions& o) {
   check_convolution(name, x, w, bias, o);
   const Geometry g = geometry_of(name, x, w, o);
-  Var pixels = permute(x, {0, 2, 3, 1});
-  for (int axis = 1; axis <= 2; ++axis) {
-    const auto a = static_cast<std::size_t>(axis - 1);
-    // Whole blocks of the stride; the kernel of the last window ends within them.
-    const std::int64_t needed = (g.out[a] - 1) * o.stride[a] + g.extent[a];
-    const std::int64_t size = (needed + o.stride[a] - 1) / o.stride[a] * o.stride[a];
-    const std::int64_t before = o.padding[a], after = size - before - x.dim(axis + 1);
-    pixels = padded_axis(pixels, axis, before, after, o.mode);
-  }
+  const Var pixels = pixels_of(x, o, g);
   Var y;
   if (o.groups == 1) {
     y = correlated(pixels, w, o, g);
@@ -294,18 +318,9 @@ Var pool(const char* name, const Var& x, PoolingOptions o, bool largest) {
     }
     out[a] = count_of(name, x.dim(2 + static_cast<int>(a)), o.padding[a], o.kernel[a], o.stride[a]);
   }
-  Var image = x;
-  for (int axis = 2; axis <= 3; ++axis) {
-    const std::int64_t p = o.padding[static_cast<std::size_t>(axis - 2)];
-    if (p == 0) continue;
-    if (!largest) {
-      image = pad(image, axis, p, p);
-      continue;
-    }
-    const Var least(Tensor::full(image.shape().with(axis, p),
-                                 -std::numeric_limits<double>::infinity(), x.dtype(), x.device()));
-    image = concat({least, image, least}, axis);
-  }
+  const auto [ph, pw] = o.padding;
+  const double outside = largest ? -std::numeric_limits<double>::infinity() : 0;
+  const Var image = ph + pw > 0 ? pad(x, {{2, ph, ph}, {3, pw, pw}}, outside) : x;
   PoolVector<Var> parts;  // for each element of the kernel, what it reads
   for (std::int64_t i = 0; i < o.kernel[0]; ++i) {
     const Var rows = slice(image, 2, i, i + (out[0] - 1) * o.stride[0] + 1, o.stride[0]);

@@ -24,9 +24,10 @@ struct ConvolutionOptions {
 // y[n, o, p] = bias[o] + sum over c, k of weight[o, c, k] x[n, c, p stride + k dilation - padding]
 //   x [N, C, H, W], weight [O, C/G, k_h, k_w], bias [O] or undefined
 //   y [N, O, H', W'], H' = (H + 2 padding - dilation (k_h - 1) - 1) / stride + 1, rounded down
-// The kernel is not flipped. Saves x once, with its padding, and the weight. Cost: the products for
-// every position of the padded image, those that the stride leaves out too; no patches are made on
-// the CPU. Throws if sizes or types do not fit.
+// The kernel is not flipped. Saves x once, with its padding, and the weight. Cost: the products of
+// all pixels of the padded image with the kernel; with a stride, a kernel of whole blocks of stride
+// x stride pixels at each block. No patches are made on the CPU. Throws if sizes or types do not
+// fit.
 Var conv2d(const Var& x, const Var& weight, const Var& bias,
            const ConvolutionOptions& options = {});
 // The same with one spatial axis: x [N, C, T], weight [O, C/G, k]. Options: those of axis 1.

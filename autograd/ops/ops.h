@@ -17,7 +17,7 @@
 //   reshape transpose permute expand sum_to insert_axis flip   the inverse movement      -
 //   slice select_index     a part                              adds to that part         -
 //   concat stack           parts -> whole                      slices of dy              -
-//   pad                    zeros around a part                 the part of dy            -
+//   pad                    a number around a part              the part of dy            -
 //   chunk split unstack    whole -> parts                      concat, stack of dys      -
 //   tril                   lower triangle of [.., M, N]        lower triangle of dy      -
 //   ---- reductions over any axes -----------------------------------------------------------------
@@ -134,8 +134,15 @@ Var flip(const Var& x, int axis);              // the axis in reverse order
 // Indices start, start + step, ... below stop of the axis.
 Var slice(const Var& x, int axis, std::int64_t start, std::int64_t stop, std::int64_t step = 1);
 Var select_index(const Var& x, int axis, std::int64_t index);  // x[.., index, ..], the axis gone
-// The axis with zeros before and after it.
-Var pad(const Var& x, int axis, std::int64_t before, std::int64_t after);
+// x with `value` before and after its elements, along each of the given axes.
+struct Margin {
+  int axis;
+  std::int64_t before, after;
+};
+Var pad(const Var& x, std::span<const Margin> margins, double value = 0);
+inline Var pad(const Var& x, std::initializer_list<Margin> margins, double value = 0) {
+  return pad(x, std::span<const Margin>(margins.begin(), margins.size()), value);
+}
 // Joins the parts one behind the other along an axis.
 Var concat(std::span<const Var> parts, int axis);
 inline Var concat(std::initializer_list<Var> parts, int axis) {

@@ -48,20 +48,17 @@ Shape resolved(std::initializer_list<std::int64_t> sizes, const Shape& from) {
   return Shape(std::span<const std::int64_t>(known.data(), static_cast<std::size_t>(n)));
 }
 
-Tensor zeros_like_shape(const Shape& shape, const Var& like) {
-  return Tensor::zeros(shape, like.dtype(), like.device());
-}
-
-// A tensor of zeros, with `part` copied into the view place(whole). The adjoint of a slice.
+// A tensor full of `value`, with `part` copied into the view place(whole). With zeros this is the
+// adjoint of a slice.
 template <class Place>
-Var place_in_zeros(const char* name, const Shape& whole, const Var& part, Place place) {
-  Tensor result = zeros_like_shape(whole, part);
+Var place_in(double value, const char* name, const Shape& whole, const Var& part, Place place) {
+  Tensor result = Tensor::full(whole, value, part.dtype(), part.device());
   place(result).copy_from(part.value());
   return record(name, {&part}, std::move(result), [whole, place](const Var& dy, Grads& grads) {
     grads.add(0, [&] {
       return record("slice", {&dy}, place(dy.value()),
                     [whole, place](const Var& ddy, Grads& inner) {
-                      inner.add(0, [&] { return place_in_zeros("place", whole, ddy, place); });
+                      inner.add(0, [&] { return place_in(0, "place", whole, ddy, place); });
                     });
     });
   });
@@ -70,11 +67,10 @@ Var place_in_zeros(const char* name, const Shape& whole, const Var& part, Place 
 // The view place(x) of a part of x.
 template <class Place>
 Var part_of(const char* name, const Var& x, Place place) {
-  return record(name, {&x}, place(x.value()),
-                [whole = x.shape(), place](const Var& dy, Grads& grads) {
-                  grads.add_part(0, whole, dy, place,
-                                 [&] { return place_in_zeros("place", whole, dy, place); });
-                });
+  return record(
+      name, {&x}, place(x.value()), [whole = x.shape(), place](const Var& dy, Grads& grads) {
+        grads.add_part(0, whole, dy, place, [&] { return place_in(0, "place", whole, dy, place); });
+      });
 }
 
 void check_same_but_axis(const char* name, std::span<const Var> parts, int axis, bool axis_free) {
@@ -190,16 +186,25 @@ Var slice(const Var& x, int axis, std::int64_t start, std::int64_t stop, std::in
                  [=](const Tensor& whole) { return whole.slice(axis, start, stop, step); });
 }
 
-Var pad(const Var& x, int axis, std::int64_t before, std::int64_t after) {
-  if (before < 0 || after < 0) {
-    fail("pad", fmt::format("before is {} and after {}, expected 0 or more; slice() cuts off",
-                            before, after));
+Var pad(const Var& x, std::span<const Margin> margins, double value) {
+  Shape whole = x.shape();
+  for (const auto& [axis, before, after] : margins) {
+    if (before < 0 || after < 0) {
+      fail("pad", fmt::format("before is {} and after {}, expected 0 or more; slice() cuts off",
+                              before, after));
+    }
+    const int a = whole.axis(axis);
+    whole[a] = plus("pad", plus("pad", before, whole[a]), after);
   }
-  const int a = x.shape().axis(axis);
-  const std::int64_t size = x.dim(a);
-  const Shape whole = x.shape().with(a, plus("pad", plus("pad", before, size), after));
-  return place_in_zeros("pad", whole, x,
-                        [=](const Tensor& zeros) { return zeros.slice(a, before, before + size); });
+  return place_in(value, "pad", whole, x,
+                  [list = PoolVector<Margin>(margins.begin(), margins.end())](const Tensor& zeros) {
+                    Tensor part = zeros;
+                    for (const auto& [axis, before, after] : list) {
+                      const int a = zeros.shape().axis(axis);
+                      part = part.slice(a, before, part.dim(a) - after);
+                    }
+                    return part;
+                  });
 }
 
 Var select_index(const Var& x, int axis, std::int64_t index) {
@@ -276,7 +281,7 @@ void record_parts(const char* name, const Var& x, PoolVector<Var>& parts, Join j
                                                         [](const Var& dy) { return dy.defined(); });
                        for (std::size_t i = 0; i < filled.size(); ++i) {
                          if (!filled[i].defined())
-                           filled[i] = Var(zeros_like_shape(shapes[i], known));
+                           filled[i] = Var(Tensor::zeros(shapes[i], known.dtype(), known.device()));
                        }
                        return join(filled);
                      });

@@ -114,6 +114,7 @@ struct GridModel {
   nn::GridLstm grid;
   nn::Linear head;
   mutable Random samples;
+  Var longest;  // a buffer of `growing`: the length that the samples have reached
 
   GridModel(const GridSettings& s, Random& random)
       : parity(s.task == "parity"), depth(s.depth), samples(random.split()) {
@@ -133,6 +134,7 @@ struct GridModel {
     }
     grid = nn::GridLstm(options, random);
     head = nn::Linear(s.hidden, parity ? 2 : values, random);
+    if (s.lengths == "growing") longest = Var(Tensor::full({}, 1));
   }
   // The logits of the last `steps` steps, [steps, N, values].
   Var operator()(const Samples& batch) const {
@@ -153,15 +155,16 @@ struct GridModel {
       v("embed", embed);
     }
     v("grid", grid), v("head", head), v("samples", samples);
+    v.buffer("longest", longest);
   }
 };
 
 // The length of the next update's samples. Where lengths grow, half of the updates have the
 // longest so far: Zaremba & Sutskever 2014, "Learning to Execute", arXiv:1410.4615, section 4.
-std::int64_t next_length(const GridSettings& s, const Level& length, Random& random) {
+std::int64_t next_length(const GridSettings& s, std::int64_t longest, Random& random) {
   if (s.lengths == "same") return s.length;
-  if (s.lengths == "growing" && random.uniform() < 0.5) return length.now;
-  return 1 + static_cast<std::int64_t>(random.below(static_cast<std::uint64_t>(length.now)));
+  if (s.lengths == "growing" && random.uniform() < 0.5) return longest;
+  return 1 + static_cast<std::int64_t>(random.below(static_cast<std::uint64_t>(longest)));
 }
 
 void run(const common::CommonOptions& common, GridSettings& s, bool resume) {
@@ -173,12 +176,14 @@ void run(const common::CommonOptions& common, GridSettings& s, bool resume) {
     const Samples validation = draw(s, length, 1000, other);
     return score_of(model(validation), validation.answer);
   };
-  const bool growing = s.lengths == "growing";
-  Level length{.now = growing ? 1 : s.length, .most = s.length};
+  const bool growing = model.longest.defined();
+  const auto longest = [&] {
+    return growing ? static_cast<std::int64_t>(model.longest.item()) : s.length;
+  };
   Samples batch;
   Task task{.draw =
                 [&] {
-                  batch = draw(s, next_length(s, length, model.samples), s.training.batch,
+                  batch = draw(s, next_length(s, longest(), model.samples), s.training.batch,
                                model.samples);
                 },
             .loss = [&] { return cross_entropy(model(batch), batch.answer); },
@@ -186,13 +191,15 @@ void run(const common::CommonOptions& common, GridSettings& s, bool resume) {
                 [&] {
                   Score whole = score(s.length);
                   if (!growing) return whole;
-                  const Score now = length.now < s.length ? score(length.now) : whole;
-                  whole.remark = fmt::format("; of length {}: {:.4f}", length.now, now.right);
-                  if (now.right >= kLearned && length.now < s.length) ++length.now;
+                  const std::int64_t length = longest();
+                  const Score now = length < s.length ? score(length) : whole;
+                  whole.remark = fmt::format("; of length {}: {:.4f}", length, now.right);
+                  if (now.right >= kLearned && length < s.length) {
+                    model.longest.value().fill(static_cast<double>(length + 1));
+                  }
                   return whole;
                 },
-            .notes = common::notes_of(table_of(s)),
-            .level = growing ? &length : nullptr};
+            .notes = common::notes_of(table_of(s))};
   task.notes["program"] = "grid_lstm";
   task.notes["seed"] = std::to_string(common.seed);
   TaskTraining training(model, s.training, std::move(task));

@@ -4,7 +4,6 @@
 
 #include <fmt/format.h>
 
-#include <charconv>
 #include <nlohmann/json.hpp>
 
 #include "examples/common/console.h"
@@ -51,33 +50,9 @@ std::string TaskTraining::validate() {
                      common::human_count(units()), score_->nats, score_->right, score_->remark);
 }
 
-nn::Checkpoint TaskTraining::checkpoint() const {
-  std::map<std::string, std::string> notes = task_.notes;
-  if (task_.level != nullptr) notes["level"] = std::to_string(task_.level->now);
-  return learner_.checkpoint(notes);
-}
-
-void TaskTraining::restore(const nn::Checkpoint& saved, const std::string& path) {
-  learner_.restore(saved, path);
-  if (task_.level == nullptr) return;
-  const std::string& text = common::note(saved, "level", path);
-  std::int64_t level = 0;
-  std::from_chars(text.data(), text.data() + text.size(), level);
-  if (level < 1 || level > task_.level->most) {
-    throw FileError(fmt::format("{}: its level is '{}', expected 1 to {}; train without --resume",
-                                path, text, task_.level->most));
-  }
-  task_.level->now = level;
-}
-
 void TaskTraining::check(const nn::Checkpoint& saved, const std::string& path) const {
   common::check_program(saved, task_.notes.at("program"), path);
-  std::map<std::string, std::string> settings = task_.notes;
-  // A state, not a setting.
-  if (const auto level = saved.notes.find("level"); task_.level && level != saved.notes.end()) {
-    settings.insert(*level);
-  }
-  common::check_resumed_settings(saved, settings, path, "data");
+  common::check_resumed_settings(saved, task_.notes, path, "data");
 }
 
 Score TaskTraining::score() {

@@ -30,12 +30,7 @@ common::SettingsTable table_of(TrainingSettings& settings);
 // A validation: the mean loss, and the share of samples that are wholly right.
 struct Score {
   double nats = 0, right = 0;
-  std::string remark;  // printed behind them
-};
-
-// How hard the samples are by now, from 1 to `most`. Checkpoints have it.
-struct Level {
-  std::int64_t now = 1, most = 1;
+  std::string remark = {};  // printed behind them
 };
 
 struct Task {
@@ -43,7 +38,6 @@ struct Task {
   std::function<tapeloop::Var()> loss;       // of these samples
   std::function<Score()> validate;           // always of the same samples
   std::map<std::string, std::string> notes;  // of checkpoints; "program" is the program's name
-  Level* level = nullptr;                    // of samples that become harder; it outlives the task
 };
 
 class TaskTraining : public common::Training {
@@ -62,8 +56,10 @@ class TaskTraining : public common::Training {
   bool finished() const override;
   std::string validate() override;
   const common::History& history() const override { return learner_.history; }
-  tapeloop::nn::Checkpoint checkpoint() const override;
-  void restore(const tapeloop::nn::Checkpoint& saved, const std::string& path) override;
+  tapeloop::nn::Checkpoint checkpoint() const override { return learner_.checkpoint(task_.notes); }
+  void restore(const tapeloop::nn::Checkpoint& saved, const std::string& path) override {
+    learner_.restore(saved, path);
+  }
   void check(const tapeloop::nn::Checkpoint& saved, const std::string& path) const override;
   // The last validation; validates now if this run has none.
   Score score();

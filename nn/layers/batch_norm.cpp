@@ -15,18 +15,30 @@ namespace tapeloop::nn {
 namespace detail {
 
 Moments moments(const Var& x, std::span<const int> axes) {
-  const Var average = mean(x, axes, true);
-  return {average, mean(square(x - average), axes, true)};
+  const Var average = mean(x, axes, true), centred = x - average;
+  return {average, mean(square(centred), axes, true), centred};
+}
+Moments moments(const Var& x, std::initializer_list<int> axes) {
+  return moments(x, std::span<const int>(axes.begin(), axes.size()));
 }
 
-Var standardised(const Var& x, const Moments& m, double epsilon) {
-  return (x - m.mean) * (1.0 / sqrt(m.variance + epsilon));
+Var normalised(const Var& x, const Moments& m, double epsilon, const Var& weight, const Var& bias) {
+  const Var scale = weight / sqrt(m.variance + epsilon);  // few elements
+  const Var y = (m.centred.defined() ? m.centred : x - m.mean) * scale;
+  return bias.defined() ? y + bias : y;
 }
 
-void move_running(const Tensor& running, const Tensor& value, double momentum) {
+void move_running(const Tensor& mean, const Tensor& variance, const Moments& batch,
+                  std::int64_t count, double momentum) {
   if (tapeloop::detail::repeats_a_run()) return;
   const PauseRecording pause;
-  running.copy_from(((1 - momentum) * Var(running) + momentum * Var(value)).value());
+  const auto move = [&](const Tensor& running, const Var& value) {
+    const Var given = reshape(value, running.shape());
+    running.copy_from(((1 - momentum) * Var(running) + momentum * given).value());
+  };
+  const double unbiased = static_cast<double>(count) / static_cast<double>(count - 1);
+  move(mean, batch.mean);
+  move(variance, unbiased * batch.variance);
 }
 
 void check_batch_norm(const char* layer, double epsilon, double momentum) {
@@ -65,28 +77,26 @@ Var BatchNorm::operator()(const Var& x) const {
     shape = shape.inserted(axis, 1);
     axes.push_back(axis);
   }
-  detail::Moments m{reshape(running_mean, shape), reshape(running_var, shape)};
-  if (Tape::current() != nullptr && !frozen) {
-    const std::int64_t count = x.numel() / channels;
-    if (count < 2) {
-      fail("batch_norm",
-           fmt::format("x is {}: a channel has {} element{}, and training needs two or more; give "
-                       "a larger batch, call it without a tape, or set frozen",
-                       x.shape().str(), count, count == 1 ? "" : "s"));
-    }
-    m = detail::moments(x, axes);
-    const PauseRecording pause;
-    const double unbiased = static_cast<double>(count) / static_cast<double>(count - 1);
-    const auto of_channels = [&](const Var& value) { return reshape(value, {channels}); };
-    detail::move_running(running_mean.value(), of_channels(m.mean).value(), momentum);
-    detail::move_running(running_var.value(), (unbiased * of_channels(m.variance)).value(),
-                         momentum);
-    if (!tapeloop::detail::repeats_a_run()) {
-      const Tensor& batches = num_batches_tracked.value();
-      batches.copy_from((Var(batches) + 1.0).value());
-    }
+  const Var scale = reshape(weight, shape), shift = reshape(bias, shape);
+  if (Tape::current() == nullptr || frozen) {
+    const detail::Moments running{reshape(running_mean, shape), reshape(running_var, shape), {}};
+    return detail::normalised(x, running, epsilon, scale, shift);
   }
-  return detail::standardised(x, m, epsilon) * reshape(weight, shape) + reshape(bias, shape);
+  const std::int64_t count = x.numel() / channels;
+  if (count < 2) {
+    fail("batch_norm",
+         fmt::format("x is {}: a channel has {} element{}, and training needs two or more; give a "
+                     "larger batch, call it without a tape, or set frozen",
+                     x.shape().str(), count, count == 1 ? "" : "s"));
+  }
+  const detail::Moments batch = detail::moments(x, axes);
+  detail::move_running(running_mean.value(), running_var.value(), batch, count, momentum);
+  if (!tapeloop::detail::repeats_a_run()) {
+    const PauseRecording pause;
+    const Tensor& batches = num_batches_tracked.value();
+    batches.copy_from((Var(batches) + 1.0).value());
+  }
+  return detail::normalised(x, batch, epsilon, scale, shift);
 }
 
 }  // namespace tapeloop::nn

@@ -11,17 +11,23 @@ namespace tapeloop::nn {
 
 namespace detail {
 
-// Mean and variance over some axes, which stay as axes of size 1. The variance is biased: divided
-// by the number of elements.
+// Mean and variance of x over some axes, which stay as axes of size 1. The variance is biased:
+// divided by the number of elements.
 struct Moments {
   Var mean, variance;
+  Var centred;  // x - mean; undefined: not calculated yet
 };
+Moments moments(const Var& x, std::initializer_list<int> axes);
 Moments moments(const Var& x, std::span<const int> axes);
-// (x - mean) / sqrt(variance + epsilon)
-Var standardised(const Var& x, const Moments& moments, double epsilon);
-// running := (1 - momentum) running + momentum value, of the same shape. Has no effect in a
+// (x - mean) / sqrt(variance + epsilon) weight + bias; weight and bias broadcast, and an undefined
+// bias is 0.
+Var normalised(const Var& x, const Moments& moments, double epsilon, const Var& weight,
+               const Var& bias);
+// running := (1 - momentum) running + momentum of the batch, for mean and variance. `batch` are
+// moments of `count` elements; the running variance takes the unbiased one. Has no effect in a
 // function that recompute() runs again.
-void move_running(const Tensor& running, const Tensor& value, double momentum);
+void move_running(const Tensor& mean, const Tensor& variance, const Moments& batch,
+                  std::int64_t count, double momentum);
 // Throws, as `layer`, unless epsilon is 0 or above and 0 <= momentum <= 1.
 void check_batch_norm(const char* layer, double epsilon, double momentum);
 

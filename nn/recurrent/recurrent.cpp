@@ -172,12 +172,9 @@ Var Restarts::at(std::int64_t t) const {
   return any ? Var(flags_.select(0, t)) : Var();
 }
 
-PoolVector<std::uint8_t> resets_of(std::span<const std::uint8_t> begins, std::int64_t n,
-                                   bool reverse) {
-  PoolVector<std::uint8_t> result(begins.begin(), begins.end());
-  if (!reverse || begins.empty()) return result;
-  const auto end = std::copy(begins.begin() + n, begins.end(), result.begin());
-  std::fill(end, result.end(), 0);
+PoolVector<std::uint8_t> reverse_resets(std::span<const std::uint8_t> begins, std::int64_t n) {
+  PoolVector<std::uint8_t> result(begins.size(), 0);
+  if (!begins.empty()) std::copy(begins.begin() + n, begins.end(), result.begin());
   return result;
 }
 

@@ -30,10 +30,9 @@ void check_symbols(const Tensor& symbols, std::span<const std::int64_t> lengths,
                    std::span<const std::uint8_t> begins, const RecurrentOptions& options);
 // Symbols [T, N] with 0 past the ends of sequences.
 Tensor symbols_without_padding(const Tensor& symbols, std::span<const std::int64_t> lengths);
-// The flags of UnrollOptions for a direction; `begins` [T, N]: where a new sequence begins. In the
-// other direction a sequence ends there: the step before it starts again.
-PoolVector<std::uint8_t> resets_of(std::span<const std::uint8_t> begins, std::int64_t n,
-                                   bool reverse);
+// The resets of the reverse direction, if `begins` [T, N] says where new sequences begin: there a
+// sequence ends, so the step before starts again.
+PoolVector<std::uint8_t> reverse_resets(std::span<const std::uint8_t> begins, std::int64_t n);
 Var part_of_state(const Var& part, std::int64_t index, std::int64_t count, std::int64_t n,
                   std::int64_t size);
 
@@ -133,6 +132,8 @@ class Recurrent {
     detail::check_parts(initial.all().size(), sizes.size(), "recurrent");
     PoolVector<State> last(cells_.size());
     const auto begins = options.resets;
+    PoolVector<std::uint8_t> ends;
+    if (options_.bidirectional) ends = detail::reverse_resets(begins, n);
     for (int layer = 0; layer < options_.layers; ++layer) {
       PoolVector<Var> outputs;
       for (int direction = 0; direction < directions(); ++direction) {
@@ -146,8 +147,7 @@ class Recurrent {
         }
         if constexpr (requires { cells_[i].initial(start); }) start = cells_[i].initial(start);
         options.reverse = direction == 1;
-        const auto resets = detail::resets_of(begins, n, options.reverse);
-        options.resets = resets;
+        options.resets = options.reverse ? std::span<const std::uint8_t>(ends) : begins;
         auto [ys, end] = layer == 0 ? first(cells_[i], start, options)
                                     : unroll_noisy(cells_[i], below, start, options);
         outputs.push_back(ys);

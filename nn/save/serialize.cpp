@@ -21,12 +21,12 @@ namespace {
 using safetensors::shown;
 
 bool is_float(const Tensor& tensor) { return tensor.defined() && tensor.dtype() != DType::int64; }
-// PyTorch counts batches in int64.
-bool is_count(const Tensor& tensor) { return tensor.defined() && tensor.rank() == 0; }
 
 // Why the tensor cannot become the parameter's value; empty if it can.
-std::string obstacle(const Tensor& saved, const Tensor& parameter) {
-  if (saved.shape() == parameter.shape() && (is_float(saved) || is_count(saved))) return {};
+std::string obstacle(const Tensor& saved, const Tensor& parameter, bool is_parameter) {
+  // A buffer may be a count, which PyTorch has in int64.
+  const bool fits = is_float(saved) || (!is_parameter && saved.defined());
+  if (saved.shape() == parameter.shape() && fits) return {};
   return fmt::format("is {} in the saved state, {} in the model", saved.describe(),
                      parameter.describe());
 }
@@ -34,6 +34,7 @@ std::string obstacle(const Tensor& saved, const Tensor& parameter) {
 // A parameter with all of its names.
 struct Wanted {
   const Tensor* to;
+  bool is_parameter;  // else a buffer
   std::vector<std::string> names;
 };
 
@@ -71,7 +72,7 @@ void assign_file(const char* called, const ParameterList& parameters, const Tens
       problems += fmt::format("\n  {} is the name of two parameters", shown(item.name));
     }
     const auto [place, is_new] = places.emplace(item.var.body(), wanted.size());
-    if (is_new) wanted.push_back({&item.var.value(), {}});
+    if (is_new) wanted.push_back({&item.var.value(), item.var.is_parameter(), {}});
     wanted[place->second].names.push_back(item.name);
   }
 
@@ -87,7 +88,7 @@ void assign_file(const char* called, const ParameterList& parameters, const Tens
       }
       const auto found = by_name.find(name);
       if (found == by_name.end()) continue;
-      const std::string unfit = obstacle(*found->second, to);
+      const std::string unfit = obstacle(*found->second, to, parameter.is_parameter);
       if (!unfit.empty()) {
         problem += fmt::format("\n  {} {}", shown(name), unfit);
       } else if (from == nullptr) {

@@ -120,7 +120,7 @@ TEST_CASE("UGRNN is the GRU whose reset gate is open, z = g") {
   for (const auto& [to, x] :
        {std::pair(gru.w.weight_ih, from.weight_ih), std::pair(gru.w.weight_hh, from.weight_hh),
         std::pair(gru.w.bias_ih, from.bias_ih)}) {
-    set(to, concat({rows(x, 0), rows(x, 1), rows(x, 0)}, 0));
+    set(to, concat({rows(x, 0), rows(x, 0), rows(x, 1)}, 0));
   }
   zero(gru.w.bias_hh);
   open(gru.w, 0);

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 // Wrong calls of every operation: the message must name the operation and the shapes and say what
 // to do.
+#include "tapeloop/autograd/ops/convolution.h"
 #include "tests/support.h"
 
 namespace tapeloop::test {
@@ -177,6 +178,45 @@ TEST_CASE("a wrong call of an operation names it, shows the shapes, and says wha
       {"linear_each: x is [2, 3], w is [3, 4, 3]",
        [&] {
          linear_each(a, zeros({3, 4, 3}));
+       }},
+      {"conv2d: x is [1, 2, 4, 4], weight [3, 1, 3, 3], bias undefined, groups 1; expected x [N, "
+       "C, "
+       "..], weight [O, C / groups, ..]",
+       [&] {
+         conv2d(zeros({1, 2, 4, 4}), zeros({3, 1, 3, 3}), Var());
+       }},
+      {"conv2d: x is [1, 2, 4, 4], weight [3, 1, 3, 3], bias [3], groups 2",
+       [&] {
+         conv2d(zeros({1, 2, 4, 4}), zeros({3, 1, 3, 3}), zeros({3}), {.groups = 2});
+       }},
+      {"conv2d: the kernel extends over 5 elements, and the image has 4 with a padding of 0",
+       [&] {
+         conv2d(zeros({1, 1, 4, 4}), zeros({1, 1, 3, 3}), Var(), {.dilation = {2, 2}});
+       }},
+      {"conv2d: stride is 0, expected 1 or more",
+       [&] {
+         conv2d(zeros({1, 1, 4, 4}), zeros({1, 1, 3, 3}), Var(), {.stride = {1, 0}});
+       }},
+      {"conv2d: a padding of 4 reflects an image of 4 elements",
+       [&] {
+         conv2d(zeros({1, 1, 4, 4}), zeros({1, 1, 3, 3}), Var(),
+                {.padding = {4, 0}, .mode = Padding::reflect});
+       }},
+      {"conv1d: x is [2, 3], expected three axes",
+       [&] {
+         conv1d(a, zeros({1, 1, 3}), Var());
+       }},
+      {"max_pool2d: padding is 2, expected at most half of the kernel, which is 3",
+       [&] {
+         max_pool2d(zeros({1, 1, 4, 4}), {.kernel = {3, 3}, .padding = {2, 0}});
+       }},
+      {"avg_pool2d: the kernel extends over 5 elements, and the image has 4",
+       [&] {
+         avg_pool2d(zeros({1, 1, 4, 4}), {.kernel = {5, 1}});
+       }},
+      {"pad: before is -1 and after 0, expected 0 or more; slice() cuts off",
+       [&] {
+         pad(a, {{1, -1, 0}});
        }},
       {"linear_scan: a is float32[3], b is float32[2, 3], h0 is undefined: expected b [T, N, H]",
        [&] { linear_scan(zeros({3}), a); }},

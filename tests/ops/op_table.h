@@ -229,10 +229,10 @@ inline const std::vector<OpCase>& op_table() {
        [](Arrays x) {
          return make_array(x[0].shape, [&](const Index& i) { return x[0].at({i[0], x[0].shape[1] - 1 - i[1]}); });
        }},
-      {"pad", {{2, N, 3}}, [](Inputs x) { return pad(x[0], -1, 1, 2); },
+      {"pad", {{2, N, 3}}, [](Inputs x) { return pad(x[0], {{-1, 1, 2}, {0, 0, 1}}); },
        [](Arrays x) {
-         return make_array(x[0].shape.with(2, 6), [&](const Index& i) {
-           return i[2] < 1 || i[2] > 3 ? 0.0 : x[0].at(with(i, 2, i[2] - 1));
+         return make_array(x[0].shape.with(2, 6).with(0, 3), [&](const Index& i) {
+           return i[0] > 1 || i[2] < 1 || i[2] > 3 ? 0.0 : x[0].at(with(i, 2, i[2] - 1));
          });
        }},
       {"slice", {{5, N}}, [](Inputs x) { return slice(x[0], 0, 1, 4); }, sliced(0, 1, 4, 1)},

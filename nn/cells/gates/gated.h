@@ -14,17 +14,7 @@ struct GatedStep {
   static constexpr const char* arguments = "g n h";
   TL_HD auto operator()(auto g, auto n, auto h) const { return h + sigmoid(g) * (tanh(n) - h); }
 };
-// UGRNN
-//   h' = sigmoid(g) h + (1 - sigmoid(g)) tanh(n)
-struct UpdateGateStep {
-  static constexpr const char* name = "update_gate_step";
-  static constexpr const char* arguments = "n g h";
-  TL_HD auto operator()(auto n, auto g, auto h) const {
-    auto candidate = tanh(n);
-    return candidate + sigmoid(g) * (h - candidate);
-  }
-};
-// MUT1: as GatedStep, with n = u + tanh(x)
+// MUT1: the same with n = u + tanh(x)
 struct Mut1Step {
   static constexpr const char* name = "mut1_step";
   static constexpr const char* arguments = "z u x h";
@@ -70,8 +60,7 @@ struct PhaseGate {
 #include "tapeloop/autograd/formula/kernel.h"
 
 namespace tapeloop::nn {
-struct GatedPage : Page<GatedStep, UpdateGateStep, Mut1Step, CarryStep, ClockworkStep, PhaseGate> {
-  using OfSequences = Page<UpdateGateStep>;  // formulas of the persistent kernels for CUDA
+struct GatedPage : Page<GatedStep, Mut1Step, CarryStep, ClockworkStep, PhaseGate> {
   static std::span<const PointwiseKernel* const> kernels();
   static void register_cuda();
 };

@@ -40,7 +40,7 @@ struct GruResetState {
   static constexpr const char* arguments = "r h";
   TL_HD auto operator()(auto r, auto h) const { return sigmoid(r) * h; }
 };
-// The second of the two formulas above.
+// The second of the two formulas above; the formula of the UGRNN.
 struct GruUpdate {
   static constexpr const char* name = "gru_update";
   static constexpr const char* arguments = "z n h";

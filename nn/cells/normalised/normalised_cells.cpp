@@ -63,8 +63,8 @@ detail::StepNorm step_norm(std::int64_t channels, bool bias, const BatchNormLstm
   return norm;
 }
 
-// The norm of values at steps first, first + 1, .. of one sequence. Notes the statistics of the
-// batch, and moves the running ones when the sequence is done.
+// The norm of values at the steps first, first + 1, .. of a batch of sequences. Keeps the
+// statistics of the batch until move(), which moves the running ones.
 class Normalised {
  public:
   Normalised(const detail::StepNorm& norm, const BatchNormLstmOptions& own, std::int64_t first)
@@ -72,68 +72,58 @@ class Normalised {
 
   // x [N, C] of step first + s.
   Var step(const Var& x, std::int64_t s) {
-    if (!learns_) {
-      const std::int64_t row = std::min(first_ + s, own_.steps - 1);
-      return scaled(x, {slice(norm_.running_mean, 0, row, row + 1),
-                        slice(norm_.running_var, 0, row, row + 1)});
-    }
-    const int rows = 0;
-    const detail::Moments m = detail::moments(x, std::span(&rows, 1));
-    note(m);
-    return scaled(x, m);
+    if (learns_) return by_batch(x, detail::moments(x, {0}), false);
+    const std::int64_t row = std::min(first_ + s, own_.steps - 1);
+    const auto of_step = [&](const Var& running) { return slice(running, 0, row, row + 1); };
+    return normalised(x, {of_step(norm_.running_mean), of_step(norm_.running_var), {}});
   }
-  // x [T, N, C] of all steps; `order[s]`: where step first + s is.
-  Var steps(const Var& x, std::span<const std::int64_t> order) {
+  // x [T, N, C] of all steps; `reverse`: the last one is step `first`.
+  Var steps(const Var& x, bool reverse) {
+    if (learns_) return by_batch(x, detail::moments(x, {1}), reverse);
     const std::int64_t count = x.dim(0);
-    if (!learns_) {
-      const Tensor index = Tensor::empty({count}, DType::int64);
-      for (std::int64_t s = 0; s < count; ++s) {
-        index.data<std::int64_t>()[order[static_cast<std::size_t>(s)]] =
-            std::min(first_ + s, own_.steps - 1);
-      }
-      const auto of_steps = [&](const Var& running) {
-        return insert_axis(embedding(running, index.to(running.device())), 1);
-      };
-      return scaled(x, {of_steps(norm_.running_mean), of_steps(norm_.running_var)});
+    const Tensor index = Tensor::empty({count}, DType::int64);
+    for (std::int64_t t = 0; t < count; ++t) {
+      const std::int64_t s = reverse ? count - 1 - t : t;
+      index.data<std::int64_t>()[t] = std::min(first_ + s, own_.steps - 1);
     }
-    const int rows = 1;
-    const detail::Moments m = detail::moments(x, std::span(&rows, 1));
-    for (const std::int64_t t : order) {
-      note({select_index(m.mean.detach(), 0, t), select_index(m.variance.detach(), 0, t)});
-    }
-    return scaled(x, m);
+    const auto of_steps = [&](const Var& running) {
+      return insert_axis(embedding(running, index.to(running.device())), 1);
+    };
+    return normalised(x, {of_steps(norm_.running_mean), of_steps(norm_.running_var), {}});
   }
-  // n: rows of the batch.
-  void move(std::int64_t n) const {
-    const auto steps = static_cast<std::int64_t>(means_.size());
+  // After `steps` steps of n rows.
+  void move(std::int64_t steps, std::int64_t n) const {
     const std::int64_t end = std::min(first_ + steps, own_.steps);
     if (!learns_ || first_ >= end) return;
     const PauseRecording pause;
-    const auto to = [&](const Var& running) { return running.value().slice(0, first_, end); };
-    const auto all = [&](const PoolVector<Var>& list) {
+    const auto of = [&](const PoolVector<Var>& list) {
       return slice(concat(list, 0), 0, 0, end - first_);
     };
-    const double unbiased = static_cast<double>(n) / static_cast<double>(n - 1);
-    detail::move_running(to(norm_.running_mean), all(means_).value(), own_.momentum);
-    detail::move_running(to(norm_.running_var), (unbiased * all(variances_)).value(),
-                         own_.momentum);
+    detail::move_running(norm_.running_mean.value().slice(0, first_, end),
+                         norm_.running_var.value().slice(0, first_, end),
+                         {of(means_), of(variances_), {}}, n, own_.momentum);
   }
 
  private:
-  void note(const detail::Moments& m) {
-    means_.push_back(m.mean.detach());
-    variances_.push_back(m.variance.detach());
+  // `m`: [1, C] of a step, or [T, 1, C] of all.
+  Var by_batch(const Var& x, const detail::Moments& m, bool reverse) {
+    const auto note = [&](PoolVector<Var>& list, const Var& value) {
+      const Var rows = reshape(value.detach(), {-1, x.dim(-1)});
+      list.push_back(reverse ? flip(rows, 0) : rows);
+    };
+    note(means_, m.mean);
+    note(variances_, m.variance);
+    return normalised(x, m);
   }
-  Var scaled(const Var& x, const detail::Moments& m) const {
-    const Var y = detail::standardised(x, m, own_.epsilon) * norm_.weight;
-    return norm_.bias.defined() ? y + norm_.bias : y;
+  Var normalised(const Var& x, const detail::Moments& m) const {
+    return detail::normalised(x, m, own_.epsilon, norm_.weight, norm_.bias);
   }
 
   const detail::StepNorm& norm_;
   const BatchNormLstmOptions& own_;
   std::int64_t first_;  // steps before this sequence
   bool learns_;
-  PoolVector<Var> means_, variances_;  // [1, C] of each step
+  PoolVector<Var> means_, variances_;  // [steps, C] each, in the order of the steps
 };
 
 }  // namespace
@@ -184,21 +174,19 @@ Unrolled<BatchNormLstmCell::State> BatchNormLstmCell::run(const Var& zx, const S
       start[2].defined()
           ? static_cast<std::int64_t>(start[2].value().slice(0, 0, 1).to_vector<double>()[0])
           : 0;
-  PoolVector<std::int64_t> order;
-  for (std::int64_t s = 0; s < steps; ++s) order.push_back(reverse ? steps - 1 - s : s);
   Normalised from_x(bn_ih, own, first), from_h(bn_hh, own, first), of_c(bn_c, own, first);
-  Var z = from_x.steps(zx, order);
+  Var z = from_x.steps(zx, reverse);
   if (w.bias_ih.defined()) z = z + w.bias_ih;
   const PoolVector<Var> inputs = unstack(z);
   PoolVector<Var> ys(inputs.size());
   for (std::int64_t s = 0; s < steps; ++s) {
-    const auto t = static_cast<std::size_t>(order[static_cast<std::size_t>(s)]);
+    const auto t = static_cast<std::size_t>(reverse ? steps - 1 - s : s);
     const Var gates = inputs[t] + from_h.step(linear(h, w.weight_hh), s);
     c = pointwise(LstmState{}, columns<3>(slice(gates, 1, 0, 3 * size)), c);
     h = pointwise(LstmOutput{}, slice(gates, 1, 3 * size, 4 * size), of_c.step(c, s));
     ys[t] = h;
   }
-  for (const Normalised* norm : {&from_x, &from_h, &of_c}) norm->move(n);
+  for (const Normalised* norm : {&from_x, &from_h, &of_c}) norm->move(steps, n);
   const double count = static_cast<double>(first + steps);
   return {stack(ys), State(h, c, Var(Tensor::full({n, 1}, count, zx.dtype(), zx.device())))};
 }
