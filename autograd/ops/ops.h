@@ -134,11 +134,12 @@ Var flip(const Var& x, int axis);              // the axis in reverse order
 // Indices start, start + step, ... below stop of the axis.
 Var slice(const Var& x, int axis, std::int64_t start, std::int64_t stop, std::int64_t step = 1);
 Var select_index(const Var& x, int axis, std::int64_t index);  // x[.., index, ..], the axis gone
-// x with `value` before and after its elements, along each of the given axes.
+// What stands around a part along an axis.
 struct Margin {
-  int axis;
-  std::int64_t before, after;
+  int axis;                    // of the whole
+  std::int64_t before, after;  // numbers of elements
 };
+// x with `value` around it, along each of the given axes.
 Var pad(const Var& x, std::span<const Margin> margins, double value = 0);
 inline Var pad(const Var& x, std::initializer_list<Margin> margins, double value = 0) {
   return pad(x, std::span<const Margin>(margins.begin(), margins.size()), value);
