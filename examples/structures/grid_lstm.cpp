@@ -5,7 +5,8 @@
 //   memorise   symbols are read, then said again
 // Every sample is new, so the loss is that of unseen samples. Without arguments it memorises 6 of 8
 // symbols: 99 % of unseen samples are wholly right after some 26,000 samples, 7 s on one core.
-// Long numbers are learned by way of short ones: 5 digits after some 1.2 million samples, 140 s of CPU.
+// Long numbers are learned by way of short ones: 5 digits after some 1.2 million samples, 140 s of
+// CPU.
 #include <fmt/format.h>
 
 #include "examples/common/console.h"
