@@ -9,6 +9,7 @@
 #include <utility>
 
 #include "tapeloop/autograd/tape/var.h"
+#include "tapeloop/autograd/tensor/memory.h"
 
 namespace tapeloop::nn {
 
