@@ -32,4 +32,5 @@
 #include "tapeloop/nn/structures/grid.h"
 #include "tapeloop/nn/structures/grid_lstm.h"
 #include "tapeloop/nn/structures/md_lstm.h"
+#include "tapeloop/nn/structures/superpixels.h"
 #include "tapeloop/nn/structures/tree.h"
