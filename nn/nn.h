@@ -21,6 +21,7 @@
 #include "tapeloop/nn/look/gradient_picture.h"
 #include "tapeloop/nn/look/grid_picture.h"
 #include "tapeloop/nn/look/inspect.h"
+#include "tapeloop/nn/look/tree_picture.h"
 #include "tapeloop/nn/recurrent/recurrent.h"
 #include "tapeloop/nn/recurrent/stepper.h"
 #include "tapeloop/nn/save/checkpoint.h"

@@ -6,13 +6,11 @@
 // trained on, and the last line "the tree has learned logic".
 #include <fmt/format.h>
 
-#include <cmath>
 #include <nlohmann/json.hpp>
 
 #include "examples/common/options.h"
 #include "examples/common/output.h"
 #include "examples/common/progress.h"
-#include "examples/common/svg.h"
 #include "examples/structures/expressions.h"
 #include "tapeloop/autograd/files/files.h"
 #include "tapeloop/tapeloop.h"
@@ -93,61 +91,29 @@ std::int64_t right_answers(const Var& logits, const std::vector<std::int64_t>& t
   return right;
 }
 
-// One expression as a tree. The colour shows the model's answer for each part, from orange (0) to
-// blue (1). A part with a wrong answer has a red frame.
+// One expression as a tree. The colour shows the model's answer for each part, from blue (0) to
+// orange (1). A part with a wrong answer has a red frame.
 std::string picture(const TreeModel& model, const Expression& e) {
-  constexpr double kColumn = 40, kRow = 58, kTop = 70;
   constexpr const char* kNames[] = {"0", "1", "and", "or", "xor"};
-  const Tensor chances = softmax(model.nodes(Forest({e})), 1).value().cpu();
+  const Forest forest({e});
+  const Tensor ones = softmax(model.nodes(forest), 1).value().cpu();  // [V, 2]
   const auto count = static_cast<std::size_t>(e.nodes());
-  std::vector<double> column(count), row(count);
-  double leaves = 0, deepest = 0;
-  // In prefix order a parent stands before its children: rows forwards, columns backwards.
-  for (std::size_t i = 0; i < count; ++i) {
-    deepest = std::max(deepest, row[i]);
-    for (const std::int64_t child : e.children[i]) {
-      if (child >= 0) row[static_cast<std::size_t>(child)] = row[i] + 1;
-    }
-    if (e.children[i][0] < 0) column[i] = leaves++;
-  }
-  for (std::size_t i = count; i-- > 0;) {
-    if (e.children[i][0] < 0) continue;
-    column[i] = (column[static_cast<std::size_t>(e.children[i][0])] +
-                 column[static_cast<std::size_t>(e.children[i][1])]) /
-                2;
-  }
-  const double width = std::max(420.0, (leaves + 1) * kColumn);
-  const auto x = [&](std::size_t i) { return kColumn * (column[i] + 1); };
-  const auto y = [&](std::size_t i) { return kTop + kRow * row[i]; };
-  common::Svg svg(common::Svg::Digits::two_decimals);
-  svg.rectangle(0, 0, width, kTop + kRow * (deepest + 1), "#ffffff");
-  svg.text(14, 22, "The value of each part of an expression, by the Tree-LSTM", {.bold = true});
-  svg.text(14, 40,
-           "orange: 0, blue: 1, red frame: wrong; it learned from the values of whole expressions",
-           {.size = 11, .colour = "#57606a"});
+  std::vector<std::int64_t> parents(count, -1);
+  std::vector<double> answers;  // -1 to 1
+  nn::TreePictureOptions options{
+      .title = "The value of each part of an expression, by the Tree-LSTM",
+      .note = "1: true, -1: false, red frame: wrong; it learned from whole expressions",
+      .labels = {},
+      .marked = {}};
   for (std::size_t i = 0; i < count; ++i) {
     for (const std::int64_t child : e.children[i]) {
-      if (child >= 0) {
-        const auto c = static_cast<std::size_t>(child);
-        svg.line(x(i), y(i), x(c), y(c), "#8c959f");
-      }
+      if (child >= 0) parents[static_cast<std::size_t>(child)] = static_cast<std::int64_t>(i);
     }
+    answers.push_back(2 * ones.at({static_cast<std::int64_t>(i), 1}) - 1);
+    options.labels.emplace_back(kNames[e.symbols[i]]);
+    options.marked.push_back((answers.back() > 0) != e.values[i]);
   }
-  for (std::size_t i = 0; i < count; ++i) {
-    const double yes = chances.at({static_cast<std::int64_t>(i), 1});
-    const bool wrong = (yes > 0.5) != e.values[i];
-    const auto mix = [yes](double zero_end, double one_end) {
-      return std::lround(zero_end + yes * (one_end - zero_end));
-    };
-    const std::string colour =
-        fmt::format("#{:02x}{:02x}{:02x}", mix(255, 110), mix(170, 180), mix(80, 255));
-    svg.rectangle(
-        x(i) - 17, y(i) - 12, 34, 24, colour,
-        wrong ? " rx=\"6\" stroke=\"#cf222e\" stroke-width=\"3\"" : " rx=\"6\" stroke=\"#57606a\"");
-    svg.text(x(i), y(i) + 4, kNames[e.symbols[i]], {.anchor = common::Svg::Anchor::middle});
-  }
-  return svg.document(width, kTop + kRow * (deepest + 1),
-                      "The value of each part of an expression, by the Tree-LSTM");
+  return nn::tree_picture(parents, Tensor::from({e.nodes(), 1}, answers), options);
 }
 
 struct Settings {

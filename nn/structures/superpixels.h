@@ -40,7 +40,8 @@ class Superpixels {
   // --- orders, for Schedule::graph(neighbours(), order): image after image ---
   // By confidence [V, K], probabilities of labels: the node with the most probable foreground label
   // comes first. Label 0 is the background. Of equal ones the region whose centre is further left
-  // comes first, then the one with the lower number. Throws if confidence has another shape or a NaN.
+  // comes first, then the one with the lower number. Throws if confidence has another shape or a
+  // NaN.
   std::vector<std::int64_t> by_confidence(const Tensor& confidence) const;
   // Breadth first from the first region of each image, then from the first that was not reached.
   std::vector<std::int64_t> breadth_first() const;
