@@ -138,6 +138,10 @@ void Recurrence::refuse_parameter(const StepLayout::Columns& x) const {
       "it before the sequence, and give the result as of::unit()");
 }
 
+void Recurrence::check_weights() const {
+  if (weights_.size() > kMostWeights) fail_with(kTooMany);
+}
+
 void Recurrence::add_term(StepLayout::Operation& product, const Source& source,
                           StepLayout::Columns x) {
   const Var& w = source.var;
@@ -147,13 +151,13 @@ void Recurrence::add_term(StepLayout::Operation& product, const Source& source,
                     "gates",
                     w.defined() ? w.shape().str() : "that is undefined"));
   }
-  if (weights_.size() == kMostWeights) fail_with(kTooMany);
   if (source.bias.defined()) {
     if (product.bias >= 0) fail_with("a sum has two products with a bias; add the biases first");
     product.bias = unit_of(source.bias);
   }
   refuse_parameter(x);
   weights_.push_back(w);
+  check_weights();
   product.terms.push_back({static_cast<int>(weights_.size()) - 1, x, source.groups});
 }
 
@@ -337,33 +341,6 @@ PoolVector<Source> Recurrence::next_parts() {
   PoolVector<Source> result;
   for (const int v : layout_.next) result.push_back(made({v, 0, -1}));
   return result;
-}
-
-void Recurrence::replace_operands(int part, const PointwiseKernel& kernel,
-                                  const detail::FormulaBytes& formula, const Source& other) {
-  PoolVector<StepLayout::Operation>& operations = layout_.operations;
-  for (int p = 0, count = layout_.predecessors(); p < count; ++p) {
-    const int state = layout_.state_value(part, p);
-    const auto reads = [&](const StepLayout::Term& term) { return term.x.value == state; };
-    if (state < 0 || std::none_of(operations.begin(), operations.end(), [&](const auto& op) {
-          return std::any_of(op.terms.begin(), op.terms.end(), reads);
-        })) {
-      continue;
-    }
-    const Source before = of::state(part, p);
-    const Source* const arguments[] = {&before, &other};
-    const int result = add_formula(kernel, formula, arguments).result;
-    std::rotate(operations.begin(), operations.end() - 1, operations.end());  // it runs first
-    for (StepLayout::Value& value : layout_.values) {
-      if (value.from <= From::extra) continue;
-      value.index = (value.index + 1) % static_cast<int>(operations.size());
-    }
-    for (StepLayout::Operation& op : operations) {
-      for (StepLayout::Term& term : op.terms) {
-        if (reads(term)) term.x.value = result;
-      }
-    }
-  }
 }
 
 const char* Recurrence::name() const {

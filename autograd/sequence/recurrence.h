@@ -136,8 +136,19 @@ class Recurrence {
   // first, so `other` must be given, such as of::extra().
   template <class F>
   void before_products(int k, const F& formula, const of::Source& other) {
-    replace_operands(k, pointwise_kernel<F>(), detail::FormulaBytes(formula), other);
+    replace_operands(k, pointwise_kernel<F>(), detail::FormulaBytes(formula), {&other, 1});
   }
+  // The same with a source for each block of `rows` rows of these products, such as the gates of a
+  // cell: product_blocks(k, rows) of them, in the order of the products.
+  template <class F>
+  void before_products(int k, const F& formula, std::span<const of::Source> others,
+                       std::int64_t rows) {
+    divide_products(k, rows);
+    replace_operands(k, pointwise_kernel<F>(), detail::FormulaBytes(formula), others);
+  }
+  // How many blocks of `rows` rows the products of part k of a state have. Throws if `rows` does
+  // not divide them, or if other than a formula reads a product of several blocks.
+  std::int64_t product_blocks(int k, std::int64_t rows) const;
   // Replaces a weight by another of its shape.
   void set_weight(std::size_t i, const Var& weight) { weights_[i] = weight; }
 
@@ -168,8 +179,10 @@ class Recurrence {
   of::Source made(const StepLayout::Columns& columns);
   void take_as_part(const StepLayout::Columns& part);
   void check_parts() const;
+  void divide_products(int part, std::int64_t rows);
   void replace_operands(int part, const PointwiseKernel& kernel,
-                        const detail::FormulaBytes& formula, const of::Source& other);
+                        const detail::FormulaBytes& formula, std::span<const of::Source> others);
+  void check_weights() const;  // throws if there are too many
   StepLayout::Columns columns_of(const of::Source& source);
   StepLayout::Columns sum_of(const of::Source& source);
   StepLayout::Columns products_of(std::span<const of::Source> terms, StepLayout::Columns add);

@@ -4,7 +4,6 @@
 
 #include <fmt/format.h>
 
-#include "tapeloop/autograd/ops/ops.h"
 #include "tapeloop/autograd/tensor/error.h"
 #include "tapeloop/nn/recurrent/noise_gates.h"
 
@@ -55,7 +54,15 @@ static bool has_product_of_h(const Recurrence& recurrence) {
   return false;
 }
 
-void check_noise(const Noise& noise, const Recurrence& recurrence, std::size_t zoned_parts) {
+// The masks of G gates apart: G is the number of blocks of the products of h. 0: one for all gates.
+static std::int64_t gates_apart(const Noise& noise, const Recurrence& recurrence,
+                                std::span<const std::int64_t> sizes) {
+  if (!noise.untied || (noise.inputs == 0 && noise.states == 0)) return 0;
+  return recurrence.product_blocks(0, sizes.back());
+}
+
+void check_noise(const Noise& noise, const Recurrence& recurrence,
+                 std::span<const std::int64_t> state_sizes, std::size_t zoned_parts) {
   const auto refuse = [](const char* kind, double rate, const char* why) {
     fail("recurrent", fmt::format("noise.{} is {}, but {}; leave it at 0, or take another kind of "
                                   "noise",
@@ -71,6 +78,12 @@ void check_noise(const Noise& noise, const Recurrence& recurrence, std::size_t z
   if (noise.states != 0 && !has_product_of_h(recurrence)) {
     refuse("states", noise.states, "no product of the cell's step reads h");
   }
+  if (noise.untied && !has_product_of_h(recurrence)) {
+    fail("recurrent",
+         "noise.untied is true, but no product of the cell's step reads h, so the "
+         "gates are not known; leave it at false");
+  }
+  (void)gates_apart(noise, recurrence, state_sizes);  // throws if gates cannot be apart
 }
 
 static void check_mask(const char* name, const Tensor& mask, const Shape& expected) {
@@ -82,7 +95,11 @@ static void check_mask(const char* name, const Tensor& mask, const Shape& expect
 void check_masks(const NoiseMasks& masks, std::span<const std::int64_t> sizes, std::int64_t steps,
                  std::int64_t batch) {
   if (!masks.any()) return;
-  check_mask("states", masks.states, {batch, sizes[0]});
+  if (masks.states.defined() && masks.states.rank() == 3) {
+    check_mask("states", masks.states, {masks.states.dim(0), batch, sizes[0]});
+  } else {
+    check_mask("states", masks.states, {batch, sizes[0]});
+  }
   check_mask("outputs", masks.outputs, {batch, sizes[0]});
   check_mask("candidates", masks.candidates, {steps, batch, sizes.back()});
   if (masks.updates.size() > sizes.size() || masks.mean_updates.size() > sizes.size()) {
@@ -98,6 +115,13 @@ void check_masks(const NoiseMasks& masks, std::span<const std::int64_t> sizes, s
       fail("noise", fmt::format("a share of mean_updates is {}, expected 0 to 1", share));
     }
   }
+}
+
+void fail_columns_of_gates(std::int64_t columns, std::int64_t gates) {
+  fail("noise",
+       fmt::format("the inputs have masks for {} gates, but input() made {} columns, which "
+                   "are not as many for each gate; give one mask for all gates",
+                   gates, columns));
 }
 
 void fail_noise_of_projected_inputs() {
@@ -142,12 +166,14 @@ NoiseMasks draw_noise(const Noise& noise, const Recurrence& recurrence,
   const PauseRecording pause;
   const Tensor& like = xs.value();
   const std::int64_t steps = xs.dim(0), batch = xs.dim(1);
+  const std::int64_t gates = gates_apart(noise, recurrence, sizes);
   const auto mask = [&](std::int64_t size, double p) {
-    return dropout_mask({batch, size}, p, like, random);
+    return dropout_mask(gates > 0 ? Shape{gates, batch, size} : Shape{batch, size}, p, like,
+                        random);
   };
   result.inputs = mask(xs.dim(2), noise.inputs);
   result.states = mask(sizes[0], noise.states);
-  result.outputs = mask(sizes[0], noise.outputs);
+  result.outputs = dropout_mask({batch, sizes[0]}, noise.outputs, like, random);
   if (noise.candidates != 0) {
     result.candidates = dropout_mask({steps, batch, sizes.back()}, noise.candidates, like, random);
   }
@@ -170,8 +196,8 @@ of::Source mask_source(const Tensor& mask, const Schedule* schedule) {
   return of::extra(to_nodes(*schedule, Var(flat)).value());
 }
 
-Recurrence with_noise(Recurrence r, const NoiseMasks& masks, std::int64_t steps, std::int64_t batch,
-                      const Schedule* schedule) {
+Recurrence with_noise(Recurrence r, const NoiseMasks& masks, std::int64_t gate_rows,
+                      std::int64_t steps, std::int64_t batch, const Schedule* schedule) {
   if (!masks.in_step() || !r.defined()) return r;
   const auto rows = [&](const Tensor& mask) { return mask_source(mask, schedule); };
   if (masks.weights.size() > r.weights().size()) {
@@ -183,9 +209,22 @@ Recurrence with_noise(Recurrence r, const NoiseMasks& masks, std::int64_t steps,
     check_mask("weights", masks.weights[i], r.weights()[i].shape());
     r.set_weight(i, r.weights()[i] * Var(masks.weights[i]));
   }
-  if (masks.states.defined()) {
-    const Tensor all = masks.states.expand({steps, batch, masks.states.dim(1)});
-    r.before_products(0, Masked{}, rows(all));
+  const auto of_all_steps = [&](const Tensor& mask) {
+    return rows(mask.expand({steps, batch, mask.dim(1)}));
+  };
+  if (masks.states.defined() && masks.states.rank() == 3) {
+    const std::int64_t gates = masks.states.dim(0);
+    if (const std::int64_t blocks = r.product_blocks(0, gate_rows); blocks != gates) {
+      fail("noise",
+           fmt::format("the mask states is {}, expected [{}, {}, {}], a mask for each gate",
+                       masks.states.shape().str(), blocks, batch, masks.states.dim(2)));
+    }
+    PoolVector<of::Source> of_gates;
+    for (std::int64_t g = 0; g < gates; ++g)
+      of_gates.push_back(of_all_steps(masks.states.select(0, g)));
+    r.before_products(0, Masked{}, of_gates, gate_rows);
+  } else if (masks.states.defined()) {
+    r.before_products(0, Masked{}, of_all_steps(masks.states));
   }
   auto next = r.next_parts();
   for (std::size_t k = 0; k < next.size(); ++k) {

@@ -7,6 +7,7 @@
 #include <span>
 
 #include "tapeloop/autograd/number/random.h"
+#include "tapeloop/autograd/ops/ops.h"
 #include "tapeloop/autograd/sequence/recurrent.h"
 #include "tapeloop/nn/recurrent/option_table.h"
 
@@ -29,6 +30,9 @@ struct Noise {
   double inputs = 0;
   double states = 0;
   double outputs = 0;
+  // Inputs and states have a mask for each gate, not one for all. Then each gate has a product of
+  // its own. Only for cells whose formulas read their products of h gate by gate.
+  bool untied = false;
   // Recurrent dropout without memory loss, Semeniuta et al. 2016, arXiv:1603.05118: the rate for
   // the candidate that a step adds to its memory, with a mask for each step. Only for cells that
   // have recurrence(mask), as nn::LstmCell and nn::GruCell do.
@@ -44,15 +48,15 @@ struct Noise {
   }
   void visit(OptionTable& table) {
     table("zoneout_h", zoneout_h), table("zoneout_c", zoneout_c), table("inputs", inputs);
-    table("states", states), table("outputs", outputs), table("candidates", candidates);
-    table("weights", weights);
+    table("states", states), table("outputs", outputs), table("untied", untied);
+    table("candidates", candidates), table("weights", weights);
   }
 };
 
 // The factors. An undefined or empty mask has no effect.
 struct NoiseMasks {
-  Tensor inputs;               // [N, I]: 0, or 1 / (1 - p)
-  Tensor states;               // [N, H]
+  Tensor inputs;               // [N, I]: 0, or 1 / (1 - p); [G, N, I] for G gates apart
+  Tensor states;               // [N, H], or [G, N, H]
   Tensor outputs;              // [N, H]
   Tensor candidates;           // [T, N, H]
   PoolVector<Tensor> weights;  // by weight of the recurrence, of its shape
@@ -77,7 +81,8 @@ namespace detail {
 // Throws unless all rates are probabilities below 1.
 void check_noise(const Noise& noise);
 // Throws if a step has nothing that the noise could act on.
-void check_noise(const Noise& noise, const Recurrence& recurrence, std::size_t zoned_parts);
+void check_noise(const Noise& noise, const Recurrence& recurrence,
+                 std::span<const std::int64_t> state_sizes, std::size_t zoned_parts);
 // Throws unless the masks of steps fit T time steps of N rows and the sizes of the state.
 void check_masks(const NoiseMasks& masks, std::span<const std::int64_t> state_sizes,
                  std::int64_t steps, std::int64_t batch);
@@ -90,15 +95,34 @@ NoiseMasks draw_noise(const Noise& noise, const Recurrence& recurrence,
                       const Var& xs, Random& random);
 // A mask [T, N, size] as a source: in the order of the schedule, if there is one.
 of::Source mask_source(const Tensor& mask, const Schedule* schedule);
-// The step with the masks in it, except that of the candidate, for T time steps of N rows. The
-// masks are in the order of the schedule, if there is one.
-Recurrence with_noise(Recurrence recurrence, const NoiseMasks& masks, std::int64_t steps,
-                      std::int64_t batch, const Schedule* schedule = nullptr);
+// The step with the masks in it, except that of the candidate, for T time steps of N rows. A gate
+// has gate_rows rows. The masks are in the order of the schedule, if there is one.
+Recurrence with_noise(Recurrence recurrence, const NoiseMasks& masks, std::int64_t gate_rows,
+                      std::int64_t steps, std::int64_t batch, const Schedule* schedule = nullptr);
 // x [T, N, size] times a mask [N, size] or an undefined one. Errors call the mask `name`.
 Var times_mask(const char* name, const Var& x, const Tensor& mask);
+// project(x) of x [T, N, I] times the mask. With a mask for each gate: the columns of gate g are
+// those of project(x times mask g).
+template <class Project>
+Var project_masked(const Var& x, const Tensor& mask, Project project);
+[[noreturn]] void fail_columns_of_gates(std::int64_t columns, std::int64_t gates);
 [[noreturn]] void fail_noise_of_projected_inputs();
 [[noreturn]] void fail_noise_without_recurrence();
 [[noreturn]] void fail_noise_of_candidates();
+
+template <class Project>
+Var project_masked(const Var& x, const Tensor& mask, Project project) {
+  if (!mask.defined() || mask.rank() != 3) return project(times_mask("inputs", x, mask));
+  const std::int64_t gates = mask.dim(0);
+  PoolVector<Var> columns;
+  for (std::int64_t g = 0; g < gates; ++g) {
+    const Var z = project(times_mask("inputs", x, mask.select(0, g)));
+    const std::int64_t all = z.dim(z.rank() - 1), own = all / gates;
+    if (own * gates != all) fail_columns_of_gates(all, gates);
+    columns.push_back(slice(z, z.rank() - 1, g * own, (g + 1) * own));
+  }
+  return concat(columns, columns[0].rank() - 1);
+}
 
 }  // namespace detail
 

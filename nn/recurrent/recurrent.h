@@ -187,9 +187,9 @@ class Recurrent {
   void draw_noise(const C& cell, const Var& xs, UnrollOptions& options) const {
     if (!options_.noise.wanted()) return;
     const auto sizes = cell.state_sizes();
-    // Only masks of weights need the weights.
-    const Recurrence recurrence =
-        options_.noise.weights != 0 ? detail::recurrence_of(cell) : Recurrence();
+    // Only masks of weights, or of gates apart, need the step.
+    const bool needed = options_.noise.weights != 0 || options_.noise.untied;
+    const Recurrence recurrence = needed ? detail::recurrence_of(cell) : Recurrence();
     options.noise = detail::draw_noise(options_.noise, recurrence, sizes, detail::zoned_parts(cell),
                                        xs, noise_);
   }

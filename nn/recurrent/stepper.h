@@ -45,8 +45,8 @@ requires HasRecurrence<C> Stepper make_stepper(const Recurrent<C>& model, const 
     const PauseRecording pause;
     const auto sizes = cell.state_sizes();
     const Recurrence recurrence = detail::with_noise(
-        cell.recurrence(), detail::mean_noise(model.options().noise, detail::zoned_parts(cell)), 1,
-        1);
+        cell.recurrence(), detail::mean_noise(model.options().noise, detail::zoned_parts(cell)),
+        sizes.back(), 1, 1);
     layers.push_back(detail::layer_of(recurrence, cell.input_projection(),
                                       std::vector<std::int64_t>(sizes.begin(), sizes.end())));
     detail::check_float32("the model's weights", layers.back().w_in);

@@ -64,7 +64,7 @@ bool calculates_sequences(const C& cell) {
 
 namespace detail {
 
-// Masks of the sequences that run at each step: [N, 1] of 1 and 0 for step t; undefined if all run.
+// Masks of the sequences that run at step t: [N, 1] of 1 and 0; undefined if all run.
 class Masks {
  public:
   Masks(std::span<const std::int64_t> lengths, const Var& xs);
@@ -198,8 +198,7 @@ Recurrence recurrence_of(const C& cell) {
   if constexpr (HasRecurrence<C>) return cell.recurrence();
   return {};
 }
-// The cell's recurrence with the masks in it, for T steps of N rows; undefined if the cell has
-// none.
+// The cell's recurrence with the masks in it, for T steps of N rows; undefined if there is none.
 template <Cell C>
 Recurrence noisy_recurrence(const C& cell, Recurrence result, const NoiseMasks& noise,
                             std::int64_t steps, std::int64_t batch,
@@ -214,14 +213,14 @@ Recurrence noisy_recurrence(const C& cell, Recurrence result, const NoiseMasks& 
     }
     if (!result.defined()) fail_noise_of_candidates();
   }
-  return with_noise(std::move(result), noise, steps, batch, schedule);
+  return with_noise(std::move(result), noise, cell.state_sizes().back(), steps, batch, schedule);
 }
 
 // Throws if the cell's step has nothing that the noise could act on.
 template <Cell C>
 void check_noise_of(const C& cell, const Noise& noise) {
   const PauseRecording pause;
-  check_noise(noise, recurrence_of(cell), zoned_parts(cell));
+  check_noise(noise, recurrence_of(cell), cell.state_sizes(), zoned_parts(cell));
 }
 
 // The steps one by one, by ordinary operations.
@@ -295,8 +294,9 @@ Unrolled<typename C::State> unroll_ragged(const C& cell, Recurrence recurrence, 
       {.reverse = options.reverse, .lengths = options.lengths, .resets = options.resets});
   const auto sizes = cell.state_sizes();
   check_masks(options.noise, sizes, steps, batch);
-  const Var inputs = times_mask("inputs", xs, options.noise.inputs);
-  Var zx = cell.input(to_nodes(schedule, reshape(inputs, Shape{steps * batch, xs.dim(2)})));
+  Var zx = project_masked(xs, options.noise.inputs, [&](const Var& x) {
+    return cell.input(to_nodes(schedule, reshape(x, Shape{steps * batch, x.dim(2)})));
+  });
   RecurrentResult result = recurrent(
       noisy_recurrence(cell, std::move(recurrence), options.noise, steps, batch, &schedule),
       std::move(zx), state.all(), sizes, schedule, {.part = part});
@@ -348,9 +348,13 @@ Unrolled<typename C::State> unroll(const C& cell, const Var& xs, typename C::Sta
       }
     }
   }
-  Var zx = detail::Masks(options.lengths, xs).without_padding(xs);
-  zx = detail::times_mask("inputs", zx, options.noise.inputs);
-  if constexpr (HasInput<C>) zx = cell.input(zx);
+  Var zx = detail::project_masked(detail::Masks(options.lengths, xs).without_padding(xs),
+                                  options.noise.inputs, [&](const Var& x) {
+                                    if constexpr (HasInput<C>)
+                                      return cell.input(x);
+                                    else
+                                      return x;
+                                  });
   UnrollOptions rest = options;
   rest.noise.inputs = {};
   return unroll(cell, Projected{std::move(zx)}, std::move(state), rest);

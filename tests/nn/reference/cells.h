@@ -345,7 +345,7 @@ inline Outputs lstm_dropout(Case& c) {
     return (c.var(name) / (1 - c.number("p", 0))).value();
   };
   nn::NoiseMasks masks;
-  if (mode == "tied") {
+  if (mode == "tied" || mode == "untied") {  // untied: [gates, N, size]
     masks.inputs = scaled("input.mask_x");
     masks.states = scaled("input.mask_h");
   } else if (mode == "weight_drop") {
