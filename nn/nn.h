@@ -12,6 +12,7 @@
 #include "tapeloop/nn/decode/sampling.h"
 #include "tapeloop/nn/layers/batch_norm.h"
 #include "tapeloop/nn/layers/convolution.h"
+#include "tapeloop/nn/layers/group_norm.h"
 #include "tapeloop/nn/layers/init.h"
 #include "tapeloop/nn/layers/layers.h"
 #include "tapeloop/nn/layers/module.h"

@@ -7,10 +7,10 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <limits>
 
 #include "tapeloop/autograd/context/scope.h"
 #include "tapeloop/autograd/device/backend.h"
+#include "tapeloop/autograd/ops/spatial.h"
 #include "tapeloop/autograd/tensor/error.h"
 #include "tapeloop/autograd/tensor/windows.h"
 
@@ -147,22 +147,8 @@ Var correlate_weight(const Var& x, const Var& dy, std::span<const std::int64_t> 
 namespace {
 
 using Pair = std::array<std::int64_t, 2>;
-
-void check_pair(const char* name, const char* what, const Pair& values, std::int64_t least) {
-  for (const std::int64_t value : values) {
-    if (value < least) fail(name, fmt::format("{} is {}, expected {} or more", what, value, least));
-  }
-}
-
-// How many windows fit; throws if none does.
-std::int64_t count_of(const char* name, std::int64_t size, std::int64_t padding,
-                      std::int64_t extent, std::int64_t stride) {
-  const std::int64_t room = size + 2 * padding - extent;
-  if (size >= 1 && room >= 0) return room / stride + 1;
-  fail(name, fmt::format("the kernel extends over {} elements, and the image has {} with a padding "
-                         "of {} on both sides; give a larger image or more padding",
-                         extent, size, padding));
-}
+using detail::check_pair;
+using detail::windows_along;
 
 struct Geometry {
   Pair extent;  // of the dilated kernel
@@ -224,7 +210,7 @@ Geometry geometry_of(const char* name, const Var& x, const Var& w, const Convolu
   for (int a = 0; a < 2; ++a) {
     const auto i = static_cast<std::size_t>(a);
     g.extent[i] = o.dilation[i] * (w.dim(2 + a) - 1) + 1;
-    g.out[i] = count_of(name, x.dim(2 + a), o.padding[i], g.extent[i], o.stride[i]);
+    g.out[i] = windows_along(name, x.dim(2 + a), o.padding[i], g.extent[i], o.stride[i]);
     if (o.mode == Padding::reflect && o.padding[i] >= x.dim(2 + a)) {
       fail(name, fmt::format("a padding of {} reflects an image of {} elements; expected less than "
                              "its size",
@@ -302,49 +288,6 @@ Var convolve(const char* name, const Var& x, const Var& w, const Var& bias,
   return permute(y, {0, 3, 1, 2});
 }
 
-// --- pooling ---
-
-Var pool(const char* name, const Var& x, PoolingOptions o, bool largest) {
-  if (x.rank() != 4) fail(name, fmt::format("x is {}, expected [N, C, ..]", x.shape().str()));
-  check_pair(name, "kernel", o.kernel, 1);
-  check_pair(name, "stride", o.stride, 0);
-  check_pair(name, "padding", o.padding, 0);
-  Pair out{};
-  for (std::size_t a = 0; a < 2; ++a) {
-    if (o.stride[a] == 0) o.stride[a] = o.kernel[a];
-    if (2 * o.padding[a] > o.kernel[a]) {
-      fail(name, fmt::format("padding is {}, expected at most half of the kernel, which is {}",
-                             o.padding[a], o.kernel[a]));
-    }
-    out[a] = count_of(name, x.dim(2 + static_cast<int>(a)), o.padding[a], o.kernel[a], o.stride[a]);
-  }
-  const auto [ph, pw] = o.padding;
-  const double outside = largest ? -std::numeric_limits<double>::infinity() : 0;
-  const Var image = ph + pw > 0 ? pad(x, {{2, ph, ph}, {3, pw, pw}}, outside) : x;
-  PoolVector<Var> parts;  // for each element of the kernel, what it reads
-  for (std::int64_t i = 0; i < o.kernel[0]; ++i) {
-    const Var rows = slice(image, 2, i, i + (out[0] - 1) * o.stride[0] + 1, o.stride[0]);
-    for (std::int64_t j = 0; j < o.kernel[1]; ++j) {
-      const Var part = slice(rows, 3, j, j + (out[1] - 1) * o.stride[1] + 1, o.stride[1]);
-      parts.push_back(part);
-    }
-  }
-  return largest ? max(stack(parts), {0}) : mean(stack(parts), {0});
-}
-
-// [N, C, T] -> [N, C, 1, T]
-Var with_height(const char* name, const char* what, const Var& x) {
-  if (x.rank() != 3) {
-    fail(name, fmt::format("{} is {}, expected three axes", what, x.shape().str()));
-  }
-  return insert_axis(x, 2);
-}
-Var without_height(const Var& y) { return select_index(y, 2, 0); }
-PoolingOptions of_one_axis(PoolingOptions o) {
-  o.kernel[0] = o.stride[0] = 1, o.padding[0] = 0;
-  return o;
-}
-
 }  // namespace
 
 Var conv2d(const Var& x, const Var& weight, const Var& bias, const ConvolutionOptions& options) {
@@ -353,22 +296,9 @@ Var conv2d(const Var& x, const Var& weight, const Var& bias, const ConvolutionOp
 Var conv1d(const Var& x, const Var& weight, const Var& bias, const ConvolutionOptions& options) {
   ConvolutionOptions own = options;
   own.stride[0] = own.dilation[0] = 1, own.padding[0] = 0;
-  return without_height(convolve("conv1d", with_height("conv1d", "x", x),
-                                 with_height("conv1d", "weight", weight), bias, own));
-}
-Var max_pool2d(const Var& x, const PoolingOptions& options) {
-  return pool("max_pool2d", x, options, true);
-}
-Var avg_pool2d(const Var& x, const PoolingOptions& options) {
-  return pool("avg_pool2d", x, options, false);
-}
-Var max_pool1d(const Var& x, const PoolingOptions& options) {
-  return without_height(
-      pool("max_pool1d", with_height("max_pool1d", "x", x), of_one_axis(options), true));
-}
-Var avg_pool1d(const Var& x, const PoolingOptions& options) {
-  return without_height(
-      pool("avg_pool1d", with_height("avg_pool1d", "x", x), of_one_axis(options), false));
+  return detail::without_height(convolve("conv1d", detail::with_height("conv1d", "x", x),
+                                         detail::with_height("conv1d", "weight", weight), bias,
+                                         own));
 }
 
 }  // namespace tapeloop

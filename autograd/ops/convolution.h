@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// Convolution and pooling over one or two spatial axes.
+// Convolution over one or two spatial axes. Pooling: pooling.h
 //   N batch, C channels, O output channels, G groups, k kernel sizes. Channels stand before the
 //   spatial axes, as in PyTorch. Axis 0 of an option is the height.
 #pragma once
@@ -33,22 +33,6 @@ Var conv2d(const Var& x, const Var& weight, const Var& bias,
 // The same with one spatial axis: x [N, C, T], weight [O, C/G, k]. Options: those of axis 1.
 Var conv1d(const Var& x, const Var& weight, const Var& bias,
            const ConvolutionOptions& options = {});
-
-struct PoolingOptions {
-  std::array<std::int64_t, 2> kernel = {2, 2};   // size of a window
-  std::array<std::int64_t, 2> stride = {0, 0};   // 0: the kernel's size
-  std::array<std::int64_t, 2> padding = {0, 0};  // on both sides; at most half of the kernel
-};
-
-// The largest element of each window: x [N, C, H, W] -> [N, C, H', W'], sizes as for conv2d. The
-// padding is never the largest. Equal elements share the gradient.
-Var max_pool2d(const Var& x, const PoolingOptions& options = {});
-// The mean of each window. The padding counts as zeros, as in PyTorch.
-Var avg_pool2d(const Var& x, const PoolingOptions& options = {});
-// The largest element of each window over one spatial axis: x [N, C, T]. Options: those of axis 1.
-Var max_pool1d(const Var& x, const PoolingOptions& options = {});
-// The mean of each window over one spatial axis.
-Var avg_pool1d(const Var& x, const PoolingOptions& options = {});
 
 namespace detail {
 

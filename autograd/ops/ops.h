@@ -15,6 +15,7 @@
 //   less equal sign argmax                                     no gradient
 //   ---- shape ------------------------------------------------------------------------------------
 //   reshape transpose permute expand sum_to insert_axis flip   the inverse movement      -
+//   flatten                                                    the inverse movement      -
 //   slice select_index     a part                              adds to that part         -
 //   concat stack           parts -> whole                      slices of dy              -
 //   pad                    a number around a part              the part of dy            -
@@ -44,8 +45,10 @@
 //   take(x, index, axis)   rows of one axis by index           added up                  index
 //   add_rows(x, index, n)  [M, ..] -> [n, ..]                  rows of dy by index       index
 //   gather(x, index, axis) elements of one axis by index       added up                  index
-//   ---- pooling: convolution.h ------------------------------------------------------------------
+//   ---- pooling: pooling.h ----------------------------------------------------------------------
 //   max_pool1d max_pool2d avg_pool1d avg_pool2d                composition               parts
+//   adaptive_max_pool1d adaptive_max_pool2d                    composition               parts
+//   adaptive_avg_pool1d adaptive_avg_pool2d                    composition               parts
 //   ---- losses: losses.h;  dropout, layer_norm: below --------------------------------------------
 #pragma once
 
@@ -127,6 +130,8 @@ Var permute(const Var& x, std::span<const int> axes);
 inline Var permute(const Var& x, std::initializer_list<int> axes) {
   return permute(x, std::span<const int>(axes.begin(), axes.size()));
 }
+// Axes first, first + 1, ... as one: [N, C, H, W] -> [N, C H W] for 1.
+Var flatten(const Var& x, int first = 1);
 Var insert_axis(const Var& x, int axis);       // [.., 1, ..]
 Var expand(const Var& x, const Shape& shape);  // sizes 1 stretched, new axes in front
 Var sum_to(const Var& x, const Shape& shape);  // the adjoint of expand; x itself where shapes agree

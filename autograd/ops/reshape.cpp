@@ -140,6 +140,19 @@ Var permute(const Var& x, std::span<const int> axes) {
   });
 }
 
+Var flatten(const Var& x, int first) {
+  if (first < 0 || first >= x.rank()) {
+    fail("flatten", fmt::format("the first axis is {}, and x is {}", first, x.shape().str()));
+  }
+  Shape shape = x.shape();
+  std::int64_t all = 1;
+  while (shape.rank() > first) {
+    all *= shape[shape.rank() - 1];
+    shape = shape.removed(shape.rank() - 1);
+  }
+  return reshape(x, shape.inserted(first, all));
+}
+
 Var insert_axis(const Var& x, int axis) {
   return record("insert_axis", {&x}, x.value().insert_axis(axis),
                 [from = x.shape()](const Var& dy, Grads& grads) {

@@ -51,12 +51,28 @@ LayerNorm::LayerNorm(std::int64_t features, double eps, DType dtype) : epsilon(e
   bias = parameter(Tensor::zeros({features}, dtype));
 }
 
+static void check_dropout(const char* layer, double p) {
+  if (!(p >= 0 && p < 1)) fail(layer, fmt::format("p is {}, expected 0 <= p < 1", p));
+}
+
 Dropout::Dropout(double probability, Random& source) : p(probability), random(source.split()) {
-  if (!(p >= 0 && p < 1)) fail("dropout", fmt::format("p is {}, expected 0 <= p < 1", p));
+  check_dropout("dropout", p);
 }
 
 Var Dropout::operator()(const Var& x) const {
   return p > 0 && Tape::current() != nullptr ? dropout(x, p, random) : x;
+}
+
+Dropout2d::Dropout2d(double probability, Random& source) : p(probability), random(source.split()) {
+  check_dropout("dropout2d", p);
+}
+
+Var Dropout2d::operator()(const Var& x) const {
+  if (x.rank() < 3) fail("dropout2d", fmt::format("x is {}, expected [N, C, ..]", x.shape().str()));
+  if (p == 0 || Tape::current() == nullptr) return x;
+  Shape channels = x.shape();
+  for (int axis = 2; axis < x.rank(); ++axis) channels = channels.with(axis, 1);
+  return x * dropout(Var(Tensor::full(channels, 1, x.dtype(), x.device())), p, random);
 }
 
 }  // namespace tapeloop::nn

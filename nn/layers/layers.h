@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// Layers without state over time: Linear, Embedding, LayerNorm, Dropout. Names and
+// Layers without state over time: Linear, Embedding, LayerNorm, Dropout, Dropout2d. Names and
 // initial values are PyTorch's.
 #pragma once
 
@@ -56,6 +56,17 @@ struct Dropout {
   mutable Random random{0};  // its stream
   Dropout() = default;
   Dropout(double p, Random& random);
+  Var operator()(const Var& x) const;
+  void visit(Visitor& v) const { v("random", random); }
+};
+
+// Drops whole channels of x [N, C, ..]: neighbouring pixels are so alike that one alone does not
+// count. Tompson et al. 2015, arXiv:1411.4280
+struct Dropout2d {
+  double p = 0.5;            // the probability
+  mutable Random random{0};  // its stream
+  Dropout2d() = default;
+  Dropout2d(double p, Random& random);
   Var operator()(const Var& x) const;
   void visit(Visitor& v) const { v("random", random); }
 };

@@ -6,6 +6,7 @@
 #include <limits>
 
 #include "tapeloop/autograd/ops/convolution.h"
+#include "tapeloop/autograd/ops/pooling.h"
 #include "tests/ops/op_cases.h"
 
 namespace tapeloop::test {
@@ -78,6 +79,25 @@ inline Loops pool_loops(PoolingOptions o, bool largest) {
   };
 }
 
+inline Loops adaptive_loops(std::array<std::int64_t, 2> out, bool largest) {
+  return [=](Arrays x) {
+    const Shape& image = x[0].shape;
+    return make_array({image[0], image[1], out[0], out[1]}, [&](const Index& i) {
+      double most = -std::numeric_limits<double>::infinity(), sum = 0, count = 0;
+      for (std::int64_t y = 0; y < image[2]; ++y) {
+        for (std::int64_t z = 0; z < image[3]; ++z) {
+          // The windows of pixel y are those i with i H / out < y + 1 and (i + 1) H / out > y.
+          if (i[2] * image[2] >= (y + 1) * out[0] || (i[2] + 1) * image[2] <= y * out[0]) continue;
+          if (i[3] * image[3] >= (z + 1) * out[1] || (i[3] + 1) * image[3] <= z * out[1]) continue;
+          const double value = x[0].at({i[0], i[1], y, z});
+          most = std::max(most, value), sum += value, ++count;
+        }
+      }
+      return largest ? most : sum / count;
+    });
+  };
+}
+
 // Of three axes as of four: [N, C, T] is [N, C, 1, T].
 inline Loops of_one_axis(const Loops& loops) {
   return [=](Arrays x) {
@@ -142,6 +162,26 @@ inline std::vector<OpCase> convolution_cases() {
                   {{N, 2, 7}},
                   [windows](Inputs x) { return avg_pool1d(x[0], windows); },
                   of_one_axis(pool_loops(windows, false))});
+  const auto adaptive = [&](std::vector<std::int64_t> shape, std::array<std::int64_t, 2> out) {
+    rows.push_back({"adaptive_max_pool2d",
+                    {shape},
+                    [out](Inputs x) { return adaptive_max_pool2d(x[0], out); },
+                    adaptive_loops(out, true)});
+    rows.push_back({"adaptive_avg_pool2d",
+                    {shape},
+                    [out](Inputs x) { return adaptive_avg_pool2d(x[0], out); },
+                    adaptive_loops(out, false)});
+  };
+  adaptive({N, 2, 5, 7}, {3, 2});
+  adaptive({N, 1, 2, 4}, {3, 4});
+  rows.push_back({"adaptive_max_pool1d",
+                  {{N, 2, 7}},
+                  [](Inputs x) { return adaptive_max_pool1d(x[0], 3); },
+                  of_one_axis(adaptive_loops({1, 3}, true))});
+  rows.push_back({"adaptive_avg_pool1d",
+                  {{N, 2, 7}},
+                  [](Inputs x) { return adaptive_avg_pool1d(x[0], 3); },
+                  of_one_axis(adaptive_loops({1, 3}, false))});
   return rows;
 }
 

@@ -2,6 +2,7 @@
 // Wrong calls of every operation: the message must name the operation and the shapes and say what
 // to do.
 #include "tapeloop/autograd/ops/convolution.h"
+#include "tapeloop/autograd/ops/pooling.h"
 #include "tests/support.h"
 
 namespace tapeloop::test {
@@ -209,6 +210,18 @@ TEST_CASE("a wrong call of an operation names it, shows the shapes, and says wha
       {"max_pool2d: padding is 2, expected at most half of the kernel, which is 3",
        [&] {
          max_pool2d(zeros({1, 1, 4, 4}), {.kernel = {3, 3}, .padding = {2, 0}});
+       }},
+      {"adaptive_max_pool2d: an axis of 4 elements was to be divided into 0 windows",
+       [] {
+         adaptive_max_pool2d(zeros({1, 1, 4, 4}), {0, 1});
+       }},
+      {"adaptive_avg_pool1d: x is [2, 3], expected three axes",
+       [] {
+         adaptive_avg_pool1d(zeros({2, 3}), 1);
+       }},
+      {"flatten: the first axis is 2, and x is [2, 3]",
+       [] {
+         flatten(zeros({2, 3}), 2);
        }},
       {"avg_pool2d: the kernel extends over 5 elements, and the image has 4",
        [&] {

@@ -204,6 +204,7 @@ inline const std::vector<OpCase>& op_table() {
        reshaped({2, N, 2})},
       {"reshape of a transpose", {{N, 4}}, [](Inputs x) { return reshape(transpose(x[0]), {2, 2, x[0].dim(0)}); },
        [](Arrays x) { return Array{{2, 2, x[0].shape[0]}, transposed(x[0]).values}; }, {.large = 30000}},
+      {"flatten", {{N, 3, 2}}, [](Inputs x) { return flatten(x[0]); }, reshaped({N, 6})},
       {"transpose", {{2, N, 3}}, [](Inputs x) { return transpose(x[0]); }, [](Arrays x) { return transposed(x[0]); }},
       {"transpose 0 2", {{2, N, 3}}, [](Inputs x) { return transpose(x[0], 0, -1); },
        [](Arrays x) {

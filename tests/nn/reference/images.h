@@ -3,6 +3,7 @@
 #pragma once
 
 #include "tapeloop/autograd/ops/convolution.h"
+#include "tapeloop/autograd/ops/pooling.h"
 #include "tapeloop/autograd/schedule/lengths.h"
 #include "tests/nn/reference/cells.h"
 #include "tests/nn/reference/layers.h"
