@@ -26,12 +26,12 @@ Var max_pool1d(const Var& x, const PoolingOptions& options = {});
 // The mean of each window over one spatial axis.
 Var avg_pool1d(const Var& x, const PoolingOptions& options = {});
 
-// Windows that divide an image of any size: x [N, C, H, W] -> [N, C, out[0], out[1]]. Window i of an
-// axis of size S has the elements floor(i S / out) to ceil((i + 1) S / out) - 1. Windows overlap
+// Windows that divide an image of any size: x [N, C, H, W] -> [N, C, out[0], out[1]]. Window i of
+// an axis of size S has the elements floor(i S / out) to ceil((i + 1) S / out) - 1. Windows overlap
 // where `out` does not divide the size. Throws if a size is less than 1.
 Var adaptive_max_pool2d(const Var& x, std::array<std::int64_t, 2> out);
 Var adaptive_avg_pool2d(const Var& x, std::array<std::int64_t, 2> out);  // the mean of each window
 Var adaptive_max_pool1d(const Var& x, std::int64_t out);  // x [N, C, T] -> [N, C, out]
-Var adaptive_avg_pool1d(const Var& x, std::int64_t out);
+Var adaptive_avg_pool1d(const Var& x, std::int64_t out);  // the mean of each window
 
 }  // namespace tapeloop
