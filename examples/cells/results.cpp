@@ -12,7 +12,7 @@
 #include <nlohmann/json.hpp>
 #include <sstream>
 
-#include "examples/common/svg.h"
+#include "examples/common/pictures/svg.h"
 #include "tapeloop/autograd/files/files.h"
 #include "tapeloop/autograd/tensor/error.h"
 

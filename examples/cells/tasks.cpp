@@ -9,7 +9,7 @@
 #include <numeric>
 
 #include "examples/char_lm/corpus.h"
-#include "examples/structures/digits.h"
+#include "examples/common/pictures/digits.h"
 #include "tapeloop/autograd/ops/losses.h"
 #include "tapeloop/autograd/tensor/error.h"
 
@@ -125,7 +125,7 @@ class Copy final : public DrawnTask {
 class SequentialDigits final : public Task {
  public:
   explicit SequentialDigits(const TaskSettings& s)
-      : batch_(s.batch), digits_(structures::read_digits(s.data)) {
+      : batch_(s.batch), digits_(common::read_digits(s.data)) {
     const std::int64_t side = digits_.size / kBlock;
     facts_ = {"digits",         fmt::format("Digits as sequences of {} blocks", side * side),
               "nats per image", side * side,
@@ -163,7 +163,7 @@ class SequentialDigits final : public Task {
   static constexpr std::int64_t kBlock = 2;
   Var loss_of(const Model& model, const std::vector<std::int64_t>& images, std::int64_t first,
               std::int64_t n) const {
-    const Tensor blocks = structures::in_blocks(digits_, images, first, n, kBlock);
+    const Tensor blocks = common::in_blocks(digits_, images, first, n, kBlock);
     std::vector<std::int64_t> labels;
     for (std::int64_t i = 0; i < n; ++i) {
       const std::int64_t image = images[static_cast<std::size_t>(first + i)];
@@ -174,7 +174,7 @@ class SequentialDigits final : public Task {
     return cross_entropy(model.head(last_step(ys)), Tensor::from({n}, labels));
   }
   std::int64_t batch_, test_count_ = 0;
-  structures::Digits digits_;
+  common::Digits digits_;
   TaskFacts facts_;
   std::vector<std::int64_t> order_, chosen_;
 };

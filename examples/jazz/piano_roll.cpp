@@ -10,7 +10,7 @@
 #include <stdexcept>
 #include <string_view>
 
-#include "examples/common/svg.h"
+#include "examples/common/pictures/svg.h"
 #include "tapeloop/autograd/files/files.h"
 
 namespace jazz {

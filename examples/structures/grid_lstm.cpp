@@ -11,13 +11,18 @@
 
 #include "examples/common/console.h"
 #include "examples/common/options.h"
-#include "examples/structures/task_training.h"
+#include "examples/common/task_training.h"
 #include "tapeloop/tapeloop.h"
 
 namespace structures {
 namespace {
 
 using namespace tapeloop;
+using common::Score;
+using common::score_of;
+using common::Task;
+using common::TaskTraining;
+using common::TrainingSettings;
 
 constexpr double kLearned = 0.9;  // samples of one length that are right before it grows
 
@@ -47,7 +52,7 @@ common::SettingsTable table_of(GridSettings& s) {
              "or as mixed, up to a length that grows. Validations have --length")
           .noted(),
   };
-  for (const Setting& row : structures::table_of(s.training)) rows.push_back(row);
+  for (const Setting& row : common::table_of(s.training)) rows.push_back(row);
   return rows;
 }
 
@@ -207,13 +212,13 @@ void run(const common::CommonOptions& common, GridSettings& s, bool resume) {
   common::print("{} of {}{}: {} blocks of depth, {} units, {}tied, parameters {}, seed {}\n",
                 s.task, s.length, s.lengths == "same" ? "" : ", " + s.lengths, s.depth, s.hidden,
                 s.untied ? "un" : "", nn::parameter_count(model), common.seed);
-  train_and_report(training, s.training,
-                   {.folder = common.out,
-                    .updates = s.training.updates,
-                    .validate_every = s.training.validate_every,
-                    .unit = "samples",
-                    .prints_validations = true},
-                   resume ? "--resume" : "", common.json);
+  common::train_and_report(training, s.training,
+                           {.folder = common.out,
+                            .updates = s.training.updates,
+                            .validate_every = s.training.validate_every,
+                            .unit = "samples",
+                            .prints_validations = true},
+                           resume ? "--resume" : "", common.json);
 }
 
 }  // namespace
@@ -234,7 +239,7 @@ int main(int argc, char** argv) {
   return line.run(
       argc, argv, [&] { run(options, settings, resume); },
       [&] {
-        note_run(options, resume);
+        common::note_run(options, resume);
         if (options.quick) {
           line.preset("--length", 3);
           line.preset("--symbols", 4);

@@ -11,8 +11,8 @@
 #include "examples/common/hash.h"
 #include "examples/common/options.h"
 #include "examples/common/output.h"
-#include "examples/structures/digits.h"
-#include "examples/structures/task_training.h"
+#include "examples/common/pictures/digits.h"
+#include "examples/common/task_training.h"
 #include "tapeloop/autograd/files/files.h"
 #include "tapeloop/tapeloop.h"
 
@@ -20,6 +20,11 @@ namespace structures {
 namespace {
 
 using namespace tapeloop;
+using common::Digits;
+using common::score_of;
+using common::Task;
+using common::TaskTraining;
+using common::TrainingSettings;
 
 struct DigitSettings {
   std::string data, picture;
@@ -43,7 +48,7 @@ common::SettingsTable table_of(DigitSettings& s) {
           .noted(),
       flag("--peepholes", s.peepholes, "the gates see the cell states").noted(),
   };
-  for (const Setting& row : structures::table_of(s.training)) rows.push_back(row);
+  for (const Setting& row : common::table_of(s.training)) rows.push_back(row);
   return rows;
 }
 
@@ -84,7 +89,8 @@ std::uint64_t hash_of(const Digits& digits) {
 void run(const common::CommonOptions& common, DigitSettings& s, bool resume) {
   Random random(common.seed);
   Random drawing(common.seed + 1);
-  const Digits digits = s.data.empty() ? draw_digits(6000, drawing) : read_digits(s.data);
+  const Digits digits =
+      s.data.empty() ? common::draw_digits(6000, drawing) : common::read_digits(s.data);
   if (s.block > digits.size) {
     throw common::UsageError(fmt::format("--block is {}, but an image has {} x {} pixels", s.block,
                                          digits.size, digits.size));
@@ -103,7 +109,7 @@ void run(const common::CommonOptions& common, DigitSettings& s, bool resume) {
   nn::move(model, common.device);
 
   const auto images = [&](const std::vector<std::int64_t>& list) {
-    return in_blocks(digits, list, 0, static_cast<std::int64_t>(list.size()), s.block)
+    return common::in_blocks(digits, list, 0, static_cast<std::int64_t>(list.size()), s.block)
         .to(common.device);
   };
   const auto labels = [&](const std::vector<std::int64_t>& list) {
@@ -134,13 +140,13 @@ void run(const common::CommonOptions& common, DigitSettings& s, bool resume) {
       "parameters {}, seed {}\n",
       digits.count(), digits.size, digits.size, s.block, s.layers, s.hidden,
       nn::parameter_count(model), common.seed);
-  train_and_report(training, s.training,
-                   {.folder = common.out,
-                    .updates = s.training.updates,
-                    .validate_every = s.training.validate_every,
-                    .unit = "images",
-                    .prints_validations = true},
-                   resume ? "--resume" : "", common.json);
+  common::train_and_report(training, s.training,
+                           {.folder = common.out,
+                            .updates = s.training.updates,
+                            .validate_every = s.training.validate_every,
+                            .unit = "images",
+                            .prints_validations = true},
+                           resume ? "--resume" : "", common.json);
   if (s.picture.empty()) return;
   const std::int64_t cells = valid_x.dim(0) * valid_x.dim(1);
   write_file(s.picture,
@@ -182,7 +188,7 @@ int main(int argc, char** argv) {
         run(options, settings, resume);
       },
       [&] {
-        note_run(options, resume);
+        common::note_run(options, resume);
         if (!settings.picture.empty()) options.writes.push_back({"--picture", settings.picture});
         if (settings.peepholes && settings.variant != "standard" && settings.variant != "mean") {
           throw common::UsageError(fmt::format(

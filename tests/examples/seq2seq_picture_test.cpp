@@ -7,7 +7,7 @@
 #include <map>
 #include <regex>
 
-#include "examples/common/svg.h"
+#include "examples/common/pictures/svg.h"
 #include "examples/seq2seq/data/text.h"
 #include "examples/seq2seq/pictures/picture.h"
 #include "tests/support.h"

@@ -30,6 +30,7 @@ constexpr Target kTargets[] = {
     {"text", fuzz::try_text, fuzz::text_seeds},
     {"charts", fuzz::try_charts, fuzz::charts_seeds},
     {"arguments", fuzz::try_arguments, fuzz::arguments_seeds},
+    {"images", fuzz::try_images, fuzz::images_seeds},
 };
 
 // Reports failed checks, and exceptions that no reader may throw, by their messages.

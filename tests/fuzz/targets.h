@@ -30,6 +30,7 @@ void try_pairs(std::string_view bytes);
 void try_text(std::string_view bytes);
 void try_charts(std::string_view bytes);
 void try_arguments(std::string_view bytes);  // a program and its arguments, separated by zero bytes
+void try_images(std::string_view bytes);
 
 // Inputs that must be read without an error.
 std::vector<std::string> safetensors_seeds();
@@ -39,6 +40,7 @@ std::vector<std::string> pairs_seeds();
 std::vector<std::string> text_seeds();
 std::vector<std::string> charts_seeds();
 std::vector<std::string> arguments_seeds();
+std::vector<std::string> images_seeds();
 
 // --- for the targets ---
 

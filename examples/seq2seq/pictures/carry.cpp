@@ -6,7 +6,7 @@
 #include <cmath>
 #include <numeric>
 
-#include "examples/common/svg.h"
+#include "examples/common/pictures/svg.h"
 #include "examples/seq2seq/pictures/picture.h"
 #include "tapeloop/autograd/tensor/error.h"
 

@@ -5,7 +5,7 @@
 #include <algorithm>
 #include <array>
 
-#include "examples/common/svg.h"
+#include "examples/common/pictures/svg.h"
 #include "examples/seq2seq/pictures/picture.h"
 #include "tapeloop/autograd/tensor/error.h"
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 // The elements of SVG, written one per line.
-#include "examples/common/svg.h"
+#include "examples/common/pictures/svg.h"
 
 #include <fmt/format.h>
 

@@ -9,7 +9,7 @@
 #include "tapeloop/autograd/number/random.h"
 #include "tapeloop/autograd/tensor/tensor.h"
 
-namespace structures {
+namespace common {
 
 struct Digits {
   std::int64_t size = 0;             // height and width of an image
@@ -31,4 +31,4 @@ Digits draw_digits(std::int64_t count, tapeloop::Random& random);
 tapeloop::Tensor in_blocks(const Digits& digits, const std::vector<std::int64_t>& order,
                            std::int64_t first, std::int64_t count, std::int64_t block);
 
-}  // namespace structures
+}  // namespace common

@@ -13,7 +13,7 @@
 #include "examples/common/settings.h"
 #include "examples/common/training.h"
 
-namespace structures {
+namespace common {
 
 struct TrainingSettings {
   std::int64_t batch = 32;
@@ -25,7 +25,7 @@ struct TrainingSettings {
 };
 
 // --batch, --updates, --validate-every, --lr, --clip, --goal
-common::SettingsTable table_of(TrainingSettings& settings);
+SettingsTable table_of(TrainingSettings& settings);
 
 // A validation: the mean loss, and the share of samples that are wholly right.
 struct Score {
@@ -40,7 +40,7 @@ struct Task {
   std::map<std::string, std::string> notes;  // of checkpoints; "program" is the program's name
 };
 
-class TaskTraining : public common::Training {
+class TaskTraining : public Training {
  public:
   // The model must outlive this object. Its visit() also visits the random stream of draw().
   template <tapeloop::nn::Module M>
@@ -55,7 +55,7 @@ class TaskTraining : public common::Training {
   double units() const override { return static_cast<double>(updates() * settings_.batch); }
   bool finished() const override;
   std::string validate() override;
-  const common::History& history() const override { return learner_.history; }
+  const History& history() const override { return learner_.history; }
   tapeloop::nn::Checkpoint checkpoint() const override { return learner_.checkpoint(task_.notes); }
   void restore(const tapeloop::nn::Checkpoint& saved, const std::string& path) override {
     learner_.restore(saved, path);
@@ -67,7 +67,7 @@ class TaskTraining : public common::Training {
  private:
   TrainingSettings settings_;
   Task task_;
-  common::Learner learner_;
+  Learner learner_;
   std::optional<Score> score_;
 };
 
@@ -76,11 +76,11 @@ class TaskTraining : public common::Training {
 Score score_of(const tapeloop::Var& logits, const tapeloop::Tensor& target);
 
 // Notes the checkpoints in the folder of --out, and that --resume needs this folder.
-void note_run(common::CommonOptions& options, bool resume);
+void note_run(CommonOptions& options, bool resume);
 
 // Trains, prints the result, and writes --json.
 void train_and_report(TaskTraining& training, const TrainingSettings& settings,
-                      const common::RunOptions& options, const std::string& resume_from_last,
+                      const RunOptions& options, const std::string& resume_from_last,
                       const std::string& json);
 
-}  // namespace structures
+}  // namespace common

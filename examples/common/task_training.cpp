@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 // The updates, validations and checkpoints of a task, and the report of a run.
-#include "examples/structures/task_training.h"
+#include "examples/common/task_training.h"
 
 #include <fmt/format.h>
 
@@ -12,11 +12,11 @@
 #include "examples/common/progress.h"
 #include "tapeloop/autograd/ops/losses.h"
 
-namespace structures {
+namespace common {
 
 using namespace tapeloop;
 
-common::SettingsTable table_of(TrainingSettings& s) {
+SettingsTable table_of(TrainingSettings& s) {
   using namespace common;
   return {
       count("--batch", s.batch, 1, 1 << 20, "samples of an update").noted(),
@@ -47,12 +47,12 @@ std::string TaskTraining::validate() {
   score_ = task_.validate();
   learner_.note_validation(score_->nats);
   return fmt::format("update {:>6}, {} samples: loss {:.4f}, right {:.4f}{}", updates(),
-                     common::human_count(units()), score_->nats, score_->right, score_->remark);
+                     human_count(units()), score_->nats, score_->right, score_->remark);
 }
 
 void TaskTraining::check(const nn::Checkpoint& saved, const std::string& path) const {
-  common::check_program(saved, task_.notes.at("program"), path);
-  common::check_resumed_settings(saved, task_.notes, path, "data");
+  check_program(saved, task_.notes.at("program"), path);
+  check_resumed_settings(saved, task_.notes, path, "data");
 }
 
 Score TaskTraining::score() {
@@ -78,33 +78,32 @@ Score score_of(const Var& logits, const Tensor& target) {
           {}};
 }
 
-void note_run(common::CommonOptions& options, bool resume) {
+void note_run(CommonOptions& options, bool resume) {
   for (const char* name : {"last", "best"}) {
     options.writes.push_back(
         {"the checkpoint", fmt::format("{}/{}.safetensors", options.out, name)});
   }
-  if (resume) options.folder = common::OutFolder::continued;
+  if (resume) options.folder = OutFolder::continued;
 }
 
 void train_and_report(TaskTraining& training, const TrainingSettings& settings,
-                      const common::RunOptions& options, const std::string& resume,
+                      const RunOptions& options, const std::string& resume,
                       const std::string& json) {
-  common::Run run(training, options);
-  if (!resume.empty()) run.resume(common::read_of_run(run.last(), resume.c_str()));
-  const common::Run::Result done = run.train();
+  Run run(training, options);
+  if (!resume.empty()) run.resume(read_of_run(run.last(), resume.c_str()));
+  const Run::Result done = run.train();
   const Score score = training.score();
-  common::print("after {} samples ({:.1f} s, {:.1f} s of CPU time): loss {:.4f}, right {:.4f}\n",
-                static_cast<std::int64_t>(training.units()), done.seconds, done.cpu_seconds,
-                score.nats, score.right);
-  common::print("{}\n",
-                score.right >= settings.goal ? "the goal is reached" : "the goal is not reached");
+  print("after {} samples ({:.1f} s, {:.1f} s of CPU time): loss {:.4f}, right {:.4f}\n",
+        static_cast<std::int64_t>(training.units()), done.seconds, done.cpu_seconds, score.nats,
+        score.right);
+  print("{}\n", score.right >= settings.goal ? "the goal is reached" : "the goal is not reached");
   if (json.empty()) return;
-  common::write_json(json, {{"samples", training.units()},
-                            {"updates", training.updates()},
-                            {"seconds", done.seconds},
-                            {"cpu_seconds", done.cpu_seconds},
-                            {"loss", score.nats},
-                            {"right", score.right}});
+  write_json(json, {{"samples", training.units()},
+                    {"updates", training.updates()},
+                    {"seconds", done.seconds},
+                    {"cpu_seconds", done.cpu_seconds},
+                    {"loss", score.nats},
+                    {"right", score.right}});
 }
 
-}  // namespace structures
+}  // namespace common
