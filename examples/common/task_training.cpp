@@ -86,12 +86,16 @@ void note_run(CommonOptions& options, bool resume) {
   if (resume) options.folder = OutFolder::continued;
 }
 
+Run::Result train(Training& training, const RunOptions& options, const std::string& resume) {
+  Run run(training, options);
+  if (!resume.empty()) run.resume(read_of_run(run.last(), resume.c_str()));
+  return run.train();
+}
+
 void train_and_report(TaskTraining& training, const TrainingSettings& settings,
                       const RunOptions& options, const std::string& resume,
                       const std::string& json) {
-  Run run(training, options);
-  if (!resume.empty()) run.resume(read_of_run(run.last(), resume.c_str()));
-  const Run::Result done = run.train();
+  const Run::Result done = train(training, options, resume);
   const Score score = training.score();
   print("after {} samples ({:.1f} s, {:.1f} s of CPU time): loss {:.4f}, right {:.4f}\n",
         static_cast<std::int64_t>(training.units()), done.seconds, done.cpu_seconds, score.nats,

@@ -78,7 +78,10 @@ Score score_of(const tapeloop::Var& logits, const tapeloop::Tensor& target);
 // Notes the checkpoints in the folder of --out, and that --resume needs this folder.
 void note_run(CommonOptions& options, bool resume);
 
-// Trains, prints the result, and writes --json.
+// Trains, after going on from the last checkpoint if `resume` is an option's name. Afterwards
+// signals act as before.
+Run::Result train(Training& training, const RunOptions& options, const std::string& resume);
+// The same; prints the result, and writes --json.
 void train_and_report(TaskTraining& training, const TrainingSettings& settings,
                       const RunOptions& options, const std::string& resume_from_last,
                       const std::string& json);

@@ -40,7 +40,7 @@ std::int64_t number_at(const std::string& bytes, std::size_t place) {  // big-en
 
 }  // namespace
 
-std::string find_idx(const std::string& folder, const std::string& ending) {
+static std::vector<std::string> all_idx(const std::string& folder, const std::string& ending) {
   std::vector<std::string> found;
   std::error_code none;
   if (!std::filesystem::is_directory(folder, none)) {
@@ -50,6 +50,15 @@ std::string find_idx(const std::string& folder, const std::string& ending) {
     const std::string path = entry.path().string();
     if (path.ends_with(ending) || path.ends_with(ending + ".gz")) found.push_back(path);
   }
+  return found;
+}
+
+bool has_idx(const std::string& folder, const std::string& ending) {
+  return !all_idx(folder, ending).empty();
+}
+
+std::string find_idx(const std::string& folder, const std::string& ending) {
+  const std::vector<std::string> found = all_idx(folder, ending);
   if (found.size() == 1) return found[0];
   throw FileError(fmt::format("--data: {} has {} files *{} or *{}.gz, expected one", folder,
                               found.size(), ending, ending));

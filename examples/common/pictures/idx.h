@@ -12,6 +12,9 @@ namespace common {
 // `ending` and .gz. Throws FileError if there is not one.
 std::string find_idx(const std::string& folder, const std::string& ending);
 
+// Whether the folder has such a file.
+bool has_idx(const std::string& folder, const std::string& ending);
+
 // Reads a file with this many axes. Appends their sizes, and returns the bytes. Throws FileError,
 // with what to do, if the file is damaged or has another number of axes.
 std::string read_idx(const std::string& path, std::size_t axes, std::vector<std::int64_t>& sizes);
