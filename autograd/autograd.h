@@ -12,6 +12,7 @@
 #include "tapeloop/autograd/ops/losses.h"
 #include "tapeloop/autograd/ops/ops.h"
 #include "tapeloop/autograd/ops/pointwise.h"
+#include "tapeloop/autograd/ops/pooling.h"
 #include "tapeloop/autograd/ops/scan.h"
 #include "tapeloop/autograd/tape/named.h"
 #include "tapeloop/autograd/tape/tape.h"

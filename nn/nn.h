@@ -7,6 +7,7 @@
 #include "tapeloop/nn/blocks/xlstm.h"
 #include "tapeloop/nn/cells/cells.h"
 #include "tapeloop/nn/choice/any_cell.h"
+#include "tapeloop/nn/decode/ctc.h"
 #include "tapeloop/nn/decode/decoding.h"
 #include "tapeloop/nn/decode/metrics.h"
 #include "tapeloop/nn/decode/sampling.h"

@@ -45,11 +45,11 @@ double ink(std::size_t digit, double x, double y) {
 
 }  // namespace
 
-Digits read_digits(const std::string& folder) {
+Digits read_digits(const std::string& folder, bool smaller) {
   Digits result;
   std::vector<std::int64_t> images, labels;
-  const std::string pixels = read_idx(find_idx(folder, "images-idx3-ubyte"), 3, images);
-  const std::string numbers = read_idx(find_idx(folder, "labels-idx1-ubyte"), 1, labels);
+  const std::string pixels = read_idx(find_idx(folder, "images-idx3-ubyte", smaller), 3, images);
+  const std::string numbers = read_idx(find_idx(folder, "labels-idx1-ubyte", smaller), 1, labels);
   if (images[0] != labels[0] || images[1] != images[2] || images[0] < 8 || images[1] < 1) {
     throw FileError(
         fmt::format("--data: {} has {} images of {} x {} pixels and {} labels; expected at "

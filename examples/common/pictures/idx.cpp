@@ -57,8 +57,13 @@ bool has_idx(const std::string& folder, const std::string& ending) {
   return !all_idx(folder, ending).empty();
 }
 
-std::string find_idx(const std::string& folder, const std::string& ending) {
-  const std::vector<std::string> found = all_idx(folder, ending);
+std::string find_idx(const std::string& folder, const std::string& ending, bool smaller) {
+  std::vector<std::string> found = all_idx(folder, ending);
+  if (found.size() == 2) {
+    const auto size = [](const std::string& path) { return std::filesystem::file_size(path); };
+    if ((size(found[0]) < size(found[1])) != smaller) std::swap(found[0], found[1]);
+    return found[0];
+  }
   if (found.size() == 1) return found[0];
   throw FileError(fmt::format("--data: {} has {} files *{} or *{}.gz, expected one", folder,
                               found.size(), ending, ending));

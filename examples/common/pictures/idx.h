@@ -9,8 +9,9 @@
 namespace common {
 
 // The one file of the folder whose name ends in `ending`, such as "images-idx3-ubyte", or in
-// `ending` and .gz. Throws FileError if there is not one.
-std::string find_idx(const std::string& folder, const std::string& ending);
+// `ending` and .gz. Of two files, the larger one, or the smaller one. Throws FileError if there is
+// none, or if there are more.
+std::string find_idx(const std::string& folder, const std::string& ending, bool smaller = false);
 
 // Whether the folder has such a file.
 bool has_idx(const std::string& folder, const std::string& ending);
