@@ -12,7 +12,7 @@ namespace read_lines {
 
 struct ModelSettings {
   // Convolutions and a bidirectional LSTM; or "md_lstm": two layers of an MD-LSTM, whose outputs
-  // are summed over the height. Graves & Schmidhuber 2009
+  // are summed over the height
   std::string net = "conv";
   std::int64_t hidden = 0;  // units; 0: 64 of "conv", 16 and then 32 of "md_lstm"
 };
@@ -24,7 +24,7 @@ class LineModel {
   // log P [T, N, 11], T = W / 4; a step stands for four columns of pixels.
   tapeloop::Var operator()(const Batch& batch) const;
   tapeloop::Var loss(const Batch& batch) const;  // CTC, the mean over lines
-  // The outputs of the lower MD-LSTM for the first line: [height / 4, W / 4, 4 directions * hidden].
+  // The outputs of the lower MD-LSTM for the first line: [height / 4, W / 4, 4 * hidden].
   tapeloop::Tensor activations(const Batch& batch) const;
   void visit(tapeloop::nn::Visitor& v) const;
   mutable tapeloop::Random samples;  // draws the lines of updates

@@ -32,7 +32,7 @@ struct Settings {
   std::string data, test;
   ModelSettings model;
   std::int64_t channels = 12;  // of the ConvLSTM that predicts frames
-  std::int64_t predictions = 200;
+  std::int64_t predictions = 300;
   bool alone = false;
   common::TrainingSettings training{
       .batch = 32, .updates = 600, .validate_every = 200, .learning_rate = 2e-3, .goal = 2};
@@ -196,7 +196,7 @@ std::string picture(const VideoModel& model, const NextFrame& next, const Materi
 // Trains the prediction of frames. Returns its loss and that of the last frame, on held-out clips.
 std::pair<double, double> predict(const NextFrame& next, const Material& m, const Settings& s,
                                   Random& random) {
-  common::Learner learner(next, {.adam = {.learning_rate = 5e-3}, .clip = 5});
+  common::Learner learner(next, {.adam = {.learning_rate = 1e-2}, .clip = 5});
   common::Progress progress(0, s.predictions, "clips");
   for (std::int64_t done = 1; done <= s.predictions; ++done) {
     std::vector<std::int64_t> list;
