@@ -36,8 +36,9 @@ std::vector<std::string_view> split(std::string_view text, char at) {
   throw FileError(fmt::format("{}, line {}: {}", name, line, problem));
 }
 
+// "# text = .." is one, "#" and "#word" before a TAB are words.
 bool is_comment(std::string_view line) {
-  return line.starts_with('#') && line.find('\t') == line.npos;
+  return line.starts_with("# ") || (line.starts_with('#') && line.find('\t') == line.npos);
 }
 
 // Whether at least half of the lines have columns.
@@ -118,7 +119,7 @@ Samples tagged_of(std::string_view text, const std::string& name) {
     if (is_comment(line)) continue;
     const std::vector<std::string_view> cells = split(line, '\t');
     if (columns == 0) columns = cells.size() == 10 ? 10 : 2;  // 10: CoNLL-U
-    if (columns == 10 && line.starts_with("# ")) continue;    // a comment with a TAB
+    if (columns == 10 && line.starts_with('#')) continue;
     if (cells.size() < columns) {
       fail_at(name, number,
               fmt::format("{} columns, expected {}", cells.size(),

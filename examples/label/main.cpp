@@ -25,7 +25,7 @@ using namespace tapeloop;
 struct Settings {
   std::string task = "sentiment", data, test;
   ModelSettings model;
-  std::int64_t batch = 32, epochs = 12, sentences = 800;
+  std::int64_t batch = 32, epochs = 20, sentences = 800;
   double learning_rate = 2e-3, clip = 5;
   bool resume = false;
 };
@@ -188,8 +188,8 @@ void run(const common::CommonOptions& common, Settings& s, const std::string& pi
   const Counts counts(data.train, vocabulary);
   std::int64_t majority = 0, counted = 0;
   for (std::size_t i = 0; i < data.test.size(); ++i) {
-    for (std::size_t t = 0; t < report.true_[i].size(); ++t) {
-      const std::int64_t wanted = report.true_[i][t];
+    for (std::size_t t = 0; t < report.wanted[i].size(); ++t) {
+      const std::int64_t wanted = report.wanted[i][t];
       if (wanted == kNoLabel) continue;
       majority += wanted == counts.majority() ? 1 : 0;
       counted += wanted == (tags ? counts.of_word(data.test[i].words[t])
@@ -250,6 +250,7 @@ int main(int argc, char** argv) {
         line.preset("--out", "out/label/" + s.task);
         if (tags) {
           line.preset("--embedding", 100), line.preset("--characters", 50);
+          line.preset("--epochs", 10);
           line.preset("--hidden", 100), line.preset("--dropout", 0.4);
         }
         if (options.quick) line.preset("--epochs", 2), line.preset("--sentences", 200);

@@ -124,7 +124,7 @@ Report measure(const Labeller& model, const std::vector<Sample>& samples) {
   });
   Report report;
   report.found.resize(samples.size());
-  report.true_.resize(samples.size());
+  report.wanted.resize(samples.size());
   double scored = 0;  // labels that the loss counts
   for (std::size_t first = 0; first < order.size(); first += kMeasured) {
     const std::size_t size = std::min(kMeasured, order.size() - first);
@@ -143,7 +143,7 @@ Report measure(const Labeller& model, const std::vector<Sample>& samples) {
         const std::int64_t label = wanted[t * size + n];
         const std::int64_t found = model.settings.crf ? decoded[n][t] : best[t * size + n];
         report.found[order[first + n]].push_back(found);
-        report.true_[order[first + n]].push_back(label);
+        report.wanted[order[first + n]].push_back(label);
         if (label == kNoLabel && model.settings.crf) whole = false;
         if (label == kNoLabel) continue;
         ++report.counted;

@@ -12,7 +12,7 @@ namespace label {
 
 struct ModelSettings {
   Task task = Task::sentiment;
-  std::int64_t embedding = 64, hidden = 64;  // hidden: of each direction
+  std::int64_t embedding = 128, hidden = 64;  // hidden: of each direction
   std::int64_t characters = 0;  // features of a word from its characters; 0: they are not read
   std::string pool = "mean";    // of sentiment: mean, max or attention
   double dropout = 0.5, word_dropout = 0.25;
@@ -61,7 +61,7 @@ struct Labeller {
 struct Report {
   double nats = 0;                      // the mean over the labels
   std::int64_t right = 0, counted = 0;  // labels; those without a number do not count
-  std::vector<std::vector<std::int64_t>> found, true_;  // of each sample; kNoLabel: no number
+  std::vector<std::vector<std::int64_t>> found, wanted;  // of each sample; kNoLabel: no number
   double accuracy() const { return static_cast<double>(right) / static_cast<double>(counted); }
 };
 Report measure(const Labeller& model, const std::vector<Sample>& samples);

@@ -25,7 +25,7 @@ std::string words_picture(const Labeller& model, const std::vector<Sample>& samp
   double y = 62;
   const Names& labels = model.vocabulary->labels;
   for (std::size_t i = 0; i < std::min<std::size_t>(16, samples.size()); ++i) {
-    const std::int64_t found = report.found[i][0], wanted = report.true_[i][0];
+    const std::int64_t found = report.found[i][0], wanted = report.wanted[i][0];
     svg.text(14, y, labels[found], {.bold = true});
     if (found != wanted) svg.text(90, y, "not " + samples[i].labels[0], {.colour = "#cf222e"});
     const std::vector<double> moved = influence(model, samples[i], found);
@@ -57,8 +57,8 @@ std::string confusion_picture(const Report& report, const Vocabulary& vocabulary
   std::vector<double> totals(count);
   for (std::size_t i = 0; i < report.found.size(); ++i) {
     for (std::size_t t = 0; t < report.found[i].size(); ++t) {
-      if (report.true_[i][t] == kNoLabel) continue;
-      const auto row = static_cast<std::size_t>(report.true_[i][t]);
+      if (report.wanted[i][t] == kNoLabel) continue;
+      const auto row = static_cast<std::size_t>(report.wanted[i][t]);
       cells[row][static_cast<std::size_t>(report.found[i][t])] += 1;
       totals[row] += 1;
     }
