@@ -41,8 +41,8 @@ Samples tagged_of(std::string_view text, const std::string& name);
 // the lines fit, but not the file `except` (empty: none). Throws FileError if that gives no sample.
 Samples read_samples(Task task, const std::string& path, const std::string& except);
 
-// Texts with negations and contrasts, and sentences with ambiguous words, by grammars of the
-// program.
+// Texts with negations and contrasts, or sentences with ambiguous words, by grammars of the
+// program: `count` different ones, or as many as it finds.
 Samples make_samples(Task task, std::int64_t count, tapeloop::Random& random);
 
 // Names and their numbers, in the order in which they came.

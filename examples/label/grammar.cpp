@@ -5,6 +5,7 @@
 // contrast turns them over: counting words is not enough. Many tagged words are a noun in one place
 // and a verb, an adjective or a name in another.
 #include <map>
+#include <set>
 
 #include "examples/label/data.h"
 #include "grammars.h"
@@ -51,7 +52,9 @@ void expand(const Grammar& grammar, std::string_view rule, tapeloop::Random& ran
 Samples make_samples(Task task, std::int64_t count, tapeloop::Random& random) {
   const Grammar grammar = read_grammar(task == Task::tags ? kTagsGrammar : kSentimentGrammar);
   Samples result;
-  for (std::int64_t i = 0; i < count; ++i) {
+  std::set<std::vector<std::string>> made;  // no sentence trains and tests
+  for (std::int64_t tries = 0; tries < 20 * count; ++tries) {
+    if (static_cast<std::int64_t>(result.list.size()) == count) break;
     Sample sample;
     if (task == Task::tags) {
       expand(grammar, "S", random, sample);
@@ -59,7 +62,7 @@ Samples make_samples(Task task, std::int64_t count, tapeloop::Random& random) {
       sample.labels = {random.below(2) == 1 ? "positive" : "negative"};
       expand(grammar, sample.labels[0] == "positive" ? "PRAISE" : "BLAME", random, sample);
     }
-    result.list.push_back(std::move(sample));
+    if (made.insert(sample.words).second) result.list.push_back(std::move(sample));
   }
   return result;
 }

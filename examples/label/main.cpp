@@ -25,7 +25,7 @@ using namespace tapeloop;
 struct Settings {
   std::string task = "sentiment", data, test;
   ModelSettings model;
-  std::int64_t batch = 32, epochs = 20, sentences = 800;
+  std::int64_t batch = 32, epochs = 20, sentences = 500;
   double learning_rate = 2e-3, clip = 5;
   bool resume = false;
 };
@@ -34,7 +34,8 @@ common::SettingsTable table_of(Settings& s) {
   using namespace common;
   ModelSettings& m = s.model;
   return {
-      count("--sentences", s.sentences, 40, 1 << 20, "sentences that the program makes").noted(),
+      count("--sentences", s.sentences, 40, 1 << 20, "different sentences that the program makes")
+          .noted(),
       count("--embedding", m.embedding, 1, 4096, "features of a word").noted(),
       count("--characters", m.characters, 0, 4096,
             "features of a word from its characters, an even number; 0: they are not read")
@@ -199,8 +200,8 @@ void run(const common::CommonOptions& common, Settings& s, const std::string& pi
   const auto all = static_cast<double>(report.counted);
   const double by_majority = static_cast<double>(majority) / all;
   const double by_counts = static_cast<double>(counted) / all;
-  common::print("right on {} {} that it has not seen ({:.1f} s of CPU time):\n", report.counted,
-                tags ? "words of sentences" : "texts", done.cpu_seconds);
+  common::print("right on {} {} of the test ({:.1f} s of CPU time):\n", report.counted,
+                tags ? "words" : "texts", done.cpu_seconds);
   common::print("  the network           {:.4f}\n", report.accuracy());
   common::print("  {:<21} {:.4f}\n", tags ? "most frequent tag" : "naive Bayes", by_counts);
   common::print("  the commonest label   {:.4f}\n", by_majority);

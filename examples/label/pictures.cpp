@@ -19,23 +19,28 @@ using tapeloop::nn::value_colour;
 
 std::string words_picture(const Labeller& model, const std::vector<Sample>& samples,
                           const Report& report) {
-  constexpr double kWidth = 980, kLetter = 7.8, kRow = 22, kLeft = 190;
+  constexpr double kWidth = 980, kLetter = 7.8, kRow = 22;
   const std::string title = "Which words moved the decision";
   Svg svg(Svg::Digits::two_decimals);
   double y = 62;
   const Names& labels = model.vocabulary->labels;
+  int longest = 5;
+  for (std::int64_t k = 0; k < labels.size(); ++k)
+    longest = std::max(longest, seq2seq::display_width(labels[k]));
+  const double second = std::min(30 + kLetter * longest, 200.0);
+  const double left = std::min(2 * second + 4 * kLetter, 400.0);
   for (std::size_t i = 0; i < std::min<std::size_t>(16, samples.size()); ++i) {
     const std::int64_t found = report.found[i][0], wanted = report.wanted[i][0];
     svg.text(14, y, labels[found], {.bold = true});
-    if (found != wanted) svg.text(90, y, "not " + samples[i].labels[0], {.colour = "#cf222e"});
+    if (found != wanted) svg.text(second, y, "not " + samples[i].labels[0], {.colour = "#cf222e"});
     const std::vector<double> moved = influence(model, samples[i], found);
     double most = 0;
     for (const double m : moved) most = std::max(most, std::abs(m));
-    double x = kLeft;
+    double x = left;
     for (std::size_t t = 0; t < moved.size(); ++t) {
       const std::string& word = samples[i].words[t];
       const double width = kLetter * seq2seq::display_width(word) + 6;
-      if (x + width > kWidth - 10 && x > kLeft) x = kLeft, y += kRow;
+      if (x + width > kWidth - 10 && x > left) x = left, y += kRow;
       svg.rectangle(x, y - 14, width, 19, value_colour(moved[t], 1.5 * most), " rx=\"3\"");
       svg.text(x + 3, y, word, {.size = 13});
       x += width + 2;

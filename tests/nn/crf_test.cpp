@@ -190,7 +190,8 @@ TEST_CASE("wrong use of a CRF is named") {
   const Var e(random_tensor({kSteps, kBatch, kTags}));
   const Tensor tags = test::index_tensor({kSteps, kBatch}, kTags);
   CHECK_THROWS_WITH_AS(Crf()(e, tags), doctest::Contains("make it by Crf(tags, random)"), Error);
-  CHECK_THROWS_WITH_AS(crf(Var(), tags), doctest::Contains("emissions are an undefined tensor"), Error);
+  CHECK_THROWS_WITH_AS(crf(Var(), tags), doctest::Contains("emissions are an undefined tensor"),
+                       Error);
   CHECK_THROWS_WITH_AS(crf(Var(random_tensor({5, 4, 2})), tags),
                        doctest::Contains("expected float64[T, N, 3]"), Error);
   CHECK_THROWS_WITH_AS(crf(Var(e.value().to(DType::float32)), tags),
