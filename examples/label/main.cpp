@@ -13,7 +13,6 @@
 #include "examples/common/options.h"
 #include "examples/common/output.h"
 #include "examples/label/model.h"
-#include "examples/label/pictures.h"
 #include "examples/structures/task_training.h"
 #include "tapeloop/autograd/files/files.h"
 
@@ -205,8 +204,7 @@ void run(const common::CommonOptions& common, Settings& s, const std::string& pi
   common::print("  the network           {:.4f}\n", report.accuracy());
   common::print("  {:<21} {:.4f}\n", tags ? "most frequent tag" : "naive Bayes", by_counts);
   common::print("  the commonest label   {:.4f}\n", by_majority);
-  write_file(picture, tags ? confusion_picture(report, vocabulary)
-                           : words_picture(model, data.test, report));
+  write_file(picture, picture_of(model, data.test, report));
   common::print("the picture: {}\n", picture);
   if (common.json.empty()) return;
   common::write_json(common.json, {{"accuracy", report.accuracy()},

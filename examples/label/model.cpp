@@ -169,4 +169,32 @@ std::vector<double> influence(const Labeller& model, const Sample& sample, std::
   return sum(gradient * x, {2}).value().to_vector<double>();  // [T, 1]
 }
 
+std::string picture_of(const Labeller& model, const std::vector<Sample>& samples,
+                       const Report& report) {
+  const Names& labels = model.vocabulary->labels;
+  if (model.settings.task == Task::tags) {
+    std::vector<std::string> names;
+    for (std::int64_t k = 0; k < labels.size(); ++k) names.push_back(labels[k]);
+    const Tensor counts = Tensor::zeros({labels.size(), labels.size()}, DType::int64);
+    auto* const count = counts.data<std::int64_t>();
+    for (std::size_t i = 0; i < samples.size(); ++i) {
+      for (std::size_t t = 0; t < report.found[i].size(); ++t) {
+        const std::int64_t wanted = report.wanted[i][t];
+        if (wanted != kNoLabel) ++count[wanted * labels.size() + report.found[i][t]];
+      }
+    }
+    return nn::confusion_picture(counts, names, {.title = "Which tags are confused"});
+  }
+  std::vector<nn::WordRow> rows;
+  for (std::size_t i = 0; i < std::min<std::size_t>(16, samples.size()); ++i) {
+    const std::int64_t found = report.found[i][0];
+    rows.push_back({labels[found],
+                    found == report.wanted[i][0] ? "" : "not " + samples[i].labels[0],
+                    samples[i].words, influence(model, samples[i], found)});
+  }
+  return nn::word_picture(
+      rows, {.title = "Which words moved the decision",
+             .legend = "gradient times input: orange speaks for the label in front, blue against"});
+}
+
 }  // namespace label

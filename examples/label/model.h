@@ -69,5 +69,8 @@ Report measure(const Labeller& model, const std::vector<Sample>& samples);
 // For each word of a text: gradient times input of the found label's logit, minus the mean of all
 // logits. Above 0: the word speaks for that label. Simonyan et al. 2014, arXiv:1312.6034
 std::vector<double> influence(const Labeller& model, const Sample& sample, std::int64_t found);
+// The first 16 texts with the influence of their words, or the confusion matrix of tags.
+std::string picture_of(const Labeller& model, const std::vector<Sample>& samples,
+                       const Report& report);
 
 }  // namespace label

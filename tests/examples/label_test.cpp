@@ -6,7 +6,6 @@
 #include <algorithm>
 
 #include "examples/label/model.h"
-#include "examples/label/pictures.h"
 #include "tests/folder.h"
 #include "tests/support.h"
 
@@ -256,15 +255,14 @@ TEST_CASE("the pictures show words and tags") {
   Made made({.embedding = 8, .hidden = 6});
   made.samples[0].words[0] = "<b>";
   const Report report = measure(made.model, made.samples);
-  const std::string words = words_picture(made.model, made.samples, report);
+  const std::string words = picture_of(made.model, made.samples, report);
   test::check_contains(words, "&lt;b&gt;");
   test::check_contains(words, made.vocabulary.labels[report.found[0][0]]);
-  const Vocabulary two({{{"a", "b"}, {"VERB", "<N>"}}});
-  const Report found{.found = {{0, 0}, {1, 1}}, .wanted = {{0, 1}, {1, kNoLabel}}};
-  const std::string matrix = confusion_picture(found, two);
-  test::check_contains(matrix, ">VERB</text>");
-  test::check_contains(matrix, "&lt;N&gt;");
-  test::check_contains(matrix, ">50</text>");
+  Made tags({.task = Task::tags, .embedding = 8, .hidden = 6});
+  const std::vector<Sample> one{{{"a", "can", "a"}, {"VERB", "NOUN", "other"}}};
+  const Report found{.found = {{0, 0, 0}}, .wanted = {{0, 1, kNoLabel}}};
+  const std::string matrix = picture_of(tags.model, one, found);
+  test::check_contains(matrix, ">" + tags.vocabulary.labels[0] + "</text>");
   test::check_contains(matrix, ">100</text>");
 }
 
