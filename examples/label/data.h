@@ -9,6 +9,7 @@
 #include <string_view>
 #include <vector>
 
+#include "examples/common/labelled_text.h"
 #include "tapeloop/autograd/number/random.h"
 
 namespace label {
@@ -18,27 +19,11 @@ enum class Task {
   tags,       // one label for each word
 };
 
-struct Sample {
-  std::vector<std::string> words;
-  std::vector<std::string> labels;  // one, or one for each word
-};
+using Sample = common::Labelled;  // words, and one label or one for each word
+using Samples = common::LabelledText;
 
-// `notes` gets a line for the user for everything that was left out.
-struct Samples {
-  std::vector<Sample> list;
-  std::vector<std::string> notes;
-  std::int64_t labels() const;
-};
-
-// A text with a sample in each line, "text TAB label". Words are in lower case. Lines without a
-// word are left out.
-Samples texts_of(std::string_view text, const std::string& name);
-// Words in lines, an empty line after each sentence: CoNLL-U (10 columns; comments, multiword
-// tokens and empty nodes are left out), or columns of which the first is the word and the second
-// its tag. Both throw FileError, with the line, for a line without its columns.
-Samples tagged_of(std::string_view text, const std::string& name);
-// Reads a file, or of a folder every .txt, .tsv, .conll and .conllu file of which at least half of
-// the lines fit, but not the file `except` (empty: none). Throws FileError if that gives no sample.
+// Reads labelled_text.h's formats. Words of texts are in lower case. Texts without a word are left
+// out.
 Samples read_samples(Task task, const std::string& path, const std::string& except);
 
 // Texts with negations and contrasts, or sentences with ambiguous words, by grammars of the

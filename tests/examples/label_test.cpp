@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// The parts of examples/label: readers and their errors, the program's own sentences, counts,
+// The parts of examples/label: samples of files, the program's own sentences, counts,
 // batches, the model, what moved a decision, pictures.
 #include "examples/label/data.h"
 
@@ -21,74 +21,29 @@ std::vector<const Sample*> pointers(const std::vector<Sample>& samples) {
   return result;
 }
 
-TEST_CASE("texts are read line by line, in lower case") {
-  const Samples s = texts_of("It's GOOD!\t1\n\na\tb  \t0 \n!?\t1\n \t0", "x");
+TEST_CASE("texts become words in lower case; those without words are left out") {
+  const test::Folder folder;
+  test::put(folder.file("x.txt"), "It's GOOD!\t1\n \t0\na\tb\t0\ne\xcc\x81\t1\n");
+  const Samples s = read_samples(Task::sentiment, folder.file("x.txt"), "");
   REQUIRE(s.list.size() == 3);
   CHECK(s.list[0].words == Words{"it's", "good", "!"});
   CHECK(s.list[0].labels == Words{"1"});
-  CHECK(s.list[1].words == Words{"a", "b"});  // the last TAB separates
-  CHECK(s.list[1].labels == Words{"0"});
-  CHECK(s.notes == Words{"x: 1 lines without words left out"});
+  CHECK(s.list[1].words == Words{"a", "b"});
+  CHECK(s.list[2].words == Words{"é"});
+  REQUIRE(s.notes.size() == 1);
+  test::check_contains(s.notes[0], "x.txt: 1 lines without words left out");
   CHECK(lower_case("ÄÖ İ") == "äö i");
+  test::put(folder.file("x.txt"), " \t0\n");
+  CHECK(test::throws_with("x.txt: it has no words",
+                          [&] { read_samples(Task::sentiment, folder.file("x.txt"), ""); }));
+  test::put(folder.file("x.txt"), "It\tPRON\n");
+  CHECK(read_samples(Task::tags, folder.file("x.txt"), "").list[0].words == Words{"It"});
 }
 
-TEST_CASE("CoNLL-U is read without comments, multiword tokens and empty nodes") {
-  const std::string rest = "\t_\t_\t_\t_\t_\t_";
-  const Samples s = tagged_of("# text = It's\ta\n1-2\tIt's\t_\t_" + rest + "\n1\tIt\tit\tPRON" +
-                                  rest + "\n2\t's\tbe\tAUX" + rest + "\n2.1\tgone\tgo\tVERB" +
-                                  rest + "\n\n\n1\t#\t#\tSYM" + rest,
-                              "x");
-  REQUIRE(s.list.size() == 2);
-  CHECK(s.list[0].words == Words{"It", "'s"});
-  CHECK(s.list[0].labels == Words{"PRON", "AUX"});
-  CHECK(s.list[1].words == Words{"#"});
-  CHECK(s.labels() == 3);
-  CHECK(s.notes == Words{"x: 2 multiword tokens and empty nodes left out"});
-}
-
-TEST_CASE("columns of words and tags are read; further columns are ignored") {
-  const Samples s = tagged_of("# a comment\n#1\tX\nThe\tDET\tDT\n#\tSYM\n\n-1\tNUM", "x");
-  REQUIRE(s.list.size() == 2);
-  CHECK(s.list[0].words == Words{"#1", "The", "#"});
-  CHECK(s.list[0].labels == Words{"X", "DET", "SYM"});
-  CHECK(s.list[1].words == Words{"-1"});
-}
-
-TEST_CASE("lines that do not fit are named") {
-  const auto text = [](const char* t) { return [t] { texts_of(t, "x"); }; };
-  const auto tags = [](const char* t) { return [t] { tagged_of(t, "x"); }; };
-  CHECK(test::throws_with("x, line 2: there is no TAB; expected", text("a\t1\nb\n")));
-  CHECK(test::throws_with("x, line 1: no label after the TAB", text("a\t \n")));
-  CHECK(test::throws_with("x, line 2: 1 columns, expected \"word TAB tag\"", tags("a\tb\nc\n")));
-  CHECK(test::throws_with("x, line 1: the word or its tag is empty", tags("a\t\n")));
-  const char* const nine = "1\ta\ta\tX\t_\t_\t_\t_\t_\t_\n2\ta\ta\tX\t_\t_\t_\t_\t_\n";
-  CHECK(test::throws_with("x, line 2: 9 columns, expected the 10 of CoNLL-U", tags(nine)));
-  CHECK(test::throws_with("its tag is empty", tags("1\ta\ta\t_\t_\t_\t_\t_\t_\t_\n")));
-}
-
-TEST_CASE("of a folder the files that fit are read, but not the test") {
-  const test::Folder folder;
-  const auto write = [&](const std::string& name, const std::string& text) {
-    test::put(folder.file(name), text);
-    return folder.file(name);
-  };
-  write("a.txt", "one\t1\r\ntwo\t0\r\n");
-  write("b.md", "three\t1\n");
-  write("c.txt", "This is\nabout\nthe data\tonly\n");
-  const std::string test = write("d.tsv", "four\t1\n");
-  const std::string path = folder.path.string();
-  const Samples all = read_samples(Task::sentiment, path, "");
-  REQUIRE(all.list.size() == 3);
-  CHECK(all.list[1].words == Words{"two"});
-  REQUIRE(all.notes.size() == 1);
-  test::check_contains(all.notes[0], "c.txt: left out, most lines have no TAB");
-  const Samples others = read_samples(Task::sentiment, path, test);
-  CHECK(others.list.size() == 2);
-  test::check_contains(others.notes.back(), "d.tsv: it is the test");
-  CHECK(test::throws_with("no text in it; expected lines",
-                          [&] { read_samples(Task::sentiment, write("empty.txt", "\n\n"), ""); }));
-  CHECK(test::throws_with(
-      "line 1|byte", [&] { read_samples(Task::sentiment, write("odd.txt", "caf\xe9\t1\n"), ""); }));
+std::int64_t labels_of(const std::vector<Sample>& samples) {
+  std::int64_t count = 0;
+  for (const Sample& s : samples) count += static_cast<std::int64_t>(s.labels.size());
+  return count;
 }
 
 TEST_CASE("the program makes sentences, the same for one seed") {
@@ -215,7 +170,7 @@ TEST_CASE("every form of the model learns") {
     const Report after = measure(made.model, made.samples);
     CHECK(after.nats < 0.5 * before);
     CHECK(after.accuracy() > 0.85);
-    CHECK(after.counted == (settings.task == Task::tags ? Samples{made.samples, {}}.labels() : 60));
+    CHECK(after.counted == (settings.task == Task::tags ? labels_of(made.samples) : 60));
   }
 }
 
@@ -223,7 +178,7 @@ TEST_CASE("labels that the training does not have do not count") {
   for (const ModelSettings& settings : all_settings()) {
     Made made(settings);
     std::vector<Sample> samples(made.samples.begin(), made.samples.begin() + 3);
-    const std::int64_t all = Samples{samples, {}}.labels();
+    const std::int64_t all = labels_of(samples);
     samples[1].labels[0] = "other";
     const Report report = measure(made.model, samples);
     CHECK(report.counted == all - 1);
