@@ -63,7 +63,8 @@ std::string word_picture(std::span<const WordRow> rows, const WordPictureOptions
       const double width = width_of(row.words[t]) + 6;
       if (x + width > kWidth - kMargin && x > left) x = left, y += kLine;
       body += fmt::format(
-          "<rect x=\"{:.1f}\" y=\"{:.1f}\" width=\"{:.1f}\" height=\"19\" rx=\"3\" fill=\"{}\"/>\n",
+          "<rect x=\"{:.1f}\" y=\"{:.1f}\" width=\"{:.1f}\" height=\"19\" rx=\"3\" fill=\"{}\" "
+          "fill-opacity=\"0.7\"/>\n",
           x, y - 14, width, value_colour(row.values[t], most));
       body += label_at(x + 3, y, row.words[t], "");
       x += width + 2;
