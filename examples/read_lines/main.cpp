@@ -33,7 +33,7 @@ struct Settings {
   std::int64_t beams = 8;
   ModelSettings model;
   common::TrainingSettings training{
-      .batch = 32, .updates = 1200, .validate_every = 200, .learning_rate = 3e-3, .goal = 2};
+      .batch = 32, .updates = 2000, .validate_every = 250, .learning_rate = 3e-3, .goal = 2};
 };
 
 common::SettingsTable table_of(Settings& s) {
