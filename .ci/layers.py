@@ -56,6 +56,7 @@ LIBRARY = ("autograd", "nn", "optim")
 INCLUDE = re.compile(r'^\s*#\s*include\s+[<"]([^>"]+)[>"]')
 # Formula pages are compiled for every device: they include numbers, and below the formulas what lists them.
 PAGES = ["autograd/formula/elementwise.h", "autograd/formula/scan.h", "nn/cells/gates/*.h", "nn/recurrent/noise_gates.h",
+         "nn/layers/norm_gates.h",
          "nn/seq2seq/scores.h", "nn/structures/edge_gates.h", "nn/structures/grid_gates.h", "optim/updates.h"]
 IN_PAGES = {"autograd/number/math.h", "autograd/formula/kernel.h"}
 

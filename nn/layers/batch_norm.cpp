@@ -7,8 +7,10 @@
 #include <cmath>
 
 #include "tapeloop/autograd/ops/ops.h"
+#include "tapeloop/autograd/ops/pointwise.h"
 #include "tapeloop/autograd/tensor/error.h"
 #include "tapeloop/autograd/tensor/random_log.h"
+#include "tapeloop/nn/layers/norm_gates.h"
 
 namespace tapeloop::nn {
 
@@ -24,8 +26,42 @@ Moments moments(const Var& x, std::initializer_list<int> axes) {
 
 Var normalised(const Var& x, const Moments& m, double epsilon, const Var& weight, const Var& bias) {
   const Var scale = weight / sqrt(m.variance + epsilon);  // few elements
+  if (!m.centred.defined() && bias.defined()) return pointwise(Normalise{}, x, m.mean, scale, bias);
   const Var y = (m.centred.defined() ? m.centred : x - m.mean) * scale;
   return bias.defined() ? y + bias : y;
+}
+
+// As normalised() by the moments of x itself over the axes, as one operation: it passes over x less
+// often. `values`: the elements of x, contiguous; `given`: their moments, without a gradient.
+static Var normalised_by_batch(const Var& x, const Var& values, const Moments& given,
+                               std::span<const int> axes, double epsilon, const Var& weight,
+                               const Var& bias) {
+  Tensor y;
+  {
+    const PauseRecording pause;
+    const Var scale = weight / sqrt(given.variance + epsilon);
+    y = pointwise(Normalise{}, values, given.mean, scale, bias).value();
+  }
+  return record("batch_norm", {&x, &weight, &bias}, std::move(y), [&] {
+    return [x = Saved<Var>(x, 0), values = Saved<Var>(values), weight = Saved<Var>(weight, 1),
+            mean = given.mean, variance = given.variance, epsilon,
+            axes = PoolVector<int>(axes.begin(), axes.end())](const Var& dy, Grads& grads) {
+      // A second derivative must know that the moments depend on x.
+      const bool again = grads.recording();
+      const Var& from = again ? x.get() : values.get();
+      const Moments m = again ? moments(from, axes) : Moments{mean, variance, {}};
+      const auto count = static_cast<double>(from.numel() / m.mean.numel());
+      const Var inverse = 1.0 / sqrt(m.variance + epsilon), sum_dy = sum(dy, axes, true);
+      const Var sum_product = sum(pointwise(CentredProduct{}, dy, from, m.mean), axes, true);
+      grads.add(0, [&] {
+        const Var a = weight.get() * inverse;
+        return pointwise(NormaliseGradient{}, dy, from, m.mean, a, a * sum_dy * (1 / count),
+                         a * inverse * inverse * sum_product * (1 / count));
+      });
+      grads.add(1, [&] { return sum_product * inverse; });
+      grads.add(2, sum_dy);
+    };
+  });
 }
 
 void move_running(const Tensor& mean, const Tensor& variance, const Moments& batch,
@@ -89,14 +125,15 @@ Var BatchNorm::operator()(const Var& x) const {
                      "larger batch, call it without a tape, or set frozen",
                      x.shape().str(), count, count == 1 ? "" : "s"));
   }
-  const detail::Moments batch = detail::moments(x, axes);
+  const Var values(x.value().contiguous());  // a convolution's result is not
+  const detail::Moments batch{mean(values, axes, true), var(values, axes, 0, true), {}};
   detail::move_running(running_mean.value(), running_var.value(), batch, count, momentum);
   if (!tapeloop::detail::repeats_a_run()) {
     const PauseRecording pause;
     const Tensor& batches = num_batches_tracked.value();
     batches.copy_from((Var(batches) + 1.0).value());
   }
-  return detail::normalised(x, batch, epsilon, scale, shift);
+  return detail::normalised_by_batch(x, values, batch, axes, epsilon, scale, shift);
 }
 
 }  // namespace tapeloop::nn

@@ -39,7 +39,7 @@ void check_batch_norm(const char* layer, double epsilon, double momentum);
 //   running := (1 - momentum) running + momentum of x           with the unbiased variance
 // Without a tape, or if `frozen`, they are the running ones, which do not move. Throws if x has
 // another number of channels, or if statistics are taken of fewer than two elements. Saves x, and
-// intermediate results of its size.
+// a contiguous copy if x is not contiguous.
 struct BatchNorm {
   Var weight, bias;               // [C], initially 1 and 0
   Var running_mean, running_var;  // [C], initially 0 and 1
