@@ -109,7 +109,7 @@ void train(const Detector& detector, const common::CommonOptions& options, const
         s.finetune, s.piece));
   }
   const double baseline = valid.right_by_energy(pieces.best_threshold());
-  const auto to_device = [&](Batch batch) {
+  const auto to_device = [&](const Batch& batch) {
     return Batch{batch.spectra.to(options.device), batch.labels.to(options.device)};
   };
   const Batch valid_batch = to_device(valid.batch(valid.all()));
