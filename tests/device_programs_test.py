@@ -3,7 +3,8 @@
 """The example programs with --device cuda, linked with the emulated GPU: the programs give what they give on the CPU;
 custom_cell without two_clocks.cu says the line that is missing; without a GPU every program says what to do.
 
-usage: tests/device_programs_test.py FIRST_GRADIENT CUSTOM_CELL CUSTOM_CELL_WITHOUT_ITS_CU_FILE GRID_LSTM MD_LSTM TREE_LSTM
+usage: tests/device_programs_test.py FIRST_GRADIENT CUSTOM_CELL CUSTOM_CELL_WITHOUT_ITS_CU_FILE GRID_LSTM MD_LSTM TREE_LSTM \
+       VOICE
 """
 import json
 import os
@@ -37,7 +38,8 @@ def numbers(figures):
     flat = []
     for key, value in sorted(figures.items()):
         # A rounded logit may change a share of right answers.
-        if key not in ("seconds", "cpu_seconds", "right", "parts", "accuracy"):
+        if key not in ("seconds", "cpu_seconds", "right", "parts", "accuracy", "segments", "speech_seconds",
+                       "train_cpu_seconds", "microseconds_per_chunk"):
             flat += value if isinstance(value, list) else [value]
     return flat
 
@@ -52,16 +54,17 @@ def check_same(program, *arguments):
 
 
 def main():
-    first_gradient, custom_cell, unregistered, grid_lstm, md_lstm, tree_lstm = sys.argv[1:]
+    first_gradient, custom_cell, unregistered, grid_lstm, md_lstm, tree_lstm, voice = sys.argv[1:]
     check_same(first_gradient)
     check_same(custom_cell, *SMALL)
     for task in ("parity", "memorise"):
         check_same(grid_lstm, "--task", task, "--length", "2", "--depth", "2", *TRAINED)
     check_same(md_lstm, "--block", "10", *TRAINED)
     check_same(tree_lstm, "--leaves", "4", *TRAINED)
+    check_same(voice, "--signals", "8", "--piece", "20", *TRAINED)
     code, error, _ = run(unregistered, "cuda", *SMALL)
     check(code == 1 and LINE in error, f"without its .cu file: {code}, {error}")
-    for program in (first_gradient, custom_cell, grid_lstm, md_lstm, tree_lstm):
+    for program in (first_gradient, custom_cell, grid_lstm, md_lstm, tree_lstm, voice):
         code, error, _ = run(program, "cuda", EMULATED_GPU_NONE="1")
         expected = ("--device cuda: cuda: there is no NVIDIA GPU that can be used (no CUDA-capable device is detected); "
                     "keep the tensors on Device::cpu; to run on the CPU, leave --device out")
