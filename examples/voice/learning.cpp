@@ -65,18 +65,6 @@ Batch Pieces::batch(const std::vector<std::int64_t>& list) const {
   return {Tensor::from({steps, count, kBins, kFrames}, x), Tensor::from({steps, count}, y)};
 }
 
-Pieces Pieces::take_every(std::int64_t n) {
-  Pieces taken = *this;
-  taken.pieces_.clear();
-  std::vector<Piece> rest;
-  for (std::size_t i = 0; i < pieces_.size(); ++i) {
-    const bool take = static_cast<std::int64_t>(i) % n == n - 1;
-    (take ? taken.pieces_ : rest).push_back(std::move(pieces_[i]));
-  }
-  pieces_ = std::move(rest);
-  return taken;
-}
-
 double Pieces::right_by_energy(double threshold) const {
   std::int64_t right = 0, chunks = 0;
   for (const Piece& piece : pieces_) {

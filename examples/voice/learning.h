@@ -25,8 +25,6 @@ class Pieces {
   Pieces(const Detector& detector, const std::vector<Labelled>& recordings, std::int64_t length);
   std::int64_t count() const { return static_cast<std::int64_t>(pieces_.size()); }
   Batch batch(const std::vector<std::int64_t>& pieces) const;
-  // Removes every n-th piece from this list and returns these.
-  Pieces take_every(std::int64_t n);
   std::vector<std::int64_t> all() const;  // 0, 1, .. count() - 1
 
   // The share of chunks with the right label if chunks above `threshold` are voice, and the

@@ -99,15 +99,10 @@ void train(const Detector& detector, const common::CommonOptions& options, const
     for (std::int64_t i = 0; i < s.signals; ++i) list.push_back(draw_signal(400, random));
   }
   nn::move(detector, options.device);
-  Pieces pieces(detector, list, s.piece);
-  Pieces valid = !s.test.empty() ? Pieces(detector, recordings_of(s.test, figures).list, s.piece)
-                                 : pieces.take_every(std::min<std::int64_t>(5, pieces.count()));
-  if (pieces.count() == 0) {
-    throw FileError(fmt::format(
-        "{}: is one piece of {} chunks, expected two or more, one of them to validate; add "
-        "recordings, name others by --test, or give a smaller --piece",
-        s.finetune, s.piece));
-  }
+  const std::string data = fmt::format("{} recordings, {:016x}", list.size(), hash_of(list));
+  const std::vector<Labelled> held =
+      s.test.empty() ? hold_out(list) : recordings_of(s.test, figures).list;
+  const Pieces pieces(detector, list, s.piece), valid(detector, held, s.piece);
   const double baseline = valid.right_by_energy(pieces.best_threshold());
   const auto to_device = [&](const Batch& batch) {
     return Batch{batch.spectra.to(options.device), batch.labels.to(options.device)};
@@ -136,11 +131,12 @@ void train(const Detector& detector, const common::CommonOptions& options, const
                         .notes = common::notes_of(table_of(noted))};
   task.notes["program"] = "voice";
   task.notes["seed"] = std::to_string(options.seed);
-  task.notes["data"] = fmt::format("{} recordings, {:016x}", list.size(), hash_of(list));
+  task.notes["data"] = data;
   structures::TaskTraining training(student, s.training, std::move(task));
-  common::print("{} recordings, {} pieces to learn from, {} to validate, parameters {}, seed {}\n",
-                list.size(), pieces.count(), valid.count(), nn::parameter_count(detector),
-                options.seed);
+  common::print(
+      "{} recordings to learn from, {} to validate, in {} and {} pieces, parameters {}, seed {}\n",
+      list.size(), held.size(), pieces.count(), valid.count(), nn::parameter_count(detector),
+      options.seed);
   common::Run run(training, {.folder = options.out,
                              .updates = s.training.updates,
                              .validate_every = s.training.validate_every,

@@ -162,4 +162,30 @@ Recordings read_recordings(const std::string& file_or_folder) {
   return result;
 }
 
+std::vector<Labelled> hold_out(std::vector<Labelled>& list) {
+  std::vector<Labelled> rest, held;
+  if (list.size() > 1) {
+    const std::size_t every = std::min<std::size_t>(5, list.size());
+    for (std::size_t i = 0; i < list.size(); ++i)
+      (i % every == every - 1 ? held : rest).push_back(std::move(list[i]));
+  } else {
+    Labelled& one = list.at(0);
+    const std::size_t chunks = one.labels.size();
+    if (chunks < 5) {
+      throw FileError(fmt::format(
+          "the only recording has {} chunks, expected 5 or more to learn from and to validate; add "
+          "recordings, or name others by --test",
+          chunks));
+    }
+    const auto cut = static_cast<std::ptrdiff_t>(chunks - chunks / 5);
+    const auto border = one.samples.begin() + cut * kChunk;
+    held.push_back({{border, one.samples.end()}, {one.labels.begin() + cut, one.labels.end()}});
+    one.samples.erase(border, one.samples.end());
+    one.labels.erase(one.labels.begin() + cut, one.labels.end());
+    rest.push_back(std::move(one));
+  }
+  list = std::move(rest);
+  return held;
+}
+
 }  // namespace voice

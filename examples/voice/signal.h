@@ -33,4 +33,9 @@ struct Recordings {
 // label file has not one line for each chunk.
 Recordings read_recordings(const std::string& file_or_folder);
 
+// Takes recordings out of the list to validate: every fifth one, or the last if there are fewer; of
+// a single recording its last fifth. So no chunk is in both. Throws FileError if a single
+// recording has less than 5 chunks.
+std::vector<Labelled> hold_out(std::vector<Labelled>& list);
+
 }  // namespace voice

@@ -249,6 +249,31 @@ TEST_CASE("the threshold of the energy is the best one, and pieces cover recordi
   CHECK(pieces.batch({2}).labels.to_vector<float>() == std::vector<float>{1, 0});
 }
 
+TEST_CASE("recordings to validate share no chunk with those to learn from") {
+  const auto recording = [](float value, std::size_t chunks) {
+    return Labelled{std::vector<float>(chunks * kChunk - 9, value),
+                    std::vector<float>(chunks, value)};
+  };
+  std::vector<Labelled> one = {recording(0.5f, 11)};
+  const std::vector<Labelled> part = hold_out(one);
+  REQUIRE(part.size() == 1);
+  CHECK(one[0].labels.size() == 9);
+  CHECK(one[0].samples.size() == 9 * kChunk);
+  CHECK(part[0].labels.size() == 2);
+  CHECK(part[0].samples.size() == 2 * kChunk - 9);
+  std::vector<Labelled> many;
+  for (int i = 0; i < 11; ++i) many.push_back(recording(static_cast<float>(i) / 16, 1));
+  const std::vector<Labelled> held = hold_out(many);
+  REQUIRE(held.size() == 2);
+  CHECK(held[0].labels[0] == 4.0f / 16);
+  CHECK(held[1].labels[0] == 9.0f / 16);
+  CHECK(many.size() == 9);
+  std::vector<Labelled> short_one = {recording(0, 4)};
+  CHECK(throws_with([&] { hold_out(short_one); },
+                    "the only recording has 4 chunks, expected 5 or more to learn from and to "
+                    "validate; add recordings, or name others by --test"));
+}
+
 TEST_CASE("truncated BPTT has the whole loss, and reaches every parameter") {
   const Detector detector = small_detector();
   Random random(3);
