@@ -3,7 +3,8 @@
 """The example programs with --device cuda, linked with the emulated GPU: the programs give what they give on the CPU;
 custom_cell without two_clocks.cu says the line that is missing; without a GPU every program says what to do.
 
-usage: tests/device_programs_test.py FIRST_GRADIENT CUSTOM_CELL CUSTOM_CELL_WITHOUT_ITS_CU_FILE GRID_LSTM MD_LSTM TREE_LSTM LABEL
+usage: tests/device_programs_test.py FIRST_GRADIENT CUSTOM_CELL CUSTOM_CELL_WITHOUT_ITS_CU_FILE GRID_LSTM MD_LSTM \
+       TREE_LSTM REGIONS VIDEO READ_LINES LABEL VOICE
 """
 import json
 import os
@@ -37,7 +38,9 @@ def numbers(figures):
     flat = []
     for key, value in sorted(figures.items()):
         # A rounded logit may change a share of right answers.
-        if key not in ("seconds", "cpu_seconds", "train_cpu_seconds", "right", "parts", "accuracy"):
+        if key not in ("seconds", "cpu_seconds", "train_cpu_seconds", "right", "parts", "accuracy", "segments",
+                       "speech_seconds", "microseconds_per_chunk", "nets", "pixel_accuracy", "mean_iou",
+                       "frame_accuracy", "clip_accuracy", "character_error_rate", "greedy_error_rate", "exact_match"):
             flat += value if isinstance(value, list) else [value]
     return flat
 
@@ -52,19 +55,25 @@ def check_same(program, *arguments):
 
 
 def main():
-    first_gradient, custom_cell, unregistered, grid_lstm, md_lstm, tree_lstm, label = sys.argv[1:]
+    (first_gradient, custom_cell, unregistered, grid_lstm, md_lstm, tree_lstm, regions, video, read_lines, label,
+     voice) = sys.argv[1:]
     check_same(first_gradient)
     check_same(custom_cell, *SMALL)
     for task in ("parity", "memorise"):
         check_same(grid_lstm, "--task", task, "--length", "2", "--depth", "2", *TRAINED)
     check_same(md_lstm, "--block", "10", *TRAINED)
     check_same(tree_lstm, "--leaves", "4", *TRAINED)
+    small = ("--validate-every", "3", *TRAINED)
+    check_same(regions, "--alone", *small)
+    check_same(video, "--alone", "--channels", "2", "--predictions", "1", *small)
+    check_same(read_lines, "--most", "2", *small)
     sizes = ("--sentences", "60", "--embedding", "4", "--hidden", "3", "--epochs", "2")
     check_same(label, *sizes, "--pool", "attention")
     check_same(label, "tags", *sizes, "--characters", "4", "--crf")
+    check_same(voice, "--signals", "8", "--piece", "20", *TRAINED)
     code, error, _ = run(unregistered, "cuda", *SMALL)
     check(code == 1 and LINE in error, f"without its .cu file: {code}, {error}")
-    for program in (first_gradient, custom_cell, grid_lstm, md_lstm, tree_lstm, label):
+    for program in (first_gradient, custom_cell, grid_lstm, md_lstm, tree_lstm, regions, video, read_lines, label, voice):
         code, error, _ = run(program, "cuda", EMULATED_GPU_NONE="1")
         expected = ("--device cuda: cuda: there is no NVIDIA GPU that can be used (no CUDA-capable device is detected); "
                     "keep the tensors on Device::cpu; to run on the CPU, leave --device out")
