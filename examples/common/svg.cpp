@@ -52,6 +52,14 @@ void Svg::curve(const std::vector<std::pair<double, double>>& points, std::strin
                  dashed ? " stroke-dasharray=\"6 4\"" : "");
 }
 
+void Svg::image(double left, double top, double width, double height, std::string_view href) {
+  fmt::format_to(std::back_inserter(body_),
+                 "<image x=\"{}\" y=\"{}\" width=\"{}\" height=\"{}\" "
+                 "preserveAspectRatio=\"none\" style=\"image-rendering:pixelated\" "
+                 "href=\"{}\"/>\n",
+                 text_of(left), text_of(top), text_of(width), text_of(height), href);
+}
+
 void Svg::text(double left, double top, std::string_view words, const Label& label) {
   fmt::format_to(std::back_inserter(body_), "<text x=\"{}\" y=\"{}\" font-size=\"{}\" fill=\"{}\"",
                  text_of(left), text_of(top), label.size, label.colour);

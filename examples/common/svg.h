@@ -34,6 +34,8 @@ class Svg {
   void line(double x1, double y1, double x2, double y2, std::string_view colour, double width = 1);
   void curve(const std::vector<std::pair<double, double>>& points, std::string_view colour,
              bool dashed = false);
+  // `href`: such as data_uri_of() of image.h. Pixels stay squares.
+  void image(double left, double top, double width, double height, std::string_view href);
   void text(double left, double top, std::string_view words, const Label& label);
 
   // Copies all elements of another picture.

@@ -1,16 +1,14 @@
 // SPDX-License-Identifier: MIT
-// Reading IDX files, and drawing.
+// Digits from IDX files, and drawing.
 #include "examples/structures/digits.h"
 
 #include <fmt/format.h>
-#include <zlib.h>
 
 #include <algorithm>
 #include <array>
 #include <cmath>
-#include <filesystem>
-#include <memory>
 
+#include "examples/common/images/idx.h"
 #include "tapeloop/autograd/tensor/error.h"
 
 namespace structures {
@@ -21,63 +19,10 @@ namespace {
 
 // The one file of the folder whose name ends in `ending`, or in `ending` and .gz.
 std::string find_file(const std::string& folder, const std::string& ending) {
-  std::vector<std::string> found;
-  std::error_code none;
-  if (!std::filesystem::is_directory(folder, none)) {
-    throw FileError(fmt::format("--data: there is no folder {}", folder));
-  }
-  for (const auto& entry : std::filesystem::directory_iterator(folder, none)) {
-    const std::string path = entry.path().string();
-    if (path.ends_with(ending) || path.ends_with(ending + ".gz")) found.push_back(path);
-  }
+  const std::vector<std::string> found = common::idx_files(folder, ending);
   if (found.size() == 1) return found[0];
   throw FileError(fmt::format("--data: {} has {} files *{} or *{}.gz, expected one", folder,
                               found.size(), ending, ending));
-}
-
-// The bytes of a file, unpacked if gzip has packed it.
-std::string read_bytes(const std::string& path) {
-  constexpr std::size_t kMostBytes = std::size_t{1} << 30;
-  const std::unique_ptr<gzFile_s, int (*)(gzFile)> file(gzopen(path.c_str(), "rb"), gzclose);
-  if (file == nullptr) throw FileError(fmt::format("{} cannot be read", path));
-  std::string result;
-  char block[1 << 16];
-  int count = 0;
-  while ((count = gzread(file.get(), block, sizeof(block))) > 0 && result.size() < kMostBytes)
-    result.append(block, static_cast<std::size_t>(count));
-  int status = Z_OK;
-  const char* const text = gzerror(file.get(), &status);
-  if (count != 0) throw FileError(fmt::format("{} cannot be unpacked: {}", path, text));
-  return result;
-}
-
-std::int64_t number_at(const std::string& bytes, std::size_t place) {  // big-endian
-  std::int64_t result = 0;
-  for (std::size_t i = 0; i < 4; ++i)
-    result = result << 8 | static_cast<unsigned char>(bytes[place + i]);
-  return result;
-}
-
-// Puts the `axes` sizes of the header into `sizes`. Returns the bytes behind the header.
-std::string read_idx(const std::string& path, std::size_t axes, std::vector<std::int64_t>& sizes) {
-  const std::string bytes = read_bytes(path);
-  const std::size_t header = 4 + 4 * axes;
-  const auto magic = static_cast<std::int64_t>(2048 + axes);
-  if (bytes.size() < header || number_at(bytes, 0) != magic) {
-    throw FileError(fmt::format("{} is no IDX file of {} axes: expected the number {} at its start",
-                                path, axes, magic));
-  }
-  constexpr std::int64_t kMost = std::int64_t{1} << 40;  // more than any file has
-  std::int64_t total = 1;
-  for (std::size_t i = 0; i < axes; ++i) {
-    sizes.push_back(number_at(bytes, 4 + 4 * i));
-    total = sizes.back() > 0 && total > kMost / sizes.back() ? kMost : total * sizes.back();
-  }
-  if (static_cast<std::int64_t>(bytes.size() - header) != total) {
-    throw FileError(fmt::format("{} has {} bytes behind its header, expected {}", path,
-                                bytes.size() - header, total));
-  }
-  return bytes.substr(header);
 }
 
 // Rows of five dots.
@@ -111,8 +56,8 @@ double ink(std::size_t digit, double x, double y) {
 Digits read_digits(const std::string& folder) {
   Digits result;
   std::vector<std::int64_t> images, labels;
-  const std::string pixels = read_idx(find_file(folder, "images-idx3-ubyte"), 3, images);
-  const std::string numbers = read_idx(find_file(folder, "labels-idx1-ubyte"), 1, labels);
+  const std::string pixels = common::read_idx(find_file(folder, "images-idx3-ubyte"), 3, images);
+  const std::string numbers = common::read_idx(find_file(folder, "labels-idx1-ubyte"), 1, labels);
   if (images[0] != labels[0] || images[1] != images[2] || images[0] < 8 || images[1] < 1) {
     throw FileError(
         fmt::format("--data: {} has {} images of {} x {} pixels and {} labels; expected at "

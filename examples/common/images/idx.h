@@ -1,0 +1,19 @@
+// SPDX-License-Identifier: MIT
+// Arrays of bytes in the IDX format of MNIST, packed by gzip or not.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+namespace common {
+
+// The files of the folder whose names end in `ending`, such as "images-idx3-ubyte", or in `ending`
+// and .gz; sorted. Throws FileError if there is no such folder.
+std::vector<std::string> idx_files(const std::string& folder, const std::string& ending);
+
+// Reads a file with this many axes. Appends their sizes, and returns the bytes. Throws FileError,
+// with what to do, if the file is damaged or has another number of axes.
+std::string read_idx(const std::string& path, std::size_t axes, std::vector<std::int64_t>& sizes);
+
+}  // namespace common
