@@ -345,6 +345,7 @@ int main(int argc, char** argv) {
         for (const char* name : {"cnn.safetensors", "captions.svg"})
           options.writes.push_back({"the program", fmt::format("{}/{}", options.out, name)});
         if (!settings.cnn.empty()) options.reads.push_back({"--cnn", settings.cnn});
+        if (settings.data.empty()) line.preset("--updates", 2500);
         if (!options.quick) return;
         line.preset("--updates", 30);
         line.preset("--validate-every", 30);

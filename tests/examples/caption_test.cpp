@@ -87,8 +87,7 @@ TEST_CASE("caption: a list of image files, some of them unreadable or of another
   CHECK(scenes.count() == 2);
   CHECK(scenes.channels == 3);
   CHECK(scenes.resized == 1);
-  CHECK(scenes.rows[1] ==
-        std::vector<std::uint8_t>{255, 0, 0, 255, 0, 0, 255, 0, 0, 255, 0, 0});
+  CHECK(scenes.rows[1] == std::vector<std::uint8_t>{255, 0, 0, 255, 0, 0, 255, 0, 0, 255, 0, 0});
   CHECK(scenes.skipped.at("without a caption") == 1);
   CHECK(std::any_of(scenes.skipped.begin(), scenes.skipped.end(), [](const auto& one) {
     return one.second == 2 &&
