@@ -299,6 +299,7 @@ void run(const common::CommonOptions& common, Settings& s, bool resume) {
   common::write_json(common.json, {{"character_error_rate", beam.error_rate()},
                                    {"exact_match", beam.exact_match()},
                                    {"greedy_error_rate", greedy.error_rate()},
+                                   {"loss", training.score().nats},
                                    {"updates", training.updates()},
                                    {"train_cpu_seconds", done.cpu_seconds}});
 }

@@ -229,6 +229,7 @@ void run(const common::CommonOptions& common, Settings& s, bool resume) {
   if (common.json.empty()) return;
   common::write_json(common.json, {{"pixel_accuracy", own.pixel_accuracy},
                                    {"mean_iou", own.mean_iou},
+                                   {"loss", training.score().nats},
                                    {"updates", training.updates()},
                                    {"train_cpu_seconds", done.cpu_seconds},
                                    {"nets", rows}});

@@ -248,6 +248,7 @@ void run(const common::CommonOptions& common, Settings& s, bool resume) {
   report(s.model.net, own);
   nlohmann::json json = {{"frame_accuracy", own.frames},
                          {"clip_accuracy", own.clips},
+                         {"loss", own.loss},
                          {"updates", training.updates()},
                          {"train_cpu_seconds", done.cpu_seconds}};
   for (const char* net : {"lstm", "conv_lstm", "frames"}) {

@@ -78,7 +78,7 @@ def check_lines(folder, read_lines):
         (folder / "lines/bad.tsv").write_text(line + "\n")
         check_refused(folder, 1, "lines/bad.tsv, line 1: ", read_lines, "--data", "lines/bad.tsv", "--out", "x", *SMALL)
     (folder / "no.png").write_text("no image")
-    check_refused(folder, 1, "no.png is no image of a known format", read_lines, "--read", "no.png", "--out", "x",
+    check_refused(folder, 1, "no.png is no image that can be read", read_lines, "--read", "no.png", "--out", "x",
                   "--updates", "1000000000", *SMALL)
     check_refused(folder, 2, "--least is 4, --most 3", read_lines, "--least", "4", "--most", "3", "--out", "x", *SMALL)
 

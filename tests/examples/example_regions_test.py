@@ -43,7 +43,7 @@ def main(folder, regions):
     check(code == 0 and "on the scenes of --test" in out, f"--test: {code}, {out}, {error}")
 
     pnm(folder / "odd/images/0.ppm", "P6", 2, 2, range(12))
-    check_refused(folder, 1, "odd/labels/0.ppm cannot be read", regions, "--data", "odd", "--out", "c", *SMALL)
+    check_refused(folder, 1, "odd/labels/0.ppm: cannot be opened", regions, "--data", "odd", "--out", "c", *SMALL)
     pnm(folder / "odd/labels/0.ppm", "P5", 2, 1, (0, 1))
     check_refused(folder, 1, "expected a grey image of the same size", regions, "--data", "odd", "--out", "c", *SMALL)
     pnm(folder / "many/images/0.ppm", "P6", 2, 2, range(12))

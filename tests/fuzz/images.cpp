@@ -20,7 +20,7 @@ void try_images(std::string_view bytes) {
   try {
     image = common::decode_image(std::string(bytes), kFile);
   } catch (const FileError& error) {
-    return expect_message(error, std::string(kFile) + " ");
+    return expect_message(error, kFile);
   }
   expect(image.channels == 1 || image.channels == 3, "an image is grey or in colours");
   expect(image.height > 0 && image.width > 0, "an image has pixels");

@@ -4,6 +4,7 @@
 #include <fmt/format.h>
 #include <zlib.h>
 
+#include <algorithm>
 #include <filesystem>
 #include <memory>
 
@@ -40,7 +41,7 @@ std::int64_t number_at(const std::string& bytes, std::size_t place) {  // big-en
 
 }  // namespace
 
-static std::vector<std::string> all_idx(const std::string& folder, const std::string& ending) {
+std::vector<std::string> idx_files(const std::string& folder, const std::string& ending) {
   std::vector<std::string> found;
   std::error_code none;
   if (!std::filesystem::is_directory(folder, none)) {
@@ -50,15 +51,16 @@ static std::vector<std::string> all_idx(const std::string& folder, const std::st
     const std::string path = entry.path().string();
     if (path.ends_with(ending) || path.ends_with(ending + ".gz")) found.push_back(path);
   }
+  std::sort(found.begin(), found.end());
   return found;
 }
 
 bool has_idx(const std::string& folder, const std::string& ending) {
-  return !all_idx(folder, ending).empty();
+  return !idx_files(folder, ending).empty();
 }
 
 std::string find_idx(const std::string& folder, const std::string& ending, bool smaller) {
-  std::vector<std::string> found = all_idx(folder, ending);
+  std::vector<std::string> found = idx_files(folder, ending);
   if (found.size() == 2) {
     const auto size = [](const std::string& path) { return std::filesystem::file_size(path); };
     if ((size(found[0]) < size(found[1])) != smaller) std::swap(found[0], found[1]);

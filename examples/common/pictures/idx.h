@@ -8,6 +8,10 @@
 
 namespace common {
 
+// The files of the folder whose names end in `ending`, such as "images-idx3-ubyte", or in `ending`
+// and .gz; sorted. Throws FileError if there is no such folder.
+std::vector<std::string> idx_files(const std::string& folder, const std::string& ending);
+
 // The one file of the folder whose name ends in `ending`, such as "images-idx3-ubyte", or in
 // `ending` and .gz. Of two files, the larger one, or the smaller one. Throws FileError if there is
 // none, or if there are more.
