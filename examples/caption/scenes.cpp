@@ -7,6 +7,7 @@
 #include <algorithm>
 #include <array>
 #include <charconv>
+#include <cmath>
 #include <filesystem>
 #include <string_view>
 
@@ -223,7 +224,7 @@ Scenes draw_scenes(std::int64_t count, Random& random) {
   const common::Digits digits = common::draw_digits(2 * count, random);
   std::vector<std::uint8_t> bytes;
   for (const float pixel : digits.pixels)
-    bytes.push_back(static_cast<std::uint8_t>(pixel * 255 + 0.5f));
+    bytes.push_back(static_cast<std::uint8_t>(std::lround(pixel * 255)));
   const auto one = [&](std::size_t label) {
     return fmt::format("{} {}", label == 8 ? "an" : "a", kNames[label]);
   };
