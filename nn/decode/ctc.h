@@ -16,8 +16,8 @@ namespace tapeloop::nn {
 
 // A result for each sequence: its labels, without blanks.
 struct CtcLabels {
-  std::vector<std::int64_t> labels;
-  double log_probability = 0;  // of these labels: summed over alignments (beam), or of one (greedy)
+  std::vector<std::int64_t> labels;  // the classes
+  double log_probability = 0;        // summed over all alignments (beam), or of one (greedy)
 };
 
 // The likeliest class of each step; repetitions are joined, blanks removed. log_probabilities
