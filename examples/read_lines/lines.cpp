@@ -4,6 +4,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <cmath>
 #include <numeric>
 
 #include "tapeloop/autograd/tensor/error.h"
@@ -55,7 +56,7 @@ common::Image Lines::image(const Line& line) const {
       for (std::int64_t column = 0; column < digits.size; ++column, ++from) {
         if (x + column >= line.width) continue;
         std::uint8_t& to = image.at(y + row, x + column);
-        to = std::max(to, static_cast<std::uint8_t>(*from * 255 + 0.5F));
+        to = std::max(to, static_cast<std::uint8_t>(std::lround(*from * 255)));
       }
     }
   }

@@ -75,7 +75,7 @@ common::LabelQuality measure(const RegionModel& model, const Material& m) {
 }
 
 common::Task task_of(const RegionModel& model, const Material& m, std::int64_t batch,
-                     std::shared_ptr<std::optional<Batch>> now) {
+                     const std::shared_ptr<std::optional<Batch>>& now) {
   return {.draw =
               [&model, &m, batch, now] {
                 std::vector<std::int64_t> list;
@@ -118,7 +118,8 @@ std::string picture(const RegionModel& model, const Material& m) {
     common::Image image{height, width, 3, {}}, visits = image;
     for (std::size_t p = 0; p < region.size(); ++p) {
       const auto r = static_cast<std::size_t>(region[p]);
-      row[r] += static_cast<double>(static_cast<std::int64_t>(p) / width) + 0.5;
+      const std::int64_t y = static_cast<std::int64_t>(p) / width;
+      row[r] += static_cast<double>(y) + 0.5;
       column[r] += static_cast<double>(static_cast<std::int64_t>(p) % width) + 0.5;
       const std::size_t at = static_cast<std::size_t>(scene) * region.size() + p;
       const auto shade =

@@ -181,7 +181,8 @@ std::string picture(const VideoModel& model, const NextFrame& next, const Materi
     }
     for (std::size_t k = 0; k < moved.size(); ++k) {
       if (moved[k] % count != n) continue;
-      const double left = kLeft + static_cast<double>(moved[k] / count) * (kFrame + kGap);
+      const std::int64_t t = moved[k] / count;
+      const double left = kLeft + static_cast<double>(t) * (kFrame + kGap);
       svg.text(left + kFrame / 2, top + 16, kArrows[found[k]],
                {.size = 16,
                 .colour = found[k] == truth[k] ? "#1c1f24" : "#cf222e",

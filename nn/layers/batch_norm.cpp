@@ -50,7 +50,8 @@ static Var normalised_by_batch(const Var& x, const Var& values, const Moments& g
       const bool again = grads.recording();
       const Var& from = again ? x.get() : values.get();
       const Moments m = again ? moments(from, axes) : Moments{mean, variance, {}};
-      const auto count = static_cast<double>(from.numel() / m.mean.numel());
+      const std::int64_t elements = from.numel() / m.mean.numel();  // of a channel
+      const auto count = static_cast<double>(elements);
       const Var inverse = 1.0 / sqrt(m.variance + epsilon), sum_dy = sum(dy, axes, true);
       const Var sum_product = sum(pointwise(CentredProduct{}, dy, from, m.mean), axes, true);
       grads.add(0, [&] {

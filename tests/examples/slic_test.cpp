@@ -43,8 +43,9 @@ std::size_t parts(const std::vector<std::int64_t>& region, std::int64_t height,
 
 TEST_CASE("regions are connected and numbered by their first pixels, for any size") {
   tapeloop::Random random(1);
-  for (const auto& [height, width] :
+  for (const auto& size :
        {std::pair<std::int64_t, std::int64_t>{32, 32}, {17, 41}, {1, 9}, {9, 1}, {3, 4}, {1, 1}}) {
+    const std::int64_t height = size.first, width = size.second;
     CAPTURE(height);
     CAPTURE(width);
     std::vector<std::uint8_t> rgb;

@@ -103,7 +103,8 @@ std::vector<std::int64_t> slic(std::span<const std::uint8_t> rgb, std::int64_t h
     for (std::size_t pixel = 0; pixel < cluster.size(); ++pixel) {
       Centre& sum = sums[static_cast<std::size_t>(cluster[pixel])];
       for (std::size_t c = 0; c < 3; ++c) sum.colour[c] += rgb[3 * pixel + c];
-      sum.row += static_cast<double>(pixel / static_cast<std::size_t>(width));
+      const std::size_t row = pixel / static_cast<std::size_t>(width);
+      sum.row += static_cast<double>(row);
       sum.column += static_cast<double>(pixel % static_cast<std::size_t>(width));
       ++sum.pixels;
     }
