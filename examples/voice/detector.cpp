@@ -170,7 +170,7 @@ void VoiceStream::push(std::span<const float> samples, const Take& take) {
     if (!std::isfinite(x)) fail("voice", "a sample is NaN or infinite, expected finite numbers");
   }
   while (!samples.empty()) {
-    const auto count = std::min<std::size_t>(samples.size(), kChunk - filled_);
+    const auto count = std::min(samples.size(), static_cast<std::size_t>(kChunk - filled_));
     std::copy_n(samples.begin(), count, window_.begin() + kContext + filled_);
     samples = samples.subspan(count);
     filled_ += static_cast<std::int64_t>(count);
