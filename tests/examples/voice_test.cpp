@@ -146,7 +146,7 @@ TEST_CASE("pieces of any length give the same bits") {
   const std::vector<float> samples = noise(5 * kChunk + 3);
   VoiceStream stream(detector);
   const std::vector<float> whole = streamed(stream, samples, samples.size());
-  for (const std::size_t piece : {1, 7, 64, 160, 511, 512, 513, 1500}) {
+  for (const std::size_t piece : {1u, 7u, 64u, 160u, 511u, 512u, 513u, 1500u}) {
     CAPTURE(piece);
     CHECK(streamed(stream, samples, piece) == whole);
   }
@@ -308,7 +308,7 @@ TEST_CASE("Silero VAD's probabilities, in pieces of any length, without an alloc
     CAPTURE(t);
     CHECK(std::abs(found[t] - expected[t]) < 1e-4f);
   }
-  for (const std::size_t piece : {160, 441, 4096}) CHECK(streamed(stream, samples, piece) == found);
+  for (const std::size_t piece : {160u, 441u, 4096u}) CHECK(streamed(stream, samples, piece) == found);
   float sum = 0;
   const VoiceStream::Take take = [&sum](float p) { sum += p; };
   stream.reset();
