@@ -308,7 +308,8 @@ TEST_CASE("Silero VAD's probabilities, in pieces of any length, without an alloc
     CAPTURE(t);
     CHECK(std::abs(found[t] - expected[t]) < 1e-4f);
   }
-  for (const std::size_t piece : {160u, 441u, 4096u}) CHECK(streamed(stream, samples, piece) == found);
+  for (const std::size_t piece : {160u, 441u, 4096u})
+    CHECK(streamed(stream, samples, piece) == found);
   float sum = 0;
   const VoiceStream::Take take = [&sum](float p) { sum += p; };
   stream.reset();
