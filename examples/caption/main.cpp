@@ -71,19 +71,6 @@ std::vector<std::vector<std::int64_t>> chunks_of(const std::vector<std::int64_t>
 
 std::string text_of(const Tokens& words) { return fmt::format("{}", fmt::join(words, " ")); }
 
-// The share of columns n of the logits [T, N, V] whose largest logit is the target [T, N] at every
-// step that has one.
-double share_right(const Var& logits, const Tensor& targets) {
-  const auto found = argmax(logits.value()).to_vector<std::int64_t>();
-  const auto wanted = targets.to_vector<std::int64_t>();
-  const auto batch = static_cast<std::size_t>(targets.dim(1));
-  std::vector<char> right(batch, 1);
-  for (std::size_t i = 0; i < wanted.size(); ++i)
-    if (wanted[i] != kNone && wanted[i] != found[i]) right[i % batch] = 0;
-  return static_cast<double>(std::count(right.begin(), right.end(), 1)) /
-         static_cast<double>(batch);
-}
-
 struct Measures {
   double exact = 0, bleu = 0;  // 0 to 1, 0 to 100
 };
@@ -138,11 +125,9 @@ Material read_material(const Settings& s, std::uint64_t seed) {
 }
 
 std::uint64_t hash_of(const Scenes& scenes) {
-  std::uint64_t hash = common::fnv1a("");
+  std::uint64_t hash = common::kNothingHashed;
   for (std::size_t i = 0; i < scenes.rows.size(); ++i) {
-    const auto* bytes = reinterpret_cast<const char*>(scenes.rows[i].data());
-    hash = common::fnv1a({bytes, scenes.rows[i].size()}, hash);
-    hash = common::fnv1a(text_of(scenes.captions[i]), hash);
+    hash = common::fnv1a(text_of(scenes.captions[i]), common::hash_of(scenes.rows[i], hash));
   }
   return hash;
 }
@@ -157,7 +142,7 @@ struct Trained {
 
 // Trains one model, with its checkpoints in `folder`, and captions what measures.
 Trained train(const Material& m, const Vocabulary& words, const common::CommonOptions& common,
-              Settings& s, const std::string& folder, const std::string& resume) {
+              Settings& s, const std::string& folder, bool resume) {
   tapeloop::Random random(common.seed);
   const Captioner model({.size = m.scenes.size,
                          .channels = m.scenes.channels,
@@ -175,33 +160,33 @@ Trained train(const Material& m, const Vocabulary& words, const common::CommonOp
                  batch.within.to(common.device)};
   };
   Batch batch;
-  Task task{.draw =
-                [&] {
-                  std::vector<std::int64_t> list;
-                  for (std::int64_t i = 0; i < s.training.batch; ++i)
-                    list.push_back(m.train[model.samples.below(m.train.size())]);
-                  batch = there(batch_of(m.scenes, words, list));
-                },
-            .loss =
-                [&] {
-                  return model.loss(model(Var(batch.images), batch.symbols), batch.targets,
-                                    batch.within);
-                },
-            .validate =
-                [&] {
-                  Score total;
-                  for (const auto& list : chunks_of(m.valid)) {
-                    const Batch part = there(batch_of(m.scenes, words, list));
-                    const auto logits = model(Var(part.images), part.symbols).logits;
-                    const double share =
-                        static_cast<double>(list.size()) / static_cast<double>(m.valid.size());
-                    total.nats +=
-                        share * cross_entropy(logits, part.targets, {.ignore_index = kNone}).item();
-                    total.right += share * share_right(logits, part.targets);
-                  }
-                  return total;
-                },
-            .notes = common::notes_of(table_of(s))};
+  Task task{
+      .draw =
+          [&] {
+            std::vector<std::int64_t> list;
+            for (std::int64_t i = 0; i < s.training.batch; ++i)
+              list.push_back(m.train[model.samples.below(m.train.size())]);
+            batch = there(batch_of(m.scenes, words, list));
+          },
+      .loss =
+          [&] {
+            return model.loss(model(Var(batch.images), batch.symbols), batch.targets, batch.within);
+          },
+      .validate =
+          [&] {
+            Score total;
+            for (const auto& list : chunks_of(m.valid)) {
+              const Batch part = there(batch_of(m.scenes, words, list));
+              const Score own =
+                  common::score_of(model(Var(part.images), part.symbols).logits, part.targets);
+              const double share =
+                  static_cast<double>(list.size()) / static_cast<double>(m.valid.size());
+              total.nats += share * own.nats;
+              total.right += share * own.right;
+            }
+            return total;
+          },
+      .notes = common::notes_of(table_of(s))};
   task.notes["program"] = "caption";
   task.notes["seed"] = std::to_string(common.seed);
   task.notes["data"] = fmt::format("{} images, {:016x}", m.scenes.count(), hash_of(m.scenes));
@@ -212,15 +197,7 @@ Trained train(const Material& m, const Vocabulary& words, const common::CommonOp
   common::print("{}: {} parameters, {} updates of {} images\n",
                 s.attention ? "with attention" : "without attention", result.parameters,
                 s.training.updates, s.training.batch);
-  {
-    common::Run run(training, {.folder = folder,
-                               .updates = s.training.updates,
-                               .validate_every = s.training.validate_every,
-                               .unit = "images",
-                               .prints_validations = true});
-    if (!resume.empty()) run.resume(common::read_of_run(run.last(), resume.c_str()));
-    result.run = run.train();
-  }
+  result.run = common::train(training, folder, "images", resume);
   result.score = training.score();
   result.updates = training.updates();
   nn::save(folder + "/cnn.safetensors", model.cnn);
@@ -271,7 +248,7 @@ void run(const common::CommonOptions& common, Settings& s, bool resume) {
                 m.measured.size(), common.seed);
   if (unknown > 0)
     common::print("--test: {} words of the captions are unknown to the model\n", unknown);
-  const Trained trained = train(m, words, common, s, common.out, resume ? "--resume" : "");
+  const Trained trained = train(m, words, common, s, common.out, resume);
   nlohmann::json json = {{"updates", trained.updates},
                          {"parameters", trained.parameters},
                          {"loss", trained.score.nats},
@@ -287,7 +264,7 @@ void run(const common::CommonOptions& common, Settings& s, bool resume) {
     const std::string folder = common.out + "/without_attention";
     common::make_folder(folder);
     const bool begun = resume && std::filesystem::exists(folder + "/last.safetensors");
-    const Trained other = train(m, words, common, plain, folder, begun ? "--resume" : "");
+    const Trained other = train(m, words, common, plain, folder, begun);
     print_measures("without attention", other.measures);
     json["exact_match_without_attention"] = other.measures.exact;
     json["bleu4_without_attention"] = other.measures.bleu;
@@ -336,8 +313,7 @@ int main(int argc, char** argv) {
                               {.endings = {".safetensors"}, .not_empty = true}),
             common::count("--beams", settings.beams, 1, 100, "captions kept in the search")});
   line.add(table_of(settings));
-  line.add(common::flag("--resume", resume,
-                        "continue the run from DIR/last.safetensors up to --updates"));
+  line.add(common::resume_setting(resume));
   return line.run(
       argc, argv, [&] { run(options, settings, resume); },
       [&] {

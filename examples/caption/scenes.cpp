@@ -6,13 +6,13 @@
 
 #include <algorithm>
 #include <array>
-#include <charconv>
 #include <cmath>
 #include <filesystem>
 #include <string_view>
 
 #include "examples/common/pictures/digits.h"
 #include "examples/common/pictures/idx.h"
+#include "examples/common/pictures/lists.h"
 #include "examples/common/text.h"
 #include "tapeloop/autograd/tensor/error.h"
 
@@ -25,61 +25,25 @@ namespace {
 
 constexpr std::uint64_t kMostBytes = std::uint64_t{1} << 28;
 constexpr std::int64_t kMostWords = 100;
+constexpr const char* kLines =
+    "`image file TAB caption`, or `layout TAB index TAB index TAB caption` with the layout single, "
+    "horizontal or vertical";
 
-std::vector<std::string> parts_of(std::string_view line, char separator) {
-  std::vector<std::string> parts(1);
-  for (const char c : line) {
-    if (c == separator) {
-      parts.emplace_back();
-    } else {
-      parts.back() += c;
-    }
-  }
-  return parts;
-}
-
-Tokens words_of(const std::string& caption) {
+Tokens words_of(std::string_view caption) {
   Tokens words;
-  for (std::string& word : parts_of(common::with_plain_spaces(caption), ' '))
-    if (!word.empty()) words.push_back(std::move(word));
+  const std::string plain = common::with_plain_spaces(caption);
+  for (const std::string_view word : common::split(plain, ' '))
+    if (!word.empty()) words.emplace_back(word);
   return words;
 }
 
-bool is_layout(const std::string& word) {
+bool is_layout(std::string_view word) {
   return word == "single" || word == "horizontal" || word == "vertical";
 }
 
-// The number of columns of a list of captions, 4 or 2; 0: another kind of file.
-std::size_t kind_of(const std::string& text) {
-  const std::vector<std::string> columns =
-      parts_of(std::string_view(text).substr(0, text.find('\n')), '\t');
-  if (columns.size() == 4 && is_layout(columns[0])) return 4;
-  return columns.size() == 2 ? 2 : 0;
-}
-
-// Of the files that fit, the largest or the smallest.
-std::string chosen(std::vector<std::string> files, bool smaller) {
-  const auto size = [](const std::string& file) { return fs::file_size(file); };
-  std::stable_sort(files.begin(), files.end(),
-                   [&](const auto& a, const auto& b) { return size(a) < size(b); });
-  return smaller ? files.front() : files.back();
-}
-
-std::string find_list(const std::string& path, bool smaller) {
-  std::error_code none;
-  if (!fs::is_directory(path, none)) return path;
-  std::vector<std::string> found;
-  for (const auto& entry : fs::directory_iterator(path)) {
-    const std::string file = entry.path().string();
-    if (file.ends_with(".tsv") && kind_of(common::read_text_file(file, kMostBytes)) != 0)
-      found.push_back(file);
-  }
-  std::sort(found.begin(), found.end());
-  if (!found.empty()) return chosen(found, smaller);
-  throw FileError(fmt::format(
-      "{} has no list of captions; expected a file *.tsv with lines `image file TAB caption`, or "
-      "`layout TAB index TAB index TAB caption` beside *images-idx3-ubyte",
-      path));
+// Whether a line has the columns of a list of captions: 4 or 2.
+bool fits(const common::Columns& columns) {
+  return columns.size() == 2 || (columns.size() == 4 && is_layout(columns[0]));
 }
 
 // One or two digits [size, size] on a black canvas of twice that size.
@@ -107,12 +71,7 @@ struct Bytes {
 };
 
 Bytes read_digit_images(const std::string& folder, bool smaller) {
-  const std::vector<std::string> files = common::idx_files(folder, "images-idx3-ubyte");
-  if (files.empty()) {
-    throw FileError(
-        fmt::format("{} has no *images-idx3-ubyte or *.gz, whose images its list names", folder));
-  }
-  const std::string file = chosen(files, smaller);
+  const std::string file = common::find_idx(folder, "images-idx3-ubyte", smaller);
   std::vector<std::int64_t> sizes;
   Bytes digits{.pixels = common::read_idx(file, 3, sizes)};
   digits.count = sizes[0], digits.size = sizes[1];
@@ -123,12 +82,10 @@ Bytes read_digit_images(const std::string& folder, bool smaller) {
   return digits;
 }
 
-std::int64_t index_of(const std::string& text, const Bytes& digits, const std::string& list,
+std::int64_t index_of(std::string_view text, const Bytes& digits, const std::string& list,
                       std::int64_t line) {
   std::int64_t index = -1;
-  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), index);
-  if (error != std::errc() || end != text.data() + text.size() || index < 0 ||
-      index >= digits.count) {
+  if (!common::read_count(text, index) || index < 0 || index >= digits.count) {
     throw common::TextError(list, line,
                             fmt::format("the index is {}, expected one of the {} images beside it",
                                         common::printable(text), digits.count));
@@ -152,14 +109,13 @@ void add_images(Scenes& scenes, const std::vector<common::Image>& images, const 
 }  // namespace
 
 Scenes read_scenes(const std::string& path, const ReadOptions& options) {
-  const std::string list = find_list(path, options.smaller);
+  const auto part = options.smaller ? common::Part::test : common::Part::train;
+  const std::string list = common::find_list(path, part, {fits, kLines});
   const std::string text = common::read_text_file(list, kMostBytes);
-  const std::size_t kind = kind_of(text);
-  if (kind == 0) {
-    throw FileError(fmt::format(
-        "{}, line 1: expected `image file TAB caption`, or `layout TAB index TAB index TAB "
-        "caption` with the layout single, horizontal or vertical",
-        list));
+  const std::vector<std::string_view> lines = common::split(text, '\n');
+  const std::size_t kind = common::split(lines[0], '\t').size();
+  if (!fits(common::split(lines[0], '\t'))) {
+    throw common::TextError(list, 1, fmt::format("expected {}", kLines));
   }
   const std::string folder = fs::path(list).parent_path().string();
   const std::string here = folder.empty() ? "." : folder;
@@ -169,10 +125,10 @@ Scenes read_scenes(const std::string& path, const ReadOptions& options) {
   std::vector<common::Image> images;
   std::string first_damage;
   std::int64_t number = 0;
-  for (const std::string& line : parts_of(text, '\n')) {
+  for (const std::string_view line : lines) {
     ++number;
     if (line.empty()) continue;
-    const std::vector<std::string> columns = parts_of(line, '\t');
+    const common::Columns columns = common::split(line, '\t');
     if (columns.size() != kind) {
       ++scenes.skipped[fmt::format("without {} columns", kind)];
       continue;
@@ -193,7 +149,7 @@ Scenes read_scenes(const std::string& path, const ReadOptions& options) {
       const std::int64_t a = index_of(columns[1], digits, list, number);
       const std::int64_t b =
           columns[0] == "single" ? a : index_of(columns[2], digits, list, number);
-      images.push_back(scene_of(columns[0], digits.at(a), digits.at(b), digits.size));
+      images.push_back(scene_of(std::string(columns[0]), digits.at(a), digits.at(b), digits.size));
     } else {
       try {
         images.push_back(common::read_image((fs::path(here) / columns[0]).string()));

@@ -6,6 +6,8 @@
 
 #include <cstdint>
 #include <string_view>
+#include <type_traits>
+#include <vector>
 
 namespace common {
 
@@ -18,6 +20,13 @@ constexpr std::uint64_t fnv1a(std::string_view bytes, std::uint64_t before = kNo
     before = (before ^ static_cast<unsigned char>(byte)) * 0x100000001b3u;
   }
   return before;
+}
+
+// The hash of the elements' bytes. They have no padding.
+template <class T>
+std::uint64_t hash_of(const std::vector<T>& list, std::uint64_t before = kNothingHashed) {
+  static_assert(std::has_unique_object_representations_v<T> || std::is_floating_point_v<T>);
+  return fnv1a({reinterpret_cast<const char*>(list.data()), list.size() * sizeof(T)}, before);
 }
 
 }  // namespace common

@@ -4,6 +4,7 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <nlohmann/json.hpp>
 
 #include "examples/common/console.h"
@@ -61,21 +62,20 @@ Score TaskTraining::score() {
 }
 
 Score score_of(const Var& logits, const Tensor& target) {
-  const std::int64_t steps = target.dim(0), batch = target.dim(1);
+  constexpr std::int64_t kNone = -100;
   const std::vector<std::int64_t> found = argmax(logits.value()).to_vector<std::int64_t>();
   const std::vector<std::int64_t> wanted = target.to_vector<std::int64_t>();
-  std::int64_t right = 0;
-  for (std::int64_t n = 0; n < batch; ++n) {
-    bool all = true;
-    for (std::int64_t t = 0; t < steps; ++t) {
-      const auto i = static_cast<std::size_t>(t * batch + n);
-      all = all && found[i] == wanted[i];
-    }
-    right += all ? 1 : 0;
-  }
-  return {cross_entropy(logits, target).item(),
-          static_cast<double>(right) / static_cast<double>(batch),
+  std::vector<char> right(static_cast<std::size_t>(target.dim(1)), 1);  // of each column
+  for (std::size_t i = 0; i < wanted.size(); ++i)
+    if (wanted[i] != kNone && wanted[i] != found[i]) right[i % right.size()] = 0;
+  return {cross_entropy(logits, target, {.ignore_index = kNone}).item(),
+          static_cast<double>(std::count(right.begin(), right.end(), 1)) /
+              static_cast<double>(right.size()),
           {}};
+}
+
+Setting resume_setting(bool& resume) {
+  return flag("--resume", resume, "continue the run from DIR/last.safetensors up to --updates");
 }
 
 void note_run(CommonOptions& options, bool resume) {
@@ -86,28 +86,33 @@ void note_run(CommonOptions& options, bool resume) {
   if (resume) options.folder = OutFolder::continued;
 }
 
-Run::Result train(Training& training, const RunOptions& options, const std::string& resume) {
-  Run run(training, options);
-  if (!resume.empty()) run.resume(read_of_run(run.last(), resume.c_str()));
+Run::Result train(TaskTraining& training, const std::string& folder, const char* unit,
+                  bool resume) {
+  Run run(training, {.folder = folder,
+                     .updates = training.settings().updates,
+                     .validate_every = training.settings().validate_every,
+                     .unit = unit,
+                     .prints_validations = true});
+  if (resume) run.resume(read_of_run(run.last(), "--resume"));
   return run.train();
 }
 
-void train_and_report(TaskTraining& training, const TrainingSettings& settings,
-                      const RunOptions& options, const std::string& resume,
-                      const std::string& json) {
-  const Run::Result done = train(training, options, resume);
+void train_and_report(TaskTraining& training, const CommonOptions& options, const char* unit,
+                      bool resume) {
+  const Run::Result done = train(training, options.out, unit, resume);
   const Score score = training.score();
   print("after {} samples ({:.1f} s, {:.1f} s of CPU time): loss {:.4f}, right {:.4f}\n",
         static_cast<std::int64_t>(training.units()), done.seconds, done.cpu_seconds, score.nats,
         score.right);
-  print("{}\n", score.right >= settings.goal ? "the goal is reached" : "the goal is not reached");
-  if (json.empty()) return;
-  write_json(json, {{"samples", training.units()},
-                    {"updates", training.updates()},
-                    {"seconds", done.seconds},
-                    {"cpu_seconds", done.cpu_seconds},
-                    {"loss", score.nats},
-                    {"right", score.right}});
+  print("{}\n", score.right >= training.settings().goal ? "the goal is reached"
+                                                        : "the goal is not reached");
+  if (options.json.empty()) return;
+  write_json(options.json, {{"samples", training.units()},
+                            {"updates", training.updates()},
+                            {"seconds", done.seconds},
+                            {"cpu_seconds", done.cpu_seconds},
+                            {"loss", score.nats},
+                            {"right", score.right}});
 }
 
 }  // namespace common

@@ -9,6 +9,7 @@
 #include <string>
 
 #include "examples/common/options.h"
+#include "examples/common/progress.h"
 #include "examples/common/run.h"
 #include "examples/common/settings.h"
 #include "examples/common/training.h"
@@ -63,6 +64,7 @@ class TaskTraining : public Training {
   void check(const tapeloop::nn::Checkpoint& saved, const std::string& path) const override;
   // The last validation; validates now if this run has none.
   Score score();
+  const TrainingSettings& settings() const { return settings_; }
 
  private:
   TrainingSettings settings_;
@@ -72,18 +74,33 @@ class TaskTraining : public Training {
 };
 
 // The share of columns n of the logits [T, N, V] that have the largest logit at target[t, n] for
-// all t; and the mean loss.
+// all t with a target; and the mean loss. A target of -100 is none.
 Score score_of(const tapeloop::Var& logits, const tapeloop::Tensor& target);
 
+// The row of --resume.
+Setting resume_setting(bool& resume);
 // Notes the checkpoints in the folder of --out, and that --resume needs this folder.
 void note_run(CommonOptions& options, bool resume);
 
-// Trains, after going on from the last checkpoint if `resume` is an option's name. Afterwards
-// signals act as before.
-Run::Result train(Training& training, const RunOptions& options, const std::string& resume);
+// Trains with checkpoints in `folder`; with `resume` it goes on from the last one. Afterwards
+// signals act as before. `unit`: what a sample is, such as "images".
+Run::Result train(TaskTraining& training, const std::string& folder, const char* unit, bool resume);
 // The same; prints the result, and writes --json.
-void train_and_report(TaskTraining& training, const TrainingSettings& settings,
-                      const RunOptions& options, const std::string& resume_from_last,
-                      const std::string& json);
+void train_and_report(TaskTraining& training, const CommonOptions& options, const char* unit,
+                      bool resume);
+
+// Trains a model for comparison, without validations and checkpoints.
+template <tapeloop::nn::Module M>
+void train_beside(const M& model, const TrainingSettings& settings, const Task& task,
+                  const char* unit) {
+  Learner learner(model,
+                  {.adam = {.learning_rate = settings.learning_rate}, .clip = settings.clip});
+  Progress progress(0, settings.updates, unit);
+  for (std::int64_t done = 1; done <= settings.updates; ++done) {
+    task.draw();
+    const double nats = learner.update(task.loss);
+    progress.update(done, nats, static_cast<double>(done * settings.batch));
+  }
+}
 
 }  // namespace common

@@ -7,6 +7,7 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "tapeloop/autograd/tensor/error.h"
 
@@ -62,6 +63,12 @@ bool is_white_space(char32_t c);
 
 // The text without white space at either end.
 std::string_view trimmed(std::string_view text);
+
+// The parts of a text between separators; one more than there are separators.
+std::vector<std::string_view> split(std::string_view text, char separator);
+
+// The whole number that a text is. Returns false, and changes nothing, if it is none.
+bool read_count(std::string_view text, std::int64_t& number);
 
 // Replaces each character of white space by a space, except '\n'.
 std::string with_plain_spaces(std::string_view text);

@@ -175,13 +175,7 @@ void run(const common::CommonOptions& common, Settings& s, const std::string& pi
     common::print("{} labels of the test do not occur in the training; they do not count\n",
                   unknown);
 
-  common::Run loop(training, {.folder = common.out,
-                              .updates = s.epochs * per_epoch,
-                              .validate_every = per_epoch,
-                              .unit = "sentences",
-                              .prints_validations = true});
-  if (s.resume) loop.resume(common::read_of_run(loop.last(), "--resume"));
-  const common::Run::Result done = loop.train();
+  const common::Run::Result done = common::train(training, common.out, "sentences", s.resume);
 
   // The last weights: the test chooses nothing.
   const Report report = measure(model, data.test);

@@ -7,6 +7,7 @@
 #include <cmath>
 #include <numeric>
 
+#include "examples/common/text.h"
 #include "tapeloop/autograd/tensor/error.h"
 
 namespace read_lines {
@@ -14,6 +15,8 @@ namespace read_lines {
 using namespace tapeloop;
 
 namespace {
+
+constexpr const char* kLines = "width, label, places between tabs";
 
 // "12@3,1". Returns false if it is no place.
 bool read_place(std::string_view text, Line::Place& place) {
@@ -68,11 +71,13 @@ Lines read_lines(const std::string& source, bool test, const std::string& otherw
   Line line;
   common::ListedDigits listed = common::read_listed(
       source, test ? common::Part::test : common::Part::train, otherwise,
-      [&](const common::Columns& columns) { return read_line(columns, label, line); });
+      {.fits = [&](const common::Columns& columns) { return read_line(columns, label, line); },
+       .lines = kLines});
   Lines lines;
   lines.digits = std::move(listed.digits);
   for (std::size_t i = 0; i < listed.lines.size(); ++i) {
-    bool fits = read_line(common::columns_of(listed.lines[i]), label, line) && line.width > 0 &&
+    if (listed.lines[i].empty()) continue;
+    bool fits = read_line(common::split(listed.lines[i], '\t'), label, line) && line.width > 0 &&
                 line.width % 4 == 0 && line.width <= 10000;
     for (const Line::Place& place : line.places) {
       fits = fits && place.index >= 0 && place.index < lines.digits.count() && place.x >= 0 &&
@@ -81,10 +86,10 @@ Lines read_lines(const std::string& source, bool test, const std::string& otherw
     if (!fits || lines.text(line) != label) {
       common::fail_line(
           listed, i,
-          fmt::format("width, label, places between tabs: a width that is a multiple of 4, the "
+          fmt::format("{}: a width that is a multiple of 4, the "
                       "digits, and for each of them index@x,y with an index of {} digits and y "
                       "from 0 to {}",
-                      lines.digits.count(), kDown));
+                      kLines, lines.digits.count(), kDown));
     }
     lines.list.push_back(line);
   }

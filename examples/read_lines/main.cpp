@@ -112,24 +112,31 @@ std::string text_of(const std::vector<std::int64_t>& labels) {
   return text;
 }
 
-std::vector<nn::CtcLabels> decode(const LineModel& model, const Batch& batch, std::int64_t beams) {
-  const Tensor p = model(batch).value();
-  const std::vector<std::int64_t> steps = steps_of(batch);
-  return beams <= 1 ? nn::ctc_greedy(p, steps)
-                    : nn::ctc_beam_search(p, steps, {.beams = static_cast<int>(beams)});
+std::vector<nn::CtcLabels> decode(const Var& p, const Batch& batch, std::int64_t beams) {
+  return nn::ctc_beam_search(p.value(), steps_of(batch), {.beams = static_cast<int>(beams)});
 }
 
-Reading read(const LineModel& model, const Material& m, std::size_t most, std::int64_t beams) {
-  Reading reading;
+// The same lines read by the likeliest path and by beam search, and their loss.
+struct Readings {
+  Reading path, beam;
+  double nats = 0;
+};
+Readings read(const LineModel& model, const Material& m, std::size_t most, std::int64_t beams) {
+  Readings readings;
   const std::size_t all = std::min(most, m.held.size());
   for (std::size_t first = 0; first < all; first += 32) {
     const auto some = std::span(m.held).subspan(first, std::min<std::size_t>(32, all - first));
     const Batch batch = batch_of(m.measured, {some.begin(), some.end()});
-    const std::vector<nn::CtcLabels> found = decode(model, batch, beams);
-    for (std::size_t n = 0; n < found.size(); ++n)
-      reading.add(text_of(found[n].labels), batch.texts[n]);
+    const Var p = model(batch);
+    const auto path = nn::ctc_greedy(p.value(), steps_of(batch)), beam = decode(p, batch, beams);
+    for (std::size_t n = 0; n < path.size(); ++n) {
+      readings.path.add(text_of(path[n].labels), batch.texts[n]);
+      readings.beam.add(text_of(beam[n].labels), batch.texts[n]);
+    }
+    readings.nats +=
+        model.loss(p, batch).item() * static_cast<double>(some.size()) / static_cast<double>(all);
   }
-  return reading;
+  return readings;
 }
 
 // Without a network: lines are cut into as many equal parts as their width suggests, and each part
@@ -178,7 +185,8 @@ Reading by_templates(const Material& m) {
 std::string picture(const LineModel& model, const Batch& batch, const std::string& truth,
                     bool grid) {
   constexpr double kScale = 5, kLeft = 40, kRow = 12;
-  const Tensor p = exp(model(batch)).value().cpu().contiguous();
+  const Var answer = model(batch);
+  const Tensor p = exp(answer).value().cpu().contiguous();
   const std::int64_t steps = steps_of(batch)[0], height = batch.images.dim(2);
   common::Image line{height, batch.widths[0], 1, {}};
   for (std::int64_t row = 0; row < height; ++row) {
@@ -187,7 +195,7 @@ std::string picture(const LineModel& model, const Batch& batch, const std::strin
           static_cast<std::uint8_t>(255 - 255 * batch.images.at({0, 0, row, column})));
   }
   common::Svg svg(common::Svg::Digits::two_decimals);
-  const std::string found = text_of(decode(model, batch, 8)[0].labels);
+  const std::string found = text_of(decode(answer, batch, 8)[0].labels);
   svg.text(14, 24, fmt::format("read as {}{}", found, truth.empty() ? "" : ", is " + truth),
            {.size = 15, .bold = true});
   const double width = kScale * static_cast<double>(batch.widths[0]);
@@ -245,34 +253,24 @@ void run(const common::CommonOptions& common, Settings& s, bool resume) {
             }
             now->emplace(batch_of(m.lines, list));
           },
-      .loss = [&] { return model.loss(**now); },
+      .loss = [&] { return model.loss(model(**now), **now); },
       .validate =
           [&] {
-            const std::size_t few = std::min<std::size_t>(64, m.held.size());
-            const auto held = std::span(m.held).first(few);
-            const double loss = model.loss(batch_of(m.measured, {held.begin(), held.end()})).item();
-            const Reading reading = read(model, m, few, 1);
-            return common::Score{loss, reading.exact_match(),
-                                 fmt::format(", character errors {:.4f}", reading.error_rate())};
+            const Readings few = read(model, m, 64, 1);
+            return common::Score{few.nats, few.path.exact_match(),
+                                 fmt::format(", character errors {:.4f}", few.path.error_rate())};
           },
       .notes = common::notes_of(table_of(s))};
   task.notes["program"] = "read_lines";
   task.notes["seed"] = std::to_string(common.seed);
-  const std::string_view bytes(reinterpret_cast<const char*>(m.lines.digits.pixels.data()),
-                               m.lines.digits.pixels.size() * sizeof(float));
-  task.notes["data"] = fmt::format("{:016x} {}", common::fnv1a(bytes), m.given.size());
+  task.notes["data"] =
+      fmt::format("{:016x} {}", common::hash_of(m.lines.digits.pixels), m.given.size());
   common::TaskTraining training(model, s.training, std::move(task));
   common::print("lines of {} pixels, {} digits, {}; parameters {}\n", m.lines.height(),
                 m.lines.digits.count(),
                 m.given.empty() ? "drawn for each update" : fmt::format("{} lines", m.given.size()),
                 nn::parameter_count(model));
-  const common::Run::Result done = common::train(training,
-                                                 {.folder = common.out,
-                                                  .updates = s.training.updates,
-                                                  .validate_every = s.training.validate_every,
-                                                  .unit = "lines",
-                                                  .prints_validations = true},
-                                                 resume ? "--resume" : "");
+  const common::Run::Result done = common::train(training, common.out, "lines", resume);
   common::print("\n{:<34} character errors   lines right\n",
                 fmt::format("on {} {}", m.held.size(),
                             s.test.empty() ? "held-out lines" : "lines of --test"));
@@ -280,14 +278,13 @@ void run(const common::CommonOptions& common, Settings& s, bool resume) {
     common::print("{:<34} {:>14.2f} % {:>11.1f} %\n", name, 100 * r.error_rate(),
                   100 * r.exact_match());
   };
-  const Reading greedy = read(model, m, m.held.size(), 1);
-  const Reading beam = read(model, m, m.held.size(), s.beams);
+  const auto [path, beam, nats] = read(model, m, m.held.size(), s.beams);
   report(fmt::format("{}, beam search of {}", s.model.net, s.beams), beam);
-  report(fmt::format("{}, the likeliest path", s.model.net), greedy);
+  report(fmt::format("{}, the likeliest path", s.model.net), path);
   report("mean images of digits, no network", by_templates(m));
   if (!s.read.empty()) {
     const Batch own = batch_of(common::read_image(s.read, 1), m.lines.height());
-    common::print("\n{}: {}\n", s.read, text_of(decode(model, own, s.beams)[0].labels));
+    common::print("\n{}: {}\n", s.read, text_of(decode(model(own), own, s.beams)[0].labels));
     write_file(common.out + "/read.svg", picture(model, own, "", s.model.net == "md_lstm"));
     common::print("the picture: {}/read.svg\n", common.out);
   }
@@ -298,8 +295,8 @@ void run(const common::CommonOptions& common, Settings& s, bool resume) {
   if (common.json.empty()) return;
   common::write_json(common.json, {{"character_error_rate", beam.error_rate()},
                                    {"exact_match", beam.exact_match()},
-                                   {"greedy_error_rate", greedy.error_rate()},
-                                   {"loss", training.score().nats},
+                                   {"greedy_error_rate", path.error_rate()},
+                                   {"loss", nats},
                                    {"updates", training.updates()},
                                    {"train_cpu_seconds", done.cpu_seconds}});
 }
@@ -329,8 +326,7 @@ int main(int argc, char** argv) {
                          "read this image of a line: PNG, JPEG, PGM or PPM", {.not_empty = true}),
        common::count("--beams", settings.beams, 1, 1000, "prefixes that beam search keeps")});
   line.add(table_of(settings));
-  line.add(common::flag("--resume", resume,
-                        "continue the run from DIR/last.safetensors up to --updates"));
+  line.add(common::resume_setting(resume));
   return line.run(
       argc, argv,
       [&] {

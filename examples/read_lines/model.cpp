@@ -82,8 +82,7 @@ Var LineModel::operator()(const Batch& batch) const {
   return log_softmax(head_(ys), 2);
 }
 
-Var LineModel::loss(const Batch& batch) const {
-  const Var p = (*this)(batch);
+Var LineModel::loss(const Var& p, const Batch& batch) const {
   const auto lines = static_cast<double>(batch.texts.size());
   return ctc_loss(p, batch.targets.to(p.device()), steps_of(batch), batch.lengths,
                   {.reduce = Reduce::sum, .zero_infinity = true}) /

@@ -23,7 +23,8 @@ class LineModel {
 
   // log P [T, N, 11], T = W / 4; a step stands for four columns of pixels.
   tapeloop::Var operator()(const Batch& batch) const;
-  tapeloop::Var loss(const Batch& batch) const;  // CTC, the mean over lines
+  // CTC, the mean over lines. p: what operator() gave.
+  tapeloop::Var loss(const tapeloop::Var& p, const Batch& batch) const;
   // The outputs of the lower MD-LSTM for the first line: [height / 4, W / 4, 4 * hidden].
   tapeloop::Tensor activations(const Batch& batch) const;
   void visit(tapeloop::nn::Visitor& v) const;

@@ -59,19 +59,27 @@ struct Material {
   std::vector<std::int64_t> train, measured;
 };
 
-common::LabelQuality measure(const RegionModel& model, const Material& m) {
+struct Measures {
+  common::LabelQuality quality;
+  double nats = 0;
+};
+Measures measure(const RegionModel& model, const Material& m) {
   std::vector<std::int64_t> found, truth;
+  double nats = 0;
   for (std::size_t first = 0; first < m.measured.size(); first += 32) {
     const auto some = std::span(m.measured)
                           .subspan(first)
                           .first(std::min<std::size_t>(32, m.measured.size() - first));
     const Batch batch = batch_of(m.scenes, {some.begin(), some.end()});
-    const std::vector<std::int64_t> own = model.labels_of(batch);
+    const RegionModel::Answer answer = model(batch);
+    const std::vector<std::int64_t> own = model.labels_of(answer, batch);
     const std::vector<std::int64_t> right = batch.truth.to_vector<std::int64_t>();
     found.insert(found.end(), own.begin(), own.end());
     truth.insert(truth.end(), right.begin(), right.end());
+    nats += model.loss(answer, batch).item() * static_cast<double>(some.size());
   }
-  return common::quality_of(found, truth, m.scenes.labels);
+  return {common::quality_of(found, truth, m.scenes.labels),
+          nats / static_cast<double>(m.measured.size())};
 }
 
 common::Task task_of(const RegionModel& model, const Material& m, std::int64_t batch,
@@ -83,13 +91,12 @@ common::Task task_of(const RegionModel& model, const Material& m, std::int64_t b
                   list.push_back(m.train[model.samples.below(m.train.size())]);
                 now->emplace(batch_of(m.scenes, list));
               },
-          .loss = [&model, now] { return model.loss(**now); },
+          .loss = [&model, now] { return model.loss(model(**now), **now); },
           .validate =
               [&model, &m] {
-                const Batch held = batch_of(m.scenes, m.measured);
-                const common::LabelQuality q = measure(model, m);
-                return common::Score{model.loss(held).item(), q.mean_iou,
-                                     fmt::format(", pixels {:.4f}", q.pixel_accuracy)};
+                const auto [quality, nats] = measure(model, m);
+                return common::Score{nats, quality.mean_iou,
+                                     fmt::format(", pixels {:.4f}", quality.pixel_accuracy)};
               },
           .notes = {}};
 }
@@ -108,13 +115,15 @@ std::string picture(const RegionModel& model, const Material& m) {
   for (std::size_t i = 0; i < rows; ++i) {
     const std::int64_t scene = m.measured[i];
     const Batch batch = batch_of(scenes, {scene});
-    const std::vector<std::int64_t> order = model.order_of(batch);
+    const RegionModel::Answer answer = model(batch);
+    const std::vector<std::int64_t>& order = answer.order;
     const std::vector<std::int64_t> region = batch.regions.region().to_vector<std::int64_t>();
-    const std::vector<std::int64_t> found = model.labels_of(batch);
-    std::vector<std::int64_t> turn(order.size());
+    const std::vector<std::int64_t> found = model.labels_of(answer, batch);
+    const auto nodes = static_cast<std::size_t>(batch.regions.nodes());
+    std::vector<std::int64_t> turn(nodes);
     for (std::size_t k = 0; k < order.size(); ++k)
       turn[static_cast<std::size_t>(order[k])] = static_cast<std::int64_t>(k);
-    std::vector<double> row(order.size()), column(order.size());
+    std::vector<double> row(nodes), column(nodes);
     common::Image image{height, width, 3, {}}, visits = image;
     for (std::size_t p = 0; p < region.size(); ++p) {
       const auto r = static_cast<std::size_t>(region[p]);
@@ -122,8 +131,7 @@ std::string picture(const RegionModel& model, const Material& m) {
       row[r] += static_cast<double>(y) + 0.5;
       column[r] += static_cast<double>(static_cast<std::int64_t>(p) % width) + 0.5;
       const std::size_t at = static_cast<std::size_t>(scene) * region.size() + p;
-      const auto shade =
-          static_cast<std::uint8_t>(150 + 100 * turn[r] / static_cast<std::int64_t>(order.size()));
+      const auto shade = static_cast<std::uint8_t>(150 + 100 * turn[r] / batch.regions.nodes());
       for (std::size_t c = 0; c < 3; ++c) {
         image.pixels.push_back(scenes.rgb[3 * at + c]);
         visits.pixels.push_back(c == 2 ? 255 : shade);
@@ -174,22 +182,15 @@ void run(const common::CommonOptions& common, Settings& s, bool resume) {
   task.notes = common::notes_of(table_of(s));
   task.notes["program"] = "regions";
   task.notes["seed"] = std::to_string(common.seed);
-  const std::string_view bytes(reinterpret_cast<const char*>(m.scenes.rgb.data()),
-                               m.scenes.rgb.size());
-  task.notes["data"] = fmt::format("{:016x}", common::fnv1a(bytes));
+  task.notes["data"] =
+      fmt::format("{:016x}", common::hash_of(m.scenes.truth, common::hash_of(m.scenes.rgb)));
   common::TaskTraining training(main, s.training, std::move(task));
   common::print("{} scenes of {} x {} pixels, {} labels, {} regions in the first; parameters {}\n",
                 m.scenes.count(), m.scenes.height, m.scenes.width, m.scenes.labels,
                 batch_of(m.scenes, {0}).regions.nodes(), nn::parameter_count(main));
-  const common::Run::Result done = common::train(training,
-                                                 {.folder = common.out,
-                                                  .updates = s.training.updates,
-                                                  .validate_every = s.training.validate_every,
-                                                  .unit = "scenes",
-                                                  .prints_validations = true},
-                                                 resume ? "--resume" : "");
+  const common::Run::Result done = common::train(training, common.out, "scenes", resume);
 
-  const common::LabelQuality own = measure(main, m);
+  const common::LabelQuality own = measure(main, m).quality;
   common::print("\n{:<34} pixels right   mean IoU\n",
                 s.test.empty() ? "on held-out scenes" : "on the scenes of --test");
   nlohmann::json rows = nlohmann::json::array();
@@ -212,13 +213,8 @@ void run(const common::CommonOptions& common, Settings& s, bool resume) {
     const RegionModel other(settings, m.scenes.labels, again);
     nn::move(other, common.device);
     common::Task own_task = task_of(other, m, s.training.batch, now);
-    common::Learner learner(
-        other, {.adam = {.learning_rate = s.training.learning_rate}, .clip = s.training.clip});
-    for (std::int64_t i = 0; i < s.training.updates; ++i) {
-      own_task.draw();
-      learner.update(own_task.loss);
-    }
-    report(name, measure(other, m));
+    common::train_beside(other, s.training, own_task, "scenes");
+    report(name, measure(other, m).quality);
   }
   const std::vector<std::int64_t> truth =
       batch_of(m.scenes, m.measured).truth.to_vector<std::int64_t>();
@@ -259,8 +255,7 @@ int main(int argc, char** argv) {
                           "images of FOLDER/images become N x N pixels"),
             common::flag("--alone", settings.alone, "train no other networks beside it")});
   line.add(table_of(settings));
-  line.add(common::flag("--resume", resume,
-                        "continue the run from DIR/last.safetensors up to --updates"));
+  line.add(common::resume_setting(resume));
   return line.run(
       argc, argv,
       [&] {

@@ -2,6 +2,7 @@
 #include "examples/regions/model.h"
 
 #include <numeric>
+#include <utility>
 
 #include "tapeloop/autograd/ops/losses.h"
 #include "tapeloop/autograd/ops/ops.h"
@@ -47,13 +48,11 @@ void RegionModel::visit(nn::Visitor& v) const {
   v("head", head_), v("samples", samples);
 }
 
-std::vector<std::int64_t> RegionModel::order_of(const Batch& batch) const {
+std::vector<std::int64_t> RegionModel::order_of(const Batch& batch, const Var& of_pixels) const {
   if (settings_.order == "breadth_first") return batch.regions.breadth_first();
   if (settings_.order == "confidence") {
     const PauseRecording pause;
-    const Var x(batch.pixels.to(pixel_.weight.device()).reshape({batch.truth.numel(), 3}));
-    const Var chances = softmax(confidence_(relu(pixel_(x))), 1);
-    return batch.regions.by_confidence(batch.regions.mean(chances).value());
+    return batch.regions.by_confidence(batch.regions.mean(softmax(of_pixels, 1)).value());
   }
   std::vector<std::int64_t> order(static_cast<std::size_t>(batch.regions.nodes()));
   std::iota(order.begin(), order.end(), 0);
@@ -63,7 +62,7 @@ std::vector<std::int64_t> RegionModel::order_of(const Batch& batch) const {
   return order;
 }
 
-RegionModel::Logits RegionModel::logits(const Batch& batch) const {
+RegionModel::Answer RegionModel::operator()(const Batch& batch) const {
   const Shape image = batch.pixels.shape();
   const std::int64_t pixels = image[0] * image[1] * image[2];
   const Device device = pixel_.weight.device();
@@ -77,16 +76,16 @@ RegionModel::Logits RegionModel::logits(const Batch& batch) const {
                 {1, 3, 0, 2, 4, 5});
     const Var out = head_(grid_(reshape(blocks, {rows, columns, image[0], -1})).ys);
     const Var in_blocks = reshape(out, {rows, columns, image[0], kBlock, kBlock, -1});
-    return {reshape(permute(in_blocks, {2, 0, 3, 1, 4, 5}), {pixels, -1}), of_pixels};
+    return {reshape(permute(in_blocks, {2, 0, 3, 1, 4, 5}), {pixels, -1}), of_pixels, {}};
   }
   const Var means = batch.regions.mean(features);
-  if (settings_.net == "regions") return {head_(relu(alone_(means))), of_pixels};
-  const Schedule schedule = Schedule::graph(batch.regions.neighbours(), order_of(batch));
-  return {head_(graph_(means, schedule).y), of_pixels};
+  if (settings_.net == "regions") return {head_(relu(alone_(means))), of_pixels, {}};
+  std::vector<std::int64_t> order = order_of(batch, of_pixels);
+  const Schedule schedule = Schedule::graph(batch.regions.neighbours(), order);
+  return {head_(graph_(means, schedule).y), of_pixels, std::move(order)};
 }
 
-Var RegionModel::loss(const Batch& batch) const {
-  const Logits z = logits(batch);
+Var RegionModel::loss(const Answer& z, const Batch& batch) const {
   const Device device = z.pixels.device();
   const Tensor truth = batch.truth.to(device);
   const Var by_pixel = cross_entropy(z.pixels, truth);
@@ -94,9 +93,9 @@ Var RegionModel::loss(const Batch& batch) const {
   return by_pixel - sum(log_softmax(z.regions, 1) * Var(batch.shares.to(device)));
 }
 
-std::vector<std::int64_t> RegionModel::labels_of(const Batch& batch) const {
+std::vector<std::int64_t> RegionModel::labels_of(const Answer& answer, const Batch& batch) const {
   const std::vector<std::int64_t> found =
-      argmax(logits(batch).regions.value().cpu()).to_vector<std::int64_t>();
+      argmax(answer.regions.value().cpu()).to_vector<std::int64_t>();
   if (settings_.net == "md_lstm") return found;
   std::vector<std::int64_t> labels;
   for (const std::int64_t region : batch.regions.region().to_vector<std::int64_t>())

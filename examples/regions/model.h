@@ -26,22 +26,21 @@ class RegionModel {
  public:
   RegionModel(const ModelSettings& settings, std::int64_t labels, tapeloop::Random& random);
 
+  struct Answer {
+    tapeloop::Var regions;            // logits [V, labels]; of "md_lstm" [pixels, labels]
+    tapeloop::Var pixels;             // of the second head, [pixels, labels]
+    std::vector<std::int64_t> order;  // in which the regions were visited; empty: at once
+  };
+  Answer operator()(const Batch& batch) const;
   // Mean cross-entropy of pixels by their regions, plus that of the second head.
-  tapeloop::Var loss(const Batch& batch) const;
+  tapeloop::Var loss(const Answer& answer, const Batch& batch) const;
   // The label of each pixel, [scenes, height, width].
-  std::vector<std::int64_t> labels_of(const Batch& batch) const;
-  // The order in which the regions are visited.
-  std::vector<std::int64_t> order_of(const Batch& batch) const;
+  std::vector<std::int64_t> labels_of(const Answer& answer, const Batch& batch) const;
   void visit(tapeloop::nn::Visitor& v) const;
   mutable tapeloop::Random samples;  // draws the scenes of updates
 
  private:
-  struct Logits {
-    tapeloop::Var regions;  // [V, labels]; of "md_lstm" [pixels, labels]
-    tapeloop::Var pixels;   // of the second head, [pixels, labels]
-  };
-  Logits logits(const Batch& batch) const;
-
+  std::vector<std::int64_t> order_of(const Batch& batch, const tapeloop::Var& of_pixels) const;
   ModelSettings settings_;
   tapeloop::nn::Linear pixel_, confidence_, alone_, head_;
   tapeloop::nn::GraphLstm graph_;

@@ -212,13 +212,7 @@ void run(const common::CommonOptions& common, GridSettings& s, bool resume) {
   common::print("{} of {}{}: {} blocks of depth, {} units, {}tied, parameters {}, seed {}\n",
                 s.task, s.length, s.lengths == "same" ? "" : ", " + s.lengths, s.depth, s.hidden,
                 s.untied ? "un" : "", nn::parameter_count(model), common.seed);
-  common::train_and_report(training, s.training,
-                           {.folder = common.out,
-                            .updates = s.training.updates,
-                            .validate_every = s.training.validate_every,
-                            .unit = "samples",
-                            .prints_validations = true},
-                           resume ? "--resume" : "", common.json);
+  common::train_and_report(training, common, "samples", resume);
 }
 
 }  // namespace
@@ -234,8 +228,7 @@ int main(int argc, char** argv) {
       "A Grid LSTM of time x depth learns to memorise symbols or to add numbers, and one of depth "
       "alone learns parity. Every sample is new.");
   line.add(table_of(settings));
-  line.add(common::flag("--resume", resume,
-                        "continue the run from DIR/last.safetensors up to --updates"));
+  line.add(common::resume_setting(resume));
   return line.run(
       argc, argv, [&] { run(options, settings, resume); },
       [&] {

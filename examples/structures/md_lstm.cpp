@@ -78,14 +78,6 @@ struct DigitModel {
   void visit(nn::Visitor& v) const { v("grid", grid), v("head", head), v("samples", samples); }
 };
 
-std::uint64_t hash_of(const Digits& digits) {
-  const auto bytes = [](const auto& list) {
-    return std::string_view(reinterpret_cast<const char*>(list.data()),
-                            list.size() * sizeof(list[0]));
-  };
-  return common::fnv1a(bytes(digits.labels), common::fnv1a(bytes(digits.pixels)));
-}
-
 void run(const common::CommonOptions& common, DigitSettings& s, bool resume) {
   Random random(common.seed);
   Random drawing(common.seed + 1);
@@ -133,20 +125,16 @@ void run(const common::CommonOptions& common, DigitSettings& s, bool resume) {
   task.notes["program"] = "md_lstm";
   task.notes["seed"] = std::to_string(common.seed);
   task.notes["data"] =
-      s.data.empty() ? "drawn" : fmt::format("{} images, {:016x}", digits.count(), hash_of(digits));
+      s.data.empty() ? "drawn"
+                     : fmt::format("{} images, {:016x}", digits.count(),
+                                   common::hash_of(digits.labels, common::hash_of(digits.pixels)));
   TaskTraining training(model, s.training, std::move(task));
   common::print(
       "{} digits of {} x {} pixels, blocks of {}, {} x {} units in four directions, "
       "parameters {}, seed {}\n",
       digits.count(), digits.size, digits.size, s.block, s.layers, s.hidden,
       nn::parameter_count(model), common.seed);
-  common::train_and_report(training, s.training,
-                           {.folder = common.out,
-                            .updates = s.training.updates,
-                            .validate_every = s.training.validate_every,
-                            .unit = "images",
-                            .prints_validations = true},
-                           resume ? "--resume" : "", common.json);
+  common::train_and_report(training, common, "images", resume);
   if (s.picture.empty()) return;
   const std::int64_t cells = valid_x.dim(0) * valid_x.dim(1);
   write_file(s.picture,
@@ -179,8 +167,7 @@ int main(int argc, char** argv) {
                          "write what the neurons say at each place of an image",
                          {.endings = {".svg"}, .not_empty = true})});
   line.add(table_of(settings));
-  line.add(common::flag("--resume", resume,
-                        "continue the run from DIR/last.safetensors up to --updates"));
+  line.add(common::resume_setting(resume));
   return line.run(
       argc, argv,
       [&] {

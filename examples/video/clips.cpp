@@ -7,6 +7,7 @@
 #include <array>
 
 #include "examples/common/pictures/lists.h"
+#include "examples/common/text.h"
 #include "tapeloop/autograd/ops/ops.h"
 
 namespace video {
@@ -14,6 +15,8 @@ namespace video {
 using namespace tapeloop;
 
 namespace {
+
+constexpr const char* kLines = "index, label, x, y, vx, vy, frames between tabs";
 
 // Where the digit is in each frame, and the direction of the move that led there.
 struct Step {
@@ -57,25 +60,27 @@ Clips read_clips(const std::string& source, bool test, const std::string& otherw
     return all;
   };
   std::vector<std::int64_t> n;
-  common::ListedDigits listed =
-      common::read_listed(source, test ? common::Part::test : common::Part::train, otherwise,
-                          [&](const common::Columns& columns) { return numbers_of(columns, n); });
+  common::ListedDigits listed = common::read_listed(
+      source, test ? common::Part::test : common::Part::train, otherwise,
+      {.fits = [&](const common::Columns& columns) { return numbers_of(columns, n); },
+       .lines = kLines});
   Clips clips;
   clips.digits = std::move(listed.digits);
   for (std::size_t i = 0; i < listed.lines.size(); ++i) {
+    if (listed.lines[i].empty()) continue;
     const auto within = [](std::int64_t value, std::int64_t low, std::int64_t high) {
       return low <= value && value <= high;
     };
-    if (!numbers_of(common::columns_of(listed.lines[i]), n) ||
+    if (!numbers_of(common::split(listed.lines[i], '\t'), n) ||
         !within(n[0], 0, clips.digits.count() - 1) || !within(n[2], 0, kRoom) ||
         !within(n[3], 0, kRoom) || !within(n[4], -kRoom / 2, kRoom / 2) ||
         !within(n[5], -kRoom / 2, kRoom / 2) || !within(n[6], 2, 1000) ||
         clips.digits.labels[static_cast<std::size_t>(n[0])] != n[1]) {
-      common::fail_line(listed, i,
-                        fmt::format("index, label, x, y, vx, vy, frames between tabs: an index of "
-                                    "{} digits, its label, x and y from 0 to {}, vx and vy from "
-                                    "{} to {}, 2 to 1000 frames",
-                                    clips.digits.count(), kRoom, -kRoom / 2, kRoom / 2));
+      common::fail_line(
+          listed, i,
+          fmt::format("{}: an index of {} digits, its label, x and y from 0 to {}, vx and vy from "
+                      "{} to {}, 2 to 1000 frames",
+                      kLines, clips.digits.count(), kRoom, -kRoom / 2, kRoom / 2));
     }
     clips.list.push_back({n[0], n[2], n[3], n[4], n[5], n[6]});
   }

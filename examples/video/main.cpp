@@ -78,7 +78,7 @@ Quality measure(const VideoModel& model, const Material& m, std::size_t most) {
     const VideoModel::Logits z = model(batch);
     q.frames += static_cast<double>(right_of(z.directions, batch.directions));
     q.clips += static_cast<double>(right_of(z.digits, batch.digits));
-    losses += model.loss(batch).item() * static_cast<double>(some.size());
+    losses += model.loss(z, batch).item() * static_cast<double>(some.size());
     moves += static_cast<double>(batch.moved.numel());
     clips += static_cast<double>(some.size());
   }
@@ -94,7 +94,7 @@ common::Task task_of(const VideoModel& model, const Material& m, std::int64_t ba
                   list.push_back(m.trained[model.samples.below(m.trained.size())]);
                 now->emplace(batch_of(m.train, list, model.samples));
               },
-          .loss = [&model, now] { return model.loss(**now); },
+          .loss = [&model, now] { return model.loss(model(**now), **now); },
           .validate =
               [&model, &m] {
                 const Quality q = measure(model, m, 256);
@@ -197,15 +197,20 @@ std::string picture(const VideoModel& model, const NextFrame& next, const Materi
 // Trains the prediction of frames. Returns its loss and that of the last frame, on held-out clips.
 std::pair<double, double> predict(const NextFrame& next, const Material& m, const Settings& s,
                                   Random& random) {
-  common::Learner learner(next, {.adam = {.learning_rate = 1e-2}, .clip = 5});
-  common::Progress progress(0, s.predictions, "clips");
-  for (std::int64_t done = 1; done <= s.predictions; ++done) {
-    std::vector<std::int64_t> list;
-    for (int i = 0; i < 8; ++i) list.push_back(m.trained[random.below(m.trained.size())]);
-    const Batch batch = batch_of(m.train, list, random);
-    const double loss = learner.update([&] { return next.loss(batch); });
-    progress.update(done, loss, static_cast<double>(8 * done));
-  }
+  Batch batch;
+  const common::Task task{.draw =
+                              [&] {
+                                std::vector<std::int64_t> list;
+                                for (int i = 0; i < 8; ++i)
+                                  list.push_back(m.trained[random.below(m.trained.size())]);
+                                batch = batch_of(m.train, list, random);
+                              },
+                          .loss = [&] { return next.loss(batch); },
+                          .validate = {},
+                          .notes = {}};
+  common::train_beside(next,
+                       {.batch = 8, .updates = s.predictions, .learning_rate = 1e-2, .clip = 5},
+                       task, "clips");
   Random noise(13);
   const auto few = std::span(m.held).first(std::min<std::size_t>(64, m.held.size()));
   const Batch held = batch_of(m.measured, {few.begin(), few.end()}, noise);
@@ -226,20 +231,13 @@ void run(const common::CommonOptions& common, Settings& s, bool resume) {
   task.notes = common::notes_of(table_of(s));
   task.notes["program"] = "video";
   task.notes["seed"] = std::to_string(common.seed);
-  const std::string_view bytes(reinterpret_cast<const char*>(m.train.list.data()),
-                               m.train.list.size() * sizeof(Clip));
-  task.notes["data"] = fmt::format("{:016x}", common::fnv1a(bytes));
+  task.notes["data"] =
+      fmt::format("{:016x}", common::hash_of(m.train.list, common::hash_of(m.train.digits.pixels)));
   common::TaskTraining training(main, s.training, std::move(task));
   common::print("{} clips of {} x {} pixels, {} of them train; parameters {}\n",
                 m.train.list.size(), m.train.side(), m.train.side(), m.trained.size(),
                 nn::parameter_count(main));
-  const common::Run::Result done = common::train(training,
-                                                 {.folder = common.out,
-                                                  .updates = s.training.updates,
-                                                  .validate_every = s.training.validate_every,
-                                                  .unit = "clips",
-                                                  .prints_validations = true},
-                                                 resume ? "--resume" : "");
+  const common::Run::Result done = common::train(training, common.out, "clips", resume);
   const Quality own = measure(main, m, m.held.size());
   common::print("\n{:<36} direction in frames   digit of clips\n",
                 s.test.empty() ? "right on held-out clips" : "right on the clips of --test");
@@ -258,15 +256,7 @@ void run(const common::CommonOptions& common, Settings& s, bool resume) {
     const VideoModel other({net, s.model.hidden}, m.train.side(), again);
     nn::move(other, common.device);
     common::Task own_task = task_of(other, m, s.training.batch);
-    common::Learner learner(
-        other, {.adam = {.learning_rate = s.training.learning_rate}, .clip = s.training.clip});
-    common::Progress progress(0, s.training.updates, "clips");
-    for (std::int64_t i = 1; i <= s.training.updates; ++i) {
-      own_task.draw();
-      const double loss = learner.update(own_task.loss);
-      progress.update(i, loss, static_cast<double>(i * s.training.batch));
-    }
-    progress.clear();
+    common::train_beside(other, s.training, own_task, "clips");
     const Quality q = measure(other, m, m.held.size());
     report(net, q);
     json["others"][net] = {{"frame_accuracy", q.frames}, {"clip_accuracy", q.clips}};
@@ -309,8 +299,7 @@ int main(int argc, char** argv) {
             common::count("--predictions", settings.predictions, 0, common::kAnyCount,
                           "updates of that ConvLSTM, on 8 clips each")});
   line.add(table_of(settings));
-  line.add(common::flag("--resume", resume,
-                        "continue the run from DIR/last.safetensors up to --updates"));
+  line.add(common::resume_setting(resume));
   return line.run(
       argc, argv,
       [&] {

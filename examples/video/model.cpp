@@ -89,8 +89,7 @@ VideoModel::Logits VideoModel::operator()(const Batch& batch) const {
   return {at_moves(ys), digit_(concat({select_index(last.h(), 0, 0), average}, 1))};
 }
 
-Var VideoModel::loss(const Batch& batch) const {
-  const Logits z = (*this)(batch);
+Var VideoModel::loss(const Logits& z, const Batch& batch) const {
   const Device device = z.digits.device();
   return cross_entropy(z.directions, batch.directions.to(device)) +
          cross_entropy(z.digits, batch.digits.to(device));

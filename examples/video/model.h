@@ -25,7 +25,8 @@ class VideoModel {
     tapeloop::Var digits;      // [N, 10]
   };
   Logits operator()(const Batch& batch) const;
-  tapeloop::Var loss(const Batch& batch) const;  // the sum of both mean cross-entropies
+  // The sum of both mean cross-entropies.
+  tapeloop::Var loss(const Logits& logits, const Batch& batch) const;
   void visit(tapeloop::nn::Visitor& v) const;
   mutable tapeloop::Random samples;  // draws the clips of updates and their noise
 

@@ -72,10 +72,7 @@ Recordings recordings_of(const std::string& path, nlohmann::json& figures) {
 std::uint64_t hash_of(const std::vector<Labelled>& list) {
   std::uint64_t hash = common::kNothingHashed;
   for (const Labelled& one : list) {
-    for (const std::vector<float>* values : {&one.samples, &one.labels}) {
-      hash =
-          common::fnv1a({reinterpret_cast<const char*>(values->data()), 4 * values->size()}, hash);
-    }
+    hash = common::hash_of(one.labels, common::hash_of(one.samples, hash));
   }
   return hash;
 }
@@ -137,13 +134,7 @@ void train(const Detector& detector, const common::CommonOptions& options, const
       "{} recordings to learn from, {} to validate, in {} and {} pieces, parameters {}, seed {}\n",
       list.size(), held.size(), pieces.count(), valid.count(), nn::parameter_count(detector),
       options.seed);
-  common::Run run(training, {.folder = options.out,
-                             .updates = s.training.updates,
-                             .validate_every = s.training.validate_every,
-                             .unit = "pieces",
-                             .prints_validations = true});
-  if (s.resume) run.resume(common::read_of_run(run.last(), "--resume"));
-  const common::Run::Result done = run.train();
+  const common::Run::Result done = common::train(training, options.out, "pieces", s.resume);
   nn::load_state_dict(detector, training.history().best_weights);
   print_score("after", score_of(detector, valid_batch), baseline, figures);
   figures["train_cpu_seconds"] = done.cpu_seconds;

@@ -25,7 +25,8 @@ Moments moments(const Var& x, std::initializer_list<int> axes) {
 }
 
 Var normalised(const Var& x, const Moments& m, double epsilon, const Var& weight, const Var& bias) {
-  const Var scale = weight / sqrt(m.variance + epsilon);  // few elements
+  const Var deviation = sqrt(m.variance + epsilon);  // few elements
+  const Var scale = weight.defined() ? weight / deviation : 1.0 / deviation;
   if (!m.centred.defined() && bias.defined()) return pointwise(Normalise{}, x, m.mean, scale, bias);
   const Var y = (m.centred.defined() ? m.centred : x - m.mean) * scale;
   return bias.defined() ? y + bias : y;

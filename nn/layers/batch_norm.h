@@ -19,8 +19,8 @@ struct Moments {
 };
 Moments moments(const Var& x, std::initializer_list<int> axes);
 Moments moments(const Var& x, std::span<const int> axes);
-// (x - mean) / sqrt(variance + epsilon) weight + bias; weight and bias broadcast, and an undefined
-// bias is 0.
+// (x - mean) / sqrt(variance + epsilon) weight + bias; weight and bias broadcast; undefined
+// ones are 1 and 0.
 Var normalised(const Var& x, const Moments& moments, double epsilon, const Var& weight,
                const Var& bias);
 // running := (1 - momentum) running + momentum of the batch, for mean and variance. `batch` are

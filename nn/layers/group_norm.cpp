@@ -30,8 +30,7 @@ Var GroupNorm::operator()(const Var& x) const {
   if (x.numel() == 0) return x;
   const std::int64_t n = x.dim(0), channels = x.dim(1);
   const Var grouped = reshape(x, {n, groups, -1});
-  const Var one(Tensor::full({}, 1, x.dtype(), x.device()));
-  const Var y = detail::normalised(grouped, detail::moments(grouped, {2}), epsilon, one, Var());
+  const Var y = detail::normalised(grouped, detail::moments(grouped, {2}), epsilon, Var(), Var());
   const Shape of_channel{channels, 1};
   return reshape(
       reshape(y, {n, channels, -1}) * reshape(weight, of_channel) + reshape(bias, of_channel),

@@ -30,8 +30,9 @@ struct Noise {
   double inputs = 0;
   double states = 0;
   double outputs = 0;
-  // Inputs and states have a mask for each gate, not one for all. Then each gate has a product of
-  // its own. Only for cells whose formulas read their products of h gate by gate.
+  // Inputs and states have a mask for each gate, not one for all. Only for cells whose formulas
+  // read their products of h gate by gate. Cost: a product of h for each gate, as many
+  // multiplications as before; and the whole input() once for each gate.
   bool untied = false;
   // Recurrent dropout without memory loss, Semeniuta et al. 2016, arXiv:1603.05118: the rate for
   // the candidate that a step adds to its memory, with a mask for each step. Only for cells that

@@ -58,10 +58,10 @@ Superpixels::Superpixels(std::span<const std::int64_t> segments, std::int64_t im
   }
   shares_ = Tensor::from({nodes(), 1}, shares);
   region_ = Tensor::from({images * pixels}, region);
-  find_neighbours(height, width);
+  find_neighbours();
 }
 
-void Superpixels::find_neighbours(std::int64_t height, std::int64_t width) {
+void Superpixels::find_neighbours() {
   const std::vector<std::int64_t> region = region_.to_vector<std::int64_t>();
   std::vector<std::array<std::int64_t, 2>> pairs;
   const auto touch = [&](std::int64_t a, std::int64_t b) {
@@ -71,11 +71,11 @@ void Superpixels::find_neighbours(std::int64_t height, std::int64_t width) {
     pairs.push_back({one, other});
     pairs.push_back({other, one});
   };
-  for (std::int64_t row = 0; row < images_ * height; ++row) {
-    for (std::int64_t column = 0; column < width; ++column) {
-      const std::int64_t pixel = row * width + column;
-      if (column + 1 < width) touch(pixel, pixel + 1);
-      if ((row + 1) % height != 0) touch(pixel, pixel + width);
+  for (std::int64_t row = 0; row < images_ * height_; ++row) {
+    for (std::int64_t column = 0; column < width_; ++column) {
+      const std::int64_t pixel = row * width_ + column;
+      if (column + 1 < width_) touch(pixel, pixel + 1);
+      if ((row + 1) % height_ != 0) touch(pixel, pixel + width_);
     }
   }
   std::sort(pairs.begin(), pairs.end());

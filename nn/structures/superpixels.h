@@ -47,7 +47,7 @@ class Superpixels {
   std::vector<std::int64_t> breadth_first() const;
 
  private:
-  void find_neighbours(std::int64_t height, std::int64_t width);
+  void find_neighbours();
 
   std::int64_t images_ = 0, height_ = 0, width_ = 0;
   Tensor region_;

@@ -78,7 +78,7 @@ TEST_CASE("caption: a list of image files, some of them unreadable or of another
       "a.pgm\ta dark image\nb.ppm\tred\nc.png\tbroken\nabsent.png\tabsent\nb.ppm\t \n");
   // The first line has three columns: this is no list.
   check_contains(message_of<FileError>([&] { read_scenes(folder.path.string(), {}); }),
-                 "has no list of captions; expected a file *.tsv");
+                 "has no such list; expected a file *.tsv with lines of `image file TAB caption`");
   check_contains(message_of<FileError>([&] { read_scenes(folder.file("captions.tsv"), {}); }),
                  "line 1: expected `image file TAB caption`");
   put(folder.file("captions.tsv"),
@@ -116,7 +116,7 @@ TEST_CASE("caption: what cannot be read is named") {
   const auto message = [&] {
     return message_of<FileError>([&] { read_scenes(folder.path.string(), {}); });
   };
-  check_contains(message(), "has no *images-idx3-ubyte or *.gz, whose images its list names");
+  check_contains(message(), "has no file *images-idx3-ubyte or *images-idx3-ubyte.gz");
   put_digits(folder);
   put(folder.file("list.tsv"), "single\t0\t-1\ta\nhorizontal\t0\t2\tb\n");
   check_contains(message(), "line 2: the index is 2, expected one of the 2 images beside it");

@@ -80,7 +80,7 @@ def check_refusals(folder, caption):
     check_refused(folder, 1, "has 4 images with captions, expected at least 16", caption, "--data", "few", "--out", "x")
     check_refused(folder, 1, "--resume: there is no x/last.safetensors", caption, "--resume", "--out", "x")
     (Path(folder) / "empty").mkdir()
-    check_refused(folder, 1, "has no list of captions", caption, "--data", "empty", "--out", "x")
+    check_refused(folder, 1, "has no such list; expected a file *.tsv with lines of `image file", caption, "--data", "empty", "--out", "x")
     (Path(folder) / "digits").mkdir()
     (Path(folder) / "digits/list.tsv").write_text("single\t0\t-1\ta\n")
     (Path(folder) / "digits/images-idx3-ubyte").write_bytes(struct.pack(">4I", 2051, 1, 8, 8))

@@ -47,8 +47,13 @@ def check_video(folder, video):
                        ("1\t1\t0\t0\t1\t1\t1", "one frame"), ("1\t1\t0\t0\tx\t1\t6", "no number")):
         (folder / "clips/bad.tsv").write_text("0\t0\t0\t0\t1\t1\t6\n" + line + "\n")
         check_refused(folder, 1, "clips/bad.tsv, line 2: ", video, "--data", "clips/bad.tsv", "--out", "x", *small)
-    check_refused(folder, 1, "lists of this kind, *.tsv, expected one", video, "--data", "clips", "--out", "x", *small)
-    check_refused(folder, 1, "there is no file or folder absent", video, "--data", "absent", "--out", "x", *small)
+    # Of two lists the larger one trains.
+    code, out, error = run(folder, video, "--data", "clips", "--out", "y", "--updates", "2", *small)
+    check(code == 0 and "10 clips of 16 x 16 pixels" in out, f"two lists: {code}, {out}, {error}")
+    (folder / "none").mkdir()
+    check_refused(folder, 1, "none has no such list; expected a file *.tsv with lines of index, label", video, "--data",
+                  "none", "--out", "x", *small)
+    check_refused(folder, 1, "absent: cannot be opened", video, "--data", "absent", "--out", "x", *small)
 
 
 def check_lines(folder, read_lines):

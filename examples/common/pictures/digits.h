@@ -20,8 +20,8 @@ struct Digits {
 };
 
 // Reads FOLDER/*images-idx3-ubyte and FOLDER/*labels-idx1-ubyte, packed by gzip or not. Throws
-// FileError, with what to do, if there is not one of each, or if they are damaged. Of two, the
-// larger or the smaller ones.
+// FileError, with what to do, if one of them is absent or damaged. Of several, the largest or
+// the smallest ones.
 Digits read_digits(const std::string& folder, bool smaller = false);
 
 // Draws digits of 5 x 7 dots on 20 x 20 pixels, each with its own size, place, slant and noise.

@@ -41,7 +41,7 @@ std::int64_t number_at(const std::string& bytes, std::size_t place) {  // big-en
 
 }  // namespace
 
-std::vector<std::string> idx_files(const std::string& folder, const std::string& ending) {
+static std::vector<std::string> idx_files(const std::string& folder, const std::string& ending) {
   std::vector<std::string> found;
   std::error_code none;
   if (!std::filesystem::is_directory(folder, none)) {
@@ -51,7 +51,6 @@ std::vector<std::string> idx_files(const std::string& folder, const std::string&
     const std::string path = entry.path().string();
     if (path.ends_with(ending) || path.ends_with(ending + ".gz")) found.push_back(path);
   }
-  std::sort(found.begin(), found.end());
   return found;
 }
 
@@ -59,16 +58,19 @@ bool has_idx(const std::string& folder, const std::string& ending) {
   return !idx_files(folder, ending).empty();
 }
 
+std::string by_size(std::vector<std::string> files, bool smaller) {
+  std::sort(files.begin(), files.end());  // equal ones by name
+  const auto less = [](const std::string& a, const std::string& b) {
+    return std::filesystem::file_size(a) < std::filesystem::file_size(b);
+  };
+  return smaller ? *std::min_element(files.begin(), files.end(), less)
+                 : *std::max_element(files.begin(), files.end(), less);
+}
+
 std::string find_idx(const std::string& folder, const std::string& ending, bool smaller) {
   std::vector<std::string> found = idx_files(folder, ending);
-  if (found.size() == 2) {
-    const auto size = [](const std::string& path) { return std::filesystem::file_size(path); };
-    if ((size(found[0]) < size(found[1])) != smaller) std::swap(found[0], found[1]);
-    return found[0];
-  }
-  if (found.size() == 1) return found[0];
-  throw FileError(fmt::format("--data: {} has {} files *{} or *{}.gz, expected one", folder,
-                              found.size(), ending, ending));
+  if (!found.empty()) return by_size(std::move(found), smaller);
+  throw FileError(fmt::format("--data: {} has no file *{} or *{}.gz", folder, ending, ending));
 }
 
 std::string read_idx(const std::string& path, std::size_t axes, std::vector<std::int64_t>& sizes) {

@@ -8,13 +8,11 @@
 
 namespace common {
 
-// The files of the folder whose names end in `ending`, such as "images-idx3-ubyte", or in `ending`
-// and .gz; sorted. Throws FileError if there is no such folder.
-std::vector<std::string> idx_files(const std::string& folder, const std::string& ending);
+// The largest or the smallest of these files, which are at least one.
+std::string by_size(std::vector<std::string> files, bool smaller);
 
-// The one file of the folder whose name ends in `ending`, such as "images-idx3-ubyte", or in
-// `ending` and .gz. Of two files, the larger one, or the smaller one. Throws FileError if there is
-// none, or if there are more.
+// The file of the folder whose name ends in `ending`, such as "images-idx3-ubyte", or in `ending`
+// and .gz; of several the largest, or the smallest. Throws FileError if there is none.
 std::string find_idx(const std::string& folder, const std::string& ending, bool smaller = false);
 
 // Whether the folder has such a file.

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// Lists of examples in text files of columns between tabs, beside images in IDX files.
+// Lists of examples: text files of columns between tabs, beside images in IDX files.
 #pragma once
 
 #include <cstdint>
@@ -15,26 +15,30 @@ namespace common {
 // Which of several files of one kind: the larger one trains, the smaller one measures.
 enum class Part { train, test };
 
-// The columns of a line.
-using Columns = std::vector<std::string_view>;
-Columns columns_of(std::string_view line);
-// The number in a column. Returns false, and changes nothing, if it is none.
-bool read_count(std::string_view column, std::int64_t& number);
+using Columns = std::vector<std::string_view>;  // of a line
+
+// What a list has.
+struct ListKind {
+  std::function<bool(const Columns&)> fits;  // whether a line may be of such a list
+  std::string lines;                         // for messages: "width, label, places between tabs"
+};
+
+// `source` itself, or in a folder the *.tsv whose first line fits. Throws FileError, with what to
+// do, if there is none.
+std::string find_list(const std::string& source, Part part, const ListKind& kind);
 
 // A list of examples and the images that it names.
 struct ListedDigits {
   std::string path;                // of the list
-  std::vector<std::string> lines;  // without the empty ones
+  std::vector<std::string> lines;  // an empty one is no example
   Digits digits;
 };
-// Reads `source`, a folder or a file. In a folder the list is the *.tsv whose first line fits; of
-// several, Part::test takes the one that ends in -test.tsv, Part::train another. The digits are the
-// IDX files of that folder, or else those of `otherwise`. Throws FileError, with what to do, if
-// there is no such list or no images.
+// Reads find_list(). The digits are the IDX files of its folder, or else those of `otherwise`.
+// Throws FileError, with what to do, if there is no such list or no images.
 ListedDigits read_listed(const std::string& source, Part part, const std::string& otherwise,
-                         const std::function<bool(const Columns&)>& fits);
+                         const ListKind& kind);
 
-// Throws FileError: line i (from 0) of the list is not as expected.
+// Throws TextError: line i (from 0) of the list is not as expected.
 [[noreturn]] void fail_line(const ListedDigits& list, std::size_t i, const std::string& expected);
 
 }  // namespace common

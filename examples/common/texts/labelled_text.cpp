@@ -20,20 +20,6 @@ using tapeloop::FileError;
 
 constexpr std::uint64_t kMostBytes = std::uint64_t{1} << 30;
 
-std::vector<std::string_view> split(std::string_view text, char at) {
-  std::vector<std::string_view> parts;
-  for (std::size_t end = 0; end != text.npos;) {
-    end = text.find(at);
-    parts.push_back(text.substr(0, end));
-    if (end != text.npos) text.remove_prefix(end + 1);
-  }
-  return parts;
-}
-
-[[noreturn]] void fail_at(const std::string& name, std::size_t line, const std::string& problem) {
-  throw FileError(fmt::format("{}, line {}: {}", name, line, problem));
-}
-
 // "# text = .." is one, "#" and "#word" before a TAB are words.
 bool is_comment(std::string_view line) {
   return line.starts_with("# ") || (line.starts_with('#') && line.find('\t') == line.npos);
@@ -51,14 +37,16 @@ bool fits(std::string_view text) {
 
 LabelledText texts_of(std::string_view text, const std::string& name) {
   LabelledText result;
-  std::size_t number = 0;
+  std::int64_t number = 0;
   for (const std::string_view line : split(text, '\n')) {
     ++number;
     if (trimmed(line).empty()) continue;
     const std::size_t tab = line.rfind('\t');
-    if (tab == line.npos) fail_at(name, number, "there is no TAB; expected \"text TAB label\"");
+    if (tab == line.npos)
+      throw TextError(name, number, "there is no TAB; expected \"text TAB label\"");
     const std::string_view label = trimmed(line.substr(tab + 1));
-    if (label.empty()) fail_at(name, number, "no label after the TAB; expected \"text TAB label\"");
+    if (label.empty())
+      throw TextError(name, number, "no label after the TAB; expected \"text TAB label\"");
     result.list.push_back({{std::string(line.substr(0, tab))}, {std::string(label)}});
   }
   return result;
@@ -70,7 +58,8 @@ LabelledText words_of(std::string_view text, const std::string& name) {
   const auto end_sentence = [&] {
     if (!sentence.words.empty()) result.list.push_back(std::exchange(sentence, {}));
   };
-  std::size_t number = 0, columns = 0, multiword = 0;
+  std::int64_t number = 0;
+  std::size_t columns = 0, multiword = 0;
   for (const std::string_view line : split(text, '\n')) {
     ++number;
     if (trimmed(line).empty()) {
@@ -82,9 +71,9 @@ LabelledText words_of(std::string_view text, const std::string& name) {
     if (columns == 0) columns = cells.size() == 10 ? 10 : 2;  // 10: CoNLL-U
     if (columns == 10 && line.starts_with('#')) continue;
     if (cells.size() < columns) {
-      fail_at(name, number,
-              fmt::format("{} columns, expected {}", cells.size(),
-                          columns == 10 ? "the 10 of CoNLL-U" : "\"word TAB tag\""));
+      throw TextError(name, number,
+                      fmt::format("{} columns, expected {}", cells.size(),
+                                  columns == 10 ? "the 10 of CoNLL-U" : "\"word TAB tag\""));
     }
     if (columns == 10 && cells[0].find_first_of("-.") != line.npos) {
       ++multiword;
@@ -93,7 +82,7 @@ LabelledText words_of(std::string_view text, const std::string& name) {
     const std::string_view word = trimmed(cells[columns == 10 ? 1 : 0]);
     const std::string_view tag = trimmed(cells[columns == 10 ? 3 : 1]);
     if (word.empty() || tag.empty() || (columns == 10 && tag == "_")) {
-      fail_at(name, number, "the word or its tag is empty; give both");
+      throw TextError(name, number, "the word or its tag is empty; give both");
     }
     sentence.words.emplace_back(word);
     sentence.labels.emplace_back(tag);
