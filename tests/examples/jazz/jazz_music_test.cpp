@@ -15,7 +15,7 @@
 #include "examples/jazz/music/score.h"
 #include "examples/jazz/ngram.h"
 #include "examples/jazz/piano_roll.h"
-#include "tests/examples/jazz_sample.h"
+#include "tests/examples/jazz/jazz_sample.h"
 
 namespace {
 

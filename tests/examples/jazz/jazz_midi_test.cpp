@@ -9,7 +9,7 @@
 #include <string>
 
 #include "examples/jazz/midi/rhythm_section.h"
-#include "tests/examples/jazz_midi_bytes.h"
+#include "tests/examples/jazz/jazz_midi_bytes.h"
 
 using namespace jazz;
 using namespace jazz::test;

@@ -6,7 +6,7 @@
 #include <random>
 #include <string>
 
-#include "tests/examples/jazz_midi_bytes.h"
+#include "tests/examples/jazz/jazz_midi_bytes.h"
 
 using namespace jazz;
 using namespace jazz::test;

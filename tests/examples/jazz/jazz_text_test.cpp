@@ -10,7 +10,7 @@
 #include "examples/jazz/music/chart.h"
 #include "examples/jazz/music/corpus.h"
 #include "examples/jazz/music/score.h"
-#include "tests/examples/jazz_sample.h"
+#include "tests/examples/jazz/jazz_sample.h"
 
 namespace {
 

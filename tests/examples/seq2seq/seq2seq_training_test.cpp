@@ -9,7 +9,7 @@
 #include "examples/seq2seq/tasks/tasks.h"
 #include "tapeloop/autograd/look/gradcheck.h"
 #include "tapeloop/autograd/ops/losses.h"
-#include "tests/examples/seq2seq_pairs.h"
+#include "tests/examples/seq2seq/seq2seq_pairs.h"
 #include "tests/folder.h"
 
 namespace nn = tapeloop::nn;

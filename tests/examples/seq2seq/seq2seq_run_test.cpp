@@ -17,7 +17,7 @@
 #include "examples/seq2seq/settings.h"
 #include "examples/seq2seq/tasks/tasks.h"
 #include "examples/seq2seq/training_run.h"
-#include "tests/examples/seq2seq_pairs.h"
+#include "tests/examples/seq2seq/seq2seq_pairs.h"
 #include "tests/folder.h"
 
 namespace fs = std::filesystem;

@@ -9,7 +9,7 @@
 #include "examples/jazz/material.h"
 #include "examples/jazz/music/chart.h"
 #include "examples/jazz/music/events.h"
-#include "tests/examples/jazz_midi_bytes.h"
+#include "tests/examples/jazz/jazz_midi_bytes.h"
 #include "tests/folder.h"
 
 using namespace jazz;
